@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+RESULTS ?= results
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+bench: $(READY)  ## time a real network on real digits, prove that it is the same, write report.html
+	$(BIN)/rigmark run quick --results $(RESULTS)
+	$(BIN)/rigmark report --results $(RESULTS) --output report.html
+
+test: $(READY)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style, types and old-Python syntax
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker bench/frameworks/__init__.py bench/frameworks/numpy.py
+
+format:  ## let ruff fix what it can
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the environment and caches, not the results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help bench test lint format clean

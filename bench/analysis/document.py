@@ -1,0 +1,186 @@
+"""A finished report as plain data: what is said, in which order, with every number already in words. No rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Align(StrEnum):
+    LEFT = "left"
+    RIGHT = "right"
+
+
+class Origin(StrEnum):
+    """Where a number comes from; each has a mark of its own, so that none passes for another."""
+
+    MEASURED = "measured"
+    QUOTED = "quoted"            # from somebody's document
+    PREDICTED = "predicted"      # by a model
+    ENTERED = "entered"          # by the user
+
+    @property
+    def mark(self) -> str:
+        return {"measured": "●", "quoted": "❝", "predicted": "◇", "entered": "✎"}[self.value]
+
+
+class Standing(StrEnum):
+    """How firmly a verdict stands."""
+
+    CLEAR = "clear"
+    SAME = "no difference that matters"
+    OPEN = "too close to call"
+    FEW = "too few trials"
+    ALONE = "nothing to compare"
+    NOTHING = "nothing measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """A list of sentences; ``ids`` makes each one linkable."""
+
+    texts: tuple[str, ...]
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Text to be shown letter by letter: a command, or the last words of a program."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A finding that a cell refers to."""
+
+    number: int
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    text: str
+    value: float | None = None           # in the base unit, as stored; None where the cell is not a number
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    title: str
+    unit: str = ""
+    align: Align = Align.LEFT
+    is_detail: bool = False              # a narrow medium may leave it out, if it says so
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    id: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()          # sentences that stand below it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    label: str
+    text: str                            # the value in words, as in the table
+    value: float
+    low: float | None
+    high: float | None
+    values: tuple[float, ...]            # of the single trials, where there is no interval; else empty
+    origin: Origin = Origin.MEASURED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Horizontal bars from zero; ``table`` is the id of the table that holds the same numbers."""
+
+    id: str
+    title: str
+    unit: str
+    bars: tuple[Bar, ...]
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    label: str
+    values: tuple[float, ...]
+    is_reference: bool = False           # what the others should follow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """Lines over 1, 2, 3, ...; ``table`` is the id of the table with values of the same curves."""
+
+    id: str
+    title: str
+    x_title: str
+    y_title: str
+    curves: tuple[Curve, ...]
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """An answer in words: about what, what, and how firmly."""
+
+    id: str
+    subject: str
+    conditions: str
+    standing: Standing
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A file inside the report; a medium that cannot hold one leaves it out."""
+
+    name: str
+    mime_type: str
+    content: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Long parts that the reader opens when wanted."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+Block = Paragraph | Items | Code | Table | Bars | Curves | Verdicts | Attachment | Fold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    id: str
+    title: str
+    blocks: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    title: str
+    summary: tuple[str, ...]             # what it is about: machine, dates, counts
+    sections: tuple[Section, ...]

@@ -1,0 +1,118 @@
+"""Numbers in words: digits only as far as the interval carries, with the unit that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+UNKNOWN = "–"
+MIB = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    name: str
+    scale: float     # one of this unit in the base unit: 1e-3 for ms
+
+
+SECONDS = (
+    Unit(name="s", scale=1.0), Unit(name="ms", scale=1e-3), Unit(name="µs", scale=1e-6), Unit(name="ns", scale=1e-9)
+)
+
+
+def time_unit(times_s: Iterable[float | None]) -> Unit:
+    """The unit in which the median of these times is at least 1, so that one column has one unit."""
+    known = sorted(time for time in times_s if time is not None and math.isfinite(time) and time > 0)
+    if not known:
+        return SECONDS[0]
+    middle = known[len(known) // 2]
+    return next((unit for unit in SECONDS if middle >= unit.scale), SECONDS[-1])
+
+
+def number(value: float, decimals: int) -> str:
+    """A number with thousands separated; negative decimals round to tens, hundreds, ..."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinite"
+    rounded = round(value, decimals) + 0.0     # no "-0"
+    return f"{rounded:,.{max(decimals, 0)}f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number to so many significant digits: 1,230; 12.3; 0.0123."""
+    if value == 0 or not math.isfinite(value):
+        return number(value, 0)
+    rounded = float(f"{value:.{digits - 1}e}")     # 9.996 becomes 10.0, not 10.00
+    return number(rounded, digits - 1 - math.floor(math.log10(abs(rounded))))
+
+
+def carried_decimals(low: float, high: float) -> int | None:
+    """Decimals that an interval carries: the place of its half-width's first digit, one more where that is a 1.
+
+    None where the interval has no width, or is not finite.
+    """
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return None
+    first_place = math.floor(math.log10(half))
+    return -first_place + (half / 10**first_place < 2)
+
+
+def interval(value: float, low: float, high: float, apart_from: float | None = None) -> str:
+    """"412 (406 to 419)"; no end that differs from ``apart_from`` is rounded onto it."""
+    decimals = carried_decimals(low, high)
+    if decimals is None:
+        return f"{significant(value, 4)} ({significant(low, 4)} to {significant(high, 4)})"
+    if apart_from is not None:
+        while decimals < 6 and any(round(end, decimals) == apart_from != end for end in (low, high)):
+            decimals += 1
+    return f"{number(value, decimals)} ({number(low, decimals)} to {number(high, decimals)})"
+
+
+def centre(value: float, low: float | None, high: float | None) -> str:
+    """The value alone, with the digits that its interval carries; three significant ones without an interval."""
+    decimals = None if low is None or high is None else carried_decimals(low, high)
+    return significant(value) if decimals is None else number(value, decimals)
+
+
+def values(single: Sequence[float], suffix: str = "") -> str:
+    """The values of single trials: "412; 419"."""
+    return "; ".join(significant(value) + suffix for value in single)
+
+
+def quantity(value: float, low: float | None, high: float | None, single: Sequence[float]) -> str:
+    """A value with its interval; without one, the values of the single trials."""
+    if low is None or high is None:
+        return values(single)
+    return interval(value, low, high)
+
+
+def ratio(value: float, low: float | None, high: float | None, single: Sequence[float]) -> str:
+    """A speed-up: "4.8x (4.5 to 5.2)"; without an interval, that of each pair: "4.75x; 5.12x"."""
+    if low is None or high is None:
+        return values(single, suffix="x")
+    middle, ends = interval(value, low, high, apart_from=1.0).split(" ", 1)
+    return f"{middle}x {ends}"
+
+
+def mebibytes(size: float) -> str:
+    return significant(size / MIB)
+
+
+def relative_error(error: float) -> str:
+    """"4.1e-07"; two digits are all that an error is worth."""
+    return f"{error:.1e}" if error and math.isfinite(error) else number(error, 0)
+
+
+def percent(share: float) -> str:
+    return f"{significant(100 * share)} %"
+
+
+def count(number_of: int, noun: str) -> str:
+    """"1 trial", "2 trials"."""
+    return f"{number_of:,} {noun}" if number_of == 1 else f"{number_of:,} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """"a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""

@@ -1,0 +1,66 @@
+"""The command line: ``rigmark VERB``. One file a verb, found by its name; heavy imports wait inside the verbs."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from enum import IntEnum
+from typing import Annotated
+
+import typer
+
+from bench import __version__
+from bench.words import UserError
+
+
+class Exit(IntEnum):
+    """Exit codes that others script against; the strongest wins: 130, 2, 1, 4, 3."""
+
+    DONE = 0                 # and nothing worse
+    SLOWER = 1
+    BAD = 2                  # a trial failed or the input is bad
+    NOTHING_MEASURED = 3
+    TOO_NOISY = 4
+    INTERRUPTED = 130        # finished trials are stored
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rigmark {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rigmark(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    """Time identical neural networks across frameworks, builds, devices and precisions, so as to be believed."""
+
+
+for _module in pkgutil.iter_modules(__path__):
+    _verb = importlib.import_module(f"bench.cli.{_module.name}")
+    app.command(_module.name, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
+
+
+def say(message: str) -> None:
+    """A line for people, on stderr, so that stdout holds data only."""
+    print(message, file=sys.stderr)
+
+
+def main() -> None:
+    """Entry of the command; a user's mistake ends in one sentence and exit code 2, never in a traceback."""
+    try:
+        app()
+    except UserError as error:
+        say(f"rigmark: {error}")
+        sys.exit(Exit.BAD)
+    except KeyboardInterrupt:
+        say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
+        sys.exit(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()       # the reader of our output has gone; that is its right
+        sys.exit(Exit.DONE)

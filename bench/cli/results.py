@@ -1,0 +1,122 @@
+"""``rigmark results``: the flat table of what is stored, one row a case."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+SHOWN = {
+    "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile", "layout": "layout",
+    "precision": "precision", "local_batch": "batch", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
+    "throughput_low_samples_per_s": "low", "throughput_high_samples_per_s": "high", "trials": "trials",
+    "validity": "validity",
+}
+"""Columns of the table for people; the other formats have all."""
+
+
+def command(
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    format: Annotated[Format, typer.Option(help="table is for people; the others have all columns.")] = Format.TABLE,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    where: Annotated[str | None, typer.Option(help="SQL condition on the columns.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+) -> None:
+    """Show stored results, one row a case.
+
+    Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
+    """
+    from bench.analysis.summary import results as summarise
+    from bench.cli import Exit, say
+    from bench.store import existing
+
+    chosen = Format.JSON if json else format
+    if chosen is Format.PARQUET and output is None:
+        raise UserError("parquet is not text; name a file with --output")
+    trials = existing(results).trials()
+    table = _filtered(summarise(trials.table), where)
+    if chosen is Format.PARQUET and output is not None:
+        _write_parquet(table, output)
+    else:
+        _write_text(_text(table, chosen), output)
+    for problem in trials.problems:
+        say(f"rigmark: {problem}")
+    if trials.problems:
+        raise typer.Exit(Exit.BAD)
+    if table.empty:
+        say("no results match; rigmark run measures some")
+        raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+    import duckdb
+
+    if where is None or table.empty:
+        return table
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+        connection.register("results", table.assign(row_number=range(len(table))))
+        try:
+            rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"--where must be an SQL condition on the columns of --format json: {reason}") from None
+    return table.iloc[sorted(row for (row,) in rows)]
+
+
+def _text(table: pd.DataFrame, format: Format) -> str:
+    if format is Format.JSON:
+        return table.to_json(orient="records", indent=1) + "\n"
+    if format is Format.CSV:
+        return table.to_csv(index=False)
+    return _for_people(table)
+
+
+def _for_people(table: pd.DataFrame) -> str:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(*SHOWN.values(), box=None, header_style="bold")
+    for row in table[list(SHOWN)].itertuples(index=False):
+        shown.add_row(*(Text("" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row))
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+    with console.capture() as captured:
+        console.print(shown)
+    return captured.get()
+
+
+def _write_text(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def _write_parquet(table: pd.DataFrame, output: Path) -> None:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("results", table)
+        try:
+            connection.execute("COPY (SELECT * FROM results) TO $1 (FORMAT parquet)", [str(output)])
+        except duckdb.IOException as error:
+            raise UserError(f"cannot write {output}: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,195 @@
+"""``rigmark run``: measure a suite, or a sweep put together on the command line."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    from bench.plan import Trial
+    from bench.runner import Tally
+    from bench.spec import Sweep
+    from bench.store import Store
+
+GUESSED_PROOF_S, GUESSED_START_S = 15.0, 4.0     # of a trial that no stored record tells the time of
+
+
+def command(
+    suite: Annotated[str | None, typer.Argument(help="A suite by name; leave it out to put a sweep together.")] = None,
+    model: Annotated[str | None, typer.Option(help="Models, with commas.")] = None,
+    framework: Annotated[str | None, typer.Option(help="Frameworks, with commas.")] = None,
+    build: Annotated[str | None, typer.Option(help="Builds, as builds.toml names them.")] = None,
+    compile_mode: Annotated[str | None, typer.Option(help="best, default, eager, compiled, xla.")] = None,
+    layout: Annotated[str | None, typer.Option(help="best, default, nchw, channels_last.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp64, ...")] = None,
+    mode: Annotated[str | None, typer.Option(help="inference, training.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...")] = None,
+    batch: Annotated[str | None, typer.Option(help="Samples per step on one device.")] = None,
+    threads: Annotated[str | None, typer.Option(help="Host threads; left out: one for each usable core.")] = None,
+    data: Annotated[str | None, typer.Option(help="synthetic for pure speed, or real input: digits.")] = None,
+    steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
+    repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
+    min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps in each process.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    session: Annotated[str, typer.Option(help="Name of this sitting; trials of another sitting are others.")] = "1",
+    again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the expected time only.")] = False,
+) -> None:
+    """Measure, and store one record a trial; what is stored already is not measured again.
+
+    Options that name an axis replace it in a suite.
+
+    Examples:
+
+    rigmark run quick
+
+    rigmark run --model mlp,resnet18 --framework torch,numpy --mode inference --batch 1,8
+    """
+    from bench import builds, hardware
+    from bench.plan import plan
+    from bench.progress import TerminalProgress
+    from bench.runner import Runner
+    from bench.store import Store
+
+    axes: dict[str, Any] = {
+        axis: _split(text)
+        for axis, text in (
+            ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
+            ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
+        )
+        if text is not None
+    }
+    axes |= {
+        axis: tuple(_number(name, part) for part in _split(text))
+        for axis, name, text in (("local_batches", "batch", batch), ("threads", "threads", threads))
+        if text is not None
+    }
+    axes |= {
+        name: value
+        for name, value in (("steps_per_timing", steps_per_timing), ("repetitions", repetitions))
+        if value is not None
+    }
+    sweeps = _sweeps(suite, axes, min_time)
+    known_builds = builds.load()
+    for name in {name for sweep in sweeps for name in sweep.builds}:
+        builds.find(name, known_builds)
+    store = Store(results)
+    if again:
+        session = _unused_session(store)
+    trials = plan(sweeps, cores=len(hardware.usable_cpus()), seed=session)
+    if dry_run:
+        _show_plan(trials, store)
+        return
+    store.create()
+    signal.signal(signal.SIGTERM, _interrupt)
+    line = shlex.join(["rigmark", *sys.argv[1:]])
+    with (
+        Runner(
+            store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout
+        ) as runner,
+        TerminalProgress() as progress,
+    ):
+        tally = runner.run(trials, progress)
+    _conclude(tally, results, asked_by_name=framework is not None)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
+
+
+def _sweeps(suite: str | None, axes: dict[str, Any], min_time_s: float | None) -> Sequence[Sweep]:
+    import suites
+    from bench.spec import Sweep
+
+    if suite is not None:
+        sweeps = tuple(replace(sweep, **axes) for sweep in suites.sweeps(suite))
+    elif {"models", "frameworks"} <= axes.keys():
+        sweeps = (Sweep(**axes),)
+    else:
+        raise UserError(
+            f"name a suite ({', '.join(suites.NAMES)}), or a --model and a --framework; rigmark run --help shows how"
+        )
+    if min_time_s is None:
+        return sweeps
+    if min_time_s <= 0:
+        raise UserError(f"min time must be above 0 s, not {min_time_s:g}")
+    return tuple(
+        replace(s, timing=replace(s.timing, min_time_s=min_time_s, max_time_s=max(s.timing.max_time_s, min_time_s)))
+        for s in sweeps
+    )
+
+
+def _unused_session(store: Store) -> str:
+    taken = set(store.trials().table.session)
+    return next(name for number in range(1, len(taken) + 2) if (name := str(number)) not in taken)
+
+
+def _show_plan(trials: Sequence[Trial], store: Store) -> None:
+    """The trials in order, and how long they may take by what alike trials took before."""
+    from bench.progress import duration
+
+    table = store.trials().table
+    known = table[table.outcome == "ok"].groupby(["kind", "model", "framework"]).wall_time_s.median().to_dict()
+    seconds, guesses = 0.0, 0
+    for trial in trials:
+        before = known.get((trial.kind, trial.case.model, trial.case.framework))
+        if before is None:
+            guesses += 1
+            timing = trial.timing
+            before = GUESSED_PROOF_S if timing is None else GUESSED_START_S + timing.min_time_s + 1
+        seconds += before
+        print(trial.label)
+    basis = f"{guesses} of them guessed" if guesses else "by what they took before"
+    print(f"{len(trials)} trials, about {duration(seconds)} ({basis}); what is stored already is skipped")
+
+
+def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
+    """What came of it, and the exit code."""
+    from bench.cli import Exit, say
+    from bench.progress import duration
+    from bench.words import PLANNED_GAPS, Outcome, TrialKind
+
+    outcomes = [
+        (r.outcome, r.identity.kind, str(r.reason), r.identity.case) for r in tally.stored
+    ] + [
+        (Outcome(r["outcome"]), r["identity"]["kind"], str(r["reason"]), r["identity"]["case"])
+        for r in tally.already_there
+    ]
+    for outcome, reason, case in dict.fromkeys(
+        (outcome, reason, f"{case['model']}/{case['framework']}/{case['mode']}")
+        for outcome, _, reason, case in outcomes
+        if outcome is not Outcome.OK
+    ):
+        say(f"{outcome}: {case}: {reason}")
+    skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
+    gave_up = f", {tally.not_started} not started after a failure of their case" if tally.not_started else ""
+    say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")
+    if tally.stored:
+        say(f"{tally.stepping_time_s / tally.wall_time_s:.0%} of the time went into warm-up and timed steps")
+    say(f"next: rigmark report --results {results}")
+    failed = [o for o, *_ in outcomes if o is not Outcome.OK and (asked_by_name or o not in PLANNED_GAPS)]
+    if failed:
+        raise typer.Exit(Exit.BAD)
+    if not any(o is Outcome.OK and kind == TrialKind.TIMING for o, kind, *_ in outcomes):
+        raise typer.Exit(Exit.NOTHING_MEASURED)

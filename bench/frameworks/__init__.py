@@ -1,0 +1,108 @@
+"""The adapters: one file a framework, found by its name. This is the child's half: it runs in the measured process.
+
+It is lent to the interpreter of a build, so it uses the standard library, NumPy and the framework, relative imports,
+and Python 3.6 syntax here (an adapter may use what its framework's oldest Python has). Importing an adapter must not
+import the framework: the parent reads the constants below from it.
+
+An adapter module has
+
+``DISTRIBUTIONS``   names on the package index whose versions identify the build, the main one first
+``IMPORTS``         the top-level package that must be importable, "torch"
+``COMPILE_MODES``   compile modes it has, what a new user gets first
+``LAYOUTS``         memory layouts it has, what a new user gets first
+``PRECISIONS``      numeric policies it has on at least one device
+``DEVICES``         device types it has: "cpu", "cuda"
+``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
+``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
+``prepare(graph, weights, settings)``  -> Prepared
+``facts()``         what the running library says of itself, for the record: threads, capabilities
+
+``graph`` is Graph.plain(). ``weights`` maps "layer/parameter" to float32 arrays in canonical layout: convolution
+OIHW, dense (out, in). ``settings`` is a dict:
+
+``mode``          "inference" or "training"
+``precision``     "fp32", ...
+``compile_mode``  "eager", "compiled" or "xla"
+``layout``        "nchw" or "channels_last"
+``device``        "cpu" or "cuda:0"
+``threads``       number of host threads
+``seed``          of the framework's own dropout
+"""
+
+import importlib
+import pkgutil
+
+
+class Unsupported(Exception):
+    """The framework cannot do this; the message is its own sentence."""
+
+
+NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def load(name):
+    """The adapter module of a framework; the framework itself is not imported yet."""
+    return importlib.import_module("." + name, __name__)
+
+
+class Prepared(object):
+    """A network lowered into one framework, on its device, ready to step. Adapters subclass it.
+
+    Arrays that go in are NumPy: x float32 (batch, *input shape) in NCHW order or int64 tokens, y int64 classes or
+    float32 targets. Arrays that come out are NumPy, float32 or wider, in canonical layout.
+
+    Two ways lead through the same lowering. The *timed* way: ``load`` batches, then ``step`` and ``synchronize``.
+    The *proof* way: ``forward``, ``gradients``, ``train``, which take dropout masks instead of drawing them. Both
+    share the weights.
+    """
+
+    def load(self, batches):
+        """Put a list of (x, y) on the device; later steps take them in turn. Not timed."""
+        raise NotImplementedError
+
+    def step(self):
+        """Start one step on the next batch: forward, or forward, backward and update. May return early."""
+        raise NotImplementedError
+
+    def synchronize(self):
+        """Return when all that was started has finished."""
+        raise NotImplementedError
+
+    def result(self):
+        """Of the last step: the network's output (inference), or its loss as a float (training)."""
+        raise NotImplementedError
+
+    def forward(self, x):
+        """The network's output for x in inference mode: no dropout, running statistics."""
+        raise NotImplementedError
+
+    def gradients(self, x, y, masks):
+        """(loss, {key: gradient}) of a training-mode forward and backward pass; changes no weight and no statistic.
+
+        ``masks`` maps each dropout layer to an array that its input is multiplied with.
+        """
+        raise NotImplementedError
+
+    def train(self, x, y, masks):
+        """One training step with given dropout masks; the loss before its update."""
+        raise NotImplementedError
+
+    def weights(self):
+        """{key: array}: all parameters and running statistics as they are now."""
+        raise NotImplementedError
+
+    def peak_memory_bytes(self):
+        """Largest device memory the framework's allocator held, None where the device is the host."""
+        return None
+
+    def device_timer(self):
+        """An object with start(), stop() and elapsed_s() on the device's own clock; None where the host's serves.
+
+        elapsed_s is called after synchronize and gives the time between the last start and stop.
+        """
+        return None
+
+
+def inverse(axes):
+    """The permutation that undoes one."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))

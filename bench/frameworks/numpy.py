@@ -1,0 +1,625 @@
+"""NumPy: the oracle that every other framework must agree with, and a framework to be timed like them.
+
+Each operation is a forward and a backward formula written out by hand. Images are NCHW. Nothing here is shared with
+the frameworks that are proven against it. In float64 this is the reference; it runs from Python 3.6, NumPy 1.19.
+"""
+
+import ctypes
+import os
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from . import Prepared, Unsupported
+
+DISTRIBUTIONS = ("numpy",)
+IMPORTS = "numpy"
+COMPILE_MODES = ("eager",)
+LAYOUTS = ("nchw",)
+PRECISIONS = ("fp32", "fp64")
+DEVICES = ("cpu",)
+BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
+
+DTYPES = {"fp32": np.float32, "fp64": np.float64}
+INPUT = "input"
+
+COLUMNS_BYTES = 4 << 20  # a convolution unfolds as many samples at once as fit: in cache, and VGG-16 fits in memory
+
+
+class Operation:
+    """One operation in one pass: ``forward`` once, then perhaps ``backward`` once, which needs what forward kept.
+
+    ``weights`` maps the layer's own parameters by name. ``mask`` is what dropout multiplies with in training.
+    Without ``needs_input_gradient`` a costly input gradient is left out, and backward returns (None,).
+    After backward in training, ``gradients`` holds those of the parameters, and after forward in training,
+    ``statistics`` the new running statistics, both by parameter name.
+    """
+
+    def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True):
+        self.attributes = attributes
+        self.weights = weights
+        self.training = training
+        self.mask = mask
+        self.needs_input_gradient = needs_input_gradient
+        self.gradients = {}
+        self.statistics = {}
+
+    def forward(self, *inputs):
+        """The output, from arrays of shape (batch, *input shape)."""
+        raise NotImplementedError
+
+    def backward(self, gradient):
+        """The gradients of the inputs, a tuple, from that of the output."""
+        raise NotImplementedError
+
+
+def padded(images, padding, value=0):
+    """Images with ``padding`` = (rows, columns) of ``value`` on each side; the same images where that is none."""
+    rows, columns = padding
+    if rows == columns == 0:
+        return images
+    batch, channels, height, width = images.shape
+    result = np.full((batch, channels, height + 2 * rows, width + 2 * columns), value, dtype=images.dtype)
+    result[:, :, rows : rows + height, columns : columns + width] = images
+    return result
+
+
+def cropped(images, padding):
+    """What ``padded`` was given."""
+    rows, columns = padding
+    return images[:, :, rows : images.shape[2] - rows, columns : images.shape[3] - columns]
+
+
+def window_size(size, kernel, stride, dilation=(1, 1)):
+    """(rows, columns) of the positions that a window takes on a padded image of ``size``."""
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(size, kernel, stride, dilation))
+
+
+def offsets(output_size, kernel, stride, dilation=(1, 1)):
+    """For each element of a window in row order, the index of the padded pixels that it meets, one per position."""
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            top, left = i * dilation[0], j * dilation[1]
+            rows = slice(top, top + stride[0] * (output_size[0] - 1) + 1, stride[0])
+            columns = slice(left, left + stride[1] * (output_size[1] - 1) + 1, stride[1])
+            yield Ellipsis, rows, columns
+
+
+class Conv2d(Operation):
+    """Cross-correlation as a matrix product of the weight with unfolded images, a few samples at a time."""
+
+    def forward(self, x):
+        a = self.attributes
+        self.x = padded(x, a["padding"])
+        self.output_size = window_size(self.x.shape[2:], a["kernel"], a["stride"], a["dilation"])
+        output = np.empty((len(x), a["out_channels"], *self.output_size), dtype=x.dtype)
+        for samples in self.chunks():
+            product = np.matmul(self.weight_matrices(), self.columns(samples))
+            if a["bias"]:
+                product += self.weights["bias"].reshape(a["groups"], -1, 1)
+            output[samples] = product.reshape(a["out_channels"], -1, *self.output_size).swapaxes(0, 1)
+        return output
+
+    def backward(self, gradient):
+        a = self.attributes
+        groups = a["groups"]
+        weights = self.weight_matrices()
+        weight_gradient = np.zeros_like(weights)
+        input_gradient = np.zeros_like(self.x) if self.needs_input_gradient else None
+        for samples in self.chunks():
+            products = gradient[samples].swapaxes(0, 1).reshape(groups, a["out_channels"] // groups, -1)
+            weight_gradient += np.matmul(products, self.columns(samples).swapaxes(1, 2))
+            if self.needs_input_gradient:
+                self.fold(np.matmul(weights.swapaxes(1, 2), products), input_gradient[samples])
+        self.gradients["weight"] = weight_gradient.reshape(self.weights["weight"].shape)
+        if a["bias"]:
+            self.gradients["bias"] = gradient.sum(axis=(0, 2, 3))
+        return (cropped(input_gradient, a["padding"]) if self.needs_input_gradient else None,)
+
+    def weight_matrices(self):
+        """(groups, output channels of a group, input channels of a group x kernel area)."""
+        groups = self.attributes["groups"]
+        return self.weights["weight"].reshape(groups, self.attributes["out_channels"] // groups, -1)
+
+    def chunks(self):
+        """Slices of the batch whose columns are of about COLUMNS_BYTES, or one sample."""
+        batch, channels = self.x.shape[:2]
+        pixels = self.output_size[0] * self.output_size[1]
+        kernel = self.attributes["kernel"]
+        samples = max(1, COLUMNS_BYTES // (channels * kernel[0] * kernel[1] * pixels * self.x.itemsize))
+        return [slice(start, start + samples) for start in range(0, batch, samples)]
+
+    def columns(self, samples):
+        """What each output pixel sees: (groups, input channels of a group x kernel area, samples x output pixels)."""
+        a = self.attributes
+        x = self.x[samples]
+        sample, channel, row, column = x.strides
+        windows = as_strided(
+            x,
+            shape=(x.shape[1], *a["kernel"], x.shape[0], *self.output_size),
+            strides=(channel, row * a["dilation"][0], column * a["dilation"][1],
+                     sample, row * a["stride"][0], column * a["stride"][1]),
+            writeable=False,
+        )
+        seen = x.shape[1] // a["groups"] * a["kernel"][0] * a["kernel"][1]
+        return windows.reshape(a["groups"], seen, -1)
+
+    def fold(self, columns, images):
+        """Add columns to the pixels that they were unfolded from."""
+        a = self.attributes
+        columns = columns.reshape(images.shape[1], -1, len(images), *self.output_size)
+        for element, pixels in enumerate(offsets(self.output_size, a["kernel"], a["stride"], a["dilation"])):
+            images[pixels] += columns[:, element].swapaxes(0, 1)
+
+
+class Dense(Operation):
+    """Matrix product over the last axis."""
+
+    def forward(self, x):
+        self.x = x
+        output = np.matmul(x, self.weights["weight"].T)
+        if self.attributes["bias"]:
+            output += self.weights["bias"]
+        return output
+
+    def backward(self, gradient):
+        rows = gradient.reshape(-1, gradient.shape[-1])
+        self.gradients["weight"] = np.matmul(rows.T, self.x.reshape(len(rows), -1))
+        if self.attributes["bias"]:
+            self.gradients["bias"] = rows.sum(axis=0)
+        return (np.matmul(gradient, self.weights["weight"]) if self.needs_input_gradient else None,)
+
+
+class Pool(Operation):
+    """A window that slides over each channel; maps each element of the window to the pixels it meets."""
+
+    padding_value = 0
+
+    def pad(self, x):
+        a = self.attributes
+        rows, columns = a["padding"]
+        self.padded_shape = (*x.shape[:2], x.shape[2] + 2 * rows, x.shape[3] + 2 * columns)
+        self.output_size = window_size(self.padded_shape[2:], a["kernel"], a["stride"])
+        return padded(x, a["padding"], self.padding_value)
+
+    def offsets(self):
+        return offsets(self.output_size, self.attributes["kernel"], self.attributes["stride"])
+
+
+class MaxPool(Pool):
+    """The first of equal values wins the gradient, in row order."""
+
+    padding_value = -np.inf
+
+    def forward(self, x):
+        x = self.pad(x)
+        area = self.attributes["kernel"][0] * self.attributes["kernel"][1]
+        output = None
+        for element, pixels in enumerate(self.offsets()):
+            seen = x[pixels]
+            if output is None:
+                output = seen.copy()
+                self.winner = np.zeros(output.shape, dtype=np.min_scalar_type(area)) if self.training else None
+                continue
+            if self.training:
+                self.winner[seen > output] = element
+            np.maximum(output, seen, out=output)
+        return output
+
+    def backward(self, gradient):
+        x_gradient = np.zeros(self.padded_shape, dtype=gradient.dtype)
+        for element, pixels in enumerate(self.offsets()):
+            x_gradient[pixels] += gradient * (self.winner == element)
+        return (cropped(x_gradient, self.attributes["padding"]),)
+
+
+class AvgPool(Pool):
+    def forward(self, x):
+        height_width = x.shape[2:]
+        x = self.pad(x)
+        self.divisor = self.count(height_width, x.dtype)
+        total = np.zeros(x.shape[:2] + self.output_size, dtype=x.dtype)
+        for pixels in self.offsets():
+            total += x[pixels]
+        return total / self.divisor
+
+    def backward(self, gradient):
+        share = gradient / self.divisor
+        x_gradient = np.zeros(self.padded_shape, dtype=gradient.dtype)
+        for pixels in self.offsets():
+            x_gradient[pixels] += share
+        return (cropped(x_gradient, self.attributes["padding"]),)
+
+    def count(self, height_width, dtype):
+        """Pixels in each window that count, of the output's height and width."""
+        real = padded(np.ones((1, 1, *height_width), dtype=dtype), self.attributes["padding"],
+                      value=1 if self.attributes["count_include_pad"] else 0)
+        return sum(real[pixels] for pixels in self.offsets())
+
+
+class GlobalAvgPool(Operation):
+    def forward(self, x):
+        self.shape = x.shape
+        return x.mean(axis=(2, 3))
+
+    def backward(self, gradient):
+        share = gradient / (self.shape[2] * self.shape[3])
+        return (np.broadcast_to(share[:, :, None, None], self.shape),)
+
+
+class BatchNorm(Operation):
+    """Normalises by the biased variance; the running variance is moved towards the unbiased one."""
+
+    def forward(self, x):
+        self.axes = (0, *range(2, x.ndim))
+        self.per_channel = (-1,) + (1,) * (x.ndim - 2)
+        if self.training:
+            mean, variance = x.mean(axis=self.axes), x.var(axis=self.axes)
+            self.observe(mean, variance, count=x.size // x.shape[1])
+        else:
+            mean, variance = self.weights["mean"], self.weights["variance"]
+        self.scale = 1 / np.sqrt(variance + self.attributes["epsilon"])
+        if not self.training:
+            factor = self.weights["gamma"] * self.scale
+            return x * self.spread(factor) + self.spread(self.weights["beta"] - mean * factor)
+        self.normal = (x - self.spread(mean)) * self.spread(self.scale)
+        return self.normal * self.spread(self.weights["gamma"]) + self.spread(self.weights["beta"])
+
+    def backward(self, gradient):
+        gamma_gradient = (gradient * self.normal).sum(axis=self.axes)
+        beta_gradient = gradient.sum(axis=self.axes)
+        self.gradients = {"gamma": gamma_gradient, "beta": beta_gradient}
+        count = gradient.size // gradient.shape[1]
+        # The batch's mean and variance depend on every element, hence the two means that are taken away.
+        centred = gradient - self.spread(beta_gradient / count) - self.normal * self.spread(gamma_gradient / count)
+        return (centred * self.spread(self.weights["gamma"] * self.scale),)
+
+    def observe(self, mean, variance, count):
+        unbiased = variance * (count / max(count - 1, 1))
+        momentum = self.attributes["momentum"]
+        for name, batch in (("mean", mean), ("variance", unbiased)):
+            self.statistics[name] = (1 - momentum) * self.weights[name] + momentum * batch
+
+    def spread(self, channels):
+        """One number per channel in a shape that broadcasts over the input."""
+        return channels.reshape(self.per_channel)
+
+
+class Relu(Operation):
+    def forward(self, x):
+        self.output = np.maximum(x, 0)
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient * (self.output > 0),)
+
+
+class Tanh(Operation):
+    def forward(self, x):
+        self.output = np.tanh(x)
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient * (1 - self.output ** 2),)
+
+
+class Sigmoid(Operation):
+    def forward(self, x):
+        self.output = (1 + np.tanh(x / 2)) / 2       # 1 / (1 + exp(-x)), which overflows below -88 in float32
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient * self.output * (1 - self.output),)
+
+
+class Softmax(Operation):
+    def forward(self, x):
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        self.output = powers / powers.sum(axis=-1, keepdims=True)
+        return self.output
+
+    def backward(self, gradient):
+        mean = (gradient * self.output).sum(axis=-1, keepdims=True)
+        return ((gradient - mean) * self.output,)
+
+
+class Dropout(Operation):
+    def forward(self, x):
+        return x * self.mask if self.training else x
+
+    def backward(self, gradient):
+        return (gradient * self.mask,)
+
+
+class LocalResponseNorm(Operation):
+    """With s = k + alpha / size * sum of squares: y = x * s ** -beta."""
+
+    def forward(self, x):
+        a = self.attributes
+        self.x = x
+        self.scale = a["k"] + a["alpha"] / a["size"] * self.neighbours(x ** 2)
+        self.output = x * self.scale ** -a["beta"]
+        return self.output
+
+    def backward(self, gradient):
+        a = self.attributes
+        # Being a neighbour is mutual, so the same sum leads back.
+        others = self.neighbours(gradient * self.output / self.scale)
+        own = gradient * self.scale ** -a["beta"]
+        return (own - 2 * a["alpha"] * a["beta"] / a["size"] * self.x * others,)
+
+    def neighbours(self, x):
+        """Sum over ``size`` neighbouring channels."""
+        half = self.attributes["size"] // 2
+        total = x.copy()
+        for distance in range(1, half + 1):
+            total[:, distance:] += x[:, :-distance]
+            total[:, :-distance] += x[:, distance:]
+        return total
+
+
+class Add(Operation):
+    def forward(self, *inputs):
+        self.count = len(inputs)
+        return sum(inputs[1:], inputs[0])
+
+    def backward(self, gradient):
+        return (gradient,) * self.count
+
+
+class Concat(Operation):
+    def forward(self, *inputs):
+        self.ends = np.cumsum([x.shape[1] for x in inputs])[:-1]
+        return np.concatenate(inputs, axis=1)
+
+    def backward(self, gradient):
+        return tuple(np.split(gradient, self.ends, axis=1))
+
+
+class Flatten(Operation):
+    def forward(self, x):
+        self.shape = x.shape
+        return x.reshape(len(x), -1)
+
+    def backward(self, gradient):
+        return (gradient.reshape(self.shape),)
+
+
+LOWERINGS = {
+    "conv2d": Conv2d,
+    "dense": Dense,
+    "max_pool": MaxPool,
+    "avg_pool": AvgPool,
+    "global_avg_pool": GlobalAvgPool,
+    "batch_norm": BatchNorm,
+    "relu": Relu,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "softmax": Softmax,
+    "dropout": Dropout,
+    "local_response_norm": LocalResponseNorm,
+    "add": Add,
+    "concat": Concat,
+    "flatten": Flatten,
+}
+
+
+def softmax_cross_entropy(output, target):
+    shifted = output - output.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    chosen = np.asarray(target)[..., None] == np.arange(output.shape[-1])
+    loss = -log_probabilities[chosen].mean()
+    return loss, (np.exp(log_probabilities) - chosen) / output.dtype.type(chosen[..., 0].size)
+
+
+def mean_squared_error(output, target):
+    difference = output - np.asarray(target, dtype=output.dtype)
+    return np.mean(difference ** 2), 2 * difference / output.dtype.type(difference.size)
+
+
+LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
+
+
+def loss_and_gradient(kind, output, target):
+    """(loss as a float, its gradient for the output) of a loss by its name.
+
+    ``output`` is (samples, classes) or (samples, steps, classes) with ``target`` int (samples,) or (samples, steps)
+    for softmax_cross_entropy; for mean_squared_error both have one shape.
+    """
+    loss, gradient = LOSSES[kind](output, target)
+    return float(loss), gradient
+
+
+class Sgd:
+    """Changes weights in place, both by key."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.velocity = {}
+
+    def update(self, weights, gradients):
+        for key, gradient in gradients.items():
+            if key in self.velocity:
+                self.velocity[key] *= self.settings["momentum"]
+                self.velocity[key] += gradient
+            else:
+                self.velocity[key] = gradient.copy()
+            weights[key] -= self.settings["learning_rate"] * self.velocity[key]
+
+
+class Adam:
+    """Changes weights in place, both by key."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.moments = {}
+        self.steps = 0
+
+    def update(self, weights, gradients):
+        s = self.settings
+        self.steps += 1
+        first_bias, second_bias = 1 - s["beta1"] ** self.steps, 1 - s["beta2"] ** self.steps
+        for key, gradient in gradients.items():
+            if key not in self.moments:
+                self.moments[key] = np.zeros_like(gradient), np.zeros_like(gradient)
+            first, second = self.moments[key]
+            first *= s["beta1"]
+            first += (1 - s["beta1"]) * gradient
+            second *= s["beta2"]
+            second += (1 - s["beta2"]) * gradient ** 2
+            root = np.sqrt(second / second_bias) + s["epsilon"]
+            weights[key] -= s["learning_rate"] / first_bias * first / root
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+
+
+class Network(Prepared):
+    def __init__(self, graph, weights, settings):
+        self._graph = graph
+        self._is_training = settings["mode"] == "training"
+        self._dtype = DTYPES[settings["precision"]]
+        self._weights = {key: np.array(value, dtype=self._dtype) for key, value in weights.items()}
+        self._optimizer = OPTIMIZERS[graph["optimizer"]["kind"]](graph["optimizer"])
+        self._random = np.random.default_rng(settings["seed"])
+        self._with_gradient = with_gradient(graph)
+        self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+        self._steps = 0
+
+    def load(self, batches):
+        self._batches = [(self._input(x), y) for x, y in batches]
+        self._steps = 0
+
+    def step(self):
+        x, y = self._batches[self._steps % len(self._batches)]
+        self._steps += 1
+        self._result = self._train(x, y, self._draw_masks(len(x))) if self._is_training else self._forward(x)[0]
+
+    def synchronize(self):
+        pass                             # NumPy returns when it has finished
+
+    def result(self):
+        return self._result
+
+    def forward(self, x):
+        return self._forward(self._input(x))[0]
+
+    def gradients(self, x, y, masks):
+        loss, gradients, _ = self._gradients(self._input(x), y, masks)
+        return loss, gradients
+
+    def train(self, x, y, masks):
+        return self._train(self._input(x), y, masks)
+
+    def weights(self):
+        return {key: value.copy() for key, value in self._weights.items()}
+
+    def _input(self, x):
+        return np.asarray(x, dtype=self._dtype) if self._graph["input"]["vocabulary"] is None else np.asarray(x)
+
+    def _draw_masks(self, samples):
+        """A fresh mask for each dropout layer, as bench.ir.weights.dropout_masks makes them."""
+        masks = {}
+        for layer in self._graph["layers"]:
+            if layer["op"] == "dropout":
+                rate = layer["attributes"]["rate"]
+                kept = self._random.random([samples, *layer["output_shape"]], dtype=np.float32) >= rate
+                masks[layer["name"]] = kept * self._dtype(1 / (1 - rate))
+        return masks
+
+    def _operation(self, layer, masks):
+        weights = {p["name"]: self._weights[layer["name"] + "/" + p["name"]] for p in layer["parameters"]}
+        mask = masks.get(layer["name"]) if masks else None
+        return LOWERINGS[layer["op"]](
+            layer["attributes"], weights,
+            training=masks is not None,
+            mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
+            needs_input_gradient=any(name in self._with_gradient for name in layer["inputs"]),
+        )
+
+    def _forward(self, x, masks=None):
+        """(output, operations that can run backward); inference, and no operations, without masks."""
+        values = {INPUT: x}
+        operations = []
+        for layer in self._graph["layers"]:
+            operation = self._operation(layer, masks)
+            values[layer["name"]] = operation.forward(*[values[name] for name in layer["inputs"]])
+            if masks is not None:
+                operations.append(operation)
+            for name in set(layer["inputs"]):
+                if self._last_read[name] == layer["name"]:
+                    del values[name]
+        return values[layer["name"]], operations
+
+    def _gradients(self, x, y, masks):
+        """(loss, {key: gradient}, {key: new running statistic})."""
+        output, operations = self._forward(x, masks)
+        loss, gradient = loss_and_gradient(self._graph["loss"], output, y)
+        arriving = {self._graph["layers"][-1]["name"]: gradient}
+        gradients, statistics = {}, {}
+        for layer in reversed(self._graph["layers"]):
+            operation = operations.pop()             # and with it what it kept for now
+            if layer["name"] not in self._with_gradient:
+                continue
+            passed_on = operation.backward(arriving.pop(layer["name"]))
+            for name, part in zip(layer["inputs"], passed_on):
+                if name in self._with_gradient:
+                    arriving[name] = arriving[name] + part if name in arriving else part
+            for found, of_layer in ((gradients, operation.gradients), (statistics, operation.statistics)):
+                found.update((layer["name"] + "/" + name, value) for name, value in of_layer.items())
+        return loss, gradients, statistics
+
+    def _train(self, x, y, masks):
+        loss, gradients, statistics = self._gradients(x, y, masks)
+        self._optimizer.update(self._weights, gradients)
+        self._weights.update(statistics)
+        return loss
+
+
+def with_gradient(graph):
+    """Names of the layers in or before which a trainable parameter lies."""
+    found = set()
+    for layer in graph["layers"]:
+        if any(p["is_trainable"] for p in layer["parameters"]) or found.intersection(layer["inputs"]):
+            found.add(layer["name"])
+    return found
+
+
+def prepare(graph, weights, settings):
+    if settings["precision"] not in DTYPES:
+        raise Unsupported("NumPy's matrix products run in fp32 or fp64, not " + settings["precision"])
+    if settings["device"] != "cpu":
+        raise Unsupported("NumPy runs on the CPU, not on " + settings["device"])
+    if settings["compile_mode"] != "eager":
+        raise Unsupported("NumPy has no compiler, so compile mode is eager, not " + settings["compile_mode"])
+    if settings["layout"] != "nchw":
+        raise Unsupported("the NumPy operations are written for layout nchw, not " + settings["layout"])
+    set_threads = openblas_function("set_num_threads")
+    if set_threads is not None:
+        set_threads(settings["threads"])
+    return Network(graph, weights, settings)
+
+
+def openblas_function(name):
+    """A function of the OpenBLAS that a NumPy wheel brings along; None where NumPy uses another library."""
+    folder = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), "numpy.libs")
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    for file in files:
+        if "openblas" in file:
+            library = ctypes.CDLL(os.path.join(folder, file))        # loaded by NumPy already, so the same one
+            for spelling in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
+                if hasattr(library, spelling.format(name)):
+                    return getattr(library, spelling.format(name))
+    return None
+
+
+def facts():
+    """Version, linear algebra library with its kernel, and threads it uses; None where the library does not say."""
+    config, threads = openblas_function("get_config"), openblas_function("get_num_threads")
+    if config is not None:
+        config.restype = ctypes.c_char_p
+    return {
+        "version": np.__version__,
+        "blas": None if config is None else config().decode(),
+        "threads": None if threads is None else threads(),
+    }

@@ -1,0 +1,476 @@
+"""PyTorch: one nn.Module a layer, run in order by a small network module.
+
+Needs PyTorch 1.9 (Python 3.6) or newer, the compiled mode 2.1.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import shutil
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+
+from . import Prepared, Unsupported
+
+DISTRIBUTIONS = ("torch",)
+IMPORTS = "torch"
+COMPILE_MODES = ("eager", "compiled")
+LAYOUTS = ("nchw", "channels_last")
+PRECISIONS = ("fp32",)
+DEVICES = ("cpu", "cuda")
+
+# torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
+# process pays 10 to 30 s of compilation for it, so it is a choice of the user's and not the headline.
+BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
+
+
+def prepare(graph, weights, settings):
+    """The network on its device with these weights; raises Unsupported where PyTorch cannot do what is asked."""
+    import torch
+
+    _refuse_unknown("precision", settings["precision"], PRECISIONS)
+    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
+    _refuse_unknown("layout", settings["layout"], LAYOUTS)
+    torch.manual_seed(settings["seed"])
+    torch.set_num_threads(settings["threads"])
+    if torch.get_num_interop_threads() != 1:
+        with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
+            torch.set_num_interop_threads(1)
+    if settings["device"] != "cpu":
+        _start_cuda(torch, settings["device"])
+    return TorchPrepared(torch, graph, weights, settings)
+
+
+def facts():
+    """Version, threads in force, and what the CPU and CUDA libraries say of themselves; None where there is none."""
+    import torch
+
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else None,
+        "onednn": torch.backends.mkldnn.is_available(),
+        "mkl": torch.backends.mkl.is_available(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def _refuse_unknown(what, value, known):
+    if value not in known:
+        raise Unsupported(f"the torch adapter has no {what} '{value}'; it has {', '.join(known)}")
+
+
+def _start_cuda(torch, device):
+    """Make ``device`` the current one, with the settings of a fp32 benchmark; raises Unsupported if there is none."""
+    if not device.startswith("cuda"):
+        raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")
+    if not torch.cuda.is_available():
+        built = "built without CUDA" if torch.version.cuda is None else "which finds no usable GPU or driver"
+        raise Unsupported(f"no device '{device}': this is PyTorch {torch.__version__}, {built}")
+    index = torch.device(device).index or 0              # plain "cuda" has none
+    if index >= torch.cuda.device_count():
+        raise Unsupported(f"no device '{device}': PyTorch sees {torch.cuda.device_count()} CUDA device(s)")
+    torch.cuda.set_device(index)
+    torch.backends.cudnn.benchmark = True                # the tuning guide's advice for inputs of one size
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False              # convolutions would use TF32 unasked
+
+
+def _compiled(torch, network):
+    """The network under torch.compile; raises Unsupported where there is no compiler for it."""
+    if not hasattr(getattr(torch, "compiler", None), "reset"):
+        raise Unsupported(f"the compiled mode needs PyTorch 2.1 or newer, this is {torch.__version__}")
+    # The same choice as torch._inductor.config.cpp.cxx.
+    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    if shutil.which(compiler) is None:
+        raise Unsupported(f"torch.compile needs a C++ compiler and there is no '{compiler}'; install one or set CXX")
+    # Networks share the code of one forward, whose compilations are counted together against a limit of 8.
+    torch.compiler.reset()
+    try:
+        # Not dynamic: a second batch size would otherwise exchange the kernels for slower ones of any size.
+        # Full graph: at the limit it raises, where it would otherwise go on in eager mode without a word.
+        return torch.compile(network, dynamic=False, fullgraph=True)
+    except RuntimeError as error:                        # "Dynamo is not supported on Python 3.x"
+        raise Unsupported(str(error)) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _modules():
+    """The modules that torch.nn lacks: Apply, Dropout, Network. Made on demand, since torch is imported on demand."""
+    from torch import nn
+
+    class Apply(nn.Module):
+        """A function of tensors as a layer."""
+
+        def __init__(self, function):
+            super().__init__()
+            self.function = function
+
+        def forward(self, *inputs):
+            return self.function(*inputs)
+
+    class Dropout(nn.Dropout):
+        """PyTorch's own dropout, unless a proof gives a ``mask`` to multiply with."""
+
+        def __init__(self, rate):
+            super().__init__(rate)
+            # Of the instance, not the class: its first appearance would make torch.compile compile again.
+            self.mask = None
+
+        def forward(self, x):
+            return super().forward(x) if self.mask is None else x * self.mask
+
+    class Network(nn.Module):
+        """Runs layers by ``wiring``, a (name, names of inputs, names read for the last time) for each layer."""
+
+        def __init__(self, layers, wiring):
+            super().__init__()
+            self.layers = nn.ModuleList(layers)
+            self.wiring = wiring
+
+        def forward(self, x):
+            values = {"input": x}
+            for layer, (name, inputs, finished) in zip(self.layers, self.wiring):
+                values[name] = layer(*[values[i] for i in inputs])
+                for i in finished:
+                    del values[i]
+            return values[name]
+
+    return SimpleNamespace(Apply=Apply, Dropout=Dropout, Network=Network)
+
+
+def _network(graph, weights):
+    """The graph as an nn.Module that holds copies of the weights, and {layer name: its nn.Module}."""
+    import torch
+
+    layers = {}
+    overwriting = _overwriting(graph["layers"])
+    for layer in graph["layers"]:
+        if layer["op"] not in LOWERINGS:
+            raise Unsupported(f"the torch adapter has no operation '{layer['op']}'")
+        lower = LOWERINGS[layer["op"]]
+        layers[layer["name"]] = lower(torch.nn, dict(layer, in_place=layer["name"] in overwriting))
+    network = _modules().Network(list(layers.values()), _wiring(graph["layers"]))
+    with torch.no_grad():
+        for key, tensor in _tensors(graph, layers).items():
+            tensor.copy_(torch.tensor(np.ascontiguousarray(weights[key])))
+    return network, layers
+
+
+def _wiring(layers):
+    """(name, inputs, names that no later layer reads) of each layer."""
+    last_reader = {name: layer["name"] for layer in layers for name in layer["inputs"]}
+    return [
+        (layer["name"], layer["inputs"], [i for i in sorted(set(layer["inputs"])) if last_reader[i] == layer["name"]])
+        for layer in layers
+    ]
+
+
+# Their results are fresh memory, which they do not keep for their own backward pass.
+_GIVES_AWAY = {"conv2d", "dense", "batch_norm", "add", "concat"}
+
+
+def _overwriting(layers):
+    """Names of the relu and add layers that may write into their first input, as networks written by hand do."""
+    by_name = {layer["name"]: layer for layer in layers}
+    reads = [name for layer in layers for name in layer["inputs"]]
+
+    def is_free(name):
+        producer = by_name.get(name)
+        if producer is None or producer["op"] not in _GIVES_AWAY or reads.count(name) > 1:
+            return False
+        # The dense result of a sequence is a view, and autograd would copy around a write into it.
+        return producer["op"] != "dense" or len(producer["output_shape"]) == 1
+
+    return {layer["name"] for layer in layers if layer["op"] in ("relu", "add") and is_free(layer["inputs"][0])}
+
+
+_ATTRIBUTES = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
+def _tensors(graph, layers, trainable_only=False):
+    """{key: the module's own tensor} of all parameters and running statistics, or of the trainable ones."""
+    return {
+        layer["name"] + "/" + p["name"]: getattr(layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"]))
+        for layer in graph["layers"]
+        for p in layer["parameters"]
+        if p["is_trainable"] or not trainable_only
+    }
+
+
+# The lowerings: (torch.nn, layer) -> nn.Module. "in_place" says that the first input's memory may be written.
+
+
+def _conv2d(nn, layer):
+    a = layer["attributes"]
+    return nn.Conv2d(
+        layer["input_shapes"][0][0], a["out_channels"], tuple(a["kernel"]), stride=tuple(a["stride"]),
+        padding=tuple(a["padding"]), dilation=tuple(a["dilation"]), groups=a["groups"], bias=a["bias"],
+    )
+
+
+def _dense(nn, layer):
+    a = layer["attributes"]
+    return nn.Linear(layer["input_shapes"][0][-1], a["out_features"], bias=a["bias"])
+
+
+def _max_pool(nn, layer):
+    a = layer["attributes"]
+    return nn.MaxPool2d(tuple(a["kernel"]), stride=tuple(a["stride"]), padding=tuple(a["padding"]))
+
+
+def _avg_pool(nn, layer):
+    a = layer["attributes"]
+    return nn.AvgPool2d(
+        tuple(a["kernel"]), stride=tuple(a["stride"]), padding=tuple(a["padding"]),
+        count_include_pad=a["count_include_pad"],
+    )
+
+
+def _global_avg_pool(nn, layer):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _batch_norm(nn, layer):
+    a, shape = layer["attributes"], layer["input_shapes"][0]
+    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+    return kind(shape[0], eps=a["epsilon"], momentum=a["momentum"])
+
+
+def _relu(nn, layer):
+    return nn.ReLU(inplace=layer["in_place"])
+
+
+def _tanh(nn, layer):
+    return nn.Tanh()
+
+
+def _sigmoid(nn, layer):
+    return nn.Sigmoid()
+
+
+def _softmax(nn, layer):
+    return nn.Softmax(dim=-1)
+
+
+def _dropout(nn, layer):
+    return _modules().Dropout(layer["attributes"]["rate"])
+
+
+def _local_response_norm(nn, layer):
+    a = layer["attributes"]
+    return nn.LocalResponseNorm(a["size"], alpha=a["alpha"], beta=a["beta"], k=a["k"])
+
+
+def _sum(first, *others):
+    for other in others:
+        first = first + other
+    return first
+
+
+def _sum_in_place(first, *others):
+    for other in others:
+        first += other
+    return first
+
+
+def _add(nn, layer):
+    return _modules().Apply(_sum_in_place if layer["in_place"] else _sum)
+
+
+def _join(*inputs):
+    import torch
+
+    return torch.cat(inputs, 1)
+
+
+def _concat(nn, layer):
+    return _modules().Apply(_join)
+
+
+def _flatten(nn, layer):
+    return nn.Flatten()
+
+
+LOWERINGS = {
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_avg_pool,
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "dropout": _dropout,
+    "local_response_norm": _local_response_norm,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _flatten,
+}
+
+
+def _softmax_cross_entropy(functional, output, y):
+    return functional.cross_entropy(output.flatten(0, -2), y.flatten())
+
+
+def _mean_squared_error(functional, output, y):
+    return functional.mse_loss(output, y)
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+def _sgd(optim, parameters, o):
+    return optim.SGD(parameters, lr=o["learning_rate"], momentum=o["momentum"])
+
+
+def _adam(optim, parameters, o):
+    return optim.Adam(parameters, lr=o["learning_rate"], betas=(o["beta1"], o["beta2"]), eps=o["epsilon"])
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+
+
+class TorchPrepared(Prepared):
+    """A network of nn.Modules with its loss and optimizer."""
+
+    def __init__(self, torch, graph, weights, settings):
+        self._torch = torch
+        self._device = torch.device(settings["device"])
+        self._is_cuda = self._device.type == "cuda"
+        self._memory_format = (
+            torch.channels_last if settings["layout"] == "channels_last" else torch.contiguous_format
+        )
+        self._is_training = settings["mode"] == "training"
+
+        network, layers = _network(graph, weights)
+        self._network = network.to(device=self._device, memory_format=self._memory_format).train(self._is_training)
+        self._tensors = _tensors(graph, layers)
+        self._trainable = _tensors(graph, layers, trainable_only=True)
+        self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
+        self._run = _compiled(torch, network) if settings["compile_mode"] == "compiled" else network
+
+        self._loss_function = LOSSES[graph["loss"]]
+        optimizer = graph["optimizer"]
+        self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
+        self._advance = self._update if self._is_training else self._infer
+        self._batches = None
+        self._last = None
+
+    # The timed way.
+
+    def load(self, batches):
+        self._batches = itertools.cycle([(self._tensor(x), self._tensor(y)) for x, y in batches])
+        if self._is_cuda:
+            self._torch.cuda.reset_peak_memory_stats(self._device)
+
+    def step(self):
+        x, y = next(self._batches)
+        self._last = self._advance(x, y)
+
+    def synchronize(self):
+        if self._is_cuda:
+            self._torch.cuda.synchronize(self._device)
+
+    def result(self):
+        return self._last.item() if self._is_training else _array(self._last)
+
+    def peak_memory_bytes(self):
+        """Peak bytes allocated by tensors since the batches were loaded; the allocator reserves more."""
+        return self._torch.cuda.max_memory_allocated(self._device) if self._is_cuda else None
+
+    def device_timer(self):
+        return CudaTimer(self._torch) if self._is_cuda else None
+
+    # The proof way.
+
+    def forward(self, x):
+        with self._proof(is_training=False):
+            return _array(self._infer(self._tensor(x)))
+
+    def gradients(self, x, y, masks):
+        with self._proof(is_training=True, masks=masks), self._kept_statistics():
+            loss = self._loss(self._tensor(x), self._tensor(y))
+            gradients = self._torch.autograd.grad(loss, list(self._trainable.values()))
+        return loss.item(), {key: _array(gradient) for key, gradient in zip(self._trainable, gradients)}
+
+    def train(self, x, y, masks):
+        with self._proof(is_training=True, masks=masks):
+            return self._update(self._tensor(x), self._tensor(y)).item()
+
+    def weights(self):
+        return {key: _array(tensor) for key, tensor in self._tensors.items()}
+
+    # What both share. Another precision acts in _infer and _loss (autocast) and in _update (loss scaling).
+
+    def _infer(self, x, y=None):
+        with self._torch.inference_mode():
+            return self._run(x)
+
+    def _loss(self, x, y):
+        return self._loss_function(self._torch.nn.functional, self._run(x), y)
+
+    def _update(self, x, y):
+        """One training step; the loss before its update, on the device."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(x, y)
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()
+
+    def _tensor(self, array):
+        # A copy: NumPy's memory may be read-only, and is not aligned as torch aligns its own.
+        tensor = self._torch.tensor(np.ascontiguousarray(array), device=self._device)
+        return tensor.contiguous(memory_format=self._memory_format) if tensor.dim() == 4 else tensor
+
+    @contextlib.contextmanager
+    def _proof(self, is_training, masks=None):
+        """The network in a mode, with dropout masks; afterwards as the timed way needs it."""
+        self._network.train(is_training)
+        for name, mask in (masks or {}).items():
+            self._dropouts[name].mask = self._tensor(mask)
+        try:
+            yield
+        finally:
+            for dropout in self._dropouts.values():
+                dropout.mask = None
+            self._network.train(self._is_training)
+
+    @contextlib.contextmanager
+    def _kept_statistics(self):
+        buffers = list(self._network.buffers())
+        before = [buffer.clone() for buffer in buffers]
+        try:
+            yield
+        finally:
+            for buffer, old in zip(buffers, before):
+                buffer.copy_(old)
+
+
+class CudaTimer:
+    """Time on the device's own clock, between two events of the current stream."""
+
+    def __init__(self, torch):
+        self._begin = torch.cuda.Event(enable_timing=True)
+        self._end = torch.cuda.Event(enable_timing=True)
+
+    def start(self):
+        self._begin.record()
+
+    def stop(self):
+        self._end.record()
+
+    def elapsed_s(self):
+        return self._begin.elapsed_time(self._end) / 1000     # CUDA says milliseconds
+
+
+def _array(tensor):
+    """A copy as NumPy, in C order."""
+    return np.array(tensor.detach().cpu().numpy(), order="C")

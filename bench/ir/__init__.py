@@ -1,0 +1,1 @@
+"""The intermediate representation: named layers, their shapes, costs and weights; no framework."""

@@ -1,0 +1,81 @@
+"""Weights and inputs from one seeded NumPy generator: every framework starts from the same numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from bench.ir.graph import Graph
+from bench.ir.ops import Dropout, Parameter
+
+Arrays = dict[str, NDArray[np.generic]]
+
+INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] = {
+    # He et al. 2015, equation 10: keeps the variance of ReLU networks.
+    "he_normal": lambda rng, p: rng.standard_normal(p.shape) * math.sqrt(2 / p.fan_in),
+    # Glorot and Bengio 2010, equation 16.
+    "glorot_uniform": lambda rng, p: rng.uniform(-1, 1, p.shape) * math.sqrt(6 / (p.fan_in + p.fan_out)),
+    "ones": lambda rng, p: np.ones(p.shape),
+    "zeros": lambda rng, p: np.zeros(p.shape),
+}
+
+
+def initial_weights(graph: Graph, seed: int) -> Arrays:
+    """Every parameter as float32 in canonical layout, by its key "layer/parameter".
+
+    Each parameter has a stream of its own, so a layer's weights do not depend on the layers before it.
+    """
+    return {
+        key: INITIALISERS[parameter.init](np.random.default_rng([seed, index]), parameter).astype(np.float32)
+        for index, (key, parameter) in enumerate(graph.parameters.items())
+    }
+
+
+def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
+    """Weights in which no scale is 1 and no shift 0, so that a proof sees a forgotten one.
+
+    Biases, shifts and running means get values of about 0.1, scales and variances lie between 0.5 and 1.5.
+    """
+    changed = dict(weights)
+    for index, (key, parameter) in enumerate(graph.parameters.items()):
+        rng = np.random.default_rng([seed, 1, index])
+        if parameter.init == "zeros":
+            changed[key] = (0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)
+        elif parameter.init == "ones":
+            changed[key] = rng.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+    return changed
+
+
+def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """Inputs (samples, *input shape) and targets for the graph's loss.
+
+    Inputs are standard normal float32, or int64 tokens. Targets are int64 classes of shape (samples,) or
+    (samples, steps), or float32 values of the output's shape for mean_squared_error.
+    """
+    rng = np.random.default_rng([seed, 2])
+    shape = (samples, *graph.input.shape)
+    x: NDArray[np.generic]
+    y: NDArray[np.generic]
+    if graph.input.vocabulary is None:
+        x = rng.standard_normal(shape).astype(np.float32)
+    else:
+        x = rng.integers(0, graph.input.vocabulary, shape)
+    if graph.loss == "mean_squared_error":
+        y = rng.standard_normal((samples, *graph.output_shape)).astype(np.float32)
+    else:
+        y = rng.integers(0, graph.output_shape[-1], (samples, *graph.output_shape[:-1]))
+    return x, y
+
+
+def dropout_masks(graph: Graph, samples: int, seed: int) -> Arrays:
+    """For each dropout layer a float32 array (samples, *shape): 0, or 1/(1-rate) where the element is kept."""
+    masks: Arrays = {}
+    for index, layer in enumerate(graph.layers):
+        if isinstance(layer.op, Dropout):
+            kept = np.random.default_rng([seed, 3, index]).random((samples, *layer.output_shape)) >= layer.op.rate
+            masks[layer.name] = (kept / (1 - layer.op.rate)).astype(np.float32)
+    return masks

@@ -1,0 +1,19 @@
+"""The networks: one file a model, found by its name. No framework code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from bench.ir.graph import Graph
+from bench.words import unknown
+
+NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def build(name: str) -> Graph:
+    """The graph of a model at its published size; raises UnknownName with the nearest names."""
+    if name not in NAMES:
+        raise unknown("model", name, NAMES)
+    graph: Graph = importlib.import_module(f"bench.models.{name}").build()
+    return graph

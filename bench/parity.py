@@ -1,0 +1,112 @@
+"""Did a framework compute the same? Its answers against the float64 oracle's, with a tolerance for each precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.words import Precision
+
+Arrays = Mapping[str, NDArray[Any]]
+GRADIENT = "gradient:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Largest relative errors that rounding explains."""
+
+    output: float                # relative L2 of the forward output
+    loss: float                  # first loss
+    gradient: float              # of each parameter, relative to the norm of the whole gradient
+    second_loss: float           # after one update: checks the optimiser
+
+
+TOLERANCES = {
+    # An fp32 sum of some thousand products is off by about 1e-6; deep networks add up to a few times that.
+    Precision.FP32: Tolerance(output=1e-5, loss=1e-5, gradient=1e-4, second_loss=1e-4),
+    Precision.FP64: Tolerance(output=1e-11, loss=1e-11, gradient=1e-10, second_loss=1e-10),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What a proof found: relative errors against the oracle, beside what was allowed."""
+
+    output_error: float
+    loss_error: float
+    gradient_error: float
+    worst_gradient: str              # key of the parameter with that error
+    second_loss_error: float
+    tolerance: dict[str, float]
+    losses: list[float]              # first, second and later ones; these diverge chaotically
+    oracle_losses: list[float]
+    learning_losses: list[float] | None = None           # over one pass of real data; None for synthetic input
+    oracle_learning_losses: list[float] | None = None
+    learning_accuracy: float | None = None               # share of held-out samples right after that pass
+    oracle_learning_accuracy: float | None = None
+
+    def failures(self) -> list[str]:
+        """What is beyond its tolerance, a phrase each; empty if the same was computed."""
+        checks = {
+            "output": self.output_error, "loss": self.loss_error, "gradient": self.gradient_error,
+            "second_loss": self.second_loss_error,
+        }
+        return [
+            f"{name.replace('_', ' ')} off by {error:.2g} (allowed {self.tolerance[name]:.0e}"
+            + (f", worst at {self.worst_gradient})" if name == "gradient" else ")")
+            for name, error in checks.items()
+            if not error <= self.tolerance[name]     # so that NaN fails
+        ]
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
+    """L2 norm of the difference over that of the reference; infinite where shapes or finiteness differ."""
+    value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
+    if value.shape != reference.shape or not np.all(np.isfinite(value)):
+        return math.inf
+    norm = float(np.linalg.norm(reference))
+    difference = float(np.linalg.norm(value - reference))
+    return difference / norm if norm else (0.0 if not difference else math.inf)
+
+
+def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
+    """Errors of a proof's answer (see bench.worker.proof) against the oracle's."""
+    gradients = [key for key in oracle if key.startswith(GRADIENT)]
+    norm = math.sqrt(sum(float(np.square(oracle[key]).sum()) for key in gradients))
+    errors = {key: _gradient_error(answer.get(key), oracle[key], norm) for key in gradients}
+    worst = max(errors, key=errors.__getitem__)
+    losses, oracle_losses = answer["losses"].tolist(), oracle["losses"].tolist()
+    learnt = {
+        name: _plain(arrays.get(key))
+        for name, arrays, key in (
+            ("learning_losses", answer, "learning_losses"), ("oracle_learning_losses", oracle, "learning_losses"),
+            ("learning_accuracy", answer, "learning_accuracy"),
+            ("oracle_learning_accuracy", oracle, "learning_accuracy"),
+        )
+    }
+    return Parity(
+        output_error=relative_error(answer["output"], oracle["output"]),
+        loss_error=relative_error(losses[0], oracle_losses[0]),
+        gradient_error=errors[worst], worst_gradient=worst.removeprefix(GRADIENT),
+        # Relative to the first loss where that is larger: a network may learn a small batch by heart in one step.
+        second_loss_error=abs(losses[1] - oracle_losses[1]) / max(map(abs, oracle_losses[:2])),
+        tolerance=asdict(TOLERANCES[precision]), losses=losses, oracle_losses=oracle_losses, **learnt,
+    )
+
+
+def _gradient_error(gradient: NDArray[Any] | None, reference: NDArray[Any], norm: float) -> float:
+    if gradient is None or gradient.shape != reference.shape or not np.all(np.isfinite(gradient)):
+        return math.inf
+    return float(np.linalg.norm(gradient - reference)) / norm
+
+
+def _plain(array: NDArray[Any] | None) -> Any:
+    return None if array is None else array.tolist()

@@ -1,0 +1,62 @@
+"""The record of one trial: plain data, written once, never edited. docs/record.schema.json describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.words import Outcome, TrialKind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """All that makes a trial another trial; its hash is the trial's id."""
+
+    kind: TrialKind
+    case: dict[str, Any]             # Case.plain(); of a proof, only the facts that it covers
+    repetition: int
+    session: str
+    graph_fingerprint: str
+    build: dict[str, Any]            # Python, packages, variables that change results
+    machine: str                     # Machine.id
+    code_version: str                # hash of the code that measures
+    settings: dict[str, Any]         # how long it was timed, seed
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial and what became of it."""
+
+    identity: Identity
+    suite: str
+    run_id: str                      # of the command that measured it
+    command: str                     # the command line that repeats it
+    recorded_at: str                 # UTC, ISO 8601
+    outcome: Outcome
+    reason: str | None               # a sentence; None if ok
+    last_words: str = ""             # end of the worker's stderr where it failed
+    graph: dict[str, Any]            # name, parameters, multiply_adds, flops_per_sample, optimizer
+    interpreter: str                 # that the worker ran in
+    machine: dict[str, Any]          # Machine.plain()
+    load_before: float | None        # load average when the trial started
+    wall_time_s: float               # of the whole trial, start of its process to its end
+    measurement: dict[str, Any] | None = None    # of a timing trial that is ok; see bench.worker.measure
+    parity: dict[str, Any] | None = None         # of a proof; see bench.analysis.parity
+    certificate: str | None = None   # id of the proof that vouches for a timing trial
+    origin: str = "measured"
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def id(self) -> str:
+        return self.identity.id
+
+    def plain(self) -> dict[str, Any]:
+        return {"schema": self.schema, "id": self.id, **asdict(self)}

@@ -1,0 +1,387 @@
+"""Runs a plan: one fresh worker a trial, one record a trial, nothing else beside a measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench import builds as builds_module
+from bench import data, frameworks, hardware, models, parity
+from bench.builds import Build
+from bench.ir import weights as ir_weights
+from bench.ir.graph import Graph
+from bench.plan import PROOF_BATCH, Trial, proof_case
+from bench.process import Answer, code_version, environment, run_worker, write_child
+from bench.record import Identity, Record
+from bench.spec import DEFAULT_BUILD, Case
+from bench.store import Store
+from bench.words import Mode, Outcome, Precision, TrialKind
+
+SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
+DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
+LEARNING_BATCH = 32
+DEFAULT_DEADLINE_S = 600.0
+ORACLE = "numpy"
+
+HOPELESS = frozenset(
+    {
+        Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED, Outcome.BUILD_BROKEN, Outcome.OUT_OF_MEMORY, Outcome.TIMEOUT,
+        Outcome.PARITY_FAILED,
+    }
+)
+"""Outcomes that the next repetition of the same case would only meet again; it is not started."""
+
+
+class Progress(Protocol):
+    """Who wants to know how far a sweep is; called between trials only."""
+
+    def before(self, trial: Trial, index: int, total: int) -> None: ...
+
+    def after(self, trial: Trial, record: Record | None) -> None: ...
+
+
+class Silent:
+    """Nobody."""
+
+    def before(self, trial: Trial, index: int, total: int) -> None:
+        pass
+
+    def after(self, trial: Trial, record: Record | None) -> None:
+        pass
+
+
+@dataclass
+class Tally:
+    """What a sweep came to."""
+
+    stored: list[Record] = field(default_factory=list)           # by this sweep
+    already_there: list[dict[str, Any]] = field(default_factory=list)    # records of trials that an earlier one stored
+    not_started: int = 0                                         # repetitions after a hopeless outcome
+    stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
+    wall_time_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What a build turned out to be."""
+
+    build: Build
+    facts: dict[str, Any]            # Python and package versions; empty where it does not start
+    failure: tuple[Outcome, str] | None
+
+
+class Runner:
+    """Measures trials into a store. Use it as a context manager: its working folder goes with it."""
+
+    def __init__(
+        self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
+        deadline_s: float = DEFAULT_DEADLINE_S,
+    ):
+        self._store = store
+        self._builds = dict(builds)
+        self._suite = suite
+        self._command = command
+        self._session = session
+        self._deadline_s = deadline_s
+        self._run_id = uuid.uuid4().hex[:12]
+        self._cpus = hardware.usable_cpus()
+        self._probed: dict[str, Probed] = {}
+        self._graphs: dict[str, Graph] = {}
+        self._folder: contextlib.ExitStack = contextlib.ExitStack()
+
+    def __enter__(self) -> Runner:
+        self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="rigmark-")))
+        self._child = write_child(self._work)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._folder.close()
+
+    # What a trial is ------------------------------------------------------------------------------------------------
+
+    def graph(self, model: str) -> Graph:
+        if model not in self._graphs:
+            self._graphs[model] = models.build(model)
+        return self._graphs[model]
+
+    def identity(self, trial: Trial) -> Identity:
+        """All that makes this trial this one, on this machine, in this build as it is installed now."""
+        case = trial.case
+        settings: dict[str, Any] = {"seed": SEED}
+        if trial.timing is not None:
+            settings |= trial.timing.plain()
+        return Identity(
+            kind=trial.kind, case=case.plain(), repetition=trial.repetition, session=self._session,
+            graph_fingerprint=self.graph(case.model).fingerprint, build=self._build_facts(case),
+            machine=hardware.machine().id, code_version=code_version(), settings=settings,
+        )
+
+    def _build_facts(self, case: Case) -> dict[str, Any]:
+        probed = self.probe(case.build)
+        adapter = frameworks.load(case.framework)
+        versions = probed.facts.get("packages", {})
+        packages = {name: versions.get(name) for name in sorted({*adapter.DISTRIBUTIONS, "numpy"})}
+        return {
+            "python": probed.facts.get("python"),
+            "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
+            "packages": packages,
+            "variables": hardware.variables(environment(probed.build, case.threads)),
+        }
+
+    def probe(self, name: str) -> Probed:
+        """A build's Python and package versions, asked once a sweep."""
+        if name not in self._probed:
+            build = builds_module.find(name, self._builds)
+            wanted = sorted({d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS} | {"numpy"})
+            answer, _ = self._run(build, {"kind": "probe", "distributions": wanted}, threads=1)
+            failure = None if answer.outcome is Outcome.OK else (answer.outcome, answer.reason or "")
+            if failure and answer.outcome is Outcome.CRASHED:
+                failure = (Outcome.BUILD_BROKEN, answer.reason or "")     # a build that cannot even say what it is
+            self._probed[name] = Probed(build=build, facts=answer.result, failure=failure)
+        return self._probed[name]
+
+    # Running --------------------------------------------------------------------------------------------------------
+
+    def run(self, trials: Sequence[Trial], progress: Progress | None = None) -> Tally:
+        """Measure every trial that is not stored yet; each record is safe on disk before the next trial starts."""
+        progress = progress or Silent()
+        tally = Tally()
+        hopeless: set[Case] = set()
+        started = time.monotonic()
+        with self._store.measuring():
+            for index, trial in enumerate(trials):
+                if trial.kind is TrialKind.TIMING and trial.case in hopeless:
+                    tally.not_started += 1
+                    continue
+                identity = self.identity(trial)
+                if identity.id in self._store:
+                    stored = self._store.get(identity.id)
+                    outcome = Outcome(stored["outcome"])
+                    tally.already_there.append(stored)
+                    record = None
+                else:
+                    progress.before(trial, index, len(trials))
+                    record = self._measure(trial, identity)
+                    self._store.put(record)
+                    outcome = record.outcome
+                    tally.stored.append(record)
+                    tally.stepping_time_s += _stepping_time_s(record)
+                progress.after(trial, record)
+                if outcome in HOPELESS:
+                    hopeless.add(trial.case)
+        tally.wall_time_s = time.monotonic() - started
+        return tally
+
+    def _measure(self, trial: Trial, identity: Identity) -> Record:
+        graph = self.graph(trial.case.model)
+        load_before = hardware.load_average()
+        recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
+        started = time.monotonic()
+        if failure := self.probe(trial.case.build).failure:
+            answer = _not_run(*failure)
+        elif trial.kind is TrialKind.PROOF:
+            answer = self._prove(trial)
+        else:
+            answer = self._time(trial)
+        certificate = self._certificate_id(trial.case) if trial.kind is TrialKind.TIMING else None
+        return Record(
+            identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
+            recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
+            graph={
+                "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
+                "flops_per_sample": {
+                    mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode
+                },
+                "optimizer": graph.optimizer.kind, "loss": graph.loss,
+            },
+            interpreter=self.probe(trial.case.build).build.interpreter,
+            machine=hardware.machine().plain(), load_before=load_before, wall_time_s=time.monotonic() - started,
+            measurement={**answer.result, "marks": answer.marks} if trial.kind is TrialKind.TIMING and answer.result
+            else None,
+            parity=answer.result if trial.kind is TrialKind.PROOF and answer.result else None,
+            certificate=certificate,
+        )
+
+    def _run(self, build: Build, job: Mapping[str, Any], *, threads: int) -> tuple[Answer, dict[str, Any]]:
+        """A worker's answer, and the arrays it left beside it."""
+        job = {"cpus": list(self._cpus[:threads]), **job}
+        with tempfile.TemporaryDirectory(dir=self._work) as name:
+            directory = Path(name)
+            answer = run_worker(build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s)
+            arrays: dict[str, Any] = {}
+            if answer.outcome is Outcome.OK and (path := directory / "answer.npz").exists():
+                with np.load(path) as stored:
+                    arrays = dict(stored)
+            return answer, arrays
+
+    def _job(self, kind: str, case: Case, framework: str, precision: Precision, **more: Any) -> dict[str, Any]:
+        adapter = frameworks.load(framework)
+        is_oracle = framework == ORACLE and precision is Precision.FP64
+        return {
+            "kind": kind, "framework": framework, "graph": self.graph(case.model).plain(),
+            "settings": {
+                "mode": case.mode, "precision": precision, "threads": case.threads, "seed": SEED,
+                "compile_mode": adapter.COMPILE_MODES[0] if is_oracle else case.compile_mode,
+                "layout": adapter.LAYOUTS[0] if is_oracle else case.layout,
+                "device": "cpu" if is_oracle else case.device,
+            },
+            **more,
+        }
+
+    # Proof ----------------------------------------------------------------------------------------------------------
+
+    def _prove(self, trial: Trial) -> Answer:
+        case = trial.case
+        if case.precision not in parity.TOLERANCES:
+            return _not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
+        inputs = self._proof_inputs(case)
+        learning = None
+        if case.data != data.SYNTHETIC:
+            learning = {"weights": str(self._weights(case.model)), "local_batch": LEARNING_BATCH}
+        job = self._job(
+            "proof", case, case.framework, case.precision, inputs=str(inputs), learning=learning,
+            weights=str(self._perturbed_weights(case.model)),
+        )
+        answer, arrays = self._run(self.probe(case.build).build, job, threads=case.threads)
+        if answer.outcome is not Outcome.OK:
+            return answer
+        oracle = self._oracle(case, job)
+        if isinstance(oracle, Answer):
+            return oracle
+        found = parity.compare(arrays, oracle, case.precision)
+        failures = found.failures()
+        return replace(
+            answer, result={**found.plain(), **answer.result},
+            outcome=Outcome.PARITY_FAILED if failures else Outcome.OK,
+            reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
+        )
+
+    def _oracle(self, case: Case, job: Mapping[str, Any]) -> dict[str, Any] | Answer:
+        """The float64 oracle's arrays for a proof, kept in the store; an Answer where it failed."""
+        key = f"proof-{self._oracle_key(case)}"
+        if (known := self._store.oracle_answer(key)) is not None:
+            return known
+        same = {name: job[name] for name in ("inputs", "learning", "weights")}
+        asked = self._job("proof", case, ORACLE, Precision.FP64, **same)
+        answer, found = self._run(self._own_build, asked, threads=len(self._cpus))
+        if answer.outcome is not Outcome.OK:
+            return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")
+        self._store.put_oracle_answer(key, found)
+        return found
+
+    @property
+    def _own_build(self) -> Build:
+        return self._builds[DEFAULT_BUILD]
+
+    def _oracle_key(self, case: Case, *more: object) -> str:
+        facts = (self.graph(case.model).fingerprint, case.data, SEED, code_version(), *more)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def _certificate_id(self, case: Case) -> str:
+        return self.identity(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._cpus)))).id
+
+    # Timing ---------------------------------------------------------------------------------------------------------
+
+    def _time(self, trial: Trial) -> Answer:
+        assert trial.timing is not None
+        case = trial.case
+        certificate = self._store.get(self._certificate_id(case))
+        if certificate["outcome"] != Outcome.OK:
+            return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
+        inputs, check_samples = self._timed_inputs(case)
+        expected = self._expected_loss(case, inputs, check_samples)
+        if isinstance(expected, Answer):
+            return expected
+        job = self._job(
+            "timing", case, case.framework, case.precision, inputs=str(inputs),
+            weights=str(self._weights(case.model)), check_samples=check_samples, expected_loss=expected,
+            loss_tolerance=parity.TOLERANCES[case.precision].loss,
+            timing={
+                **trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing
+            },
+        )
+        return self._run(self.probe(case.build).build, job, threads=case.threads)[0]
+
+    def _expected_loss(self, case: Case, inputs: Path, check_samples: int) -> float | Answer:
+        """The oracle's loss for the first step of a timed trial, kept in the store; an Answer where it failed."""
+        key = f"loss-{self._oracle_key(case, case.mode, check_samples)}"
+        if (known := self._store.oracle_answer(key)) is not None:
+            return float(known["loss"])
+        with np.load(inputs) as arrays:
+            few = self._work / f"{key}.npz"
+            np.savez(few, x=arrays["x"][:check_samples], y=arrays["y"][:check_samples])
+        job = self._job(
+            "oracle", case, ORACLE, Precision.FP64, inputs=str(few), weights=str(self._weights(case.model))
+        )
+        answer, _ = self._run(self._own_build, job, threads=len(self._cpus))
+        if answer.outcome is not Outcome.OK:
+            return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")
+        loss = float(answer.result["loss"])
+        self._store.put_oracle_answer(key, {"loss": np.array(loss)})
+        return loss
+
+    # Files for workers, written once a sweep ------------------------------------------------------------------------
+
+    def _once(self, name: str, arrays: Any) -> Path:
+        path = self._work / f"{name}.npz"
+        if not path.exists():
+            np.savez(path, **arrays())
+        return path
+
+    def _weights(self, model: str) -> Path:
+        graph = self.graph(model)
+        return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
+
+    def _perturbed_weights(self, model: str) -> Path:
+        graph = self.graph(model)
+        return self._once(
+            f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
+        )
+
+    def _proof_inputs(self, case: Case) -> Path:
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), PROOF_BATCH, SEED)
+            if case.data == data.SYNTHETIC:
+                return {"x": x, "y": y}
+            real = data.load(case.data, self.graph(case.model))
+            return {
+                "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
+            }
+
+        return self._once(f"proof-{case.model}-{case.data}", arrays)
+
+    def _timed_inputs(self, case: Case) -> tuple[Path, int]:
+        """(file with x and y, how many of its first samples decide the first loss)."""
+        batch = case.local_batch
+        if case.data != data.SYNTHETIC:
+            real = data.load(case.data, self.graph(case.model))
+            return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+        # A batch of repeated samples has the loss of one of each, also under batch normalisation.
+        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
+
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED)
+            return {"x": x, "y": y}
+
+        return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+
+
+def _not_run(outcome: Outcome, reason: str) -> Answer:
+    return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words="", wall_time_s=0.0)
+
+
+def _stepping_time_s(record: Record) -> float:
+    if record.measurement is None:
+        return 0.0
+    return math.fsum([*record.measurement["warm_up_timings_s"], *record.measurement["host_times_s"]])

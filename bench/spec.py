@@ -1,0 +1,129 @@
+"""What is to be run: a Case, the Sweep that declares many of them, and how long each is timed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench import data, frameworks, models
+from bench.words import CompileMode, Layout, Mode, Precision, UserError, unknown
+
+BEST = "best"
+DEFAULT = "default"
+DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination of everything a user may choose; equal cases may be pooled over repetitions."""
+
+    model: str
+    framework: str
+    build: str = DEFAULT_BUILD
+    compile_mode: CompileMode
+    layout: Layout
+    precision: Precision = Precision.FP32
+    mode: Mode = Mode.INFERENCE
+    device: str = "cpu"
+    local_batch: int
+    threads: int
+    data: str = data.SYNTHETIC
+    steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
+
+    def plain(self) -> dict[str, Any]:
+        return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
+
+    @property
+    def label(self) -> str:
+        """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
+        return (f"{self.model} {self.mode}, {self.framework} {self.compile_mode} {self.layout} {self.precision}, "
+                f"{self.device}, batch {self.local_batch}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """When a trial has been timed enough; see bench.worker.measure."""
+
+    min_timings: int = 10
+    min_time_s: float = 1.0
+    max_time_s: float = 20.0
+    warm_up_max_s: float = 5.0
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Declared axes whose product is a set of cases.
+
+    ``compile_modes`` and ``layouts`` may hold "best" or "default": each framework's best documented setting, or what a
+    new user gets.
+    """
+
+    models: tuple[str, ...]
+    frameworks: tuple[str, ...]
+    builds: tuple[str, ...] = (DEFAULT_BUILD,)
+    compile_modes: tuple[str, ...] = (BEST,)
+    layouts: tuple[str, ...] = (BEST,)
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    modes: tuple[Mode, ...] = (Mode.INFERENCE, Mode.TRAINING)
+    devices: tuple[str, ...] = ("cpu",)
+    local_batches: tuple[int, ...] = (32,)
+    threads: tuple[int, ...] = ()        # empty: one for each core this process may use
+    data: tuple[str, ...] = (data.SYNTHETIC,)
+    steps_per_timing: int = 1
+    repetitions: int = 10
+    timing: Timing = Timing()
+
+    def cases(self, cores: int) -> Iterator[Case]:
+        """Every case once, in declared order; raises UserError for a name or a number that cannot be."""
+        self._check()
+        seen: set[Case] = set()
+        for model, framework, build, precision, mode, device, batch, threads, source in itertools.product(
+            self.models, self.frameworks, self.builds, self.precisions, self.modes, self.devices,
+            self.local_batches, self.threads or (cores,), self.data,
+        ):
+            for compile_mode, layout in self._settings(framework, mode):
+                case = Case(
+                    model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
+                    precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
+                    steps_per_timing=self.steps_per_timing,
+                )
+                if case not in seen:
+                    seen.add(case)
+                    yield case
+
+    def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
+        adapter = frameworks.load(framework)
+        best = adapter.BEST[mode]
+        default = (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])
+        for compile_mode, layout in itertools.product(self.compile_modes, self.layouts):
+            named = {BEST: best, DEFAULT: default}
+            yield (
+                CompileMode(named[compile_mode][0] if compile_mode in named else compile_mode),
+                Layout(named[layout][1] if layout in named else layout),
+            )
+
+    def _check(self) -> None:
+        for what, names, known in (
+            ("model", self.models, models.NAMES),
+            ("framework", self.frameworks, frameworks.NAMES),
+            ("data", self.data, data.NAMES),
+            ("compile mode", self.compile_modes, (BEST, DEFAULT, *CompileMode)),
+            ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
+            ("precision", self.precisions, tuple(Precision)),
+            ("mode", self.modes, tuple(Mode)),
+        ):
+            for name in names:
+                if name not in known:
+                    raise unknown(what, name, known)
+        for what, numbers in (
+            ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
+            ("steps per timing", (self.steps_per_timing,)),
+        ):
+            for number in numbers:
+                if number < 1:
+                    raise UserError(f"{what} must be at least 1, not {number}")

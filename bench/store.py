@@ -1,0 +1,223 @@
+"""The results folder: one JSON file a trial, written atomically; queried through DuckDB, merged by copying."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.record import SCHEMA, Record
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_RESULTS = Path("results")
+RECORDS, ORACLE, LOCK = "records", "oracle", "lock"
+
+TRIAL_COLUMNS = {
+    "id": ("$.id", "VARCHAR"),
+    "kind": ("$.identity.kind", "VARCHAR"),
+    "suite": ("$.suite", "VARCHAR"),
+    "origin": ("$.origin", "VARCHAR"),
+    **{
+        name: (f"$.identity.case.{name}", kind)
+        for name, kind in {
+            "model": "VARCHAR", "framework": "VARCHAR", "build": "VARCHAR", "compile_mode": "VARCHAR",
+            "layout": "VARCHAR", "precision": "VARCHAR", "mode": "VARCHAR", "device": "VARCHAR",
+            "local_batch": "BIGINT", "threads": "BIGINT", "data": "VARCHAR", "steps_per_timing": "BIGINT",
+        }.items()
+    },
+    "repetition": ("$.identity.repetition", "BIGINT"),
+    "session": ("$.identity.session", "VARCHAR"),
+    "graph_fingerprint": ("$.identity.graph_fingerprint", "VARCHAR"),
+    "code_version": ("$.identity.code_version", "VARCHAR"),
+    "build_facts": ("$.identity.build", "JSON"),
+    "python": ("$.identity.build.python", "VARCHAR"),
+    "framework_version": ("$.identity.build.framework_version", "VARCHAR"),
+    "machine": ("$.identity.machine", "VARCHAR"),
+    "device_name": ("$.machine.cpu", "VARCHAR"),
+    "machine_facts": ("$.machine", "JSON"),
+    "optimizer": ("$.graph.optimizer", "VARCHAR"),
+    "parameters": ("$.graph.parameters", "BIGINT"),
+    "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
+    "flops_training": ("$.graph.flops_per_sample.training", "BIGINT"),
+    "outcome": ("$.outcome", "VARCHAR"),
+    "reason": ("$.reason", "VARCHAR"),
+    "run_id": ("$.run_id", "VARCHAR"),
+    "command": ("$.command", "VARCHAR"),
+    "recorded_at": ("$.recorded_at", "VARCHAR"),
+    "wall_time_s": ("$.wall_time_s", "DOUBLE"),
+    "load_before": ("$.load_before", "DOUBLE"),
+    "certificate": ("$.certificate", "VARCHAR"),
+    "timings_s": ("$.measurement.timings_s", "DOUBLE[]"),
+    "cpu_times_s": ("$.measurement.cpu_times_s", "DOUBLE[]"),
+    "warm_up_timings_s": ("$.measurement.warm_up_timings_s", "DOUBLE[]"),
+    "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
+    "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
+    "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
+    "output_error": ("$.parity.output_error", "DOUBLE"),
+    "gradient_error": ("$.parity.gradient_error", "DOUBLE"),
+    "loss_error": ("$.parity.loss_error", "DOUBLE"),
+    "second_loss_error": ("$.parity.second_loss_error", "DOUBLE"),
+}
+"""Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """Stored trials as a table, and what could not be read, a sentence each."""
+
+    table: pd.DataFrame
+    problems: tuple[str, ...]
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._records = root / RECORDS
+        self._oracle = root / ORACLE
+
+    def create(self) -> Store:
+        """Make the folders; raises UserError where they cannot be written to."""
+        try:
+            for folder in (self._records, self._oracle):
+                folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._records):
+                pass
+        except OSError as error:
+            raise UserError(
+                f"cannot write results to {self.root}: {error.strerror}; choose another --results"
+            ) from None
+        return self
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Held by one sweep at a time; raises UserError while another measures into the same folder."""
+        with open(self.root / LOCK, "w", encoding="ascii") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise UserError(
+                    f"another sweep is measuring into {self.root}, and two would disturb each other; wait for it"
+                ) from None
+            for leftover in self.root.glob("*/.*.tmp"):      # of a sweep that was killed while writing
+                leftover.unlink(missing_ok=True)
+            yield
+
+    def __contains__(self, trial_id: str) -> bool:
+        """True where the record is there and can be read; a damaged one is measured anew."""
+        try:
+            self.get(trial_id)
+        except UserError:
+            return False
+        return True
+
+    def _path(self, trial_id: str) -> Path:
+        return self._records / f"{trial_id}.json"
+
+    def put(self, record: Record) -> None:
+        """Write a record so that it is there whole or not at all; raises UserError where the disk is full."""
+        try:
+            _write_atomically(self._path(record.id), json.dumps(record.plain(), indent=1).encode())
+        except OSError as error:
+            raise UserError(f"cannot store a record in {self._records}: {error.strerror}") from None
+
+    def get(self, trial_id: str) -> dict[str, Any]:
+        """A record as plain data; raises UserError where it cannot be read or is from a later version."""
+        path = self._path(trial_id)
+        try:
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            schema = record["schema"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(_damaged(path)) from None
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise UserError(_too_new(path, schema))
+        return record
+
+    def trials(self) -> Trials:
+        """Every stored trial, oldest first; a record that cannot be read is a problem, not an end."""
+        import duckdb
+
+        if not any(self._records.glob("*.json")):
+            columns = ", ".join(f"NULL::{kind} AS {name}" for name, (_, kind) in TRIAL_COLUMNS.items())
+            with duckdb.connect() as connection:
+                return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
+        columns = ", ".join(
+            f"TRY_CAST(content->>'{path}' AS {kind}) AS {name}" for name, (path, kind) in TRIAL_COLUMNS.items()
+        )
+        with duckdb.connect() as connection:
+            connection.execute(
+                "CREATE TEMP TABLE files AS SELECT filename, CASE WHEN json_valid(content) THEN content::JSON END AS "
+                "content FROM read_text($1)", [str(self._records / "*.json")],
+            )
+            schemas = connection.execute(
+                "SELECT filename, TRY_CAST(content->>'$.schema' AS BIGINT) FROM files "
+                "WHERE coalesce(TRY_CAST(content->>'$.schema' AS BIGINT), 0) NOT BETWEEN 1 AND $1 ORDER BY filename",
+                [SCHEMA],
+            ).fetchall()
+            table = connection.execute(
+                f"SELECT {columns} FROM files WHERE TRY_CAST(content->>'$.schema' AS BIGINT) BETWEEN 1 AND $1 "
+                "ORDER BY recorded_at, id", [SCHEMA],
+            ).df()
+        problems = tuple(
+            _damaged(Path(name)) if schema is None or schema < 1 else _too_new(Path(name), schema)
+            for name, schema in schemas
+        )
+        return Trials(table=table, problems=problems)
+
+    def oracle_answer(self, key: str) -> dict[str, NDArray[Any]] | None:
+        """Arrays that the oracle computed under this key before; None where it has not, or they are damaged."""
+        try:
+            with np.load(self._oracle / f"{key}.npz") as stored:
+                return {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError):
+            return None
+
+    def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep arrays for later sweeps; a full disk only costs the time to compute them again."""
+        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=self._oracle, delete=False) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+            os.replace(file.name, self._oracle / f"{key}.npz")
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """All of the content under the final name, or nothing: also after a power cut."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o644)     # mkstemp is for secrets
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _damaged(path: Path) -> str:
+    return f"record {path} is damaged and was left out; the same run measures it anew"
+
+
+def _too_new(path: Path, schema: Any) -> str:
+    return f"record {path} has schema {schema}, newer than this Rigmark reads ({SCHEMA}); upgrade Rigmark to read it"
+
+
+def existing(root: Path) -> Store:
+    """The store in a folder; raises UserError where there is none."""
+    if not (root / RECORDS).is_dir():
+        raise UserError(f"no results in {root}; rigmark run quick --results {root} makes some")
+    return Store(root)

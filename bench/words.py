@@ -1,0 +1,73 @@
+"""The words that everything shares: axes of a case, kinds of trial, outcomes; and how a wrong word is answered."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    INFERENCE = "inference"
+    TRAINING = "training"
+
+
+class CompileMode(StrEnum):
+    EAGER = "eager"              # each operation runs as the host reaches it
+    COMPILED = "compiled"        # the framework's own graph compiler (torch.compile, tf.function)
+    XLA = "xla"                  # the XLA compiler (jax.jit, tf.function(jit_compile=True))
+
+
+class Layout(StrEnum):
+    NCHW = "nchw"
+    CHANNELS_LAST = "channels_last"
+
+
+class Precision(StrEnum):
+    """Numeric policy; bf16 and fp16 are mixed: fp32 master weights, loss scaling for fp16."""
+
+    FP32 = "fp32"
+    TF32 = "tf32"
+    FP64 = "fp64"
+    BF16 = "bf16"
+    FP16 = "fp16"
+    BF16_PURE = "bf16_pure"
+    FP16_PURE = "fp16_pure"
+    INT8 = "int8"
+
+
+class TrialKind(StrEnum):
+    PROOF = "proof"              # agreement with the oracle
+    TIMING = "timing"            # steps against the clock
+    LAYERS = "layers"            # where the time of a step goes
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    UNSUPPORTED = "unsupported"          # the framework says that it cannot, in its own sentence
+    NOT_INSTALLED = "not_installed"      # the build has no such framework
+    BUILD_BROKEN = "build_broken"        # interpreter or framework does not start
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+    PARITY_FAILED = "parity_failed"      # ran, but did not compute the same
+
+
+PLANNED_GAPS = frozenset({Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED})
+"""Outcomes that do not fail a sweep, unless the cell was asked for by name."""
+
+
+class UserError(Exception):
+    """Bad input: one sentence that says what happened, with which value, and what to do. Exit code 2."""
+
+
+class UnknownName(UserError):
+    """A word that nothing is called."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for an unknown name, with the nearest known one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else ";"
+    return UnknownName(f"no {what} '{name}'{hint} known: {', '.join(names)}")

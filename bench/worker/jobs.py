@@ -1,0 +1,215 @@
+"""The kinds of job a worker does: probe a build, ask the oracle, prove, time."""
+
+import importlib.util
+import os
+import platform
+import re
+import sys
+import time
+
+import numpy as np
+
+from .. import frameworks
+from ..frameworks.numpy import loss_and_gradient
+from . import measure, proof
+
+
+class Failed(Exception):
+    """A typed outcome other than ok, with its reason in a sentence."""
+
+    def __init__(self, outcome, reason):
+        super(Failed, self).__init__(reason)
+        self.outcome, self.reason = outcome, reason
+
+
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted|bad_alloc|OOM when allocating"
+    r"|[Uu]nable to allocate|not enough memory|cannot allocate memory",
+)
+
+
+def classified(error):
+    """(outcome, reason) of an exception that a framework raised."""
+    first_line = (str(error).strip().splitlines() or [""])[0][:500]
+    reason = "%s: %s" % (type(error).__name__, first_line)
+    if isinstance(error, frameworks.Unsupported):
+        return "unsupported", str(error)
+    if isinstance(error, MemoryError) or OUT_OF_MEMORY.search("%s %s" % (type(error).__name__, error)):
+        return "out_of_memory", reason
+    return "crashed", reason
+
+
+def run(job, directory, answers):
+    """Do a job and send its result; raises Failed for a typed outcome."""
+    result = {"probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps}[job["kind"]](
+        job, directory, answers
+    )
+    answers.send("result", **result)
+
+
+def installed_versions(distributions):
+    """{name: version or None} of packages in this interpreter, without importing them."""
+    try:
+        from importlib import metadata  # novm
+    except ImportError:     # before Python 3.8
+        import pkg_resources as metadata
+    versions = {}
+    for name in distributions:
+        try:
+            found = metadata.version(name) if hasattr(metadata, "version") else metadata.get_distribution(name).version
+        except Exception:
+            found = None
+        versions[name] = found
+    return versions
+
+
+def probe(job, directory, answers):
+    """What this build is: interpreter and the versions of the distributions asked for."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable,
+        "packages": installed_versions(job["distributions"]),
+    }
+
+
+def adapter(job):
+    """The adapter of the job's framework with its framework imported; raises Failed with the outcome that fits."""
+    module = frameworks.load(job["framework"])
+    settings = job["settings"]
+    for what, known in (
+        ("compile_mode", module.COMPILE_MODES), ("layout", module.LAYOUTS), ("precision", module.PRECISIONS),
+    ):
+        if settings[what] not in known:
+            raise Failed("unsupported", "%s has no %s '%s'; it has: %s" % (
+                job["framework"], what.replace("_", " "), settings[what], ", ".join(known)))
+    if settings["device"].split(":")[0] not in module.DEVICES:
+        raise Failed("unsupported", "%s does not run on '%s'; it runs on: %s" % (
+            job["framework"], settings["device"], ", ".join(module.DEVICES)))
+    if importlib.util.find_spec(module.IMPORTS) is None:
+        raise Failed("not_installed", "no package '%s' in %s; install %s there" % (
+            module.IMPORTS, sys.executable, module.DISTRIBUTIONS[0]))
+    try:
+        importlib.import_module(module.IMPORTS)
+    except Exception as error:
+        raise Failed("build_broken", "importing %s failed: %s: %s" % (
+            module.IMPORTS, type(error).__name__, str(error).strip()[:500])) from error
+    return module
+
+
+def _prepare(job, weights, answers):
+    module = adapter(job)
+    answers.mark("imported")
+    start = time.perf_counter()
+    prepared = module.prepare(job["graph"], weights, job["settings"])
+    seconds = time.perf_counter() - start
+    answers.mark("prepared")
+    return module, prepared, seconds
+
+
+def _arrays(path):
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def oracle(job, directory, answers):
+    """The loss that a timed trial's first step must show: {"loss": float}."""
+    inputs = _arrays(job["inputs"])
+    prepared = _prepare(job, _arrays(job["weights"]), answers)[1]
+    return {"loss": check_loss(prepared, job["graph"], job["settings"]["mode"], inputs["x"], inputs["y"])}
+
+
+def has_dropout(graph):
+    return any(layer["op"] == "dropout" and layer["attributes"]["rate"] > 0 for layer in graph["layers"])
+
+
+def check_loss(prepared, graph, mode, x, y):
+    """Loss by which a timed trial is held against the oracle.
+
+    In training without dropout it is the loss of the first step. Otherwise it is that of the network's output in
+    inference mode, since the timed dropout draws its own masks.
+    """
+    if mode == "training" and not has_dropout(graph):
+        return float(prepared.gradients(x, y, {})[0])
+    return loss_and_gradient(graph["loss"], np.asarray(prepared.forward(x), np.float64), y)[0]
+
+
+def prove(job, directory, answers):
+    """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
+    inputs = _arrays(job["inputs"])
+    module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
+    answer = proof.answer(prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"])
+    answers.mark("proven")
+    if job.get("learning"):
+        answer.update(learn(job, inputs, module))
+        answers.mark("learnt")
+    np.savez(os.path.join(directory, "answer.npz"), **answer)
+    return {"facts": module.facts(), "prepare_time_s": seconds}
+
+
+def learn(job, inputs, module):
+    """One pass over real data from the network's own initial weights: losses, and share of held-out samples right."""
+    prepared = module.prepare(job["graph"], _arrays(job["learning"]["weights"]), job["settings"])
+    return proof.learning(
+        prepared, job["graph"], inputs["train_x"], inputs["train_y"], inputs["test_x"], inputs["test_y"],
+        job["learning"]["local_batch"], job["settings"]["seed"],
+    )
+
+
+def batches(x, y, local_batch):
+    """The samples in batches of ``local_batch``; fewer samples than one batch are repeated to fill it."""
+    repeats = -(-local_batch // len(x))
+    if repeats > 1:
+        x, y = (np.concatenate([a] * repeats)[:local_batch] for a in (x, y))
+    return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
+
+
+def time_steps(job, directory, answers):
+    """Timed steps of one case, after its first answer was held against the oracle."""
+    inputs, graph, timing = _arrays(job["inputs"]), job["graph"], job["timing"]
+    mode = job["settings"]["mode"]
+    module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
+    x, y = inputs["x"], inputs["y"]
+    first_loss = None
+    if mode == "training" and has_dropout(graph):
+        first_loss = check_loss(prepared, graph, mode, x[:job["check_samples"]], y[:job["check_samples"]])
+    loaded = batches(x, y, timing["local_batch"])
+    prepared.load(loaded)
+    answers.mark("loaded")
+
+    first_step_s = measure.one_step(prepared)
+    result = prepared.result()
+    if mode == "inference":
+        first_loss = loss_and_gradient(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
+    elif first_loss is None:
+        first_loss = float(result)
+    expected = job["expected_loss"]
+    if not abs(first_loss - expected) <= job["loss_tolerance"] * abs(expected):
+        raise Failed("parity_failed", "first loss %.9g, the oracle's is %.9g (tolerance %g)" % (
+            first_loss, expected, job["loss_tolerance"]))
+
+    warm_up = measure.warm_up(prepared, timing)
+    answers.mark("steady")
+    timings = measure.timed(prepared, timing)
+    answers.mark("timed")
+    last = prepared.result()
+    if not np.all(np.isfinite(last)):
+        raise Failed("parity_failed", "the result is not finite any more after the timed steps")
+    return dict(
+        timings, facts=module.facts(), prepare_time_s=seconds, first_step_s=first_step_s,
+        warm_up_timings_s=warm_up, first_loss=first_loss, expected_loss=expected,
+        last_loss=float(last) if mode == "training" else None, batches=len(loaded), **peak_memory(prepared)
+    )
+
+
+def peak_memory(prepared):
+    """Peak memory of the device, or of this process with its framework where the device is the host."""
+    on_device = prepared.peak_memory_bytes()
+    if on_device is not None:
+        return {"peak_memory_bytes": on_device, "peak_memory_method": "device_allocator"}
+    try:
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return {"peak_memory_bytes": int(line.split()[1]) * 1024, "peak_memory_method": "process_resident"}
+    except (OSError, StopIteration):
+        return {"peak_memory_bytes": None, "peak_memory_method": "not available on this system"}

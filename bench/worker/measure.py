@@ -1,0 +1,80 @@
+"""The measuring loop: warm-up until steady, then timed steps. Nothing else happens between the clock reads."""
+
+import time
+
+WINDOW = 3              # warm-up timings that are compared with the WINDOW before them
+STILL_FASTER = 0.95     # a window's median below this share of the one before: not warm yet
+
+
+def one_step(prepared, clock=time.perf_counter):
+    """Seconds of the very first step, with whatever the framework compiles or tunes then."""
+    start = clock()
+    prepared.step()
+    prepared.synchronize()
+    return clock() - start
+
+
+def warm_up(prepared, plan, clock=time.perf_counter):
+    """Timings in seconds until they fall no more, or until ``plan["warm_up_max_s"]`` is spent.
+
+    Warm means: the median of the last three is not more than 5 % below that of the three before. At least two
+    timings are taken, so that slow networks warm up too.
+    """
+    timings_s = []
+    begin = clock()
+    while True:
+        timings_s.append(_host_timing(prepared, plan["steps_per_timing"], clock))
+        if len(timings_s) >= 2 * WINDOW:
+            before, last = sorted(timings_s[-2 * WINDOW:-WINDOW]), sorted(timings_s[-WINDOW:])
+            if last[WINDOW // 2] >= STILL_FASTER * before[WINDOW // 2]:
+                return timings_s
+        if len(timings_s) >= 2 and clock() - begin >= plan["warm_up_max_s"]:
+            return timings_s
+
+
+def _host_timing(prepared, steps, clock):
+    start = clock()
+    for _ in range(steps):
+        prepared.step()
+    prepared.synchronize()
+    return clock() - start
+
+
+def _device_timing(prepared, steps, timer):
+    timer.start()
+    for _ in range(steps):
+        prepared.step()
+    timer.stop()
+    prepared.synchronize()
+    return timer.elapsed_s()
+
+
+def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time):
+    """Timings over ``steps_per_timing`` steps each, every one ended by a synchronisation.
+
+    Stops when both ``min_timings`` timings and ``min_time_s`` seconds are there, or at ``max_time_s`` with no fewer
+    than two. ``timings_s`` is the device's clock where it has one, else the host's; ``host_times_s`` and
+    ``cpu_times_s`` (of the whole process, all its threads) are witnesses beside it.
+    """
+    timer = prepared.device_timer()
+    steps = plan["steps_per_timing"]
+    timings_s, host_times_s, cpu_times_s = [], [], []
+    begin = clock()
+    while True:
+        cpu_start = cpu_clock()
+        start = clock()
+        timing_s = _device_timing(prepared, steps, timer) if timer else _host_timing(prepared, steps, clock)
+        stop = clock()
+        cpu_times_s.append(cpu_clock() - cpu_start)
+        host_times_s.append(stop - start)
+        timings_s.append(timing_s)
+        if len(timings_s) >= plan["min_timings"] and stop - begin >= plan["min_time_s"]:
+            stopped_by = "enough"
+            break
+        if len(timings_s) >= 2 and stop - begin >= plan["max_time_s"]:
+            stopped_by = "time_limit"
+            break
+    return {
+        "timings_s": timings_s, "host_times_s": host_times_s, "cpu_times_s": cpu_times_s,
+        "steps_per_timing": steps, "clock": "host" if timer is None else "device", "stopped_by": stopped_by,
+    }
