@@ -1,0 +1,190 @@
+"""Results sorted into groups within which they may be compared, each with a short name of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis.compare import Comparison, compare
+from bench.analysis.document import Origin
+from bench.analysis.summary import ALIKE_COLUMNS, step_times
+from bench.words import Outcome, TrialKind
+
+EQUAL_COLUMNS = (
+    "model", "mode", "local_batch", "data", "precision", "device", "threads", "steps_per_timing", "device_name",
+    "graph_fingerprint", "machine", "code_version", "session",
+)
+"""Facts that are equal among results that may be compared; what is left differs because the question varies it."""
+
+RARE_COLUMNS = {
+    "device_name": "", "graph_fingerprint": "graph ", "machine": "machine ", "code_version": "measuring code ",
+    "session": "session ",
+}
+"""Facts that are only mentioned where they tell groups apart, and how they are introduced."""
+
+LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout")
+"""What tells results of one framework apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One result in its group."""
+
+    label: str                           # "torch", or as much more as tells it from the others in its group
+    row: Mapping[str, Any]               # of the table of results
+    step_times_s: Mapping[int, float]    # by repetition; empty where nothing was measured
+
+    @property
+    def is_measured(self) -> bool:
+        """True for a time measured here; only those win."""
+        return bool(self.step_times_s) and self.origin is Origin.MEASURED
+
+    @property
+    def origin(self) -> Origin:
+        return origin(self.row["origin"])
+
+    @property
+    def has_figures(self) -> bool:
+        return self.row["outcome"] == Outcome.OK and self.row["step_time_s"] is not None
+
+    @property
+    def throughputs(self) -> list[float]:
+        """Of the single trials, in samples per second."""
+        return [self.row["local_batch"] / time_s for time_s in self.row["trial_step_times_s"] or ()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Results that may be compared, fastest first, those without a time last."""
+
+    id: str
+    facts: Mapping[str, Any]             # what they have in common
+    conditions: str                      # "batch 32, digits, fp32, cpu, 2 threads"
+    entries: tuple[Entry, ...]
+
+    @property
+    def subject(self) -> str:
+        return f"{self.facts['model']} {self.facts['mode']}"
+
+    @property
+    def measured(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.is_measured)
+
+    @property
+    def baseline(self) -> Entry | None:
+        """The slowest of what was measured, so that every speed-up in the group is above 1; None if there is none."""
+        return self.measured[-1] if self.measured else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versus:
+    """How an entry stands to another, and the speed-up of each pair of trials."""
+
+    comparison: Comparison
+    ratios: tuple[float, ...]
+
+
+def versus(baseline: Entry, this: Entry) -> Versus | None:
+    """The speed-up of one over the other; None where no repetition has both."""
+    found = compare(baseline.step_times_s, this.step_times_s)
+    if found is None:
+        return None
+    pairs = sorted(baseline.step_times_s.keys() & this.step_times_s.keys())
+    return Versus(
+        comparison=found, ratios=tuple(baseline.step_times_s[pair] / this.step_times_s[pair] for pair in pairs)
+    )
+
+
+def origin(name: Any) -> Origin:
+    """Where a row comes from; what does not say that it was measured here counts as quoted."""
+    return Origin(name) if name in tuple(Origin) else Origin.QUOTED
+
+
+def identifier(*parts: Any) -> str:
+    """An id for a link that stays the same as long as its parts do: "mnist_cnn.training.batch-32"."""
+    written = ".".join(str(part) for part in parts)
+    slug = re.sub(r"[^a-z0-9_.]+", "-", written.lower()).strip("-.") or "x"
+    if slug == written.lower().replace(" ", "-"):
+        return slug
+    return f"{slug[:60]}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"    # nothing was lost
+
+
+def key(row: Mapping[str, Any], columns: Iterable[str]) -> tuple[Any, ...]:
+    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None."""
+    return tuple(None if is_nothing(row[column]) else row[column] for column in columns)
+
+
+def is_nothing(fact: Any) -> bool:
+    return fact is None or fact is pd.NA or fact is pd.NaT or (isinstance(fact, float) and math.isnan(fact))
+
+
+def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
+    """Every result in its group, in the order of the results."""
+    times = _step_times(trials)
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in results.to_dict("records"):
+        rows.setdefault(key(row, EQUAL_COLUMNS), []).append({str(name): fact for name, fact in row.items()})
+    usual = [column for column in EQUAL_COLUMNS if column not in RARE_COLUMNS]
+    found: list[Group] = []
+    for members in rows.values():
+        facts = {column: members[0][column] for column in EQUAL_COLUMNS}
+        twins = [m[0] for m in rows.values() if key(m[0], usual) == key(facts, usual)]
+        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in twins}) > 1]
+        conditions = ", ".join(_conditions(facts, telling))
+        found.append(
+            Group(
+                id=identifier(facts["model"], facts["mode"], conditions), facts=facts, conditions=conditions,
+                entries=_entries(members, times),
+            )
+        )
+    return found
+
+
+def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:
+    yield f"batch {facts['local_batch']}"
+    yield f"{facts['data']} data"
+    yield str(facts["precision"])
+    yield str(facts["device"])
+    yield f"{facts['threads']} threads" if facts["threads"] != 1 else "1 thread"
+    if facts["steps_per_timing"] != 1:
+        yield f"{facts['steps_per_timing']} steps per timing"
+    for column in telling:
+        yield f"{RARE_COLUMNS[column]}{facts[column]}"
+
+
+def _step_times(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
+    """Step times by repetition, for each group of alike trials."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    times: dict[tuple[Any, ...], dict[int, float]] = {}
+    for trial in measured.to_dict("records"):
+        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+        times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
+    return times
+
+
+def _entries(rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[int, float]]) -> tuple[Entry, ...]:
+    found = [
+        Entry(label=label, row=row, step_times_s=times.get(key(row, ALIKE_COLUMNS), {}))
+        for label, row in zip(labels(rows), rows, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
+
+
+def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The shortest names that tell rows apart: the framework, and what varies among its own rows."""
+    names = []
+    for row in rows:
+        own = [other for other in rows if other["framework"] == row["framework"]]
+        varying = [c for c in LABEL_COLUMNS if len({key(other, (c,)) for other in own}) > 1]
+        names.append(" ".join([str(row["framework"]), *(str(row[column]) for column in varying)]))
+    # Builds may differ in packages that no column shows.
+    return [
+        f"{name} #{names[: index + 1].count(name)}" if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]

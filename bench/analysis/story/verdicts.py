@@ -1,0 +1,122 @@
+"""The answers in words: in each group, who is fastest, by how much, and whether one may say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.analysis import formatting
+from bench.analysis.compare import DELTA
+from bench.analysis.compare import Verdict as Judgement
+from bench.analysis.document import Standing, Verdict
+from bench.analysis.statistics import FEWEST_FOR_INTERVAL
+from bench.analysis.story.groups import Entry, Group, Versus, versus
+
+
+def verdict(group: Group) -> Verdict:
+    """What a group of comparable results says."""
+    measured = group.measured
+    if not measured:
+        standing, sentences = Standing.NOTHING, ["No framework was measured here."]
+    elif len(measured) == 1:
+        standing, sentences = Standing.ALONE, [_alone(measured[0])]
+    else:
+        standing, sentences = _compared(measured)
+    return Verdict(
+        id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
+        sentences=(*sentences, *_reservations(group)),
+    )
+
+
+def _alone(entry: Entry) -> str:
+    row = entry.row
+    throughput = formatting.quantity(
+        row["throughput_samples_per_s"], row["throughput_low_samples_per_s"], row["throughput_high_samples_per_s"],
+        entry.throughputs,
+    )
+    return (f"Only {entry.label} was measured: {throughput} samples/s, n = "
+            f"{formatting.count(len(entry.step_times_s), 'trial')}; there is nothing to compare it with.")
+
+
+def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
+    """The head of the field against each other one."""
+    head, rest = measured[0], measured[1:]
+    against = [(entry, versus(entry, head)) for entry in rest]
+    pairs = {found.comparison.speed_up.count for _, found in against if found}
+    by: dict[Judgement | None, list[str]] = {}
+    few = []
+    for entry, found in against:
+        if found is None:
+            by.setdefault(None, []).append(entry.label)
+        elif found.comparison.speed_up.low is None:
+            few.append(f"{_ratio(found)} the throughput of {entry.label}")
+        else:
+            by.setdefault(found.comparison.verdict, []).append(_beaten_by(entry, found, say_pairs=len(pairs) > 1))
+    size = f", n = {formatting.count(pairs.pop(), 'pair')}" if len(pairs) == 1 else ""
+
+    faster = by.get(Judgement.FASTER, [])
+    same = by.get(Judgement.SAME, [])
+    unclear = by.get(Judgement.INCONCLUSIVE, []) + by.get(Judgement.SLOWER, [])
+    sentences = []
+    if faster and not (same or unclear or few or by.get(None)):
+        sentences.append(f"{head.label} is fastest: {formatting.listed(faster)}{size}.")
+    elif faster:
+        sentences.append(f"{head.label} is {formatting.listed(faster)}{size}.")
+    sentences += [
+        f"{head.label} is {words}{'' if faster else size}: the same to within {DELTA:.0%}." for words in same
+    ]
+    sentences += [
+        f"Too close to call: {head.label} is {words}{'' if faster else size}; more repetitions or a quieter machine "
+        "may tell." for words in unclear
+    ]
+    if few:
+        sentences.append(
+            f"{head.label} had {formatting.listed(few)} in the single pairs{'' if faster else size}; below "
+            f"{FEWEST_FOR_INTERVAL} pairs there is no interval and no verdict: repeat at least {FEWEST_FOR_INTERVAL} "
+            "times (--repetitions)."
+        )
+    sentences += [
+        f"{head.label} and {label} have no repetition in common, so they cannot be compared." for label in by.get(None, [])
+    ]
+    return _standing(faster, same, unclear, few + by.get(None, [])), sentences
+
+
+def _standing(faster: list[str], same: list[str], unclear: list[str], few: list[str]) -> Standing:
+    """That of the weakest link: being fastest means to be faster than all others."""
+    if few:
+        return Standing.FEW
+    if unclear:
+        return Standing.OPEN
+    return Standing.SAME if same else Standing.CLEAR
+
+
+def _ratio(found: Versus) -> str:
+    speed_up = found.comparison.speed_up
+    return formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
+
+
+def _beaten_by(entry: Entry, found: Versus, *, say_pairs: bool) -> str:
+    speed_up = found.comparison.speed_up
+    words = f"{_ratio(found)} the throughput of {entry.label}"
+    if say_pairs:
+        words += f" (n = {formatting.count(speed_up.count, 'pair')})"
+    if found.comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
+        words += f" (less than the {DELTA:.0%} that matter in practice)"
+    return words
+
+
+def _reservations(group: Group) -> list[str]:
+    """What weakens the answer, beside its size: doubtful figures, different runs, who is missing."""
+    sentences = []
+    suspect = [entry.label for entry in group.measured if entry.row["validity"] == "suspect"]
+    if suspect:
+        sentences.append(f"Suspect: {formatting.listed(suspect)} (see the findings).")
+    if len({entry.row["run_id"] for entry in group.measured}) > 1:
+        sentences.append("These were not all measured in one run, so the machine may have changed in between.")
+    missing = [f"{entry.label} ({str(entry.row['outcome']).replace('_', ' ')})" for entry in group.entries
+               if not entry.has_figures]
+    if missing:
+        sentences.append(f"Not measured: {formatting.listed(missing)}.")
+    elsewhere = [entry.label for entry in group.entries if entry.has_figures and not entry.is_measured]
+    if elsewhere:
+        sentences.append(f"Not measured on this machine, and so without a say: {formatting.listed(elsewhere)}.")
+    return sentences
