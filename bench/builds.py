@@ -34,14 +34,25 @@ def load(directory: Path | None = None) -> dict[str, Build]:
     if not path.exists():
         return builds
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("build", {})
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}") from None
+    if strange := sorted(set(content) - {"build"}):
+        raise UserError(f"{path} has an unknown table '{strange[0]}'; a build begins with [build.NAME]")
+    tables = content.get("build", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise UserError(f"{path} has a build without a name; a build begins with [build.NAME]")
     for name, table in tables.items():
+        if name == DEFAULT_BUILD:
+            raise UserError(f"{path}: build '{name}' is always the interpreter that runs Rigmark; choose another name")
         strange = sorted(set(table) - KEYS)
         if strange or not isinstance(table.get("interpreter"), str):
             what = f"has an unknown key '{strange[0]}'" if strange else "names no interpreter"
             raise UserError(f"{path}: build '{name}' {what}; it takes: {', '.join(sorted(KEYS))}")
+        if not isinstance(table.get("variables", {}), dict):
+            raise UserError(f"{path}: build '{name}' takes variables as a table: variables = {{ NAME = 'value' }}")
         variables = {key: str(value) for key, value in table.get("variables", {}).items()}
         interpreter = os.path.expanduser(table["interpreter"])
         if os.sep in interpreter:

@@ -64,7 +64,8 @@ class Parity:
         ]
 
     def plain(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain data for the record, in which None stands for what is not finite: JSON has no infinity and no NaN."""
+        return {name: _finite(value) for name, value in asdict(self).items()}
 
 
 def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -105,7 +106,14 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
 def _gradient_error(gradient: NDArray[Any] | None, reference: NDArray[Any], norm: float) -> float:
     if gradient is None or gradient.shape != reference.shape or not np.all(np.isfinite(gradient)):
         return math.inf
-    return float(np.linalg.norm(gradient - reference)) / norm
+    difference = float(np.linalg.norm(gradient - reference))
+    return difference / norm if norm else (0.0 if not difference else math.inf)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(element) for element in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(array: NDArray[Any] | None) -> Any:

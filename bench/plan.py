@@ -35,19 +35,22 @@ def plan(sweeps: Iterable[Sweep], *, cores: int, seed: int | str) -> list[Trial]
     """Trials in the order in which they run.
 
     Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
-    falls on all cases alike.
+    falls on all cases alike. A case that several sweeps declare is timed as the first one says, as often as any of
+    them says.
     """
-    declared = [(sweep, case) for sweep in sweeps for case in sweep.cases(cores)]
-    proofs = dict.fromkeys(
-        Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for _, case in declared
-    )
+    declared: dict[Case, tuple[Timing, int]] = {}
+    for sweep in sweeps:
+        for case in sweep.cases(cores):
+            timing, repetitions = declared.get(case, (sweep.timing, 0))
+            declared[case] = timing, max(repetitions, sweep.repetitions)
+    proofs = dict.fromkeys(Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case in declared)
     timings: list[Trial] = []
-    for repetition in range(max((sweep.repetitions for sweep, _ in declared), default=0)):
+    for repetition in range(max((repetitions for _, repetitions in declared.values()), default=0)):
         batch = [
-            Trial(kind=TrialKind.TIMING, case=case, repetition=repetition, timing=sweep.timing)
-            for sweep, case in declared
-            if repetition < sweep.repetitions
+            Trial(kind=TrialKind.TIMING, case=case, repetition=repetition, timing=timing)
+            for case, (timing, repetitions) in declared.items()
+            if repetition < repetitions
         ]
         random.Random(f"{seed}/{repetition}").shuffle(batch)
         timings += batch
-    return [*proofs, *dict.fromkeys(timings)]
+    return [*proofs, *timings]

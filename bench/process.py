@@ -8,10 +8,12 @@ import json
 import os
 import select
 import signal
+import socket
+import struct
 import subprocess
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,7 @@ from bench.words import Outcome
 CHILD_PACKAGES = ("frameworks", "worker")
 CHILD_ROOT = "rigmark_child"
 MAIN = f"import sys\nfrom {CHILD_ROOT}.worker.main import main\nmain(sys.argv[1:])\n"
+NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
 NOT_LENT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH")   # the parent's, not the build's
@@ -85,40 +88,155 @@ def run_worker(
     The whole process group is gone when this returns, also by an exception.
     """
     (directory / "job.json").write_text(json.dumps(job))
-    answer_read, answer_write = os.pipe()
-    lifeline_read, lifeline_write = os.pipe()
+    with _Pipes() as pipes:
+        try:
+            with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
+                process = subprocess.Popen(
+                    [build.interpreter, str(child), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
+                    env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
+                )
+        except OSError as error:
+            return _cannot_start(build, error)
+        pipes.close_child_ends()
+        return _attend(process.pid, process.wait, pipes.answer_read, directory, deadline_s)
+
+
+class ForkServer:
+    """A process that has imported a framework and nothing more; each job runs in a fork of it, and so starts at once.
+
+    One server serves the cases of one repetition, on the CPU only. Close it when the repetition is over.
+    """
+
+    def __init__(self, build: Build, child: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str):
+        ours, theirs = socket.socketpair()
+        self._build = build
+        self._control = ours
+        self._pipes = _Pipes()
+        self._failure: Answer | None = None
+        command = [
+            build.interpreter, str(child), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
+            ",".join(map(str, cpus)), preload,
+        ]
+        try:
+            with open(directory / "server-stderr", "wb") as stderr:
+                self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+                    command, env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                    pass_fds=(theirs.fileno(), self._pipes.lifeline_read), start_new_session=True, cwd=directory,
+                )
+        except OSError as error:
+            self._process = None
+            self._failure = _cannot_start(build, error)
+        finally:
+            theirs.close()
+
+    def run(self, job: Mapping[str, Any], directory: Path, *, deadline_s: float) -> Answer:
+        """As run_worker, in a fork of this server."""
+        if self._failure is not None:
+            return self._failure
+        (directory / "job.json").write_text(json.dumps(job))
+        with _Pipes(lifeline=False) as pipes:
+            try:
+                socket.send_fds(self._control, [str(directory).encode()], [pipes.answer_write])
+                fork = _Fork(self._control, deadline_s)      # it may still be importing the framework
+            except OSError:
+                self._failure = Answer(
+                    outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
+                    reason=f"the fork server of build '{self._build.name}' ended or did not start within "
+                           f"{deadline_s:g} s",
+                )
+                return self._failure
+            pipes.close_child_ends()
+            return _attend(fork.pid, fork.wait, pipes.answer_read, directory, deadline_s)
+
+    def close(self) -> None:
+        """End the server; it has no job by now."""
+        self._control.close()
+        self._pipes.close()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+class _Fork:
+    """A worker that a server forked: its process id, and its exit code when it has ended."""
+
+    def __init__(self, control: socket.socket, timeout_s: float):
+        self._control = control
+        self._code: int | None = None
+        self.pid = self._number(timeout_s)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """As subprocess.Popen.wait."""
+        if self._code is None:
+            try:
+                self._code = self._number(timeout_s)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired("fork", timeout_s or 0.0) from None
+        return self._code
+
+    def _number(self, timeout_s: float | None) -> int:
+        """The next number from the server; raises OSError where it has ended."""
+        self._control.settimeout(timeout_s)
+        content = self._control.recv(NUMBER.size)
+        if len(content) < NUMBER.size:
+            raise ConnectionResetError
+        number: int = NUMBER.unpack(content)[0]
+        return number
+
+
+class _Pipes:
+    """The pipe of the answers, and the lifeline that ends when this process does."""
+
+    def __init__(self, *, lifeline: bool = True):
+        self.answer_read, self.answer_write = os.pipe()
+        self.lifeline_read, self._lifeline_write = os.pipe() if lifeline else (-1, -1)
+
+    def __enter__(self) -> _Pipes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close_child_ends(self) -> None:
+        """So that the end of the child is the end of its answers."""
+        self._close("answer_write", "lifeline_read")
+
+    def close(self) -> None:
+        self._close("answer_read", "answer_write", "lifeline_read", "_lifeline_write")
+
+    def _close(self, *names: str) -> None:
+        for name in names:
+            if (descriptor := getattr(self, name)) >= 0:
+                os.close(descriptor)
+                setattr(self, name, -1)
+
+
+def _cannot_start(build: Build, error: OSError) -> Answer:
+    return Answer(
+        outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
+        reason=f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}",
+    )
+
+
+def _attend(
+    pid: int, exit_code: Callable[[float | None], int], answer_read: int, directory: Path, deadline_s: float
+) -> Answer:
+    """Wait for the answer of a started worker, see to it that its whole group is gone, and judge."""
     started = time.monotonic()
     kills_before = _kernel_kills()
-    stderr_path = directory / "stderr"
     try:
-        with open(directory / "stdout", "wb") as stdout, open(stderr_path, "wb") as stderr:
-            command = [build.interpreter, str(child), str(directory), str(answer_write), str(lifeline_read)]
-            process = subprocess.Popen(
-                command, env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                pass_fds=(answer_write, lifeline_read), start_new_session=True, cwd=directory,
-            )
-    except OSError as error:
-        for descriptor in (answer_read, answer_write, lifeline_read, lifeline_write):
-            os.close(descriptor)
-        return Answer(
-            outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
-            reason=f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}",
-        )
-    os.close(answer_write)
-    os.close(lifeline_read)
-    try:
-        messages, is_late = _listen(process, answer_read, started + deadline_s)
+        messages, is_late = _listen(pid, answer_read, started + deadline_s)
         if not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
+                exit_code(GRACE_S)
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.close(answer_read)
-        os.close(lifeline_write)
-    last_words = stderr_path.read_text(errors="replace")[-LAST_WORDS:]
-    outcome, reason, result = _judge(messages, process.returncode, is_late, deadline_s, last_words, kills_before)
+            os.killpg(pid, signal.SIGKILL)
+        code = exit_code(None)
+    last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
+    outcome, reason, result = _judge(messages, code, is_late, deadline_s, last_words, kills_before)
     return Answer(
         outcome=outcome, reason=reason, result=result,
         marks={m["mark"]: m["at_s"] for m in messages if m["event"] == "mark"},
@@ -126,11 +244,11 @@ def run_worker(
     )
 
 
-def _listen(process: subprocess.Popen[bytes], descriptor: int, until: float) -> tuple[list[dict[str, Any]], bool]:
+def _listen(pid: int, descriptor: int, until: float) -> tuple[list[dict[str, Any]], bool]:
     """(messages, whether the deadline passed); ends at the last message or when the worker is gone."""
     pending = b""
     messages: list[dict[str, Any]] = []
-    with _end_of(process) as ended:
+    with _end_of(pid) as ended:
         while True:
             ready, _, _ = select.select([descriptor, *ended], [], [], max(0.0, until - time.monotonic()))
             if not ready:
@@ -145,12 +263,12 @@ def _listen(process: subprocess.Popen[bytes], descriptor: int, until: float) -> 
 
 
 @contextlib.contextmanager
-def _end_of(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+def _end_of(pid: int) -> Iterator[list[int]]:
     """A descriptor that becomes readable when the process ends, where the system has such a thing."""
     if not hasattr(os, "pidfd_open"):
         yield []
         return
-    descriptor = os.pidfd_open(process.pid)
+    descriptor = os.pidfd_open(pid)
     try:
         yield [descriptor]
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from rich.console import Console
@@ -29,6 +30,7 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
+        self._is_shown = sys.stderr.isatty()     # Rich also calls a file a terminal where FORCE_COLOR is set
         self._seconds: dict[str, list[float]] = {}
         self._started = time.monotonic()
 
@@ -39,7 +41,7 @@ class TerminalProgress:
         self._clear()
 
     def before(self, trial: Trial, index: int, total: int) -> None:
-        if not self._console.is_terminal:
+        if not self._is_shown:
             return
         self._clear()
         line = f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}"
@@ -50,7 +52,7 @@ class TerminalProgress:
         if record is None:
             return
         self._seconds.setdefault(trial.kind, []).append(record.wall_time_s)
-        if self._console.is_terminal and record.outcome is not Outcome.OK:
+        if self._is_shown and record.outcome is not Outcome.OK:
             self._clear()
             self._console.print(f"{record.outcome}: {trial.label}: {record.reason}", markup=False, highlight=False)
 
@@ -60,6 +62,6 @@ class TerminalProgress:
         return f", about {duration(trials * sum(seconds) / len(seconds))} left" if seconds else ""
 
     def _clear(self) -> None:
-        if self._console.is_terminal:
+        if self._is_shown:
             self._console.file.write("\r\x1b[2K")
             self._console.file.flush()

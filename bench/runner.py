@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 import tempfile
 import time
 import uuid
@@ -22,15 +23,16 @@ from bench.builds import Build
 from bench.ir import weights as ir_weights
 from bench.ir.graph import Graph
 from bench.plan import PROOF_BATCH, Trial, proof_case
-from bench.process import Answer, code_version, environment, run_worker, write_child
+from bench.process import Answer, ForkServer, code_version, environment, run_worker, write_child
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
-from bench.words import Mode, Outcome, Precision, TrialKind
+from bench.words import Mode, Outcome, Precision, StartMethod, TrialKind
 
 SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
 DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
 LEARNING_BATCH = 32
+ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
 DEFAULT_DEADLINE_S = 600.0
 ORACLE = "numpy"
 
@@ -98,6 +100,8 @@ class Runner:
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
         self._graphs: dict[str, Graph] = {}
+        self._servers: dict[tuple[str, str, int], ForkServer] = {}
+        self._generation: tuple[TrialKind, int] | None = None
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Runner:
@@ -106,6 +110,7 @@ class Runner:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._close_servers()
         self._folder.close()
 
     # What a trial is ------------------------------------------------------------------------------------------------
@@ -122,7 +127,8 @@ class Runner:
         if trial.timing is not None:
             settings |= trial.timing.plain()
         return Identity(
-            kind=trial.kind, case=case.plain(), repetition=trial.repetition, session=self._session,
+            kind=trial.kind, case=case.plain(), repetition=trial.repetition,
+            session=self._session if trial.kind is TrialKind.TIMING else ANY_SESSION,
             graph_fingerprint=self.graph(case.model).fingerprint, build=self._build_facts(case),
             machine=hardware.machine().id, code_version=code_version(), settings=settings,
         )
@@ -178,7 +184,7 @@ class Runner:
                     tally.stored.append(record)
                     tally.stepping_time_s += _stepping_time_s(record)
                 progress.after(trial, record)
-                if outcome in HOPELESS:
+                if trial.kind is TrialKind.TIMING and outcome in HOPELESS:     # a proof's case may equal a timed one
                     hopeless.add(trial.case)
         tally.wall_time_s = time.monotonic() - started
         return tally
@@ -213,17 +219,48 @@ class Runner:
             certificate=certificate,
         )
 
-    def _run(self, build: Build, job: Mapping[str, Any], *, threads: int) -> tuple[Answer, dict[str, Any]]:
-        """A worker's answer, and the arrays it left beside it."""
+    def _run(
+        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None
+    ) -> tuple[Answer, dict[str, Any]]:
+        """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
         job = {"cpus": list(self._cpus[:threads]), **job}
         with tempfile.TemporaryDirectory(dir=self._work) as name:
             directory = Path(name)
-            answer = run_worker(build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s)
+            if server is not None:
+                answer = server.run(job, directory, deadline_s=self._deadline_s)
+            else:
+                answer = run_worker(build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s)
             arrays: dict[str, Any] = {}
             if answer.outcome is Outcome.OK and (path := directory / "answer.npz").exists():
                 with np.load(path) as stored:
                     arrays = dict(stored)
             return answer, arrays
+
+    def _server(self, trial: Trial) -> ForkServer | None:
+        """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
+
+        Proofs may always be forked, since nothing in them is timed. Servers of another repetition are closed, so that
+        repetitions share nothing.
+        """
+        case = trial.case
+        is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
+        if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
+            return None
+        generation = (trial.kind, trial.repetition)
+        if generation != self._generation:
+            self._close_servers()
+            self._generation = generation
+        key = (case.build, case.framework, case.threads)
+        if key not in self._servers:
+            self._servers[key] = ForkServer(
+                self.probe(case.build).build, self._child, Path(tempfile.mkdtemp(dir=self._work)),
+                threads=case.threads, cpus=self._cpus[: case.threads], preload=case.framework,
+            )
+        return self._servers[key]
+
+    def _close_servers(self) -> None:
+        while self._servers:
+            self._servers.popitem()[1].close()
 
     def _job(self, kind: str, case: Case, framework: str, precision: Precision, **more: Any) -> dict[str, Any]:
         adapter = frameworks.load(framework)
@@ -253,7 +290,8 @@ class Runner:
             "proof", case, case.framework, case.precision, inputs=str(inputs), learning=learning,
             weights=str(self._perturbed_weights(case.model)),
         )
-        answer, arrays = self._run(self.probe(case.build).build, job, threads=case.threads)
+        build = self.probe(case.build).build
+        answer, arrays = self._run(build, job, threads=case.threads, server=self._server(trial))
         if answer.outcome is not Outcome.OK:
             return answer
         oracle = self._oracle(case, job)
@@ -311,7 +349,8 @@ class Runner:
                 **trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing
             },
         )
-        return self._run(self.probe(case.build).build, job, threads=case.threads)[0]
+        build = self.probe(case.build).build
+        return self._run(build, job, threads=case.threads, server=self._server(trial))[0]
 
     def _expected_loss(self, case: Case, inputs: Path, check_samples: int) -> float | Answer:
         """The oracle's loss for the first step of a timed trial, kept in the store; an Answer where it failed."""
@@ -320,7 +359,8 @@ class Runner:
             return float(known["loss"])
         with np.load(inputs) as arrays:
             few = self._work / f"{key}.npz"
-            np.savez(few, x=arrays["x"][:check_samples], y=arrays["y"][:check_samples])
+            samples = np.arange(check_samples) % len(arrays["x"])     # as a worker fills a batch beyond the data
+            np.savez(few, x=arrays["x"][samples], y=arrays["y"][samples])
         job = self._job(
             "oracle", case, ORACLE, Precision.FP64, inputs=str(few), weights=str(self._weights(case.model))
         )

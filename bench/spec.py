@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import data, frameworks, models
-from bench.words import CompileMode, Layout, Mode, Precision, UserError, unknown
+from bench.words import CompileMode, Layout, Mode, Precision, StartMethod, UserError, unknown
 
 BEST = "best"
 DEFAULT = "default"
@@ -44,12 +44,20 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """When a trial has been timed enough; see bench.worker.measure."""
+    """How a trial's process starts, and when it has been timed enough; see bench.worker.measure."""
+
+    start_method: StartMethod = StartMethod.SPAWN
 
     min_timings: int = 10
     min_time_s: float = 1.0
     max_time_s: float = 20.0
     warm_up_max_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.min_time_s <= 0 or self.min_timings < 2:
+            raise UserError("a trial needs at least 2 timings and a min time above 0 s")
+        if self.min_time_s > self.max_time_s:
+            object.__setattr__(self, "max_time_s", self.min_time_s)
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)

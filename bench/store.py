@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,7 @@ TRIAL_COLUMNS = {
             "local_batch": "BIGINT", "threads": "BIGINT", "data": "VARCHAR", "steps_per_timing": "BIGINT",
         }.items()
     },
+    "start_method": ("$.identity.settings.start_method", "VARCHAR"),
     "repetition": ("$.identity.repetition", "BIGINT"),
     "session": ("$.identity.session", "VARCHAR"),
     "graph_fingerprint": ("$.identity.graph_fingerprint", "VARCHAR"),
@@ -61,6 +64,8 @@ TRIAL_COLUMNS = {
     "certificate": ("$.certificate", "VARCHAR"),
     "timings_s": ("$.measurement.timings_s", "DOUBLE[]"),
     "cpu_times_s": ("$.measurement.cpu_times_s", "DOUBLE[]"),
+    "host_times_s": ("$.measurement.host_times_s", "DOUBLE[]"),
+    "other_cpu_time_s": ("$.measurement.other_cpu_time_s", "DOUBLE"),
     "warm_up_timings_s": ("$.measurement.warm_up_timings_s", "DOUBLE[]"),
     "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
     "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
@@ -105,7 +110,7 @@ class Store:
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
         """Held by one sweep at a time; raises UserError while another measures into the same folder."""
-        with open(self.root / LOCK, "w", encoding="ascii") as lock:
+        with self._lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -115,6 +120,12 @@ class Store:
             for leftover in self.root.glob("*/.*.tmp"):      # of a sweep that was killed while writing
                 leftover.unlink(missing_ok=True)
             yield
+
+    def _lock(self) -> IO[str]:
+        try:
+            return open(self.root / LOCK, "w", encoding="ascii")
+        except OSError as error:
+            raise UserError(f"cannot write to {self.root}: {error.strerror}; choose another --results") from None
 
     def __contains__(self, trial_id: str) -> bool:
         """True where the record is there and can be read; a damaged one is measured anew."""
@@ -139,10 +150,13 @@ class Store:
         path = self._path(trial_id)
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            schema = record["schema"]
+            schema = int(record["schema"])
+            is_whole = schema > SCHEMA or {"outcome", "identity"} <= record.keys()
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(_damaged(path)) from None
-        if not isinstance(schema, int) or schema > SCHEMA:
+        if not is_whole:
+            raise UserError(_damaged(path))
+        if schema > SCHEMA:
             raise UserError(_too_new(path, schema))
         return record
 
@@ -159,21 +173,24 @@ class Store:
         )
         with duckdb.connect() as connection:
             connection.execute(
-                "CREATE TEMP TABLE files AS SELECT filename, CASE WHEN json_valid(content) THEN content::JSON END AS "
-                "content FROM read_text($1)", [str(self._records / "*.json")],
+                # read_text would give up on all of them for one that is not UTF-8
+                "CREATE TEMP TABLE files AS SELECT filename, CASE WHEN json_valid(text) THEN text::JSON END AS content "
+                "FROM (SELECT filename, TRY(decode(content)) AS text FROM read_blob($1))",
+                [str(self._records / "*.json")],
             )
-            schemas = connection.execute(
-                "SELECT filename, TRY_CAST(content->>'$.schema' AS BIGINT) FROM files "
-                "WHERE coalesce(TRY_CAST(content->>'$.schema' AS BIGINT), 0) NOT BETWEEN 1 AND $1 ORDER BY filename",
+            connection.execute(
+                "CREATE TEMP TABLE judged AS SELECT *, coalesce(schema BETWEEN 1 AND $1 "
+                "AND content->>'$.outcome' IS NOT NULL AND content->>'$.identity.kind' IS NOT NULL, false) AS is_whole "
+                "FROM (SELECT *, TRY_CAST(content->>'$.schema' AS BIGINT) AS schema FROM files)",
                 [SCHEMA],
+            )
+            strange = connection.execute(
+                "SELECT filename, schema FROM judged WHERE NOT is_whole ORDER BY filename"
             ).fetchall()
-            table = connection.execute(
-                f"SELECT {columns} FROM files WHERE TRY_CAST(content->>'$.schema' AS BIGINT) BETWEEN 1 AND $1 "
-                "ORDER BY recorded_at, id", [SCHEMA],
-            ).df()
+            table = connection.execute(f"SELECT {columns} FROM judged WHERE is_whole ORDER BY recorded_at, id").df()
         problems = tuple(
-            _damaged(Path(name)) if schema is None or schema < 1 else _too_new(Path(name), schema)
-            for name, schema in schemas
+            _damaged(Path(name)) if schema is None or schema <= SCHEMA else _too_new(Path(name), schema)
+            for name, schema in strange
         )
         return Trials(table=table, problems=problems)
 
@@ -182,14 +199,15 @@ class Store:
         try:
             with np.load(self._oracle / f"{key}.npz") as stored:
                 return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
 
     def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep arrays for later sweeps; a full disk only costs the time to compute them again."""
-        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=self._oracle, delete=False) as file:
-            np.savez(file, allow_pickle=False, **arrays)
-            os.replace(file.name, self._oracle / f"{key}.npz")
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **arrays)
+        with contextlib.suppress(OSError):
+            _write_atomically(self._oracle / f"{key}.npz", content.getvalue())
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

@@ -36,6 +36,13 @@ class Precision(StrEnum):
     INT8 = "int8"
 
 
+class StartMethod(StrEnum):
+    """How the process of a timing trial comes to be."""
+
+    SPAWN = "spawn"              # a fresh interpreter
+    FORKSERVER = "forkserver"    # a fork of a process that has only imported the framework; on the CPU
+
+
 class TrialKind(StrEnum):
     PROOF = "proof"              # agreement with the oracle
     TIMING = "timing"            # steps against the clock

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate
 
-WAITED_RATIO = 0.95          # CPU time / wall time of single-threaded work below which the process had to wait
+OTHER_CORES = 0.1            # kept busy by other processes, above which they are in the way
+CONTENDED_SHARE = 0.2        # of the trials
 DRIFT_RATIO = 1.05           # between the medians of the two halves of a trial's timings
 DRIFTING_SHARE = 0.2         # of the trials
 WIDE_RATIO = 1.10            # upper / lower end of the interval
@@ -59,16 +60,16 @@ def few_trials(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def waited(evidence: Evidence) -> Iterator[Finding]:
-    if evidence.threads != 1:
-        return
-    pairs = zip(evidence.measured.cpu_times_s, evidence.measured.timings_s, strict=True)
-    ratios = [math.fsum(cpu_times_s) / math.fsum(timings_s) for cpu_times_s, timings_s in pairs]
-    if ratios and np.median(ratios) < WAITED_RATIO:
+def contended(evidence: Evidence) -> Iterator[Finding]:
+    """Other work on this machine while the steps were timed."""
+    wall_times_s = [math.fsum(times_s) for times_s in evidence.measured.host_times_s]
+    cores = np.asarray(evidence.measured.other_cpu_time_s, float) / wall_times_s
+    share = float(np.mean(cores > OTHER_CORES))      # NaN, not known, is not above
+    if share > CONTENDED_SHARE:
         yield Finding(
-            id="waited", kind=FindingKind.WARNING,
-            text=f"one thread was on a CPU for only {np.median(ratios):.0%} of the time; other work ran on this "
-                 "machine: stop it and repeat",
+            id="contended", kind=FindingKind.WARNING,
+            text=f"other processes kept {np.nanmedian(cores):.1f} cores busy while steps were timed (above "
+                 f"{OTHER_CORES:g} in {share:.0%} of the trials); stop them and repeat",
         )
 
 
@@ -98,7 +99,7 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    failed_trials, few_trials, waited, drifting, wide_interval
+    failed_trials, few_trials, contended, drifting, wide_interval
 )
 
 

@@ -16,7 +16,9 @@ CASE_COLUMNS = (
     "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
     "data", "steps_per_timing",
 )
-ALIKE_COLUMNS = (*CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "session")
+ALIKE_COLUMNS = (
+    *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "start_method", "session"
+)
 """Trials are pooled only where all of these are equal."""
 
 FEWEST_FOR_P99 = 100         # timings; with fewer the 99th percentile is the largest of them
@@ -55,7 +57,7 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
     row |= {
         "isa": "native", "isa_proof": "not proven", "world_size": 1, "processes": 1, "nodes": 1,
-        "global_batch": first.local_batch, "start_method": "spawn", "trials": len(measured),
+        "global_batch": first.local_batch, "trials": len(measured),
         "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
         "flops_per_sample": first.flops_training if first["mode"] == Mode.TRAINING else first.flops_inference,
         "run_id": group.iloc[-1].run_id, "recorded_at": group.iloc[-1].recorded_at, "findings": "",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.words import UserError
+from bench.words import StartMethod, UserError, unknown
 
 if TYPE_CHECKING:
     from bench.plan import Trial
@@ -39,6 +39,7 @@ def command(
     steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
     repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
     min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps in each process.")] = None,
+    start_method: Annotated[str | None, typer.Option(help="spawn, forkserver (CPU only, quicker).")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[str, typer.Option(help="Name of this sitting; trials of another sitting are others.")] = "1",
@@ -56,6 +57,7 @@ def command(
     rigmark run --model mlp,resnet18 --framework torch,numpy --mode inference --batch 1,8
     """
     from bench import builds, hardware
+    from bench.cli import Exit, say
     from bench.plan import plan
     from bench.progress import TerminalProgress
     from bench.runner import Runner
@@ -79,7 +81,14 @@ def command(
         for name, value in (("steps_per_timing", steps_per_timing), ("repetitions", repetitions))
         if value is not None
     }
-    sweeps = _sweeps(suite, axes, min_time)
+    if timeout <= 0:
+        raise UserError(f"timeout must be above 0 s, not {timeout:g}")
+    if start_method is not None and start_method not in tuple(StartMethod):
+        raise unknown("start method", start_method, StartMethod)
+    timing = {
+        name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
+    }
+    sweeps = _sweeps(suite, axes, timing)
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
@@ -93,13 +102,17 @@ def command(
     store.create()
     signal.signal(signal.SIGTERM, _interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
-    with (
-        Runner(
-            store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout
-        ) as runner,
-        TerminalProgress() as progress,
-    ):
-        tally = runner.run(trials, progress)
+    try:
+        with (
+            Runner(
+                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout
+            ) as runner,
+            TerminalProgress() as progress,
+        ):
+            tally = runner.run(trials, progress)
+    except KeyboardInterrupt:
+        say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
+        raise typer.Exit(Exit.INTERRUPTED) from None
     _conclude(tally, results, asked_by_name=framework is not None)
 
 
@@ -118,7 +131,7 @@ def _number(name: str, text: str) -> int:
         raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
 
 
-def _sweeps(suite: str | None, axes: dict[str, Any], min_time_s: float | None) -> Sequence[Sweep]:
+def _sweeps(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
     import suites
     from bench.spec import Sweep
 
@@ -130,14 +143,7 @@ def _sweeps(suite: str | None, axes: dict[str, Any], min_time_s: float | None) -
         raise UserError(
             f"name a suite ({', '.join(suites.NAMES)}), or a --model and a --framework; rigmark run --help shows how"
         )
-    if min_time_s is None:
-        return sweeps
-    if min_time_s <= 0:
-        raise UserError(f"min time must be above 0 s, not {min_time_s:g}")
-    return tuple(
-        replace(s, timing=replace(s.timing, min_time_s=min_time_s, max_time_s=max(s.timing.max_time_s, min_time_s)))
-        for s in sweeps
-    )
+    return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
 
 def _unused_session(store: Store) -> str:

@@ -110,13 +110,13 @@ class Graph:
         output = math.prod(layer.output_shape)
         weights = sum(math.prod(p.shape) for p in layer.parameters)
         if not backward:
-            moved = 0 if layer.op.is_view() else batch * (inputs + output) + weights
+            moved = 0 if layer.op.is_view(backward=False) else batch * (inputs + output) + weights
             return Cost(flops=batch * layer.op.flops(*layer.input_shapes), bytes_moved=itemsize * moved)
         if not self.needs_gradient(layer.name):
             return Cost(flops=0, bytes_moved=0)
         passes_on = any(self.needs_gradient(name) for name in layer.inputs)
         flops = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
-        if layer.op.is_view():
+        if layer.op.is_view(backward=True):
             return Cost(flops=batch * flops, bytes_moved=0)
         moved = batch * (output + layer.op.saved_elements(*layer.input_shapes) + passes_on * inputs)
         moved += weights * (2 if passes_on else 1)       # read for the input's gradient, and their own gradient

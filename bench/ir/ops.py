@@ -70,8 +70,8 @@ class Op(ABC):
         """Elements of one sample that the backward pass must read again besides the output's gradient."""
         return sum(math.prod(shape) for shape in inputs)
 
-    def is_view(self) -> bool:
-        """True where no data need be moved at all."""
+    def is_view(self, *, backward: bool) -> bool:
+        """True where a pass in this direction need not move any data."""
         return False
 
     def attributes(self) -> dict[str, Any]:
@@ -127,6 +127,8 @@ class Conv2d(Op):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         image = _image(self.kind, inputs)
+        if self.groups < 1 or self.out_channels < 1:
+            raise BadGraph(f"conv2d needs at least 1 channel and 1 group, not {self.out_channels} and {self.groups}")
         if image[0] % self.groups or self.out_channels % self.groups:
             raise BadGraph(f"conv2d cannot split {image[0]} to {self.out_channels} channels into {self.groups} groups")
         window = _window(self.kind, image, self.kernel, self.stride, self.padding, self.dilation)
@@ -335,8 +337,8 @@ class Dropout(_ElementWise):
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
         return 2 * math.prod(inputs[0])          # one scaling forward in training, one backward
 
-    def is_view(self) -> bool:
-        return True
+    def is_view(self, *, backward: bool) -> bool:
+        return not backward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -413,7 +415,7 @@ class Flatten(Op):
     def saved_elements(self, *inputs: Shape) -> int:
         return 0
 
-    def is_view(self) -> bool:
+    def is_view(self, *, backward: bool) -> bool:
         return True
 
 

@@ -14,6 +14,10 @@ from bench.ir.ops import Dropout, Parameter
 
 Arrays = dict[str, NDArray[np.generic]]
 
+# Second word of every seed: what a stream is for. Each seed has three words, since NumPy fills short ones with zeros
+# and so takes [seed, 2] and [seed, 2, 0] for one.
+WEIGHTS, PERTURBATION, BATCH, MASKS = range(4)
+
 INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] = {
     # He et al. 2015, equation 10: keeps the variance of ReLU networks.
     "he_normal": lambda rng, p: rng.standard_normal(p.shape) * math.sqrt(2 / p.fan_in),
@@ -24,13 +28,17 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
 }
 
 
+def _stream(seed: int, purpose: int, index: int = 0) -> Generator:
+    return np.random.default_rng([seed, purpose, index])
+
+
 def initial_weights(graph: Graph, seed: int) -> Arrays:
     """Every parameter as float32 in canonical layout, by its key "layer/parameter".
 
-    Each parameter has a stream of its own, so a layer's weights do not depend on the layers before it.
+    Each parameter has a stream of its own, so its numbers do not depend on the sizes of the layers before it.
     """
     return {
-        key: INITIALISERS[parameter.init](np.random.default_rng([seed, index]), parameter).astype(np.float32)
+        key: INITIALISERS[parameter.init](_stream(seed, WEIGHTS, index), parameter).astype(np.float32)
         for index, (key, parameter) in enumerate(graph.parameters.items())
     }
 
@@ -42,7 +50,7 @@ def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
     """
     changed = dict(weights)
     for index, (key, parameter) in enumerate(graph.parameters.items()):
-        rng = np.random.default_rng([seed, 1, index])
+        rng = _stream(seed, PERTURBATION, index)
         if parameter.init == "zeros":
             changed[key] = (0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)
         elif parameter.init == "ones":
@@ -56,7 +64,7 @@ def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[NDArray[np.g
     Inputs are standard normal float32, or int64 tokens. Targets are int64 classes of shape (samples,) or
     (samples, steps), or float32 values of the output's shape for mean_squared_error.
     """
-    rng = np.random.default_rng([seed, 2])
+    rng = _stream(seed, BATCH)
     shape = (samples, *graph.input.shape)
     x: NDArray[np.generic]
     y: NDArray[np.generic]
@@ -76,6 +84,6 @@ def dropout_masks(graph: Graph, samples: int, seed: int) -> Arrays:
     masks: Arrays = {}
     for index, layer in enumerate(graph.layers):
         if isinstance(layer.op, Dropout):
-            kept = np.random.default_rng([seed, 3, index]).random((samples, *layer.output_shape)) >= layer.op.rate
+            kept = _stream(seed, MASKS, index).random((samples, *layer.output_shape)) >= layer.op.rate
             masks[layer.name] = (kept / (1 - layer.op.rate)).astype(np.float32)
     return masks

@@ -1,5 +1,6 @@
 """The kinds of job a worker does: probe a build, ask the oracle, prove, time."""
 
+import contextlib
 import importlib.util
 import os
 import platform
@@ -11,7 +12,7 @@ import numpy as np
 
 from .. import frameworks
 from ..frameworks.numpy import loss_and_gradient
-from . import measure, proof
+from . import host, measure, proof
 
 
 class Failed(Exception):
@@ -24,13 +25,13 @@ class Failed(Exception):
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted|bad_alloc|OOM when allocating"
-    r"|[Uu]nable to allocate|not enough memory|cannot allocate memory",
+    r"|[Uu]nable to allocate|not enough memory|cannot allocate memory|Maximum allowed size exceeded",
 )
 
 
 def classified(error):
     """(outcome, reason) of an exception that a framework raised."""
-    first_line = (str(error).strip().splitlines() or [""])[0][:500]
+    first_line = (str(error).strip().splitlines() or ["raised without a message"])[0][:500]
     reason = "%s: %s" % (type(error).__name__, first_line)
     if isinstance(error, frameworks.Unsupported):
         return "unsupported", str(error)
@@ -61,6 +62,12 @@ def installed_versions(distributions):
             found = None
         versions[name] = found
     return versions
+
+
+def preload(framework):
+    """Import a framework ahead of the jobs; a job that cannot have it says so itself."""
+    with contextlib.suppress(Exception):
+        importlib.import_module(frameworks.load(framework).IMPORTS)
 
 
 def probe(job, directory, answers):
@@ -158,9 +165,8 @@ def learn(job, inputs, module):
 
 def batches(x, y, local_batch):
     """The samples in batches of ``local_batch``; fewer samples than one batch are repeated to fill it."""
-    repeats = -(-local_batch // len(x))
-    if repeats > 1:
-        x, y = (np.concatenate([a] * repeats)[:local_batch] for a in (x, y))
+    if local_batch > len(x):
+        x, y = (a[np.arange(local_batch) % len(a)] for a in (x, y))
     return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
 
 
@@ -169,11 +175,11 @@ def time_steps(job, directory, answers):
     inputs, graph, timing = _arrays(job["inputs"]), job["graph"], job["timing"]
     mode = job["settings"]["mode"]
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
-    x, y = inputs["x"], inputs["y"]
+    loaded = batches(inputs["x"], inputs["y"], timing["local_batch"])
     first_loss = None
     if mode == "training" and has_dropout(graph):
-        first_loss = check_loss(prepared, graph, mode, x[:job["check_samples"]], y[:job["check_samples"]])
-    loaded = batches(x, y, timing["local_batch"])
+        x, y = (array[:job["check_samples"]] for array in loaded[0])
+        first_loss = check_loss(prepared, graph, mode, x, y)
     prepared.load(loaded)
     answers.mark("loaded")
 
@@ -190,7 +196,11 @@ def time_steps(job, directory, answers):
 
     warm_up = measure.warm_up(prepared, timing)
     answers.mark("steady")
+    busy_before_s = host.busy_cpu_s()
+    own_before_s = time.process_time()
     timings = measure.timed(prepared, timing)
+    own_s = time.process_time() - own_before_s
+    busy_after_s = host.busy_cpu_s()
     answers.mark("timed")
     last = prepared.result()
     if not np.all(np.isfinite(last)):
@@ -198,6 +208,7 @@ def time_steps(job, directory, answers):
     return dict(
         timings, facts=module.facts(), prepare_time_s=seconds, first_step_s=first_step_s,
         warm_up_timings_s=warm_up, first_loss=first_loss, expected_loss=expected,
+        other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
         last_loss=float(last) if mode == "training" else None, batches=len(loaded), **peak_memory(prepared)
     )
 
@@ -207,9 +218,6 @@ def peak_memory(prepared):
     on_device = prepared.peak_memory_bytes()
     if on_device is not None:
         return {"peak_memory_bytes": on_device, "peak_memory_method": "device_allocator"}
-    try:
-        with open("/proc/self/status") as status:
-            line = next(line for line in status if line.startswith("VmHWM:"))
-        return {"peak_memory_bytes": int(line.split()[1]) * 1024, "peak_memory_method": "process_resident"}
-    except (OSError, StopIteration):
-        return {"peak_memory_bytes": None, "peak_memory_method": "not available on this system"}
+    resident = host.peak_resident_bytes()
+    method = "process_resident" if resident is not None else "not available on this system"
+    return {"peak_memory_bytes": resident, "peak_memory_method": method}

@@ -1,13 +1,18 @@
 """Entry of a worker process: ``python child.zip JOB_DIRECTORY ANSWER_FD LIFELINE_FD``.
 
+Or of a server that forks one for each job: ``python child.zip --serve CONTROL_FD LIFELINE_FD CPUS PRELOAD``.
+
 The job directory holds job.json. Answers are JSON lines on ANSWER_FD; stdout and stderr are left to the libraries,
 which write to them as they please. LIFELINE_FD ends when the parent does, however it does.
 """
 
 import ctypes
+import fcntl
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -37,8 +42,11 @@ class Answers(object):
 
 def die_with_parent(lifeline):
     """Make sure that neither this process nor its children outlive the parent."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)    # also when a library holds the GIL
+    die_with_parent_on_linux()
+    if hasattr(fcntl, "F_SETSIG"):       # Linux: the kernel kills the group, before this process dies with the parent
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
     def wait():
         os.read(lifeline, 1)     # sleeps until the parent's end of the pipe is closed
@@ -47,17 +55,26 @@ def die_with_parent(lifeline):
     threading.Thread(target=wait, daemon=True).start()
 
 
-def main(arguments):
-    directory, answer_fd, lifeline_fd = arguments[0], int(arguments[1]), int(arguments[2])
-    answers = Answers(answer_fd)
-    die_with_parent(lifeline_fd)
+def die_with_parent_on_linux():
+    """Have the kernel kill this process when its parent ends: also while a library holds the GIL."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def work(directory, answers):
+    """Do the job of a directory and end this process."""
     with open(os.path.join(directory, "job.json")) as file:
         job = json.load(file)
-    if job.get("cpus") and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, job["cpus"])     # before a library counts the cores
+    run_on(job["cpus"])
     answers.mark("started")
 
-    from . import jobs  # only now, as it imports NumPy, which counts the cores
+    try:
+        from . import jobs  # only now, as it imports NumPy, which counts the cores
+    except ImportError as error:
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        answers.failed("build_broken", "a worker needs NumPy, and %s cannot import it: %s; install numpy there" % (
+            sys.executable, first_line))
+        raise
 
     try:
         jobs.run(job, directory, answers)
@@ -69,3 +86,56 @@ def main(arguments):
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)     # all is said; exit handlers of frameworks hang or crash now and then
+
+
+def run_on(cpus):
+    """Hold this process to these cores, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def serve(control_fd, lifeline_fd, cpus, preload):
+    """Fork a worker for each directory that comes on the control socket, until the parent closes it.
+
+    Only imports happen here: no operation, no device, no thread, so that the forks start as fresh processes would.
+    """
+    run_on(cpus)
+    die_with_parent_on_linux()
+    control = socket.socket(fileno=control_fd)
+    from . import jobs
+
+    jobs.preload(preload)
+    while True:
+        directory, ancillary = control.recvmsg(4096, socket.CMSG_LEN(struct.calcsize("i")))[:2]
+        if not directory:
+            os._exit(0)
+        answer_fd = struct.unpack("i", ancillary[0][2])[0]
+        pid = os.fork()
+        if pid == 0:
+            become_worker(directory.decode(), control, answer_fd, lifeline_fd)
+        os.close(answer_fd)
+        control.send(struct.pack("i", pid))
+        status = os.waitpid(pid, 0)[1]
+        control.send(struct.pack("i", os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)))
+
+
+def become_worker(directory, control, answer_fd, lifeline_fd):
+    """What a spawned worker has from its start: a session of its own, its own output files, the lifeline."""
+    os.setsid()
+    control.close()
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        target = os.open(os.path.join(directory, name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, descriptor)
+        os.close(target)
+    os.chdir(directory)
+    die_with_parent(lifeline_fd)
+    work(directory, Answers(answer_fd))
+
+
+def main(arguments):
+    if arguments[0] == "--serve":
+        cpus = [int(cpu) for cpu in arguments[3].split(",")]
+        serve(int(arguments[1]), int(arguments[2]), cpus, arguments[4])
+    directory, answer_fd, lifeline_fd = arguments[0], int(arguments[1]), int(arguments[2])
+    die_with_parent(lifeline_fd)
+    work(directory, Answers(answer_fd))
