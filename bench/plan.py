@@ -1,20 +1,20 @@
-"""From sweeps to an ordered list of trials: proofs first, then timings interleaved at random from a seed."""
+"""From sweeps to an ordered list of trials: proofs, then timings interleaved at random from a seed, then layers."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.spec import Case, Sweep, Timing
-from bench.words import Mode, TrialKind
+from bench.words import Mode, StartMethod, TrialKind
 
 PROOF_BATCH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One repetition of one case, or the proof that vouches for it."""
+    """One repetition of one case, the proof that vouches for it, or a step of it taken apart."""
 
     kind: TrialKind
     case: Case
@@ -31,26 +31,38 @@ def proof_case(case: Case, cores: int) -> Case:
     return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 
 
-def plan(sweeps: Iterable[Sweep], *, cores: int, seed: int | str) -> list[Trial]:
+def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str) -> list[Trial]:
     """Trials in the order in which they run.
 
     Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
-    falls on all cases alike. A case that several sweeps declare is timed as the first one says, as often as any of
-    them says.
+    falls on all cases alike. A case that several sweeps declare with one start method is timed as the first of them
+    says, and as often as any of them says. Layer trials come last, since they answer another question: one for each
+    case that a sweep wants them for.
     """
-    declared: dict[Case, tuple[Timing, int]] = {}
+    declared: dict[tuple[Case, StartMethod], tuple[Timing, int]] = {}
     for sweep in sweeps:
         for case in sweep.cases(cores):
-            timing, repetitions = declared.get(case, (sweep.timing, 0))
-            declared[case] = timing, max(repetitions, sweep.repetitions)
-    proofs = dict.fromkeys(Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case in declared)
+            key = case, sweep.timing.start_method
+            timing, repetitions = declared.get(key, (sweep.timing, 0))
+            declared[key] = timing, max(repetitions, sweep.repetitions)
+    proofs = dict.fromkeys(Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared)
     timings: list[Trial] = []
     for repetition in range(max((repetitions for _, repetitions in declared.values()), default=0)):
         batch = [
             Trial(kind=TrialKind.TIMING, case=case, repetition=repetition, timing=timing)
-            for case, (timing, repetitions) in declared.items()
+            for (case, _), (timing, repetitions) in declared.items()
             if repetition < repetitions
         ]
         random.Random(f"{seed}/{repetition}").shuffle(batch)
         timings += batch
-    return [*proofs, *timings]
+    return [*proofs, *timings, *_layer_trials(sweeps, cores)]
+
+
+def _layer_trials(sweeps: Sequence[Sweep], cores: int) -> list[Trial]:
+    """One for each case, for as long as the first sweep says that wants it."""
+    timing: dict[Case, Timing] = {}
+    for sweep in sweeps:
+        if sweep.layers:
+            for case in sweep.cases(cores):
+                timing.setdefault(case, sweep.timing)
+    return [Trial(kind=TrialKind.LAYERS, case=case, timing=long) for case, long in timing.items()]

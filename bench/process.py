@@ -99,7 +99,8 @@ def run_worker(
         except OSError as error:
             return _cannot_start(build, error)
         pipes.close_child_ends()
-        return _attend(process.pid, process.wait, pipes.answer_read, directory, deadline_s)
+        with _end_of(process.pid) as ended:
+            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s)
 
 
 class ForkServer:
@@ -114,12 +115,14 @@ class ForkServer:
         self._control = ours
         self._pipes = _Pipes()
         self._failure: Answer | None = None
+        self._stderr_path = directory / "server-stderr"
+        self._kills_before = _kernel_kills()
         command = [
             build.interpreter, str(child), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
             ",".join(map(str, cpus)), preload,
         ]
         try:
-            with open(directory / "server-stderr", "wb") as stderr:
+            with open(self._stderr_path, "wb") as stderr:
                 self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                     command, env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                     pass_fds=(theirs.fileno(), self._pipes.lifeline_read), start_new_session=True, cwd=directory,
@@ -140,14 +143,21 @@ class ForkServer:
                 socket.send_fds(self._control, [str(directory).encode()], [pipes.answer_write])
                 fork = _Fork(self._control, deadline_s)      # it may still be importing the framework
             except OSError:
-                self._failure = Answer(
-                    outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
-                    reason=f"the fork server of build '{self._build.name}' ended or did not start within "
-                           f"{deadline_s:g} s",
-                )
+                self._failure = self._not_serving(deadline_s)
                 return self._failure
             pipes.close_child_ends()
-            return _attend(fork.pid, fork.wait, pipes.answer_read, directory, deadline_s)
+            ended = [self._control.fileno()]     # where the exit code arrives
+            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s)
+
+    def _not_serving(self, deadline_s: float) -> Answer:
+        """What is to be said of a server that has ended, or is still importing the framework."""
+        assert self._process is not None
+        code = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(1.0)
+        last_words = self._stderr_path.read_text(errors="replace")[-LAST_WORDS:]
+        outcome, reason, _ = _judge([], code or 0, code is None, deadline_s, last_words, self._kills_before)
+        return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words=last_words, wall_time_s=0.0)
 
     def close(self) -> None:
         """End the server; it has no job by now."""
@@ -174,6 +184,8 @@ class _Fork:
                 self._code = self._number(timeout_s)
             except TimeoutError:
                 raise subprocess.TimeoutExpired("fork", timeout_s or 0.0) from None
+            except OSError:
+                self._code = -signal.SIGKILL     # the server was killed, and nobody else knows
         return self._code
 
     def _number(self, timeout_s: float | None) -> int:
@@ -221,13 +233,17 @@ def _cannot_start(build: Build, error: OSError) -> Answer:
 
 
 def _attend(
-    pid: int, exit_code: Callable[[float | None], int], answer_read: int, directory: Path, deadline_s: float
+    pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
+    deadline_s: float,
 ) -> Answer:
-    """Wait for the answer of a started worker, see to it that its whole group is gone, and judge."""
+    """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
+
+    ``ended`` holds a descriptor that becomes readable when the worker ends, where the system has such a thing.
+    """
     started = time.monotonic()
     kills_before = _kernel_kills()
     try:
-        messages, is_late = _listen(pid, answer_read, started + deadline_s)
+        messages, is_late = _listen(answer_read, ended, started + deadline_s)
         if not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 exit_code(GRACE_S)
@@ -244,22 +260,21 @@ def _attend(
     )
 
 
-def _listen(pid: int, descriptor: int, until: float) -> tuple[list[dict[str, Any]], bool]:
+def _listen(descriptor: int, ended: Sequence[int], until: float) -> tuple[list[dict[str, Any]], bool]:
     """(messages, whether the deadline passed); ends at the last message or when the worker is gone."""
     pending = b""
     messages: list[dict[str, Any]] = []
-    with _end_of(pid) as ended:
-        while True:
-            ready, _, _ = select.select([descriptor, *ended], [], [], max(0.0, until - time.monotonic()))
-            if not ready:
-                return messages, True
-            if descriptor not in ready:      # gone, while a process it forked still holds the pipe open
-                return messages, False
-            chunk = os.read(descriptor, 1 << 20)
-            *lines, pending = (pending + chunk).split(b"\n")
-            messages += [json.loads(line) for line in lines]
-            if not chunk or (messages and messages[-1]["event"] in ("result", "failed")):
-                return messages, False
+    while True:
+        ready, _, _ = select.select([descriptor, *ended], [], [], max(0.0, until - time.monotonic()))
+        if not ready:
+            return messages, True
+        if descriptor not in ready:      # gone, while a process it forked still holds the pipe open
+            return messages, False
+        chunk = os.read(descriptor, 1 << 20)
+        *lines, pending = (pending + chunk).split(b"\n")
+        messages += [json.loads(line) for line in lines]
+        if not chunk or (messages and messages[-1]["event"] in ("result", "failed")):
+            return messages, False
 
 
 @contextlib.contextmanager

@@ -49,8 +49,9 @@ class Record:
     load_before: float | None        # load average when the trial started
     wall_time_s: float               # of the whole trial, start of its process to its end
     measurement: dict[str, Any] | None = None    # of a timing trial that is ok; see bench.worker.measure
-    parity: dict[str, Any] | None = None         # of a proof; see bench.analysis.parity
-    certificate: str | None = None   # id of the proof that vouches for a timing trial
+    layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.layers
+    parity: dict[str, Any] | None = None         # of a proof; see bench.parity
+    certificate: str | None = None   # id of the proof that vouches for a timing or layer trial
     origin: str = "measured"
     schema: int = field(default=SCHEMA)
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from bench import builds as builds_module
-from bench import data, frameworks, hardware, models, parity
+from bench import data, frameworks, hardware, layers, models, parity
 from bench.builds import Build
 from bench.ir import weights as ir_weights
 from bench.ir.graph import Graph
@@ -128,7 +128,7 @@ class Runner:
             settings |= trial.timing.plain()
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition,
-            session=self._session if trial.kind is TrialKind.TIMING else ANY_SESSION,
+            session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
             graph_fingerprint=self.graph(case.model).fingerprint, build=self._build_facts(case),
             machine=hardware.machine().id, code_version=code_version(), settings=settings,
         )
@@ -167,7 +167,7 @@ class Runner:
         started = time.monotonic()
         with self._store.measuring():
             for index, trial in enumerate(trials):
-                if trial.kind is TrialKind.TIMING and trial.case in hopeless:
+                if trial.kind is not TrialKind.PROOF and trial.case in hopeless:
                     tally.not_started += 1
                     continue
                 identity = self.identity(trial)
@@ -198,9 +198,11 @@ class Runner:
             answer = _not_run(*failure)
         elif trial.kind is TrialKind.PROOF:
             answer = self._prove(trial)
+        elif trial.kind is TrialKind.LAYERS:
+            answer = self._take_apart(trial)
         else:
             answer = self._time(trial)
-        certificate = self._certificate_id(trial.case) if trial.kind is TrialKind.TIMING else None
+        certificate = None if trial.kind is TrialKind.PROOF else self._certificate_id(trial.case)
         return Record(
             identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
             recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
@@ -214,6 +216,8 @@ class Runner:
             interpreter=self.probe(trial.case.build).build.interpreter,
             machine=hardware.machine().plain(), load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement={**answer.result, "marks": answer.marks} if trial.kind is TrialKind.TIMING and answer.result
+            else None,
+            layers={**answer.result, "marks": answer.marks} if trial.kind is TrialKind.LAYERS and answer.result
             else None,
             parity=answer.result if trial.kind is TrialKind.PROOF and answer.result else None,
             certificate=certificate,
@@ -331,7 +335,16 @@ class Runner:
 
     # Timing ---------------------------------------------------------------------------------------------------------
 
+    def _take_apart(self, trial: Trial) -> Answer:
+        answer, case = self._time(trial), trial.case
+        if answer.outcome is not Outcome.OK:
+            return answer
+        graph = self.graph(case.model)
+        found = layers.described(answer.result, graph, batch=case.local_batch, precision=case.precision)
+        return replace(answer, result=found)
+
     def _time(self, trial: Trial) -> Answer:
+        """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
         assert trial.timing is not None
         case = trial.case
         certificate = self._store.get(self._certificate_id(case))
@@ -342,7 +355,7 @@ class Runner:
         if isinstance(expected, Answer):
             return expected
         job = self._job(
-            "timing", case, case.framework, case.precision, inputs=str(inputs),
+            trial.kind, case, case.framework, case.precision, inputs=str(inputs),
             weights=str(self._weights(case.model)), check_samples=check_samples, expected_loss=expected,
             loss_tolerance=parity.TOLERANCES[case.precision].loss,
             timing={
@@ -422,6 +435,12 @@ def _not_run(outcome: Outcome, reason: str) -> Answer:
 
 
 def _stepping_time_s(record: Record) -> float:
+    if record.layers is not None:
+        return math.fsum(
+            time_s
+            for name in ("warm_up_timings_s", "plain_step_times_s", "step_times_s")
+            for time_s in record.layers[name]
+        )
     if record.measurement is None:
         return 0.0
     return math.fsum([*record.measurement["warm_up_timings_s"], *record.measurement["host_times_s"]])

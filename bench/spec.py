@@ -84,6 +84,7 @@ class Sweep:
     data: tuple[str, ...] = (data.SYNTHETIC,)
     steps_per_timing: int = 1
     repetitions: int = 10
+    layers: bool = False                 # one more trial a case: where the time of a step goes
     timing: Timing = Timing()
 
     def cases(self, cores: int) -> Iterator[Case]:

@@ -40,6 +40,7 @@ TRIAL_COLUMNS = {
         }.items()
     },
     "start_method": ("$.identity.settings.start_method", "VARCHAR"),
+    "settings": ("$.identity.settings", "JSON"),
     "repetition": ("$.identity.repetition", "BIGINT"),
     "session": ("$.identity.session", "VARCHAR"),
     "graph_fingerprint": ("$.identity.graph_fingerprint", "VARCHAR"),
@@ -70,12 +71,22 @@ TRIAL_COLUMNS = {
     "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
     "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
     "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
+    "layer_cover": ("$.layers.cover", "DOUBLE"),
+    "layer_overhead": ("$.layers.overhead", "DOUBLE"),
+    "attributed_time_s": ("$.layers.attributed_time_s", "DOUBLE"),
     "output_error": ("$.parity.output_error", "DOUBLE"),
     "gradient_error": ("$.parity.gradient_error", "DOUBLE"),
     "loss_error": ("$.parity.loss_error", "DOUBLE"),
     "second_loss_error": ("$.parity.second_loss_error", "DOUBLE"),
 }
 """Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
+
+IS_WHOLE = (
+    "(content->>'$.outcome') IS NOT NULL AND (content->>'$.identity.kind') IS NOT NULL AND NOT ("
+    "(content->>'$.identity.kind') = 'timing' AND (content->>'$.outcome') = 'ok' "
+    "AND (content->'$.measurement.host_times_s') IS NULL)"
+)
+"""What a record must have to be read at all; one that timed steps must hold them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +190,8 @@ class Store:
                 [str(self._records / "*.json")],
             )
             connection.execute(
-                "CREATE TEMP TABLE judged AS SELECT *, coalesce(schema BETWEEN 1 AND $1 "
-                "AND content->>'$.outcome' IS NOT NULL AND content->>'$.identity.kind' IS NOT NULL, false) AS is_whole "
-                "FROM (SELECT *, TRY_CAST(content->>'$.schema' AS BIGINT) AS schema FROM files)",
+                f"CREATE TEMP TABLE judged AS SELECT *, coalesce(schema BETWEEN 1 AND $1 AND {IS_WHOLE}, false) AS "
+                "is_whole FROM (SELECT *, TRY_CAST(content->>'$.schema' AS BIGINT) AS schema FROM files)",
                 [SCHEMA],
             )
             strange = connection.execute(

@@ -64,12 +64,13 @@ def contended(evidence: Evidence) -> Iterator[Finding]:
     """Other work on this machine while the steps were timed."""
     wall_times_s = [math.fsum(times_s) for times_s in evidence.measured.host_times_s]
     cores = np.asarray(evidence.measured.other_cpu_time_s, float) / wall_times_s
-    share = float(np.mean(cores > OTHER_CORES))      # NaN, not known, is not above
+    busy = cores[cores > OTHER_CORES]        # NaN, not known, is not above
+    share = len(busy) / len(cores)
     if share > CONTENDED_SHARE:
         yield Finding(
             id="contended", kind=FindingKind.WARNING,
-            text=f"other processes kept {np.nanmedian(cores):.1f} cores busy while steps were timed (above "
-                 f"{OTHER_CORES:g} in {share:.0%} of the trials); stop them and repeat",
+            text=f"other processes kept {np.median(busy):.1f} cores busy while steps were timed in {share:.0%} of the "
+                 "trials; stop them and repeat",
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 UNKNOWN = "–"
 MIB = 2**20
+MOST_DIGITS = 6              # significant ones; no clock or machine deserves more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,8 @@ def carried_decimals(low: float, high: float) -> int | None:
     if not (math.isfinite(half) and half > 0):
         return None
     first_place = math.floor(math.log10(half))
-    return -first_place + (half / 10**first_place < 2)
+    decimals = -first_place + int(half / 10.0**first_place < 2)
+    return min(decimals, MOST_DIGITS - 1 - math.floor(math.log10(max(abs(low), abs(high)))))
 
 
 def interval(value: float, low: float, high: float, apart_from: float | None = None) -> str:
@@ -64,7 +66,7 @@ def interval(value: float, low: float, high: float, apart_from: float | None = N
     if decimals is None:
         return f"{significant(value, 4)} ({significant(low, 4)} to {significant(high, 4)})"
     if apart_from is not None:
-        while decimals < 6 and any(round(end, decimals) == apart_from != end for end in (low, high)):
+        while decimals < MOST_DIGITS and any(round(end, decimals) == apart_from != end for end in (low, high)):
             decimals += 1
     return f"{number(value, decimals)} ({number(low, decimals)} to {number(high, decimals)})"
 
@@ -75,9 +77,9 @@ def centre(value: float, low: float | None, high: float | None) -> str:
     return significant(value) if decimals is None else number(value, decimals)
 
 
-def values(single: Sequence[float], suffix: str = "") -> str:
-    """The values of single trials: "412; 419"."""
-    return "; ".join(significant(value) + suffix for value in single)
+def values(single: Sequence[float]) -> str:
+    """The values of single trials, with a digit more so that they can be told apart: "412.3; 419.0"."""
+    return "; ".join(significant(value, 4) for value in single)
 
 
 def quantity(value: float, low: float | None, high: float | None, single: Sequence[float]) -> str:
@@ -90,7 +92,7 @@ def quantity(value: float, low: float | None, high: float | None, single: Sequen
 def ratio(value: float, low: float | None, high: float | None, single: Sequence[float]) -> str:
     """A speed-up: "4.8x (4.5 to 5.2)"; without an interval, that of each pair: "4.75x; 5.12x"."""
     if low is None or high is None:
-        return values(single, suffix="x")
+        return "; ".join(f"{significant(value)}x" for value in single)
     middle, ends = interval(value, low, high, apart_from=1.0).split(" ", 1)
     return f"{middle}x {ends}"
 
@@ -108,9 +110,9 @@ def percent(share: float) -> str:
     return f"{significant(100 * share)} %"
 
 
-def count(number_of: int, noun: str) -> str:
+def count(number_of: int, noun: str, plural: str | None = None) -> str:
     """"1 trial", "2 trials"."""
-    return f"{number_of:,} {noun}" if number_of == 1 else f"{number_of:,} {noun}s"
+    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"
 
 
 def listed(words: Sequence[str]) -> str:

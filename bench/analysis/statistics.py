@@ -61,10 +61,10 @@ def signed_rank_quantile(count: int, tail: float) -> int | None:
 def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """Hodges-Lehmann centre of positive values on the log scale, and the Walsh interval at ``confidence``.
 
-    Raises ValueError for no values or one that is not positive.
+    Raises ValueError for no values or one that is not positive and finite.
     """
-    if not values or min(values) <= 0:
-        raise ValueError("an estimate needs positive values")
+    if not values or not all(0 < value < math.inf for value in values):      # so that NaN is refused
+        raise ValueError("an estimate needs positive, finite values")
     averages = walsh_averages([math.log(value) for value in values])
     centre = math.exp(float(np.median(averages)))
     quantile = signed_rank_quantile(len(values), (1 - confidence) / 2)

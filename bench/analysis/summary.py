@@ -17,7 +17,7 @@ CASE_COLUMNS = (
     "data", "steps_per_timing",
 )
 ALIKE_COLUMNS = (
-    *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "start_method", "session"
+    "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "settings", "session"
 )
 """Trials are pooled only where all of these are equal."""
 
@@ -32,7 +32,7 @@ RESULT_COLUMNS = (
     "latency_p50_s", "latency_p99_s", "prepare_time_s", "peak_memory_bytes", "parity_error", "certificate",
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
-    "trial_step_times_s", "finding_texts", "code_version", "build_facts", "command",
+    "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command",
 )
 """Names and units of a result row; None where a value is not known or not measured."""
 
@@ -47,11 +47,15 @@ def results(trials: pd.DataFrame) -> pd.DataFrame:
     proofs = trials[trials.kind == TrialKind.PROOF].set_index("id")
     timing = trials[trials.kind == TrialKind.TIMING]
     groups = timing.groupby(list(ALIKE_COLUMNS), sort=False, dropna=False)
-    rows = [_row(group, proofs) for _, group in groups]
+    taken_apart = {
+        _layers_of(trial): trial
+        for _, trial in trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)].iterrows()
+    }
+    rows = [_row(group, proofs, taken_apart.get(_layers_of(group.iloc[0]))) for _, group in groups]
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
 
-def _row(group: pd.DataFrame, proofs: pd.DataFrame) -> dict[str, Any]:
+def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) -> dict[str, Any]:
     first = group.iloc[0]
     measured, failed = group[group.outcome == Outcome.OK], group[group.outcome != Outcome.OK]
     row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
@@ -67,7 +71,9 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame) -> dict[str, Any]:
     if measured.empty:
         worst = failed.iloc[-1]
         return row | {"outcome": worst.outcome, "reason": worst.reason, "validity": "invalid"}
-    return row | {"outcome": Outcome.OK, "reason": None} | _figures(measured, failed, first)
+    figures = _figures(measured, failed, first)
+    row |= {"outcome": Outcome.OK, "reason": None} | figures
+    return row if layers is None else row | _layer_figures(layers, figures["step_time_s"])
 
 
 def _figures(measured: pd.DataFrame, failed: pd.DataFrame, first: Any) -> dict[str, Any]:
@@ -95,6 +101,19 @@ def _figures(measured: pd.DataFrame, failed: pd.DataFrame, first: Any) -> dict[s
         "findings": ",".join(doubt.id for doubt in doubts),
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
         "trial_step_times_s": times_s,
+    }
+
+
+def _layers_of(trial: pd.Series) -> tuple[Any, ...]:
+    """What a layer trial and the timing trials that it speaks of have in common: all but how long they are timed."""
+    return tuple(None if pd.isna(trial[name]) else trial[name] for name in ALIKE_COLUMNS if name != "settings")
+
+
+def _layer_figures(layers: pd.Series, step_time_s: float) -> dict[str, Any]:
+    """Of the case's latest layer trial; closure is against the step time of the timing trials, not its own."""
+    return {
+        "layer_cover": layers.layer_cover, "layer_overhead": layers.layer_overhead,
+        "layer_closure": layers.attributed_time_s / step_time_s,
     }
 
 

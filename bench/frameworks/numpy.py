@@ -10,7 +10,7 @@ import os
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import Prepared, Unsupported
+from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
 
 DISTRIBUTIONS = ("numpy",)
 IMPORTS = "numpy"
@@ -517,15 +517,23 @@ class Network(Prepared):
     def _input(self, x):
         return np.asarray(x, dtype=self._dtype) if self._graph["input"]["vocabulary"] is None else np.asarray(x)
 
+    def layer_times(self, steps):
+        timeline = Timeline()
+        watched = WatchedNetwork(self, timeline)
+        for _ in range(steps):
+            timeline.step(watched.step, watched.synchronize)
+        self._steps, self._result = watched._steps, watched._result
+        return timeline.plain()
+
     def _draw_masks(self, samples):
         """A fresh mask for each dropout layer, as bench.ir.weights.dropout_masks makes them."""
-        masks = {}
-        for layer in self._graph["layers"]:
-            if layer["op"] == "dropout":
-                rate = layer["attributes"]["rate"]
-                kept = self._random.random([samples, *layer["output_shape"]], dtype=np.float32) >= rate
-                masks[layer["name"]] = kept * self._dtype(1 / (1 - rate))
-        return masks
+        layers = (layer for layer in self._graph["layers"] if layer["op"] == "dropout")
+        return {layer["name"]: self._draw_mask(layer, samples) for layer in layers}
+
+    def _draw_mask(self, layer, samples):
+        rate = layer["attributes"]["rate"]
+        kept = self._random.random([samples, *layer["output_shape"]], dtype=np.float32) >= rate
+        return kept * self._dtype(1 / (1 - rate))
 
     def _operation(self, layer, masks):
         weights = {p["name"]: self._weights[layer["name"] + "/" + p["name"]] for p in layer["parameters"]}
@@ -554,7 +562,7 @@ class Network(Prepared):
     def _gradients(self, x, y, masks):
         """(loss, {key: gradient}, {key: new running statistic})."""
         output, operations = self._forward(x, masks)
-        loss, gradient = loss_and_gradient(self._graph["loss"], output, y)
+        loss, gradient = self._loss_and_gradient(output, y)
         arriving = {self._graph["layers"][-1]["name"]: gradient}
         gradients, statistics = {}, {}
         for layer in reversed(self._graph["layers"]):
@@ -564,16 +572,65 @@ class Network(Prepared):
             passed_on = operation.backward(arriving.pop(layer["name"]))
             for name, part in zip(layer["inputs"], passed_on):
                 if name in self._with_gradient:
-                    arriving[name] = arriving[name] + part if name in arriving else part
+                    arriving[name] = self._sum(arriving[name], part) if name in arriving else part
             for found, of_layer in ((gradients, operation.gradients), (statistics, operation.statistics)):
                 found.update((layer["name"] + "/" + name, value) for name, value in of_layer.items())
         return loss, gradients, statistics
 
     def _train(self, x, y, masks):
         loss, gradients, statistics = self._gradients(x, y, masks)
+        self._update(gradients, statistics)
+        return loss
+
+    def _loss_and_gradient(self, output, y):
+        return loss_and_gradient(self._graph["loss"], output, y)
+
+    def _sum(self, gradient, other):
+        return gradient + other
+
+    def _update(self, gradients, statistics):
         self._optimizer.update(self._weights, gradients)
         self._weights.update(statistics)
-        return loss
+
+
+class WatchedNetwork(Network):
+    """A network over the weights and batches of another one that books its time to a timeline."""
+
+    def __init__(self, network, timeline):
+        vars(self).update(vars(network))
+        self._timeline = timeline
+        for layer in self._graph["layers"]:
+            timeline.add_row((layer["name"], "forward"))
+        # One formula gives the loss with its gradient, so all of it is booked as forward.
+        self._loss_and_gradient = timeline.booked((LOSS, "forward"), self._loss_and_gradient)
+        self._sum = timeline.booked((GRADIENT_ADD, "backward"), self._sum)
+        self._update = timeline.booked((OPTIMIZER, "update"), self._update)
+
+    def _draw_mask(self, layer, samples):
+        return self._timeline.booked((layer["name"], "forward"), super()._draw_mask)(layer, samples)
+
+    def _operation(self, layer, masks):
+        return WatchedOperation(super()._operation(layer, masks), layer["name"], self._timeline)
+
+
+class WatchedOperation:
+    """An operation whose time is booked to its layer."""
+
+    def __init__(self, operation, name, timeline):
+        self._operation, self._name, self._timeline = operation, name, timeline
+        self.gradients, self.statistics = {}, {}
+
+    def forward(self, *inputs):
+        return self._timeline.booked((self._name, "forward"), self._operation.forward)(*inputs)
+
+    def backward(self, gradient):
+        return self._timeline.booked((self._name, "backward"), self._backward)(gradient)
+
+    def _backward(self, gradient):
+        operation, self._operation = self._operation, None       # freeing what it kept is part of its time
+        passed_on = operation.backward(gradient)
+        self.gradients, self.statistics = operation.gradients, operation.statistics
+        return passed_on
 
 
 def with_gradient(graph):

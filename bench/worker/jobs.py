@@ -1,4 +1,4 @@
-"""The kinds of job a worker does: probe a build, ask the oracle, prove, time."""
+"""The kinds of job a worker does: probe a build, ask the oracle, prove, time, take a step apart."""
 
 import contextlib
 import importlib.util
@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import frameworks
 from ..frameworks.numpy import loss_and_gradient
-from . import host, measure, proof
+from . import host, layers, measure, proof
 
 
 class Failed(Exception):
@@ -42,9 +42,9 @@ def classified(error):
 
 def run(job, directory, answers):
     """Do a job and send its result; raises Failed for a typed outcome."""
-    result = {"probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps}[job["kind"]](
-        job, directory, answers
-    )
+    result = {"probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps, "layers": time_layers}[
+        job["kind"]
+    ](job, directory, answers)
     answers.send("result", **result)
 
 
@@ -170,12 +170,15 @@ def batches(x, y, local_batch):
     return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
 
 
-def time_steps(job, directory, answers):
-    """Timed steps of one case, after its first answer was held against the oracle."""
-    inputs, graph, timing = _arrays(job["inputs"]), job["graph"], job["timing"]
+def started(job, answers, first_step):
+    """(adapter, network with its batches loaded, facts so far), after the first answer was held against the oracle.
+
+    ``first_step(prepared)`` takes that step and returns its seconds. Raises Failed where the loss is another.
+    """
+    inputs, graph = _arrays(job["inputs"]), job["graph"]
     mode = job["settings"]["mode"]
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
-    loaded = batches(inputs["x"], inputs["y"], timing["local_batch"])
+    loaded = batches(inputs["x"], inputs["y"], job["timing"]["local_batch"])
     first_loss = None
     if mode == "training" and has_dropout(graph):
         x, y = (array[:job["check_samples"]] for array in loaded[0])
@@ -183,7 +186,7 @@ def time_steps(job, directory, answers):
     prepared.load(loaded)
     answers.mark("loaded")
 
-    first_step_s = measure.one_step(prepared)
+    first_step_s = first_step(prepared)
     result = prepared.result()
     if mode == "inference":
         first_loss = loss_and_gradient(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
@@ -193,6 +196,33 @@ def time_steps(job, directory, answers):
     if not abs(first_loss - expected) <= job["loss_tolerance"] * abs(expected):
         raise Failed("parity_failed", "first loss %.9g, the oracle's is %.9g (tolerance %g)" % (
             first_loss, expected, job["loss_tolerance"]))
+    return module, prepared, {
+        "prepare_time_s": seconds, "first_step_s": first_step_s, "first_loss": first_loss, "expected_loss": expected,
+        "batches": len(loaded),
+    }
+
+
+def last_result(prepared):
+    """The result of the last step; raises Failed where it is not finite."""
+    last = prepared.result()
+    if not np.all(np.isfinite(last)):
+        raise Failed("parity_failed", "the result is not finite any more after the timed steps")
+    return last
+
+
+def time_layers(job, directory, answers):
+    """Where the time of a step of one case goes; the first step that is held against the oracle is taken apart too."""
+    module, prepared, facts = started(job, answers, lambda network: network.layer_times(1)["step_times_s"][0])
+    found = layers.taken_apart(prepared, job["timing"])
+    answers.mark("timed")
+    last_result(prepared)
+    return dict(found, facts=module.facts(), **facts)
+
+
+def time_steps(job, directory, answers):
+    """Timed steps of one case, after its first answer was held against the oracle."""
+    timing = job["timing"]
+    module, prepared, facts = started(job, answers, measure.one_step)
 
     warm_up = measure.warm_up(prepared, timing)
     answers.mark("steady")
@@ -202,14 +232,11 @@ def time_steps(job, directory, answers):
     own_s = time.process_time() - own_before_s
     busy_after_s = host.busy_cpu_s()
     answers.mark("timed")
-    last = prepared.result()
-    if not np.all(np.isfinite(last)):
-        raise Failed("parity_failed", "the result is not finite any more after the timed steps")
+    last = last_result(prepared)
     return dict(
-        timings, facts=module.facts(), prepare_time_s=seconds, first_step_s=first_step_s,
-        warm_up_timings_s=warm_up, first_loss=first_loss, expected_loss=expected,
+        timings, facts=module.facts(), warm_up_timings_s=warm_up,
         other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
-        last_loss=float(last) if mode == "training" else None, batches=len(loaded), **peak_memory(prepared)
+        last_loss=float(last) if job["settings"]["mode"] == "training" else None, **dict(facts, **peak_memory(prepared))
     )
 
 

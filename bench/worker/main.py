@@ -42,8 +42,9 @@ class Answers(object):
 
 def die_with_parent(lifeline):
     """Make sure that neither this process nor its children outlive the parent."""
-    die_with_parent_on_linux()
-    if hasattr(fcntl, "F_SETSIG"):       # Linux: the kernel kills the group, before this process dies with the parent
+    if hasattr(fcntl, "F_SETSIG"):
+        # Linux: the kernel kills the whole group, also while a library holds the GIL. PR_SET_PDEATHSIG would come a
+        # little earlier, for this process only, and leave its children with nobody to end them.
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)

@@ -18,13 +18,13 @@ from bench.words import Outcome, TrialKind
 
 EQUAL_COLUMNS = (
     "model", "mode", "local_batch", "data", "precision", "device", "threads", "steps_per_timing", "device_name",
-    "graph_fingerprint", "machine", "code_version", "session",
+    "graph_fingerprint", "machine", "code_version", "start_method", "session",
 )
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
 
 RARE_COLUMNS = {
     "device_name": "", "graph_fingerprint": "graph ", "machine": "machine ", "code_version": "measuring code ",
-    "session": "session ",
+    "start_method": "started by ", "session": "session ",
 }
 """Facts that are only mentioned where they tell groups apart, and how they are introduced."""
 
@@ -109,13 +109,15 @@ def origin(name: Any) -> Origin:
 def identifier(*parts: Any) -> str:
     """An id for a link that stays the same as long as its parts do: "mnist_cnn.training.batch-32"."""
     written = ".".join(str(part) for part in parts)
-    slug = re.sub(r"[^a-z0-9_.]+", "-", written.lower()).strip("-.") or "x"
-    if slug == written.lower().replace(" ", "-"):
+    spelled = re.sub(r"[ ,]+", "-", written.lower())
+    slug = re.sub(r"[^a-z0-9_.-]+", "-", spelled).strip("-.")[:120]
+    if slug == spelled:
         return slug
-    return f"{slug[:60]}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"    # nothing was lost
+    # What was lost must not make two ids one.
+    return f"{slug[:40].strip('-.') or 'x'}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"
 
 
-def key(row: Mapping[str, Any], columns: Iterable[str]) -> tuple[Any, ...]:
+def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
     """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None."""
     return tuple(None if is_nothing(row[column]) else row[column] for column in columns)
 
@@ -125,7 +127,7 @@ def is_nothing(fact: Any) -> bool:
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
-    """Every result in its group, in the order of the results."""
+    """Every result in its group, sorted by model, mode and conditions."""
     times = _step_times(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in results.to_dict("records"):
@@ -143,7 +145,13 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
                 entries=_entries(members, times),
             )
         )
-    return found
+    return sorted(found, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
+
+
+def _sortable(fact: Any) -> tuple[bool, float, str]:
+    """Numbers by size, then words by letter."""
+    is_number = isinstance(fact, int | float)
+    return (not is_number, float(fact) if is_number else 0.0, "" if is_number else str(fact))
 
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:

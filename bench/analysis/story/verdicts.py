@@ -48,7 +48,8 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         if found is None:
             by.setdefault(None, []).append(entry.label)
         elif found.comparison.speed_up.low is None:
-            few.append(f"{_ratio(found)} the throughput of {entry.label}")
+            ratios = formatting.listed([f"{formatting.significant(ratio)}x" for ratio in found.ratios])
+            few.append(f"{ratios} the throughput of {entry.label}")
         else:
             by.setdefault(found.comparison.verdict, []).append(_beaten_by(entry, found, say_pairs=len(pairs) > 1))
     size = f", n = {formatting.count(pairs.pop(), 'pair')}" if len(pairs) == 1 else ""
@@ -74,13 +75,14 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
             f"{FEWEST_FOR_INTERVAL} pairs there is no interval and no verdict: repeat at least {FEWEST_FOR_INTERVAL} "
             "times (--repetitions)."
         )
+    unpaired = by.get(None, [])
     sentences += [
-        f"{head.label} and {label} have no repetition in common, so they cannot be compared." for label in by.get(None, [])
+        f"{head.label} and {label} have no repetition in common, so they cannot be compared." for label in unpaired
     ]
-    return _standing(faster, same, unclear, few + by.get(None, [])), sentences
+    return _standing(same, unclear, few + unpaired), sentences
 
 
-def _standing(faster: list[str], same: list[str], unclear: list[str], few: list[str]) -> Standing:
+def _standing(same: list[str], unclear: list[str], few: list[str]) -> Standing:
     """That of the weakest link: being fastest means to be faster than all others."""
     if few:
         return Standing.FEW
@@ -89,14 +91,10 @@ def _standing(faster: list[str], same: list[str], unclear: list[str], few: list[
     return Standing.SAME if same else Standing.CLEAR
 
 
-def _ratio(found: Versus) -> str:
-    speed_up = found.comparison.speed_up
-    return formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
-
-
 def _beaten_by(entry: Entry, found: Versus, *, say_pairs: bool) -> str:
     speed_up = found.comparison.speed_up
-    words = f"{_ratio(found)} the throughput of {entry.label}"
+    size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
+    words = f"{size} the throughput of {entry.label}"
     if say_pairs:
         words += f" (n = {formatting.count(speed_up.count, 'pair')})"
     if found.comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:

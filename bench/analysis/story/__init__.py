@@ -1,0 +1,137 @@
+"""From stored trials to a finished report: verdict first, then figures, proofs, doubts, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis import formatting
+from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
+from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
+from bench.analysis.story import doubts as doubts_module
+from bench.analysis.story import environment, failures, figures
+from bench.analysis.story import proofs as proofs_module
+from bench.analysis.story.groups import Group, groups
+from bench.analysis.story.verdicts import verdict
+from bench.words import Outcome, TrialKind
+
+TITLE = "Rigmark report"
+
+
+def records_needed(trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials whose whole records a document needs: proofs, and what failed."""
+    return list(trials[(trials.kind == TrialKind.PROOF) | (trials.outcome != Outcome.OK)].id)
+
+
+def document(
+    results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
+    *, title: str = TITLE,
+) -> Document:
+    """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
+
+    ``problems`` are sentences about records that could not be read.
+    """
+    if trials.empty:
+        return _empty(title, problems)
+    found = groups(results, trials)
+    doubts = doubts_module.doubts(found)
+    proofs, unreadable = proofs_module.read(records)
+    learning = proofs_module.learning_section(proofs)
+    sections = [
+        _verdict_section(found),
+        *_throughput(figures.sections(found, doubts)),
+        proofs_module.parity_section(proofs),
+        *([learning] if learning else []),
+        doubts_module.section(doubts),
+        failures.section(trials, records, [*problems, *unreadable]),
+        environment.section(trials),
+        _limits(trials),
+        _reproduce(results, trials),
+    ]
+    return Document(title=title, summary=_summary(trials, [*problems, *unreadable]), sections=tuple(sections))
+
+
+def _empty(title: str, problems: Sequence[str]) -> Document:
+    words = "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
+    blocks: tuple[Block, ...] = (Paragraph(text=words),)
+    if problems:
+        blocks += (Items(texts=tuple(problems)),)
+    return Document(title=title, summary=(), sections=(Section(id="verdict", title="Verdict", blocks=blocks),))
+
+
+def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
+    """Machines, dates and counts, a phrase each."""
+    machines = sorted({str(name) for name in trials.device_name.dropna()})
+    dates = sorted(str(date) for date in trials.recorded_at.dropna())
+    phrases = [formatting.listed(machines)] if machines else []
+    if dates:
+        first, last = (date[:16].replace("T", " ") for date in (dates[0], dates[-1]))
+        last = last.removeprefix(f"{first[:10]} ")
+        phrases.append(f"measured {first} UTC" if first.endswith(last) else f"measured {first} to {last} UTC")
+    for kind, name in ((TrialKind.TIMING, "timed trial"), (TrialKind.PROOF, "proof")):
+        outcomes = trials[trials.kind == kind].outcome.value_counts()
+        if len(outcomes):
+            counts = ", ".join(f"{n} {str(outcome).replace('_', ' ')}" for outcome, n in sorted(outcomes.items()))
+            phrases.append(f"{formatting.count(int(outcomes.sum()), name)}: {counts}")
+    if problems:
+        phrases.append(f"{formatting.count(len(problems), 'record')} could not be read")
+    return tuple(phrases)
+
+
+def _verdict_section(found: Sequence[Group]) -> Section:
+    if not found:
+        words = "No trial was timed, so no framework can be called faster."
+        return Section(id="verdict", title="Verdict", blocks=(Paragraph(text=words),))
+    return Section(
+        id="verdict", title="Verdict", blocks=(Verdicts(verdicts=tuple(verdict(group) for group in found)),)
+    )
+
+
+def _throughput(sections: tuple[Section, ...]) -> list[Section]:
+    blocks = (Paragraph(text=figures.INTERVAL),)
+    return [Section(id="throughput", title="Throughput", blocks=blocks, sections=sections)] if sections else []
+
+
+def _limits(trials: pd.DataFrame) -> Section:
+    timing = trials[trials.kind == TrialKind.TIMING]
+    machines = max(trials.machine.nunique(), 1)
+    processes = int((timing.outcome == Outcome.OK).sum())
+    where = "one machine" if machines == 1 else f"{machines} machines"
+    texts = (
+        f"Measured on {where}, in {formatting.count(processes, 'process', 'processes')}. It says "
+        "nothing about other processors, other versions of these libraries, or other networks, batches and thread "
+        "counts than those named.",
+        f"Intervals are {CONFIDENCE:.0%} intervals over processes, not steps, and need at least {FEWEST_FOR_INTERVAL} "
+        "of them; they hold the chance of this sweep, not the difference between two machines of the same kind.",
+        "Each framework ran at the setting named in its row. Another setting may be faster.",
+        "Loading and decoding of data are not timed: batches lie in memory before the clock starts.",
+        "Parity and learning vouch for equal arithmetic, not for the accuracy that a long training would reach.",
+    )
+    return Section(id="limits", title="Limits", blocks=(Items(texts=texts),))
+
+
+def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
+    commands = list(dict.fromkeys(str(command) for command in trials.command.dropna()))
+    words = ("This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
+             "already are not repeated, so choose another results folder for a second opinion.")
+    csv = _csv(results)
+    attachment = Attachment(
+        name="rigmark-results.csv", mime_type="text/csv", content=csv, description="all results, one row a case, as CSV"
+    )
+    return Section(
+        id="reproduce", title="How to repeat it",
+        blocks=(Paragraph(text=words), *(Code(text=command) for command in commands), attachment),
+    )
+
+
+def _csv(results: pd.DataFrame) -> str:
+    """Every column of the results; floats as far as their ninth digit, where processors begin to disagree."""
+
+    def shorten(cell: Any) -> Any:
+        if isinstance(cell, float):
+            return float(f"{cell:.9g}")
+        return [shorten(item) for item in cell] if isinstance(cell, list) else cell
+
+    return results.map(shorten).to_csv(index=False, lineterminator="\n")

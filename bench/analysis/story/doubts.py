@@ -1,0 +1,55 @@
+"""Findings numbered over a whole report, so that a table can refer to them and equal ones are said once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.analysis.document import Block, Items, Note, Paragraph, Section
+from bench.analysis.story.groups import Group, identifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """One finding and the results that it weakens."""
+
+    note: Note
+    text: str
+    about: list[str] = field(default_factory=list)
+
+
+def doubts(groups: Sequence[Group]) -> dict[tuple[str, str], Doubt]:
+    """Every different finding by (id, text), numbered in the order of the report."""
+    found: dict[tuple[str, str], Doubt] = {}
+    for group in groups:
+        for entry in group.entries:
+            for name, text in findings_of(entry.row):
+                note = Note(number=len(found) + 1, id=f"finding.{identifier(name, text)}")
+                doubt = found.setdefault((name, text), Doubt(note=note, text=text))
+                doubt.about.append(f"{entry.label} {group.subject} ({group.conditions})")
+    return found
+
+
+def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(id, text) of each finding about a result."""
+    names = [name for name in (row["findings"] or "").split(",") if name]
+    texts = json.loads(row["finding_texts"] or "[]")
+    return list(zip(names, texts, strict=True))
+
+
+def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
+    """Each doubt, with its number and what it is about."""
+    blocks: tuple[Block, ...] = (Paragraph(text="Nothing was found that would weaken these results."),)
+    if found:
+        blocks = (
+            Items(
+                texts=tuple(
+                    f"[{doubt.note.number}] {doubt.text}. This is about: {'; '.join(doubt.about)}."
+                    for doubt in found.values()
+                ),
+                ids=tuple(doubt.note.id for doubt in found.values()),
+            ),
+        )
+    return Section(id="findings", title="Findings", blocks=blocks)

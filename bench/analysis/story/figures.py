@@ -1,0 +1,226 @@
+"""Throughput and what belongs to it: a table and bars for each group, by model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis import formatting
+from bench.analysis.compare import Verdict as Judgement
+from bench.analysis.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
+from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
+from bench.analysis.story.doubts import Doubt, findings_of
+from bench.analysis.story.groups import Entry, Group, identifier, versus
+from bench.analysis.summary import FEWEST_FOR_P99
+
+Doubts = Mapping[tuple[str, str], Doubt]
+INTERVAL = (
+    f"In brackets stands the {CONFIDENCE:.0%} interval over trials, one process each. Fewer than {FEWEST_FOR_INTERVAL} "
+    "trials have none; then the values of the single trials are listed."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """One column of the table: its head, and the cell of an entry."""
+
+    column: Column
+    cell: Callable[[Entry], Cell]
+
+
+def sections(groups: Sequence[Group], doubts: Doubts) -> tuple[Section, ...]:
+    """One section a model, in it one a group."""
+    models = list(dict.fromkeys(group.facts["model"] for group in groups))
+    return tuple(
+        Section(
+            id=f"throughput.{identifier(model)}", title=f"{model}",
+            sections=tuple(_section(group, doubts) for group in groups if group.facts["model"] == model),
+        )
+        for model in models
+    )
+
+
+def _section(group: Group, doubts: Doubts) -> Section:
+    table = throughput_table(group, doubts)
+    bars = throughput_bars(group, table.id)
+    blocks: tuple[Block, ...] = (bars, table) if bars.bars else (table,)
+    return Section(id=group.id, title=f"{group.facts['mode']}: {group.conditions}", blocks=blocks)
+
+
+def throughput_bars(group: Group, table: str) -> Bars:
+    """Throughput of all that was measured, fastest first."""
+    bars = []
+    for entry in (e for e in group.entries if e.has_figures):
+        value, low, high = _throughput(entry)
+        bars.append(
+            Bar(
+                label=f"{entry.origin.mark} {entry.label}",
+                text=formatting.quantity(value, low, high, entry.throughputs), value=value, low=low, high=high,
+                values=() if low is not None else tuple(entry.throughputs), origin=entry.origin,
+            )
+        )
+    return Bars(
+        id=f"bars.{group.id}", title=f"Throughput, {group.subject}", unit="samples/s",
+        bars=tuple(bars), table=table,
+    )
+
+
+def throughput_table(group: Group, doubts: Doubts) -> Table:
+    """All results of a group, also those without a time."""
+    shows = [*_settings(group), *_speeds(group), *_trust(doubts), *_times(group), *_costs(group)]
+    rows = tuple(
+        Row(
+            id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
+                          entry.label),
+            cells=tuple(show.cell(entry) for show in shows),
+        )
+        for entry in group.entries
+    )
+    return Table(
+        id=f"table.{group.id}", caption=f"All figures, {group.subject}, {group.conditions}",
+        columns=tuple(show.column for show in shows), rows=rows, notes=tuple(_notes(group)),
+    )
+
+
+def _notes(group: Group) -> list[str]:
+    origins = dict.fromkeys(entry.origin for entry in group.entries)
+    notes = ["; ".join(f"{origin.mark} {origin.value}" for origin in origins) + "."]
+    shown = [entry.row for entry in group.entries if entry.has_figures]
+    if group.facts["steps_per_timing"] != 1:
+        notes.append(f"No latency: {group.facts['steps_per_timing']} steps were timed together.")
+    elif any(row["latency_p99_s"] is None for row in shown):
+        notes.append(f"p99 is left out ({formatting.UNKNOWN}) below {FEWEST_FOR_P99} timings.")
+    if any(row["peak_memory_bytes"] is None for row in shown):
+        notes.append(f"Peak memory is left out ({formatting.UNKNOWN}) where the system does not tell it.")
+    if any(row["parity_error"] is None for row in shown):
+        notes.append(f"Parity error is left out ({formatting.UNKNOWN}) where no stored proof vouches for the result.")
+    return notes
+
+
+def _throughput(entry: Entry) -> tuple[float, float | None, float | None]:
+    row = entry.row
+    return (row["throughput_samples_per_s"], row["throughput_low_samples_per_s"], row["throughput_high_samples_per_s"])
+
+
+def _settings(group: Group) -> list[Show]:
+    def plain(name: str) -> Callable[[Entry], Cell]:
+        return lambda entry: Cell(text=formatting.UNKNOWN if entry.row[name] is None else str(entry.row[name]))
+
+    shows = [
+        Show(column=Column(title="framework"), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
+        Show(column=Column(title="version"), cell=plain("framework_version")),
+    ]
+    if len({entry.row["build"] for entry in group.entries}) > 1:
+        shows.append(Show(column=Column(title="build"), cell=plain("build")))
+    return [
+        *shows,
+        Show(column=Column(title="compile mode", is_detail=True), cell=plain("compile_mode")),
+        Show(column=Column(title="layout", is_detail=True), cell=plain("layout")),
+    ]
+
+
+def _figure(cell: Callable[[Entry], Cell]) -> Callable[[Entry], Cell]:
+    """A cell that only a result with a time has."""
+    return lambda entry: cell(entry) if entry.has_figures else Cell(text=formatting.UNKNOWN)
+
+
+def _speeds(group: Group) -> list[Show]:
+    def throughput(entry: Entry) -> Cell:
+        if not entry.has_figures:
+            return Cell(text=str(entry.row["outcome"]).replace("_", " "))
+        value, low, high = _throughput(entry)
+        return Cell(text=formatting.quantity(value, low, high, entry.throughputs), value=value)
+
+    shows = [
+        Show(column=Column(title="throughput", unit="samples/s", align=Align.RIGHT), cell=throughput),
+    ]
+    baseline = group.baseline
+    if baseline and len(group.measured) > 1:
+        title = f"speed-up against {baseline.label}"
+        shows.append(
+            Show(column=Column(title=title, align=Align.RIGHT), cell=_figure(lambda e: _speed_up(baseline, e)))
+        )
+    return shows
+
+
+def _speed_up(baseline: Entry, entry: Entry) -> Cell:
+    if entry is baseline:
+        return Cell(text="baseline", value=1.0)
+    if not entry.is_measured:
+        return Cell(text="not measured here")
+    found = versus(baseline, entry)
+    if found is None:
+        return Cell(text="no common repetition")
+    speed_up, judgement = found.comparison.speed_up, found.comparison.verdict
+    text = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
+    if speed_up.low is not None and judgement is not Judgement.FASTER:
+        text += f" {judgement}"
+    return Cell(text=text, value=speed_up.value)
+
+
+def _time(title: str, name: str, unit: formatting.Unit) -> Show:
+    def cell(entry: Entry) -> Cell:
+        time_s = entry.row[name]
+        if time_s is None:
+            return Cell(text=formatting.UNKNOWN)
+        return Cell(text=formatting.significant(time_s / unit.scale), value=time_s)
+
+    return Show(column=Column(title=title, unit=unit.name, align=Align.RIGHT, is_detail=True), cell=_figure(cell))
+
+
+def _times(group: Group) -> list[Show]:
+    shown = [entry.row for entry in group.entries if entry.has_figures]
+    step_unit = formatting.time_unit(row["step_time_s"] for row in shown)
+
+    def step_time(entry: Entry) -> Cell:
+        row = entry.row
+        low, high = (
+            None if row[name] is None else row[name] / step_unit.scale
+            for name in ("step_time_low_s", "step_time_high_s")
+        )
+        return Cell(text=formatting.centre(row["step_time_s"] / step_unit.scale, low, high), value=row["step_time_s"])
+
+    column = Column(title="step time", unit=step_unit.name, align=Align.RIGHT, is_detail=True)
+    shows = [Show(column=column, cell=_figure(step_time))]
+    if group.facts["steps_per_timing"] == 1:
+        latency_unit = formatting.time_unit(row["latency_p50_s"] for row in shown)
+        shows += [_time(f"latency {q}", f"latency_{q}_s", latency_unit) for q in ("p50", "p99")]
+    return shows
+
+
+def _costs(group: Group) -> list[Show]:
+    prepare_unit = formatting.time_unit(entry.row["prepare_time_s"] for entry in group.entries)
+
+    def memory(entry: Entry) -> Cell:
+        size = entry.row["peak_memory_bytes"]
+        if size is None:
+            return Cell(text=formatting.UNKNOWN)
+        return Cell(text=formatting.mebibytes(size), value=float(size))
+
+    def parity(entry: Entry) -> Cell:
+        error = entry.row["parity_error"]
+        if error is None:
+            return Cell(text=formatting.UNKNOWN)
+        return Cell(text=formatting.relative_error(error), value=error)
+
+    return [
+        Show(column=Column(title="peak memory", unit="MiB", align=Align.RIGHT, is_detail=True), cell=_figure(memory)),
+        _time("prepare", "prepare_time_s", prepare_unit),
+        Show(column=Column(title="parity error", align=Align.RIGHT, is_detail=True), cell=parity),
+    ]
+
+
+def _trust(doubts: Doubts) -> list[Show]:
+    def doubted(entry: Entry) -> Cell:
+        notes = tuple(doubts[finding].note for finding in findings_of(entry.row))
+        return Cell(text=str(entry.row["validity"]), notes=notes)
+
+    return [
+        Show(
+            column=Column(title="n", unit="trials", align=Align.RIGHT),
+            cell=lambda e: Cell(text=str(e.row["trials"]), value=float(e.row["trials"])),
+        ),
+        Show(column=Column(title="validity"), cell=doubted),
+    ]
+
+

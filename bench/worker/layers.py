@@ -1,0 +1,62 @@
+"""Where the time of a step goes: instrumented steps and plain ones in turns, in one process."""
+
+import math
+import time
+
+from . import measure
+
+UNATTRIBUTED = "(unattributed)"
+
+TURNS = 5    # instrumenting is held against plain steps; in turns, the machine's drift falls on both alike
+
+
+def steps_in_turns(plan, step_time_s):
+    """How many steps each turn takes: enough for ``min_timings`` and ``min_time_s``, within ``max_time_s``."""
+    wanted = max(plan["min_timings"], int(math.ceil(plan["min_time_s"] / step_time_s)))
+    steps = max(2, min(wanted, int(plan["max_time_s"] / step_time_s)))
+    turns = min(TURNS, steps)
+    return [int(math.ceil(steps / float(turns)))] * turns
+
+
+def taken_apart(prepared, plan, clock=time.perf_counter):
+    """Rows of a step's time in seconds, and the step times of the instrumented and of the plain steps beside them.
+
+    A row is the mean over all instrumented steps. Steps are synchronised one by one, however many the case lets run
+    ahead.
+    """
+    warm_up_s = measure.warm_up(prepared, dict(plan, steps_per_timing=1), clock)
+    plain_step_times_s, turns = [], []
+    for steps in steps_in_turns(plan, min(warm_up_s)):
+        exactly = dict(plan, steps_per_timing=1, min_timings=steps, min_time_s=0.0, max_time_s=float("inf"))
+        plain_step_times_s += measure.timed(prepared, exactly, clock)["timings_s"]
+        turns.append(prepared.layer_times(steps))
+    return {
+        "warm_up_timings_s": warm_up_s,
+        "plain_step_times_s": plain_step_times_s,
+        "step_times_s": [time_s for turn in turns for time_s in turn["step_times_s"]],
+        "rows": with_residual(mean_rows(turns), turns),
+    }
+
+
+def mean_rows(turns):
+    """The rows of several turns as one, each turn weighing as much as it has steps."""
+    totals_s, order = {}, []
+    for turn in turns:
+        for row in turn["layers"]:
+            key = row["layer"], row["direction"]
+            if key not in totals_s:
+                totals_s[key] = 0.0
+                order.append(key)
+            totals_s[key] += row["time_s"] * len(turn["step_times_s"])
+    steps = sum(len(turn["step_times_s"]) for turn in turns)
+    return [
+        {"layer": layer, "direction": direction, "time_s": totals_s[layer, direction] / steps}
+        for layer, direction in order
+    ]
+
+
+def with_residual(rows, turns):
+    """The rows, and last one of the time that belongs to none of them, so that they add up to the step."""
+    step_times_s = [time_s for turn in turns for time_s in turn["step_times_s"]]
+    rest_s = math.fsum(step_times_s) / len(step_times_s) - math.fsum(row["time_s"] for row in rows)
+    return rows + [{"layer": UNATTRIBUTED, "direction": None, "time_s": rest_s}]

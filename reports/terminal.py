@@ -1,0 +1,165 @@
+"""The report for a terminal of some width, through Rich."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.analysis.document import (
+    Align,
+    Attachment,
+    Bar,
+    Bars,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Curves,
+    Document,
+    Fold,
+    Items,
+    Origin,
+    Paragraph,
+    Section,
+    Standing,
+    Table,
+    Verdict,
+    Verdicts,
+)
+
+SUFFIX = ".txt"
+WIDTH = 100
+STYLES = {Standing.CLEAR: "green", Standing.OPEN: "yellow", Standing.FEW: "yellow"}
+FILLS = {Origin.MEASURED: "█", Origin.QUOTED: "░", Origin.PREDICTED: "▒", Origin.ENTERED: "▚"}
+
+
+def render(document: Document, *, width: int = WIDTH, color: bool = False) -> str:
+    """The document in lines of at most ``width``; with escape sequences for colour only if asked for."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=color, color_system="standard" if color else None,
+        legacy_windows=False, highlight=False, markup=False, emoji=False, _environ={},
+    )
+    with console.capture() as captured:
+        console.print(Text(document.title, style="bold"))
+        if document.summary:
+            console.print(Text("; ".join(document.summary), style="dim"))
+        for section in document.sections:
+            for part in _section(section, 1, width):
+                console.print(part)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip() + "\n"
+
+
+def _section(section: Section, level: int, width: int) -> Iterator[RenderableType]:
+    yield ""
+    title = Text(section.title, style="bold")
+    yield Rule(title, align="left", style="dim") if level == 1 else title
+    for block in section.blocks:
+        yield from _block(block, width)
+    for inner in section.sections:
+        yield from _section(inner, level + 1, width)
+
+
+def _block(block: Block, width: int) -> Iterator[RenderableType]:
+    match block:
+        case Paragraph(text=text):
+            yield Text(text)
+        case Items(texts=texts):
+            yield from (_hanging("- ", Text(text)) for text in texts)
+        case Code(text=text):
+            yield Padding(Text(text.rstrip("\n")), (0, 0, 0, 4))
+        case Verdicts(verdicts=verdicts):
+            yield from (_verdict(verdict) for verdict in verdicts)
+        case Bars():
+            yield _bars(block, width)
+        case Table():
+            yield from _table(block, width)
+        case Fold(title=title, blocks=blocks):
+            yield Text(f"{title}:", style="bold")
+            for inner in blocks:
+                yield from _block(inner, width)
+        case Curves() | Attachment():
+            pass     # the table of a curve follows it; a terminal holds no files
+
+
+def _hanging(sign: str, text: RenderableType) -> RenderableType:
+    grid = RichTable.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(Text(sign), text)
+    return grid
+
+
+def _verdict(verdict: Verdict) -> RenderableType:
+    standing = (str(verdict.standing), STYLES.get(verdict.standing, ""))
+    head = Text.assemble((verdict.subject, "bold"), f" ({verdict.conditions}): ", standing)
+    return _hanging("- ", Group(head, Text(" ".join(verdict.sentences))))
+
+
+# Bars ---------------------------------------------------------------------------------------------------------------
+
+
+def _bars(figure: Bars, width: int) -> RenderableType:
+    """Bars of blocks from zero; the numbers carry the interval."""
+    grid = RichTable.grid(padding=(0, 1))
+    for _ in range(3):
+        grid.add_column(no_wrap=True)
+    labels, texts = (max(cell_len(words) for words in column) for column in
+                     zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
+    room = max(width - labels - texts - 4, 8)
+    largest = max((bar.value for bar in figure.bars if math.isfinite(bar.value)), default=0.0)
+    for bar in figure.bars:
+        grid.add_row(Text(bar.label), Text(_blocks(bar, largest, room)), Text(bar.text))
+    return Group(Text(f"{figure.title} ({figure.unit})"), grid)
+
+
+def _blocks(bar: Bar, largest: float, room: int) -> str:
+    share = bar.value / largest if largest > 0 and math.isfinite(bar.value) else 0.0
+    return FILLS[bar.origin] * max(round(room * share), 1)
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def _table(table: Table, width: int) -> Iterator[RenderableType]:
+    """The table; where it is too wide, without its details, which are then named."""
+    shown = list(range(len(table.columns)))
+    if _needed(table, shown) > width:
+        shown = [index for index in shown if not table.columns[index].is_detail]
+    rich_table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for index in shown:
+        column = table.columns[index]
+        rich_table.add_column(
+            Text(_head(column)), justify="right" if column.align is Align.RIGHT else "left", overflow="fold"
+        )
+    for row in table.rows:
+        rich_table.add_row(*(Text(_cell(row.cells[index])) for index in shown))
+    yield from (Text(table.caption, style="italic"), rich_table)
+    hidden = [column.title for index, column in enumerate(table.columns) if index not in shown]
+    notes = list(table.notes)
+    if hidden:
+        notes.append(f"Too narrow for: {', '.join(hidden)}; a wider terminal or another format shows them.")
+    yield from (Text(note, style="dim") for note in notes)
+    yield ""
+
+
+def _needed(table: Table, shown: list[int]) -> int:
+    return sum(
+        max([cell_len(_head(table.columns[i])), *(cell_len(_cell(row.cells[i])) for row in table.rows)]) + 2
+        for i in shown
+    )
+
+
+def _head(column: Column) -> str:
+    return f"{column.title} ({column.unit})" if column.unit else column.title
+
+
+def _cell(cell: Cell) -> str:
+    return " ".join([cell.text, *(f"[{note.number}]" for note in cell.notes)])

@@ -1,0 +1,177 @@
+"""Imports run one way, so that each part can be read, tested and lent alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")} - {"__init__", "numpy"} | {
+    "torch", "tensorflow", "keras", "jax", "mxnet",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import statement's target: "bench.ir.graph", or "...words" as it is written where relative."""
+
+    path: str
+    line: int
+    target: str
+    level: int           # dots before it
+    is_top: bool         # runs when the module is imported, that is, outside functions and "if TYPE_CHECKING"
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} imports {'.' * self.level}{self.target}"
+
+
+def imports(folder: str) -> Iterator[Import]:
+    """Every import below a folder, or of one file."""
+    found = ROOT / folder
+    for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        name = path.relative_to(ROOT).as_posix()
+        yield from _imports(tree, name, is_top=True)
+
+
+def _imports(node: ast.AST, path: str, *, is_top: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(path, child.lineno, alias.name, 0, is_top) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            for alias in child.names:
+                # "from bench import words" and "from bench.words import Mode" both mean bench.words.
+                target = ".".join(filter(None, [child.module, alias.name]))
+                yield Import(path, child.lineno, target, child.level, is_top)
+        else:
+            waits = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            )
+            yield from _imports(child, path, is_top=is_top and not waits)
+
+
+def is_within(target: str, packages: set[str] | tuple[str, ...]) -> bool:
+    return any(target == package or target.startswith(f"{package}.") for package in packages)
+
+
+def ours(target: str) -> bool:
+    return is_within(target, ("bench", "reports", "suites", "tests", "evidence"))
+
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "bench/words.py": (),
+    "bench/ir": ("bench.ir",),
+    "bench/models": ("bench.models", "bench.ir", "bench.words"),
+    "bench/data": ("bench.data", "bench.ir", "bench.words"),
+    "bench/layers.py": ("bench.ir", "bench.words"),
+    "bench/hardware.py": ("bench.words",),
+    "bench/parity.py": ("bench.words",),
+    "bench/record.py": ("bench.words",),
+    "bench/store.py": ("bench.record", "bench.words"),
+    "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.models"),
+    "bench/plan.py": ("bench.words", "bench.spec"),
+    "bench/builds.py": ("bench.words", "bench.spec"),
+    "bench/process.py": ("bench.words", "bench.builds"),
+    "bench/analysis": ("bench.analysis", "bench.words"),
+    "reports": ("reports", "bench.analysis", "bench.words"),
+    "suites": ("suites", "bench.asv", "bench.spec", "bench.words"),
+}
+"""Of our own packages, what each part may import, lazily or not; the command line alone may import everything."""
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_imports_run_one_way(part: str):
+    strange = [str(i) for i in imports(part) if ours(i.target) and not is_within(i.target, MAY_IMPORT[part])]
+
+    assert strange == []
+
+
+@pytest.mark.parametrize("part", ["bench/runner.py", "bench/progress.py", "bench/asv.py"])
+def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
+    above = ("bench.analysis", "bench.cli", "reports")
+
+    assert [str(i) for i in imports(part) if is_within(i.target, above)] == []
+
+
+@pytest.mark.parametrize("part", ["bench/frameworks", "bench/worker"])
+def test_the_childs_half_stands_alone(part: str):
+    """It is lent to interpreters that have neither the parent's package nor its libraries."""
+    own = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")}
+    strange = [
+        str(i) for i in imports(part)
+        if i.level == 0 and not is_within(i.target, (*sys.stdlib_module_names, "numpy"))
+        and not (part == "bench/frameworks" and not i.is_top and is_within(i.target, {*own, *FRAMEWORKS}))
+        # Distribution metadata before Python 3.8.
+        and not (i.target == "pkg_resources" and not i.is_top)
+    ]
+    beyond = [str(i) for i in imports(part) if i.level > 2 or (i.level == 2 and not is_within(
+        i.target, ("frameworks", "worker")))]
+
+    assert strange == []
+    assert beyond == []
+
+
+def test_an_adapter_imports_its_own_framework_and_only_when_asked():
+    """The parent reads an adapter's constants; it would load every framework with them."""
+    for path in sorted((ROOT / "bench/frameworks").glob("*.py")):
+        met = [i for i in imports(path.relative_to(ROOT).as_posix()) if is_within(i.target, FRAMEWORKS)]
+
+        assert [str(i) for i in met if i.is_top] == []
+        others = FRAMEWORKS - {path.stem, *({"keras"} if path.stem == "tensorflow" else ())}
+        assert [str(i) for i in met if is_within(i.target, others)] == []
+
+
+def test_the_parent_imports_no_framework():
+    parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
+              if not i.path.startswith(("bench/frameworks/", "bench/worker/"))]
+
+    assert [str(i) for i in parent if i.level == 0 and is_within(i.target, FRAMEWORKS)] == []
+
+
+def test_the_parent_imports_absolutely():
+    parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
+              if not i.path.startswith(("bench/frameworks/", "bench/worker/"))]
+
+    assert [str(i) for i in parent if i.level] == []
+
+
+def modules_after(statement: str) -> set[str]:
+    """Top-level packages that a fresh interpreter holds after a statement."""
+    code = f"import sys; {statement}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True,
+                              cwd=ROOT).stdout.split())
+
+
+def test_help_waits_for_nothing_heavy():
+    heavy = {"numpy", "pandas", "scipy", "duckdb", "psutil", "asv", "jinja2", "matplotlib", *FRAMEWORKS}
+
+    assert modules_after("import bench.cli") & heavy == set()
+
+
+def test_the_runner_loads_no_framework_and_no_tables():
+    assert modules_after("import bench.runner") & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
+
+
+def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The test above is worth what its eyes are worth."""
+    (tmp_path / "sample.py").write_text(
+        "from bench import runner\n"
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import pandas as pd\n"
+        "try:\n    import torch.nn\nexcept ImportError:\n    pass\n"
+        "class A:\n    def f(self):\n        from ..worker import proof\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+
+    seen = [(i.target, i.level, i.is_top) for i in imports("sample.py")]
+
+    assert seen == [
+        ("bench.runner", 0, True), ("typing.TYPE_CHECKING", 0, True), ("pandas", 0, False), ("torch.nn", 0, True),
+        ("worker.proof", 2, False),
+    ]

@@ -1,0 +1,297 @@
+"""A graph: one definition, its fingerprint, its plain form, and what a layer costs in each direction."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import models
+from bench.ir import ops
+from bench.ir.graph import INPUT, Builder, Graph, Input
+from bench.ir.ops import BadGraph
+from bench.ir.training import Adam, Sgd
+
+SGD = Sgd(learning_rate=0.1, momentum=0.9)
+NAMES = ("conv", "norm", "relu", "left", "right", "sum", "both", "lrn", "max", "avg", "flat", "drop", "scores")
+
+
+def network(names: tuple[str, ...] = NAMES, *, title: str = "net", init: str = "he_normal") -> Graph:
+    """A small graph with two branches and an operation with every kind of attribute."""
+    conv, norm, relu, left, right, add, both, lrn, pool, mean, flat, drop, scores = names
+    net = Builder(title, (4, 9, 8), init=init)
+    net.conv2d(conv, 6, kernel=(3, 2), stride=1, padding=1, groups=2, bias=False)
+    net.batch_norm(norm)
+    trunk = net.relu(relu)
+    net.conv2d(left, 6, kernel=1)
+    net.conv2d(right, 6, kernel=1, of=trunk)
+    net.add(add, of=(left, right))
+    net.concat(both, of=(add, trunk))
+    net.local_response_norm(lrn, size=3, alpha=1e-4, beta=0.75, k=2.0)
+    net.max_pool(pool, kernel=2, stride=2)
+    net.avg_pool(mean, kernel=2, stride=1, padding=1, count_include_pad=False)
+    net.flatten(flat)
+    net.dropout(drop, 0.25)
+    net.dense(scores, 5)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+NETWORK = network()
+
+
+# Fingerprint -----------------------------------------------------------------------------------------------------
+
+words = st.text(alphabet="abc.12", min_size=1, max_size=6)
+
+
+@given(names=st.lists(words, min_size=len(NAMES), max_size=len(NAMES), unique=True), title=words)
+@settings(derandomize=True, max_examples=40)
+def test_names_do_not_change_the_fingerprint(names: list[str], title: str):
+    assert network(tuple(names), title=title).fingerprint == NETWORK.fingerprint
+
+
+def test_initialisation_does_not_change_the_fingerprint():
+    assert network(init="glorot_uniform").fingerprint == NETWORK.fingerprint
+
+
+def other(value: Any) -> Any:
+    """A value of the same type that is not this one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (value[0], value[1] + 1)
+    return value + 1
+
+
+def with_op(graph: Graph, index: int, op: ops.Op) -> Graph:
+    layers = list(graph.layers)
+    layers[index] = replace(layers[index], op=op)
+    return replace(graph, layers=tuple(layers))
+
+
+ATTRIBUTES = [
+    (index, field.name)
+    for index, layer in enumerate(NETWORK.layers)
+    for field in dataclasses.fields(layer.op)
+    if field.name != "init"
+]
+
+
+@pytest.mark.parametrize(("index", "attribute"), ATTRIBUTES)
+def test_every_attribute_changes_the_fingerprint(index: int, attribute: str):
+    op = NETWORK.layers[index].op
+    changed = replace(op, **{attribute: other(getattr(op, attribute))})
+
+    assert with_op(NETWORK, index, changed).fingerprint != NETWORK.fingerprint
+
+
+def test_another_operation_of_the_same_shape_changes_the_fingerprint():
+    index = NAMES.index("relu")
+
+    prints = {with_op(NETWORK, index, op).fingerprint for op in (ops.Relu(), ops.Tanh(), ops.Sigmoid())}
+
+    assert len(prints) == 3
+
+
+def test_wiring_changes_the_fingerprint():
+    index = NAMES.index("both")
+    layer = NETWORK.layers[index]
+    crossed = replace(layer, inputs=layer.inputs[::-1], input_shapes=layer.input_shapes[::-1])
+    layers = (*NETWORK.layers[:index], crossed, *NETWORK.layers[index + 1:])
+
+    assert replace(NETWORK, layers=layers).fingerprint != NETWORK.fingerprint
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(NETWORK, loss="mean_squared_error"),
+        replace(NETWORK, optimizer=Sgd(learning_rate=0.2, momentum=0.9)),
+        replace(NETWORK, optimizer=Sgd(learning_rate=0.1)),
+        replace(NETWORK, optimizer=Adam(learning_rate=0.1)),
+        replace(NETWORK, optimizer=Adam(learning_rate=0.1, beta1=0.8)),
+        replace(NETWORK, optimizer=Adam(learning_rate=0.1, beta2=0.9)),
+        replace(NETWORK, optimizer=Adam(learning_rate=0.1, epsilon=1e-7)),
+        replace(NETWORK, input=Input(shape=(4, 8, 9))),
+        replace(NETWORK, input=Input(shape=(4, 9, 8), vocabulary=7)),
+    ],
+)
+def test_loss_optimiser_and_input_change_the_fingerprint(changed: Graph):
+    assert changed.fingerprint != NETWORK.fingerprint
+
+
+def test_all_models_differ():
+    assert len({models.build(name).fingerprint for name in models.NAMES}) == len(models.NAMES)
+
+
+# Plain form ------------------------------------------------------------------------------------------------------
+
+
+def rebuilt(plain: dict[str, Any]) -> Graph:
+    """A graph from nothing but its plain form."""
+    net = Builder(plain["name"], tuple(plain["input"]["shape"]), vocabulary=plain["input"]["vocabulary"])
+    for layer in plain["layers"]:
+        attributes = {name: tuple(v) if isinstance(v, list) else v for name, v in layer["attributes"].items()}
+        net.add_layer(layer["name"], ops.OPS[layer["op"]](**attributes), layer["inputs"])
+    optimizer = dict(plain["optimizer"])
+    kind = {"sgd": Sgd, "adam": Adam}[optimizer.pop("kind")]
+    return net.build(loss=plain["loss"], optimizer=kind(**optimizer))
+
+
+@pytest.mark.parametrize("graph", [NETWORK, *map(models.build, models.NAMES)], ids=lambda graph: graph.name)
+def test_the_plain_form_is_json_and_says_everything(graph: Graph):
+    plain = json.loads(json.dumps(graph.plain(), allow_nan=False))
+
+    again = rebuilt(plain)
+
+    assert again == graph
+    assert again.plain() == plain
+    assert again.fingerprint == graph.fingerprint
+
+
+def test_the_plain_form_names_every_parameter():
+    listed = {
+        f"{layer['name']}/{parameter['name']}": tuple(parameter["shape"])
+        for layer in NETWORK.plain()["layers"]
+        for parameter in layer["parameters"]
+    }
+
+    assert listed == {key: parameter.shape for key, parameter in NETWORK.parameters.items()}
+
+
+# Building --------------------------------------------------------------------------------------------------------
+
+
+def builder() -> Builder:
+    return Builder("net", (3, 8, 8))
+
+
+def unused_layer(net: Builder) -> None:
+    net.relu("kept")
+    net.tanh("lost", of=INPUT)
+    net.flatten("flat", of="kept")
+    net.build(loss="mean_squared_error", optimizer=SGD)
+
+
+def twice(net: Builder) -> None:
+    net.relu("act")
+    net.relu("act")
+
+
+@pytest.mark.parametrize(
+    ("write", "sentence"),
+    [
+        (twice, "net has two layers named 'act'"),
+        (lambda net: net.relu("act", of="conv"), "net: 'act' reads 'conv', which no earlier layer is named"),
+        (lambda net: net.dense("scores", 5), "net: layer 'scores': dense takes a vector .*; flatten it first"),
+        (lambda net: net.build(loss="mean_squared_error", optimizer=SGD), "net has no layers"),
+        (unused_layer, "net: nothing reads layer 'lost' and it is not the output"),
+        (
+            lambda net: (net.relu("act"), net.build(loss="softmax_cross_entropy", optimizer=SGD)),
+            "net: softmax_cross_entropy needs a vector or sequence of scores, not \\(3, 8, 8\\)",
+        ),
+    ],
+)
+def test_a_bad_graph_is_refused_in_a_sentence_that_names_it(write: Any, sentence: str):
+    with pytest.raises(BadGraph, match=sentence):
+        write(builder())
+
+
+def test_scopes_nest_in_names():
+    net = builder()
+    with net.scope("stage1"), net.scope("block2"):
+        inner = net.relu("act")
+    outer = net.relu("act")
+
+    assert (inner, outer) == ("stage1.block2.act", "act")
+
+
+# Costs -----------------------------------------------------------------------------------------------------------
+
+PLAIN = Builder("plain", (10,))
+PLAIN.dense("first", 20)
+PLAIN.relu("act")
+PLAIN.dense("inner", 30)
+CHAIN = PLAIN.build(loss="mean_squared_error", optimizer=SGD)
+
+
+def cost(name: str, *, backward: bool, batch: int = 8, itemsize: int = 4, graph: Graph = CHAIN) -> tuple[int, int]:
+    found = graph.cost(graph[name], batch=batch, itemsize=itemsize, backward=backward)
+    return found.flops, found.bytes_moved
+
+
+def test_forward_reads_each_operand_and_writes_each_result_once():
+    assert cost("first", backward=False) == (8 * (2 * 200 + 20), 4 * (8 * (10 + 20) + 220))
+    assert cost("act", backward=False) == (8 * 20, 4 * 8 * 40)
+
+
+def test_the_first_layer_computes_no_gradient_of_the_input():
+    weight_gradient = 2 * 200 + 20
+    read_once = 8 * (20 + 10) + 220           # output's gradient, input; write the weights' gradient
+
+    assert cost("first", backward=True) == (8 * weight_gradient, 4 * read_once)
+
+
+def test_an_inner_layer_computes_both_gradients():
+    both_gradients = 2 * 2 * 600 + 30
+    moved = 8 * (30 + 20 + 20) + 2 * 630      # and read the weights for the input's gradient
+
+    assert cost("inner", backward=True) == (8 * both_gradients, 4 * moved)
+
+
+def test_half_the_bytes_an_element_halve_the_traffic_and_not_the_work():
+    flops, moved = cost("inner", backward=True)
+
+    assert cost("inner", backward=True, itemsize=2) == (flops, moved // 2)
+
+
+def test_layers_before_the_first_parameter_have_no_backward_pass():
+    net = Builder("net", (3, 8, 8))
+    net.avg_pool("pool", kernel=2, stride=2)
+    net.flatten("flat")
+    net.dense("scores", 5)
+    graph = net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+    assert [name for name in ("pool", "flat", "scores") if graph.needs_gradient(name)] == ["scores"]
+    assert cost("pool", backward=True, graph=graph) == (0, 0)
+
+
+def test_a_view_moves_nothing():
+    assert [cost("flat", backward=b, graph=NETWORK) for b in (False, True)] == [(0, 0), (0, 0)]
+    assert cost("drop", backward=False, graph=NETWORK) == (0, 0)
+
+
+def test_dropout_moves_data_in_training():
+    size = NETWORK["drop"].output_shape[0]
+
+    assert cost("drop", backward=True, graph=NETWORK) == (8 * 2 * size, 4 * 8 * 3 * size)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_where_there_is_work_there_is_traffic(backward: bool):
+    costs = [NETWORK.cost(layer, batch=2, itemsize=4, backward=backward) for layer in NETWORK.layers]
+
+    assert all(c.bytes_moved > 0 for c in costs if c.flops)
+
+
+@pytest.mark.parametrize("graph", [NETWORK, CHAIN], ids=lambda graph: graph.name)
+def test_flops_of_a_sample_are_the_sum_over_layers_and_directions(graph: Graph):
+    forward = sum(cost(layer.name, backward=False, batch=1, graph=graph)[0] for layer in graph.layers)
+    backward = sum(cost(layer.name, backward=True, batch=1, graph=graph)[0] for layer in graph.layers)
+
+    assert graph.flops_per_sample(training=False) == forward
+    assert graph.flops_per_sample(training=True) == forward + backward
+
+
+def test_running_statistics_are_not_counted_as_parameters():
+    net = Builder("net", (7,))
+    net.batch_norm("norm")
+    graph = net.build(loss="mean_squared_error", optimizer=SGD)
+
+    assert len(graph.parameters) == 4
+    assert graph.parameter_count == 2 * 7

@@ -1,0 +1,55 @@
+"""The networks at their published sizes."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from bench import models
+from bench.words import UnknownName
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_model_bears_the_name_of_its_file_and_tells_its_source(name: str):
+    assert models.build(name).name == name
+    assert "Source: " in (importlib.import_module(f"bench.models.{name}").__doc__ or "")
+
+
+def test_mlp_has_its_published_count():
+    graph = models.build("mlp")
+
+    assert graph.parameter_count == 784 * 800 + 800 + 800 * 10 + 10 == 636_010
+    assert graph.multiply_adds == 784 * 800 + 800 * 10
+
+
+def test_resnet18_has_its_published_counts():
+    graph = models.build("resnet18")
+
+    assert graph.parameter_count == 11_689_512
+    assert graph.multiply_adds == 1_814_073_344
+
+
+def test_mnist_cnn_has_the_counts_worked_out_by_hand():
+    graph = models.build("mnist_cnn")
+    convolutions = [(1, 16, 28), (16, 16, 28), (16, 32, 14), (32, 32, 14), (32, 64, 7), (64, 64, 7)]    # in, out, size
+    vector = 64 * 3 * 3                              # 28, 14, 7 halved and rounded down to 3
+
+    parameters = sum(9 * i * o + o for i, o, _ in convolutions) + vector * 128 + 128 + 128 * 10 + 10
+    multiply_adds = sum(9 * i * o * size**2 for i, o, size in convolutions) + vector * 128 + 128 * 10
+
+    assert graph.parameter_count == parameters == 146_938
+    assert graph.multiply_adds == multiply_adds == 7_413_248
+
+
+def test_resnet18_halves_the_image_and_doubles_the_channels_in_each_stage():
+    graph = models.build("resnet18")
+
+    shapes = [graph[f"stage{stage}.block2.relu2"].output_shape for stage in (1, 2, 3, 4)]
+
+    assert shapes == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_name():
+    with pytest.raises(UnknownName, match="no model 'resnet81'; did you mean 'resnet18'"):
+        models.build("resnet81")

@@ -1,0 +1,127 @@
+"""Whole records without measuring: what the runner would have stored, with only the facts that a test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench import layers, models
+from bench.hardware import Machine
+from bench.parity import TOLERANCES, Parity
+from bench.record import Identity, Record
+from bench.spec import Case, Timing
+from bench.store import Store
+from bench.words import CompileMode, Layout, Mode, Outcome, Precision, TrialKind
+
+CASE = Case(
+    model="mlp", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW, mode=Mode.TRAINING,
+    local_batch=32, threads=1,
+)
+MACHINE = Machine(
+    cpu="AMD EPYC 9B14", microarchitecture="zen4", architecture="x86_64", cores=2, logical_cores=2,
+    memory_bytes=24 * 2**30, system="Linux 6.1",
+)
+PARITY = Parity(
+    output_error=4e-7, loss_error=1e-7, gradient_error=2e-6, worst_gradient="hidden/weight", second_loss_error=3e-7,
+    tolerance={"output": 1e-5, "loss": 1e-5, "gradient": 1e-4, "second_loss": 1e-4},
+    losses=[2.3, 2.1, 1.9, 1.8, 1.7], oracle_losses=[2.3, 2.1, 1.9, 1.8, 1.7],
+)
+assert set(PARITY.tolerance) == set(vars(TOLERANCES[Precision.FP32]))
+
+
+def build_facts(torch: str = "2.13.0", **variables: str) -> dict[str, Any]:
+    return {
+        "python": "3.11.7", "framework_version": torch, "packages": {"numpy": "2.4.6", "torch": torch},
+        "variables": {"OMP_NUM_THREADS": "1", **variables},
+    }
+
+
+def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timing: int = 1) -> dict[str, Any]:
+    """Of one process whose median step takes ``step_time_s``, a little more and a little less by turns."""
+    timings_s = [steps_per_timing * step_time_s * (1 + 0.001 * (-1) ** i) for i in range(timings)]
+    return {
+        "timings_s": timings_s, "host_times_s": timings_s, "cpu_times_s": [0.99 * t for t in timings_s],
+        "steps_per_timing": steps_per_timing, "clock": "host", "stopped_by": "enough",
+        "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 2 * step_time_s,
+        "warm_up_timings_s": [1.1 * step_time_s] * 6, "first_loss": 2.3, "expected_loss": 2.3, "last_loss": 0.1,
+        "batches": 1, "other_cpu_time_s": 0.001, "peak_memory_bytes": 300 * 2**20,
+        "peak_memory_method": "process_resident",
+        "marks": {"started": 1.0, "imported": 2.0, "prepared": 2.5, "loaded": 2.6, "steady": 3.0, "timed": 4.0},
+    }
+
+
+def layer_times() -> dict[str, Any]:
+    """Of one process that took its steps apart, as bench.layers describes a worker's answer."""
+    answer = {
+        "rows": [
+            {"layer": "hidden", "direction": "forward", "time_s": 0.004},
+            {"layer": "hidden", "direction": "backward", "time_s": 0.005},
+            {"layer": "optimizer", "direction": "update", "time_s": 0.0005},
+            {"layer": layers.UNATTRIBUTED, "direction": None, "time_s": 0.0005},
+        ],
+        "step_times_s": [0.01] * 10, "plain_step_times_s": [0.0099] * 10, "warm_up_timings_s": [0.011] * 6,
+        "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 0.02, "first_loss": 2.3,
+        "expected_loss": 2.3, "batches": 1,
+    }
+    return layers.described(answer, models.build("mlp"), batch=32, precision=Precision.FP32)
+
+
+def make_record(
+    kind: TrialKind = TrialKind.TIMING, outcome: Outcome = Outcome.OK, *, case: Case = CASE, repetition: int = 0,
+    session: str = "1", build: dict[str, Any] | None = None, machine: Machine = MACHINE, code_version: str = "c0de",
+    graph_fingerprint: str = "f00d" * 4, reason: str | None = None, **facts: Any,
+) -> Record:
+    """A record as the runner writes it for this kind of trial and outcome; ``facts`` replace fields of Record."""
+    is_ok, is_proof = outcome is Outcome.OK, kind is TrialKind.PROOF
+    identity = Identity(
+        kind=kind, case=case.plain(), repetition=repetition, session=session, graph_fingerprint=graph_fingerprint,
+        build=build or build_facts(), machine=machine.id, code_version=code_version,
+        settings={"seed": 1} | ({} if is_proof else Timing().plain()),
+    )
+    of_a_proof = {**PARITY.plain(), "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5}
+    return Record(**{
+        "identity": identity, "suite": "quick", "run_id": "run1", "command": "rigmark run quick",
+        "recorded_at": f"2026-01-01T00:{repetition:02}:00+00:00", "outcome": outcome,
+        "reason": reason if is_ok or reason else f"it was {outcome}", "last_words": "" if is_ok else "Killed",
+        "graph": {
+            "name": case.model, "parameters": 636_010, "multiply_adds": 635_200,
+            "flops_per_sample": {"inference": 1_272_000, "training": 2_544_000},
+            "optimizer": "sgd", "loss": "softmax_cross_entropy",
+        },
+        "interpreter": "/usr/bin/python3", "machine": machine.plain(), "load_before": 0.1, "wall_time_s": 3.5,
+        "measurement": measurement(steps_per_timing=case.steps_per_timing)
+        if is_ok and kind is TrialKind.TIMING else None,
+        "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
+        "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
+        "certificate": None if is_proof else "ce27" * 4,
+        **facts,
+    })
+
+
+def timing_records(step_times_s: Sequence[float], *, case: Case = CASE, **facts: Any) -> list[Record]:
+    """A timing trial for each step time, in order of repetition."""
+    return [
+        make_record(
+            case=case, repetition=repetition, **facts,
+            measurement=measurement(time_s, steps_per_timing=case.steps_per_timing),
+        )
+        for repetition, time_s in enumerate(step_times_s)
+    ]
+
+
+def with_measurement(record: Record, **changes: Any) -> Record:
+    return replace(record, measurement={**(record.measurement or {}), **changes})
+
+
+def trials_of(folder: Path, records: Iterable[Record]) -> pd.DataFrame:
+    """The table of trials that a store reads back from these records."""
+    store = Store(folder).create()
+    for record in records:
+        store.put(record)
+    trials = store.trials()
+    assert not trials.problems
+    return trials.table

@@ -1,0 +1,126 @@
+"""A fixed small set of records, with a case of everything that a report must be able to tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.analysis import story
+from bench.analysis.document import Document
+from bench.analysis.summary import results
+from bench.record import Identity, Record
+from bench.store import Store
+from bench.words import Outcome, TrialKind
+
+VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}
+SETTINGS = {"numpy": ("eager", "nchw"), "torch": ("compiled", "channels_last"), "jax": ("xla", "nchw"),
+            "tensorflow": ("compiled", "channels_last")}
+MACHINE: dict[str, Any] = {
+    "id": "f3c561a3631c", "cpu": "AMD EPYC 9B14", "microarchitecture": "zen4", "architecture": "x86_64", "cores": 2,
+    "logical_cores": 2, "memory_bytes": 25276502016, "system": "Linux 6.18", "gpus": [],
+}
+COMMAND = "rigmark run quick --repetitions 8"
+TOLERANCE = {"output": 1e-5, "loss": 1e-5, "gradient": 1e-4, "second_loss": 1e-4}
+
+
+def case(framework: str, mode: str = "training", **changes: Any) -> dict[str, Any]:
+    compile_mode, layout = SETTINGS[framework]
+    return {
+        "model": "mnist_cnn", "framework": framework, "build": "default", "compile_mode": compile_mode,
+        "layout": layout, "precision": "fp32", "mode": mode, "device": "cpu", "local_batch": 32, "threads": 2,
+        "data": "digits", "steps_per_timing": 1, **changes,
+    }
+
+
+def record(
+    kind: TrialKind, of: Mapping[str, Any], *, repetition: int = 0, outcome: Outcome = Outcome.OK,
+    reason: str | None = None, **changes: Any,
+) -> Record:
+    version = VERSIONS[of["framework"]]
+    identity = Identity(
+        kind=kind, case=dict(of), repetition=repetition, session="1", graph_fingerprint="3d5d9a99b3237e4c",
+        build={
+            "python": "3.11.7", "framework_version": version,
+            "packages": {"numpy": VERSIONS["numpy"], of["framework"]: version}, "variables": {"OMP_NUM_THREADS": "2"},
+        },
+        machine=MACHINE["id"], code_version="a37047db393a", settings={"seed": 1},
+    )
+    facts = {
+        "suite": "quick", "run_id": "8aa238a68bb8", "command": COMMAND,
+        "recorded_at": f"2026-11-22T01:{2 * repetition + (kind is TrialKind.TIMING):02d}:00+00:00",
+        "outcome": outcome, "reason": reason,
+        "graph": {"name": of["model"], "parameters": 146938, "optimizer": "adam",
+                  "flops_per_sample": {"inference": 14935690, "training": 44482900}},
+        "interpreter": "/usr/bin/python3", "machine": MACHINE, "load_before": 0.25, "wall_time_s": 1.5,
+    }
+    return Record(identity=identity, **{**facts, **changes})
+
+
+def timing(of: Mapping[str, Any], repetition: int, step_time_s: float, **changes: Any) -> Record:
+    """A timing trial of 100 steps whose median is the step time of this repetition."""
+    # Neighbours on the machine: a fixed wave over repetitions, and one over steps.
+    step_time_s *= 1 + 0.02 * math.sin(5 * repetition + 2 * list(VERSIONS).index(of["framework"]))
+    timings_s = [step_time_s * (1 + 0.01 * math.sin(step)) for step in range(100)]
+    measurement = {
+        "timings_s": timings_s, "host_times_s": timings_s, "cpu_times_s": [1.9 * t for t in timings_s],
+        "warm_up_timings_s": timings_s[:3],
+        "prepare_time_s": 0.05 if of["framework"] == "numpy" else 1.7, "first_step_s": 2 * step_time_s,
+        "peak_memory_bytes": 68_157_440 if of["framework"] == "numpy" else 371_195_904,
+    }
+    changes = {"measurement": measurement, "certificate": proof(of).id, **changes}
+    return record(TrialKind.TIMING, of, repetition=repetition, **changes)
+
+
+def failed(of: Mapping[str, Any], outcome: Outcome, reason: str, **changes: Any) -> Record:
+    return record(TrialKind.TIMING, of, outcome=outcome, reason=reason, **changes)
+
+
+def proof(of: Mapping[str, Any], **changes: Any) -> Record:
+    """A proof of all cases with these settings; it learns if its data is not synthetic."""
+    parity: dict[str, Any] = {
+        "output_error": 4.1e-7, "loss_error": 3.6e-8, "gradient_error": 2.65e-7, "worst_gradient": "conv1/weight",
+        "second_loss_error": 1.2e-6, "tolerance": TOLERANCE, "losses": [2.31, 2.12], "oracle_losses": [2.31, 2.12],
+    }
+    if of["data"] != "synthetic":
+        distance = 1e-6 * list(VERSIONS).index(of["framework"])
+        oracle = [2.3 * math.exp(-batch / 25) + 0.2 + 0.08 * math.sin(1.7 * batch) for batch in range(125)]
+        parity |= {
+            "learning_losses": [loss + distance * batch for batch, loss in enumerate(oracle)],
+            "oracle_learning_losses": oracle, "learning_accuracy": 0.943, "oracle_learning_accuracy": 0.943,
+        }
+    changes = {"parity": parity, **changes}
+    return record(TrialKind.PROOF, {**of, "mode": "training", "local_batch": 4}, **changes)
+
+
+def sweep() -> Iterator[Record]:
+    """Three frameworks training eight times, two of them as fast as one another; inference twice; one that cannot."""
+    for framework in ("numpy", "torch", "jax"):
+        yield proof(case(framework))
+    reason = "tensorflow has no layer 'group_norm'; it has: batch_norm, layer_norm"
+    yield proof(case("tensorflow"), outcome=Outcome.UNSUPPORTED, reason=reason, parity=None)
+    for repetition in range(8):
+        for framework, step_time_s in (("numpy", 0.0481), ("torch", 0.0101), ("jax", 0.0103)):
+            yield timing(case(framework), repetition, step_time_s)
+    for repetition in range(2):
+        for framework, step_time_s in (("numpy", 0.0162), ("torch", 0.0021)):
+            yield timing(case(framework, "inference"), repetition, step_time_s)
+    yield failed(case("jax", "inference"), Outcome.CRASHED, "RuntimeError: the worker ended with signal 11",
+                 last_words="Traceback (most recent call last):\n  File \"step.py\", line 3\nSegmentation fault\n")
+    for mode in ("training", "inference"):
+        yield failed(case("tensorflow", mode), Outcome.UNSUPPORTED, f"its proof: {reason}")
+
+
+def stored(root: Path, records: Iterator[Record] | list[Record]) -> Store:
+    store = Store(root).create()
+    for each in records:
+        store.put(each)
+    return store
+
+
+def report(store: Store) -> Document:
+    """The document on all that is stored."""
+    trials = store.trials()
+    needed = [store.get(each) for each in story.records_needed(trials.table)]
+    return story.document(results(trials.table), trials.table, needed, trials.problems)

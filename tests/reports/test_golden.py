@@ -1,0 +1,31 @@
+"""The reports on a fixed set of records, letter by letter."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import reports
+from tests.reports import records
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def without_files(text: str) -> str:
+    """The report without the content of the files in it."""
+    return re.sub(r"SHA-256 [0-9a-f]{64}", "SHA-256 …", re.sub(r'"data:[^"]*"', '"data:…"', text))
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_the_report_is_as_it_was_last_looked_at(
+    name: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    document = records.report(records.stored(tmp_path, records.sweep()))
+    text = without_files(reports.render(name, document))
+    golden = GOLDEN / f"report{reports.medium(name).SUFFIX}"
+    if pytestconfig.getoption("--regenerate-golden"):
+        golden.write_text(text, encoding="utf-8")
+
+    assert golden.read_text(encoding="utf-8") == text

@@ -1,0 +1,292 @@
+"""What holds for every report: it is complete, it is a whole, and it does not do what records say."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import unicodedata
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.cells import cell_len
+
+import reports
+from bench.analysis.document import (
+    Bar,
+    Bars,
+    Code,
+    Curve,
+    Curves,
+    Document,
+    Fold,
+    Items,
+    Origin,
+    Paragraph,
+    Section,
+)
+from bench.words import Outcome, UnknownName
+from reports import svg, terminal
+from reports.plain import printable
+from tests.reports import records
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(1)>\"'>| a | b |\n# title\n- [x](javascript:alert(1)) ```\n"
+    "\x1b[31mred\x1b]0;title\x07\x1b]8;;http://evil.example\x1b\\link\u202egnp.exe\u2066\u200f\x00\x08 {{ 7 * 7 }} "
+    "@all http://evil.example"
+)
+
+
+class Page(HTMLParser):
+    """Elements and ids of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    @property
+    def tags(self) -> set[str]:
+        return {tag for tag, _ in self.elements}
+
+    def all(self, attribute: str) -> list[str]:
+        return [value for _, attributes in self.elements if (value := attributes.get(attribute)) is not None]
+
+
+@pytest.fixture(name="document", scope="module")
+def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    return records.report(records.stored(tmp_path_factory.mktemp("results"), records.sweep()))
+
+
+@pytest.fixture(name="hostile", scope="module")
+def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """A report in which every text of every record wants to be more than text."""
+    case = {**records.case("torch"), "model": HOSTILE, "data": HOSTILE, "device": HOSTILE, "layout": HOSTILE}
+    root = tmp_path_factory.mktemp("hostile")
+    store = records.stored(root, [
+        _spoilt(records.proof(case)),
+        *(_spoilt(records.timing(case, repetition, 0.01)) for repetition in range(7)),
+        _spoilt(records.failed(case, Outcome.CRASHED, HOSTILE, last_words=HOSTILE, repetition=7)),
+    ])
+    (root / "records" / "damaged\x1b[2J<b>.json").write_text("{", encoding="utf-8")
+    return records.report(store)
+
+
+def _spoilt(record: Any) -> Any:
+    build = {"python": HOSTILE, "framework_version": HOSTILE, "packages": {HOSTILE: HOSTILE},
+             "variables": {HOSTILE: HOSTILE}}
+    identity = dataclasses.replace(record.identity, build=build)
+    machine = {**records.MACHINE, "cpu": HOSTILE, "gpus": [HOSTILE]}
+    return dataclasses.replace(record, identity=identity, machine=machine, command=HOSTILE, run_id=HOSTILE)
+
+
+@pytest.fixture(name="empty", scope="module")
+def _empty(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    return records.report(records.stored(tmp_path_factory.mktemp("empty"), []))
+
+
+def test_a_wrong_medium_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'markdown'"):
+        reports.medium("markdwon")
+
+
+# Complete -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_nothing_stored_gives_a_sentence_and_no_table(name: str, empty: Document) -> None:
+    text = reports.render(name, empty)
+
+    assert "nothing to report" in text
+    assert not re.search(r"<table|^\|", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_failures_are_listed_with_their_reasons(name: str, document: Document) -> None:
+    text = " ".join(re.sub(r"&#39;", "'", reports.render(name, document)).split())
+
+    assert "the worker ended" in text
+    assert "Segmentation fault" in text
+    assert "unsupported" in text
+    assert "tensorflow" in text
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_two_trials_are_shown_as_two_values_and_six_or_more_as_an_interval(name: str, document: Document) -> None:
+    text = reports.render(name, document)
+
+    assert "14,960; 15,040" in text
+    assert "668 (659 to 676)" in text
+    assert "14,960 (" not in text
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_a_record_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+    store = records.stored(tmp_path, [records.proof(records.case("torch"))])
+    (tmp_path / "records" / "half.json").write_text('{"schema": 1,', encoding="utf-8")
+
+    assert "half.json" in "".join(reports.render(name, records.report(store)).split())
+
+
+# Harmless -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", reports.NAMES)
+def test_no_medium_passes_on_what_a_screen_could_obey(name: str, hostile: Document) -> None:
+    text = reports.render(name, hostile)
+
+    assert {"\n"} >= {c for c in text if unicodedata.category(c) in {"Cc", "Cf"}}
+    assert "alert" in text      # it is shown
+
+
+def test_html_shows_hostile_text_as_text(document: Document, hostile: Document) -> None:
+    page = Page(reports.render("html", hostile))
+
+    assert page.tags <= Page(reports.render("html", document)).tags
+    assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    assert not [url for url in page.all("href") if not url.startswith(("#", "data:text/csv"))]
+    assert not page.all("src")
+
+
+def test_markdown_shows_hostile_text_as_text(hostile: Document) -> None:
+    text = reports.render("markdown", hostile)
+    outside_code = re.sub(r"(?ms)^(`{3,})text\n.*?^\1$", "", text)
+
+    assert {"<details>", "<summary>", "</summary>", "</details>"} >= set(re.findall(r"<[^>]*>", outside_code))
+    assert "# title" not in re.findall(r"(?m)^#+ .*", outside_code)
+    assert not re.search(r"(?<!\\)\]\(|@|http://", outside_code)
+    for table in re.findall(r"(?m)(?:^\|.*\n)+", outside_code):
+        assert 1 == len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()})
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_the_terminal_keeps_to_its_width(width: int, document: Document, hostile: Document) -> None:
+    for each in (document, hostile):
+        text = terminal.render(printable(each), width=width)
+
+        assert width >= max(cell_len(line) for line in text.splitlines())
+
+
+def test_half_a_surrogate_pair_can_be_written(empty: Document) -> None:
+    document = dataclasses.replace(empty, title="half \ud800 a pair")
+
+    for name in reports.NAMES:
+        assert "half � a pair" in reports.render(name, document).encode().decode()
+
+
+def test_code_keeps_its_lines_and_nothing_else_does() -> None:
+    blocks = (Code(text="a\r\n\tb"), Fold(title="t\nu", blocks=(Paragraph(text="c\nd"), Items(texts=("e\nf",)))))
+
+    code, fold = printable(blocks)
+
+    assert Code(text="a\n    b") == code
+    assert Fold(title="t u", blocks=(Paragraph(text="c d"), Items(texts=("e f",)))) == fold
+
+
+# A whole page -------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_network(document: Document) -> None:
+    text = reports.render("html", document)
+    page = Page(text)
+
+    assert "default-src 'none'" in text
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not [url for url in page.all("href") + page.all("src") if "//" in url.split(",")[0]]
+    assert not re.search(r"url\(\s*['\"]?(?!#)", text)
+    assert "@import" not in text
+
+
+def test_every_link_leads_somewhere_and_every_id_is_there_once(document: Document, hostile: Document) -> None:
+    for each in (document, hostile):
+        page = Page(reports.render("html", each))
+        ids = page.all("id")
+
+        assert sorted(set(ids)) == sorted(ids)
+        assert {url[1:] for url in page.all("href") if url.startswith("#")} <= set(ids)
+        assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
+
+
+def test_headings_leave_no_level_out(document: Document) -> None:
+    levels = [int(tag[1]) for tag, _ in Page(reports.render("html", document)).elements if re.fullmatch(r"h\d", tag)]
+
+    assert 1 == levels[0]
+    assert 1 == levels.count(1)
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_the_page_is_small(document: Document) -> None:
+    assert 200_000 > len(reports.render("html", document))
+
+
+# Figures ------------------------------------------------------------------------------------------------------------
+
+
+def figures_of(section: Document | Section) -> list[Bars | Curves]:
+    own = [] if isinstance(section, Document) else [b for b in section.blocks if isinstance(b, Bars | Curves)]
+    return own + [figure for inner in section.sections for figure in figures_of(inner)]
+
+
+def test_every_figure_is_xml_with_a_name_and_a_table(document: Document, hostile: Document) -> None:
+    for each in (printable(document), printable(hostile)):
+        ids = Page(reports.render("html", each)).all("id")
+        figures = figures_of(each)
+        assert figures
+        for figure in figures:
+            root = ElementTree.fromstring(svg.text(svg.figure(figure)))
+
+            assert figure.title == root.get("aria-label")
+            assert figure.table in ids
+
+
+def test_bars_start_at_zero_and_reach_as_far_as_their_values() -> None:
+    bars = tuple(
+        Bar(label="torch", text=f"{value}", value=value, low=None, high=None, values=(value,))
+        for value in (50.0, 100.0)
+    )
+    figure = svg.bars(Bars(id="b", title="t", unit="samples/s", bars=bars, table="t"))
+
+    assert [("0", "50.00%"), ("0", "100.00%")] == [(r.get("x"), r.get("width")) for r in figure.iter("rect")]
+    assert ["50.00%", "100.00%"] == [dot.get("cx") for dot in figure.iter("circle")]
+
+
+def test_an_interval_is_a_whisker() -> None:
+    bar = Bar(label="torch", text="80 (70 to 90)", value=80.0, low=70.0, high=90.0, values=())
+    figure = svg.bars(Bars(id="b", title="t", unit="samples/s", bars=(bar,), table="t"))
+
+    ends = [(line.get("x1"), line.get("x2")) for line in figure.iter("line") if line.get("class") == "whisker"]
+    assert ("70.00%", "90.00%") in ends
+    assert not list(figure.iter("circle"))
+
+
+def test_each_origin_has_its_own_fill_and_mark() -> None:
+    bars = tuple(
+        Bar(label=origin.mark, text="1", value=1.0, low=None, high=None, values=(), origin=origin) for origin in Origin
+    )
+    figure = svg.bars(Bars(id="b", title="t", unit="samples/s", bars=bars, table="t"))
+
+    assert 4 == len({rect.get("fill") for rect in figure.iter("rect")})
+    assert 4 == len({origin.mark for origin in Origin})
+
+
+def test_a_loss_that_is_not_a_number_leaves_a_gap() -> None:
+    curve = Curve(label="torch", values=(2.0, 1.0, float("nan"), 1.0, float("inf"), 0.5))
+    figure = svg.curves(Curves(id="c", title="t", x_title="batch", y_title="loss", curves=(curve,), table="t"))
+
+    assert [2, 1, 1] == [len((line.get("points") or "").split()) for line in figure.iter("polyline")]
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-9, 0.3, 1.0, 7.0, 99.0, 1234.5, 1e12])
+def test_ticks_are_few_and_reach_the_largest(largest: float) -> None:
+    ticks = svg.ticks(largest)
+
+    assert 0 == ticks[0]
+    assert ticks[-1] >= largest * (1 - 1e-9)
+    assert 2 <= len(ticks) <= 6

@@ -1,0 +1,93 @@
+"""builds.toml: interpreters by name, and a sentence for everything that it cannot mean."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import builds
+from bench.builds import Build
+from bench.words import UnknownName, UserError
+
+
+def load(folder: Path, text: str) -> dict[str, Build]:
+    (folder / builds.FILE).write_text(text, encoding="utf-8")
+    return builds.load(folder)
+
+
+def test_without_a_file_there_is_the_interpreter_that_runs_rigmark(tmp_path: Path):
+    assert builds.load(tmp_path) == {"default": Build(name="default", interpreter=sys.executable)}
+
+
+def test_a_build_has_an_interpreter_and_variables(tmp_path: Path):
+    found = load(tmp_path, """
+        [build.generic]
+        interpreter = "/opt/torch/bin/python"
+        variables = { ONEDNN_MAX_CPU_ISA = "SSE41", KMP_BLOCKTIME = 0 }
+    """)
+
+    assert list(found) == ["default", "generic"]
+    assert found["generic"] == Build(
+        name="generic", interpreter="/opt/torch/bin/python",
+        variables={"ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_BLOCKTIME": "0"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("/opt/bin/python", "/opt/bin/python"),
+        ("venvs/torch/bin/python", "{folder}/venvs/torch/bin/python"),       # beside the file
+        ("~/torch/bin/python", "{home}/torch/bin/python"),
+        ("python3.9", "python3.9"),                                          # found on the path
+    ],
+)
+def test_where_an_interpreter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str):
+    monkeypatch.setenv("HOME", "/home/somebody")
+
+    found = load(tmp_path, f'[build.other]\ninterpreter = "{written}"')
+
+    assert found["other"].interpreter == meant.format(folder=tmp_path, home="/home/somebody")
+
+
+def test_the_file_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    load(tmp_path, '[build.here]\ninterpreter = "python3"')
+    monkeypatch.chdir(tmp_path)
+
+    assert "here" in builds.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[build.x", "is not valid TOML"),
+        ("[build.x]", "build 'x' names no interpreter; it takes: interpreter, variables"),
+        ("[build.x]\ninterpreter = 3", "build 'x' names no interpreter"),
+        ('[build.x]\ninterpreter = "p"\nvariabels = {}', "build 'x' has an unknown key 'variabels'"),
+        ('[build.x]\ninterpreter = "p"\nvariables = "A=1"', "build 'x' takes variables as a table"),
+        ('[build]\ninterpreter = "p"', r"a build without a name; a build begins with \[build.NAME\]"),
+        ("build = 3", "a build without a name"),
+        ('[builds.x]\ninterpreter = "p"', "unknown table 'builds'"),
+        ('[build.default]\ninterpreter = "p"', "'default' is always the interpreter that runs Rigmark"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_a_sentence(tmp_path: Path, text: str, sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        load(tmp_path, text)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path):
+    (tmp_path / builds.FILE).mkdir()
+
+    with pytest.raises(UserError, match="cannot read"):
+        builds.load(tmp_path)
+
+
+def test_an_unknown_build_is_answered_with_the_nearest_name(tmp_path: Path):
+    found = load(tmp_path, '[build.generic]\ninterpreter = "python3"')
+
+    assert builds.find("generic", found).name == "generic"
+    with pytest.raises(UnknownName, match="no build 'genric'; did you mean 'generic'"):
+        builds.find("genric", found)

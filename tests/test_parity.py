@@ -1,0 +1,145 @@
+"""What a proof sees: each way of computing something else is named, and rounding is not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.parity import TOLERANCES, compare, relative_error
+from bench.words import Precision
+
+RNG = np.random.default_rng(3)
+ORACLE: dict[str, Any] = {
+    "output": RNG.standard_normal((4, 10)),
+    "losses": np.array([2.3, 2.1, 1.9, 1.8, 1.7]),
+    "gradient:first/weight": RNG.standard_normal((20, 30)),
+    "gradient:first/bias": 1e-3 * RNG.standard_normal(20),
+    "gradient:scores/weight": RNG.standard_normal((10, 20)),
+}
+
+
+def failures(precision: Precision = Precision.FP32, **changes: Any) -> list[str]:
+    answer = {**ORACLE, **{key.replace("__", ":"): value for key, value in changes.items()}}
+    return compare({k: v for k, v in answer.items() if v is not None}, ORACLE, precision).failures()
+
+
+def losses(**changed: float) -> Any:
+    """The oracle's losses with some replaced: loss0=..., loss1=..."""
+    array = ORACLE["losses"].copy()
+    for name, value in changed.items():
+        array[int(name.removeprefix("loss"))] = value
+    return array
+
+
+def gradient(key: str, change: Any) -> dict[str, Any]:
+    return {f"gradient__{key}": change}
+
+
+WEIGHT = ORACLE["gradient:first/weight"]
+NORM = math.sqrt(sum(float((a**2).sum()) for key, a in ORACLE.items() if key.startswith("gradient:")))
+
+
+def test_equal_answers_pass():
+    assert failures() == []
+
+
+def test_rounding_to_fp32_passes():
+    rounded = {key.replace(":", "__"): value.astype(np.float32) for key, value in ORACLE.items()}
+
+    assert failures(**rounded) == []
+    assert failures(Precision.FP64, **rounded) != []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"output": 1.0001 * ORACLE["output"]}, "output off by 0.0001 (allowed 1e-05)"),
+        ({"losses": losses(loss0=2.3 * 1.0001)}, "loss off by 0.0001 (allowed 1e-05)"),
+        ({"losses": losses(loss1=2.1 + 2.3e-3)}, "second loss off by 0.001 (allowed 1e-04)"),
+        (gradient("first/weight", 1.01 * WEIGHT),
+         f"gradient off by {0.01 * np.linalg.norm(WEIGHT) / NORM:.2g} (allowed 1e-04, worst at first/weight)"),
+        (gradient("scores/weight", None), "gradient off by inf (allowed 1e-04, worst at scores/weight)"),
+        (gradient("first/weight", WEIGHT.T), "gradient off by inf (allowed 1e-04, worst at first/weight)"),
+        (gradient("first/bias", np.full(20, np.nan)), "gradient off by inf (allowed 1e-04, worst at first/bias)"),
+        ({"output": np.full((4, 10), np.nan)}, "output off by inf (allowed 1e-05)"),
+        ({"output": ORACLE["output"].T}, "output off by inf (allowed 1e-05)"),
+        ({"output": ORACLE["output"][:1]}, "output off by inf (allowed 1e-05)"),
+        ({"losses": losses(loss0=math.nan)}, "loss off by inf (allowed 1e-05)"),
+        ({"losses": losses(loss1=math.nan)}, "second loss off by nan (allowed 1e-04)"),
+        ({"losses": losses(loss1=math.inf)}, "second loss off by inf (allowed 1e-04)"),
+    ],
+)
+def test_each_deviation_is_named(changes: dict[str, Any], named: str):
+    assert failures(**changes) == [named]
+
+
+def test_every_deviation_is_named_when_there_are_several():
+    found = failures(output=2 * ORACLE["output"], losses=losses(loss0=1.0, loss1=1.0), **gradient("first/bias", None))
+
+    assert [sentence.split(" off")[0] for sentence in found] == ["output", "loss", "gradient", "second loss"]
+
+
+def test_later_losses_are_shown_and_not_judged():
+    found = compare({**ORACLE, "losses": losses(loss2=9.0, loss4=9.0)}, ORACLE, Precision.FP32)
+
+    assert found.failures() == []
+    assert found.losses[2:] == [9.0, 1.8, 9.0]
+
+
+def test_a_small_gradient_is_judged_by_the_norm_of_all():
+    """A bias of a thousandth of the gradient may be off by per cents: rounding of the large ones does as much."""
+    assert failures(**gradient("first/bias", 1.01 * ORACLE["gradient:first/bias"])) == []
+
+
+def test_a_gradient_that_vanishes_everywhere_must_vanish():
+    dead = {**ORACLE, **{key: np.zeros_like(a) for key, a in ORACLE.items() if key.startswith("gradient:")}}
+    alive = {**dead, "gradient:first/bias": np.full(20, 1e-6)}
+
+    assert compare(dead, dead, Precision.FP32).failures() == []
+    assert compare(alive, dead, Precision.FP32).failures() == [
+        "gradient off by inf (allowed 1e-04, worst at first/bias)"
+    ]
+
+
+def test_learning_by_heart_does_not_inflate_the_second_loss():
+    oracle = {**ORACLE, "losses": np.array([2.3, 1e-9, 0, 0, 0])}
+
+    assert compare({**ORACLE, "losses": np.array([2.3, 3e-9, 0, 0, 0])}, oracle, Precision.FP32).failures() == []
+
+
+def test_how_it_learned_is_kept_beside_the_oracles_way():
+    learning = {"learning_losses": np.array([2.3, 0.5]), "learning_accuracy": np.array(0.9)}
+
+    found = compare({**ORACLE, **learning}, {**ORACLE, **learning}, Precision.FP32)
+    synthetic = compare(ORACLE, ORACLE, Precision.FP32)
+
+    assert (found.learning_losses, found.oracle_learning_accuracy) == ([2.3, 0.5], 0.9)
+    assert (synthetic.learning_losses, synthetic.oracle_learning_accuracy) == (None, None)
+
+
+def test_the_plain_form_is_json_even_where_nothing_is_finite():
+    found = compare({**ORACLE, "output": np.full((4, 10), np.nan), "losses": losses(loss1=math.nan, loss4=math.inf)},
+                    ORACLE, Precision.FP32)
+
+    plain = json.loads(json.dumps(found.plain(), allow_nan=False))
+
+    assert (plain["output_error"], plain["second_loss_error"], plain["gradient_error"]) == (None, None, 0.0)
+    assert plain["losses"] == [2.3, None, 1.9, 1.8, None]
+
+
+def test_relative_error_is_that_of_the_l2_norm():
+    assert relative_error(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == pytest.approx(0.1)
+    assert relative_error(np.zeros(3), np.zeros(3)) == 0
+    assert relative_error(np.ones(3), np.zeros(3)) == math.inf
+    assert relative_error(np.ones((3, 1)), np.ones(3)) == math.inf
+    assert relative_error(np.array([1.0, math.inf]), np.ones(2)) == math.inf
+
+
+def test_a_wider_precision_allows_less():
+    fp32, fp64 = TOLERANCES[Precision.FP32], TOLERANCES[Precision.FP64]
+
+    assert all(getattr(fp64, name) < getattr(fp32, name) for name in vars(fp32))
