@@ -56,9 +56,10 @@ def child_files() -> dict[str, bytes]:
 
 @cache
 def code_version() -> str:
-    """Hash of the code that measures: a trial measured by other code is another trial."""
+    """Hash of the code that measures, and of that which draws weights and inputs: by other code, another trial."""
     digest = hashlib.sha256()
-    for name, content in sorted(child_files().items()):
+    weights = Path(__file__).parent / "ir" / "weights.py"
+    for name, content in sorted({**child_files(), "weights": weights.read_bytes()}.items()):
         digest.update(name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:12]
 

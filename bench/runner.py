@@ -315,7 +315,7 @@ class Runner:
         if (known := self._store.oracle_answer(key)) is not None:
             return known
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
-        asked = self._job("proof", case, ORACLE, Precision.FP64, **same)
+        asked = self._job("proof", case, ORACLE, Precision.FP64, tie_margin=parity.TIE_MARGIN, **same)
         answer, found = self._run(self._own_build, asked, threads=len(self._cpus))
         if answer.outcome is not Outcome.OK:
             return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")

@@ -82,9 +82,8 @@ TRIAL_COLUMNS = {
 """Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
 
 IS_WHOLE = (
-    "(content->>'$.outcome') IS NOT NULL AND (content->>'$.identity.kind') IS NOT NULL AND NOT ("
-    "(content->>'$.identity.kind') = 'timing' AND (content->>'$.outcome') = 'ok' "
-    "AND (content->'$.measurement.host_times_s') IS NULL)"
+    f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL "
+    "AND NOT (kind = 'timing' AND outcome = 'ok' AND host_times_s IS NULL), false)"
 )
 """What a record must have to be read at all; one that timed steps must hold them."""
 
@@ -162,7 +161,7 @@ class Store:
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             schema = int(record["schema"])
-            is_whole = schema > SCHEMA or {"outcome", "identity"} <= record.keys()
+            is_whole = schema > SCHEMA or _is_whole(record)
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(_damaged(path)) from None
         if not is_whole:
@@ -180,24 +179,28 @@ class Store:
             with duckdb.connect() as connection:
                 return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
         columns = ", ".join(
-            f"TRY_CAST(content->>'{path}' AS {kind}) AS {name}" for name, (path, kind) in TRIAL_COLUMNS.items()
+            f"TRY_CAST(fields[{index}] AS {kind}) AS {name}"
+            for index, (name, (_, kind)) in enumerate(TRIAL_COLUMNS.items(), start=1)
         )
+        paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
         with duckdb.connect() as connection:
+            connection.execute("SET preserve_insertion_order = false")
             connection.execute(
-                # read_text would give up on all of them for one that is not UTF-8
-                "CREATE TEMP TABLE files AS SELECT filename, CASE WHEN json_valid(text) THEN text::JSON END AS content "
-                "FROM (SELECT filename, TRY(decode(content)) AS text FROM read_blob($1))",
-                [str(self._records / "*.json")],
+                # All paths at once, since each look into a text parses all of it; read_blob, since read_text would
+                # give up on all files for one that is not UTF-8.
+                "CREATE TEMP TABLE files AS SELECT filename, TRY(json_extract_string(TRY(decode(content)), $2)) AS "
+                "fields FROM read_blob($1)", [str(self._records / "*.json"), paths],
             )
             connection.execute(
-                f"CREATE TEMP TABLE judged AS SELECT *, coalesce(schema BETWEEN 1 AND $1 AND {IS_WHOLE}, false) AS "
-                "is_whole FROM (SELECT *, TRY_CAST(content->>'$.schema' AS BIGINT) AS schema FROM files)",
-                [SCHEMA],
+                f"CREATE TEMP VIEW trials AS SELECT filename, TRY_CAST(fields[{len(paths)}] AS BIGINT) AS schema, "
+                f"{columns} FROM files"
             )
             strange = connection.execute(
-                "SELECT filename, schema FROM judged WHERE NOT is_whole ORDER BY filename"
+                f"SELECT filename, schema FROM trials WHERE NOT {IS_WHOLE} ORDER BY filename"
             ).fetchall()
-            table = connection.execute(f"SELECT {columns} FROM judged WHERE is_whole ORDER BY recorded_at, id").df()
+            table = connection.execute(
+                f"SELECT * EXCLUDE (filename, schema) FROM trials WHERE {IS_WHOLE} ORDER BY recorded_at, id"
+            ).df()
         problems = tuple(
             _damaged(Path(name)) if schema is None or schema <= SCHEMA else _too_new(Path(name), schema)
             for name, schema in strange
@@ -234,6 +237,12 @@ def _write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """As IS_WHOLE; raises KeyError or TypeError where it is not."""
+    is_timed = (record["identity"]["kind"], record["outcome"]) == ("timing", "ok")
+    return not is_timed or record["measurement"]["host_times_s"] is not None
 
 
 def _damaged(path: Path) -> str:

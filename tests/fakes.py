@@ -115,7 +115,9 @@ def make_record(
     return Record(
         identity=Identity(
             kind=TrialKind.TIMING, case=make_case(**case).plain(), repetition=repetition, session="1",
-            graph_fingerprint="0" * 16, build={"python": "3.11.0", "packages": {"numpy": "2.0"}, "variables": {}},
+            graph_fingerprint="0" * 16, build={
+                "python": "3.11.0", "framework_version": "2.0", "packages": {"numpy": "2.0"}, "variables": {},
+            },
             machine=hardware.machine().id, code_version="0" * 12, settings={"seed": 1},
         ),
         suite="test", run_id="0" * 12, command="rigmark run", recorded_at="2026-01-01T00:00:00+00:00",
@@ -129,7 +131,8 @@ def make_record(
             "timings_s": timings, "host_times_s": timings, "cpu_times_s": timings, "warm_up_timings_s": timings,
             "steps_per_timing": 1, "clock": "host", "stopped_by": "enough", "prepare_time_s": 0.01,
             "first_step_s": 0.01, "peak_memory_bytes": 1 << 20, "peak_memory_method": "process_resident",
-            "first_loss": 2.3, "expected_loss": 2.3, "last_loss": None, "batches": 1, "facts": {}, "marks": {},
+            "first_loss": 2.3, "expected_loss": 2.3, "last_loss": None, "batches": 1, "other_cpu_time_s": 0.0,
+            "facts": {}, "marks": {},
         } if is_ok else None,
         certificate="0" * 16,
     )

@@ -96,6 +96,7 @@ BAD = {
     "null": lambda content: b"null",
     "without a schema": lambda content: content.replace(b'"schema"', b'"scheme"'),
     "without contents": lambda content: b'{"schema": 1}',
+    "without its timings": lambda content: content.replace(b'"host_times_s"', b'"other_times_s"'),
     "a strange schema": lambda content: content.replace(b'"schema": 1', b'"schema": "one"'),
 }
 

@@ -10,7 +10,7 @@ import os
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
+from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported, inverse
 
 DISTRIBUTIONS = ("numpy",)
 IMPORTS = "numpy"
@@ -35,12 +35,13 @@ class Operation:
     ``statistics`` the new running statistics, both by parameter name.
     """
 
-    def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True):
+    def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True, tie_margin=0):
         self.attributes = attributes
         self.weights = weights
         self.training = training
         self.mask = mask
         self.needs_input_gradient = needs_input_gradient
+        self.tie_margin = tie_margin
         self.gradients = {}
         self.statistics = {}
 
@@ -51,6 +52,10 @@ class Operation:
     def backward(self, gradient):
         """The gradients of the inputs, a tuple, from that of the output."""
         raise NotImplementedError
+
+    def tie_width(self, x):
+        """By how much a value must be larger to count as larger; 0 but where the effect of ties is asked for."""
+        return self.tie_margin * np.sqrt(np.mean(np.square(x[np.isfinite(x)]))) if self.tie_margin else 0
 
 
 def padded(images, padding, value=0):
@@ -194,6 +199,7 @@ class MaxPool(Pool):
     def forward(self, x):
         x = self.pad(x)
         area = self.attributes["kernel"][0] * self.attributes["kernel"][1]
+        tie_width = self.tie_width(x)
         output = None
         for element, pixels in enumerate(self.offsets()):
             seen = x[pixels]
@@ -202,7 +208,7 @@ class MaxPool(Pool):
                 self.winner = np.zeros(output.shape, dtype=np.min_scalar_type(area)) if self.training else None
                 continue
             if self.training:
-                self.winner[seen > output] = element
+                self.winner[seen > output + tie_width] = element
             np.maximum(output, seen, out=output)
         return output
 
@@ -287,11 +293,12 @@ class BatchNorm(Operation):
 
 class Relu(Operation):
     def forward(self, x):
-        self.output = np.maximum(x, 0)
-        return self.output
+        if self.training:
+            self.passes = x > self.tie_width(x)
+        return np.maximum(x, 0)
 
     def backward(self, gradient):
-        return (gradient * (self.output > 0),)
+        return (gradient * self.passes,)
 
 
 class Tanh(Operation):
@@ -303,9 +310,13 @@ class Tanh(Operation):
         return (gradient * (1 - self.output ** 2),)
 
 
+def sigmoid(x):
+    return (1 + np.tanh(x / 2)) / 2      # 1 / (1 + exp(-x)), which overflows below -88 in float32
+
+
 class Sigmoid(Operation):
     def forward(self, x):
-        self.output = (1 + np.tanh(x / 2)) / 2       # 1 / (1 + exp(-x)), which overflows below -88 in float32
+        self.output = sigmoid(x)
         return self.output
 
     def backward(self, gradient):
@@ -385,6 +396,92 @@ class Flatten(Operation):
         return (gradient.reshape(self.shape),)
 
 
+class Embedding(Operation):
+    def forward(self, tokens):
+        self.tokens = tokens
+        return self.weights["weight"][tokens]
+
+    def backward(self, gradient):
+        # The rows of equal tokens lie side by side once sorted; np.add.at is many times slower before NumPy 1.25.
+        tokens = self.tokens.ravel()
+        order = np.argsort(tokens, kind="stable")
+        found, first = np.unique(tokens[order], return_index=True)
+        rows = gradient.reshape(len(tokens), -1)[order]
+        self.gradients["weight"] = np.zeros_like(self.weights["weight"])
+        self.gradients["weight"][found] = np.add.reduceat(rows, first)
+        return (None,)
+
+
+class Lstm(Operation):
+    """The product with the input for all steps at once, then step by step. Inside, axis 0 is the step.
+
+    ``gates`` are i, f, g, o after their functions; ``states`` and ``cells`` begin with the zeros before the first step.
+    """
+
+    def forward(self, x):
+        self.x = np.ascontiguousarray(x.swapaxes(0, 1))
+        self.gates = np.matmul(self.x, self.weights["weight_input"].T)
+        self.gates += self.weights["bias"]
+        steps, batch = self.x.shape[:2]
+        self.states = np.zeros((steps + 1, batch, self.attributes["hidden"]), dtype=x.dtype)
+        self.cells = np.zeros_like(self.states)
+        recurrent = self.weights["weight_hidden"].T
+        for step in range(steps):
+            gates = self.gates[step]
+            gates += np.matmul(self.states[step], recurrent)
+            i, f, g, o = np.split(gates, 4, axis=-1)                     # views: the functions write into gates
+            for gate in (i, f, o):
+                gate[...] = sigmoid(gate)
+            np.tanh(g, out=g)
+            self.cells[step + 1] = f * self.cells[step] + i * g
+            self.states[step + 1] = o * np.tanh(self.cells[step + 1])
+        return self.states[1:].swapaxes(0, 1)
+
+    def backward(self, gradient):
+        gradient = gradient.swapaxes(0, 1)
+        gate_gradients = np.empty_like(self.gates)                       # before their functions
+        state_gradient = cell_gradient = 0                               # what later steps pass back
+        for step in reversed(range(len(gradient))):
+            i, f, g, o = np.split(self.gates[step], 4, axis=-1)
+            bent = np.tanh(self.cells[step + 1])
+            state_gradient = state_gradient + gradient[step]
+            cell_gradient = cell_gradient + state_gradient * o * (1 - bent ** 2)
+            to_i, to_f, to_g, to_o = np.split(gate_gradients[step], 4, axis=-1)
+            to_i[...] = cell_gradient * g * i * (1 - i)
+            to_f[...] = cell_gradient * self.cells[step] * f * (1 - f)
+            to_g[...] = cell_gradient * i * (1 - g ** 2)
+            to_o[...] = state_gradient * bent * o * (1 - o)
+            cell_gradient = cell_gradient * f
+            state_gradient = np.matmul(gate_gradients[step], self.weights["weight_hidden"])
+        rows = gate_gradients.reshape(-1, gate_gradients.shape[-1])
+        self.gradients["weight_input"] = np.matmul(rows.T, self.x.reshape(len(rows), -1))
+        self.gradients["weight_hidden"] = np.matmul(rows.T, self.states[:-1].reshape(len(rows), -1))
+        self.gradients["bias"] = rows.sum(axis=0)
+        if not self.needs_input_gradient:
+            return (None,)
+        return (np.matmul(gate_gradients, self.weights["weight_input"]).swapaxes(0, 1),)
+
+
+class Reshape(Operation):
+    def forward(self, x):
+        self.shape = x.shape
+        return x.reshape([len(x), *self.attributes["shape"]])
+
+    def backward(self, gradient):
+        return (gradient.reshape(self.shape),)
+
+
+class Transpose(Operation):
+    def forward(self, x):
+        return x.transpose(self.axes())
+
+    def backward(self, gradient):
+        return (gradient.transpose(inverse(self.axes())),)
+
+    def axes(self):
+        return (0, *[1 + axis for axis in self.attributes["axes"]])
+
+
 LOWERINGS = {
     "conv2d": Conv2d,
     "dense": Dense,
@@ -401,6 +498,10 @@ LOWERINGS = {
     "add": Add,
     "concat": Concat,
     "flatten": Flatten,
+    "embedding": Embedding,
+    "lstm": Lstm,
+    "reshape": Reshape,
+    "transpose": Transpose,
 }
 
 
@@ -485,6 +586,7 @@ class Network(Prepared):
         self._with_gradient = with_gradient(graph)
         self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
         self._steps = 0
+        self._tie_margin = settings.get("tie_margin", 0)
 
     def load(self, batches):
         self._batches = [(self._input(x), y) for x, y in batches]
@@ -526,7 +628,7 @@ class Network(Prepared):
         return timeline.plain()
 
     def _draw_masks(self, samples):
-        """A fresh mask for each dropout layer, as bench.ir.weights.dropout_masks makes them."""
+        """A fresh mask for each dropout layer, 0 or 1/(1-rate)."""
         layers = (layer for layer in self._graph["layers"] if layer["op"] == "dropout")
         return {layer["name"]: self._draw_mask(layer, samples) for layer in layers}
 
@@ -543,6 +645,7 @@ class Network(Prepared):
             training=masks is not None,
             mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
             needs_input_gradient=any(name in self._with_gradient for name in layer["inputs"]),
+            tie_margin=self._tie_margin,
         )
 
     def _forward(self, x, masks=None):

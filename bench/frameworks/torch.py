@@ -89,6 +89,9 @@ def _compiled(torch, network):
     compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     if shutil.which(compiler) is None:
         raise Unsupported(f"torch.compile needs a C++ compiler and there is no '{compiler}'; install one or set CXX")
+    # Asked here, since Dynamo says so in the first step only, and without fullgraph goes on in eager mode.
+    if any(isinstance(module, torch.nn.RNNBase) for module in network.modules()):
+        raise Unsupported("torch.compile: Dynamo does not support RNN, GRU, or LSTM")
     # Networks share the code of one forward, whose compilations are counted together against a limit of 8.
     torch.compiler.reset()
     try:
@@ -101,7 +104,7 @@ def _compiled(torch, network):
 
 @functools.lru_cache(maxsize=1)
 def _modules():
-    """The modules that torch.nn lacks: Apply, Dropout, Network. Made on demand, since torch is imported on demand."""
+    """The modules that torch.nn lacks. Made on demand, since torch is imported on demand."""
     from torch import nn
 
     class Apply(nn.Module):
@@ -125,6 +128,32 @@ def _modules():
         def forward(self, x):
             return super().forward(x) if self.mask is None else x * self.mask
 
+    class Lstm(nn.Module):
+        """Every hidden state of an nn.LSTM with one bias: its second one is 0 and not trained.
+
+        Both would get the same gradient, so that their sum learned twice as fast.
+        """
+
+        def __init__(self, features, hidden):
+            super().__init__()
+            self.lstm = nn.LSTM(features, hidden, batch_first=True)
+            nn.init.zeros_(self.lstm.bias_hh_l0).requires_grad_(False)
+
+        def forward(self, x):
+            return self.lstm(x)[0]
+
+        @property
+        def weight_input(self):
+            return self.lstm.weight_ih_l0
+
+        @property
+        def weight_hidden(self):
+            return self.lstm.weight_hh_l0
+
+        @property
+        def bias(self):
+            return self.lstm.bias_ih_l0
+
     class Network(nn.Module):
         """Runs layers by ``wiring``, a (name, names of inputs, names read for the last time) for each layer."""
 
@@ -141,7 +170,7 @@ def _modules():
                     del values[i]
             return values[name]
 
-    return SimpleNamespace(Apply=Apply, Dropout=Dropout, Network=Network)
+    return SimpleNamespace(Apply=Apply, Dropout=Dropout, Lstm=Lstm, Network=Network)
 
 
 def _network(graph, weights):
@@ -297,6 +326,28 @@ def _flatten(nn, layer):
     return nn.Flatten()
 
 
+def _embedding(nn, layer):
+    a = layer["attributes"]
+    return nn.Embedding(a["vocabulary"], a["features"])
+
+
+def _lstm(nn, layer):
+    return _modules().Lstm(layer["input_shapes"][0][-1], layer["attributes"]["hidden"])
+
+
+# Both follow the order of the axes, NCHW, and not that of the memory, which may be channels_last.
+
+
+def _reshape(nn, layer):
+    shape = layer["attributes"]["shape"]
+    return _modules().Apply(lambda x: x.reshape(-1, *shape))
+
+
+def _transpose(nn, layer):
+    axes = [1 + axis for axis in layer["attributes"]["axes"]]
+    return _modules().Apply(lambda x: x.permute(0, *axes))
+
+
 LOWERINGS = {
     "conv2d": _conv2d,
     "dense": _dense,
@@ -313,6 +364,10 @@ LOWERINGS = {
     "add": _add,
     "concat": _concat,
     "flatten": _flatten,
+    "embedding": _embedding,
+    "lstm": _lstm,
+    "reshape": _reshape,
+    "transpose": _transpose,
 }
 
 

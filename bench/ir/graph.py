@@ -279,6 +279,21 @@ class Builder:
     def flatten(self, name: str, *, of: str | None = None) -> str:
         return self.add_layer(name, ops.Flatten(), of)
 
+    def embedding(self, name: str, features: int, *, of: str | None = None) -> str:
+        """Rows for the tokens of the graph's input; raises BadGraph where that has no vocabulary."""
+        if self._input.vocabulary is None:
+            raise BadGraph(f"{self._name}: layer '{name}' needs an input of tokens; give the Builder a vocabulary")
+        return self.add_layer(name, ops.Embedding(vocabulary=self._input.vocabulary, features=features), of)
+
+    def lstm(self, name: str, hidden: int, *, of: str | None = None) -> str:
+        return self.add_layer(name, ops.Lstm(hidden=hidden), of)
+
+    def reshape(self, name: str, shape: Shape, *, of: str | None = None) -> str:
+        return self.add_layer(name, ops.Reshape(shape=shape), of)
+
+    def transpose(self, name: str, axes: tuple[int, ...], *, of: str | None = None) -> str:
+        return self.add_layer(name, ops.Transpose(axes=axes), of)
+
     def build(self, *, loss: Loss, optimizer: Optimizer) -> Graph:
         """The finished graph; raises BadGraph where it has no layer or a layer's result is never used."""
         if not self._layers:

@@ -419,11 +419,108 @@ class Flatten(Op):
         return True
 
 
+@dataclass(frozen=True, kw_only=True)
+class Embedding(Op):
+    """Row of a table for each token: (steps,) to (steps, features)."""
+
+    kind: ClassVar[str] = "embedding"
+    vocabulary: int
+    features: int
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = _one(self.kind, inputs)
+        if len(shape) != 1:
+            raise BadGraph(f"embedding takes tokens of shape (steps,), not {shape}")
+        return (*shape, self.features)
+
+    def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
+        return (Parameter(name="weight", shape=(self.vocabulary, self.features), init="standard_normal"),)
+
+    def saved_elements(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])              # the tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lstm(Op):
+    """Long short-term memory over a sequence, every step's hidden state: (steps, features) to (steps, hidden).
+
+    i, f, g, o = split(W_input x + W_hidden h + bias), in this order; c = sigmoid(f) c + sigmoid(i) tanh(g);
+    h = sigmoid(o) tanh(c); h and c start at 0. One bias only (Hochreiter and Schmidhuber 1997, with the forget gate
+    of Gers et al. 2000; gate order of PyTorch and cuDNN).
+    """
+
+    kind: ClassVar[str] = "lstm"
+    hidden: int
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = _one(self.kind, inputs)
+        if len(shape) != 2:
+            raise BadGraph(f"lstm takes a sequence of shape (steps, features), not {shape}")
+        return (shape[0], self.hidden)
+
+    def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
+        gates = 4 * self.hidden
+        return tuple(
+            Parameter(name=name, shape=shape, init="uniform_fan_in", fan_in=self.hidden)
+            for name, shape in (
+                ("weight_input", (gates, inputs[0][-1])), ("weight_hidden", (gates, self.hidden)), ("bias", (gates,))
+            )
+        )
+
+    def multiply_adds(self, *inputs: Shape) -> int:
+        steps, features = inputs[0]
+        return steps * 4 * self.hidden * (features + self.hidden)
+
+    def flops(self, *inputs: Shape) -> int:
+        # Element-wise: two sums for each gate, five functions, four products and sums.
+        return 2 * self.multiply_adds(*inputs) + inputs[0][0] * 17 * self.hidden
+
+    def saved_elements(self, *inputs: Shape) -> int:
+        steps, features = inputs[0]
+        return steps * (features + 6 * self.hidden)      # inputs, gates, cell and hidden states
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Op):
+    """The same elements, in (channel, row, column) or (step, feature) order, under another shape."""
+
+    kind: ClassVar[str] = "reshape"
+    shape: Shape
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if math.prod(_one(self.kind, inputs)) != math.prod(self.shape) or not 1 <= len(self.shape) <= 3:
+            raise BadGraph(f"reshape cannot make {self.shape} of {inputs[0]}")
+        return self.shape
+
+    def saved_elements(self, *inputs: Shape) -> int:
+        return 0
+
+    def is_view(self, *, backward: bool) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transpose(Op):
+    """Axes in another order; axis 0 is the first after the batch."""
+
+    kind: ClassVar[str] = "transpose"
+    axes: tuple[int, ...]
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = _one(self.kind, inputs)
+        if sorted(self.axes) != list(range(len(shape))):
+            raise BadGraph(f"transpose by {self.axes} does not fit {shape}")
+        return tuple(shape[axis] for axis in self.axes)
+
+    def saved_elements(self, *inputs: Shape) -> int:
+        return 0
+
+
 OPS: dict[str, type[Op]] = {
     op.kind: op
     for op in (
         Conv2d, Dense, MaxPool, AvgPool, GlobalAvgPool, BatchNorm, Relu, Tanh, Sigmoid, Softmax, Dropout,
-        LocalResponseNorm, Add, Concat, Flatten,
+        LocalResponseNorm, Add, Concat, Flatten, Embedding, Lstm, Reshape, Transpose,
     )
 }
 """Every operation by its name; the conformance test runs over this table."""

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from bench.ir.graph import Graph
-from bench.ir.ops import Dropout, Parameter
+from bench.ir.ops import Parameter
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -23,6 +23,9 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
     "he_normal": lambda rng, p: rng.standard_normal(p.shape) * math.sqrt(2 / p.fan_in),
     # Glorot and Bengio 2010, equation 16.
     "glorot_uniform": lambda rng, p: rng.uniform(-1, 1, p.shape) * math.sqrt(6 / (p.fan_in + p.fan_out)),
+    "standard_normal": lambda rng, p: rng.standard_normal(p.shape),
+    # As PyTorch starts recurrent layers: the range depends on the hidden size only.
+    "uniform_fan_in": lambda rng, p: rng.uniform(-1, 1, p.shape) / math.sqrt(p.fan_in),
     "ones": lambda rng, p: np.ones(p.shape),
     "zeros": lambda rng, p: np.zeros(p.shape),
 }
@@ -77,13 +80,3 @@ def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[NDArray[np.g
     else:
         y = rng.integers(0, graph.output_shape[-1], (samples, *graph.output_shape[:-1]))
     return x, y
-
-
-def dropout_masks(graph: Graph, samples: int, seed: int) -> Arrays:
-    """For each dropout layer a float32 array (samples, *shape): 0, or 1/(1-rate) where the element is kept."""
-    masks: Arrays = {}
-    for index, layer in enumerate(graph.layers):
-        if isinstance(layer.op, Dropout):
-            kept = _stream(seed, MASKS, index).random((samples, *layer.output_shape)) >= layer.op.rate
-            masks[layer.name] = (kept / (1 - layer.op.rate)).astype(np.float32)
-    return masks

@@ -6,35 +6,62 @@ projection shortcuts where the shape changes (option B). 11,689,512 parameters a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 
 
-def basic_block(net: Builder, channels: int, stride: int) -> None:
-    """Two 3 x 3 convolutions beside a shortcut, which is a 1 x 1 convolution where the shape changes."""
-    entry, changes = net.last, stride != 1
+class Block(Protocol):
+    """Adds a residual block to a network; with ``projects`` its shortcut changes the shape."""
+
+    def __call__(self, net: Builder, channels: int, *, stride: int, projects: bool) -> None: ...
+
+
+def projection(net: Builder, entry: str, channels: int, stride: int) -> str:
+    """A shortcut that changes the shape: a 1 x 1 convolution (option B)."""
+    net.conv2d("shortcut", channels, kernel=1, stride=stride, bias=False, of=entry)
+    return net.batch_norm("shortcut_norm")
+
+
+def basic_block(net: Builder, channels: int, *, stride: int, projects: bool) -> None:
+    """Two 3 x 3 convolutions beside a shortcut."""
+    entry = net.last
     net.conv2d("conv1", channels, kernel=3, stride=stride, padding=1, bias=False)
     net.batch_norm("norm1")
     net.relu("relu1")
     net.conv2d("conv2", channels, kernel=3, padding=1, bias=False)
     branch = net.batch_norm("norm2")
-    if changes:
-        net.conv2d("shortcut", channels, kernel=1, stride=stride, bias=False, of=entry)
-        entry = net.batch_norm("shortcut_norm")
+    if projects:
+        entry = projection(net, entry, channels, stride)
     net.add("add", of=(branch, entry))
     net.relu("relu2")
 
 
-def build(classes: int = 1000, size: int = 224) -> Graph:
-    net = Builder("resnet18", (3, size, size))
+def residual_network(
+    name: str, block: Block, blocks: Sequence[int], *, expansion: int, classes: int, size: int, learning_rate: float
+) -> Graph:
+    """A column of table 1: ``blocks`` for each stage, whose outputs have ``expansion`` times a block's channels."""
+    net = Builder(name, (3, size, size))
     net.conv2d("conv1", 64, kernel=7, stride=2, padding=3, bias=False)
     net.batch_norm("norm1")
     net.relu("relu1")
     net.max_pool("pool1", kernel=3, stride=2, padding=1)
-    for stage in range(1, 5):
-        for block in (1, 2):
-            with net.scope(f"stage{stage}.block{block}"):
-                basic_block(net, 32 << stage, stride=2 if stage > 1 and block == 1 else 1)
+    width = 64
+    for stage, count in enumerate(blocks, start=1):
+        channels = 32 << stage
+        for index in range(1, count + 1):
+            stride = 2 if stage > 1 and index == 1 else 1
+            with net.scope(f"stage{stage}.block{index}"):
+                block(net, channels, stride=stride, projects=stride > 1 or width != expansion * channels)
+            width = expansion * channels
     net.global_avg_pool("pool2")
     net.dense("classes", classes)
-    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01, momentum=0.9))
+    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=learning_rate, momentum=0.9))
+
+
+def build(classes: int = 1000, size: int = 224) -> Graph:
+    return residual_network(
+        "resnet18", basic_block, (2, 2, 2, 2), expansion=1, classes=classes, size=size, learning_rate=0.01
+    )

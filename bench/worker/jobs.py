@@ -146,6 +146,12 @@ def prove(job, directory, answers):
     inputs = _arrays(job["inputs"])
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
     answer = proof.answer(prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"])
+    if job.get("tie_margin"):
+        def with_ties(tie_margin):
+            return module.prepare(job["graph"], _arrays(job["weights"]), dict(job["settings"], tie_margin=tie_margin))
+
+        answer.update(proof.tie_effects(
+            with_ties, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], job["tie_margin"]))
     answers.mark("proven")
     if job.get("learning"):
         answer.update(learn(job, inputs, module))

@@ -12,10 +12,10 @@ TURNS = 5    # instrumenting is held against plain steps; in turns, the machine'
 
 def steps_in_turns(plan, step_time_s):
     """How many steps each turn takes: enough for ``min_timings`` and ``min_time_s``, within ``max_time_s``."""
-    wanted = max(plan["min_timings"], int(math.ceil(plan["min_time_s"] / step_time_s)))
+    wanted = max(plan["min_timings"], math.ceil(plan["min_time_s"] / step_time_s))
     steps = max(2, min(wanted, int(plan["max_time_s"] / step_time_s)))
     turns = min(TURNS, steps)
-    return [int(math.ceil(steps / float(turns)))] * turns
+    return [math.ceil(steps / float(turns))] * turns
 
 
 def taken_apart(prepared, plan, clock=time.perf_counter):
@@ -59,4 +59,4 @@ def with_residual(rows, turns):
     """The rows, and last one of the time that belongs to none of them, so that they add up to the step."""
     step_times_s = [time_s for turn in turns for time_s in turn["step_times_s"]]
     rest_s = math.fsum(step_times_s) / len(step_times_s) - math.fsum(row["time_s"] for row in rows)
-    return rows + [{"layer": UNATTRIBUTED, "direction": None, "time_s": rest_s}]
+    return [*rows, {"layer": UNATTRIBUTED, "direction": None, "time_s": rest_s}]

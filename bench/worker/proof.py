@@ -30,6 +30,24 @@ def answer(prepared, graph, x, y, seed):
     return arrays
 
 
+def tie_effects(prepare, graph, x, y, seed, margin):
+    """How far gradients and the second loss move with the decisions that rounding leaves open.
+
+    A ReLU passes a value above 0, a max pooling the largest: where values lie within ``margin`` (relative to their
+    layer's root mean square) of the decision, two correct frameworks may decide differently, and the gradient jumps.
+    ``prepare(tie_margin)`` gives the oracle with all of these decisions taken one way, or the other.
+    """
+    one, other = (answer(prepare(sign * margin), graph, x, y, seed) for sign in (1, -1))
+    gradients = [key for key in one if key.startswith("gradient:")]
+    norm = np.sqrt(sum(np.square(one[key]).sum() for key in gradients))
+    losses = np.abs([one["losses"][:2], other["losses"][:2]])
+    moved = max(np.linalg.norm(one[key] - other[key]) for key in gradients)
+    return {
+        "tie_gradient": np.array(moved / norm if norm else 0.0),
+        "tie_second_loss": np.array(abs(one["losses"][1] - other["losses"][1]) / losses.max()),
+    }
+
+
 def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
     """One pass over (x, y): "learning_losses", one a batch, and "learning_accuracy" on the held-out samples."""
     losses = []
@@ -43,5 +61,5 @@ def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
         right += int((output.argmax(-1) == test_y[start:start + local_batch]).sum())
     return {
         "learning_losses": np.array(losses, np.float64),
-        "learning_accuracy": np.array(right / float(len(test_x))),
+        "learning_accuracy": np.array(right / float(np.size(test_y))),
     }

@@ -480,6 +480,142 @@ def sequence_flattened() -> Graph:
     return _scores(net)
 
 
+@_case
+def lstm_of_the_input() -> Graph:
+    net = Builder("case", (5, 4))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def lstm_after_dense() -> Graph:                     # more features than hidden units, and the gradient goes on
+    net = Builder("case", (4, 5))
+    net.dense("first", 6)
+    net.lstm("lstm", 2)
+    net.tanh("tanh")
+    return _scores(net)
+
+
+@_case
+def tokens_through_two_lstms() -> Graph:             # 30 tokens of 7: rows of the table repeat
+    net = Builder("case", (5,), vocabulary=7)
+    net.embedding("embedding", 4)
+    net.lstm("lstm1", 3)
+    net.dropout("dropout", 0.3)
+    net.lstm("lstm2", 5)
+    net.dense("scores", 7)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def embedding_of_few_of_many_tokens() -> Graph:      # most rows have no gradient
+    net = Builder("case", (2,), vocabulary=50)
+    net.embedding("embedding", 3)
+    return _scores(net, Adam(learning_rate=0.01))
+
+
+@_case
+def embedding_feeds_two_layers() -> Graph:
+    net = Builder("case", (4,), vocabulary=6)
+    entry = net.embedding("embedding", 3)
+    net.lstm("lstm", 3)
+    net.relu("relu", of=entry)
+    net.add("add", of=("lstm", "relu"))
+    return _values(net)
+
+
+# Reshape and transpose: the order of the axes, whatever that of the memory ------------------------------------------
+
+
+@_case
+def rows_of_an_image_through_an_lstm() -> Graph:
+    net = _image((2, 4, 3), channels=3)
+    net.transpose("rows_first", (1, 0, 2))
+    net.reshape("rows", (4, 9))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def reshape_of_an_image_to_a_sequence() -> Graph:
+    net = _image((2, 4, 3))
+    net.reshape("sequence", (6, 8))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def reshape_of_an_image_and_back() -> Graph:
+    net = _image((2, 4, 3))
+    net.reshape("image", (3, 2, 8))
+    net.conv2d("conv", 2, kernel=(2, 3), padding=(0, 1))
+    return _values(net)
+
+
+@_case
+def reshape_of_a_vector_to_an_image() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("first", 24)
+    net.reshape("image", (2, 3, 4))
+    net.max_pool("pool", kernel=2, stride=1)
+    return _values(net)
+
+
+@_case
+def reshape_beside_its_input() -> Graph:
+    net = _image((2, 4, 3), channels=2)
+    entry = net.last
+    net.reshape("vector", (24,))
+    net.tanh("tanh")
+    net.reshape("image", (2, 4, 3))
+    net.add("add", of=(entry, "image"))
+    return _values(net)
+
+
+@_case
+def reshape_of_the_input_to_a_vector() -> Graph:
+    net = Builder("case", (2, 4, 3))
+    net.reshape("vector", (24,))
+    return _scores(net)
+
+
+@_case
+def transpose_of_a_sequence() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("first", 3)
+    net.transpose("features_first", (1, 0))
+    net.dense("mixed", 2)
+    return _values(net)
+
+
+@_case
+def transpose_of_the_input() -> Graph:
+    net = Builder("case", (2, 4, 3))
+    net.transpose("turned", (2, 0, 1))
+    net.conv2d("conv", 2, kernel=2)
+    return _values(net)
+
+
+@_case
+def transpose_of_an_image() -> Graph:                # a turn by three axes is not its own inverse
+    net = _image((2, 3, 5))
+    net.transpose("turned", (1, 2, 0))
+    net.conv2d("conv", 2, kernel=(3, 2))
+    return _scores(net)
+
+
+@_case
+def transpose_of_an_image_and_back() -> Graph:
+    net = _image((2, 3, 5))
+    net.transpose("turned", (2, 0, 1))
+    net.batch_norm("norm")
+    net.relu("relu")
+    net.transpose("back", (1, 2, 0))
+    net.conv2d("conv", 2, kernel=3, padding=1)
+    net.global_avg_pool("pool")
+    return _values(net)
+
+
 # Losses and optimisers -------------------------------------------------------------------------------------------
 
 
@@ -527,7 +663,7 @@ def small_network() -> Graph:
 
 @_case
 def everything() -> Graph:
-    """Every operation in one graph."""
+    """Every operation but those of sequences in one graph."""
     net = Builder("everything", (3, 12, 10))
     net.conv2d("conv1", 8, kernel=3, stride=2, padding=1, bias=False)
     net.batch_norm("norm1")
@@ -541,6 +677,8 @@ def everything() -> Graph:
     right = net.avg_pool("right", kernel=3, stride=2, padding=1, count_include_pad=False, of=merged)
     net.concat("images", of=(left, right))
     pooled = net.sigmoid("sigmoid")
+    net.transpose("turned", (1, 2, 0))
+    net.reshape("halves", (9, 2, 8))
     flat = net.flatten("flatten")
     mean = net.global_avg_pool("mean", of=pooled)
     net.concat("vectors", of=(flat, mean))

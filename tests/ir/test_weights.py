@@ -11,7 +11,7 @@ import pytest
 from bench import models
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
-from bench.ir.weights import dropout_masks, initial_weights, perturbed, synthetic_batch
+from bench.ir.weights import initial_weights, perturbed, synthetic_batch
 
 SGD = Sgd(learning_rate=0.1)
 
@@ -145,11 +145,3 @@ def test_sequences_have_a_target_for_each_step_and_tokens_stay_below_the_vocabul
     x, _ = synthetic_batch(net.build(loss="softmax_cross_entropy", optimizer=SGD), 100, 1)
     assert x.dtype == np.int64
     assert (x.min(), x.max()) == (0, 10)
-
-
-def test_a_dropout_mask_keeps_the_mean():
-    mask = dropout_masks(NETWORK, 100, 1)["drop"]
-
-    assert mask.shape == (100, 400)
-    assert set(np.unique(mask)) == {np.float32(0), np.float32(1 / 0.75)}
-    assert mask.mean() == pytest.approx(1, rel=0.02)

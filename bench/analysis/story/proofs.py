@@ -70,14 +70,19 @@ def _read(record: Mapping[str, Any]) -> Proof:
     return Proof(
         id=record["id"], facts={**identity["case"], "framework_version": identity["build"]["framework_version"]},
         fingerprint=identity["graph_fingerprint"], outcome=record["outcome"], reason=record["reason"],
-        errors={name: float(parity[f"{name}_error"]) for name in CHECKS} if parity else {},
+        errors={name: _finite(parity[f"{name}_error"]) for name in CHECKS} if parity else {},
         tolerances={name: float(parity["tolerance"][name]) for name in CHECKS} if parity else {},
         worst_gradient=str(parity.get("worst_gradient", "")),
-        losses=tuple(map(float, parity.get("learning_losses") or ())),
-        oracle_losses=tuple(map(float, parity.get("oracle_learning_losses") or ())),
+        losses=tuple(map(_finite, parity.get("learning_losses") or ())),
+        oracle_losses=tuple(map(_finite, parity.get("oracle_learning_losses") or ())),
         accuracy=_share(parity.get("learning_accuracy")),
         oracle_accuracy=_share(parity.get("oracle_learning_accuracy")),
     )
+
+
+def _finite(number: Any) -> float:
+    """A record holds null where a number was not finite."""
+    return math.inf if number is None else float(number)
 
 
 def _share(number: Any) -> float | None:

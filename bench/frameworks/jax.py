@@ -1,0 +1,529 @@
+"""JAX: pure functions of jax.lax, one a layer, traced into one program a step and compiled by XLA.
+
+Runs with JAX 0.10.
+"""
+
+import itertools
+import math
+import os
+
+import numpy as np
+
+from . import Prepared, Unsupported, channels_first, channels_last, flattened_images, inverse
+
+DISTRIBUTIONS = ("jax", "jaxlib")
+IMPORTS = "jax"
+COMPILE_MODES = ("xla",)         # jax.jit; nobody runs a network operation by operation, so that is no mode here
+LAYOUTS = ("channels_last", "nchw")
+PRECISIONS = ("fp32",)
+DEVICES = ("cpu", "cuda")
+
+# NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
+BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
+
+
+def prepare(graph, weights, settings):
+    """The network on its device with these weights; raises Unsupported where JAX cannot do what is asked.
+
+    XLA compiles in the first step of each batch shape. Its CPU threads are as many as the cores that this process
+    might use when JAX started, so "threads" is not looked at here: set the affinity before.
+    """
+    import jax
+
+    _refuse_unknown("precision", settings["precision"], PRECISIONS)
+    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
+    _refuse_unknown("layout", settings["layout"], LAYOUTS)
+    for layer in graph["layers"]:
+        if layer["op"] not in LOWERINGS:
+            raise Unsupported(f"the jax adapter has no operation '{layer['op']}'")
+    jax.config.update("jax_enable_x64", False)           # of fp32, where random numbers would be float64 too
+    device = _cpu(jax) if settings["device"] == "cpu" else _cuda(jax, settings["device"])
+    return JaxPrepared(jax, graph, weights, settings, device)
+
+
+def facts():
+    """Versions, the platform with its own version, devices, and cores in reach (None where the system cannot say)."""
+    import jax
+    import jaxlib
+
+    device = jax.devices()[0]
+    return {
+        "version": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "platform": device.platform,
+        "platform_version": device.client.platform_version,
+        "device_count": jax.device_count(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    }
+
+
+def _refuse_unknown(what, value, known):
+    if value not in known:
+        raise Unsupported(f"the jax adapter has no {what} '{value}'; it has {', '.join(known)}")
+
+
+def _cpu(jax):
+    # Otherwise JAX would start every platform it has, and a GPU's takes most of that card's memory.
+    jax.config.update("jax_platforms", "cpu")
+    return jax.devices("cpu")[0]
+
+
+def _cuda(jax, name):
+    """The device of that name, with matrix products in fp32; raises Unsupported if there is none."""
+    kind, _, index = name.partition(":")
+    if kind != "cuda":
+        raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
+    try:
+        devices = jax.devices("cuda")
+    except RuntimeError as error:                        # "Unknown backend cuda"
+        reason = str(error).splitlines()[0]
+        raise Unsupported(f"no device '{name}': JAX {jax.__version__} has no usable CUDA here ({reason})") from error
+    if int(index or 0) >= len(devices):
+        raise Unsupported(f"no device '{name}': JAX sees {len(devices)} CUDA device(s)")
+    jax.config.update("jax_default_matmul_precision", "highest")     # products and convolutions would use TF32 unasked
+    return devices[int(index or 0)]
+
+
+class Layout:
+    """The order in which images and convolution weights are kept; other arrays are kept as they come."""
+
+    def __init__(self, name):
+        self.is_channels_last = name == "channels_last"
+        self.channel = 3 if self.is_channels_last else 1
+        self.convolution = ("NHWC", "HWIO", "NHWC") if self.is_channels_last else ("NCHW", "OIHW", "NCHW")
+        self._images = (0, 2, 3, 1) if self.is_channels_last else (0, 1, 2, 3)
+        self._convolution_weight = (2, 3, 1, 0) if self.is_channels_last else (0, 1, 2, 3)
+
+    def kept(self, array):
+        """An array that may be a batch of images, from canonical order."""
+        return array.transpose(self._images) if array.ndim == 4 else array
+
+    def canonical(self, array):
+        """What ``kept`` was given."""
+        return array.transpose(inverse(self._images)) if array.ndim == 4 else array
+
+    def parameter_axes(self, op, rank):
+        """The permutation from a parameter's canonical axes; matrices are (in, out), as x @ weight reads them."""
+        if op == "conv2d" and rank == 4:
+            return self._convolution_weight
+        return (1, 0) if rank == 2 and op != "embedding" else tuple(range(rank))
+
+    def window(self, rows_columns, others):
+        """A value for each axis of a batch of images."""
+        rows, columns = rows_columns
+        return (others, rows, columns, others) if self.is_channels_last else (others, others, rows, columns)
+
+    def spread(self, channels, x):
+        """One number per channel in a shape that broadcasts over images or vectors."""
+        return channels[:, None, None] if x.ndim == 4 and not self.is_channels_last else channels
+
+
+class Pass:
+    """One pass through the network while JAX traces it: what lowerings need besides their weights and inputs.
+
+    In training, dropout takes its mask from ``masks``, or else draws one that follows from ``seed`` and ``step``, and
+    ``statistics`` collects the new running statistics by key.
+    """
+
+    def __init__(self, jax, layout, as_in_memory, is_training=False, masks=None, seed=None, step=None):
+        self.jax, self.np, self.lax, self.nn = jax, jax.numpy, jax.lax, jax.nn
+        self.layout = layout
+        self.as_in_memory = as_in_memory     # names of the flatten layers that keep the order of images
+        self.is_training = is_training
+        self.masks = masks
+        self.seed, self.step = seed, step
+        self.drawn = 0
+        self.statistics = {}
+
+    def draw(self, shape, share):
+        """Booleans that are true with probability ``share``."""
+        random = self.jax.random
+        key_of_step = random.fold_in(random.key(self.seed), self.step)
+        self.drawn += 1
+        return random.bernoulli(random.fold_in(key_of_step, self.drawn), share, shape)
+
+
+# The lowerings: (pass, layer, its weights by name, inputs) -> output.
+
+
+def _conv2d(run, layer, weights, x):
+    a = layer["attributes"]
+    y = run.lax.conv_general_dilated(
+        x, weights["weight"], a["stride"], [(p, p) for p in a["padding"]], rhs_dilation=a["dilation"],
+        dimension_numbers=run.layout.convolution, feature_group_count=a["groups"],
+    )
+    return y + run.layout.spread(weights["bias"], y) if a["bias"] else y
+
+
+def _dense(run, layer, weights, x):
+    y = x @ weights["weight"]
+    return y + weights["bias"] if layer["attributes"]["bias"] else y
+
+
+def _pooled(run, layer, x, start, function):
+    a, window = layer["attributes"], run.layout.window
+    padding = window([(p, p) for p in a["padding"]], (0, 0))
+    return run.lax.reduce_window(x, start, function, window(a["kernel"], 1), window(a["stride"], 1), padding)
+
+
+def _max_pool(run, layer, weights, x):
+    return _pooled(run, layer, x, -np.inf, run.lax.max)
+
+
+def _avg_pool(run, layer, weights, x):
+    a = layer["attributes"]
+    total = _pooled(run, layer, x, 0.0, run.lax.add)
+    if a["count_include_pad"]:
+        return total / math.prod(a["kernel"])
+    rows, columns = (
+        _pixels_seen(*sizes)
+        for sizes in zip(
+            layer["input_shapes"][0][1:], layer["output_shape"][1:], a["kernel"], a["stride"], a["padding"]
+        )
+    )
+    count = np.outer(rows, columns).astype(np.float32)
+    return total / (count[:, :, None] if run.layout.is_channels_last else count)
+
+
+def _pixels_seen(size, positions, kernel, stride, padding):
+    """Along one axis, how many pixels of the image lie in the window at each position; padding is left out."""
+    begin = np.arange(positions) * stride - padding
+    return np.minimum(begin + kernel, size) - np.maximum(begin, 0)
+
+
+def _global_avg_pool(run, layer, weights, x):
+    return x.mean((1, 2) if run.layout.is_channels_last else (2, 3))
+
+
+def _batch_norm(run, layer, weights, x):
+    a, spread = layer["attributes"], run.layout.spread
+    mean, variance = weights["mean"], weights["variance"]
+    if run.is_training:
+        channel = run.layout.channel if x.ndim == 4 else 1
+        axes = tuple(axis for axis in range(x.ndim) if axis != channel)
+        count = x.size // x.shape[channel]
+        batch_mean, batch_variance = x.mean(axes), x.var(axes)
+        unbiased = batch_variance * (count / max(count - 1, 1))
+        for name, old, new in (("mean", mean, batch_mean), ("variance", variance, unbiased)):
+            run.statistics[layer["name"] + "/" + name] = (1 - a["momentum"]) * old + a["momentum"] * new
+        mean, variance = batch_mean, batch_variance
+    scale = run.lax.rsqrt(variance + a["epsilon"]) * weights["gamma"]
+    return (x - spread(mean, x)) * spread(scale, x) + spread(weights["beta"], x)
+
+
+def _relu(run, layer, weights, x):
+    return run.nn.relu(x)                # not maximum, whose gradient at 0 is 1/2
+
+
+def _tanh(run, layer, weights, x):
+    return run.np.tanh(x)
+
+
+def _sigmoid(run, layer, weights, x):
+    return run.nn.sigmoid(x)
+
+
+def _softmax(run, layer, weights, x):
+    return run.nn.softmax(x)
+
+
+def _dropout(run, layer, weights, x):
+    if not run.is_training:
+        return x
+    if run.masks is not None:
+        return x * run.masks[layer["name"]]
+    kept = 1 - layer["attributes"]["rate"]
+    return run.np.where(run.draw(x.shape, kept), x / kept, 0)
+
+
+def _local_response_norm(run, layer, weights, x):
+    a = layer["attributes"]
+    size, padding = [1] * 4, [(0, 0)] * 4
+    size[run.layout.channel], padding[run.layout.channel] = a["size"], (a["size"] // 2,) * 2
+    squares = run.lax.reduce_window(x * x, 0.0, run.lax.add, size, (1,) * 4, padding)
+    return x * (a["k"] + a["alpha"] / a["size"] * squares) ** -a["beta"]
+
+
+def _add(run, layer, weights, *inputs):
+    return sum(inputs[1:], inputs[0])
+
+
+def _concat(run, layer, weights, *inputs):
+    return run.np.concatenate(inputs, run.layout.channel if inputs[0].ndim == 4 else 1)
+
+
+def _flatten(run, layer, weights, x):
+    if layer["name"] not in run.as_in_memory:
+        x = run.layout.canonical(x)
+    return x.reshape(len(x), -1)
+
+
+def _embedding(run, layer, weights, tokens):
+    return weights["weight"][tokens]
+
+
+def _lstm(run, layer, weights, x):
+    # The inputs' share of all steps is one product; steps come first then, as scan takes them.
+    from_inputs = (x @ weights["weight_input"] + weights["bias"]).swapaxes(0, 1)
+    weight_hidden = weights["weight_hidden"]
+
+    def step(state, from_input):
+        hidden, cell = state
+        i, f, g, o = run.np.split(from_input + hidden @ weight_hidden, 4, axis=-1)
+        cell = run.nn.sigmoid(f) * cell + run.nn.sigmoid(i) * run.np.tanh(g)
+        hidden = run.nn.sigmoid(o) * run.np.tanh(cell)
+        return (hidden, cell), hidden
+
+    start = run.np.zeros((len(x), layer["attributes"]["hidden"]), x.dtype)
+    return run.lax.scan(step, (start, start), from_inputs)[1].swapaxes(0, 1)
+
+
+def _reshape(run, layer, weights, x):
+    return run.layout.kept(run.layout.canonical(x).reshape(len(x), *layer["attributes"]["shape"]))
+
+
+def _transpose(run, layer, weights, x):
+    axes = [0, *(axis + 1 for axis in layer["attributes"]["axes"])]
+    return run.layout.kept(run.layout.canonical(x).transpose(axes))
+
+
+LOWERINGS = {
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_avg_pool,
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "dropout": _dropout,
+    "local_response_norm": _local_response_norm,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _flatten,
+    "embedding": _embedding,
+    "lstm": _lstm,
+    "reshape": _reshape,
+    "transpose": _transpose,
+}
+
+
+def _softmax_cross_entropy(jax, output, y):
+    # A product and not an index, whose gradient would be a scatter.
+    return -(jax.nn.log_softmax(output) * jax.nn.one_hot(y, output.shape[-1])).sum(-1).mean()
+
+
+def _mean_squared_error(jax, output, y):
+    return ((output - y) ** 2).mean()
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+# The optimizers: (jax, settings, step from 1, weight, gradient, moments) -> (weight, moments), for each parameter.
+
+
+def _sgd(jax, o, step, weight, gradient, moments):
+    velocity = gradient
+    if moments:
+        velocity = o["momentum"] * moments[0] + gradient
+        moments = (velocity,)
+    return weight - o["learning_rate"] * velocity, moments
+
+
+def _adam(jax, o, step, weight, gradient, moments):
+    first = o["beta1"] * moments[0] + (1 - o["beta1"]) * gradient
+    second = o["beta2"] * moments[1] + (1 - o["beta2"]) * gradient ** 2
+    root = jax.numpy.sqrt(second / _bias(jax, o["beta2"], step)) + o["epsilon"]
+    return weight - o["learning_rate"] * (first / _bias(jax, o["beta1"], step)) / root, (first, second)
+
+
+def _bias(jax, beta, step):
+    """1 - beta ** step, without the rounding of 0.999 to fp32, of which 1 - 0.999 would keep 1e-5."""
+    return -jax.numpy.expm1(step * math.log(beta)) if beta else 1.0
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+
+
+def _moments_per_parameter(optimizer):
+    return 2 if optimizer["kind"] == "adam" else int(optimizer["momentum"] != 0)
+
+
+class JaxPrepared(Prepared):
+    """A network as jitted functions, and the arrays that they read or, in training, take and give back."""
+
+    def __init__(self, jax, graph, weights, settings, device):
+        self._jax = jax
+        self._graph = graph
+        self._device = device
+        self._layout = Layout(settings["layout"])
+        self._is_training = settings["mode"] == "training"
+        self._seed = settings["seed"]
+
+        images = flattened_images(graph) if self._layout.is_channels_last else ({}, {})
+        self._flattened = {name + "/weight": image for name, image in images[0].items()}     # by key of a parameter
+        self._vectors = images[1]                                                            # by name of a layer
+        self._axes = {
+            layer["name"] + "/" + p["name"]: self._layout.parameter_axes(layer["op"], len(p["shape"]))
+            for layer in graph["layers"] for p in layer["parameters"]
+        }
+        trainable = {
+            layer["name"] + "/" + p["name"]
+            for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
+        }
+        kept = {key: self._array(self._kept(key, np.asarray(weights[key]))) for key in self._axes}
+        self._parameters = {key: array for key, array in kept.items() if key in trainable}
+        self._statistics = {key: array for key, array in kept.items() if key not in trainable}
+        self._moments = None                             # with the first update; inference has no room for them
+        self._steps = None
+
+        self._infer = jax.jit(self._output)
+        self._differentiate = jax.jit(self._loss_and_gradients)
+        # Donated: the update writes over the old weights, statistics and moments.
+        self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3))
+        self._advance = self._update if self._is_training else self._answer
+        self._batches = None
+        self._last = None
+
+    # The timed way.
+
+    def load(self, batches):
+        self._batches = itertools.cycle([(self._input(x), self._target(y)) for x, y in batches])
+
+    def step(self):
+        x, y = next(self._batches)
+        self._last = self._advance(x, y)
+
+    def synchronize(self):
+        self._jax.block_until_ready((self._last, self._parameters, self._statistics, self._moments))
+
+    def result(self):
+        return float(self._last) if self._is_training else self._canonical(self._last)
+
+    def peak_memory_bytes(self):
+        """Peak bytes in use by arrays and programs since the process started; the allocator reserves more."""
+        return None if self._device.platform == "cpu" else self._device.memory_stats()["peak_bytes_in_use"]
+
+    # The proof way.
+
+    def forward(self, x):
+        return self._canonical(self._answer(self._input(x)))
+
+    def gradients(self, x, y, masks):
+        (loss, _), gradients = self._differentiate(
+            self._parameters, self._statistics, self._input(x), self._target(y), self._masks(masks)
+        )
+        return float(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
+
+    def train(self, x, y, masks):
+        return float(self._update(self._input(x), self._target(y), self._masks(masks)))
+
+    def weights(self):
+        arrays = {**self._parameters, **self._statistics}
+        return {key: self._canonical_parameter(key, arrays[key]) for key in self._axes}
+
+    # What both share.
+
+    def _answer(self, x, y=None):
+        return self._infer(self._parameters, self._statistics, x)
+
+    def _update(self, x, y, masks=None):
+        """One training step; the loss before its update, on the device."""
+        if self._moments is None:
+            self._moments, self._steps = self._first_moments()
+        self._parameters, self._statistics, self._moments, self._steps, loss = self._train(
+            self._parameters, self._statistics, self._moments, self._steps, x, y, masks
+        )
+        return loss
+
+    def _first_moments(self):
+        count = _moments_per_parameter(self._graph["optimizer"])
+        moments = {
+            key: tuple(self._array(np.zeros(array.shape, array.dtype)) for _ in range(count))
+            for key, array in self._parameters.items()
+        }
+        return moments, self._array(np.zeros((), np.int32))
+
+    # What JAX traces. Another precision acts in _run (its inputs' types) and in _updated (loss scaling).
+
+    def _output(self, parameters, statistics, x):
+        return self._run({**parameters, **statistics}, x, Pass(self._jax, self._layout, self._vectors))
+
+    def _loss_and_gradients(self, parameters, statistics, x, y, masks, step=None):
+        """((loss, new statistics), gradients)."""
+        def loss(parameters):
+            run = Pass(
+                self._jax, self._layout, self._vectors, is_training=True, masks=masks, seed=self._seed, step=step
+            )
+            output = self._run({**parameters, **statistics}, x, run)
+            with self._jax.named_scope("loss"):
+                return LOSSES[self._graph["loss"]](self._jax, output, y), run.statistics
+
+        return self._jax.value_and_grad(loss, has_aux=True)(parameters)
+
+    def _updated(self, parameters, statistics, moments, steps, x, y, masks):
+        """What the first four are after a step, and the loss before it."""
+        # Counted and drawn from within the program, so that the host has nothing to do for a step.
+        (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, x, y, masks, steps)
+        steps = steps + 1
+        optimizer = self._graph["optimizer"]
+        changed = {}
+        with self._jax.named_scope("optimizer"):
+            for name, weight in parameters.items():
+                changed[name] = OPTIMIZERS[optimizer["kind"]](
+                    self._jax, optimizer, steps, weight, gradients[name], moments[name]
+                )
+        parameters = {name: weight for name, (weight, _) in changed.items()}
+        moments = {name: own for name, (_, own) in changed.items()}
+        return parameters, statistics, moments, steps, loss
+
+    def _run(self, weights, x, run):
+        values = {"input": x}
+        for layer in self._graph["layers"]:
+            name = layer["name"]
+            own = {p["name"]: weights[name + "/" + p["name"]] for p in layer["parameters"]}
+            with self._jax.named_scope(name):
+                values[name] = LOWERINGS[layer["op"]](run, layer, own, *[values[i] for i in layer["inputs"]])
+        return values[name]
+
+    # Arrays in and out.
+
+    def _array(self, array):
+        # A copy first: device_put may keep NumPy's own memory, and the update writes into what it is given.
+        return self._jax.device_put(np.array(array, order="C"), self._device)
+
+    def _input(self, x):
+        if self._graph["input"]["vocabulary"] is not None:
+            return self._array(np.asarray(x, np.int32))
+        return self._array(self._layout.kept(np.asarray(x, np.float32)))
+
+    def _target(self, y):
+        if self._graph["loss"] == "softmax_cross_entropy":
+            return self._array(np.asarray(y, np.int32))
+        return self._array(self._layout.kept(np.asarray(y, np.float32)))
+
+    def _masks(self, masks):
+        """None without any, so that a network without dropout has one program for proofs and timed steps."""
+        return {name: self._array(self._mask(name, mask)) for name, mask in masks.items()} or None
+
+    def _mask(self, name, mask):
+        return channels_last(mask, self._vectors[name]) if name in self._vectors else self._layout.kept(mask)
+
+    def _canonical(self, array):
+        return np.array(self._layout.canonical(np.asarray(array)), order="C")
+
+    def _kept(self, key, array):
+        """A parameter from canonical order to that of its lowering."""
+        if key in self._flattened:
+            array = channels_last(array, self._flattened[key])
+        return array.transpose(self._axes[key])
+
+    def _canonical_parameter(self, key, array):
+        """A copy of what ``_kept`` was given, as NumPy."""
+        array = np.asarray(array).transpose(inverse(self._axes[key]))
+        if key in self._flattened:
+            array = channels_first(array, self._flattened[key])
+        return np.array(array, order="C")

@@ -1,0 +1,685 @@
+"""TensorFlow: raw ``tf.nn`` operations on NHWC images, in a ``tf.function`` unless eager.
+
+Needs TensorFlow 2.5 (Python 3.6) or newer, on CUDA 2.12.
+"""
+
+import contextlib
+import itertools
+import os
+
+import numpy as np
+
+from . import Prepared, Unsupported, channels_first, channels_last, flattened_images
+
+DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
+IMPORTS = "tensorflow"
+COMPILE_MODES = ("compiled", "xla", "eager")     # Keras compiles unasked
+LAYOUTS = ("channels_last",)                     # convolutions of NCHW images have no kernel on a CPU
+PRECISIONS = ("fp32",)
+DEVICES = ("cpu", "cuda")
+
+# XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
+BEST = {"inference": ("compiled", "channels_last"), "training": ("compiled", "channels_last")}
+
+# A loop costs a few operations more in each step, unrolling costs tracing time: 1 s for 32 steps of training, which
+# are then 0.8 of the loop's time; 3 s for 100 steps, which gain nothing.
+UNROLLED_STEPS = 50
+
+
+def prepare(graph, weights, settings):
+    """The network on its device with these weights; raises Unsupported where TensorFlow cannot do what is asked."""
+    import tensorflow as tf
+
+    _refuse_unknown("precision", settings["precision"], PRECISIONS)
+    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
+    _refuse_unknown("layout", settings["layout"], LAYOUTS)
+    with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
+        tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    device = _cpu(tf) if settings["device"] == "cpu" else _cuda(tf, settings["device"])
+    tf.random.set_seed(settings["seed"])
+    return TensorflowPrepared(tf, graph, weights, settings, device)
+
+
+def facts():
+    """Version, threads in force (0: one a core), and what the build was made with; None where it does not say."""
+    import tensorflow as tf
+
+    build = tf.sysconfig.get_build_info()
+    return {
+        "version": tf.__version__,
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "onednn_variable": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+        "cuda": build.get("cuda_version"),
+        "cudnn": build.get("cudnn_version"),
+    }
+
+
+def _refuse_unknown(what, value, known):
+    if value not in known:
+        raise Unsupported(f"the tensorflow adapter has no {what} '{value}'; it has {', '.join(known)}")
+
+
+def _cpu(tf):
+    """TensorFlow's name of the CPU; it will not look for a GPU."""
+    with contextlib.suppress(RuntimeError):      # too late once it runs
+        tf.config.set_visible_devices([], "GPU")
+    return "CPU:0"
+
+
+def _cuda(tf, device):
+    """TensorFlow's name of a CUDA device, set up for a fp32 benchmark; raises Unsupported if there is none."""
+    if not device.startswith("cuda"):
+        raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")
+    if not tf.test.is_built_with_cuda():
+        raise Unsupported(f"no device '{device}': this is TensorFlow {tf.__version__}, built without CUDA")
+    if not hasattr(tf.test.experimental, "sync_devices"):
+        raise Unsupported(f"CUDA is timed with TensorFlow 2.12 or newer, this is {tf.__version__}")
+    found = tf.config.list_physical_devices("GPU")
+    index = int(device[len("cuda:"):] or 0)      # plain "cuda" has none
+    if index >= len(found):
+        raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(found)} CUDA device(s)")
+    with contextlib.suppress(RuntimeError):      # too late once it runs
+        for gpu in found:                        # TensorFlow wants the same for all
+            tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)   # matrix products would use it unasked
+    return f"GPU:{index}"
+
+
+class Pass:
+    """One pass through the network: its mode, the dropout masks it was given, the statistics it leaves behind."""
+
+    def __init__(self, is_training, masks=None):
+        self.is_training = is_training
+        self.masks = masks or {}                 # none: dropout draws its own
+        self.statistics = {}                     # {key: new value}, for the caller to assign
+
+
+# The lowerings: (tf, layer) -> function of a Pass, the inputs, and the parameters by name. What need not be decided
+# at each step is decided before. "keeps_order", "is_xla", "is_eager" and "is_cuda" of a layer stand beside the graph's
+# own entries.
+
+
+def _padding(layer):
+    """("SAME" or "VALID", what tf.pad must add before, or None).
+
+    Explicit padding, which tf.nn.conv2d also takes, keeps its gradient from oneDNN: a ResNet-18 step takes 1.4 times
+    as long.
+    """
+    a = layer["attributes"]
+    if not any(a["padding"]):
+        return "VALID", None
+    sides = zip(
+        layer["input_shapes"][0][1:], layer["output_shape"][1:], a["kernel"], a["stride"], a["padding"],
+        a.get("dilation", (1, 1)),
+    )
+    if all(_is_same(*side) for side in sides):
+        return "SAME", None
+    return "VALID", _on_both_sides(a["padding"])
+
+
+def _on_both_sides(padding):
+    rows, columns = padding
+    return [[0, 0], [rows, rows], [columns, columns], [0, 0]]
+
+
+def _is_same(size, output, kernel, stride, padding, dilation):
+    """True where SAME begins with just this padding; it pads the end as far as the last window needs."""
+    total = max((output - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
+    return output == -(-size // stride) and total // 2 == padding
+
+
+def _is_depthwise(layer):
+    a = layer["attributes"]
+    if a["groups"] == 1 or a["groups"] != layer["input_shapes"][0][0]:
+        return False
+    return a["stride"][0] == a["stride"][1] and max(a["dilation"]) == 1      # all that the operation has
+
+
+def _conv2d(tf, layer):
+    a = layer["attributes"]
+    padding, added = _padding(layer)
+    convolve = _depthwise if _is_depthwise(layer) else _grouped if _is_split(layer) else _whole
+    convolve = convolve(tf, a, padding)
+
+    def forward(run, x, weight, bias=None):
+        y = convolve(x if added is None else tf.pad(x, added), weight)
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    return forward
+
+
+def _is_split(layer):
+    # On a CPU the fused forward pass and the gradient refuse groups, depending on oneDNN and the padding.
+    return layer["attributes"]["groups"] > 1 and not layer["is_xla"] and not layer["is_cuda"]
+
+
+def _whole(tf, a, padding):
+    return lambda x, weight: tf.nn.conv2d(x, weight, a["stride"], padding, dilations=a["dilation"])
+
+
+def _depthwise(tf, a, padding):
+    return lambda x, weight: tf.nn.depthwise_conv2d(x, weight, [1, *a["stride"], 1], padding)
+
+
+def _grouped(tf, a, padding):
+    of_group = _whole(tf, a, padding)
+
+    def convolve(x, weight):
+        groups = zip(tf.split(x, a["groups"], axis=3), tf.split(weight, a["groups"], axis=3))
+        return tf.concat([of_group(*group) for group in groups], axis=3)
+
+    return convolve
+
+
+def _dense(tf, layer):
+    shape = layer["input_shapes"][0]
+    output_shape = [-1, *layer["output_shape"]]
+
+    def forward(run, x, weight, bias=None):
+        y = tf.matmul(x, weight)
+        return y if bias is None else tf.nn.bias_add(y, bias)
+
+    def forward_sequence(run, x, **parameters):
+        return tf.reshape(forward(run, tf.reshape(x, [-1, shape[-1]]), **parameters), output_shape)
+
+    return forward if len(shape) == 1 else forward_sequence
+
+
+def _max_pool(tf, layer):
+    a = layer["attributes"]
+    padding, added = _padding(layer)
+
+    def forward(run, x):
+        if added is not None:
+            x = tf.pad(x, added, constant_values=x.dtype.min)
+        return tf.nn.max_pool2d(x, a["kernel"], a["stride"], padding)
+
+    return forward
+
+
+def _avg_pool(tf, layer):
+    a = layer["attributes"]
+    padding, added = _padding(layer)
+    if padding == "SAME" and a["count_include_pad"]:             # it does not
+        padding, added = "VALID", _on_both_sides(a["padding"])
+    leaves_out = added is not None and not a["count_include_pad"]
+    scale = _whole_to_counted(layer) if leaves_out else None
+
+    def forward(run, x):
+        y = tf.nn.avg_pool2d(x if added is None else tf.pad(x, added), a["kernel"], a["stride"], padding)
+        return y if scale is None else y * scale
+
+    return forward
+
+
+def _whole_to_counted(layer):
+    """Pixels of the window / pixels of it that are no padding, (height, width, 1)."""
+    a = layer["attributes"]
+    shares = []
+    for size, output, kernel, stride, padding in zip(
+        layer["input_shapes"][0][1:], layer["output_shape"][1:], a["kernel"], a["stride"], a["padding"]
+    ):
+        start = np.arange(output) * stride - padding
+        counted = np.minimum(start + kernel, size) - np.maximum(start, 0)
+        shares.append(kernel / counted)
+    return np.outer(*shares)[:, :, None].astype(np.float32)
+
+
+def _global_avg_pool(tf, layer):
+    return lambda run, x: tf.reduce_mean(x, axis=[1, 2])
+
+
+def _batch_norm(tf, layer):
+    a, name = layer["attributes"], layer["name"]
+    is_vector = len(layer["input_shapes"][0]) == 1
+
+    def forward(run, x, gamma, beta, mean, variance):
+        if is_vector:
+            x = x[:, None, None, :]
+        old = (mean, variance)
+        if run.is_training and a["momentum"] == 1:
+            old = ([], [])                                       # it insists on not being given what it ignores
+        # The public function raises epsilon to 1.001e-5.
+        norm = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=old[0], variance=old[1], epsilon=a["epsilon"],
+            exponential_avg_factor=a["momentum"], is_training=run.is_training,
+        )
+        if run.is_training:
+            run.statistics[name + "/mean"] = norm.batch_mean     # mixed with the old ones already
+            run.statistics[name + "/variance"] = norm.batch_variance
+        return norm.y[:, 0, 0, :] if is_vector else norm.y
+
+    return forward
+
+
+def _relu(tf, layer):
+    return lambda run, x: tf.nn.relu(x)
+
+
+def _tanh(tf, layer):
+    return lambda run, x: tf.tanh(x)
+
+
+def _sigmoid(tf, layer):
+    return lambda run, x: tf.sigmoid(x)
+
+
+def _softmax(tf, layer):
+    return lambda run, x: tf.nn.softmax(x)
+
+
+def _dropout(tf, layer):
+    name, rate = layer["name"], layer["attributes"]["rate"]
+
+    def forward(run, x):
+        if not run.is_training:
+            return x
+        return x * run.masks[name] if run.masks else tf.nn.dropout(x, rate)      # XLA ignores the seed
+
+    return forward
+
+
+def _local_response_norm(tf, layer):
+    a = layer["attributes"]
+    return lambda run, x: tf.nn.local_response_normalization(
+        x, depth_radius=a["size"] // 2, bias=a["k"], alpha=a["alpha"] / a["size"], beta=a["beta"]
+    )
+
+
+def _add(tf, layer):
+    def forward(run, first, *others):
+        for other in others:
+            first = first + other
+        return first
+
+    return forward
+
+
+def _concat(tf, layer):
+    return lambda run, *inputs: tf.concat(inputs, axis=-1)       # of images and of vectors
+
+
+def _reshape(tf, layer):
+    output_shape = layer["output_shape"]
+    from_image = len(layer["input_shapes"][0]) == 3 and not layer["keeps_order"]
+    to_image = len(output_shape) == 3
+
+    def forward(run, x):
+        if from_image:
+            x = tf.transpose(x, TO_NCHW)
+        x = tf.reshape(x, [-1, *output_shape])
+        return tf.transpose(x, TO_NHWC) if to_image else x
+
+    return forward
+
+
+def _transpose(tf, layer):
+    axes = layer["attributes"]["axes"]
+    before, after = _stored_axes(layer["input_shapes"][0]), _stored_axes(layer["output_shape"])
+    stored_axes = [0, *(1 + before.index(axes[axis]) for axis in after)]
+    return lambda run, x: tf.transpose(x, stored_axes)
+
+
+def _stored_axes(shape):
+    """The axes of a sample in the order in which they lie in memory."""
+    return (1, 2, 0) if len(shape) == 3 else tuple(range(len(shape)))
+
+
+def _embedding(tf, layer):
+    return lambda run, x, weight: tf.gather(weight, x)
+
+
+def _lstm(tf, layer):
+    if layer["is_cuda"] and not layer["is_xla"]:
+        return _cudnn_lstm(tf, layer)
+    steps, features = layer["input_shapes"][0]
+    hidden = layer["attributes"]["hidden"]
+    unrolls = layer["is_eager"] or (steps <= UNROLLED_STEPS and not layer["is_xla"])
+    run_steps = _unrolled(tf, steps) if unrolls else _looped(tf, steps)
+
+    def forward(run, x, weight_input, weight_hidden, bias):
+        # The inputs' share of all steps at once.
+        gates = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, features]), weight_input), bias)
+        gates = tf.reshape(gates, [-1, steps, 4 * hidden])
+        weight_hidden = tf.convert_to_tensor(weight_hidden)      # read once
+
+        def advance(gates, h, c):
+            i, f, g, o = tf.split(gates + tf.matmul(h, weight_hidden), 4, axis=1)
+            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
+            return tf.sigmoid(o) * tf.tanh(c), c
+
+        return run_steps(advance, gates, tf.zeros([x.shape[0], hidden], gates.dtype))
+
+    return forward
+
+
+def _unrolled(tf, steps):
+    def run_steps(advance, gates, zeros):
+        h = c = zeros
+        outputs = []
+        for of_step in tf.unstack(gates, axis=1):
+            h, c = advance(of_step, h, c)
+            outputs.append(h)
+        return tf.stack(outputs, axis=1)
+
+    return run_steps
+
+
+def _looped(tf, steps):
+    def run_steps(advance, gates, zeros):
+        gates = tf.TensorArray(gates.dtype, steps).unstack(tf.transpose(gates, [1, 0, 2]))
+        outputs = tf.TensorArray(zeros.dtype, steps, element_shape=zeros.shape)
+
+        def body(step, h, c, outputs):
+            h, c = advance(gates.read(step), h, c)
+            return step + 1, h, c, outputs.write(step, h)
+
+        # XLA needs the maximum to know how much to keep for the gradient.
+        outputs = tf.while_loop(
+            lambda step, *_: step < steps, body, (0, zeros, zeros, outputs), maximum_iterations=steps
+        )[-1]
+        return tf.transpose(outputs.stack(), [1, 0, 2])
+
+    return run_steps
+
+
+def _cudnn_lstm(tf, layer):
+    hidden = layer["attributes"]["hidden"]
+
+    def forward(run, x, weight_input, weight_hidden, bias):
+        # Weights of the input and of the hidden state, each (4 hidden, in), then a bias for each; gates are i, f, g, o.
+        parts = (tf.transpose(weight_input), tf.transpose(weight_hidden), bias, tf.zeros([4 * hidden], x.dtype))
+        zeros = tf.zeros([1, x.shape[0], hidden], x.dtype)
+        outputs = tf.raw_ops.CudnnRNN(
+            input=tf.transpose(x, [1, 0, 2]), input_h=zeros, input_c=zeros,
+            params=tf.concat([tf.reshape(part, [-1]) for part in parts], axis=0),
+            rnn_mode="lstm", is_training=run.is_training,
+        ).output
+        return tf.transpose(outputs, [1, 0, 2])
+
+    return forward
+
+
+LOWERINGS = {
+    "conv2d": _conv2d,
+    "dense": _dense,
+    "max_pool": _max_pool,
+    "avg_pool": _avg_pool,
+    "global_avg_pool": _global_avg_pool,
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "tanh": _tanh,
+    "sigmoid": _sigmoid,
+    "softmax": _softmax,
+    "dropout": _dropout,
+    "local_response_norm": _local_response_norm,
+    "add": _add,
+    "concat": _concat,
+    "flatten": _reshape,
+    "embedding": _embedding,
+    "lstm": _lstm,
+    "reshape": _reshape,
+    "transpose": _transpose,
+}
+
+
+# Layouts: canonical arrays to TensorFlow's and back.
+
+TO_NHWC = (0, 2, 3, 1)
+TO_NCHW = (0, 3, 1, 2)
+
+
+def _unchanged(array):
+    return array
+
+
+def _layouts(layer, name, image):
+    """(canonical to TensorFlow's, back) for a parameter; ``image`` is what a dense layer's vector was, or None."""
+    if layer["op"] == "conv2d" and name == "weight":
+        out, per_group, *kernel = next(p["shape"] for p in layer["parameters"] if p["name"] == name)
+        if _is_depthwise(layer):
+            groups = layer["attributes"]["groups"]
+            return (
+                lambda array: array.reshape([groups, out // groups, *kernel]).transpose(2, 3, 0, 1),
+                lambda array: array.transpose(2, 3, 0, 1).reshape([out, per_group, *kernel]),
+            )
+        return lambda array: array.transpose(2, 3, 1, 0), lambda array: array.transpose(3, 2, 0, 1)
+    if layer["op"] == "dense" and name == "weight" and image is not None:
+        return lambda array: channels_last(array, image).T, lambda array: channels_first(array.T, image)
+    if (layer["op"] == "dense" and name == "weight") or name in ("weight_input", "weight_hidden"):
+        return np.transpose, np.transpose
+    return _unchanged, _unchanged
+
+
+def _softmax_cross_entropy(tf, output, y):
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=output))
+
+
+def _mean_squared_error(tf, output, y):
+    return tf.reduce_mean(tf.math.squared_difference(output, y))
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+class Sgd:
+    """Updates variables by fused operations."""
+
+    def __init__(self, tf, settings, variables):
+        self._tf, self._settings, self._variables = tf, settings, variables
+        moving = variables if settings["momentum"] else []
+        self._velocities = [tf.Variable(tf.zeros_like(v), trainable=False) for v in moving]
+
+    def update(self, gradients):
+        o, ops = self._settings, self._tf.raw_ops
+        if not self._velocities:
+            for variable, gradient in zip(self._variables, gradients):
+                ops.ResourceApplyGradientDescent(var=variable.handle, alpha=o["learning_rate"], delta=gradient)
+        for variable, velocity, gradient in zip(self._variables, self._velocities, gradients):
+            ops.ResourceApplyMomentum(
+                var=variable.handle, accum=velocity.handle, lr=o["learning_rate"], grad=gradient,
+                momentum=o["momentum"],
+            )
+
+
+class Adam:
+    """Updates variables by fused operations, whose epsilon stands before the bias correction.
+
+    With c1 = 1 - beta1**t and c2 = 1 - beta2**t,
+    m / c1 / (sqrt(v / c2) + epsilon) = sqrt(c2) / c1 * m / (sqrt(v) + epsilon * sqrt(c2)),
+    so learning rate and epsilon are corrected here, in float64, and the operation is told that no correction is due.
+    """
+
+    def __init__(self, tf, settings, variables):
+        self._tf, self._settings, self._variables = tf, settings, variables
+        self._moments = [
+            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables
+        ]
+        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def update(self, gradients):
+        tf, o = self._tf, self._settings
+        steps = tf.cast(self._steps.assign_add(1), tf.float64)
+        # The betas as the operation rounds them, since 1 - beta2 must cancel in the first steps.
+        first, second = (1 - tf.pow(np.float64(np.float32(o[beta])), steps) for beta in ("beta1", "beta2"))
+        rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, tf.float32)
+        epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), tf.float32)
+        for variable, (m, v), gradient in zip(self._variables, self._moments, gradients):
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=0.0, beta2_power=0.0, lr=rate,
+                beta1=o["beta1"], beta2=o["beta2"], epsilon=epsilon, grad=gradient,
+            )
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+
+
+def _network(tf, graph, variables, settings, device):
+    """A function of a Pass and the input that gives the output."""
+    flat_images = flattened_images(graph)[1]
+    ways = {
+        "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
+        "is_cuda": device.startswith("GPU"),
+    }
+    last_reader = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+    layers = []
+    for layer in graph["layers"]:
+        name = layer["name"]
+        if layer["op"] not in LOWERINGS:
+            raise Unsupported(f"the tensorflow adapter has no operation '{layer['op']}'")
+        function = LOWERINGS[layer["op"]](tf, dict(layer, keeps_order=name in flat_images, **ways))
+        parameters = {p["name"]: variables[name + "/" + p["name"]] for p in layer["parameters"]}
+        finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
+        layers.append((name, layer["inputs"], finished, function, parameters))
+
+    def forward(run, x):
+        values = {"input": x}
+        for name, inputs, finished, function, parameters in layers:
+            with tf.name_scope(name):
+                values[name] = function(run, *[values[i] for i in inputs], **parameters)
+            for i in finished:                   # eager memory
+                del values[i]
+        return values[name]
+
+    return forward
+
+
+class TensorflowPrepared(Prepared):
+    """Functions of tensors, compiled or not, over variables that both ways share."""
+
+    def __init__(self, tf, graph, weights, settings, device):
+        self._tf = tf
+        self._graph = graph
+        self._device = device
+        self._is_cuda = device.startswith("GPU")
+        self._is_training = settings["mode"] == "training"
+        self._gives_image = len(graph["layers"][-1]["output_shape"]) == 3
+
+        dense_images, self._flat_images = flattened_images(graph)
+        self._layouts, self._variables, self._trainable = {}, {}, {}
+        for layer in graph["layers"]:
+            for p in layer["parameters"]:
+                key = layer["name"] + "/" + p["name"]
+                self._layouts[key] = _layouts(layer, p["name"], dense_images.get(layer["name"]))
+                start = self._tensor(self._layouts[key][0](weights[key]))
+                with tf.device(device):
+                    self._variables[key] = tf.Variable(start, trainable=p["is_trainable"])
+                if p["is_trainable"]:
+                    self._trainable[key] = self._variables[key]
+
+        self._network = _network(tf, graph, self._variables, settings, device)
+        self._loss_function = LOSSES[graph["loss"]]
+        self._optimizer = None
+        if self._is_training:
+            self._make_optimizer()
+        self._infer = self._compiled(self._infer, settings["compile_mode"])
+        self._differentiate = self._compiled(self._differentiate, settings["compile_mode"])
+        self._update = self._compiled(self._update, settings["compile_mode"])
+        self._batches = None
+        self._last = None
+
+    def _compiled(self, function, compile_mode):
+        if compile_mode == "eager":
+            return function
+        # Traced once for each shape of a batch, which is then a constant of the program.
+        return self._tf.function(function, autograph=False, jit_compile=True if compile_mode == "xla" else None)
+
+    # The timed way.
+
+    def load(self, batches):
+        self._batches = itertools.cycle([(self._input(x), self._input(y)) for x, y in batches])
+        if self._is_cuda:
+            self._tf.config.experimental.reset_memory_stats(self._device)
+
+    def step(self):
+        x, y = next(self._batches)
+        self._last = self._update(x, y, {}) if self._is_training else self._infer(x)
+
+    def synchronize(self):
+        # On a CPU a step returns when it has finished.
+        if self._is_cuda:
+            self._tf.test.experimental.sync_devices()
+
+    def result(self):
+        return float(self._last.numpy()) if self._is_training else self._output(self._last)
+
+    def peak_memory_bytes(self):
+        """Peak bytes that the device's allocator had given out since the batches were loaded."""
+        return self._tf.config.experimental.get_memory_info(self._device)["peak"] if self._is_cuda else None
+
+    # The proof way.
+
+    def forward(self, x):
+        return self._output(self._infer(self._input(x)))
+
+    def gradients(self, x, y, masks):
+        loss, gradients = self._differentiate(self._input(x), self._input(y), self._masks(masks))
+        return float(loss.numpy()), {key: self._canonical(key, g) for key, g in zip(self._trainable, gradients)}
+
+    def train(self, x, y, masks):
+        self._make_optimizer()
+        return float(self._update(self._input(x), self._input(y), self._masks(masks)).numpy())
+
+    def weights(self):
+        return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
+
+    # What both share: functions of tensors, which see variables and shapes, and are run as they are or compiled.
+
+    def _infer(self, x):
+        with self._tf.device(self._device):
+            return self._network(Pass(is_training=False), x)
+
+    def _differentiate(self, x, y, masks):
+        return self._pass(x, y, masks)[:2]
+
+    def _update(self, x, y, masks):
+        """One training step; the loss before its update."""
+        with self._tf.device(self._device):
+            loss, gradients, statistics = self._pass(x, y, masks)
+            self._optimizer.update(gradients)
+            for key, value in statistics.items():
+                self._variables[key].assign(value)
+            return loss
+
+    def _pass(self, x, y, masks):
+        """(loss, gradients in the order of the parameters, {key: new running statistic})."""
+        tf, run = self._tf, Pass(is_training=True, masks=masks)
+        with tf.device(self._device):
+            with tf.GradientTape() as tape:
+                loss = self._loss_function(tf, self._network(run, x), y)
+            gradients = tape.gradient(loss, list(self._trainable.values()))
+            # An embedding's is a list of rows; every row moves by momentum.
+            return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], run.statistics
+
+    def _make_optimizer(self):
+        """Its variables, which a compiled function cannot make."""
+        if self._optimizer is None:
+            o = self._graph["optimizer"]
+            with self._tf.device(self._device):
+                self._optimizer = OPTIMIZERS[o["kind"]](self._tf, o, list(self._trainable.values()))
+
+    # Arrays to tensors and back.
+
+    def _tensor(self, array):
+        # A copy: the tensor may otherwise share NumPy's memory.
+        with self._tf.device(self._device):
+            return self._tf.constant(np.array(array, order="C"))
+
+    def _input(self, x):
+        """A batch of inputs, targets or masks."""
+        return self._tensor(np.transpose(x, TO_NHWC) if np.ndim(x) == 4 else x)
+
+    def _masks(self, masks):
+        return {name: self._mask(name, mask) for name, mask in masks.items()}
+
+    def _mask(self, name, mask):
+        return self._input(channels_last(mask, self._flat_images[name]) if name in self._flat_images else mask)
+
+    def _output(self, tensor):
+        array = tensor.numpy()
+        return np.ascontiguousarray(array.transpose(TO_NCHW)) if self._gives_image else array
+
+    def _canonical(self, key, tensor):
+        return np.ascontiguousarray(self._layouts[key][1](tensor.numpy()))

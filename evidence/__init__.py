@@ -1,0 +1,1 @@
+"""Scripts that reproduce what Rigmark claims of itself."""

@@ -1,0 +1,8 @@
+"""What there is to compare with: ``native_NAME.programs(model, mode, x, y)`` gives {name: a function of one step}.
+
+The networks are written as a skilled user of that framework writes them, without anything of Rigmark's. x and y are the
+batch that Rigmark's own step gets, in NCHW or tokens; each program ends with its work done.
+"""
+
+FRAMEWORKS = ("torch", "tensorflow", "jax")
+MODELS = ("alexnet_one_tower", "resnet18", "resnet50", "lstm")

@@ -1,0 +1,252 @@
+"""Layer times: every layer in both directions, the same computation, and each booked with its own work."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+import time
+import weakref
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import frameworks
+from bench.frameworks import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
+from bench.frameworks import numpy as numpy_adapter
+from bench.ir.graph import Builder, Graph
+from bench.ir.training import Sgd
+from bench.ir.weights import initial_weights, synthetic_batch
+
+from .cases import cases
+
+CASES = cases()
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="needs PyTorch")
+WAYS = [("numpy", "nchw"), *((("torch", "nchw"), ("torch", "channels_last")) if HAS_TORCH else ())]
+by_way = pytest.mark.parametrize(("framework", "layout"), WAYS, ids=["-".join(way) for way in WAYS])
+Row = tuple[str, str]
+
+
+def prepare(graph: Graph, framework: str, layout: str = "nchw", *, mode: str = "training", batch: int = 4) -> Any:
+    asked = {
+        "mode": mode, "precision": "fp32", "compile_mode": "eager", "layout": layout, "device": "cpu", "threads": 1,
+        "seed": 1,
+    }
+    prepared = frameworks.load(framework).prepare(graph.plain(), initial_weights(graph, seed=1), asked)
+    prepared.load([synthetic_batch(graph, batch, 2)])
+    return prepared
+
+
+def rows_of(found: dict[str, Any]) -> dict[Row, float]:
+    rows = {(row["layer"], row["direction"]): row["time_s"] for row in found["layers"]}
+    assert len(rows) == len(found["layers"])
+    return rows
+
+
+def conv_heavy(channels: int = 32) -> Graph:
+    net = Builder("conv_heavy", (3, 24, 24))
+    net.conv2d("conv1", channels, kernel=3, padding=1)
+    net.relu("relu1")
+    entry = net.conv2d("conv2", channels, kernel=3, padding=1)
+    net.relu("relu2")
+    net.conv2d("conv3", channels, kernel=3, padding=1)
+    net.add("add", of=("conv3", entry))
+    net.relu("relu3")
+    net.global_avg_pool("pool")
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01, momentum=0.9))
+
+
+@pytest.fixture
+def cpu_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timelines on this process's CPU clock: with one thread, what others do on the machine does not count."""
+    on_cpu = functools.partial(Timeline, time.process_time)
+    for name in dict.fromkeys(framework for framework, _ in WAYS):
+        monkeypatch.setattr(frameworks.load(name), "Timeline", on_cpu)
+
+
+# What is listed --------------------------------------------------------------------------------------------------
+
+
+@by_way
+@pytest.mark.parametrize("name", CASES)
+def test_every_layer_is_listed_in_each_direction_that_it_has_and_nothing_else(framework: str, layout: str, name: str):
+    graph = CASES[name]
+    forward = {(layer.name, "forward") for layer in graph.layers}
+    backward = {(layer.name, "backward") for layer in graph.layers if graph.needs_gradient(layer.name)}
+    beside = {(LOSS, "forward"), (LOSS, "backward"), (OPTIMIZER, "update"), (GRADIENT_ADD, "backward")}
+
+    training = rows_of(prepare(graph, framework, layout).layer_times(1))
+    inference = rows_of(prepare(graph, framework, layout, mode="inference").layer_times(1))
+
+    assert forward | backward <= training.keys() <= forward | backward | beside
+    assert {(LOSS, "forward"), (OPTIMIZER, "update")} <= training.keys()
+    assert forward == inference.keys()
+    assert all(time_s >= 0 for time_s in [*training.values(), *inference.values()])
+
+
+@by_way
+@pytest.mark.parametrize("name", ["small_network", "everything", "tokens_through_two_lstms"])
+def test_instrumented_steps_compute_what_plain_ones_do(framework: str, layout: str, name: str):
+    watched = prepare(CASES[name], framework, layout)
+    watched.layer_times(2)
+    watched.step()
+    watched.layer_times(1)
+
+    plain = prepare(CASES[name], framework, layout)      # not before: PyTorch's dropout draws from one generator
+    for _ in range(4):
+        plain.step()
+
+    assert plain.result() == watched.result()
+    for key, value in plain.weights().items():
+        np.testing.assert_array_equal(value, watched.weights()[key], err_msg=key)
+
+
+@by_way
+def test_only_a_value_with_several_readers_has_its_gradients_added(framework: str, layout: str):
+    branched = rows_of(prepare(conv_heavy(4), framework, layout).layer_times(1))
+    chain = rows_of(prepare(CASES["conv_same"], framework, layout).layer_times(1))
+
+    assert branched[GRADIENT_ADD, "backward"] > 0
+    assert (GRADIENT_ADD, "backward") not in chain
+
+
+def test_a_framework_that_tells_no_layer_times_says_so_in_a_sentence():
+    class Silent(Prepared):
+        pass
+
+    Silent.__module__ = "rigmark_child.frameworks.caffe"
+    with pytest.raises(Unsupported, match=r"^caffe times no layers in this compile mode yet$"):
+        Silent().layer_times(1)
+
+
+@needs_torch
+def test_compiled_torch_times_no_layers():
+    prepared = prepare(CASES["adam"], "torch")
+    prepared._is_eager = False       # compiling takes half a minute, and none of it is needed to refuse
+
+    with pytest.raises(Unsupported, match=r"^torch times no layers in this compile mode yet$"):
+        prepared.layer_times(1)
+
+
+# Where the time goes ---------------------------------------------------------------------------------------------
+
+
+@by_way
+def test_rows_cover_most_of_the_step(framework: str, layout: str, cpu_clock: None):
+    prepared = prepare(conv_heavy(), framework, layout)
+    prepared.layer_times(2)
+    found = prepared.layer_times(5)
+
+    assert 0.5 < math.fsum(rows_of(found).values()) / np.mean(found["step_times_s"]) <= 1.05
+
+
+@by_way
+def test_convolutions_dominate_a_network_of_them(framework: str, layout: str, cpu_clock: None):
+    prepared = prepare(conv_heavy(), framework, layout)
+    prepared.layer_times(2)
+    rows = rows_of(prepared.layer_times(5))
+
+    for direction in ("forward", "backward"):
+        share: dict[str, float] = defaultdict(float)
+        for (layer, of), time_s in rows.items():
+            if of == direction:
+                share[layer.rstrip("123")] += time_s
+        assert share["conv"] > 0.5 * sum(share.values())
+        assert share["conv"] > 3 * share["relu"]
+        assert share["relu"] > 0
+
+
+@needs_torch
+@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+def test_a_relu_that_works_in_place_takes_no_time_from_its_convolution(layout: str, cpu_clock: None):
+    """Against the same convolution replayed alone on an input of the same shape and layout."""
+    import torch
+
+    prepared = prepare(conv_heavy(), "torch", layout, batch=16)
+    conv, relu = prepared._layers["conv3"], prepared._layers["relu3"]
+    assert relu.inplace
+    prepared.layer_times(2)
+    rows = rows_of(prepared.layer_times(8))
+
+    memory_format = torch.channels_last if layout == "channels_last" else torch.contiguous_format
+    x = torch.randn(16, 32, 24, 24).contiguous(memory_format=memory_format).requires_grad_()
+    gradient = torch.randn(16, 32, 24, 24).contiguous(memory_format=memory_format)
+    times_s = []
+    for _ in range(8):
+        begin = time.process_time()
+        output = conv(x)
+        middle = time.process_time()
+        torch.autograd.grad(output, [x, *conv.parameters()], gradient)
+        times_s.append((middle - begin, time.process_time() - middle))
+    forward_s, backward_s = np.median(times_s, axis=0)
+
+    assert 1 / 3 < rows["conv3", "forward"] / forward_s < 3
+    assert 1 / 3 < rows["conv3", "backward"] / backward_s < 3
+
+
+# How torch's hooks are set ---------------------------------------------------------------------------------------
+
+
+@needs_torch
+def test_each_autograd_node_is_booked_to_the_layer_that_left_it(monkeypatch: pytest.MonkeyPatch):
+    """Names of the nodes; what works in place is the trap, as its input has become its output afterwards."""
+    from bench.frameworks import torch as adapter
+
+    found: dict[str, list[str]] = defaultdict(list)
+    watch_node = adapter.LayerHooks._watch_node
+
+    def seen(hooks: Any, row: Row, node: Any, edges: Any) -> None:
+        found[row[0]].append(type(node).__name__.rstrip("0"))
+        watch_node(hooks, row, node, edges)
+
+    monkeypatch.setattr(adapter.LayerHooks, "_watch_node", seen)
+    prepared = prepare(conv_heavy(4), "torch")
+    assert prepared._layers["add"].function is adapter._sum_in_place
+    prepared.layer_times(1)
+
+    convolution = ["AccumulateGrad", "AccumulateGrad", "ConvolutionBackward"]
+    assert {name: sorted(nodes) for name, nodes in found.items() if name not in ("pool", "scores", LOSS)} == {
+        "conv1": convolution, "relu1": ["ReluBackward"], "conv2": convolution, "relu2": ["ReluBackward"],
+        "conv3": convolution, "add": ["AddBackward"], "relu3": ["ReluBackward"],
+    }
+    assert "AddmmBackward" in found["scores"]
+    assert any("Mean" in node or "Pool" in node for node in found["pool"])
+    assert "LogSoftmaxBackward" in found[LOSS]
+
+
+@needs_torch
+def test_nothing_of_the_instruments_stays_behind(monkeypatch: pytest.MonkeyPatch):
+    marks: list[int] = []
+    prepared = prepare(conv_heavy(4), "torch")
+    loss_function = prepared._loss_function
+
+    class Counting(Timeline):
+        def step(self, work: Any, synchronize: Any) -> Any:
+            result = super().step(work, synchronize)
+            marks.append(len(self._marks))
+            return result
+
+    monkeypatch.setattr(frameworks.load("torch"), "Timeline", Counting)
+    for _ in range(2):
+        prepared.layer_times(3)
+        prepared.step()
+
+    assert {marks[0]} == set(marks)      # hooks on the weights' nodes would pile up from step to step
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in prepared._network.modules())
+    assert not vars(prepared._optimizer).keys() & {"step", "zero_grad"}
+    assert prepared._loss_function is loss_function
+
+
+def test_numpy_gives_back_what_a_layer_kept_within_its_time():
+    operation = numpy_adapter.Tanh({}, {}, training=True)
+    watched = numpy_adapter.WatchedOperation(operation, "tanh", Timeline())
+    watched.forward(np.ones((2, 3)))
+    is_gone = weakref.ref(operation)
+    del operation
+    watched.backward(np.ones((2, 3)))
+
+    assert is_gone() is None

@@ -1,0 +1,56 @@
+"""What a worker shows the oracle: masks that every NumPy draws alike, and the effect of open decisions."""
+
+import numpy as np
+import pytest
+
+from bench import frameworks
+from bench.ir.graph import Builder, Graph
+from bench.ir.training import Sgd
+from bench.ir.weights import initial_weights, perturbed, synthetic_batch
+from bench.worker.proof import dropout_masks, tie_effects
+
+
+def network(activation: str) -> Graph:
+    net = Builder("net", (3, 12, 12))
+    net.conv2d("conv1", 8, kernel=3, padding=1)
+    getattr(net, activation)("activation")
+    net.max_pool("pool", kernel=2, stride=2) if activation == "relu" else net.avg_pool("pool", kernel=2, stride=2)
+    net.flatten("flatten")
+    net.dropout("drop", 0.25)
+    net.dense("scores", 5)
+    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01))
+
+
+def effects(graph: Graph, margin: float) -> dict[str, float]:
+    adapter = frameworks.load("numpy")
+    weights = perturbed(graph, initial_weights(graph, seed=1), seed=1)
+    x, y = synthetic_batch(graph, 8, seed=1)
+
+    def prepare(tie_margin: float) -> object:
+        asked = {"mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
+                 "threads": 1, "seed": 1, "tie_margin": tie_margin}
+        return adapter.prepare(graph.plain(), weights, asked)
+
+    return {name: float(value) for name, value in tie_effects(prepare, graph.plain(), x, y, 1, margin).items()}
+
+
+def test_a_dropout_mask_keeps_the_mean_and_is_the_same_in_every_numpy():
+    mask = dropout_masks(network("relu").plain(), 100, 1)["drop"]
+
+    assert mask.shape == (100, 288)
+    assert set(np.unique(mask)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert mask.mean() == pytest.approx(1, rel=0.02)
+    # RandomState(1).random_sample() begins .417, .720, .0001, .302: only the third is below the rate.
+    assert (mask[0, :4] > 0).tolist() == [True, True, False, True]
+
+
+def test_open_decisions_move_the_gradient_of_a_network_with_kinks():
+    assert effects(network("relu"), margin=1e-2)["tie_gradient"] > 1e-4
+
+
+def test_a_smooth_network_has_no_open_decisions():
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0} == effects(network("tanh"), margin=1e-2)
+
+
+def test_no_decision_is_open_without_a_margin():
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0} == effects(network("relu"), margin=0.0)
