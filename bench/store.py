@@ -179,7 +179,7 @@ class Store:
             with duckdb.connect() as connection:
                 return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
         columns = ", ".join(
-            f"TRY_CAST(fields[{index}] AS {kind}) AS {name}"
+            f"{_typed(f'fields[{index}]', kind)} AS {name}"
             for index, (name, (_, kind)) in enumerate(TRIAL_COLUMNS.items(), start=1)
         )
         paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
@@ -237,6 +237,13 @@ def _write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _typed(text: str, kind: str) -> str:
+    """SQL for a value of a DuckDB type from its text in JSON; NULL where it is none."""
+    if kind == "DOUBLE[]":
+        return f"TRY(from_json({text}, '[\"DOUBLE\"]'))"     # three times as fast as a cast
+    return f"TRY_CAST({text} AS {kind})"
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:

@@ -1,19 +1,26 @@
-"""What ``make bench`` runs: a real network on real handwritten digits, each framework at its best setting."""
+"""What ``make bench`` runs: four real networks in each framework at its best setting, digits among the input.
+
+Small batches and few timings keep it within some minutes on two cores; six repetitions give each figure an interval.
+"""
 
 from bench import asv
 from bench.spec import Sweep, Timing
 from bench.words import StartMethod
 
+BRIEF = Timing(
+    start_method=StartMethod.FORKSERVER, min_timings=4, min_time_s=0.2, max_time_s=2.0, warm_up_max_s=0.5
+)
+FRAMEWORKS = ("torch", "tensorflow", "jax")
+
 SWEEPS = (
     Sweep(
-        models=("mnist_cnn",),
-        frameworks=("numpy", "torch"),
-        local_batches=(32,),
-        data=("digits",),
-        repetitions=8,
-        timing=Timing(
-            start_method=StartMethod.FORKSERVER, min_timings=10, min_time_s=0.5, max_time_s=5.0, warm_up_max_s=3.0
-        ),
+        models=("mnist_cnn",), frameworks=("numpy", *FRAMEWORKS), data=("digits",), local_batches=(32,),
+        repetitions=6, timing=BRIEF,
     ),
+    Sweep(
+        models=("alexnet_one_tower", "resnet18"), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6,
+        timing=BRIEF,
+    ),
+    Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(8,), repetitions=6, timing=BRIEF),
 )
 track_step_time = asv.benchmark(SWEEPS, __name__)

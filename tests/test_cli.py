@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_a_results_folder_that_cannot_be_written_to_is_told(command: Command, tm
 
     ended = command(*ONCE, "--results", "file")
 
-    assert (2, "rigmark: cannot write results to file: File exists; choose another --results\n") == (
+    assert (2, "rigmark: cannot write results to file: Not a directory; choose another --results\n") == (
         ended.code, ended.errors
     )
 
@@ -234,8 +234,8 @@ def stored(command: Command) -> Path:
 
     folder = Path("results")
     store = Store(folder).create()
-    for record in (make_record(), make_record(repetition=1), make_record(local_batch=8)):
-        store.put(record)
+    for hour, record in enumerate((make_record(), make_record(repetition=1), make_record(local_batch=8))):
+        store.put(replace(record, recorded_at=f"2026-01-01T{hour:02}:00:00+00:00"))
     return folder
 
 

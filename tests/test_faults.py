@@ -179,7 +179,7 @@ def test_an_impossible_batch_is_out_of_memory_in_a_sentence(tmp_path: Path, batc
 
     assert Outcome.OUT_OF_MEMORY is record.outcome
     assert record.reason is not None
-    assert any(words in record.reason for words in ("Unable to allocate", "Maximum allowed size exceeded"))
+    assert any(words in record.reason for words in ("Unable to allocate", "array is too big", "Maximum allowed"))
 
 
 @pytest.fixture
@@ -216,10 +216,10 @@ def test_a_worker_that_the_kernel_kills_for_memory_ran_out_of_memory(tmp_path: P
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of 40 KiB, which some records fill."""
+    """A real file system of 20 KiB, which some records fill."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20k", "tmpfs", str(folder)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a file system")
     yield folder
@@ -227,7 +227,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_ends_the_sweep_in_a_sentence_and_room_lets_it_go_on(small_disk: Path, tmp_path: Path):
-    arguments = (*SWEEP[:-4], "--repetitions", "12", "--min-time", "0.01", "--results", str(small_disk / "results"))
+    arguments = (*SWEEP, "--repetitions", "8", "--min-time", "0.01", "--results", str(small_disk / "results"))
 
     full = rigmark(*arguments, cwd=tmp_path)
     finished = records(small_disk)
@@ -236,11 +236,11 @@ def test_a_disk_that_fills_up_ends_the_sweep_in_a_sentence_and_room_lets_it_go_o
     assert "rigmark: cannot store a record in " in full.stderr
     assert "No space left on device" in full.stderr
     assert "Traceback" not in full.stderr
-    assert 2 <= len(finished) < 13
+    assert 1 <= len(finished) < 9
 
     subprocess.run(["mount", "-o", "remount,size=10m", str(small_disk)], check=True)
     assert 0 == rigmark(*arguments, cwd=tmp_path).returncode
-    assert 13 == len(records(small_disk))
+    assert 9 == len(records(small_disk))
     assert finished.items() <= records(small_disk).items()
 
 
@@ -266,6 +266,6 @@ def test_workers_files_are_gone_after_a_sweep(tmp_path: Path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
-    rigmark(*SWEEP, "--min-time", "0.01", cwd=tmp_path, TMPDIR=str(scratch))
+    rigmark(*SWEEP, "--repetitions", "1", cwd=tmp_path, TMPDIR=str(scratch))
 
     assert [] == os.listdir(scratch)

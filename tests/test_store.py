@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -149,13 +150,12 @@ def test_a_damaged_oracle_answer_is_computed_again(store: Store):
 # Writing -------------------------------------------------------------------------------------------------------------
 
 KILLED_WHILE_WRITING = """
-import os, signal, sys
+import os, pickle, signal, sys
 from pathlib import Path
 
 import numpy as np
 
 from bench.store import Store
-from tests.fakes import make_record
 
 os.{call} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 store = Store(Path(sys.argv[1]))
@@ -163,13 +163,17 @@ store = Store(Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("write", ["store.put(make_record())", "store.put_oracle_answer('key', {'loss': np.ones(9)})"])
+@pytest.mark.parametrize(
+    "write", ["store.put(pickle.load(sys.stdin.buffer))", "store.put_oracle_answer('key', {'loss': np.ones(9)})"]
+)
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_kill_while_writing_leaves_no_record_and_the_next_sweep_cleans_up(store: Store, call: str, write: str):
     source = KILLED_WHILE_WRITING.format(call=call, write=write)
     root = Path(__file__).parent.parent
 
-    ended = subprocess.run([sys.executable, "-c", source, str(store.root)], cwd=root, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", source, str(store.root)], cwd=root, input=pickle.dumps(make_record()), check=False
+    )
 
     assert -signal.SIGKILL == ended.returncode
     (leftover,) = store.root.glob("*/*")

@@ -25,7 +25,7 @@ class Failed(Exception):
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ResourceExhausted|bad_alloc|OOM when allocating"
-    r"|[Uu]nable to allocate|not enough memory|cannot allocate memory|Maximum allowed size exceeded",
+    r"|[Uu]nable to allocate|not enough memory|cannot allocate memory|Maximum allowed dimension|array is too big",
 )
 
 
@@ -169,10 +169,18 @@ def learn(job, inputs, module):
     )
 
 
+def filled(array, length):
+    """The samples again and again until there are ``length`` of them; a length that cannot be fails at once."""
+    result = np.empty((length, *array.shape[1:]), array.dtype)
+    for start in range(0, length, len(array)):
+        result[start:start + len(array)] = array[:length - start]
+    return result
+
+
 def batches(x, y, local_batch):
     """The samples in batches of ``local_batch``; fewer samples than one batch are repeated to fill it."""
     if local_batch > len(x):
-        x, y = (a[np.arange(local_batch) % len(a)] for a in (x, y))
+        x, y = (filled(array, local_batch) for array in (x, y))
     return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
 
 

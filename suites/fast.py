@@ -1,0 +1,18 @@
+"""Three single-threaded cases for continuous integration and ``asv continuous``: seconds each, steady on one core."""
+
+from bench import asv
+from bench.spec import Sweep, Timing
+from bench.words import Mode
+
+STEADY = Timing(min_timings=20, min_time_s=0.5, max_time_s=3.0, warm_up_max_s=1.0)
+
+SWEEPS = (
+    Sweep(
+        models=("mlp",), frameworks=("numpy",), modes=(Mode.TRAINING,), local_batches=(64,), threads=(1,),
+        repetitions=8, timing=STEADY,
+    ),
+    Sweep(
+        models=("mnist_cnn",), frameworks=("torch",), local_batches=(16,), threads=(1,), repetitions=8, timing=STEADY
+    ),
+)
+track_step_time = asv.benchmark(SWEEPS, __name__)
