@@ -73,16 +73,26 @@ def write_child(directory: Path) -> Path:
     return path
 
 
-def environment(build: Build, threads: int) -> dict[str, str]:
-    """The variables a worker starts with: ours without the parent's Python path, the threads, then the build's."""
+def environment(build: Build, threads: int, cache: Path | None = None) -> dict[str, str]:
+    """The variables a worker starts with: ours without the parent's Python path, the threads, then the build's.
+
+    ``cache`` is where frameworks keep compiled programs, so that the next process need not compile them again.
+    """
     count = str(threads)
     ours = {name: value for name, value in os.environ.items() if name not in NOT_LENT}
     pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), count)
-    return {**ours, **pools, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
+    caches = {} if cache is None else {
+        "JAX_COMPILATION_CACHE_DIR": str(cache.absolute() / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+        "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
+    }
+    return {**ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
 
 
 def run_worker(
-    build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float
+    build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
+    cache: Path | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
 
@@ -94,7 +104,7 @@ def run_worker(
             with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
                 process = subprocess.Popen(
                     [build.interpreter, str(child), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
-                    env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                     pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )
         except OSError as error:
@@ -110,7 +120,10 @@ class ForkServer:
     One server serves the cases of one repetition, on the CPU only. Close it when the repetition is over.
     """
 
-    def __init__(self, build: Build, child: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str):
+    def __init__(
+        self, build: Build, child: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str,
+        cache: Path | None = None,
+    ):
         ours, theirs = socket.socketpair()
         self._build = build
         self._control = ours
@@ -125,7 +138,8 @@ class ForkServer:
         try:
             with open(self._stderr_path, "wb") as stderr:
                 self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                    command, env=environment(build, threads), stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                    command, env=environment(build, threads, cache),
+                    stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                     pass_fds=(theirs.fileno(), self._pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )
         except OSError as error:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import math
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 
 from bench import builds as builds_module
 from bench import data, frameworks, hardware, layers, models, parity
@@ -32,6 +34,7 @@ from bench.words import Mode, Outcome, Precision, StartMethod, TrialKind
 SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
 DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
 LEARNING_BATCH = 32
+WORK_PREFIX = "rigmark-"
 ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
 DEFAULT_DEADLINE_S = 600.0
 ORACLE = "numpy"
@@ -43,6 +46,10 @@ HOPELESS = frozenset(
     }
 )
 """Outcomes that the next repetition of the same case would only meet again; it is not started."""
+
+
+PASSING = frozenset({Outcome.TIMEOUT, Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.BUILD_BROKEN})
+"""Failures that another attempt need not meet: the next run of the same command makes one, in their place."""
 
 
 class Progress(Protocol):
@@ -105,7 +112,9 @@ class Runner:
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Runner:
-        self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix="rigmark-")))
+        _sweep_leftovers()
+        prefix = f"{WORK_PREFIX}{os.getpid()}-"
+        self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
         self._child = write_child(self._work)
         return self
 
@@ -171,8 +180,8 @@ class Runner:
                     tally.not_started += 1
                     continue
                 identity = self.identity(trial)
-                if identity.id in self._store:
-                    stored = self._store.get(identity.id)
+                stored = self._store.get(identity.id) if identity.id in self._store else None
+                if stored is not None and stored["outcome"] not in PASSING:
                     outcome = Outcome(stored["outcome"])
                     tally.already_there.append(stored)
                     record = None
@@ -233,7 +242,10 @@ class Runner:
             if server is not None:
                 answer = server.run(job, directory, deadline_s=self._deadline_s)
             else:
-                answer = run_worker(build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s)
+                answer = run_worker(
+                    build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
+                    cache=self._store.cache,
+                )
             arrays: dict[str, Any] = {}
             if answer.outcome is Outcome.OK and (path := directory / "answer.npz").exists():
                 with np.load(path) as stored:
@@ -259,6 +271,7 @@ class Runner:
             self._servers[key] = ForkServer(
                 self.probe(case.build).build, self._child, Path(tempfile.mkdtemp(dir=self._work)),
                 threads=case.threads, cpus=self._cpus[: case.threads], preload=case.framework,
+                cache=self._store.cache,
             )
         return self._servers[key]
 
@@ -428,6 +441,14 @@ class Runner:
             return {"x": x, "y": y}
 
         return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+
+
+def _sweep_leftovers() -> None:
+    """Remove the working folders of sweeps that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{WORK_PREFIX}*-*"):
+        owner = folder.name.removeprefix(WORK_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _not_run(outcome: Outcome, reason: str) -> Answer:

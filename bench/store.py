@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_RESULTS = Path("results")
-RECORDS, ORACLE, LOCK = "records", "oracle", "lock"
+RECORDS, ORACLE, CACHE, LOCK = "records", "oracle", "cache", "lock"
 
 TRIAL_COLUMNS = {
     "id": ("$.id", "VARCHAR"),
@@ -78,6 +78,7 @@ TRIAL_COLUMNS = {
     "gradient_error": ("$.parity.gradient_error", "DOUBLE"),
     "loss_error": ("$.parity.loss_error", "DOUBLE"),
     "second_loss_error": ("$.parity.second_loss_error", "DOUBLE"),
+    "third_loss_error": ("$.parity.third_loss_error", "DOUBLE"),
 }
 """Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
 
@@ -103,6 +104,7 @@ class Store:
         self.root = root
         self._records = root / RECORDS
         self._oracle = root / ORACLE
+        self.cache = root / CACHE        # of programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:
         """Make the folders; raises UserError where they cannot be written to."""

@@ -122,6 +122,8 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _split(text: str) -> tuple[str, ...]:
+    if not text.strip(" ,"):
+        raise UserError(f"an axis needs at least one value, not '{text}'; leave the option out for the usual one")
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

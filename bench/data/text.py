@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import bench
 from bench.data import Dataset
 from bench.ir.graph import Graph
 from bench.words import UserError
@@ -53,7 +52,7 @@ def _excerpts(tokens: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int64],
 @cache
 def text() -> str:
     """All documentation strings, module by module in the order of their names, with an empty line between two."""
-    root = Path(bench.__file__).parent
+    root = Path(__file__).parent.parent     # of bench
     return "\n\n".join(
         said for path in sorted(root.rglob("*.py")) for said in _documentation(path.read_text(encoding="utf-8"))
     )

@@ -8,6 +8,7 @@ An adapter module has
 
 ``DISTRIBUTIONS``   names on the package index whose versions identify the build, the main one first
 ``IMPORTS``         the top-level package that must be importable, "torch"
+``PRELOADS``        optional: further modules that a fork server imports, being slow and imported by every case
 ``COMPILE_MODES``   compile modes it has, what a new user gets first
 ``LAYOUTS``         memory layouts it has, what a new user gets first
 ``PRECISIONS``      numeric policies it has on at least one device

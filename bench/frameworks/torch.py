@@ -17,6 +17,7 @@ from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
 
 DISTRIBUTIONS = ("torch",)
 IMPORTS = "torch"
+PRELOADS = ("torch._dynamo",)        # what the first optimizer imports, for a second or more
 COMPILE_MODES = ("eager", "compiled")
 LAYOUTS = ("nchw", "channels_last")
 PRECISIONS = ("fp32",)

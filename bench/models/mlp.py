@@ -17,4 +17,4 @@ def build(hidden: int = 800, classes: int = 10) -> Graph:
     net.dense("hidden", hidden)
     net.relu("relu")
     net.dense("classes", classes)
-    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1, momentum=0.9))
+    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01, momentum=0.9))

@@ -66,8 +66,10 @@ def installed_versions(distributions):
 
 def preload(framework):
     """Import a framework ahead of the jobs; a job that cannot have it says so itself."""
+    adapter = frameworks.load(framework)
     with contextlib.suppress(Exception):
-        importlib.import_module(frameworks.load(framework).IMPORTS)
+        for name in (adapter.IMPORTS, *getattr(adapter, "PRELOADS", ())):
+            importlib.import_module(name)
 
 
 def probe(job, directory, answers):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LATER_LOSSES = 3    # beyond the second: shown as a curve only, since rounding makes them diverge
+LOSSES = 4      # the first three are judged; what follows is shown only, since rounding makes it diverge
 
 
 def dropout_masks(graph, samples, seed):
@@ -21,30 +21,36 @@ def dropout_masks(graph, samples, seed):
 
 
 def answer(prepared, graph, x, y, seed):
-    """Arrays by name: "output", "losses" (first, second, later), and "gradient:KEY" for every trainable parameter."""
+    """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter."""
     masks = dropout_masks(graph, len(x), seed)
     arrays = {"output": np.asarray(prepared.forward(x))}
     for key, gradient in prepared.gradients(x, y, masks)[1].items():
         arrays["gradient:" + key] = np.asarray(gradient)
-    arrays["losses"] = np.array([prepared.train(x, y, masks) for _ in range(2 + LATER_LOSSES)], np.float64)
+    arrays["losses"] = np.array([prepared.train(x, y, masks) for _ in range(LOSSES)], np.float64)
     return arrays
 
 
 def tie_effects(prepare, graph, x, y, seed, margin):
-    """How far gradients and the second loss move with the decisions that rounding leaves open.
+    """How far gradients and the losses after updates move with the decisions that rounding leaves open.
 
     A ReLU passes a value above 0, a max pooling the largest: where values lie within ``margin`` (relative to their
     layer's root mean square) of the decision, two correct frameworks may decide differently, and the gradient jumps.
     ``prepare(tie_margin)`` gives the oracle with all of these decisions taken one way, or the other.
     """
-    one, other = (answer(prepare(sign * margin), graph, x, y, seed) for sign in (1, -1))
-    gradients = [key for key in one if key.startswith("gradient:")]
-    norm = np.sqrt(sum(np.square(one[key]).sum() for key in gradients))
-    losses = np.abs([one["losses"][:2], other["losses"][:2]])
-    moved = max(np.linalg.norm(one[key] - other[key]) for key in gradients)
+    masks = dropout_masks(graph, len(x), seed)
+
+    def decided(tie_margin):
+        prepared = prepare(tie_margin)
+        gradients = prepared.gradients(x, y, masks)[1]
+        return gradients, [prepared.train(x, y, masks) for _ in range(3)]
+
+    (one, losses), (other, other_losses) = decided(margin), decided(-margin)
+    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in one.values()))
+    moved = max(np.linalg.norm(gradient - other[key]) for key, gradient in one.items())
     return {
         "tie_gradient": np.array(moved / norm if norm else 0.0),
-        "tie_second_loss": np.array(abs(one["losses"][1] - other["losses"][1]) / losses.max()),
+        "tie_second_loss": np.array(abs(losses[1] - other_losses[1]) / max(losses[:2])),
+        "tie_third_loss": np.array(abs(losses[2] - other_losses[2]) / max(losses[:3])),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FRAMEWORKS = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")} - {"__init__", "numpy"} | {
-    "torch", "tensorflow", "keras", "jax", "mxnet",
+    "torch", "tensorflow", "keras", "jax", "jaxlib", "mxnet",
 }
 
 

@@ -22,7 +22,7 @@ MACHINE: dict[str, Any] = {
     "logical_cores": 2, "memory_bytes": 25276502016, "system": "Linux 6.18", "gpus": [],
 }
 COMMAND = "rigmark run quick --repetitions 8"
-TOLERANCE = {"output": 1e-5, "loss": 1e-5, "gradient": 1e-4, "second_loss": 1e-4}
+TOLERANCE = {"output": 1e-5, "loss": 1e-5, "gradient": 1e-4, "second_loss": 1e-4, "third_loss": 2e-4}
 
 
 def case(framework: str, mode: str = "training", **changes: Any) -> dict[str, Any]:
@@ -81,7 +81,8 @@ def proof(of: Mapping[str, Any], **changes: Any) -> Record:
     """A proof of all cases with these settings; it learns if its data is not synthetic."""
     parity: dict[str, Any] = {
         "output_error": 4.1e-7, "loss_error": 3.6e-8, "gradient_error": 2.65e-7, "worst_gradient": "conv1/weight",
-        "second_loss_error": 1.2e-6, "tolerance": TOLERANCE, "losses": [2.31, 2.12], "oracle_losses": [2.31, 2.12],
+        "second_loss_error": 1.2e-6, "third_loss_error": 1.4e-6,
+        "tolerance": TOLERANCE, "losses": [2.31, 2.12], "oracle_losses": [2.31, 2.12],
     }
     if of["data"] != "synthetic":
         distance = 1e-6 * list(VERSIONS).index(of["framework"])

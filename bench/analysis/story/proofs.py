@@ -24,7 +24,8 @@ from bench.analysis.document import (
 from bench.analysis.story.groups import identifier, labels
 from bench.words import Outcome, TrialKind
 
-CHECKS = {"output": "output", "loss": "first loss", "gradient": "gradients", "second_loss": "second loss"}
+CHECKS = {"output": "output", "loss": "first loss", "gradient": "gradients", "second_loss": "second loss",
+          "third_loss": "third loss"}
 """What a proof compares, by its name in a record, and in words."""
 
 SHOWN_STEPS = 12             # of a learning curve, in its table
