@@ -26,10 +26,13 @@ lint: $(READY)  ## check style, types and old-Python syntax
 	$(BIN)/mypy
 	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker bench/frameworks/__init__.py bench/frameworks/numpy.py
 
+fairness: $(READY)  ## is our step as fast as by hand? one small network in each framework, fails above 1.10
+	$(BIN)/python -m evidence.fairness --model mnist_cnn --mode training --processes 6 --gate 1.10
+
 format:  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment and caches, not the results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help bench test lint format clean
+.PHONY: help bench test lint fairness format clean

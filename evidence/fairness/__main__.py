@@ -25,7 +25,7 @@ from bench.analysis.statistics import estimate
 from bench.ir.weights import initial_weights, synthetic_batch
 from evidence.fairness import native
 
-BATCHES = {"resnet50": 2, "lstm": 8}
+BATCHES = {"mnist_cnn": 32, "resnet50": 2, "lstm": 8}
 BATCH = 4
 
 

@@ -5,4 +5,4 @@ batch that Rigmark's own step gets, in NCHW or tokens; each program ends with it
 """
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")
-MODELS = ("alexnet_one_tower", "resnet18", "resnet50", "lstm")
+MODELS = ("mnist_cnn", "alexnet_one_tower", "resnet18", "resnet50", "lstm")

@@ -36,8 +36,8 @@ def batch_norm(x, p, s, training):
     return x * scale + (p["beta"] - mean * scale), s
 
 
-def dropout(x, key, training):
-    return jnp.where(jax.random.bernoulli(key, 0.5, x.shape), x * 2, 0) if training else x
+def dropout(x, key, training, rate=0.5):
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / (1 - rate), 0) if training else x
 
 
 class Init:
@@ -69,6 +69,22 @@ def alexnet(p, s, x, key, training):
     x = jax.nn.relu(x @ p["f6"]["w"] + p["f6"]["b"])
     x = jax.nn.relu(dropout(x, k2, training) @ p["f7"]["w"] + p["f7"]["b"])
     return x @ p["f8"]["w"] + p["f8"]["b"], s
+
+
+def mnist_cnn_parameters() -> tuple[Parameters, Parameters]:
+    init = Init()
+    channels = (1, 16, 16, 32, 32, 64, 64)
+    shapes = {f"c{i}": (3, 3, channels[i], channels[i + 1]) for i in range(6)} | {"f1": (576, 128), "f2": (128, 10)}
+    return {k: {"w": init.normal(*s), "b": jnp.zeros(s[-1])} for k, s in shapes.items()}, {}
+
+
+def mnist_cnn(p, s, x, key, training):
+    for i in range(6):
+        x = jax.nn.relu(conv(x, p[f"c{i}"]["w"], 1, 1) + p[f"c{i}"]["b"])
+        if i % 2:
+            x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    x = jax.nn.relu(x.reshape(x.shape[0], -1) @ p["f1"]["w"] + p["f1"]["b"])
+    return dropout(x, key, training, 0.25) @ p["f2"]["w"] + p["f2"]["b"], s
 
 
 def resnet_blocks(depths, bottleneck):
@@ -156,11 +172,15 @@ def lstm(p, s, x, key, training):
 
 
 NETWORKS = {
+    "mnist_cnn": (mnist_cnn_parameters, mnist_cnn),
     "alexnet_one_tower": (alexnet_parameters, alexnet),
     "resnet18": (partial(resnet_parameters, (2, 2, 2, 2), False), partial(resnet, (2, 2, 2, 2), False)),
     "resnet50": (partial(resnet_parameters, (3, 4, 6, 3), True), partial(resnet, (3, 4, 6, 3), True)),
     "lstm": (lstm_parameters, lstm),
 }
+
+
+ADAM = ("lstm", "mnist_cnn")
 
 
 def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
@@ -185,7 +205,7 @@ def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
     @partial(jax.jit, donate_argnums=(0, 1, 2))
     def train(p, s, state, x, y, count):
         (value, s), g = jax.value_and_grad(loss, has_aux=True)(p, s, x, y, jax.random.fold_in(key, count))
-        if model == "lstm":
+        if model in ADAM:
             m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state[0], g)
             v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, state[1], g)
             a, b = 1 - 0.9 ** (count + 1.0), 1 - 0.999 ** (count + 1.0)
@@ -197,7 +217,7 @@ def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
         return new, s, (velocity, state[1]), value
 
     zeros = jax.tree.map(jnp.zeros_like, p)
-    now = [p, s, (zeros, jax.tree.map(jnp.zeros_like, p) if model == "lstm" else None), jnp.float32(0)]
+    now = [p, s, (zeros, jax.tree.map(jnp.zeros_like, p) if model in ADAM else None), jnp.float32(0)]
     counter = iter(range(1 << 30))
 
     def step() -> None:

@@ -26,6 +26,19 @@ def keras_alexnet() -> keras.Model:
     ])
 
 
+def keras_mnist_cnn() -> keras.Model:
+    blocks = [
+        layer for channels in (16, 32, 64) for layer in (
+            layers.Conv2D(channels, 3, padding="same", activation="relu"),
+            layers.Conv2D(channels, 3, padding="same", activation="relu"), layers.MaxPool2D(2),
+        )
+    ]
+    return keras.Sequential([
+        keras.Input((28, 28, 1)), *blocks, layers.Flatten(), layers.Dense(128, activation="relu"),
+        layers.Dropout(0.25), layers.Dense(10),
+    ])
+
+
 def keras_resnet(depths, bottleneck) -> keras.Model:
     def conv_norm(x, channels, kernel, stride=1):
         if stride > 1 and kernel > 1:
@@ -64,6 +77,7 @@ def keras_lstm() -> keras.Model:
 
 
 KERAS = {
+    "mnist_cnn": keras_mnist_cnn,
     "alexnet_one_tower": keras_alexnet,
     "resnet18": lambda: keras_resnet(*RESNETS["resnet18"]),
     "resnet50": lambda: keras_resnet(*RESNETS["resnet50"]),
@@ -130,6 +144,15 @@ def raw_alexnet(net, x, training):
     return net.dense("f8", x, 1000)
 
 
+def raw_mnist_cnn(net, x, training):
+    for index, channels in enumerate((16, 16, 32, 32, 64, 64)):
+        x = tf.nn.relu(net.conv(f"c{index}", x, channels, 3, bias=True))
+        if index % 2:
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+    x = tf.nn.relu(net.dense("f1", tf.reshape(x, [x.shape[0], -1]), 128))
+    return net.dense("f2", tf.nn.dropout(x, 0.25) if training else x, 10)
+
+
 def raw_resnet(depths, bottleneck, net, x, training):
     relu = tf.nn.relu
 
@@ -181,6 +204,7 @@ def raw_lstm(net, x, training):
 
 
 RAW = {
+    "mnist_cnn": raw_mnist_cnn,
     "alexnet_one_tower": raw_alexnet,
     "resnet18": lambda *a: raw_resnet(*RESNETS["resnet18"], *a),
     "resnet50": lambda *a: raw_resnet(*RESNETS["resnet50"], *a),
@@ -203,10 +227,10 @@ def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
             "Keras in tf.function": lambda: compiled(tensor).numpy(),
             "raw tf.nn": lambda: by_hand(tensor).numpy(),
         }
-    is_lstm = model == "lstm"
+    is_adam = model in ("lstm", "mnist_cnn")
 
     def optimizer():
-        return keras.optimizers.Adam(2e-3, epsilon=1e-8) if is_lstm else keras.optimizers.SGD(1e-3, momentum=0.9)
+        return keras.optimizers.Adam(2e-3, epsilon=1e-8) if is_adam else keras.optimizers.SGD(1e-3, momentum=0.9)
 
     network.compile(optimizer(), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
     with tf.device("cpu"):
@@ -223,7 +247,7 @@ def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
         gradients = tape.gradient(loss, variables)
         count.assign_add(1.0)
         for w, m, s, g in zip(variables, slots, seconds, map(tf.convert_to_tensor, gradients), strict=True):
-            if is_lstm:
+            if is_adam:
                 tf.raw_ops.ResourceApplyAdam(
                     var=w.handle, m=m.handle, v=s.handle, beta1_power=0.9**count, beta2_power=0.999**count, lr=2e-3,
                     beta1=0.9, beta2=0.999, epsilon=1e-8, grad=g,

@@ -24,6 +24,18 @@ def alexnet() -> nn.Module:
     )
 
 
+def mnist_cnn() -> nn.Module:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((1, 16), (16, 32), (32, 64)):
+        layers += [
+            nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        ]
+    return nn.Sequential(
+        *layers, nn.Flatten(), nn.Linear(576, 128), nn.ReLU(inplace=True), nn.Dropout(0.25), nn.Linear(128, 10)
+    )
+
+
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(outputs)
@@ -78,6 +90,7 @@ class CharacterModel(nn.Module):
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "mnist_cnn": mnist_cnn,
     "alexnet_one_tower": alexnet,
     "resnet18": lambda: resnet((2, 2, 2, 2), bottleneck=False),
     "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True),
@@ -97,8 +110,8 @@ def programs(model: str, mode: str, x, y) -> dict[str, Callable[[], object]]:
 
         return {"nn.Module, channels_last": infer}
     optimizer: torch.optim.Optimizer
-    if model == "lstm":
-        optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    if model in ("lstm", "mnist_cnn"):
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     else:
         optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
 

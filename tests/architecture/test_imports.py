@@ -117,13 +117,17 @@ def test_the_childs_half_stands_alone(part: str):
     assert beyond == []
 
 
+PARTS_OF = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
+"""Packages that come with a framework."""
+
+
 def test_an_adapter_imports_its_own_framework_and_only_when_asked():
     """The parent reads an adapter's constants; it would load every framework with them."""
     for path in sorted((ROOT / "bench/frameworks").glob("*.py")):
         met = [i for i in imports(path.relative_to(ROOT).as_posix()) if is_within(i.target, FRAMEWORKS)]
 
         assert [str(i) for i in met if i.is_top] == []
-        others = FRAMEWORKS - {path.stem, *({"keras"} if path.stem == "tensorflow" else ())}
+        others = FRAMEWORKS - {path.stem, *PARTS_OF.get(path.stem, ())}
         assert [str(i) for i in met if is_within(i.target, others)] == []
 
 

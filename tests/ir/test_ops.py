@@ -57,7 +57,7 @@ FLOPS = {
     "concat": 0,
     "flatten": 0,
     "embedding": 0,
-    "lstm": 7 * (2 * 4 * 5 * (12 + 5) + 17 * 5),     # four gates of 5 from 12 features and 5 hidden, 17 sums and functions
+    "lstm": 7 * (2 * 4 * 5 * (12 + 5) + 17 * 5),     # four gates of 5 from 12 + 5 numbers, 17 sums and functions
     "reshape": 0,
     "transpose": 0,
 }
