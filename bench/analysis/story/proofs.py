@@ -109,8 +109,8 @@ def parity_section(proofs: Sequence[Proof]) -> Section:
         columns=columns, rows=tuple(_parity_row(proof) for proof in proofs),
         notes=(
             "Output: L2 norm of the difference over that of the oracle's output. Gradients: the worst parameter, "
-            "relative to the norm of the whole gradient. Second loss: after one update, so that it checks the "
-            "optimizer too.",
+            "relative to the norm of the whole gradient, with room for ReLU and pooling decisions that rounding leaves "
+            "open. Second and third loss: after one and two updates, which checks the optimizer.",
         ),
     )
     words = (f"{passed} of {formatting.count(len(proofs), 'proof')} passed: same weights, same inputs, and the same "
