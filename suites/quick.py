@@ -8,7 +8,7 @@ from bench.spec import Sweep, Timing
 from bench.words import StartMethod
 
 BRIEF = Timing(
-    start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.2, max_time_s=2.0, warm_up_max_s=0.5
+    start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=2.0, warm_up_max_s=0.2
 )
 FRAMEWORKS = ("torch", "tensorflow", "jax")
 
@@ -21,6 +21,6 @@ SWEEPS = (
         models=("alexnet_one_tower", "resnet18"), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6,
         timing=BRIEF,
     ),
-    Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(8,), repetitions=6, timing=BRIEF),
+    Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6, timing=BRIEF),
 )
 track_step_time = asv.benchmark(SWEEPS, __name__)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -339,3 +340,26 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:          # how Linux says that the other end is closed
         return b""
+
+
+# The README ----------------------------------------------------------------------------------------------------------
+
+
+def commands_of_the_readme() -> list[str]:
+    """Every line of its shell blocks that starts with rigmark, without the comment."""
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    blocks = text.split("```sh\n")[1:]
+    lines = [line for block in blocks for line in block.partition("```")[0].splitlines()]
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("rigmark ")]
+
+
+@pytest.mark.parametrize("line", commands_of_the_readme())
+def test_a_command_of_the_readme_does_what_it_says(command: Command, stored: Path, line: str):
+    """Sweeps are planned and not run, since continuous integration runs the longest of them as make bench."""
+    arguments = shlex.split(line)[1:]
+    if arguments[0] == "run" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    ended = command(*arguments)
+
+    assert ended.code in (0, 3), ended.errors       # 3: no stored result matches the condition
+    assert "rigmark:" not in ended.errors
