@@ -252,6 +252,18 @@ class Runner:
                     arrays = dict(stored)
             return answer, arrays
 
+    def _build(self, trial: Trial) -> Build:
+        """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
+        build = self.probe(trial.case.build).build
+        if trial.kind is not TrialKind.LAYERS:
+            return build
+        already = environment(build, trial.case.threads)
+        own = {
+            name: " ".join(filter(None, [already.get(name), value]))
+            for name, value in _layer_variables(trial.case).items()
+        }
+        return replace(build, variables={**build.variables, **own})
+
     def _server(self, trial: Trial) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
 
@@ -269,7 +281,7 @@ class Runner:
         key = (case.build, case.framework, case.threads)
         if key not in self._servers:
             self._servers[key] = ForkServer(
-                self.probe(case.build).build, self._child, Path(tempfile.mkdtemp(dir=self._work)),
+                self._build(trial), self._child, Path(tempfile.mkdtemp(dir=self._work)),
                 threads=case.threads, cpus=self._cpus[: case.threads], preload=case.framework,
                 cache=self._store.cache,
             )
@@ -307,8 +319,7 @@ class Runner:
             "proof", case, case.framework, case.precision, inputs=str(inputs), learning=learning,
             weights=str(self._perturbed_weights(case.model)),
         )
-        build = self.probe(case.build).build
-        answer, arrays = self._run(build, job, threads=case.threads, server=self._server(trial))
+        answer, arrays = self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))
         if answer.outcome is not Outcome.OK:
             return answer
         oracle = self._oracle(case, job)
@@ -354,7 +365,7 @@ class Runner:
             return answer
         graph = self.graph(case.model)
         found = layers.described(answer.result, graph, batch=case.local_batch, precision=case.precision)
-        return replace(answer, result=found)
+        return replace(answer, result={**found, "variables": _layer_variables(case)})
 
     def _time(self, trial: Trial) -> Answer:
         """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
@@ -375,8 +386,7 @@ class Runner:
                 **trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing
             },
         )
-        build = self.probe(case.build).build
-        return self._run(build, job, threads=case.threads, server=self._server(trial))[0]
+        return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
 
     def _expected_loss(self, case: Case, inputs: Path, check_samples: int) -> float | Answer:
         """The oracle's loss for the first step of a timed trial, kept in the store; an Answer where it failed."""
@@ -441,6 +451,11 @@ class Runner:
             return {"x": x, "y": y}
 
         return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+
+
+def _layer_variables(case: Case) -> dict[str, str]:
+    """What is set for layer trials only; not empty: they run another program than the timed ones."""
+    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}))
 
 
 def _sweep_leftovers() -> None:

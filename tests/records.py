@@ -66,9 +66,9 @@ def layer_times() -> dict[str, Any]:
         ],
         "step_times_s": [0.01] * 10, "plain_step_times_s": [0.0099] * 10, "warm_up_timings_s": [0.011] * 6,
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 0.02, "first_loss": 2.3,
-        "expected_loss": 2.3, "batches": 1,
+        "expected_loss": 2.3, "batches": 1, "problem": None, "resolution_s": 1e-7,
     }
-    return layers.described(answer, models.build("mlp"), batch=32, precision=Precision.FP32)
+    return {**layers.described(answer, models.build("mlp"), batch=32, precision=Precision.FP32), "variables": {}}
 
 
 def make_record(

@@ -14,6 +14,7 @@ An adapter module has
 ``PRECISIONS``      numeric policies it has on at least one device
 ``DEVICES``         device types it has: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
+``LAYER_VARIABLES`` optional: environment variables that only layer trials have; it makes them other programs
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
 ``prepare(graph, weights, settings)``  -> Prepared
 ``facts()``         what the running library says of itself, for the record: threads, capabilities
@@ -32,13 +33,6 @@ OIHW, dense (out, in). ``settings`` is a dict:
 
 import importlib
 import pkgutil
-import time
-
-LOSS, OPTIMIZER, GRADIENT_ADD = "(loss)", "(optimizer)", "(gradient add)"
-"""Rows of a step's time that are no layer of the graph: no layer is named so.
-
-A gradient add sums what several readers of one value send back.
-"""
 
 
 class Unsupported(Exception):
@@ -113,73 +107,15 @@ class Prepared(object):
     def layer_times(self, steps):
         """Where the time of a step goes, by so many instrumented steps on the loaded batches; after warm-up.
 
-        ``{"step_times_s": [...], "layers": [{"layer": ..., "direction": ..., "time_s": ...}, ...]}``: seconds of each
-        instrumented step, and of each row the mean over them, on the device's clock where it has one. A row is a layer
-        of the graph, by its name, in direction "forward" or, where it has a gradient, "backward"; or LOSS (forward,
-        backward), GRADIENT_ADD (backward) or OPTIMIZER ("update"). Time that belongs to none of them is left out.
-        The steps compute what ``step`` does, and ``result`` is that of the last one.
+        ``{"step_times_s": [...], "layers": [...]}``: seconds of each instrumented step, and the rows of their mean as
+        bench.tracing has them. Every layer of the graph for which a kernel ran is in a row, or among the members of
+        one. Time that belongs to no row is left out. Beside them may stand ``"resolution_s"``, the shortest time
+        that the clock can tell from none, and ``"problem"``, a sentence about what the trace lacks. The steps compute
+        what ``step`` does, and ``result`` is that of the last one.
 
         Raises Unsupported where the framework cannot tell in this compile mode.
         """
         raise Unsupported("%s times no layers in this compile mode yet" % type(self).__module__.split(".")[-1])
-
-
-class Timeline(object):
-    """Books the time of instrumented steps: from each mark to the next, it belongs to one row or, None, to no row.
-
-    A row is a (layer, direction). ``mark`` takes a moment; ``elapsed_s(begin, end)`` is the time between two of them,
-    asked for when the step has finished on the device.
-    """
-
-    def __init__(self, mark=time.perf_counter, elapsed_s=lambda begin, end: end - begin):
-        self._mark, self._elapsed_s = mark, elapsed_s
-        self._rows, self._marks = [], []
-        self._totals_s = {}
-        self._step_times_s = []
-
-    def add_row(self, row):
-        """A row that is to be listed even if nothing is done for it."""
-        self._totals_s.setdefault(row, 0.0)
-
-    def switch(self, row):
-        """From now on the time is that of ``row``."""
-        self._rows.append(row)
-        self._marks.append(self._mark())
-
-    def booked(self, row, function):
-        """The same function, whose time is that of ``row``; what follows it belongs to none."""
-        def call(*arguments, **named):
-            self.switch(row)
-            try:
-                return function(*arguments, **named)
-            finally:
-                self.switch(None)
-
-        return call
-
-    def step(self, work, synchronize):
-        """One instrumented step: do ``work()``, wait for it, and book its time."""
-        del self._rows[:], self._marks[:]
-        self.switch(None)
-        result = work()
-        self.switch(None)
-        synchronize()
-        for row, begin, end in zip(self._rows, self._marks, self._marks[1:]):
-            if row is not None:
-                self._totals_s[row] = self._totals_s.get(row, 0.0) + self._elapsed_s(begin, end)
-        self._step_times_s.append(self._elapsed_s(self._marks[0], self._marks[-1]))
-        return result
-
-    def plain(self):
-        """What ``Prepared.layer_times`` returns, of all the steps."""
-        steps = len(self._step_times_s)
-        return {
-            "step_times_s": list(self._step_times_s),
-            "layers": [
-                {"layer": layer, "direction": direction, "time_s": total_s / steps}
-                for (layer, direction), total_s in self._totals_s.items()
-            ],
-        }
 
 
 def inverse(axes):

@@ -10,7 +10,9 @@ import os
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported, inverse
+from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from ..tracing.timeline import Timeline
+from . import Prepared, Unsupported, inverse
 
 DISTRIBUTIONS = ("numpy",)
 IMPORTS = "numpy"

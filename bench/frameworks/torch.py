@@ -13,7 +13,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from . import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
+from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from ..tracing.timeline import Timeline
+from . import Prepared, Unsupported
 
 DISTRIBUTIONS = ("torch",)
 IMPORTS = "torch"
@@ -555,7 +557,8 @@ def _cuda_timeline(torch):
         event.record()
         return event
 
-    return Timeline(mark, lambda begin, end: begin.elapsed_time(end) / 1000)     # CUDA says milliseconds
+    # CUDA says milliseconds; "resolution of approximately 0.5 microseconds", cudaEventElapsedTime.
+    return Timeline(mark, lambda begin, end: begin.elapsed_time(end) / 1000, resolution_s=0.5e-6)
 
 
 class LayerHooks:

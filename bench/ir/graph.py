@@ -66,6 +66,9 @@ class Graph:
     def __getitem__(self, name: str) -> Layer:
         return self._by_name[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
     @cached_property
     def _by_name(self) -> dict[str, Layer]:
         return {layer.name: layer for layer in self.layers}
@@ -121,6 +124,31 @@ class Graph:
         moved = batch * (output + layer.op.saved_elements(*layer.input_shapes) + passes_on * inputs)
         moved += weights * (2 if passes_on else 1)       # read for the input's gradient, and their own gradient
         return Cost(flops=batch * flops, bytes_moved=itemsize * moved)
+
+    def fused_cost(self, names: Sequence[str], *, batch: int, itemsize: int, backward: bool) -> Cost:
+        """FLOPs and least traffic of several layers that run as one: what passes between them need not be moved."""
+        costs = [self.cost(self[name], batch=batch, itemsize=itemsize, backward=backward) for name in names]
+        apart = sum(cost.bytes_moved for cost in costs)
+        if len(costs) < 2:
+            return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=apart)
+        group = set(names)
+        read = {(name, shape) for layer in map(self.__getitem__, names)
+                for name, shape in zip(layer.inputs, layer.input_shapes, strict=True) if name not in group}
+        written = [self[name].output_shape for name in names if not self._readers[name] or self._readers[name] - group]
+        passes_on = backward and any(self.needs_gradient(name) for name, _ in read)
+        elements = batch * sum(math.prod(shape) for shape in written)
+        elements += batch * sum(math.prod(shape) for _, shape in read) * (2 if passes_on else 1)
+        weights = sum(math.prod(p.shape) for name in names for p in self[name].parameters)
+        elements += weights * (2 if passes_on else 1)
+        return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=min(apart, itemsize * elements))
+
+    @cached_property
+    def _readers(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {layer.name: set() for layer in self.layers}
+        for layer in self.layers:
+            for name in layer.inputs:
+                found.setdefault(name, set()).add(layer.name)
+        return found
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,5 +1,6 @@
 """Where the time of a step goes: instrumented steps and plain ones in turns, in one process."""
 
+import collections
 import math
 import time
 
@@ -21,8 +22,9 @@ def steps_in_turns(plan, step_time_s):
 def taken_apart(prepared, plan, clock=time.perf_counter):
     """Rows of a step's time in seconds, and the step times of the instrumented and of the plain steps beside them.
 
-    A row is the mean over all instrumented steps. Steps are synchronised one by one, however many the case lets run
-    ahead.
+    A row is the mean over all instrumented steps, ``problem`` what the framework's trace lacks (None: nothing),
+    ``resolution_s`` the shortest time that its clock can tell from none (None: not known). Steps are synchronised one
+    by one, however many the case lets run ahead.
     """
     warm_up_s = measure.warm_up(prepared, dict(plan, steps_per_timing=1), clock)
     plain_step_times_s, turns = [], []
@@ -30,7 +32,10 @@ def taken_apart(prepared, plan, clock=time.perf_counter):
         exactly = dict(plan, steps_per_timing=1, min_timings=steps, min_time_s=0.0, max_time_s=float("inf"))
         plain_step_times_s += measure.timed(prepared, exactly, clock)["timings_s"]
         turns.append(prepared.layer_times(steps))
+    problems = [turn["problem"] for turn in turns if turn.get("problem")]
     return {
+        "problem": problems[0] if problems else None,
+        "resolution_s": max([turn["resolution_s"] for turn in turns if turn.get("resolution_s")], default=None),
         "warm_up_timings_s": warm_up_s,
         "plain_step_times_s": plain_step_times_s,
         "step_times_s": [time_s for turn in turns for time_s in turn["step_times_s"]],
@@ -40,19 +45,21 @@ def taken_apart(prepared, plan, clock=time.perf_counter):
 
 def mean_rows(turns):
     """The rows of several turns as one, each turn weighing as much as it has steps."""
-    totals_s, order = {}, []
+    found = collections.OrderedDict()
     for turn in turns:
         for row in turn["layers"]:
-            key = row["layer"], row["direction"]
-            if key not in totals_s:
-                totals_s[key] = 0.0
-                order.append(key)
-            totals_s[key] += row["time_s"] * len(turn["step_times_s"])
+            merged = found.setdefault((row["layer"], row["direction"]), dict(row, time_s=0.0))
+            merged["time_s"] += row["time_s"] * len(turn["step_times_s"])
+            merged.update(joined(merged, row))
     steps = sum(len(turn["step_times_s"]) for turn in turns)
-    return [
-        {"layer": layer, "direction": direction, "time_s": totals_s[layer, direction] / steps}
-        for layer, direction in order
-    ]
+    return [dict(row, time_s=row["time_s"] / steps) for row in found.values()]
+
+
+def joined(row, other):
+    """{"members": those of both rows of one layer}, or nothing where both are of that layer alone."""
+    members = row.get("members", [])
+    members = members + [name for name in other.get("members", []) if name not in members]
+    return {"members": members} if members else {}
 
 
 def with_residual(rows, turns):

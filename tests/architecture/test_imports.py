@@ -99,7 +99,15 @@ def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
     assert [str(i) for i in imports(part) if is_within(i.target, above)] == []
 
 
-@pytest.mark.parametrize("part", ["bench/frameworks", "bench/worker"])
+CHILDS_HALF: dict[str, tuple[str, ...]] = {
+    "bench/tracing": (),
+    "bench/frameworks": ("tracing",),
+    "bench/worker": ("frameworks", "tracing"),
+}
+"""What of the other parts of the child's half each may import."""
+
+
+@pytest.mark.parametrize("part", CHILDS_HALF)
 def test_the_childs_half_stands_alone(part: str):
     """It is lent to interpreters that have neither the parent's package nor its libraries."""
     own = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")}
@@ -111,7 +119,7 @@ def test_the_childs_half_stands_alone(part: str):
         and not (i.target == "pkg_resources" and not i.is_top)
     ]
     beyond = [str(i) for i in imports(part) if i.level > 2 or (i.level == 2 and not is_within(
-        i.target, ("frameworks", "worker")))]
+        i.target, CHILDS_HALF[part]))]
 
     assert strange == []
     assert beyond == []
@@ -133,14 +141,14 @@ def test_an_adapter_imports_its_own_framework_and_only_when_asked():
 
 def test_the_parent_imports_no_framework():
     parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
-              if not i.path.startswith(("bench/frameworks/", "bench/worker/"))]
+              if not i.path.startswith(tuple(f"{part}/" for part in CHILDS_HALF))]
 
     assert [str(i) for i in parent if i.level == 0 and is_within(i.target, FRAMEWORKS)] == []
 
 
 def test_the_parent_imports_absolutely():
     parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
-              if not i.path.startswith(("bench/frameworks/", "bench/worker/"))]
+              if not i.path.startswith(tuple(f"{part}/" for part in CHILDS_HALF))]
 
     assert [str(i) for i in parent if i.level] == []
 

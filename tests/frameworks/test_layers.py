@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from bench import frameworks
-from bench.frameworks import GRADIENT_ADD, LOSS, OPTIMIZER, Prepared, Timeline, Unsupported
+from bench.frameworks import Prepared, Unsupported
 from bench.frameworks import numpy as numpy_adapter
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, synthetic_batch
+from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from bench.tracing.timeline import Timeline
 
 from .cases import cases
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.frameworks import Timeline
+from bench.tracing.timeline import Timeline
 from bench.worker import layers
 from tests.fakes import Clock, Network
 
@@ -76,6 +76,16 @@ def test_a_turn_weighs_as_much_as_it_has_steps():
     (row,) = layers.mean_rows([turn(3, 0.5), turn(1, 0.25)])
 
     assert (3 * 0.5 + 0.25) / 4 == row["time_s"]
+
+
+def test_members_of_one_row_are_those_of_all_turns():
+    def turn(*members: str) -> dict[str, Any]:
+        row = {"layer": "conv", "direction": "forward", "time_s": 0.5}
+        return {"step_times_s": [1.0], "layers": [{**row, "members": list(members)} if members else row]}
+
+    fused = [turn("conv", "relu"), turn(), turn("conv", "pool")]
+    assert ["conv", "relu", "pool"] == layers.mean_rows(fused)[0]["members"]
+    assert "members" not in layers.mean_rows([turn(), turn()])[0]
 
 
 def test_a_timeline_books_each_moment_once():
