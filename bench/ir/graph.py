@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape
 from bench.ir.training import Loss, Optimizer
 
 INPUT = "input"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What every framework takes as the name of a scope, so that its trace can be read by layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +225,11 @@ class Builder:
         self._prefix = outer
 
     def add_layer(self, name: str, op: Op, of: str | Sequence[str] | None = None) -> str:
-        """Append any operation; raises BadGraph for a name used twice, an unknown input or shapes that do not fit."""
+        """Append any operation; raises BadGraph for a name that is used twice or that traces cannot carry, an unknown
+        input, or shapes that do not fit."""
         name = self._prefix + name
+        if not NAME.fullmatch(name):
+            raise BadGraph(f"{self._name}: a layer cannot be named '{name}'; use letters, digits, '_', '-' and '.'")
         inputs = (self.last,) if of is None else (of,) if isinstance(of, str) else tuple(of)
         if name in self._shapes:
             raise BadGraph(f"{self._name} has two layers named '{name}'")

@@ -46,7 +46,7 @@ NETWORK = network()
 
 # Fingerprint -----------------------------------------------------------------------------------------------------
 
-words = st.text(alphabet="abc.12", min_size=1, max_size=6)
+words = st.from_regex(r"[abc12][abc.12]{0,5}", fullmatch=True)
 
 
 @given(names=st.lists(words, min_size=len(NAMES), max_size=len(NAMES), unique=True), title=words)
@@ -295,3 +295,38 @@ def test_running_statistics_are_not_counted_as_parameters():
 
     assert len(graph.parameters) == 4
     assert graph.parameter_count == 2 * 7
+
+
+@pytest.mark.parametrize("name", ["", "conv 1", "(loss)", "conv/1", "-conv", "größe"])
+def test_a_layer_has_a_name_that_every_trace_can_carry(name: str):
+    with pytest.raises(BadGraph, match="cannot be named"):
+        Builder("net", (3,)).relu(name)
+
+
+def test_layers_that_run_as_one_move_only_what_passes_in_and_out():
+    net = Builder("net", (8, 6, 6))
+    net.conv2d("conv", 16, kernel=3, padding=1, bias=False)
+    net.batch_norm("norm")
+    net.relu("relu")
+    net.global_avg_pool("pool")
+    graph = net.build(loss="softmax_cross_entropy", optimizer=SGD)
+    each = [graph.cost(graph[name], batch=2, itemsize=4, backward=False) for name in ("conv", "norm", "relu")]
+    fused = graph.fused_cost(["conv", "norm", "relu"], batch=2, itemsize=4, backward=False)
+
+    weights = 8 * 16 * 9 + 4 * 16
+    assert sum(cost.flops for cost in each) == fused.flops
+    assert 4 * (2 * (8 * 36 + 16 * 36) + weights) == fused.bytes_moved < sum(cost.bytes_moved for cost in each)
+    assert each[0] == graph.fused_cost(["conv"], batch=2, itemsize=4, backward=False)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("name", ["resnet18", "lstm", "alexnet"])
+def test_no_fusion_moves_more_than_its_layers_apart(name: str, backward: bool):
+    graph = models.build(name)
+    names = [layer.name for layer in graph.layers]
+    for size in (2, 3, 7):
+        for start in range(len(names) - size):
+            group = names[start:start + size]
+            apart = [graph.cost(graph[n], batch=4, itemsize=4, backward=backward).bytes_moved for n in group]
+            fused = graph.fused_cost(group, batch=4, itemsize=4, backward=backward)
+            assert 0 <= fused.bytes_moved <= sum(apart)
