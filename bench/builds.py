@@ -1,18 +1,34 @@
-"""Builds: an interpreter with a framework inside, and the environment it runs in. ``builds.toml`` names them."""
+"""Builds: an interpreter with a framework inside, and the environment it runs in. ``builds.toml`` names them.
+
+    [build.mine]                                   # an environment that is there already
+    interpreter = "~/tensorflow/bin/python"
+    variables = { TF_ENABLE_ONEDNN_OPTS = "0" }
+
+    [build."torch-2.9.1"]                          # a recipe: 'rigmark builds create torch-2.9.1' makes it
+    packages = ["torch==2.9.1"]
+
+The file in the current folder is the project's; that in the user's configuration folder holds for all projects, and
+the project's builds of the same name come first.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import platformdirs
 
 from bench.spec import DEFAULT_BUILD
 from bench.words import UserError, unknown
 
 FILE = "builds.toml"
-KEYS = {"interpreter", "variables"}
+KEYS = {"interpreter", "packages", "post_install", "python", "variables"}
+RECIPE_KEYS = {"packages", "post_install", "python"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,17 +38,46 @@ class Build:
     name: str
     interpreter: str
     variables: dict[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()       # of a recipe, as pip takes them; empty: the environment is somebody else's
+    python: str | None = None            # of a recipe: the interpreter that its environment is made from; None: ours
+    post_install: str | None = None      # of a recipe: a shell command that runs in the new environment
+
+    @property
+    def is_managed(self) -> bool:
+        """True where Rigmark makes and removes the environment."""
+        return bool(self.packages)
+
+
+def user_file() -> Path:
+    """The builds of all projects of this user."""
+    return platformdirs.user_config_path("rigmark") / FILE
+
+
+def environments() -> Path:
+    """The folder that holds the environments that were made from recipes."""
+    return platformdirs.user_data_path("rigmark") / "builds"
 
 
 def load(directory: Path | None = None) -> dict[str, Build]:
-    """Every build by name: the default one, and those of builds.toml in ``directory`` (the current one if None).
+    """Every build by name: the default one, the user's, and those of ``directory`` (the current one if None).
 
     Raises UserError for a file that cannot be understood.
     """
     builds = {DEFAULT_BUILD: Build(name=DEFAULT_BUILD, interpreter=sys.executable)}
-    path = (directory or Path.cwd()) / FILE
-    if not path.exists():
-        return builds
+    for path in (user_file(), (directory or Path.cwd()) / FILE):
+        if path.exists():
+            builds |= _read(path)
+    return builds
+
+
+def find(name: str, builds: dict[str, Build]) -> Build:
+    """Raises UnknownName with the nearest names."""
+    if name not in builds:
+        raise unknown("build", name, builds)
+    return builds[name]
+
+
+def _read(path: Path) -> dict[str, Build]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -44,25 +89,42 @@ def load(directory: Path | None = None) -> dict[str, Build]:
     tables = content.get("build", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"{path} has a build without a name; a build begins with [build.NAME]")
-    for name, table in tables.items():
-        if name == DEFAULT_BUILD:
-            raise UserError(f"{path}: build '{name}' is always the interpreter that runs Rigmark; choose another name")
-        strange = sorted(set(table) - KEYS)
-        if strange or not isinstance(table.get("interpreter"), str):
-            what = f"has an unknown key '{strange[0]}'" if strange else "names no interpreter"
-            raise UserError(f"{path}: build '{name}' {what}; it takes: {', '.join(sorted(KEYS))}")
-        if not isinstance(table.get("variables", {}), dict):
-            raise UserError(f"{path}: build '{name}' takes variables as a table: variables = {{ NAME = 'value' }}")
-        variables = {key: str(value) for key, value in table.get("variables", {}).items()}
-        interpreter = os.path.expanduser(table["interpreter"])
-        if os.sep in interpreter:
-            interpreter = str(path.parent / interpreter)     # an absolute path stays as it is
-        builds[name] = Build(name=name, interpreter=interpreter, variables=variables)
-    return builds
+    return {name: _build(path, name, table) for name, table in tables.items()}
 
 
-def find(name: str, builds: dict[str, Build]) -> Build:
-    """Raises UnknownName with the nearest names."""
-    if name not in builds:
-        raise unknown("build", name, builds)
-    return builds[name]
+def _build(path: Path, name: str, table: Mapping[str, Any]) -> Build:
+    def refuse(what: str) -> UserError:
+        return UserError(f"{path}: build '{name}' {what}")
+
+    if name == DEFAULT_BUILD:
+        raise refuse("is always the interpreter that runs Rigmark; choose another name")
+    if strange := sorted(set(table) - KEYS):
+        raise refuse(f"has an unknown key '{strange[0]}'; it takes: {', '.join(sorted(KEYS))}")
+    interpreter, packages = table.get("interpreter"), table.get("packages", [])
+    if not isinstance(table.get("variables", {}), dict):
+        raise refuse("takes variables as a table: variables = { NAME = 'value' }")
+    if not isinstance(packages, list) or not all(isinstance(package, str) for package in packages):
+        raise refuse('takes packages as a list: packages = ["torch==2.9.1"]')
+    for key in ("python", "post_install"):
+        if not isinstance(table.get(key), str | None):
+            raise refuse(f"takes {key} as a text")
+    if packages and interpreter is not None:
+        raise refuse("has an interpreter and packages; it is either there already or made from packages")
+    if not packages and (not isinstance(interpreter, str) or RECIPE_KEYS & set(table)):
+        raise refuse("names no interpreter, and no packages to make one with")
+    return Build(
+        name=name, interpreter=_place(path, interpreter) if interpreter else str(managed_interpreter(name)),
+        variables={key: str(value) for key, value in table.get("variables", {}).items()}, packages=tuple(packages),
+        python=_place(path, table["python"]) if "python" in table else None, post_install=table.get("post_install"),
+    )
+
+
+def _place(path: Path, interpreter: str) -> str:
+    """A bare name is found on the PATH; a path counts from the file; an absolute one stays as it is."""
+    interpreter = os.path.expanduser(interpreter)
+    return str(path.parent / interpreter) if os.sep in interpreter else interpreter
+
+
+def managed_interpreter(name: str) -> Path:
+    """Of the environment that a recipe of this name is made into."""
+    return environments() / name / "bin" / "python"

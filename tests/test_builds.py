@@ -59,11 +59,39 @@ def test_the_file_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatc
     assert "here" in builds.load()
 
 
+def test_a_recipe_lives_in_a_folder_of_the_users_data(tmp_path: Path):
+    found = load(tmp_path, """
+        [build.old]
+        packages = ["torch==2.9.1"]
+        python = "../python3.10/bin/python"
+        post_install = "pip check"
+    """)["old"]
+
+    assert found.is_managed
+    assert found.packages == ("torch==2.9.1",)
+    assert found.interpreter == str(builds.environments() / "old" / "bin" / "python")
+    assert found.python == str(tmp_path / "../python3.10/bin/python")
+
+
+def test_a_projects_build_comes_before_the_users_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    builds.user_file().parent.mkdir(parents=True)
+    builds.user_file().write_text('[build.mine]\ninterpreter = "a"\n[build.both]\ninterpreter = "b"\n')
+
+    found = load(tmp_path, '[build.both]\ninterpreter = "c"')
+
+    assert {"mine": "a", "both": "c"} == {name: found[name].interpreter for name in ("mine", "both")}
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
         ("[build.x", "is not valid TOML"),
-        ("[build.x]", "build 'x' names no interpreter; it takes: interpreter, variables"),
+        ("[build.x]", "build 'x' names no interpreter, and no packages to make one with"),
+        ('[build.x]\npost_install = "true"\ninterpreter = "p"', "build 'x' names no interpreter, and no packages"),
+        ('[build.x]\npackages = "torch"', "build 'x' takes packages as a list"),
+        ('[build.x]\npackages = ["torch"]\ninterpreter = "p"', "build 'x' has an interpreter and packages"),
+        ('[build.x]\npackages = ["torch"]\npython = 3', "build 'x' takes python as a text"),
         ("[build.x]\ninterpreter = 3", "build 'x' names no interpreter"),
         ('[build.x]\ninterpreter = "p"\nvariabels = {}', "build 'x' has an unknown key 'variabels'"),
         ('[build.x]\ninterpreter = "p"\nvariables = "A=1"', "build 'x' takes variables as a table"),

@@ -43,7 +43,10 @@ def rigmark(
 
 for _module in pkgutil.iter_modules(__path__):
     _verb = importlib.import_module(f"bench.cli.{_module.name}")
-    app.command(_module.name, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
+    if hasattr(_verb, "app"):        # a verb with verbs of its own
+        app.add_typer(_verb.app, name=_module.name)
+    else:
+        app.command(_module.name, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
 
 
 def say(message: str) -> None:

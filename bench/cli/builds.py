@@ -1,0 +1,206 @@
+"""``rigmark builds``: the interpreters with a framework inside that can be measured, and making new ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    from bench.builds import Build
+
+app = typer.Typer(no_args_is_help=True, help="List, add, create and remove interpreters with a framework inside.")
+
+User = Annotated[bool, typer.Option("--user", help="In the user's builds.toml, for all projects.")]
+Variable = Annotated[list[str] | None, typer.Option("--variable", help="NAME=VALUE, present when it starts.")]
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Every build with its frameworks, or why it cannot be used.
+
+    Example:
+
+    rigmark builds list
+    """
+    from bench import builds
+
+    found = [_described(build) for build in builds.load().values()]
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for build in found:
+        versions = ", ".join(f"{name} {version}" for name, version in build["packages"].items() if version)
+        size = f", {build['size_bytes'] / 1e9:.2f} GB" if build["size_bytes"] else ""
+        state = f"Python {build['python']}: {versions or 'no framework'}{size}" if build["python"] else build["problem"]
+        print(f"{build['name']:<20} {state}")
+        print(f"{'':<20} {build['interpreter']}")
+        for name, value in build["variables"].items():
+            print(f"{'':<20} {name}={value}")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    interpreter: Annotated[str, typer.Argument(help="Its Python: a path, or a name on the PATH.")],
+    variable: Variable = None,
+    user: User = False,
+) -> None:
+    """Name an interpreter that is there already.
+
+    Example:
+
+    rigmark builds add tf-own ~/tensorflow/bin/python --variable TF_ENABLE_ONEDNN_OPTS=0
+    """
+    from bench import builds, environments
+    from bench.cli import say
+
+    path = _file(user)
+    _refuse_taken(name)
+    table: dict[str, Any] = {"interpreter": interpreter}
+    if variables := _variables(variable):
+        table["variables"] = variables
+    environments.write(path, name, table)
+    described = _described(builds.find(name, builds.load()))
+    say(f"wrote build '{name}' to {path}")
+    if described["problem"]:
+        raise UserError(f"build '{name}' cannot be used yet: {described['problem']}")
+
+
+@app.command()
+def create(
+    recipe: Annotated[list[str], typer.Argument(help="Packages as pip takes them, or a recipe of builds.toml.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; left out: after the first package.")] = None,
+    python: Annotated[str | None, typer.Option(help="The interpreter to make it from; left out: this one.")] = None,
+    post_install: Annotated[str | None, typer.Option(help="A shell command to run in it afterwards.")] = None,
+    variable: Variable = None,
+    user: User = False,
+) -> None:
+    """Make an environment from a recipe and name it in builds.toml.
+
+    Examples:
+
+    rigmark builds create torch==2.9.1
+
+    rigmark builds create tensorflow-cpu==2.20.0 numpy==2.1.3 --name tf220
+    """
+    from bench import builds, environments
+    from bench.cli import Exit, say
+    from bench.progress import duration
+
+    known = builds.load()
+    is_known = len(recipe) == 1 and name is None and recipe[0] in known
+    wanted = recipe[0] if is_known else name or environments.name_of(recipe[0])
+    if not is_known:
+        _refuse_taken(wanted)
+        table = {
+            key: value for key, value in (
+                ("packages", recipe), ("python", python), ("post_install", post_install),
+                ("variables", _variables(variable)),
+            ) if value
+        }
+        environments.write(_file(user), wanted, table)
+        known = builds.load()
+    build = known[wanted]
+    if not build.is_managed:
+        raise UserError(f"build '{wanted}' is {build.interpreter}, which Rigmark did not make; choose another --name")
+    if environments.is_finished(build):
+        say(f"build '{wanted}' is there already; remove it first to make it anew")
+        return
+    try:
+        with _status() as tell:
+            environments.create(build, tell)
+    except BaseException as error:
+        if not is_known:
+            environments.erase(_file(user), wanted)
+        if isinstance(error, KeyboardInterrupt):
+            say(f"rigmark: interrupted; nothing is left of build '{wanted}', and the same command makes it anew")
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        raise
+    made = json.loads((builds.environments() / wanted / environments.FINISHED).read_text(encoding="utf-8"))
+    say(f"made build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
+    say(f"next: rigmark run quick --build default,{wanted}")
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="A build of builds.toml.")],
+    user: User = False,
+) -> None:
+    """Take a build out of builds.toml; an environment that Rigmark made is deleted, any other is left alone.
+
+    Example:
+
+    rigmark builds remove torch-2.9.1
+    """
+    from bench import builds, environments
+    from bench.cli import say
+
+    build = builds.find(name, builds.load())
+    path = _file(user)
+    if not environments.erase(path, name):
+        other = _file(not user)
+        raise UserError(f"build '{name}' is not in {path}; " + (
+            f"it is in {other}: {'leave out' if user else 'add'} --user" if other.exists() else "it cannot be removed"))
+    left = f"{environments.remove(build) / 1e9:.2f} GB freed" if build.is_managed else f"{build.interpreter} stays"
+    say(f"removed build '{name}'; {left}")
+
+
+def _file(user: bool) -> Path:
+    from bench import builds
+
+    return builds.user_file() if user else Path.cwd() / builds.FILE
+
+
+def _refuse_taken(name: str) -> None:
+    from bench import builds
+
+    if name in builds.load():
+        raise UserError(f"there is a build '{name}' already; remove it first or choose another name")
+
+
+def _variables(texts: list[str] | None) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts or []]
+    for key, equals, _ in pairs:
+        if not key or not equals:
+            raise UserError(f"a variable is NAME=VALUE, not '{key}'")
+    return {key: value for key, _, value in pairs}
+
+
+def _described(build: Build) -> dict[str, Any]:
+    """What a build is, as a worker in it says; ``problem`` is None where it can be used."""
+    from bench import builds, environments, probe
+
+    if build.is_managed and not environments.is_finished(build):
+        facts: dict[str, Any] = {}
+        problem: str | None = f"not made yet; rigmark builds create {build.name}"
+    else:
+        facts, problem = probe.facts(build)
+    size = environments.size_bytes(builds.environments() / build.name) if build.is_managed else None
+    return {
+        "name": build.name, "interpreter": build.interpreter, "variables": build.variables,
+        "python": facts.get("python"), "packages": facts.get("packages", {}), "size_bytes": size, "problem": problem,
+    }
+
+
+def _status() -> AbstractContextManager[Callable[[str], None]]:
+    """Where the making of a build tells what it does: one line that changes at a terminal, else a line each."""
+    from rich.console import Console
+
+    @contextmanager
+    def shown() -> Any:
+        if not sys.stderr.isatty():
+            yield lambda line: print(line, file=sys.stderr)
+            return
+        console = Console(stderr=True)
+        with console.status("") as status:
+            yield lambda line: status.update(line[: console.width - 4])
+
+    return shown()

@@ -1,0 +1,167 @@
+"""Builds that Rigmark makes: from a recipe to an environment, and nothing left where that fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bench import builds, environments
+from bench.builds import Build
+from bench.words import UserError
+
+from .fakes import RIGMARK
+
+
+@pytest.fixture(autouse=True)
+def offline_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user of their own, and an index with a NumPy of nothing, so that no test asks the network."""
+    index = tmp_path / "index"
+    index.mkdir()
+    with zipfile.ZipFile(index / "numpy-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("numpy/__init__.py", "")
+        wheel.writestr("numpy-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n")
+        wheel.writestr("numpy-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("numpy-1.0.dist-info/RECORD", "")
+    for name, value in {
+        "XDG_DATA_HOME": tmp_path / "data", "XDG_CONFIG_HOME": tmp_path / "config", "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": index, "PIP_CONFIG_FILE": os.devnull,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.chdir(tmp_path)
+    return index
+
+
+def rigmark(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RIGMARK, *arguments], capture_output=True, text=True, check=False)
+
+
+def listed() -> dict[str, dict[str, object]]:
+    return {build["name"]: build for build in json.loads(rigmark("builds", "list", "--json").stdout)}
+
+
+def test_a_build_is_made_listed_not_made_twice_and_removed(tmp_path: Path):
+    made = rigmark("builds", "create", "numpy==1.0", "--variable", "OMP_NUM_THREADS=1", "--post-install",
+                   "touch \"$VIRTUAL_ENV/seen\"")
+    build = listed()["numpy-1.0"]
+    again = rigmark("builds", "create", "numpy-1.0")
+    folder = builds.environments() / "numpy-1.0"
+
+    assert 0 == made.returncode, made.stderr
+    assert "made build 'numpy-1.0' in" in made.stderr
+    assert list(folder.glob("lib/*/site-packages/numpy-1.0.dist-info"))
+    assert {"OMP_NUM_THREADS": "1"} == build["variables"]
+    assert build["size_bytes"] == environments.size_bytes(folder) > 0         # type: ignore[operator]
+    assert (folder / "seen").exists()
+    assert "is there already" in again.stderr
+
+    removed = rigmark("builds", "remove", "numpy-1.0")
+
+    assert (0, False) == (removed.returncode, folder.exists())
+    assert "numpy-1.0" not in listed()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["no-such-package==9"], "No matching distribution found for no-such-package"),
+        (["numpy==1.0", "--post-install", "echo not today; exit 3"], "not today"),
+        (["numpy==1.0", "--python", "/no/python"], "No such file or directory"),
+    ],
+)
+def test_of_a_build_that_fails_nothing_is_left(tmp_path: Path, arguments: list[str], sentence: str):
+    (tmp_path / builds.FILE).write_text("# mine\n[build.other]\ninterpreter = 'python3'\n")
+
+    failed = rigmark("builds", "create", *arguments)
+
+    assert 2 == failed.returncode
+    assert sentence in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert [] == list(builds.environments().glob("*"))
+    text = (tmp_path / builds.FILE).read_text()
+    assert text.startswith("# mine\n")
+    assert ["other"] == list(tomllib.loads(text)["build"])
+
+
+def test_ctrl_c_leaves_nothing_and_kill_is_made_good(tmp_path: Path):
+    waiting = tmp_path / "waiting"
+    command = [RIGMARK, "builds", "create", "numpy==1.0", "--post-install", f"touch {waiting}; sleep 60"]
+
+    def started() -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        while not waiting.exists():
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        waiting.unlink()
+        return process
+
+    interrupted = started()
+    os.killpg(interrupted.pid, signal.SIGINT)
+    errors = interrupted.communicate(timeout=30)[1]
+
+    assert 130 == interrupted.returncode
+    assert "nothing is left of build 'numpy-1.0'" in errors
+    assert [] == list(builds.environments().glob("*"))
+
+    killed = started()
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    problem = listed()["numpy-1.0"]["problem"]
+    recipe = builds.load()["numpy-1.0"]
+
+    assert "not made yet; rigmark builds create numpy-1.0" == problem
+    assert not environments.is_finished(recipe)
+    environments.create(Build(name="numpy-1.0", interpreter=recipe.interpreter, packages=("numpy==1.0",)), print)
+    assert listed()["numpy-1.0"]["problem"] is not None      # the recipe that was made is another one
+
+
+def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Path):
+    added = rigmark("builds", "add", "mine", sys.executable, "--variable", "A=b")
+    removed = rigmark("builds", "remove", "mine")
+
+    assert (0, 0) == (added.returncode, removed.returncode)
+    assert f"{sys.executable} stays" in removed.stderr
+    assert Path(sys.executable).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["add", "default", "python3"], "there is a build 'default' already"),
+        (["add", "mine", "/no/python"], "build 'mine' cannot be used yet: build 'mine' cannot start /no/python"),
+        (["add", "a/b", "python3"], "a build cannot be named 'a/b'"),
+        (["add", "mine", "python3", "--variable", "A"], "a variable is NAME=VALUE, not 'A'"),
+        (["remove", "mine"], "no build 'mine'"),
+        (["remove", "default"], "build 'default' is not in"),
+        (["create", "default"], "which Rigmark did not make"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], sentence: str):
+    ended = rigmark("builds", *arguments)
+
+    assert 2 == ended.returncode
+    assert sentence in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("requirement", "name"),
+    [("torch==2.9.1", "torch-2.9.1"), ("jax[cpu]", "jax-cpu"), ("torch>=2,<3", "torch-2-3")],
+)
+def test_a_build_is_called_after_what_is_in_it(requirement: str, name: str):
+    assert name == environments.name_of(requirement)
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path):
+    (tmp_path / "builds.toml.tmp").mkdir()
+
+    with pytest.raises(UserError, match="cannot write"):
+        environments.write(tmp_path / "builds.toml", "mine", {"interpreter": "python3"})
