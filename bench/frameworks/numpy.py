@@ -37,13 +37,15 @@ class Operation:
     ``statistics`` the new running statistics, both by parameter name.
     """
 
-    def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True, tie_margin=0):
+    def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True, tie_margin=0,
+                 random=None):
         self.attributes = attributes
         self.weights = weights
         self.training = training
         self.mask = mask
         self.needs_input_gradient = needs_input_gradient
         self.tie_margin = tie_margin
+        self.random = random
         self.gradients = {}
         self.statistics = {}
 
@@ -58,6 +60,10 @@ class Operation:
     def tie_width(self, x):
         """By how much a value must be larger to count as larger; 0 but where the effect of ties is asked for."""
         return self.tie_margin * np.sqrt(np.mean(np.square(x[np.isfinite(x)]))) if self.tie_margin else 0
+
+    def sides(self, shape):
+        """1, or for each decision 1 or -1 at random: the side to which a value must lie by the width."""
+        return 1 if self.random is None else self.random.choice([-1.0, 1.0], size=shape)
 
 
 def padded(images, padding, value=0):
@@ -210,7 +216,7 @@ class MaxPool(Pool):
                 self.winner = np.zeros(output.shape, dtype=np.min_scalar_type(area)) if self.training else None
                 continue
             if self.training:
-                self.winner[seen > output + tie_width] = element
+                self.winner[seen > output + tie_width * self.sides(output.shape)] = element
             np.maximum(output, seen, out=output)
         return output
 
@@ -296,7 +302,7 @@ class BatchNorm(Operation):
 class Relu(Operation):
     def forward(self, x):
         if self.training:
-            self.passes = x > self.tie_width(x)
+            self.passes = x > self.tie_width(x) * self.sides(x.shape)
         return np.maximum(x, 0)
 
     def backward(self, gradient):
@@ -577,6 +583,9 @@ class Adam:
 OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
 
 
+DECIDING = ("relu", "max_pool")
+
+
 class Network(Prepared):
     def __init__(self, graph, weights, settings):
         self._graph = graph
@@ -588,7 +597,9 @@ class Network(Prepared):
         self._with_gradient = with_gradient(graph)
         self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
         self._steps = 0
-        self._tie_margin = settings.get("tie_margin", 0)
+        self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
+        tie_seed = settings.get("tie_seed")
+        self._tie_random = None if tie_seed is None else np.random.RandomState(tie_seed)
 
     def load(self, batches):
         self._batches = [(self._input(x), y) for x, y in batches]
@@ -597,7 +608,9 @@ class Network(Prepared):
     def step(self):
         x, y = self._batches[self._steps % len(self._batches)]
         self._steps += 1
-        self._result = self._train(x, y, self._draw_masks(len(x))) if self._is_training else self._forward(x)[0]
+        self._result = (
+            self.descend(x, y, self._draw_masks(len(x)))[0] if self._is_training else self._forward(x)[0]
+        )
 
     def synchronize(self):
         pass                             # NumPy returns when it has finished
@@ -613,7 +626,7 @@ class Network(Prepared):
         return loss, gradients
 
     def train(self, x, y, masks):
-        return self._train(self._input(x), y, masks)
+        return self.descend(x, y, masks)[0]
 
     def weights(self):
         return {key: value.copy() for key, value in self._weights.items()}
@@ -647,15 +660,23 @@ class Network(Prepared):
             training=masks is not None,
             mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
             needs_input_gradient=any(name in self._with_gradient for name in layer["inputs"]),
-            tie_margin=self._tie_margin,
+            tie_margin=self._tie_margins.get(layer["name"], 0), random=self._tie_random,
         )
 
-    def _forward(self, x, masks=None):
+    def decided(self, x, masks):
+        """{layer: its input} of the layers that decide by it which gradients pass, in a training-mode forward pass."""
+        seen = {}
+        self._forward(self._input(x), masks, seen)
+        return seen
+
+    def _forward(self, x, masks=None, seen=None):
         """(output, operations that can run backward); inference, and no operations, without masks."""
         values = {INPUT: x}
         operations = []
         for layer in self._graph["layers"]:
             operation = self._operation(layer, masks)
+            if seen is not None and layer["op"] in DECIDING:
+                seen[layer["name"]] = values[layer["inputs"][0]]
             values[layer["name"]] = operation.forward(*[values[name] for name in layer["inputs"]])
             if masks is not None:
                 operations.append(operation)
@@ -682,10 +703,11 @@ class Network(Prepared):
                 found.update((layer["name"] + "/" + name, value) for name, value in of_layer.items())
         return loss, gradients, statistics
 
-    def _train(self, x, y, masks):
-        loss, gradients, statistics = self._gradients(x, y, masks)
+    def descend(self, x, y, masks):
+        """One training step with given dropout masks: (loss before its update, {key: gradient})."""
+        loss, gradients, statistics = self._gradients(self._input(x), y, masks)
         self._update(gradients, statistics)
-        return loss
+        return loss, gradients
 
     def _loss_and_gradient(self, output, y):
         return loss_and_gradient(self._graph["loss"], output, y)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+DEVIATIONS = 3  # the largest of three normal deviates is 1.3 standard deviations on average: four of them are allowed
 LOSSES = 4      # the first three are judged; what follows is shown only, since rounding makes it diverge
 
 
@@ -30,28 +31,44 @@ def answer(prepared, graph, x, y, seed):
     return arrays
 
 
-def tie_effects(prepare, graph, x, y, seed, margin):
-    """How far gradients and the losses after updates move with the decisions that rounding leaves open.
+def tie_effects(prepare, graph, x, y, seed, times, exact_losses):
+    """How far gradients and the losses after updates move with the decisions that fp32 rounding leaves open.
 
-    A ReLU passes a value above 0, a max pooling the largest: where values lie within ``margin`` (relative to their
-    layer's root mean square) of the decision, two correct frameworks may decide differently, and the gradient jumps.
-    ``prepare(tie_margin)`` gives the oracle with all of these decisions taken one way, or the other.
+    A ReLU passes a value above 0, a max pooling the largest: where values lie within rounding of the decision, two
+    correct frameworks may decide differently, and the gradient jumps. How far rounding reaches is measured at each such
+    layer: ``times`` the error of a forward pass in fp32, as root mean square, against one in fp64.
+    ``prepare(**settings)`` gives the oracle with these settings changed. It trains with all open decisions taken one
+    way, the other way, and at random; ``exact_losses`` are those with none of them changed. The gradient may move by
+    the distance of the first two, a loss after updates by DEVIATIONS times the largest deviation that was met.
     """
     masks = dropout_masks(graph, len(x), seed)
-
-    def decided(tie_margin):
-        prepared = prepare(tie_margin)
-        gradients = prepared.gradients(x, y, masks)[1]
-        return gradients, [prepared.train(x, y, masks) for _ in range(3)]
-
-    (one, losses), (other, other_losses) = decided(margin), decided(-margin)
+    exact, rounded = (prepare(precision=precision).decided(x, masks) for precision in ("fp64", "fp32"))
+    margins = {name: times * rounding(rounded[name], exact[name]) for name in exact}
+    del exact, rounded
+    gradients, losses = [], []
+    for tie_seed, sign in ((None, 1), (None, -1), (seed, 1)):
+        prepared = prepare(
+            tie_margins={name: sign * margin for name, margin in margins.items()}, tie_seed=tie_seed
+        )
+        loss, gradient = prepared.descend(x, y, masks)
+        gradients.append(gradient)
+        losses.append([loss, prepared.train(x, y, masks), prepared.train(x, y, masks)])
+    one, other = gradients[:2]
     norm = np.sqrt(sum(np.square(gradient).sum() for gradient in one.values()))
     moved = max(np.linalg.norm(gradient - other[key]) for key, gradient in one.items())
+    deviations = np.abs(np.array(losses) - np.asarray(exact_losses)[:3]).max(axis=0)
     return {
         "tie_gradient": np.array(moved / norm if norm else 0.0),
-        "tie_second_loss": np.array(abs(losses[1] - other_losses[1]) / max(losses[:2])),
-        "tie_third_loss": np.array(abs(losses[2] - other_losses[2]) / max(losses[:3])),
+        "tie_second_loss": DEVIATIONS * deviations[1] / np.max(exact_losses[:2]),
+        "tie_third_loss": DEVIATIONS * deviations[2] / np.max(exact_losses[:3]),
     }
+
+
+def rounding(rounded, exact):
+    """Root mean square of the difference over that of the exact values, padding and other infinities aside."""
+    finite = np.isfinite(exact)
+    scale = np.sqrt(np.mean(np.square(exact[finite])))
+    return np.sqrt(np.mean(np.square(rounded[finite] - exact[finite]))) / scale if scale else 0.0
 
 
 def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):

@@ -1,5 +1,7 @@
 """What a worker shows the oracle: masks that every NumPy draws alike, and the effect of open decisions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from bench import frameworks
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, perturbed, synthetic_batch
-from bench.worker.proof import dropout_masks, tie_effects
+from bench.worker.proof import dropout_masks, rounding, tie_effects
 
 
 def network(activation: str) -> Graph:
@@ -21,17 +23,20 @@ def network(activation: str) -> Graph:
     return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01))
 
 
-def effects(graph: Graph, margin: float) -> dict[str, float]:
+def effects(graph: Graph, times: float) -> dict[str, float]:
     adapter = frameworks.load("numpy")
     weights = perturbed(graph, initial_weights(graph, seed=1), seed=1)
     x, y = synthetic_batch(graph, 8, seed=1)
 
-    def prepare(tie_margin: float) -> object:
+    def prepare(**changes: object) -> Any:
         asked = {"mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
-                 "threads": 1, "seed": 1, "tie_margin": tie_margin}
-        return adapter.prepare(graph.plain(), weights, asked)
+                 "threads": 1, "seed": 1}
+        return adapter.prepare(graph.plain(), weights, {**asked, **changes})
 
-    return {name: float(value) for name, value in tie_effects(prepare, graph.plain(), x, y, 1, margin).items()}
+    exact = prepare()
+    masks = dropout_masks(graph.plain(), 8, 1)
+    losses = [exact.train(x, y, masks) for _ in range(3)]
+    return {name: float(v) for name, v in tie_effects(prepare, graph.plain(), x, y, 1, times, losses).items()}
 
 
 def test_a_dropout_mask_keeps_the_mean_and_is_the_same_in_every_numpy():
@@ -45,12 +50,26 @@ def test_a_dropout_mask_keeps_the_mean_and_is_the_same_in_every_numpy():
 
 
 def test_open_decisions_move_the_gradient_of_a_network_with_kinks():
-    assert effects(network("relu"), margin=1e-2)["tie_gradient"] > 1e-4
+    assert effects(network("relu"), times=1e5)["tie_gradient"] > 1e-4
 
 
 def test_a_smooth_network_has_no_open_decisions():
-    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == effects(network("tanh"), margin=1e-2)
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == effects(network("tanh"), times=1e5)
 
 
 def test_no_decision_is_open_without_a_margin():
-    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == effects(network("relu"), margin=0.0)
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == effects(network("relu"), times=0.0)
+
+
+def test_what_open_decisions_move_grows_with_the_rounding_that_is_met():
+    few, many = (effects(network("relu"), times) for times in (1e4, 1e6))
+
+    for name, effect in few.items():
+        assert 0 < effect < many[name]
+
+
+def test_rounding_is_relative_and_looks_past_padding():
+    exact = np.array([3.0, -4.0, -np.inf])
+
+    assert 0.0 == rounding(exact, exact)
+    assert 0.1 == pytest.approx(rounding(np.array([3.3, -4.4, -np.inf]), exact))
