@@ -109,14 +109,15 @@ def _one_more(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, A
     only = ["--bench", rf"^{suite}\..*{name}.\)"]     # asv's own name ends with the case, a quote and a bracket
     command = shlex.join(["asv", "run", *([f"{commit}^!"] if commit else []), *only])
     store = Store(home / os.environ.get("RIGMARK_RESULTS", ".asv/rigmark-results")).create()
+    kind = TrialKind.LIMIT if case.is_limit else TrialKind.TIMING
     proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
     with Runner(store, builds.load(home), suite=suite, command=command, session=session) as runner:
         for repetition in itertools.count():
-            trial = Trial(kind=TrialKind.TIMING, case=case, repetition=repetition, timing=sweep.timing)
+            trial = Trial(kind=kind, case=case, repetition=repetition, timing=sweep.timing)
             trial_id = runner.identity(trial).id
             if trial_id not in store or store.get(trial_id)["outcome"] != Outcome.OK:
                 break
-        runner.run([proof, trial])
+        runner.run([trial] if case.is_limit else [proof, trial])
     return store.get(trial_id)
 
 

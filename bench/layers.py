@@ -90,8 +90,10 @@ def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolu
 def _row(row: Mapping[str, Any], step_time_s: float, work: Work, timed: set[Row]) -> dict[str, Any]:
     layer, direction = row["layer"], row["direction"]
     members = row.get("members", [layer])
-    fused = [name for name in members if layer == TOO_SHORT or (name, direction) not in timed]
-    cost = work.of([layer, *fused], direction)
+    # A layer in an update gives its weight's gradient there, which is backward work.
+    of = "backward" if direction == "update" else direction
+    fused = [name for name in members if layer == TOO_SHORT or (name, of) not in timed]
+    cost = work.of([layer, *fused], of)
     return {
         **row, "members": members, "share": row["time_s"] / step_time_s, "method": row.get("method", IN_PLACE),
         "op": work.graph[layer].op.kind if layer in work.graph else None,

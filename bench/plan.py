@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.spec import Case, Sweep, Timing
-from bench.words import Mode, StartMethod, TrialKind
+from bench.words import TIMED, Mode, StartMethod, TrialKind
 
 PROOF_BATCH = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One repetition of one case, the proof that vouches for it, or a step of it taken apart."""
+    """One repetition of one case, the proof that vouches for a network, or a step of it taken apart."""
 
     kind: TrialKind
     case: Case
@@ -23,7 +23,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if self.kind is TrialKind.TIMING else "")
+        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if self.kind in TIMED else "")
 
 
 def proof_case(case: Case, cores: int) -> Case:
@@ -36,8 +36,8 @@ def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str) -> list[Trial]
 
     Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
     falls on all cases alike. A case that several sweeps declare with one start method is timed as the first of them
-    says, and as often as any of them says. Layer trials come last, since they answer another question: one for each
-    case that a sweep wants them for.
+    says, and as often as any of them says. Limits of the machine are among these cases; they need no proof. Layer
+    trials come last, since they answer another question: one for each case that a sweep wants them for.
     """
     declared: dict[tuple[Case, StartMethod], tuple[Timing, int]] = {}
     for sweep in sweeps:
@@ -45,11 +45,16 @@ def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str) -> list[Trial]
             key = case, sweep.timing.start_method
             timing, repetitions = declared.get(key, (sweep.timing, 0))
             declared[key] = timing, max(repetitions, sweep.repetitions)
-    proofs = dict.fromkeys(Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared)
+    proofs = dict.fromkeys(
+        Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared if not case.is_limit
+    )
     timings: list[Trial] = []
     for repetition in range(max((repetitions for _, repetitions in declared.values()), default=0)):
         batch = [
-            Trial(kind=TrialKind.TIMING, case=case, repetition=repetition, timing=timing)
+            Trial(
+                kind=TrialKind.LIMIT if case.is_limit else TrialKind.TIMING, case=case, repetition=repetition,
+                timing=timing,
+            )
             for (case, _), (timing, repetitions) in declared.items()
             if repetition < repetitions
         ]
@@ -64,5 +69,6 @@ def _layer_trials(sweeps: Sequence[Sweep], cores: int) -> list[Trial]:
     for sweep in sweeps:
         if sweep.layers:
             for case in sweep.cases(cores):
-                timing.setdefault(case, sweep.timing)
+                if not case.is_limit:
+                    timing.setdefault(case, sweep.timing)
     return [Trial(kind=TrialKind.LAYERS, case=case, timing=long) for case, long in timing.items()]

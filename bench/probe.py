@@ -6,18 +6,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import frameworks, hardware
+from bench import frameworks, hardware, limits
 from bench.builds import Build
-from bench.process import run_worker, write_child
+from bench.process import Answer, run_worker, write_child
 from bench.words import Outcome
 
 DEADLINE_S = 60.0
 
 
 def job() -> dict[str, Any]:
-    """What a worker is asked: its Python, and the versions of every framework's packages and of NumPy."""
-    wanted = sorted({d for name in frameworks.NAMES for d in frameworks.load(name).DISTRIBUTIONS} | {"numpy"})
-    return {"kind": "probe", "distributions": wanted, "cpus": list(hardware.usable_cpus()[:1])}
+    """What a worker is asked: its Python, and the versions of all packages that any framework or limit may use."""
+    of_frameworks = {d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS}
+    of_limits = {d for n in frameworks.NAMES for limit in limits.NAMES for d in limits.distributions(n, limit)}
+    return {
+        "kind": "probe", "distributions": sorted({*of_frameworks, *of_limits, "numpy"}),
+        "cpus": list(hardware.usable_cpus()[:1]),
+    }
+
+
+def failure(answer: Answer) -> tuple[Outcome, str] | None:
+    """Why no worker can run in the build that answered; None where one can."""
+    if answer.outcome is Outcome.OK:
+        return None
+    # A build that cannot even say what it is.
+    is_broken = answer.outcome is Outcome.CRASHED
+    return (Outcome.BUILD_BROKEN if is_broken else answer.outcome), answer.reason or ""
 
 
 def facts(build: Build) -> tuple[dict[str, Any], str | None]:
@@ -25,6 +38,5 @@ def facts(build: Build) -> tuple[dict[str, Any], str | None]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         answer = run_worker(build, write_child(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
-    if answer.outcome is not Outcome.OK:
-        return {}, answer.reason
-    return answer.result, None
+    broken = failure(answer)
+    return answer.result, broken[1] if broken else None

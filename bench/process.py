@@ -22,7 +22,7 @@ from typing import Any
 from bench.builds import Build
 from bench.words import Outcome
 
-CHILD_PACKAGES = ("frameworks", "tracing", "worker")
+CHILD_PACKAGES = ("frameworks", "limits", "tracing", "worker")
 CHILD_ROOT = "rigmark_child"
 MAIN = f"import sys\nfrom {CHILD_ROOT}.worker.main import main\nmain(sys.argv[1:])\n"
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bench.plan import Trial
 from bench.record import Record
-from bench.words import Outcome
+from bench.words import TIMED, Outcome
 
 
 def duration(seconds: float) -> str:
@@ -58,7 +58,7 @@ class TerminalProgress:
 
     def _left(self, trials: int) -> str:
         """Time left by the mean of the trials so far; timing trials follow proofs, so theirs is not known at first."""
-        seconds = self._seconds.get("timing", [])
+        seconds = [time_s for kind in TIMED for time_s in self._seconds.get(kind, [])]
         return f", about {duration(trials * sum(seconds) / len(seconds))} left" if seconds else ""
 
     def _clear(self) -> None:

@@ -20,7 +20,7 @@ class Identity:
     case: dict[str, Any]             # Case.plain(); of a proof, only the facts that it covers
     repetition: int
     session: str
-    graph_fingerprint: str
+    graph_fingerprint: str           # of a limit, the hash of its work
     build: dict[str, Any]            # Python, packages, variables that change results
     machine: str                     # Machine.id
     code_version: str                # hash of the code that measures
@@ -43,12 +43,13 @@ class Record:
     outcome: Outcome
     reason: str | None               # a sentence; None if ok
     last_words: str = ""             # end of the worker's stderr where it failed
-    graph: dict[str, Any]            # name, parameters, multiply_adds, flops_per_sample, optimizer
+    graph: dict[str, Any] | None     # name, parameters, multiply_adds, flops_per_sample, optimizer; None for a limit
+    work: dict[str, Any] | None = None           # of one execution of a limit, see bench.limits; None for a network
     interpreter: str                 # that the worker ran in
     machine: dict[str, Any]          # Machine.plain()
     load_before: float | None        # load average when the trial started
     wall_time_s: float               # of the whole trial, start of its process to its end
-    measurement: dict[str, Any] | None = None    # of a timing trial that is ok; see bench.worker.measure
+    measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure
     layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.layers
     parity: dict[str, Any] | None = None         # of a proof; see bench.parity
     certificate: str | None = None   # id of the proof that vouches for a timing or layer trial

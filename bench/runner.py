@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import math
 import os
 import shutil
@@ -20,24 +21,22 @@ import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, frameworks, hardware, layers, models, parity
+from bench import data, frameworks, hardware, layers, limits, parity, probe
 from bench.builds import Build
-from bench.ir import weights as ir_weights
+from bench.inputs import SEED, Inputs
 from bench.ir.graph import Graph
-from bench.plan import PROOF_BATCH, Trial, proof_case
+from bench.oracle import Oracle
+from bench.plan import Trial, proof_case
 from bench.process import Answer, ForkServer, code_version, environment, run_worker, write_child
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
-from bench.words import Mode, Outcome, Precision, StartMethod, TrialKind
+from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
-SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
-DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
 LEARNING_BATCH = 32
 WORK_PREFIX = "rigmark-"
 ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
 DEFAULT_DEADLINE_S = 600.0
-ORACLE = "numpy"
 
 HOPELESS = frozenset(
     {
@@ -106,7 +105,6 @@ class Runner:
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
-        self._graphs: dict[str, Graph] = {}
         self._servers: dict[tuple[str, str, int], ForkServer] = {}
         self._generation: tuple[TrialKind, int] | None = None
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
@@ -116,6 +114,8 @@ class Runner:
         prefix = f"{WORK_PREFIX}{os.getpid()}-"
         self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
         self._child = write_child(self._work)
+        self._inputs = Inputs(self._work)
+        self._oracle = Oracle(self._store, self._inputs, self._ask_oracle)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -123,11 +123,6 @@ class Runner:
         self._folder.close()
 
     # What a trial is ------------------------------------------------------------------------------------------------
-
-    def graph(self, model: str) -> Graph:
-        if model not in self._graphs:
-            self._graphs[model] = models.build(model)
-        return self._graphs[model]
 
     def identity(self, trial: Trial) -> Identity:
         """All that makes this trial this one, on this machine, in this build as it is installed now."""
@@ -138,15 +133,22 @@ class Runner:
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition,
             session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
-            graph_fingerprint=self.graph(case.model).fingerprint, build=self._build_facts(case),
+            graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
             machine=hardware.machine().id, code_version=code_version(), settings=settings,
         )
+
+    def _fingerprint(self, case: Case) -> str:
+        if not case.is_limit:
+            return self._inputs.graph(case.model).fingerprint
+        work = limits.work(case.model, Precision.FP32)       # as that of a graph, the same for each precision
+        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
 
     def _build_facts(self, case: Case) -> dict[str, Any]:
         probed = self.probe(case.build)
         adapter = frameworks.load(case.framework)
         versions = probed.facts.get("packages", {})
-        packages = {name: versions.get(name) for name in sorted({*adapter.DISTRIBUTIONS, "numpy"})}
+        beside = limits.distributions(case.framework, case.model) if case.is_limit else ()
+        packages = {name: versions.get(name) for name in sorted({*adapter.DISTRIBUTIONS, *beside, "numpy"})}
         return {
             "python": probed.facts.get("python"),
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
@@ -158,12 +160,8 @@ class Runner:
         """A build's Python and package versions, asked once a sweep."""
         if name not in self._probed:
             build = builds_module.find(name, self._builds)
-            wanted = sorted({d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS} | {"numpy"})
-            answer, _ = self._run(build, {"kind": "probe", "distributions": wanted}, threads=1)
-            failure = None if answer.outcome is Outcome.OK else (answer.outcome, answer.reason or "")
-            if failure and answer.outcome is Outcome.CRASHED:
-                failure = (Outcome.BUILD_BROKEN, answer.reason or "")     # a build that cannot even say what it is
-            self._probed[name] = Probed(build=build, facts=answer.result, failure=failure)
+            answer, _ = self._run(build, probe.job(), threads=1)
+            self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
         return self._probed[name]
 
     # Running --------------------------------------------------------------------------------------------------------
@@ -193,43 +191,35 @@ class Runner:
                     tally.stored.append(record)
                     tally.stepping_time_s += _stepping_time_s(record)
                 progress.after(trial, record)
-                if trial.kind is TrialKind.TIMING and outcome in HOPELESS:     # a proof's case may equal a timed one
+                if trial.kind in TIMED and outcome in HOPELESS:      # a proof's case may equal a timed one
                     hopeless.add(trial.case)
         tally.wall_time_s = time.monotonic() - started
         return tally
 
     def _measure(self, trial: Trial, identity: Identity) -> Record:
-        graph = self.graph(trial.case.model)
+        case, kind = trial.case, trial.kind
         load_before = hardware.load_average()
         recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
         started = time.monotonic()
-        if failure := self.probe(trial.case.build).failure:
+        if failure := self.probe(case.build).failure:
             answer = _not_run(*failure)
-        elif trial.kind is TrialKind.PROOF:
-            answer = self._prove(trial)
-        elif trial.kind is TrialKind.LAYERS:
-            answer = self._take_apart(trial)
         else:
-            answer = self._time(trial)
-        certificate = None if trial.kind is TrialKind.PROOF else self._certificate_id(trial.case)
+            measure = {
+                TrialKind.PROOF: self._prove, TrialKind.TIMING: self._time, TrialKind.LAYERS: self._take_apart,
+                TrialKind.LIMIT: self._reach,
+            }
+            answer = measure[kind](trial)
+        found = {**answer.result, "marks": answer.marks} if answer.result else None
         return Record(
             identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
             recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
-            graph={
-                "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
-                "flops_per_sample": {
-                    mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode
-                },
-                "optimizer": graph.optimizer.kind, "loss": graph.loss,
-            },
-            interpreter=self.probe(trial.case.build).build.interpreter,
+            graph=None if case.is_limit else _described(self._inputs.graph(case.model)),
+            work=limits.work(case.model, case.precision) if case.is_limit else None,
+            interpreter=self.probe(case.build).build.interpreter,
             machine=hardware.machine().plain(), load_before=load_before, wall_time_s=time.monotonic() - started,
-            measurement={**answer.result, "marks": answer.marks} if trial.kind is TrialKind.TIMING and answer.result
-            else None,
-            layers={**answer.result, "marks": answer.marks} if trial.kind is TrialKind.LAYERS and answer.result
-            else None,
-            parity=answer.result if trial.kind is TrialKind.PROOF and answer.result else None,
-            certificate=certificate,
+            measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
+            parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
+            certificate=self._certificate_id(case) if kind in (TrialKind.TIMING, TrialKind.LAYERS) else None,
         )
 
     def _run(
@@ -274,7 +264,7 @@ class Runner:
         is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
         if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
             return None
-        generation = (trial.kind, trial.repetition)
+        generation = (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition)
         if generation != self._generation:
             self._close_servers()
             self._generation = generation
@@ -291,19 +281,18 @@ class Runner:
         while self._servers:
             self._servers.popitem()[1].close()
 
-    def _job(self, kind: str, case: Case, framework: str, precision: Precision, **more: Any) -> dict[str, Any]:
-        adapter = frameworks.load(framework)
-        is_oracle = framework == ORACLE and precision is Precision.FP64
+    def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
         return {
-            "kind": kind, "framework": framework, "graph": self.graph(case.model).plain(),
+            "kind": kind, "framework": case.framework,
             "settings": {
-                "mode": case.mode, "precision": precision, "threads": case.threads, "seed": SEED,
-                "compile_mode": adapter.COMPILE_MODES[0] if is_oracle else case.compile_mode,
-                "layout": adapter.LAYOUTS[0] if is_oracle else case.layout,
-                "device": "cpu" if is_oracle else case.device,
+                "mode": case.mode, "precision": case.precision, "compile_mode": case.compile_mode,
+                "layout": case.layout, "device": case.device, "threads": case.threads, "seed": SEED,
             },
             **more,
         }
+
+    def _ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, dict[str, Any]]:
+        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self._cpus))
 
     # Proof ----------------------------------------------------------------------------------------------------------
 
@@ -311,18 +300,17 @@ class Runner:
         case = trial.case
         if case.precision not in parity.TOLERANCES:
             return _not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
-        inputs = self._proof_inputs(case)
         learning = None
         if case.data != data.SYNTHETIC:
-            learning = {"weights": str(self._weights(case.model)), "local_batch": LEARNING_BATCH}
+            learning = {"weights": str(self._inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
         job = self._job(
-            "proof", case, case.framework, case.precision, inputs=str(inputs), learning=learning,
-            weights=str(self._perturbed_weights(case.model)),
+            "proof", case, graph=self._inputs.graph(case.model).plain(), inputs=str(self._inputs.of_proof(case)),
+            learning=learning, weights=str(self._inputs.perturbed_weights(case.model)),
         )
         answer, arrays = self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))
         if answer.outcome is not Outcome.OK:
             return answer
-        oracle = self._oracle(case, job)
+        oracle = self._oracle.proof(case, job)
         if isinstance(oracle, Answer):
             return oracle
         found = parity.compare(arrays, oracle, case.precision)
@@ -333,27 +321,6 @@ class Runner:
             reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
         )
 
-    def _oracle(self, case: Case, job: Mapping[str, Any]) -> dict[str, Any] | Answer:
-        """The float64 oracle's arrays for a proof, kept in the store; an Answer where it failed."""
-        key = f"proof-{self._oracle_key(case)}"
-        if (known := self._store.oracle_answer(key)) is not None:
-            return known
-        same = {name: job[name] for name in ("inputs", "learning", "weights")}
-        asked = self._job("proof", case, ORACLE, Precision.FP64, tie_margin=parity.TIE_MARGIN, **same)
-        answer, found = self._run(self._own_build, asked, threads=len(self._cpus))
-        if answer.outcome is not Outcome.OK:
-            return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")
-        self._store.put_oracle_answer(key, found)
-        return found
-
-    @property
-    def _own_build(self) -> Build:
-        return self._builds[DEFAULT_BUILD]
-
-    def _oracle_key(self, case: Case, *more: object) -> str:
-        facts = (self.graph(case.model).fingerprint, case.data, SEED, code_version(), *more)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
     def _certificate_id(self, case: Case) -> str:
         return self.identity(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._cpus)))).id
 
@@ -363,94 +330,50 @@ class Runner:
         answer, case = self._time(trial), trial.case
         if answer.outcome is not Outcome.OK:
             return answer
-        graph = self.graph(case.model)
+        graph = self._inputs.graph(case.model)
         found = layers.described(answer.result, graph, batch=case.local_batch, precision=case.precision)
         return replace(answer, result={**found, "variables": _layer_variables(case)})
 
     def _time(self, trial: Trial) -> Answer:
         """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
-        assert trial.timing is not None
         case = trial.case
         certificate = self._store.get(self._certificate_id(case))
         if certificate["outcome"] != Outcome.OK:
             return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
-        inputs, check_samples = self._timed_inputs(case)
-        expected = self._expected_loss(case, inputs, check_samples)
+        expected = self._oracle.first_loss(case)
         if isinstance(expected, Answer):
             return expected
+        inputs, check_samples = self._inputs.timed(case)
         job = self._job(
-            trial.kind, case, case.framework, case.precision, inputs=str(inputs),
-            weights=str(self._weights(case.model)), check_samples=check_samples, expected_loss=expected,
-            loss_tolerance=parity.TOLERANCES[case.precision].loss,
-            timing={
-                **trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing
-            },
+            trial.kind, case, graph=self._inputs.graph(case.model).plain(), inputs=str(inputs),
+            weights=str(self._inputs.weights(case.model)), check_samples=check_samples, expected_loss=expected,
+            loss_tolerance=parity.TOLERANCES[case.precision].loss, timing=_timing(trial),
         )
         return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
 
-    def _expected_loss(self, case: Case, inputs: Path, check_samples: int) -> float | Answer:
-        """The oracle's loss for the first step of a timed trial, kept in the store; an Answer where it failed."""
-        key = f"loss-{self._oracle_key(case, case.mode, check_samples)}"
-        if (known := self._store.oracle_answer(key)) is not None:
-            return float(known["loss"])
-        with np.load(inputs) as arrays:
-            few = self._work / f"{key}.npz"
-            samples = np.arange(check_samples) % len(arrays["x"])     # as a worker fills a batch beyond the data
-            np.savez(few, x=arrays["x"][samples], y=arrays["y"][samples])
-        job = self._job(
-            "oracle", case, ORACLE, Precision.FP64, inputs=str(few), weights=str(self._weights(case.model))
-        )
-        answer, _ = self._run(self._own_build, job, threads=len(self._cpus))
-        if answer.outcome is not Outcome.OK:
-            return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")
-        loss = float(answer.result["loss"])
-        self._store.put_oracle_answer(key, {"loss": np.array(loss)})
-        return loss
+    # Limits ---------------------------------------------------------------------------------------------------------
 
-    # Files for workers, written once a sweep ------------------------------------------------------------------------
+    def _reach(self, trial: Trial) -> Answer:
+        case = trial.case
+        job = self._job(trial.kind, case, limit=case.model, timing=_timing(trial))
+        job["settings"]["folder"] = str(self._store.root.absolute())     # the disk that results are written to
+        return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
 
-    def _once(self, name: str, arrays: Any) -> Path:
-        path = self._work / f"{name}.npz"
-        if not path.exists():
-            np.savez(path, **arrays())
-        return path
 
-    def _weights(self, model: str) -> Path:
-        graph = self.graph(model)
-        return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
+def _timing(trial: Trial) -> dict[str, Any]:
+    """How long a worker times, and how many steps at once."""
+    assert trial.timing is not None
+    case = trial.case
+    return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
 
-    def _perturbed_weights(self, model: str) -> Path:
-        graph = self.graph(model)
-        return self._once(
-            f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
-        )
 
-    def _proof_inputs(self, case: Case) -> Path:
-        def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), PROOF_BATCH, SEED)
-            if case.data == data.SYNTHETIC:
-                return {"x": x, "y": y}
-            real = data.load(case.data, self.graph(case.model))
-            return {
-                "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
-            }
-
-        return self._once(f"proof-{case.model}-{case.data}", arrays)
-
-    def _timed_inputs(self, case: Case) -> tuple[Path, int]:
-        """(file with x and y, how many of its first samples decide the first loss)."""
-        batch = case.local_batch
-        if case.data != data.SYNTHETIC:
-            real = data.load(case.data, self.graph(case.model))
-            return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
-        # A batch of repeated samples has the loss of one of each, also under batch normalisation.
-        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
-
-        def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED)
-            return {"x": x, "y": y}
-
-        return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+def _described(graph: Graph) -> dict[str, Any]:
+    """What a network amounts to, for its record."""
+    return {
+        "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
+        "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},
+        "optimizer": graph.optimizer.kind, "loss": graph.loss,
+    }
 
 
 def _layer_variables(case: Case) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import data, frameworks, models
+from bench import data, frameworks, limits, models
 from bench.words import CompileMode, Layout, Mode, Precision, StartMethod, UserError, unknown
 
 BEST = "best"
@@ -17,7 +17,10 @@ DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One combination of everything a user may choose; equal cases may be pooled over repetitions."""
+    """One combination of everything a user may choose; equal cases may be pooled over repetitions.
+
+    A limit of the machine is a case too: its name is the ``model``, and its mode, batch and data are always the same.
+    """
 
     model: str
     framework: str
@@ -36,10 +39,16 @@ class Case:
         return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
 
     @property
+    def is_limit(self) -> bool:
+        return self.model in limits.NAMES
+
+    @property
     def label(self) -> str:
         """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
-        return (f"{self.model} {self.mode}, {self.framework} {self.compile_mode} {self.layout} {self.precision}, "
-                f"{self.device}, batch {self.local_batch}")
+        setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
+        if self.is_limit:
+            return f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +76,9 @@ class Timing:
 class Sweep:
     """Declared axes whose product is a set of cases.
 
-    ``compile_modes`` and ``layouts`` may hold "best" or "default": each framework's best documented setting, or what a
-    new user gets.
+    ``models`` are networks and limits (see bench.limits); of the axes, a limit has no mode, batch and data, and
+    ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default": each
+    framework's best documented setting, or what a new user gets.
     """
 
     models: tuple[str, ...]
@@ -91,19 +101,27 @@ class Sweep:
         """Every case once, in declared order; raises UserError for a name or a number that cannot be."""
         self._check()
         seen: set[Case] = set()
-        for model, framework, build, precision, mode, device, batch, threads, source in itertools.product(
-            self.models, self.frameworks, self.builds, self.precisions, self.modes, self.devices,
-            self.local_batches, self.threads or (cores,), self.data,
+        for case in itertools.chain.from_iterable(self._cases_of(model, cores) for model in self.models):
+            if case not in seen:
+                seen.add(case)
+                yield case
+
+    def _cases_of(self, model: str, cores: int) -> Iterator[Case]:
+        modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
+        if model in limits.NAMES:
+            samples = limits.work(model, Precision.FP32)["samples"]
+            modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (data.SYNTHETIC,)
+            steps = max(steps, limits.least_steps_per_timing(model))
+        for framework, build, precision, mode, device, batch, threads, source in itertools.product(
+            self.frameworks, self.builds, self.precisions, modes, self.devices, batches, self.threads or (cores,),
+            sources,
         ):
             for compile_mode, layout in self._settings(framework, mode):
-                case = Case(
+                yield Case(
                     model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
                     precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                    steps_per_timing=self.steps_per_timing,
+                    steps_per_timing=steps,
                 )
-                if case not in seen:
-                    seen.add(case)
-                    yield case
 
     def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
         adapter = frameworks.load(framework)
@@ -118,7 +136,7 @@ class Sweep:
 
     def _check(self) -> None:
         for what, names, known in (
-            ("model", self.models, models.NAMES),
+            ("model", self.models, (*models.NAMES, *limits.NAMES)),
             ("framework", self.frameworks, frameworks.NAMES),
             ("data", self.data, data.NAMES),
             ("compile mode", self.compile_modes, (BEST, DEFAULT, *CompileMode)),

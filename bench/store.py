@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.record import SCHEMA, Record
-from bench.words import UserError
+from bench.words import TIMED, Outcome, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +55,9 @@ TRIAL_COLUMNS = {
     "parameters": ("$.graph.parameters", "BIGINT"),
     "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
     "flops_training": ("$.graph.flops_per_sample.training", "BIGINT"),
+    "work_flops": ("$.work.flops", "BIGINT"),
+    "work_bytes": ("$.work.bytes", "BIGINT"),
+    "work_samples": ("$.work.samples", "BIGINT"),
     "outcome": ("$.outcome", "VARCHAR"),
     "reason": ("$.reason", "VARCHAR"),
     "run_id": ("$.run_id", "VARCHAR"),
@@ -73,6 +76,8 @@ TRIAL_COLUMNS = {
     "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
     "layer_cover": ("$.layers.cover", "DOUBLE"),
     "layer_overhead": ("$.layers.overhead", "DOUBLE"),
+    "layer_problem": ("$.layers.problem", "VARCHAR"),
+    "layer_variables": ("$.layers.variables", "JSON"),
     "attributed_time_s": ("$.layers.attributed_time_s", "DOUBLE"),
     "output_error": ("$.parity.output_error", "DOUBLE"),
     "gradient_error": ("$.parity.gradient_error", "DOUBLE"),
@@ -84,9 +89,9 @@ TRIAL_COLUMNS = {
 
 IS_WHOLE = (
     f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL "
-    "AND NOT (kind = 'timing' AND outcome = 'ok' AND host_times_s IS NULL), false)"
+    "AND NOT (kind IN ('timing', 'limit') AND outcome = 'ok' AND host_times_s IS NULL), false)"
 )
-"""What a record must have to be read at all; one that timed steps must hold them."""
+"""What a record must have to be read at all; one whose kind is of TIMED must hold its timings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +255,7 @@ def _typed(text: str, kind: str) -> str:
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
     """As IS_WHOLE; raises KeyError or TypeError where it is not."""
-    is_timed = (record["identity"]["kind"], record["outcome"]) == ("timing", "ok")
+    is_timed = record["identity"]["kind"] in TIMED and record["outcome"] == Outcome.OK
     return not is_timed or record["measurement"]["host_times_s"] is not None
 
 

@@ -47,6 +47,11 @@ class TrialKind(StrEnum):
     PROOF = "proof"              # agreement with the oracle
     TIMING = "timing"            # steps against the clock
     LAYERS = "layers"            # where the time of a step goes
+    LIMIT = "limit"              # what the machine does at best: one operation against the clock
+
+
+TIMED = frozenset({TrialKind.TIMING, TrialKind.LIMIT})
+"""Kinds of trial that are repeated, and whose steps are a figure."""
 
 
 class Outcome(StrEnum):

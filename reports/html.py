@@ -9,7 +9,7 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from bench.analysis.document import Attachment, Bars, Curves, Document, Standing
+from bench.analysis.document import Attachment, Document, Figure, Standing
 from reports import svg
 
 SUFFIX = ".html"
@@ -38,7 +38,7 @@ def render(document: Document) -> str:
     ).rstrip() + "\n"
 
 
-def _figure(block: Bars | Curves) -> Markup:
+def _figure(block: Figure) -> Markup:
     return Markup(svg.text(svg.figure(block)))     # ElementTree has escaped it
 
 

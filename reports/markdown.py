@@ -18,7 +18,9 @@ from bench.analysis.document import (
     Fold,
     Items,
     Paragraph,
+    Roofline,
     Section,
+    StackedBars,
     Table,
     Verdicts,
 )
@@ -79,7 +81,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from (f"**{escaped(block.caption)}**", "", *_table(block))
         case Fold(title=title, blocks=blocks):
             yield from _folded(title, (line for inner in blocks for line in _block(inner)))
-        case Bars() | Curves() | Attachment():
+        case Bars() | Curves() | StackedBars() | Roofline() | Attachment():
             pass     # the table beside a figure has its numbers; Markdown holds no files
 
 

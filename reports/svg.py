@@ -6,9 +6,22 @@ Positions across are per cent and sizes of text are pixels: a figure fits any wi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from xml.etree import ElementTree
 
-from bench.analysis.document import Bar, Bars, Curve, Curves, Origin
+from bench.analysis.document import (
+    Bar,
+    Bars,
+    Curve,
+    Curves,
+    Dot,
+    Family,
+    Figure,
+    Origin,
+    Roofline,
+    StackedBar,
+    StackedBars,
+)
 
 Node = ElementTree.Element
 
@@ -19,6 +32,11 @@ LEGEND = 20                  # height of a line of the legend
 VIEW = 1000                  # units of the area of curves, either way
 DASHES = ("", "8 4", "2 3", "10 3 2 3", "5 5", "12 3 2 3 2 3", "1 4", "14 5")
 COLORS = 6                   # classes c1 to c6
+LEGEND_COLUMNS = 3
+LETTER_SHARE = 0.025         # of the axis, from which a segment has room for its letter
+NAMED_DOTS = 6
+NAME_WIDTH, NAME_HEIGHT = 0.2, 14        # of the plot, and pixels, within which two names would cover one another
+DOT_RADIUS = 3, 22           # pixels: of the smallest, and what is added for all of the step
 
 
 def text(node: Node) -> str:
@@ -160,7 +178,178 @@ def _runs(curve: Curve, length: int, whole: float) -> list[str]:
     return [" ".join(run) for run in runs if run]
 
 
-def figure(block: Bars | Curves) -> Node:
-    return bars(block) if isinstance(block, Bars) else curves(block)
+# Stacked bars -------------------------------------------------------------------------------------------------------
+
+
+def stacked_bars(figure: StackedBars) -> Node:
+    """Horizontal bars of parts; each part tells its name, time and share to a pointer, wide ones show their letter."""
+    height = ROW * len(figure.bars) + AXIS
+    legend = _legend_height(figure.families)
+    root = _figure(figure.title, figure.id, height + legend)
+    scale = ticks(max((math.fsum(s.value for s in bar.segments) for bar in figure.bars), default=1.0))
+    for tick in scale:
+        x = _share(tick, scale[-1])
+        _add(root, "line", class_="grid", x1=x, x2=x, y1=0, y2=height - AXIS)
+        anchor = "start" if tick == 0 else "end" if tick == scale[-1] else "middle"
+        _add(root, "text", f"{tick:,.10g}", class_="tick", x=x, y=height - 6, text_anchor=anchor)
+    for index, bar in enumerate(figure.bars):
+        _stack(root, figure, bar, top=ROW * index, whole=scale[-1])
+    _legend(root, figure.families, top=height)
+    return root
+
+
+def _stack(root: Node, figure: StackedBars, bar: StackedBar, *, top: int, whole: float) -> None:
+    words = _add(root, "text", x=0, y=top + 16)
+    _add(words, "tspan", bar.label, class_="name").tail = " "
+    _add(words, "tspan", f"{bar.text} {figure.unit}", class_="value", dx=8)
+    group = _add(root, "g", class_="stack")
+    before = 0.0
+    for segment in bar.segments:
+        part = _add(group, "rect", class_=_class(segment.family), x=_share(before, whole), y=top + 24,
+                    width=_share(segment.value, whole), height=BAR)
+        _add(part, "title", f"{segment.label}: {segment.text}")
+        if segment.value >= LETTER_SHARE * whole:
+            _add(group, "text", segment.family.letter, x=_share(before + segment.value / 2, whole),
+                 y=top + 24 + BAR - 4, text_anchor="middle", class_=f"letter {_class(segment.family)}")
+        before += segment.value
+
+
+def _class(family: Family) -> str:
+    return family.name.lower().replace("_", "-")
+
+
+def _legend_height(families: tuple[Family, ...]) -> int:
+    return LEGEND * math.ceil(len(families) / LEGEND_COLUMNS) + 8
+
+
+def _legend(root: Node, families: tuple[Family, ...], *, top: int) -> None:
+    """What the colours and letters mean, in columns."""
+    rows = math.ceil(len(families) / LEGEND_COLUMNS)
+    for index, family in enumerate(families):
+        entry = _add(root, "svg", x=f"{100 * (index // rows) / LEGEND_COLUMNS:.2f}%",
+                     y=top + LEGEND * (index % rows) + 4, width=f"{100 / LEGEND_COLUMNS:.2f}%", height=LEGEND)
+        _add(entry, "rect", class_=_class(family), x=1, y=1, width=BAR, height=BAR)
+        _add(entry, "text", family.letter, x=1 + BAR / 2, y=BAR - 3, text_anchor="middle",
+             class_=f"letter {_class(family)}")
+        _add(entry, "text", str(family), x=BAR + 8, y=BAR - 3)
+
+
+# Roofline -----------------------------------------------------------------------------------------------------------
+
+
+def roofline(figure: Roofline) -> Node:
+    """Layers below the roof of the machine's measured limits; the area of a dot grows with its share of the step."""
+    legend = LEGEND + PLOT + AXIS + 8
+    root = _figure(figure.title, figure.id, legend + _legend_height(figure.families))
+    ridge = _ridge(figure)
+    x_axis = _decades([dot.intensity for dot in figure.dots] + ([ridge] if ridge else []))
+    y_axis = _decades(
+        [dot.flops_per_s for dot in figure.dots] + ([figure.peak_flops_per_s] if figure.peak_flops_per_s else [])
+    )
+
+    def across(intensity: float) -> float:
+        return (math.log10(intensity) - x_axis[0]) / (x_axis[-1] - x_axis[0])
+
+    def down(flops_per_s: float) -> float:
+        return 1 - (math.log10(flops_per_s) - y_axis[0]) / (y_axis[-1] - y_axis[0])
+
+    for power in y_axis:
+        y = f"{LEGEND + PLOT * down(10.0**power):.1f}"
+        _add(root, "line", class_="grid", x1="0%", x2="100%", y1=y, y2=y)
+        words = _power(power) + (" FLOP/s" if power == y_axis[-1] else "")
+        _add(root, "text", words, class_="tick", x=0, y=float(y) - 3)
+    for power in x_axis:
+        x = f"{100 * across(10.0**power):.2f}%"
+        _add(root, "line", class_="grid", x1=x, x2=x, y1=LEGEND, y2=LEGEND + PLOT)
+        anchor = "start" if power == x_axis[0] else "end" if power == x_axis[-1] else "middle"
+        words = _power(power) + (" FLOP/byte" if power == x_axis[-1] else "")
+        _add(root, "text", words, class_="tick", x=x, y=LEGEND + PLOT + 15, text_anchor=anchor)
+    _roof(root, figure, ridge, (10.0 ** x_axis[0], 10.0 ** x_axis[-1]), across, down)
+    by_share = sorted(figure.dots, key=lambda each: -each.share)
+    for dot in by_share:
+        _dot(root, dot, across(dot.intensity), down(dot.flops_per_s))
+    named: list[tuple[float, float]] = []
+    for dot in by_share[:NAMED_DOTS]:
+        place, base = across(dot.intensity), LEGEND + PLOT * down(dot.flops_per_s) - _radius(dot) - 4
+        if all(abs(place - other) > NAME_WIDTH or abs(base - line) > NAME_HEIGHT for other, line in named):
+            named.append((place, base))
+            _add(root, "text", dot.label, class_="tick on-dots", x=f"{100 * place:.2f}%", y=f"{base:.1f}",
+                 text_anchor="start" if place < 0.15 else "end" if place > 0.85 else "middle")
+    _legend(root, figure.families, top=legend)
+    return root
+
+
+def _ridge(figure: Roofline) -> float | None:
+    """FLOPs per byte from which arithmetic and no longer memory is the limit; None where one of them is not known."""
+    if not (figure.peak_flops_per_s and figure.peak_bytes_per_s):
+        return None
+    return figure.peak_flops_per_s / figure.peak_bytes_per_s
+
+
+def _decades(values: list[float]) -> list[int]:
+    """Powers of ten from below the least to above the largest, at least two."""
+    if not values:
+        return [0, 1]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    return list(range(low, max(high, low + 1) + 1))
+
+
+def _power(power: int) -> str:
+    """"10 G" for ten to the tenth; a thousandth and less as they are."""
+    if power < 3:
+        return f"{10.0**power:g}"
+    prefix = {3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}.get(power - power % 3)
+    return f"{10 ** (power % 3)} {prefix}" if prefix else f"1e{power}"
+
+
+def _roof(
+    root: Node, figure: Roofline, ridge: float | None, ends: tuple[float, float], across: Callable[[float], float],
+    down: Callable[[float], float],
+) -> None:
+    """Memory's slope up to the ridge and arithmetic's ceiling behind it; only what is known of them."""
+    flops_per_s, bytes_per_s = figure.peak_flops_per_s, figure.peak_bytes_per_s
+    if flops_per_s and bytes_per_s and ridge:
+        points = [(ends[0], ends[0] * bytes_per_s), (ridge, flops_per_s), (ends[1], flops_per_s)]
+    elif flops_per_s:
+        points = [(ends[0], flops_per_s), (ends[1], flops_per_s)]
+    elif bytes_per_s:
+        points = [(ends[0], ends[0] * bytes_per_s), (ends[1], ends[1] * bytes_per_s)]
+    else:
+        return
+    area = _add(root, "svg", x=0, y=LEGEND, width="100%", height=PLOT, viewBox=f"0 0 {VIEW} {VIEW}",
+                preserveAspectRatio="none", overflow="hidden")
+    _add(area, "polyline", class_="roof", vector_effect="non-scaling-stroke",
+         points=" ".join(f"{VIEW * across(x):.1f},{VIEW * down(y):.1f}" for x, y in points))
+    if flops_per_s:
+        _add(root, "text", figure.peak_flops_text, class_="tick on-dots", x="99%", text_anchor="end",
+             y=f"{LEGEND + PLOT * down(flops_per_s) - 5:.1f}")
+    if bytes_per_s:
+        middle = math.sqrt(ends[0] * min(ridge or ends[1], ends[1]))
+        height = min(max(down(middle * bytes_per_s), 0.05), 1.0)
+        _add(root, "text", figure.peak_bytes_text, class_="tick on-dots", x=f"{100 * across(middle):.2f}%", dx=-6,
+             text_anchor="end", y=f"{LEGEND + PLOT * height - 6:.1f}")
+
+
+def _dot(root: Node, dot: Dot, x: float, y: float) -> None:
+    circle = _add(root, "circle", class_=f"layer {_class(dot.family)}", cx=f"{100 * x:.2f}%",
+                  cy=f"{LEGEND + PLOT * y:.1f}", r=f"{_radius(dot):.1f}")
+    _add(circle, "title", f"{dot.label}: {dot.text}")
+
+
+def _radius(dot: Dot) -> float:
+    smallest, added = DOT_RADIUS
+    return smallest + added * math.sqrt(min(max(dot.share, 0.0), 1.0))
+
+
+def figure(block: Figure) -> Node:
+    match block:
+        case Bars():
+            return bars(block)
+        case Curves():
+            return curves(block)
+        case StackedBars():
+            return stacked_bars(block)
+        case Roofline():
+            return roofline(block)
 
 

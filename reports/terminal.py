@@ -24,11 +24,15 @@ from bench.analysis.document import (
     Column,
     Curves,
     Document,
+    Family,
     Fold,
     Items,
     Origin,
     Paragraph,
+    Roofline,
     Section,
+    StackedBar,
+    StackedBars,
     Standing,
     Table,
     Verdict,
@@ -79,14 +83,16 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
             yield from (_verdict(verdict) for verdict in verdicts)
         case Bars():
             yield _bars(block, width)
+        case StackedBars():
+            yield _stacked_bars(block, width)
         case Table():
             yield from _table(block, width)
         case Fold(title=title, blocks=blocks):
             yield Text(f"{title}:", style="bold")
             for inner in blocks:
                 yield from _block(inner, width)
-        case Curves() | Attachment():
-            pass     # the table of a curve follows it; a terminal holds no files
+        case Curves() | Roofline() | Attachment():
+            pass     # the table of a curve or plot follows it; a terminal holds no files
 
 
 def _hanging(sign: str, text: RenderableType) -> RenderableType:
@@ -123,6 +129,33 @@ def _bars(figure: Bars, width: int) -> RenderableType:
 def _blocks(bar: Bar, largest: float, room: int) -> str:
     share = bar.value / largest if largest > 0 and math.isfinite(bar.value) else 0.0
     return FILLS[bar.origin] * max(round(room * share), 1)
+
+
+def _stacked_bars(figure: StackedBars, width: int) -> RenderableType:
+    """Bars of letters, one for each kind of work."""
+    grid = RichTable.grid(padding=(0, 1))
+    for _ in range(3):
+        grid.add_column(no_wrap=True)
+    labels, texts = (max(cell_len(words) for words in column) for column in
+                     zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
+    room = max(width - labels - texts - 4, 8)
+    largest = max(sum(segment.value for segment in bar.segments) for bar in figure.bars)
+    for bar in figure.bars:
+        grid.add_row(Text(bar.label), Text(_letters(bar, largest, room)), Text(bar.text))
+    legend = ", ".join(f"{family.letter} {family}" for family in figure.families)
+    return Group(Text(f"{figure.title} ({figure.unit})"), grid, Text(legend, style="dim"))
+
+
+def _letters(bar: StackedBar, largest: float, room: int) -> str:
+    """Each character is the kind of work that is done at its middle."""
+    ends: list[tuple[float, Family]] = []
+    total = 0.0
+    for segment in bar.segments:
+        total += segment.value
+        ends.append((total, segment.family))
+    count = max(round(room * total / largest), 1) if largest > 0 else 0
+    middles = ((index + 0.5) * total / count for index in range(count))
+    return "".join(next((family for end, family in ends if middle <= end), ends[-1][1]).letter for middle in middles)
 
 
 # Tables -------------------------------------------------------------------------------------------------------------

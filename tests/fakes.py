@@ -131,8 +131,8 @@ def make_record(
             "timings_s": timings, "host_times_s": timings, "cpu_times_s": timings, "warm_up_timings_s": timings,
             "steps_per_timing": 1, "clock": "host", "stopped_by": "enough", "prepare_time_s": 0.01,
             "first_step_s": 0.01, "peak_memory_bytes": 1 << 20, "peak_memory_method": "process_resident",
-            "first_loss": 2.3, "expected_loss": 2.3, "last_loss": None, "batches": 1, "other_cpu_time_s": 0.0,
-            "facts": {}, "marks": {},
+            "first_loss": 2.3, "expected_loss": 2.3, "result_error": None, "last_loss": None, "batches": 1,
+            "other_cpu_time_s": 0.0, "facts": {}, "marks": {},
         } if is_ok else None,
         certificate="0" * 16,
     )
@@ -155,6 +155,14 @@ def lend_framework(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> 
     exec(source, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(frameworks, "NAMES", (*frameworks.NAMES, name))
+
+
+def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> None:
+    """Make a framework known whose limits are NumPy's with some names changed by Python source."""
+    lend_framework(monkeypatch, name, "")
+    source = "from .numpy import *\nfrom .numpy import prepare\n" + changes
+    lent = {**process.child_files(), f"{process.CHILD_ROOT}/limits/{name}.py": source.encode()}
+    monkeypatch.setattr(process, "child_files", lambda: lent)
 
 
 def measure(folder: Path, *, deadline_s: float = 60.0, session: str = "1", **axes: Any) -> Tally:

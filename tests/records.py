@@ -9,18 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from bench import layers, models
+from bench import layers, limits, models
 from bench.hardware import Machine
 from bench.parity import TOLERANCES, Parity
 from bench.record import Identity, Record
 from bench.spec import Case, Timing
 from bench.store import Store
-from bench.words import CompileMode, Layout, Mode, Outcome, Precision, TrialKind
+from bench.words import TIMED, CompileMode, Layout, Mode, Outcome, Precision, TrialKind
 
 CASE = Case(
     model="mlp", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW, mode=Mode.TRAINING,
     local_batch=32, threads=1,
 )
+LIMIT_CASE = replace(CASE, model="matmul_1024", mode=Mode.INFERENCE, local_batch=1)
 MACHINE = Machine(
     cpu="AMD EPYC 9B14", microarchitecture="zen4", architecture="x86_64", cores=2, logical_cores=2,
     memory_bytes=24 * 2**30, system="Linux 6.1",
@@ -49,10 +50,16 @@ def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timin
         "steps_per_timing": steps_per_timing, "clock": "host", "stopped_by": "enough",
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 2 * step_time_s,
         "warm_up_timings_s": [1.1 * step_time_s] * 6, "first_loss": 2.3, "expected_loss": 2.3, "last_loss": 0.1,
-        "batches": 1, "other_cpu_time_s": 0.001, "peak_memory_bytes": 300 * 2**20,
+        "result_error": None, "batches": 1, "other_cpu_time_s": 0.001, "peak_memory_bytes": 300 * 2**20,
         "peak_memory_method": "process_resident",
         "marks": {"started": 1.0, "imported": 2.0, "prepared": 2.5, "loaded": 2.6, "steady": 3.0, "timed": 4.0},
     }
+
+
+def limit_measurement(step_time_s: float = 0.01, **changes: Any) -> dict[str, Any]:
+    """Of one process that executed a limit."""
+    no_network = dict.fromkeys(("first_loss", "expected_loss", "last_loss", "batches"))
+    return {**measurement(step_time_s), **no_network, "result_error": 3e-7, **changes}
 
 
 def layer_times() -> dict[str, Any]:
@@ -77,7 +84,9 @@ def make_record(
     graph_fingerprint: str = "f00d" * 4, reason: str | None = None, **facts: Any,
 ) -> Record:
     """A record as the runner writes it for this kind of trial and outcome; ``facts`` replace fields of Record."""
-    is_ok, is_proof = outcome is Outcome.OK, kind is TrialKind.PROOF
+    is_ok, is_proof, is_limit = outcome is Outcome.OK, kind is TrialKind.PROOF, kind is TrialKind.LIMIT
+    if is_limit and not case.is_limit:
+        case = LIMIT_CASE
     identity = Identity(
         kind=kind, case=case.plain(), repetition=repetition, session=session, graph_fingerprint=graph_fingerprint,
         build=build or build_facts(), machine=machine.id, code_version=code_version,
@@ -88,17 +97,18 @@ def make_record(
         "identity": identity, "suite": "quick", "run_id": "run1", "command": "rigmark run quick",
         "recorded_at": f"2026-01-01T00:{repetition:02}:00+00:00", "outcome": outcome,
         "reason": reason if is_ok or reason else f"it was {outcome}", "last_words": "" if is_ok else "Killed",
-        "graph": {
+        "graph": None if is_limit else {
             "name": case.model, "parameters": 636_010, "multiply_adds": 635_200,
             "flops_per_sample": {"inference": 1_272_000, "training": 2_544_000},
             "optimizer": "sgd", "loss": "softmax_cross_entropy",
         },
+        "work": limits.work(case.model, case.precision) if is_limit else None,
         "interpreter": "/usr/bin/python3", "machine": machine.plain(), "load_before": 0.1, "wall_time_s": 3.5,
-        "measurement": measurement(steps_per_timing=case.steps_per_timing)
-        if is_ok and kind is TrialKind.TIMING else None,
+        "measurement": None if not is_ok or kind not in TIMED else limit_measurement() if is_limit
+        else measurement(steps_per_timing=case.steps_per_timing),
         "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
         "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
-        "certificate": None if is_proof else "ce27" * 4,
+        "certificate": None if is_proof or is_limit else "ce27" * 4,
         **facts,
     })
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.plan import PROOF_BATCH, Trial, plan, proof_case
 from bench.spec import Sweep, Timing
-from bench.words import Mode, StartMethod, TrialKind
+from bench.words import TIMED, Mode, StartMethod, TrialKind
 
 SWEEP = Sweep(
     models=("mlp", "resnet18"), frameworks=("numpy", "torch"), local_batches=(1, 8), steps_per_timing=5, repetitions=3,
@@ -20,7 +20,7 @@ LONG = Timing(min_time_s=9.0)
 sweeps = st.lists(
     st.builds(
         Sweep,
-        models=st.sampled_from([("mlp",), ("mlp", "resnet18")]),
+        models=st.sampled_from([("mlp",), ("mlp", "resnet18"), ("matmul_256",), ("launch", "mlp")]),
         frameworks=st.sampled_from([("torch",), ("numpy", "torch")]),
         local_batches=st.sampled_from([(1,), (1, 8), (32,)]),
         data=st.sampled_from([("synthetic",), ("synthetic", "digits")]),
@@ -32,7 +32,7 @@ sweeps = st.lists(
 
 
 def timings(trials: list[Trial]) -> list[Trial]:
-    return [trial for trial in trials if trial.kind is TrialKind.TIMING]
+    return [trial for trial in trials if trial.kind in TIMED]
 
 
 @given(sweeps=sweeps, seed=st.integers(0, 99))
@@ -55,12 +55,12 @@ def test_every_repetition_contains_each_case_once(sweeps: list[Sweep], seed: int
 @settings(derandomize=True, max_examples=60)
 def test_proofs_come_first_and_once_for_all_that_they_cover(sweeps: list[Sweep]):
     trials = plan(sweeps, cores=2, seed=1)
-    kinds = [trial.kind for trial in trials]
+    are_proofs = [trial.kind is TrialKind.PROOF for trial in trials]
     proofs = [trial.case for trial in trials if trial.kind is TrialKind.PROOF]
 
-    assert kinds == sorted(kinds, key=[TrialKind.PROOF, TrialKind.TIMING].index)
+    assert are_proofs == sorted(are_proofs, reverse=True)
     assert len(set(proofs)) == len(proofs)
-    assert set(proofs) == {proof_case(trial.case, 2) for trial in timings(trials)}
+    assert set(proofs) == {proof_case(trial.case, 2) for trial in trials if trial.kind is TrialKind.TIMING}
 
 
 def test_a_proof_covers_every_batch_mode_and_thread_count():
@@ -124,6 +124,21 @@ def test_both_start_methods_of_a_case_may_be_measured_side_by_side():
     assert len(trials) == 2 * len(timings(plan([SWEEP], cores=2, seed=1)))
 
 
+def test_limits_are_timed_among_the_networks_and_neither_proven_nor_taken_apart():
+    sweep = replace(SWEEP, models=("mlp", "matmul_1024", "launch"), layers=True)
+
+    trials = plan([sweep], cores=2, seed=1)
+
+    limits = [trial for trial in trials if trial.case.is_limit]
+    assert {trial.kind for trial in limits} == {TrialKind.LIMIT}
+    assert Counter((t.case.model, t.case.framework) for t in limits) == dict.fromkeys(
+        ((m, f) for m in ("matmul_1024", "launch") for f in SWEEP.frameworks), SWEEP.repetitions
+    )
+    of_first = [trial.kind for trial in timings(trials) if trial.repetition == 0]
+    assert of_first != sorted(of_first)
+    assert of_first != sorted(of_first, reverse=True)
+
+
 def test_layer_trials_come_last_and_once_for_each_case_that_wants_them():
     trials = plan([replace(SWEEP, models=("mlp",), layers=True), SWEEP], cores=2, seed=1)
     kinds = [trial.kind for trial in trials]
@@ -138,6 +153,7 @@ def test_no_sweep_makes_no_trial():
 
 
 def test_labels_tell_trials_apart():
-    trials = plan([replace(SWEEP, layouts=("default",))], cores=2, seed=1)
+    models = (*SWEEP.models, "conv2d_1x1", "launch")
+    trials = plan([replace(SWEEP, models=models, layouts=("default",))], cores=2, seed=1)
 
     assert len({trial.label for trial in trials}) == len(trials)

@@ -18,7 +18,7 @@ from bench.record import SCHEMA, Identity, Record
 from bench.spec import Case, Timing
 from bench.words import CompileMode, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 
-from .records import CASE, PARITY, build_facts, make_record, measurement, with_measurement
+from .records import CASE, LIMIT_CASE, PARITY, build_facts, make_record, measurement, with_measurement
 
 PATH = Path(__file__).parents[1] / "docs/record.schema.json"
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
@@ -53,6 +53,7 @@ def records() -> Iterator[Record]:
             yield make_record(kind, outcome)
     yield make_record(load_before=None)
     yield make_record(case=dataclasses.replace(CASE, mode=Mode.INFERENCE))
+    yield make_record(TrialKind.LIMIT, case=dataclasses.replace(LIMIT_CASE, model="jpeg_decode", local_batch=16))
     yield with_measurement(make_record(), last_loss=None, peak_memory_bytes=None, other_cpu_time_s=None)
     nowhere = {**build_facts(), "python": None, "framework_version": None, "packages": {"torch": None}}
     yield make_record(outcome=Outcome.BUILD_BROKEN, build=nowhere)
@@ -81,6 +82,8 @@ def test_the_schema_itself_is_valid():
         ({"reason": "but why"}, "$.reason"),
         ({"measurement": None}, "$.measurement"),
         ({"certificate": None}, "$.certificate"),
+        ({"graph": None}, "$.graph"),
+        ({"work": {"name": "launch", "flops": None, "bytes": None, "samples": None}}, "$.work"),
         ({"schema": SCHEMA + 1}, "$.schema"),
         ({"outcome": "fine"}, "$.outcome"),
         ({"id": "../../etc"}, "$.id"),
@@ -94,6 +97,11 @@ def test_what_is_no_record_is_refused(change: dict[str, Any], complaint: str):
     found = complaints({**stored(make_record()), **change})
 
     assert any(text.startswith(complaint) for text in found), found
+
+
+@pytest.mark.parametrize("lost", ["work", "measurement"])
+def test_a_limit_must_say_its_work_and_what_it_took(lost: str):
+    assert complaints({**stored(make_record(TrialKind.LIMIT)), lost: None})
 
 
 def test_a_failure_must_give_a_reason():

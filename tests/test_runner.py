@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from bench import builds, data, models
@@ -14,20 +17,25 @@ from bench.plan import Trial
 from bench.record import Record
 from bench.runner import Runner, Tally
 from bench.store import Store
-from bench.words import Mode, Outcome, StartMethod, TrialKind
+from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
 from .fakes import (
     SHORT,
+    TOKEN,
     add_numpy,
     add_package,
+    alive,
     bare_environment,
     lend_framework,
+    lend_limits,
     make_case,
     measure,
     proof_record,
     timing_record,
     write_builds,
 )
+
+SCHEMA = json.loads((Path(__file__).parents[1] / "docs/record.schema.json").read_text(encoding="utf-8"))
 
 
 def ids(tally: Tally) -> list[str]:
@@ -391,3 +399,110 @@ def test_every_planned_gap_has_a_record_of_its_own(tmp_path: Path, local_batch: 
     assert Outcome.UNSUPPORTED is timing_record(tally).outcome
     assert "numpy has no layout 'channels_last'; it has: nchw" == proof_record(tally).reason
     assert 2 == tally.not_started
+
+
+# Limits of the machine -----------------------------------------------------------------------------------------------
+
+LIMIT = Trial(kind=TrialKind.LIMIT, case=make_case(model="matmul_256", local_batch=1), timing=SHORT)
+
+
+def limit_records(tally: Tally) -> list[Record]:
+    return [record for record in tally.stored if record.identity.kind is TrialKind.LIMIT]
+
+
+@pytest.mark.parametrize("start_method", StartMethod)
+def test_limits_are_measured_beside_networks_and_not_again(tmp_path: Path, start_method: StartMethod):
+    sweep = {"models": ("mlp", "matmul_256", "launch"), "timing": replace(SHORT, start_method=start_method)}
+
+    tally = measure(tmp_path, repetitions=2, **sweep)
+    again = measure(tmp_path, repetitions=2, **sweep)
+
+    found = limit_records(tally)
+    assert [TrialKind.PROOF] == [r.identity.kind for r in tally.stored if r.identity.kind not in TIMED]
+    assert 7 * [Outcome.OK] == [record.outcome for record in tally.stored]
+    assert {"matmul_256": 2 * 256**3, "launch": None} == {r.work["name"]: r.work["flops"] for r in found if r.work}
+    assert {(None, None, None)} == {(r.graph, r.certificate, r.layers) for r in found}
+    assert all(r.measurement and r.measurement["result_error"] < 1e-5 for r in found)
+    assert 4 == len(found)
+    assert [] == again.stored
+
+
+def test_a_record_of_a_limit_holds_to_the_schema(tmp_path: Path):
+    (record,) = measure(tmp_path, models=("disk_read",), timing=SHORT).stored
+    if record.reason and "is in memory" in record.reason:
+        pytest.skip(record.reason)
+
+    assert (Outcome.OK, None) == (record.outcome, record.reason)
+    assert record.measurement is not None
+    assert record.measurement["facts"]["filesystem"]
+    jsonschema.validate(json.loads(json.dumps(record.plain())), SCHEMA)
+    assert {"cache", "lock", "oracle", "records"} >= {path.name for path in (tmp_path / "results").iterdir()}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(LIMIT, repetition=1),
+        replace(LIMIT, case=replace(LIMIT.case, model="matmul_512")),
+        replace(LIMIT, case=replace(LIMIT.case, precision=Precision.FP64)),
+        replace(LIMIT, case=replace(LIMIT.case, threads=2)),
+        replace(LIMIT, case=replace(LIMIT.case, steps_per_timing=2)),
+        TIMING,
+    ],
+    ids=["repetition", "limit", "precision", "threads", "steps per timing", "network"],
+)
+def test_another_limit_has_another_id(tmp_path: Path, changed: Trial):
+    assert identity(tmp_path, LIMIT) == identity(tmp_path, LIMIT) != identity(tmp_path, changed)
+
+
+def test_an_upgraded_decoder_makes_another_trial(tmp_path: Path, own_build: Path):
+    decode, launch = (replace(LIMIT, case=make_case(model=m, build="own")) for m in ("jpeg_decode", "launch"))
+    before = [identity(tmp_path, trial) for trial in (decode, launch)]
+
+    add_package(own_build, "pillow", "13.0.0")
+
+    after = [identity(tmp_path, trial) for trial in (decode, launch)]
+    assert (True, False) == (before[0] != after[0], before[1] != after[1])
+
+
+def test_a_wrong_product_gives_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lend_limits(monkeypatch, "sloppy", """
+class Sloppy(Matmul):
+    def error(self):
+        self._product[0, 0] += 0.1
+        return Matmul.error(self)
+
+def prepare(name, settings):
+    return Sloppy(name, settings)
+""")
+
+    tally = measure(tmp_path, models=("matmul_256",), frameworks=("sloppy",), repetitions=3)
+
+    (record,) = limit_records(tally)
+    assert_no_number(record, Outcome.PARITY_FAILED)
+    assert record.reason is not None
+    assert "the first result of matmul_256 is off by" in record.reason
+    assert 2 == tally.not_started
+
+
+def test_a_framework_without_limits_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    lend_framework(monkeypatch, "plain", "")
+
+    (record,) = measure(tmp_path, models=("matmul_256",), frameworks=("plain",)).stored
+
+    assert Outcome.UNSUPPORTED is record.outcome
+    assert "no limits are written for plain; they are for: jax, numpy, tensorflow, torch" == record.reason
+
+
+def test_the_processes_of_an_all_reduce_end_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("torch.distributed")
+    token = uuid.uuid4().hex
+    monkeypatch.setenv(TOKEN, token)
+
+    (record,) = measure(tmp_path, models=("all_reduce_2",), frameworks=("torch",)).stored
+
+    assert (Outcome.OK, None) == (record.outcome, record.reason)
+    assert record.measurement is not None
+    assert 0.0 == record.measurement["result_error"]
+    assert record.measurement["other_cpu_time_s"] is None       # its ranks are no strangers
+    assert [] == alive(token)

@@ -68,10 +68,29 @@ def test_a_plain_case_is_text_and_whole_numbers():
     assert Case(**plain) == cases()[0]
 
 
+def test_a_limit_has_no_mode_no_batch_and_no_data():
+    launch, convolution = cases(
+        models=("launch", "conv2d_wide"), local_batches=(1, 99), data=("synthetic", "digits"), precisions=("bf16",)
+    )
+
+    assert (launch.is_limit, launch.mode, launch.local_batch, launch.data) == (True, "inference", 1, "synthetic")
+    assert (convolution.local_batch, convolution.precision) == (8, "bf16")      # images of one execution
+    assert not cases()[0].is_limit
+
+
+def test_a_short_limit_is_executed_often_between_two_clock_reads():
+    steps = {case.model: case.steps_per_timing for case in cases(models=("launch", "copy_32KiB", "matmul_1024"))}
+    more, = cases(models=("matmul_1024",), steps_per_timing=7)
+
+    assert steps["launch"] > steps["copy_32KiB"] > steps["matmul_1024"] == 1
+    assert more.steps_per_timing == 7
+
+
 @pytest.mark.parametrize(
     ("axis", "wrong", "sentence"),
     [
         ("models", "resnet81", "no model 'resnet81'; did you mean 'resnet18'"),
+        ("models", "matmul_1023", "no model 'matmul_1023'; did you mean 'matmul_1024'"),
         ("frameworks", "pytroch", "no framework 'pytroch'; did you mean 'torch'"),
         ("data", "digit", "no data 'digit'; did you mean 'digits'"),
         ("compile_modes", "compile", "no compile mode 'compile'; did you mean 'compiled'"),
@@ -108,3 +127,9 @@ def test_a_label_says_what_tells_cases_apart():
     label = cases(modes=("training",), compile_modes=("eager",), layouts=("nchw",), local_batches=(8,))[0].label
 
     assert label == "mlp training, torch eager nchw fp32, cpu, batch 8"
+
+
+def test_a_label_of_a_limit_says_its_threads():
+    label = cases(models=("matmul_1024",), frameworks=("numpy",))[0].label
+
+    assert label == "matmul_1024, numpy eager nchw fp32, cpu, 2 threads"

@@ -20,9 +20,10 @@ import pytest
 
 from bench.record import SCHEMA, Record
 from bench.store import Store, existing
-from bench.words import Outcome, UserError
+from bench.words import Outcome, TrialKind, UserError
 
 from .fakes import make_record, measure
+from .records import make_record as make_record_of
 
 SCHEMA_FILE = Path(__file__).parent.parent / "docs" / "record.schema.json"
 
@@ -83,6 +84,27 @@ def test_results_are_merged_by_copying_their_files(store: Store, tmp_path: Path)
 
     assert {mine.id, theirs.id, both.id} == set(store.trials().table.id)
     assert 3 == len(store.trials().table)
+
+
+def test_the_work_of_a_limit_stands_in_the_table_and_a_network_has_none(store: Store):
+    store.put(make_record())
+    store.put(make_record_of(TrialKind.LIMIT))
+
+    table = store.trials().table.set_index("model")
+
+    assert 2 * 1024**3 == table.work_flops["matmul_1024"]
+    assert table.work_bytes.isna().all()
+    assert table.work_flops.isna()["mlp"]
+
+
+def test_a_limit_without_its_timings_is_damaged(store: Store):
+    limit = make_record_of(TrialKind.LIMIT)
+    store.put(limit)
+    path = path_of(store, limit)
+    path.write_bytes(BAD["without its timings"](path.read_bytes()))
+
+    assert store.trials().table.empty
+    assert limit.id not in store
 
 
 # Records that went bad -----------------------------------------------------------------------------------------------

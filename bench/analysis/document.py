@@ -24,6 +24,25 @@ class Origin(StrEnum):
         return {"measured": "●", "quoted": "❝", "predicted": "◇", "entered": "✎"}[self.value]
 
 
+class Family(StrEnum):
+    """Kinds of work in a step; each has a letter, so that a figure can be read without its colours."""
+
+    CONVOLUTION = "convolution"
+    DENSE = "dense"
+    RECURRENT = "recurrent"
+    POOLING = "pooling"
+    NORMALISATION = "normalisation"
+    ELEMENT_WISE = "element-wise"
+    MOVEMENT = "moving data"
+    TRAINING = "loss, optimizer, gradient adds"
+    OTHER = "other, or many small layers"
+    RESIDUAL = "no layer"
+
+    @property
+    def letter(self) -> str:
+        return "·" if self is Family.RESIDUAL else self.value[0].upper()
+
+
 class Standing(StrEnum):
     """How firmly a verdict stands."""
 
@@ -135,6 +154,71 @@ class Curves:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of a stacked bar."""
+
+    label: str
+    text: str                            # the value in words
+    value: float
+    family: Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedBar:
+    label: str
+    text: str                            # of the whole
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackedBars:
+    """Horizontal bars from zero, each made of parts; ``table`` is the id of a table of the same numbers."""
+
+    id: str
+    title: str
+    unit: str
+    bars: tuple[StackedBar, ...]
+    table: str
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Those that occur, in their usual order."""
+        met = {segment.family for bar in self.bars for segment in bar.segments}
+        return tuple(family for family in Family if family in met)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dot:
+    """A layer below the roof."""
+
+    label: str
+    text: str
+    intensity: float                     # FLOPs per byte
+    flops_per_s: float
+    share: float                         # of the step
+    family: Family
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roofline:
+    """FLOP/s over FLOPs per byte, both by powers of ten, below what the machine can do where that is known."""
+
+    id: str
+    title: str
+    dots: tuple[Dot, ...]
+    peak_flops_per_s: float | None
+    peak_bytes_per_s: float | None
+    peak_flops_text: str                 # these in words; empty where not known
+    peak_bytes_text: str
+    table: str
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        met = {dot.family for dot in self.dots}
+        return tuple(family for family in Family if family in met)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """An answer in words: about what, what, and how firmly."""
 
@@ -168,7 +252,8 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block = Paragraph | Items | Code | Table | Bars | Curves | Verdicts | Attachment | Fold
+Block = Paragraph | Items | Code | Table | Bars | Curves | StackedBars | Roofline | Verdicts | Attachment | Fold
+Figure = Bars | Curves | StackedBars | Roofline
 
 
 @dataclass(frozen=True, kw_only=True)

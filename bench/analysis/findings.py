@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -17,6 +17,7 @@ CONTENDED_SHARE = 0.2        # of the trials
 DRIFT_RATIO = 1.05           # between the medians of the two halves of a trial's timings
 DRIFTING_SHARE = 0.2         # of the trials
 WIDE_RATIO = 1.10            # upper / lower end of the interval
+CLOSED = (0.90, 1.10)        # of cover, closure and overhead: a tenth of a step unaccounted for may hide a layer
 
 
 class FindingKind(StrEnum):
@@ -32,6 +33,19 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerFigures:
+    """How well the layers of one case account for its step."""
+
+    cover: float                     # sum of the layers / the instrumented step that they are of
+    overhead: float                  # instrumented / plain step of the same process
+    closure: float | None            # sum of the layers / step of the timed trials; None where none was timed
+    problem: str | None              # what the framework's trace lacks; None for nothing
+    variables: Mapping[str, str] = field(default_factory=dict)     # that only layer trials had
+    too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
+    of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the findings of one case are drawn from."""
 
@@ -39,6 +53,7 @@ class Evidence:
     failed: pd.DataFrame     # its other trials
     step_time_s: Estimate
     threads: int
+    layers: LayerFigures | None = None     # of its layer trial, where it has one
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -99,11 +114,131 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def layer_closure(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.closure is not None and not _is_closed(layers.closure):
+        yield _note(
+            "layer_closure",
+            f"its layers add up to {layers.closure:.0%} of the timed step ({'; '.join(_reasons(layers))}); trust their "
+            "order, not their times, and repeat with --layers on a quiet machine",
+        )
+
+
+def layer_cover(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.cover):
+        missing = _residual(layers) if layers.cover < 1 else "some time is booked to more than one layer"
+        problem = f", and {layers.problem}" if layers.problem else ""
+        yield _note(
+            "layer_cover",
+            f"its layers add up to {layers.cover:.0%} of the step that they were timed in: {missing}{problem}; shares "
+            "are of that whole step",
+        )
+
+
+def layer_overhead(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.overhead):
+        yield _note(
+            "layer_overhead",
+            f"{_instruments(layers)} in the same process; short layers are the most wrong: a larger batch, or a quiet "
+            "machine, would weaken it",
+        )
+
+
+def layer_trace(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.problem:
+        yield _note("layer_trace", f"its trace of layers is not whole: {layers.problem}")
+
+
+def layer_program(layers: LayerFigures) -> Iterator[Finding]:
+    """The switches that make layers visible make another program of the network."""
+    if layers.variables:
+        yield _note(
+            "layer_program",
+            f"its layers were timed in another program than the step, built with {_settings(layers)}, without which "
+            "they cannot be told apart; shares may differ from those of the timed steps",
+        )
+
+
+def layers_too_short(layers: LayerFigures) -> Iterator[Finding]:
+    count = len(layers.too_short)
+    if count:
+        yield _note(
+            "layers_too_short",
+            f"{count} of its layers took less time than the clock can tell ({_some(layers.too_short)}) and have no "
+            "rate of their own; a larger batch would show them",
+        )
+
+
+def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.of_peak is not None and layers.of_peak > CLOSED[1]:
+        yield _note(
+            "layer_above_peak",
+            f"a layer of it ran at {layers.of_peak:.1f}x this machine's measured peak, which is then too low to judge "
+            "by, unless its algorithm needs fewer FLOPs than its definition; measure the limits again, in this "
+            "framework too and on a quiet machine",
+        )
+
+
+def _note(name: str, text: str) -> Finding:
+    """What is said of layers leaves the step time as it was."""
+    return Finding(id=name, kind=FindingKind.NOTE, text=text)
+
+
+def _is_closed(ratio: float) -> bool:
+    low, high = CLOSED
+    return low <= ratio <= high
+
+
+def _reasons(layers: LayerFigures) -> Iterator[str]:
+    """What keeps closure from 1: it is the product of cover, overhead and how the two kinds of trial differ."""
+    product = layers.cover * layers.overhead
+    elsewhere = layers.closure / product if layers.closure is not None and product > 0 else 1.0
+    is_explained = not all(map(_is_closed, (layers.cover, layers.overhead, elsewhere)))
+    if not is_explained or not _is_closed(layers.cover):
+        yield _residual(layers)
+    if not is_explained or not _is_closed(layers.overhead):
+        yield _instruments(layers)
+    if layers.problem:
+        yield layers.problem
+    if layers.variables:
+        yield f"they were timed in another program, with {_settings(layers)}"
+    elif not is_explained or not _is_closed(elsewhere):
+        yield f"plain steps beside them took {elsewhere:.2f}x the timed ones: the machine was in another state"
+
+
+def _residual(layers: LayerFigures) -> str:
+    return f"{1 - layers.cover:.0%} of the step belongs to no layer, loss or optimizer"
+
+
+def _instruments(layers: LayerFigures) -> str:
+    return f"instrumented steps took {layers.overhead:.2f}x the plain ones"
+
+
+def _settings(layers: LayerFigures) -> str:
+    return " ".join(f"{name}={value}" for name, value in layers.variables.items())
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     failed_trials, few_trials, contended, drifting, wide_interval
+)
+LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
+    layer_closure, layer_cover, layer_overhead, layer_trace, layer_program, layers_too_short,
+    layer_above_peak,
 )
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """Every doubt about one case."""
-    return tuple(finding for rule in RULES for finding in rule(evidence))
+    of_layers = () if evidence.layers is None else layer_findings(evidence.layers)
+    return (*(finding for rule in RULES for finding in rule(evidence)), *of_layers)
+
+
+def layer_findings(layers: LayerFigures) -> tuple[Finding, ...]:
+    """Every doubt about where the time of one case's step goes."""
+    return tuple(finding for rule in LAYER_RULES for finding in rule(layers))

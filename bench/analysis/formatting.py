@@ -20,15 +20,32 @@ class Unit:
 SECONDS = (
     Unit(name="s", scale=1.0), Unit(name="ms", scale=1e-3), Unit(name="µs", scale=1e-6), Unit(name="ns", scale=1e-9)
 )
+PREFIXES = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "": 1.0}
 
 
 def time_unit(times_s: Iterable[float | None]) -> Unit:
     """The unit in which the median of these times is at least 1, so that one column has one unit."""
-    known = sorted(time for time in times_s if time is not None and math.isfinite(time) and time > 0)
+    return _unit(times_s, SECONDS) or SECONDS[0]
+
+
+def rate_unit(rates: Iterable[float | None], name: str) -> Unit:
+    """The same of rates in "FLOP/s" or "B/s": "GFLOP/s", "GB/s"."""
+    units = [Unit(name=f"{prefix}{name}", scale=scale) for prefix, scale in PREFIXES.items()]
+    return _unit(rates, units) or units[-1]
+
+
+def _unit(numbers: Iterable[float | None], units: Sequence[Unit]) -> Unit | None:
+    """Units are given from the largest; None where there is no number above 0."""
+    known = sorted(number for number in numbers if number is not None and math.isfinite(number) and number > 0)
     if not known:
-        return SECONDS[0]
+        return None
     middle = known[len(known) // 2]
-    return next((unit for unit in SECONDS if middle >= unit.scale), SECONDS[-1])
+    return next((unit for unit in units if middle >= unit.scale), units[-1])
+
+
+def with_unit(value: float, unit: Unit, digits: int = 3) -> str:
+    """"12.3 ms"."""
+    return f"{significant(value / unit.scale, digits)} {unit.name}"
 
 
 def number(value: float, decimals: int) -> str:
@@ -108,6 +125,13 @@ def relative_error(error: float) -> str:
 
 def percent(share: float) -> str:
     return f"{significant(100 * share)} %"
+
+
+def share(part: float) -> str:
+    """A share in whole per cent, which is all that one trial carries: "41 %", "<1 %"."""
+    if not math.isfinite(part):
+        return UNKNOWN
+    return "<1 %" if 0 < part < 0.01 else f"{number(100 * part, 0)} %"
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:

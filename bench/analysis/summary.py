@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.findings import Evidence, FindingKind, findings
+from bench.analysis.findings import Evidence, FindingKind, LayerFigures, findings
 from bench.analysis.statistics import estimate
-from bench.words import Mode, Outcome, TrialKind
+from bench.words import TIMED, Mode, Outcome, TrialKind
 
 CASE_COLUMNS = (
     "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
@@ -24,7 +24,7 @@ ALIKE_COLUMNS = (
 FEWEST_FOR_P99 = 100         # timings; with fewer the 99th percentile is the largest of them
 
 RESULT_COLUMNS = (
-    "suite", "origin", "model", "framework", "framework_version", "build", "isa", "isa_proof", "compile_mode",
+    "suite", "origin", "kind", "model", "framework", "framework_version", "build", "isa", "isa_proof", "compile_mode",
     "layout", "threads", "data", "device", "device_name", "world_size", "processes", "strategy", "nodes", "precision",
     "mode", "optimizer", "local_batch", "global_batch", "outcome", "reason", "validity", "trials", "session",
     "start_method", "steps_per_timing", "throughput_samples_per_s", "throughput_low_samples_per_s",
@@ -32,9 +32,15 @@ RESULT_COLUMNS = (
     "latency_p50_s", "latency_p99_s", "prepare_time_s", "peak_memory_bytes", "parity_error", "certificate",
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
-    "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command",
+    "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
+    "bytes_per_s",
 )
-"""Names and units of a result row; None where a value is not known or not measured."""
+"""Names and units of a result row; None where a value is not known or not measured.
+
+``kind`` is "timing" for a network and "limit" for a limit of the machine, whose name (see bench.limits) is the
+``model`` and whose single execution is the step. ``flops_per_s`` are the FLOPs that the definition of a network or
+limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk or links must move.
+"""
 
 
 def step_times(timings: pd.Series, steps_per_timing: int) -> list[float]:
@@ -43,10 +49,10 @@ def step_times(timings: pd.Series, steps_per_timing: int) -> list[float]:
 
 
 def results(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row for each group of alike timing trials, in the order in which they were first recorded."""
+    """One row for each group of alike timing or limit trials, in the order in which they were first recorded."""
     proofs = trials[trials.kind == TrialKind.PROOF].set_index("id")
-    timing = trials[trials.kind == TrialKind.TIMING]
-    groups = timing.groupby(list(ALIKE_COLUMNS), sort=False, dropna=False)
+    timed = trials[trials.kind.isin(list(TIMED))]
+    groups = timed.groupby(["kind", *ALIKE_COLUMNS], sort=False, dropna=False)
     taken_apart = {
         _layers_of(trial): trial
         for _, trial in trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)].iterrows()
@@ -63,7 +69,7 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
         "isa": "native", "isa_proof": "not proven", "world_size": 1, "processes": 1, "nodes": 1,
         "global_batch": first.local_batch, "trials": len(measured),
         "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
-        "flops_per_sample": first.flops_training if first["mode"] == Mode.TRAINING else first.flops_inference,
+        "flops_per_sample": _flops_per_sample(first),
         "run_id": group.iloc[-1].run_id, "recorded_at": group.iloc[-1].recorded_at, "findings": "",
     }
     if first.certificate in proofs.index:
@@ -71,27 +77,32 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
     if measured.empty:
         worst = failed.iloc[-1]
         return row | {"outcome": worst.outcome, "reason": worst.reason, "validity": "invalid"}
-    figures = _figures(measured, failed, first)
-    row |= {"outcome": Outcome.OK, "reason": None} | figures
-    return row if layers is None else row | _layer_figures(layers, figures["step_time_s"])
+    return row | {"outcome": Outcome.OK, "reason": None} | _figures(measured, failed, first, layers)
 
 
-def _figures(measured: pd.DataFrame, failed: pd.DataFrame, first: Any) -> dict[str, Any]:
+def _figures(
+    measured: pd.DataFrame, failed: pd.DataFrame, first: Any, of_layers: pd.Series | None
+) -> dict[str, Any]:
     steps = int(first.steps_per_timing)
     times_s = step_times(measured.timings_s, steps)
     step_time = estimate(times_s)
-    throughput = step_time.inverse(float(first.local_batch))
+    samples, flops, moved_bytes = _work_of_a_step(first)
+    throughput = None if samples is None else step_time.inverse(samples)
     every_timing_s = np.concatenate([np.asarray(t) for t in measured.timings_s])
     is_latency = steps == 1
-    doubts = findings(
-        Evidence(measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads))
-    )
+    layers = None if of_layers is None else _layer_figures(of_layers, step_time.value)
+    doubts = findings(Evidence(
+        measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers
+    ))
     is_suspect = any(doubt.kind is FindingKind.WARNING for doubt in doubts)
     return {
         "validity": "suspect" if is_suspect else "valid",
         "step_time_s": step_time.value, "step_time_low_s": step_time.low, "step_time_high_s": step_time.high,
-        "throughput_samples_per_s": throughput.value, "throughput_low_samples_per_s": throughput.low,
-        "throughput_high_samples_per_s": throughput.high,
+        "throughput_samples_per_s": throughput and throughput.value,
+        "throughput_low_samples_per_s": throughput and throughput.low,
+        "throughput_high_samples_per_s": throughput and throughput.high,
+        "flops_per_s": None if flops is None else flops / step_time.value,
+        "bytes_per_s": None if moved_bytes is None else moved_bytes / step_time.value,
         "cpu_time_per_step_s": float(np.median(step_times(measured.cpu_times_s, steps))),
         "latency_p50_s": float(np.quantile(every_timing_s, 0.5)) if is_latency else None,
         "latency_p99_s": float(np.quantile(every_timing_s, 0.99))
@@ -101,7 +112,21 @@ def _figures(measured: pd.DataFrame, failed: pd.DataFrame, first: Any) -> dict[s
         "findings": ",".join(doubt.id for doubt in doubts),
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
         "trial_step_times_s": times_s,
+        "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
+        "layer_overhead": layers and layers.overhead,
     }
+
+
+def _work_of_a_step(trial: pd.Series) -> tuple[int | None, int | None, int | None]:
+    """(samples, FLOPs, bytes moved) of one step; None for what it has none of, or is not known."""
+    if trial.kind == TrialKind.LIMIT:
+        return _known(trial.work_samples), _known(trial.work_flops), _known(trial.work_bytes)
+    samples, flops = int(trial.local_batch), _known(_flops_per_sample(trial))
+    return samples, None if flops is None else flops * samples, None
+
+
+def _flops_per_sample(trial: pd.Series) -> Any:
+    return trial.flops_training if trial["mode"] == Mode.TRAINING else trial.flops_inference
 
 
 def _layers_of(trial: pd.Series) -> tuple[Any, ...]:
@@ -109,12 +134,14 @@ def _layers_of(trial: pd.Series) -> tuple[Any, ...]:
     return tuple(None if pd.isna(trial[name]) else trial[name] for name in ALIKE_COLUMNS if name != "settings")
 
 
-def _layer_figures(layers: pd.Series, step_time_s: float) -> dict[str, Any]:
+def _layer_figures(trial: pd.Series, step_time_s: float) -> LayerFigures:
     """Of the case's latest layer trial; closure is against the step time of the timing trials, not its own."""
-    return {
-        "layer_cover": layers.layer_cover, "layer_overhead": layers.layer_overhead,
-        "layer_closure": layers.attributed_time_s / step_time_s,
-    }
+    return LayerFigures(
+        cover=float(trial.layer_cover), overhead=float(trial.layer_overhead),
+        closure=float(trial.attributed_time_s) / step_time_s,
+        problem=None if pd.isna(trial.layer_problem) else str(trial.layer_problem),
+        variables=json.loads(trial.layer_variables),
+    )
 
 
 def _known(number: Any) -> int | None:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from bench.spec import Sweep
     from bench.store import Store
 
-GUESSED_PROOF_S, GUESSED_START_S = 15.0, 4.0     # of a trial that no stored record tells the time of
+GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
+GUESSED_START_S = {"spawn": 4.0, "forkserver": 0.5}
 
 
 def command(
     suite: Annotated[str | None, typer.Argument(help="A suite by name; leave it out to put a sweep together.")] = None,
-    model: Annotated[str | None, typer.Option(help="Models, with commas.")] = None,
+    model: Annotated[str | None, typer.Option(help="Networks, or limits of the machine, with commas.")] = None,
     framework: Annotated[str | None, typer.Option(help="Frameworks, with commas.")] = None,
     build: Annotated[str | None, typer.Option(help="Builds, as builds.toml names them.")] = None,
     compile_mode: Annotated[str | None, typer.Option(help="best, default, eager, compiled, xla.")] = None,
@@ -166,7 +167,9 @@ def _show_plan(trials: Sequence[Trial], store: Store) -> None:
         if before is None:
             guesses += 1
             timing = trial.timing
-            before = GUESSED_PROOF_S if timing is None else GUESSED_START_S + timing.min_time_s + 1
+            before = GUESSED_PROOF_S if timing is None else (
+                GUESSED_START_S[timing.start_method] + timing.min_time_s + 1
+            )
         seconds += before
         print(trial.label)
     basis = f"{guesses} of them guessed" if guesses else "by what they took before"
@@ -177,7 +180,7 @@ def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
     """What came of it, and the exit code."""
     from bench.cli import Exit, say
     from bench.progress import duration
-    from bench.words import PLANNED_GAPS, Outcome, TrialKind
+    from bench.words import PLANNED_GAPS, TIMED, Outcome, TrialKind
 
     outcomes = [
         (r.outcome, r.identity.kind, str(r.reason), r.identity.case) for r in tally.stored
@@ -205,5 +208,5 @@ def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
     ]
     if failed:
         raise typer.Exit(Exit.BAD)
-    if not any(o is Outcome.OK and kind == TrialKind.TIMING for o, kind, *_ in outcomes):
+    if not any(o is Outcome.OK and kind in TIMED for o, kind, *_ in outcomes):
         raise typer.Exit(Exit.NOTHING_MEASURED)

@@ -3,12 +3,17 @@
 Runs with JAX 0.10.
 """
 
+import collections
+import glob
 import itertools
 import math
 import os
+import tempfile
+import time
 
 import numpy as np
 
+from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace
 from . import Prepared, Unsupported, channels_first, channels_last, flattened_images, inverse
 
 DISTRIBUTIONS = ("jax", "jaxlib")
@@ -20,6 +25,10 @@ DEVICES = ("cpu", "cuda")
 
 # NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
+
+# XLA may put many convolutions of a CPU program into one call of a library (half of ResNet-18's), which no trace can
+# take apart. This makes a call of each. A jaxlib that does not know the option ends the process and says so.
+LAYER_VARIABLES = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot"}
 
 
 def prepare(graph, weights, settings):
@@ -352,6 +361,54 @@ def _moments_per_parameter(optimizer):
     return 2 if optimizer["kind"] == "adam" else int(optimizer["momentum"] != 0)
 
 
+class Scopes:
+    """What the names of operations tell: "jit(_updated)/transpose(jvp(conv1))/conv_general_dilated"."""
+
+    def __init__(self, graph):
+        readers = collections.Counter(name for layer in graph["layers"] for name in layer["inputs"])
+        self._names = {LOSS, OPTIMIZER, *(layer["name"] for layer in graph["layers"])}
+        self._shares_input = {
+            layer["name"] for layer in graph["layers"] if any(readers[name] > 1 for name in layer["inputs"])
+        }
+
+    def row_of(self, op_name):
+        """The (layer, direction) that an operation was traced in, None if in none."""
+        _, _, path = op_name.partition("/")              # the function is outermost
+        scope, _, operation = path.partition("/")
+        is_backward = scope.startswith("transpose(")
+        while scope.startswith(("transpose(", "jvp(")):
+            scope = scope.partition("(")[2][:-1]
+        if scope not in self._names or not operation:
+            return None
+        if scope == OPTIMIZER:
+            return OPTIMIZER, "update"
+        # JAX adds what the readers of a value send back as it comes to each of them, in that one's scope.
+        if operation == "add_any" and is_backward and scope in self._shares_input:
+            return GRADIENT_ADD, "backward"
+        return scope, "backward" if is_backward else "forward"
+
+    def gradient_of(self, op_name):
+        """The row in which the gradient is computed that an operation of the optimizer takes, None for others."""
+        _, scope, layer, *_ = [*op_name.split("/"), None, None, None]
+        return (layer, "backward") if scope == OPTIMIZER and layer in self._names else None
+
+
+def _trace_problem(lines, module, steps, owners, kernels):
+    """A sentence about what a trace lacks of so many steps of a program with these instructions; None: nothing."""
+    counts = collections.Counter(
+        stats["hlo_op"] for line in lines for _, _, _, stats in line if hlo.is_of(module, stats)
+    )
+    if not counts:
+        return "JAX's trace holds no operation of the step, so there are no layer times"
+    strange = [name for name in counts if name not in owners]
+    if strange:
+        return f"JAX's trace holds '{strange[0]}', which the program has not, so there are no layer times"
+    name = min(kernels, key=lambda name: counts[name])
+    if counts[name] < steps:
+        return f"JAX's trace holds {counts[name]} of {steps} runs of '{name}', so there are no layer times"
+    return None
+
+
 class JaxPrepared(Prepared):
     """A network as jitted functions, and the arrays that they read or, in training, take and give back."""
 
@@ -385,13 +442,15 @@ class JaxPrepared(Prepared):
         # Donated: the update writes over the old weights, statistics and moments.
         self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3))
         self._advance = self._update if self._is_training else self._answer
-        self._batches = None
+        self._loaded = self._batches = None
         self._last = None
+        self._programs = {}                              # what layer_times knows of them, by shape of a batch
 
     # The timed way.
 
     def load(self, batches):
-        self._batches = itertools.cycle([(self._input(x), self._target(y)) for x, y in batches])
+        self._loaded = [(self._input(x), self._target(y)) for x, y in batches]
+        self._batches = itertools.cycle(self._loaded)
 
     def step(self):
         x, y = next(self._batches)
@@ -406,6 +465,58 @@ class JaxPrepared(Prepared):
     def peak_memory_bytes(self):
         """Peak bytes in use by arrays and programs since the process started; the allocator reserves more."""
         return None if self._device.platform == "cpu" else self._device.memory_stats()["peak_bytes_in_use"]
+
+    def layer_times(self, steps):
+        """See the contract; from JAX's own trace of the steps, and the names in the program that XLA made of them."""
+        module, owners, kernels = self._program()
+        options = self._jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0
+        options.host_tracer_level = 1                    # holds the operations of a CPU; more slows them down
+        options.enable_hlo_proto = False
+        step_times_s = []
+        with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
+            self._jax.profiler.start_trace(folder, profiler_options=options)
+            try:
+                for _ in range(steps):
+                    begin_s = time.perf_counter()
+                    self.step()
+                    self.synchronize()
+                    step_times_s.append(time.perf_counter() - begin_s)
+            finally:
+                self._jax.profiler.stop_trace()
+            lines = self._lines(folder)
+        problem = _trace_problem(lines, module, steps, owners, kernels)
+        spans = [] if problem else hlo.spans(lines, module)
+        ran = [trace.Kernel(begin_s, end_s, *owners[name]) for begin_s, end_s, name in spans]
+        rows = trace.rows(ran, steps, [layer["name"] for layer in self._graph["layers"]])
+        return {"step_times_s": step_times_s, "layers": rows, "problem": problem}
+
+    def _program(self):
+        """Of the program of a step: its name, {instruction: (row, members)}, and those that each run of it shows."""
+        x, y = self._loaded[0]
+        if x.shape not in self._programs:
+            if self._is_training:
+                self._set_off()
+                arguments = (self._parameters, self._statistics, self._moments, self._steps, x, y, None)
+                lowered = self._train.lower(*arguments)
+            else:
+                lowered = self._infer.lower(self._parameters, self._statistics, x)
+            text, scopes = lowered.compile().as_text(), Scopes(self._graph)
+            module = text.split(None, 2)[1].rstrip(",")  # "HloModule jit__updated, is_scheduled=true, ..."
+            owners = hlo.layers_of(text, scopes.row_of, scopes.gradient_of)
+            self._programs[x.shape] = module, owners, hlo.kernels(text)
+        return self._programs[x.shape]
+
+    def _lines(self, folder):
+        """The events, (begin_s, end_s, name, stats), of each thread or stream that the trace has of the device."""
+        is_cpu = self._device.platform == "cpu"
+        device = "/host:CPU" if is_cpu else f"/device:GPU:{self._device.local_hardware_id}"
+        return [
+            [(event.start_ns / 1e9, event.end_ns / 1e9, event.name, dict(event.stats)) for event in line.events]
+            for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True)
+            for plane in self._jax.profiler.ProfileData.from_file(path).planes if plane.name == device
+            for line in plane.lines
+        ]
 
     # The proof way.
 
@@ -432,12 +543,15 @@ class JaxPrepared(Prepared):
 
     def _update(self, x, y, masks=None):
         """One training step; the loss before its update, on the device."""
-        if self._moments is None:
-            self._moments, self._steps = self._first_moments()
+        self._set_off()
         self._parameters, self._statistics, self._moments, self._steps, loss = self._train(
             self._parameters, self._statistics, self._moments, self._steps, x, y, masks
         )
         return loss
+
+    def _set_off(self):
+        if self._moments is None:
+            self._moments, self._steps = self._first_moments()
 
     def _first_moments(self):
         count = _moments_per_parameter(self._graph["optimizer"])
@@ -459,7 +573,7 @@ class JaxPrepared(Prepared):
                 self._jax, self._layout, self._vectors, is_training=True, masks=masks, seed=self._seed, step=step
             )
             output = self._run({**parameters, **statistics}, x, run)
-            with self._jax.named_scope("loss"):
+            with self._jax.named_scope(LOSS):
                 return LOSSES[self._graph["loss"]](self._jax, output, y), run.statistics
 
         return self._jax.value_and_grad(loss, has_aux=True)(parameters)
@@ -468,14 +582,15 @@ class JaxPrepared(Prepared):
         """What the first four are after a step, and the loss before it."""
         # Counted and drawn from within the program, so that the host has nothing to do for a step.
         (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, x, y, masks, steps)
-        steps = steps + 1
         optimizer = self._graph["optimizer"]
         changed = {}
-        with self._jax.named_scope("optimizer"):
+        with self._jax.named_scope(OPTIMIZER):
+            steps = steps + 1
             for name, weight in parameters.items():
-                changed[name] = OPTIMIZERS[optimizer["kind"]](
-                    self._jax, optimizer, steps, weight, gradients[name], moments[name]
-                )
+                with self._jax.named_scope(name):        # tells whose gradient it takes, see Scopes.gradient_of
+                    changed[name] = OPTIMIZERS[optimizer["kind"]](
+                        self._jax, optimizer, steps, weight, gradients[name], moments[name]
+                    )
         parameters = {name: weight for name, (weight, _) in changed.items()}
         moments = {name: own for name, (_, own) in changed.items()}
         return parameters, statistics, moments, steps, loss

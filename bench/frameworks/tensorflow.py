@@ -3,12 +3,19 @@
 Needs TensorFlow 2.5 (Python 3.6) or newer, on CUDA 2.12.
 """
 
+import collections
 import contextlib
+import glob
+import importlib
 import itertools
 import os
+import tempfile
+import time
 
 import numpy as np
 
+from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
+from ..tracing.timeline import Timeline
 from . import Prepared, Unsupported, channels_first, channels_last, flattened_images
 
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
@@ -464,28 +471,40 @@ def _mean_squared_error(tf, output, y):
 LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
 
 
+def _scope_of(key):
+    """The name scope of the layer of a "layer/parameter"."""
+    return xplane.LAYER_SCOPE % key.partition("/")[0]
+
+
+def _name_of_update(key):
+    """The name of the operation that updates a parameter: traces tell by it whose gradient it takes."""
+    return xplane.LAYER_SCOPE % key.partition("/")[0] + key.partition("/")[2]
+
+
 class Sgd:
-    """Updates variables by fused operations."""
+    """Updates variables, by "layer/parameter", with fused operations."""
 
     def __init__(self, tf, settings, variables):
         self._tf, self._settings, self._variables = tf, settings, variables
-        moving = variables if settings["momentum"] else []
+        moving = variables.values() if settings["momentum"] else []
         self._velocities = [tf.Variable(tf.zeros_like(v), trainable=False) for v in moving]
 
     def update(self, gradients):
         o, ops = self._settings, self._tf.raw_ops
         if not self._velocities:
-            for variable, gradient in zip(self._variables, gradients):
-                ops.ResourceApplyGradientDescent(var=variable.handle, alpha=o["learning_rate"], delta=gradient)
-        for variable, velocity, gradient in zip(self._variables, self._velocities, gradients):
+            for (key, variable), gradient in zip(self._variables.items(), gradients):
+                ops.ResourceApplyGradientDescent(
+                    var=variable.handle, alpha=o["learning_rate"], delta=gradient, name=_name_of_update(key)
+                )
+        for (key, variable), velocity, gradient in zip(self._variables.items(), self._velocities, gradients):
             ops.ResourceApplyMomentum(
                 var=variable.handle, accum=velocity.handle, lr=o["learning_rate"], grad=gradient,
-                momentum=o["momentum"],
+                momentum=o["momentum"], name=_name_of_update(key),
             )
 
 
 class Adam:
-    """Updates variables by fused operations, whose epsilon stands before the bias correction.
+    """Updates variables, by "layer/parameter", with fused operations whose epsilon stands before the bias correction.
 
     With c1 = 1 - beta1**t and c2 = 1 - beta2**t,
     m / c1 / (sqrt(v / c2) + epsilon) = sqrt(c2) / c1 * m / (sqrt(v) + epsilon * sqrt(c2)),
@@ -495,7 +514,7 @@ class Adam:
     def __init__(self, tf, settings, variables):
         self._tf, self._settings, self._variables = tf, settings, variables
         self._moments = [
-            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables
+            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables.values()
         ]
         self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
 
@@ -506,18 +525,22 @@ class Adam:
         first, second = (1 - tf.pow(np.float64(np.float32(o[beta])), steps) for beta in ("beta1", "beta2"))
         rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, tf.float32)
         epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), tf.float32)
-        for variable, (m, v), gradient in zip(self._variables, self._moments, gradients):
+        for (key, variable), (m, v), gradient in zip(self._variables.items(), self._moments, gradients):
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle, m=m.handle, v=v.handle, beta1_power=0.0, beta2_power=0.0, lr=rate,
-                beta1=o["beta1"], beta2=o["beta2"], epsilon=epsilon, grad=gradient,
+                beta1=o["beta1"], beta2=o["beta2"], epsilon=epsilon, grad=gradient, name=_name_of_update(key),
             )
 
 
 OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
 
 
-def _network(tf, graph, variables, settings, device):
-    """A function of a Pass and the input that gives the output."""
+Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters")
+"""``scope`` of names; ``finished`` are the inputs that no later layer reads; ``parameters`` are variables by name."""
+
+
+def _layers(tf, graph, variables, settings, device):
+    """The Layers in order; raises Unsupported for an operation that there is not."""
     flat_images = flattened_images(graph)[1]
     ways = {
         "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
@@ -532,18 +555,128 @@ def _network(tf, graph, variables, settings, device):
         function = LOWERINGS[layer["op"]](tf, dict(layer, keeps_order=name in flat_images, **ways))
         parameters = {p["name"]: variables[name + "/" + p["name"]] for p in layer["parameters"]}
         finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
-        layers.append((name, layer["inputs"], finished, function, parameters))
+        layers.append(Layer(name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters))
+    return layers
 
-    def forward(run, x):
-        values = {"input": x}
-        for name, inputs, finished, function, parameters in layers:
-            with tf.name_scope(name):
-                values[name] = function(run, *[values[i] for i in inputs], **parameters)
-            for i in finished:                   # eager memory
-                del values[i]
-        return values[name]
 
-    return forward
+# Layer times.
+
+STEP = "rigmark step"            # marks each step in a trace
+
+
+def _xspace(tf):
+    """An empty message for what an .xplane.pb file holds; raises Unsupported where the wheel has none."""
+    for package in ("tensorflow.tsl", "tensorflow.core"):        # from TensorFlow 2.12, before
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(package + ".profiler.protobuf.xplane_pb2").XSpace()
+    raise Unsupported(f"TensorFlow {tf.__version__} brings nothing to read its own trace with")
+
+
+@contextlib.contextmanager
+def _trace(tf, folder, is_cuda):
+    """Writes a trace of what runs in this context into a folder."""
+    profiler = tf.profiler.experimental
+    profiler.start(folder, profiler.ProfilerOptions(
+        host_tracer_level=2, python_tracer_level=0, device_tracer_level=int(is_cuda)
+    ))
+    try:
+        yield
+    except BaseException:
+        profiler.stop(save=False)
+        raise
+    profiler.stop()
+
+
+class XlaProgram:
+    """Which layers the instructions of a program work for that XLA made of a function, from its optimized HLO text."""
+
+    def __init__(self, text, operations):
+        self._owners = hlo.layers_of(text, operations.row_of, operations.gradient_of)
+
+    def kernels(self, lines, steps):
+        """The Kernels of each step, (begin_s, end_s), from a trace's lines; raises xplane.Unusable."""
+        # A module's name in the trace is longer than in the text; a step runs one.
+        modules = {stats["hlo_module"] for line in lines for *_, stats in line if "hlo_op" in stats}
+        spans = [span for module in modules for span in hlo.spans(lines, module)]
+        strange = [name for *_, name in spans if name not in self._owners]
+        if strange:
+            raise xplane.Unusable(f"holds '{strange[0]}', which the program has not")
+        return [
+            [trace.Kernel(begin, end, *self._owners[name]) for begin, end, name in of_step]
+            for of_step in xplane.by_step(spans, steps)
+        ]
+
+
+class WatchedSteps:
+    """Steps of a network run eagerly whose time is booked layer by layer.
+
+    In training each layer has a gradient tape of its own. One tape for all does the work of a layer's gradient when it
+    comes to it, so that some of it would fall among that of other layers.
+    """
+
+    def __init__(self, tf, prepared, timeline):
+        self.timeline = timeline
+        self._tf, self._prepared = tf, prepared
+        self._layers = [
+            layer._replace(function=timeline.booked((layer.name, "forward"), layer.function))
+            for layer in prepared._layers
+        ]
+        self._trainable = {                      # of each layer, by key
+            layer.name: {key: v for key, v in prepared._trainable.items() if _scope_of(key) == layer.scope}
+            for layer in prepared._layers
+        }
+        self._with_gradient = set()
+        for layer in prepared._layers:
+            if self._trainable[layer.name] or self._with_gradient.intersection(layer.inputs):
+                self._with_gradient.add(layer.name)
+
+    def step(self, x, y):
+        """One step on a batch: the network's output, or in training the loss before the update."""
+        with self._tf.device(self._prepared._device):
+            work = self._update if self._prepared._is_training else self._infer
+            return self.timeline.step(lambda: work(x, y), self._prepared.synchronize)
+
+    def _infer(self, x, y):
+        return self._prepared._output_of(self._layers, Pass(is_training=False), x)
+
+    def _update(self, x, y):
+        tf, prepared, booked = self._tf, self._prepared, self.timeline.booked
+        run, tapes, values = Pass(is_training=True), {}, {"input": x}
+        for layer in self._layers:
+            with tf.GradientTape() as tape, tf.name_scope(layer.scope):
+                # A new tensor for each reader, so that it is told apart what each sends back.
+                inputs = [tf.identity(values[name]) for name in layer.inputs]
+                tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
+                values[layer.name] = layer.function(run, *inputs, **layer.parameters)
+            tapes[layer.name] = tape, inputs
+        output = values[layer.name]
+        with tf.GradientTape() as tape:
+            tape.watch(output)
+            loss = booked((LOSS, "forward"), prepared._loss)(output, y)
+        sent_back = collections.defaultdict(list)
+        sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(loss, output))
+        gradients = {}
+        for layer in reversed([each for each in self._layers if each.name in self._with_gradient]):
+            summands = sent_back.pop(layer.name)
+            gradient = summands[0] if len(summands) == 1 else booked((GRADIENT_ADD, "backward"), tf.add_n)(summands)
+            backward = booked((layer.name, "backward"), self._backward)
+            of_inputs, of_parameters = backward(layer, *tapes.pop(layer.name), values.pop(layer.name), gradient)
+            gradients.update(of_parameters)
+            for name, each in of_inputs:
+                sent_back[name].append(each)
+        booked((OPTIMIZER, "update"), prepared._update_parameters)([gradients[key] for key in prepared._trainable])
+        for key, value in run.statistics.items():
+            booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
+        return loss
+
+    def _backward(self, layer, tape, inputs, output, gradient):
+        """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""
+        trainable = self._trainable[layer.name]
+        wanted = [(name, each) for name, each in zip(layer.inputs, inputs) if name in self._with_gradient]
+        found = tape.gradient(output, [*(each for _, each in wanted), *trainable.values()], gradient)
+        of_inputs = [(name, each) for (name, _), each in zip(wanted, found)]
+        of_parameters = zip(trainable, found[len(wanted):])
+        return of_inputs, {key: self._prepared._as_tensor(key, each) for key, each in of_parameters}
 
 
 class TensorflowPrepared(Prepared):
@@ -569,33 +702,39 @@ class TensorflowPrepared(Prepared):
                 if p["is_trainable"]:
                     self._trainable[key] = self._variables[key]
 
-        self._network = _network(tf, graph, self._variables, settings, device)
+        self._layers = _layers(tf, graph, self._variables, settings, device)
         self._loss_function = LOSSES[graph["loss"]]
         self._optimizer = None
         if self._is_training:
             self._make_optimizer()
-        self._infer = self._compiled(self._infer, settings["compile_mode"])
-        self._differentiate = self._compiled(self._differentiate, settings["compile_mode"])
-        self._update = self._compiled(self._update, settings["compile_mode"])
-        self._batches = None
+        self._compile_mode = settings["compile_mode"]
+        self._infer = self._compiled(self._infer)
+        self._differentiate = self._compiled(self._differentiate)
+        self._update = self._compiled(self._update)
+        self._loaded = self._batches = None
         self._last = None
+        self._traced = self._program = None      # the function that layer_times runs, and what its kernels are
 
-    def _compiled(self, function, compile_mode):
-        if compile_mode == "eager":
+    def _compiled(self, function):
+        if self._compile_mode == "eager":
             return function
         # Traced once for each shape of a batch, which is then a constant of the program.
-        return self._tf.function(function, autograph=False, jit_compile=True if compile_mode == "xla" else None)
+        return self._tf.function(function, autograph=False, jit_compile=self._compile_mode == "xla" or None)
 
     # The timed way.
 
     def load(self, batches):
-        self._batches = itertools.cycle([(self._input(x), self._input(y)) for x, y in batches])
+        self._loaded = [(self._input(x), self._input(y)) for x, y in batches]
+        self._batches = itertools.cycle(self._loaded)
         if self._is_cuda:
             self._tf.config.experimental.reset_memory_stats(self._device)
 
     def step(self):
-        x, y = next(self._batches)
-        self._last = self._update(x, y, {}) if self._is_training else self._infer(x)
+        arguments = self._arguments(*next(self._batches))
+        self._last = self._update(*arguments) if self._is_training else self._infer(*arguments)
+
+    def _arguments(self, x, y):
+        return (x, y, {}) if self._is_training else (x,)
 
     def synchronize(self):
         # On a CPU a step returns when it has finished.
@@ -608,6 +747,72 @@ class TensorflowPrepared(Prepared):
     def peak_memory_bytes(self):
         """Peak bytes that the device's allocator had given out since the batches were loaded."""
         return self._tf.config.experimental.get_memory_info(self._device)["peak"] if self._is_cuda else None
+
+    def layer_times(self, steps):
+        """See the contract; by marks between the layers where the host runs them, else by TensorFlow's own trace."""
+        if self._compile_mode == "eager":
+            return self._layer_times_by_marks(steps)
+        xspace = _xspace(self._tf)
+        if self._traced is None:
+            self._traced, self._program = self._make_traced()
+        step_times_s = []
+        with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
+            with _trace(self._tf, folder, self._is_cuda):
+                for _ in range(steps):
+                    with self._tf.profiler.experimental.Trace(STEP):
+                        begin_s = time.perf_counter()
+                        self._last = self._traced(*self._arguments(*next(self._batches)))
+                        self.synchronize()
+                        step_times_s.append(time.perf_counter() - begin_s)
+            for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True):
+                with open(path, "rb") as file:
+                    xspace.MergeFromString(file.read())
+        try:
+            kernels, problem = self._kernels(xspace, steps), None
+        except xplane.Unusable as unusable:
+            kernels, problem = [], f"TensorFlow's trace {unusable}, so there are no layer times"
+        rows = trace.rows(kernels, steps, [layer.name for layer in self._layers])
+        return {"step_times_s": step_times_s, "layers": rows, "problem": problem}
+
+    def _make_traced(self):
+        """The function of a step that runs with traces, written but not run yet, and what its kernels are."""
+        function = self._update if self._is_training else self._infer
+        if self._compile_mode == "compiled":
+            # The executor estimates what each kernel costs, from very much downwards with each run without a trace.
+            # From 8000 cycles on, after some ninety runs or within a loop's first, traces leave the kernel out:
+            # ProfilerOptions(host_tracer_level=3) should keep it, but TensorFlow 2.21 minds no level. A function that
+            # runs with traces only loses none.
+            function = self._compiled(function.python_function)
+        arguments = self._arguments(*self._loaded[0])
+        program = xplane.Operations({
+            each.name: xplane.Operation(each.type, [tensor.op.name for tensor in each.inputs])
+            for each in function.get_concrete_function(*arguments).graph.get_operations()
+        }, self._graph["layers"])
+        if self._compile_mode == "xla":
+            if not hasattr(function, "experimental_get_compiler_ir"):
+                raise Unsupported(f"TensorFlow {self._tf.__version__} does not tell what XLA made of a function")
+            text = function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+            program = XlaProgram(text, program)
+        return function, program
+
+    def _kernels(self, xspace, steps):
+        """The kernels of so many steps in a trace; raises Unusable."""
+        host = xplane.lines(xspace, "/host:CPU")
+        marks = [(begin, end) for line in host for begin, end, name, _ in line if name == STEP]
+        device = xplane.lines(xspace, "/device:" + self._device, "Stream") if self._is_cuda else host
+        by_step = self._program.kernels(device, marks)
+        complete = sum(map(bool, by_step))
+        if complete < steps:
+            raise xplane.Unusable(f"holds kernels of only {complete} of {steps} steps")
+        return itertools.chain.from_iterable(by_step)
+
+    def _layer_times_by_marks(self, steps):
+        if self._is_cuda:
+            raise Unsupported("run eagerly, layers on CUDA are launched by a host that cannot time them; compile instead")
+        watched = WatchedSteps(self._tf, self, Timeline())
+        for _ in range(steps):
+            self._last = watched.step(*next(self._batches))
+        return watched.timeline.plain()
 
     # The proof way.
 
@@ -629,7 +834,16 @@ class TensorflowPrepared(Prepared):
 
     def _infer(self, x):
         with self._tf.device(self._device):
-            return self._network(Pass(is_training=False), x)
+            return self._output_of(self._layers, Pass(is_training=False), x)
+
+    def _output_of(self, layers, run, x):
+        values = {"input": x}
+        for layer in layers:
+            with self._tf.name_scope(layer.scope):
+                values[layer.name] = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
+            for i in layer.finished:             # eager memory
+                del values[i]
+        return values[layers[-1].name]
 
     def _differentiate(self, x, y, masks):
         return self._pass(x, y, masks)[:2]
@@ -638,27 +852,45 @@ class TensorflowPrepared(Prepared):
         """One training step; the loss before its update."""
         with self._tf.device(self._device):
             loss, gradients, statistics = self._pass(x, y, masks)
-            self._optimizer.update(gradients)
-            for key, value in statistics.items():
-                self._variables[key].assign(value)
+            self._update_parameters(gradients)
+            self._assign(statistics)
             return loss
+
+    def _update_parameters(self, gradients):
+        with self._tf.name_scope(xplane.OPTIMIZER_SCOPE):
+            self._optimizer.update(gradients)
+
+    def _assign(self, statistics):
+        for key, value in statistics.items():
+            with self._tf.name_scope(_scope_of(key)):
+                self._variables[key].assign(value)
+
+    def _loss(self, output, y):
+        with self._tf.name_scope(xplane.LOSS_SCOPE):
+            return self._loss_function(self._tf, output, y)
+
+    def _as_tensor(self, key, gradient):
+        """A parameter's gradient as a tensor; an embedding's is a list of rows, but every row moves by momentum."""
+        if not isinstance(gradient, self._tf.IndexedSlices):
+            return gradient
+        with self._tf.name_scope(xplane.GRADIENT_SCOPE + _scope_of(key)):
+            return self._tf.convert_to_tensor(gradient)
 
     def _pass(self, x, y, masks):
         """(loss, gradients in the order of the parameters, {key: new running statistic})."""
         tf, run = self._tf, Pass(is_training=True, masks=masks)
         with tf.device(self._device):
             with tf.GradientTape() as tape:
-                loss = self._loss_function(tf, self._network(run, x), y)
+                loss = self._loss(self._output_of(self._layers, run, x), y)
             gradients = tape.gradient(loss, list(self._trainable.values()))
-            # An embedding's is a list of rows; every row moves by momentum.
-            return loss, [tf.convert_to_tensor(gradient) for gradient in gradients], run.statistics
+            return loss, [self._as_tensor(*each) for each in zip(self._trainable, gradients)], run.statistics
 
     def _make_optimizer(self):
         """Its variables, which a compiled function cannot make."""
         if self._optimizer is None:
             o = self._graph["optimizer"]
             with self._tf.device(self._device):
-                self._optimizer = OPTIMIZERS[o["kind"]](self._tf, o, list(self._trainable.values()))
+                self._optimizer = OPTIMIZERS[o["kind"]](self._tf, o, self._trainable)
 
     # Arrays to tensors and back.
 

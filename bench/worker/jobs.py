@@ -1,4 +1,4 @@
-"""The kinds of job a worker does: probe a build, ask the oracle, prove, time, take a step apart."""
+"""The kinds of job a worker does: probe a build, ask the oracle, prove, time, take a step apart, reach a limit."""
 
 import contextlib
 import importlib.util
@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from .. import frameworks
+from .. import frameworks, limits
 from ..frameworks.numpy import loss_and_gradient
 from . import host, layers, measure, proof
 
@@ -42,9 +42,11 @@ def classified(error):
 
 def run(job, directory, answers):
     """Do a job and send its result; raises Failed for a typed outcome."""
-    result = {"probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps, "layers": time_layers}[
-        job["kind"]
-    ](job, directory, answers)
+    work = {
+        "probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps, "layers": time_layers,
+        "limit": time_limit,
+    }[job["kind"]]
+    result = work(job, directory, answers)
     answers.send("result", **result)
 
 
@@ -85,9 +87,14 @@ def probe(job, directory, answers):
 def adapter(job):
     """The adapter of the job's framework with its framework imported; raises Failed with the outcome that fits."""
     module = frameworks.load(job["framework"])
+    return imported(module, job, module.PRECISIONS)
+
+
+def imported(module, job, precisions):
+    """An adapter with its framework imported; raises Failed where it lacks a setting of the job, or is lacking."""
     settings = job["settings"]
     for what, known in (
-        ("compile_mode", module.COMPILE_MODES), ("layout", module.LAYOUTS), ("precision", module.PRECISIONS),
+        ("compile_mode", module.COMPILE_MODES), ("layout", module.LAYOUTS), ("precision", precisions),
     ):
         if settings[what] not in known:
             raise Failed("unsupported", "%s has no %s '%s'; it has: %s" % (
@@ -148,12 +155,13 @@ def prove(job, directory, answers):
     inputs = _arrays(job["inputs"])
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
     answer = proof.answer(prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"])
-    if job.get("tie_margin"):
-        def with_ties(tie_margin):
-            return module.prepare(job["graph"], _arrays(job["weights"]), dict(job["settings"], tie_margin=tie_margin))
+    if job.get("tie_errors"):
+        def changed(**settings):
+            return module.prepare(job["graph"], _arrays(job["weights"]), dict(job["settings"], **settings))
 
         answer.update(proof.tie_effects(
-            with_ties, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], job["tie_margin"]))
+            changed, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], job["tie_errors"],
+            answer["losses"]))
     answers.mark("proven")
     if job.get("learning"):
         answer.update(learn(job, inputs, module))
@@ -237,9 +245,17 @@ def time_layers(job, directory, answers):
 
 def time_steps(job, directory, answers):
     """Timed steps of one case, after its first answer was held against the oracle."""
-    timing = job["timing"]
     module, prepared, facts = started(job, answers, measure.one_step)
+    timed = timed_steps(prepared, job["timing"], answers)
+    last = last_result(prepared)
+    return dict(
+        timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
+        result_error=None, **dict(facts, **peak_memory(prepared))
+    )
 
+
+def timed_steps(prepared, timing, answers):
+    """Warm-up, timings, and what else the machine worked meanwhile."""
     warm_up = measure.warm_up(prepared, timing)
     answers.mark("steady")
     busy_before_s = host.busy_cpu_s()
@@ -248,11 +264,39 @@ def time_steps(job, directory, answers):
     own_s = time.process_time() - own_before_s
     busy_after_s = host.busy_cpu_s()
     answers.mark("timed")
-    last = last_result(prepared)
     return dict(
-        timings, facts=module.facts(), warm_up_timings_s=warm_up,
+        timings, warm_up_timings_s=warm_up,
         other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
-        last_loss=float(last) if job["settings"]["mode"] == "training" else None, **dict(facts, **peak_memory(prepared))
+    )
+
+
+def time_limit(job, directory, answers):
+    """Timed executions of a limit, after its first result was held against NumPy's."""
+    framework, settings = job["framework"], job["settings"]
+    if framework not in limits.FRAMEWORKS:
+        raise Failed("unsupported", "no limits are written for %s; they are for: %s" % (
+            framework, ", ".join(limits.FRAMEWORKS)))
+    module = limits.load(framework)
+    own_adapter = imported(frameworks.load(framework), job, module.PRECISIONS)
+    answers.mark("imported")
+    start = time.perf_counter()
+    prepared = module.prepare(job["limit"], settings)
+    prepare_time_s = time.perf_counter() - start
+    answers.mark("prepared")
+
+    first_step_s = measure.one_step(prepared)
+    error = prepared.error()
+    tolerance = limits.TOLERANCES[settings["precision"]] if prepared.tolerance is None else prepared.tolerance
+    if not error <= tolerance:
+        raise Failed("parity_failed", "the first result of %s is off by %.2g (relative L2) from NumPy's in float64, "
+                     "tolerance %g" % (job["limit"], error, tolerance))
+    timed = timed_steps(prepared, job["timing"], answers)
+    if prepared.has_peers:
+        timed["other_cpu_time_s"] = None     # theirs could not be told from that of strangers
+    return dict(
+        timed, facts=dict(own_adapter.facts(), **prepared.facts()), prepare_time_s=prepare_time_s,
+        first_step_s=first_step_s, first_loss=None, expected_loss=None, last_loss=None, batches=None,
+        result_error=error, **peak_memory(prepared)
     )
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from bench.analysis.findings import RULES, Evidence, Finding, FindingKind, findings
+from bench.analysis.findings import (
+    LAYER_RULES,
+    RULES,
+    Evidence,
+    Finding,
+    FindingKind,
+    LayerFigures,
+    findings,
+    layer_findings,
+)
 from bench.analysis.statistics import Estimate
 
 STEADY = [0.010] * 20
@@ -121,3 +132,97 @@ def test_every_rule_is_named_like_what_it_finds():
     ]
 
     assert [rule.__name__ for rule in RULES] == [only(cause).id for cause in causes]
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def layers(**changes: Any) -> LayerFigures:
+    """Of a step that is fully accounted for, but for the changes."""
+    return LayerFigures(**{"cover": 0.98, "overhead": 1.01, "closure": 0.99, "problem": None, **changes})
+
+
+def about(of: LayerFigures) -> Finding:
+    finding, = layer_findings(of)
+    return finding
+
+
+def test_layers_that_add_up_raise_no_doubt():
+    assert () == layer_findings(layers())
+    assert () == layer_findings(layers(closure=None))
+    assert () == layer_findings(layers(cover=0.90, closure=1.10, overhead=1.10))
+
+
+def test_findings_about_layers_stand_beside_those_of_the_result_and_do_not_make_it_suspect():
+    of = dataclasses.replace(evidence(), layers=layers(closure=0.7, cover=0.7))
+
+    assert ids(of) == ["layer_closure", "layer_cover"]
+    assert {FindingKind.NOTE} == {finding.kind for finding in findings(of)}
+
+
+def test_time_that_belongs_to_no_layer_is_what_closure_misses():
+    closure, cover = layer_findings(layers(cover=0.71, closure=0.72))
+
+    assert "add up to 72% of the timed step (29% of the step belongs to no layer, loss or optimizer)" in closure.text
+    assert cover.text.startswith("its layers add up to 71% of the step that they were timed in: 29% of the step")
+
+
+def test_slow_instruments_are_what_closure_has_too_much():
+    closure, overhead = layer_findings(layers(overhead=1.4, closure=1.38))
+
+    assert "138% of the timed step (instrumented steps took 1.40x the plain ones)" in closure.text
+    assert "layer_overhead" == overhead.id
+
+
+def test_another_state_of_the_machine_is_told_by_its_plain_steps():
+    assert "plain steps beside them took 0.70x the timed ones" in about(layers(closure=0.98 * 1.01 * 0.7)).text
+
+
+def test_small_causes_that_only_together_exceed_a_tenth_are_all_named():
+    text = about(layers(cover=0.93, overhead=0.95, closure=0.93 * 0.95 * 0.98)).text
+
+    assert "7% of the step belongs to no layer" in text
+    assert "instrumented steps took 0.95x the plain ones" in text
+    assert "0.98x the timed ones" in text
+
+
+def test_a_trace_that_is_cut_short_is_the_reason_for_what_is_missing():
+    closure, cover, trace = layer_findings(layers(cover=0.5, closure=0.5, problem="its buffer was full"))
+
+    assert all("its buffer was full" in finding.text for finding in (closure, cover, trace))
+
+
+def test_an_empty_trace_is_told():
+    told = layer_findings(layers(cover=0.0, closure=0.0, problem="it holds no kernel"))
+
+    assert ["layer_closure", "layer_cover", "layer_trace"] == [finding.id for finding in told]
+    assert "100% of the step belongs to no layer" in told[0].text
+
+
+def test_layers_of_another_program_are_told_even_where_they_add_up():
+    found = about(layers(variables={"XLA_FLAGS": "--apart"}))
+
+    assert "layer_program" == found.id
+    assert "XLA_FLAGS=--apart" in found.text
+    closure, _ = layer_findings(layers(variables={"XLA_FLAGS": "--apart"}, closure=0.6))
+    assert "in another program, with XLA_FLAGS=--apart" in closure.text
+
+
+def test_layers_that_are_too_short_are_counted_and_some_named():
+    assert "5 of its layers took less time than the clock can tell (a, b, c, ...)" in about(
+        layers(too_short=("a", "b", "c", "d", "e"))
+    ).text
+
+
+def test_a_layer_that_beats_the_peak_makes_the_peak_doubtful():
+    assert "ran at 3.2x this machine's measured peak" in about(layers(of_peak=3.2)).text
+    assert () == layer_findings(layers(of_peak=1.05))
+
+
+def test_every_rule_about_layers_is_named_like_what_it_finds():
+    causes = [
+        layers(closure=0.8), layers(cover=0.8), layers(overhead=1.3), layers(problem="it was cut short"),
+        layers(variables={"A": "1"}), layers(too_short=("a",)), layers(of_peak=2.0),
+    ]
+
+    assert [rule.__name__ for rule in LAYER_RULES] == [about(cause).id for cause in causes]

@@ -9,9 +9,22 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.document import Block, Document, Fold, Section, Standing, Table, Verdict, Verdicts
+from bench.analysis import formatting
+from bench.analysis.document import (
+    Block,
+    Document,
+    Fold,
+    Items,
+    Roofline,
+    Section,
+    StackedBars,
+    Standing,
+    Table,
+    Verdict,
+    Verdicts,
+)
 from bench.record import Record
-from bench.words import Outcome
+from bench.words import Outcome, TrialKind
 from tests.reports import records
 
 
@@ -223,3 +236,108 @@ def test_only_what_differs_is_listed_as_different(say: Any) -> None:
 
 def test_the_command_that_repeats_it_is_there(say: Any) -> None:
     assert records.COMMAND in [getattr(block, "text", "") for block in blocks_of(say(timings("numpy", SLOW)))]
+
+
+# Layers and limits --------------------------------------------------------------------------------------------------
+
+
+def section(document: Document, name: str) -> Section:
+    return next(each for each in document.sections if each.id == name)
+
+
+def titles(document: Document) -> list[str]:
+    return [each.title for each in document.sections]
+
+
+def test_a_report_without_layer_trials_and_limits_has_no_section_on_them(say: Any) -> None:
+    assert not {"Where the time goes", "What this machine can do"} & set(titles(say(timings("torch", SLOW))))
+
+
+def test_layers_stand_behind_throughput_and_limits_behind_layers(say: Any) -> None:
+    document = say(list(records.sweep()))
+
+    assert ["Verdict", "Throughput", "Where the time goes", "What this machine can do"] == titles(document)[:4]
+
+
+def test_limits_are_no_networks(say: Any) -> None:
+    document = say([*records.limits(), *timings("torch", SLOW)])
+
+    assert ["mnist_cnn training"] == [verdict.subject for verdict in verdicts(document)]
+    assert ["mnist_cnn"] == [each.title for each in section(document, "throughput").sections]
+
+
+def test_frameworks_stand_side_by_side_with_equal_layers_in_one_line(say: Any) -> None:
+    document = say(list(records.sweep()))
+    (bars,) = [b for b in blocks_of(section(document, "layers")) if isinstance(b, StackedBars) and len(b.bars) == 2]
+    side = next(t for t in blocks_of(document) if isinstance(t, Table) and t.id == bars.table and "jax" in str(t))
+    cells = {row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in side.rows}
+
+    assert ["torch", "jax"] == [bar.label for bar in bars.bars]
+    assert ["torch", "jax"] == [head.title for head in side.columns[1:]]
+    assert "in stage1.conv1" == cells["stage1.relu1"][1]
+    assert cells["stage1.conv2"][0] == "2.1"
+    assert "stage1.conv1 + stage1.relu1" in [segment.label for segment in bars.bars[1].segments]
+    assert 10.2 == pytest.approx(sum(segment.value for segment in bars.bars[0].segments))
+
+
+def test_each_framework_has_a_roofline_below_what_was_measured(say: Any) -> None:
+    document = say(list(records.sweep()))
+    plots = [block for block in blocks_of(document) if isinstance(block, Roofline)]
+
+    assert 3 == len(plots)
+    assert {"353 GFLOP/s"} == {plot.peak_flops_text for plot in plots}
+    assert {"20.4 GB/s"} == {plot.peak_bytes_text for plot in plots}
+
+
+def test_doubts_about_layers_are_numbered_beside_their_figures(say: Any) -> None:
+    document = say(list(records.sweep()))
+    found = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.figures.layers")
+                 and "training" in b.caption)
+    by_label = {row.cells[0].text: row.cells[-1] for row in found.rows}
+
+    assert ("none", ()) == (by_label["torch"].text, by_label["torch"].notes)
+    (note,) = by_label["jax"].notes
+    (items,) = [b for b in section(document, "findings").blocks if isinstance(b, Items)]
+    (text,) = [text for name, text in zip(items.ids, items.texts, strict=True) if name == note.id]
+    assert text.startswith(f"[{note.number}] its layers were timed in another program")
+    assert "jax mnist_cnn training" in text
+
+
+def test_small_shares_are_below_a_per_cent_and_not_nothing(say: Any) -> None:
+    document = say(list(records.sweep()))
+    found = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.ops")
+                 and "training" in b.caption)
+
+    assert "<1 %" == {row.cells[0].text: row.cells[1].text for row in found.rows}["M flatten"]
+
+
+def test_the_best_framework_of_a_limit_is_named_and_all_are_in_the_fold(say: Any) -> None:
+    document = say(list(records.sweep()))
+    arithmetic, every = table(document, "table.arithmetic"), table(document, "table.limits.hardware.f3c561a3631c.cpu.2")
+
+    assert ["353 (345 to 359) jax 0.10.2"] == column(arithmetic, "fp32")
+    assert ["399 torch 2.13.0+cpu"] == column(arithmetic, "bf16")
+    assert {"torch 2.13.0+cpu", "jax 0.10.2", "numpy 2.4.6"} == set(column(every, "framework"))
+    memory = table(document, "table.memory")
+    assert ["2MiB", "256MiB"] == column(memory, "limit")
+    assert formatting.UNKNOWN == column(memory, "triad")[0]
+
+
+def test_launches_decoding_and_communication_have_units_of_their_own(say: Any) -> None:
+    trials = [*records.limits(), *records.limit("all_reduce_2", "torch", 0.01, bytes=25 * 2**20, repetitions=1)]
+    others = [b for b in blocks_of(say(trials)) if isinstance(b, Table) and b.id.startswith("table.others")]
+    figures = {row.cells[0].text: row.cells[1].text for each in others for row in each.rows}
+
+    assert figures["launch of the smallest operation"].endswith("µs")
+    assert figures["JPEG photographs decoded"].endswith("samples/s")
+    assert figures["all-reduce over 2 processes"].endswith("GB/s")
+
+
+def test_a_limit_that_failed_is_a_failure_and_no_figure(say: Any) -> None:
+    of = {**records.case("jax", "inference"), "model": "disk_read", "threads": 1}
+    failed = records.record(TrialKind.LIMIT, of, outcome=Outcome.CRASHED, reason="no such file", graph=None,
+                            work={"name": "disk_read", "flops": None, "bytes": 1, "samples": None})
+    document = say([failed, *timings("torch", SLOW)])
+
+    assert "What this machine can do" not in titles(document)
+    assert ["disk_read"] == column(table(document, "table.failures"), "model")

@@ -12,15 +12,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bench.analysis.story.groups import groups
 from bench.analysis.summary import FEWEST_FOR_P99, RESULT_COLUMNS, results
 from bench.record import Record
 from bench.words import Layout, Mode, Outcome, StartMethod, TrialKind
 
 from ..records import (
     CASE,
+    LIMIT_CASE,
     MACHINE,
     PARITY,
     build_facts,
+    limit_measurement,
     make_record,
     measurement,
     timing_records,
@@ -185,6 +188,56 @@ def test_a_row_carries_the_parity_error_of_its_certificate(summarise: Summarise)
     row = only(summarise([proof, other_proof, *timing_records(STEP_TIMES_S, certificate=proof.id)]))
 
     assert (row["certificate"], row["parity_error"]) == (proof.id, 4e-7)
+
+
+def test_a_network_is_credited_with_the_flops_that_its_definition_needs(summarise: Summarise):
+    row = only(summarise(timing_records(STEP_TIMES_S)))
+
+    assert row["kind"] == "timing"
+    assert row["flops_per_s"] == pytest.approx(32 * 2_544_000 / row["step_time_s"])
+    assert row["bytes_per_s"] is None
+
+
+def of_limit(model: str, step_time_s: float, **changes: Any) -> list[Record]:
+    case = replace(LIMIT_CASE, model=model, **changes)
+    return [
+        make_record(TrialKind.LIMIT, case=case, repetition=i, measurement=limit_measurement(step_time_s))
+        for i in range(6)
+    ]
+
+
+def test_a_limit_is_a_row_with_the_rate_that_it_is_measured_by(summarise: Summarise):
+    trials = [*of_limit("matmul_1024", 0.02), *of_limit("copy_256MiB", 0.02), *of_limit("launch", 2e-6)]
+
+    table = summarise([*trials, *timing_records(STEP_TIMES_S)]).set_index("model")
+
+    assert table.kind.to_dict() == {"matmul_1024": "limit", "copy_256MiB": "limit", "launch": "limit", "mlp": "timing"}
+    assert table.flops_per_s["matmul_1024"] == pytest.approx(2 * 1024**3 / 0.02, rel=2e-3)
+    assert table.bytes_per_s["copy_256MiB"] == pytest.approx(256 * 2**20 / 0.02, rel=2e-3)
+    assert (table.flops_per_s["copy_256MiB"], table.bytes_per_s["matmul_1024"]) == (None, None)
+    assert (table.flops_per_s["launch"], table.bytes_per_s["launch"]) == (None, None)
+    assert table.step_time_s["launch"] == pytest.approx(2e-6, rel=2e-3)
+
+
+def test_only_limits_with_samples_have_a_throughput(summarise: Summarise):
+    table = summarise([*of_limit("jpeg_decode", 0.05, local_batch=16), *of_limit("matmul_1024", 0.05)])
+
+    throughput = table.set_index("model").throughput_samples_per_s
+    assert throughput["jpeg_decode"] == pytest.approx(16 / 0.05, rel=2e-3)
+    assert throughput["matmul_1024"] is None
+
+
+def test_a_limit_that_failed_has_a_reason_and_no_rate(summarise: Summarise):
+    row = only(summarise([make_record(TrialKind.LIMIT, Outcome.UNSUPPORTED, reason="no GPU")]))
+
+    assert (row["kind"], row["outcome"], row["reason"]) == ("limit", "unsupported", "no GPU")
+    assert (row["flops_per_s"], row["bytes_per_s"], row["step_time_s"]) == (None, None, None)
+
+
+def test_limits_are_in_no_comparison_of_frameworks(tmp_path: Path):
+    trials = trials_of(tmp_path, [*of_limit("matmul_1024", 0.02), *timing_records(STEP_TIMES_S)])
+
+    assert [group.facts["model"] for group in groups(results(trials), trials)] == ["mlp"]
 
 
 def test_a_proof_alone_is_no_result(summarise: Summarise):

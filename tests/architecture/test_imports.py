@@ -74,9 +74,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/parity.py": ("bench.words",),
     "bench/record.py": ("bench.words",),
     "bench/store.py": ("bench.record", "bench.words"),
-    "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.models"),
+    "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.limits", "bench.models"),
     "bench/plan.py": ("bench.words", "bench.spec"),
+    "bench/inputs.py": ("bench.data", "bench.ir", "bench.models", "bench.plan", "bench.spec"),
+    "bench/oracle.py": (
+        "bench.frameworks", "bench.inputs", "bench.parity", "bench.process", "bench.spec", "bench.store", "bench.words",
+    ),
     "bench/builds.py": ("bench.words", "bench.spec"),
+    "bench/environments.py": ("bench.words", "bench.builds"),
+    "bench/probe.py": (
+        "bench.words", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits", "bench.process",
+    ),
     "bench/process.py": ("bench.words", "bench.builds"),
     "bench/analysis": ("bench.analysis", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
@@ -102,9 +110,16 @@ def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
 CHILDS_HALF: dict[str, tuple[str, ...]] = {
     "bench/tracing": (),
     "bench/frameworks": ("tracing",),
-    "bench/worker": ("frameworks", "tracing"),
+    "bench/limits": ("frameworks",),
+    "bench/worker": ("frameworks", "limits", "tracing"),
 }
 """What of the other parts of the child's half each may import."""
+
+OF_FRAMEWORKS = ("bench/frameworks", "bench/limits")
+"""One file a framework, which imports it when asked."""
+
+DECODERS = {"PIL"}
+"""What limits are measured through beside frameworks."""
 
 
 @pytest.mark.parametrize("part", CHILDS_HALF)
@@ -114,7 +129,7 @@ def test_the_childs_half_stands_alone(part: str):
     strange = [
         str(i) for i in imports(part)
         if i.level == 0 and not is_within(i.target, (*sys.stdlib_module_names, "numpy"))
-        and not (part == "bench/frameworks" and not i.is_top and is_within(i.target, {*own, *FRAMEWORKS}))
+        and not (part in OF_FRAMEWORKS and not i.is_top and is_within(i.target, {*own, *FRAMEWORKS, *DECODERS}))
         # Distribution metadata before Python 3.8.
         and not (i.target == "pkg_resources" and not i.is_top)
     ]
@@ -129,9 +144,10 @@ PARTS_OF = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
 """Packages that come with a framework."""
 
 
-def test_an_adapter_imports_its_own_framework_and_only_when_asked():
+@pytest.mark.parametrize("folder", OF_FRAMEWORKS)
+def test_a_file_of_a_framework_imports_its_own_and_only_when_asked(folder: str):
     """The parent reads an adapter's constants; it would load every framework with them."""
-    for path in sorted((ROOT / "bench/frameworks").glob("*.py")):
+    for path in sorted((ROOT / folder).glob("*.py")):
         met = [i for i in imports(path.relative_to(ROOT).as_posix()) if is_within(i.target, FRAMEWORKS)]
 
         assert [str(i) for i in met if i.is_top] == []

@@ -125,15 +125,6 @@ def test_a_framework_that_tells_no_layer_times_says_so_in_a_sentence():
         Silent().layer_times(1)
 
 
-@needs_torch
-def test_compiled_torch_times_no_layers():
-    prepared = prepare(CASES["adam"], "torch")
-    prepared._is_eager = False       # compiling takes half a minute, and none of it is needed to refuse
-
-    with pytest.raises(Unsupported, match=r"^torch times no layers in this compile mode yet$"):
-        prepared.layer_times(1)
-
-
 # Where the time goes ---------------------------------------------------------------------------------------------
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import layers, models
 from bench.analysis import story
 from bench.analysis.document import Document
 from bench.analysis.summary import results
 from bench.record import Identity, Record
 from bench.store import Store
-from bench.words import Outcome, TrialKind
+from bench.words import Outcome, Precision, TrialKind
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}
 SETTINGS = {"numpy": ("eager", "nchw"), "torch": ("compiled", "channels_last"), "jax": ("xla", "nchw"),
@@ -95,8 +96,91 @@ def proof(of: Mapping[str, Any], **changes: Any) -> Record:
     return record(TrialKind.PROOF, {**of, "mode": "training", "local_batch": 4}, **changes)
 
 
+def layer_trial(
+    of: Mapping[str, Any], times_s: Mapping[tuple[str, str], float], *, rest_s: float = 1e-4, overhead: float = 1.02,
+    fused: Mapping[str, list[str]] | None = None, problem: str | None = None, resolution_s: float = 1e-7,
+    variables: Mapping[str, str] | None = None, **changes: Any,
+) -> Record:
+    """A layer trial whose rows take these times by (layer, direction), and ``rest_s`` of each step no layer.
+
+    ``fused`` names the members of a layer's rows.
+    """
+    rows: list[dict[str, Any]] = [
+        {"layer": layer, "direction": direction, "time_s": time_s}
+        | ({"members": fused[layer]} if fused and layer in fused else {})
+        for (layer, direction), time_s in times_s.items()
+    ]
+    step_time_s = sum(times_s.values()) + rest_s
+    answer = {
+        "rows": [*rows, {"layer": layers.UNATTRIBUTED, "direction": None, "time_s": rest_s}],
+        "step_times_s": [step_time_s] * 10, "plain_step_times_s": [step_time_s / overhead] * 10,
+        "warm_up_timings_s": [step_time_s] * 3, "problem": problem, "resolution_s": resolution_s,
+    }
+    described = layers.described(
+        answer, models.build(of["model"]), batch=of["local_batch"], precision=Precision(of["precision"])
+    )
+    changes = {"layers": {**described, "variables": dict(variables or {})}, "certificate": proof(of).id, **changes}
+    return record(TrialKind.LAYERS, of, **changes)
+
+
+def step_by_work(of: Mapping[str, Any], step_time_s: float) -> dict[tuple[str, str], float]:
+    """Times of all layers, and of the optimizer in training, that add up to a step; much work takes more time."""
+    graph = models.build(of["model"])
+    directions = ("forward", "backward") if of["mode"] == "training" else ("forward",)
+    work = {
+        (layer.name, direction): 1e5 + cost.flops + 5.0 * cost.bytes_moved
+        for direction in directions for layer in graph.layers
+        for cost in [graph.cost(layer, batch=of["local_batch"], itemsize=4, backward=direction == "backward")]
+    }
+    if of["mode"] == "training":
+        work["(optimizer)", "update"] = 0.1 * sum(work.values())
+    return {row: step_time_s * amount / sum(work.values()) for row, amount in work.items()}
+
+
+def limit(name: str, framework: str, step_time_s: float, *, repetitions: int = 6, threads: int = 2,
+          precision: str = "fp32", **work: float) -> Iterator[Record]:
+    """Trials of one limit of the machine; ``work`` is its FLOPs, bytes or samples."""
+    of = {**case(framework, "inference"), "model": name, "data": "synthetic", "local_batch": 1, "threads": threads,
+          "precision": precision}
+    known = {"name": name, "flops": None, "bytes": None, "samples": None, **work}
+    for repetition in range(repetitions):
+        timed = timing(of, repetition, step_time_s).measurement
+        yield record(TrialKind.LIMIT, of, repetition=repetition, graph=None, work=known, measurement=timed)
+
+
+def limits() -> Iterator[Record]:
+    yield from limit("matmul_1024", "torch", 0.0142, flops=2 * 1024**3)
+    yield from limit("matmul_1024", "jax", 0.0061, flops=2 * 1024**3)
+    yield from limit("matmul_1024", "torch", 0.0053, precision="bf16", repetitions=2, flops=2 * 1024**3)
+    yield from limit("copy_2MiB", "torch", 3.1e-5, bytes=2 * 2**20)
+    yield from limit("copy_256MiB", "torch", 0.0131, bytes=256 * 2**20)
+    yield from limit("triad_256MiB", "numpy", 0.0162, bytes=256 * 2**20, flops=2**25)
+    yield from limit("launch", "torch", 4.1e-6, threads=1)
+    yield from limit("jpeg_decode", "numpy", 0.0382, samples=16, repetitions=2)
+
+
+def taken_apart() -> Iterator[Record]:
+    """Training in torch, which adds up; in jax, with what is fused and another program; inference with a bad trace."""
+    of = case("torch")
+    yield layer_trial(of, step_by_work(of, 0.0101))
+    of = case("jax")
+    times_s = step_by_work(of, 0.0103)
+    for direction in ("forward", "backward"):
+        times_s["stage1.conv1", direction] += times_s.pop(("stage1.relu1", direction))
+    yield layer_trial(
+        of, times_s, fused={"stage1.conv1": ["stage1.conv1", "stage1.relu1"]}, variables={"XLA_FLAGS": "--xla_apart"}
+    )
+    of = case("torch", "inference")
+    yield layer_trial(of, {("stage1.conv1", "forward"): 0.0008}, rest_s=0.0014, problem="the trace was cut short")
+
+
 def sweep() -> Iterator[Record]:
-    """Three frameworks training eight times, two of them as fast as one another; inference twice; one that cannot."""
+    """Three frameworks training eight times, two of them as fast as one another; inference twice; one that cannot.
+
+    Some steps were taken apart, and some of the machine's limits were measured.
+    """
+    yield from limits()
+    yield from taken_apart()
     for framework in ("numpy", "torch", "jax"):
         yield proof(case(framework))
     reason = "tensorflow has no layer 'group_norm'; it has: batch_norm, layer_norm"

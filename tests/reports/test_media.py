@@ -22,11 +22,18 @@ from bench.analysis.document import (
     Curve,
     Curves,
     Document,
+    Dot,
+    Family,
+    Figure,
     Fold,
     Items,
     Origin,
     Paragraph,
+    Roofline,
     Section,
+    Segment,
+    StackedBar,
+    StackedBars,
 )
 from bench.words import Outcome, UnknownName
 from reports import svg, terminal
@@ -73,9 +80,27 @@ def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Document:
         _spoilt(records.proof(case)),
         *(_spoilt(records.timing(case, repetition, 0.01)) for repetition in range(7)),
         _spoilt(records.failed(case, Outcome.CRASHED, HOSTILE, last_words=HOSTILE, repetition=7)),
+        _spoilt(_hostile_layers(case)),
+        *map(_spoilt, records.limit(HOSTILE, "torch", 0.01, samples=3)),
+        *map(_spoilt, records.limit("matmul_8", "torch", 0.01, flops=1024, precision=HOSTILE)),
     ])
     (root / "records" / "damaged\x1b[2J<b>.json").write_text("{", encoding="utf-8")
     return records.report(store)
+
+
+def _hostile_layers(case: dict[str, Any]) -> Any:
+    """A layer trial of rows that are named badly, done by layers that are named badly."""
+    record = records.layer_trial(records.case("torch"), records.step_by_work(records.case("torch"), 0.01))
+    rows = [
+        {**row, "layer": f"{index} {HOSTILE}", "members": [f"{index} {HOSTILE}", HOSTILE], "op": HOSTILE,
+         "direction": HOSTILE, "method": HOSTILE}
+        for index, row in enumerate(record.layers["rows"])
+    ]
+    doubtful = {"rows": rows, "cover": 0.5, "problem": HOSTILE, "variables": {HOSTILE: HOSTILE},
+                "without_kernel": [[HOSTILE, HOSTILE]]}
+    return dataclasses.replace(
+        record, layers={**record.layers, **doubtful}, identity=dataclasses.replace(record.identity, case=case)
+    )
 
 
 def _spoilt(record: Any) -> Any:
@@ -229,8 +254,8 @@ def test_the_page_is_small(document: Document) -> None:
 # Figures ------------------------------------------------------------------------------------------------------------
 
 
-def figures_of(section: Document | Section) -> list[Bars | Curves]:
-    own = [] if isinstance(section, Document) else [b for b in section.blocks if isinstance(b, Bars | Curves)]
+def figures_of(section: Document | Section) -> list[Figure]:
+    own = [] if isinstance(section, Document) else [b for b in section.blocks if isinstance(b, Figure)]
     return own + [figure for inner in section.sections for figure in figures_of(inner)]
 
 
@@ -238,7 +263,7 @@ def test_every_figure_is_xml_with_a_name_and_a_table(document: Document, hostile
     for each in (printable(document), printable(hostile)):
         ids = Page(reports.render("html", each)).all("id")
         figures = figures_of(each)
-        assert figures
+        assert {Bars, StackedBars, Roofline} <= {type(figure) for figure in figures}
         for figure in figures:
             root = ElementTree.fromstring(svg.text(svg.figure(figure)))
 
@@ -281,6 +306,106 @@ def test_a_loss_that_is_not_a_number_leaves_a_gap() -> None:
     figure = svg.curves(Curves(id="c", title="t", x_title="batch", y_title="loss", curves=(curve,), table="t"))
 
     assert [2, 1, 1] == [len((line.get("points") or "").split()) for line in figure.iter("polyline")]
+
+
+def stacked(*bars: tuple[float, ...]) -> StackedBars:
+    """A bar for each tuple of times, whose parts take turns as convolutions and pooling layers."""
+    families = itertools.cycle([Family.CONVOLUTION, Family.POOLING])
+    return StackedBars(
+        id="s", title="t", unit="ms", table="t",
+        bars=tuple(
+            StackedBar(
+                label=f"framework {index}", text="9",
+                segments=tuple(
+                    Segment(label=f"layer {i}", text=f"{value} ms", value=value, family=family)
+                    for i, (value, family) in enumerate(zip(values, families, strict=False))
+                ),
+            )
+            for index, values in enumerate(bars)
+        ),
+    )
+
+
+def test_the_parts_of_a_bar_stand_one_behind_the_other_on_an_axis_that_all_bars_share() -> None:
+    figure = svg.stacked_bars(stacked((2.0, 6.0), (3.0, 1.0)))
+    bars = [group for group in figure.iter("g") if group.get("class") == "stack"]
+
+    assert [[("0.00%", "25.00%"), ("25.00%", "75.00%")], [("0.00%", "37.50%"), ("37.50%", "12.50%")]] == [
+        [(part.get("x"), part.get("width")) for part in bar.iter("rect")] for bar in bars
+    ]
+
+
+def test_a_part_can_be_read_without_its_colour() -> None:
+    figure = svg.stacked_bars(stacked((2.0, 6.0)))
+    text = svg.text(figure)
+
+    assert ["layer 0: 2.0 ms", "layer 1: 6.0 ms"] == [t.text for r in figure.iter("rect") for t in r.iter("title")]
+    assert ["C", "P"] == [t.text for g in figure.iter("g") for t in g.iter("text")]
+    assert "convolution" in text
+    assert "pooling" in text
+    assert "dense" not in text      # the legend tells what is there
+
+
+def test_a_kind_of_work_has_its_letter_and_its_colour_in_every_figure() -> None:
+    style = (Path(svg.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    page = reports.render("html", Document(title="t", summary=(), sections=()))
+
+    assert len(Family) == len({family.letter for family in Family})
+    assert all(f".{svg._class(family)}" in style for family in Family)
+    assert "--c8" in page
+
+
+def test_the_terminal_draws_a_bar_of_letters_as_long_as_its_time() -> None:
+    section = Section(id="a", title="b", blocks=(stacked((2.0, 6.0), (3.0, 1.0)),))
+    lines = terminal.render(Document(title="t", summary=(), sections=(section,)), width=60).splitlines()
+    first, second = (line.split()[2] for line in lines if line.startswith("framework"))
+
+    assert re.fullmatch(r"C+P+", first)
+    assert len(first) == pytest.approx(2 * len(second), abs=1)
+    assert first.count("C") == pytest.approx(first.count("P") / 3, abs=1)
+    assert second.count("C") == pytest.approx(second.count("P") * 3, abs=2)
+    assert "C convolution, P pooling" in lines
+
+
+def dot(intensity: float, flops_per_s: float, share: float = 0.1) -> Dot:
+    return Dot(label="conv1", text="5 GFLOP/s", intensity=intensity, flops_per_s=flops_per_s, share=share,
+               family=Family.CONVOLUTION)
+
+
+def plot(*dots: Dot, flops_per_s: float | None = 1e11, bytes_per_s: float | None = 1e10) -> Any:
+    return svg.roofline(Roofline(
+        id="r", title="t", dots=dots, peak_flops_per_s=flops_per_s, peak_bytes_per_s=bytes_per_s,
+        peak_flops_text="100 GFLOP/s", peak_bytes_text="10 GB/s", table="t",
+    ))
+
+
+def test_powers_of_ten_are_equally_far_apart() -> None:
+    figure = plot(dot(0.1, 1e9), dot(1.0, 1e10), dot(10.0, 1e11))
+    across = [float(str(circle.get("cx")).rstrip("%")) for circle in figure.iter("circle")]
+    down = [float(str(circle.get("cy"))) for circle in figure.iter("circle")]
+
+    assert [0.0, 50.0, 100.0] == across
+    assert down[0] - down[1] == pytest.approx(down[1] - down[2], abs=0.1)
+    assert down[0] > down[1]
+
+
+def test_the_roof_rises_with_memory_to_the_ridge_and_is_flat_behind_it() -> None:
+    (line,) = plot(dot(1.0, 1e9), dot(100.0, 1e10)).iter("polyline")
+    points = [tuple(map(float, point.split(","))) for point in str(line.get("points")).split()]
+
+    assert [0.0, 500.0, 1000.0] == [x for x, _ in points]      # the ridge is at 10 FLOP/byte
+    assert points[0][1] > points[1][1] == points[2][1]
+
+
+@pytest.mark.parametrize(("flops_per_s", "bytes_per_s", "lines"), [(1e11, None, 1), (None, 1e10, 1), (None, None, 0)])
+def test_an_unknown_limit_is_no_line(flops_per_s: float | None, bytes_per_s: float | None, lines: int) -> None:
+    assert lines == len(list(plot(dot(1.0, 1e9), flops_per_s=flops_per_s, bytes_per_s=bytes_per_s).iter("polyline")))
+
+
+def test_a_layer_that_takes_more_of_the_step_is_a_larger_dot() -> None:
+    radii = [float(str(circle.get("r"))) for circle in plot(dot(1.0, 1e9, 0.8), dot(2.0, 1e9, 0.01)).iter("circle")]
+
+    assert radii[0] > 2 * radii[1] > 0
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-9, 0.3, 1.0, 7.0, 99.0, 1234.5, 1e12])

@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import formatting
+from bench.analysis import layers as layers_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story import doubts as doubts_module
-from bench.analysis.story import environment, failures, figures
+from bench.analysis.story import environment, failures, figures, hardware
+from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
 from bench.analysis.story.groups import Group, groups
 from bench.analysis.story.verdicts import verdict
@@ -21,8 +23,9 @@ TITLE = "Rigmark report"
 
 
 def records_needed(trials: pd.DataFrame) -> list[str]:
-    """Ids of the trials whose whole records a document needs: proofs, and what failed."""
-    return list(trials[(trials.kind == TrialKind.PROOF) | (trials.outcome != Outcome.OK)].id)
+    """Ids of the trials whose whole records a document needs: proofs, what failed, and the latest layer trials."""
+    needed = trials[(trials.kind == TrialKind.PROOF) | (trials.outcome != Outcome.OK)].id
+    return [*needed, *layers_module.chosen(trials).id]
 
 
 def document(
@@ -36,12 +39,20 @@ def document(
     if trials.empty:
         return _empty(title, problems)
     found = groups(results, trials)
-    doubts = doubts_module.doubts(found)
-    proofs, unreadable = proofs_module.read(records)
+    taken_apart, no_layers = layers_module.read(trials, results, records)
+    together = layers_story.together(taken_apart, trials)
+    doubts = doubts_module.doubts(
+        found, [(member.about, member.case.findings) for each in together for member in each.members]
+    )
+    proofs, no_proofs = proofs_module.read(records)
+    unreadable = [*no_proofs, *no_layers]
     learning = proofs_module.learning_section(proofs)
+    layers, machine = layers_story.section(together, doubts), hardware.section(results)
     sections = [
         _verdict_section(found),
         *_throughput(figures.sections(found, doubts)),
+        *([layers] if layers else []),
+        *([machine] if machine else []),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         doubts_module.section(doubts),

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.analysis.document import Block, Items, Note, Paragraph, Section
-from bench.analysis.story.groups import Group, identifier
+from bench.analysis.findings import Finding
+from bench.analysis.story.groups import Entry, Group, identifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +21,30 @@ class Doubt:
     about: list[str] = field(default_factory=list)
 
 
-def doubts(groups: Sequence[Group]) -> dict[tuple[str, str], Doubt]:
-    """Every different finding by (id, text), numbered in the order of the report."""
+def doubts(
+    groups: Sequence[Group], of_layers: Sequence[tuple[str, Sequence[Finding]]] = ()
+) -> dict[tuple[str, str], Doubt]:
+    """Every different finding by (id, text), numbered in the order of the report.
+
+    ``of_layers`` are (what it is about, findings) of steps that were taken apart.
+    """
     found: dict[tuple[str, str], Doubt] = {}
-    for group in groups:
-        for entry in group.entries:
-            for name, text in findings_of(entry.row):
-                note = Note(number=len(found) + 1, id=f"finding.{identifier(name, text)}")
-                doubt = found.setdefault((name, text), Doubt(note=note, text=text))
-                doubt.about.append(f"{entry.label} {group.subject} ({group.conditions})")
+    every = [
+        (about(entry, group), name, text)
+        for group in groups for entry in group.entries for name, text in findings_of(entry.row)
+    ]
+    every += [(case, finding.id, finding.text) for case, findings in of_layers for finding in findings]
+    for case, name, text in every:
+        note = Note(number=len(found) + 1, id=f"finding.{identifier(name, text)}")
+        doubt = found.setdefault((name, text), Doubt(note=note, text=text))
+        if case not in doubt.about:
+            doubt.about.append(case)
     return found
+
+
+def about(entry: Entry, group: Group) -> str:
+    """What a finding is about, in words."""
+    return f"{entry.label} {group.subject} ({group.conditions})"
 
 
 def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:

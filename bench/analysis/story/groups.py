@@ -127,10 +127,10 @@ def is_nothing(fact: Any) -> bool:
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
-    """Every result in its group, sorted by model, mode and conditions."""
+    """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
     times = _step_times(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in results.to_dict("records"):
+    for row in results[results.kind != TrialKind.LIMIT].to_dict("records"):
         rows.setdefault(key(row, EQUAL_COLUMNS), []).append({str(name): fact for name, fact in row.items()})
     usual = [column for column in EQUAL_COLUMNS if column not in RARE_COLUMNS]
     found: list[Group] = []

@@ -1,0 +1,542 @@
+"""Where the time goes: stacked bars side by side, shares by operation, the longest layers, the roofline, the words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis import formatting
+from bench.analysis.document import (
+    Align,
+    Attachment,
+    Block,
+    Cell,
+    Column,
+    Document,
+    Dot,
+    Family,
+    Fold,
+    Items,
+    Paragraph,
+    Roofline,
+    Row,
+    Section,
+    Segment,
+    StackedBar,
+    StackedBars,
+    Table,
+)
+from bench.analysis.layers import (
+    TOO_SHORT,
+    UNATTRIBUTED,
+    LayerRow,
+    Part,
+    Side,
+    TakenApart,
+    by_layer,
+    by_op,
+    longest,
+    part,
+    side_by_side,
+)
+from bench.analysis.roofline import SPECIFICATION, Peak, Peaks
+from bench.analysis.story.advice import ABOVE_LIMIT, advice, step_of
+from bench.analysis.story.doubts import Doubt, about
+from bench.analysis.story.groups import Group, groups, identifier
+
+Doubts = Mapping[tuple[str, str], Doubt]
+
+MOST_LAYERS = 200            # in a bar, a plot or a table side by side
+TOP = 10
+NAMED_MEMBERS = 12           # of a fused row
+
+FILE_FACTS = ("model", "mode", "framework", "compile_mode", "layout", "precision", "local_batch", "threads")
+FILE_FIGURES = (
+    "layer", "members", "op", "direction", "method", "time_s", "share", "flops", "bytes_moved", "flops_per_s", "bound",
+)
+"""Columns of the attached file; the others follow from them."""
+
+FAMILIES = {
+    Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense",), Family.RECURRENT: ("lstm",),
+    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool"),
+    Family.NORMALISATION: ("batch_norm", "local_response_norm"),
+    Family.ELEMENT_WISE: ("relu", "tanh", "sigmoid", "softmax", "dropout", "add"),
+    Family.MOVEMENT: ("concat", "flatten", "embedding", "reshape", "transpose"),
+    Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
+    Family.RESIDUAL: (UNATTRIBUTED,),
+}
+FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A case among those that it stands beside."""
+
+    label: str
+    about: str                       # in the words of a finding
+    case: TakenApart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """Cases that may stand side by side, fastest first."""
+
+    group: Group
+    members: tuple[Member, ...]
+
+    @property
+    def id(self) -> str:
+        return f"layers.{self.group.id}"
+
+    @property
+    def short_id(self) -> str:
+        """For the many rows of its tables."""
+        return self.members[0].case.id
+
+
+def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
+    """The cases in groups of equal model, mode and conditions."""
+    by_id = {case.id: case for case in cases}
+    rows = trials[trials.id.isin(list(by_id))]
+    found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)
+    return [
+        Together(
+            group=group,
+            members=tuple(
+                Member(label=entry.label, about=about(entry, group), case=by_id[entry.row["id"]])
+                for entry in group.entries
+            ),
+        )
+        for group in found
+    ]
+
+
+def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
+    """One subsection a model, in it one a group; None where no step was taken apart."""
+    if not found:
+        return None
+    models = dict.fromkeys(each.group.facts["model"] for each in found)
+    words = ("Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and "
+             "shares are of those instrumented steps; cover, closure and overhead say how far they can be trusted.")
+    return Section(
+        id="layers", title="Where the time goes", blocks=(Paragraph(text=words), _attachment(found)),
+        sections=tuple(
+            Section(
+                id=f"layers.{identifier(model)}", title=str(model),
+                sections=tuple(_group(each, doubts) for each in found if each.group.facts["model"] == model),
+            )
+            for model in models
+        ),
+    )
+
+
+def document(found: Sequence[Together], *, top: int | None) -> Document:
+    """The cases one after another, each with its ``top`` rows, all if None."""
+    sections = []
+    for each in found:
+        for member in each.members:
+            case = member.case
+            table = rows_table(case, identifier("table", case.id), f"What takes the most time of {step_of(case)}", top)
+            bars = stacked_bars([member], identifier("bars", case.id), table.id, each.group.subject)
+            blocks: list[Block] = [Paragraph(text=_figures_words(case)), bars, Items(texts=tuple(advice(case))), table]
+            if case.findings:
+                blocks.append(Items(texts=tuple(f"{finding.id}: {finding.text}." for finding in case.findings)))
+            title = f"{each.group.subject}, {settings(case)}, {each.group.conditions}"
+            sections.append(Section(id=identifier("case", case.id), title=title, blocks=tuple(blocks)))
+    return Document(title="Where the time goes", summary=(), sections=tuple(sections))
+
+
+def settings(case: TakenApart) -> str:
+    """"torch 2.13.0 eager channels_last"."""
+    words = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
+    return " ".join(str(word) for word in words if word is not None)
+
+
+def _group(found: Together, doubts: Doubts) -> Section:
+    side = _side_table(found)
+    bars = stacked_bars(
+        found.members, f"bars.{found.id}", side.id, f"{found.group.subject}, {found.group.conditions}"
+    )
+    is_alone = len(found.members) == 1
+    words = [
+        text if is_alone else f"{member.label}: {text}" for member in found.members for text in advice(member.case)
+    ]
+    blocks: tuple[Block, ...] = (
+        bars, Items(texts=tuple(words)), _figures_table(found, doubts), _op_table(found),
+        *(block for member in found.members for block in _details(found, member)),
+        Fold(title="Every layer, side by side", blocks=(side,)),
+    )
+    return Section(id=found.id, title=f"{found.group.facts['mode']}: {found.group.conditions}", blocks=blocks)
+
+
+def _details(found: Together, member: Member) -> list[Block]:
+    table = f"table.top.{identifier(member.case.id)}"
+    title = f"Layers of {member.label} that take the most time, {found.group.subject}"
+    plot = roofline_plot(member, f"roofline.{identifier(member.case.id)}", table)
+    blocks: list[Block] = [rows_table(member.case, table, title, TOP)]
+    return [plot, *blocks] if plot.dots else blocks
+
+
+# Bars ---------------------------------------------------------------------------------------------------------------
+
+
+def family(name: str) -> Family:
+    """Of an operation, or of a row that is no layer."""
+    return FAMILY_OF.get(name, Family.OTHER)
+
+
+def stacked_bars(members: Sequence[Member], identity: str, table: str, about: str) -> StackedBars:
+    """One bar a case, whose parts are layers in all directions, in their order in the step."""
+    unit = formatting.time_unit(member.case.step_time_s for member in members)
+    return StackedBars(
+        id=identity, title=f"Where the time of a step goes, {about}", unit=unit.name, table=table,
+        bars=tuple(
+            StackedBar(
+                label=member.label, text=formatting.significant(member.case.step_time_s / unit.scale),
+                segments=tuple(_segments(member.case, unit)),
+            )
+            for member in members
+        ),
+    )
+
+
+def _segments(case: TakenApart, unit: formatting.Unit) -> list[Segment]:
+    return [
+        Segment(
+            label=_part_name(each), value=max(each.time_s, 0.0) / unit.scale,
+            text=f"{_time(each.time_s, unit)} {unit.name}, {formatting.share(each.share)}",
+            family=family((each.rows and each.rows[0].op) or each.name),
+        )
+        for each in _shown(by_layer(case.rows))
+    ]
+
+
+def _shown(parts: Sequence[Part]) -> list[Part]:
+    """At most MOST_LAYERS layers in their order; the shortest together behind them, before the residual."""
+    layers = sorted((each for each in parts if each.name != UNATTRIBUTED), key=lambda each: -each.time_s)
+    short = {each.name for each in layers[MOST_LAYERS:]}
+    if not short:
+        return list(parts)
+    rest = dataclasses.replace(
+        part(f"the {len(short)} shortest layers together", [row for each in layers[MOST_LAYERS:] for row in each.rows]),
+        rows=(),
+    )
+    shown = [each for each in parts if each.name not in short]
+    place = next((index for index, each in enumerate(shown) if each.name == UNATTRIBUTED), len(shown))
+    return [*shown[:place], rest, *shown[place:]]
+
+
+def _part_name(each: Part) -> str:
+    return max((row.name for row in each.rows), key=len, default=each.name)
+
+
+def _time(time_s: float, unit: formatting.Unit) -> str:
+    return formatting.significant(time_s / unit.scale, 2)
+
+
+# Tables of a group --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """One column of a table of cases: its head, and the cell of a case."""
+
+    column: Column
+    cell: Callable[[Member], Cell]
+
+
+def _figures_table(found: Together, doubts: Doubts) -> Table:
+    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
+
+    def time(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+        return lambda member: _number(value(member.case), lambda time_s: formatting.significant(time_s / unit.scale))
+
+    def ratio(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+        return lambda member: _number(value(member.case), lambda ratio: formatting.number(ratio, 2))
+
+    def doubted(member: Member) -> Cell:
+        notes = tuple(doubts[finding.id, finding.text].note for finding in member.case.findings)
+        return Cell(text=formatting.count(len(notes), "finding") if notes else "none", notes=notes)
+
+    right = Align.RIGHT
+    shows = [
+        Show(column=Column(title="framework"), cell=lambda member: Cell(text=member.label)),
+        Show(column=Column(title="settings", is_detail=True), cell=lambda member: Cell(text=settings(member.case))),
+        Show(column=Column(title="instrumented step", unit=unit.name, align=right), cell=time(lambda c: c.step_time_s)),
+        Show(column=Column(title="timed step", unit=unit.name, align=right), cell=time(lambda c: c.timed_step_time_s)),
+        Show(column=Column(title="cover", align=right), cell=ratio(lambda c: c.figures.cover)),
+        Show(column=Column(title="closure", align=right), cell=ratio(lambda c: c.figures.closure)),
+        Show(column=Column(title="overhead", align=right), cell=ratio(lambda c: c.figures.overhead)),
+        Show(column=Column(title="MFU", align=right), cell=lambda m: _number(m.case.mfu, formatting.share)),
+        Show(column=Column(title="findings"), cell=doubted),
+    ]
+    return Table(
+        id=f"table.figures.{found.id}", caption=f"How far the layers account for the step, {found.group.subject}",
+        columns=tuple(show.column for show in shows),
+        rows=tuple(
+            Row(id=identifier("taken-apart", m.case.id), cells=tuple(show.cell(m) for show in shows))
+            for m in found.members
+        ),
+        notes=(
+            "Cover: all layers, loss and optimizer over the instrumented step. Closure: the same over the step of the "
+            "timed trials. Overhead: instrumented over plain step of one process. 1 is best; outside 0.90 to 1.10 is a "
+            "finding. MFU: the FLOPs that the network's definition needs, over step time and this machine's peak.",
+            *_peak_notes(found.members[0].case.peaks),
+        ),
+    )
+
+
+def _number(value: float | None, words: Callable[[float], str]) -> Cell:
+    return Cell(text=formatting.UNKNOWN) if value is None else Cell(text=words(value), value=value)
+
+
+def _op_table(found: Together) -> Table:
+    parts = {member.label: {each.name: each for each in by_op(member.case.rows)} for member in found.members}
+    largest = {
+        name: max(of[name].share for of in parts.values() if name in of)
+        for name in dict.fromkeys(name for of in parts.values() for name in of)
+    }
+    names = sorted(largest, key=lambda name: (name == UNATTRIBUTED, -largest[name]))
+    rows = tuple(
+        Row(
+            id=identifier("op", found.short_id, name),
+            cells=(
+                Cell(text=f"{family(name).letter} {name}"),
+                *(_number(of[name].share if name in of else None, formatting.share) for of in parts.values()),
+            ),
+        )
+        for name in names
+    )
+    return Table(
+        id=f"table.ops.{found.id}", caption=f"Share of {step_of(found.members[0].case)} by type of operation",
+        columns=(Column(title="operation"), *(Column(title=label, align=Align.RIGHT) for label in parts)),
+        rows=rows,
+        notes=("What is fused into one kernel counts as the layer in it that has the most arithmetic. The letter is "
+               f"the one in the figures. {formatting.UNKNOWN}: no row of its own.",),
+    )
+
+
+def _side_table(found: Together) -> Table:
+    """Every layer of the graph and its time in each case, so that equal layers stand in one line."""
+    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
+    sides = side_by_side([member.case for member in found.members])
+    shown = set(sorted(sides, key=lambda name: -max(side.time_s or 0.0 for side in sides[name]))[:MOST_LAYERS])
+    notes = [
+        'All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.'
+    ]
+    if len(shown) < len(sides):
+        notes.append(f"The {len(shown)} longest of {len(sides)} rows; the attached file has all.")
+    return Table(
+        id=f"table.side.{found.id}", caption=f"Time of each layer, {found.group.subject}",
+        columns=(
+            Column(title="layer"),
+            *(Column(title=member.label, unit=unit.name, align=Align.RIGHT) for member in found.members),
+        ),
+        rows=tuple(
+            Row(
+                id=identifier("side", found.short_id, name),
+                cells=(Cell(text=name), *(_side_cell(side, unit) for side in sides[name])),
+            )
+            for name in sides if name in shown
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
+    within = [
+        "too short to time" if name == TOO_SHORT else f"in {name}" for name in side.within
+    ]
+    if side.time_s is None:
+        return Cell(text=", ".join(within) or ("no kernel seen" if side.is_idle else formatting.UNKNOWN))
+    words = [_time(side.time_s, unit), *(f"and {name}" for name in within)]
+    return Cell(text=" ".join(words), value=side.time_s)
+
+
+# Rows of a case -----------------------------------------------------------------------------------------------------
+
+
+def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -> Table:
+    """The rows that take the most time with what they achieve; the others as one, and last the residual."""
+    rows = longest(case.rows, top)
+    # The longest rows are what is read, so the units are theirs.
+    time_unit = formatting.time_unit(row.time_s for row in rows[:1])
+    flops_unit, bytes_unit = (
+        formatting.rate_unit([max((rate for rate in rates if rate is not None), default=None)], name)
+        for name, rates in (
+            ("FLOP/s", [row.place.flops_per_s for row in rows]), ("B/s", [row.place.bytes_per_s for row in rows])
+        )
+    )
+    is_known = any(row.place.bound for row in rows)
+
+    def cells(row: LayerRow) -> list[Cell]:
+        place = row.place
+        return [
+            Cell(text=full_name(row)), Cell(text=row.direction or ""), Cell(text=row.op or ""),
+            Cell(text=_time(row.time_s, time_unit), value=row.time_s),
+            Cell(text=formatting.share(row.share), value=row.share),
+            _number(place.flops_per_s, lambda rate: formatting.significant(rate / flops_unit.scale, 2)),
+            _number(place.bytes_per_s, lambda rate: formatting.significant(rate / bytes_unit.scale, 2)),
+            _number(place.intensity, lambda intensity: formatting.significant(intensity, 2)),
+            *([
+                Cell(text=place.bound or formatting.UNKNOWN),
+                _number(place.limit_s, lambda limit_s: _time(limit_s, time_unit)),
+                _number(place.gap, lambda gap: f"{formatting.significant(gap, 2)}x"),
+            ] if is_known else []),
+        ]
+
+    right = Align.RIGHT
+    columns = [
+        Column(title="layer"), Column(title="direction"), Column(title="op", is_detail=True),
+        Column(title="time", unit=time_unit.name, align=right), Column(title="share", align=right),
+        Column(title="FLOP/s", unit=flops_unit.name, align=right),
+        Column(title="bytes/s", unit=bytes_unit.name, align=right, is_detail=True),
+        Column(title="FLOP/byte", align=right, is_detail=True),
+    ]
+    if is_known:
+        columns += [
+            Column(title="bound by"), Column(title="limit", unit=time_unit.name, align=right, is_detail=True),
+            Column(title="time / limit", align=right),
+        ]
+    shown = [(identifier(case.id, row.layer, row.direction or ""), cells(row)) for row in rows]
+    shown += [
+        (identifier(case.id, name), [
+            Cell(text=name), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
+            Cell(text=formatting.share(each.share), value=each.share), *[Cell(text="")] * (len(columns) - 5),
+        ])
+        for name, each in _below(case, rows)
+    ]
+    return Table(
+        id=identity, caption=caption, columns=tuple(columns),
+        rows=tuple(Row(id=name, cells=tuple(row)) for name, row in shown), notes=tuple(_row_notes(case, rows)),
+    )
+
+
+def _below(case: TakenApart, shown: Sequence[LayerRow]) -> list[tuple[str, Part]]:
+    """What stands below the longest rows, so that the table adds up to the step."""
+    others = longest(case.rows)[len(shown):]
+    found = [(f"({formatting.count(len(others), 'other row')})", part("", others))] if others else []
+    return [*found, *((row.layer, part(row.layer, [row])) for row in case.rows if row.is_residual)]
+
+
+def full_name(row: LayerRow) -> str:
+    """The layer and those that are fused into it, by their names."""
+    others = [member for member in row.members if member != row.layer]
+    named = _first(others)
+    if row.layer == TOO_SHORT:
+        return f"{row.layer}: {', '.join(named)}"
+    return " + ".join([row.layer, *named])
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    more = len(names) - NAMED_MEMBERS
+    return [*names[:NAMED_MEMBERS], *([f"{more} more"] if more > 0 else [])]
+
+
+def _row_notes(case: TakenApart, rows: Sequence[LayerRow]) -> list[str]:
+    notes = []
+    if any(len(row.members) > 1 for row in rows):
+        notes.append("Layers joined by + run as one: their time cannot be told apart, their work is counted together.")
+    above = {row.place.bound for row in rows if row.place.gap is not None and row.place.gap < 1}
+    if above:
+        reasons = "; ".join(f"{bound}, {why}" for bound, why in ABOVE_LIMIT.items() if bound in above)
+        notes.append(f"Below 1x is faster than the limit. {reasons[:1].upper()}{reasons[1:]}.")
+    if any(row.method != "in_place" for row in rows):
+        replayed = [row.layer for row in rows if row.method != "in_place"]
+        notes.append(f"Timed alone and not within the step: {', '.join(replayed)}.")
+    if case.without_kernel:
+        notes.append(f"No kernel was seen, in one direction at least, for {', '.join(_first(case.without_kernel))}.")
+    return notes
+
+
+def _peak_notes(peaks: Peaks) -> list[str]:
+    every = ((peaks.flops_per_s, "FLOP/s"), (peaks.bytes_per_s, "B/s"), (peaks.launch_s, "s"))
+    known = [f"{_peak(peak, name)} ({peak.source})" for peak, name in every if peak]
+    return [f"This machine's limits: {'; '.join(known)}."] if known else []
+
+
+def _peak(peak: Peak | None, name: str) -> str:
+    """A peak in words; empty where it is not known. A specified one says so."""
+    if peak is None:
+        return ""
+    unit = formatting.time_unit([peak.value]) if name == "s" else formatting.rate_unit([peak.value], name)
+    return formatting.with_unit(peak.value, unit) + ("" if peak.is_measured else f", {SPECIFICATION}")
+
+
+def _figures_words(case: TakenApart) -> str:
+    times = [case.step_time_s, case.timed_step_time_s]
+    unit = formatting.time_unit(times)
+    timed = "" if case.timed_step_time_s is None else (
+        f", timed without instruments {formatting.with_unit(case.timed_step_time_s, unit)}"
+    )
+    figures = {"cover": case.figures.cover, "closure": case.figures.closure, "overhead": case.figures.overhead}
+    ratios = ", ".join(
+        f"{name} {formatting.UNKNOWN if value is None else formatting.number(value, 2)}"
+        for name, value in figures.items()
+    )
+    of_peak = "" if case.mfu is None else f"; MFU {formatting.share(case.mfu)}"
+    peaks = "".join(f" {note}" for note in _peak_notes(case.peaks))
+    return f"Instrumented step {formatting.with_unit(case.step_time_s, unit)}{timed}; {ratios}{of_peak}.{peaks}"
+
+
+# Roofline -----------------------------------------------------------------------------------------------------------
+
+
+def roofline_plot(member: Member, identity: str, table: str) -> Roofline:
+    """A dot for each row whose work is known, the longest rows first."""
+    dots = [
+        Dot(
+            label=row.name if row.direction is None else f"{row.name}, {row.direction}",
+            text=_dot_words(row), intensity=row.place.intensity, flops_per_s=row.place.flops_per_s, share=row.share,
+            family=family(row.op or row.layer),
+        )
+        for row in longest(member.case.rows, MOST_LAYERS) if row.place.intensity and row.place.flops_per_s
+    ]
+    peaks = member.case.peaks
+    return Roofline(
+        id=identity, title=f"Roofline of {member.label}, {step_of(member.case)} of {member.case.case['model']}",
+        dots=tuple(dots), table=table,
+        peak_flops_per_s=peaks.flops_per_s.value if peaks.flops_per_s else None,
+        peak_bytes_per_s=peaks.bytes_per_s.value if peaks.bytes_per_s else None,
+        peak_flops_text=_peak(peaks.flops_per_s, "FLOP/s"), peak_bytes_text=_peak(peaks.bytes_per_s, "B/s"),
+    )
+
+
+def _dot_words(row: LayerRow) -> str:
+    flops_per_s = row.place.flops_per_s or 0.0
+    rate = formatting.with_unit(flops_per_s, formatting.rate_unit([flops_per_s], "FLOP/s"), 2)
+    return f"{rate} at {formatting.significant(row.place.intensity or 0.0, 2)} FLOP/byte, {formatting.share(row.share)}"
+
+
+# File ---------------------------------------------------------------------------------------------------------------
+
+
+def plain(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
+    """Rows as others script against them; None for what is not known."""
+    return [
+        {
+            "layer": row.layer, "members": list(row.members), "op": row.op, "direction": row.direction,
+            "method": row.method, "time_s": row.time_s, "share": row.share, "flops": row.flops,
+            "bytes_moved": row.bytes_moved, "flops_per_s": row.place.flops_per_s, "bytes_per_s": row.place.bytes_per_s,
+            "intensity": row.place.intensity, "bound": row.place.bound, "limit_s": row.place.limit_s,
+            "gap": row.place.gap,
+        }
+        for row in rows
+    ]
+
+
+def _attachment(found: Sequence[Together]) -> Attachment:
+    """All rows of all cases."""
+    rows = [
+        {"trial": member.case.id} | {name: member.case.case[name] for name in FILE_FACTS}
+        | {name: row[name] for name in FILE_FIGURES} | {"members": " ".join(row["members"])}
+        for each in found for member in each.members for row in plain(member.case.rows)
+    ]
+    return Attachment(
+        name="rigmark-layers.csv", mime_type="text/csv", description="every row of every step, as CSV",
+        content=pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.4g"),
+    )

