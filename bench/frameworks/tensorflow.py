@@ -780,8 +780,8 @@ class TensorflowPrepared(Prepared):
         if self._compile_mode == "compiled":
             # The executor estimates what each kernel costs, from very much downwards with each run without a trace.
             # From 8000 cycles on, after some ninety runs or within a loop's first, traces leave the kernel out:
-            # ProfilerOptions(host_tracer_level=3) should keep it, but TensorFlow 2.21 minds no level. A function that
-            # runs with traces only loses none.
+            # host_tracer_level=3 should keep it, but TensorFlow 2.21 takes no option ("expects an i value"). A function
+            # that runs with traces only loses none.
             function = self._compiled(function.python_function)
         arguments = self._arguments(*self._loaded[0])
         program = xplane.Operations({
@@ -808,7 +808,7 @@ class TensorflowPrepared(Prepared):
 
     def _layer_times_by_marks(self, steps):
         if self._is_cuda:
-            raise Unsupported("run eagerly, layers on CUDA are launched by a host that cannot time them; compile instead")
+            raise Unsupported("layers on CUDA are timed in compile mode compiled or xla; eager is run by the host")
         watched = WatchedSteps(self._tf, self, Timeline())
         for _ in range(steps):
             self._last = watched.step(*next(self._batches))

@@ -73,7 +73,7 @@ def by_step(spans, steps):
 
 _SCOPE = re.compile(r"(?:%s|(%s)|(%s))" % (LAYER_SCOPE % "([^/]+)", LOSS_SCOPE, OPTIMIZER_SCOPE))
 _UPDATE = re.compile(OPTIMIZER_SCOPE + LAYER_SCOPE % "([^/]+)")
-_SUM = re.compile(r"AddN(?:_\d+)?$")             # of a gradient tape; with words of the optimiser before it if rewritten
+_SUM = re.compile(r"AddN(?:_\d+)?$")             # of a gradient tape; words before it if rewritten
 _KERNEL = re.compile(r"([^:]+):(\w+)")
 _FUSED = re.compile(
     r"_(?:Mkl)?(?:Native)?(?:PadWith)?Fused(?:(Conv2D|DepthwiseConv2dNative|MatMul|BatchMatMul(?:V2)?)|BatchNormEx)$"

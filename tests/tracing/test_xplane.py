@@ -167,7 +167,7 @@ class Stat:
     def __init__(self, metadata_id: int, text: str):
         self.metadata_id, self.str_value = metadata_id, text
 
-    def WhichOneof(self, group: str) -> str:      # noqa: N802
+    def WhichOneof(self, group: str) -> str:
         return "str_value"
 
 
