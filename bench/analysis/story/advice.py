@@ -121,9 +121,7 @@ def _unknown(case: TakenApart) -> Iterator[str]:
     facts = case.case
     threads = formatting.count(facts["threads"], "thread")
     yield (f"How near the layers come to this machine's limits is not known, since none are stored for "
-           f"{facts['precision']} and {threads} on {facts['device']}; measure them with 'rigmark run --model "
-           f"matmul_2048,triad_256MiB,launch --framework {facts['framework']} --precision {facts['precision']} "
-           f"--threads {facts['threads']}'.")
+           f"{facts['precision']} and {threads} on {facts['device']}; 'rigmark run hardware' measures them.")
 
 
 def _capital(words: str) -> str:
