@@ -11,7 +11,7 @@ import numpy as np
 
 from bench import frameworks, parity
 from bench.inputs import SEED, Inputs
-from bench.process import Answer, code_version
+from bench.process import Answer, oracle_version
 from bench.spec import Case
 from bench.store import Store
 from bench.words import Outcome, Precision
@@ -57,7 +57,7 @@ class Oracle:
         return loss
 
     def _key(self, case: Case, *more: object) -> str:
-        facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, code_version(), *more)
+        facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, oracle_version(), *more)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:

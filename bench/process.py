@@ -54,12 +54,31 @@ def child_files() -> dict[str, bytes]:
     return files
 
 
+WEIGHTS = "ir/weights.py"
+ORACLE_FILES = (WEIGHTS, *(f"{CHILD_ROOT}/{name}" for name in (
+    "frameworks/__init__.py", "frameworks/numpy.py", "worker/proof.py",
+)))
+
+
 @cache
 def code_version() -> str:
     """Hash of the code that measures, and of that which draws weights and inputs: by other code, another trial."""
+    return _hash(_versioned())
+
+
+@cache
+def oracle_version() -> str:
+    """Hash of that part of it which decides what the oracle answers."""
+    return _hash({name: _versioned()[name] for name in ORACLE_FILES})
+
+
+def _versioned() -> dict[str, bytes]:
+    return {**child_files(), WEIGHTS: (Path(__file__).parent / WEIGHTS).read_bytes()}
+
+
+def _hash(files: Mapping[str, bytes]) -> str:
     digest = hashlib.sha256()
-    weights = Path(__file__).parent / "ir" / "weights.py"
-    for name, content in sorted({**child_files(), "weights": weights.read_bytes()}.items()):
+    for name, content in sorted(files.items()):
         digest.update(name.encode() + b"\0" + content + b"\0")
     return digest.hexdigest()[:12]
 

