@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,14 @@ from bench.words import Outcome, Precision
 FRAMEWORK = "numpy"
 
 Arrays = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLoss:
+    """What the first step of a timed trial must show."""
+
+    value: float
+    tolerance: float                 # largest relative error
 
 
 class Oracle:
@@ -43,18 +51,18 @@ class Oracle:
         self._store.put_oracle_answer(key, found)
         return found
 
-    def first_loss(self, case: Case) -> float | Answer:
+    def first_loss(self, case: Case) -> FirstLoss | Answer:
         """The loss that the first step of a timed trial must show; an Answer where the oracle failed."""
         key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1])}"
-        if (known := self._store.oracle_answer(key)) is not None:
-            return float(known["loss"])
-        files = {"inputs": self._inputs.of_first_loss(case), "weights": self._inputs.weights(case.model)}
-        answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
-        if answer.outcome is not Outcome.OK:
-            return _failed(answer)
-        loss = float(answer.result["loss"])
-        self._store.put_oracle_answer(key, {"loss": np.array(loss)})
-        return loss
+        if (known := self._store.oracle_answer(key)) is None:
+            files = {"inputs": self._inputs.of_first_loss(case), "weights": self._inputs.weights(case.model)}
+            answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
+            if answer.outcome is not Outcome.OK:
+                return _failed(answer)
+            known = {name: np.array(answer.result[name]) for name in ("loss", "output_rounding")}
+            self._store.put_oracle_answer(key, known)
+        loss, rounding = float(known["loss"]), float(known["output_rounding"])
+        return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
 
     def _key(self, case: Case, *more: object) -> str:
         facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, oracle_version(), *more)

@@ -42,6 +42,19 @@ which sum in another order, by two or three times as much.
 """
 
 
+LOSS_ROUNDINGS = 10
+"""By how many times the error of NumPy's fp32 output a first loss may be off.
+
+Of cross entropy the gradient by one sample's scores is no longer than the root of 2; other programs, which sum in
+another order, were met to be off eight times as far (ResNet-50 in training mode, 2.7e-5 of the loss).
+"""
+
+
+def first_loss_tolerance(precision: Precision, loss: float, output_rounding: float) -> float:
+    """Largest relative error of a timed trial's first loss; see bench.worker.jobs.oracle for ``output_rounding``."""
+    return TOLERANCES[precision].loss + (LOSS_ROUNDINGS * output_rounding / abs(loss) if loss else 0.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parity:
     """What a proof found: relative errors against the oracle, beside what was allowed."""

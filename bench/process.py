@@ -56,7 +56,7 @@ def child_files() -> dict[str, bytes]:
 
 WEIGHTS = "ir/weights.py"
 ORACLE_FILES = (WEIGHTS, *(f"{CHILD_ROOT}/{name}" for name in (
-    "frameworks/__init__.py", "frameworks/numpy.py", "worker/proof.py",
+    "frameworks/__init__.py", "frameworks/numpy.py", "worker/jobs.py", "worker/proof.py",
 )))
 
 

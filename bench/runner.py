@@ -346,8 +346,8 @@ class Runner:
         inputs, check_samples = self._inputs.timed(case)
         job = self._job(
             trial.kind, case, graph=self._inputs.graph(case.model).plain(), inputs=str(inputs),
-            weights=str(self._inputs.weights(case.model)), check_samples=check_samples, expected_loss=expected,
-            loss_tolerance=parity.TOLERANCES[case.precision].loss, timing=_timing(trial),
+            weights=str(self._inputs.weights(case.model)), check_samples=check_samples,
+            expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
         )
         return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.parity import TOLERANCES, compare, relative_error
+from bench.parity import TOLERANCES, compare, first_loss_tolerance, relative_error
 from bench.words import Precision
 
 RNG = np.random.default_rng(3)
@@ -149,3 +149,11 @@ def test_a_wider_precision_allows_less():
     fp32, fp64 = TOLERANCES[Precision.FP32], TOLERANCES[Precision.FP64]
 
     assert all(getattr(fp64, name) < getattr(fp32, name) for name in vars(fp32))
+
+
+def test_a_first_loss_may_be_off_by_rounding_and_by_what_batch_normalisation_makes_of_it():
+    usual = TOLERANCES[Precision.FP32].loss
+
+    assert usual == first_loss_tolerance(Precision.FP32, 2.5, 0.0)
+    assert usual + 1e-4 == pytest.approx(first_loss_tolerance(Precision.FP32, -2.5, 2.5e-5))
+    assert usual == first_loss_tolerance(Precision.FP32, 0.0, 1e-6)

@@ -621,6 +621,10 @@ class Network(Prepared):
     def forward(self, x):
         return self._forward(self._input(x))[0]
 
+    def output(self, x, is_training):
+        """The network's output in either mode, without dropout."""
+        return self._forward(self._input(x), {} if is_training else None)[0]
+
     def gradients(self, x, y, masks):
         loss, gradients, _ = self._gradients(self._input(x), y, masks)
         return loss, gradients

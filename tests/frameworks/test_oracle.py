@@ -283,3 +283,22 @@ def test_weights_handed_out_do_not_change_with_training():
 
     for key, value in kept.items():
         np.testing.assert_array_equal(before[key], value)
+
+
+def test_in_training_mode_normalisation_amplifies_what_rounding_leaves_in_the_output():
+    """Why a first loss in training may be off by more than an output in inference mode."""
+    net = Builder("deep", (8, 6, 6))
+    for index in range(12):
+        entry = net.conv2d(f"conv{index}", 8, kernel=3, padding=1, bias=False)
+        net.batch_norm(f"norm{index}", of=entry)
+        net.relu(f"relu{index}")
+    net.global_avg_pool("pool")
+    net.dense("scores", 4)
+    graph = net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01))
+    x = synthetic_batch(graph, 2, seed=1)[0]
+
+    def error(is_training: bool) -> float:
+        exact, rounded = (prepared(graph, precision=p).output(x, is_training) for p in ("fp64", "fp32"))
+        return float(np.linalg.norm(rounded - exact) / np.linalg.norm(exact))
+
+    assert 0 < error(False) < error(True)
