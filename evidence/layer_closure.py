@@ -1,4 +1,4 @@
-"""Claim: layer times account for the step: cover 0.95 to 1.02 and closure 0.90 to 1.10 for convolutional networks.
+"""Do layer times account for the step? Gate: cover 0.95 to 1.02, closure 0.90 to 1.10 for convolutional networks.
 
 Each case is timed and taken apart through the runner, in processes of their own, and a line is printed for it: cover,
 closure and overhead of the layers, and the share of convolutions. Closure compares two processes, so it carries the
@@ -8,6 +8,7 @@ and are not made again.
 Run: .venv/bin/python -m evidence.layer_closure [--model alexnet,resnet18] [--batch 1,32] [--compile-mode best,compiled]
      [--framework torch,tensorflow,jax] [--repetitions 2] [--results layer-results]
 Ends with exit code 1 where the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX.
+JAX has been met above it in training: its layer trials run another program, with an operation for each convolution.
 """
 
 from __future__ import annotations

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from bench import layers
 from bench.analysis.summary import results
 from bench.cli import run as cli
 from bench.models import build
 from bench.runner import Tally
-from bench.words import Mode, Outcome, StartMethod, TrialKind
+from bench.words import Mode, Outcome, Precision, StartMethod, TrialKind
 
 from .fakes import SHORT, lend_framework, measure
 from .records import layer_times, make_record, timing_records, trials_of
@@ -28,6 +30,15 @@ def silent(network, steps):
 def prepare(graph, weights, settings):
     Network.layer_times = silent
     return Network(graph, weights, settings)
+"""
+
+WITH_VARIABLES = """
+import os
+
+LAYER_VARIABLES = {"XLA_FLAGS": "--apart"}
+
+def facts():
+    return {"XLA_FLAGS": os.environ.get("XLA_FLAGS")}
 """
 
 REFUSING = """
@@ -59,6 +70,72 @@ def test_a_layer_trial_comes_last_and_tells_where_the_time_goes(tmp_path: Path, 
     assert rows["hidden", "backward"]["bytes_moved"] > 4 * 784 * 800
     assert (None, None) == (rows["(optimizer)", "update"]["op"], rows["(optimizer)", "update"]["flops"])
     assert record.layers["cover"] == pytest.approx(1 - rows["(unattributed)", None]["share"])
+
+
+@pytest.mark.parametrize("start_method", StartMethod)
+def test_only_layer_trials_have_a_frameworks_layer_variables_beside_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_method: StartMethod
+):
+    monkeypatch.setenv("XLA_FLAGS", "--mine")
+    lend_framework(monkeypatch, "flagged", WITH_VARIABLES)
+    timing = replace(SHORT, start_method=start_method)
+    _, timed, taken_apart = measure(tmp_path, frameworks=("flagged",), layers=True, timing=timing).stored
+
+    assert timed.measurement is not None
+    assert taken_apart.layers is not None
+    assert {"XLA_FLAGS": "--mine"} == timed.measurement["facts"]
+    assert {"XLA_FLAGS": "--mine --apart"} == taken_apart.layers["facts"]
+    assert {"XLA_FLAGS": "--apart"} == taken_apart.layers["variables"]
+
+
+def described(*rows: dict[str, Any], resolution_s: float | None = None) -> dict[tuple[str, str], dict[str, Any]]:
+    residual = {"layer": "(unattributed)", "direction": None, "time_s": 0.5}
+    answer = {
+        "rows": [*({"time_s": 0.5, **row} for row in rows), residual],
+        "step_times_s": [1.0, 1.0], "plain_step_times_s": [1.0, 1.0], "resolution_s": resolution_s,
+    }
+    found = layers.described(answer, build("mlp"), batch=1, precision=Precision.FP32)
+    return {(row["layer"], row["direction"]): row for row in found["rows"]}
+
+
+def test_the_work_of_a_layer_that_has_no_row_counts_where_it_is_a_member_and_only_once():
+    net = build("mlp")
+    relu = net.cost(net["relu"], batch=1, itemsize=4, backward=False).flops
+    hidden = net.cost(net["hidden"], batch=1, itemsize=4, backward=False).flops
+    rows = described(
+        {"layer": "hidden", "direction": "forward", "members": ["hidden", "relu"]},
+        {"layer": "classes", "direction": "forward", "members": ["relu", "classes"]},
+    )
+
+    assert hidden + relu == rows["hidden", "forward"]["flops"]
+    assert net.cost(net["classes"], batch=1, itemsize=4, backward=False).flops == rows["classes", "forward"]["flops"]
+
+
+def test_a_weights_gradient_that_is_computed_in_the_update_is_backward_work():
+    net = build("mlp")
+    rows = described({"layer": "(optimizer)", "direction": "update", "members": ["hidden", "(optimizer)"]})
+    beside = described(
+        {"layer": "(optimizer)", "direction": "update", "members": ["hidden", "(optimizer)"]},
+        {"layer": "hidden", "direction": "backward"},
+    )
+
+    backward = net.cost(net["hidden"], batch=1, itemsize=4, backward=True).flops
+    assert backward == rows["(optimizer)", "update"]["flops"]
+    assert (None, backward) == (beside["(optimizer)", "update"]["flops"], beside["hidden", "backward"]["flops"])
+
+
+def test_layers_that_the_clock_cannot_tell_from_none_are_one_row_that_names_them():
+    short = {"direction": "forward", "time_s": 1e-7}
+    rows = described(
+        {"layer": "hidden", "direction": "forward"}, {"layer": "flatten", **short}, {"layer": "relu", **short},
+        resolution_s=1e-6,
+    )
+
+    together = rows["(too short to time)", "forward"]
+    assert ["flatten", "relu"] == together["members"]
+    assert 2e-7 == pytest.approx(together["time_s"])
+    assert ("relu", "forward") not in rows
+    assert list(rows)[-1] == ("(unattributed)", None)
 
 
 def test_layer_trials_are_off_unless_asked_for_and_resumed_like_others(tmp_path: Path):
