@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,14 +18,17 @@ import archspec.cpu
 import psutil
 
 VARIABLES = (
-    "OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "KMP_AFFINITY", "KMP_BLOCKTIME",
-    "GOMP_SPINCOUNT", "MKL_NUM_THREADS", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE",
-    "OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NPY_DISABLE_CPU_FEATURES",
-    "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "ATEN_CPU_CAPABILITY", "TF_ENABLE_ONEDNN_OPTS",
-    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS", "JAX_PLATFORMS",
-    "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "MALLOC_ARENA_MAX", "MALLOC_CONF",
+    "XLA_FLAGS", "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "CUDA_VISIBLE_DEVICES",
+    "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES",
 )
-"""Environment variables that change results; those set are stored with each record. Exact names, no prefixes."""
+FAMILIES = (
+    # Threads and where they run; linear algebra; kernels of the frameworks; allocators.
+    "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NUMEXPR_", "ONEDNN_", "DNNL_", "ATEN_", "NPY_",
+    "TF_", "MALLOC_", "TCMALLOC_", "MIMALLOC_",
+)
+QUIET = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
+"""Environment variables that change results, by name and by how their names begin; those set are stored with each
+record. QUIET ones only change what is printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Machine:
     memory_bytes: int
     system: str                  # "Linux 6.1"
     gpus: tuple[str, ...] = ()
+    numa_nodes: int | None = None        # that memory is divided among; None where the system does not say
+    huge_pages: str | None = None        # Linux's setting for transparent ones: always, madvise, never
 
     @property
     def id(self) -> str:
@@ -57,7 +63,25 @@ def machine() -> Machine:
         cpu=_cpu_name() or host.name, microarchitecture=host.name, architecture=platform.machine(),
         cores=psutil.cpu_count(logical=False), logical_cores=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total, system=f"{platform.system()} {release}",
+        numa_nodes=len(list(NUMA_NODES.glob("node[0-9]*"))) or None, huge_pages=_huge_pages(),
     )
+
+
+NUMA_NODES = Path("/sys/devices/system/node")
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def _huge_pages() -> str | None:
+    try:
+        chosen = re.search(r"\[(\w+)\]", HUGE_PAGES.read_text(encoding="ascii"))
+    except OSError:
+        return None
+    return chosen[1] if chosen else None
+
+
+def cpu_features() -> frozenset[str]:
+    """What this machine's processor has, in the words of archspec: "avx2"."""
+    return frozenset(archspec.cpu.host().features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +197,10 @@ def usable_cpus() -> tuple[int, ...]:
 
 def variables(environment: dict[str, str]) -> dict[str, str]:
     """Those variables of an environment that change results."""
-    return {name: environment[name] for name in VARIABLES if name in environment}
+    return {
+        name: value for name, value in sorted(environment.items())
+        if (name in VARIABLES or name.startswith(FAMILIES)) and name not in QUIET
+    }
 
 
 def load_average() -> float | None:

@@ -41,11 +41,37 @@ class Oracle:
 
     def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
         """The arrays that a proof compares with those of its own ``job``; an Answer where the oracle failed."""
-        key = f"proof-{self._key(case)}"
+        same = {name: job[name] for name in ("inputs", "learning", "weights")}
+        asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
+        exact = self._known(f"proof-{self._key(case)}", lambda: self._ask(asked))
+        if isinstance(exact, Answer) or case.precision not in parity.ROUNDINGS:
+            return exact
+        effects = self._rounding_effects(case, {**same, "learning": None}, exact)
+        return effects if isinstance(effects, Answer) else {**exact, **effects}
+
+    def _rounding_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
+        """What computing in a narrower format does to this network."""
+        rounding = parity.ROUNDINGS[case.precision]
+
+        def ask() -> tuple[Answer, Arrays]:
+            rounded = []
+            for seed in range(parity.REALISATIONS):
+                job = self._job("proof", case, **same)
+                # In fp32, whose own rounding is nothing beside it.
+                job["settings"] |= {"precision": Precision.FP32, "rounding": rounding.plain(seed)}
+                answer, found = self._ask(job)
+                if answer.outcome is not Outcome.OK:
+                    return answer, {}
+                rounded.append(found)
+            return answer, parity.rounding_effects(rounded, exact)
+
+        return self._known(f"rounding-{self._key(case, rounding)}", ask)
+
+    def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
+        """The arrays kept under a key; asked for, and kept, where there are none."""
         if (known := self._store.oracle_answer(key)) is not None:
             return known
-        same = {name: job[name] for name in ("inputs", "learning", "weights")}
-        answer, found = self._ask(self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same))
+        answer, found = ask()
         if answer.outcome is not Outcome.OK:
             return _failed(answer)
         self._store.put_oracle_answer(key, found)

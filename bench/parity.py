@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -27,12 +27,49 @@ class Tolerance:
     third_loss: float            # after two: checks what the optimiser remembers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """How a format rounds; see Rounding in bench.frameworks.numpy, which computes as if in it."""
+
+    roundoff: float              # largest error of one number: relative to itself, or to the largest of its array
+    of_largest: bool = False
+    takers: tuple[str, ...] | None = None        # operations that alone round, what they take; None: all that is stored
+
+    def plain(self, seed: int) -> dict[str, Any]:
+        return {**asdict(self), "seed": seed}
+
+
+# Half a unit in the last place: of 8 bits (7 are stored), of 11 bits (10 are stored).
+BF16 = Rounding(roundoff=2**-8)
+FP16 = Rounding(roundoff=2**-11)
+
+ROUNDINGS = {
+    Precision.BF16: BF16, Precision.BF16_PURE: BF16,
+    Precision.FP16: FP16, Precision.FP16_PURE: FP16,
+    Precision.TF32: Rounding(roundoff=2**-11, takers=("conv2d", "dense", "lstm")),
+    # 127 steps over values of both signs: PyTorch keeps an eighth bit back, for the sums of older CPUs.
+    Precision.INT8: Rounding(roundoff=1 / 127, of_largest=True, takers=("dense", "lstm")),
+}
+"""Precisions that round more than fp32."""
+
+REALISATIONS = 3             # of the oracle's random rounding
+ROUNDING_ERRORS = 3          # a framework may be off by as many times the largest of them
+
+
+def _one_rounding(roundoff: float) -> Tolerance:
+    # The loss stands alone in timed trials, and is a mean over few samples.
+    return Tolerance(
+        output=roundoff, loss=4 * roundoff, gradient=roundoff, second_loss=4 * roundoff, third_loss=4 * roundoff
+    )
+
+
 TOLERANCES = {
     # An fp32 sum of some thousand products is off by about 1e-6; deep networks add up to a few times that.
     Precision.FP32: Tolerance(output=1e-5, loss=1e-5, gradient=1e-4, second_loss=1e-4, third_loss=2e-4),
     Precision.FP64: Tolerance(output=1e-11, loss=1e-11, gradient=1e-10, second_loss=1e-10, third_loss=2e-10),
+    # Narrower ones: what one rounding of each number does, and what the oracle loses in that format comes on top.
+    **{precision: _one_rounding(rounding.roundoff) for precision, rounding in ROUNDINGS.items()},
 }
-
 
 TIE_ERRORS = 10
 """A value closer to a decision than this many times the error of an fp32 forward pass may be decided either way.
@@ -60,12 +97,12 @@ class Parity:
     """What a proof found: relative errors against the oracle, beside what was allowed."""
 
     output_error: float
-    loss_error: float
-    gradient_error: float
+    loss_error: float | None         # None, as what follows: the precision has no training
+    gradient_error: float | None
     worst_gradient: str              # key of the parameter with that error
-    second_loss_error: float
-    third_loss_error: float
-    tolerance: dict[str, float]      # by rounding, and by ReLU and pooling decisions that rounding leaves open
+    second_loss_error: float | None
+    third_loss_error: float | None
+    tolerance: dict[str, float]      # of what is judged: by rounding, and by decisions that rounding leaves open
     losses: list[float]              # first, second and later ones; these diverge chaotically
     oracle_losses: list[float]
     learning_losses: list[float] | None = None           # over one pass of real data; None for synthetic input
@@ -75,20 +112,29 @@ class Parity:
 
     def failures(self) -> list[str]:
         """What is beyond its tolerance, a phrase each; empty if the same was computed."""
-        checks = {
-            "output": self.output_error, "loss": self.loss_error, "gradient": self.gradient_error,
-            "second_loss": self.second_loss_error, "third_loss": self.third_loss_error,
-        }
         return [
             f"{name.replace('_', ' ')} off by {error:.2g} (allowed {self.tolerance[name]:.0e}"
             + (f", worst at {self.worst_gradient})" if name == "gradient" else ")")
-            for name, error in checks.items()
+            for name, error in self.errors().items()
             if not error <= self.tolerance[name]     # so that NaN fails
         ]
+
+    def errors(self) -> dict[str, float]:
+        """By name of what is judged."""
+        return {name: getattr(self, f"{name}_error") for name in self.tolerance}
 
     def plain(self) -> dict[str, Any]:
         """Plain data for the record, in which None stands for what is not finite: JSON has no infinity and no NaN."""
         return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def rounding_effects(rounded: Iterable[Arrays], exact: Arrays) -> dict[str, NDArray[Any]]:
+    """What ``compare`` adds to each tolerance of a narrower format, as "rounding_NAME".
+
+    ``rounded`` are the oracle's answers in that format, one for each draw of its random rounding.
+    """
+    errors = [compare(answer, exact, Precision.FP64).errors() for answer in rounded]
+    return {f"rounding_{name}": np.array(ROUNDING_ERRORS * max(e[name] for e in errors)) for name in errors[0]}
 
 
 def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
@@ -102,7 +148,21 @@ def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
-    """Errors of a proof's answer (see bench.worker.proof) against the oracle's."""
+    """Errors of a proof's answer (see bench.worker.proof) against the oracle's.
+
+    An answer without losses, of a precision that has no training, is judged by its output.
+    """
+    tolerance = asdict(TOLERANCES[precision])
+    effect = "rounding" if precision in ROUNDINGS else "tie"
+    if precision is not Precision.FP64:      # in which nothing lies that close to a decision
+        for name in tolerance:
+            tolerance[name] += float(oracle.get(f"{effect}_{name}", 0.0))
+    output_error = relative_error(answer["output"], oracle["output"])
+    if "losses" not in answer:
+        return Parity(
+            output_error=output_error, loss_error=None, gradient_error=None, worst_gradient="", second_loss_error=None,
+            third_loss_error=None, tolerance={"output": tolerance["output"]}, losses=[], oracle_losses=[],
+        )
     gradients = [key for key in oracle if key.startswith(GRADIENT)]
     norm = math.sqrt(sum(float(np.square(oracle[key]).sum()) for key in gradients))
     errors = {key: _gradient_error(answer.get(key), oracle[key], norm) for key in gradients}
@@ -116,11 +176,8 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
             ("oracle_learning_accuracy", oracle, "learning_accuracy"),
         )
     }
-    tolerance = asdict(TOLERANCES[precision])
-    for name in ("gradient", "second_loss", "third_loss"):
-        tolerance[name] += float(oracle.get(f"tie_{name}", 0.0))
     return Parity(
-        output_error=relative_error(answer["output"], oracle["output"]),
+        output_error=output_error,
         loss_error=relative_error(losses[0], oracle_losses[0]),
         gradient_error=errors[worst], worst_gradient=worst.removeprefix(GRADIENT),
         # Relative to the first loss where that is larger: a network may learn a small batch by heart in one step.

@@ -14,7 +14,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,19 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
         "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
     }
     return {**ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
+
+
+FLAGS = "_FLAGS"             # ends the name of a variable that holds many settings, the last of which counts
+
+
+def with_variables(build: Build, more: Mapping[str, str]) -> Build:
+    """The build with more variables: a list of flags is appended to the one that workers would have without."""
+    own = environment(build, threads=1)
+    merged = {
+        name: f"{own[name]} {value}" if name.endswith(FLAGS) and own.get(name) else value
+        for name, value in more.items()
+    }
+    return replace(build, variables={**build.variables, **merged})
 
 
 def run_worker(

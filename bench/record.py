@@ -52,6 +52,8 @@ class Record:
     measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure
     layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.layers
     parity: dict[str, Any] | None = None         # of a proof; see bench.parity
+    isa: dict[str, Any] | None = None            # what was asked for and what ran, see bench.dispatch; None: not asked
+    cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
     certificate: str | None = None   # id of the proof that vouches for a timing or layer trial
     origin: str = "measured"
     schema: int = field(default=SCHEMA)

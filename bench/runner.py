@@ -15,19 +15,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, frameworks, hardware, layers, limits, parity, probe
+from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe
 from bench.builds import Build
 from bench.inputs import SEED, Inputs
 from bench.ir.graph import Graph
+from bench.isa import Isa
 from bench.oracle import Oracle
 from bench.plan import Trial, proof_case
-from bench.process import Answer, ForkServer, code_version, environment, run_worker, write_child
+from bench.process import Answer, ForkServer, code_version, environment, run_worker, with_variables, write_child
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
@@ -35,6 +37,7 @@ from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
 LEARNING_BATCH = 32
 WORK_PREFIX = "rigmark-"
+ANY_MODEL = ""               # instruction sets are watched once for all networks
 ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
 DEFAULT_DEADLINE_S = 600.0
 
@@ -105,7 +108,9 @@ class Runner:
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
-        self._servers: dict[tuple[str, str, int], ForkServer] = {}
+        self._servers: dict[tuple[str, str, int, Isa], ForkServer] = {}
+        self._dispatched: dict[Case, dict[str, Any]] = {}
+        self._asks_for_isa = False
         self._generation: tuple[TrialKind, int] | None = None
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
@@ -153,7 +158,7 @@ class Runner:
             "python": probed.facts.get("python"),
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
-            "variables": hardware.variables(environment(probed.build, case.threads)),
+            "variables": hardware.variables(environment(self._build(case), case.threads)),
         }
 
     def probe(self, name: str) -> Probed:
@@ -172,6 +177,7 @@ class Runner:
         tally = Tally()
         hopeless: set[Case] = set()
         started = time.monotonic()
+        self._asks_for_isa = any(trial.case.isa != Isa.NATIVE for trial in trials)
         with self._store.measuring():
             for index, trial in enumerate(trials):
                 if trial.kind is not TrialKind.PROOF and trial.case in hopeless:
@@ -201,8 +207,11 @@ class Runner:
         load_before = hardware.load_average()
         recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
         started = time.monotonic()
+        refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
         if failure := self.probe(case.build).failure:
             answer = _not_run(*failure)
+        elif refusal:
+            answer = _not_run(Outcome.UNSUPPORTED, refusal)
         else:
             measure = {
                 TrialKind.PROOF: self._prove, TrialKind.TIMING: self._time, TrialKind.LAYERS: self._take_apart,
@@ -219,6 +228,8 @@ class Runner:
             machine=hardware.machine().plain(), load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
+            isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
+            cpus=list(self._cpus[:case.threads]),
             certificate=self._certificate_id(case) if kind in (TrialKind.TIMING, TrialKind.LAYERS) else None,
         )
 
@@ -226,33 +237,33 @@ class Runner:
         self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None
     ) -> tuple[Answer, dict[str, Any]]:
         """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
-        job = {"cpus": list(self._cpus[:threads]), **job}
         with tempfile.TemporaryDirectory(dir=self._work) as name:
-            directory = Path(name)
-            if server is not None:
-                answer = server.run(job, directory, deadline_s=self._deadline_s)
-            else:
-                answer = run_worker(
-                    build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
-                    cache=self._store.cache,
-                )
+            answer = self._run_in(Path(name), build, job, threads=threads, server=server)
             arrays: dict[str, Any] = {}
-            if answer.outcome is Outcome.OK and (path := directory / "answer.npz").exists():
+            if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
                 with np.load(path) as stored:
                     arrays = dict(stored)
             return answer, arrays
 
-    def _build(self, trial: Trial) -> Build:
+    def _run_in(
+        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None
+    ) -> Answer:
+        """A worker's answer; what it wrote is in the directory."""
+        job = {"cpus": list(self._cpus[:threads]), **job}
+        if server is not None:
+            return server.run(job, directory, deadline_s=self._deadline_s)
+        return run_worker(
+            build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s, cache=self._store.cache,
+        )
+
+    def _build(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
+        """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
+        build = with_variables(self.probe(case.build).build, more)
+        return with_variables(build, isa.variables(case.framework, case.isa))
+
+    def _build_of(self, trial: Trial) -> Build:
         """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
-        build = self.probe(trial.case.build).build
-        if trial.kind is not TrialKind.LAYERS:
-            return build
-        already = environment(build, trial.case.threads)
-        own = {
-            name: " ".join(filter(None, [already.get(name), value]))
-            for name, value in _layer_variables(trial.case).items()
-        }
-        return replace(build, variables={**build.variables, **own})
+        return self._build(trial.case, _layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
 
     def _server(self, trial: Trial) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
@@ -268,10 +279,10 @@ class Runner:
         if generation != self._generation:
             self._close_servers()
             self._generation = generation
-        key = (case.build, case.framework, case.threads)
+        key = (case.build, case.framework, case.threads, case.isa)
         if key not in self._servers:
             self._servers[key] = ForkServer(
-                self._build(trial), self._child, Path(tempfile.mkdtemp(dir=self._work)),
+                self._build_of(trial), self._child, Path(tempfile.mkdtemp(dir=self._work)),
                 threads=case.threads, cpus=self._cpus[: case.threads], preload=case.framework,
                 cache=self._store.cache,
             )
@@ -307,7 +318,7 @@ class Runner:
             "proof", case, graph=self._inputs.graph(case.model).plain(), inputs=str(self._inputs.of_proof(case)),
             learning=learning, weights=str(self._inputs.perturbed_weights(case.model)),
         )
-        answer, arrays = self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))
+        answer, arrays = self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))
         if answer.outcome is not Outcome.OK:
             return answer
         oracle = self._oracle.proof(case, job)
@@ -349,7 +360,7 @@ class Runner:
             weights=str(self._inputs.weights(case.model)), check_samples=check_samples,
             expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
         )
-        return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
+        return self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))[0]
 
     # Limits ---------------------------------------------------------------------------------------------------------
 
@@ -357,7 +368,37 @@ class Runner:
         case = trial.case
         job = self._job(trial.kind, case, limit=case.model, timing=_timing(trial))
         job["settings"]["folder"] = str(self._store.root.absolute())     # the disk that results are written to
-        return self._run(self._build(trial), job, threads=case.threads, server=self._server(trial))[0]
+        return self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))[0]
+
+    # Instruction sets -----------------------------------------------------------------------------------------------
+
+    def _isa(self, case: Case) -> dict[str, Any] | None:
+        """What was asked for and what ran, watched once for all cases with the same settings.
+
+        None for a sweep that asks for no level; where it asks for one, its native cases are watched too.
+        """
+        if not self._asks_for_isa or not case.device.startswith("cpu"):
+            return None
+        alike = replace(
+            case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=data.SYNTHETIC,
+            steps_per_timing=1,
+        )
+        if alike not in self._dispatched:
+            self._dispatched[alike] = self._watch(alike)
+        return self._dispatched[alike]
+
+    def _watch(self, case: Case) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(dir=self._work) as name:
+            answer = self._run_in(
+                Path(name), self._build(case, dispatch.VARIABLES), self._job("isa", case, **dispatch.job()),
+                threads=case.threads,
+            )
+            log = (Path(name) / "stdout").read_text(errors="replace") if answer.outcome is Outcome.OK else ""
+        if answer.outcome is Outcome.OK:
+            proof = dispatch.proof(answer.result, log)
+        else:
+            proof = dispatch.unproven(f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}")
+        return {"asked": case.isa.value, "proof": proof, "summary": dispatch.summary(proof)}
 
 
 def _timing(trial: Trial) -> dict[str, Any]:
@@ -378,7 +419,7 @@ def _described(graph: Graph) -> dict[str, Any]:
 
 def _layer_variables(case: Case) -> dict[str, str]:
     """What is set for layer trials only; not empty: they run another program than the timed ones."""
-    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}))
+    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}).get(case.mode.value, {}))
 
 
 def _sweep_leftovers() -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench import data, frameworks, limits, models
+from bench.isa import Isa
 from bench.words import CompileMode, Layout, Mode, Precision, StartMethod, UserError, unknown
 
 BEST = "best"
@@ -34,6 +35,7 @@ class Case:
     threads: int
     data: str = data.SYNTHETIC
     steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
+    isa: Isa = Isa.NATIVE        # that was asked for
 
     def plain(self) -> dict[str, Any]:
         return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
@@ -46,6 +48,8 @@ class Case:
     def label(self) -> str:
         """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
         setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
+        if self.isa != Isa.NATIVE:
+            setting += f", held to {self.isa}"
         if self.is_limit:
             return f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
         return f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
@@ -92,6 +96,7 @@ class Sweep:
     local_batches: tuple[int, ...] = (32,)
     threads: tuple[int, ...] = ()        # empty: one for each core this process may use
     data: tuple[str, ...] = (data.SYNTHETIC,)
+    isas: tuple[str, ...] = (Isa.NATIVE,)
     steps_per_timing: int = 1
     repetitions: int = 10
     layers: bool = False                 # one more trial a case: where the time of a step goes
@@ -112,15 +117,15 @@ class Sweep:
             samples = limits.work(model, Precision.FP32)["samples"]
             modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (data.SYNTHETIC,)
             steps = max(steps, limits.least_steps_per_timing(model))
-        for framework, build, precision, mode, device, batch, threads, source in itertools.product(
-            self.frameworks, self.builds, self.precisions, modes, self.devices, batches, self.threads or (cores,),
-            sources,
+        for framework, build, isa, precision, mode, device, batch, threads, source in itertools.product(
+            self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices, batches,
+            self.threads or (cores,), sources,
         ):
             for compile_mode, layout in self._settings(framework, mode):
                 yield Case(
                     model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
                     precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                    steps_per_timing=steps,
+                    steps_per_timing=steps, isa=Isa(isa),
                 )
 
     def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
@@ -143,6 +148,7 @@ class Sweep:
             ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
             ("precision", self.precisions, tuple(Precision)),
             ("mode", self.modes, tuple(Mode)),
+            ("instruction set", self.isas, tuple(Isa)),
         ):
             for name in names:
                 if name not in known:

@@ -37,6 +37,7 @@ TRIAL_COLUMNS = {
             "model": "VARCHAR", "framework": "VARCHAR", "build": "VARCHAR", "compile_mode": "VARCHAR",
             "layout": "VARCHAR", "precision": "VARCHAR", "mode": "VARCHAR", "device": "VARCHAR",
             "local_batch": "BIGINT", "threads": "BIGINT", "data": "VARCHAR", "steps_per_timing": "BIGINT",
+            "isa": "VARCHAR",
         }.items()
     },
     "start_method": ("$.identity.settings.start_method", "VARCHAR"),
@@ -74,6 +75,8 @@ TRIAL_COLUMNS = {
     "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
     "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
     "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
+    "isa_proof": ("$.isa.summary", "VARCHAR"),
+    "isa_evidence": ("$.isa.proof", "JSON"),
     "layer_cover": ("$.layers.cover", "DOUBLE"),
     "layer_overhead": ("$.layers.overhead", "DOUBLE"),
     "layer_problem": ("$.layers.problem", "VARCHAR"),
@@ -86,6 +89,9 @@ TRIAL_COLUMNS = {
     "third_loss_error": ("$.parity.third_loss_error", "DOUBLE"),
 }
 """Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
+
+WHERE_UNSAID = {"isa": "native"}
+"""What holds for records that are older than a field."""
 
 IS_WHOLE = (
     f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL "
@@ -186,7 +192,7 @@ class Store:
             with duckdb.connect() as connection:
                 return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
         columns = ", ".join(
-            f"{_typed(f'fields[{index}]', kind)} AS {name}"
+            f"{_typed(f'fields[{index}]', kind, WHERE_UNSAID.get(name))} AS {name}"
             for index, (name, (_, kind)) in enumerate(TRIAL_COLUMNS.items(), start=1)
         )
         paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
@@ -246,8 +252,10 @@ def _write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def _typed(text: str, kind: str) -> str:
-    """SQL for a value of a DuckDB type from its text in JSON; NULL where it is none."""
+def _typed(text: str, kind: str, where_unsaid: str | None) -> str:
+    """SQL for a value of a DuckDB type from its text in JSON; NULL, or ``where_unsaid``, where it is none."""
+    if where_unsaid is not None:
+        text = f"coalesce({text}, '{where_unsaid}')"
     if kind == "DOUBLE[]":
         return f"TRY(from_json({text}, '[\"DOUBLE\"]'))"     # three times as fast as a cast
     return f"TRY_CAST({text} AS {kind})"

@@ -24,16 +24,19 @@ class Layout(StrEnum):
 
 
 class Precision(StrEnum):
-    """Numeric policy; bf16 and fp16 are mixed: fp32 master weights, loss scaling for fp16."""
+    """Numeric policy: the formats in which weights and activations are stored and products are summed.
+
+    What each stores, multiplies and sums in is told by bench.frameworks.POLICIES, which the child's half has too.
+    """
 
     FP32 = "fp32"
-    TF32 = "tf32"
+    TF32 = "tf32"                # fp32, but products on CUDA take their operands with 11 bits
     FP64 = "fp64"
-    BF16 = "bf16"
-    FP16 = "fp16"
-    BF16_PURE = "bf16_pure"
+    BF16 = "bf16"                # mixed: weights are kept in fp32 and cast where a layer reads them
+    FP16 = "fp16"                # mixed, with a scaled loss: gradients would underflow
+    BF16_PURE = "bf16_pure"      # weights too; inference
     FP16_PURE = "fp16_pure"
-    INT8 = "int8"
+    INT8 = "int8"                # dynamic quantisation of dense and recurrent layers; inference
 
 
 class StartMethod(StrEnum):

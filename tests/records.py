@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import layers, limits, models
+from bench import dispatch, layers, limits, models
 from bench.hardware import Machine
 from bench.parity import TOLERANCES, Parity
 from bench.record import Identity, Record
@@ -62,6 +62,15 @@ def limit_measurement(step_time_s: float = 0.01, **changes: Any) -> dict[str, An
     return {**measurement(step_time_s), **no_network, "result_error": 3e-7, **changes}
 
 
+def watched(asked: str = "avx2", *, summary: str | None = None, **levels: str | None) -> dict[str, Any]:
+    """What ran of the instruction set that was asked for: the same everywhere, but for ``levels`` by operation."""
+    proof = {
+        name: {"level": levels.get(name, asked), "evidence": "AVX 100% of 99 sampled instructions", "statement": None}
+        for name in dispatch.networks()
+    }
+    return {"asked": asked, "proof": proof, "summary": summary or dispatch.summary(proof)}
+
+
 def layer_times() -> dict[str, Any]:
     """Of one process that took its steps apart, as bench.layers describes a worker's answer."""
     answer = {
@@ -108,7 +117,7 @@ def make_record(
         else measurement(steps_per_timing=case.steps_per_timing),
         "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
         "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
-        "certificate": None if is_proof or is_limit else "ce27" * 4,
+        "cpus": [0], "certificate": None if is_proof or is_limit else "ce27" * 4,
         **facts,
     })
 

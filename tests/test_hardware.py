@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -58,6 +59,34 @@ def test_this_machine_has_a_specification():
     assert first.device == hardware.machine().cpu
     assert (first.peak_flops_per_s is None) <= (first.reason is not None)
     assert len(gpus) == len(hardware.machine().gpus)
+
+
+def test_every_variable_of_threads_allocators_and_kernels_is_kept_and_nothing_else():
+    kept = {
+        "LD_PRELOAD": "libjemalloc.so", "MALLOC_CONF": "dirty_decay_ms:-1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+        "OMP_PLACES": "cores", "KMP_BLOCKTIME": "0", "GOMP_CPU_AFFINITY": "0", "MKL_CBWR": "COMPATIBLE",
+        "OPENBLAS_CORETYPE": "Haswell", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--x",
+        "TF_ENABLE_ONEDNN_OPTS": "0", "NPY_DISABLE_CPU_FEATURES": "X86_V4",
+    }
+
+    assert hardware.variables({"HOME": "/root", "TF_CPP_MIN_LOG_LEVEL": "3", "PS1": "$", **kept}) == kept
+
+
+def test_how_memory_is_paged_is_a_fact_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "enabled").write_text("always [madvise] never\n")
+    for name in ("node0", "node1", "power"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(hardware, "HUGE_PAGES", tmp_path / "enabled")
+    monkeypatch.setattr(hardware, "NUMA_NODES", tmp_path)
+
+    found = hardware.machine.__wrapped__()
+    monkeypatch.setattr(hardware, "HUGE_PAGES", tmp_path / "gone")
+    monkeypatch.setattr(hardware, "NUMA_NODES", tmp_path / "gone")
+    silent = hardware.machine.__wrapped__()
+
+    assert (found.huge_pages, found.numa_nodes) == ("madvise", 2)
+    assert (silent.huge_pages, silent.numa_nodes) == (None, None)
+    assert found.id != silent.id
 
 
 @pytest.fixture

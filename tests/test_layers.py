@@ -35,7 +35,7 @@ def prepare(graph, weights, settings):
 WITH_VARIABLES = """
 import os
 
-LAYER_VARIABLES = {"XLA_FLAGS": "--apart"}
+LAYER_VARIABLES = {"inference": {"XLA_FLAGS": "--apart"}}
 
 def facts():
     return {"XLA_FLAGS": os.environ.get("XLA_FLAGS")}
@@ -79,13 +79,15 @@ def test_only_layer_trials_have_a_frameworks_layer_variables_beside_the_users(
     monkeypatch.setenv("XLA_FLAGS", "--mine")
     lend_framework(monkeypatch, "flagged", WITH_VARIABLES)
     timing = replace(SHORT, start_method=start_method)
-    _, timed, taken_apart = measure(tmp_path, frameworks=("flagged",), layers=True, timing=timing).stored
+    stored = measure(tmp_path, frameworks=("flagged",), modes=tuple(Mode), layers=True, timing=timing).stored
+    timed = {each.case["mode"]: each.measurement for each in stored if each.identity.kind is TrialKind.TIMING}
+    taken_apart = {each.case["mode"]: each.layers for each in stored if each.identity.kind is TrialKind.LAYERS}
 
-    assert timed.measurement is not None
-    assert taken_apart.layers is not None
-    assert {"XLA_FLAGS": "--mine"} == timed.measurement["facts"]
-    assert {"XLA_FLAGS": "--mine --apart"} == taken_apart.layers["facts"]
-    assert {"XLA_FLAGS": "--apart"} == taken_apart.layers["variables"]
+    assert {"XLA_FLAGS": "--mine"} == timed["inference"]["facts"] == timed["training"]["facts"]
+    assert {"XLA_FLAGS": "--mine --apart"} == taken_apart["inference"]["facts"]
+    assert {"XLA_FLAGS": "--apart"} == taken_apart["inference"]["variables"]
+    assert {"XLA_FLAGS": "--mine"} == taken_apart["training"]["facts"]
+    assert {} == taken_apart["training"]["variables"]
 
 
 def described(*rows: dict[str, Any], resolution_s: float | None = None) -> dict[tuple[str, str], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.parity import TOLERANCES, compare, first_loss_tolerance, relative_error
+from bench.parity import (
+    ROUNDING_ERRORS, ROUNDINGS, TOLERANCES, compare, first_loss_tolerance, relative_error, rounding_effects,
+)
 from bench.words import Precision
 
 RNG = np.random.default_rng(3)
@@ -146,9 +149,10 @@ def test_relative_error_is_that_of_the_l2_norm():
 
 
 def test_a_wider_precision_allows_less():
-    fp32, fp64 = TOLERANCES[Precision.FP32], TOLERANCES[Precision.FP64]
+    order = [Precision.FP64, Precision.FP32, Precision.FP16, Precision.BF16]
 
-    assert all(getattr(fp64, name) < getattr(fp32, name) for name in vars(fp32))
+    for wide, narrow in itertools.pairwise(TOLERANCES[precision] for precision in order):
+        assert all(getattr(wide, name) < getattr(narrow, name) for name in vars(wide))
 
 
 def test_a_first_loss_may_be_off_by_rounding_and_by_what_batch_normalisation_makes_of_it():
@@ -157,3 +161,33 @@ def test_a_first_loss_may_be_off_by_rounding_and_by_what_batch_normalisation_mak
     assert usual == first_loss_tolerance(Precision.FP32, 2.5, 0.0)
     assert usual + 1e-4 == pytest.approx(first_loss_tolerance(Precision.FP32, -2.5, 2.5e-5))
     assert usual == first_loss_tolerance(Precision.FP32, 0.0, 1e-6)
+
+
+def test_decisions_that_rounding_leaves_open_are_those_of_fp32():
+    wrong = {**ORACLE, "gradient:first/weight": 1.01 * WEIGHT}
+    oracle = {**ORACLE, "tie_gradient": np.array(0.1), "rounding_gradient": np.array(0.1)}
+
+    assert compare(wrong, oracle, Precision.FP32).failures() == []
+    assert compare(wrong, oracle, Precision.FP64).failures() != []
+
+
+@pytest.mark.parametrize("precision", ROUNDINGS)
+def test_a_narrow_format_may_lose_what_the_oracle_loses_in_it(precision):
+    off = 8 * ROUNDINGS[precision].roundoff
+    answer = {**ORACLE, "output": (1 + off) * ORACLE["output"]}
+    rounded = {**ORACLE, "output": (1 + 0.5 * off) * ORACLE["output"]}
+    effects = rounding_effects([ORACLE, rounded], ORACLE)
+
+    assert compare(answer, ORACLE, precision).failures() != []
+    assert compare(answer, {**ORACLE, **effects}, precision).failures() == []
+    assert effects["rounding_output"] == pytest.approx(ROUNDING_ERRORS * 0.5 * off)
+    assert effects["rounding_gradient"] == 0
+
+
+def test_a_precision_without_training_is_judged_by_its_output():
+    right = compare({"output": ORACLE["output"]}, ORACLE, Precision.INT8)
+    wrong = compare({"output": 2 * ORACLE["output"]}, ORACLE, Precision.INT8)
+
+    assert (right.failures(), list(right.errors())) == ([], ["output"])
+    assert [failure.partition(" (")[0] for failure in wrong.failures()] == ["output off by 1"]
+    assert (wrong.plain()["gradient_error"], wrong.plain()["losses"]) == (None, [])

@@ -84,6 +84,15 @@ def test_another_setting_or_other_data_needs_another_proof():
     assert len(proofs) == 4
 
 
+def test_another_instruction_set_needs_another_proof():
+    """Other kernels may compute another thing."""
+    sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), isas=("native", "avx2"))
+
+    proofs = [trial.case.isa for trial in plan([sweep], cores=2, seed=1) if trial.kind is TrialKind.PROOF]
+
+    assert proofs == ["native", "avx2"]
+
+
 def test_the_order_depends_on_the_seed_alone():
     first, second = plan([SWEEP], cores=2, seed="1"), plan([SWEEP], cores=2, seed="1")
     other = plan([SWEEP], cores=2, seed="2")

@@ -20,7 +20,7 @@ import pytest
 
 from bench import process
 from bench.builds import Build
-from bench.process import Answer, ForkServer, run_worker
+from bench.process import Answer, ForkServer, run_worker, with_variables
 from bench.words import Outcome, StartMethod
 
 from .fakes import TOKEN, alive, bare_environment, eventually
@@ -423,3 +423,22 @@ def test_forks_of_one_server_follow_each_other(server: Callable[..., ForkServer]
 
     assert first["parent"] == second["parent"]
     assert first["process"] != second["process"]
+
+
+# Variables -------------------------------------------------------------------------------------------------------
+
+
+def test_more_flags_stand_behind_those_that_are_there_and_other_variables_replace(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XLA_FLAGS", "--ours")
+    monkeypatch.setenv("TF_XLA_FLAGS", "--theirs")
+    build = Build(name="b", interpreter="python", variables={"TF_XLA_FLAGS": "--own", "MKL_CBWR": "AUTO"})
+
+    more = with_variables(
+        build, {"XLA_FLAGS": "--a", "TF_XLA_FLAGS": "--b", "MKL_CBWR": "COMPATIBLE", "NEW_FLAGS": "--c"}
+    )
+
+    assert more.variables == {
+        "XLA_FLAGS": "--ours --a", "TF_XLA_FLAGS": "--own --b", "MKL_CBWR": "COMPATIBLE", "NEW_FLAGS": "--c",
+    }
+    assert with_variables(more, {"XLA_FLAGS": "--last"}).variables["XLA_FLAGS"] == "--ours --a --last"
+    assert with_variables(build, {}) == build

@@ -13,12 +13,13 @@ import pytest
 
 from bench.hardware import Machine
 from bench.ir.training import LOSSES
+from bench.isa import Isa
 from bench.parity import Parity, Tolerance
 from bench.record import SCHEMA, Identity, Record
 from bench.spec import Case, Timing
 from bench.words import CompileMode, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 
-from .records import CASE, LIMIT_CASE, PARITY, build_facts, make_record, measurement, with_measurement
+from .records import CASE, LIMIT_CASE, PARITY, build_facts, make_record, measurement, watched, with_measurement
 
 PATH = Path(__file__).parents[1] / "docs/record.schema.json"
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
@@ -52,6 +53,9 @@ def records() -> Iterator[Record]:
         for outcome in Outcome:
             yield make_record(kind, outcome)
     yield make_record(load_before=None)
+    yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX2), isa=watched("avx2"))
+    yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX512), isa=watched("avx512", gemm="avx2"))
+    yield make_record(case=dataclasses.replace(CASE, isa=Isa.SSE41), isa=watched("sse41", gemm=None))
     yield make_record(case=dataclasses.replace(CASE, mode=Mode.INFERENCE))
     yield make_record(TrialKind.LIMIT, case=dataclasses.replace(LIMIT_CASE, model="jpeg_decode", local_batch=16))
     yield with_measurement(make_record(), last_loss=None, peak_memory_bytes=None, other_cpu_time_s=None)
@@ -140,7 +144,8 @@ def test_every_field_is_always_there(part: str):
     ("field", "known"),
     [
         ("record.outcome", Outcome), ("identity.kind", TrialKind), ("case.compile_mode", CompileMode),
-        ("case.layout", Layout), ("case.precision", Precision), ("case.mode", Mode),
+        ("case.isa", Isa), ("isa.asked", Isa), ("case.layout", Layout), ("case.precision", Precision),
+        ("case.mode", Mode),
         ("settings.start_method", StartMethod), ("graph.loss", LOSSES),
     ],
 )

@@ -97,6 +97,7 @@ def test_a_short_limit_is_executed_often_between_two_clock_reads():
         ("layouts", "nhcw", "no layout 'nhcw'; did you mean 'nchw'"),
         ("precisions", "f32", "no precision 'f32'; did you mean '"),
         ("modes", "train", "no mode 'train'; did you mean 'training'"),
+        ("isas", "avx", "no instruction set 'avx'; did you mean 'avx2'"),
     ],
 )
 def test_an_unknown_word_is_answered_with_the_nearest_one(axis: str, wrong: str, sentence: str):
@@ -127,6 +128,13 @@ def test_a_label_says_what_tells_cases_apart():
     label = cases(modes=("training",), compile_modes=("eager",), layouts=("nchw",), local_batches=(8,))[0].label
 
     assert label == "mlp training, torch eager nchw fp32, cpu, batch 8"
+
+
+def test_a_label_names_an_instruction_set_only_where_one_was_asked_for():
+    native, held = cases(modes=("training",), isas=("native", "sse41"))
+
+    assert "native" not in native.label
+    assert held.label == native.label.replace(", batch", ", held to sse41, batch")
 
 
 def test_a_label_of_a_limit_says_its_threads():

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate
+from bench.isa import NOT_PROVEN, Isa
 
 OTHER_CORES = 0.1            # kept busy by other processes, above which they are in the way
 CONTENDED_SHARE = 0.2        # of the trials
@@ -46,6 +47,15 @@ class LayerFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IsaFigures:
+    """The instruction set that one case was held to, and what ran."""
+
+    asked: str                       # "avx2", or "native": it was held to none
+    proof: str                       # a level, "mixed" or "not proven"
+    evidence: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)     # by operation: level, evidence
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the findings of one case are drawn from."""
 
@@ -54,6 +64,7 @@ class Evidence:
     step_time_s: Estimate
     threads: int
     layers: LayerFigures | None = None     # of its layer trial, where it has one
+    isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -111,6 +122,32 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             id="wide_interval", kind=FindingKind.NOTE,
             text=f"the interval spans {high / low - 1:.0%}; more repetitions or a quieter machine would narrow it",
+        )
+
+
+# Instruction sets ---------------------------------------------------------------------------------------------------
+
+
+def isa_mixed(evidence: Evidence) -> Iterator[Finding]:
+    """Held to one instruction set, and yet another ran, in some library or in all."""
+    isa = evidence.isa
+    if isa.asked != Isa.NATIVE and isa.proof not in (isa.asked, NOT_PROVEN):
+        levels = ", ".join(f"{name} {found['level'] or 'not known'}" for name, found in isa.evidence.items())
+        yield Finding(
+            id="isa_mixed", kind=FindingKind.WARNING,
+            text=f"{isa.asked} was asked for, and something else ran ({levels or isa.proof}); do not call it a figure "
+                 f"of {isa.asked}",
+        )
+
+
+def isa_not_proven(evidence: Evidence) -> Iterator[Finding]:
+    isa = evidence.isa
+    if isa.asked != Isa.NATIVE and isa.proof == NOT_PROVEN:
+        reasons = "; ".join(f"{name}: {e['evidence']}" for name, e in isa.evidence.items() if e["level"] is None)
+        yield Finding(
+            id="isa_not_proven", kind=FindingKind.WARNING,
+            text=f"{isa.asked} was asked for, and that it ran is not proven ({reasons or 'trials disagree'}); do not "
+                 f"call it a figure of {isa.asked}",
         )
 
 
@@ -225,7 +262,7 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    failed_trials, few_trials, contended, drifting, wide_interval
+    failed_trials, few_trials, contended, drifting, wide_interval, isa_mixed, isa_not_proven
 )
 LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
     layer_closure, layer_cover, layer_overhead, layer_trace, layer_program, layers_too_short,

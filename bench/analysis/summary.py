@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.findings import Evidence, FindingKind, LayerFigures, findings
+from bench.analysis.findings import Evidence, FindingKind, IsaFigures, LayerFigures, findings
 from bench.analysis.statistics import estimate
+from bench.isa import NOT_PROVEN
 from bench.words import TIMED, Mode, Outcome, TrialKind
 
 CASE_COLUMNS = (
     "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
-    "data", "steps_per_timing",
+    "data", "steps_per_timing", "isa",
 )
 ALIKE_COLUMNS = (
     "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "settings", "session"
@@ -66,7 +67,7 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
     measured, failed = group[group.outcome == Outcome.OK], group[group.outcome != Outcome.OK]
     row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
     row |= {
-        "isa": "native", "isa_proof": "not proven", "world_size": 1, "processes": 1, "nodes": 1,
+        "isa_proof": _isa_proof(group), "world_size": 1, "processes": 1, "nodes": 1,
         "global_batch": first.local_batch, "trials": len(measured),
         "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
         "flops_per_sample": _flops_per_sample(first),
@@ -92,7 +93,8 @@ def _figures(
     is_latency = steps == 1
     layers = None if of_layers is None else _layer_figures(of_layers, step_time.value)
     doubts = findings(Evidence(
-        measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers
+        measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers,
+        isa=_isa_figures(measured),
     ))
     is_suspect = any(doubt.kind is FindingKind.WARNING for doubt in doubts)
     return {
@@ -115,6 +117,12 @@ def _figures(
         "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
         "layer_overhead": layers and layers.overhead,
     }
+
+
+def _isa_proof(group: pd.DataFrame) -> str:
+    """What all trials ran that were watched; "not proven" where none was, or they did not run the same."""
+    found = set(group.isa_proof.dropna())
+    return str(found.pop()) if len(found) == 1 else NOT_PROVEN
 
 
 def _work_of_a_step(trial: pd.Series) -> tuple[int | None, int | None, int | None]:
@@ -141,6 +149,14 @@ def _layer_figures(trial: pd.Series, step_time_s: float) -> LayerFigures:
         closure=float(trial.attributed_time_s) / step_time_s,
         problem=None if pd.isna(trial.layer_problem) else str(trial.layer_problem),
         variables=json.loads(trial.layer_variables),
+    )
+
+
+def _isa_figures(measured: pd.DataFrame) -> IsaFigures:
+    watched = measured[measured.isa_evidence.notna()]
+    return IsaFigures(
+        asked=str(measured.iloc[0].isa), proof=_isa_proof(measured),
+        evidence={} if watched.empty else json.loads(watched.iloc[-1].isa_evidence),
     )
 
 

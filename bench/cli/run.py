@@ -29,6 +29,7 @@ def command(
     model: Annotated[str | None, typer.Option(help="Networks, or limits of the machine, with commas.")] = None,
     framework: Annotated[str | None, typer.Option(help="Frameworks, with commas.")] = None,
     build: Annotated[str | None, typer.Option(help="Builds, as builds.toml names them.")] = None,
+    isa: Annotated[str | None, typer.Option(help="Ceiling of instruction sets: sse41, avx2, avx512, native.")] = None,
     compile_mode: Annotated[str | None, typer.Option(help="best, default, eager, compiled, xla.")] = None,
     layout: Annotated[str | None, typer.Option(help="best, default, nchw, channels_last.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, fp64, ...")] = None,
@@ -57,6 +58,8 @@ def command(
     rigmark run quick
 
     rigmark run --model mlp,resnet18 --framework torch,numpy --mode inference --batch 1,8
+
+    rigmark run --model resnet18 --framework torch,tensorflow --isa sse41,avx2,native
     """
     from bench import builds, hardware
     from bench.cli import Exit, say
@@ -70,6 +73,7 @@ def command(
         for axis, text in (
             ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
             ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
+            ("isas", isa),
         )
         if text is not None
     }

@@ -14,7 +14,7 @@ An adapter module has
 ``PRECISIONS``      numeric policies it has on at least one device
 ``DEVICES``         device types it has: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
-``LAYER_VARIABLES`` optional: environment variables that only layer trials have; it makes them other programs
+``LAYER_VARIABLES`` optional: {mode: environment variables that only layer trials have}; they make another program of it
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
 ``prepare(graph, weights, settings)``  -> Prepared
 ``facts()``         what the running library says of itself, for the record: threads, capabilities
@@ -31,12 +31,51 @@ OIHW, dense (out, in). ``settings`` is a dict:
 ``seed``          of the framework's own dropout
 """
 
+import contextlib
 import importlib
 import pkgutil
+import re
+
+import numpy as np
 
 
 class Unsupported(Exception):
     """The framework cannot do this; the message is its own sentence."""
+
+
+def _policy(weights, activations, products, sums, is_loss_scaled=False):
+    return {
+        "weights": weights, "activations": activations, "products": products, "sums": sums,
+        "is_loss_scaled": is_loss_scaled,
+    }
+
+
+POLICIES = {
+    "fp32": _policy("fp32", "fp32", "fp32", "fp32"),
+    "tf32": _policy("fp32", "fp32", "tf32", "fp32"),
+    "fp64": _policy("fp64", "fp64", "fp64", "fp64"),
+    "bf16": _policy("fp32", "bf16", "bf16", "fp32"),
+    "fp16": _policy("fp32", "fp16", "fp16", "fp32", is_loss_scaled=True),
+    "bf16_pure": _policy("bf16", "bf16", "bf16", "fp32"),
+    "fp16_pure": _policy("fp16", "fp16", "fp16", "fp32"),
+    "int8": _policy("int8", "fp32", "int8", "int32"),
+}
+"""The formats of each precision: of stored weights and activations, and of what products take and sum in.
+
+Batch normalisation and the loss are computed in fp32 where activations are narrower; in training, gradients of weights
+are fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input as they meet it, and all
+other layers stay in fp32. Sums are those that the hardware's products are specified to have; that kernels which emulate a
+format keep to them is not proven.
+"""
+
+WITHOUT_TRAINING = {
+    "bf16_pure": "an update smaller than 2**-9 of a weight would round away, so that it would learn another thing; "
+                 "train in bf16, which keeps fp32 weights",
+    "fp16_pure": "an update smaller than 2**-12 of a weight would round away, so that it would learn another thing; "
+                 "train in fp16, which keeps fp32 weights",
+    "int8": "rounded weights have no gradient; it is for inference",
+}
+"""Precisions for inference alone, and why."""
 
 
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
@@ -45,6 +84,45 @@ NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 def load(name):
     """The adapter module of a framework; the framework itself is not imported yet."""
     return importlib.import_module("." + name, __name__)
+
+
+def refuse_unknown(name, graph, settings):
+    """Raises Unsupported with a sentence for a setting or an operation that an adapter's own constants do not have."""
+    adapter = load(name)
+    for key, known in (
+        ("precision", adapter.PRECISIONS), ("compile_mode", adapter.COMPILE_MODES), ("layout", adapter.LAYOUTS),
+    ):
+        if settings[key] not in known:
+            raise Unsupported("the %s adapter has no %s '%s'; it has %s" % (
+                name, key.replace("_", " "), settings[key], ", ".join(known)))
+    precision = settings["precision"]
+    if settings["mode"] == "training" and precision in WITHOUT_TRAINING:
+        raise Unsupported("no training in %s: %s" % (precision, WITHOUT_TRAINING[precision]))
+    if precision == "tf32" and settings["device"] == "cpu":
+        raise Unsupported("tf32 is a mode of CUDA devices from compute capability 8.0 (Ampere); a CPU has no such unit")
+    for layer in graph["layers"]:
+        if layer["op"] not in adapter.LOWERINGS:
+            raise Unsupported("the %s adapter has no operation '%s'" % (name, layer["op"]))
+
+
+@contextlib.contextmanager
+def refusals(missing_kernel):
+    """Turns an error by which a framework says that it has no kernel for a format into Unsupported, in its words.
+
+    ``missing_kernel`` is the regular expression that finds such a message.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = re.search(missing_kernel, str(error))
+        if found is None:
+            raise
+        raise Unsupported("%s: %s" % (type(error).__name__, found.group(0))) from error
+
+
+def widened(array):
+    """The array as NumPy's own float32 where it is of a narrower type, which may be none of NumPy's."""
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
 class Prepared(object):
@@ -57,6 +135,8 @@ class Prepared(object):
     The *proof* way: ``forward``, ``gradients``, ``train``, which take dropout masks instead of drawing them. Both
     share the weights.
     """
+
+    can_train = True             # False: of this precision there are output and timed steps only
 
     def load(self, batches):
         """Put a list of (x, y) on the device; later steps take them in turn. Not timed."""
@@ -95,6 +175,10 @@ class Prepared(object):
 
     def peak_memory_bytes(self):
         """Largest device memory the framework's allocator held, None where the device is the host."""
+        return None
+
+    def overflow_steps(self):
+        """Training steps so far whose update was left out since gradients overflowed; None: the loss is not scaled."""
         return None
 
     def device_timer(self):

@@ -14,21 +14,35 @@ import time
 import numpy as np
 
 from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace
-from . import Prepared, Unsupported, channels_first, channels_last, flattened_images, inverse
+from . import (
+    WITHOUT_TRAINING,
+    Prepared,
+    Unsupported,
+    channels_first,
+    channels_last,
+    flattened_images,
+    inverse,
+    refusals,
+    refuse_unknown,
+    widened,
+)
 
 DISTRIBUTIONS = ("jax", "jaxlib")
 IMPORTS = "jax"
 COMPILE_MODES = ("xla",)         # jax.jit; nobody runs a network operation by operation, so that is no mode here
 LAYOUTS = ("channels_last", "nchw")
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # JAX quantises nothing itself
 DEVICES = ("cpu", "cuda")
 
 # NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
 
-# XLA may put many convolutions of a CPU program into one call of a library (half of ResNet-18's), which no trace can
-# take apart. This makes a call of each. A jaxlib that does not know the option ends the process and says so.
-LAYER_VARIABLES = {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot"}
+# XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference), which
+# no trace can take apart. This makes a call of each. In training they are not merged, while the option would slow the
+# step. A jaxlib that does not know the option ends the process and says so.
+LAYER_VARIABLES = {
+    "inference": {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot"},
+}
 
 
 def prepare(graph, weights, settings):
@@ -39,14 +53,11 @@ def prepare(graph, weights, settings):
     """
     import jax
 
-    _refuse_unknown("precision", settings["precision"], PRECISIONS)
-    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
-    _refuse_unknown("layout", settings["layout"], LAYOUTS)
-    for layer in graph["layers"]:
-        if layer["op"] not in LOWERINGS:
-            raise Unsupported(f"the jax adapter has no operation '{layer['op']}'")
-    jax.config.update("jax_enable_x64", False)           # of fp32, where random numbers would be float64 too
-    device = _cpu(jax) if settings["device"] == "cpu" else _cuda(jax, settings["device"])
+    refuse_unknown("jax", graph, settings)
+    # Not for others, where random numbers would be float64 too.
+    jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
+    is_cpu = settings["device"] == "cpu"
+    device = _cpu(jax) if is_cpu else _cuda(jax, settings["device"], settings["precision"])
     return JaxPrepared(jax, graph, weights, settings, device)
 
 
@@ -66,19 +77,14 @@ def facts():
     }
 
 
-def _refuse_unknown(what, value, known):
-    if value not in known:
-        raise Unsupported(f"the jax adapter has no {what} '{value}'; it has {', '.join(known)}")
-
-
 def _cpu(jax):
     # Otherwise JAX would start every platform it has, and a GPU's takes most of that card's memory.
     jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]
 
 
-def _cuda(jax, name):
-    """The device of that name, with matrix products in fp32; raises Unsupported if there is none."""
+def _cuda(jax, name, precision):
+    """The device of that name, with TF32 only where asked for; raises Unsupported if there is none."""
     kind, _, index = name.partition(":")
     if kind != "cuda":
         raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
@@ -89,8 +95,25 @@ def _cuda(jax, name):
         raise Unsupported(f"no device '{name}': JAX {jax.__version__} has no usable CUDA here ({reason})") from error
     if int(index or 0) >= len(devices):
         raise Unsupported(f"no device '{name}': JAX sees {len(devices)} CUDA device(s)")
-    jax.config.update("jax_default_matmul_precision", "highest")     # products and convolutions would use TF32 unasked
-    return devices[int(index or 0)]
+    device = devices[int(index or 0)]
+    if precision == "tf32" and float(device.compute_capability) < 8:
+        raise Unsupported(f"no tf32 on {device.device_kind}: it begins with compute capability 8.0")
+    # Products and convolutions would use TF32 unasked.
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+    return device
+
+
+# What XLA says where it has no kernel for a format.
+_MISSING_KERNEL = r"UNIMPLEMENTED: .*|NOT_FOUND: .*|.*[Uu]nsupported (?:element )?type.*"
+
+
+def _at_least_fp32(jax, array):
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def _all_finite(jax, arrays):
+    """True where every number in every array is finite; a JAX value, which may be traced."""
+    return jax.numpy.stack([jax.numpy.isfinite(array).all() for array in jax.tree.leaves(arrays)]).all()
 
 
 class Layout:
@@ -190,7 +213,7 @@ def _avg_pool(run, layer, weights, x):
             layer["input_shapes"][0][1:], layer["output_shape"][1:], a["kernel"], a["stride"], a["padding"]
         )
     )
-    count = np.outer(rows, columns).astype(np.float32)
+    count = np.outer(rows, columns).astype(x.dtype)
     return total / (count[:, :, None] if run.layout.is_channels_last else count)
 
 
@@ -240,7 +263,7 @@ def _dropout(run, layer, weights, x):
     if not run.is_training:
         return x
     if run.masks is not None:
-        return x * run.masks[layer["name"]]
+        return x * run.masks[layer["name"]].astype(x.dtype)
     kept = 1 - layer["attributes"]["rate"]
     return run.np.where(run.draw(x.shape, kept), x / kept, 0)
 
@@ -296,6 +319,9 @@ def _transpose(run, layer, weights, x):
     return run.layout.kept(run.layout.canonical(x).transpose(axes))
 
 
+IN_FP32 = ("batch_norm", "local_response_norm", "softmax")       # whatever their input is, unless that is wider
+
+
 LOWERINGS = {
     "conv2d": _conv2d,
     "dense": _dense,
@@ -329,6 +355,24 @@ def _mean_squared_error(jax, output, y):
 
 
 LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+# Mixed precision. Defaults of Keras' LossScaleOptimizer, and of Flax's DynamicScale but for the first scale.
+FIRST_SCALE = 2.0 ** 15
+GROWTH_STEPS = 2000              # without an overflow; then the scale doubles
+
+STORED = {"fp64": np.float64, "bf16_pure": "bfloat16", "fp16_pure": np.float16}          # others: fp32
+COMPUTED = {"bf16": "bfloat16", "fp16": np.float16}                                      # others: as stored
+
+
+def _rescaled(jax, scaling, is_finite):
+    """The (scale, steps since it changed, overflows) after a step whose gradients were finite or not."""
+    scale, steps, overflows = scaling
+    grows = steps + 1 >= GROWTH_STEPS
+    where = jax.numpy.where
+    finite = where(grows, scale * 2, scale), where(grows, 0, steps + 1), overflows
+    overflow = jax.numpy.maximum(scale / 2, 1), 0, overflows + 1
+    return jax.tree.map(lambda one, other: where(is_finite, one, other), finite, overflow)
 
 
 # The optimizers: (jax, settings, step from 1, weight, gradient, moments) -> (weight, moments), for each parameter.
@@ -419,6 +463,11 @@ class JaxPrepared(Prepared):
         self._layout = Layout(settings["layout"])
         self._is_training = settings["mode"] == "training"
         self._seed = settings["seed"]
+        precision = settings["precision"]
+        self.can_train = precision not in WITHOUT_TRAINING
+        self._stored = jax.numpy.dtype(STORED.get(precision, np.float32))
+        self._computed = jax.numpy.dtype(COMPUTED.get(precision, self._stored))
+        self._is_scaled = precision == "fp16" and self._is_training
 
         images = flattened_images(graph) if self._layout.is_channels_last else ({}, {})
         self._flattened = {name + "/weight": image for name, image in images[0].items()}     # by key of a parameter
@@ -431,16 +480,19 @@ class JaxPrepared(Prepared):
             layer["name"] + "/" + p["name"]
             for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
         }
-        kept = {key: self._array(self._kept(key, np.asarray(weights[key]))) for key in self._axes}
+        kept = {key: self._array(self._kept(key, np.asarray(weights[key], self._stored))) for key in self._axes}
         self._parameters = {key: array for key, array in kept.items() if key in trainable}
         self._statistics = {key: array for key, array in kept.items() if key not in trainable}
         self._moments = None                             # with the first update; inference has no room for them
         self._steps = None
+        self._scaling = ()                               # where there is one: see _rescaled
+        if self._is_scaled:
+            self._scaling = tuple(self._array(start) for start in (np.float32(FIRST_SCALE), np.int32(0), np.int32(0)))
 
         self._infer = jax.jit(self._output)
         self._differentiate = jax.jit(self._loss_and_gradients)
         # Donated: the update writes over the old weights, statistics and moments.
-        self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3))
+        self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3, 4))
         self._advance = self._update if self._is_training else self._answer
         self._loaded = self._batches = None
         self._last = None
@@ -461,6 +513,9 @@ class JaxPrepared(Prepared):
 
     def result(self):
         return float(self._last) if self._is_training else self._canonical(self._last)
+
+    def overflow_steps(self):
+        return int(self._scaling[2]) if self._is_scaled else None
 
     def peak_memory_bytes(self):
         """Peak bytes in use by arrays and programs since the process started; the allocator reserves more."""
@@ -497,7 +552,9 @@ class JaxPrepared(Prepared):
         if x.shape not in self._programs:
             if self._is_training:
                 self._set_off()
-                arguments = (self._parameters, self._statistics, self._moments, self._steps, x, y, None)
+                arguments = (
+                    self._parameters, self._statistics, self._moments, self._steps, self._scaling, x, y, None
+                )
                 lowered = self._train.lower(*arguments)
             else:
                 lowered = self._infer.lower(self._parameters, self._statistics, x)
@@ -521,16 +578,21 @@ class JaxPrepared(Prepared):
     # The proof way.
 
     def forward(self, x):
-        return self._canonical(self._answer(self._input(x)))
+        with refusals(_MISSING_KERNEL):
+            return self._canonical(self._answer(self._input(x)))
 
     def gradients(self, x, y, masks):
-        (loss, _), gradients = self._differentiate(
-            self._parameters, self._statistics, self._input(x), self._target(y), self._masks(masks)
-        )
+        arrays = self._input(x), self._target(y), self._masks(masks)
+        with refusals(_MISSING_KERNEL):
+            (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
+            while self._is_scaled and self._scaling[0] > 1 and not _all_finite(self._jax, gradients):
+                self._scaling = (self._scaling[0] / 2, *self._scaling[1:])       # as a step with an overflow would
+                (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
         return float(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
 
     def train(self, x, y, masks):
-        return float(self._update(self._input(x), self._target(y), self._masks(masks)))
+        with refusals(_MISSING_KERNEL):
+            return float(self._update(self._input(x), self._target(y), self._masks(masks)))
 
     def weights(self):
         arrays = {**self._parameters, **self._statistics}
@@ -544,8 +606,8 @@ class JaxPrepared(Prepared):
     def _update(self, x, y, masks=None):
         """One training step; the loss before its update, on the device."""
         self._set_off()
-        self._parameters, self._statistics, self._moments, self._steps, loss = self._train(
-            self._parameters, self._statistics, self._moments, self._steps, x, y, masks
+        self._parameters, self._statistics, self._moments, self._steps, self._scaling, loss = self._train(
+            self._parameters, self._statistics, self._moments, self._steps, self._scaling, x, y, masks
         )
         return loss
 
@@ -561,27 +623,33 @@ class JaxPrepared(Prepared):
         }
         return moments, self._array(np.zeros((), np.int32))
 
-    # What JAX traces. Another precision acts in _run (its inputs' types) and in _updated (loss scaling).
+    # What JAX traces.
 
     def _output(self, parameters, statistics, x):
         return self._run({**parameters, **statistics}, x, Pass(self._jax, self._layout, self._vectors))
 
-    def _loss_and_gradients(self, parameters, statistics, x, y, masks, step=None):
-        """((loss, new statistics), gradients)."""
+    def _loss_and_gradients(self, parameters, statistics, scaling, x, y, masks, step=None):
+        """((loss, new statistics), gradients); of the scaled loss, and divided again, where there is a scaling."""
         def loss(parameters):
             run = Pass(
                 self._jax, self._layout, self._vectors, is_training=True, masks=masks, seed=self._seed, step=step
             )
             output = self._run({**parameters, **statistics}, x, run)
             with self._jax.named_scope(LOSS):
-                return LOSSES[self._graph["loss"]](self._jax, output, y), run.statistics
+                found = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
+                return found * scaling[0] if scaling else found, (found, run.statistics)
 
-        return self._jax.value_and_grad(loss, has_aux=True)(parameters)
+        (_, found), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
+        if scaling:
+            with self._jax.named_scope(OPTIMIZER):
+                gradients = {key: gradient / scaling[0] for key, gradient in gradients.items()}
+        return found, gradients
 
-    def _updated(self, parameters, statistics, moments, steps, x, y, masks):
-        """What the first four are after a step, and the loss before it."""
+    def _updated(self, parameters, statistics, moments, steps, scaling, x, y, masks):
+        """What the first five are after a step, and the loss before it."""
         # Counted and drawn from within the program, so that the host has nothing to do for a step.
-        (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, x, y, masks, steps)
+        (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, scaling, x, y, masks, steps)
+        before = parameters, moments, steps
         optimizer = self._graph["optimizer"]
         changed = {}
         with self._jax.named_scope(OPTIMIZER):
@@ -593,7 +661,14 @@ class JaxPrepared(Prepared):
                     )
         parameters = {name: weight for name, (weight, _) in changed.items()}
         moments = {name: own for name, (_, own) in changed.items()}
-        return parameters, statistics, moments, steps, loss
+        if scaling:
+            with self._jax.named_scope(OPTIMIZER):
+                is_finite = _all_finite(self._jax, gradients)
+                parameters, moments, steps = self._jax.tree.map(
+                    lambda new, old: self._jax.numpy.where(is_finite, new, old), (parameters, moments, steps), before
+                )
+                scaling = _rescaled(self._jax, scaling, is_finite)
+        return parameters, statistics, moments, steps, scaling, loss
 
     def _run(self, weights, x, run):
         values = {"input": x}
@@ -601,8 +676,24 @@ class JaxPrepared(Prepared):
             name = layer["name"]
             own = {p["name"]: weights[name + "/" + p["name"]] for p in layer["parameters"]}
             with self._jax.named_scope(name):
-                values[name] = LOWERINGS[layer["op"]](run, layer, own, *[values[i] for i in layer["inputs"]])
+                values[name] = self._lowered(layer["op"])(run, layer, own, *[values[i] for i in layer["inputs"]])
         return values[name]
+
+    def _lowered(self, op):
+        """The lowering of an operation, with its floating-point operands in the format of this precision."""
+        lower, jax = LOWERINGS[op], self._jax
+        if self._computed == self._stored and self._computed.itemsize >= 4:
+            return lower
+
+        def cast(value, dtype):
+            return value.astype(dtype) if jax.numpy.issubdtype(value.dtype, jax.numpy.floating) else value
+
+        def forward(run, layer, weights, *inputs):
+            dtype = np.float32 if op in IN_FP32 else self._computed
+            weights, inputs = jax.tree.map(lambda value: cast(value, dtype), (weights, inputs))
+            return cast(lower(run, layer, weights, *inputs), self._computed)
+
+        return forward
 
     # Arrays in and out.
 
@@ -613,12 +704,12 @@ class JaxPrepared(Prepared):
     def _input(self, x):
         if self._graph["input"]["vocabulary"] is not None:
             return self._array(np.asarray(x, np.int32))
-        return self._array(self._layout.kept(np.asarray(x, np.float32)))
+        return self._array(self._layout.kept(np.asarray(x, self._stored)))
 
     def _target(self, y):
         if self._graph["loss"] == "softmax_cross_entropy":
             return self._array(np.asarray(y, np.int32))
-        return self._array(self._layout.kept(np.asarray(y, np.float32)))
+        return self._array(self._layout.kept(np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)))
 
     def _masks(self, masks):
         """None without any, so that a network without dropout has one program for proofs and timed steps."""
@@ -628,7 +719,7 @@ class JaxPrepared(Prepared):
         return channels_last(mask, self._vectors[name]) if name in self._vectors else self._layout.kept(mask)
 
     def _canonical(self, array):
-        return np.array(self._layout.canonical(np.asarray(array)), order="C")
+        return np.array(self._layout.canonical(widened(np.asarray(array))), order="C")
 
     def _kept(self, key, array):
         """A parameter from canonical order to that of its lowering."""
@@ -638,7 +729,7 @@ class JaxPrepared(Prepared):
 
     def _canonical_parameter(self, key, array):
         """A copy of what ``_kept`` was given, as NumPy."""
-        array = np.asarray(array).transpose(inverse(self._axes[key]))
+        array = widened(np.asarray(array)).transpose(inverse(self._axes[key]))
         if key in self._flattened:
             array = channels_first(array, self._flattened[key])
         return np.array(array, order="C")

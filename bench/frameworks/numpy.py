@@ -57,6 +57,8 @@ class Operation:
         """The gradients of the inputs, a tuple, from that of the output."""
         raise NotImplementedError
 
+    rounding = None      # of a narrower format, where the effect of one is asked for; see Rounding
+
     def tie_width(self, x):
         """By how much a value must be larger to count as larger; 0 but where the effect of ties is asked for."""
         return self.tie_margin * np.sqrt(np.mean(np.square(x[np.isfinite(x)]))) if self.tie_margin else 0
@@ -437,12 +439,17 @@ class Lstm(Operation):
         for step in range(steps):
             gates = self.gates[step]
             gates += np.matmul(self.states[step], recurrent)
+            if self.rounding is not None:
+                gates[...] = self.rounding.stored(gates)
             i, f, g, o = np.split(gates, 4, axis=-1)                     # views: the functions write into gates
             for gate in (i, f, o):
                 gate[...] = sigmoid(gate)
             np.tanh(g, out=g)
             self.cells[step + 1] = f * self.cells[step] + i * g
             self.states[step + 1] = o * np.tanh(self.cells[step + 1])
+            if self.rounding is not None:
+                self.cells[step + 1] = self.rounding.stored(self.cells[step + 1])
+                self.states[step + 1] = self.rounding.rounded(self.states[step + 1])
         return self.states[1:].swapaxes(0, 1)
 
     def backward(self, gradient):
@@ -764,6 +771,71 @@ class WatchedOperation:
         return passed_on
 
 
+class Rounding:
+    """What a narrower format does, by the standard model of its arithmetic: each value is off by up to ``roundoff``.
+
+    By how much is drawn at random, and relative to the value itself or, for integers, to the largest of its array
+    (Higham, "Accuracy and stability of numerical algorithms", section 2.2: fl(x) = x (1 + d), |d| <= u). A format in
+    which values are stored rounds all that a layer gives, passes back and reads as weights. One that is not rounds only
+    what ``takers``, names of operations, take.
+    """
+
+    def __init__(self, roundoff, of_largest, takers, seed):
+        self.roundoff, self.of_largest, self.takers = roundoff, of_largest, takers
+        self.is_stored = takers is None
+        self.random = np.random.default_rng(seed)
+
+    def rounded(self, array):
+        noise = self.random.random(array.shape, dtype=np.float32) * np.float32(2) - np.float32(1)
+        scale = np.abs(array).max() if self.of_largest else array
+        return array + scale * (noise * array.dtype.type(self.roundoff))
+
+    def stored(self, array):
+        return self.rounded(array) if self.is_stored else array
+
+
+class RoundedNetwork(Network):
+    """A network that computes as if in a narrower format: how far that leads is how far a framework may be off."""
+
+    def __init__(self, graph, weights, settings):
+        super().__init__(graph, weights, settings)
+        self._rounding = Rounding(**settings["rounding"])
+
+    def _operation(self, layer, masks):
+        operation = super()._operation(layer, masks)
+        if not self._rounding.is_stored and layer["op"] not in self._rounding.takers:
+            return operation
+        operation.rounding = self._rounding
+        operation.weights = {name: self._rounding.rounded(weight) for name, weight in operation.weights.items()}
+        return RoundedOperation(operation, self._rounding)
+
+    def _loss_and_gradient(self, output, y):
+        loss, gradient = super()._loss_and_gradient(output, y)
+        return loss, self._rounding.stored(gradient)
+
+
+class RoundedOperation:
+    """An operation of which a narrower format stores what it gives, or takes what it multiplies."""
+
+    def __init__(self, operation, rounding):
+        self._operation, self._rounding = operation, rounding
+        self.gradients, self.statistics = {}, {}
+
+    def forward(self, *inputs):
+        if self._rounding.is_stored:
+            output = self._rounding.rounded(self._operation.forward(*inputs))
+        else:
+            output = self._operation.forward(*map(self._rounding.rounded, inputs))
+        self.statistics = self._operation.statistics
+        return output
+
+    def backward(self, gradient):
+        rounding = self._rounding
+        passed_on = self._operation.backward(gradient if rounding.is_stored else rounding.rounded(gradient))
+        self.gradients = {name: rounding.stored(each) for name, each in self._operation.gradients.items()}
+        return tuple(None if each is None else rounding.stored(each) for each in passed_on)
+
+
 def with_gradient(graph):
     """Names of the layers in or before which a trainable parameter lies."""
     found = set()
@@ -785,7 +857,7 @@ def prepare(graph, weights, settings):
     set_threads = openblas_function("set_num_threads")
     if set_threads is not None:
         set_threads(settings["threads"])
-    return Network(graph, weights, settings)
+    return (RoundedNetwork if "rounding" in settings else Network)(graph, weights, settings)
 
 
 def openblas_function(name):

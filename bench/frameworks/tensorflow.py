@@ -16,13 +16,23 @@ import numpy as np
 
 from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
 from ..tracing.timeline import Timeline
-from . import Prepared, Unsupported, channels_first, channels_last, flattened_images
+from . import (
+    WITHOUT_TRAINING,
+    Prepared,
+    Unsupported,
+    channels_first,
+    channels_last,
+    flattened_images,
+    refusals,
+    refuse_unknown,
+    widened,
+)
 
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
 IMPORTS = "tensorflow"
 COMPILE_MODES = ("compiled", "xla", "eager")     # Keras compiles unasked
 LAYOUTS = ("channels_last",)                     # convolutions of NCHW images have no kernel on a CPU
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # int8 is another runtime's
 DEVICES = ("cpu", "cuda")
 
 # XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
@@ -37,13 +47,12 @@ def prepare(graph, weights, settings):
     """The network on its device with these weights; raises Unsupported where TensorFlow cannot do what is asked."""
     import tensorflow as tf
 
-    _refuse_unknown("precision", settings["precision"], PRECISIONS)
-    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
-    _refuse_unknown("layout", settings["layout"], LAYOUTS)
+    refuse_unknown("tensorflow", graph, settings)
     with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    device = _cpu(tf) if settings["device"] == "cpu" else _cuda(tf, settings["device"])
+    is_cpu = settings["device"] == "cpu"
+    device = _cpu(tf) if is_cpu else _cuda(tf, settings["device"], settings["precision"])
     tf.random.set_seed(settings["seed"])
     return TensorflowPrepared(tf, graph, weights, settings, device)
 
@@ -63,11 +72,6 @@ def facts():
     }
 
 
-def _refuse_unknown(what, value, known):
-    if value not in known:
-        raise Unsupported(f"the tensorflow adapter has no {what} '{value}'; it has {', '.join(known)}")
-
-
 def _cpu(tf):
     """TensorFlow's name of the CPU; it will not look for a GPU."""
     with contextlib.suppress(RuntimeError):      # too late once it runs
@@ -75,8 +79,8 @@ def _cpu(tf):
     return "CPU:0"
 
 
-def _cuda(tf, device):
-    """TensorFlow's name of a CUDA device, set up for a fp32 benchmark; raises Unsupported if there is none."""
+def _cuda(tf, device, precision):
+    """TensorFlow's name of a CUDA device, with TF32 only where asked for; raises Unsupported if there is none."""
     if not device.startswith("cuda"):
         raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not tf.test.is_built_with_cuda():
@@ -90,8 +94,18 @@ def _cuda(tf, device):
     with contextlib.suppress(RuntimeError):      # too late once it runs
         for gpu in found:                        # TensorFlow wants the same for all
             tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.experimental.enable_tensor_float_32_execution(False)   # matrix products would use it unasked
+    is_tf32 = precision == "tf32"
+    if is_tf32 and tf.config.experimental.get_device_details(found[index])["compute_capability"] < (8, 0):
+        raise Unsupported(f"no tf32 on '{device}': it begins with compute capability 8.0")
+    tf.config.experimental.enable_tensor_float_32_execution(is_tf32)     # matrix products would use it unasked
     return f"GPU:{index}"
+
+
+# What TensorFlow says where it has no kernel for a format.
+_MISSING_KERNEL = (
+    r"Could not find device for node: .*|No OpKernel was registered.*"
+    r"|Value for attr 'T' of \w+ is not in the list of .*|.*[Uu]nsupported (?:data |element )?type.*"
+)
 
 
 class Pass:
@@ -104,8 +118,8 @@ class Pass:
 
 
 # The lowerings: (tf, layer) -> function of a Pass, the inputs, and the parameters by name. What need not be decided
-# at each step is decided before. "keeps_order", "is_xla", "is_eager" and "is_cuda" of a layer stand beside the graph's
-# own entries.
+# at each step is decided before. "keeps_order", "is_xla", "is_eager", "is_cuda" and "is_fp64" of a layer stand beside
+# the graph's own entries.
 
 
 def _padding(layer):
@@ -216,7 +230,7 @@ def _avg_pool(tf, layer):
 
     def forward(run, x):
         y = tf.nn.avg_pool2d(x if added is None else tf.pad(x, added), a["kernel"], a["stride"], padding)
-        return y if scale is None else y * scale
+        return y if scale is None else y * tf.constant(scale, y.dtype)
 
     return forward
 
@@ -239,6 +253,8 @@ def _global_avg_pool(tf, layer):
 
 
 def _batch_norm(tf, layer):
+    if layer["is_fp64"]:
+        return _composed_batch_norm(tf, layer)                   # the fused operation has no kernel for it
     a, name = layer["attributes"], layer["name"]
     is_vector = len(layer["input_shapes"][0]) == 1
 
@@ -257,6 +273,22 @@ def _batch_norm(tf, layer):
             run.statistics[name + "/mean"] = norm.batch_mean     # mixed with the old ones already
             run.statistics[name + "/variance"] = norm.batch_variance
         return norm.y[:, 0, 0, :] if is_vector else norm.y
+
+    return forward
+
+
+def _composed_batch_norm(tf, layer):
+    a, name = layer["attributes"], layer["name"]
+    axes = list(range(len(layer["input_shapes"][0])))            # all but the last, the batch among them
+
+    def forward(run, x, gamma, beta, mean, variance):
+        if run.is_training:
+            old, (mean, variance) = (mean, variance), tf.nn.moments(x, axes)
+            count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
+            unbiased = variance * count / tf.maximum(count - 1, 1)
+            for key, before, new in (("mean", old[0], mean), ("variance", old[1], unbiased)):
+                run.statistics[name + "/" + key] = (1 - a["momentum"]) * before + a["momentum"] * new
+        return (x - mean) * (tf.math.rsqrt(variance + a["epsilon"]) * gamma) + beta
 
     return forward
 
@@ -283,7 +315,8 @@ def _dropout(tf, layer):
     def forward(run, x):
         if not run.is_training:
             return x
-        return x * run.masks[name] if run.masks else tf.nn.dropout(x, rate)      # XLA ignores the seed
+        # XLA ignores the seed.
+        return x * tf.cast(run.masks[name], x.dtype) if run.masks else tf.nn.dropout(x, rate)
 
     return forward
 
@@ -432,6 +465,74 @@ LOWERINGS = {
 }
 
 
+# Mixed and narrow precision.
+
+STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
+COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
+IN_FP32 = ("local_response_norm", "softmax")     # in mixed precision; batch normalisation sees to itself
+
+
+def _cast(tf, values, dtype):
+    return [tf.cast(value, dtype) if value.dtype.is_floating else value for value in values]
+
+
+def _in_format(tf, op, function, stored, computed):
+    """The function with its floating-point operands in the format that a precision computes in."""
+    inner = tf.float32 if op in IN_FP32 and stored == tf.float32 else computed
+    of_parameters = tf.float32 if op == "batch_norm" else computed
+
+    def forward(run, *inputs, **parameters):
+        parameters = dict(zip(parameters, _cast(tf, parameters.values(), of_parameters)))
+        return tf.cast(function(run, *_cast(tf, inputs, inner), **parameters), computed)
+
+    def look_up(run, tokens, weight):
+        return tf.cast(function(run, tokens, weight), computed)      # and not all rows
+
+    return look_up if op == "embedding" else forward
+
+
+class LossScaling:
+    """Dynamic scaling of the loss, with the defaults of Keras' LossScaleOptimizer."""
+
+    FIRST_SCALE = 2.0 ** 15
+    GROWTH_STEPS = 2000          # without an overflow; then the scale doubles
+
+    def __init__(self, tf):
+        self._tf = tf
+        self.scale = tf.Variable(self.FIRST_SCALE, trainable=False)
+        self.overflows = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)        # since the scale changed
+
+    def unscaled(self, gradients):
+        return [gradient / self.scale for gradient in gradients]
+
+    def shrink(self):
+        self.scale.assign(self._tf.maximum(self.scale / 2, 1.0))
+
+    def update(self, gradients, update):
+        """Call ``update`` with the gradients divided again, unless one is not finite; and adapt the scale."""
+        tf = self._tf
+        gradients = self.unscaled(gradients)
+
+        def finite():
+            update(gradients)
+            grows = self._steps.assign_add(1) >= self.GROWTH_STEPS
+            self.scale.assign(tf.where(grows, self.scale * 2, self.scale))
+            self._steps.assign(tf.where(grows, tf.zeros_like(self._steps), self._steps))
+            return True
+
+        def overflow():
+            self.shrink()
+            self._steps.assign(0)
+            self.overflows.assign_add(1)
+            return False
+
+        tf.cond(self.are_finite(gradients), finite, overflow)
+
+    def are_finite(self, gradients):
+        return self._tf.reduce_all([self._tf.reduce_all(self._tf.math.is_finite(each)) for each in gradients])
+
+
 # Layouts: canonical arrays to TensorFlow's and back.
 
 TO_NHWC = (0, 2, 3, 1)
@@ -521,10 +622,12 @@ class Adam:
     def update(self, gradients):
         tf, o = self._tf, self._settings
         steps = tf.cast(self._steps.assign_add(1), tf.float64)
+        dtype = next(iter(self._variables.values())).dtype
         # The betas as the operation rounds them, since 1 - beta2 must cancel in the first steps.
-        first, second = (1 - tf.pow(np.float64(np.float32(o[beta])), steps) for beta in ("beta1", "beta2"))
-        rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, tf.float32)
-        epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), tf.float32)
+        betas = [np.float64(dtype.as_numpy_dtype(o[beta])) for beta in ("beta1", "beta2")]
+        first, second = (1 - tf.pow(beta, steps) for beta in betas)
+        rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, dtype)
+        epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), dtype)
         for (key, variable), (m, v), gradient in zip(self._variables.items(), self._moments, gradients):
             tf.raw_ops.ResourceApplyAdam(
                 var=variable.handle, m=m.handle, v=v.handle, beta1_power=0.0, beta2_power=0.0, lr=rate,
@@ -539,20 +642,27 @@ Layer = collections.namedtuple("Layer", "name scope inputs finished function par
 """``scope`` of names; ``finished`` are the inputs that no later layer reads; ``parameters`` are variables by name."""
 
 
+def _formats(tf, precision):
+    """(of stored weights, of activations)"""
+    stored = STORED.get(precision, "float32")
+    return tf.as_dtype(stored), tf.as_dtype(COMPUTED.get(precision, stored))
+
+
 def _layers(tf, graph, variables, settings, device):
-    """The Layers in order; raises Unsupported for an operation that there is not."""
+    """The Layers in order."""
     flat_images = flattened_images(graph)[1]
     ways = {
         "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
-        "is_cuda": device.startswith("GPU"),
+        "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
     }
+    stored, computed = _formats(tf, settings["precision"])
     last_reader = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
     layers = []
     for layer in graph["layers"]:
         name = layer["name"]
-        if layer["op"] not in LOWERINGS:
-            raise Unsupported(f"the tensorflow adapter has no operation '{layer['op']}'")
         function = LOWERINGS[layer["op"]](tf, dict(layer, keeps_order=name in flat_images, **ways))
+        if computed.size < 4:
+            function = _in_format(tf, layer["op"], function, stored, computed)
         parameters = {p["name"]: variables[name + "/" + p["name"]] for p in layer["parameters"]}
         finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
         layers.append(Layer(name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters))
@@ -656,8 +766,9 @@ class WatchedSteps:
         with tf.GradientTape() as tape:
             tape.watch(output)
             loss = booked((LOSS, "forward"), prepared._loss)(output, y)
+            scaled = prepared._scaled(loss)
         sent_back = collections.defaultdict(list)
-        sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(loss, output))
+        sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
         gradients = {}
         for layer in reversed([each for each in self._layers if each.name in self._with_gradient]):
             summands = sent_back.pop(layer.name)
@@ -691,6 +802,8 @@ class TensorflowPrepared(Prepared):
         self._device = device
         self._is_cuda = device.startswith("GPU")
         self._is_training = settings["mode"] == "training"
+        self.can_train = settings["precision"] not in WITHOUT_TRAINING
+        self._stored = _formats(tf, settings["precision"])[0]
         self._gives_image = len(graph["layers"][-1]["output_shape"]) == 3
 
         dense_images, self._flat_images = flattened_images(graph)
@@ -707,7 +820,10 @@ class TensorflowPrepared(Prepared):
 
         self._layers = _layers(tf, graph, self._variables, settings, device)
         self._loss_function = LOSSES[graph["loss"]]
-        self._optimizer = None
+        self._optimizer = self._scaling = None
+        if self._is_training and settings["precision"] == "fp16":
+            with tf.device(device):
+                self._scaling = LossScaling(tf)
         if self._is_training:
             self._make_optimizer()
         self._compile_mode = settings["compile_mode"]
@@ -750,6 +866,9 @@ class TensorflowPrepared(Prepared):
     def peak_memory_bytes(self):
         """Peak bytes that the device's allocator had given out since the batches were loaded."""
         return self._tf.config.experimental.get_memory_info(self._device)["peak"] if self._is_cuda else None
+
+    def overflow_steps(self):
+        return None if self._scaling is None else int(self._scaling.overflows.numpy())
 
     def layer_times(self, steps):
         """See the contract; by marks between the layers where the host runs them, else by TensorFlow's own trace."""
@@ -820,15 +939,23 @@ class TensorflowPrepared(Prepared):
     # The proof way.
 
     def forward(self, x):
-        return self._output(self._infer(self._input(x)))
+        with refusals(_MISSING_KERNEL):
+            return self._output(self._infer(self._input(x)))
 
     def gradients(self, x, y, masks):
-        loss, gradients = self._differentiate(self._input(x), self._input(y), self._masks(masks))
+        arrays = self._input(x), self._input(y), self._masks(masks)
+        with refusals(_MISSING_KERNEL):
+            loss, gradients = self._differentiate(*arrays)
+        scaling = self._scaling
+        while scaling is not None and scaling.scale > 1 and not scaling.are_finite(gradients):
+            scaling.shrink()                     # as a step with an overflow would
+            loss, gradients = self._differentiate(*arrays)
         return float(loss.numpy()), {key: self._canonical(key, g) for key, g in zip(self._trainable, gradients)}
 
     def train(self, x, y, masks):
         self._make_optimizer()
-        return float(self._update(self._input(x), self._input(y), self._masks(masks)).numpy())
+        with refusals(_MISSING_KERNEL):
+            return float(self._update(self._input(x), self._input(y), self._masks(masks)).numpy())
 
     def weights(self):
         return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
@@ -849,7 +976,8 @@ class TensorflowPrepared(Prepared):
         return values[layers[-1].name]
 
     def _differentiate(self, x, y, masks):
-        return self._pass(x, y, masks)[:2]
+        loss, gradients, _ = self._pass(x, y, masks)
+        return loss, gradients if self._scaling is None else self._scaling.unscaled(gradients)
 
     def _update(self, x, y, masks):
         """One training step; the loss before its update."""
@@ -861,7 +989,10 @@ class TensorflowPrepared(Prepared):
 
     def _update_parameters(self, gradients):
         with self._tf.name_scope(xplane.OPTIMIZER_SCOPE):
-            self._optimizer.update(gradients)
+            if self._scaling is None:
+                self._optimizer.update(gradients)
+            else:
+                self._scaling.update(gradients, self._optimizer.update)
 
     def _assign(self, statistics):
         for key, value in statistics.items():
@@ -870,7 +1001,11 @@ class TensorflowPrepared(Prepared):
 
     def _loss(self, output, y):
         with self._tf.name_scope(xplane.LOSS_SCOPE):
+            output = self._tf.cast(output, self._tf.float32) if output.dtype.size < 4 else output
             return self._loss_function(self._tf, output, y)
+
+    def _scaled(self, loss):
+        return loss if self._scaling is None else loss * self._scaling.scale
 
     def _as_tensor(self, key, gradient):
         """A parameter's gradient as a tensor; an embedding's is a list of rows, but every row moves by momentum."""
@@ -880,12 +1015,13 @@ class TensorflowPrepared(Prepared):
             return self._tf.convert_to_tensor(gradient)
 
     def _pass(self, x, y, masks):
-        """(loss, gradients in the order of the parameters, {key: new running statistic})."""
+        """(loss, gradients of the scaled one in the order of the parameters, {key: new running statistic})."""
         tf, run = self._tf, Pass(is_training=True, masks=masks)
         with tf.device(self._device):
             with tf.GradientTape() as tape:
                 loss = self._loss(self._output_of(self._layers, run, x), y)
-            gradients = tape.gradient(loss, list(self._trainable.values()))
+                scaled = self._scaled(loss)
+            gradients = tape.gradient(scaled, list(self._trainable.values()))
             return loss, [self._as_tensor(*each) for each in zip(self._trainable, gradients)], run.statistics
 
     def _make_optimizer(self):
@@ -899,8 +1035,9 @@ class TensorflowPrepared(Prepared):
 
     def _tensor(self, array):
         # A copy: the tensor may otherwise share NumPy's memory.
+        dtype = self._stored.as_numpy_dtype if np.issubdtype(array.dtype, np.floating) else None
         with self._tf.device(self._device):
-            return self._tf.constant(np.array(array, order="C"))
+            return self._tf.constant(np.array(array, dtype, order="C"))
 
     def _input(self, x):
         """A batch of inputs, targets or masks."""
@@ -913,8 +1050,8 @@ class TensorflowPrepared(Prepared):
         return self._input(channels_last(mask, self._flat_images[name]) if name in self._flat_images else mask)
 
     def _output(self, tensor):
-        array = tensor.numpy()
+        array = widened(tensor.numpy())
         return np.ascontiguousarray(array.transpose(TO_NCHW)) if self._gives_image else array
 
     def _canonical(self, key, tensor):
-        return np.ascontiguousarray(self._layouts[key][1](tensor.numpy()))
+        return np.ascontiguousarray(self._layouts[key][1](widened(tensor.numpy())))

@@ -10,20 +10,21 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 
 from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ..tracing.timeline import Timeline
-from . import Prepared, Unsupported
+from . import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown
 
 DISTRIBUTIONS = ("torch",)
 IMPORTS = "torch"
 PRELOADS = ("torch._dynamo",)        # what the first optimizer imports, for a second or more
 COMPILE_MODES = ("eager", "compiled")
 LAYOUTS = ("nchw", "channels_last")
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure", "int8")
 DEVICES = ("cpu", "cuda")
 
 # torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
@@ -35,16 +36,14 @@ def prepare(graph, weights, settings):
     """The network on its device with these weights; raises Unsupported where PyTorch cannot do what is asked."""
     import torch
 
-    _refuse_unknown("precision", settings["precision"], PRECISIONS)
-    _refuse_unknown("compile mode", settings["compile_mode"], COMPILE_MODES)
-    _refuse_unknown("layout", settings["layout"], LAYOUTS)
+    refuse_unknown("torch", graph, settings)
     torch.manual_seed(settings["seed"])
     torch.set_num_threads(settings["threads"])
     if torch.get_num_interop_threads() != 1:
         with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
             torch.set_num_interop_threads(1)
     if settings["device"] != "cpu":
-        _start_cuda(torch, settings["device"])
+        _start_cuda(torch, settings["device"], settings["precision"])
     return TorchPrepared(torch, graph, weights, settings)
 
 
@@ -64,13 +63,8 @@ def facts():
     }
 
 
-def _refuse_unknown(what, value, known):
-    if value not in known:
-        raise Unsupported(f"the torch adapter has no {what} '{value}'; it has {', '.join(known)}")
-
-
-def _start_cuda(torch, device):
-    """Make ``device`` the current one, with the settings of a fp32 benchmark; raises Unsupported if there is none."""
+def _start_cuda(torch, device, precision):
+    """Make ``device`` the current one, with TF32 only where asked for; raises Unsupported where it lacks something."""
     if not device.startswith("cuda"):
         raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not torch.cuda.is_available():
@@ -81,8 +75,61 @@ def _start_cuda(torch, device):
         raise Unsupported(f"no device '{device}': PyTorch sees {torch.cuda.device_count()} CUDA device(s)")
     torch.cuda.set_device(index)
     torch.backends.cudnn.benchmark = True                # the tuning guide's advice for inputs of one size
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False              # convolutions would use TF32 unasked
+    is_tf32 = precision == "tf32"
+    if is_tf32 and torch.cuda.get_device_capability(index) < (8, 0):
+        raise Unsupported(f"no tf32 on {torch.cuda.get_device_name(index)}: it begins with compute capability 8.0")
+    torch.backends.cuda.matmul.allow_tf32 = is_tf32
+    torch.backends.cudnn.allow_tf32 = is_tf32            # convolutions would use TF32 unasked
+
+
+# What PyTorch says where it has no kernel for a format, on the first line that says so.
+_MISSING_KERNEL = (
+    r".*not implemented for '\w+'.*|.*could not create a primitive.*|Expected tensor for argument.*"
+    r"|Unsupported dtype.*|.*does not support automatic mixed precision.*"
+)
+
+
+def _autocast(torch, device, precision):
+    """What enters mixed precision; raises Unsupported where this PyTorch or device has none for the format."""
+    if precision not in ("bf16", "fp16"):
+        return contextlib.ExitStack                      # enters nothing
+    dtype = getattr(torch, _HALVES[precision])
+    if not hasattr(torch, "autocast"):
+        raise Unsupported(f"mixed precision is used with PyTorch 1.10 or newer, this is {torch.__version__}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)      # it would go on in fp32 with no more than a warning
+        try:
+            torch.autocast(device.type, dtype=dtype)
+        except (RuntimeError, UserWarning) as error:
+            raise Unsupported(str(error).strip().splitlines()[0]) from error
+    return functools.partial(torch.autocast, device.type, dtype=dtype)
+
+
+def _scaler(torch, device):
+    """PyTorch's own loss scaling, which doubles its scale after 2000 steps without overflow; or raises Unsupported."""
+    if hasattr(getattr(torch, "amp", None), "GradScaler"):
+        return torch.amp.GradScaler(device.type)
+    if device.type == "cuda":
+        return torch.cuda.amp.GradScaler()
+    raise Unsupported(f"loss scaling on a CPU needs PyTorch 2.3 or newer, this is {torch.__version__}")
+
+
+def _quantized(torch, network):
+    """The network with dense and LSTM layers that quantise what they take; raises Unsupported where it has none."""
+    quantization = getattr(getattr(torch, "ao", torch), "quantization", None)
+    engines = [name for name in torch.backends.quantized.supported_engines if name != "none"]
+    if not hasattr(quantization, "quantize_dynamic") or not engines:
+        raise Unsupported(f"PyTorch {torch.__version__} has no dynamic quantisation: {engines or 'no'} engines")
+    kinds = (torch.nn.Linear, torch.nn.LSTM)
+    if not any(isinstance(module, kinds) for module in network.modules()):
+        raise Unsupported("PyTorch quantises dense and LSTM layers dynamically, and this network has none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                  # that it is deprecated
+        return quantization.quantize_dynamic(network, set(kinds), dtype=torch.qint8)
+
+
+_HALVES = {"bf16": "bfloat16", "fp16": "float16"}
+_STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}       # others: float32
 
 
 def _compiled(torch, network):
@@ -130,7 +177,7 @@ def _modules():
             self.mask = None
 
         def forward(self, x):
-            return super().forward(x) if self.mask is None else x * self.mask
+            return super().forward(x) if self.mask is None else x * self.mask.to(x.dtype)
 
     class Lstm(nn.Module):
         """Every hidden state of an nn.LSTM with one bias: its second one is 0 and not trained.
@@ -184,8 +231,6 @@ def _network(graph, weights):
     layers = {}
     overwriting = _overwriting(graph["layers"])
     for layer in graph["layers"]:
-        if layer["op"] not in LOWERINGS:
-            raise Unsupported(f"the torch adapter has no operation '{layer['op']}'")
         lower = LOWERINGS[layer["op"]]
         layers[layer["name"]] = lower(torch.nn, dict(layer, in_place=layer["name"] in overwriting))
     network = _modules().Network(list(layers.values()), _wiring(graph["layers"]))
@@ -376,11 +421,11 @@ LOWERINGS = {
 
 
 def _softmax_cross_entropy(functional, output, y):
-    return functional.cross_entropy(output.flatten(0, -2), y.flatten())
+    return functional.cross_entropy(_widened(output).flatten(0, -2), y.flatten())
 
 
 def _mean_squared_error(functional, output, y):
-    return functional.mse_loss(output, y)
+    return functional.mse_loss(_widened(output), y)
 
 
 LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
@@ -409,11 +454,24 @@ class TorchPrepared(Prepared):
         )
         self._is_training = settings["mode"] == "training"
 
+        precision = settings["precision"]
+        self.can_train = precision not in WITHOUT_TRAINING
+        self._dtype = getattr(torch, _STORED.get(precision, "float32"))
+        self._autocast = _autocast(torch, self._device, precision)
+        self._scaler = _scaler(torch, self._device) if precision == "fp16" and self._is_training else None
+        self._steps = self._updates = 0
+
         network, layers = _network(graph, weights)
         self._layers = layers
         self._is_eager = settings["compile_mode"] == "eager"
-        self._network = network.to(device=self._device, memory_format=self._memory_format).train(self._is_training)
-        self._tensors = _tensors(graph, layers)
+        network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
+        self._tensors = _tensors(graph, layers)          # which quantised layers have no more
+        if precision == "int8":
+            if self._is_cuda:
+                raise Unsupported("PyTorch has no dynamically quantised layers on CUDA")
+            network = _quantized(torch, network)
+            self._layers = dict(zip(layers, network.layers))
+        self._network = network.train(self._is_training)
         self._trainable = _tensors(graph, layers, trainable_only=True)
         self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
         self._run = network if self._is_eager else _compiled(torch, network)
@@ -422,6 +480,8 @@ class TorchPrepared(Prepared):
         self._loss_function = LOSSES[graph["loss"]]
         optimizer = graph["optimizer"]
         self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
+        if self._scaler is not None:
+            self._optimizer.register_step_post_hook(self._count_update)
         self._advance = self._update if self._is_training else self._infer
         self._batches = None
         self._last = None
@@ -429,7 +489,7 @@ class TorchPrepared(Prepared):
     # The timed way.
 
     def load(self, batches):
-        self._batches = itertools.cycle([(self._tensor(x), self._tensor(y)) for x, y in batches])
+        self._batches = itertools.cycle([(self._values(x), self._values(y)) for x, y in batches])
         if self._is_cuda:
             self._torch.cuda.reset_peak_memory_stats(self._device)
 
@@ -447,6 +507,9 @@ class TorchPrepared(Prepared):
     def peak_memory_bytes(self):
         """Peak bytes allocated by tensors since the batches were loaded; the allocator reserves more."""
         return self._torch.cuda.max_memory_allocated(self._device) if self._is_cuda else None
+
+    def overflow_steps(self):
+        return None if self._scaler is None else self._steps - self._updates
 
     def device_timer(self):
         return CudaTimer(self._torch) if self._is_cuda else None
@@ -489,7 +552,7 @@ class TorchPrepared(Prepared):
         devices = [self._device] if self._is_cuda else []
         with self._running(marked.bound(Timeline())), self._kept_statistics(), self._torch.random.fork_rng(devices):
             if self._is_training:
-                self._torch.autograd.grad(self._loss(x, y), list(self._trainable.values()))
+                self._torch.autograd.grad(self._scaled(self._loss(x, y)), list(self._trainable.values()))
             else:
                 self._infer(x)
         self._marked = marked
@@ -507,37 +570,59 @@ class TorchPrepared(Prepared):
 
     def forward(self, x):
         with self._proof(is_training=False):
-            return _array(self._infer(self._tensor(x)))
+            return _array(self._infer(self._values(x)))
 
     def gradients(self, x, y, masks):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
-            loss = self._loss(self._tensor(x), self._tensor(y))
-            gradients = self._torch.autograd.grad(loss, list(self._trainable.values()))
-        return loss.item(), {key: _array(gradient) for key, gradient in zip(self._trainable, gradients)}
+            while True:
+                loss = self._loss(self._values(x), self._values(y))
+                gradients = self._torch.autograd.grad(self._scaled(loss), list(self._trainable.values()))
+                scale = 1 if self._scaler is None else self._scaler.get_scale()
+                if scale <= 1 or all(gradient.isfinite().all() for gradient in gradients):
+                    break
+                self._scaler.update(scale / 2)           # as a step with an overflow would
+        return loss.item(), {key: _array(gradient) / scale for key, gradient in zip(self._trainable, gradients)}
 
     def train(self, x, y, masks):
         with self._proof(is_training=True, masks=masks):
-            return self._update(self._tensor(x), self._tensor(y)).item()
+            return self._update(self._values(x), self._values(y)).item()
 
     def weights(self):
         return {key: _array(tensor) for key, tensor in self._tensors.items()}
 
-    # What both share. Another precision acts in _infer and _loss (autocast) and in _update (loss scaling).
+    # What both share.
 
     def _infer(self, x, y=None):
-        with self._torch.inference_mode():
+        with self._torch.inference_mode(), self._autocast():
             return self._run(x)
 
     def _loss(self, x, y):
-        return self._loss_function(self._torch.nn.functional, self._run(x), y)
+        with self._autocast():
+            return self._loss_function(self._torch.nn.functional, self._run(x), y)
+
+    def _scaled(self, loss):
+        return loss if self._scaler is None else self._scaler.scale(loss)
 
     def _update(self, x, y):
         """One training step; the loss before its update, on the device."""
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._loss(x, y)
-        loss.backward()
-        self._optimizer.step()
+        self._scaled(loss).backward()
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            self._steps += 1
+            self._scaler.step(self._optimizer)           # leaves the update out where a gradient is not finite
+            self._scaler.update()
         return loss.detach()
+
+    def _count_update(self, *step):
+        self._updates += 1
+
+    def _values(self, array):
+        """A batch of inputs, targets or masks, in the format that activations have at first."""
+        tensor = self._tensor(array)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
     def _tensor(self, array):
         # A copy: NumPy's memory may be read-only, and is not aligned as torch aligns its own.
@@ -549,9 +634,10 @@ class TorchPrepared(Prepared):
         """The network in a mode, with dropout masks; afterwards as the timed way needs it."""
         self._network.train(is_training)
         for name, mask in (masks or {}).items():
-            self._dropouts[name].mask = self._tensor(mask)
+            self._dropouts[name].mask = self._values(mask)
         try:
-            yield
+            with refusals(_MISSING_KERNEL):
+                yield
         finally:
             for dropout in self._dropouts.values():
                 dropout.mask = None
@@ -831,6 +917,11 @@ def _elements(node):
     return sum(result.numel() for result in results if getattr(result, "ndim", 0))
 
 
+def _widened(tensor):
+    """The tensor in fp32 where it is narrower; NumPy has no bf16."""
+    return tensor.float() if tensor.element_size() < 4 else tensor
+
+
 def _array(tensor):
     """A copy as NumPy, in C order."""
-    return np.array(tensor.detach().cpu().numpy(), order="C")
+    return np.array(_widened(tensor.detach()).cpu().numpy(), order="C")

@@ -22,9 +22,14 @@ def dropout_masks(graph, samples, seed):
 
 
 def answer(prepared, graph, x, y, seed):
-    """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter."""
+    """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter.
+
+    Only the output where the precision has no training.
+    """
     masks = dropout_masks(graph, len(x), seed)
     arrays = {"output": np.asarray(prepared.forward(x))}
+    if not prepared.can_train:
+        return arrays
     for key, gradient in prepared.gradients(x, y, masks)[1].items():
         arrays["gradient:" + key] = np.asarray(gradient)
     arrays["losses"] = np.array([prepared.train(x, y, masks) for _ in range(LOSSES)], np.float64)
@@ -72,7 +77,12 @@ def rounding(rounded, exact):
 
 
 def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
-    """One pass over (x, y): "learning_losses", one a batch, and "learning_accuracy" on the held-out samples."""
+    """One pass over (x, y): "learning_losses", one a batch, and "learning_accuracy" on the held-out samples.
+
+    Nothing where the precision has no training.
+    """
+    if not prepared.can_train:
+        return {}
     losses = []
     for index in range(len(x) // local_batch):
         batch = slice(index * local_batch, (index + 1) * local_batch)

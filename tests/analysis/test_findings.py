@@ -16,6 +16,7 @@ from bench.analysis.findings import (
     Evidence,
     Finding,
     FindingKind,
+    IsaFigures,
     LayerFigures,
     findings,
     layer_findings,
@@ -42,6 +43,15 @@ def evidence(
     )
 
 
+def held(proof: str, *levels: str | None) -> Evidence:
+    """Of a case that was held to AVX2, in which these levels ran."""
+    operations = {
+        name: {"level": level, "evidence": "3 of 90 samples were in vector instructions, too few to tell"}
+        for name, level in zip(("convolution", "gemm", "elementwise"), levels, strict=False)
+    }
+    return dataclasses.replace(evidence(), isa=IsaFigures(asked="avx2", proof=proof, evidence=operations))
+
+
 def ids(of: Evidence) -> list[str]:
     return [finding.id for finding in findings(of)]
 
@@ -53,6 +63,33 @@ def only(of: Evidence) -> Finding:
 
 def test_a_good_result_raises_no_doubt():
     assert ids(evidence()) == []
+
+
+def test_an_instruction_set_that_was_asked_for_and_ran_raises_no_doubt():
+    assert ids(held("avx2", "avx2", "avx2", "avx2")) == []
+    native = IsaFigures(asked="native", proof="mixed")
+    assert ids(dataclasses.replace(evidence(), isa=native)) == []
+
+
+@pytest.mark.parametrize(
+    ("proof", "levels"), [("mixed", ("avx512", "avx2", "avx2")), ("avx512", ("avx512", "avx512", "avx512"))]
+)
+def test_another_instruction_set_than_was_asked_for_is_told_and_not_called_by_its_name(
+    proof: str, levels: Sequence[str]
+):
+    found = only(held(proof, *levels))
+
+    assert (found.id, found.kind) == ("isa_mixed", FindingKind.WARNING)
+    assert "avx2 was asked for, and something else ran (convolution avx512" in found.text
+    assert "do not call it a figure of avx2" in found.text
+
+
+def test_an_instruction_set_that_is_not_proven_is_told_with_the_reason():
+    found = only(held("not proven", "avx2", None, "avx2"))
+
+    assert (found.id, found.kind) == ("isa_not_proven", FindingKind.WARNING)
+    assert "(gemm: 3 of 90 samples were in vector instructions, too few to tell)" in found.text
+    assert [f.id for f in findings(held("not proven"))] == ["isa_not_proven"]
 
 
 def test_failed_trials_beside_good_ones_are_told():

@@ -14,7 +14,9 @@ import pytest
 
 from bench.analysis.story.groups import groups
 from bench.analysis.summary import FEWEST_FOR_P99, RESULT_COLUMNS, results
+from bench.isa import Isa
 from bench.record import Record
+from bench.store import Store
 from bench.words import Layout, Mode, Outcome, StartMethod, TrialKind
 
 from ..records import (
@@ -28,6 +30,7 @@ from ..records import (
     measurement,
     timing_records,
     trials_of,
+    watched,
     with_measurement,
 )
 
@@ -66,6 +69,46 @@ def test_a_case_becomes_one_row_with_its_interval(summarise: Summarise):
     assert (row["local_batch"], row["global_batch"], row["world_size"], row["threads"]) == (32, 32, 1, 1)
     assert (row["peak_memory_bytes"], row["prepare_time_s"]) == (300 * 2**20, 0.5)
     assert row["cpu_time_per_step_s"] == pytest.approx(0.0099, rel=1e-3)
+
+
+def test_an_instruction_set_is_a_case_of_its_own_and_its_row_says_what_ran(summarise: Summarise):
+    native = timing_records(STEP_TIMES_S)
+    held = timing_records(STEP_TIMES_S, case=replace(CASE, isa=Isa.AVX2), isa=watched("avx2"))
+    mixed = timing_records(STEP_TIMES_S, case=replace(CASE, isa=Isa.AVX512), isa=watched("avx512", gemm="avx2"))
+
+    rows = summarise([*native, *held, *mixed]).to_dict("records")
+
+    assert {row["isa"]: (row["isa_proof"], row["findings"], row["validity"]) for row in rows} == {
+        "native": ("not proven", "", "valid"), "avx2": ("avx2", "", "valid"),
+        "avx512": ("mixed", "isa_mixed", "suspect"),
+    }
+
+
+def test_trials_that_ran_different_instruction_sets_prove_none(summarise: Summarise):
+    case = replace(CASE, isa=Isa.AVX2)
+    records = timing_records(STEP_TIMES_S, case=case, isa=watched("avx2"))
+    records[3] = replace(records[3], isa=watched("avx2", gemm="avx512"))
+    silent = [replace(record, isa=None) for record in timing_records(STEP_TIMES_S, case=case, session="2")]
+    watched_once = [replace(silent[0], isa=watched("avx2")), *silent[1:]]
+
+    changed, unchanged = summarise([*records, *watched_once]).to_dict("records")
+
+    assert (changed["isa_proof"], changed["findings"]) == ("not proven", "isa_not_proven")
+    assert unchanged["isa_proof"] == "avx2"
+
+
+def test_records_that_are_older_than_instruction_sets_were_native(tmp_path: Path):
+    store = Store(tmp_path).create()
+    for record in timing_records(STEP_TIMES_S):
+        store.put(record)
+    for path in (tmp_path / "records").glob("*.json"):
+        plain = json.loads(path.read_text())
+        del plain["identity"]["case"]["isa"], plain["isa"]
+        path.write_text(json.dumps(plain))
+
+    row = only(results(store.trials().table))
+
+    assert (row["isa"], row["isa_proof"]) == ("native", "not proven")
 
 
 def test_the_columns_are_those_that_others_script_against(summarise: Summarise):

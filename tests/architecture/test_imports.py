@@ -74,7 +74,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/parity.py": ("bench.words",),
     "bench/record.py": ("bench.words",),
     "bench/store.py": ("bench.record", "bench.words"),
-    "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.limits", "bench.models"),
+    "bench/isa": (),
+    "bench/dispatch.py": ("bench.ir", "bench.isa"),
+    "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.isa", "bench.limits", "bench.models"),
     "bench/plan.py": ("bench.words", "bench.spec"),
     "bench/inputs.py": ("bench.data", "bench.ir", "bench.models", "bench.plan", "bench.spec"),
     "bench/oracle.py": (
@@ -86,7 +88,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "bench.words", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits", "bench.process",
     ),
     "bench/process.py": ("bench.words", "bench.builds"),
-    "bench/analysis": ("bench.analysis", "bench.words"),
+    "bench/analysis": ("bench.analysis", "bench.isa", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
     "suites": ("suites", "bench.asv", "bench.spec", "bench.words"),
 }
