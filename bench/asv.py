@@ -55,12 +55,18 @@ def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str,
 
 
 def named_cases(sweeps: Sequence[Sweep]) -> dict[str, tuple[Sweep, Case]]:
-    """Every case by its name, in the build that asv's matrix asks for by RIGMARK_BUILD."""
+    """Every case by its name, in the build that asv's matrix asks for by RIGMARK_BUILD.
+
+    The name is the same for all builds, also for one that holds the case to an instruction set.
+    """
     build = os.environ.get("RIGMARK_BUILD", DEFAULT_BUILD)
+    known = builds.load(_home())
+    builds.find(build, known)
     named: dict[str, tuple[Sweep, Case]] = {}
     for sweep in sweeps:
         for case in replace(sweep, builds=(build,)).cases(len(hardware.usable_cpus())):
-            named.setdefault(_name(case, is_threads_declared=bool(sweep.threads)), (sweep, case))
+            name = _name(case, is_threads_declared=bool(sweep.threads))
+            named.setdefault(name, (sweep, builds.held(case, known)))
     return named
 
 
@@ -102,8 +108,7 @@ def _one_more(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, A
 
     A failure stays one in all later rounds, since asv keeps what it hears in the last.
     """
-    # A benchmark runs in a folder that asv deletes, and asv's environment type "existing" does not say where asv was.
-    home = Path(os.environ.get("ASV_CONF_DIR") or Path(sys.modules["suites"].__path__[0]).parent)
+    home = _home()
     commit = os.environ.get("ASV_COMMIT", "")
     session = f"asv {os.environ.get('RIGMARK_SESSION', START)} {commit[:8]}".strip()
     only = ["--bench", rf"^{suite}\..*{name}.\)"]     # asv's own name ends with the case, a quote and a bracket
@@ -119,6 +124,12 @@ def _one_more(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, A
                 break
         runner.run([trial] if case.is_limit else [proof, trial])
     return store.get(trial_id)
+
+
+def _home() -> Path:
+    """The folder of asv.conf.json, where builds.toml stands too."""
+    # A benchmark runs in a folder that asv deletes, and asv's environment type "existing" does not say where asv was.
+    return Path(os.environ.get("ASV_CONF_DIR") or Path(sys.modules["suites"].__path__[0]).parent)
 
 
 if "asv" in sys.modules:     # asv's own process; a benchmark's and the command line do not wait for this import

@@ -7,6 +7,9 @@
     [build."torch-2.9.1"]                          # a recipe: 'rigmark builds create torch-2.9.1' makes it
     packages = ["torch==2.9.1"]
 
+    [build.generic]                                # the interpreter that runs Rigmark, with other settings
+    isa = "sse41"
+
 The file in the current folder is the project's; that in the user's configuration folder holds for all projects, and
 the project's builds of the same name come first.
 """
@@ -17,17 +20,18 @@ import os
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from bench.spec import DEFAULT_BUILD
+from bench.isa import Isa
+from bench.spec import DEFAULT_BUILD, Case
 from bench.words import UserError, unknown
 
 FILE = "builds.toml"
-KEYS = {"interpreter", "packages", "post_install", "python", "variables"}
+KEYS = {"interpreter", "isa", "packages", "post_install", "python", "variables"}
 RECIPE_KEYS = {"packages", "post_install", "python"}
 
 
@@ -41,6 +45,7 @@ class Build:
     packages: tuple[str, ...] = ()       # of a recipe, as pip takes them; empty: the environment is somebody else's
     python: str | None = None            # of a recipe: the interpreter that its environment is made from; None: ours
     post_install: str | None = None      # of a recipe: a shell command that runs in the new environment
+    isa: str = Isa.NATIVE                # the instruction set that all its cases are held to
 
     @property
     def is_managed(self) -> bool:
@@ -77,6 +82,18 @@ def find(name: str, builds: dict[str, Build]) -> Build:
     return builds[name]
 
 
+def held(case: Case, builds: Mapping[str, Build]) -> Case:
+    """The case at the instruction set of its build; raises UserError where another one is asked for."""
+    isa = builds[case.build].isa
+    if isa == Isa.NATIVE:
+        return case
+    if case.isa not in (isa, Isa.NATIVE):
+        raise UserError(
+            f"build '{case.build}' is held to {isa} and cannot run {case.isa}; leave it or that instruction set out"
+        )
+    return replace(case, isa=Isa(isa))
+
+
 def _read(path: Path) -> dict[str, Build]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -110,13 +127,24 @@ def _build(path: Path, name: str, table: Mapping[str, Any]) -> Build:
             raise refuse(f"takes {key} as a text")
     if packages and interpreter is not None:
         raise refuse("has an interpreter and packages; it is either there already or made from packages")
-    if not packages and (not isinstance(interpreter, str) or RECIPE_KEYS & set(table)):
+    isa = table.get("isa", Isa.NATIVE)
+    if isa not in tuple(Isa):
+        raise refuse(f"asks for an unknown instruction set '{isa}'; known: {', '.join(Isa)}")
+    if not isinstance(interpreter, str | None):
+        raise refuse("takes interpreter as a text")
+    if not packages and (RECIPE_KEYS & set(table) or not {"interpreter", "isa", "variables"} & set(table)):
         raise refuse("names no interpreter, and no packages to make one with")
     return Build(
-        name=name, interpreter=_place(path, interpreter) if interpreter else str(managed_interpreter(name)),
+        name=name, isa=isa, interpreter=_interpreter(path, name, interpreter, is_managed=bool(packages)),
         variables={key: str(value) for key, value in table.get("variables", {}).items()}, packages=tuple(packages),
         python=_place(path, table["python"]) if "python" in table else None, post_install=table.get("post_install"),
     )
+
+
+def _interpreter(path: Path, name: str, named: str | None, *, is_managed: bool) -> str:
+    if named is not None:
+        return _place(path, named)
+    return str(managed_interpreter(name)) if is_managed else sys.executable
 
 
 def _place(path: Path, interpreter: str) -> str:

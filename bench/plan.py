@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bench.frameworks import WITHOUT_TRAINING
 from bench.spec import Case, Sweep, Timing
 from bench.words import TIMED, Mode, StartMethod, TrialKind
 
@@ -28,7 +29,8 @@ class Trial:
 
 def proof_case(case: Case, cores: int) -> Case:
     """What a proof covers, once for all timed cases of the same network, build, settings and data."""
-    return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
+    mode = Mode.INFERENCE if case.precision in WITHOUT_TRAINING else Mode.TRAINING
+    return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 
 
 def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str) -> list[Trial]:

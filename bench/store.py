@@ -75,6 +75,8 @@ TRIAL_COLUMNS = {
     "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
     "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
     "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
+    "policy": ("$.measurement.policy", "JSON"),
+    "overflow_steps": ("$.measurement.overflow_steps", "BIGINT"),
     "isa_proof": ("$.isa.summary", "VARCHAR"),
     "isa_evidence": ("$.isa.proof", "JSON"),
     "layer_cover": ("$.layers.cover", "DOUBLE"),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench import dispatch, layers, limits, models
+from bench.frameworks import POLICIES
 from bench.hardware import Machine
 from bench.parity import TOLERANCES, Parity
 from bench.record import Identity, Record
@@ -50,15 +51,16 @@ def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timin
         "steps_per_timing": steps_per_timing, "clock": "host", "stopped_by": "enough",
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 2 * step_time_s,
         "warm_up_timings_s": [1.1 * step_time_s] * 6, "first_loss": 2.3, "expected_loss": 2.3, "last_loss": 0.1,
-        "result_error": None, "batches": 1, "other_cpu_time_s": 0.001, "peak_memory_bytes": 300 * 2**20,
-        "peak_memory_method": "process_resident",
+        "policy": POLICIES["fp32"], "overflow_steps": None, "result_error": None, "batches": 1,
+        "other_cpu_time_s": 0.001, "host": {"allocator": "system", "numa_nodes": [0], "huge_pages": "madvise"},
+        "peak_memory_bytes": 300 * 2**20, "peak_memory_method": "process_resident",
         "marks": {"started": 1.0, "imported": 2.0, "prepared": 2.5, "loaded": 2.6, "steady": 3.0, "timed": 4.0},
     }
 
 
 def limit_measurement(step_time_s: float = 0.01, **changes: Any) -> dict[str, Any]:
     """Of one process that executed a limit."""
-    no_network = dict.fromkeys(("first_loss", "expected_loss", "last_loss", "batches"))
+    no_network = dict.fromkeys(("first_loss", "expected_loss", "last_loss", "batches", "policy"))
     return {**measurement(step_time_s), **no_network, "result_error": 3e-7, **changes}
 
 

@@ -47,10 +47,10 @@ class Checkout:
         self._home = folder
         for name in ("bench", "suites"):
             shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("asv.conf.json", "pyproject.toml", ".gitignore"):
+        for name in ("asv.conf.json", "builds.toml", "pyproject.toml", ".gitignore"):
             shutil.copy(ROOT / name, self.root)
         (self.root / "suites" / "tiny.py").write_text(TINY)
-        (self.root / "builds.toml").write_text('[build.gone]\ninterpreter = "/nowhere/python"\n')
+        self.append("builds.toml", '\n[build.gone]\ninterpreter = "/nowhere/python"\n')
         self.git("init", "--quiet")
 
     def git(self, *arguments: str) -> str:
@@ -82,10 +82,13 @@ class Checkout:
         result: dict[str, Any] = json.loads(path.read_text())
         return result
 
-    def records(self, folder: str = ".asv/rigmark-results") -> list[dict[str, Any]]:
-        """Timing records, first repetitions first."""
+    def records(self, folder: str = ".asv/rigmark-results", build: str = "default") -> list[dict[str, Any]]:
+        """Timing records of a build, first repetitions first."""
         records = [json.loads(path.read_text()) for path in (self.root / folder / "records").glob("*.json")]
-        timings = [record for record in records if record["identity"]["kind"] == "timing"]
+        timings = [
+            record for record in records
+            if record["identity"]["kind"] == "timing" and record["identity"]["case"]["build"] == build
+        ]
         return sorted(timings, key=lambda record: record["identity"]["repetition"])
 
 
@@ -132,6 +135,18 @@ def test_a_quick_run_stores_seconds_per_step_under_the_current_commit(
     assert 1 == values(result, "stats_repeat")[FP32]
 
 
+def test_each_instruction_set_of_the_matrix_has_results_of_its_own(
+    checkout: Checkout, quick: subprocess.CompletedProcess[str]
+):
+    [native], [held] = (
+        [record for record in checkout.records(build=name) if record["outcome"] == "ok"] for name in ("default", "avx2")
+    )
+
+    assert ("native", "avx2") == (native["identity"]["case"]["isa"], held["identity"]["case"]["isa"])
+    assert "Haswell" == held["identity"]["build"]["variables"]["OPENBLAS_CORETYPE"]
+    assert math.isclose(median(held["measurement"]["timings_s"]), values(checkout.result(build="avx2"))[FP32])
+
+
 def test_what_cannot_run_is_not_available_and_says_why(checkout: Checkout, quick: subprocess.CompletedProcess[str]):
     result = checkout.result()
 
@@ -169,7 +184,7 @@ def test_each_round_is_a_repetition_in_a_session_of_this_run(
 def test_a_failed_trial_fails_the_run_with_its_reason(checkout: Checkout, quick: subprocess.CompletedProcess[str]):
     configuration = checkout.root / "asv.conf.json"
     shipped = configuration.read_text()
-    configuration.write_text(shipped.replace('["default"]', '["gone"]'))
+    configuration.write_text(shipped.replace('["default", "avx2"]', '["gone"]'))
     failed = checkout.asv("run", "--quick", "--bench", "^tiny.*fp32")
     configuration.write_text(shipped)
     result = checkout.result(build="gone")
@@ -226,4 +241,4 @@ def test_names_of_cases_are_the_same_on_every_machine_and_in_every_build(monkeyp
     there = asv.named_cases([SWEEP])
 
     assert here == list(there)
-    assert {("avx2", 64)} == {(case.build, case.threads) for _, case in there.values()}
+    assert {("avx2", "avx2", 64)} == {(case.build, case.isa, case.threads) for _, case in there.values()}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import builds
 from bench.builds import Build
+from bench.isa import Isa
 from bench.words import UnknownName, UserError
+from tests.records import CASE
 
 
 def load(folder: Path, text: str) -> dict[str, Build]:
@@ -33,6 +36,17 @@ def test_a_build_has_an_interpreter_and_variables(tmp_path: Path):
         name="generic", interpreter="/opt/torch/bin/python",
         variables={"ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_BLOCKTIME": "0"},
     )
+
+
+def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_set(tmp_path: Path):
+    found = load(tmp_path, '[build.generic]\nisa = "sse41"')
+    case = replace(CASE, build="generic")
+
+    assert sys.executable == found["generic"].interpreter
+    assert Isa.SSE41 == builds.held(case, found).isa == builds.held(replace(case, isa=Isa.SSE41), found).isa
+    assert CASE == builds.held(CASE, found)
+    with pytest.raises(UserError, match="build 'generic' is held to sse41 and cannot run avx2"):
+        builds.held(replace(case, isa=Isa.AVX2), found)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,8 @@ def test_a_projects_build_comes_before_the_users_of_the_same_name(tmp_path: Path
         ('[build.x]\npackages = "torch"', "build 'x' takes packages as a list"),
         ('[build.x]\npackages = ["torch"]\ninterpreter = "p"', "build 'x' has an interpreter and packages"),
         ('[build.x]\npackages = ["torch"]\npython = 3', "build 'x' takes python as a text"),
-        ("[build.x]\ninterpreter = 3", "build 'x' names no interpreter"),
+        ("[build.x]\ninterpreter = 3", "build 'x' takes interpreter as a text"),
+        ('[build.x]\nisa = "avx3"', "build 'x' asks for an unknown instruction set 'avx3'; known: sse41, avx2"),
         ('[build.x]\ninterpreter = "p"\nvariabels = {}', "build 'x' has an unknown key 'variabels'"),
         ('[build.x]\ninterpreter = "p"\nvariables = "A=1"', "build 'x' takes variables as a table"),
         ('[build]\ninterpreter = "p"', r"a build without a name; a build begins with \[build.NAME\]"),

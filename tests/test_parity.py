@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 
 from bench.parity import (
-    ROUNDING_ERRORS, ROUNDINGS, TOLERANCES, compare, first_loss_tolerance, relative_error, rounding_effects,
+    ROUNDING_ERRORS,
+    ROUNDINGS,
+    TOLERANCES,
+    compare,
+    first_loss_tolerance,
+    relative_error,
+    rounding_effects,
 )
 from bench.words import Precision
 

@@ -34,13 +34,15 @@ RESULT_COLUMNS = (
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
-    "bytes_per_s",
+    "bytes_per_s", "policy", "overflow_steps",
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
 ``kind`` is "timing" for a network and "limit" for a limit of the machine, whose name (see bench.limits) is the
 ``model`` and whose single execution is the step. ``flops_per_s`` are the FLOPs that the definition of a network or
 limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk or links must move.
+``policy`` is a JSON object, what the precision stands for; ``overflow_steps`` the most steps that one process left its
+update out of, None where the loss is not scaled.
 """
 
 
@@ -111,6 +113,7 @@ def _figures(
         if is_latency and len(every_timing_s) >= FEWEST_FOR_P99 else None,
         "prepare_time_s": float(np.median(measured.prepare_time_s)),
         "peak_memory_bytes": _known(measured.peak_memory_bytes.max()),
+        "overflow_steps": _known(measured.overflow_steps.max()),
         "findings": ",".join(doubt.id for doubt in doubts),
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
         "trial_step_times_s": times_s,

@@ -42,6 +42,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
         state = f"Python {build['python']}: {versions or 'no framework'}{size}" if build["python"] else build["problem"]
         print(f"{build['name']:<20} {state}")
         print(f"{'':<20} {build['interpreter']}")
+        if build["isa"] != "native":
+            print(f"{'':<20} held to {build['isa']}")
         for name, value in build["variables"].items():
             print(f"{'':<20} {name}={value}")
 
@@ -185,7 +187,7 @@ def _described(build: Build) -> dict[str, Any]:
         facts, problem = probe.facts(build)
     size = environments.size_bytes(builds.environments() / build.name) if build.is_managed else None
     return {
-        "name": build.name, "interpreter": build.interpreter, "variables": build.variables,
+        "name": build.name, "interpreter": build.interpreter, "variables": build.variables, "isa": build.isa,
         "python": facts.get("python"), "packages": facts.get("packages", {}), "size_bytes": size, "problem": problem,
     }
 

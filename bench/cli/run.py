@@ -101,7 +101,10 @@ def command(
     store = Store(results)
     if again:
         session = _unused_session(store)
-    trials = plan(sweeps, cores=len(hardware.usable_cpus()), seed=session)
+    trials = [
+        replace(trial, case=builds.held(trial.case, known_builds))
+        for trial in plan(sweeps, cores=len(hardware.usable_cpus()), seed=session)
+    ]
     if dry_run:
         _show_plan(trials, store)
         return

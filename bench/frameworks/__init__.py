@@ -63,9 +63,9 @@ POLICIES = {
 """The formats of each precision: of stored weights and activations, and of what products take and sum in.
 
 Batch normalisation and the loss are computed in fp32 where activations are narrower; in training, gradients of weights
-are fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input as they meet it, and all
-other layers stay in fp32. Sums are those that the hardware's products are specified to have; that kernels which emulate a
-format keep to them is not proven.
+are fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input as they meet it, and
+all other layers stay in fp32. Sums are those that the hardware's products are specified to have; that kernels which
+emulate a format keep to them is not proven.
 """
 
 WITHOUT_TRAINING = {

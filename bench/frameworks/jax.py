@@ -37,9 +37,9 @@ DEVICES = ("cpu", "cuda")
 # NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
 
-# XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference), which
-# no trace can take apart. This makes a call of each. In training they are not merged, while the option would slow the
-# step. A jaxlib that does not know the option ends the process and says so.
+# XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference),
+# which no trace can take apart. This makes a call of each. In training they are not merged, and the option would slow
+# the step. A jaxlib that does not know the option ends the process and says so.
 LAYER_VARIABLES = {
     "inference": {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot"},
 }

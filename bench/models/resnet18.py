@@ -40,10 +40,11 @@ def basic_block(net: Builder, channels: int, *, stride: int, projects: bool) -> 
 
 
 def residual_network(
-    name: str, block: Block, blocks: Sequence[int], *, expansion: int, classes: int, size: int, learning_rate: float
+    name: str, block: Block, blocks: Sequence[int], *, expansion: int, classes: int, size: int, learning_rate: float,
+    input_channels: int = 3,
 ) -> Graph:
     """A column of table 1: ``blocks`` for each stage, whose outputs have ``expansion`` times a block's channels."""
-    net = Builder(name, (3, size, size))
+    net = Builder(name, (input_channels, size, size))
     net.conv2d("conv1", 64, kernel=7, stride=2, padding=3, bias=False)
     net.batch_norm("norm1")
     net.relu("relu1")

@@ -21,3 +21,55 @@ def peak_resident_bytes():
     except (OSError, StopIteration):
         return None
     return int(line.split()[1]) * 1024
+
+
+ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
+
+
+def settings():
+    """How this process and its system are set: allocator, NUMA nodes of its cores, huge pages; None where not told."""
+    return {"allocator": allocator(), "numa_nodes": numa_nodes(), "huge_pages": huge_pages()}
+
+
+def allocator(maps="/proc/self/maps"):
+    """Name of the library that serves malloc, "system" where none of the known ones is loaded."""
+    try:
+        with open(maps) as lines:
+            loaded = {line.rsplit("/", 1)[-1].strip() for line in lines if "/" in line}
+    except OSError:
+        return None
+    return next((library for library in sorted(loaded) if any(name in library for name in ALLOCATORS)), "system")
+
+
+def numa_nodes(root="/sys/devices/system/node"):
+    """Numbers of the nodes that the cores of this process belong to."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    mine, nodes = os.sched_getaffinity(0), []
+    try:
+        for name in os.listdir(root):
+            if name.startswith("node"):
+                with open(os.path.join(root, name, "cpulist")) as text:
+                    if mine & set(_numbers(text.read())):
+                        nodes.append(int(name[len("node"):]))
+    except (OSError, ValueError):
+        return None
+    return sorted(nodes)
+
+
+def _numbers(text):
+    """Those of a list as Linux writes it: "0-3,8"."""
+    for part in text.strip().split(","):
+        if part:
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                yield number
+
+
+def huge_pages(path="/sys/kernel/mm/transparent_hugepage/enabled"):
+    """When the system gives huge pages by itself: "always", "madvise" or "never"."""
+    try:
+        with open(path) as text:
+            return text.read().partition("[")[2].partition("]")[0] or None
+    except OSError:
+        return None

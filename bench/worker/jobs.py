@@ -261,7 +261,8 @@ def time_steps(job, directory, answers):
     last = last_result(prepared)
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
-        result_error=None, **dict(facts, **peak_memory(prepared))
+        result_error=None, policy=frameworks.POLICIES[job["settings"]["precision"]],
+        overflow_steps=prepared.overflow_steps(), **dict(facts, **peak_memory(prepared))
     )
 
 
@@ -276,7 +277,7 @@ def timed_steps(prepared, timing, answers):
     busy_after_s = host.busy_cpu_s()
     answers.mark("timed")
     return dict(
-        timings, warm_up_timings_s=warm_up,
+        timings, warm_up_timings_s=warm_up, host=host.settings(),
         other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
     )
 
@@ -307,7 +308,7 @@ def time_limit(job, directory, answers):
     return dict(
         timed, facts=dict(own_adapter.facts(), **prepared.facts()), prepare_time_s=prepare_time_s,
         first_step_s=first_step_s, first_loss=None, expected_loss=None, last_loss=None, batches=None,
-        result_error=error, **peak_memory(prepared)
+        result_error=error, policy=None, overflow_steps=None, **peak_memory(prepared)
     )
 
 

@@ -165,7 +165,7 @@ def test_every_rule_is_named_like_what_it_finds():
     causes = [
         evidence(failed=[("crashed", "")]), evidence(step_time_s=Estimate(value=1.0, low=None, high=None, count=1)),
         evidence(other_cores=0.5), evidence([[0.010] * 10 + [0.020] * 10] * 8),
-        evidence(step_time_s=Estimate(value=1.0, low=1.0, high=2.0, count=8)),
+        evidence(step_time_s=Estimate(value=1.0, low=1.0, high=2.0, count=8)), held("mixed"), held("not proven"),
     ]
 
     assert [rule.__name__ for rule in RULES] == [only(cause).id for cause in causes]

@@ -77,12 +77,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/isa": (),
     "bench/dispatch.py": ("bench.ir", "bench.isa"),
     "bench/spec.py": ("bench.words", "bench.data", "bench.frameworks", "bench.isa", "bench.limits", "bench.models"),
-    "bench/plan.py": ("bench.words", "bench.spec"),
+    "bench/plan.py": ("bench.words", "bench.frameworks", "bench.spec"),
     "bench/inputs.py": ("bench.data", "bench.ir", "bench.models", "bench.plan", "bench.spec"),
     "bench/oracle.py": (
         "bench.frameworks", "bench.inputs", "bench.parity", "bench.process", "bench.spec", "bench.store", "bench.words",
     ),
-    "bench/builds.py": ("bench.words", "bench.spec"),
+    "bench/builds.py": ("bench.words", "bench.isa", "bench.spec"),
     "bench/environments.py": ("bench.words", "bench.builds"),
     "bench/probe.py": (
         "bench.words", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits", "bench.process",
@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/process.py": ("bench.words", "bench.builds"),
     "bench/analysis": ("bench.analysis", "bench.isa", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
-    "suites": ("suites", "bench.asv", "bench.spec", "bench.words"),
+    "suites": ("suites", "bench.asv", "bench.isa", "bench.spec", "bench.words"),
 }
 """Of our own packages, what each part may import, lazily or not; the command line alone may import everything."""
 

@@ -11,12 +11,13 @@ from bench.analysis import formatting
 from bench.analysis import layers as layers_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
+from bench.analysis.story import axes, environment, failures, figures, hardware
 from bench.analysis.story import doubts as doubts_module
-from bench.analysis.story import environment, failures, figures, hardware
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
 from bench.analysis.story.groups import Group, groups
 from bench.analysis.story.verdicts import verdict
+from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
 TITLE = "Rigmark report"
@@ -51,6 +52,7 @@ def document(
     sections = [
         _verdict_section(found),
         *_throughput(figures.sections(found, doubts)),
+        *axes.sections(found, doubts),
         *([layers] if layers else []),
         *([machine] if machine else []),
         proofs_module.parity_section(proofs),
@@ -92,6 +94,8 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
 
 
 def _verdict_section(found: Sequence[Group]) -> Section:
+    # What is held to an instruction set is not at its best; it has a section of its own.
+    found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
         words = "No trial was timed, so no framework can be called faster."
         return Section(id="verdict", title="Verdict", blocks=(Paragraph(text=words),))

@@ -67,7 +67,7 @@ def throughput_bars(group: Group, table: str) -> Bars:
 
 def throughput_table(group: Group, doubts: Doubts) -> Table:
     """All results of a group, also those without a time."""
-    shows = [*_settings(group), *_speeds(group), *_trust(doubts), *_times(group), *_costs(group)]
+    shows = [*_settings(group), *_speeds(group), *trust(doubts), *_times(group), *_costs(group)]
     rows = tuple(
         Row(
             id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
@@ -119,31 +119,35 @@ def _settings(group: Group) -> list[Show]:
     ]
 
 
-def _figure(cell: Callable[[Entry], Cell]) -> Callable[[Entry], Cell]:
+def figure(cell: Callable[[Entry], Cell]) -> Callable[[Entry], Cell]:
     """A cell that only a result with a time has."""
     return lambda entry: cell(entry) if entry.has_figures else Cell(text=formatting.UNKNOWN)
 
 
-def _speeds(group: Group) -> list[Show]:
-    def throughput(entry: Entry) -> Cell:
+def throughput() -> Show:
+    """Of all that was measured; of the rest what became of it."""
+    def cell(entry: Entry) -> Cell:
         if not entry.has_figures:
             return Cell(text=str(entry.row["outcome"]).replace("_", " "))
         value, low, high = _throughput(entry)
         return Cell(text=formatting.quantity(value, low, high, entry.throughputs), value=value)
 
-    shows = [
-        Show(column=Column(title="throughput", unit="samples/s", align=Align.RIGHT), cell=throughput),
-    ]
+    return Show(column=Column(title="throughput", unit="samples/s", align=Align.RIGHT), cell=cell)
+
+
+def _speeds(group: Group) -> list[Show]:
+    shows = [throughput()]
     baseline = group.baseline
     if baseline and len(group.measured) > 1:
         title = f"speed-up against {baseline.label}"
         shows.append(
-            Show(column=Column(title=title, align=Align.RIGHT), cell=_figure(lambda e: _speed_up(baseline, e)))
+            Show(column=Column(title=title, align=Align.RIGHT), cell=figure(lambda e: speed_up(baseline, e)))
         )
     return shows
 
 
-def _speed_up(baseline: Entry, entry: Entry) -> Cell:
+def speed_up(baseline: Entry, entry: Entry) -> Cell:
+    """How much faster an entry with figures is than the baseline."""
     if entry is baseline:
         return Cell(text="baseline", value=1.0)
     if not entry.is_measured:
@@ -151,11 +155,11 @@ def _speed_up(baseline: Entry, entry: Entry) -> Cell:
     found = versus(baseline, entry)
     if found is None:
         return Cell(text="no common repetition")
-    speed_up, judgement = found.comparison.speed_up, found.comparison.verdict
-    text = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
-    if speed_up.low is not None and judgement is not Judgement.FASTER:
+    ratio, judgement = found.comparison.speed_up, found.comparison.verdict
+    text = formatting.ratio(ratio.value, ratio.low, ratio.high, found.ratios)
+    if ratio.low is not None and judgement is not Judgement.FASTER:
         text += f" {judgement}"
-    return Cell(text=text, value=speed_up.value)
+    return Cell(text=text, value=ratio.value)
 
 
 def _time(title: str, name: str, unit: formatting.Unit) -> Show:
@@ -165,7 +169,7 @@ def _time(title: str, name: str, unit: formatting.Unit) -> Show:
             return Cell(text=formatting.UNKNOWN)
         return Cell(text=formatting.significant(time_s / unit.scale), value=time_s)
 
-    return Show(column=Column(title=title, unit=unit.name, align=Align.RIGHT, is_detail=True), cell=_figure(cell))
+    return Show(column=Column(title=title, unit=unit.name, align=Align.RIGHT, is_detail=True), cell=figure(cell))
 
 
 def _times(group: Group) -> list[Show]:
@@ -181,7 +185,7 @@ def _times(group: Group) -> list[Show]:
         return Cell(text=formatting.centre(row["step_time_s"] / step_unit.scale, low, high), value=row["step_time_s"])
 
     column = Column(title="step time", unit=step_unit.name, align=Align.RIGHT, is_detail=True)
-    shows = [Show(column=column, cell=_figure(step_time))]
+    shows = [Show(column=column, cell=figure(step_time))]
     if group.facts["steps_per_timing"] == 1:
         latency_unit = formatting.time_unit(row["latency_p50_s"] for row in shown)
         shows += [_time(f"latency {q}", f"latency_{q}_s", latency_unit) for q in ("p50", "p99")]
@@ -190,27 +194,33 @@ def _times(group: Group) -> list[Show]:
 
 def _costs(group: Group) -> list[Show]:
     prepare_unit = formatting.time_unit(entry.row["prepare_time_s"] for entry in group.entries)
+    return [memory(), _time("prepare", "prepare_time_s", prepare_unit), parity()]
 
-    def memory(entry: Entry) -> Cell:
+
+def memory() -> Show:
+    """Peak memory."""
+    def cell(entry: Entry) -> Cell:
         size = entry.row["peak_memory_bytes"]
         if size is None:
             return Cell(text=formatting.UNKNOWN)
         return Cell(text=formatting.mebibytes(size), value=float(size))
 
-    def parity(entry: Entry) -> Cell:
+    return Show(column=Column(title="peak memory", unit="MiB", align=Align.RIGHT, is_detail=True), cell=figure(cell))
+
+
+def parity() -> Show:
+    """Error of the output in the proof."""
+    def cell(entry: Entry) -> Cell:
         error = entry.row["parity_error"]
         if error is None:
             return Cell(text=formatting.UNKNOWN)
         return Cell(text=formatting.relative_error(error), value=error)
 
-    return [
-        Show(column=Column(title="peak memory", unit="MiB", align=Align.RIGHT, is_detail=True), cell=_figure(memory)),
-        _time("prepare", "prepare_time_s", prepare_unit),
-        Show(column=Column(title="parity error", align=Align.RIGHT, is_detail=True), cell=parity),
-    ]
+    return Show(column=Column(title="parity error", align=Align.RIGHT, is_detail=True), cell=figure(cell))
 
 
-def _trust(doubts: Doubts) -> list[Show]:
+def trust(doubts: Doubts) -> list[Show]:
+    """How many trials, and what is doubted of them."""
     def doubted(entry: Entry) -> Cell:
         notes = tuple(doubts[finding].note for finding in findings_of(entry.row))
         return Cell(text=str(entry.row["validity"]), notes=notes)

@@ -14,10 +14,13 @@ import pandas as pd
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
 from bench.analysis.summary import ALIKE_COLUMNS, step_times
+from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
+HELD_TO = "held to "         # an instruction set, among the conditions
+
 EQUAL_COLUMNS = (
-    "model", "mode", "local_batch", "data", "precision", "device", "threads", "steps_per_timing", "device_name",
+    "model", "mode", "local_batch", "data", "precision", "isa", "device", "threads", "steps_per_timing", "device_name",
     "graph_fingerprint", "machine", "code_version", "start_method", "session",
 )
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
@@ -158,6 +161,8 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[st
     yield f"batch {facts['local_batch']}"
     yield f"{facts['data']} data"
     yield str(facts["precision"])
+    if facts["isa"] != Isa.NATIVE:
+        yield f"{HELD_TO}{facts['isa']}"
     yield str(facts["device"])
     yield f"{facts['threads']} threads" if facts["threads"] != 1 else "1 thread"
     if facts["steps_per_timing"] != 1:

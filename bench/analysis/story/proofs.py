@@ -41,7 +41,7 @@ class Proof:
     fingerprint: str
     outcome: str
     reason: str | None
-    errors: Mapping[str, float]          # by name of the check; empty where it did not come so far
+    errors: Mapping[str, float]          # by name of the check; only of those that were made
     tolerances: Mapping[str, float]
     worst_gradient: str
     losses: tuple[float, ...] = ()       # while learning; empty for synthetic data
@@ -68,11 +68,12 @@ def read(records: Sequence[Mapping[str, Any]]) -> tuple[list[Proof], list[str]]:
 
 def _read(record: Mapping[str, Any]) -> Proof:
     identity, parity = record["identity"], record["parity"] or {}
+    judged = [name for name in CHECKS if name in parity.get("tolerance", {})]
     return Proof(
         id=record["id"], facts={**identity["case"], "framework_version": identity["build"]["framework_version"]},
         fingerprint=identity["graph_fingerprint"], outcome=record["outcome"], reason=record["reason"],
-        errors={name: _finite(parity[f"{name}_error"]) for name in CHECKS} if parity else {},
-        tolerances={name: float(parity["tolerance"][name]) for name in CHECKS} if parity else {},
+        errors={name: _finite(parity[f"{name}_error"]) for name in judged},
+        tolerances={name: float(parity["tolerance"][name]) for name in judged},
         worst_gradient=str(parity.get("worst_gradient", "")),
         losses=tuple(map(_finite, parity.get("learning_losses") or ())),
         oracle_losses=tuple(map(_finite, parity.get("oracle_learning_losses") or ())),
@@ -110,7 +111,9 @@ def parity_section(proofs: Sequence[Proof]) -> Section:
         notes=(
             "Output: L2 norm of the difference over that of the oracle's output. Gradients: the worst parameter, "
             "relative to the norm of the whole gradient, with room for ReLU and pooling decisions that rounding leaves "
-            "open. Second and third loss: after one and two updates, which checks the optimizer.",
+            "open. Second and third loss: after one and two updates, which checks the optimizer. A precision without "
+            "training is judged by its output. What is allowed in a narrower precision: one rounding, and three times "
+            "what the oracle itself loses when it rounds to that format.",
         ),
     )
     words = (f"{passed} of {formatting.count(len(proofs), 'proof')} passed: same weights, same inputs, and the same "

@@ -1,0 +1,253 @@
+"""What does one axis change, all else equal? Instruction sets and precisions, a section each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.analysis import formatting
+from bench.analysis.compare import Comparison, Verdict
+from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
+from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
+from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, key, versus
+from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
+from bench.words import Mode, Precision
+
+SETTINGS = ("framework", "framework_version", "build", "compile_mode", "layout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Results that differ in the axis alone, in its order."""
+
+    group: Group                         # of the first of them: what they have in common, but for the axis
+    entries: tuple[Entry, ...]
+
+    @property
+    def framework(self) -> str:
+        return str(self.entries[0].row["framework"])
+
+    @property
+    def baseline(self) -> Entry | None:
+        """The first that was measured."""
+        return next((entry for entry in self.entries if entry.is_measured), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A column of results of which the report says what it brings."""
+
+    column: str
+    order: tuple[str, ...]               # the baseline first
+    title: str
+    head: str                            # of its column in the table
+    question: str                        # what the section answers
+    shows: tuple[Show, ...]              # what stands beside the speed
+    sentences: Callable[[Sequence[Series]], Iterator[str]]
+    notes: Callable[[Sequence[Series]], Iterator[str]]
+
+
+def sections(groups: Sequence[Group], doubts: Doubts) -> list[Section]:
+    """One for each axis along which something was measured."""
+    found = ((axis, series(groups, axis)) for axis in AXES)
+    return [_section(axis, several, doubts) for axis, several in found if several]
+
+
+def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
+    """Every result that has another beside it which differs in this axis alone."""
+    members: dict[tuple[object, ...], list[tuple[Group, Entry]]] = {}
+    for group in groups:
+        shared = tuple(fact for name, fact in group.facts.items() if name != axis.column)
+        for entry in group.entries:
+            members.setdefault((*shared, *key(entry.row, SETTINGS)), []).append((group, entry))
+
+    def position(member: tuple[Group, Entry]) -> int:
+        return axis.order.index(member[1].row[axis.column])
+
+    several = [sorted(alike, key=position) for alike in members.values()]
+    return [
+        Series(group=alike[0][0], entries=tuple(entry for _, entry in alike))
+        for alike in several if len({entry.row[axis.column] for _, entry in alike}) > 1
+    ]
+
+
+def _section(axis: Axis, several: Sequence[Series], doubts: Doubts) -> Section:
+    models = dict.fromkeys(str(each.group.facts["model"]) for each in several)
+    tables = [
+        _table(axis, model, [each for each in several if each.group.facts["model"] == model], doubts)
+        for model in models
+    ]
+    blocks: tuple[Block, ...] = (Paragraph(text=axis.question),)
+    if sentences := tuple(axis.sentences(several)):
+        blocks += (Items(texts=sentences),)
+    return Section(id=axis.column, title=axis.title, blocks=(*blocks, *tables))
+
+
+def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) -> Table:
+    shows = (throughput(), *axis.shows, *trust(doubts))
+    name = identifier("table", axis.column, model)
+    rows = tuple(
+        Row(
+            id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
+            cells=(
+                Cell(text=str(each.group.facts["mode"])), Cell(text=_conditions(axis, each)),
+                Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
+                Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
+            ),
+        )
+        for each in several for entry in each.entries
+    )
+    return Table(
+        id=name, caption=f"{model}: {axis.head} after {axis.head}, all else equal",
+        columns=(
+            Column(title="mode"), Column(title="conditions", is_detail=True), Column(title="framework"),
+            Column(title=axis.head), Column(title="speed-up against the first", align=Align.RIGHT),
+            *(show.column for show in shows),
+        ),
+        rows=rows, notes=tuple(axis.notes(several)),
+    )
+
+
+def _conditions(axis: Axis, each: Series) -> str:
+    """Those of its group, without what the axis varies."""
+    varied = {str(entry.row[axis.column]) for entry in each.entries}
+    return ", ".join(
+        part for part in each.group.conditions.split(", ") if part.removeprefix(HELD_TO) not in varied
+    )
+
+
+def _ratio(each: Series, entry: Entry) -> Cell:
+    if each.baseline is None or not entry.has_figures:
+        return Cell(text=formatting.UNKNOWN)
+    return speed_up(each.baseline, entry)
+
+
+def _against_first(each: Series, value: str, column: str) -> Comparison | None:
+    """How the entry with this value stands to the first; None where one of them was not measured."""
+    entry = next((e for e in each.entries if e.row[column] == value and e.is_measured), None)
+    if entry is None or each.baseline is None or entry is each.baseline:
+        return None
+    found = versus(each.baseline, entry)
+    return None if found is None else found.comparison
+
+
+def _size(comparison: Comparison) -> str:
+    speed = comparison.speed_up
+    return formatting.ratio(speed.value, speed.low, speed.high, (speed.value,))
+
+
+# Instruction sets ---------------------------------------------------------------------------------------------------
+
+PROMISED = {Mode.INFERENCE: 2.0, Mode.TRAINING: 1.3}
+"""What introductions to deep learning of 2016-18 say of a build with SSE4.1, SSE4.2, AVX, AVX2 and FMA on."""
+
+
+def _isa_sentences(several: Sequence[Series]) -> Iterator[str]:
+    for each in several:
+        found = _against_first(each, Isa.NATIVE, "isa")
+        first = each.baseline
+        if found is None or first is None:
+            continue
+        mode = Mode(each.group.facts["mode"])
+        proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
+        ran = proof[first.row["isa"]]
+        held = f"{HELD_TO}{first.row['isa']}"
+        if ran != first.row["isa"]:
+            held += " (of which not all is)" if ran == MIXED else " (that it kept to it is not proven)"
+        yield (
+            f"{each.framework}, {each.group.subject}: with all that this processor has, {_size(found)} the throughput "
+            f"of itself {held}. The old figure is {PROMISED[mode]:g}x: {_held_against(found, PROMISED[mode])}."
+        )
+
+
+def _held_against(found: Comparison, promised: float) -> str:
+    low, high = found.speed_up.low, found.speed_up.high
+    if low is None or high is None:
+        return "too few trials to say whether it holds here"
+    if low > promised:
+        return "here it is more"
+    return "here it is less" if high < promised else "it holds here, within the interval"
+
+
+def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
+    yield (
+        "Asked: a ceiling, by each framework's own switches. Ran: the widest encoding of the vector instructions that "
+        f"were met while the convolution, the matrix product and the element-wise operation ran; '{MIXED}' if these "
+        f"differ, '{NOT_PROVEN}' where too few were met, and then it is no figure of that instruction set."
+    )
+    yield (
+        "sse41 holds all that SSE encodes, up to SSE4.2; avx2 is with FMA. Native is without a switch, and may take "
+        "another library than the levels do."
+    )
+
+
+def _ran(entry: Entry) -> Cell:
+    return Cell(text=str(entry.row["isa_proof"]))
+
+
+# Precisions ---------------------------------------------------------------------------------------------------------
+
+
+def _precision_sentences(several: Sequence[Series]) -> Iterator[str]:
+    for each in several:
+        if each.baseline is None or each.baseline.row["precision"] != Precision.FP32:
+            continue
+        parts = []
+        for entry in each.entries:
+            found = _against_first(each, entry.row["precision"], "precision")
+            if found is None:
+                continue
+            off = entry.row["parity_error"]
+            error = "" if off is None else f", output off by {formatting.relative_error(off)}"
+            doubt = "" if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else f", {found.verdict}"
+            parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
+        if parts:
+            yield f"{each.framework}, {each.group.subject}, throughput against fp32: {'; '.join(parts)}."
+
+
+def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
+    stated: dict[str, Mapping[str, object]] = {}
+    for entry in (entry for each in several for entry in each.entries if entry.row["policy"]):
+        stated.setdefault(str(entry.row["precision"]), json.loads(str(entry.row["policy"])))
+    for name, policy in stated.items():
+        scaled = "; training scales the loss" if policy["is_loss_scaled"] else ""
+        yield (
+            f"{name}: weights kept in {policy['weights']}, activations in {policy['activations']}, products of "
+            f"{policy['products']}, summed in {policy['sums']}{scaled}."
+        )
+    if all(str(each.group.facts["device"]).startswith("cpu") for each in several):
+        yield (
+            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it is "
+            "emulated: what they bring on a GPU has to be measured there."
+        )
+
+
+def _overflows(entry: Entry) -> Cell:
+    steps = entry.row["overflow_steps"]
+    return Cell(text=formatting.UNKNOWN) if steps is None else Cell(text=str(int(steps)), value=float(steps))
+
+
+AXES = (
+    Axis(
+        column="isa", order=(*LEVELS, Isa.NATIVE), title="Instruction sets: what do they bring?", head="asked",
+        question="The same framework, from the same files, held to less than this processor can: what a build without "
+                 "these instructions would cost.",
+        shows=(Show(column=Column(title="ran"), cell=_ran),),
+        sentences=_isa_sentences, notes=_isa_notes,
+    ),
+    Axis(
+        column="precision",
+        order=(Precision.FP32, *(name for name in Precision if name is not Precision.FP32)),
+        title="Precision: what do narrower numbers bring, and cost?", head="precision",
+        question="The same network and weights in other formats: speed beside the error against the float64 oracle, "
+                 "and the memory.",
+        shows=(
+            parity(), memory(),
+            Show(
+                column=Column(title="steps left out", align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
+            ),
+        ),
+        sentences=_precision_sentences, notes=_precision_notes,
+    ),
+)

@@ -1,0 +1,20 @@
+"""What instruction sets bring: two real networks in each framework, held to SSE4.1, AVX2, AVX-512, and not at all.
+
+Half an hour on two cores. What a processor lacks is unsupported; what ran is watched and stored beside each figure.
+"""
+
+from bench import asv
+from bench.isa import Isa
+from bench.spec import Sweep, Timing
+from bench.words import StartMethod
+
+BRIEF = Timing(
+    start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.2, max_time_s=3.0, warm_up_max_s=0.2
+)
+SWEEPS = (
+    Sweep(
+        models=("alexnet", "resnet18"), frameworks=("torch", "tensorflow", "jax"), isas=tuple(Isa),
+        local_batches=(4,), repetitions=6, timing=BRIEF,
+    ),
+)
+track_step_time = asv.benchmark(SWEEPS, __name__)

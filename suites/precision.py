@@ -1,0 +1,32 @@
+"""What narrower numbers bring and cost: speed, error and memory of two real networks, and whether they learn digits.
+
+Half an hour on two cores, most of it for fp16, which few CPUs have units for: so each process times few steps.
+"""
+
+from dataclasses import replace
+
+from bench import asv
+from bench.spec import Sweep, Timing
+from bench.words import Mode, Precision, StartMethod
+
+BRIEF = Timing(
+    start_method=StartMethod.FORKSERVER, min_timings=2, min_time_s=0.2, max_time_s=1.0, warm_up_max_s=0.1
+)
+SPEED = Sweep(
+    models=("alexnet", "resnet18"), frameworks=("torch", "tensorflow", "jax"),
+    precisions=(Precision.FP32, Precision.FP64, Precision.BF16, Precision.FP16), local_batches=(4,), repetitions=6,
+    timing=BRIEF,
+)
+SWEEPS = (
+    SPEED,
+    replace(
+        SPEED, precisions=(Precision.BF16_PURE, Precision.FP16_PURE, Precision.INT8), modes=(Mode.INFERENCE,),
+    ),
+    replace(SPEED, precisions=(Precision.TF32,), devices=("cuda:0",)),
+    # One pass over the digits belongs to their proofs.
+    replace(
+        SPEED, models=("mnist_cnn", "mnist_resnet18"), data=("digits",), modes=(Mode.TRAINING,), local_batches=(32,),
+        precisions=(Precision.FP32, Precision.BF16, Precision.FP16),
+    ),
+)
+track_step_time = asv.benchmark(SWEEPS, __name__)

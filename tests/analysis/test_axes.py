@@ -1,0 +1,125 @@
+"""What the report says of instruction sets and precisions, from records whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.analysis.document import Document, Items, Section
+from bench.frameworks import POLICIES
+from bench.record import Record
+from bench.words import Outcome
+from tests.analysis.test_story import column, table, timings
+from tests.records import watched
+from tests.reports import records
+
+EVEN = [0.0100, 0.0101, 0.0099, 0.0102, 0.0098, 0.0100]
+
+
+@pytest.fixture(name="say")
+def _say(tmp_path: Path) -> Any:
+    return lambda each: records.report(records.stored(tmp_path, each))
+
+
+def slower(times: float) -> list[float]:
+    return [times * step_time_s for step_time_s in EVEN]
+
+
+def section(document: Document, name: str) -> Section:
+    return next(section for section in document.sections if section.id == name)
+
+
+def sentences(document: Document, name: str) -> tuple[str, ...]:
+    return next((block.texts for block in section(document, name).blocks if isinstance(block, Items)), ())
+
+
+def held(isa: str, step_times_s: Sequence[float], proof: str | None = None, mode: str = "inference") -> list[Record]:
+    found = timings("torch", step_times_s, isa=isa, mode=mode)
+    return [dataclasses.replace(each, isa=watched(isa, summary=proof)) for each in found]
+
+
+def in_precision(precision: str, step_times_s: Sequence[float], error: float, **measured: Any) -> list[Record]:
+    found = timings("torch", step_times_s, precision=precision)
+    proof = records.proof(records.case("torch", precision=precision))
+    assert proof.parity is not None
+    proof = dataclasses.replace(proof, parity={**proof.parity, "output_error": error})
+    measured = {"policy": POLICIES[precision], **measured}
+    return [proof] + [
+        dataclasses.replace(each, measurement={**(each.measurement or {}), **measured}, certificate=proof.id)
+        for each in found
+    ]
+
+
+def test_without_another_instruction_set_or_precision_there_is_no_such_section(say: Any):
+    names = {section.id for section in say(timings("torch", EVEN)).sections}
+
+    assert names.isdisjoint({"isa", "precision"})
+
+
+def test_instruction_sets_are_held_against_the_lowest_and_against_the_old_claim(say: Any):
+    scattered = [1.3 * s * f for s, f in zip(EVEN, [0.97, 1.03, 1, 0.98, 1.02, 1.01], strict=True)]
+    document = say(
+        held("native", EVEN) + held("avx2", slower(1.5)) + held("sse41", slower(3))
+        + held("native", EVEN, mode="training") + held("sse41", scattered, mode="training")
+    )
+    inference, training = sentences(document, "isa")
+
+    assert inference.startswith("torch, mnist_cnn inference: with all that this processor has, 3.0")
+    assert "of itself held to sse41. The old figure is 2x: here it is more." in inference
+    assert "The old figure is 1.3x: it holds here, within the interval." in training
+    found = table(document, "table.isa")
+    assert ["sse41", "avx2", "native"] == column(found, "asked")[:3]
+    assert "baseline" == column(found, "speed-up against the first")[0]
+
+
+def test_what_is_not_proven_is_not_called_that_instruction_set(say: Any):
+    document = say(held("native", EVEN) + held("sse41", slower(3), "not proven"))
+    (sentence,) = sentences(document, "isa")
+
+    assert "held to sse41 (that it kept to it is not proven)" in sentence
+    assert ["not proven", "native"] == column(table(document, "table.isa"), "ran")
+
+
+def test_what_is_held_to_an_instruction_set_has_no_say_in_which_framework_is_fastest(say: Any):
+    document = say(timings("torch", EVEN, isa="native") + timings("torch", slower(3), isa="sse41"))
+    (verdicts,) = document.sections[0].blocks
+
+    assert 1 == len(verdicts.verdicts)
+    assert "held to" not in verdicts.verdicts[0].conditions
+
+
+def test_a_precision_has_its_error_beside_its_speed(say: Any):
+    document = say(
+        in_precision("fp32", EVEN, 4e-7) + in_precision("bf16", slower(0.5), 4e-3)
+        + in_precision("fp16", slower(5), 5e-4, overflow_steps=3)
+    )
+    (sentence,) = sentences(document, "precision")
+    found = table(document, "table.precision")
+
+    assert sentence.startswith("torch, mnist_cnn training, throughput against fp32: bf16 2.00")
+    assert "output off by 4.0e-03" in sentence
+    assert ["fp32", "bf16", "fp16"] == column(found, "precision")
+    assert ["–", "–", "3"] == column(found, "steps left out")
+    assert any(note.startswith("bf16: weights kept in fp32, activations in bf16") for note in found.notes)
+
+
+def test_a_precision_that_a_framework_refuses_stands_in_the_table(say: Any):
+    refused = records.failed(
+        records.case("torch", precision="fp64"), Outcome.UNSUPPORTED, "no kernel for float64", repetition=0
+    )
+    found = table(say([*in_precision("fp32", EVEN, 4e-7), refused]), "table.precision")
+
+    assert ["fp32", "fp64"] == column(found, "precision")
+    assert "unsupported" == column(found, "throughput")[1]
+
+
+def test_only_what_differs_in_nothing_else_is_held_against_another(say: Any):
+    document = say(
+        in_precision("fp32", EVEN, 4e-7) + timings("torch", slower(0.5), precision="bf16", local_batch=8)
+    )
+
+    assert "precision" not in {section.id for section in document.sections}
