@@ -178,18 +178,26 @@ class Pass:
 # The lowerings: (pass, layer, its weights by name, inputs) -> output.
 
 
+def _plus_bias(run, y, bias):
+    """The sum, rounded once. The gradient of the bias is a sum over samples, which XLA on a CPU rounds at each term."""
+    if y.dtype.itemsize >= 4:
+        return y + bias
+    wide = run.np.float32
+    return (y.astype(wide) + bias.astype(wide)).astype(y.dtype)
+
+
 def _conv2d(run, layer, weights, x):
     a = layer["attributes"]
     y = run.lax.conv_general_dilated(
         x, weights["weight"], a["stride"], [(p, p) for p in a["padding"]], rhs_dilation=a["dilation"],
         dimension_numbers=run.layout.convolution, feature_group_count=a["groups"],
     )
-    return y + run.layout.spread(weights["bias"], y) if a["bias"] else y
+    return _plus_bias(run, y, run.layout.spread(weights["bias"], y)) if a["bias"] else y
 
 
 def _dense(run, layer, weights, x):
     y = x @ weights["weight"]
-    return y + weights["bias"] if layer["attributes"]["bias"] else y
+    return _plus_bias(run, y, weights["bias"]) if layer["attributes"]["bias"] else y
 
 
 def _pooled(run, layer, x, start, function):
@@ -296,7 +304,7 @@ def _embedding(run, layer, weights, tokens):
 
 def _lstm(run, layer, weights, x):
     # The inputs' share of all steps is one product; steps come first then, as scan takes them.
-    from_inputs = (x @ weights["weight_input"] + weights["bias"]).swapaxes(0, 1)
+    from_inputs = _plus_bias(run, x @ weights["weight_input"], weights["bias"]).swapaxes(0, 1)
     weight_hidden = weights["weight_hidden"]
 
     def step(state, from_input):

@@ -772,12 +772,13 @@ class WatchedOperation:
 
 
 class Rounding:
-    """What a narrower format does, by the standard model of its arithmetic: each value is off by up to ``roundoff``.
+    """What a narrower format does: each value goes to the nearest that it has, which is off by up to ``roundoff``.
 
-    By how much is drawn at random, and relative to the value itself or, for integers, to the largest of its array
-    (Higham, "Accuracy and stability of numerical algorithms", section 2.2: fl(x) = x (1 + d), |d| <= u). A format in
-    which values are stored rounds all that a layer gives, passes back and reads as weights. One that is not rounds only
-    what ``takers``, names of operations, take.
+    That is relative to the value itself or, for integers, to the largest of its array (Higham, "Accuracy and stability
+    of numerical algorithms", section 2.2). Where the format's values lie is drawn at random for each array: so values
+    that are nearly equal are off alike, as they are in the format, and their sum is off by as much as they are. A
+    format in which values are stored rounds all that a layer gives, passes back and reads as weights. One that is not
+    rounds only what ``takers``, names of operations, take.
     """
 
     def __init__(self, roundoff, of_largest, takers, seed):
@@ -786,9 +787,13 @@ class Rounding:
         self.random = np.random.default_rng(seed)
 
     def rounded(self, array):
-        noise = self.random.random(array.shape, dtype=np.float32) * np.float32(2) - np.float32(1)
-        scale = np.abs(array).max() if self.of_largest else array
-        return array + scale * (noise * array.dtype.type(self.roundoff))
+        real, shift = array.dtype.type, self.random.random()
+        if self.of_largest:
+            step = real(2 * self.roundoff * np.abs(array).max())
+            return (np.rint(array / step + real(shift)) - real(shift)) * step if step else array
+        scale = real(2 ** shift)
+        fraction, exponent = np.frexp(array * scale)         # the fraction lies from 1/2 to 1
+        return np.ldexp(np.rint(fraction / real(self.roundoff)) * real(self.roundoff), exponent) / scale
 
     def stored(self, array):
         return self.rounded(array) if self.is_stored else array

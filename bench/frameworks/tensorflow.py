@@ -104,7 +104,8 @@ def _cuda(tf, device, precision):
 # What TensorFlow says where it has no kernel for a format.
 _MISSING_KERNEL = (
     r"Could not find device for node: .*|No OpKernel was registered.*"
-    r"|Value for attr 'T' of \w+ is not in the list of .*|.*[Uu]nsupported (?:data |element )?type.*"
+    r"|Value for attr 'T' of \w+ is not in the list of .*|.*not in list of allowed values.*"
+    r"|.*[Uu]nsupported (?:data |element )?type.*"
 )
 
 
@@ -158,6 +159,22 @@ def _is_depthwise(layer):
     return a["stride"][0] == a["stride"][1] and max(a["dilation"]) == 1      # all that the operation has
 
 
+def _plus_bias(tf, y, bias):
+    """The sum. The gradient of the bias is a sum over samples, which TensorFlow's own rounds at each term."""
+    if y.dtype.size >= 4:
+        return tf.nn.bias_add(y, bias)
+
+    @tf.custom_gradient
+    def add(y, bias):
+        def gradients(of_sum):
+            others = list(range(of_sum.shape.rank - 1))
+            return of_sum, tf.cast(tf.reduce_sum(tf.cast(of_sum, tf.float32), others), bias.dtype)
+
+        return tf.nn.bias_add(y, bias), gradients
+
+    return add(y, bias)
+
+
 def _conv2d(tf, layer):
     a = layer["attributes"]
     padding, added = _padding(layer)
@@ -166,7 +183,7 @@ def _conv2d(tf, layer):
 
     def forward(run, x, weight, bias=None):
         y = convolve(x if added is None else tf.pad(x, added), weight)
-        return y if bias is None else tf.nn.bias_add(y, bias)
+        return y if bias is None else _plus_bias(tf, y, bias)
 
     return forward
 
@@ -200,7 +217,7 @@ def _dense(tf, layer):
 
     def forward(run, x, weight, bias=None):
         y = tf.matmul(x, weight)
-        return y if bias is None else tf.nn.bias_add(y, bias)
+        return y if bias is None else _plus_bias(tf, y, bias)
 
     def forward_sequence(run, x, **parameters):
         return tf.reshape(forward(run, tf.reshape(x, [-1, shape[-1]]), **parameters), output_shape)
@@ -381,7 +398,7 @@ def _lstm(tf, layer):
 
     def forward(run, x, weight_input, weight_hidden, bias):
         # The inputs' share of all steps at once.
-        gates = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, features]), weight_input), bias)
+        gates = _plus_bias(tf, tf.matmul(tf.reshape(x, [-1, features]), weight_input), bias)
         gates = tf.reshape(gates, [-1, steps, 4 * hidden])
         weight_hidden = tf.convert_to_tensor(weight_hidden)      # read once
 
@@ -582,6 +599,11 @@ def _name_of_update(key):
     return xplane.LAYER_SCOPE % key.partition("/")[0] + key.partition("/")[2]
 
 
+def _dtype(variables):
+    """Of all of them."""
+    return next(iter(variables.values())).dtype
+
+
 class Sgd:
     """Updates variables, by "layer/parameter", with fused operations."""
 
@@ -591,16 +613,17 @@ class Sgd:
         self._velocities = [tf.Variable(tf.zeros_like(v), trainable=False) for v in moving]
 
     def update(self, gradients):
-        o, ops = self._settings, self._tf.raw_ops
+        ops, dtype = self._tf.raw_ops, _dtype(self._variables)
+        rate, momentum = (self._tf.constant(self._settings[name], dtype) for name in ("learning_rate", "momentum"))
         if not self._velocities:
             for (key, variable), gradient in zip(self._variables.items(), gradients):
                 ops.ResourceApplyGradientDescent(
-                    var=variable.handle, alpha=o["learning_rate"], delta=gradient, name=_name_of_update(key)
+                    var=variable.handle, alpha=rate, delta=gradient, name=_name_of_update(key)
                 )
         for (key, variable), velocity, gradient in zip(self._variables.items(), self._velocities, gradients):
             ops.ResourceApplyMomentum(
-                var=variable.handle, accum=velocity.handle, lr=o["learning_rate"], grad=gradient,
-                momentum=o["momentum"], name=_name_of_update(key),
+                var=variable.handle, accum=velocity.handle, lr=rate, grad=gradient, momentum=momentum,
+                name=_name_of_update(key),
             )
 
 
@@ -622,16 +645,17 @@ class Adam:
     def update(self, gradients):
         tf, o = self._tf, self._settings
         steps = tf.cast(self._steps.assign_add(1), tf.float64)
-        dtype = next(iter(self._variables.values())).dtype
+        dtype = _dtype(self._variables)
         # The betas as the operation rounds them, since 1 - beta2 must cancel in the first steps.
         betas = [np.float64(dtype.as_numpy_dtype(o[beta])) for beta in ("beta1", "beta2")]
         first, second = (1 - tf.pow(beta, steps) for beta in betas)
         rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, dtype)
         epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), dtype)
+        none, beta1, beta2 = (tf.constant(number, dtype) for number in (0.0, o["beta1"], o["beta2"]))
         for (key, variable), (m, v), gradient in zip(self._variables.items(), self._moments, gradients):
             tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle, m=m.handle, v=v.handle, beta1_power=0.0, beta2_power=0.0, lr=rate,
-                beta1=o["beta1"], beta2=o["beta2"], epsilon=epsilon, grad=gradient, name=_name_of_update(key),
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=none, beta2_power=none, lr=rate,
+                beta1=beta1, beta2=beta2, epsilon=epsilon, grad=gradient, name=_name_of_update(key),
             )
 
 
