@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.spec import Case, Sweep, Timing
+from bench.strategies import SINGLE, load
 from bench.words import TIMED, Mode, StartMethod, TrialKind
 
 PROOF_BATCH = 4
@@ -27,7 +28,10 @@ class Trial:
 
 
 def proof_case(case: Case, cores: int) -> Case:
-    """What a proof covers, once for all timed cases of the same network, build, settings and data."""
+    """What a proof covers, once for all timed cases of the same network, build, settings, data and world."""
+    if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
+        return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
+    case = replace(case, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False)
     return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 
 
@@ -69,6 +73,6 @@ def _layer_trials(sweeps: Sequence[Sweep], cores: int) -> list[Trial]:
     for sweep in sweeps:
         if sweep.layers:
             for case in sweep.cases(cores):
-                if not case.is_limit:
+                if not case.is_limit and case.world_size == 1:
                     timing.setdefault(case, sweep.timing)
     return [Trial(kind=TrialKind.LAYERS, case=case, timing=long) for case, long in timing.items()]

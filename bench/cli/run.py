@@ -36,7 +36,20 @@ def command(
     mode: Annotated[str | None, typer.Option(help="inference, training.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...")] = None,
     batch: Annotated[str | None, typer.Option(help="Samples per step on one device.")] = None,
-    threads: Annotated[str | None, typer.Option(help="Host threads; left out: one for each usable core.")] = None,
+    world_size: Annotated[str | None, typer.Option(help="Devices that share the work, with commas.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How: usual, ddp, fsdp, mirrored, multiworker, shard_map, replicas.")
+    ] = None,
+    devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
+    global_batch: Annotated[
+        str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
+    ] = None,
+    oversubscribe: Annotated[
+        bool | None, typer.Option("--oversubscribe", help="Allow more devices than cores; labelled wherever shown.")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Host threads of a device; left out: all usable cores, shared by the devices.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="synthetic for pure speed, or real input: digits.")] = None,
     steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
     repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
@@ -60,6 +73,8 @@ def command(
     rigmark run --model mlp,resnet18 --framework torch,numpy --mode inference --batch 1,8
 
     rigmark run --model resnet18 --framework torch,tensorflow --isa sse41,avx2,native
+
+    rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
     """
     from bench import builds, hardware
     from bench.cli import Exit, say
@@ -73,20 +88,28 @@ def command(
         for axis, text in (
             ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
             ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
-            ("isas", isa),
+            ("isas", isa), ("strategies", strategy),
         )
         if text is not None
     }
     axes |= {
         axis: tuple(_number(name, part) for part in _split(text))
-        for axis, name, text in (("local_batches", "batch", batch), ("threads", "threads", threads))
+        for axis, name, text in (
+            ("local_batches", "batch", batch), ("threads", "threads", threads),
+            ("world_sizes", "world size", world_size), ("global_batches", "global batch", global_batch),
+        )
         if text is not None
     }
     axes |= {
         name: value
-        for name, value in (("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers))
+        for name, value in (
+            ("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers),
+            ("devices_per_process", devices_per_process), ("oversubscribe", oversubscribe),
+        )
         if value is not None
     }
+    if global_batch is not None and batch is None:
+        axes["local_batches"] = ()       # strong scaling alone
     if timeout <= 0:
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     if start_method is not None and start_method not in tuple(StartMethod):

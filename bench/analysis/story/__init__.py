@@ -9,10 +9,11 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis import layers as layers_module
+from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story import doubts as doubts_module
-from bench.analysis.story import environment, failures, figures, hardware
+from bench.analysis.story import environment, failures, figures, hardware, scaling
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
 from bench.analysis.story.groups import Group, groups
@@ -48,9 +49,11 @@ def document(
     unreadable = [*no_proofs, *no_layers]
     learning = proofs_module.learning_section(proofs)
     layers, machine = layers_story.section(together, doubts), hardware.section(results)
+    devices = scaling.section(scaling_module.read(results, trials))
     sections = [
         _verdict_section(found),
         *_throughput(figures.sections(found, doubts)),
+        *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
         proofs_module.parity_section(proofs),
