@@ -177,10 +177,10 @@ def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is told of each rank."""
-    told: dict[str, Any] = {"rank_timings_s": None, "rank_cpu_times_s": None, "communication": None}
+    told: dict[str, Any] = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes"))
     if communication is not None:
         ranks = [answer.result for answer in answers]
-        told = {
+        told |= {
             "rank_timings_s": [rank["timings_s"] for rank in ranks],
             "rank_cpu_times_s": [rank["cpu_times_s"] for rank in ranks],
             "communication": _communication([rank["communication"] for rank in ranks]),
@@ -188,11 +188,14 @@ def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, An
     return {"processes": case.processes, **told}
 
 
+COMMUNICATION = ("time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s")
+
+
 def _communication(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over the ranks; the first reason where one does not know."""
     problem = next((rank["problem"] for rank in ranks if "problem" in rank), None)
     if problem is not None:
-        return {"problem": problem}
+        return {**dict.fromkeys(COMMUNICATION), "problem": problem}
     return {
         "problem": None,
         **{name: math.fsum(rank[name] for rank in ranks) / len(ranks) for name in ("time_s", "exposed_s")},

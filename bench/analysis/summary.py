@@ -53,8 +53,8 @@ bench.frameworks.Prepared.communication; where they are not known, ``communicati
 
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
-    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None."""
-    return tuple(None if is_nothing(row[column]) else row[column] for column in columns)
+    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
+    return tuple(None if is_nothing(row.get(column)) else row[column] for column in columns)
 
 
 def is_nothing(fact: Any) -> bool:

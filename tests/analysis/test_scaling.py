@@ -16,17 +16,9 @@ from bench.analysis.story.scaling import section
 from bench.analysis.summary import results
 from bench.record import Record
 from bench.words import Mode, Scaling
-from tests.records import CASE, make_record, measurement, trials_of
+from tests.records import CASE, WORLD, make_record, measurement, trials_of
 
 SINGLE = replace(CASE, local_batch=4)
-OF_WORLD: dict[str, Any] = {
-    "processes": 2, "rank_timings_s": [[0.01] * 4] * 2, "rank_cpu_times_s": [[0.009] * 4] * 2, "sent_bytes": 2_544_040,
-    "communication": {
-        "problem": None, "time_s": 0.004, "exposed_s": 0.003, "buckets": 2, "reduced_bytes": 2_544_040,
-        "step_times_s": [0.01] * 5,
-    },
-}
-
 
 def case_of(world_size: int, local_batch: int = 4, **changes: Any) -> Any:
     more = {} if world_size == 1 else {"world_size": world_size, "strategy": "ddp"}
@@ -37,7 +29,7 @@ def timed(case: Any, step_times_s: Sequence[float], **world: Any) -> list[Record
     return [
         make_record(
             case=case, repetition=repetition, measurement=measurement(time_s),
-            world=None if case.world_size == 1 else {**OF_WORLD, **world},
+            world=None if case.world_size == 1 else {**WORLD, **world},
         )
         for repetition, time_s in enumerate(step_times_s)
     ]

@@ -91,7 +91,7 @@ def test_trials_that_ran_different_instruction_sets_prove_none(summarise: Summar
     silent = [replace(record, isa=None) for record in timing_records(STEP_TIMES_S, case=case, session="2")]
     watched_once = [replace(silent[0], isa=watched("avx2")), *silent[1:]]
 
-    changed, unchanged = summarise([*records, *watched_once]).to_dict("records")
+    changed, unchanged = summarise([*records, *watched_once]).sort_values("session").to_dict("records")
 
     assert (changed["isa_proof"], changed["findings"]) == ("not proven", "isa_not_proven")
     assert unchanged["isa_proof"] == "avx2"
@@ -210,7 +210,9 @@ def test_unknown_stays_none(summarise: Summarise):
     table = summarise(unknown)
 
     row = only(table)
-    nothing_measures_it = ("power_w", "energy_per_sample_j", "layer_closure", "layer_cover", "strategy", "parity_error")
+    nothing_measures_it = (
+        "power_w", "energy_per_sample_j", "layer_closure", "layer_cover", "sent_bytes", "parity_error",
+    )
     assert [row[name] for name in ("peak_memory_bytes", *nothing_measures_it)] == [None] * 7
     assert not any(isinstance(value, float) and math.isnan(value) for value in row.values())     # no NaN
     assert json.loads(table.to_json(orient="records"))[0]["peak_memory_bytes"] is None
