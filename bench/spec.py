@@ -232,7 +232,8 @@ class Sweep:
         for what, numbers in (
             ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
             ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
-            ("global batch", self.global_batches), ("devices per process", (self.devices_per_process or 1,)),
+            ("global batch", self.global_batches),
+            ("devices per process", (1 if self.devices_per_process is None else self.devices_per_process,)),
         ):
             for number in numbers:
                 if number < 1:
@@ -241,9 +242,9 @@ class Sweep:
             raise UserError("a sweep needs a batch, local or global")
         for framework in self.frameworks if max(self.world_sizes) > 1 else ():
             if not any(name == USUAL or strategies.fits(name, framework) for name in self.strategies):
-                known = [name for name in strategies.NAMES if strategies.fits(name, framework)]
+                possible = [name for name in strategies.NAMES if strategies.fits(name, framework)]
                 raise UserError(
-                    f"{framework} has no strategy '{self.strategies[0]}'; it has: {', '.join(known) or 'none'}"
+                    f"{framework} has no strategy '{self.strategies[0]}'; it has: {', '.join(possible) or 'none'}"
                 )
 
 

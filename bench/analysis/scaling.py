@@ -208,7 +208,7 @@ def series(
     law, costs = law_of(scaling, counting), costs_of(scaling, counting)
     return Series(
         scaling=scaling, strategy=strategy, facts={name: rows[0].get(name) for name in SAME_COLUMNS},
-        points=tuple(found), law=law, costs=costs, prediction=costs and predicted(costs, counting),
+        points=tuple(found), law=law, costs=costs, prediction=None if costs is None else predicted(costs, counting),
         cause=cause(counting, costs),
     )
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json as json_format
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.words import Scaling, UserError, unknown
+
+if TYPE_CHECKING:
+    from bench.analysis.document import Document
 
 
 def command(
@@ -52,12 +55,12 @@ def command(
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
-def _show(document: object) -> None:
+def _show(document: Document) -> None:
     import shutil
 
     from reports import terminal
     from reports.plain import printable
 
     is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 160
+    width = shutil.get_terminal_size().columns if is_terminal else 180
     sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))

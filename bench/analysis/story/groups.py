@@ -12,12 +12,7 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
-from bench.analysis.summary import (  # noqa: F401  sections ask for is_nothing here
-    ALIKE_COLUMNS,
-    is_nothing,
-    key,
-    step_times,
-)
+from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
 from bench.words import Outcome, TrialKind
 
 EQUAL_COLUMNS = (
