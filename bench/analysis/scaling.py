@@ -364,8 +364,9 @@ def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:
         return
     alone_s *= largest.local_batch / single.local_batch
     if together_s - alone_s >= MOST_OF * lost_s:
+        sums = _number(largest.row, "sent_bytes")
         yield (f"each device uses {_time(together_s)} of CPU time in a step where one alone would use "
-               f"{_time(alone_s)}: cores share memory and caches, and sum gradients themselves")
+               f"{_time(alone_s)}: cores share memory and caches" + ("; they sum gradients too" if sums else ""))
 
 
 def _input(largest: Point, costs: Costs | None, lost_s: float) -> Iterator[str]:

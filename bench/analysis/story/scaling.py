@@ -51,11 +51,11 @@ def _series(series: Series) -> Section:
     identity = identifier(
         "scaling", subject, more, facts["session"], facts["code_version"], facts["framework_version"]
     )
-    blocks: tuple[Block, ...] = (_table(identity, subject, series), Items(texts=tuple(_sentences(series))))
+    blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=tuple(_sentences(series))))
     return Section(id=identity, title=f"{subject}, {more}", blocks=blocks)
 
 
-def _table(identity: str, subject: str, series: Series) -> Table:
+def _table(identity: str, series: Series) -> Table:
     unit = formatting.time_unit(point.step_time_s for point in series.points)
     has_sent = any(not is_nothing(point.row.get("sent_bytes")) for point in series.points)
     is_replicas = series.strategy == "replicas"
@@ -98,7 +98,7 @@ def _table(identity: str, subject: str, series: Series) -> Table:
             Column(title="not hidden", unit=unit.name, align=right, is_detail=True),
         ]
     return Table(
-        id=f"table.{identity}", caption=f"{subject}: {WORDS[series.scaling]}",
+        id=f"table.{identity}", caption=f"{series.facts['model']}, {WORDS[series.scaling]}",
         columns=(*columns, Column(title="validity")),
         rows=tuple(
             Row(id=identifier(identity, point.world_size, point.row.get("devices_per_process")), cells=cells(point))
@@ -153,6 +153,12 @@ def _sentences(series: Series) -> list[str]:
             f"{formatting.share(next_size.efficiency)}."
         )
     said += [f"Suspect: {finding.text}." for finding in series.findings]
+    doubted = [
+        f"{formatting.count(point.world_size, 'device')} ({str(point.row['findings']).replace(',', ', ')})"
+        for point in series.points if point.row.get("findings")
+    ]
+    if doubted:
+        said.append(f"Figures with doubts of their own: {formatting.listed(doubted)}.")
     if largest.is_oversubscribed:
         said.append("Oversubscribed sizes show that it runs; they take no part in laws, causes and predictions.")
     return said
