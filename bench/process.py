@@ -29,7 +29,11 @@ NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
 STOPPED = "killed with its world"        # begins the reason of a worker that was told to stop
-NOT_LENT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH")   # the parent's, not the build's
+NOT_LENT = (
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",       # the parent's, not the build's
+    # What torchrun tells the parent; PyTorch would believe that workers are its ranks too.
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ import psutil
 
 from bench import builds as builds_module
 from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe, world
+from bench.agents import Agents
 from bench.builds import Build
 from bench.inputs import SEED, SHARDS, Inputs
 from bench.ir.graph import Graph
@@ -98,7 +99,7 @@ class Runner:
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
-        deadline_s: float = DEFAULT_DEADLINE_S,
+        deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None,
     ):
         self._store = store
         self._builds = dict(builds)
@@ -106,6 +107,7 @@ class Runner:
         self._command = command
         self._session = session
         self._deadline_s = deadline_s
+        self._agents = agents            # who starts ranks in our stead, where a launcher started us with others
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
@@ -213,6 +215,8 @@ class Runner:
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
         if failure := self.probe(case.build).failure:
             answer = _not_run(*failure)
+        elif self._agents is not None and (missing := self._agents.refusal(case)):
+            answer = _not_run(Outcome.UNSUPPORTED, missing)
         elif refusal:
             answer = _not_run(Outcome.UNSUPPORTED, refusal)
         else:
@@ -275,10 +279,16 @@ class Runner:
     def _run_ranks(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
         """The answers of all processes of a world, and their arrays."""
         case, build = trial.case, self._build_of(trial)
-        ranks = world.ranks(case, jobs, self._cpus, patience_s=self._deadline_s)
-        servers = [self._server(trial, rank) for rank in ranks]
+        address = world.LOOPBACK if self._agents is None else self._agents.address
+        ranks = world.ranks(
+            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
+        )
+        # With agents all ranks are spawned, for they must be alike.
+        servers = [None if self._agents else self._server(trial, rank) for rank in ranks]
 
         def start(rank: world.Rank, stop: int) -> world.Ran:
+            if self._agents is not None and rank.index > 0:
+                return self._agents.start(rank, stop, case.build, self._deadline_s)
             return self._run(build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop)
 
         return world.together(start, ranks)
@@ -287,7 +297,10 @@ class Runner:
         """The cores that all processes of a case are held to."""
         if case.world_size == 1:
             return list(self._cpus[:case.threads])
-        return sorted({cpu for rank in range(case.processes) for cpu in world.cpus_of(case, rank, self._cpus)})
+        return sorted({cpu for rank in range(case.processes) for cpu in self._cpus_of_rank(case, rank)})
+
+    def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
+        return world.cpus_of(case, rank, self._cpus) if self._agents is None else self._agents.cpus(case, rank)
 
     def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
@@ -418,6 +431,7 @@ class Runner:
             ))
         answer = world.joined(case, [answer for answer, _ in self._run_ranks(trial, jobs)])
         if answer.outcome is Outcome.OK:
+            answer.result["world"]["nodes"] = 1 if self._agents is None else self._agents.nodes(case)
             parameters = self._inputs.graph(case.model).parameter_count
             answer.result["world"]["sent_bytes"] = world.sent_bytes(case, parameters)
         return answer

@@ -130,16 +130,20 @@ class Sweep:
     layers: bool = False                 # one more trial a case: where the time of a step goes
     timing: Timing = Timing()
 
-    def cases(self, cores: int) -> Iterator[Case]:
-        """Every case once, in declared order; raises UserError for a name or a number that cannot be."""
+    def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
+        """Every case once, in declared order; raises UserError for a name or a number that cannot be.
+
+        ``world_cores`` are those of all machines that ranks may run on; None: those of this one.
+        """
         self._check()
         seen: set[Case] = set()
-        for case in itertools.chain.from_iterable(self._cases_of(model, cores) for model in self.models):
+        of_models = (self._cases_of(model, cores, world_cores or cores) for model in self.models)
+        for case in itertools.chain.from_iterable(of_models):
             if case not in seen:
                 seen.add(case)
                 yield case
 
-    def _cases_of(self, model: str, cores: int) -> Iterator[Case]:
+    def _cases_of(self, model: str, cores: int, world_cores: int) -> Iterator[Case]:
         modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
         if model in limits.NAMES:
             samples = limits.work(model, Precision.FP32)["samples"]
@@ -148,7 +152,7 @@ class Sweep:
         worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
         if model not in limits.NAMES:
             worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, modes)}
-        threads_each = self.threads or (self._threads_of_a_device(cores, is_limit=model in limits.NAMES),)
+        threads_each = self.threads or (self._threads_of_a_device(cores, world_cores, is_limit=model in limits.NAMES),)
         for framework, build, isa, precision, mode, device in itertools.product(
             self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices
         ):
@@ -163,12 +167,12 @@ class Sweep:
                         precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
                         steps_per_timing=steps, isa=Isa(isa), world_size=world.size, strategy=world.strategy,
                         devices_per_process=world.devices_per_process,
-                        oversubscribed=self._is_oversubscribed(world.size, threads, cores, device),
+                        oversubscribed=self._is_oversubscribed(world.size, threads, world_cores, device),
                     )
 
-    def _threads_of_a_device(self, cores: int, *, is_limit: bool) -> int:
-        fitting = [size for size in self.world_sizes if size <= cores]
-        return cores if is_limit else max(1, cores // max(fitting, default=cores))
+    def _threads_of_a_device(self, cores: int, world_cores: int, *, is_limit: bool) -> int:
+        fitting = [size for size in self.world_sizes if size <= world_cores]
+        return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
 
     def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: str) -> bool:
         """Raises UserError for more threads of a world than cores, unless that was asked for."""

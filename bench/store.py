@@ -79,6 +79,7 @@ TRIAL_COLUMNS = {
     "rank_timings_s": ("$.world.rank_timings_s", "DOUBLE[][]"),
     "rank_cpu_times_s": ("$.world.rank_cpu_times_s", "DOUBLE[][]"),
     "sent_bytes": ("$.world.sent_bytes", "BIGINT"),
+    "nodes": ("$.world.nodes", "BIGINT"),
     "communication": ("$.world.communication", "JSON"),
     "isa_proof": ("$.isa.summary", "VARCHAR"),
     "isa_evidence": ("$.isa.proof", "JSON"),

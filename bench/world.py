@@ -55,9 +55,10 @@ def cpus_of(case: Case, rank: int, cpus: Sequence[int]) -> list[int]:
 
 
 def ranks(
-    case: Case, jobs: Sequence[Mapping[str, Any]], cpus: Sequence[int], *, patience_s: float, address: str = LOOPBACK
+    case: Case, jobs: Sequence[Mapping[str, Any]], cpus: Callable[[int], Sequence[int]], *, patience_s: float,
+    address: str = LOOPBACK,
 ) -> list[Rank]:
-    """The processes of a case's world, each with its job: what to do, on which cores, and where to meet."""
+    """The processes of a case's world, each with its job: what to do, on which ``cpus`` of a rank, where to meet."""
     ports = free_ports(case.processes + 1, address)
     found = []
     for index, job in enumerate(jobs):
@@ -67,7 +68,7 @@ def ranks(
             "patience_s": patience_s,
         }
         found.append(Rank(
-            index=index, job={**job, "world": world, "cpus": cpus_of(case, index, cpus)},
+            index=index, job={**job, "world": world, "cpus": list(cpus(index))},
             threads=case.threads * case.devices_per_process,
         ))
     return found
@@ -177,7 +178,7 @@ def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is told of each rank."""
-    told: dict[str, Any] = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes"))
+    told: dict[str, Any] = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes", "nodes"))
     if communication is not None:
         ranks = [answer.result for answer in answers]
         told |= {

@@ -57,7 +57,7 @@ def records() -> Iterator[Record]:
     yield make_record(case=two, world=WORLD)
     unknown = {**dict.fromkeys(WORLD["communication"]), "problem": "it does not say"}
     yield make_record(case=two, world={**WORLD, "communication": unknown})
-    silent = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes"))
+    silent = dict.fromkeys(("nodes", "rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes"))
     yield make_record(TrialKind.PROOF, case=two, world={"processes": 2, **silent})
     yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX2), isa=watched("avx2"))
     yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX512), isa=watched("avx512", gemm="avx2"))

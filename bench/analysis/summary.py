@@ -84,7 +84,8 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
     measured, failed = group[group.outcome == Outcome.OK], group[group.outcome != Outcome.OK]
     row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
     row |= {
-        "isa_proof": _isa_proof(group), "processes": first.world_size // first.devices_per_process, "nodes": 1,
+        "isa_proof": _isa_proof(group), "processes": first.world_size // first.devices_per_process,
+        "nodes": _known(group.nodes.max()) or 1,
         "global_batch": first.local_batch * first.world_size, "trials": len(measured),
         "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
         "flops_per_sample": _flops_per_sample(first),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -15,6 +17,8 @@ import typer
 from bench.words import StartMethod, UserError, unknown
 
 if TYPE_CHECKING:
+    from bench.agents import Agents
+    from bench.builds import Build
     from bench.plan import Trial
     from bench.runner import Tally
     from bench.spec import Sweep
@@ -64,7 +68,8 @@ def command(
 ) -> None:
     """Measure, and store one record a trial; what is stored already is not measured again.
 
-    Options that name an axis replace it in a suite.
+    Options that name an axis replace it in a suite. Started by torchrun, mpirun or srun, it measures worlds over all
+    the machines that they start it on.
 
     Examples:
 
@@ -76,11 +81,8 @@ def command(
 
     rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
     """
-    from bench import builds, hardware
-    from bench.cli import Exit, say
+    from bench import agents, builds, hardware
     from bench.plan import plan
-    from bench.progress import TerminalProgress
-    from bench.runner import Runner
     from bench.store import Store
 
     axes: dict[str, Any] = {
@@ -121,28 +123,53 @@ def command(
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
+    here = agents.place(os.environ)
+    if here is not None and here.rank > 0:
+        agents.serve(here)
+        return
     store = Store(results)
     if again:
         session = _unused_session(store)
-    trials = plan(sweeps, cores=len(hardware.usable_cpus()), seed=session)
-    if dry_run:
-        _show_plan(trials, store)
-        return
-    store.create()
+    with contextlib.ExitStack() as launched:
+        others = None
+        if here is not None:
+            if start_method not in (None, StartMethod.SPAWN):
+                raise UserError(f"ranks that {here.launcher} started spawn their workers; leave --start-method out")
+            sweeps = [replace(each, timing=replace(each.timing, start_method=StartMethod.SPAWN)) for each in sweeps]
+            others = launched.enter_context(agents.Agents(here))
+        world_cores = None if others is None else others.cores
+        trials = plan(sweeps, cores=len(hardware.usable_cpus()), seed=session, world_cores=world_cores)
+        if dry_run:
+            _show_plan(trials, store)
+            return
+        store.create()
+        tally = _measure(trials, store, known_builds, suite=suite, session=session, timeout=timeout, others=others)
+    _conclude(tally, results, asked_by_name=framework is not None)
+
+
+def _measure(
+    trials: Sequence[Trial], store: Store, known_builds: dict[str, Build], *, suite: str | None, session: str,
+    timeout: float, others: Agents | None,
+) -> Tally:
+    """Run them; an interrupt ends the command, and what is finished is stored."""
+    from bench.cli import Exit, say
+    from bench.progress import TerminalProgress
+    from bench.runner import Runner
+
     signal.signal(signal.SIGTERM, _interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
     try:
         with (
             Runner(
-                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout
+                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout,
+                agents=others,
             ) as runner,
             TerminalProgress() as progress,
         ):
-            tally = runner.run(trials, progress)
+            return runner.run(trials, progress)
     except KeyboardInterrupt:
         say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _conclude(tally, results, asked_by_name=framework is not None)
 
 
 def _interrupt(number: int, frame: object) -> None:

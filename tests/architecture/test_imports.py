@@ -75,6 +75,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/record.py": ("bench.words",),
     "bench/store.py": ("bench.record", "bench.words"),
     "bench/isa": (),
+    "bench/agents.py": (
+        "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words", "bench.world",
+    ),
     "bench/world.py": ("bench.process", "bench.spec", "bench.strategies", "bench.words"),
     "bench/dispatch.py": ("bench.ir", "bench.isa"),
     "bench/spec.py": (

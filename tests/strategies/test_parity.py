@@ -106,7 +106,9 @@ def prove(folder: Path, case: Case, graph: Graph) -> tuple[Answer, dict[str, Any
         with np.load(directory / "answer.npz") as arrays:
             return answer, dict(arrays)
 
-    ran = world.together(start, world.ranks(case, [files.job(case)] * case.processes, cpus, patience_s=60.0))
+    ran = world.together(start, world.ranks(
+        case, [files.job(case)] * case.processes, lambda rank: world.cpus_of(case, rank, cpus), patience_s=60.0
+    ))
     answer = world.joined(case, [answer for answer, _ in ran])
     arrays = world.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
     return answer, arrays, files.exact
