@@ -25,8 +25,8 @@ from bench.worker import proof
 from tests.fakes import make_case
 
 WAYS = [
-    ("torch", "ddp", 1), ("tensorflow", "mirrored", 2), ("tensorflow", "multiworker", 1), ("jax", "shard_map", 2),
-    ("jax", "shard_map", 1),
+    ("torch", "ddp", 1), ("torch", "fsdp", 1), ("tensorflow", "mirrored", 2), ("tensorflow", "multiworker", 1),
+    ("jax", "shard_map", 2), ("jax", "shard_map", 1),
 ]
 """(framework, strategy, devices in each process) of worlds of two devices."""
 
