@@ -16,6 +16,7 @@ from bench.spec import Case
 
 SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
 DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
+SHARDS = (0, 1)             # of timed samples: devices of a world take them in turn
 
 
 class Inputs:
@@ -42,36 +43,45 @@ class Inputs:
         )
 
     def of_proof(self, case: Case) -> Path:
-        """x and y of a proof's batch; of real data also "train_x", "train_y", "test_x" and "test_y"."""
+        """x and y of a proof's batch on all devices; of real data also "train_x", "train_y", "test_x" and "test_y"."""
+        samples = PROOF_BATCH * case.world_size
+
         def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), PROOF_BATCH, SEED)
-            if case.data == data.SYNTHETIC:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), samples, SEED)
+            if case.data == data.SYNTHETIC or case.world_size > 1:
                 return {"x": x, "y": y}
             real = data.load(case.data, self.graph(case.model))
             return {
                 "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
             }
 
-        return self._once(f"proof-{case.model}-{case.data}", arrays)
+        return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
 
-    def timed(self, case: Case) -> tuple[Path, int]:
+    def timed(self, case: Case, shard: int = 0) -> tuple[Path, int]:
         """(file with x and y of timed steps, how many of its first samples decide the first loss)."""
         batch = case.local_batch
         if case.data != data.SYNTHETIC:
             real = data.load(case.data, self.graph(case.model))
-            return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+            if shard == 0:
+                return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+            begin = shard * batch % len(real.x)
+
+            def turned() -> dict[str, Any]:
+                return {"x": np.roll(real.x, -begin, axis=0), "y": np.roll(real.y, -begin, axis=0)}
+
+            return self._once(f"real-{case.model}-{case.data}-{begin}", turned), batch
         # A batch of repeated samples has the loss of one of each, also under batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
 
         def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED)
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED + shard)
             return {"x": x, "y": y}
 
-        return self._once(f"synthetic-{case.model}-{distinct}", arrays), distinct
+        return self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays), distinct
 
-    def of_first_loss(self, case: Case) -> Path:
+    def of_first_loss(self, case: Case, shard: int = 0) -> Path:
         """x and y of those samples alone."""
-        inputs, count = self.timed(case)
+        inputs, count = self.timed(case, shard)
 
         def arrays() -> dict[str, Any]:
             with np.load(inputs) as every:

@@ -44,7 +44,7 @@ class Oracle:
         case = replace(case, mode=Mode.TRAINING)     # it answers for all precisions, also those without training
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
-        exact = self._known(f"proof-{self._key(case)}", lambda: self._ask(asked))
+        exact = self._known(f"proof-{self._key(case, case.world_size)}", lambda: self._ask(asked))
         if isinstance(exact, Answer) or case.precision not in parity.ROUNDINGS:
             return exact
         effects = self._rounding_effects(case, {**same, "learning": None}, exact)
@@ -66,7 +66,7 @@ class Oracle:
                 rounded.append(found)
             return answer, parity.rounding_effects(rounded, exact)
 
-        return self._known(f"rounding-{self._key(case, rounding)}", ask)
+        return self._known(f"rounding-{self._key(case, case.world_size, rounding)}", ask)
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
         """The arrays kept under a key; asked for, and kept, where there are none."""
@@ -78,11 +78,11 @@ class Oracle:
         self._store.put_oracle_answer(key, found)
         return found
 
-    def first_loss(self, case: Case) -> FirstLoss | Answer:
-        """The loss that the first step of a timed trial must show; an Answer where the oracle failed."""
-        key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1])}"
+    def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
+        """The loss that the first step of a timed trial must show on a shard; an Answer where the oracle failed."""
+        key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1], shard)}"
         if (known := self._store.oracle_answer(key)) is None:
-            files = {"inputs": self._inputs.of_first_loss(case), "weights": self._inputs.weights(case.model)}
+            files = {"inputs": self._inputs.of_first_loss(case, shard), "weights": self._inputs.weights(case.model)}
             answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
             if answer.outcome is not Outcome.OK:
                 return _failed(answer)
@@ -102,6 +102,7 @@ class Oracle:
             "settings": {
                 "mode": case.mode, "precision": Precision.FP64, "threads": case.threads, "seed": SEED,
                 "compile_mode": adapter.COMPILE_MODES[0], "layout": adapter.LAYOUTS[0], "device": "cpu",
+                "shards": case.world_size if kind == "proof" else 1,
             },
             **more,
         }

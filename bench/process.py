@@ -22,13 +22,18 @@ from typing import Any
 from bench.builds import Build
 from bench.words import Outcome
 
-CHILD_PACKAGES = ("frameworks", "limits", "tracing", "worker")
+CHILD_PACKAGES = ("frameworks", "limits", "strategies", "tracing", "worker")
 CHILD_ROOT = "rigmark_child"
 MAIN = f"import sys\nfrom {CHILD_ROOT}.worker.main import main\nmain(sys.argv[1:])\n"
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
-NOT_LENT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH")   # the parent's, not the build's
+STOPPED = "killed with its world"        # begins the reason of a worker that was told to stop
+NOT_LENT = (
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",       # the parent's, not the build's
+    # What torchrun tells the parent; PyTorch would believe that workers are its ranks too.
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +129,11 @@ def with_variables(build: Build, more: Mapping[str, str]) -> Build:
 
 def run_worker(
     build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
-    cache: Path | None = None,
+    cache: Path | None = None, stop: int | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
+
+    ``stop`` is a descriptor that becomes readable where the worker shall be killed before.
 
     The whole process group is gone when this returns, also by an exception.
     """
@@ -143,7 +150,7 @@ def run_worker(
             return _cannot_start(build, error)
         pipes.close_child_ends()
         with _end_of(process.pid) as ended:
-            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s)
+            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, stop)
 
 
 class ForkServer:
@@ -180,7 +187,9 @@ class ForkServer:
         finally:
             theirs.close()
 
-    def run(self, job: Mapping[str, Any], directory: Path, *, deadline_s: float) -> Answer:
+    def run(
+        self, job: Mapping[str, Any], directory: Path, *, deadline_s: float, stop: int | None = None
+    ) -> Answer:
         """As run_worker, in a fork of this server."""
         if self._failure is not None:
             return self._failure
@@ -194,7 +203,7 @@ class ForkServer:
                 return self._failure
             pipes.close_child_ends()
             ended = [self._control.fileno()]     # where the exit code arrives
-            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s)
+            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, stop)
 
     def _not_serving(self, deadline_s: float) -> Answer:
         """What is to be said of a server that has ended, or is still importing the framework."""
@@ -281,7 +290,7 @@ def _cannot_start(build: Build, error: OSError) -> Answer:
 
 def _attend(
     pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
-    deadline_s: float,
+    deadline_s: float, stop: int | None = None,
 ) -> Answer:
     """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
 
@@ -290,7 +299,7 @@ def _attend(
     started = time.monotonic()
     kills_before = _kernel_kills()
     try:
-        messages, is_late = _listen(answer_read, ended, started + deadline_s)
+        messages, is_late = _listen(answer_read, ended, started + deadline_s, stop)
         if not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 exit_code(GRACE_S)
@@ -299,7 +308,8 @@ def _attend(
             os.killpg(pid, signal.SIGKILL)
         code = exit_code(None)
     last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
-    outcome, reason, result = _judge(messages, code, is_late, deadline_s, last_words, kills_before)
+    is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
+    outcome, reason, result = _judge(messages, code, is_late, deadline_s, last_words, kills_before, is_stopped)
     return Answer(
         outcome=outcome, reason=reason, result=result,
         marks={m["mark"]: m["at_s"] for m in messages if m["event"] == "mark"},
@@ -307,13 +317,16 @@ def _attend(
     )
 
 
-def _listen(descriptor: int, ended: Sequence[int], until: float) -> tuple[list[dict[str, Any]], bool]:
-    """(messages, whether the deadline passed); ends at the last message or when the worker is gone."""
+def _listen(
+    descriptor: int, ended: Sequence[int], until: float, stop: int | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """(messages, whether it must be killed); ends at the last message, when the worker is gone, or at ``stop``."""
     pending = b""
     messages: list[dict[str, Any]] = []
     while True:
-        ready, _, _ = select.select([descriptor, *ended], [], [], max(0.0, until - time.monotonic()))
-        if not ready:
+        watched = [descriptor, *ended, *([] if stop is None else [stop])]
+        ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+        if not ready or stop in ready:
             return messages, True
         if descriptor not in ready:      # gone, while a process it forked still holds the pipe open
             return messages, False
@@ -338,7 +351,8 @@ def _end_of(pid: int) -> Iterator[list[int]]:
 
 
 def _judge(
-    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str, kills_before: int
+    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str, kills_before: int,
+    is_stopped: bool = False,
 ) -> tuple[Outcome, str | None, dict[str, Any]]:
     final = messages[-1] if messages else {"event": "nothing"}
     if final["event"] == "result":
@@ -346,6 +360,8 @@ def _judge(
     if final["event"] == "failed":
         return Outcome(final["outcome"]), final["reason"], {}
     reached = f"after '{final['mark']}'" if final["event"] == "mark" else "before it started"
+    if is_late and is_stopped:
+        return Outcome.CRASHED, f"{STOPPED} {reached}", {}
     if is_late:
         return Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}", {}
     last_line = (last_words.strip().splitlines() or ["nothing on stderr"])[-1][:300]

@@ -54,6 +54,7 @@ class Record:
     parity: dict[str, Any] | None = None         # of a proof; see bench.parity
     isa: dict[str, Any] | None = None            # what was asked for and what ran, see bench.dispatch; None: not asked
     cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
+    world: dict[str, Any] | None = None      # what is told of each rank, see bench.world; None for one device
     certificate: str | None = None   # id of the proof that vouches for a timing or layer trial
     origin: str = "measured"
     schema: int = field(default=SCHEMA)

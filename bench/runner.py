@@ -22,9 +22,10 @@ import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe
+from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe, world
+from bench.agents import Agents
 from bench.builds import Build
-from bench.inputs import SEED, Inputs
+from bench.inputs import SEED, SHARDS, Inputs
 from bench.ir.graph import Graph
 from bench.isa import Isa
 from bench.oracle import Oracle
@@ -33,6 +34,7 @@ from bench.process import Answer, ForkServer, code_version, environment, run_wor
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
+from bench.strategies import SINGLE
 from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
 LEARNING_BATCH = 32
@@ -97,7 +99,7 @@ class Runner:
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
-        deadline_s: float = DEFAULT_DEADLINE_S,
+        deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None,
     ):
         self._store = store
         self._builds = dict(builds)
@@ -105,10 +107,11 @@ class Runner:
         self._command = command
         self._session = session
         self._deadline_s = deadline_s
+        self._agents = agents            # who starts ranks in our stead, where a launcher started us with others
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
-        self._servers: dict[tuple[str, str, int, Isa], ForkServer] = {}
+        self._servers: dict[tuple[object, ...], ForkServer] = {}
         self._dispatched: dict[Case, dict[str, Any]] = {}
         self._asks_for_isa = False
         self._generation: tuple[TrialKind, int] | None = None
@@ -158,7 +161,9 @@ class Runner:
             "python": probed.facts.get("python"),
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
-            "variables": hardware.variables(environment(self._build(case), case.threads)),
+            "variables": hardware.variables(
+                environment(self._build(case), case.threads * case.devices_per_process)
+            ),
         }
 
     def probe(self, name: str) -> Probed:
@@ -210,6 +215,8 @@ class Runner:
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
         if failure := self.probe(case.build).failure:
             answer = _not_run(*failure)
+        elif self._agents is not None and (missing := self._agents.refusal(case)):
+            answer = _not_run(Outcome.UNSUPPORTED, missing)
         elif refusal:
             answer = _not_run(Outcome.UNSUPPORTED, refusal)
         else:
@@ -218,6 +225,7 @@ class Runner:
                 TrialKind.LIMIT: self._reach,
             }
             answer = measure[kind](trial)
+        of_world = answer.result.pop("world", None)
         found = {**answer.result, "marks": answer.marks} if answer.result else None
         return Record(
             identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
@@ -229,16 +237,17 @@ class Runner:
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
             isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
-            cpus=list(self._cpus[:case.threads]),
+            cpus=self._cpus_of(case), world=of_world,
             certificate=self._certificate_id(case) if kind in (TrialKind.TIMING, TrialKind.LAYERS) else None,
         )
 
     def _run(
-        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None
+        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
+        stop: int | None = None,
     ) -> tuple[Answer, dict[str, Any]]:
         """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
         with tempfile.TemporaryDirectory(dir=self._work) as name:
-            answer = self._run_in(Path(name), build, job, threads=threads, server=server)
+            answer = self._run_in(Path(name), build, job, threads=threads, server=server, stop=stop)
             arrays: dict[str, Any] = {}
             if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
                 with np.load(path) as stored:
@@ -246,14 +255,16 @@ class Runner:
             return answer, arrays
 
     def _run_in(
-        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None
+        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
+        stop: int | None = None,
     ) -> Answer:
         """A worker's answer; what it wrote is in the directory."""
         job = {"cpus": list(self._cpus[:threads]), **job}
         if server is not None:
-            return server.run(job, directory, deadline_s=self._deadline_s)
+            return server.run(job, directory, deadline_s=self._deadline_s, stop=stop)
         return run_worker(
             build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s, cache=self._store.cache,
+            stop=stop,
         )
 
     def _build(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
@@ -265,7 +276,33 @@ class Runner:
         """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
         return self._build(trial.case, _layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
 
-    def _server(self, trial: Trial) -> ForkServer | None:
+    def _run_ranks(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
+        """The answers of all processes of a world, and their arrays."""
+        case, build = trial.case, self._build_of(trial)
+        address = world.LOOPBACK if self._agents is None else self._agents.address
+        ranks = world.ranks(
+            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
+        )
+        # With agents all ranks are spawned, for they must be alike.
+        servers = [None if self._agents else self._server(trial, rank) for rank in ranks]
+
+        def start(rank: world.Rank, stop: int) -> world.Ran:
+            if self._agents is not None and rank.index > 0:
+                return self._agents.start(rank, stop, case.build, self._deadline_s)
+            return self._run(build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop)
+
+        return world.together(start, ranks)
+
+    def _cpus_of(self, case: Case) -> list[int]:
+        """The cores that all processes of a case are held to."""
+        if case.world_size == 1:
+            return list(self._cpus[:case.threads])
+        return sorted({cpu for rank in range(case.processes) for cpu in self._cpus_of_rank(case, rank)})
+
+    def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
+        return world.cpus_of(case, rank, self._cpus) if self._agents is None else self._agents.cpus(case, rank)
+
+    def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
 
         Proofs may always be forked, since nothing in them is timed. Servers of another repetition are closed, so that
@@ -279,11 +316,14 @@ class Runner:
         if generation != self._generation:
             self._close_servers()
             self._generation = generation
-        key = (case.build, case.framework, case.threads, case.isa)
+        cpus = self._cpus[: case.threads] if rank is None else rank.job["cpus"]
+        threads = case.threads * case.devices_per_process
+        # Each rank has one of its own: a server looks after one fork at a time.
+        key = (case.build, case.framework, threads, case.isa, tuple(cpus), rank and rank.index)
         if key not in self._servers:
             self._servers[key] = ForkServer(
                 self._build_of(trial), self._child, Path(tempfile.mkdtemp(dir=self._work)),
-                threads=case.threads, cpus=self._cpus[: case.threads], preload=case.framework,
+                threads=threads, cpus=cpus, preload=case.framework,
                 cache=self._store.cache,
             )
         return self._servers[key]
@@ -312,13 +352,18 @@ class Runner:
         if case.precision not in parity.TOLERANCES:
             return _not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
         learning = None
-        if case.data != data.SYNTHETIC:
+        if case.data != data.SYNTHETIC and case.world_size == 1:
             learning = {"weights": str(self._inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
         job = self._job(
             "proof", case, graph=self._inputs.graph(case.model).plain(), inputs=str(self._inputs.of_proof(case)),
             learning=learning, weights=str(self._inputs.perturbed_weights(case.model)),
         )
-        answer, arrays = self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))
+        if case.world_size == 1:
+            answer, arrays = self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))
+        else:
+            ran = self._run_ranks(trial, [job] * case.processes)
+            answer = world.joined(case, [answer for answer, _ in ran])
+            arrays = world.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
         if answer.outcome is not Outcome.OK:
             return answer
         oracle = self._oracle.proof(case, job)
@@ -351,6 +396,8 @@ class Runner:
         certificate = self._store.get(self._certificate_id(case))
         if certificate["outcome"] != Outcome.OK:
             return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
+        if case.world_size > 1:
+            return self._time_world(trial)
         expected = self._oracle.first_loss(case)
         if isinstance(expected, Answer):
             return expected
@@ -361,6 +408,33 @@ class Runner:
             expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
         )
         return self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))[0]
+
+    def _time_world(self, trial: Trial) -> Answer:
+        """The answer of a world; neighbours have other samples, so that equal weights at the end tell of sharing."""
+        case = trial.case
+        expected = [self._oracle.first_loss(case, shard) for shard in SHARDS]
+        failed = [each for each in expected if isinstance(each, Answer)]
+        if failed:
+            return failed[0]
+        losses = [each for each in expected if not isinstance(each, Answer)]
+        files = [self._inputs.timed(case, shard) for shard in SHARDS]
+        jobs = []
+        for rank in range(case.processes):
+            first = rank * case.devices_per_process
+            shards = [(first + device) % len(SHARDS) for device in range(case.devices_per_process)]
+            jobs.append(self._job(
+                trial.kind, case, graph=self._inputs.graph(case.model).plain(),
+                shards=[str(files[shard][0]) for shard in shards], weights=str(self._inputs.weights(case.model)),
+                check_samples=files[0][1],
+                expected_loss=math.fsum(losses[shard].value for shard in shards) / len(shards),
+                loss_tolerance=max(losses[shard].tolerance for shard in shards), timing=_timing(trial),
+            ))
+        answer = world.joined(case, [answer for answer, _ in self._run_ranks(trial, jobs)])
+        if answer.outcome is Outcome.OK:
+            answer.result["world"]["nodes"] = 1 if self._agents is None else self._agents.nodes(case)
+            parameters = self._inputs.graph(case.model).parameter_count
+            answer.result["world"]["sent_bytes"] = world.sent_bytes(case, parameters)
+        return answer
 
     # Limits ---------------------------------------------------------------------------------------------------------
 
@@ -381,7 +455,7 @@ class Runner:
             return None
         alike = replace(
             case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=data.SYNTHETIC,
-            steps_per_timing=1,
+            steps_per_timing=1, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False,
         )
         if alike not in self._dispatched:
             self._dispatched[alike] = self._watch(alike)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench import data, frameworks, limits, models
+from bench import data, frameworks, limits, models, strategies
 from bench.isa import Isa
+from bench.strategies import SINGLE
 from bench.words import CompileMode, Layout, Mode, Precision, StartMethod, UserError, unknown
 
 BEST = "best"
+USUAL = "usual"              # the strategy that a framework's users know best
 DEFAULT = "default"
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
@@ -36,6 +38,10 @@ class Case:
     data: str = data.SYNTHETIC
     steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
     isa: Isa = Isa.NATIVE        # that was asked for
+    world_size: int = 1          # devices; threads and local batch are those of each
+    devices_per_process: int = 1
+    strategy: str = SINGLE
+    oversubscribed: bool = False         # more threads than cores: devices take turns
 
     def plain(self) -> dict[str, Any]:
         return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
@@ -45,6 +51,15 @@ class Case:
         return self.model in limits.NAMES
 
     @property
+    def processes(self) -> int:
+        return self.world_size // self.devices_per_process
+
+    @property
+    def global_batch(self) -> int:
+        """Samples per step on all devices."""
+        return self.local_batch * self.world_size
+
+    @property
     def label(self) -> str:
         """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
         setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
@@ -52,7 +67,11 @@ class Case:
             setting += f", held to {self.isa}"
         if self.is_limit:
             return f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
+        label = f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
+        if self.world_size == 1:
+            return label
+        label += f" on each of {self.world_size} devices ({self.strategy})"
+        return f"{label}, oversubscribed" if self.oversubscribed else label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +102,10 @@ class Sweep:
     ``models`` are networks and limits (see bench.limits); of the axes, a limit has no mode, batch and data, and
     ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default": each
     framework's best documented setting, or what a new user gets.
+
+    Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
+    ``threads``, devices of all world sizes get as many as the largest world leaves each: a device is the same in all of
+    them. Strategies are those of them that a framework and mode has; a single device has none.
     """
 
     models: tuple[str, ...]
@@ -97,36 +120,93 @@ class Sweep:
     threads: tuple[int, ...] = ()        # empty: one for each core this process may use
     data: tuple[str, ...] = (data.SYNTHETIC,)
     isas: tuple[str, ...] = (Isa.NATIVE,)
+    world_sizes: tuple[int, ...] = (1,)
+    strategies: tuple[str, ...] = (USUAL,)
+    devices_per_process: int | None = None       # None: as the strategy usually has it
+    global_batches: tuple[int, ...] = ()         # beside or instead of local_batches
+    oversubscribe: bool = False
     steps_per_timing: int = 1
     repetitions: int = 10
     layers: bool = False                 # one more trial a case: where the time of a step goes
     timing: Timing = Timing()
 
-    def cases(self, cores: int) -> Iterator[Case]:
-        """Every case once, in declared order; raises UserError for a name or a number that cannot be."""
+    def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
+        """Every case once, in declared order; raises UserError for a name or a number that cannot be.
+
+        ``world_cores`` are those of all machines that ranks may run on; None: those of this one.
+        """
         self._check()
         seen: set[Case] = set()
-        for case in itertools.chain.from_iterable(self._cases_of(model, cores) for model in self.models):
+        of_models = (self._cases_of(model, cores, world_cores or cores) for model in self.models)
+        for case in itertools.chain.from_iterable(of_models):
             if case not in seen:
                 seen.add(case)
                 yield case
 
-    def _cases_of(self, model: str, cores: int) -> Iterator[Case]:
+    def _cases_of(self, model: str, cores: int, world_cores: int) -> Iterator[Case]:
         modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
         if model in limits.NAMES:
             samples = limits.work(model, Precision.FP32)["samples"]
             modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (data.SYNTHETIC,)
             steps = max(steps, limits.least_steps_per_timing(model))
-        for framework, build, isa, precision, mode, device, batch, threads, source in itertools.product(
-            self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices, batches,
-            self.threads or (cores,), sources,
+        worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
+        if model not in limits.NAMES:
+            worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, modes)}
+        threads_each = self.threads or (self._threads_of_a_device(cores, world_cores, is_limit=model in limits.NAMES),)
+        for framework, build, isa, precision, mode, device in itertools.product(
+            self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices
         ):
-            for compile_mode, layout in self._settings(framework, mode):
-                yield Case(
-                    model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
-                    precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                    steps_per_timing=steps, isa=Isa(isa),
-                )
+            for world in worlds.get((framework, mode), (ONE_DEVICE,)):
+                whole = () if model in limits.NAMES else self.global_batches
+                local_batches = dict.fromkeys([*batches, *(_divided(batch, world.size) for batch in whole)])
+                for batch, threads, source, (compile_mode, layout) in itertools.product(
+                    local_batches, threads_each, sources, tuple(self._settings(framework, mode))
+                ):
+                    yield Case(
+                        model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
+                        precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
+                        steps_per_timing=steps, isa=Isa(isa), world_size=world.size, strategy=world.strategy,
+                        devices_per_process=world.devices_per_process,
+                        oversubscribed=self._is_oversubscribed(world.size, threads, world_cores, device),
+                    )
+
+    def _threads_of_a_device(self, cores: int, world_cores: int, *, is_limit: bool) -> int:
+        fitting = [size for size in self.world_sizes if size <= world_cores]
+        return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
+
+    def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: str) -> bool:
+        """Raises UserError for more threads of a world than cores, unless that was asked for."""
+        if world_size == 1 or world_size * threads <= cores or not device.startswith("cpu"):
+            return False
+        if not self.oversubscribe:
+            raise UserError(
+                f"{world_size} devices of {threads} thread{'s' * (threads > 1)} each need {world_size * threads} "
+                f"cores, and {cores} may be used; ask for fewer, or with --oversubscribe for devices that take turns"
+            )
+        return True
+
+    def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
+        """The worlds of a framework in a mode; none where it has no strategy among those asked for."""
+        named = [strategies.usual(framework, mode) if name == USUAL else name for name in self.strategies]
+        fitting = [name for name in dict.fromkeys(named) if name is not None and strategies.fits(name, framework, mode)]
+        for size in self.world_sizes:
+            if size == 1 and (fitting or len(self.world_sizes) == 1):
+                yield ONE_DEVICE
+            for strategy in fitting if size > 1 else ():
+                yield World(size, strategy, self._devices_of_a_process(strategy, size))
+
+    def _devices_of_a_process(self, strategy: str, world_size: int) -> int:
+        possible = strategies.load(strategy).PROCESSES
+        usual = 1 if possible == strategies.EACH else world_size
+        asked = usual if self.devices_per_process is None else self.devices_per_process
+        if asked != usual and possible != strategies.ANY:
+            raise UserError(
+                f"strategy '{strategy}' has {usual} of {world_size} devices in a process, not {asked}; leave "
+                "--devices-per-process out"
+            )
+        if world_size % asked:
+            raise UserError(f"{world_size} devices cannot be shared out to processes of {asked}; choose a divisor")
+        return asked
 
     def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
         adapter = frameworks.load(framework)
@@ -148,15 +228,45 @@ class Sweep:
             ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
             ("precision", self.precisions, tuple(Precision)),
             ("mode", self.modes, tuple(Mode)),
-            ("instruction set", self.isas, tuple(Isa)),
+            ("instruction set", self.isas, tuple(Isa)), ("strategy", self.strategies, (USUAL, *strategies.NAMES)),
         ):
             for name in names:
                 if name not in known:
                     raise unknown(what, name, known)
         for what, numbers in (
             ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
-            ("steps per timing", (self.steps_per_timing,)),
+            ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
+            ("global batch", self.global_batches),
+            ("devices per process", (1 if self.devices_per_process is None else self.devices_per_process,)),
         ):
             for number in numbers:
                 if number < 1:
                     raise UserError(f"{what} must be at least 1, not {number}")
+        if not self.local_batches and not self.global_batches:
+            raise UserError("a sweep needs a batch, local or global")
+        for framework in self.frameworks if max(self.world_sizes) > 1 else ():
+            if not any(name == USUAL or strategies.fits(name, framework) for name in self.strategies):
+                possible = [name for name in strategies.NAMES if strategies.fits(name, framework)]
+                raise UserError(
+                    f"{framework} has no strategy '{self.strategies[0]}'; it has: {', '.join(possible) or 'none'}"
+                )
+
+
+@dataclass(frozen=True)
+class World:
+    """How many devices, and how they share the work."""
+
+    size: int
+    strategy: str
+    devices_per_process: int
+
+
+ONE_DEVICE = World(1, SINGLE, 1)
+
+
+def _divided(global_batch: int, world_size: int) -> int:
+    if global_batch % world_size:
+        raise UserError(
+            f"a global batch of {global_batch} cannot be shared by {world_size} devices alike; choose a multiple"
+        )
+    return global_batch // world_size

@@ -37,7 +37,8 @@ TRIAL_COLUMNS = {
             "model": "VARCHAR", "framework": "VARCHAR", "build": "VARCHAR", "compile_mode": "VARCHAR",
             "layout": "VARCHAR", "precision": "VARCHAR", "mode": "VARCHAR", "device": "VARCHAR",
             "local_batch": "BIGINT", "threads": "BIGINT", "data": "VARCHAR", "steps_per_timing": "BIGINT",
-            "isa": "VARCHAR",
+            "isa": "VARCHAR", "world_size": "BIGINT", "devices_per_process": "BIGINT", "strategy": "VARCHAR",
+            "oversubscribed": "BOOLEAN",
         }.items()
     },
     "start_method": ("$.identity.settings.start_method", "VARCHAR"),
@@ -77,6 +78,11 @@ TRIAL_COLUMNS = {
     "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
     "policy": ("$.measurement.policy", "JSON"),
     "overflow_steps": ("$.measurement.overflow_steps", "BIGINT"),
+    "rank_timings_s": ("$.world.rank_timings_s", "DOUBLE[][]"),
+    "rank_cpu_times_s": ("$.world.rank_cpu_times_s", "DOUBLE[][]"),
+    "sent_bytes": ("$.world.sent_bytes", "BIGINT"),
+    "nodes": ("$.world.nodes", "BIGINT"),
+    "communication": ("$.world.communication", "JSON"),
     "isa_proof": ("$.isa.summary", "VARCHAR"),
     "isa_evidence": ("$.isa.proof", "JSON"),
     "layer_cover": ("$.layers.cover", "DOUBLE"),
@@ -92,7 +98,9 @@ TRIAL_COLUMNS = {
 }
 """Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
 
-WHERE_UNSAID = {"isa": "native"}
+WHERE_UNSAID = {
+    "isa": "native", "world_size": "1", "devices_per_process": "1", "strategy": "single", "oversubscribed": "false",
+}
 """What holds for records that are older than a field."""
 
 IS_WHOLE = (
@@ -258,8 +266,9 @@ def _typed(text: str, kind: str, where_unsaid: str | None) -> str:
     """SQL for a value of a DuckDB type from its text in JSON; NULL, or ``where_unsaid``, where it is none."""
     if where_unsaid is not None:
         text = f"coalesce({text}, '{where_unsaid}')"
-    if kind == "DOUBLE[]":
-        return f"TRY(from_json({text}, '[\"DOUBLE\"]'))"     # three times as fast as a cast
+    if kind.startswith("DOUBLE["):
+        shape = "[" * kind.count("[") + '"DOUBLE"' + "]" * kind.count("[")
+        return f"TRY(from_json({text}, '{shape}'))"     # three times as fast as a cast
     return f"TRY_CAST({text} AS {kind})"
 
 

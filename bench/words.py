@@ -39,6 +39,13 @@ class Precision(StrEnum):
     INT8 = "int8"                # dynamic quantisation of dense and recurrent layers; inference
 
 
+class Scaling(StrEnum):
+    """What stays the same while the number of devices grows."""
+
+    STRONG = "strong"            # the global batch: one job, done faster
+    WEAK = "weak"                # the local batch: each device does what it did alone
+
+
 class StartMethod(StrEnum):
     """How the process of a timing trial comes to be."""
 

@@ -35,6 +35,16 @@ PARITY = Parity(
 )
 assert set(PARITY.tolerance) == set(vars(TOLERANCES[Precision.FP32]))
 
+WORLD: dict[str, Any] = {
+    "processes": 2, "nodes": 1,
+    "rank_timings_s": [[0.01] * 4] * 2, "rank_cpu_times_s": [[0.009] * 4] * 2, "sent_bytes": 2_544_040,
+    "communication": {
+        "problem": None, "time_s": 0.004, "exposed_s": 0.003, "buckets": 2, "reduced_bytes": 2_544_040,
+        "step_times_s": [0.01] * 5,
+    },
+}
+"""Of two ranks, as bench.world tells it."""
+
 
 def build_facts(torch: str = "2.13.0", **variables: str) -> dict[str, Any]:
     return {

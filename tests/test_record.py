@@ -19,7 +19,7 @@ from bench.record import SCHEMA, Identity, Record
 from bench.spec import Case, Timing
 from bench.words import CompileMode, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 
-from .records import CASE, LIMIT_CASE, PARITY, build_facts, make_record, measurement, watched, with_measurement
+from .records import CASE, LIMIT_CASE, PARITY, WORLD, build_facts, make_record, measurement, watched, with_measurement
 
 PATH = Path(__file__).parents[1] / "docs/record.schema.json"
 DOCUMENT: dict[str, Any] = json.loads(PATH.read_text(encoding="utf-8"))
@@ -53,6 +53,12 @@ def records() -> Iterator[Record]:
         for outcome in Outcome:
             yield make_record(kind, outcome)
     yield make_record(load_before=None)
+    two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
+    yield make_record(case=two, world=WORLD)
+    unknown = {**dict.fromkeys(WORLD["communication"]), "problem": "it does not say"}
+    yield make_record(case=two, world={**WORLD, "communication": unknown})
+    silent = dict.fromkeys(("nodes", "rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes"))
+    yield make_record(TrialKind.PROOF, case=two, world={"processes": 2, **silent})
     yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX2), isa=watched("avx2"))
     yield make_record(case=dataclasses.replace(CASE, isa=Isa.AVX512), isa=watched("avx512", gemm="avx2"))
     yield make_record(case=dataclasses.replace(CASE, isa=Isa.SSE41), isa=watched("sse41", gemm=None))

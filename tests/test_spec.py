@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_words_and_their_texts_declare_the_same_cases():
 def test_a_plain_case_is_text_and_whole_numbers():
     plain = cases()[0].plain()
 
-    assert {type(value) for value in plain.values()} == {str, int}
+    assert {type(value) for value in plain.values()} <= {str, int, bool}
     assert Case(**plain) == cases()[0]
 
 
@@ -141,3 +142,78 @@ def test_a_label_of_a_limit_says_its_threads():
     label = cases(models=("matmul_1024",), frameworks=("numpy",))[0].label
 
     assert label == "matmul_1024, numpy eager nchw fp32, cpu, 2 threads"
+
+
+# Worlds --------------------------------------------------------------------------------------------------------------
+
+
+def sizes(**axes: Any) -> list[tuple[int, int, str, int]]:
+    """(devices, local batch, strategy, threads of each) of a training sweep on four cores."""
+    sweep = Sweep(**{"models": ("mlp",), "frameworks": ("torch",), "modes": (Mode.TRAINING,), **axes})
+    return [(c.world_size, c.local_batch, c.strategy, c.threads) for c in sweep.cases(cores=4)]
+
+
+def test_equal_local_batches_are_weak_scaling_and_equal_global_batches_strong():
+    assert [(1, 8, "single", 2), (2, 8, "ddp", 2)] == sizes(world_sizes=(1, 2), local_batches=(8,))
+    assert [(1, 8, "single", 2), (2, 4, "ddp", 2)] == sizes(world_sizes=(1, 2), local_batches=(), global_batches=(8,))
+
+
+def test_both_kinds_of_scaling_share_the_single_device():
+    assert [(1, 8, "single", 2), (2, 8, "ddp", 2), (2, 4, "ddp", 2)] == sizes(
+        world_sizes=(1, 2), local_batches=(8,), global_batches=(8,)
+    )
+
+
+def test_a_device_has_as_many_threads_alone_as_among_others():
+    assert {1} == {threads for *_, threads in sizes(world_sizes=(1, 2, 4))}
+
+
+def test_a_mode_without_a_strategy_is_left_out_and_replicas_answer_requests():
+    both = sizes(world_sizes=(1, 2), modes=tuple(Mode))
+    named = sizes(world_sizes=(1, 2), modes=tuple(Mode), strategies=("ddp",))
+
+    assert ["single", "replicas", "single", "ddp"] == [strategy for _, _, strategy, _ in both]
+    assert ["single", "ddp"] == [strategy for _, _, strategy, _ in named]
+
+
+def test_strategies_go_to_the_frameworks_that_have_them():
+    found = cases(
+        frameworks=("torch", "jax"), strategies=("ddp", "shard_map"), world_sizes=(2,), modes=(Mode.TRAINING,),
+        threads=(1,),
+    )
+
+    assert [("torch", "ddp", 1), ("jax", "shard_map", 2)] == [
+        (case.framework, case.strategy, case.devices_per_process) for case in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        ({"world_sizes": (8,)}, "8 devices of 1 thread each need 8 cores, and 4 may be used; ask for fewer, or with "
+                                "--oversubscribe"),
+        ({"world_sizes": (4,), "threads": (2,)}, "4 devices of 2 threads each need 8 cores, and 4 may be used"),
+        ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be shared by 2 devices alike"),
+        ({"world_sizes": (2,), "strategies": ("shard_map",)}, "torch has no strategy 'shard_map'; it has: ddp"),
+        ({"world_sizes": (2,), "strategies": ("dpp",)}, "no strategy 'dpp'; did you mean 'ddp'?"),
+        ({"world_sizes": (2,), "devices_per_process": 2}, "strategy 'ddp' has 1 of 2 devices in a process, not 2"),
+        ({"world_sizes": (0,)}, "world size must be at least 1, not 0"),
+        ({"local_batches": ()}, "a sweep needs a batch, local or global"),
+    ],
+)
+def test_a_world_that_cannot_be_is_answered_in_a_sentence(axes: dict[str, Any], sentence: str):
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        sizes(**axes)
+
+
+def test_more_devices_than_cores_are_labelled_wherever_they_were_asked_for():
+    few, many = (
+        Sweep(models=("mlp",), frameworks=("torch",), modes=(Mode.TRAINING,), world_sizes=(size,), oversubscribe=True,
+              threads=(1,)).cases(cores=4)
+        for size in (4, 8)
+    )
+
+    assert [False] == [case.oversubscribed for case in few]
+    (case,) = many
+    assert case.oversubscribed
+    assert case.label.endswith("batch 32 on each of 8 devices (ddp), oversubscribed")

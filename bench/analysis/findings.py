@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from bench.analysis import formatting
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate
 from bench.isa import NOT_PROVEN, Isa
 
@@ -19,6 +20,7 @@ DRIFT_RATIO = 1.05           # between the medians of the two halves of a trial'
 DRIFTING_SHARE = 0.2         # of the trials
 WIDE_RATIO = 1.10            # upper / lower end of the interval
 CLOSED = (0.90, 1.10)        # of cover, closure and overhead: a tenth of a step unaccounted for may hide a layer
+UNEVEN_RATIO = 1.25          # CPU time of the busiest rank over the idlest
 
 
 class FindingKind(StrEnum):
@@ -56,6 +58,16 @@ class IsaFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorldFigures:
+    """The devices of one case."""
+
+    size: int
+    threads: int                     # of each
+    is_oversubscribed: bool
+    rank_spread: float | None        # CPU time of the busiest rank over the idlest; None for a single process
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What the findings of one case are drawn from."""
 
@@ -65,6 +77,7 @@ class Evidence:
     threads: int
     layers: LayerFigures | None = None     # of its layer trial, where it has one
     isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
+    world: WorldFigures | None = None      # None where nothing is said of devices
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -122,6 +135,29 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             id="wide_interval", kind=FindingKind.NOTE,
             text=f"the interval spans {high / low - 1:.0%}; more repetitions or a quieter machine would narrow it",
+        )
+
+
+# Worlds -------------------------------------------------------------------------------------------------------------
+
+
+def oversubscribed(evidence: Evidence) -> Iterator[Finding]:
+    world = evidence.world
+    if world is not None and world.is_oversubscribed:
+        yield Finding(
+            id="oversubscribed", kind=FindingKind.WARNING,
+            text=f"{world.size} devices of {formatting.count(world.threads, 'thread')} each took turns on fewer cores: "
+                 "this shows that it runs, not how it scales; use as many cores as threads for that",
+        )
+
+
+def uneven_ranks(evidence: Evidence) -> Iterator[Finding]:
+    world = evidence.world
+    if world is not None and world.rank_spread is not None and world.rank_spread > UNEVEN_RATIO:
+        yield Finding(
+            id="uneven_ranks", kind=FindingKind.NOTE,
+            text=f"the busiest rank used {world.rank_spread:.2f}x the CPU time of the idlest, and all wait for the "
+                 "slowest; look for other work on its cores, or for cores that share a physical one",
         )
 
 
@@ -262,7 +298,8 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    failed_trials, few_trials, contended, drifting, wide_interval, isa_mixed, isa_not_proven
+    failed_trials, few_trials, contended, drifting, wide_interval, oversubscribed, uneven_ranks, isa_mixed,
+    isa_not_proven,
 )
 LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
     layer_closure, layer_cover, layer_overhead, layer_trace, layer_program, layers_too_short,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis.findings import Evidence, FindingKind, IsaFigures, LayerFigures, findings
+from bench.analysis.findings import Evidence, FindingKind, IsaFigures, LayerFigures, WorldFigures, findings
 from bench.analysis.statistics import estimate
 from bench.isa import NOT_PROVEN
 from bench.words import TIMED, Mode, Outcome, TrialKind
 
 CASE_COLUMNS = (
     "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
-    "data", "steps_per_timing", "isa",
+    "data", "steps_per_timing", "isa", "world_size", "devices_per_process", "strategy", "oversubscribed",
 )
 ALIKE_COLUMNS = (
     "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "settings", "session"
@@ -34,7 +36,8 @@ RESULT_COLUMNS = (
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
-    "bytes_per_s", "policy", "overflow_steps",
+    "bytes_per_s", "policy", "overflow_steps", "devices_per_process", "oversubscribed", "rank_spread", "sent_bytes",
+    "communication_time_s", "communication_exposed_s", "communication_reason",
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
@@ -43,7 +46,21 @@ RESULT_COLUMNS = (
 limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk or links must move.
 ``policy`` is a JSON object, what the precision stands for; ``overflow_steps`` the most steps that one process left its
 update out of, None where the loss is not scaled.
+
+Of a world, the step is that of its slowest rank and CPU time is that of all; ``rank_spread`` is the CPU time of the
+busiest rank over that of the idlest (ranks that wait for each other take equal steps), ``sent_bytes`` what each device
+must at least send in a step. ``communication_time_s`` and, of it, ``communication_exposed_s`` are of a step, see
+bench.frameworks.Prepared.communication; where they are not known, ``communication_reason`` says why.
 """
+
+
+def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
+    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
+    return tuple(None if is_nothing(row.get(column)) else row[column] for column in columns)
+
+
+def is_nothing(fact: Any) -> bool:
+    return fact is None or fact is pd.NA or fact is pd.NaT or (isinstance(fact, float) and math.isnan(fact))
 
 
 def step_times(timings: pd.Series, steps_per_timing: int) -> list[float]:
@@ -69,8 +86,9 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
     measured, failed = group[group.outcome == Outcome.OK], group[group.outcome != Outcome.OK]
     row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
     row |= {
-        "isa_proof": _isa_proof(group), "world_size": 1, "processes": 1, "nodes": 1,
-        "global_batch": first.local_batch, "trials": len(measured),
+        "isa_proof": _isa_proof(group), "processes": first.world_size // first.devices_per_process,
+        "nodes": _known(group.nodes.max()) or 1,
+        "global_batch": first.local_batch * first.world_size, "trials": len(measured),
         "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
         "flops_per_sample": _flops_per_sample(first),
         "run_id": group.iloc[-1].run_id, "recorded_at": group.iloc[-1].recorded_at, "findings": "",
@@ -91,12 +109,12 @@ def _figures(
     step_time = estimate(times_s)
     samples, flops, moved_bytes = _work_of_a_step(first)
     throughput = None if samples is None else step_time.inverse(samples)
-    every_timing_s = np.concatenate([np.asarray(t) for t in measured.timings_s])
+    every_timing_s = np.concatenate([np.asarray(t) for t in _latencies(measured)])
     is_latency = steps == 1
     layers = None if of_layers is None else _layer_figures(of_layers, step_time.value)
     doubts = findings(Evidence(
         measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers,
-        isa=_isa_figures(measured),
+        isa=_isa_figures(measured), world=_world_figures(first, measured),
     ))
     is_suspect = any(doubt.kind is FindingKind.WARNING for doubt in doubts)
     return {
@@ -118,7 +136,7 @@ def _figures(
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
         "trial_step_times_s": times_s,
         "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
-        "layer_overhead": layers and layers.overhead,
+        "layer_overhead": layers and layers.overhead, **_of_world(measured),
     }
 
 
@@ -128,11 +146,46 @@ def _isa_proof(group: pd.DataFrame) -> str:
     return str(found.pop()) if len(found) == 1 else NOT_PROVEN
 
 
+def _latencies(measured: pd.DataFrame) -> list[Any]:
+    """Timings by process: of replicas every one answers requests; else the slowest rank ends the step."""
+    is_many = (measured.strategy == "replicas") & measured.rank_timings_s.notna()
+    return [
+        ranks for answers, ranks_s, timings_s in zip(is_many, measured.rank_timings_s, measured.timings_s, strict=True)
+        for ranks in (ranks_s if answers else [timings_s])
+    ]
+
+
+def _of_world(measured: pd.DataFrame) -> dict[str, Any]:
+    """What is only told of a world: medians over its trials."""
+    told = [json.loads(each) for each in measured.communication.dropna()]
+    known = [each for each in told if each.get("problem") is None]
+    spreads = [_rank_spread(ranks) for ranks in measured.rank_cpu_times_s.dropna()]
+    return {
+        "rank_spread": float(np.median(spreads)) if spreads else None,
+        "sent_bytes": _known(measured.sent_bytes.max()),
+        "communication_time_s": float(np.median([each["time_s"] for each in known])) if known else None,
+        "communication_exposed_s": float(np.median([each["exposed_s"] for each in known])) if known else None,
+        "communication_reason": next((each["problem"] for each in told if each.get("problem")), None),
+    }
+
+
+def _rank_spread(cpu_times_s: Any) -> float:
+    medians = [float(np.median(times)) for times in cpu_times_s]
+    return max(medians) / min(medians) if min(medians) > 0 else 1.0
+
+
+def _world_figures(first: Any, measured: pd.DataFrame) -> WorldFigures:
+    return WorldFigures(
+        size=int(first.world_size), threads=int(first.threads), is_oversubscribed=bool(first.oversubscribed),
+        rank_spread=_of_world(measured)["rank_spread"],
+    )
+
+
 def _work_of_a_step(trial: pd.Series) -> tuple[int | None, int | None, int | None]:
     """(samples, FLOPs, bytes moved) of one step; None for what it has none of, or is not known."""
     if trial.kind == TrialKind.LIMIT:
         return _known(trial.work_samples), _known(trial.work_flops), _known(trial.work_bytes)
-    samples, flops = int(trial.local_batch), _known(_flops_per_sample(trial))
+    samples, flops = int(trial.local_batch * trial.world_size), _known(_flops_per_sample(trial))
     return samples, None if flops is None else flops * samples, None
 
 

@@ -24,7 +24,8 @@ class Format(StrEnum):
 
 SHOWN = {
     "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile", "layout": "layout",
-    "precision": "precision", "local_batch": "batch", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
+    "precision": "precision", "world_size": "devices", "strategy": "strategy", "local_batch": "batch",
+    "global_batch": "global", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
     "throughput_low_samples_per_s": "low", "throughput_high_samples_per_s": "high", "trials": "trials",
     "validity": "validity",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 import signal
 import sys
@@ -15,6 +17,8 @@ import typer
 from bench.words import StartMethod, UserError, unknown
 
 if TYPE_CHECKING:
+    from bench.agents import Agents
+    from bench.builds import Build
     from bench.plan import Trial
     from bench.runner import Tally
     from bench.spec import Sweep
@@ -36,7 +40,20 @@ def command(
     mode: Annotated[str | None, typer.Option(help="inference, training.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...")] = None,
     batch: Annotated[str | None, typer.Option(help="Samples per step on one device.")] = None,
-    threads: Annotated[str | None, typer.Option(help="Host threads; left out: one for each usable core.")] = None,
+    world_size: Annotated[str | None, typer.Option(help="Devices that share the work, with commas.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How: usual, ddp, fsdp, mirrored, multiworker, shard_map, replicas.")
+    ] = None,
+    devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
+    global_batch: Annotated[
+        str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
+    ] = None,
+    oversubscribe: Annotated[
+        bool | None, typer.Option("--oversubscribe", help="Allow more devices than cores; labelled wherever shown.")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Host threads of a device; left out: all usable cores, shared by the devices.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="synthetic for pure speed, or real input: digits.")] = None,
     steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
     repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
@@ -51,7 +68,8 @@ def command(
 ) -> None:
     """Measure, and store one record a trial; what is stored already is not measured again.
 
-    Options that name an axis replace it in a suite.
+    Options that name an axis replace it in a suite. Started by torchrun, mpirun or srun, it measures worlds over all
+    the machines that they start it on.
 
     Examples:
 
@@ -60,12 +78,11 @@ def command(
     rigmark run --model mlp,resnet18 --framework torch,numpy --mode inference --batch 1,8
 
     rigmark run --model resnet18 --framework torch,tensorflow --isa sse41,avx2,native
+
+    rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
     """
-    from bench import builds, hardware
-    from bench.cli import Exit, say
+    from bench import agents, builds, hardware
     from bench.plan import plan
-    from bench.progress import TerminalProgress
-    from bench.runner import Runner
     from bench.store import Store
 
     axes: dict[str, Any] = {
@@ -73,20 +90,28 @@ def command(
         for axis, text in (
             ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
             ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
-            ("isas", isa),
+            ("isas", isa), ("strategies", strategy),
         )
         if text is not None
     }
     axes |= {
         axis: tuple(_number(name, part) for part in _split(text))
-        for axis, name, text in (("local_batches", "batch", batch), ("threads", "threads", threads))
+        for axis, name, text in (
+            ("local_batches", "batch", batch), ("threads", "threads", threads),
+            ("world_sizes", "world size", world_size), ("global_batches", "global batch", global_batch),
+        )
         if text is not None
     }
     axes |= {
         name: value
-        for name, value in (("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers))
+        for name, value in (
+            ("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers),
+            ("devices_per_process", devices_per_process), ("oversubscribe", oversubscribe),
+        )
         if value is not None
     }
+    if global_batch is not None and batch is None:
+        axes["local_batches"] = ()       # strong scaling alone
     if timeout <= 0:
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     if start_method is not None and start_method not in tuple(StartMethod):
@@ -98,31 +123,56 @@ def command(
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
+    here = agents.place(os.environ)
+    if here is not None and here.rank > 0:
+        agents.serve(here)
+        return
     store = Store(results)
     if again:
         session = _unused_session(store)
-    trials = [
-        replace(trial, case=builds.held(trial.case, known_builds))
-        for trial in plan(sweeps, cores=len(hardware.usable_cpus()), seed=session)
-    ]
-    if dry_run:
-        _show_plan(trials, store)
-        return
-    store.create()
+    with contextlib.ExitStack() as launched:
+        others = None
+        if here is not None:
+            if start_method not in (None, StartMethod.SPAWN):
+                raise UserError(f"ranks that {here.launcher} started spawn their workers; leave --start-method out")
+            sweeps = [replace(each, timing=replace(each.timing, start_method=StartMethod.SPAWN)) for each in sweeps]
+            others = launched.enter_context(agents.Agents(here))
+        world_cores = None if others is None else others.cores
+        trials = [
+            replace(trial, case=builds.held(trial.case, known_builds)) for trial in
+            plan(sweeps, cores=len(hardware.usable_cpus()), seed=session, world_cores=world_cores)
+        ]
+        if dry_run:
+            _show_plan(trials, store)
+            return
+        store.create()
+        tally = _measure(trials, store, known_builds, suite=suite, session=session, timeout=timeout, others=others)
+    _conclude(tally, results, asked_by_name=framework is not None)
+
+
+def _measure(
+    trials: Sequence[Trial], store: Store, known_builds: dict[str, Build], *, suite: str | None, session: str,
+    timeout: float, others: Agents | None,
+) -> Tally:
+    """Run them; an interrupt ends the command, and what is finished is stored."""
+    from bench.cli import Exit, say
+    from bench.progress import TerminalProgress
+    from bench.runner import Runner
+
     signal.signal(signal.SIGTERM, _interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
     try:
         with (
             Runner(
-                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout
+                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout,
+                agents=others,
             ) as runner,
             TerminalProgress() as progress,
         ):
-            tally = runner.run(trials, progress)
+            return runner.run(trials, progress)
     except KeyboardInterrupt:
         say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _conclude(tally, results, asked_by_name=framework is not None)
 
 
 def _interrupt(number: int, frame: object) -> None:

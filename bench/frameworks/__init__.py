@@ -16,7 +16,7 @@ An adapter module has
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
 ``LAYER_VARIABLES`` optional: {mode: environment variables that only layer trials have}; they make another program of it
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
-``prepare(graph, weights, settings)``  -> Prepared
+``prepare(graph, weights, settings, kind)``  -> Prepared; optional: ``kind``, a subclass of its own that is made instead
 ``facts()``         what the running library says of itself, for the record: threads, capabilities
 
 ``graph`` is Graph.plain(). ``weights`` maps "layer/parameter" to float32 arrays in canonical layout: convolution
@@ -200,6 +200,21 @@ class Prepared(object):
         Raises Unsupported where the framework cannot tell in this compile mode.
         """
         raise Unsupported("%s times no layers in this compile mode yet" % type(self).__module__.split(".")[-1])
+
+    def replicas(self):
+        """What ``weights`` returns, of each device that this process trains the network on; see bench.strategies."""
+        return [self.weights()]
+
+    def communication(self, steps):
+        """How long devices communicate, by so many instrumented steps that all ranks of a world take together.
+
+        ``{"time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s"}``: seconds of a step in which gradients
+        were on their way, waiting for slower ranks included; those of them after the backward pass had computed all; in
+        how many parts gradients were summed, and their bytes together; seconds of each instrumented step.
+
+        Raises Unsupported where that cannot be told.
+        """
+        raise Unsupported("nothing is communicated")
 
 
 def inverse(axes):

@@ -45,7 +45,7 @@ LAYER_VARIABLES = {
 }
 
 
-def prepare(graph, weights, settings):
+def prepare(graph, weights, settings, kind=None):
     """The network on its device with these weights; raises Unsupported where JAX cannot do what is asked.
 
     XLA compiles in the first step of each batch shape. Its CPU threads are as many as the cores that this process
@@ -58,7 +58,7 @@ def prepare(graph, weights, settings):
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
     is_cpu = settings["device"] == "cpu"
     device = _cpu(jax) if is_cpu else _cuda(jax, settings["device"], settings["precision"])
-    return JaxPrepared(jax, graph, weights, settings, device)
+    return (kind or JaxPrepared)(jax, graph, weights, settings, device)
 
 
 def facts():
@@ -520,7 +520,7 @@ class JaxPrepared(Prepared):
         self._jax.block_until_ready((self._last, self._parameters, self._statistics, self._moments))
 
     def result(self):
-        return float(self._last) if self._is_training else self._canonical(self._last)
+        return self._number(self._last) if self._is_training else self._canonical(self._last)
 
     def overflow_steps(self):
         return int(self._scaling[2]) if self._is_scaled else None
@@ -596,11 +596,11 @@ class JaxPrepared(Prepared):
             while self._is_scaled and self._scaling[0] > 1 and not _all_finite(self._jax, gradients):
                 self._scaling = (self._scaling[0] / 2, *self._scaling[1:])       # as a step with an overflow would
                 (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
-        return float(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
+        return self._number(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
 
     def train(self, x, y, masks):
         with refusals(_MISSING_KERNEL):
-            return float(self._update(self._input(x), self._target(y), self._masks(masks)))
+            return self._number(self._update(self._input(x), self._target(y), self._masks(masks)))
 
     def weights(self):
         arrays = {**self._parameters, **self._statistics}
@@ -709,19 +709,26 @@ class JaxPrepared(Prepared):
         # A copy first: device_put may keep NumPy's own memory, and the update writes into what it is given.
         return self._jax.device_put(np.array(array, order="C"), self._device)
 
+    def _samples(self, array):
+        """An array with an axis of samples in front."""
+        return self._array(array)
+
+    def _number(self, loss):
+        return float(loss)
+
     def _input(self, x):
         if self._graph["input"]["vocabulary"] is not None:
-            return self._array(np.asarray(x, np.int32))
-        return self._array(self._layout.kept(np.asarray(x, self._stored)))
+            return self._samples(np.asarray(x, np.int32))
+        return self._samples(self._layout.kept(np.asarray(x, self._stored)))
 
     def _target(self, y):
         if self._graph["loss"] == "softmax_cross_entropy":
-            return self._array(np.asarray(y, np.int32))
-        return self._array(self._layout.kept(np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)))
+            return self._samples(np.asarray(y, np.int32))
+        return self._samples(self._layout.kept(np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)))
 
     def _masks(self, masks):
         """None without any, so that a network without dropout has one program for proofs and timed steps."""
-        return {name: self._array(self._mask(name, mask)) for name, mask in masks.items()} or None
+        return {name: self._samples(self._mask(name, mask)) for name, mask in masks.items()} or None
 
     def _mask(self, name, mask):
         return channels_last(mask, self._vectors[name]) if name in self._vectors else self._layout.kept(mask)

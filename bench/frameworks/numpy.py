@@ -604,6 +604,7 @@ class Network(Prepared):
         self._with_gradient = with_gradient(graph)
         self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
         self._steps = 0
+        self._shards = settings.get("shards", 1)             # equal parts of a batch, each with its own statistics
         self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
         tie_seed = settings.get("tie_seed")
         self._tie_random = None if tie_seed is None else np.random.RandomState(tie_seed)
@@ -676,9 +677,11 @@ class Network(Prepared):
 
     def decided(self, x, masks):
         """{layer: its input} of the layers that decide by it which gradients pass, in a training-mode forward pass."""
-        seen = {}
-        self._forward(self._input(x), masks, seen)
-        return seen
+        shards = []
+        for part in self._parts(len(x)):
+            shards.append({})
+            self._forward(self._input(x[part]), {name: mask[part] for name, mask in masks.items()}, shards[-1])
+        return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
 
     def _forward(self, x, masks=None, seen=None):
         """(output, operations that can run backward); inference, and no operations, without masks."""
@@ -696,8 +699,26 @@ class Network(Prepared):
                     del values[name]
         return values[layer["name"]], operations
 
+    def _parts(self, samples):
+        size = samples // self._shards
+        return [slice(start, start + size) for start in range(0, size * self._shards, size)]
+
     def _gradients(self, x, y, masks):
-        """(loss, {key: gradient}, {key: new running statistic})."""
+        """(loss, {key: gradient}, {key: new running statistic}); the mean over the shards, where there are many."""
+        found = []
+        for part in self._parts(len(x)):
+            own_masks = {name: mask[part] for name, mask in masks.items()}
+            found.append(self._gradients_of_shard(x[part], y[part], own_masks))
+        if len(found) == 1:
+            return found[0]
+        losses, gradients, statistics = zip(*found)
+        means = [
+            {key: sum(shard[key] for shard in shards) / self._shards for key in shards[0]}
+            for shards in (gradients, statistics)
+        ]
+        return (sum(losses) / self._shards, *means)
+
+    def _gradients_of_shard(self, x, y, masks):
         output, operations = self._forward(x, masks)
         loss, gradient = self._loss_and_gradient(output, y)
         arriving = {self._graph["layers"][-1]["name"]: gradient}

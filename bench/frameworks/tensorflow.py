@@ -43,7 +43,7 @@ BEST = {"inference": ("compiled", "channels_last"), "training": ("compiled", "ch
 UNROLLED_STEPS = 50
 
 
-def prepare(graph, weights, settings):
+def prepare(graph, weights, settings, kind=None):
     """The network on its device with these weights; raises Unsupported where TensorFlow cannot do what is asked."""
     import tensorflow as tf
 
@@ -54,7 +54,7 @@ def prepare(graph, weights, settings):
     is_cpu = settings["device"] == "cpu"
     device = _cpu(tf) if is_cpu else _cuda(tf, settings["device"], settings["precision"])
     tf.random.set_seed(settings["seed"])
-    return TensorflowPrepared(tf, graph, weights, settings, device)
+    return (kind or TensorflowPrepared)(tf, graph, weights, settings, device)
 
 
 def facts():

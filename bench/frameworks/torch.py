@@ -32,7 +32,7 @@ DEVICES = ("cpu", "cuda")
 BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
 
 
-def prepare(graph, weights, settings):
+def prepare(graph, weights, settings, kind=None):
     """The network on its device with these weights; raises Unsupported where PyTorch cannot do what is asked."""
     import torch
 
@@ -44,7 +44,7 @@ def prepare(graph, weights, settings):
             torch.set_num_interop_threads(1)
     if settings["device"] != "cpu":
         _start_cuda(torch, settings["device"], settings["precision"])
-    return TorchPrepared(torch, graph, weights, settings)
+    return (kind or TorchPrepared)(torch, graph, weights, settings)
 
 
 def facts():

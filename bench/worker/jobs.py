@@ -11,8 +11,9 @@ import time
 
 import numpy as np
 
-from .. import frameworks, limits
+from .. import frameworks, limits, strategies
 from ..frameworks.numpy import loss_and_gradient
+from . import gang as gangs
 from . import host, instructions, layers, measure, proof
 
 
@@ -118,7 +119,12 @@ def _prepare(job, weights, answers):
     module = adapter(job)
     answers.mark("imported")
     start = time.perf_counter()
-    prepared = module.prepare(job["graph"], weights, job["settings"])
+    world = job.get("world")
+    if world is None:
+        prepared = module.prepare(job["graph"], weights, job["settings"])
+    else:
+        strategy = strategies.load(world["strategy"])
+        prepared = strategy.prepare(module, job["graph"], weights, job["settings"], world)
     seconds = time.perf_counter() - start
     answers.mark("prepared")
     return module, prepared, seconds
@@ -163,9 +169,12 @@ def check_loss(prepared, graph, mode, x, y):
 
 def prove(job, directory, answers):
     """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
+    gang = gangs.of(job)
     inputs = _arrays(job["inputs"])
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
-    answer = proof.answer(prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"])
+    answer = proof.answer(
+        prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], gang.part(len(inputs["x"]))
+    )
     if job.get("tie_errors"):
         def changed(**settings):
             return module.prepare(job["graph"], _arrays(job["weights"]), dict(job["settings"], **settings))
@@ -178,7 +187,28 @@ def prove(job, directory, answers):
         answer.update(learn(job, inputs, module))
         answers.mark("learnt")
     np.savez(os.path.join(directory, "answer.npz"), **answer)
-    return {"facts": module.facts(), "prepare_time_s": seconds}
+    return dict({"facts": module.facts(), "prepare_time_s": seconds}, **ended_together(job, gang, prepared))
+
+
+def ended_together(job, gang, prepared):
+    """What a rank tells beside its answer; nothing where there is no world. All ranks of a world come here.
+
+    "digests" of the parameters that it trained, and "communication" as frameworks.Prepared has it, or {"problem": why
+    it is not known}.
+    """
+    if job.get("world") is None:
+        return {}
+    told = {"digests": gangs.digests(prepared, job["graph"])}
+    if job.get("timing"):
+        try:
+            told["communication"] = prepared.communication(COMMUNICATION_STEPS)
+        except frameworks.Unsupported as reason:
+            told["communication"] = {"problem": str(reason)}
+    gang.decided(None)       # who leaves first would be missed by the others
+    return told
+
+
+COMMUNICATION_STEPS = 5      # instrumented, after those that are timed
 
 
 def learn(job, inputs, module):
@@ -205,18 +235,33 @@ def batches(x, y, local_batch):
     return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
 
 
+def loaded_batches(job):
+    """The batches of all devices of this process, device after device within each of them."""
+    local_batch = job["timing"]["local_batch"]
+    inputs = map(_arrays, job["shards"] if job.get("world") else [job["inputs"]])
+    of_devices = [batches(each["x"], each["y"], local_batch) for each in inputs]
+    if len(of_devices) == 1:
+        return of_devices[0]
+    return [tuple(np.concatenate(parts) for parts in zip(*each)) for each in zip(*of_devices)]
+
+
+def first_of_each(array, devices, count):
+    """The first samples of each device in an array that holds them device after device."""
+    return np.concatenate([part[:count] for part in np.split(array, devices)])
+
+
 def started(job, answers, first_step):
     """(adapter, network with its batches loaded, facts so far), after the first answer was held against the oracle.
 
     ``first_step(prepared)`` takes that step and returns its seconds. Raises Failed where the loss is another.
     """
-    inputs, graph = _arrays(job["inputs"]), job["graph"]
-    mode = job["settings"]["mode"]
+    graph, mode = job["graph"], job["settings"]["mode"]
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
-    loaded = batches(inputs["x"], inputs["y"], job["timing"]["local_batch"])
+    loaded = loaded_batches(job)
     first_loss = None
     if mode == "training" and has_dropout(graph):
-        x, y = (array[:job["check_samples"]] for array in loaded[0])
+        devices = len(job.get("shards", [None]))
+        x, y = (first_of_each(array, devices, job["check_samples"]) for array in loaded[0])
         first_loss = check_loss(prepared, graph, mode, x, y)
     prepared.load(loaded)
     answers.mark("loaded")
@@ -256,23 +301,27 @@ def time_layers(job, directory, answers):
 
 def time_steps(job, directory, answers):
     """Timed steps of one case, after its first answer was held against the oracle."""
+    gang = gangs.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
-    timed = timed_steps(prepared, job["timing"], answers)
+    timed = timed_steps(prepared, job["timing"], answers, gang)
     last = last_result(prepared)
+    memory = peak_memory(prepared)       # before communication is taken apart
+    facts.update(ended_together(job, gang, prepared))
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
         result_error=None, policy=frameworks.POLICIES[job["settings"]["precision"]],
-        overflow_steps=prepared.overflow_steps(), **dict(facts, **peak_memory(prepared))
+        overflow_steps=prepared.overflow_steps(), **dict(facts, **memory)
     )
 
 
-def timed_steps(prepared, timing, answers):
+def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
     """Warm-up, timings, and what else the machine worked meanwhile."""
-    warm_up = measure.warm_up(prepared, timing)
+    gang.decided(None)       # ranks are ready one after the other
+    warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
     answers.mark("steady")
     busy_before_s = host.busy_cpu_s()
     own_before_s = time.process_time()
-    timings = measure.timed(prepared, timing)
+    timings = measure.timed(prepared, timing, decided=gang.decided)
     own_s = time.process_time() - own_before_s
     busy_after_s = host.busy_cpu_s()
     answers.mark("timed")

@@ -14,22 +14,32 @@ def one_step(prepared, clock=time.perf_counter):
     return clock() - start
 
 
-def warm_up(prepared, plan, clock=time.perf_counter):
+def alone(answer):
+    """What a process without others decides."""
+    return answer
+
+
+def warm_up(prepared, plan, clock=time.perf_counter, decided=alone):
     """Timings in seconds until they fall no more, or until ``plan["warm_up_max_s"]`` is spent.
 
     Warm means: the median of the last three is not more than 5 % below that of the three before. At least two
-    timings are taken, so that slow networks warm up too.
+    timings are taken, so that slow networks warm up too. ``decided`` gives what rank 0 of a world decides, to all of
+    its ranks at the same time.
     """
     timings_s = []
     begin = clock()
     while True:
         timings_s.append(_host_timing(prepared, plan["steps_per_timing"], clock))
-        if len(timings_s) >= 2 * WINDOW:
-            before, last = sorted(timings_s[-2 * WINDOW:-WINDOW]), sorted(timings_s[-WINDOW:])
-            if last[WINDOW // 2] >= STILL_FASTER * before[WINDOW // 2]:
-                return timings_s
-        if len(timings_s) >= 2 and clock() - begin >= plan["warm_up_max_s"]:
+        is_spent = len(timings_s) >= 2 and clock() - begin >= plan["warm_up_max_s"]
+        if decided(is_spent or _is_steady(timings_s)):
             return timings_s
+
+
+def _is_steady(timings_s):
+    if len(timings_s) < 2 * WINDOW:
+        return False
+    before, last = sorted(timings_s[-2 * WINDOW:-WINDOW]), sorted(timings_s[-WINDOW:])
+    return last[WINDOW // 2] >= STILL_FASTER * before[WINDOW // 2]
 
 
 def _host_timing(prepared, steps, clock):
@@ -49,12 +59,13 @@ def _device_timing(prepared, steps, timer):
     return timer.elapsed_s()
 
 
-def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time):
+def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time, decided=alone):
     """Timings over ``steps_per_timing`` steps each, every one ended by a synchronisation.
 
     Stops when both ``min_timings`` timings and ``min_time_s`` seconds are there, or at ``max_time_s`` with no fewer
     than two. ``timings_s`` is the device's clock where it has one, else the host's; ``host_times_s`` and
-    ``cpu_times_s`` (of the whole process, all its threads) are witnesses beside it.
+    ``cpu_times_s`` (of the whole process, all its threads) are witnesses beside it. ``decided``: as in warm_up; all
+    ranks of a world take the same number of timings, and begin each of them together.
     """
     timer = prepared.device_timer()
     steps = plan["steps_per_timing"]
@@ -68,13 +79,17 @@ def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time):
         cpu_times_s.append(cpu_clock() - cpu_start)
         host_times_s.append(stop - start)
         timings_s.append(timing_s)
-        if len(timings_s) >= plan["min_timings"] and stop - begin >= plan["min_time_s"]:
-            stopped_by = "enough"
-            break
-        if len(timings_s) >= 2 and stop - begin >= plan["max_time_s"]:
-            stopped_by = "time_limit"
+        stopped_by = decided(_stopped_by(plan, len(timings_s), stop - begin))
+        if stopped_by:
             break
     return {
         "timings_s": timings_s, "host_times_s": host_times_s, "cpu_times_s": cpu_times_s,
         "steps_per_timing": steps, "clock": "host" if timer is None else "device", "stopped_by": stopped_by,
     }
+
+
+def _stopped_by(plan, timings, time_s):
+    """Why there are enough timings; None where there are not."""
+    if timings >= plan["min_timings"] and time_s >= plan["min_time_s"]:
+        return "enough"
+    return "time_limit" if timings >= 2 and time_s >= plan["max_time_s"] else None

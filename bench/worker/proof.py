@@ -21,12 +21,15 @@ def dropout_masks(graph, samples, seed):
     return masks
 
 
-def answer(prepared, graph, x, y, seed):
+def answer(prepared, graph, x, y, seed, part=slice(None)):
     """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter.
+
+    ``part`` are the samples that this process has of the whole batch, whose masks are drawn at once.
 
     Only the output where the precision has no training.
     """
-    masks = dropout_masks(graph, len(x), seed)
+    masks = {name: mask[part] for name, mask in dropout_masks(graph, len(x), seed).items()}
+    x, y = x[part], y[part]
     arrays = {"output": np.asarray(prepared.forward(x))}
     if not prepared.can_train:
         return arrays

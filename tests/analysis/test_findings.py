@@ -18,6 +18,7 @@ from bench.analysis.findings import (
     FindingKind,
     IsaFigures,
     LayerFigures,
+    WorldFigures,
     findings,
     layer_findings,
 )
@@ -50,6 +51,12 @@ def held(proof: str, *levels: str | None) -> Evidence:
         for name, level in zip(("convolution", "gemm", "elementwise"), levels, strict=False)
     }
     return dataclasses.replace(evidence(), isa=IsaFigures(asked="avx2", proof=proof, evidence=operations))
+
+
+def world(**changes: Any) -> Evidence:
+    """Of a case on two devices that work alike, but for the changes."""
+    usual = {"size": 2, "threads": 1, "is_oversubscribed": False, "rank_spread": 1.0}
+    return dataclasses.replace(evidence(), world=WorldFigures(**{**usual, **changes}))
 
 
 def ids(of: Evidence) -> list[str]:
@@ -161,11 +168,20 @@ def test_doubts_add_up():
     ]
 
 
+def test_devices_that_take_turns_make_a_figure_suspect_and_uneven_ranks_are_noted():
+    assert [] == ids(world(rank_spread=None)) == ids(world(rank_spread=1.2))
+    assert (FindingKind.WARNING, True) == (
+        only(world(size=4, is_oversubscribed=True)).kind, "4 devices of 1 thread each" in only(
+            world(size=4, is_oversubscribed=True)).text)
+    assert FindingKind.NOTE is only(world(rank_spread=1.5)).kind
+
+
 def test_every_rule_is_named_like_what_it_finds():
     causes = [
         evidence(failed=[("crashed", "")]), evidence(step_time_s=Estimate(value=1.0, low=None, high=None, count=1)),
         evidence(other_cores=0.5), evidence([[0.010] * 10 + [0.020] * 10] * 8),
-        evidence(step_time_s=Estimate(value=1.0, low=1.0, high=2.0, count=8)), held("mixed"), held("not proven"),
+        evidence(step_time_s=Estimate(value=1.0, low=1.0, high=2.0, count=8)), world(is_oversubscribed=True),
+        world(rank_spread=1.5), held("mixed"), held("not proven"),
     ]
 
     assert [rule.__name__ for rule in RULES] == [only(cause).id for cause in causes]

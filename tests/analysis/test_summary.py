@@ -211,7 +211,9 @@ def test_unknown_stays_none(summarise: Summarise):
     table = summarise(unknown)
 
     row = only(table)
-    nothing_measures_it = ("power_w", "energy_per_sample_j", "layer_closure", "layer_cover", "strategy", "parity_error")
+    nothing_measures_it = (
+        "power_w", "energy_per_sample_j", "layer_closure", "layer_cover", "sent_bytes", "parity_error",
+    )
     assert [row[name] for name in ("peak_memory_bytes", *nothing_measures_it)] == [None] * 7
     assert not any(isinstance(value, float) and math.isnan(value) for value in row.values())     # no NaN
     assert json.loads(table.to_json(orient="records"))[0]["peak_memory_bytes"] is None

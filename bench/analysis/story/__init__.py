@@ -9,9 +9,10 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis import layers as layers_module
+from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
-from bench.analysis.story import axes, environment, failures, figures, hardware
+from bench.analysis.story import axes, environment, failures, figures, hardware, scaling
 from bench.analysis.story import doubts as doubts_module
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
@@ -49,10 +50,12 @@ def document(
     unreadable = [*no_proofs, *no_layers]
     learning = proofs_module.learning_section(proofs)
     layers, machine = layers_story.section(together, doubts), hardware.section(results)
+    devices = scaling.section(scaling_module.read(results, trials))
     sections = [
         _verdict_section(found),
         *_throughput(figures.sections(found, doubts)),
         *axes.sections(found, doubts),
+        *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
         proofs_module.parity_section(proofs),

@@ -10,7 +10,8 @@ from bench.analysis import formatting
 from bench.analysis.compare import Comparison, Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
-from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, key, versus
+from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, versus
+from bench.analysis.summary import key
 from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
 from bench.words import Mode, Precision
 

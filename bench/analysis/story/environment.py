@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Block, Cell, Column, Paragraph, Row, Section, Table
-from bench.analysis.story.groups import identifier, is_nothing
+from bench.analysis.story.groups import identifier
+from bench.analysis.summary import is_nothing
 
 MACHINE_FACTS = {
     "cpu": "processor", "microarchitecture": "microarchitecture", "architecture": "architecture",

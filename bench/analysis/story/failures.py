@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Code, Column, Fold, Paragraph, Row, Section, Table
-from bench.analysis.story.groups import identifier, is_nothing
+from bench.analysis.story.groups import identifier
+from bench.analysis.summary import is_nothing
 from bench.words import PLANNED_GAPS, Outcome
 
 FACTS = {"framework": "framework", "model": "model", "mode": "mode", "kind": "trial", "outcome": "outcome",

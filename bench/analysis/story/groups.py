@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,15 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
-from bench.analysis.summary import ALIKE_COLUMNS, step_times
+from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
 HELD_TO = "held to "         # an instruction set, among the conditions
 
 EQUAL_COLUMNS = (
-    "model", "mode", "local_batch", "data", "precision", "isa", "device", "threads", "steps_per_timing", "device_name",
+    "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
+    "device_name", "oversubscribed",
     "graph_fingerprint", "machine", "code_version", "start_method", "session",
 )
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
@@ -31,7 +31,7 @@ RARE_COLUMNS = {
 }
 """Facts that are only mentioned where they tell groups apart, and how they are introduced."""
 
-LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout")
+LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "strategy", "devices_per_process")
 """What tells results of one framework apart."""
 
 
@@ -120,15 +120,6 @@ def identifier(*parts: Any) -> str:
     return f"{slug[:40].strip('-.') or 'x'}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"
 
 
-def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
-    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None."""
-    return tuple(None if is_nothing(row[column]) else row[column] for column in columns)
-
-
-def is_nothing(fact: Any) -> bool:
-    return fact is None or fact is pd.NA or fact is pd.NaT or (isinstance(fact, float) and math.isnan(fact))
-
-
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
     times = _step_times(trials)
@@ -158,7 +149,11 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
 
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:
-    yield f"batch {facts['local_batch']}"
+    batch = f"batch {facts['local_batch']}"
+    of_many = f"{batch} on each of {facts['world_size']} devices"
+    yield batch if facts["world_size"] == 1 else of_many
+    if facts["oversubscribed"]:
+        yield "oversubscribed"
     yield f"{facts['data']} data"
     yield str(facts["precision"])
     if facts["isa"] != Isa.NATIVE:

@@ -10,7 +10,8 @@ import pandas as pd
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Column, Fold, Paragraph, Row, Section, Table
 from bench.analysis.roofline import memory_size
-from bench.analysis.story.groups import identifier, is_nothing, origin
+from bench.analysis.story.groups import identifier, origin
+from bench.analysis.summary import is_nothing
 from bench.words import Outcome, Precision, TrialKind
 
 Limit = Mapping[str, Any]            # a row of the table of results

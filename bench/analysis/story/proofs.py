@@ -51,7 +51,9 @@ class Proof:
 
     @property
     def settings(self) -> str:
-        return " ".join(str(self.facts[name]) for name in ("compile_mode", "layout", "precision", "device"))
+        words = " ".join(str(self.facts[name]) for name in ("compile_mode", "layout", "precision", "device"))
+        devices = self.facts.get("world_size", 1)        # which older records do not say
+        return words if devices == 1 else f"{words}, {devices} devices ({self.facts['strategy']})"
 
 
 def read(records: Sequence[Mapping[str, Any]]) -> tuple[list[Proof], list[str]]:

@@ -1,0 +1,436 @@
+"""How far more devices help: speed-up and efficiency against one device, laws fitted to them, and what is in the way.
+
+Strong scaling (one global batch, shared by more devices) and weak scaling (one local batch on each of more devices) are
+told apart everywhere. A series begins with one device that is the same as each of the many: as many threads, the same
+framework, build, settings and session.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import formatting
+from bench.analysis.findings import Finding, FindingKind
+from bench.analysis.statistics import Estimate, estimate
+from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, step_times
+from bench.words import Outcome, Scaling, TrialKind
+
+Row = Mapping[str, Any]
+
+FEWEST_SIZES = 3             # of a fit: a law with one unknown through two points would fit anything
+MOST_EFFICIENT = 1.05        # beyond it, something other than devices has changed
+NO_LOSS = 0.95               # efficiency from which on there is nothing to explain
+MOST_OF = 0.5                # of the lost time, from which on something is called its cause
+FALLS = 0.97                 # throughput below this share of that of fewer devices is called less
+
+SAME_COLUMNS = (
+    "origin", "model", "mode", "framework", "framework_version", "build", "compile_mode", "layout", "precision",
+    "device", "threads", "data", "steps_per_timing", "isa", "graph_fingerprint", "machine", "code_version", "settings",
+    "session",
+)
+"""Facts of all sizes of a series; packages too, but not variables, some of which hold the number of threads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A world of one size, against one device."""
+
+    world_size: int
+    local_batch: int
+    global_batch: int
+    throughput: Estimate                     # samples/s
+    speed_up: Estimate                       # throughput over that of one device
+    row: Row                                 # of the table of results
+    findings: tuple[Finding, ...] = ()       # of this point
+
+    @property
+    def efficiency(self) -> Estimate:
+        """Speed-up per device: 1.0 is ideal."""
+        return scaled(self.speed_up, 1 / self.world_size)
+
+    @property
+    def step_time_s(self) -> float:
+        return self.global_batch / self.throughput.value
+
+    @property
+    def is_oversubscribed(self) -> bool:
+        return bool(self.row.get("oversubscribed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Law:
+    """A law with one unknown: Amdahl's for strong scaling, Gustafson's for weak scaling."""
+
+    name: str
+    serial_share: float          # of the work that more devices do not speed up
+    limit: float | None          # most speed-up that any number of devices can give; None: there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a step takes, in seconds, as the sum of three parts that grow each in its own way."""
+
+    scaling: Scaling
+    compute_s: float             # of one device alone; strong scaling divides it
+    link_s: float                # of sending the gradients once; a ring sends them 2 (N - 1) / N times
+    shared_s: float              # for each device beyond the first: input, host, latency of a longer ring
+    largest_error: float         # of the points that it was fitted to, relative
+
+    def parts_s(self, world_size: int) -> tuple[float, float, float]:
+        """(computing, sending, sharing) in a step of so many devices."""
+        compute_s = self.compute_s / (world_size if self.scaling is Scaling.STRONG else 1)
+        return compute_s, self.link_s * ring(world_size), self.shared_s * (world_size - 1)
+
+    def step_time_s(self, world_size: int) -> float:
+        return math.fsum(self.parts_s(world_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Of a size that was not measured."""
+
+    world_size: int
+    throughput: float            # samples/s
+    speed_up: float
+    efficiency: float
+    error: float                 # the largest relative error at sizes that were measured
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One case on more and more devices."""
+
+    scaling: Scaling
+    strategy: str
+    facts: Row                               # that all its sizes share
+    points: tuple[Point, ...]                # by size, one device first
+    law: Law | None                          # None, as the next: fewer than FEWEST_SIZES that count
+    costs: Costs | None
+    prediction: Prediction | None
+    cause: str                               # in words; what keeps the largest size from being ideal
+
+    @property
+    def batch(self) -> int:
+        """The one that stays the same."""
+        return self.points[0].local_batch
+
+    @property
+    def findings(self) -> Iterator[Finding]:
+        return (finding for point in self.points for finding in point.findings)
+
+
+def scaled(of: Estimate, factor: float) -> Estimate:
+    low, high = (None if end is None else end * factor for end in (of.low, of.high))
+    return Estimate(value=of.value * factor, low=low, high=high, count=of.count)
+
+
+def ring(world_size: int) -> float:
+    """How many times each device sends the gradients in a bandwidth-optimal all-reduce."""
+    return 2 * (world_size - 1) / world_size
+
+
+# From results ---------------------------------------------------------------------------------------------------------
+
+
+def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
+    """Every series of the results of networks that has one device and a larger world."""
+    rows = [
+        {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
+        if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
+    ]
+    times = _throughputs(trials)
+    return [
+        series(scaling, strategy, members, [times.get(key(row, ALIKE_COLUMNS), {}) for row in members])
+        for scaling, strategy, members in _sorted_out(rows)
+    ]
+
+
+def _sorted_out(rows: Sequence[Row]) -> Iterator[tuple[Scaling, str, list[Row]]]:
+    """The rows of each series, by size; one device is in many of them."""
+    alike: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        alike.setdefault((*key(row, SAME_COLUMNS), _packages(row)), []).append(row)
+    for members in alike.values():
+        single = {row["local_batch"]: row for row in members if row["world_size"] == 1}
+        worlds = [row for row in members if row["world_size"] > 1]
+        for strategy, place in dict.fromkeys((row["strategy"], _place(row)) for row in worlds):
+            own = [row for row in worlds if (row["strategy"], _place(row)) == (strategy, place)]
+            for scaling, batch in ((Scaling.STRONG, "global_batch"), (Scaling.WEAK, "local_batch")):
+                for size in sorted({row[batch] for row in own} & single.keys()):
+                    many = sorted((row for row in own if row[batch] == size), key=lambda row: int(row["world_size"]))
+                    yield scaling, str(strategy), [single[size], *many]
+
+
+def _place(row: Row) -> int:
+    """How devices are laid out, where a strategy has a choice: 0 for all in one process, else how many in each."""
+    return 0 if row["processes"] == 1 else int(row["devices_per_process"])
+
+
+def _packages(row: Row) -> str:
+    facts = {} if is_nothing(row["build_facts"]) else json.loads(row["build_facts"])
+    return json.dumps([facts.get("python"), facts.get("packages")], sort_keys=True)
+
+
+def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
+    """Samples/s by repetition, for each group of alike trials."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    found: dict[tuple[Any, ...], dict[int, float]] = {}
+    for trial in measured.to_dict("records"):
+        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+        samples = int(trial["local_batch"]) * int(trial["world_size"])
+        found.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = samples / time_s
+    return found
+
+
+def series(
+    scaling: Scaling, strategy: str, rows: Sequence[Row], throughputs: Sequence[Mapping[int, float]]
+) -> Series:
+    """A series of rows, one device first, and the samples/s of each by repetition: equal repetitions are pairs.
+
+    A row without repetitions, somebody's published figure, has its ``throughput_samples_per_s`` and no interval.
+    """
+    points: list[Point] = []
+    for row, own in zip(rows, throughputs, strict=True):
+        size = int(row["world_size"])
+        points.append(Point(
+            world_size=size, local_batch=int(row["local_batch"]), global_batch=int(row["local_batch"]) * size,
+            throughput=_throughput(row), speed_up=_speed_up(rows[0], throughputs[0], row, own), row=row,
+        ))
+    found = [_judged(point, points[:index]) for index, point in enumerate(points)]
+    counting = [point for point in found if not point.is_oversubscribed]
+    law, costs = law_of(scaling, counting), costs_of(scaling, counting)
+    return Series(
+        scaling=scaling, strategy=strategy, facts={name: rows[0].get(name) for name in SAME_COLUMNS},
+        points=tuple(found), law=law, costs=costs, prediction=None if costs is None else predicted(costs, counting),
+        cause=cause(counting, costs),
+    )
+
+
+def _throughput(row: Row) -> Estimate:
+    low, high = (_number(row, f"throughput_{end}_samples_per_s") for end in ("low", "high"))
+    return Estimate(
+        value=float(row["throughput_samples_per_s"]), low=low, high=high, count=int(row.get("trials") or 1)
+    )
+
+
+def _number(row: Row, name: str) -> float | None:
+    number = row.get(name)
+    return None if number is None or is_nothing(number) else float(number)
+
+
+def _speed_up(single: Row, of_single: Mapping[int, float], row: Row, own: Mapping[int, float]) -> Estimate:
+    """Of pairs of repetitions; of the two figures where there is no pair."""
+    pairs = sorted(of_single.keys() & own.keys())
+    if pairs:
+        return estimate([own[pair] / of_single[pair] for pair in pairs])
+    ratio = float(row["throughput_samples_per_s"]) / float(single["throughput_samples_per_s"])
+    return Estimate(value=ratio, low=None, high=None, count=0)
+
+
+def _judged(point: Point, smaller: Sequence[Point]) -> Point:
+    return Point(**{**vars(point), "findings": tuple(_suspicions(point, smaller))})
+
+
+def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
+    """What cannot be, or can hardly be."""
+    if point.efficiency.value > MOST_EFFICIENT:
+        yield Finding(
+            id="superlinear", kind=FindingKind.WARNING,
+            text=f"{point.world_size} devices are {formatting.significant(point.speed_up.value)}x as fast as one, more "
+                 "than ideal: one device was held up, or what each has left fits into a cache; measure both again",
+        )
+    before = [other for other in smaller if not other.is_oversubscribed]
+    if before and not point.is_oversubscribed:
+        most = max(before, key=lambda other: other.throughput.value)
+        if point.throughput.value < FALLS * most.throughput.value:
+            yield Finding(
+                id="fewer_are_faster", kind=FindingKind.WARNING,
+                text=f"{point.world_size} devices do {formatting.significant(point.throughput.value)} samples/s, fewer "
+                     f"than {most.world_size} with {formatting.significant(most.throughput.value)}: either they wait "
+                     "for each other more than they work, or something else ran; measure both again",
+            )
+
+
+# Laws -----------------------------------------------------------------------------------------------------------------
+
+
+def law_of(scaling: Scaling, points: Sequence[Point]) -> Law | None:
+    """The share of the work that does not scale, by least squares; None for fewer than FEWEST_SIZES.
+
+    Strong: Amdahl 1967, 1 / S = s + (1 - s) / N. Weak: Gustafson 1988, S = N - s (N - 1).
+    """
+    if len(points) < FEWEST_SIZES:
+        return None
+    sizes = np.array([point.world_size for point in points], float)
+    speed_ups = np.array([point.speed_up.value for point in points])
+    if scaling is Scaling.STRONG:
+        known, wanted = 1 - 1 / sizes, 1 / speed_ups - 1 / sizes
+    else:
+        known, wanted = (sizes - 1) / sizes, 1 - speed_ups / sizes       # relative to N: every size weighs as much
+    share = min(max(float(known @ wanted / (known @ known)), 0.0), 1.0)
+    if scaling is Scaling.WEAK:
+        return Law(name="Gustafson", serial_share=share, limit=None)
+    return Law(name="Amdahl", serial_share=share, limit=1 / share if share > 0 else None)
+
+
+def costs_of(scaling: Scaling, points: Sequence[Point]) -> Costs | None:
+    """The three parts that explain the step times best; None for fewer than FEWEST_SIZES.
+
+    Non-negative least squares of relative errors (Lawson and Hanson 1974), so that no part is below zero.
+    """
+    from scipy.optimize import nnls
+
+    if len(points) < FEWEST_SIZES:
+        return None
+    times_s = np.array([point.step_time_s for point in points])
+    sizes = np.array([point.world_size for point in points], float)
+    alone = 1 / sizes if scaling is Scaling.STRONG else np.ones_like(sizes)
+    parts = np.stack([alone, 2 * (sizes - 1) / sizes, sizes - 1], axis=1)
+    found, _ = nnls(parts / times_s[:, None], np.ones_like(times_s))
+    errors = np.abs(parts @ found / times_s - 1)
+    compute_s, link_s, shared_s = map(float, found)
+    return Costs(
+        scaling=scaling, compute_s=compute_s, link_s=link_s, shared_s=shared_s, largest_error=float(errors.max())
+    )
+
+
+def predicted(costs: Costs, points: Sequence[Point]) -> Prediction:
+    """Twice the largest size."""
+    single, size = points[0], 2 * points[-1].world_size
+    samples = single.local_batch if costs.scaling is Scaling.STRONG else single.local_batch * size
+    throughput = samples / costs.step_time_s(size)
+    speed_up = throughput / single.throughput.value
+    return Prediction(
+        world_size=size, throughput=throughput, speed_up=speed_up, efficiency=speed_up / size,
+        error=costs.largest_error,
+    )
+
+
+# The cause ------------------------------------------------------------------------------------------------------------
+
+
+def cause(points: Sequence[Point], costs: Costs | None) -> str:
+    """Why the largest world is not ideal, in a sentence, from what was measured of it; says so where that is not known.
+
+    ``points`` are those that are not oversubscribed.
+    """
+    if len(points) < 2:
+        return "only oversubscribed worlds were measured, which say nothing of how it scales"
+    single, largest = points[0], points[-1]
+    lost_s = largest.step_time_s * (1 - largest.efficiency.value)
+    if largest.efficiency.value > MOST_EFFICIENT:
+        return (f"{largest.world_size} devices reach {_share(largest.efficiency.value)} of ideal, which is suspect and "
+                "explains nothing")
+    if largest.efficiency.value >= NO_LOSS:
+        return f"nothing is in its way: {largest.world_size} devices reach {_share(largest.efficiency.value)} of ideal"
+    loss = (f"{_share(1 - largest.efficiency.value)} of each step of {largest.world_size} devices "
+            f"({_time(lost_s)} of {_time(largest.step_time_s)}) is lost")
+    found = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
+    return f"{loss}: {'; '.join(found)}" if found else f"{loss}, and what was measured does not tell to what"
+
+
+def _communication(largest: Point, lost_s: float) -> Iterator[str]:
+    row = largest.row
+    sent, time_s, exposed_s = (
+        _number(row, name) for name in ("sent_bytes", "communication_time_s", "communication_exposed_s")
+    )
+    if not sent:
+        return
+    amount = f"{_bytes(sent)} of gradients leave each device in a step"
+    if time_s is None or exposed_s is None:
+        yield f"{amount}; how long that takes is not known ({row.get('communication_reason') or 'not measured'})"
+        return
+    rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s")) if time_s else "no time"
+    words = f"{amount} at {rate}, of which {_time(exposed_s)} are not hidden behind the backward pass"
+    is_most = exposed_s >= MOST_OF * lost_s
+    yield f"the link, not the model: {words}" if is_most else f"{words}, which is not the most of it"
+
+
+def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:
+    """CPU time of a device, which communication over a CPU's own sockets is part of."""
+    alone_s, together_s = (
+        None if is_nothing(point.row.get("cpu_time_per_step_s")) else
+        float(point.row["cpu_time_per_step_s"]) / point.world_size
+        for point in (single, largest)
+    )
+    if alone_s is None or together_s is None or not str(largest.row.get("device", "")).startswith("cpu"):
+        return
+    alone_s *= largest.local_batch / single.local_batch
+    if together_s - alone_s >= MOST_OF * lost_s:
+        sums = _number(largest.row, "sent_bytes")
+        yield (f"each device uses {_time(together_s)} of CPU time in a step where one alone would use "
+               f"{_time(alone_s)}: cores share memory and caches" + ("; they sum gradients too" if sums else ""))
+
+
+def _input(largest: Point, costs: Costs | None, lost_s: float) -> Iterator[str]:
+    if costs is None or lost_s <= 0:
+        return
+    _, link_s, shared_s = costs.parts_s(largest.world_size)
+    if shared_s >= MOST_OF * lost_s:
+        what = "input or host" if largest.row.get("data") not in (None, "synthetic") else "host or latency"
+        yield f"the most of it grows with every device ({_time(shared_s)}), as what all share does: {what}"
+    elif link_s >= MOST_OF * lost_s:
+        yield (f"the most of it is as long as gradients take to go around ({_time(link_s)}), whatever the number of "
+               "devices")
+
+
+def _share(share: float) -> str:
+    return formatting.share(share)
+
+
+def _time(time_s: float) -> str:
+    return formatting.with_unit(time_s, formatting.time_unit([abs(time_s)]))
+
+
+def _bytes(size: float) -> str:
+    return formatting.with_unit(size, formatting.rate_unit([size], "B"))
+
+
+# As plain data --------------------------------------------------------------------------------------------------------
+
+
+def plain(found: Iterable[Series]) -> list[dict[str, Any]]:
+    """For scripts: names stay, more may be added; None for what is not known."""
+    return [
+        {
+            "scaling": each.scaling.value, "strategy": each.strategy, "batch": each.batch,
+            **{name: _plain(fact) for name, fact in each.facts.items()},
+            "points": [
+                {
+                    "world_size": point.world_size, "local_batch": point.local_batch,
+                    "global_batch": point.global_batch, "oversubscribed": point.is_oversubscribed,
+                    "processes": _plain(point.row.get("processes")), "step_time_s": point.step_time_s,
+                    "trials": point.throughput.count, **_ends("throughput", point.throughput, "_samples_per_s"),
+                    **_ends("speed_up", point.speed_up), **_ends("efficiency", point.efficiency),
+                    **{name: _plain(point.row.get(name)) for name in (
+                        "rank_spread", "sent_bytes", "communication_time_s", "communication_exposed_s",
+                        "communication_reason", "validity", "latency_p50_s", "latency_p99_s",
+                    )},
+                    "findings": [{"id": f.id, "kind": f.kind.value, "text": f.text} for f in point.findings],
+                }
+                for point in each.points
+            ],
+            "law": None if each.law is None else vars(each.law),
+            "costs": None if each.costs is None else {**vars(each.costs), "scaling": each.scaling.value},
+            "prediction": None if each.prediction is None else {**vars(each.prediction), "origin": "predicted"},
+            "cause": each.cause,
+        }
+        for each in found
+    ]
+
+
+def _ends(name: str, of: Estimate, unit: str = "") -> dict[str, float | None]:
+    return {f"{name}{unit}": of.value, f"{name}_low{unit}": of.low, f"{name}_high{unit}": of.high}
+
+
+def _plain(fact: Any) -> Any:
+    if is_nothing(fact):
+        return None
+    return fact.item() if isinstance(fact, np.generic) else fact

@@ -1,0 +1,66 @@
+"""``rigmark scaling``: what more devices bring, against one of them, and what is in the way."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.words import Scaling, UserError, unknown
+
+if TYPE_CHECKING:
+    from bench.analysis.document import Document
+
+
+def command(
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
+    model: Annotated[str | None, typer.Option(help="Networks, with commas; left out: all.")] = None,
+    kind: Annotated[str | None, typer.Option(help="strong (one global batch) or weak (one local batch).")] = None,
+) -> None:
+    """Show speed-up and efficiency of more devices, as 'rigmark run --world-size 1,2' has measured them.
+
+    Example: rigmark scaling --model alexnet --kind strong
+    """
+    from bench.analysis import scaling
+    from bench.analysis.story.scaling import document
+    from bench.analysis.summary import results as summarise
+    from bench.cli import Exit, say
+    from bench.store import existing
+
+    if kind is not None and kind not in tuple(Scaling):
+        raise unknown("kind of scaling", kind, Scaling)
+    trials = existing(results).trials()
+    found = scaling.read(summarise(trials.table), trials.table)
+    if model is not None:
+        known = sorted({str(each.facts["model"]) for each in found})
+        names = [name.strip() for name in model.split(",") if name.strip()]
+        if strange := [name for name in names if name not in known]:
+            raise UserError(f"no scaling of '{strange[0]}' in {results}; stored: {', '.join(known) or 'nothing'}")
+        found = [each for each in found if each.facts["model"] in names]
+    found = [each for each in found if kind is None or each.scaling == kind]
+    for problem in trials.problems:
+        say(f"rigmark: {problem}")
+    if json:
+        sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
+    elif found:
+        _show(document(found))
+    if trials.problems:
+        raise typer.Exit(Exit.BAD)
+    if not found:
+        say(f"no case in {results} ran on one device and on more; rigmark run --world-size 1,2 measures some")
+        raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _show(document: Document) -> None:
+    import shutil
+
+    from reports import terminal
+    from reports.plain import printable
+
+    is_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else 180
+    sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))

@@ -1,0 +1,59 @@
+"""Strategies: how the devices of a world share the work of one network. One file each, found by its name.
+
+This is the child's half, in Python 3.6 syntax here; a strategy's file may use what its framework's oldest Python has.
+Importing it must not import the framework: the parent reads the constants from it.
+
+A strategy's module has
+
+``FRAMEWORKS``    adapters that it is for; empty: any
+``MODES``         "inference", "training": what it shares
+``IS_USUAL``      True where it is meant when none is named; one for each framework and mode
+``PROCESSES``     EACH: a process for each device; ONE: one process for all; ANY: one for all, or fewer devices each
+``SUMS_GRADIENTS``  True where every device takes the same update, by the mean of all gradients
+``sent_bytes(gradient_bytes, world_size)``  that each device must at least send in a step; None where that is not known
+``prepare(adapter, graph, weights, settings, world)``  -> frameworks.Prepared, of the devices of this process
+
+``graph``, ``weights`` and ``settings`` are what the adapter's own ``prepare`` takes; "threads" are those of one device.
+``world`` is a dict:
+
+``size``                  devices of the whole world
+``devices_per_process``   how many of them are in this process
+``processes``, ``rank``   how many processes there are, and the index of this one
+``address``, ``ports``    where the processes meet; ports[0] is Rigmark's own, then one for each process
+``patience_s``            after which a missing process is given up
+
+Of the arrays that come in, every process has its own part: local batch x devices samples, device after device.
+``gradients`` gives the mean over all devices of the world, losses are means over the devices of this process.
+"""
+
+import importlib
+import pkgutil
+
+EACH, ONE, ANY = "each", "one", "any"
+
+SINGLE = "single"            # one device has nothing to share
+NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def load(name):
+    """The module of a strategy; the framework itself is not imported yet."""
+    return importlib.import_module("." + name, __name__)
+
+
+def fits(name, framework, mode=None):
+    """Whether a strategy is for this framework, and shares work of this mode (None: of any)."""
+    module = load(name)
+    return (not module.FRAMEWORKS or framework in module.FRAMEWORKS) and (mode is None or mode in module.MODES)
+
+
+def usual(framework, mode):
+    """The name of the strategy that is meant where none is named; None where there is none."""
+    return next((name for name in NAMES if load(name).IS_USUAL and fits(name, framework, mode)), None)
+
+
+def all_reduce_bytes(array_bytes, world_size):
+    """What each device must at least send so that all have the sum of an array, in any algorithm.
+
+    Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce algorithms for clusters of workstations".
+    """
+    return 2 * (world_size - 1) * array_bytes // world_size

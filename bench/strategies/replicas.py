@@ -1,0 +1,17 @@
+"""Independent copies of a network, one process each, that answer side by side and share nothing but the host."""
+
+from . import EACH
+
+FRAMEWORKS = ()
+MODES = ("inference",)
+IS_USUAL = True
+PROCESSES = EACH
+SUMS_GRADIENTS = False
+
+
+def sent_bytes(gradient_bytes, world_size):
+    return 0
+
+
+def prepare(adapter, graph, weights, settings, world):
+    return adapter.prepare(graph, weights, settings)

@@ -1,0 +1,158 @@
+"""Claim: our DDP step takes at most 1.05 of the time of a plain script with the same network under torchrun.
+
+    .venv/bin/python -m evidence.ddp_fairness --model mnist_cnn,resnet18 --gangs 6
+
+For every network fresh gangs of ranks, each held to cores of its own, prepare both: ours as a timed trial has it, and a
+network, DistributedDataParallel, optimizer and loop written by hand as the tutorials do. Both take turns, the order of
+each pair drawn by a coin; a turn begins with a barrier and takes as long as on its slowest rank. One gang gives the
+median of its pairs' ratios; shown is the Hodges-Lehmann estimate over gangs with its 95 % interval (none below six).
+With --gate the exit code is 1 where the whole interval, or the middle without one, lies above the gate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bench import frameworks, models, strategies
+from bench.analysis.statistics import estimate
+from bench.ir.weights import initial_weights, synthetic_batch
+from bench.world import LOOPBACK, free_ports
+
+BATCHES = {"mnist_cnn": 32}
+BATCH = 4
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mnist_cnn,resnet18,alexnet_one_tower")
+    parser.add_argument("--world-size", type=int, default=2)
+    parser.add_argument("--gangs", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=15, help="turns of both in each gang")
+    parser.add_argument("--gate", type=float, help="largest ratio that passes")
+    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ports", help=argparse.SUPPRESS)
+    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.rank is not None:
+        found = turns(options)
+        if options.rank == 0:
+            print(json.dumps(found))
+        return 0
+    failed = False
+    print(f"{'model':<18} {'ours/by hand':<13} {'95 % interval':<15} by hand")
+    for model in options.model.split(","):
+        ratios, by_hand_s = [], []
+        for seed in range(options.gangs):
+            ratio, time_s = gang(model, options, seed)
+            ratios.append(ratio)
+            by_hand_s.append(time_s)
+        found = estimate(ratios)
+        interval = "n/a" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+        time_ms = 1e3 * statistics.median(by_hand_s)
+        print(f"{model:<18} {found.value:<13.3f} {interval:<15} {time_ms:.2f} ms", flush=True)
+        failed |= options.gate is not None and (found.value if found.low is None else found.low) > options.gate
+    return int(failed)
+
+
+def gang(model: str, options: argparse.Namespace, seed: int) -> tuple[float, float]:
+    """(our step time over that by hand, seconds of the latter) of one fresh gang."""
+    ports = free_ports(options.world_size + 1)
+    cores = sorted(os.sched_getaffinity(0))
+    ranks = []
+    for rank in range(options.world_size):
+        command = [
+            "taskset", "-c", str(cores[rank % len(cores)]), sys.executable, "-m", "evidence.ddp_fairness", "--model",
+            model, "--world-size", str(options.world_size), "--pairs", str(options.pairs), "--rank", str(rank),
+            "--ports", ",".join(map(str, ports)), "--seed", str(seed),
+        ]
+        ranks.append(subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True))
+    outputs = [rank.communicate(timeout=600) for rank in ranks]
+    for rank, (_, errors) in zip(ranks, outputs, strict=True):
+        if rank.returncode:
+            sys.exit(f"a rank failed: {(errors.strip().splitlines() or ['no message'])[-1]}")
+    answer = json.loads(outputs[0][0].splitlines()[-1])
+    return answer["ratio"], answer["by_hand_s"]
+
+
+def turns(options: argparse.Namespace) -> dict[str, float]:
+    """What one rank does; the same on all, since the slowest one's time is agreed on after each turn."""
+    import torch
+
+    graph = models.build(options.model)
+    batch = BATCHES.get(options.model, BATCH)
+    x, y = synthetic_batch(graph, batch, seed=1 + options.rank)
+    adapter = frameworks.load("torch")
+    compile_mode, layout = adapter.BEST["training"]
+    world = {
+        "size": options.world_size, "devices_per_process": 1, "processes": options.world_size, "rank": options.rank,
+        "local_rank": options.rank, "address": LOOPBACK, "ports": [int(port) for port in options.ports.split(",")],
+        "patience_s": 300.0,
+    }
+    prepared = strategies.load("ddp").prepare(adapter, graph.plain(), initial_weights(graph, seed=1), {
+        "mode": "training", "precision": "fp32", "compile_mode": compile_mode, "layout": layout, "device": "cpu",
+        "threads": 1, "seed": 1,
+    }, world)
+    prepared.load([(x, y)])
+
+    def ours() -> None:
+        prepared.step()
+        prepared.synchronize()
+
+    def time_s(program: Callable[[], None]) -> float:
+        torch.distributed.barrier()
+        start = time.perf_counter()
+        program()
+        slowest = torch.tensor(time.perf_counter() - start, dtype=torch.float64)
+        torch.distributed.all_reduce(slowest, torch.distributed.ReduceOp.MAX)
+        return float(slowest)
+
+    by_hand = script(options.model, x, y)
+    for program in (ours, by_hand) * 4:
+        time_s(program)
+    coin = random.Random(options.seed)
+    ratios, by_hand_s = [], []
+    for _ in range(options.pairs):
+        order = [ours, by_hand] if coin.random() < 0.5 else [by_hand, ours]
+        times_s = {program: time_s(program) for program in order}
+        ratios.append(times_s[ours] / times_s[by_hand])
+        by_hand_s.append(times_s[by_hand])
+    torch.distributed.barrier()
+    return {"ratio": statistics.median(ratios), "by_hand_s": statistics.median(by_hand_s)}
+
+
+def script(model: str, x, y) -> Callable[[], None]:
+    """The loop of PyTorch's DDP tutorial, within a process group that is there already."""
+    import torch
+    from torch.nn.functional import cross_entropy
+    from torch.nn.parallel import DistributedDataParallel
+
+    from evidence.fairness.native_torch import NETWORKS
+
+    network = DistributedDataParallel(NETWORKS[model]().to(memory_format=torch.channels_last))
+    inputs, targets = torch.tensor(x).contiguous(memory_format=torch.channels_last), torch.tensor(y)
+    optimizer: torch.optim.Optimizer
+    if model == "mnist_cnn":
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    else:
+        optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss = cross_entropy(network(inputs), targets)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    sys.exit(main())

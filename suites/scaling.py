@@ -1,0 +1,23 @@
+"""More devices: three networks on one, two and four of this machine's cores, strong and weak, in every framework.
+
+Four take turns where there are fewer cores, which is labelled. About an hour on two cores.
+"""
+
+from dataclasses import replace
+
+from bench.spec import Sweep, Timing
+from bench.words import Mode, StartMethod
+
+TRAINING = Sweep(
+    models=("mnist_cnn",), frameworks=("torch", "tensorflow", "jax"), modes=(Mode.TRAINING,), world_sizes=(1, 2, 4),
+    threads=(1,), local_batches=(32,), global_batches=(32,), oversubscribe=True, repetitions=6,
+    timing=Timing(start_method=StartMethod.FORKSERVER),
+)
+SWEEPS = (
+    TRAINING,
+    replace(TRAINING, models=("alexnet", "resnet18"), local_batches=(4,), global_batches=(4,)),
+    replace(
+        TRAINING, models=("mnist_cnn", "resnet18"), modes=(Mode.INFERENCE,), world_sizes=(1, 2), local_batches=(1,),
+        global_batches=(),
+    ),
+)

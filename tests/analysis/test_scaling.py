@@ -1,0 +1,261 @@
+"""Speed-up and efficiency against one device; laws that are found again; what cannot be is said to be suspect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.analysis import scaling
+from bench.analysis.scaling import Series, series
+from bench.analysis.story.scaling import section
+from bench.analysis.summary import results
+from bench.record import Record
+from bench.words import Mode, Scaling
+from tests.records import CASE, WORLD, make_record, measurement, trials_of
+
+SINGLE = replace(CASE, local_batch=4)
+
+def case_of(world_size: int, local_batch: int = 4, **changes: Any) -> Any:
+    more = {} if world_size == 1 else {"world_size": world_size, "strategy": "ddp"}
+    return replace(SINGLE, local_batch=local_batch, **more, **changes)
+
+
+def timed(case: Any, step_times_s: Sequence[float], **world: Any) -> list[Record]:
+    return [
+        make_record(
+            case=case, repetition=repetition, measurement=measurement(time_s),
+            world=None if case.world_size == 1 else {**WORLD, **world},
+        )
+        for repetition, time_s in enumerate(step_times_s)
+    ]
+
+
+def read(folder: Path, *records: Record) -> list[Series]:
+    trials = trials_of(folder, records)
+    return scaling.read(results(trials), trials)
+
+
+def published(throughputs: Mapping[int, float], batch: int = 64, data: str = "synthetic", **facts: Any) -> Series:
+    """A weak series of figures without repetitions."""
+    rows = [
+        {
+            **dict.fromkeys(scaling.SAME_COLUMNS), "origin": "quoted", "data": data, "world_size": size,
+            "local_batch": batch, "throughput_samples_per_s": throughput, **facts,
+        }
+        for size, throughput in throughputs.items()
+    ]
+    return series(Scaling.WEAK, "parameter server", rows, [{}] * len(rows))
+
+
+# From records to series ----------------------------------------------------------------------------------------------
+
+
+def test_strong_and_weak_scaling_are_two_series_and_never_mixed(tmp_path: Path):
+    found = read(
+        tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.125]), *timed(case_of(2, local_batch=2), [0.08]),
+    )
+
+    strong, weak = sorted(found, key=lambda each: each.scaling)
+    assert (Scaling.STRONG, [4, 4]) == (strong.scaling, [point.global_batch for point in strong.points])
+    assert (Scaling.WEAK, [4, 4]) == (weak.scaling, [point.local_batch for point in weak.points])
+    assert 0.1 / 0.08 == pytest.approx(strong.points[1].speed_up.value)
+    assert 2 * 0.1 / 0.125 == pytest.approx(weak.points[1].speed_up.value)
+    assert 0.8 == pytest.approx(weak.points[1].efficiency.value)
+
+
+def test_the_interval_is_over_pairs_of_repetitions(tmp_path: Path):
+    drifting = [0.1, 0.11, 0.12, 0.13, 0.14, 0.15]       # the machine, not the case: pairs see the same of it
+
+    (found,) = read(tmp_path, *timed(case_of(1), drifting), *timed(case_of(2), [1.25 * t for t in drifting]))
+
+    efficiency = found.points[1].efficiency
+    assert efficiency.low is not None
+    assert efficiency.high is not None
+    assert (efficiency.low, efficiency.value, efficiency.high) == pytest.approx((0.8, 0.8, 0.8), rel=1e-3)
+
+
+def test_one_device_that_is_another_is_no_baseline(tmp_path: Path):
+    world = timed(case_of(2), [0.125])
+
+    for number, other in enumerate((
+        timed(case_of(1, threads=2), [0.1]), timed(case_of(1, mode=Mode.INFERENCE), [0.1]),
+        [replace(record, identity=replace(record.identity, session="2")) for record in timed(case_of(1), [0.1])],
+    )):
+        assert [] == read(tmp_path / str(number), *world, *other)
+
+
+def test_the_number_of_threads_among_the_variables_does_not_tell_devices_apart(tmp_path: Path):
+    """All devices of one process have their threads in one variable."""
+    many = replace(case_of(2), devices_per_process=2)
+    world = [
+        replace(record, identity=replace(record.identity, build={
+            **record.identity.build, "variables": {"OMP_NUM_THREADS": "2"},
+        })) for record in timed(many, [0.125])
+    ]
+
+    (found,) = read(tmp_path, *timed(case_of(1), [0.1]), *world)
+
+    assert [1, 2] == [point.world_size for point in found.points]
+
+
+def test_a_world_of_many_processes_and_one_of_one_are_two_series(tmp_path: Path):
+    together = replace(case_of(2), devices_per_process=2)
+
+    found = read(tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.125]), *timed(together, [0.11]))
+
+    assert [[1, 2], [1, 2]] == [[point.world_size for point in each.points] for each in found]
+
+
+# Laws ----------------------------------------------------------------------------------------------------------------
+
+
+def strong(step_times_s: Mapping[int, float]) -> Series:
+    rows = [
+        {
+            **dict.fromkeys(scaling.SAME_COLUMNS), "origin": "measured", "data": "synthetic", "world_size": size,
+            "local_batch": 64 // size, "throughput_samples_per_s": 64 / time_s,
+        }
+        for size, time_s in step_times_s.items()
+    ]
+    return series(Scaling.STRONG, "ddp", rows, [{}] * len(rows))
+
+
+def test_amdahls_share_is_found_again():
+    found = strong({size: 0.1 + 0.9 / size for size in (1, 2, 4, 8)})
+
+    assert found.law is not None
+    assert ("Amdahl", 0.1) == (found.law.name, pytest.approx(found.law.serial_share))
+    assert found.law.limit == pytest.approx(10)
+
+
+def test_gustafsons_share_is_found_again():
+    found = published({size: 100 * (size - 0.2 * (size - 1)) for size in (1, 2, 4, 8)})
+
+    assert found.law is not None
+    assert ("Gustafson", 0.2, None) == (found.law.name, pytest.approx(found.law.serial_share), found.law.limit)
+
+
+@pytest.mark.parametrize("parts", [(1.0, 0.2, 0.0), (1.0, 0.0, 0.05), (0.5, 0.1, 0.02)])
+def test_the_parts_of_a_step_are_found_again_and_predict_the_next_size(parts: tuple[float, float, float]):
+    compute_s, link_s, shared_s = parts
+
+    def step_time_s(size: int) -> float:
+        return compute_s + link_s * 2 * (size - 1) / size + shared_s * (size - 1)
+
+    found = published({size: 64 * size / step_time_s(size) for size in (1, 2, 4, 8)})
+
+    assert found.costs is not None
+    assert found.prediction is not None
+    assert parts == pytest.approx((found.costs.compute_s, found.costs.link_s, found.costs.shared_s), abs=1e-9)
+    assert (16, 64 * 16 / step_time_s(16)) == (found.prediction.world_size, pytest.approx(found.prediction.throughput))
+
+
+@pytest.mark.parametrize("sizes", [(1,), (1, 2)])
+def test_below_three_sizes_nothing_is_fitted_and_nothing_predicted(sizes: tuple[int, ...]):
+    found = published({size: 100.0 * size for size in sizes})
+
+    assert (None, None, None) == (found.law, found.costs, found.prediction)
+
+
+def test_oversubscribed_sizes_take_no_part_in_laws(tmp_path: Path):
+    crowded = case_of(4, oversubscribed=True)
+
+    (found,) = read(
+        tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.12]), *timed(crowded, [0.5], processes=4),
+    )
+
+    assert found.law is None
+    assert found.points[2].is_oversubscribed
+    assert "4 devices" not in found.cause
+    assert [] == list(found.findings)        # that it is slower is no wonder
+
+
+# Published figures: TensorFlow's benchmarks page of May 2017, ResNet-50 and AlexNet ----------------------------------
+
+
+def test_the_published_64_gpus_are_foretold_by_the_smaller_sizes_within_a_tenth():
+    """EC2, K80, ResNet-50, batch 64 a GPU, synthetic data; 64 GPUs did 2744 images/s."""
+    found = published({1: 52.4, 8: 378, 16: 751, 32: 1388})
+
+    assert found.prediction is not None
+    assert 64 == found.prediction.world_size
+    assert found.prediction.throughput == pytest.approx(2744, rel=0.1)
+
+
+def test_published_real_data_that_cannot_keep_up_is_told_from_the_link():
+    """DGX-1, AlexNet, batch 512 a GPU."""
+    synthetic = published({1: 2987, 2: 5658, 4: 10509, 8: 17822}, batch=512)
+    real = published({1: 2890, 2: 4448, 4: 7105}, batch=512, data="real")
+
+    assert real.costs is not None
+    assert synthetic.costs is not None
+    assert real.points[2].efficiency.value < 0.65
+    assert synthetic.points[2].efficiency.value > 0.85
+    assert real.costs.step_time_s(4) > 1.4 * synthetic.costs.step_time_s(4)
+
+
+# What is in the way --------------------------------------------------------------------------------------------------
+
+
+def test_a_link_that_is_not_hidden_is_named_with_its_rate(tmp_path: Path):
+    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014]))
+
+    assert "the link, not the model: 2.54 MB of gradients leave each device in a step at 636 MB/s, of which 3.00 ms " \
+           "are not hidden" in found.cause
+
+
+def test_communication_that_nobody_timed_is_said_to_be_unknown(tmp_path: Path):
+    unknown = {"communication": {"problem": "the framework does not say"}}
+
+    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **unknown))
+
+    assert "how long that takes is not known (the framework does not say)" in found.cause
+
+
+def test_where_nothing_is_lost_nothing_is_blamed(tmp_path: Path):
+    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.0102]))
+
+    assert found.cause.startswith("nothing is in its way")
+
+
+# What cannot be ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("throughputs", "suspicion"),
+    [({1: 100, 2: 212}, "superlinear"), ({1: 100, 2: 190, 4: 150}, "fewer_are_faster"), ({1: 100, 2: 204}, None)],
+)
+def test_impossible_points_are_suspect(throughputs: dict[int, float], suspicion: str | None):
+    assert [suspicion] * bool(suspicion) == [finding.id for finding in published(throughputs).findings]
+
+
+# What is shown -------------------------------------------------------------------------------------------------------
+
+
+def test_the_section_names_kind_batches_and_what_is_predicted():
+    shown = section([published({1: 100, 2: 190, 4: 370}, model="resnet50", mode="training", framework="tensorflow",
+                               compile_mode="compiled", precision="fp32", device="cuda:0", threads=1)])
+
+    assert shown is not None
+    text = repr(shown)
+    assert "weak scaling, batch 64" in text
+    assert "◇ predicted, not measured: 8 devices would do" in text
+    assert "❝ 4" in text
+
+
+def test_a_script_gets_plain_numbers(tmp_path: Path):
+    (found,) = scaling.plain(read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014])))
+
+    again = json.loads(json.dumps(found))
+    assert ("weak", "ddp", 4) == (again["scaling"], again["strategy"], again["batch"])
+    assert [1, 2] == [point["world_size"] for point in again["points"]]
+    assert 0.003 == pytest.approx(again["points"][1]["communication_exposed_s"])
+
+
+def test_nothing_on_many_devices_is_no_section(tmp_path: Path):
+    assert section(read(tmp_path, *timed(case_of(1), [0.01]))) is None
