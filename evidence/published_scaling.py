@@ -4,8 +4,8 @@
 
 TABLE has the columns platform, gpu, data, network, batch_per_gpu, gpus and images_per_s, as taken from TensorFlow's
 page "High-performance benchmarks" of May 2017. Only sizes that are twice the one before are foretold, from three or
-more. Prints each series with what was foretold and measured, the serial share, and the parts of a step; ends with exit code 1
-where the median error is above a tenth.
+more. Prints each series with what was foretold and measured, the serial share, and the parts of a step; ends with exit
+code 1 where the median error is above a tenth.
 """
 
 from __future__ import annotations
