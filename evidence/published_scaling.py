@@ -2,10 +2,10 @@
 
     .venv/bin/python evidence/published_scaling.py TABLE.csv
 
-TABLE has the columns platform, gpu, data, network, batch_per_gpu, gpus and images_per_s, taken from TensorFlow's page
-"High-performance benchmarks" of May 2017. Only sizes that are twice the one before are foretold, from three or more.
-Prints each series with what was foretold and measured, the serial share, and the parts of a step; ends with exit code 1
-where the median error is above a tenth.
+TABLE has the columns platform, gpu, data, network, batch_per_gpu, gpus and images_per_s, as taken from TensorFlow's
+page "High-performance benchmarks" of May 2017. Only sizes that are twice the one before are foretold, from three or
+more. Prints each series with what was foretold and measured, the serial share, and the parts of a step; ends with exit
+code 1 where the median error is above a tenth.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def fitted(table: pd.DataFrame) -> Series:
 def main() -> int:
     table = pd.read_csv(sys.argv[1]).sort_values("gpus", kind="stable")
     errors = []
-    print(f"{'series':<46} {'gpus':>5} {'measured':>9} {'foretold':>9} {'error':>6} {'serial':>7}  parts of a step, ms")
+    print(f"{'series':<46} {'gpus':>5} {'measured':>9} {'foretold':>9} {'error':>6} {'serial':>7}  "
+          "computing, sending, sharing (ms)")
     for names, own in table.groupby(["platform", "data", "network"], sort=True):
         found = fitted(own[:-1])
         largest = own.iloc[-1]

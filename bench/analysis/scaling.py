@@ -348,7 +348,8 @@ def _communication(largest: Point, lost_s: float) -> Iterator[str]:
         yield f"{amount}; how long that takes is not known ({row.get('communication_reason') or 'not measured'})"
         return
     rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s")) if time_s else "no time"
-    words = f"{amount} at {rate}, of which {_time(exposed_s)} are not hidden behind the backward pass"
+    words = (f"{amount} at {rate}, of which {_time(exposed_s)} are not hidden behind the backward pass (waiting for "
+             "slower ranks is part of it)")
     is_most = exposed_s >= MOST_OF * lost_s
     yield f"the link, not the model: {words}" if is_most else f"{words}, which is not the most of it"
 
