@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.builds import Build
 from bench.words import Outcome
@@ -29,6 +29,14 @@ NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
 NOT_LENT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH")   # the parent's, not the build's
+
+
+class Listener(Protocol):
+    """Who wants to know at once how far a worker is; called while it runs, so it must be quick and raise nothing."""
+
+    def started(self, pid: int) -> None: ...
+
+    def marked(self, name: str, at_s: float) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +132,7 @@ def with_variables(build: Build, more: Mapping[str, str]) -> Build:
 
 def run_worker(
     build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
-    cache: Path | None = None,
+    cache: Path | None = None, listener: Listener | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
 
@@ -143,7 +151,7 @@ def run_worker(
             return _cannot_start(build, error)
         pipes.close_child_ends()
         with _end_of(process.pid) as ended:
-            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s)
+            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, listener)
 
 
 class ForkServer:
@@ -180,7 +188,9 @@ class ForkServer:
         finally:
             theirs.close()
 
-    def run(self, job: Mapping[str, Any], directory: Path, *, deadline_s: float) -> Answer:
+    def run(
+        self, job: Mapping[str, Any], directory: Path, *, deadline_s: float, listener: Listener | None = None
+    ) -> Answer:
         """As run_worker, in a fork of this server."""
         if self._failure is not None:
             return self._failure
@@ -194,7 +204,7 @@ class ForkServer:
                 return self._failure
             pipes.close_child_ends()
             ended = [self._control.fileno()]     # where the exit code arrives
-            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s)
+            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, listener)
 
     def _not_serving(self, deadline_s: float) -> Answer:
         """What is to be said of a server that has ended, or is still importing the framework."""
@@ -281,7 +291,7 @@ def _cannot_start(build: Build, error: OSError) -> Answer:
 
 def _attend(
     pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
-    deadline_s: float,
+    deadline_s: float, listener: Listener | None,
 ) -> Answer:
     """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
 
@@ -290,7 +300,9 @@ def _attend(
     started = time.monotonic()
     kills_before = _kernel_kills()
     try:
-        messages, is_late = _listen(answer_read, ended, started + deadline_s)
+        if listener is not None:
+            listener.started(pid)
+        messages, is_late = _listen(answer_read, ended, started + deadline_s, listener)
         if not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 exit_code(GRACE_S)
@@ -307,7 +319,9 @@ def _attend(
     )
 
 
-def _listen(descriptor: int, ended: Sequence[int], until: float) -> tuple[list[dict[str, Any]], bool]:
+def _listen(
+    descriptor: int, ended: Sequence[int], until: float, listener: Listener | None
+) -> tuple[list[dict[str, Any]], bool]:
     """(messages, whether the deadline passed); ends at the last message or when the worker is gone."""
     pending = b""
     messages: list[dict[str, Any]] = []
@@ -319,7 +333,10 @@ def _listen(descriptor: int, ended: Sequence[int], until: float) -> tuple[list[d
             return messages, False
         chunk = os.read(descriptor, 1 << 20)
         *lines, pending = (pending + chunk).split(b"\n")
-        messages += [json.loads(line) for line in lines]
+        for message in map(json.loads, lines):
+            messages.append(message)
+            if listener is not None and message["event"] == "mark":
+                listener.marked(message["mark"], message["at_s"])
         if not chunk or (messages and messages[-1]["event"] in ("result", "failed")):
             return messages, False
 

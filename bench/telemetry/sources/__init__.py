@@ -4,6 +4,8 @@ A source module has
 
 ``FIELDS``                the fields it may read, in the order of their numbers
 ``open_source(wanted)``   -> Source; raises Unavailable with one sentence where this machine has no such thing
+``RATE_HZ``               optional: how often its FAST tier is read where nobody asks otherwise; see DEFAULT_RATE_HZ
+``visible_gpus``          optional: (environment variables, GPUs) -> ids of those that CUDA numbers 0, 1, ..., if known
 
 A sampler reads it, in a process of its own that has imported no framework: see bench.telemetry.sampler.
 """
@@ -56,6 +58,7 @@ class Field:
     name: str
     meaning: Meaning
     tier: Tier
+    flags: tuple[str, ...] = ()          # names of the bits of BITS, lowest first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,14 @@ class Source(Protocol):
     def read(self, tier: Tier) -> Iterator[Reading]:
         """Every field of that tier, of every device, now."""
 
+    def watch(self, processes: Sequence[int]) -> None:
+        """From now on these are the processes of the trial."""
+
     def close(self) -> None: ...
+
+
+DEFAULT_RATE_HZ = 10.0
+EVERY_MEDIUM = 5             # FAST reads to one of the MEDIUM tier
 
 
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
