@@ -42,13 +42,15 @@ class Machine:
     logical_cores: int
     memory_bytes: int
     system: str                  # "Linux 6.1"
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()           # names, in the order of their places on the bus
     numa_nodes: int | None = None        # that memory is divided among; None where the system does not say
     huge_pages: str | None = None        # Linux's setting for transparent ones: always, madvise, never
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        # The kernel keeps a little more or less memory for itself at each start, so whole GiB tell machines apart.
+        facts = asdict(self) | {"memory_bytes": round(self.memory_bytes / 2**30) * 2**30}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
     def plain(self) -> dict[str, Any]:
         return {"id": self.id, **asdict(self)}
@@ -63,12 +65,44 @@ def machine() -> Machine:
         cpu=_cpu_name() or host.name, microarchitecture=host.name, architecture=platform.machine(),
         cores=psutil.cpu_count(logical=False), logical_cores=psutil.cpu_count() or 1,
         memory_bytes=psutil.virtual_memory().total, system=f"{platform.system()} {release}",
+        gpus=tuple(gpu["name"] or "NVIDIA GPU" for gpu in nvidia_gpus()),
         numa_nodes=len(list(NUMA_NODES.glob("node[0-9]*"))) or None, huge_pages=_huge_pages(),
     )
 
 
 NUMA_NODES = Path("/sys/devices/system/node")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+NVIDIA = Path("/proc/driver/nvidia")
+
+
+def nvidia_gpus() -> tuple[dict[str, str | None], ...]:
+    """Name, place on the bus and firmware of each GPU, in order of place, as the driver's files say.
+
+    Empty where there is no driver of NVIDIA's, or it shows no such files. Its library is not asked: it may hang.
+    """
+    return tuple(
+        {"name": _stated("Model", text), "bus_id": folder.name.lower(), "vbios": _stated("Video BIOS", text)}
+        for folder in sorted((NVIDIA / "gpus").glob("*"))
+        if (text := _text(folder / "information")) is not None
+    )
+
+
+def nvidia_driver() -> str | None:
+    """Version of NVIDIA's kernel driver that is loaded; None for none."""
+    found = re.search(r"Module\D*?\s(?:for \w+\s+)?(\d+\.\d+(?:\.\d+)?)", _text(NVIDIA / "version") or "")
+    return found[1] if found else None
+
+
+def _stated(name: str, text: str) -> str | None:
+    found = re.search(rf"^{name}:\s*(\S.*?)\s*$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def _huge_pages() -> str | None:

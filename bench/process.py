@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.builds import Build
 from bench.words import Outcome
@@ -34,6 +34,14 @@ NOT_LENT = (
     # What torchrun tells the parent; PyTorch would believe that workers are its ranks too.
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
 )
+
+
+class Listener(Protocol):
+    """Who wants to know at once how far a worker is; called while it runs, so it must be quick and raise nothing."""
+
+    def started(self, pid: int) -> None: ...
+
+    def marked(self, name: str, at_s: float) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +137,7 @@ def with_variables(build: Build, more: Mapping[str, str]) -> Build:
 
 def run_worker(
     build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
-    cache: Path | None = None, stop: int | None = None,
+    cache: Path | None = None, listener: Listener | None = None, stop: int | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
 
@@ -150,7 +158,7 @@ def run_worker(
             return _cannot_start(build, error)
         pipes.close_child_ends()
         with _end_of(process.pid) as ended:
-            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, stop)
+            return _attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
 
 
 class ForkServer:
@@ -188,7 +196,8 @@ class ForkServer:
             theirs.close()
 
     def run(
-        self, job: Mapping[str, Any], directory: Path, *, deadline_s: float, stop: int | None = None
+        self, job: Mapping[str, Any], directory: Path, *, deadline_s: float, listener: Listener | None = None,
+        stop: int | None = None,
     ) -> Answer:
         """As run_worker, in a fork of this server."""
         if self._failure is not None:
@@ -203,7 +212,7 @@ class ForkServer:
                 return self._failure
             pipes.close_child_ends()
             ended = [self._control.fileno()]     # where the exit code arrives
-            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, stop)
+            return _attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
 
     def _not_serving(self, deadline_s: float) -> Answer:
         """What is to be said of a server that has ended, or is still importing the framework."""
@@ -290,7 +299,7 @@ def _cannot_start(build: Build, error: OSError) -> Answer:
 
 def _attend(
     pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
-    deadline_s: float, stop: int | None = None,
+    deadline_s: float, listener: Listener | None = None, stop: int | None = None,
 ) -> Answer:
     """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
 
@@ -299,7 +308,9 @@ def _attend(
     started = time.monotonic()
     kills_before = _kernel_kills()
     try:
-        messages, is_late = _listen(answer_read, ended, started + deadline_s, stop)
+        if listener is not None:
+            listener.started(pid)
+        messages, is_late = _listen(answer_read, ended, started + deadline_s, listener, stop)
         if not is_late:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 exit_code(GRACE_S)
@@ -318,7 +329,7 @@ def _attend(
 
 
 def _listen(
-    descriptor: int, ended: Sequence[int], until: float, stop: int | None = None
+    descriptor: int, ended: Sequence[int], until: float, listener: Listener | None = None, stop: int | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
     """(messages, whether it must be killed); ends at the last message, when the worker is gone, or at ``stop``."""
     pending = b""
@@ -332,7 +343,10 @@ def _listen(
             return messages, False
         chunk = os.read(descriptor, 1 << 20)
         *lines, pending = (pending + chunk).split(b"\n")
-        messages += [json.loads(line) for line in lines]
+        for message in map(json.loads, lines):
+            messages.append(message)
+            if listener is not None and message["event"] == "mark":
+                listener.marked(message["mark"], message["at_s"])
         if not chunk or (messages and messages[-1]["event"] in ("result", "failed")):
             return messages, False
 

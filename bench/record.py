@@ -47,6 +47,8 @@ class Record:
     work: dict[str, Any] | None = None           # of one execution of a limit, see bench.limits; None for a network
     interpreter: str                 # that the worker ran in
     machine: dict[str, Any]          # Machine.plain()
+    system: dict[str, Any] | None = None         # fingerprint, facts and volatile facts; see bench.system
+    telemetry: dict[str, Any] | None = None      # what the machine did meanwhile, see bench.telemetry; None: off
     load_before: float | None        # load average when the trial started
     wall_time_s: float               # of the whole trial, start of its process to its end
     measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure

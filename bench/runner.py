@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe, world
+from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe, system, world
 from bench.agents import Agents
 from bench.builds import Build
 from bench.inputs import SEED, SHARDS, Inputs
@@ -30,11 +30,21 @@ from bench.ir.graph import Graph
 from bench.isa import Isa
 from bench.oracle import Oracle
 from bench.plan import Trial, proof_case
-from bench.process import Answer, ForkServer, code_version, environment, run_worker, with_variables, write_child
+from bench.process import (
+    Answer,
+    ForkServer,
+    Listener,
+    code_version,
+    environment,
+    run_worker,
+    with_variables,
+    write_child,
+)
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
 from bench.strategies import SINGLE
+from bench.telemetry.recorder import Recorder, Recording
 from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
 LEARNING_BATCH = 32
@@ -85,6 +95,19 @@ class Tally:
     wall_time_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Member:
+    """Tells a recorder of a rank's process, and leaves the marks to the first rank: barriers make them those of all."""
+
+    recorder: Recorder
+
+    def started(self, pid: int) -> None:
+        self.recorder.started(pid)
+
+    def marked(self, name: str, at_s: float) -> None:
+        pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Probed:
     """What a build turned out to be."""
@@ -99,7 +122,8 @@ class Runner:
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
-        deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None,
+        deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None, telemetry: bool = True,
+        telemetry_rate_hz: float | None = None,
     ):
         self._store = store
         self._builds = dict(builds)
@@ -108,6 +132,10 @@ class Runner:
         self._session = session
         self._deadline_s = deadline_s
         self._agents = agents            # who starts ranks in our stead, where a launcher started us with others
+        self._telemetry = telemetry
+        self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
+        self._recorder: Recorder | None = None           # None: off
+        self._recording: Recording | None = None         # of the trial that was measured last; None: there is none
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
@@ -122,6 +150,9 @@ class Runner:
         prefix = f"{WORK_PREFIX}{os.getpid()}-"
         self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
         self._child = write_child(self._work)
+        if self._telemetry:
+            self._recorder = Recorder(self._work, self._telemetry_rate_hz)
+            self._folder.callback(self._recorder.close)
         self._inputs = Inputs(self._work)
         self._oracle = Oracle(self._store, self._inputs, self._ask_oracle)
         return self
@@ -209,8 +240,11 @@ class Runner:
 
     def _measure(self, trial: Trial, identity: Identity) -> Record:
         case, kind = trial.case, trial.kind
-        load_before = hardware.load_average()
+        load_before, described = hardware.load_average(), system.described()
         recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
+        self._recording = None
+        if self._recorder is not None:
+            self._recorder.start()       # so that the first timed trial need not wait for it
         started = time.monotonic()
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
         if failure := self.probe(case.build).failure:
@@ -233,7 +267,8 @@ class Runner:
             graph=None if case.is_limit else _described(self._inputs.graph(case.model)),
             work=limits.work(case.model, case.precision) if case.is_limit else None,
             interpreter=self.probe(case.build).build.interpreter,
-            machine=hardware.machine().plain(), load_before=load_before, wall_time_s=time.monotonic() - started,
+            machine=hardware.machine().plain(), system=described, telemetry=self._told(identity),
+            load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
             isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
@@ -241,13 +276,35 @@ class Runner:
             certificate=self._certificate_id(case) if kind in (TrialKind.TIMING, TrialKind.LAYERS) else None,
         )
 
+    def _told(self, identity: Identity) -> dict[str, Any] | None:
+        """The telemetry of a record, after its series was stored beside it."""
+        if self._recording is None:
+            return None
+        block = self._recording.block
+        try:
+            return block | {"series": self._store.put_series(identity.id, self._recording.write_parquet)}
+        except OSError as error:
+            return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
+
+    def _run_recorded(self, trial: Trial, job: Mapping[str, Any]) -> Answer:
+        """A worker's answer on a timed trial, with telemetry beside it unless that is off."""
+        build, server, threads = self._build_of(trial), self._server(trial), trial.case.threads
+        if self._recorder is None:
+            return self._run(build, job, threads=threads, server=server)[0]
+        self._recorder.begin(self._cpus[:threads], trial.case.device, environment(build, threads))
+        answer, _ = self._run(build, job, threads=threads, server=server, listener=self._recorder)
+        self._recording = self._recorder.end(answer.marks)
+        return answer
+
     def _run(
         self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        stop: int | None = None,
+        listener: Listener | None = None, stop: int | None = None,
     ) -> tuple[Answer, dict[str, Any]]:
         """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
         with tempfile.TemporaryDirectory(dir=self._work) as name:
-            answer = self._run_in(Path(name), build, job, threads=threads, server=server, stop=stop)
+            answer = self._run_in(
+                Path(name), build, job, threads=threads, server=server, listener=listener, stop=stop
+            )
             arrays: dict[str, Any] = {}
             if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
                 with np.load(path) as stored:
@@ -256,15 +313,15 @@ class Runner:
 
     def _run_in(
         self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        stop: int | None = None,
+        listener: Listener | None = None, stop: int | None = None,
     ) -> Answer:
         """A worker's answer; what it wrote is in the directory."""
         job = {"cpus": list(self._cpus[:threads]), **job}
         if server is not None:
-            return server.run(job, directory, deadline_s=self._deadline_s, stop=stop)
+            return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
         return run_worker(
             build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s, cache=self._store.cache,
-            stop=stop,
+            listener=listener, stop=stop,
         )
 
     def _build(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
@@ -285,13 +342,24 @@ class Runner:
         )
         # With agents all ranks are spawned, for they must be alike.
         servers = [None if self._agents else self._server(trial, rank) for rank in ranks]
+        recorder = self._recorder if trial.kind in TIMED else None
 
         def start(rank: world.Rank, stop: int) -> world.Ran:
             if self._agents is not None and rank.index > 0:
                 return self._agents.start(rank, stop, case.build, self._deadline_s)
-            return self._run(build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop)
+            listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
+            return self._run(
+                build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop, listener=listener
+            )
 
-        return world.together(start, ranks)
+        if recorder is None:
+            return world.together(start, ranks)
+        recorder.begin(
+            self._cpus_of(case), case.device, environment(build, case.threads), devices=case.world_size
+        )
+        ran = world.together(start, ranks)
+        self._recording = recorder.end(ran[0][0].marks)
+        return ran
 
     def _cpus_of(self, case: Case) -> list[int]:
         """The cores that all processes of a case are held to."""
@@ -407,7 +475,7 @@ class Runner:
             weights=str(self._inputs.weights(case.model)), check_samples=check_samples,
             expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
         )
-        return self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))[0]
+        return self._run_recorded(trial, job)
 
     def _time_world(self, trial: Trial) -> Answer:
         """The answer of a world; neighbours have other samples, so that equal weights at the end tell of sharing."""
@@ -442,7 +510,7 @@ class Runner:
         case = trial.case
         job = self._job(trial.kind, case, limit=case.model, timing=_timing(trial))
         job["settings"]["folder"] = str(self._store.root.absolute())     # the disk that results are written to
-        return self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))[0]
+        return self._run_recorded(trial, job)
 
     # Instruction sets -----------------------------------------------------------------------------------------------
 
@@ -493,7 +561,7 @@ def _described(graph: Graph) -> dict[str, Any]:
 
 def _layer_variables(case: Case) -> dict[str, str]:
     """What is set for layer trials only; not empty: they run another program than the timed ones."""
-    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}).get(case.mode.value, {}))
+    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}).get(str(case.mode), {}))
 
 
 def _sweep_leftovers() -> None:

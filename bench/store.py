@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_RESULTS = Path("results")
-RECORDS, ORACLE, CACHE, LOCK = "records", "oracle", "cache", "lock"
+RECORDS, SERIES, ORACLE, CACHE, LOCK = "records", "telemetry", "oracle", "cache", "lock"
 
 TRIAL_COLUMNS = {
     "id": ("$.id", "VARCHAR"),
@@ -53,6 +53,9 @@ TRIAL_COLUMNS = {
     "machine": ("$.identity.machine", "VARCHAR"),
     "device_name": ("$.machine.cpu", "VARCHAR"),
     "machine_facts": ("$.machine", "JSON"),
+    "system": ("$.system", "JSON"),
+    "system_facts": ("$.system.facts", "JSON"),
+    "telemetry": ("$.telemetry", "JSON"),
     "optimizer": ("$.graph.optimizer", "VARCHAR"),
     "parameters": ("$.graph.parameters", "BIGINT"),
     "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
@@ -125,6 +128,7 @@ class Store:
         self.root = root
         self._records = root / RECORDS
         self._oracle = root / ORACLE
+        self._series = root / SERIES
         self.cache = root / CACHE        # of programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:
@@ -177,6 +181,21 @@ class Store:
             _write_atomically(self._path(record.id), json.dumps(record.plain(), indent=1).encode())
         except OSError as error:
             raise UserError(f"cannot store a record in {self._records}: {error.strerror}") from None
+
+    def put_series(self, trial_id: str, write: Callable[[Path], None]) -> str:
+        """Keep the telemetry of a trial, whole or not at all, and give its name in this folder.
+
+        ``write`` writes a Parquet file. Raises OSError where the disk is full. The record that names it comes later: a
+        sweep that is killed between the two measures the trial again.
+        """
+        self._series.mkdir(exist_ok=True)
+        path = self._series / f"{trial_id}.parquet"
+        beside = self._series / f".{trial_id}.tmp"
+        write(beside)
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+        return f"{SERIES}/{path.name}"
 
     def get(self, trial_id: str) -> dict[str, Any]:
         """A record as plain data; raises UserError where it cannot be read or is from a later version."""

@@ -149,7 +149,7 @@ def sweep(folder: Path, kills: int, moments: random.Random) -> list[str]:
 
 
 def temporary_files(results: Path) -> list[str]:
-    return [path.name for path in results.glob("*/*") if path.suffix not in (".json", ".npz")]
+    return [path.name for path in results.glob("*/*") if path.suffix not in (".json", ".npz", ".parquet")]
 
 
 if __name__ == "__main__":

@@ -165,15 +165,18 @@ def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> Non
     monkeypatch.setattr(process, "child_files", lambda: lent)
 
 
-def measure(folder: Path, *, deadline_s: float = 60.0, session: str = "1", **axes: Any) -> Tally:
+def measure(
+    folder: Path, *, deadline_s: float = 60.0, session: str = "1", telemetry: bool = False, **axes: Any
+) -> Tally:
     """Run a small sweep of the network mlp into ``folder``/results, with the builds of ``folder``/builds.toml."""
     store = Store(folder / "results").create()
     shutil.copytree(oracle_answers(), folder / "results" / "oracle", dirs_exist_ok=True)
-    return _measure(store, builds.load(folder), deadline_s, session, axes)
+    return _measure(store, builds.load(folder), deadline_s, session, axes, telemetry=telemetry)
 
 
 def _measure(
-    store: Store, known_builds: dict[str, builds.Build], deadline_s: float, session: str, axes: dict[str, Any]
+    store: Store, known_builds: dict[str, builds.Build], deadline_s: float, session: str, axes: dict[str, Any],
+    *, telemetry: bool = False,
 ) -> Tally:
     declared: dict[str, Any] = {
         "models": ("mlp",), "frameworks": ("numpy",), "modes": (Mode.INFERENCE,), "local_batches": (2,),
@@ -181,7 +184,8 @@ def _measure(
     }
     trials = plan([Sweep(**{**declared, **axes})], cores=len(hardware.usable_cpus()), seed=1)
     with Runner(
-        store, known_builds, suite="test", command="rigmark run", deadline_s=deadline_s, session=session
+        store, known_builds, suite="test", command="rigmark run", deadline_s=deadline_s, session=session,
+        telemetry=telemetry,
     ) as runner:
         return runner.run(trials)
 

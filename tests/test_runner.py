@@ -76,7 +76,7 @@ def test_moments_of_a_trial_are_in_order_on_one_clock(measured: tuple[Path, Tall
         assert record.measurement is not None
         marks = record.measurement["marks"]
         assert sorted(marks.values()) == list(marks.values())
-        assert ["started", "imported", "prepared", "loaded", "steady", "timed"] == list(marks)
+        assert ["started", "imported", "prepared", "loaded", "warm_up", "steady", "timed"] == list(marks)
 
 
 def test_the_same_sweep_again_measures_nothing(measured: tuple[Path, Tally]):

@@ -26,6 +26,7 @@ UNEVEN_RATIO = 1.25          # CPU time of the busiest rank over the idlest
 class FindingKind(StrEnum):
     NOTE = "note"            # limits what may be said
     WARNING = "warning"      # makes the result suspect
+    INVALID = "invalid"      # the figure is not that of what it is booked under
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ class Evidence:
     layers: LayerFigures | None = None     # of its layer trial, where it has one
     isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
     world: WorldFigures | None = None      # None where nothing is said of devices
+    of_trials: tuple[Finding, ...] = ()    # by telemetry of its trials, see bench.analysis.telemetry
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -114,7 +116,7 @@ def contended(evidence: Evidence) -> Iterator[Finding]:
 
 
 def drifting(evidence: Evidence) -> Iterator[Finding]:
-    ratios = np.array([_halves(timings) for timings in evidence.measured.timings_s])
+    ratios = np.array([halves(timings) for timings in evidence.measured.timings_s])
     share = float(np.mean((ratios > DRIFT_RATIO) | (ratios < 1 / DRIFT_RATIO))) if len(ratios) else 0.0
     if share > DRIFTING_SHARE:
         yield Finding(
@@ -124,7 +126,8 @@ def drifting(evidence: Evidence) -> Iterator[Finding]:
         )
 
 
-def _halves(timings_s: Sequence[float]) -> float:
+def halves(timings_s: Sequence[float]) -> float:
+    """Median of the second half over that of the first; 1.0 where there are no two halves."""
     middle = len(timings_s) // 2
     return float(np.median(timings_s[middle:]) / np.median(timings_s[:middle])) if middle else 1.0
 
@@ -310,7 +313,20 @@ LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """Every doubt about one case."""
     of_layers = () if evidence.layers is None else layer_findings(evidence.layers)
-    return (*(finding for rule in RULES for finding in rule(evidence)), *of_layers)
+    return merged([*(finding for rule in RULES for finding in rule(evidence)), *evidence.of_trials, *of_layers])
+
+
+def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
+    """One finding for each id, in the order of the first: with the text of all, and the gravest kind."""
+    kinds = list(FindingKind)
+    found: dict[str, Finding] = {}
+    for finding in every:
+        before = found.get(finding.id)
+        found[finding.id] = finding if before is None else Finding(
+            id=finding.id, kind=max(before.kind, finding.kind, key=kinds.index),
+            text=f"{before.text}. Also: {finding.text}",
+        )
+    return tuple(found.values())
 
 
 def layer_findings(layers: LayerFigures) -> tuple[Finding, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.telemetry import Validity
 from bench.words import TrialKind
 
 BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU
@@ -72,6 +73,7 @@ def peaks(results: pd.DataFrame, *, machine: str, device: str, threads: int, pre
     of_machine = [
         row for row in results.to_dict("records")
         if (row["kind"], row["machine"], row["device"]) == (TrialKind.LIMIT, machine, device)
+        and row.get("validity") != Validity.INVALID
     ]
     here = [row for row in of_machine if row["threads"] == threads]
     arithmetic = [row for row in here if row["precision"] == precision and re.match(r"matmul_|conv2d_", row["model"])]

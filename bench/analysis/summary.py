@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis.findings import Evidence, FindingKind, IsaFigures, LayerFigures, WorldFigures, findings
+from bench.analysis import telemetry
+from bench.analysis.findings import Evidence, Finding, IsaFigures, LayerFigures, WorldFigures, findings
 from bench.analysis.statistics import estimate
+from bench.analysis.telemetry import Validity
 from bench.isa import NOT_PROVEN
 from bench.words import TIMED, Mode, Outcome, TrialKind
 
@@ -37,7 +39,8 @@ RESULT_COLUMNS = (
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
     "bytes_per_s", "policy", "overflow_steps", "devices_per_process", "oversubscribed", "rank_spread", "sent_bytes",
-    "communication_time_s", "communication_exposed_s", "communication_reason",
+    "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
+    "trial_findings",
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
@@ -97,12 +100,31 @@ def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) ->
         row["parity_error"] = proofs.loc[first.certificate].output_error
     if measured.empty:
         worst = failed.iloc[-1]
-        return row | {"outcome": worst.outcome, "reason": worst.reason, "validity": "invalid"}
-    return row | {"outcome": Outcome.OK, "reason": None} | _figures(measured, failed, first, layers)
+        return row | {"outcome": worst.outcome, "reason": worst.reason, "validity": Validity.INVALID.value}
+    return row | {"outcome": Outcome.OK, "reason": None} | _judged(measured, failed, first, layers)
+
+
+def _judged(measured: pd.DataFrame, failed: pd.DataFrame, first: Any, layers: pd.Series | None) -> dict[str, Any]:
+    """Figures of the trials that are not invalid; of all where none is left, and labelled so."""
+    ordered = measured.sort_values("recorded_at", kind="stable")      # some doubts are about what came later
+    trials = [{str(name): fact for name, fact in row.items()} for row in ordered.to_dict("records")]
+    judged = [telemetry.judge(trial) for trial in trials]
+    is_kept = [each.validity is not Validity.INVALID for each in judged]
+    if not any(is_kept):
+        is_kept = [True] * len(judged)
+    kept = measured[measured.id.isin(ordered.id[is_kept])]
+    found = _figures(kept, failed, first, layers, telemetry.of_case(judged))
+    validities = [each.validity for each in judged]
+    return found | telemetry.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
+        "trials": len(kept), "suspect_trials": validities.count(Validity.SUSPECT),
+        "invalid_trials": validities.count(Validity.INVALID),
+        "trial_findings": telemetry.reasons(zip(trials, judged, strict=True)),
+    }
 
 
 def _figures(
-    measured: pd.DataFrame, failed: pd.DataFrame, first: Any, of_layers: pd.Series | None
+    measured: pd.DataFrame, failed: pd.DataFrame, first: Any, of_layers: pd.Series | None,
+    of_trials: tuple[Finding, ...],
 ) -> dict[str, Any]:
     steps = int(first.steps_per_timing)
     times_s = step_times(measured.timings_s, steps)
@@ -114,11 +136,11 @@ def _figures(
     layers = None if of_layers is None else _layer_figures(of_layers, step_time.value)
     doubts = findings(Evidence(
         measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers,
-        isa=_isa_figures(measured), world=_world_figures(first, measured),
+        isa=_isa_figures(measured), world=_world_figures(first, measured), of_trials=of_trials,
     ))
-    is_suspect = any(doubt.kind is FindingKind.WARNING for doubt in doubts)
+    kinds = {doubt.kind for doubt in doubts}
     return {
-        "validity": "suspect" if is_suspect else "valid",
+        "validity": telemetry.validity(kinds).value,
         "step_time_s": step_time.value, "step_time_low_s": step_time.low, "step_time_high_s": step_time.high,
         "throughput_samples_per_s": throughput and throughput.value,
         "throughput_low_samples_per_s": throughput and throughput.low,

@@ -56,6 +56,8 @@ def command(
         _write_parquet(table, output)
     else:
         _write_text(_text(table, chosen), output)
+    if not table.empty and (invalid := int(table.invalid_trials.fillna(0).sum())):
+        say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
     for problem in trials.problems:
         say(f"rigmark: {problem}")
     if trials.problems:

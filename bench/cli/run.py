@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.spec import Sweep
     from bench.store import Store
 
+MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
 GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
 GUESSED_START_S = {"spawn": 4.0, "forkserver": 0.5}
 
@@ -63,6 +64,9 @@ def command(
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[str, typer.Option(help="Name of this sitting; trials of another sitting are others.")] = "1",
+    telemetry: Annotated[
+        str | None, typer.Option(help="off, or reads a second; left out: 10 of the host, 20 of GPUs.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the expected time only.")] = False,
 ) -> None:
@@ -116,6 +120,7 @@ def command(
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     if start_method is not None and start_method not in tuple(StartMethod):
         raise unknown("start method", start_method, StartMethod)
+    is_watched, rate_hz = _telemetry(telemetry)
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
     }
@@ -146,15 +151,15 @@ def command(
             _show_plan(trials, store)
             return
         store.create()
-        tally = _measure(trials, store, known_builds, suite=suite, session=session, timeout=timeout, others=others)
+        tally = _measure(
+            trials, store, known_builds, suite=suite or "adhoc", session=session, deadline_s=timeout, agents=others,
+            telemetry=is_watched, telemetry_rate_hz=rate_hz,
+        )
     _conclude(tally, results, asked_by_name=framework is not None)
 
 
-def _measure(
-    trials: Sequence[Trial], store: Store, known_builds: dict[str, Build], *, suite: str | None, session: str,
-    timeout: float, others: Agents | None,
-) -> Tally:
-    """Run them; an interrupt ends the command, and what is finished is stored."""
+def _measure(trials: Sequence[Trial], store: Store, known_builds: dict[str, Build], **settings: Any) -> Tally:
+    """Run them with these settings of the Runner; an interrupt ends the command, and what is finished is stored."""
     from bench.cli import Exit, say
     from bench.progress import TerminalProgress
     from bench.runner import Runner
@@ -163,10 +168,7 @@ def _measure(
     line = shlex.join(["rigmark", *sys.argv[1:]])
     try:
         with (
-            Runner(
-                store, known_builds, suite=suite or "adhoc", command=line, session=session, deadline_s=timeout,
-                agents=others,
-            ) as runner,
+            Runner(store, known_builds, command=line, **settings) as runner,
             TerminalProgress() as progress,
         ):
             return runner.run(trials, progress)
@@ -183,6 +185,19 @@ def _split(text: str) -> tuple[str, ...]:
     if not text.strip(" ,"):
         raise UserError(f"an axis needs at least one value, not '{text}'; leave the option out for the usual one")
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _telemetry(text: str | None) -> tuple[bool, float | None]:
+    """(whether it is on, reads a second or None for each source's own)."""
+    if text is None or text == "off":
+        return text is None, None
+    try:
+        rate_hz = float(text)
+    except ValueError:
+        rate_hz = 0.0
+    if not 0 < rate_hz <= MOST_TELEMETRY_HZ:
+        raise UserError(f"telemetry takes off, or up to {MOST_TELEMETRY_HZ:g} reads a second, not '{text}'")
+    return True, rate_hz
 
 
 def _number(name: str, text: str) -> int:

@@ -293,7 +293,7 @@ def last_result(prepared):
 def time_layers(job, directory, answers):
     """Where the time of a step of one case goes; the first step that is held against the oracle is taken apart too."""
     module, prepared, facts = started(job, answers, lambda network: network.layer_times(1)["step_times_s"][0])
-    found = layers.taken_apart(prepared, job["timing"])
+    found = layers.taken_apart(prepared, job["timing"], answers.mark)
     answers.mark("timed")
     last_result(prepared)
     return dict(found, facts=module.facts(), **facts)
@@ -317,6 +317,7 @@ def time_steps(job, directory, answers):
 def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
     """Warm-up, timings, and what else the machine worked meanwhile."""
     gang.decided(None)       # ranks are ready one after the other
+    answers.mark("warm_up")
     warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
     answers.mark("steady")
     busy_before_s = host.busy_cpu_s()

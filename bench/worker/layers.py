@@ -19,14 +19,16 @@ def steps_in_turns(plan, step_time_s):
     return [math.ceil(steps / float(turns))] * turns
 
 
-def taken_apart(prepared, plan, clock=time.perf_counter):
+def taken_apart(prepared, plan, mark, clock=time.perf_counter):
     """Rows of a step's time in seconds, and the step times of the instrumented and of the plain steps beside them.
 
     A row is the mean over all instrumented steps, ``problem`` what the framework's trace lacks (None: nothing),
     ``resolution_s`` the shortest time that its clock can tell from none (None: not known). Steps are synchronised one
-    by one, however many the case lets run ahead.
+    by one, however many the case lets run ahead. ``mark`` is told when warm-up begins and ends.
     """
+    mark("warm_up")
     warm_up_s = measure.warm_up(prepared, dict(plan, steps_per_timing=1), clock)
+    mark("steady")
     plain_step_times_s, turns = [], []
     for steps in steps_in_turns(plan, min(warm_up_s)):
         exactly = dict(plan, steps_per_timing=1, min_timings=steps, min_time_s=0.0, max_time_s=float("inf"))

@@ -71,6 +71,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/data": ("bench.data", "bench.ir", "bench.words"),
     "bench/layers.py": ("bench.ir", "bench.words"),
     "bench/hardware.py": ("bench.words",),
+    "bench/system.py": ("bench.__version__", "bench.hardware"),
+    "bench/compatibility.py": (),
+    "bench/doctor.py": (
+        "bench.builds", "bench.compatibility", "bench.environments", "bench.frameworks", "bench.hardware", "bench.isa",
+        "bench.probe", "bench.process", "bench.system", "bench.telemetry.sources",
+    ),
+    "bench/telemetry": ("bench.telemetry", "bench.words"),
     "bench/parity.py": ("bench.words",),
     "bench/record.py": ("bench.words",),
     "bench/store.py": ("bench.record", "bench.words"),
@@ -197,6 +204,12 @@ def test_help_waits_for_nothing_heavy():
 
 def test_the_runner_loads_no_framework_and_no_tables():
     assert modules_after("import bench.runner") & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
+
+
+def test_a_sampler_starts_without_what_only_its_parent_needs():
+    heavy = {"numpy", "pandas", "duckdb", "scipy", "rich", "typer", *FRAMEWORKS}
+
+    assert modules_after("import bench.telemetry.sampler, bench.telemetry.sources.host") & heavy == set()
 
 
 def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -35,7 +35,7 @@ class Instrumented(Network):
 def taken_apart(**changes: Any) -> tuple[Instrumented, dict[str, Any]]:
     clock = Clock()
     network = Instrumented(clock)
-    return network, layers.taken_apart(network, {**PLAN, **changes}, clock)
+    return network, layers.taken_apart(network, {**PLAN, **changes}, network.calls.append, clock)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,11 @@ def test_there_are_as_many_steps_as_a_timing_trial_would_take(step_time_s: float
 
 def test_plain_and_instrumented_steps_take_turns_and_each_is_synchronised():
     network, found = taken_apart()
-    steps = [call for call in network.calls if call != "synchronize"][len(found["warm_up_timings_s"]):]
+    marks = [network.calls.index(mark) for mark in ("warm_up", "steady")]
+    steps = [call for call in network.calls[marks[1] + 1:] if call != "synchronize"]
 
     assert ["step", "step", "instrumented step", "instrumented step"] * 5 == steps
+    assert network.calls[marks[0] + 1:marks[1]].count("step") == len(found["warm_up_timings_s"])
     assert [0.25] * 10 == found["plain_step_times_s"]
     assert [0.5] * 10 == found["step_times_s"]
 

@@ -18,6 +18,15 @@ MACHINE_FACTS = {
     "cores": "physical cores", "logical_cores": "logical cores", "memory_bytes": "memory", "system": "system",
     "gpus": "GPUs", "id": "machine",
 }
+SYSTEM_FACTS = {
+    "operating_system.name": "operating system", "operating_system.kernel": "kernel",
+    "operating_system.kernel_options": "kernel options", "operating_system.virtual_machine": "virtual machine",
+    "operating_system.container": "container", "processor.microcode": "microcode", "processor.smt": "SMT",
+    "frequency.driver": "frequency driver", "frequency.turbo": "turbo", "limits.cpu_quota_cores": "quota of cores",
+    "limits.memory_bytes": "memory limit in bytes", "gpu_driver": "GPU driver",
+}
+"""Of what bench.system tells, what readers ask for first; the record has all."""
+
 UNSET = "not set"
 
 
@@ -56,7 +65,7 @@ def _place(fact: str) -> tuple[int, str]:
 
 
 def _environments(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = ["framework", "build", "machine_facts", "build_facts", "code_version"]
+    columns = ["framework", "build", "machine_facts", "system_facts", "build_facts", "code_version"]
     unique = trials.drop_duplicates(subset=columns)
     return [{str(name): fact for name, fact in row.items()} for row in unique.to_dict("records")]
 
@@ -73,6 +82,12 @@ def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield title, ", ".join(map(str, value)) or "none"
         else:
             yield title, str(value)
+    system = _object(trial["system_facts"])
+    for path, title in SYSTEM_FACTS.items():
+        *within, name = path.split(".")
+        value = (_object(system.get(within[0])) if within else system).get(name)
+        if value is not None and value != []:
+            yield title, ", ".join(value) if isinstance(value, list) else str(value)
     if build.get("python") is not None:
         yield "Python", str(build["python"])
     for package, version in _object(build.get("packages")).items():

@@ -54,7 +54,7 @@ def throughput_bars(group: Group, table: str) -> Bars:
         value, low, high = _throughput(entry)
         bars.append(
             Bar(
-                label=f"{entry.origin.mark} {entry.label}",
+                label=f"{entry.origin.mark} {entry.label}" + (" (invalid)" if entry.is_invalid else ""),
                 text=formatting.quantity(value, low, high, entry.throughputs), value=value, low=low, high=high,
                 values=() if low is not None else tuple(entry.throughputs), origin=entry.origin,
             )
@@ -151,7 +151,7 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
     if entry is baseline:
         return Cell(text="baseline", value=1.0)
     if not entry.is_measured:
-        return Cell(text="not measured here")
+        return Cell(text="invalid" if entry.is_invalid else "not measured here")
     found = versus(baseline, entry)
     if found is None:
         return Cell(text="no common repetition")

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
 from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
+from bench.analysis.telemetry import Validity, without_invalid
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
@@ -41,11 +42,11 @@ class Entry:
 
     label: str                           # "torch", or as much more as tells it from the others in its group
     row: Mapping[str, Any]               # of the table of results
-    step_times_s: Mapping[int, float]    # by repetition; empty where nothing was measured
+    step_times_s: Mapping[int, float]    # by repetition, but for invalid trials; empty where nothing was measured
 
     @property
     def is_measured(self) -> bool:
-        """True for a time measured here; only those win."""
+        """True for a time measured here that is not invalid; only those win."""
         return bool(self.step_times_s) and self.origin is Origin.MEASURED
 
     @property
@@ -55,6 +56,11 @@ class Entry:
     @property
     def has_figures(self) -> bool:
         return self.row["outcome"] == Outcome.OK and self.row["step_time_s"] is not None
+
+    @property
+    def is_invalid(self) -> bool:
+        """True for a time that is shown and not believed: all its trials are invalid."""
+        return self.has_figures and self.row["validity"] == Validity.INVALID
 
     @property
     def throughputs(self) -> list[float]:
@@ -168,7 +174,7 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[st
 
 def _step_times(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
     """Step times by repetition, for each group of alike trials."""
-    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     times: dict[tuple[Any, ...], dict[int, float]] = {}
     for trial in measured.to_dict("records"):
         (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))

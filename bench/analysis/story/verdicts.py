@@ -114,7 +114,11 @@ def _reservations(group: Group) -> list[str]:
                if not entry.has_figures]
     if missing:
         sentences.append(f"Not measured: {formatting.listed(missing)}.")
-    elsewhere = [entry.label for entry in group.entries if entry.has_figures and not entry.is_measured]
+    without = [entry for entry in group.entries if entry.has_figures and not entry.is_measured]
+    invalid = [entry.label for entry in without if entry.is_invalid]
+    if invalid:
+        sentences.append(f"Invalid, and so without a say: {formatting.listed(invalid)} (see the findings).")
+    elsewhere = [entry.label for entry in without if not entry.is_invalid]
     if elsewhere:
         sentences.append(f"Not measured on this machine, and so without a say: {formatting.listed(elsewhere)}.")
     return sentences

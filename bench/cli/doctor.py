@@ -1,0 +1,113 @@
+"""``rigmark doctor``: what this machine can measure, what would spoil it, and what to do about each."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.doctor import Examination, Usable
+
+MARKS = {"prevents": "✗", "problem": "!", "noise": "~", "ok": " "}
+COLORS = {"prevents": "bold red", "problem": "yellow", "noise": "cyan", "ok": "dim"}
+
+
+def command(
+    results: Annotated[Path, typer.Option(help="Results folder that sweeps are to write to.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="All facts and checks, for scripts.")] = False,
+) -> None:
+    """Examine this machine: processor, memory, GPUs, drivers, builds and noise; each problem with its fix.
+
+    Ends with 2 where something prevents measuring. Takes some seconds, most of them to ask the builds.
+
+    Example: rigmark doctor --json
+    """
+    from bench import doctor
+    from bench.cli import Exit
+
+    found = doctor.examine(results)
+    if json:
+        sys.stdout.write(json_format.dumps(doctor.plain(found), indent=1) + "\n")
+    else:
+        _show(found)
+    if not found.can_measure:
+        raise typer.Exit(Exit.BAD)
+
+
+def _show(found: Examination) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
+    facts = Table.grid(padding=(0, 2))
+    for name, words in _facts(found):
+        facts.add_row(Text(name, style="bold"), Text(words))
+    console.print(facts)
+    checks = Table.grid(padding=(0, 2))
+    for severity, mark in MARKS.items():
+        for check in (each for each in found.checks if each.severity == severity):
+            text = Text(check.text)
+            if check.fix:
+                text.append(f"\n→ {check.fix}", style="dim")
+            checks.add_row(Text(f"{mark} {check.topic}", style=COLORS[severity]), text)
+    if found.checks:
+        console.print()
+        console.print(checks)
+    console.print()
+    counts = {severity: sum(check.severity == severity for check in found.checks) for severity in MARKS}
+    said = ", ".join(f"{count} {_words(severity)}" for severity, count in counts.items() if count and severity != "ok")
+    console.print(Text(f"{MARKS['prevents']} = prevents measuring, ! = problem, ~ = noise: {said or 'none found'}"))
+
+
+def _words(severity: str) -> str:
+    return {"prevents": "preventing", "problem": "problems", "noise": "of noise"}[severity]
+
+
+def _facts(found: Examination) -> Iterator[tuple[str, str]]:
+    from bench import doctor, hardware
+
+    facts, now, machine = found.system["facts"], found.system["volatile"], hardware.machine()
+    levels = [level for level, has in found.instruction_sets.items() if has]
+    cores = f"{machine.cores} cores, " if machine.cores else ""
+    yield "processor", (
+        f"{machine.cpu} ({machine.microarchitecture}), {cores}{machine.logical_cores} logical; "
+        f"{', '.join(levels) or 'none of the x86-64 levels'}"
+    )
+    yield "memory", f"{machine.memory_bytes / 2**30:.1f} GiB, {now['free_memory_bytes'] / 2**30:.1f} GiB free"
+    system = facts["operating_system"]
+    around = [f"virtual machine ({system['virtual_machine']})" if system["virtual_machine"] else "",
+              f"container ({system['container']})" if system["container"] else ""]
+    yield "system", ", ".join(filter(None, [system["name"], f"kernel {system['kernel']}", *around]))
+    for gpu in found.gpus.devices:
+        size, unknown = gpu.facts.get("memory_bytes"), "not known"
+        yield "gpu", ", ".join((
+            doctor.name_of(gpu), f"{size / 2**30:.0f} GiB" if size else f"memory {unknown}",
+            f"driver {gpu.facts.get('driver') or unknown}", f"CUDA up to {gpu.facts.get('cuda') or unknown}",
+            f"compute capability {gpu.facts.get('compute_capability') or unknown}",
+        ))
+    if not found.gpus.devices:
+        yield "gpus", "none that telemetry sees"
+    for usable in found.builds:
+        yield f"build {usable.build.name}", _build(usable)
+    yield "fingerprint", f"machine {machine.id}, system {found.system['fingerprint']}"
+
+
+def _build(usable: Usable) -> str:
+    from bench import doctor, hardware
+
+    if usable.problem is not None:
+        return f"{usable.build.interpreter}: {usable.problem}"
+    features = hardware.cpu_features()
+    parts = []
+    for name in usable.frameworks:
+        levels = doctor.usable_levels(name, features)
+        parts.append(f"{name} {doctor.framework_version(usable, name)} ({', '.join(levels) or 'native only'})")
+    cuda = f"; CUDA {usable.cuda}, cuDNN {usable.cudnn or 'not stated'}" if usable.cuda else "; no CUDA"
+    return f"Python {usable.python}: {', '.join(parts) or 'no framework'}{cuda}"

@@ -1,0 +1,179 @@
+"""What the machine does right now: the newest reading of every field, for people and for their dashboards.
+
+Not for trials: those have a sampler in a process of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.telemetry import sources
+from bench.telemetry.sources import Device, Field, Meaning, Reading, Source, Tier, Unavailable, Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One field of one device."""
+
+    field: Field
+    value: float | None          # in the unit of the field's name
+    rate: float | None           # of a counter, its growth in a second; None before there are two readings
+    unknown: str | None          # why the value is None
+
+    @property
+    def flags(self) -> list[str] | None:
+        """Names of the bits that are set; None where the field is no set of flags, or not known."""
+        if self.field.meaning is not Meaning.BITS or self.value is None:
+            return None
+        bits, names = int(self.value), self.field.flags
+        return [
+            names[bit] if bit < len(names) else f"unknown_{1 << bit:#x}" for bit in range(bits.bit_length())
+            if bits >> bit & 1
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Now:
+    """One device, as it was seen last."""
+
+    source: str
+    device: Device
+    values: tuple[Value, ...]
+    age_s: float                 # since it was read; grows where a source has stopped to answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """All devices, and why a source has none."""
+
+    at: str                      # UTC, ISO 8601
+    devices: tuple[Now, ...]
+    unavailable: Mapping[str, str]
+
+    def plain(self) -> dict[str, Any]:
+        """For scripts: names stay, more may be added."""
+        return {
+            "at": self.at, "unavailable": dict(self.unavailable),
+            "devices": [
+                {
+                    "source": now.source, "id": now.device.id, "kind": now.device.kind, "name": now.device.name,
+                    "age_s": round(now.age_s, 3),
+                    "values": {v.field.name: v.value if v.flags is None else v.flags for v in now.values},
+                    "rates": {v.field.name: v.rate for v in now.values if v.field.meaning is Meaning.COUNTER},
+                    "unknown": {v.field.name: v.unknown for v in now.values if v.unknown is not None},
+                }
+                for now in self.devices
+            ],
+        }
+
+
+@dataclass
+class _Watch:
+    """One source in its own thread: one that hangs in its driver delays no other, and not the display."""
+
+    name: str
+    interval_s: float
+    stop: threading.Event
+    fields: tuple[Field, ...] = ()
+    devices: tuple[Device, ...] = ()
+    newest: dict[tuple[int, int], Reading] = field(default_factory=dict)
+    before: dict[tuple[int, int], Reading] = field(default_factory=dict)
+    rounds: int = 0
+    problem: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        try:
+            module = sources.load(self.name)
+            source = module.open_source(Wanted())
+        except Unavailable as problem:
+            self.problem = str(problem)
+            return
+        except Exception as error:       # of a vendor's library that is broken
+            self.problem = f"{type(error).__name__}: {error}"
+            return
+        self.fields, self.devices = tuple(module.FIELDS), tuple(source.devices)
+        try:
+            self._keep_reading(source)
+        except Exception as error:
+            self.problem = f"stopped by {type(error).__name__}: {error}"
+        finally:
+            source.close()
+
+    def _keep_reading(self, source: Source) -> None:
+        due = time.monotonic()
+        while not self.stop.is_set():
+            found = [reading for tier in Tier for reading in source.read(tier)]
+            with self.lock:
+                for reading in found:
+                    key = (reading.device, reading.field)
+                    if key in self.newest:
+                        self.before[key] = self.newest[key]
+                    self.newest[key] = reading
+                self.rounds += 1
+            due = max(due + self.interval_s, time.monotonic())
+            self.stop.wait(due - time.monotonic())
+
+    def now(self) -> Iterator[Now]:
+        with self.lock:
+            newest, before = dict(self.newest), dict(self.before)
+        for number, device in enumerate(self.devices):
+            read = [(key, reading) for key, reading in sorted(newest.items()) if key[0] == number]
+            if read:
+                yield Now(
+                    source=self.name, device=device,
+                    values=tuple(_value(self.fields[key[1]], reading, before.get(key)) for key, reading in read),
+                    age_s=(time.perf_counter_ns() - max(reading.end_ns for _, reading in read)) * 1e-9,
+                )
+
+
+def _value(of: Field, newest: Reading, before: Reading | None) -> Value:
+    rate = None
+    if of.meaning is Meaning.COUNTER and before is not None and newest.value is not None and before.value is not None:
+        passed_s = (newest.begin_ns + newest.end_ns - before.begin_ns - before.end_ns) / 2e9
+        if passed_s > 0 and newest.value >= before.value:        # less: it began anew, as with a new driver
+            rate = (newest.value - before.value) / passed_s
+    return Value(
+        field=of, value=newest.value, rate=rate, unknown=None if newest.reason is None else newest.reason.value
+    )
+
+
+class Live:
+    """Reads every source, or those named, again and again. Use it as a context manager."""
+
+    def __init__(self, interval_s: float, names: Iterable[str] = sources.NAMES):
+        self.interval_s = interval_s
+        self._stop = threading.Event()
+        self._watches = [_Watch(name=name, interval_s=interval_s, stop=self._stop) for name in names]
+        # As daemons, since one that hangs in a driver cannot be ended.
+        self._threads = [threading.Thread(target=watch.run, daemon=True, name=watch.name) for watch in self._watches]
+
+    def __enter__(self) -> Live:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=2.0)
+
+    def wait(self) -> None:
+        """Return when every source has been read twice, so that counters have rates; a slow one is not waited for."""
+        until = time.monotonic() + 3 * self.interval_s + 1.0
+        while time.monotonic() < until and any(w.problem is None and w.rounds < 2 for w in self._watches):
+            time.sleep(min(0.02, self.interval_s / 4))
+
+    def snapshot(self) -> Snapshot:
+        """As things are now."""
+        waiting = {w.name: "has not answered yet" for w in self._watches if not w.rounds and w.problem is None}
+        return Snapshot(
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            devices=tuple(now for watch in self._watches for now in watch.now()),
+            unavailable={**{w.name: w.problem for w in self._watches if w.problem is not None}, **waiting},
+        )

@@ -1,0 +1,316 @@
+"""The parent's side of telemetry: one sampler serves all trials of a sweep, and no trial waits for it.
+
+Whatever becomes of the sampler is a ``problem`` in what is told of a trial, never a failure of the trial. There is one
+process for a sweep, since to start one for each trial would cost more CPU time than its readings, and since a driver
+that nobody uses any more may reset its counters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.telemetry import regions, sampler, series
+from bench.telemetry.series import Described
+from bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
+
+ROOT = Path(__file__).parents[2]
+OPEN_S = 5.0                     # for a source to open; else it is left out
+READY_S = OPEN_S + 5.0           # for a sampler to start; only the first trial of a sweep can have to wait
+STOP_S = 2.0                     # for it to answer at the end of a trial; then it is killed
+SILENT_S = 0.5                   # beside GAP_PERIODS: a source that told nothing for longer before the end has stopped
+MOST_FAILURES = 3                # trials in a row that a sampler failed in, after which none is started any more
+FILE = "readings.bin"
+GPU = "gpu"                      # the kind of device that only trials on such devices are told of
+
+
+class Failed(Exception):
+    """The sampler did not do as told; the message is a sentence for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What was recorded of one trial."""
+
+    block: dict[str, Any]            # of its record; see docs/record.schema.json
+    readings: NDArray[Any]           # as bench.telemetry.series.read has them; empty where there are none
+    sources: tuple[Described, ...]   # that they refer to
+
+    def write_parquet(self, path: Path) -> None:
+        """The series as a table, see bench.telemetry.series.table; raises OSError where it cannot be written."""
+        series.write_parquet(path, self.readings, self.sources)
+
+
+class Recorder:
+    """Records one trial after the other: ``begin``, then ``started`` and ``marked`` as the worker says, then ``end``.
+
+    ``rate_hz`` is how often each source is read; None for each source's own rate. Close it when the sweep is over.
+    """
+
+    def __init__(self, directory: Path, rate_hz: float | None = None):
+        self._directory = directory
+        self._rate_hz = rate_hz
+        self._sampler: _Sampler | None = None
+        self._failures = 0
+        self._problem: str | None = None
+
+    def start(self) -> None:
+        """Start the sampler ahead of a trial, which then need not wait for it."""
+        if self._sampler is None and self._failures < MOST_FAILURES:
+            with self._noting():
+                self._sampler = _started(self._directory, self._rate_hz)
+
+    def begin(
+        self, cpus: Collection[int], device: str = "cpu", variables: Mapping[str, str] = MappingProxyType({}),
+        sources: Collection[str] | None = None, devices: int = 1,
+    ) -> None:
+        """A trial is about to start on a device ("cpu", "cuda:0"), held to these cores, with these variables.
+
+        Of a world, ``device`` is the first of its ``devices``, and the cores are those of all.
+
+        The sampler keeps to the other cores, if there are any. ``sources`` are read; None: all that there are, GPUs for
+        a trial on a GPU alone.
+        """
+        self._problem = None
+        self._processes: list[int] = []
+        self._device, self._devices, self._variables = device, devices, variables
+        usable = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set()
+        self._cpus = sorted(usable - set(cpus) or usable)
+        self.start()
+        self._begin_ns = time.perf_counter_ns()
+        with self._noting():
+            self._running().begin(self._cpus, sources, is_on_gpu=not device.startswith("cpu"))
+
+    def started(self, pid: int) -> None:
+        """This is a process of the trial."""
+        self._processes.append(pid)
+        with self._noting():
+            self._running().say("processes", *self._processes)
+
+    def marked(self, name: str, at_s: float) -> None:
+        """The worker has come to a mark, at which its device was synchronised."""
+        if any(name in marks for marks in regions.REGIONS.values()):
+            with self._noting():
+                self._running().say("mark")
+
+    def end(self, marks: Mapping[str, float]) -> Recording:
+        """What was recorded since ``begin``; ``marks`` are seconds on the clock of time.perf_counter."""
+        with self._noting():
+            self._running().stop_reading()
+        end_ns = time.perf_counter_ns()
+        readings = series.read_bytes(b"")
+        sources: tuple[Described, ...] = ()
+        active: tuple[str, ...] = ()
+        unavailable: dict[str, str] = {}
+        if self._sampler is not None:
+            sources, active = self._sampler.sources, self._sampler.active
+            unavailable, readings = self._sampler.unavailable, self._sampler.readings()
+        with self._noting():
+            _check(readings, sources, active, self._begin_ns, end_ns)
+        self._failures = self._failures + 1 if self._problem else 0
+        if self._problem:
+            self.close()
+        devices, described = self._described(readings, sources, marks, active)
+        return Recording(readings=readings, sources=sources, block={
+            "rate_hz": self._rate_hz or max((s.rate_hz for s in sources if s.name in active), default=DEFAULT_RATE_HZ),
+            "series": None, "problem": self._problem, "unavailable": unavailable,
+            "sampler": {**_own_figures(readings), "cpus": self._cpus, "niceness": sampler.NICENESS},
+            "devices": devices,
+            "regions": described,
+        })
+
+    def _described(
+        self, readings: NDArray[Any], sources: Sequence[Described], marks: Mapping[str, float], active: Collection[str]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        try:
+            used = self._used(sources)
+            devices, described = regions.described(readings, sources, marks, active)
+        except Exception as error:       # a trial that was measured is not lost for what was said beside it
+            self._problem = self._problem or f"its readings make no sense: {type(error).__name__}: {error}"
+            return [], []
+        return [
+            {**plain, "used": used(plain["id"]) if plain["kind"] == GPU else True} for plain in devices
+        ], described
+
+    def close(self) -> None:
+        """End the sampler."""
+        if self._sampler is not None:
+            self._sampler.close()
+            self._sampler = None
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What fails in it is the trial's problem, the first such thing first."""
+        try:
+            yield
+        except Failed as failure:
+            self._problem = self._problem or str(failure)
+
+    def _running(self) -> _Sampler:
+        if self._sampler is None:
+            raise Failed(f"no telemetry any more: it failed in {MOST_FAILURES} trials in a row")
+        return self._sampler
+
+    def _used(self, sources: Sequence[Described]) -> Callable[[str], bool | None]:
+        """Whether the trial ran on a GPU, by the GPU's id; None where that cannot be told."""
+        number = int(self._device.partition(":")[2] or 0)
+        visible: tuple[str, ...] | None = None
+        for source in sources:
+            gpus = [device for device in source.devices if device.kind == GPU]
+            if gpus and hasattr(load(source.name), "visible_gpus"):
+                visible = load(source.name).visible_gpus(self._variables, gpus)
+        if visible is None or number >= len(visible):
+            return lambda _: None
+        mine = visible[number:number + self._devices]
+        return lambda device: device in mine
+
+
+def _started(directory: Path, rate_hz: float | None) -> _Sampler:
+    try:
+        return _Sampler(Path(tempfile.mkdtemp(dir=directory)), rate_hz)
+    except OSError as error:
+        raise Failed(f"the sampler cannot be started: {error.strerror}") from None
+
+
+class _Sampler:
+    """A running sampler. What it does not do raises Failed."""
+
+    def __init__(self, directory: Path, rate_hz: float | None):
+        self._directory = directory
+        self._is_ready = False
+        self._pending = b""
+        self.sources: tuple[Described, ...] = ()
+        self.active: tuple[str, ...] = ()            # sources that are read in this trial
+        self.unavailable: dict[str, str] = {}        # why a source is not there
+        (directory / sampler.SETTINGS).write_text(json.dumps({
+            "rate_hz": rate_hz, "sources": NAMES, "gpus": [], "open_s": OPEN_S,
+        }))
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with open(directory / "stderr", "wb") as stderr:
+            self._process = subprocess.Popen(
+                # -P: a folder "bench" in the working directory is not ours. Its own session: Ctrl-C is for the parent.
+                [sys.executable, "-P", "-m", "bench.telemetry.sampler", str(directory)],
+                env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                start_new_session=True, bufsize=0,
+            )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)     # a full pipe is the sampler's trouble, not the trial's
+
+    def begin(self, cpus: Sequence[int], sources: Collection[str] | None, *, is_on_gpu: bool) -> None:
+        if not self._is_ready:
+            self._answer("ready", READY_S)
+            told = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
+            self.sources = tuple(series.described(plain) for plain in told["sources"])
+            self.unavailable, self._is_ready = told["unavailable"], True
+        self.active = tuple(
+            source.name for source in self.sources
+            if source.devices and source.name != series.SAMPLER
+            and (source.name in sources if sources is not None else is_on_gpu or not _is_of_gpus(source))
+        )
+        (self._directory / FILE).unlink(missing_ok=True)
+        self.say("begin", FILE, ",".join(self.active), ",".join(map(str, cpus)))
+
+    def say(self, *words: object) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
+        except BrokenPipeError:
+            raise Failed(self._how_it_ended()) from None
+        except BlockingIOError:
+            raise Failed("the sampler does not listen any more") from None
+
+    def stop_reading(self) -> None:
+        self.say("end")
+        hanging = sorted({*self.active} - {*self._answer("ended", STOP_S)})
+        if hanging:
+            raise Failed(f"{' and '.join(hanging)} did not answer any more at the end of the trial")
+
+    def readings(self) -> NDArray[Any]:
+        try:
+            return series.read(self._directory / FILE)
+        except FileNotFoundError:        # it never began
+            return series.read_bytes(b"")
+
+    def _answer(self, word: str, within_s: float) -> list[str]:
+        """What the sampler says after that word."""
+        assert self._process.stdout is not None
+        until = time.monotonic() + within_s
+        while b"\n" not in self._pending:
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise Failed(f"the sampler did not say '{word}' within {within_s:g} s")
+            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                raise Failed(self._how_it_ended())
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        first, *others = line.decode().split()
+        if first != word:
+            raise Failed(f"the sampler said '{first}' instead of '{word}'")
+        return others
+
+    def _how_it_ended(self) -> str:
+        try:
+            code: int | str = self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            code = "not known yet"
+        last_words = (self._directory / "stderr").read_text(errors="replace").strip().splitlines()[-1:]
+        return f"the sampler ended with exit code {code}" + "".join(f": {line}" for line in last_words)
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):     # a driver may hold even that up
+                self._process.wait(STOP_S)
+        self._process.stdout.close()
+
+
+def _is_of_gpus(source: Described) -> bool:
+    return all(device.kind == GPU for device in source.devices)
+
+
+def _check(
+    readings: NDArray[Any], sources: Sequence[Described], active: Sequence[str], begin_ns: int, end_ns: int
+) -> None:
+    """Raises Failed where the readings are not those of this trial, or a source stopped before its end."""
+    if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > end_ns):
+        raise Failed("the sampler's clock is not that of the trial, as in another time namespace")
+    for number, source in enumerate(sources):
+        if source.name in active:
+            ends_ns = readings["end_ns"][readings["source"] == number]
+            silent_s = (end_ns - (int(ends_ns.max()) if len(ends_ns) else begin_ns)) * 1e-9
+            if silent_s > regions.GAP_PERIODS / source.rate_hz + SILENT_S:
+                raise Failed(f"{source.name} said nothing in the last {silent_s:.1f} s of the trial")
+
+
+def _own_figures(readings: NDArray[Any]) -> dict[str, float | int | None]:
+    """What the sampler told of itself."""
+    names = [field.name for field in series.OWN_FIELDS]
+    own = readings[readings["source"] == 0]
+    late_s, cpu_time_s = (own["value"][own["field"] == names.index(name)] for name in ("late_s", "cpu_time_s"))
+    overruns = own[own["field"] == names.index("overruns")]
+    of_sources = [overruns["value"][overruns["device"] == device] for device in np.unique(overruns["device"])]
+    return {
+        "samples": len(late_s), "overruns": int(sum(values[-1] - values[0] for values in of_sources)),
+        "cpu_time_s": float(cpu_time_s.max() - cpu_time_s.min()) if len(cpu_time_s) else None,
+        "late_p95_s": float(np.quantile(late_s, 0.95)) if len(late_s) else None,
+    }

@@ -1,0 +1,209 @@
+"""What readings say of a region of a trial: means, differences and energy of each device; what is not known and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.telemetry import energy
+from bench.telemetry.energy import Reads, Sensor
+from bench.telemetry.series import REASONS, SAMPLER, Described
+from bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Tier
+
+REGIONS = {"warm_up": ("warm_up", "steady"), "timed": ("steady", "timed")}
+"""Of each region, the marks of the worker between which it lies; see bench.worker."""
+
+GAP_PERIODS = 3              # of a field's own rate: what was not read for longer is not known
+LEAST_COVERED = 0.5          # of a region, below which a field is not known
+LEAST_BUSY_S = 5.0           # a busy ratio is of the driver's own period, up to 1 s: in shorter regions it is 10 % off
+
+NOT_READ, TOO_SHORT, RESET = "not_read", "too_short", "reset"
+"""Why a field is not known although its reads did not fail: see also bench.telemetry.sources.Reason."""
+
+
+class Region(NamedTuple):
+    name: str
+    begin_s: float               # on the clock of time.perf_counter
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.begin_s
+
+
+class Looked(NamedTuple):
+    """What was read of one field of one device in a whole trial."""
+
+    field: Field
+    reads: Reads                 # the known ones
+    failed_s: NDArray[np.float64]        # when it could not be read
+    reasons: list[str]           # and why
+
+    def gap_s(self, rate_hz: float) -> float:
+        """The longest time between two reads that is no gap."""
+        period_s = {Tier.FAST: 1 / rate_hz, Tier.MEDIUM: EVERY_MEDIUM / rate_hz, Tier.SLOW: max(1.0, 1 / rate_hz)}
+        return GAP_PERIODS * period_s[self.field.tier]
+
+
+def regions(marks: Mapping[str, float]) -> list[Region]:
+    """The regions that a trial has come to the end of, from the seconds of its marks."""
+    return [
+        Region(name, marks[begin], marks[end]) for name, (begin, end) in REGIONS.items()
+        if begin in marks and end in marks
+    ]
+
+
+def described(
+    readings: NDArray[Any], sources: Sequence[Described], marks: Mapping[str, float],
+    active: Collection[str] | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(devices, regions) of a trial, as its record holds them; readings as bench.telemetry.series.read has them.
+
+    Devices are those of the ``active`` sources, which were read; None: of all.
+    """
+    devices, looked = [], []
+    for number, source in enumerate(sources):
+        if source.name != SAMPLER and (active is None or source.name in active):
+            of_source = readings[readings["source"] == number]
+            for position, device in enumerate(source.devices):
+                devices.append({
+                    "source": source.name, "rate_hz": source.rate_hz, "id": device.id, "kind": device.kind,
+                    "name": device.name, "facts": dict(device.facts),
+                    "unknown": {name: str(reason) for name, reason in device.unknown.items()},
+                })
+                of_device = of_source[of_source["device"] == position]
+                looked.append((source, device, list(_looked(of_device, source.fields))))
+    return devices, [
+        {
+            "name": region.name, "duration_s": region.duration_s,
+            "devices": [
+                {"device": index, **_device(region, source, device, fields)}
+                for index, (source, device, fields) in enumerate(looked) if fields
+            ],
+        }
+        for region in regions(marks)
+    ]
+
+
+def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]:
+    """Each field that was read at all."""
+    for number, field in enumerate(fields):
+        found = readings[readings["field"] == number]
+        if len(found):
+            is_known = found["reason"] == 0
+            begin_s, end_s = found["begin_ns"] * 1e-9, found["end_ns"] * 1e-9
+            yield Looked(
+                field, Reads(begin_s[is_known], end_s[is_known], found["value"][is_known]), begin_s[~is_known],
+                [str(REASONS[code]) for code in found["reason"][~is_known]],
+            )
+
+
+def _device(region: Region, source: Described, device: Device, fields: Sequence[Looked]) -> dict[str, Any]:
+    values: dict[str, dict[str, float]] = {}
+    unknown: dict[str, str] = {}
+    shares: dict[str, float] | None = None
+    for looked in fields:
+        found = _field(region, looked, looked.gap_s(source.rate_hz))
+        if isinstance(found, str):
+            unknown[looked.field.name] = found
+        elif looked.field.meaning is Meaning.BITS:
+            shares = {**(shares or {}), **found}
+        else:
+            values[looked.field.name] = found
+    fast = [looked for looked in fields if looked.field.tier is Tier.FAST and len(looked.reads.values)]
+    gap_s = GAP_PERIODS / source.rate_hz
+    return {
+        "values": values, "unknown": unknown, **_energy(region, device, fields, gap_s), "event_shares": shares,
+        "coverage": max((_covered(region, looked.reads, gap_s) for looked in fast), default=0.0),
+    }
+
+
+def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | str:
+    """{what: number} of one field in one region, or why it is not known."""
+    if region.duration_s < LEAST_BUSY_S and looked.field.name.endswith("busy_ratio"):
+        return TOO_SHORT
+    if _covered(region, looked.reads, gap_s) < LEAST_COVERED:
+        inside = (looked.failed_s >= region.begin_s) & (looked.failed_s <= region.end_s)
+        reasons = [reason for reason, is_inside in zip(looked.reasons, inside, strict=True) if is_inside]
+        return Counter(reasons or looked.reasons[-1:] or [NOT_READ]).most_common(1)[0][0]
+    match looked.field.meaning:
+        case Meaning.GAUGE:
+            return _gauge(region, looked.reads)
+        case Meaning.COUNTER:
+            return _difference(region, looked.reads)
+        case Meaning.BITS:
+            return _shares(region, looked.reads, looked.field.flags)
+
+
+def _covered(region: Region, reads: Reads, gap_s: float) -> float:
+    """Share of the region that lies within half a gap of a read."""
+    if not len(reads.values) or region.duration_s <= 0:
+        return 0.0
+    begins = np.clip(reads.middle_s - gap_s / 2, region.begin_s, region.end_s)
+    ends = np.clip(reads.middle_s + gap_s / 2, region.begin_s, region.end_s)
+    # Each read covers what those before it did not.
+    covered_s = np.sum(np.maximum(0.0, ends - np.maximum(begins, np.concatenate([[region.begin_s], ends[:-1]]))))
+    return float(min(1.0, covered_s / region.duration_s))
+
+
+def _weights_s(region: Region, reads: Reads) -> NDArray[np.float64]:
+    """Seconds of the region that each read stands for: half of the way to the read before and to the one after."""
+    middle_s = reads.middle_s
+    edges_s = np.concatenate([[-np.inf], (middle_s[1:] + middle_s[:-1]) / 2, [np.inf]])
+    return np.diff(np.clip(edges_s, region.begin_s, region.end_s))
+
+
+def _gauge(region: Region, reads: Reads) -> dict[str, float]:
+    weights_s = _weights_s(region, reads)
+    within = reads.values[weights_s > 0]
+    mean = float(np.average(reads.values, weights=weights_s))
+    return {"mean": mean, "min": float(np.min(within)), "max": float(np.max(within))}
+
+
+def _difference(region: Region, reads: Reads) -> dict[str, float] | str:
+    """Growth of a counter; what lies before the first read or after the last is taken to be as the rest."""
+    begin_s = max(region.begin_s, reads.middle_s[0])
+    end_s = min(region.end_s, reads.middle_s[-1])
+    around = (reads.end_s >= region.begin_s) & (reads.begin_s <= region.end_s)
+    if np.any(np.diff(reads.values[around]) < 0):
+        return RESET
+    if end_s <= begin_s:
+        return NOT_READ
+    at_begin, at_end = np.interp([begin_s, end_s], reads.middle_s, reads.values)
+    return {"difference": float((at_end - at_begin) * region.duration_s / (end_s - begin_s))}
+
+
+def _shares(region: Region, reads: Reads, flags: Sequence[str]) -> dict[str, float]:
+    """Share of the time in which each flag was set; one that never was is left out."""
+    weights_s = _weights_s(region, reads)
+    words = reads.values.astype(np.uint64)
+    seen = int(np.bitwise_or.reduce(words[weights_s > 0], initial=0))
+    return {
+        flags[bit] if bit < len(flags) else f"unknown_{1 << bit:#x}":
+        float(np.sum(weights_s[(words >> np.uint64(bit)) & np.uint64(1) == 1]) / region.duration_s)
+        for bit in range(seen.bit_length()) if seen >> bit & 1
+    }
+
+
+def _energy(region: Region, device: Device, fields: Sequence[Looked], gap_s: float) -> dict[str, Any]:
+    """By counter, else by power; where there are both, what power says stands beside it as a check."""
+    reads = {looked.field.name: looked.reads for looked in fields if len(looked.reads.values)}
+    counter, power = reads.get("energy_j"), reads.get("power_w")
+    sensor = Sensor(
+        power_limit_w=device.facts.get("power_limit_w"), power_average_s=device.facts.get("power_average_s") or 0.0,
+        counter_period_s=device.facts.get("energy_period_s"),
+    )
+    found = energy.of_region(region.begin_s, region.end_s, counter, power, sensor, gap_s)
+    check = energy.of_region(region.begin_s, region.end_s, None, power, sensor, gap_s)
+    plain = _plain(found)
+    return {**plain, "energy_check": None if check is None or check == found else _plain(check)}
+
+
+def _plain(found: energy.Energy | None) -> dict[str, Any]:
+    if found is None:
+        return {"energy_j": None, "energy_method": None, "energy_bound_j": None}
+    return {"energy_j": found.joules, "energy_method": found.method.value, "energy_bound_j": found.bound_j}

@@ -1,0 +1,156 @@
+"""Readings on disk: an append-only file of records of one size, and the same as a table and as Parquet.
+
+The sampler writes the file, so nothing heavy is imported here before it is needed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+RECORD = struct.Struct("<qqdBBHHxx")     # begin_ns, end_ns, value, source, reason, device, field
+REASONS = (None, *Reason)                # by their numbers in a record
+
+SAMPLER = "sampler"                      # the source of what the sampler tells of itself; always the first
+OWN_FIELDS = (
+    Field(name="late_s", meaning=Meaning.GAUGE, tier=Tier.FAST),         # from when a read was due to when it began
+    Field(name="overruns", meaning=Meaning.COUNTER, tier=Tier.FAST),     # reads that were left out, being too late
+    Field(name="cpu_time_s", meaning=Meaning.COUNTER, tier=Tier.FAST),   # of the whole sampler
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """An open source, as the numbers in a file refer to it."""
+
+    name: str
+    rate_hz: float                       # of its FAST tier
+    fields: tuple[Field, ...]
+    devices: tuple[Device, ...]
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def described(plain: dict[str, Any]) -> Described:
+    """The opposite of Described.plain, also after JSON."""
+    fields = tuple(
+        Field(
+            name=field["name"], meaning=Meaning(field["meaning"]), tier=Tier(field["tier"]),
+            flags=tuple(field["flags"]),
+        )
+        for field in plain["fields"]
+    )
+    devices = tuple(
+        Device(**{**device, "unknown": {name: Reason(reason) for name, reason in device["unknown"].items()}})
+        for device in plain["devices"]
+    )
+    return Described(name=plain["name"], rate_hz=plain["rate_hz"], fields=fields, devices=devices)
+
+
+class Writer:
+    """A file that readings are appended to, by several threads; what is appended survives a kill of this process."""
+
+    def __init__(self, path: Path):
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lock = threading.Lock()
+        self._is_whole = True
+
+    def append(self, source: int, readings: Iterable[Reading]) -> None:
+        """Readings of the source of that number; raises OSError where the disk is full, now and ever after."""
+        content = b"".join(packed(source, reading) for reading in readings)
+        with self._lock:
+            if self._is_whole:
+                self._is_whole = os.write(self._descriptor, content) == len(content)
+            if not self._is_whole:       # what follows a torn record could not be read
+                raise OSError("the disk is full")
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_whole = False
+            os.close(self._descriptor)
+
+
+def packed(source: int, reading: Reading) -> bytes:
+    value = math.nan if reading.value is None else reading.value
+    reason = REASONS.index(reading.reason)
+    return RECORD.pack(reading.begin_ns, reading.end_ns, value, source, reason, reading.device, reading.field)
+
+
+def read(path: Path) -> NDArray[Any]:
+    """As read_bytes, of a file."""
+    return read_bytes(path.read_bytes())
+
+
+def read_bytes(content: bytes) -> NDArray[Any]:
+    """All records, in the order in which they were written; a torn last one is left out.
+
+    The columns are begin_ns, end_ns, value (NaN where it is not known), source, reason (a position in REASONS),
+    device and field, the last three by number.
+    """
+    import numpy as np
+
+    columns = np.dtype({
+        "names": ["begin_ns", "end_ns", "value", "source", "reason", "device", "field"],
+        "formats": ["<i8", "<i8", "<f8", "u1", "u1", "<u2", "<u2"], "offsets": [0, 8, 16, 24, 25, 26, 28],
+        "itemsize": RECORD.size,
+    })
+    found: np.ndarray[Any, Any] = np.frombuffer(content[: len(content) // RECORD.size * RECORD.size], columns)
+    return found
+
+
+def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
+    """One row a reading: source, device (its id), field, begin_ns, end_ns, value and reason (None where there is one).
+
+    Times are nanoseconds of time.perf_counter_ns; a value is in the unit that the field's name ends with.
+    """
+    import numpy as np
+    import pandas as pd
+
+    def named(columns: tuple[str, ...], names: dict[tuple[int, ...], str]) -> Any:
+        keys = np.stack([readings[column].astype(np.int64) for column in columns])
+        found, codes = np.unique(keys, axis=1, return_inverse=True)
+        words = [names[tuple(key)] for key in found.T.tolist()]
+        categories = list(dict.fromkeys(words))
+        positions = np.array([categories.index(word) for word in words], np.int64)
+        return pd.Categorical.from_codes(positions[codes.reshape(-1)], categories=pd.Index(categories))
+
+    return pd.DataFrame({
+        "source": named(("source",), {(i,): source.name for i, source in enumerate(sources)}),
+        "device": named(("source", "device"), {
+            (i, j): device.id for i, source in enumerate(sources) for j, device in enumerate(source.devices)
+        }),
+        "field": named(("source", "field"), {
+            (i, j): field.name for i, source in enumerate(sources) for j, field in enumerate(source.fields)
+        }),
+        "begin_ns": readings["begin_ns"], "end_ns": readings["end_ns"],
+        "value": pd.array(np.where(readings["reason"] == 0, readings["value"], np.nan), dtype="Float64"),
+        "reason": pd.Categorical.from_codes(
+            readings["reason"].astype(np.int64) - 1, categories=pd.Index([str(reason) for reason in Reason])
+        ),
+    })
+
+
+def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Described]) -> None:
+    """The table as a Parquet file; raises OSError where it cannot be written."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("readings", table(readings, sources))
+        try:
+            connection.execute("COPY readings TO $1 (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+        except duckdb.Error as error:
+            raise OSError(str(error).splitlines()[0]) from None

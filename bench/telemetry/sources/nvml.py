@@ -1,0 +1,595 @@
+"""NVIDIA's GPUs, through NVML and NVIDIA's own binding of it (nvidia-ml-py).
+
+Every field and fact may be unknown, each for its own reason: cards, drivers and permissions differ in what they answer.
+Where NVML has several functions for one thing, the newest comes first, and the first that a GPU supports is used.
+Device ids are UUIDs: NVML's index may change at a reboot and differs from CUDA's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import psutil
+import pynvml
+
+from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted
+
+# Bits of nvmlDeviceGetCurrentClocksEventReasons, lowest first. Idle and application_clocks are no fault; the last two
+# exist under the older name of that function only.
+CLOCK_EVENTS = (
+    "idle", "application_clocks", "power_cap", "hw_slowdown", "sync_boost", "thermal", "hw_thermal", "power_brake",
+    "display_clock", "board_limit", "reliability",
+)
+
+RATE_HZ = 20.0                   # twice what the sensors of most cards give: see bench.telemetry.energy
+AVERAGE_S = 1.0                  # window of nvmlDeviceGetPowerUsage where it averages, by its documentation
+ALL_LINKS = 0xFFFFFFFF           # scope of NVLink counters; the default, 0, is the first link alone
+PSTATE_UNKNOWN = 32
+
+_REASONS = {
+    pynvml.NVML_ERROR_NOT_SUPPORTED: Reason.NOT_SUPPORTED,
+    pynvml.NVML_ERROR_NO_PERMISSION: Reason.NO_PERMISSION,
+    pynvml.NVML_ERROR_NOT_FOUND: Reason.NOT_FOUND,
+    pynvml.NVML_ERROR_TIMEOUT: Reason.TIMEOUT,
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: Reason.NOT_FOUND,
+    pynvml.NVML_ERROR_GPU_IS_LOST: Reason.LOST,
+    25: Reason.NOT_FOUND,        # NVML_ERROR_ARGUMENT_VERSION_MISMATCH; older bindings have no name for it
+    26: Reason.NOT_FOUND,        # NVML_ERROR_DEPRECATED
+    28: Reason.LOST,             # NVML_ERROR_GPU_NOT_FOUND
+}
+# A function that says so will say so next time, too.
+_FOR_GOOD = (Reason.NOT_SUPPORTED, Reason.NOT_FOUND)
+
+_NOT_STARTED = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
+        "no NVIDIA driver (libnvidia-ml.so.1 is not found): install it; a container needs it lent, as by --gpus all",
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
+        "the NVIDIA driver is installed and not loaded: run 'modprobe nvidia' as root, or reinstall the driver",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
+        "the NVIDIA driver's library and its kernel module are of different versions, as after an update: reboot",
+    pynvml.NVML_ERROR_NO_PERMISSION:
+        "no permission to use the NVIDIA driver: give this user access to /dev/nvidia* (often by the group video)",
+}
+
+
+class _Value(NamedTuple):
+    """An entry of nvmlDeviceGetFieldValues. One call reads many of a GPU, and each entry has an error of its own."""
+
+    id: int
+    scale: float = 1.0           # to the unit of our field
+    scope: int = 0
+
+
+class _Gpu:
+    """The handles that functions below are called with."""
+
+    def __init__(self, board: Any, watched: list[int], instance: Any = None) -> None:
+        self.board = board
+        self.instance = instance             # of MIG
+        self.handle = board if instance is None else instance
+        self.watched = watched               # ids of the trial's processes, shared with the source that changes them
+
+
+# Answers with a number, or with a tuple, one entry a field: a number, or the Reason why that one is unknown.
+_Call = Callable[[_Gpu], Any]
+_Way = _Value | _Call
+
+
+@dataclass(frozen=True)
+class _Item:
+    """Fields that are read together, and the ways to read them, best first."""
+
+    fields: tuple[Field, ...]
+    ways: tuple[_Way, ...]
+
+
+def _item(tier: Tier, meaning: Meaning, names: str, *ways: _Way, flags: tuple[str, ...] = ()) -> _Item:
+    fields = tuple(Field(name=name, meaning=meaning, tier=tier, flags=flags) for name in names.split())
+    return _Item(fields, ways)
+
+
+def _power(gpu: _Gpu) -> float:
+    return float(pynvml.nvmlDeviceGetPowerUsage(gpu.board)) * 1e-3
+
+
+def _busy(gpu: _Gpu) -> tuple[float, float]:
+    rates = pynvml.nvmlDeviceGetUtilizationRates(gpu.board)
+    return rates.gpu / 100, rates.memory / 100
+
+
+def _memory(gpu: _Gpu) -> int:
+    memory = pynvml.nvmlDeviceGetMemoryInfo(gpu.handle, version=pynvml.nvmlMemory_v2)
+    return used_by_processes(memory.total, memory.reserved, memory.free, memory.used)
+
+
+def used_by_processes(total: int, reserved: int, free: int, used: int) -> int:
+    """Bytes in use without those that the driver reserves, of the numbers of nvmlDeviceGetMemoryInfo_v2.
+
+    NVML's documentation of "used" changed between releases, and cards were seen to follow either; so it is decided by
+    which of the sums gives the total.
+    """
+    holds_reserved = abs(total - free - used) < abs(total - free - used - reserved)
+    return used - reserved if holds_reserved else used
+
+
+def _performance_state(gpu: _Gpu) -> tuple[int | Reason]:
+    state = int(pynvml.nvmlDeviceGetPerformanceState(gpu.board))
+    return (Reason.NOT_SUPPORTED,) if state == PSTATE_UNKNOWN else (state,)
+
+
+def _processes(function: str) -> _Call:
+    def read(gpu: _Gpu) -> tuple[int | Reason, int | Reason]:
+        listed = getattr(pynvml, function)(gpu.handle)
+        ours = [process for process in listed if _is_within(process.pid, gpu.watched)]
+        # In a container the driver may list the processes by numbers that mean nothing here, or hide those of others:
+        # the list is trusted only where it has the trial.
+        if not ours:
+            return Reason.NOT_FOUND, Reason.NOT_FOUND
+        used = [process.usedGpuMemory for process in ours]
+        known = Reason.NOT_SUPPORTED if None in used else sum(used)      # None on Windows with WDDM
+        return len({process.pid for process in listed} - {process.pid for process in ours}), known
+
+    return read
+
+
+def _is_within(pid: int, watched: Sequence[int]) -> bool:
+    """Whether a process is one of those, or a descendant of one."""
+    try:
+        process: psutil.Process | None = psutil.Process(pid)
+        while process is not None and process.pid not in watched:
+            process = process.parent()
+    except psutil.Error:
+        return pid in watched
+    return process is not None
+
+
+def _clock(kind: str) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu.board, getattr(pynvml, kind)) * 1e6
+
+
+def _throttled(policy: int) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetViolationStatus(gpu.board, policy).violationTime * 1e-9
+
+
+def _ecc_errors(kind: str) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetTotalEccErrors(gpu.board, getattr(pynvml, kind), pynvml.NVML_VOLATILE_ECC)
+
+
+# Tiers by what a call costs, as others measured: instant power 3 us, utilisation 2.5 us, memory 12 us, fan 137 us, byte
+# counters of PCIe 0.3 ms, the list of processes 4.5 ms. nvmlDeviceGetPcieThroughput blocks for 20 ms and is not used.
+_ITEMS = (
+    _item(Tier.FAST, Meaning.COUNTER, "energy_j",
+          _Value(83, 1e-3),
+          lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu.board) * 1e-3),
+    # Scope 1 is the module, which on Grace Hopper is all that has an answer.
+    _item(Tier.FAST, Meaning.GAUGE, "power_w", _Value(186, 1e-3), _power, _Value(186, 1e-3, 1)),
+    _item(Tier.FAST, Meaning.GAUGE, "busy_ratio memory_busy_ratio", _busy),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "temperature_c",
+          lambda gpu: pynvml.nvmlDeviceGetTemperatureV(gpu.board, pynvml.NVML_TEMPERATURE_GPU),
+          lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu.board, pynvml.NVML_TEMPERATURE_GPU)),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_temperature_c", _Value(82)),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "sm_clock_hz", _clock("NVML_CLOCK_SM")),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_clock_hz", _clock("NVML_CLOCK_MEM")),
+    _item(Tier.MEDIUM, Meaning.BITS, "clock_events",
+          lambda gpu: pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu.board),
+          lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu.board), flags=CLOCK_EVENTS),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_used_bytes",
+          _memory, lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu.handle).used),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "performance_state", _performance_state),
+    _item(Tier.SLOW, Meaning.GAUGE, "power_limit_w",
+          lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.board) * 1e-3),
+    # A link that idles may slow down, so these two count under load only.
+    _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_generation",
+          lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board)),
+    _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_width", lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu.board)),
+    _item(Tier.SLOW, Meaning.COUNTER, "pcie_sent_bytes", _Value(197)),
+    _item(Tier.SLOW, Meaning.COUNTER, "pcie_received_bytes", _Value(198)),
+    _item(Tier.SLOW, Meaning.COUNTER, "pcie_replays", lambda gpu: pynvml.nvmlDeviceGetPcieReplayCounter(gpu.board)),
+    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_sent_bytes", _Value(138, 1024, ALL_LINKS)),
+    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_received_bytes", _Value(139, 1024, ALL_LINKS)),
+    # Catches what is too short for a look at clock_events. Finer counters (hardware thermal, power brake) changed their
+    # numbers between releases of NVML, 251 to 253 then 269 to 271: an older driver would answer another question.
+    _item(Tier.SLOW, Meaning.COUNTER, "throttled_power_s", _Value(74, 1e-9), _throttled(0)),
+    _item(Tier.SLOW, Meaning.COUNTER, "throttled_thermal_s", _Value(75, 1e-9), _throttled(1)),
+    _item(Tier.SLOW, Meaning.COUNTER, "ecc_corrected_errors",
+          _Value(3), _ecc_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED")),
+    _item(Tier.SLOW, Meaning.COUNTER, "ecc_uncorrected_errors",
+          _Value(4), _ecc_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED")),
+    _item(Tier.SLOW, Meaning.GAUGE, "row_remap_pending",
+          _Value(144), lambda gpu: pynvml.nvmlDeviceGetRemappedRows(gpu.board)[2]),
+    _item(Tier.SLOW, Meaning.GAUGE, "fan_ratio", lambda gpu: pynvml.nvmlDeviceGetFanSpeed(gpu.board) / 100),
+    _item(Tier.SLOW, Meaning.GAUGE, "other_processes process_memory_bytes",
+          _processes("nvmlDeviceGetComputeRunningProcesses_v3"), _processes("nvmlDeviceGetComputeRunningProcesses_v2")),
+)
+FIELDS = tuple(field for item in _ITEMS for field in item.fields)
+_NUMBERS = {field.name: number for number, field in enumerate(FIELDS)}
+# Of a part of a GPU (MIG) NVML knows these alone; all else is the whole board's.
+_OF_INSTANCE = ("memory_used_bytes", "other_processes", "process_memory_bytes")
+
+
+def _mode(function: str) -> _Call:
+    return lambda gpu: bool(getattr(pynvml, function)(gpu.board)[0])
+
+
+def _named(function: str, prefix: str) -> _Call:
+    """The binding's name of the number that a function returns, in lower case."""
+    def read(gpu: _Gpu) -> str:
+        number = getattr(pynvml, function)(gpu.board)
+        names = [name for name, value in vars(pynvml).items() if name.startswith(prefix) and value == number]
+        return names[0].removeprefix(prefix).lower() if names else str(number)
+
+    return read
+
+
+def _threshold(name: str) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetTemperatureThreshold(gpu.board, getattr(pynvml, name))
+
+
+def _limit(end: int) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetPowerManagementLimitConstraints(gpu.board)[end] * 1e-3
+
+
+def _fastest(kind: str) -> _Call:
+    return lambda gpu: pynvml.nvmlDeviceGetMaxClockInfo(gpu.board, getattr(pynvml, kind)) * 1e6
+
+
+def _power_average(gpu: _Gpu) -> float:
+    # By the documentation of nvmlDeviceGetPowerUsage: an average on Ampere except GA100 (8.0) and newer.
+    return AVERAGE_S if pynvml.nvmlDeviceGetCudaComputeCapability(gpu.board) > (8, 0) else 0.0
+
+
+def _cuda(_: _Gpu) -> str:
+    version = pynvml.nvmlSystemGetCudaDriverVersion_v2()         # 12040 is 12.4
+    return f"{version // 1000}.{version % 1000 // 10}"
+
+
+_FACTS: dict[str, _Way] = {
+    "driver": lambda _: pynvml.nvmlSystemGetDriverVersion(),
+    "cuda": _cuda,                                    # the newest that the driver can run, not what is installed
+    "nvml": lambda _: pynvml.nvmlSystemGetNVMLVersion(),
+    "index": lambda gpu: pynvml.nvmlDeviceGetIndex(gpu.board),
+    "pci_bus_id": lambda gpu: pci_bus_id(pynvml.nvmlDeviceGetPciInfo(gpu.board).busId),
+    "vbios": lambda gpu: pynvml.nvmlDeviceGetVbiosVersion(gpu.board),
+    "architecture": _named("nvmlDeviceGetArchitecture", "NVML_DEVICE_ARCH_"),
+    "compute_capability": lambda gpu: "{}.{}".format(*pynvml.nvmlDeviceGetCudaComputeCapability(gpu.board)),
+    "cores": lambda gpu: pynvml.nvmlDeviceGetNumGpuCores(gpu.board),
+    "memory_bytes": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu.handle).total,
+    "memory_reserved_bytes":
+        lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu.handle, version=pynvml.nvmlMemory_v2).reserved,
+    "memory_bus_bits": lambda gpu: pynvml.nvmlDeviceGetMemoryBusWidth(gpu.board),
+    "power_limit_w": lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.board) * 1e-3,
+    "power_limit_default_w": lambda gpu: pynvml.nvmlDeviceGetPowerManagementDefaultLimit(gpu.board) * 1e-3,
+    "power_limit_min_w": _limit(0),
+    "power_limit_max_w": _limit(1),
+    "sm_clock_max_hz": _fastest("NVML_CLOCK_SM"),
+    "memory_clock_max_hz": _fastest("NVML_CLOCK_MEM"),
+    "temperature_slowdown_c": _threshold("NVML_TEMPERATURE_THRESHOLD_SLOWDOWN"),
+    "temperature_shutdown_c": _threshold("NVML_TEMPERATURE_THRESHOLD_SHUTDOWN"),
+    # When opened: a link that idles may be slower, so the fields of these names under load count.
+    "pcie_link_generation": lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board),
+    "pcie_link_width": lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu.board),
+    # What card and slot can do together.
+    "pcie_link_generation_max": lambda gpu: pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu.board),
+    "pcie_link_width_max": lambda gpu: pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu.board),
+    "nvlinks": _Value(91),
+    "numa_node": lambda gpu: pynvml.nvmlDeviceGetNumaNodeId(gpu.board),
+    "ecc": _mode("nvmlDeviceGetEccMode"),
+    "persistence": lambda gpu: bool(pynvml.nvmlDeviceGetPersistenceMode(gpu.board)),
+    "compute_mode": _named("nvmlDeviceGetComputeMode", "NVML_COMPUTEMODE_"),
+    "mig": _mode("nvmlDeviceGetMigMode"),
+}
+
+
+_ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2}\.[0-9a-f])")
+
+
+def pci_bus_id(text: str) -> str:
+    """The one spelling of a PCI address, "00000000:3b:00.0"; any other text in lower case, as it is.
+
+    Drivers and tools write four or eight digits of domain or none, in either case.
+    """
+    text = text.strip().lower()
+    address = _ADDRESS.fullmatch(text)
+    if address is None:
+        return text
+    domain, bus, device = address.groups()
+    return f"{int(domain or '0', 16):08x}:{bus:0>2}:{device:0>4}"
+
+
+def visible_gpus(variables: Mapping[str, str], gpus: Sequence[Device]) -> tuple[str, ...] | None:
+    """Ids of the GPUs that CUDA would number 0, 1, ... under those environment variables, of all GPUs of the machine.
+
+    None where it cannot be told from outside: CUDA's own order, fastest first, is a guess of the driver's (set
+    CUDA_DEVICE_ORDER=PCI_BUS_ID), and so is which part of a divided GPU (MIG) is used when none is named.
+
+    The rules are those of CUDA_VISIBLE_DEVICES in the CUDA programming guide, and for what that leaves open those of
+    torch.cuda: an invalid entry hides those that follow, a double one hides all; the first entry decides whether the
+    list is of numbers, GPU UUIDs or MIG UUIDs; a UUID may be shortened while it is the only one that begins so.
+    """
+    text = variables.get("CUDA_VISIBLE_DEVICES")
+    entries = [entry.strip() for entry in (text or "").split(",")]
+    if entries[0].startswith("MIG-"):
+        return _named_devices(entries, [name for gpu in gpus for name in gpu.facts.get("mig_instances", ())])
+    if entries[0].startswith("GPU-"):
+        return _named_devices(entries, [gpu.id for gpu in gpus])
+    wanted = range(len(gpus)) if text is None else _ordinals(entries)
+    if not wanted:
+        return ()
+    if any(gpu.facts.get("mig") or "pci_bus_id" in gpu.unknown for gpu in gpus):
+        return None
+    gpus = [gpu for gpu in gpus if "pci_bus_id" in gpu.facts]        # CUDA has no number for one that cannot be reached
+    if len(gpus) > 1 and variables.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+        return None
+    ordered = sorted(gpus, key=lambda gpu: str(gpu.facts["pci_bus_id"]))
+    return tuple(ordered[number].id for number in itertools.takewhile(lambda number: number < len(ordered), wanted))
+
+
+def _named_devices(entries: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    found: list[str] = []
+    for entry in entries:
+        matching = [name for name in known if name.lower().startswith(entry.lower())]
+        if len(matching) != 1 or not entry.startswith(entries[0][:4]):
+            break
+        found += matching
+    return tuple(found) if len(set(found)) == len(found) else ()
+
+
+def _ordinals(entries: Sequence[str]) -> Sequence[int]:
+    found: list[int] = []
+    for entry in entries:
+        number = re.match(r"\+?\d+", entry)      # as C's strtoul reads it: "1x" is 1
+        if number is None:
+            break
+        found.append(int(number.group()))
+    return found if len(set(found)) == len(found) else ()
+
+
+_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")      # by NVML's number of a value's type
+
+
+def _answer(way: _Way, gpu: _Gpu) -> Any:
+    """What NVML says, or the Reason why it says nothing."""
+    return _batch([way], gpu)[0] if isinstance(way, _Value) else _guarded(way, gpu)
+
+
+def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except pynvml.NVMLError as error:
+        return _REASONS.get(error.value, Reason.FAILED)
+    except AttributeError:                   # the binding is older than the function
+        return Reason.NOT_FOUND
+    except UnicodeDecodeError:               # a name that is none
+        return Reason.FAILED
+
+
+def _batch(values: Sequence[_Value], gpu: _Gpu) -> list[Any]:
+    """The answers of one call of nvmlDeviceGetFieldValues: numbers in our units, or Reasons."""
+    entries = _guarded(pynvml.nvmlDeviceGetFieldValues, gpu.board, [(value.id, value.scope) for value in values])
+    if isinstance(entries, Reason):
+        return [entries] * len(values)
+    return [_decoded(entry, value.scale) for entry, value in zip(entries, values, strict=True)]
+
+
+def _decoded(entry: Any, scale: float) -> float | Reason:
+    if entry.nvmlReturn != pynvml.NVML_SUCCESS:
+        return _REASONS.get(entry.nvmlReturn, Reason.FAILED)
+    if entry.valueType >= len(_MEMBERS):
+        return Reason.FAILED
+    number = getattr(entry.value, _MEMBERS[entry.valueType], None)       # older bindings lack the last two
+    return Reason.NOT_FOUND if number is None else float(number) * scale
+
+
+def _checked(number: int, answer: Any) -> float | Reason:
+    if isinstance(answer, Reason):
+        return answer
+    # A powered board draws some; drivers were seen to answer 0 W where they have no reading.
+    return Reason.FAILED if FIELDS[number].name == "power_w" and not answer else float(answer)
+
+
+def _best_way(ways: Sequence[_Way], number: int, gpu: _Gpu) -> _Way | Reason:
+    """The first way that has an answer, else the first that may have one later, else why there is none."""
+    hopeful, reason = [], Reason.NOT_SUPPORTED
+    for way in ways:
+        answer = _answer(way, gpu)
+        if isinstance(answer, tuple):        # the function works, whatever it says of each
+            return way
+        checked = _checked(number, answer)
+        if not isinstance(checked, Reason):
+            return way
+        reason = checked
+        if reason not in _FOR_GOOD:
+            hopeful.append(way)
+    return hopeful[0] if hopeful else reason
+
+
+_Read = tuple[tuple[int, ...], Callable[[], Sequence[Any]]]      # numbers of fields, and what asks for them all at once
+
+
+def _plan(gpu: _Gpu) -> tuple[dict[Tier, list[_Read]], dict[str, _Way]]:
+    """How each field of a GPU is read, found by asking once: (reads of each tier, the way in use by name of field)."""
+    reads: dict[Tier, list[_Read]] = {tier: [] for tier in Tier}
+    batches: dict[Tier, list[tuple[int, _Value]]] = {tier: [] for tier in Tier}
+    ways: dict[str, _Way] = {}
+    for item in _ITEMS:
+        numbers = tuple(_NUMBERS[field.name] for field in item.fields)
+        way = _best_way(item.ways, numbers[0], gpu)
+        tier = item.fields[0].tier
+        if isinstance(way, Reason):
+            reads[tier].append((numbers, partial(_repeated, way, len(numbers))))
+            continue
+        ways[item.fields[0].name] = way
+        if isinstance(way, _Value):
+            batches[tier].append((numbers[0], way))
+        else:
+            reads[tier].append((numbers, partial(_call, way, gpu, len(numbers))))
+    for tier, batch in batches.items():
+        if batch:
+            numbers, values = zip(*batch, strict=True)
+            reads[tier].insert(0, (numbers, partial(_batch, values, gpu)))
+    return reads, ways
+
+
+def _repeated(answer: Any, count: int) -> tuple[Any, ...]:
+    return answer if isinstance(answer, tuple) else (answer,) * count
+
+
+def _call(way: _Call, gpu: _Gpu, count: int) -> tuple[Any, ...]:
+    return _repeated(_guarded(way, gpu), count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """A GPU, or a part of one, that NVML lists."""
+
+    device: Device
+    gpu: _Gpu | None                 # None where it cannot be had, for this reason
+    reason: Reason = Reason.LOST
+
+
+def _boards(watched: list[int]) -> Iterator[_Found]:
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = _guarded(pynvml.nvmlDeviceGetHandleByIndex, index)
+        if isinstance(handle, Reason):
+            yield _unreachable(f"gpu-{index}", handle, index=index)
+        else:
+            gpu = _Gpu(handle, watched)
+            yield _Found(device=_described(gpu, fallback=f"gpu-{index}"), gpu=gpu)
+
+
+def _unreachable(id: str, reason: Reason, **facts: Any) -> _Found:
+    device = Device(id=id, kind="gpu", name="unknown GPU", facts=facts, unknown={"id": reason})
+    return _Found(device=device, gpu=None, reason=reason)
+
+
+def _parts(board: _Found) -> Iterator[_Found]:
+    """The instances of a GPU that is divided by MIG."""
+    if board.gpu is None or not board.device.facts.get("mig"):
+        return
+    for handle in _instances(board.gpu):
+        gpu = _Gpu(board.gpu.board, board.gpu.watched, instance=handle)
+        yield _Found(device=_described(gpu, fallback=board.device.id), gpu=gpu)
+
+
+def _instances(gpu: _Gpu) -> Iterator[Any]:
+    count = _guarded(pynvml.nvmlDeviceGetMaxMigDeviceCount, gpu.board)
+    for number in range(0 if isinstance(count, Reason) else count):
+        handle = _guarded(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, gpu.board, number)
+        if not isinstance(handle, Reason):           # places that are not in use
+            yield handle
+
+
+def _described(gpu: _Gpu, fallback: str) -> Device:
+    facts, unknown = _facts(gpu)
+    uuid = _guarded(pynvml.nvmlDeviceGetUUID, gpu.handle)
+    name = _guarded(pynvml.nvmlDeviceGetName, gpu.handle)
+    if isinstance(uuid, Reason):
+        unknown["id"] = uuid
+    return Device(
+        id=str(facts.get("pci_bus_id", fallback)) if isinstance(uuid, Reason) else uuid, kind="gpu",
+        name="unknown GPU" if isinstance(name, Reason) else name, facts=facts, unknown=unknown,
+    )
+
+
+def _facts(gpu: _Gpu) -> tuple[dict[str, Any], dict[str, Reason]]:
+    answers = {name: _answer(way, gpu) for name, way in _FACTS.items()}
+    if gpu.instance is not None:
+        answers["board"] = _guarded(pynvml.nvmlDeviceGetUUID, gpu.board)
+        answers["gpu_instance"] = _guarded(pynvml.nvmlDeviceGetGpuInstanceId, gpu.instance)
+        answers["compute_instance"] = _guarded(pynvml.nvmlDeviceGetComputeInstanceId, gpu.instance)
+        answers["board_fields"] = [field.name for field in FIELDS if field.name not in _OF_INSTANCE]
+    elif answers["mig"] is True:
+        uuids = [_guarded(pynvml.nvmlDeviceGetUUID, handle) for handle in _instances(gpu)]
+        answers["mig_instances"] = [uuid for uuid in uuids if not isinstance(uuid, Reason)]
+    facts = {name: answer for name, answer in answers.items() if not isinstance(answer, Reason)}
+    return facts, {name: answer for name, answer in answers.items() if isinstance(answer, Reason)}
+
+
+class Nvml:
+    """The GPUs that are wanted, and how each of their fields is read. The Source of this file."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._watched = list(wanted.processes)
+        found = list(_boards(self._watched))
+        if not found:
+            raise Unavailable("the NVIDIA driver is loaded and sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
+        if wanted.gpus:
+            found = [_select(name, found) for name in wanted.gpus]
+        self.devices: Sequence[Device] = []
+        self._reads: list[dict[Tier, list[_Read]]] = []
+        for one in found:
+            reads, ways = _plan(one.gpu) if one.gpu else (_nothing(one.reason), {})
+            if one.gpu:
+                _say_of_power(ways.get("power_w"), one.gpu, one.device)
+            self.devices.append(one.device)
+            self._reads.append(reads)
+
+    def read(self, tier: Tier) -> Iterator[Reading]:
+        """Every field of that tier, of every GPU, now."""
+        for device, reads in enumerate(self._reads):
+            is_lost = False
+            for numbers, ask in reads[tier]:
+                begin = time.perf_counter_ns()
+                # A lost GPU makes each call slow, and others wait behind it.
+                answers = (Reason.LOST,) * len(numbers) if is_lost else ask()
+                end = time.perf_counter_ns()
+                is_lost = is_lost or Reason.LOST in answers
+                for number, answer in zip(numbers, answers, strict=True):
+                    value = _checked(number, answer)
+                    if isinstance(value, Reason):
+                        yield Reading(device, number, begin, end, None, value)
+                    else:
+                        yield Reading(device, number, begin, end, value, None)
+
+    def watch(self, processes: Sequence[int]) -> None:
+        """From now on, those are the trial's processes."""
+        self._watched[:] = processes
+
+    def close(self) -> None:
+        _guarded(pynvml.nvmlShutdown)
+
+
+def _select(name: str, boards: Sequence[_Found]) -> _Found:
+    for one in itertools.chain(boards, itertools.chain.from_iterable(map(_parts, boards))):
+        if name.lower() == one.device.id.lower() or pci_bus_id(name) == one.device.facts.get("pci_bus_id"):
+            return one
+    return _unreachable(name, Reason.NOT_FOUND)
+
+
+def _nothing(reason: Reason) -> dict[Tier, list[_Read]]:
+    numbers = {tier: tuple(number for number, field in enumerate(FIELDS) if field.tier is tier) for tier in Tier}
+    return {tier: [(numbers[tier], partial(_repeated, reason, len(numbers[tier])))] for tier in Tier}
+
+
+def _say_of_power(way: _Way | None, gpu: _Gpu, device: Device) -> None:
+    """Adds to the facts the seconds over which a reading of power is averaged (0: of the moment), and of what it is."""
+    if way is None:
+        return
+    average = 0.0 if isinstance(way, _Value) else _guarded(_power_average, gpu)
+    if isinstance(average, Reason):
+        device.unknown["power_average_s"] = average
+    else:
+        device.facts["power_average_s"] = average
+    device.facts["power_scope"] = "module" if isinstance(way, _Value) and way.scope else "gpu"
+
+
+def open_source(wanted: Wanted) -> Source:
+    """NVML, started. Raises Unavailable where there is no driver, no GPU, or no permission."""
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        raise Unavailable(_NOT_STARTED.get(error.value, f"the NVIDIA driver cannot be used: {error}")) from error
+    try:
+        return Nvml(wanted)
+    except pynvml.NVMLError as error:
+        _guarded(pynvml.nvmlShutdown)
+        raise Unavailable(f"the NVIDIA driver cannot list its GPUs: {error}") from error
+    except Unavailable:
+        _guarded(pynvml.nvmlShutdown)
+        raise
