@@ -41,6 +41,7 @@ class Build:
     packages: tuple[str, ...] = ()       # of a recipe, as pip takes them; empty: the environment is somebody else's
     python: str | None = None            # of a recipe: the interpreter that its environment is made from; None: ours
     post_install: str | None = None      # of a recipe: a shell command that runs in the new environment
+    over: tuple[str, ...] = ()           # of a recipe: folders of packages that it finds where it has none of its own
 
     @property
     def is_managed(self) -> bool:
