@@ -46,6 +46,7 @@ class Build:
     python: str | None = None            # of a recipe: the interpreter that its environment is made from; None: ours
     post_install: str | None = None      # of a recipe: a shell command that runs in the new environment
     isa: str = Isa.NATIVE                # the instruction set that all its cases are held to
+    over: tuple[str, ...] = ()           # of a recipe: folders of packages that it finds where it has none of its own
 
     @property
     def is_managed(self) -> bool:

@@ -23,6 +23,7 @@ from bench.words import UserError
 FINISHED = "rigmark-build.json"      # written last: an environment without it was never finished
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NEEDED = "numpy"                     # by every worker
+OVER = "rigmark-over.pth"            # its folders come after the environment's own, so that its packages come first
 LAST_LINES = 12
 
 
@@ -48,6 +49,9 @@ def create(build: Build, tell: Callable[[str], None]) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         tell(f"making an environment in {folder}")
         _step(build, [build.python or sys.executable, "-m", "venv", str(folder)], tell)
+        if build.over:
+            (own,) = (folder / "lib").glob("python*/site-packages")
+            (own / OVER).write_text("".join(f"{other}\n" for other in build.over), encoding="utf-8")
         tell(f"installing {', '.join(build.packages)}")
         pip = [build.interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
         _step(build, [*pip, NEEDED, *build.packages], tell)
@@ -86,7 +90,8 @@ def _folder(build: Build) -> Path:
 
 
 def _recipe(build: Build) -> dict[str, Any]:
-    return {"packages": list(build.packages), "python": build.python, "post_install": build.post_install}
+    recipe = {"packages": list(build.packages), "python": build.python, "post_install": build.post_install}
+    return {**recipe, "over": list(build.over)} if build.over else recipe
 
 
 def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> None:

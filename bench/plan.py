@@ -25,7 +25,8 @@ class Trial:
 
     @property
     def label(self) -> str:
-        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if self.kind in TIMED else "")
+        is_repeated = self.kind in TIMED or self.kind is TrialKind.PAIR
+        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if is_repeated else "")
 
 
 def proof_case(case: Case, cores: int) -> Case:

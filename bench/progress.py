@@ -44,7 +44,7 @@ class TerminalProgress:
         if not self._is_shown:
             return
         self._clear()
-        line = f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}"
+        line = self._line(trial, index, total)
         self._console.print(line[: self._console.width - 1], end="", markup=False, highlight=False, soft_wrap=True)
         self._started = time.monotonic()
 
@@ -56,6 +56,9 @@ class TerminalProgress:
             self._clear()
             self._console.print(f"{record.outcome}: {trial.label}: {record.reason}", markup=False, highlight=False)
 
+    def _line(self, trial: Trial, index: int, total: int) -> str:
+        return f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}"
+
     def _left(self, trials: int) -> str:
         """Time left by the mean of the trials so far; timing trials follow proofs, so theirs is not known at first."""
         seconds = [time_s for kind in TIMED for time_s in self._seconds.get(kind, [])]
@@ -65,3 +68,14 @@ class TerminalProgress:
         if self._is_shown:
             self._console.file.write("\r\x1b[2K")
             self._console.file.flush()
+
+
+class BudgetProgress(TerminalProgress):
+    """The same where nobody knows how many trials there will be, and a budget of seconds ends them."""
+
+    def __init__(self, budget_s: float):
+        super().__init__()
+        self._until = time.monotonic() + budget_s
+
+    def _line(self, trial: Trial, index: int, total: int) -> str:
+        return f"{trial.label}, {duration(max(0.0, self._until - time.monotonic()))} of the budget left"

@@ -25,10 +25,14 @@ class Identity:
     machine: str                     # Machine.id
     code_version: str                # hash of the code that measures
     settings: dict[str, Any]         # how long it was timed, seed
+    base: dict[str, Any] | None = None       # of a pair: the build it is compared with, and its code_version
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        facts = asdict(self)
+        if self.base is None:        # so that trials keep the ids that they had before there were pairs
+            del facts["base"]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class Record:
     measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure
     layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.layers
     parity: dict[str, Any] | None = None         # of a proof; see bench.parity
+    pair: dict[str, Any] | None = None           # of a pair that is ok; see bench.pairs
     isa: dict[str, Any] | None = None            # what was asked for and what ran, see bench.dispatch; None: not asked
     cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
     world: dict[str, Any] | None = None      # what is told of each rank, see bench.world; None for one device

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, dispatch, frameworks, hardware, isa, layers, limits, parity, probe, system, world
+from bench import data, dispatch, frameworks, hardware, isa, layers, limits, pairs, parity, probe, system, world
 from bench.agents import Agents
 from bench.builds import Build
 from bench.inputs import SEED, SHARDS, Inputs
@@ -32,11 +32,14 @@ from bench.oracle import Oracle
 from bench.plan import Trial, proof_case
 from bench.process import (
     Answer,
+    Ended,
     ForkServer,
     Listener,
+    LiveWorker,
     code_version,
     environment,
     run_worker,
+    version_of,
     with_variables,
     write_child,
 )
@@ -117,13 +120,24 @@ class Probed:
     failure: tuple[Outcome, str] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """What the trials of a runner are paired with: the same cases in another build, or measured by other code."""
+
+    runner: Runner
+    build: str
+
+
 class Runner:
-    """Measures trials into a store. Use it as a context manager: its working folder goes with it."""
+    """Measures trials into a store. Use it as a context manager: its working folder goes with it.
+
+    ``lent`` is a child's half of another revision than ours; the oracle is always ours. Pairs need a ``base``.
+    """
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
         deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None, telemetry: bool = True,
-        telemetry_rate_hz: float | None = None,
+        telemetry_rate_hz: float | None = None, lent: Mapping[str, bytes] | None = None, base: Base | None = None,
     ):
         self._store = store
         self._builds = dict(builds)
@@ -136,12 +150,15 @@ class Runner:
         self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
         self._recorder: Recorder | None = None           # None: off
         self._recording: Recording | None = None         # of the trial that was measured last; None: there is none
+        self._lent = lent
+        self._base = base
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
         self._servers: dict[tuple[object, ...], ForkServer] = {}
         self._dispatched: dict[Case, dict[str, Any]] = {}
         self._asks_for_isa = False
+        self._needed_bytes: dict[Case, int] = {}         # by pairs
         self._generation: tuple[TrialKind, int] | None = None
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
@@ -149,7 +166,10 @@ class Runner:
         _sweep_leftovers()
         prefix = f"{WORK_PREFIX}{os.getpid()}-"
         self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
-        self._child = write_child(self._work)
+        self._own_child = write_child(self._work)
+        self._child = self._own_child if self._lent is None else write_child(
+            Path(tempfile.mkdtemp(dir=self._work)), self._lent
+        )
         if self._telemetry:
             self._recorder = Recorder(self._work, self._telemetry_rate_hz)
             self._folder.callback(self._recorder.close)
@@ -169,12 +189,23 @@ class Runner:
         settings: dict[str, Any] = {"seed": SEED}
         if trial.timing is not None:
             settings |= trial.timing.plain()
+        base = None
+        if trial.kind is TrialKind.PAIR:
+            assert self._base is not None
+            other = self._base.runner.identity(replace(self._of_base(trial), kind=TrialKind.TIMING))
+            base = {"name": other.case["build"], "code_version": other.code_version, **other.build}
+            settings |= pairs.SETTINGS
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition,
             session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
             graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
-            machine=hardware.machine().id, code_version=code_version(), settings=settings,
+            machine=hardware.machine().id, settings=settings, base=base,
+            code_version=code_version() if self._lent is None else version_of(self._lent),
         )
+
+    def _of_base(self, trial: Trial) -> Trial:
+        assert self._base is not None
+        return replace(trial, case=replace(trial.case, build=self._base.build))
 
     def _fingerprint(self, case: Case) -> str:
         if not case.is_limit:
@@ -246,19 +277,12 @@ class Runner:
         if self._recorder is not None:
             self._recorder.start()       # so that the first timed trial need not wait for it
         started = time.monotonic()
-        refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
-        if failure := self.probe(case.build).failure:
-            answer = _not_run(*failure)
-        elif self._agents is not None and (missing := self._agents.refusal(case)):
-            answer = _not_run(Outcome.UNSUPPORTED, missing)
-        elif refusal:
-            answer = _not_run(Outcome.UNSUPPORTED, refusal)
-        else:
-            measure = {
-                TrialKind.PROOF: self._prove, TrialKind.TIMING: self._time, TrialKind.LAYERS: self._take_apart,
-                TrialKind.LIMIT: self._reach,
-            }
-            answer = measure[kind](trial)
+        measure = {
+            TrialKind.PROOF: self._prove, TrialKind.TIMING: self._time, TrialKind.LAYERS: self._take_apart,
+            TrialKind.LIMIT: self._reach, TrialKind.PAIR: self._take_turns,
+        }
+        hindrance = None if kind is TrialKind.PAIR else self._hindrance(case)    # a pair says on which side it is
+        answer = hindrance or measure[kind](trial)
         of_world = answer.result.pop("world", None)
         found = {**answer.result, "marks": answer.marks} if answer.result else None
         return Record(
@@ -271,10 +295,20 @@ class Runner:
             load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
+            pair=answer.result if kind is TrialKind.PAIR and answer.result else None,
             isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
             cpus=self._cpus_of(case), world=of_world,
-            certificate=self._certificate_id(case) if kind in (TrialKind.TIMING, TrialKind.LAYERS) else None,
+            certificate=None if kind in (TrialKind.PROOF, TrialKind.LIMIT) else self._certificate_id(case),
         )
+
+    def _hindrance(self, case: Case) -> Answer | None:
+        """Why no worker can measure this case, as far as that is known without trying; None where one may."""
+        if failure := self.probe(case.build).failure:
+            return _not_run(*failure)
+        refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
+        if self._agents is not None:
+            refusal = self._agents.refusal(case) or refusal
+        return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
     def _told(self, identity: Identity) -> dict[str, Any] | None:
         """The telemetry of a record, after its series was stored beside it."""
@@ -298,12 +332,12 @@ class Runner:
 
     def _run(
         self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        listener: Listener | None = None, stop: int | None = None,
+        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
     ) -> tuple[Answer, dict[str, Any]]:
         """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
         with tempfile.TemporaryDirectory(dir=self._work) as name:
             answer = self._run_in(
-                Path(name), build, job, threads=threads, server=server, listener=listener, stop=stop
+                Path(name), build, job, threads=threads, server=server, child=child, listener=listener, stop=stop
             )
             arrays: dict[str, Any] = {}
             if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
@@ -313,15 +347,15 @@ class Runner:
 
     def _run_in(
         self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        listener: Listener | None = None, stop: int | None = None,
+        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
     ) -> Answer:
         """A worker's answer; what it wrote is in the directory."""
         job = {"cpus": list(self._cpus[:threads]), **job}
         if server is not None:
             return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
         return run_worker(
-            build, self._child, job, directory, threads=threads, deadline_s=self._deadline_s, cache=self._store.cache,
-            listener=listener, stop=stop,
+            build, child or self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
+            cache=self._store.cache, listener=listener, stop=stop,
         )
 
     def _build(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
@@ -411,7 +445,7 @@ class Runner:
         }
 
     def _ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, dict[str, Any]]:
-        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self._cpus))
+        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self._cpus), child=self._own_child)
 
     # Proof ----------------------------------------------------------------------------------------------------------
 
@@ -460,22 +494,32 @@ class Runner:
 
     def _time(self, trial: Trial) -> Answer:
         """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
-        case = trial.case
+        if trial.case.world_size > 1:
+            return self._unproven(trial.case) or self._time_world(trial)
+        job = self._stepping_job(trial)
+        return job if isinstance(job, Answer) else self._run_recorded(trial, job)
+
+    def _unproven(self, case: Case) -> Answer | None:
+        """What the proof of a case ended as, where that is not ok."""
         certificate = self._store.get(self._certificate_id(case))
-        if certificate["outcome"] != Outcome.OK:
-            return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
-        if case.world_size > 1:
-            return self._time_world(trial)
+        if certificate["outcome"] == Outcome.OK:
+            return None
+        return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
+
+    def _stepping_job(self, trial: Trial) -> dict[str, Any] | Answer:
+        """What a worker that steps a proven network is asked; where it cannot be, what its proof or the oracle said."""
+        case = trial.case
+        if failure := self._unproven(case):
+            return failure
         expected = self._oracle.first_loss(case)
         if isinstance(expected, Answer):
             return expected
         inputs, check_samples = self._inputs.timed(case)
-        job = self._job(
+        return self._job(
             trial.kind, case, graph=self._inputs.graph(case.model).plain(), inputs=str(inputs),
             weights=str(self._inputs.weights(case.model)), check_samples=check_samples,
             expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
         )
-        return self._run_recorded(trial, job)
 
     def _time_world(self, trial: Trial) -> Answer:
         """The answer of a world; neighbours have other samples, so that equal weights at the end tell of sharing."""
@@ -503,6 +547,47 @@ class Runner:
             parameters = self._inputs.graph(case.model).parameter_count
             answer.result["world"]["sent_bytes"] = world.sent_bytes(case, parameters)
         return answer
+
+    # Pairs ----------------------------------------------------------------------------------------------------------
+
+    def _take_turns(self, trial: Trial) -> Answer:
+        assert self._base is not None
+        assert trial.timing is not None
+        base, other = self._base.runner, self._of_base(trial)
+        for runner in (base, self):
+            runner._close_servers()      # of the proofs: nothing but the pair is to hold memory
+        answer = pairs.measure(
+            {
+                pairs.BASE: lambda is_beside: base.start(other, is_beside=is_beside),
+                pairs.NEW: lambda is_beside: self.start(trial, is_beside=is_beside),
+            },
+            seed=f"{self._session}/{trial.repetition}/{trial.case.label}", max_time_s=2 * trial.timing.max_time_s,
+            needed_bytes=self._needed_bytes.get(trial.case),
+        )
+        if answer.outcome is Outcome.OK:
+            self._needed_bytes[trial.case] = pairs.memory_of(answer.result)
+            answer.result[pairs.BASE]["certificate"] = base._certificate_id(other.case)
+            answer.result[pairs.NEW]["certificate"] = self._certificate_id(trial.case)
+        return answer
+
+    def start(self, trial: Trial, *, is_beside: bool) -> LiveWorker:
+        """A worker that steps this trial's network when it is told to; raises Ended where there can be none.
+
+        ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
+        are such with the same memory.
+        """
+        job = self._hindrance(trial.case) or _no_pair(trial.case) or self._stepping_job(trial)
+        if isinstance(job, Answer):
+            raise Ended(job)
+        threads = trial.case.threads
+        turns_on, others = list(self._cpus[:threads]), list(self._cpus[threads:2 * threads])
+        is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
+        return LiveWorker(
+            self._build_of(trial), self._child,
+            {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job},
+            Path(tempfile.mkdtemp(dir=self._work)), threads=threads, deadline_s=self._deadline_s,
+            cache=self._store.cache,
+        )
 
     # Limits ---------------------------------------------------------------------------------------------------------
 
@@ -541,6 +626,13 @@ class Runner:
         else:
             proof = dispatch.unproven(f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}")
         return {"asked": case.isa.value, "proof": proof, "summary": dispatch.summary(proof)}
+
+
+def _no_pair(case: Case) -> Answer | None:
+    """Why this case cannot take turns with another; None where it can."""
+    if case.world_size == 1:
+        return None
+    return _not_run(Outcome.UNSUPPORTED, "processes of one device take turns; compare worlds of several by sessions")
 
 
 def _timing(trial: Trial) -> dict[str, Any]:

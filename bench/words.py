@@ -58,6 +58,14 @@ class TrialKind(StrEnum):
     TIMING = "timing"            # steps against the clock
     LAYERS = "layers"            # where the time of a step goes
     LIMIT = "limit"              # what the machine does at best: one operation against the clock
+    PAIR = "pair"                # two builds that take turns, for a verdict on the one against the other
+
+
+class Clock(StrEnum):
+    """What a pair is judged by."""
+
+    WALL = "wall"
+    CPU = "cpu"                  # of one thread; sees no waiting, and is disturbed far less by other processes
 
 
 TIMED = frozenset({TrialKind.TIMING, TrialKind.LIMIT})

@@ -10,7 +10,7 @@ from bench.analysis.document import Document
 from bench.words import unknown
 from reports.plain import printable
 
-HELPERS = frozenset({"plain", "svg"})
+HELPERS = frozenset({"junit", "plain", "svg"})
 NAMES: tuple[str, ...] = tuple(
     sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in HELPERS)
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import dispatch, layers, limits, models
+from bench import dispatch, layers, limits, models, pairs
 from bench.frameworks import POLICIES
 from bench.hardware import Machine
 from bench.parity import TOLERANCES, Parity
@@ -99,6 +99,29 @@ def layer_times() -> dict[str, Any]:
     return {**layers.described(answer, models.build("mlp"), batch=32, precision=Precision.FP32), "variables": {}}
 
 
+def pair(
+    base_s: Sequence[float], new_s: Sequence[float], *, design: str = "turns", cpu_share: float = 0.99,
+    idle_share: float = 0.001, timings_per_turn: int = 1,
+) -> dict[str, Any]:
+    """Two processes whose turns took these seconds."""
+    def side(times_s: Sequence[float]) -> dict[str, Any]:
+        known = measurement()
+        same = ("warm_up_timings_s", "facts", "prepare_time_s", "first_step_s", "first_loss", "expected_loss",
+                "last_loss", "batches", "peak_memory_bytes", "peak_memory_method", "marks")
+        idle: list[float | None] = [idle_share * time_s for time_s in times_s]
+        return {
+            "times_s": list(times_s), "host_times_s": list(times_s), "cpu_times_s": [cpu_share * t for t in times_s],
+            "idle_cpu_times_s": [None, *idle[1:]], **{name: known[name] for name in same}, "certificate": "ce27" * 4,
+        }
+
+    is_in_turns = design == "turns"
+    return {
+        "design": design, "why": None if is_in_turns else "one process held 9.00 GB at its peak",
+        "started_first": "base", "first": ["new"] * len(base_s) if is_in_turns else [],
+        "timings_per_turn": timings_per_turn, "base": side(base_s), "new": side(new_s),
+    }
+
+
 def make_record(
     kind: TrialKind = TrialKind.TIMING, outcome: Outcome = Outcome.OK, *, case: Case = CASE, repetition: int = 0,
     session: str = "1", build: dict[str, Any] | None = None, machine: Machine = MACHINE, code_version: str = "c0de",
@@ -106,12 +129,14 @@ def make_record(
 ) -> Record:
     """A record as the runner writes it for this kind of trial and outcome; ``facts`` replace fields of Record."""
     is_ok, is_proof, is_limit = outcome is Outcome.OK, kind is TrialKind.PROOF, kind is TrialKind.LIMIT
+    is_pair = kind is TrialKind.PAIR
     if is_limit and not case.is_limit:
         case = LIMIT_CASE
     identity = Identity(
         kind=kind, case=case.plain(), repetition=repetition, session=session, graph_fingerprint=graph_fingerprint,
         build=build or build_facts(), machine=machine.id, code_version=code_version,
-        settings={"seed": 1} | ({} if is_proof else Timing().plain()),
+        settings={"seed": 1} | ({} if is_proof else Timing().plain()) | (pairs.SETTINGS if is_pair else {}),
+        base={"name": "stable", "code_version": code_version, **build_facts("2.12.0")} if is_pair else None,
     )
     of_a_proof = {**PARITY.plain(), "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5}
     return Record(**{
@@ -129,6 +154,7 @@ def make_record(
         else measurement(steps_per_timing=case.steps_per_timing),
         "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
         "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
+        "pair": pair([0.01] * 10, [0.01] * 10) if is_ok and is_pair else None,
         "cpus": [0], "certificate": None if is_proof or is_limit else "ce27" * 4,
         **facts,
     })

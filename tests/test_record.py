@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from bench import pairs
 from bench.hardware import Machine
 from bench.ir.training import LOSSES
 from bench.isa import Isa
@@ -114,6 +115,14 @@ def test_a_limit_must_say_its_work_and_what_it_took(lost: str):
     assert complaints({**stored(make_record(TrialKind.LIMIT)), lost: None})
 
 
+def test_a_pair_must_say_what_it_was_measured_against_and_no_other_trial_may():
+    plain = stored(make_record(TrialKind.PAIR))
+
+    assert complaints({**plain, "identity": {**plain["identity"], "base": None}})
+    assert complaints({**plain, "pair": None})
+    assert complaints({**stored(make_record()), "pair": plain["pair"]})
+
+
 def test_a_failure_must_give_a_reason():
     assert complaints({**stored(make_record(outcome=Outcome.TIMEOUT)), "reason": None})
 
@@ -134,7 +143,10 @@ def test_a_proof_that_ends_must_say_what_it_found():
     ],
 )
 def test_every_field_of_the_code_is_in_the_schema(part: Any, described: str):
-    beside = {"record": {"id"}, "machine": {"id"}, "parity": {"facts", "prepare_time_s"}, "settings": {"seed"}}
+    beside = {
+        "record": {"id"}, "machine": {"id"}, "parity": {"facts", "prepare_time_s"},
+        "settings": {"seed", *pairs.SETTINGS},
+    }
     expected = {field.name for field in dataclasses.fields(part)} | beside.get(described, set())
 
     assert set(WITH_FIELDS[described]["properties"]) == expected
@@ -179,6 +191,14 @@ def test_every_field_is_described_with_its_unit_and_what_null_means(name: str):
 
 
 # Identity --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_with_another_base_is_another_pair():
+    record = make_record(TrialKind.PAIR)
+    assert record.identity.base is not None
+    other = dataclasses.replace(record.identity, base={**record.identity.base, "framework_version": "2.11.0"})
+
+    assert other.id != record.id
 
 
 def test_the_id_follows_from_the_identity_alone():

@@ -42,20 +42,31 @@ def walsh_averages(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 @cache
+def signed_rank_distribution(count: int) -> NDArray[np.float64]:
+    """P(W <= w) for w = 0, 1, ..., W the signed-rank statistic of ``count`` values that are symmetric around 0."""
+    # Each rank counts or does not, by the toss of a coin.
+    chances = np.zeros(count * (count + 1) // 2 + 1)
+    chances[0] = 1.0
+    for rank in range(1, count + 1):
+        chances[rank:] = (chances[rank:] + chances[:-rank]) / 2
+        chances[:rank] /= 2
+    return np.cumsum(chances)
+
+
+@cache
 def signed_rank_quantile(count: int, tail: float) -> int | None:
     """Largest k with P(W < k) <= tail, W the signed-rank statistic of ``count`` symmetric values; None if none."""
-    # Number of subsets of the ranks 1..count with each sum: the exact distribution times 2**count.
-    ways = [1] + [0] * (count * (count + 1) // 2)
-    for rank in range(1, count + 1):
-        for total in range(len(ways) - 1, rank - 1, -1):
-            ways[total] += ways[total - rank]
-    cumulative, quantile = 0, 0
-    for number in ways:
-        cumulative += number
-        if cumulative > tail * 2**count:
-            break
-        quantile += 1
-    return quantile or None
+    return int(np.searchsorted(signed_rank_distribution(count), tail, side="right")) or None
+
+
+def signed_rank_p(values: Sequence[float]) -> float:
+    """Chance of signs at least as one-sided as these, on either side, where each is the toss of a coin.
+
+    Exact without ties; with ties of unlike signs or with zeros, which count for neither side, not below the exact one.
+    """
+    averages = walsh_averages(values)
+    fewer = min(np.sum(averages <= 0), np.sum(averages >= 0))
+    return min(1.0, 2 * float(signed_rank_distribution(len(values))[fewer]))
 
 
 def estimate(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:

@@ -125,11 +125,12 @@ def seen(trial: Mapping[str, Any]) -> Seen:
     """From a row of the table of trials."""
     block = _plain(trial.get("telemetry"))
     other, host_times_s = trial.get("other_cpu_time_s"), list(trial["host_times_s"])
-    batch, steps, devices = (trial.get(name) for name in ("local_batch", "steps_per_timing", "world_size"))
+    of_step, steps, devices = (trial.get(name) for name in ("local_batch", "steps_per_timing", "world_size"))
+    batch = None if of_step is None else float(of_step) * (devices or 1)
     return Seen(
         device=str(trial.get("device", "cpu")), timings_s=list(trial["timings_s"]), host_times_s=host_times_s,
         other_cpu_time_s=None if other is None or pd.isna(other) else float(other),
-        samples=None if batch is None or steps is None else float(batch) * (devices or 1) * float(steps) * len(host_times_s),
+        samples=None if batch is None or steps is None else batch * float(steps) * len(host_times_s),
         telemetry=block, system=_plain(trial.get("system")), watched=() if block is None else _watched(block),
     )
 

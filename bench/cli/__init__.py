@@ -6,12 +6,16 @@ import importlib
 import pkgutil
 import sys
 from enum import IntEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench import __version__
 from bench.words import UserError
+
+if TYPE_CHECKING:
+    from bench.analysis.document import Document
 
 
 class Exit(IntEnum):
@@ -52,6 +56,26 @@ for _module in pkgutil.iter_modules(__path__):
 def say(message: str) -> None:
     """A line for people, on stderr, so that stdout holds data only."""
     print(message, file=sys.stderr)
+
+
+def write(text: str, output: Path | None) -> None:
+    """Text to a file, or to stdout; raises UserError where the file cannot be written."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def write_document(document: Document, format: str | None, output: Path | None) -> None:
+    """A document in a medium: that which is named, or that of the file's name, or the terminal's."""
+    import reports
+
+    by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}
+    medium = format or ("terminal" if output is None else by_suffix.get(output.suffix, "html"))
+    write(reports.render(medium, document), output)
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ import typer
 from bench.words import StartMethod, UserError, unknown
 
 if TYPE_CHECKING:
-    from bench.agents import Agents
     from bench.builds import Build
     from bench.plan import Trial
     from bench.runner import Tally
@@ -90,7 +89,7 @@ def command(
     from bench.store import Store
 
     axes: dict[str, Any] = {
-        axis: _split(text)
+        axis: split(text)
         for axis, text in (
             ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
             ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
@@ -99,7 +98,7 @@ def command(
         if text is not None
     }
     axes |= {
-        axis: tuple(_number(name, part) for part in _split(text))
+        axis: tuple(number(name, part) for part in split(text))
         for axis, name, text in (
             ("local_batches", "batch", batch), ("threads", "threads", threads),
             ("world_sizes", "world size", world_size), ("global_batches", "global batch", global_batch),
@@ -124,7 +123,7 @@ def command(
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
     }
-    sweeps = _sweeps(suite, axes, timing)
+    sweeps = declared(suite, axes, timing)
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
@@ -134,7 +133,7 @@ def command(
         return
     store = Store(results)
     if again:
-        session = _unused_session(store)
+        session = unused_session(store)
     with contextlib.ExitStack() as launched:
         others = None
         if here is not None:
@@ -164,7 +163,7 @@ def _measure(trials: Sequence[Trial], store: Store, known_builds: dict[str, Buil
     from bench.progress import TerminalProgress
     from bench.runner import Runner
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
     try:
         with (
@@ -177,11 +176,11 @@ def _measure(trials: Sequence[Trial], store: Store, known_builds: dict[str, Buil
         raise typer.Exit(Exit.INTERRUPTED) from None
 
 
-def _interrupt(number: int, frame: object) -> None:
+def interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split(text: str) -> tuple[str, ...]:
     if not text.strip(" ,"):
         raise UserError(f"an axis needs at least one value, not '{text}'; leave the option out for the usual one")
     return tuple(part.strip() for part in text.split(",") if part.strip())
@@ -200,14 +199,14 @@ def _telemetry(text: str | None) -> tuple[bool, float | None]:
     return True, rate_hz
 
 
-def _number(name: str, text: str) -> int:
+def number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
         raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
 
 
-def _sweeps(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
+def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
     import suites
     from bench.spec import Sweep
 
@@ -222,7 +221,7 @@ def _sweeps(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> 
     return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
 
-def _unused_session(store: Store) -> str:
+def unused_session(store: Store) -> str:
     taken = set(store.trials().table.session)
     return next(name for number in range(1, len(taken) + 2) if (name := str(number)) not in taken)
 

@@ -1,5 +1,5 @@
-"""The kinds of job a worker does: probe a build, ask the oracle, prove, time, take a step apart, reach a limit, and
-watch which instructions run."""
+"""The kinds of job a worker does: probe a build, ask the oracle, prove, time, take turns with another worker, take a
+step apart, reach a limit, and watch which instructions run."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,7 @@ import numpy as np
 from .. import frameworks, limits, strategies
 from ..frameworks.numpy import loss_and_gradient
 from . import gang as gangs
-from . import host, instructions, layers, measure, proof
+from . import host, instructions, layers, measure, proof, turns
 
 
 class Failed(Exception):
@@ -46,7 +46,7 @@ def run(job, directory, answers):
     """Do a job and send its result; raises Failed for a typed outcome."""
     work = {
         "probe": probe, "oracle": oracle, "proof": prove, "timing": time_steps, "layers": time_layers,
-        "limit": time_limit, "isa": watch_instructions,
+        "limit": time_limit, "isa": watch_instructions, "pair": take_turns,
     }[job["kind"]]
     result = work(job, directory, answers)
     answers.send("result", **result)
@@ -311,6 +311,21 @@ def time_steps(job, directory, answers):
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
         result_error=None, policy=frameworks.POLICIES[job["settings"]["precision"]],
         overflow_steps=prepared.overflow_steps(), **dict(facts, **memory)
+    )
+
+
+def take_turns(job, directory, answers):
+    """Steps of one case on command, after its first answer was held against the oracle; asleep in between."""
+    with os.fdopen(job["commands"]) as commands:
+        module, prepared, facts = started(job, answers, measure.one_step)
+        host.move_to(job["turn_cpus"])       # it may have started beside the other side's
+        answers.send("ready", **peak_memory(prepared))
+        turns.take(prepared, job["timing"], commands, answers)
+    answers.mark("timed")
+    last = last_result(prepared)
+    return dict(
+        facts, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
+        **peak_memory(prepared)
     )
 
 

@@ -59,6 +59,11 @@ def _device_timing(prepared, steps, timer):
     return timer.elapsed_s()
 
 
+def one_timing(prepared, steps, timer, clock=time.perf_counter):
+    """Seconds of so many steps and a synchronisation, on the device's ``timer``, or on the host's clock where None."""
+    return _device_timing(prepared, steps, timer) if timer else _host_timing(prepared, steps, clock)
+
+
 def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time, decided=alone):
     """Timings over ``steps_per_timing`` steps each, every one ended by a synchronisation.
 
@@ -74,7 +79,7 @@ def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time, 
     while True:
         cpu_start = cpu_clock()
         start = clock()
-        timing_s = _device_timing(prepared, steps, timer) if timer else _host_timing(prepared, steps, clock)
+        timing_s = one_timing(prepared, steps, timer, clock)
         stop = clock()
         cpu_times_s.append(cpu_clock() - cpu_start)
         host_times_s.append(stop - start)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis.compare import DELTA, FLOOR, Verdict, compare, judge
+from bench.analysis.compare import compare
+from bench.analysis.decision import DELTA, FLOOR, Verdict, judge
 from bench.analysis.statistics import Estimate
 
 

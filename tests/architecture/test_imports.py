@@ -102,7 +102,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "bench.words", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits", "bench.process",
     ),
     "bench/process.py": ("bench.words", "bench.builds"),
-    "bench/analysis": ("bench.analysis", "bench.isa", "bench.words"),
+    "bench/pairs.py": ("bench.words", "bench.process"),
+    "bench/revisions.py": ("bench.words", "bench.builds", "bench.environments", "bench.process"),
+    "bench/series.py": (),
+    "bench/asv_results.py": ("bench.series", "bench.words"),
+    "bench/analysis": ("bench.analysis", "bench.isa", "bench.series", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
     "suites": ("suites", "bench.asv", "bench.isa", "bench.spec", "bench.words"),
 }
@@ -116,7 +120,7 @@ def test_imports_run_one_way(part: str):
     assert strange == []
 
 
-@pytest.mark.parametrize("part", ["bench/runner.py", "bench/progress.py", "bench/asv.py"])
+@pytest.mark.parametrize("part", ["bench/runner.py", "bench/pairs.py", "bench/progress.py", "bench/asv.py"])
 def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
     above = ("bench.analysis", "bench.cli", "reports")
 

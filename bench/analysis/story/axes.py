@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis import formatting
-from bench.analysis.compare import Comparison, Verdict
+from bench.analysis.compare import Comparison
+from bench.analysis.decision import Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
 from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, versus

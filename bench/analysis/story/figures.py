@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis import formatting
-from bench.analysis.compare import Verdict as Judgement
+from bench.analysis.decision import Verdict as Judgement
 from bench.analysis.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story.doubts import Doubt, findings_of

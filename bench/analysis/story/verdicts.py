@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.analysis import formatting
-from bench.analysis.compare import DELTA
-from bench.analysis.compare import Verdict as Judgement
+from bench.analysis.decision import DELTA
+from bench.analysis.decision import Verdict as Judgement
 from bench.analysis.document import Standing, Verdict
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.story.groups import Entry, Group, Versus, versus

@@ -1,0 +1,328 @@
+"""Series over commits or runs: where their levels changed, in which direction, and which of it is news."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import formatting
+from bench.analysis.changepoints import CONFIDENCE, FEWEST, SIDE, Change, changes
+from bench.analysis.decision import FLOOR, Verdict, false_discovery
+from bench.analysis.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Curve,
+    Curves,
+    Document,
+    Fold,
+    Items,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from bench.analysis.sides import FACTS, case_label, timed_trials
+from bench.analysis.statistics import estimate
+from bench.analysis.summary import CASE_COLUMNS
+from bench.series import Series
+from bench.words import Outcome
+
+FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
+DRAWN = 20                   # series that a report draws
+NAMED = ("machine", "framework_version", "python", "build")
+"""Facts by which series of one case are told apart where there are many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A change of a series, in words that need no index."""
+
+    change: Change
+    verdict: Verdict             # slower where it is for the worse, faster where it is for the better
+    last_before: str             # revisions between which the level changed
+    first_after: str
+    earliest: str                # 95 % interval of the first revision at the new level
+    latest: str
+    date: str                    # of the first revision at the new level
+    is_undone: bool              # the present level is no worse, or no better, than that before
+    environment: str             # "torch 2.12 to torch 2.13" where it changed in the same place; else empty
+
+    def plain(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "change"} | {
+            "before": self.change.before, "after": self.change.after, "p_value": self.change.p_value,
+            "index": self.change.index,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched:
+    """A series and what became of it."""
+
+    series: Series
+    steps: tuple[Step, ...]
+    reason: str | None = None    # why it could not be judged; None if it was
+
+    def worse(self, last: int) -> tuple[Step, ...]:
+        """Steps for the worse among the last points that still hold."""
+        return self._news(Verdict.SLOWER, last)
+
+    def better(self, last: int) -> tuple[Step, ...]:
+        return self._news(Verdict.FASTER, last)
+
+    def _news(self, verdict: Verdict, last: int) -> tuple[Step, ...]:
+        first = len(self.series.values) - last
+        return tuple(
+            step for step in self.steps
+            if step.verdict is verdict and not step.is_undone and step.change.index >= first
+        )
+
+    def plain(self) -> dict[str, Any]:
+        series = self.series
+        return {
+            "name": series.name, "case": series.case, "unit": series.unit,
+            "is_higher_better": series.is_higher_better, "facts": dict(series.facts), "points": len(series.values),
+            "level": None if not len(series.values) else self.level, "reason": self.reason,
+            "steps": [step.plain() for step in self.steps],
+        }
+
+    @property
+    def level(self) -> float:
+        """The median since the last step."""
+        start = self.steps[-1].change.index if self.steps else 0
+        return float(np.median(self.series.values[start:]))
+
+
+def watch(series: Iterable[Series]) -> list[Watched]:
+    """The steps of every series; over all of them FALSE_DISCOVERIES at most of those with a step have none."""
+    found = [_watched(each) for each in series]
+    clearest = {
+        str(index): min(step.change.p_value for step in each.steps) for index, each in enumerate(found) if each.steps
+    }
+    # Series without a step take part: their p-values are above all those that count.
+    judged = {str(index): 1.0 for index, each in enumerate(found) if each.reason is None} | clearest
+    adjusted = false_discovery(judged)
+    return [
+        each if adjusted.get(str(index), 1.0) <= FALSE_DISCOVERIES or not each.steps
+        else Watched(series=each.series, steps=())
+        for index, each in enumerate(found)
+    ]
+
+
+def _watched(series: Series) -> Watched:
+    if len(series.values) < FEWEST:
+        short = f"{formatting.count(len(series.values), 'point')}; {FEWEST} are the fewest that show a change"
+        return Watched(series=series, steps=(), reason=short)
+    if not np.all((series.values > 0) & np.isfinite(series.values)):
+        return Watched(series=series, steps=(), reason="has values that are not positive, so levels have no ratio")
+    found = changes(series.values)
+    present = found[-1].after if found else math.nan
+    return Watched(series=series, steps=tuple(_step(series, change, present) for change in found))
+
+
+def _step(series: Series, change: Change, present: float) -> Step:
+    is_worse = (change.ratio > 1) != series.is_higher_better
+    still = math.log(present / change.before) * math.copysign(1, math.log(change.ratio))
+    environments = series.environments
+    moved = [] if not environments else [
+        place for place in range(max(change.low, 1), change.high + 1) if environments[place] != environments[place - 1]
+    ]
+    return Step(
+        change=change, verdict=Verdict.SLOWER if is_worse else Verdict.FASTER,
+        last_before=series.revisions[change.index - 1], first_after=series.revisions[change.index],
+        earliest=series.revisions[change.low], latest=series.revisions[change.high],
+        date=_date(series.dates_s[change.index]), is_undone=still < math.log1p(FLOOR),
+        environment=f"{environments[moved[0] - 1]} to {environments[moved[0]]}" if moved else "",
+    )
+
+
+def _date(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):
+        return ""
+
+
+# Stored trials ------------------------------------------------------------------------------------------------------
+
+
+def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Series]:
+    """Step time by session and run, of each case with equal facts; ``may_differ`` do not end a series.
+
+    A point is the Hodges-Lehmann centre of the processes of one session. Its revision is the session's name and the
+    run's id.
+    """
+    timed = timed_trials(trials)
+    timed = timed[timed.outcome == Outcome.OK]
+    if timed.empty:
+        return []
+    fixed = [name for name in FACTS if name not in may_differ]
+    return [
+        _stored(group, fixed, may_differ) for _, group in timed.groupby(["kind", *fixed], sort=False, dropna=False)
+    ]
+
+
+def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:
+    first = group.iloc[0]
+    # A session that was interrupted and resumed is one sitting.
+    points = []
+    for session, processes in group.groupby("session", sort=False):
+        earliest = processes.iloc[0]
+        points.append((
+            str(earliest.recorded_at), f"{session} ({earliest.run_id})",
+            estimate([float(time_s) for time_s in processes.step_time_s]).value,
+            ", ".join(f"{name} {earliest[name]}" for name in FACTS if name in may_differ),
+        ))
+    points.sort()
+    facts = {name: str(first[name]) for name in fixed if name not in CASE_COLUMNS}
+    label = case_label({name: first[name] for name in CASE_COLUMNS if name in fixed})
+    return Series(
+        name="step_time", case=label, unit="seconds", is_higher_better=False, facts=facts,
+        values=np.array([point[2] for point in points]), revisions=[point[1] for point in points],
+        dates_s=np.array([pd.Timestamp(point[0]).timestamp() for point in points]),
+        environments=[point[3] for point in points] if may_differ else (),
+    )
+
+
+# In words -----------------------------------------------------------------------------------------------------------
+
+
+def summary(watched: Sequence[Watched], last: int) -> str:
+    """"40 series: 1 got slower, 2 faster, 30 did not change, 7 too short"."""
+    judged = [each for each in watched if each.reason is None]
+    worse = sum(bool(each.worse(last)) for each in judged)
+    better = sum(bool(each.better(last)) and not each.worse(last) for each in judged)
+    counts = [
+        f"{number} {words}" for number, words in (
+            (worse, "got worse"), (better, "got better"),
+            (len(judged) - worse - better, f"as before in the last {last} points"),
+            (len(watched) - len(judged), "not judged"),
+        ) if number
+    ]
+    return f"{len(watched)} series: {', '.join(counts) or 'nothing to judge'}"
+
+
+def document(
+    watched: Sequence[Watched], *, title: str, last: int, problems: Sequence[str] = (), notes: Sequence[str] = (),
+    advice: str = "",
+) -> Document:
+    """What got worse first; all steps; the series that changed, drawn; what could not be judged."""
+    names = labels([each.series for each in watched])
+    blocks: list[Block] = [Paragraph(text=f"{summary(watched, last)}.")]
+    worse = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.worse(last)]
+    better = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.better(last)]
+    if worse:
+        blocks += [_table("worse", "Got worse, and still is", worse)]
+        if advice:
+            blocks.append(Paragraph(text=advice))
+    if better:
+        blocks.append(_table("better", "Got better, and still is", better))
+    shown = {id(step) for _, step in (*worse, *better)}
+    older = [
+        (name, step) for name, each in zip(names, watched, strict=True) for step in each.steps if id(step) not in shown
+    ]
+    if older:
+        older_table = _table("older", "Older steps, and such as were undone", older)
+        blocks.append(Fold(title=f"{formatting.count(len(older), 'older or undone step')}", blocks=(older_table,)))
+    blocks += [
+        _drawn(name, each) for name, each in zip(names, watched, strict=True) if each.steps
+    ][:DRAWN]
+    unjudged = tuple(f"{name}: {each.reason}" for name, each in zip(names, watched, strict=True) if each.reason)
+    if unjudged:
+        blocks.append(Fold(title=f"{len(unjudged)} series not judged", blocks=(Items(texts=unjudged),)))
+    if problems:
+        blocks.append(Items(texts=tuple(problems)))
+    blocks += [Paragraph(text=note) for note in (
+        f"A step is a change of level by {FLOOR:.0%} or more with {SIDE} points or more on either side. Of the series "
+        f"said to have one, {FALSE_DISCOVERIES:.0%} at most have none. In brackets stands the {CONFIDENCE:.0%} "
+        "interval of where it happened. A step may be the machine's: only a paired run of the two revisions tells.",
+        *notes,
+    )]
+    return Document(title=title, summary=(), sections=(Section(id="history", title="History", blocks=tuple(blocks)),))
+
+
+def labels(series: Sequence[Series]) -> list[str]:
+    """The shortest names that tell series apart: the case, and of its facts those that vary among its namesakes."""
+    by_label: dict[str, list[Series]] = {}
+    for each in series:
+        by_label.setdefault(each.label, []).append(each)
+    names = []
+    for each in series:
+        namesakes = by_label[each.label]
+        varying = [
+            fact for fact in each.facts
+            if len(namesakes) > 1 and len({str(other.facts.get(fact)) for other in namesakes}) > 1
+        ]
+        named = [fact for fact in NAMED if fact in varying] or varying[:3]
+        words = [f"{fact} {_short(each.facts[fact])}" for fact in named]
+        names.append(", ".join([each.label, *words]))
+    return names
+
+
+def _short(fact: str) -> str:
+    if fact.startswith("{"):
+        return ", ".join(f"{key} {value}" for key, value in (json.loads(fact) or {}).items())[:60]
+    return fact if len(fact) <= 40 else f"{fact[:39]}…"
+
+
+def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
+    rows = []
+    for label, step in steps:
+        where = f"{_cut(step.last_before)}..{_cut(step.first_after)}"
+        if step.earliest != step.latest:
+            where += f" ({_cut(step.earliest)} to {_cut(step.latest)})"
+        percent = 100 * (step.change.ratio - 1)
+        sign = "+" if percent > 0 else "−"
+        rows.append(Row(id=f"{label} {step.first_after}", cells=(
+            Cell(text=label),
+            Cell(text=f"{sign}{formatting.significant(abs(percent), 2)} %", value=step.change.ratio - 1),
+            Cell(text=formatting.significant(step.change.before, 4), value=step.change.before),
+            Cell(text=formatting.significant(step.change.after, 4), value=step.change.after),
+            Cell(text=where), Cell(text=step.date), Cell(text=_remark(step)),
+        )))
+    return Table(id=name, caption=caption, rows=tuple(rows), columns=(
+        Column(title="series"), Column(title="change", align=Align.RIGHT),
+        Column(title="before", align=Align.RIGHT, is_detail=True),
+        Column(title="after", align=Align.RIGHT, is_detail=True), Column(title="where"),
+        Column(title="date", is_detail=True), Column(title="remark"),
+    ))
+
+
+def _remark(step: Step) -> str:
+    words = "undone later" if step.is_undone else ""
+    moved = f"with {step.environment}" if step.environment else ""
+    return "; ".join(filter(None, [words, moved]))
+
+
+def _cut(revision: str) -> str:
+    is_commit = len(revision) == 40 and all(letter in "0123456789abcdef" for letter in revision)
+    return revision[:8] if is_commit else revision
+
+
+def _drawn(name: str, each: Watched) -> Curves:
+    levels = np.empty(len(each.series.values))
+    edges = [0, *(step.change.index for step in each.steps), len(levels)]
+    for start, stop in itertools.pairwise(edges):
+        levels[start:stop] = np.median(each.series.values[start:stop])
+    has_news = bool(each.steps)
+    return Curves(
+        id=f"series {name}", title=name, x_title="point", y_title=each.series.unit or "value",
+        curves=(
+            Curve(label="measured", values=tuple(map(float, each.series.values))),
+            Curve(label="level", values=tuple(map(float, levels)), is_reference=True),
+        ),
+        table="worse" if has_news else "older",
+    )
+
+
+def plain(watched: Sequence[Watched]) -> list[Mapping[str, Any]]:
+    return [each.plain() for each in watched]

@@ -1,0 +1,117 @@
+"""``rigmark ab``: does the new one slow anything down? Measured in turns, judged as it goes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.cli.compare import Format
+from bench.words import Clock, UserError
+
+NEEDS_ARGUMENTS = True
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def command(
+    suite: Annotated[str, typer.Argument(help="A suite by name.")],
+    base: Annotated[str, typer.Option(help="A git revision, a build, or a results folder.")],
+    new: Annotated[str, typer.Option(help="A git revision or a build.")],
+    budget: Annotated[str, typer.Option(help="Time to measure in: 90s, 10m, 1h.")] = "10m",
+    clock: Annotated[Clock, typer.Option(help="cpu: judge by CPU time; for a busy machine.")] = Clock.WALL,
+    model: Annotated[str | None, typer.Option(help="Only these networks, with commas.")] = None,
+    framework: Annotated[str | None, typer.Option(help="Only these frameworks, with commas.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Only inference, or training.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Samples per step instead of the suite's.")] = None,
+    threads: Annotated[str | None, typer.Option(help="Host threads instead of the suite's.")] = None,
+    beneath: Annotated[str, typer.Option(help="The build whose packages a revision uses.")] = "default",
+    package: Annotated[list[str] | None, typer.Option(help="Also installed beside a revision.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a worker is killed.")] = 600.0,
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    session: Annotated[str, typer.Option(help="Name of this sitting; pairs of another sitting are others.")] = "1",
+    again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
+    format: Annotated[Format, typer.Option(help="markdown is for a pull request.")] = Format.TERMINAL,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+) -> None:
+    """Measure base against new, and say for each case whether it became slower.
+
+    Pairs of fresh processes take turns, step by step, until the verdicts are final or the budget is spent; the same
+    command goes on from there. A revision is one of the git repository in the current folder; it is installed over the
+    packages of a build. Ends with 1 if anything is slower, 4 if it cannot be told yet, 2 if a side failed.
+
+    Examples:
+
+    rigmark ab fast --base origin/main --new HEAD --budget 5m --format markdown
+
+    rigmark ab fast --base default --new torch-2.9.1 --framework torch
+    """
+    from bench import ab, builds
+    from bench.cli import Exit, run, say
+    from bench.cli.compare import conclude, show
+    from bench.progress import BudgetProgress
+    from bench.store import Store
+
+    budget_s = seconds(budget)
+    if timeout <= 0:
+        raise UserError(f"timeout must be above 0 s, not {timeout:g}")
+    sweeps = run.declared(suite, _axes(model=model, framework=framework, mode=mode, batch=batch, threads=threads), {})
+    known = builds.load()
+    under = builds.find(beneath, known)
+    first, second = (
+        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=tuple(package or ()), tell=say)
+        for word in (base, new)
+    )
+    if isinstance(second, Store):
+        raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
+    store = Store(results)
+    if again:
+        session = run.unused_session(store)
+    settings: dict[str, Any] = {
+        "suite": suite, "command": shlex.join(["rigmark", *sys.argv[1:]]), "session": session, "budget_s": budget_s,
+        "deadline_s": timeout,
+    }
+    signal.signal(signal.SIGTERM, run.interrupt)
+    try:
+        with BudgetProgress(budget_s) as progress:
+            if isinstance(first, Store):
+                if clock is not Clock.WALL:
+                    raise UserError("stored results are compared by wall time; leave --clock out")
+                verdicts = ab.against_stored(
+                    store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
+                )
+            else:
+                contest = ab.Contest(store, first, second, sweeps, clock=clock, **settings)
+                store.create()
+                verdicts = contest.run(progress)
+    except KeyboardInterrupt:
+        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    show(verdicts, Format.JSON if json else format, output, junit)
+    raise typer.Exit(conclude(verdicts))
+
+
+def seconds(text: str) -> float:
+    """Of "90s", "10m", "1.5h"; raises UserError for what is no time."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in UNITS_S or not float(match[1]):
+        raise UserError(f"a budget is a time as 90s, 10m or 1h, not '{text}'")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def _axes(**words: str | None) -> dict[str, Any]:
+    from bench.cli import run
+
+    names = {"model": "models", "framework": "frameworks", "mode": "modes"}
+    numbers = {"batch": "local_batches", "threads": "threads"}
+    given = {name: run.split(text) for name, text in words.items() if text is not None}
+    return {names[name]: parts for name, parts in given.items() if name in names} | {
+        numbers[name]: tuple(run.number(name, part) for part in parts)
+        for name, parts in given.items() if name in numbers
+    }

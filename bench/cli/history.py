@@ -1,0 +1,97 @@
+"""``rigmark history``: where the levels of stored results, or of an asv folder, changed over runs or commits."""
+
+from __future__ import annotations
+
+import json as json_format
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.words import UserError
+
+if TYPE_CHECKING:
+    from bench.analysis.history import Watched
+
+LAST = 200                   # points that are news
+
+
+def command(
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    asv: Annotated[Path | None, typer.Option(help="asv project or results folder, of any project, instead.")] = None,
+    benchmark: Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")] = None,
+    across: Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")] = None,
+    higher_is_better: Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
+    = None,
+    last: Annotated[int, typer.Option(help="Points of each series whose steps are news.")] = LAST,
+    format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+) -> None:
+    """Show the steps of every series, with the commits or runs between which they happened.
+
+    A series never crosses a machine, version or variable unless --across names it. Series of another project: --asv.
+
+    Examples:
+
+    rigmark history -o history.html
+
+    rigmark history --asv ../numpy/benchmarks --bench linalg
+
+    rigmark history --across framework_version
+    """
+    from bench.analysis.history import document, plain
+    from bench.cli import Exit, write, write_document
+
+    found = watched(results, asv, benchmark, across, higher_is_better)
+    if json:
+        text = json_format.dumps({"series": plain(found.series), "problems": list(found.problems)}, indent=1) + "\n"
+        write(text, output)
+    else:
+        write_document(
+            document(found.series, title=f"History of {found.name}", last=last, problems=found.problems,
+                     notes=found.notes), format, output,
+        )
+    if found.problems:
+        raise typer.Exit(Exit.BAD)
+    if not any(each.reason is None for each in found.series):
+        raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Series that were looked at."""
+
+    name: str
+    series: list[Watched]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def watched(
+    results: Path, asv: Path | None, benchmark: str | None, across: str | None, higher_is_better: str | None
+) -> Found:
+    """The series of a store, or of an asv folder, and their steps; raises UserError for input that cannot be."""
+    from bench import asv_results
+    from bench.analysis.history import series_of, watch
+    from bench.analysis.sides import across as facts
+    from bench.store import existing
+
+    asked = [part.strip() for part in (across or "").split(",") if part.strip()]
+    if asv is not None:
+        history = asv_results.read(asv, may_differ=asked, higher_is_better=higher_is_better)
+        series, problems, notes, name = list(history.series), history.problems, history.notes, str(asv)
+    else:
+        if higher_is_better is not None:
+            raise UserError("--higher-is-better is for --asv; our own figures know their direction")
+        may_differ = facts(asked)
+        trials = existing(results).trials()
+        series, problems, notes, name = series_of(trials.table, may_differ), trials.problems, (), str(results)
+    if benchmark is not None:
+        wanted = asv_results.pattern(benchmark)
+        series = [each for each in series if wanted.search(each.label)]
+        if not series:
+            raise UserError(f"no series of {name} is called like '{benchmark}'")
+    return Found(name=name, series=watch(series), problems=problems, notes=notes)
+

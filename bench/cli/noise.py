@@ -1,0 +1,94 @@
+"""``rigmark noise``: what can this machine see? A build against itself, in the pairs that ``rigmark ab`` takes."""
+
+from __future__ import annotations
+
+import json as json_format
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.words import Clock, UserError
+
+if TYPE_CHECKING:
+    from bench.store import Store
+
+NEEDS_ARGUMENTS = True
+
+
+def command(
+    suite: Annotated[str, typer.Argument(help="A suite by name.")],
+    build: Annotated[str, typer.Option(help="The build that is measured against itself.")] = "default",
+    budget: Annotated[str, typer.Option(help="Time to measure in: 90s, 10m, 1h; 0: what is stored only.")] = "5m",
+    clock: Annotated[Clock, typer.Option(help="cpu: CPU time; for one thread on a busy machine.")] = Clock.WALL,
+    framework: Annotated[str | None, typer.Option(help="Only these frameworks, with commas.")] = None,
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    session: Annotated[str, typer.Option(help="Name of this sitting; another one measures more pairs.")] = "noise",
+    format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+) -> None:
+    """Tell, for each case of a suite, the smallest change that 1, 5 and 20 minutes would find here, and what disturbs.
+
+    All stored pairs of a build with itself on this machine count, of every session. Ends with 4 if nothing below 3 %
+    can be seen in 20 minutes, 2 if a case failed.
+
+    Examples:
+
+    rigmark noise fast
+
+    rigmark noise fast --budget 0 --json
+    """
+    from bench import hardware
+    from bench.analysis import noise
+    from bench.cli import Exit, write, write_document
+    from bench.cli.ab import seconds
+    from bench.store import Store, existing
+
+    failures: tuple[str, ...] = ()
+    if budget.strip() not in ("0", "0s", "0m"):
+        failures = _measured(suite, build, seconds(budget), framework, Store(results), session)
+    store = existing(results)
+    trials = store.trials()
+    pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
+    found = noise.by_case([store.get(identity) for identity in pairs.id], machine=hardware.machine().id, clock=clock)
+    problems = (*trials.problems, *failures)
+    if json:
+        plain = {"cases": [each.plain() for each in found], "problems": list(problems)}
+        write(json_format.dumps(plain, indent=1) + "\n", output)
+    elif found or problems:
+        write_document(noise.document(found, title=f"Noise of {suite}", problems=problems), format, output)
+    if problems:
+        raise typer.Exit(Exit.BAD)
+    if not found:
+        raise UserError(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out")
+    if any(each.is_blind for each in found):
+        raise typer.Exit(Exit.TOO_NOISY)
+
+
+def _measured(
+    suite: str, build: str, budget_s: float, framework: str | None, store: Store, session: str
+) -> tuple[str, ...]:
+    """Stores pairs of a build with itself; what failed, a sentence each."""
+    from bench import ab, builds
+    from bench.cli import Exit, run, say
+    from bench.cli.ab import _axes
+    from bench.progress import BudgetProgress
+
+    side = ab.Side(name=build, build=builds.find(build, builds.load()))
+    contest = ab.Contest(
+        store, side, side, run.declared(suite, _axes(framework=framework), {}), suite=suite, session=session,
+        command=shlex.join(["rigmark", *sys.argv[1:]]), budget_s=budget_s, deadline_s=600.0,
+    )
+    store.create()
+    signal.signal(signal.SIGTERM, run.interrupt)
+    try:
+        with BudgetProgress(budget_s) as progress:
+            verdicts = contest.run(progress)
+    except KeyboardInterrupt:
+        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    return tuple(f"{case.label}: {case.reason or '; '.join(case.doubts)}" for case in verdicts.cases if case.has_failed)

@@ -1,0 +1,44 @@
+"""Steps on command: a worker that sleeps while another has the turn, so that both can share the same cores.
+
+A command is a line of JSON on a pipe of the parent's. ``{"do": "warm_up"}`` steps until steady; ``{"do": "turn",
+"timings": n}`` takes n timings; ``{"do": "end"}``, or the end of the pipe, ends it.
+"""
+
+import json
+import time
+
+from . import measure
+
+
+def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=time.process_time):
+    """Do what each line of ``commands`` says, and send one answer to each but the last.
+
+    A turn begins with a step that is not timed. An answer to a turn holds the seconds of all its steps together:
+    ``time_s`` on the device's clock where it has one, else the host's; ``host_time_s``; and ``cpu_time_s`` of this
+    process, all its threads. ``idle_cpu_time_s`` is what the process worked since its last turn, while it should have
+    slept; None at its first.
+    """
+    timer = prepared.device_timer()
+    slept_from_s = None
+    for line in commands:
+        command = json.loads(line)
+        if command["do"] == "end":
+            return
+        if command["do"] == "warm_up":
+            answers.send("warm", timings_s=measure.warm_up(prepared, plan, clock))
+            answers.mark("steady")
+            continue
+        woken_s = cpu_clock()
+        measure.one_timing(prepared, 1, timer, clock)        # fetches back into the caches what the other side put out
+        cpu_start_s = cpu_clock()
+        start = clock()
+        times_s = [
+            measure.one_timing(prepared, plan["steps_per_timing"], timer, clock) for _ in range(command["timings"])
+        ]
+        host_time_s = clock() - start
+        cpu_stop_s = cpu_clock()
+        answers.send(
+            "turn", time_s=sum(times_s), host_time_s=host_time_s, cpu_time_s=cpu_stop_s - cpu_start_s,
+            idle_cpu_time_s=None if slept_from_s is None else woken_s - slept_from_s,
+        )
+        slept_from_s = cpu_stop_s

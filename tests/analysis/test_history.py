@@ -1,0 +1,151 @@
+"""Steps of series in their direction, with where they happened, and which of them still hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import reports
+from bench.analysis.decision import Verdict
+from bench.analysis.history import Watched, document, labels, series_of, summary, watch
+from bench.series import Series
+
+from ..records import MACHINE, build_facts, timing_records, trials_of
+
+DAY_S = 86_400.0
+
+
+def series(
+    *levels: float, points: int = 40, seed: int = 0, spread: float = 0.01, higher: bool = False, name: str = "step",
+    **facts: Any,
+) -> Series:
+    """``points`` commits a day apart at each level."""
+    count = points * len(levels)
+    values = np.repeat(levels, points) * np.exp(np.random.default_rng(seed).normal(0, spread, count))
+    return Series(**{
+        "name": name, "case": "", "unit": "", "is_higher_better": higher, "facts": {"machine": "box"},
+        "values": values, "revisions": [f"{n:040x}" for n in range(count)], "dates_s": DAY_S * np.arange(count),
+        **facts,
+    })
+
+
+def only(found: Sequence[Watched]) -> Watched:
+    (watched,) = found
+    return watched
+
+
+@pytest.mark.parametrize(
+    ("after", "higher", "expected"),
+    [(1.1, False, Verdict.SLOWER), (1 / 1.1, False, Verdict.FASTER), (1.1, True, Verdict.FASTER),
+     (1 / 1.1, True, Verdict.SLOWER)],
+)
+def test_more_throughput_is_good_and_more_time_is_bad(after: float, higher: bool, expected: Verdict):
+    (step,) = only(watch([series(1.0, after, higher=higher)])).steps
+
+    assert step.verdict is expected
+    assert int(step.earliest, 16) <= 40 <= int(step.latest, 16)
+    assert int(step.last_before, 16) + 1 == int(step.first_after, 16)
+    assert step.date.startswith("1970-02")
+
+
+def test_a_step_that_was_undone_is_no_news():
+    found = only(watch([series(1.0, 1.1, 1.0)]))
+
+    assert [step.is_undone for step in found.steps] == [True, False]
+    assert found.worse(last=200) == ()
+
+
+def test_half_of_a_step_undone_is_still_worse():
+    found = only(watch([series(1.0, 1.2, 1.1)]))
+
+    assert [step.verdict for step in found.steps] == [Verdict.SLOWER, Verdict.FASTER]
+    assert not any(step.is_undone for step in found.steps)
+    assert len(found.worse(last=200)) == 1
+
+
+def test_an_old_step_is_no_news():
+    found = only(watch([series(1.0, 1.1, points=100)]))
+
+    assert len(found.worse(last=200)) == 1
+    assert found.worse(last=50) == ()
+
+
+def test_among_many_series_the_doubtful_ones_are_dropped():
+    """Each alone has a false step once in a hundred; a thousand would have ten."""
+    many = [series(1.0, points=80, seed=seed, spread=0.05) for seed in range(400)]
+
+    assert any(watch([each])[0].steps for each in many)
+    assert not any(each.steps for each in watch(many))
+    assert watch([*many, series(1.0, 1.1)])[-1].steps
+
+
+def test_what_cannot_be_judged_says_why():
+    short, zero = watch([series(1.0, points=5), series(0.0, points=40)])
+
+    assert (short.steps, short.reason) == ((), "5 points; 12 are the fewest that show a change")
+    assert "not positive" in str(zero.reason)
+
+
+def test_a_step_beside_a_change_of_the_environment_says_so():
+    environments = ["torch 2.12"] * 40 + ["torch 2.13"] * 40
+
+    (step,) = only(watch([series(1.0, 1.1, environments=environments)])).steps
+
+    assert step.environment == "torch 2.12 to torch 2.13"
+
+
+def test_a_point_is_a_session_of_the_store(tmp_path: Path):
+    records = [
+        record for day in range(3) for record in timing_records(
+            [0.01 * (1 + day), 0.01 * (1 + day)], session=f"s{day}", run_id=f"run{day}",
+            recorded_at=f"2026-01-0{day + 1}T00:00:00+00:00",
+        )
+    ]
+
+    (found,) = series_of(trials_of(tmp_path, records))
+
+    assert list(found.values) == pytest.approx([0.01, 0.02, 0.03])
+    assert list(found.revisions) == ["s0 (run0)", "s1 (run1)", "s2 (run2)"]
+    assert np.diff(found.dates_s) == pytest.approx([DAY_S, DAY_S])
+    assert found.is_higher_better is False
+
+
+def test_an_upgrade_starts_another_series_unless_it_is_the_question(tmp_path: Path):
+    records = [
+        *timing_records([0.01], session="1"), *timing_records([0.02], session="2", build=build_facts(torch="2.14.0")),
+    ]
+    trials = trials_of(tmp_path, records)
+
+    assert len(series_of(trials)) == 2
+    (joined,) = series_of(trials, ("framework_version", "packages"))
+    assert "framework_version 2.14.0" in joined.environments[1]
+
+
+def test_failed_trials_make_no_points(tmp_path: Path):
+    from bench.words import Outcome
+
+    from ..records import make_record
+
+    assert series_of(trials_of(tmp_path, [make_record(outcome=Outcome.CRASHED)])) == []
+
+
+def test_series_of_one_case_are_told_apart_by_what_varies():
+    twins = [series(1.0, facts={"machine": machine, "python": "3.11"}) for machine in ("box", MACHINE.id)]
+
+    assert labels(twins) == ["step, machine box", f"step, machine {MACHINE.id}"]
+
+
+def test_the_words(tmp_path: Path):
+    flat, short = series(1.0, name="flat", seed=1, points=80), series(1.0, name="short", points=3)
+    watched = watch([series(1.0, 1.1), flat, short])
+
+    text = reports.render("markdown", document(watched, title="History", last=200))
+
+    assert summary(watched, 200) == "3 series: 1 got worse, 1 as before in the last 200 points, 1 not judged"
+    assert "Got worse, and still is" in text
+    assert "00000027..00000028" not in text      # a full hash is cut to its first letters, not its last
+    assert "short: 3 points" in text
