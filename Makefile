@@ -19,7 +19,7 @@ bench: $(READY)  ## time a real network on real digits, prove that it is the sam
 	$(BIN)/rigmark report --results $(RESULTS) --output report.html
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .

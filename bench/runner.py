@@ -421,12 +421,12 @@ class Runner:
         cpus = self._cpus[: case.threads] if rank is None else rank.job["cpus"]
         threads = case.threads * case.devices_per_process
         # Each rank has one of its own: a server looks after one fork at a time.
-        key = (case.build, case.framework, threads, case.isa, tuple(cpus), rank and rank.index)
+        build = self._build_of(trial)
+        key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
         if key not in self._servers:
             self._servers[key] = ForkServer(
-                self._build_of(trial), self._child, Path(tempfile.mkdtemp(dir=self._work)),
-                threads=threads, cpus=cpus, preload=case.framework,
-                cache=self._store.cache,
+                build, self._child, Path(tempfile.mkdtemp(dir=self._work)), threads=threads, cpus=cpus,
+                preload=case.framework, cache=self._store.cache,
             )
         return self._servers[key]
 

@@ -5,6 +5,7 @@ Four take turns where there are fewer cores, which is labelled. About an hour on
 
 from dataclasses import replace
 
+from bench import asv
 from bench.spec import Sweep, Timing
 from bench.words import Mode, StartMethod
 
@@ -21,3 +22,4 @@ SWEEPS = (
         global_batches=(),
     ),
 )
+track_step_time = asv.benchmark(SWEEPS, __name__)

@@ -132,6 +132,7 @@ def make_record(
             "steps_per_timing": 1, "clock": "host", "stopped_by": "enough", "prepare_time_s": 0.01,
             "first_step_s": 0.01, "peak_memory_bytes": 1 << 20, "peak_memory_method": "process_resident",
             "first_loss": 2.3, "expected_loss": 2.3, "result_error": None, "last_loss": None, "batches": 1,
+            "policy": None, "overflow_steps": None, "host": {"allocator": None, "numa_nodes": None, "huge_pages": None},
             "other_cpu_time_s": 0.0, "facts": {}, "marks": {},
         } if is_ok else None,
         certificate="0" * 16,

@@ -80,8 +80,10 @@ def test_only_layer_trials_have_a_frameworks_layer_variables_beside_the_users(
     lend_framework(monkeypatch, "flagged", WITH_VARIABLES)
     timing = replace(SHORT, start_method=start_method)
     stored = measure(tmp_path, frameworks=("flagged",), modes=tuple(Mode), layers=True, timing=timing).stored
-    timed = {each.case["mode"]: each.measurement for each in stored if each.identity.kind is TrialKind.TIMING}
-    taken_apart = {each.case["mode"]: each.layers for each in stored if each.identity.kind is TrialKind.LAYERS}
+    timed, taken_apart = (
+        {each.identity.case["mode"]: getattr(each, part) for each in stored if each.identity.kind is kind}
+        for kind, part in ((TrialKind.TIMING, "measurement"), (TrialKind.LAYERS, "layers"))
+    )
 
     assert {"XLA_FLAGS": "--mine"} == timed["inference"]["facts"] == timed["training"]["facts"]
     assert {"XLA_FLAGS": "--mine --apart"} == taken_apart["inference"]["facts"]

@@ -57,7 +57,7 @@ def prepare(graph, weights, settings, kind=None):
     # Not for others, where random numbers would be float64 too.
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
     is_cpu = settings["device"] == "cpu"
-    device = _cpu(jax) if is_cpu else _cuda(jax, settings["device"], settings["precision"])
+    device = cpu_device(jax) if is_cpu else cuda_device(jax, settings["device"], settings["precision"])
     return (kind or JaxPrepared)(jax, graph, weights, settings, device)
 
 
@@ -77,13 +77,13 @@ def facts():
     }
 
 
-def _cpu(jax):
+def cpu_device(jax):
     # Otherwise JAX would start every platform it has, and a GPU's takes most of that card's memory.
     jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]
 
 
-def _cuda(jax, name, precision):
+def cuda_device(jax, name, precision):
     """The device of that name, with TF32 only where asked for; raises Unsupported if there is none."""
     kind, _, index = name.partition(":")
     if kind != "cuda":

@@ -52,7 +52,7 @@ def prepare(graph, weights, settings, kind=None):
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(1)
     is_cpu = settings["device"] == "cpu"
-    device = _cpu(tf) if is_cpu else _cuda(tf, settings["device"], settings["precision"])
+    device = cpu_device(tf) if is_cpu else cuda_device(tf, settings["device"], settings["precision"])
     tf.random.set_seed(settings["seed"])
     return (kind or TensorflowPrepared)(tf, graph, weights, settings, device)
 
@@ -72,14 +72,14 @@ def facts():
     }
 
 
-def _cpu(tf):
+def cpu_device(tf):
     """TensorFlow's name of the CPU; it will not look for a GPU."""
     with contextlib.suppress(RuntimeError):      # too late once it runs
         tf.config.set_visible_devices([], "GPU")
     return "CPU:0"
 
 
-def _cuda(tf, device, precision):
+def cuda_device(tf, device, precision):
     """TensorFlow's name of a CUDA device, with TF32 only where asked for; raises Unsupported if there is none."""
     if not device.startswith("cuda"):
         raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")

@@ -43,7 +43,7 @@ def prepare(graph, weights, settings, kind=None):
         with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
             torch.set_num_interop_threads(1)
     if settings["device"] != "cpu":
-        _start_cuda(torch, settings["device"], settings["precision"])
+        start_cuda(torch, settings["device"], settings["precision"])
     return (kind or TorchPrepared)(torch, graph, weights, settings)
 
 
@@ -63,7 +63,7 @@ def facts():
     }
 
 
-def _start_cuda(torch, device, precision):
+def start_cuda(torch, device, precision):
     """Make ``device`` the current one, with TF32 only where asked for; raises Unsupported where it lacks something."""
     if not device.startswith("cuda"):
         raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")

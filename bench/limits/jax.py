@@ -22,9 +22,10 @@ def prepare(name, settings):
     if settings["precision"] == "tf32" and settings["device"] == "cpu":
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
-    device = adapter._cpu(jax) if settings["device"] == "cpu" else adapter._cuda(jax, settings["device"])
-    if settings["precision"] == "tf32":
-        jax.config.update("jax_default_matmul_precision", "tensorfloat32")
+    if settings["device"] == "cpu":
+        device = adapter.cpu_device(jax)
+    else:
+        device = adapter.cuda_device(jax, settings["device"], settings["precision"])
     return KINDS[kind](jax, name, settings, device)
 
 

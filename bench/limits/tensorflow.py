@@ -38,10 +38,9 @@ def prepare(name, settings):
         # Pictures are decoded side by side, an operation each; else there is but one operation.
         tf.config.threading.set_inter_op_parallelism_threads(settings["threads"] if kind == "jpeg" else 1)
     if settings["device"] == "cpu":
-        device = adapter._cpu(tf)
+        device = adapter.cpu_device(tf)
     else:
-        device = adapter._cuda(tf, settings["device"])
-        tf.config.experimental.enable_tensor_float_32_execution(settings["precision"] == "tf32")
+        device = adapter.cuda_device(tf, settings["device"], settings["precision"])
     with tf.device(device):
         return KINDS[kind](tf, name, settings, device)
 

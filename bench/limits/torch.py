@@ -41,8 +41,7 @@ def prepare(name, settings):
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
     torch.set_num_threads(settings["threads"])
     if is_cuda:
-        adapter._start_cuda(torch, settings["device"])
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = settings["precision"] == "tf32"
+        adapter.start_cuda(torch, settings["device"], settings["precision"])
     return KINDS[kind](torch, name, settings)
 
 
