@@ -19,7 +19,8 @@ bench: $(READY)  ## time a real network on real digits, prove that it is the sam
 	$(BIN)/rigmark report --results $(RESULTS) --output report.html
 
 test: $(READY)  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(READY)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .

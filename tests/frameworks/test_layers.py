@@ -137,6 +137,7 @@ def test_rows_cover_most_of_the_step(framework: str, layout: str, cpu_clock: Non
     assert 0.5 < math.fsum(rows_of(found).values()) / np.mean(found["step_times_s"]) <= 1.05
 
 
+@pytest.mark.alone
 @by_way
 def test_convolutions_dominate_a_network_of_them(framework: str, layout: str, cpu_clock: None):
     prepared = prepare(conv_heavy(), framework, layout)

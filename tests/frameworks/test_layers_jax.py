@@ -245,6 +245,7 @@ def replayed(prepared: Any, name: str) -> dict[str, float]:
     return times_s
 
 
+@pytest.mark.alone
 def test_a_layer_takes_in_place_about_what_it_takes_alone():
     """An operation that is booked to another layer adds up as well; alone, it shows."""
     prepared = prepare(conv_net(), batch=16)

@@ -307,6 +307,7 @@ def test_rows_cover_most_of_the_step(compile_mode: str):
     assert 0.5 < math.fsum(rows_of(found).values()) / np.mean(found["step_times_s"]) <= 1.0
 
 
+@pytest.mark.alone
 @by_compile_mode
 def test_convolutions_dominate_a_network_of_them(compile_mode: str):
     prepared = prepare(residual_network(), compile_mode, batch=16)
@@ -328,6 +329,7 @@ def shares_by_kind(graph: Graph, rows: dict[Row, float]) -> dict[Row, float]:
     return found
 
 
+@pytest.mark.alone
 @by_compile_mode
 def test_shares_in_place_are_those_of_layers_replayed_alone(compile_mode: str):
     """That all time is booked proves nothing: a fused kernel named after its ReLU once gave that 96 % of AlexNet."""
