@@ -123,3 +123,10 @@ def test_only_what_differs_in_nothing_else_is_held_against_another(say: Any):
     )
 
     assert "precision" not in {section.id for section in document.sections}
+
+
+def test_the_old_claim_is_about_generic_builds_and_no_others(say: Any):
+    (sentence,) = sentences(say(held("native", EVEN) + held("avx2", slower(1.2))), "isa")
+
+    assert "of itself held to avx2." in sentence
+    assert "old figure" not in sentence
