@@ -496,7 +496,9 @@ def plain(of: Examination) -> dict[str, Any]:
             {
                 "name": usable.build.name, "interpreter": usable.build.interpreter, "python": usable.python,
                 "frameworks": {name: framework_version(usable, name) for name in usable.frameworks},
-                "instruction_sets": {name: usable_levels(name, features) for name in usable.frameworks},
+                "instruction_sets": {
+                    name: usable_levels(name, usable.build.isa, features) for name in usable.frameworks
+                },
                 "cuda": usable.cuda, "cudnn": usable.cudnn, "problem": usable.problem,
             }
             for usable in of.builds
@@ -513,8 +515,12 @@ def framework_version(usable: Usable, framework: str) -> str | None:
     return next((v for d in frameworks.load(framework).DISTRIBUTIONS if (v := usable.versions.get(d))), None)
 
 
-def usable_levels(framework: str, features: frozenset[str]) -> list[str]:
-    """The levels of instruction sets that a framework can be held to on a processor with these features."""
-    return [level for level in isa.LEVELS if isa.refusal(framework, level, "cpu", features) is None]
+def usable_levels(framework: str, of_build: str, features: frozenset[str]) -> list[str]:
+    """The levels of instruction sets that a framework can be held to on a processor with these features.
+
+    A build that is held to a level itself can run that one alone.
+    """
+    levels = isa.LEVELS if of_build == isa.Isa.NATIVE else (isa.Isa(of_build),)
+    return [level for level in levels if isa.refusal(framework, level, "cpu", features) is None]
 
 

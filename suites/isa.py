@@ -1,6 +1,6 @@
 """What instruction sets bring: two real networks in each framework, held to SSE4.1, AVX2, AVX-512, and not at all.
 
-Half an hour on two cores. What a processor lacks is unsupported; what ran is watched and stored beside each figure.
+What a processor lacks is unsupported; what ran is watched and stored beside each figure.
 """
 
 from bench import asv

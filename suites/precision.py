@@ -1,6 +1,6 @@
 """What narrower numbers bring and cost: speed, error and memory of two real networks, and whether they learn digits.
 
-Half an hour on two cores, most of it for fp16, which few CPUs have units for: so each process times few steps.
+Most of its time goes into fp16, which few CPUs have units for: so each process times few steps.
 """
 
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """More devices: three networks on one, two and four of this machine's cores, strong and weak, in every framework.
 
-Four take turns where there are fewer cores, which is labelled. About an hour on two cores.
+Four take turns where there are fewer cores, which is labelled.
 """
 
 from dataclasses import replace

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench import doctor, system
+from bench import doctor, isa, system
 from bench.builds import Build
 from bench.compatibility import COMPILERS, Installed
 from bench.doctor import Check, Gpus, OtherWork, Severity, Usable
@@ -286,3 +286,11 @@ def test_the_command_ends_with_2_where_a_build_is_broken_and_tells_the_fix(tmp_p
     assert "build 'gone' cannot be used" in ended.stdout
     assert "rigmark builds remove gone" in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+def test_a_build_that_is_held_to_an_instruction_set_can_use_that_one_alone():
+    features = frozenset().union(*isa.FEATURES.values())
+
+    assert ["sse41", "avx2", "avx512"] == doctor.usable_levels("torch", "native", features)
+    assert ["avx2"] == doctor.usable_levels("torch", "avx2", features)
+    assert [] == doctor.usable_levels("torch", "avx2", frozenset())

@@ -107,7 +107,7 @@ def _build(usable: Usable) -> str:
     features = hardware.cpu_features()
     parts = []
     for name in usable.frameworks:
-        levels = doctor.usable_levels(name, features)
+        levels = doctor.usable_levels(name, usable.build.isa, features)
         parts.append(f"{name} {doctor.framework_version(usable, name)} ({', '.join(levels) or 'native only'})")
     cuda = f"; CUDA {usable.cuda}, cuDNN {usable.cudnn or 'not stated'}" if usable.cuda else "; no CUDA"
     return f"Python {usable.python}: {', '.join(parts) or 'no framework'}{cuda}"

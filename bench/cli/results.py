@@ -44,7 +44,7 @@ def command(
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """
     from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say
+    from bench.cli import Exit, say, write
     from bench.store import existing
 
     chosen = Format.JSON if json else format
@@ -55,7 +55,7 @@ def command(
     if chosen is Format.PARQUET and output is not None:
         _write_parquet(table, output)
     else:
-        _write_text(_text(table, chosen), output)
+        write(_text(table, chosen), output)
     if not table.empty and (invalid := int(table.invalid_trials.fillna(0).sum())):
         say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
     for problem in trials.problems:
@@ -102,16 +102,6 @@ def _for_people(table: pd.DataFrame) -> str:
     with console.capture() as captured:
         console.print(shown)
     return captured.get()
-
-
-def _write_text(text: str, output: Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
 def _write_parquet(table: pd.DataFrame, output: Path) -> None:
