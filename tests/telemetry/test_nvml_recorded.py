@@ -16,8 +16,8 @@ LOST, HOT, FROZEN, RESET, NO_TICKS, DUMB, FALTERING, SOUND = range(8)
 FAULTS = (
     f"gpus 8\nset * power_w constant 200\n"
     f"fault {LOST} * 1.6 1e9 error 15\n"
-    f"event {HOT} 0x40 1.2 1e9\n"
-    f"set {FROZEN} power_w sine 200 50 3\nfault {FROZEN} field:186 1 1e9 frozen\n"
+    f"event {HOT} 0x40 1.5 1e9\n"
+    f"set {FROZEN} power_w sine 200 50 3\nfault {FROZEN} field:186 0.5 1e9 frozen\n"
     f"reset {RESET} 1.8\n"
     + NO_COUNTER.format(NO_TICKS) + NO_COUNTER.format(DUMB) + NO_POWER.format(DUMB)
     + f"fault {FALTERING} GetUtilizationRates 0 1e9 every 3 10\nfault {FALTERING} field:83 0 1e9 every 3 10\n"
