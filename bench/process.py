@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from bench.builds import Build
 from bench.words import Outcome
 
-CHILD_PACKAGES = ("frameworks", "limits", "strategies", "tracing", "worker")
+CHILD_PACKAGES = ("frameworks", "limits", "lowerings", "strategies", "tracing", "worker")
 CHILD_ROOT = "rigmark_child"
 MAIN = f"import sys\nfrom {CHILD_ROOT}.worker.main import main\nmain(sys.argv[1:])\n"
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
@@ -73,7 +73,8 @@ def child_files_of(root: Path, packages: Sequence[str]) -> dict[str, bytes]:
 
 WEIGHTS = "ir/weights.py"
 ORACLE_FILES = (WEIGHTS, *(f"{CHILD_ROOT}/{name}" for name in (
-    "frameworks/__init__.py", "frameworks/numpy.py", "worker/jobs.py", "worker/proof.py",
+    "frameworks/__init__.py", "frameworks/numpy.py", "lowerings/__init__.py", "lowerings/numpy.py", "worker/jobs.py",
+    "worker/proof.py",
 )))
 
 

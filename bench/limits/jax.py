@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..frameworks import Unsupported, inverse
+from ..frameworks import Unsupported
 from ..frameworks import jax as adapter
+from ..lowerings import inverse
 from . import CONV_BATCH, CONVOLUTIONS, Prepared
 from .numpy import convolution_error, images_and_filters, matrices, product_error, relative_error
 

@@ -5,7 +5,8 @@ them no device holds a whole network. Running statistics of batch normalisation 
 """
 
 from ..frameworks import Unsupported
-from ..frameworks.torch import OPTIMIZERS, TorchPrepared, _array, _tensors
+from ..frameworks.torch import OPTIMIZERS, TorchPrepared, _array
+from ..lowerings.torch import tensors
 from . import EACH
 from .ddp import meet
 
@@ -59,8 +60,8 @@ class FsdpPrepared(TorchPrepared):
             if any(True for _ in layer.parameters()):
                 fully_shard(layer, mesh=mesh)
         fully_shard(self._network, mesh=mesh)
-        self._tensors = _tensors(graph, self._layers)
-        self._trainable = _tensors(graph, self._layers, trainable_only=True)
+        self._tensors = tensors(graph, self._layers)
+        self._trainable = tensors(graph, self._layers, trainable_only=True)
         optimizer = graph["optimizer"]
         self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
 

@@ -4,6 +4,8 @@
 ``trace``     sums the kernels of a framework's own trace, for those that run it as one program
 ``xplane``    reads the trace that TensorFlow writes, and tells which layers an operation of its graph belongs to
 ``hlo``       tells which layers an instruction of a program compiled by XLA belongs to
+``torch``     hooks that book the time of PyTorch's modules, ``inductor`` marks around the kernels it compiles to
+``jax``       tells which layers the operations belong to that JAX traced
 
 All give *rows*: dicts with
 

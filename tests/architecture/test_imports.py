@@ -129,17 +129,18 @@ def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
 
 CHILDS_HALF: dict[str, tuple[str, ...]] = {
     "bench/tracing": (),
-    "bench/frameworks": ("tracing",),
-    "bench/limits": ("frameworks",),
-    "bench/strategies": ("frameworks",),
+    "bench/lowerings": (),
+    "bench/frameworks": ("lowerings", "tracing"),
+    "bench/limits": ("frameworks", "lowerings"),
+    "bench/strategies": ("frameworks", "lowerings"),
     "bench/worker": ("frameworks", "limits", "strategies", "tracing"),
 }
 """What of the other parts of the child's half each may import."""
 
-OF_FRAMEWORKS = ("bench/frameworks", "bench/limits")
+OF_FRAMEWORKS = ("bench/frameworks", "bench/limits", "bench/lowerings")
 """One file a framework, which imports it when asked."""
 
-WHEN_ASKED = (*OF_FRAMEWORKS, "bench/strategies")
+WHEN_ASKED = (*OF_FRAMEWORKS, "bench/strategies", "bench/tracing")
 """What imports a framework when asked."""
 
 DECODERS = {"PIL"}

@@ -15,10 +15,11 @@ import pytest
 
 from bench import frameworks
 from bench.frameworks import Prepared, Unsupported
-from bench.frameworks import numpy as numpy_adapter
+from bench.frameworks.numpy import WatchedOperation
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, synthetic_batch
+from bench.lowerings.numpy import Tanh
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from bench.tracing.timeline import Timeline
 
@@ -188,18 +189,19 @@ def test_a_relu_that_works_in_place_takes_no_time_from_its_convolution(layout: s
 @needs_torch
 def test_each_autograd_node_is_booked_to_the_layer_that_left_it(monkeypatch: pytest.MonkeyPatch):
     """Names of the nodes; what works in place is the trap, as its input has become its output afterwards."""
-    from bench.frameworks import torch as adapter
+    from bench.lowerings.torch import _sum_in_place
+    from bench.tracing.torch import LayerHooks
 
     found: dict[str, list[str]] = defaultdict(list)
-    watch_node = adapter.LayerHooks._watch_node
+    watch_node = LayerHooks._watch_node
 
     def seen(hooks: Any, row: Row, node: Any, edges: Any) -> None:
         found[row[0]].append(type(node).__name__.rstrip("0"))
         watch_node(hooks, row, node, edges)
 
-    monkeypatch.setattr(adapter.LayerHooks, "_watch_node", seen)
+    monkeypatch.setattr(LayerHooks, "_watch_node", seen)
     prepared = prepare(conv_heavy(4), "torch")
-    assert prepared._layers["add"].function is adapter._sum_in_place
+    assert prepared._layers["add"].function is _sum_in_place
     prepared.layer_times(1)
 
     convolution = ["AccumulateGrad", "AccumulateGrad", "ConvolutionBackward"]
@@ -236,8 +238,8 @@ def test_nothing_of_the_instruments_stays_behind(monkeypatch: pytest.MonkeyPatch
 
 
 def test_numpy_gives_back_what_a_layer_kept_within_its_time():
-    operation = numpy_adapter.Tanh({}, {}, training=True)
-    watched = numpy_adapter.WatchedOperation(operation, "tanh", Timeline())
+    operation = Tanh({}, {}, training=True)
+    watched = WatchedOperation(operation, "tanh", Timeline())
     watched.forward(np.ones((2, 3)))
     is_gone = weakref.ref(operation)
     del operation

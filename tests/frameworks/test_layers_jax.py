@@ -22,7 +22,9 @@ from bench.frameworks import jax as adapter
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, synthetic_batch
+from bench.lowerings.jax import Pass
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from bench.tracing import jax as traced
 
 from .cases import cases
 
@@ -153,7 +155,7 @@ def test_only_a_value_with_several_readers_has_its_gradients_added():
 
 
 def test_the_name_of_an_operation_tells_its_layer_and_direction():
-    scopes = adapter.Scopes(named_like_scopes().plain())
+    scopes = traced.Scopes(named_like_scopes().plain())
 
     assert ("loss", "forward") == scopes.row_of("jit(_updated)/jvp(loss)/dot_general")
     assert (LOSS, "forward") == scopes.row_of("jit(_updated)/jvp((loss))/jit(log_softmax)/exp")
@@ -215,7 +217,7 @@ def replayed(prepared: Any, name: str) -> dict[str, float]:
     import jax
 
     layer = next(layer for layer in prepared._graph["layers"] if layer["name"] == name)
-    run = adapter.Pass(jax, prepared._layout, prepared._vectors, is_training=True)
+    run = Pass(jax, prepared._layout, prepared._vectors, is_training=True)
     keys = iter(jax.random.split(jax.random.key(1), 9))
     weights = {p["name"]: prepared._parameters[f"{name}/{p['name']}"] for p in layer["parameters"]}
     inputs = [

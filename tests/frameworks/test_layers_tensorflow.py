@@ -20,6 +20,7 @@ from bench.frameworks import tensorflow as adapter
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, synthetic_batch
+from bench.lowerings.tensorflow import UNROLLED_STEPS, Pass
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from bench.tracing.timeline import Timeline
 
@@ -82,7 +83,7 @@ def residual_network(channels: int = 32) -> Graph:
 
 def many_steps_of_an_lstm() -> Graph:
     """More than are unrolled: a loop, in which kernels run often."""
-    net = Builder("loop", (adapter.UNROLLED_STEPS + 10, 4))
+    net = Builder("loop", (UNROLLED_STEPS + 10, 4))
     net.lstm("lstm", 8)
     net.dense("scores", 3)
     return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.01))
@@ -368,13 +369,13 @@ def replayed(prepared: Any, graph: Graph, repeats: int = 7) -> dict[Row, float]:
         trainable = [v for key, v in prepared._trainable.items() if key.startswith(layer.name + "/")]
 
         def forward(*inputs: Any, layer: Any = layer) -> Any:
-            return layer.function(adapter.Pass(is_training=True), *inputs, **layer.parameters)
+            return layer.function(Pass(is_training=True), *inputs, **layer.parameters)
 
         def both(gradient: Any, *inputs: Any, layer: Any = layer, trainable: Any = trainable) -> Any:
             watched = [each for name, each in zip(layer.inputs, inputs, strict=True) if name in graph]
             with tf.GradientTape() as tape:
                 tape.watch(watched)
-                output = layer.function(adapter.Pass(is_training=True), *inputs, **layer.parameters)
+                output = layer.function(Pass(is_training=True), *inputs, **layer.parameters)
             return output, tape.gradient(output, watched + trainable, gradient)
 
         alone = compiled(forward)

@@ -14,11 +14,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bench import frameworks  # noqa: E402
-from bench.frameworks import torch as adapter  # noqa: E402
 from bench.ir.graph import Builder, Graph  # noqa: E402
 from bench.ir.training import Sgd  # noqa: E402
 from bench.ir.weights import initial_weights, synthetic_batch  # noqa: E402
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER  # noqa: E402
+from bench.tracing.inductor import _KERNEL_CALL, booked  # noqa: E402
 from bench.tracing.timeline import Timeline  # noqa: E402
 
 BATCH = 8
@@ -44,7 +44,7 @@ def network() -> Graph:
 
 def prepare(mode: str) -> Any:
     graph = network()
-    prepared = adapter.prepare(graph.plain(), initial_weights(graph, seed=1), {
+    prepared = frameworks.load("torch").prepare(graph.plain(), initial_weights(graph, seed=1), {
         "mode": mode, "precision": "fp32", "compile_mode": "compiled", "layout": "channels_last", "device": "cpu",
         "threads": 1, "seed": 1,
     })
@@ -214,7 +214,7 @@ def test_a_fused_kernel_is_booked_to_the_layer_with_the_most_arithmetic():
     norm = [Node("sub", 0, x), Node("mul", 0, x)]
     nodes = [x, *norm, Node("relu", 1, norm[1]), Node("view", 2, norm[1], is_view=True)]
 
-    found = adapter.booked({"cpp_fused_0:1": ["relu", "view", "mul", "sub"]}, nodes, ["norm", "relu", "flatten"])
+    found = booked({"cpp_fused_0:1": ["relu", "view", "mul", "sub"]}, nodes, ["norm", "relu", "flatten"])
 
     assert {"cpp_fused_0:1": ("norm", ["norm", "relu"])} == found
 
@@ -224,7 +224,7 @@ def test_pooling_has_more_arithmetic_than_what_is_done_once_for_each_value():
     relu = Node("relu", 0, x)
     nodes = [x, relu, Node("le", 0, relu), Node("max_pool2d", 1, relu, elements=25)]
 
-    found = adapter.booked({"cpp_fused_0:1": ["relu", "le", "max_pool2d"]}, nodes, ["relu", "pool"])
+    found = booked({"cpp_fused_0:1": ["relu", "le", "max_pool2d"]}, nodes, ["relu", "pool"])
 
     assert {"cpp_fused_0:1": ("pool", ["relu", "pool"])} == found
 
@@ -240,7 +240,7 @@ def test_a_kernel_of_a_library_does_the_last_of_its_nodes_and_no_other_kernel_do
 
     assert {
         "cpp_fused_0:1": ("relu", ["relu"]), "torch.ops.aten.convolution_backward.default:2": ("conv", ["conv"]),
-    } == adapter.booked(kernels, nodes, ["relu", "conv"])
+    } == booked(kernels, nodes, ["relu", "conv"])
 
 
 def test_what_an_earlier_kernel_lists_too_weighs_nothing_in_a_later_one():
@@ -252,7 +252,7 @@ def test_what_an_earlier_kernel_lists_too_weighs_nothing_in_a_later_one():
     assert {
         "cpp_fused_0:1": ("pool", ["pool"]), "cpp_fused_1:2": ("dropout", ["pool", "dropout"]),
         "cpp_fused_2:3": ("pool", ["pool"]),
-    } == adapter.booked(kernels, nodes, ["pool", "dropout"])
+    } == booked(kernels, nodes, ["pool", "dropout"])
 
 
 def test_scalars_are_no_layers_work_and_a_sum_of_gradients_has_a_row():
@@ -261,7 +261,7 @@ def test_scalars_are_no_layers_work_and_a_sum_of_gradients_has_a_row():
     total.meta["is_gradient_acc"] = True
     kernels = {"cpp_fused_add_0:1": ["add"], "cpp_fused_add_1:2": ["add_1"]}
 
-    assert {"cpp_fused_add_0:1": (None, []), "cpp_fused_add_1:2": (GRADIENT_ADD, [])} == adapter.booked(
+    assert {"cpp_fused_add_0:1": (None, []), "cpp_fused_add_1:2": (GRADIENT_ADD, [])} == booked(
         kernels, [count, total], ["norm"]
     )
 
@@ -270,7 +270,7 @@ def test_what_a_pass_of_inductor_puts_in_belongs_to_the_layer_that_reads_it():
     seeds = Node("inductor_seeds", None)
     nodes = [seeds, Node("inductor_random", 0, seeds)]
 
-    assert {"aten.randint.low_out:1": ("dropout", ["dropout"])} == adapter.booked(
+    assert {"aten.randint.low_out:1": ("dropout", ["dropout"])} == booked(
         {"aten.randint.low_out:1": ["inductor_seeds"]}, nodes, ["dropout"]
     )
 
@@ -289,7 +289,7 @@ def test_calls_are_found_under_inductors_comments():
 """
 
     assert ["extern_kernels.mm:1", "triton_poi_fused_relu_0:2"] == [
-        match.group(2) for match in adapter._KERNEL_CALL.finditer(program)
+        match.group(2) for match in _KERNEL_CALL.finditer(program)
     ]
 
 
@@ -300,8 +300,9 @@ def test_kernels_without_marks_are_a_problem_and_not_a_short_table(inference: An
     assert "'cpp_fused_relu_0:2'" in inference.layer_times(1)["problem"]
 
 
-def test_an_older_pytorch_says_which_one_it_takes(monkeypatch: pytest.MonkeyPatch):
+def test_an_older_pytorch_says_which_one_it_takes(inference: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inference, "_marked", None)
     monkeypatch.setattr("torch._inductor.config", SimpleNamespace(trace=SimpleNamespace(enabled=False)))
 
     with pytest.raises(frameworks.Unsupported, match=r"^layer times in compiled mode need PyTorch 2\.9 or newer"):
-        adapter.MarkedInductor(torch, None, [])
+        inference.layer_times(1)

@@ -16,6 +16,7 @@ from bench.ir.graph import Builder, Graph
 from bench.ir.ops import OPS
 from bench.ir.training import Adam, Sgd
 from bench.ir.weights import initial_weights, perturbed, synthetic_batch
+from bench.lowerings import numpy as operations
 from bench.worker.proof import dropout_masks
 
 from .cases import cases, covered_ops
@@ -74,7 +75,7 @@ def test_gradients_are_the_slopes_of_the_loss(name):
 
 
 def test_equal_values_of_a_window_give_the_gradient_to_the_first():
-    pool = oracle.MaxPool({"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}, {}, training=True)
+    pool = operations.MaxPool({"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}, {}, training=True)
     pool.forward(np.ones((1, 1, 2, 2)))
 
     (gradient,) = pool.backward(np.full((1, 1, 1, 1), 3.0))
@@ -83,7 +84,7 @@ def test_equal_values_of_a_window_give_the_gradient_to_the_first():
 
 
 def test_relu_has_no_slope_at_zero():
-    relu = oracle.Relu({}, {}, training=True)
+    relu = operations.Relu({}, {}, training=True)
     relu.forward(np.array([[-1.0, 0.0, 2.0]]))
 
     assert relu.backward(np.ones((1, 3)))[0].tolist() == [[0, 0, 1]]
@@ -125,7 +126,7 @@ def test_a_convolution_in_many_chunks_is_the_same(monkeypatch):
     graph = CASES["conv_of_everything"]
     x, y = synthetic_batch(graph, 5, seed=2)
     whole = prepared(graph).gradients(x, y, {})[1]
-    monkeypatch.setattr(oracle, "COLUMNS_BYTES", 1)
+    monkeypatch.setattr(operations, "COLUMNS_BYTES", 1)
     sample_by_sample = prepared(graph).gradients(x, y, {})[1]
 
     for key in whole:

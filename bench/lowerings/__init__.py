@@ -1,0 +1,72 @@
+"""The operations of the graph in each framework: one file a framework, one function an operation. The child's half.
+
+An adapter takes its ``LOWERINGS`` from here, {operation: function}; the conformance test runs each against the oracle.
+Here is what those frameworks share that keep images as (height, width, channels).
+"""
+
+
+def inverse(axes):
+    """The permutation that undoes one."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
+
+
+ELEMENT_WISE = ("relu", "tanh", "sigmoid", "dropout")
+
+
+def flattened_images(graph):
+    """Where a framework that keeps images as (height, width, channels) may flatten them as they lie in memory.
+
+    A pair of dicts from layer name to the image's shape (channels, height, width):
+
+    the dense layers whose input vector is then in (row, column, channel) order, so that their weight's columns are to
+    be permuted by ``channels_last`` when it is loaded, and their weight and its gradient back by ``channels_first``;
+
+    the layers whose output vector is in that order: flatten layers, and the element-wise ones between them and the
+    dense layers. Masks of dropout layers among these are to be permuted too.
+
+    A flatten layer that is in neither has a reader to which the order matters, or is the output: it needs a transpose
+    to (channel, row, column) order first.
+    """
+    layers = graph["layers"]
+    readers = {layer["name"]: [reader for reader in layers if layer["name"] in reader["inputs"]] for layer in layers}
+    dense, vectors = {}, {}
+
+    def follow(name, image):
+        """(dense layers, vectors) that a flattened image reaches; None where one of them minds the order."""
+        if not readers[name]:
+            return None
+        found_dense, found_vectors = {}, {name: image}
+        for reader in readers[name]:
+            if reader["op"] == "dense":
+                found_dense[reader["name"]] = image
+            elif reader["op"] in ELEMENT_WISE or reader["op"] == "flatten":
+                behind = follow(reader["name"], image)
+                if behind is None:
+                    return None
+                found_dense.update(behind[0])
+                found_vectors.update(behind[1])
+            else:
+                return None
+        return found_dense, found_vectors
+
+    for layer in layers:
+        if layer["op"] == "flatten" and len(layer["input_shapes"][0]) == 3:
+            found = follow(layer["name"], tuple(layer["input_shapes"][0]))
+            if found is not None:
+                dense.update(found[0])
+                vectors.update(found[1])
+    return dense, vectors
+
+
+def channels_last(array, image):
+    """The array with its last axis, a flattened image (channels, height, width), in (row, column, channel) order."""
+    channels, height, width = image
+    leading = array.shape[:-1]
+    return array.reshape((*leading, channels, height * width)).swapaxes(-1, -2).reshape(array.shape)
+
+
+def channels_first(array, image):
+    """What ``channels_last`` was given."""
+    channels, height, width = image
+    leading = array.shape[:-1]
+    return array.reshape((*leading, height * width, channels)).swapaxes(-1, -2).reshape(array.shape)
