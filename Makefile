@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+TESTABLE := $(VENV)/testable
 RESULTS ?= results
 
 help:  ## show the targets
@@ -14,15 +15,19 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+$(TESTABLE): $(READY) requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
 bench: $(READY)  ## time a real network on real digits, prove that it is the same, write report.html
 	$(BIN)/rigmark run quick --results $(RESULTS)
 	$(BIN)/rigmark report --results $(RESULTS) --output report.html
 
-test: $(READY)  ## run the tests
+test: $(TESTABLE)  ## run the tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
 	$(BIN)/python -m pytest -m alone
 
-lint: $(READY)  ## check style, types and old-Python syntax
+lint: $(TESTABLE)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker bench/tracing bench/frameworks/__init__.py bench/frameworks/numpy.py bench/lowerings/__init__.py bench/lowerings/numpy.py bench/limits/__init__.py bench/limits/numpy.py bench/strategies/__init__.py bench/strategies/replicas.py
@@ -30,7 +35,7 @@ lint: $(READY)  ## check style, types and old-Python syntax
 fairness: $(READY)  ## is our step as fast as by hand? one small network in each framework, fails above 1.10
 	$(BIN)/python -m evidence.fairness --model mnist_cnn --mode training --processes 6 --gate 1.10
 
-format:  ## let ruff fix what it can
+format: $(TESTABLE)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove the environment and caches, not the results
