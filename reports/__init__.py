@@ -7,6 +7,7 @@ import pkgutil
 from types import ModuleType
 
 from bench.analysis.document import Document
+from bench.analysis.language import speaking
 from bench.words import unknown
 from reports.plain import printable
 
@@ -25,5 +26,6 @@ def medium(name: str) -> ModuleType:
 
 def render(name: str, document: Document) -> str:
     """A document in a medium, as text. What records hold is shown, never obeyed."""
-    text: str = medium(name).render(printable(document))
+    with speaking(document.language):
+        text: str = medium(name).render(printable(document))
     return text

@@ -10,6 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from bench.analysis.document import Attachment, Document, Figure, Standing
+from bench.analysis.language import tr, word
 from reports import svg
 
 SUFFIX = ".html"
@@ -31,7 +32,7 @@ def render(document: Document) -> str:
     )
     environment.globals |= {
         "kind": lambda block: type(block).__name__, "figure": _figure, "data_url": _data_url, "sign": SIGNS.__getitem__,
-        "sha256": _sha256,
+        "sha256": _sha256, "tr": tr, "word": word,
     }
     return environment.get_template("report.html").render(
         document=document, style=Markup(style), style_hash=_base64(hashlib.sha256(style.encode()).digest())

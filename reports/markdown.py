@@ -24,6 +24,7 @@ from bench.analysis.document import (
     Table,
     Verdicts,
 )
+from bench.analysis.language import word
 
 SUFFIX = ".md"
 FOLD_ROWS = 20               # a longer table is folded
@@ -72,7 +73,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from _code(text)
         case Verdicts(verdicts=verdicts):
             for verdict in verdicts:
-                yield f"- **{escaped(verdict.subject)}** ({escaped(verdict.conditions)}): **{verdict.standing}**."
+                yield f"- **{escaped(verdict.subject)}** ({escaped(verdict.conditions)}): **{word(verdict.standing)}**."
                 yield f"  {' '.join(escaped(sentence) for sentence in verdict.sentences)}"
             yield ""
         case Table() if len(block.rows) > FOLD_ROWS:

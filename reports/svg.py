@@ -22,6 +22,7 @@ from bench.analysis.document import (
     StackedBar,
     StackedBars,
 )
+from bench.analysis.language import word
 
 Node = ElementTree.Element
 
@@ -108,7 +109,7 @@ def _patterns(root: Node, figure: Bars) -> None:
 
 def _bar(root: Node, figure: Bars, bar: Bar, *, top: int, whole: float) -> None:
     group = _add(root, "g", class_=f"bar {bar.origin}")
-    _add(group, "title", f"{bar.label}: {bar.text} {figure.unit}, {bar.origin}")
+    _add(group, "title", f"{bar.label}: {bar.text} {figure.unit}, {word(bar.origin)}")
     words = _add(group, "text", x=0, y=top + 16)
     _add(words, "tspan", bar.label, class_="name").tail = " "
     _add(words, "tspan", bar.text, class_="value", dx=8)
@@ -231,7 +232,7 @@ def _legend(root: Node, families: tuple[Family, ...], *, top: int) -> None:
         _add(entry, "rect", class_=_class(family), x=1, y=1, width=BAR, height=BAR)
         _add(entry, "text", family.letter, x=1 + BAR / 2, y=BAR - 3, text_anchor="middle",
              class_=f"letter {_class(family)}")
-        _add(entry, "text", str(family), x=BAR + 8, y=BAR - 3)
+        _add(entry, "text", word(family), x=BAR + 8, y=BAR - 3)
 
 
 # Roofline -----------------------------------------------------------------------------------------------------------

@@ -38,6 +38,8 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
+from bench.analysis.language import speaking, tr, word
+from reports.plain import printable
 
 SUFFIX = ".txt"
 WIDTH = 100
@@ -59,6 +61,12 @@ def render(document: Document, *, width: int = WIDTH, color: bool = False) -> st
             for part in _section(section, 1, width):
                 console.print(part)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip() + "\n"
+
+
+def show(document: Document, *, width: int, color: bool) -> str:
+    """The same of a document as it was made, for a command that knows its terminal."""
+    with speaking(document.language):
+        return render(printable(document), width=width, color=color)
 
 
 def _section(section: Section, level: int, width: int) -> Iterator[RenderableType]:
@@ -98,13 +106,13 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
 def _hanging(sign: str, text: RenderableType) -> RenderableType:
     grid = RichTable.grid()
     grid.add_column(no_wrap=True)
-    grid.add_column()
+    grid.add_column(overflow="fold")     # languages without spaces, and paths, are longer than a line
     grid.add_row(Text(sign), text)
     return grid
 
 
 def _verdict(verdict: Verdict) -> RenderableType:
-    standing = (str(verdict.standing), STYLES.get(verdict.standing, ""))
+    standing = (word(verdict.standing), STYLES.get(verdict.standing, ""))
     head = Text.assemble((verdict.subject, "bold"), f" ({verdict.conditions}): ", standing)
     return _hanging("- ", Group(head, Text(" ".join(verdict.sentences))))
 
@@ -142,7 +150,7 @@ def _stacked_bars(figure: StackedBars, width: int) -> RenderableType:
     largest = max(sum(segment.value for segment in bar.segments) for bar in figure.bars)
     for bar in figure.bars:
         grid.add_row(Text(bar.label), Text(_letters(bar, largest, room)), Text(bar.text))
-    legend = ", ".join(f"{family.letter} {family}" for family in figure.families)
+    legend = ", ".join(f"{family.letter} {word(family)}" for family in figure.families)
     return Group(Text(f"{figure.title} ({figure.unit})"), grid, Text(legend, style="dim"))
 
 
@@ -178,7 +186,9 @@ def _table(table: Table, width: int) -> Iterator[RenderableType]:
     hidden = [column.title for index, column in enumerate(table.columns) if index not in shown]
     notes = list(table.notes)
     if hidden:
-        notes.append(f"Too narrow for: {', '.join(hidden)}; a wider terminal or another format shows them.")
+        notes.append(tr(
+            "Too narrow for: {columns}; a wider terminal or another format shows them.", columns=", ".join(hidden)
+        ))
     yield from (Text(note, style="dim") for note in notes)
     yield ""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from bench.analysis import language
 
 
 class Align(StrEnum):
@@ -269,3 +271,4 @@ class Document:
     title: str
     summary: tuple[str, ...]             # what it is about: machine, dates, counts
     sections: tuple[Section, ...]
+    language: str = field(default_factory=language.current)      # that it was made in: "en", "zh"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import formatting
+from bench.analysis.language import tr, word
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate
 from bench.isa import NOT_PROVEN, Isa
 
@@ -87,8 +88,11 @@ def failed_trials(evidence: Evidence) -> Iterator[Finding]:
         first = evidence.failed.iloc[0]
         yield Finding(
             id="failed_trials", kind=FindingKind.WARNING,
-            text=f"{len(evidence.failed)} of {len(evidence.failed) + len(evidence.measured)} trials failed "
-                 f"({first.outcome}: {first.reason}); the figure is of the others",
+            text=tr(
+                "{n} of {all} trials failed ({outcome}: {reason}); the figure is of the others",
+                n=len(evidence.failed), all=len(evidence.failed) + len(evidence.measured), outcome=word(first.outcome),
+                reason=first.reason,
+            ),
         )
 
 
@@ -97,7 +101,10 @@ def few_trials(evidence: Evidence) -> Iterator[Finding]:
     if count < FEWEST_FOR_INTERVAL:
         yield Finding(
             id="few_trials", kind=FindingKind.NOTE,
-            text=f"{count} trials allow no interval; repeat at least {FEWEST_FOR_INTERVAL} times (--repetitions)",
+            text=tr(
+                "{n} trials allow no interval; repeat at least {fewest} times (--repetitions)", n=count,
+                fewest=FEWEST_FOR_INTERVAL,
+            ),
         )
 
 
@@ -110,8 +117,10 @@ def contended(evidence: Evidence) -> Iterator[Finding]:
     if share > CONTENDED_SHARE:
         yield Finding(
             id="contended", kind=FindingKind.WARNING,
-            text=f"other processes kept {np.median(busy):.1f} cores busy while steps were timed in {share:.0%} of the "
-                 "trials; stop them and repeat",
+            text=tr(
+                "other processes kept {busy:.1f} cores busy while steps were timed in {share:.0%} of the trials; "
+                "stop them and repeat", busy=np.median(busy), share=share,
+            ),
         )
 
 
@@ -121,8 +130,10 @@ def drifting(evidence: Evidence) -> Iterator[Finding]:
     if share > DRIFTING_SHARE:
         yield Finding(
             id="drifting", kind=FindingKind.WARNING,
-            text=f"step times moved by more than {DRIFT_RATIO - 1:.0%} within {share:.0%} of the trials; give them a "
-                 "longer warm-up or a quieter machine",
+            text=tr(
+                "step times moved by more than {change:.0%} within {share:.0%} of the trials; give them a "
+                "longer warm-up or a quieter machine", change=DRIFT_RATIO - 1, share=share,
+            ),
         )
 
 
@@ -137,7 +148,10 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
     if low is not None and high is not None and high / low > WIDE_RATIO:
         yield Finding(
             id="wide_interval", kind=FindingKind.NOTE,
-            text=f"the interval spans {high / low - 1:.0%}; more repetitions or a quieter machine would narrow it",
+            text=tr(
+                "the interval spans {width:.0%}; more repetitions or a quieter machine would narrow it",
+                width=high / low - 1,
+            ),
         )
 
 
@@ -149,8 +163,11 @@ def oversubscribed(evidence: Evidence) -> Iterator[Finding]:
     if world is not None and world.is_oversubscribed:
         yield Finding(
             id="oversubscribed", kind=FindingKind.WARNING,
-            text=f"{world.size} devices of {formatting.count(world.threads, 'thread')} each took turns on fewer cores: "
-                 "this shows that it runs, not how it scales; use as many cores as threads for that",
+            text=tr(
+                "{size} devices of {threads} each took turns on fewer cores: this shows that it runs, not how it "
+                "scales; use as many cores as threads for that", size=world.size,
+                threads=formatting.count(world.threads, "thread"),
+            ),
         )
 
 
@@ -159,8 +176,11 @@ def uneven_ranks(evidence: Evidence) -> Iterator[Finding]:
     if world is not None and world.rank_spread is not None and world.rank_spread > UNEVEN_RATIO:
         yield Finding(
             id="uneven_ranks", kind=FindingKind.NOTE,
-            text=f"the busiest rank used {world.rank_spread:.2f}x the CPU time of the idlest, and all wait for the "
-                 "slowest; look for other work on its cores, or for cores that share a physical one",
+            text=tr(
+                "the busiest rank used {rank_spread:.2f}x the CPU time of the idlest, and all wait for the "
+                "slowest; look for other work on its cores, or for cores that share a physical one",
+                rank_spread=world.rank_spread,
+            ),
         )
 
 
@@ -171,11 +191,13 @@ def isa_mixed(evidence: Evidence) -> Iterator[Finding]:
     """Held to one instruction set, and yet another ran, in some library or in all."""
     isa = evidence.isa
     if isa.asked != Isa.NATIVE and isa.proof not in (isa.asked, NOT_PROVEN):
-        levels = ", ".join(f"{name} {found['level'] or 'not known'}" for name, found in isa.evidence.items())
+        levels = ", ".join(f"{name} {found['level'] or tr('not known')}" for name, found in isa.evidence.items())
         yield Finding(
             id="isa_mixed", kind=FindingKind.WARNING,
-            text=f"{isa.asked} was asked for, and something else ran ({levels or isa.proof}); do not call it a figure "
-                 f"of {isa.asked}",
+            text=tr(
+                "{asked} was asked for, and something else ran ({levels}); do not call it a figure of {asked}",
+                asked=isa.asked, levels=levels or word(isa.proof),
+            ),
         )
 
 
@@ -185,8 +207,10 @@ def isa_not_proven(evidence: Evidence) -> Iterator[Finding]:
         reasons = "; ".join(f"{name}: {e['evidence']}" for name, e in isa.evidence.items() if e["level"] is None)
         yield Finding(
             id="isa_not_proven", kind=FindingKind.WARNING,
-            text=f"{isa.asked} was asked for, and that it ran is not proven ({reasons or 'trials disagree'}); do not "
-                 f"call it a figure of {isa.asked}",
+            text=tr(
+                "{asked} was asked for, and that it ran is not proven ({reasons}); do not call it a figure of "
+                "{asked}", asked=isa.asked, reasons=reasons or tr("trials disagree"),
+            ),
         )
 
 
@@ -197,19 +221,24 @@ def layer_closure(layers: LayerFigures) -> Iterator[Finding]:
     if layers.closure is not None and not _is_closed(layers.closure):
         yield _note(
             "layer_closure",
-            f"its layers add up to {layers.closure:.0%} of the timed step ({'; '.join(_reasons(layers))}); trust their "
-            "order, not their times, and repeat with --layers on a quiet machine",
+            tr(
+                "its layers add up to {closure:.0%} of the timed step ({reasons}); trust their order, not their "
+                "times, and repeat with --layers on a quiet machine", closure=layers.closure,
+                reasons="; ".join(_reasons(layers)),
+            ),
         )
 
 
 def layer_cover(layers: LayerFigures) -> Iterator[Finding]:
     if not _is_closed(layers.cover):
-        missing = _residual(layers) if layers.cover < 1 else "some time is booked to more than one layer"
-        problem = f", and {layers.problem}" if layers.problem else ""
+        missing = _residual(layers) if layers.cover < 1 else tr("some time is booked to more than one layer")
+        problem = tr(", and {problem}", problem=layers.problem) if layers.problem else ""
         yield _note(
             "layer_cover",
-            f"its layers add up to {layers.cover:.0%} of the step that they were timed in: {missing}{problem}; shares "
-            "are of that whole step",
+            tr(
+                "its layers add up to {cover:.0%} of the step that they were timed in: {missing}{problem}; shares "
+                "are of that whole step", cover=layers.cover, missing=missing, problem=problem,
+            ),
         )
 
 
@@ -217,14 +246,16 @@ def layer_overhead(layers: LayerFigures) -> Iterator[Finding]:
     if not _is_closed(layers.overhead):
         yield _note(
             "layer_overhead",
-            f"{_instruments(layers)} in the same process; short layers are the most wrong: a larger batch, or a quiet "
-            "machine, would weaken it",
+            tr(
+                "{instruments} in the same process; short layers are the most wrong: a larger batch, or a quiet "
+                "machine, would weaken it", instruments=_instruments(layers),
+            ),
         )
 
 
 def layer_trace(layers: LayerFigures) -> Iterator[Finding]:
     if layers.problem:
-        yield _note("layer_trace", f"its trace of layers is not whole: {layers.problem}")
+        yield _note("layer_trace", tr("its trace of layers is not whole: {problem}", problem=layers.problem))
 
 
 def layer_program(layers: LayerFigures) -> Iterator[Finding]:
@@ -232,8 +263,10 @@ def layer_program(layers: LayerFigures) -> Iterator[Finding]:
     if layers.variables:
         yield _note(
             "layer_program",
-            f"its layers were timed in another program than the step, built with {_settings(layers)}, without which "
-            "they cannot be told apart; shares may differ from those of the timed steps",
+            tr(
+                "its layers were timed in another program than the step, built with {settings}, without which they "
+                "cannot be told apart; shares may differ from those of the timed steps", settings=_settings(layers),
+            ),
         )
 
 
@@ -242,8 +275,10 @@ def layers_too_short(layers: LayerFigures) -> Iterator[Finding]:
     if count:
         yield _note(
             "layers_too_short",
-            f"{count} of its layers took less time than the clock can tell ({_some(layers.too_short)}) and have no "
-            "rate of their own; a larger batch would show them",
+            tr(
+                "{n} of its layers took less time than the clock can tell ({layers}) and have no rate of their own; "
+                "a larger batch would show them", n=count, layers=_some(layers.too_short),
+            ),
         )
 
 
@@ -251,9 +286,11 @@ def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
     if layers.of_peak is not None and layers.of_peak > CLOSED[1]:
         yield _note(
             "layer_above_peak",
-            f"a layer of it ran at {layers.of_peak:.1f}x this machine's measured peak, which is then too low to judge "
-            "by, unless its algorithm needs fewer FLOPs than its definition; measure the limits again, in this "
-            "framework too and on a quiet machine",
+            tr(
+                "a layer of it ran at {of_peak:.1f}x this machine's measured peak, which is then too low to judge "
+                "by, unless its algorithm needs fewer FLOPs than its definition; measure the limits again, in this "
+                "framework too and on a quiet machine", of_peak=layers.of_peak,
+            ),
         )
 
 
@@ -279,17 +316,20 @@ def _reasons(layers: LayerFigures) -> Iterator[str]:
     if layers.problem:
         yield layers.problem
     if layers.variables:
-        yield f"they were timed in another program, with {_settings(layers)}"
+        yield tr("they were timed in another program, with {settings}", settings=_settings(layers))
     elif not is_explained or not _is_closed(elsewhere):
-        yield f"plain steps beside them took {elsewhere:.2f}x the timed ones: the machine was in another state"
+        yield tr(
+            "plain steps beside them took {elsewhere:.2f}x the timed ones: the machine was in another state",
+            elsewhere=elsewhere,
+        )
 
 
 def _residual(layers: LayerFigures) -> str:
-    return f"{1 - layers.cover:.0%} of the step belongs to no layer, loss or optimizer"
+    return tr("{share:.0%} of the step belongs to no layer, loss or optimizer", share=1 - layers.cover)
 
 
 def _instruments(layers: LayerFigures) -> str:
-    return f"instrumented steps took {layers.overhead:.2f}x the plain ones"
+    return tr("instrumented steps took {overhead:.2f}x the plain ones", overhead=layers.overhead)
 
 
 def _settings(layers: LayerFigures) -> str:
@@ -324,7 +364,7 @@ def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
         before = found.get(finding.id)
         found[finding.id] = finding if before is None else Finding(
             id=finding.id, kind=max(before.kind, finding.kind, key=kinds.index),
-            text=f"{before.text}. Also: {finding.text}",
+            text=tr("{first}. Also: {second}", first=before.text, second=finding.text),
         )
     return tuple(found.values())
 

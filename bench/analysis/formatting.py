@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bench.analysis.language import tr
+
 UNKNOWN = "–"
 MIB = 2**20
 MOST_DIGITS = 6              # significant ones; no clock or machine deserves more
@@ -51,7 +53,7 @@ def with_unit(value: float, unit: Unit, digits: int = 3) -> str:
 def number(value: float, decimals: int) -> str:
     """A number with thousands separated; negative decimals round to tens, hundreds, ..."""
     if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinite"
+        return tr("not a number") if math.isnan(value) else tr("infinite")
     rounded = round(value, decimals) + 0.0     # no "-0"
     return f"{rounded:,.{max(decimals, 0)}f}"
 
@@ -79,13 +81,19 @@ def carried_decimals(low: float, high: float) -> int | None:
 
 def interval(value: float, low: float, high: float, apart_from: float | None = None) -> str:
     """"412 (406 to 419)"; no end that differs from ``apart_from`` is rounded onto it."""
+    middle, first, last = _digits(value, low, high, apart_from)
+    return tr("{value} ({low} to {high})", value=middle, low=first, high=last)
+
+
+def _digits(value: float, low: float, high: float, apart_from: float | None) -> list[str]:
+    """The value and both ends of its interval, with the digits that they carry."""
     decimals = carried_decimals(low, high)
     if decimals is None:
-        return f"{significant(value, 4)} ({significant(low, 4)} to {significant(high, 4)})"
+        return [significant(each, 4) for each in (value, low, high)]
     if apart_from is not None:
         while decimals < MOST_DIGITS and any(round(end, decimals) == apart_from != end for end in (low, high)):
             decimals += 1
-    return f"{number(value, decimals)} ({number(low, decimals)} to {number(high, decimals)})"
+    return [number(each, decimals) for each in (value, low, high)]
 
 
 def centre(value: float, low: float | None, high: float | None) -> str:
@@ -109,9 +117,14 @@ def quantity(value: float, low: float | None, high: float | None, single: Sequen
 def ratio(value: float, low: float | None, high: float | None, single: Sequence[float]) -> str:
     """A speed-up: "4.8x (4.5 to 5.2)"; without an interval, that of each pair: "4.75x; 5.12x"."""
     if low is None or high is None:
-        return "; ".join(f"{significant(value)}x" for value in single)
-    middle, ends = interval(value, low, high, apart_from=1.0).split(" ", 1)
-    return f"{middle}x {ends}"
+        return "; ".join(times(value) for value in single)
+    middle, first, last = _digits(value, low, high, 1.0)
+    return tr("{value} ({low} to {high})", value=tr("{n}x", n=middle), low=first, high=last)
+
+
+def times(value: float, digits: int = 3) -> str:
+    """A ratio: "4.8x"."""
+    return tr("{n}x", n=significant(value, digits))
 
 
 def mebibytes(size: float) -> str:
@@ -135,10 +148,14 @@ def share(part: float) -> str:
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
-    """"1 trial", "2 trials"."""
-    return f"{number_of:,} {noun if number_of == 1 else plural or noun + 's'}"
+    """"1 trial", "2 trials"; in the catalogue of a language that is "{n} trials", whatever the number."""
+    many = f"{{n}} {plural or noun + 's'}"
+    found = tr(many)
+    return f"{number_of:,} {noun}" if found == many and number_of == 1 else found.format(n=f"{number_of:,}")
 
 
 def listed(words: Sequence[str]) -> str:
     """"a", "a and b", "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
+    if len(words) < 2:
+        return "".join(words)
+    return tr("{others} and {last}", others=tr(", ").join(words[:-1]), last=words[-1])

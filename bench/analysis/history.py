@@ -31,6 +31,7 @@ from bench.analysis.document import (
     Section,
     Table,
 )
+from bench.analysis.language import tr
 from bench.analysis.sides import FACTS, case_label, timed_trials
 from bench.analysis.statistics import estimate
 from bench.analysis.summary import CASE_COLUMNS
@@ -120,10 +121,13 @@ def watch(series: Iterable[Series]) -> list[Watched]:
 
 def _watched(series: Series) -> Watched:
     if len(series.values) < FEWEST:
-        short = f"{formatting.count(len(series.values), 'point')}; {FEWEST} are the fewest that show a change"
+        short = tr(
+            "{points}; {fewest} are the fewest that show a change",
+            points=formatting.count(len(series.values), "point"), fewest=FEWEST,
+        )
         return Watched(series=series, steps=(), reason=short)
     if not np.all((series.values > 0) & np.isfinite(series.values)):
-        return Watched(series=series, steps=(), reason="has values that are not positive, so levels have no ratio")
+        return Watched(series=series, steps=(), reason=tr("has values that are not positive, so levels have no ratio"))
     found = changes(series.values)
     present = found[-1].after if found else math.nan
     return Watched(series=series, steps=tuple(_step(series, change, present) for change in found))
@@ -203,12 +207,12 @@ def summary(watched: Sequence[Watched], last: int) -> str:
     better = sum(bool(each.better(last)) and not each.worse(last) for each in judged)
     counts = [
         f"{number} {words}" for number, words in (
-            (worse, "got worse"), (better, "got better"),
-            (len(judged) - worse - better, f"as before in the last {last} points"),
-            (len(watched) - len(judged), "not judged"),
+            (worse, tr("got worse")), (better, tr("got better")),
+            (len(judged) - worse - better, tr("as before in the last {last} points", last=last)),
+            (len(watched) - len(judged), tr("not judged")),
         ) if number
     ]
-    return f"{len(watched)} series: {', '.join(counts) or 'nothing to judge'}"
+    return tr("{n} series: {counts}", n=len(watched), counts=", ".join(counts) or tr("nothing to judge"))
 
 
 def document(
@@ -221,33 +225,37 @@ def document(
     worse = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.worse(last)]
     better = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.better(last)]
     if worse:
-        blocks += [_table("worse", "Got worse, and still is", worse)]
+        blocks += [_table("worse", tr("Got worse, and still is"), worse)]
         if advice:
             blocks.append(Paragraph(text=advice))
     if better:
-        blocks.append(_table("better", "Got better, and still is", better))
+        blocks.append(_table("better", tr("Got better, and still is"), better))
     shown = {id(step) for _, step in (*worse, *better)}
     older = [
         (name, step) for name, each in zip(names, watched, strict=True) for step in each.steps if id(step) not in shown
     ]
     if older:
-        older_table = _table("older", "Older steps, and such as were undone", older)
-        blocks.append(Fold(title=f"{formatting.count(len(older), 'older or undone step')}", blocks=(older_table,)))
+        older_table = _table("older", tr("Older steps, and such as were undone"), older)
+        blocks.append(Fold(title=formatting.count(len(older), "older or undone step"), blocks=(older_table,)))
     blocks += [
         _drawn(name, each) for name, each in zip(names, watched, strict=True) if each.steps
     ][:DRAWN]
     unjudged = tuple(f"{name}: {each.reason}" for name, each in zip(names, watched, strict=True) if each.reason)
     if unjudged:
-        blocks.append(Fold(title=f"{len(unjudged)} series not judged", blocks=(Items(texts=unjudged),)))
+        blocks.append(Fold(title=tr("{n} series not judged", n=len(unjudged)), blocks=(Items(texts=unjudged),)))
     if problems:
         blocks.append(Items(texts=tuple(problems)))
     blocks += [Paragraph(text=note) for note in (
-        f"A step is a change of level by {FLOOR:.0%} or more with {SIDE} points or more on either side. Of the series "
-        f"said to have one, {FALSE_DISCOVERIES:.0%} at most have none. In brackets stands the {CONFIDENCE:.0%} "
-        "interval of where it happened. A step may be the machine's: only a paired run of the two revisions tells.",
+        tr(
+            "A step is a change of level by {floor:.0%} or more with {side} points or more on either side. Of the "
+            "series said to have one, {share:.0%} at most have none. In brackets stands the "
+            "{confidence:.0%} interval of where it happened. A step may be the machine's: only a paired run of the "
+            "two revisions tells.", floor=FLOOR, side=SIDE, share=FALSE_DISCOVERIES, confidence=CONFIDENCE,
+        ),
         *notes,
     )]
-    return Document(title=title, summary=(), sections=(Section(id="history", title="History", blocks=tuple(blocks)),))
+    section = Section(id="history", title=tr("History"), blocks=tuple(blocks))
+    return Document(title=title, summary=(), sections=(section,))
 
 
 def labels(series: Sequence[Series]) -> list[str]:
@@ -279,7 +287,7 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
     for label, step in steps:
         where = f"{_cut(step.last_before)}..{_cut(step.first_after)}"
         if step.earliest != step.latest:
-            where += f" ({_cut(step.earliest)} to {_cut(step.latest)})"
+            where = tr("{value} ({low} to {high})", value=where, low=_cut(step.earliest), high=_cut(step.latest))
         percent = 100 * (step.change.ratio - 1)
         sign = "+" if percent > 0 else "−"
         rows.append(Row(id=f"{label} {step.first_after}", cells=(
@@ -290,16 +298,16 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
             Cell(text=where), Cell(text=step.date), Cell(text=_remark(step)),
         )))
     return Table(id=name, caption=caption, rows=tuple(rows), columns=(
-        Column(title="series"), Column(title="change", align=Align.RIGHT),
-        Column(title="before", align=Align.RIGHT, is_detail=True),
-        Column(title="after", align=Align.RIGHT, is_detail=True), Column(title="where"),
-        Column(title="date", is_detail=True), Column(title="remark"),
+        Column(title=tr("series")), Column(title=tr("change"), align=Align.RIGHT),
+        Column(title=tr("before"), align=Align.RIGHT, is_detail=True),
+        Column(title=tr("after"), align=Align.RIGHT, is_detail=True), Column(title=tr("where")),
+        Column(title=tr("date"), is_detail=True), Column(title=tr("remark")),
     ))
 
 
 def _remark(step: Step) -> str:
-    words = "undone later" if step.is_undone else ""
-    moved = f"with {step.environment}" if step.environment else ""
+    words = tr("undone later") if step.is_undone else ""
+    moved = tr("with {environment}", environment=step.environment) if step.environment else ""
     return "; ".join(filter(None, [words, moved]))
 
 
@@ -315,10 +323,10 @@ def _drawn(name: str, each: Watched) -> Curves:
         levels[start:stop] = np.median(each.series.values[start:stop])
     has_news = bool(each.steps)
     return Curves(
-        id=f"series {name}", title=name, x_title="point", y_title=each.series.unit or "value",
+        id=f"series {name}", title=name, x_title=tr("point"), y_title=each.series.unit or tr("value"),
         curves=(
-            Curve(label="measured", values=tuple(map(float, each.series.values))),
-            Curve(label="level", values=tuple(map(float, levels)), is_reference=True),
+            Curve(label=tr("measured"), values=tuple(map(float, each.series.values))),
+            Curve(label=tr("level"), values=tuple(map(float, levels)), is_reference=True),
         ),
         table="worse" if has_news else "older",
     )

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.analysis import roofline
 from bench.analysis.findings import Finding, LayerFigures, layer_findings
+from bench.analysis.language import tr
 from bench.analysis.roofline import NOWHERE, Peaks, Place
 from bench.analysis.summary import ALIKE_COLUMNS, CASE_COLUMNS
 from bench.words import Mode, Outcome, TrialKind
@@ -47,8 +48,8 @@ class LayerRow:
         """The layer, with those that are fused into it: "conv1 + bn1 + relu1", "conv1 + 7 more"."""
         others = [member for member in self.members if member != self.layer]
         if self.layer == TOO_SHORT:
-            return f"{len(others)} layers {TOO_SHORT}"
-        few = others if len(others) < 3 else [f"{len(others)} more"]
+            return tr("{n} layers (too short to time)", n=len(others))
+        few = others if len(others) < 3 else [tr("{n} more", n=len(others))]
         return " + ".join([self.layer, *few])
 
 
@@ -102,7 +103,7 @@ def read(
         try:
             found.append(_taken_apart(record, timed.get(_same(trial)), limits))
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
-            problems.append(f"record {trial['id']} does not hold what a layer trial should, and was left out")
+            problems.append(tr("record {id} does not hold what a layer trial should, and was left out", id=trial["id"]))
     return found, problems
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bench.analysis import formatting
 from bench.analysis.decision import DELTA, LOOKS, Decision, decide, spread_of_pairs, visible_change
 from bench.analysis.document import Align, Cell, Column, Document, Items, Paragraph, Row, Section, Table
+from bench.analysis.language import tr
 from bench.analysis.pairs import CONTENDED, contention, idle_share, is_single_threaded, log_speed_up
 from bench.analysis.stored_pairs import Records, groups, label_of
 from bench.analysis.verdicts import SAID
@@ -69,23 +70,27 @@ def _disturbances(
 ) -> list[str]:
     found = []
     if spread is None:
-        found.append(f"{formatting.count(len(values), 'pair')}, too few to tell; a larger --budget, or the same "
-                     "command once more, takes more")
+        found.append(tr(
+            "{pairs}, too few to tell; a larger --budget, or the same command once more, takes more",
+            pairs=formatting.count(len(values), "pair"),
+        ))
     ratio = contention(pairs) if is_single_threaded(case) else None
     if ratio is not None and ratio > CONTENDED and clock is Clock.WALL:
-        found.append(f"other processes take a share of the core: wall time is {ratio:.2f} times CPU time; stop them, "
-                     "or judge by --clock cpu")
+        found.append(tr(
+            "other processes take a share of the core: wall time is {ratio:.2f} times CPU time; stop them, or "
+            "judge by --clock cpu", ratio=ratio,
+        ))
     idle = idle_share(pairs, "new", "base")
     if idle is not None and idle > CONTENDED - 1:
-        found.append(f"the waiting side works for {formatting.percent(idle)} of the other's turns")
+        found.append(tr("the waiting side works for {idle} of the other's turns", idle=formatting.percent(idle)))
     if spread is not None and len(values) >= LOOKS[0]:
         neighbours = np.corrcoef(np.abs(values[1:]), np.abs(values[:-1]))[0, 1] if np.ptp(values) > 0 else 0.0
         if neighbours > SETTLED:
-            found.append("noise comes and goes in spells: something else runs from time to time")
+            found.append(tr("noise comes and goes in spells: something else runs from time to time"))
         if spread > 0 and np.std(values) / spread > WILD:
-            found.append("a few pairs are far from the rest; they weigh little, and something disturbed them")
+            found.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
     if any(pair["design"] != "turns" for pair in pairs):
-        found.append("both processes do not fit in memory together, so whole processes alternate")
+        found.append(tr("both processes do not fit in memory together, so whole processes alternate"))
     return found
 
 
@@ -135,23 +140,26 @@ def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()
             *(Cell(text=_percent(each.visible[minutes]), value=each.visible[minutes]) for minutes in MINUTES),
             Cell(text=_percent(each.spread), value=each.spread),
             Cell(text=formatting.significant(each.seconds_per_pair, 2), value=each.seconds_per_pair),
-            Cell(text=str(each.pairs)), Cell(text=SAID[each.decision.verdict]),
+            Cell(text=str(each.pairs)), Cell(text=tr(SAID[each.decision.verdict])),
         ))
         for each in found
     )
     columns = (
-        Column(title="case"),
-        *(Column(title=f"visible in {minutes} min", align=Align.RIGHT) for minutes in MINUTES),
-        Column(title="spread of pairs", align=Align.RIGHT, is_detail=True),
-        Column(title="a pair", unit="s", align=Align.RIGHT, is_detail=True),
-        Column(title="pairs", align=Align.RIGHT, is_detail=True), Column(title="against itself", is_detail=True),
+        Column(title=tr("case")),
+        *(Column(title=tr("visible in {minutes} min", minutes=minutes), align=Align.RIGHT) for minutes in MINUTES),
+        Column(title=tr("spread of pairs"), align=Align.RIGHT, is_detail=True),
+        Column(title=tr("a pair"), unit="s", align=Align.RIGHT, is_detail=True),
+        Column(title=tr("pairs"), align=Align.RIGHT, is_detail=True),
+        Column(title=tr("against itself"), is_detail=True),
     )
     disturbed = tuple(f"{each.label}: {words}" for each in found for words in each.disturbances)
-    return Document(title=title, summary=(), sections=(Section(id="noise", title="What this machine can see", blocks=(
-        Table(id="noise", caption="Smallest change that would be found with 95 % chance", columns=columns, rows=rows),
-        *((Items(texts=disturbed),) if disturbed else (Paragraph(text="Nothing disturbs that can be told."),)),
+    caption = tr("Smallest change that would be found with 95 % chance")
+    section = Section(id="noise", title=tr("What this machine can see"), blocks=(
+        Table(id="noise", caption=caption, columns=columns, rows=rows),
+        *((Items(texts=disturbed),) if disturbed else (Paragraph(text=tr("Nothing disturbs that can be told.")),)),
         *((Items(texts=tuple(problems)),) if problems else ()),
-    )),))
+    ))
+    return Document(title=title, summary=(), sections=(section,))
 
 
 def _percent(ratio: float | None) -> str:

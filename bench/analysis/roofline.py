@@ -13,12 +13,13 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.language import tr, tr_later
 from bench.analysis.telemetry import Validity
 from bench.words import TrialKind
 
 BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU
 SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-MEASURED, SPECIFICATION = "measured", "specification"
+MEASURED, SPECIFICATION = tr_later("measured"), tr_later("specification")
 
 
 class Bound(StrEnum):
@@ -95,7 +96,10 @@ def _best(rows: list[dict[Any, Any]], figure: str, *, least: bool = False) -> Pe
     known = [
         Peak(
             value=float(row[figure]), is_measured=is_measured,
-            source=f"{row['model']} in {row['framework']}, {MEASURED if is_measured else SPECIFICATION}",
+            source=tr(
+                "{limit} in {framework}, {measured}", limit=row["model"], framework=row["framework"],
+                measured=tr(MEASURED if is_measured else SPECIFICATION),
+            ),
         )
         for row in rows
         if not pd.isna(row[figure]) and row[figure] > 0

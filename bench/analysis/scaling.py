@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.findings import Finding, FindingKind
+from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate, estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, step_times
 from bench.words import Outcome, Scaling, TrialKind
@@ -243,8 +244,11 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
     if point.efficiency.value > MOST_EFFICIENT:
         yield Finding(
             id="superlinear", kind=FindingKind.WARNING,
-            text=f"{point.world_size} devices are {formatting.significant(point.speed_up.value)}x as fast as one, more "
-                 "than ideal: one device was held up, or what each has left fits into a cache; measure both again",
+            text=tr(
+                "{devices} devices are {times} as fast as one, more than ideal: one device was held up, or "
+                "what each has left fits into a cache; measure both again", devices=point.world_size,
+                times=formatting.times(point.speed_up.value),
+            ),
         )
     before = [other for other in smaller if not other.is_oversubscribed]
     if before and not point.is_oversubscribed:
@@ -252,9 +256,12 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
         if point.throughput.value < FALLS * most.throughput.value:
             yield Finding(
                 id="fewer_are_faster", kind=FindingKind.WARNING,
-                text=f"{point.world_size} devices do {formatting.significant(point.throughput.value)} samples/s, fewer "
-                     f"than {most.world_size} with {formatting.significant(most.throughput.value)}: either they wait "
-                     "for each other more than they work, or something else ran; measure both again",
+                text=tr(
+                    "{devices} devices do {rate} samples/s, fewer than {fewer} with {higher}: either "
+                    "they wait for each other more than they work, or something else ran; measure both again",
+                    devices=point.world_size, rate=formatting.significant(point.throughput.value),
+                    fewer=most.world_size, higher=formatting.significant(most.throughput.value),
+                ),
             )
 
 
@@ -322,18 +329,28 @@ def cause(points: Sequence[Point], costs: Costs | None) -> str:
     ``points`` are those that are not oversubscribed.
     """
     if len(points) < 2:
-        return "only oversubscribed worlds were measured, which say nothing of how it scales"
+        return tr("only oversubscribed worlds were measured, which say nothing of how it scales")
     single, largest = points[0], points[-1]
     lost_s = largest.step_time_s * (1 - largest.efficiency.value)
     if largest.efficiency.value > MOST_EFFICIENT:
-        return (f"{largest.world_size} devices reach {_share(largest.efficiency.value)} of ideal, which is suspect and "
-                "explains nothing")
+        return tr(
+            "{devices} devices reach {share} of ideal, which is suspect and explains nothing",
+            devices=largest.world_size, share=_share(largest.efficiency.value),
+        )
     if largest.efficiency.value >= NO_LOSS:
-        return f"nothing is in its way: {largest.world_size} devices reach {_share(largest.efficiency.value)} of ideal"
-    loss = (f"{_share(1 - largest.efficiency.value)} of each step of {largest.world_size} devices "
-            f"({_time(lost_s)} of {_time(largest.step_time_s)}) is lost")
+        return tr(
+            "nothing is in its way: {devices} devices reach {share} of ideal", devices=largest.world_size,
+            share=_share(largest.efficiency.value),
+        )
+    loss = tr(
+        "{share} of each step of {devices} devices ({lost} of {step_time}) is lost",
+        share=_share(1 - largest.efficiency.value), devices=largest.world_size, lost=_time(lost_s),
+        step_time=_time(largest.step_time_s),
+    )
     found = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
-    return f"{loss}: {'; '.join(found)}" if found else f"{loss}, and what was measured does not tell to what"
+    return f"{loss}: {'; '.join(found)}" if found else tr(
+        "{loss}, and what was measured does not tell to what", loss=loss,
+    )
 
 
 def _communication(largest: Point, lost_s: float) -> Iterator[str]:
@@ -343,15 +360,23 @@ def _communication(largest: Point, lost_s: float) -> Iterator[str]:
     )
     if not sent:
         return
-    amount = f"{_bytes(sent)} of gradients leave each device in a step"
+    amount = tr("{sent} of gradients leave each device in a step", sent=_bytes(sent))
     if time_s is None or exposed_s is None:
-        yield f"{amount}; how long that takes is not known ({row.get('communication_reason') or 'not measured'})"
+        yield tr(
+            "{amount}; how long that takes is not known ({reason})", amount=amount,
+            reason=row.get("communication_reason") or tr("not measured"),
+        )
         return
-    rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s")) if time_s else "no time"
-    words = (f"{amount} at {rate}, of which {_time(exposed_s)} are not hidden behind the backward pass (waiting for "
-             "slower ranks is part of it)")
+    rate = tr("no time")
+    if time_s:
+        rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s"))
+    words = tr(
+        "{amount} at {rate}, of which {exposed} are not hidden behind the backward pass (waiting for slower "
+        "ranks is part of it)", amount=amount, rate=rate, exposed=_time(exposed_s),
+    )
     is_most = exposed_s >= MOST_OF * lost_s
-    yield f"the link, not the model: {words}" if is_most else f"{words}, which is not the most of it"
+    said = tr_later("the link, not the model: {words}") if is_most else tr_later("{words}, which is not the most of it")
+    yield tr(said, words=words)
 
 
 def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:
@@ -366,8 +391,10 @@ def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:
     alone_s *= largest.local_batch / single.local_batch
     if together_s - alone_s >= MOST_OF * lost_s:
         sums = _number(largest.row, "sent_bytes")
-        yield (f"each device uses {_time(together_s)} of CPU time in a step where one alone would use "
-               f"{_time(alone_s)}: cores share memory and caches" + ("; they sum gradients too" if sums else ""))
+        yield tr(
+            "each device uses {together} of CPU time in a step where one alone would use {alone}: cores share "
+            "memory and caches", together=_time(together_s), alone=_time(alone_s),
+        ) + (tr("; they sum gradients too") if sums else "")
 
 
 def _input(largest: Point, costs: Costs | None, lost_s: float) -> Iterator[str]:
@@ -375,11 +402,16 @@ def _input(largest: Point, costs: Costs | None, lost_s: float) -> Iterator[str]:
         return
     _, link_s, shared_s = costs.parts_s(largest.world_size)
     if shared_s >= MOST_OF * lost_s:
-        what = "input or host" if largest.row.get("data") not in (None, "synthetic") else "host or latency"
-        yield f"the most of it grows with every device ({_time(shared_s)}), as what all share does: {what}"
+        what = tr("input or host") if largest.row.get("data") not in (None, "synthetic") else tr("host or latency")
+        yield tr(
+            "the most of it grows with every device ({time}), as what all share does: {what}",
+            time=_time(shared_s), what=what,
+        )
     elif link_s >= MOST_OF * lost_s:
-        yield (f"the most of it is as long as gradients take to go around ({_time(link_s)}), whatever the number of "
-               "devices")
+        yield tr(
+            "the most of it is as long as gradients take to go around ({time}), whatever the number of devices",
+            time=_time(link_s),
+        )
 
 
 def _share(share: float) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import formatting
 from bench.analysis.decision import (
     FALSE_ALARMS,
     Decision,
@@ -20,6 +19,7 @@ from bench.analysis.decision import (
     false_discovery,
     judge,
 )
+from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import CONFIDENCE, Estimate, estimate
 from bench.analysis.summary import CASE_COLUMNS
 from bench.analysis.verdicts import CaseVerdict, Method, Verdicts
@@ -112,14 +112,17 @@ def compare_sides(
 
 
 def case_label(facts: Mapping[str, Any]) -> str:
-    """A short name for people: "mlp training, torch eager nchw fp32, cpu, batch 64, 1 thread"."""
+    """A short name: "mlp training, torch eager nchw fp32, cpu, batch 64, 1 thread".
+
+    It is the same in every language, since it is also the case's id.
+    """
     def words(*columns: str) -> str:
         return " ".join(str(facts[column]) for column in columns if column in facts)
 
     parts = [
         words("model", "mode"), words("framework", "compile_mode", "layout", "precision"), words("device"),
         f"batch {facts['local_batch']}" if "local_batch" in facts else "",
-        formatting.count(int(facts["threads"]), "thread") if "threads" in facts else "",
+        f"{facts['threads']} thread{'s' * (int(facts['threads']) != 1)}" if "threads" in facts else "",
         f"data {facts['data']}" if facts.get("data", "synthetic") != "synthetic" else "",
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
         f"held to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
@@ -226,8 +229,11 @@ def _compared(
         refused = sorted(different.keys() - set(may_differ))
         return Pending(case=replace(
             blank, has_failed=True, differs=tuple(f"{fact}: {different[fact]}" for fact in refused),
-            reason=f"unlike: {', '.join(refused)} differ{'s' * (len(refused) == 1)}; pass --across "
-                   f"{','.join(refused)} if that is the question",
+            reason=tr(
+                tr_later("unlike: {facts} differs; pass --across {may} if that is the question") if len(refused) == 1
+                else tr_later("unlike: {facts} differ; pass --across {may} if that is the question"),
+                facts=", ".join(refused), may=",".join(refused),
+            ),
         ))
     if len(fitting) > 1:
         return Pending(case=replace(blank, has_failed=True, reason=_ambiguous(fitting)))
@@ -235,13 +241,17 @@ def _compared(
     case = replace(
         blank, differs=tuple(f"{fact}: {words}" for fact, words in _differences(b, n).items()),
         base_step_time_s=_step_time(b), new_step_time_s=_step_time(n),
-        doubts=tuple(f"{side} has failed trials, {found.failure}" for side, found in (("base", b), ("new", n))
-                     if found.failure and not found.measured.empty),
+        doubts=tuple(
+            tr("{side} has failed trials, {failure}", side=side, failure=found.failure)
+            for side, found in ((tr("base"), b), (tr("new"), n)) if found.failure and not found.measured.empty
+        ),
     )
     if set(b.trials.id) & set(n.trials.id):
-        return Pending(case=replace(case, has_failed=True, reason="the same trials are on both sides"))
+        return Pending(case=replace(case, has_failed=True, reason=tr("the same trials are on both sides")))
     if b.measured.empty or n.measured.empty:
-        failed = [f"{side} {found.failure}" for side, found in (("base", b), ("new", n)) if found.measured.empty]
+        failed = [
+            f"{side} {found.failure}" for side, found in ((tr("base"), b), (tr("new"), n)) if found.measured.empty
+        ]
         is_planned = b.is_planned_gap and n.is_planned_gap
         return Pending(case=replace(case, has_failed=not is_planned, reason="; ".join(failed)))
     case = replace(case, has_failed=bool(case.doubts))
@@ -264,10 +274,14 @@ def _difference(name: str, base: Any, new: Any) -> str:
     if name in ("packages", "variables", "settings"):
         left, right = (json.loads(value or "{}") or {} for value in (base, new))
         return ", ".join(
-            f"{key} {left.get(key, 'not set')} against {right.get(key, 'not set')}"
+            f"{key} {_against(left.get(key, tr('not set')), right.get(key, tr('not set')))}"
             for key in sorted(left.keys() | right.keys()) if left.get(key) != right.get(key)
         )
-    return f"{base} against {new}"
+    return _against(base, new)
+
+
+def _against(base: Any, new: Any) -> str:
+    return tr("{base} against {new}", base=base, new=new)
 
 
 def _ambiguous(fitting: Sequence[tuple[Side, Side]]) -> str:
@@ -275,8 +289,10 @@ def _ambiguous(fitting: Sequence[tuple[Side, Side]]) -> str:
         fact for sides in ([b for b, _ in fitting], [n for _, n in fitting])
         for other in sides[1:] for fact in _differences(sides[0], other)
     })
-    return (f"{len(fitting)} ways to compare it: a side has it with more than one "
-            f"{', '.join(facts) or 'set of facts'}; choose by RESULTS@RUN, or a smaller --across")
+    return tr(
+        "{n} ways to compare it: a side has it with more than one {facts}; choose by RESULTS@RUN, or a smaller "
+        "--across", n=len(fitting), facts=", ".join(facts) or tr("set of facts"),
+    )
 
 
 def _step_time(side: Side) -> Estimate | None:
@@ -325,15 +341,18 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
     ratio = case.base_step_time_s.value / case.new_step_time_s.value
     counts = [len(sessions) for sessions in pending.sessions]
     is_one_machine = not any(fact.startswith("machine:") for fact in case.differs)
-    advice = "rigmark ab measures them in turns, or measure" if is_one_machine else "measure"
+    advice = tr("rigmark ab measures them in turns, or measure") if is_one_machine else tr("measure")
     return replace(
         case, verdict=Verdict.INCONCLUSIVE, method=Method.UNREPLICATED,
         decision=Decision(
             verdict=Verdict.INCONCLUSIVE, speed_up=Estimate(value=ratio, low=None, high=None, count=min(counts)),
             p_value=1.0, pairs=min(counts), about_more_pairs=None, visible=None,
         ),
-        reason=f"unreplicated: {counts[0]} against {counts[1]} sessions of {PROCESSES} processes or more, each side in "
-               f"its own time, which tells no difference from drift; {advice} {SESSIONS} sessions a side",
+        reason=tr(
+            "unreplicated: {base} against {new} sessions of {processes} processes or more, each side in its own time, "
+            "which tells no difference from drift; {advice} {sessions} sessions a side",
+            base=counts[0], new=counts[1], processes=PROCESSES, advice=advice, sessions=SESSIONS,
+        ),
     )
 
 

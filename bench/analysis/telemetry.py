@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.findings import DRIFT_RATIO, OTHER_CORES, Finding, FindingKind, halves
+from bench.analysis.language import tr, tr_later
 
 TIMED_REGION = "timed"       # the region of a trial whose seconds are the figure
 MANY_TRIALS = 0.2            # share of the trials above which what weakens one weakens the case: the estimate holds
@@ -171,8 +172,9 @@ def _finding(name: str, kind: FindingKind, size: float, text: str) -> TrialFindi
 # GPUs -------------------------------------------------------------------------------------------------------------
 
 FAULTS = {
-    "thermal": "heat", "hw_thermal": "heat", "power_brake": "the power supply's brake signal",
-    "hw_slowdown": "the hardware's own protection", "reliability": "voltage reliability",
+    "thermal": tr_later("heat"), "hw_thermal": tr_later("heat"),
+    "power_brake": tr_later("the power supply's brake signal"),
+    "hw_slowdown": tr_later("the hardware's own protection"), "reliability": tr_later("voltage reliability"),
 }
 """Clock events that are faults, and what they are about. See bench.telemetry.sources.nvml."""
 
@@ -188,21 +190,26 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
             shares["heat"] = max(share, shares.get("heat", 0.0))
         worst = max(shares.values(), default=0.0)
         if worst > THROTTLED:
-            causes = ", ".join(sorted({cause for cause, share in shares.items() if share > THROTTLED}))
+            causes = ", ".join(sorted({tr(cause) for cause, share in shares.items() if share > THROTTLED}))
             is_invalid = max((gpu.events.get(event, 0.0) for event in HARDWARE_FAULTS), default=0.0) > MOSTLY
-            mostly = ": the figure is that of its cooling or supply, not of the GPU" if is_invalid else ""
+            mostly = tr(": the figure is that of its cooling or supply, not of the GPU") if is_invalid else ""
             yield _finding(
                 "throttled", FindingKind.INVALID if is_invalid else FindingKind.WARNING, worst,
-                f"clocks of {gpu.name} were held down for {worst:.0%} of the timed steps by {causes}{mostly}; cool it, "
-                "check its supply, or lock its clocks lower (nvidia-smi --lock-gpu-clocks), then repeat",
+                tr(
+                    "clocks of {name} were held down for {worst:.0%} of the timed steps by {causes}{mostly}; cool "
+                    "it, check its supply, or lock its clocks lower (nvidia-smi --lock-gpu-clocks), then repeat",
+                    name=gpu.name, worst=worst, causes=causes, mostly=mostly,
+                ),
             )
     if trial.device.startswith("cpu"):
         for host in trial.of_kind("host"):
             if times := host.difference("cpu_thermal_throttles"):
                 yield _finding(
                     "throttled", FindingKind.WARNING, times,
-                    f"heat held the clocks of {host.name} down {times:.0f} times while steps were timed; cool it, then "
-                    "repeat",
+                    tr(
+                        "heat held the clocks of {name} down {times:.0f} times while steps were timed; cool it, "
+                        "then repeat", name=host.name, times=times,
+                    ),
                 )
 
 
@@ -212,11 +219,13 @@ def power_capped(trial: Seen) -> Iterator[TrialFinding]:
         share = max(gpu.events.get("power_cap", 0.0), gpu.share("throttled_power_s") or 0.0)
         if share > THROTTLED:
             limit_w = gpu.facts.get("power_limit_w")
-            at = f" of {limit_w:.0f} W" if limit_w else ""
+            at = tr(" of {limit_w:.0f} W", limit_w=limit_w) if limit_w else ""
             yield _finding(
                 "power_capped", FindingKind.NOTE, share,
-                f"{gpu.name} was at its power limit{at} for {share:.0%} of the timed steps: the figure holds for that "
-                "limit",
+                tr(
+                    "{name} was at its power limit{at} for {share:.0%} of the timed steps: the figure holds for "
+                    "that limit", name=gpu.name, at=at, share=share,
+                ),
             )
 
 
@@ -226,8 +235,11 @@ def power_limit_lowered(trial: Seen) -> Iterator[TrialFinding]:
         if limit_w and default_w and limit_w < 0.99 * default_w:
             yield _finding(
                 "power_limit_lowered", FindingKind.NOTE, 1 - limit_w / default_w,
-                f"the power limit of {gpu.name} is {limit_w:.0f} W, below its own {default_w:.0f} W: the figure is not "
-                f"that of the card as sold; set it back with nvidia-smi --power-limit {default_w:.0f}",
+                tr(
+                    "the power limit of {name} is {limit_w:.0f} W, below its own {default_w:.0f} W: the figure is "
+                    "not that of the card as sold; set it back with nvidia-smi --power-limit {default_w:.0f}",
+                    name=gpu.name, limit_w=limit_w, default_w=default_w,
+                ),
             )
 
 
@@ -238,8 +250,11 @@ def clock_drop(trial: Seen) -> Iterator[TrialFinding]:
         if mean and highest and mean < (1 - CLOCK_DROP) * highest:
             yield _finding(
                 "clock_drop", FindingKind.WARNING, 1 - mean / highest,
-                f"the clock of {device.name} was at {mean / 1e6:.0f} MHz in the mean, {highest / 1e6:.0f} MHz at best; "
-                "give it a longer warm-up, or lock its clock",
+                tr(
+                    "the clock of {name} was at {mean:.0f} MHz in the mean, {highest:.0f} MHz at best; give it a "
+                    "longer warm-up, or lock its clock", name=device.name, mean=mean / 1000000.0,
+                    highest=highest / 1000000.0,
+                ),
             )
 
 
@@ -248,7 +263,10 @@ def gpu_lost(trial: Seen) -> Iterator[TrialFinding]:
         if "lost" in gpu.unknown.values():
             yield _finding(
                 "gpu_lost", FindingKind.INVALID, 1.0,
-                f"{gpu.name} was lost to its driver while steps were timed; look for Xid in dmesg, reset or reboot it",
+                tr(
+                    "{name} was lost to its driver while steps were timed; look for Xid in dmesg, reset or reboot "
+                    "it", name=gpu.name,
+                ),
             )
 
 
@@ -257,18 +275,24 @@ def ecc(trial: Seen) -> Iterator[TrialFinding]:
         if uncorrected := gpu.difference("ecc_uncorrected_errors"):
             yield _finding(
                 "ecc_uncorrected", FindingKind.INVALID, uncorrected,
-                f"{uncorrected:.0f} memory errors of {gpu.name} could not be corrected while steps were timed, so what "
-                "it computed is in doubt; reset it, and have it tested",
+                tr(
+                    "{uncorrected:.0f} memory errors of {name} could not be corrected while steps were timed, so "
+                    "what it computed is in doubt; reset it, and have it tested", uncorrected=uncorrected,
+                    name=gpu.name,
+                ),
             )
         if corrected := gpu.difference("ecc_corrected_errors"):
             yield _finding(
                 "ecc_corrected", FindingKind.NOTE, corrected,
-                f"{corrected:.0f} memory errors of {gpu.name} were corrected while steps were timed; watch that card",
+                tr(
+                    "{corrected:.0f} memory errors of {name} were corrected while steps were timed; watch that card",
+                    corrected=corrected, name=gpu.name,
+                ),
             )
         if gpu.max("row_remap_pending"):
             yield _finding(
                 "row_remap_pending", FindingKind.NOTE, 1.0,
-                f"{gpu.name} waits to remap a faulty row of memory; reset it",
+                tr("{name} waits to remap a faulty row of memory; reset it", name=gpu.name),
             )
 
 
@@ -286,7 +310,10 @@ def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
             says = " and ".join(f"{what} {now:.0f} of {most}" for what, now, most in below)
             yield _finding(
                 "link_below_maximum", FindingKind.NOTE, max(1 - now / most for _, now, most in below),
-                f"the PCIe link of {gpu.name} ran at {says}; look at its slot, riser and the firmware's settings",
+                tr(
+                    "the PCIe link of {name} ran at {says}; look at its slot, riser and the firmware's settings",
+                    name=gpu.name, says=says,
+                ),
             )
 
 
@@ -301,25 +328,32 @@ def contended(trial: Seen) -> Iterator[TrialFinding]:
         if steal is not None:
             cores = host.facts.get("logical_cores") or 1
             least = max(STEAL, STEAL_S / (cores * host.duration_s))
-            words = f"the hypervisor gave {steal / cores:.1%} of the cores' time to others"
+            words = tr("the hypervisor gave {steal:.1%} of the cores' time to others", steal=steal / cores)
             found.append((steal / cores, least, words))
         if pressure is not None:
-            found.append((pressure, PRESSURE, f"some process waited for a core {pressure:.0%} of the time"))
+            found.append((pressure, PRESSURE, tr(
+                "some process waited for a core {pressure:.0%} of the time", pressure=pressure,
+            )))
     for process in trial.of_kind("process"):
         ran_s, waited_s = process.difference("cpu_time_s"), process.difference("run_queue_wait_s")
         if ran_s and waited_s is not None:
             share, least = waited_s / ran_s, LEAST_WAIT * process.duration_s / ran_s
-            found.append((share, max(RUN_QUEUE_WAIT, least), f"its threads waited {share:.0%} as long as they ran"))
+            found.append((share, max(RUN_QUEUE_WAIT, least), tr(
+                "its threads waited {share:.0%} as long as they ran", share=share,
+            )))
     for gpu in trial.gpus:
         others = gpu.max("other_processes")
         if others is not None:
-            found.append((others, 0.5, f"{others:.0f} other processes were on {gpu.name}"))
+            found.append((others, 0.5, tr("{others:.0f} other processes were on {name}", others=others, name=gpu.name)))
     over = [(value / threshold, words) for value, threshold, words in found if value > threshold]
     if over:
         words = "; ".join(words for _, words in over)
         yield _finding(
             "contended", FindingKind.WARNING, max(size for size, _ in over),
-            f"while steps were timed {words}; stop other work, use fewer threads than free cores, and repeat",
+            tr(
+                "while steps were timed {words}; stop other work, use fewer threads than free cores, and repeat",
+                words=words,
+            ),
         )
 
 
@@ -329,8 +363,10 @@ def quota(trial: Seen) -> Iterator[TrialFinding]:
         if share is not None and share > QUOTA_STOPPED:
             yield _finding(
                 "cgroup_limit", FindingKind.WARNING, share,
-                f"the control group's quota stopped its processes for {share:.0%} of the time; lift it (docker --cpus, "
-                "a pod's cpu limit), or use fewer threads than it allows cores",
+                tr(
+                    "the control group's quota stopped its processes for {share:.0%} of the time; lift it (docker "
+                    "--cpus, a pod's cpu limit), or use fewer threads than it allows cores", share=share,
+                ),
             )
 
 
@@ -340,7 +376,10 @@ def swap(trial: Seen) -> Iterator[TrialFinding]:
         if moved > 0:
             yield _finding(
                 "swap", FindingKind.WARNING, moved,
-                f"{moved / 2**20:.1f} MiB went to or from swap while steps were timed; free memory, or sudo swapoff -a",
+                tr(
+                    "{moved:.1f} MiB went to or from swap while steps were timed; free memory, or sudo swapoff -a",
+                    moved=moved / 2 ** 20,
+                ),
             )
 
 
@@ -350,7 +389,10 @@ def major_faults(trial: Seen) -> Iterator[TrialFinding]:
         if rate is not None and rate > MAJOR_FAULTS_PER_S:
             yield _finding(
                 "major_faults", FindingKind.WARNING, rate,
-                f"its processes waited for pages from disk {rate:.0f} times a second; free memory, then repeat",
+                tr(
+                    "its processes waited for pages from disk {rate:.0f} times a second; free memory, then repeat",
+                    rate=rate,
+                ),
             )
 
 
@@ -360,15 +402,17 @@ def governor(trial: Seen) -> Iterator[TrialFinding]:
     if slow and trial.device.startswith("cpu"):
         yield _finding(
             "governor", FindingKind.NOTE, 1.0,
-            f"cores follow the governor '{slow[0]}', which changes their clock with load; sudo cpupower frequency-set "
-            "--governor performance",
+            tr(
+                "cores follow the governor '{slow}', which changes their clock with load; sudo cpupower "
+                "frequency-set --governor performance", slow=slow[0],
+            ),
         )
 
 
 def on_battery(trial: Seen) -> Iterator[TrialFinding]:
     if (trial.system or {}).get("volatile", {}).get("on_battery"):
         yield _finding(
-            "on_battery", FindingKind.WARNING, 1.0, "this machine ran on its battery, which slows it; plug it in"
+            "on_battery", FindingKind.WARNING, 1.0, tr("this machine ran on its battery, which slows it; plug it in")
         )
 
 
@@ -382,8 +426,11 @@ def energy_uncertain(trial: Seen) -> Iterator[TrialFinding]:
             if error > ENERGY_ERROR:
                 yield _finding(
                     "energy_uncertain", FindingKind.NOTE, error,
-                    f"energy of {device.name} is known to {error:.0%} only ({device.energy_method} over "
-                    f"{device.duration_s:.1f} s); time for 5 s or more (--min-time 5)",
+                    tr(
+                        "energy of {name} is known to {error:.0%} only ({energy_method} over {duration_s:.1f} s); "
+                        "time for 5 s or more (--min-time 5)", name=device.name, error=error,
+                        energy_method=device.energy_method, duration_s=device.duration_s,
+                    ),
                 )
 
 
@@ -397,8 +444,12 @@ def energy_disagrees(trial: Seen) -> Iterator[TrialFinding]:
         if apart > (device.energy_bound_j or 0.0) + (check.get("energy_bound_j") or 0.0):
             yield _finding(
                 "energy_disagrees", FindingKind.NOTE, apart / max(device.energy_j, 1e-9),
-                f"energy of {device.name} is {device.energy_j:.1f} J by {device.energy_method} and "
-                f"{check['energy_j']:.1f} J by {check['energy_method']}, further apart than both err; trust neither",
+                tr(
+                    "energy of {name} is {energy_j:.1f} J by {energy_method} and {other_j:.1f} J by "
+                    "{other_method}, further apart than both err; trust neither", name=device.name,
+                    energy_j=device.energy_j, energy_method=device.energy_method, other_j=check["energy_j"],
+                    other_method=check["energy_method"],
+                ),
             )
 
 
@@ -412,8 +463,11 @@ def frozen_sensor(trial: Seen) -> Iterator[TrialFinding]:
         ):
             yield _finding(
                 "frozen_sensor", FindingKind.NOTE, device.duration_s,
-                f"{device.name} said {mean:.1f} W for {device.duration_s:.0f} s of work without a change: its sensor "
-                "is stuck, so trust no power or energy of it",
+                tr(
+                    "{name} said {mean:.1f} W for {duration_s:.0f} s of work without a change: its sensor is "
+                    "stuck, so trust no power or energy of it", name=device.name, mean=mean,
+                    duration_s=device.duration_s,
+                ),
             )
 
 
@@ -423,21 +477,26 @@ def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
     if samples and overruns and overruns / samples > OVERRUNS:
         yield _finding(
             "sampler_late", FindingKind.NOTE, overruns / samples,
-            f"telemetry missed {overruns / samples:.0%} of its moments; sample more seldom (--telemetry RATE), or "
-            "leave a core free",
+            tr(
+                "telemetry missed {overruns:.0%} of its moments; sample more seldom (--telemetry RATE), or leave a "
+                "core free", overruns=overruns / samples,
+            ),
         )
 
 
 def telemetry_gap(trial: Seen) -> Iterator[TrialFinding]:
     problem = (trial.telemetry or {}).get("problem")
     if problem:
-        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, f"telemetry is not whole: {problem}")
+        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, tr("telemetry is not whole: {problem}", problem=problem))
         return
     for device in trial.involved:
         if device.coverage is not None and device.coverage < COVERED:
             yield _finding(
                 "telemetry_gap", FindingKind.NOTE, 1 - device.coverage,
-                f"telemetry of {device.name} covers {device.coverage:.0%} of the timed steps only",
+                tr(
+                    "telemetry of {name} covers {coverage:.0%} of the timed steps only", name=device.name,
+                    coverage=device.coverage,
+                ),
             )
 
 
@@ -451,7 +510,10 @@ def other_work(trial: Seen) -> Iterator[TrialFinding]:
         if cores > OTHER_CORES:
             yield _finding(
                 "contended", FindingKind.WARNING, cores,
-                f"other processes kept {cores:.1f} cores busy while steps were timed; stop them and repeat",
+                tr(
+                    "other processes kept {cores:.1f} cores busy while steps were timed; stop them and repeat",
+                    cores=cores,
+                ),
             )
 
 
@@ -460,8 +522,10 @@ def drifting(trial: Seen) -> Iterator[TrialFinding]:
     if max(ratio, 1 / ratio) > DRIFT_RATIO:
         yield _finding(
             "drifting", FindingKind.WARNING, abs(ratio - 1),
-            f"step times of the second half were {ratio:.2f}x those of the first; give it a longer warm-up or a "
-            "quieter machine",
+            tr(
+                "step times of the second half were {ratio:.2f}x those of the first; give it a longer warm-up or a "
+                "quieter machine", ratio=ratio,
+            ),
         )
 
 
@@ -535,12 +599,18 @@ def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
     if len(invalid) == len(judged):
         yield Finding(
             id="invalid_trials", kind=FindingKind.INVALID,
-            text=f"all {len(judged)} trials are invalid; their figures stand here for want of better ones ({reasons})",
+            text=tr(
+                "all {n} trials are invalid; their figures stand here for want of better ones ({reasons})",
+                n=len(judged), reasons=reasons,
+            ),
         )
     else:
         yield Finding(
             id="invalid_trials", kind=FindingKind.WARNING,
-            text=f"{len(invalid)} of {len(judged)} trials are invalid and left out of the figures ({reasons})",
+            text=tr(
+                "{n} of {all} trials are invalid and left out of the figures ({reasons})", n=len(invalid),
+                all=len(judged), reasons=reasons,
+            ),
         )
 
 
@@ -554,7 +624,7 @@ def _over(judged: Sequence[Judged]) -> Iterator[Finding]:
         worst = max(findings, key=_badness)
         share = len(findings) / len(judged)
         kind = worst.kind if share > MANY_TRIALS else FindingKind.NOTE
-        where = "" if len(judged) == 1 else f"in {len(findings)} of {len(judged)} trials, at worst: "
+        where = "" if len(judged) == 1 else tr("in {n} of {all} trials, at worst: ", n=len(findings), all=len(judged))
         yield Finding(id=name, kind=kind, text=where + worst.text)
 
 
@@ -568,8 +638,10 @@ def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
     if len(medians) >= FEWEST_FOR_FALL and (ratio := halves(medians)) > RATE_FALL:
         yield Finding(
             id="rate_falling", kind=FindingKind.WARNING,
-            text=f"the later half of the trials took {ratio:.2f}x as long as the earlier: the machine does not hold "
-                 "its peak rate; plug it in, cool it, let it rest between sweeps, and repeat",
+            text=tr(
+                "the later half of the trials took {ratio:.2f}x as long as the earlier: the machine does not hold "
+                "its peak rate; plug it in, cool it, let it rest between sweeps, and repeat", ratio=ratio,
+            ),
         )
 
 
@@ -579,8 +651,10 @@ def system_changed(judged: Sequence[Judged]) -> Iterator[Finding]:
         names = sorted({name for system in systems for name in _differing(systems[0]["facts"], system["facts"])})
         yield Finding(
             id="system_changed", kind=FindingKind.WARNING,
-            text=f"the system was not the same for all trials ({', '.join(names) or 'in facts not known'}); measure "
-                 "them anew in a session of their own (--session)",
+            text=tr(
+                "the system was not the same for all trials ({names}); measure them anew in a session of their own "
+                "(--session)", names=", ".join(names) or tr("in facts not known"),
+            ),
         )
 
 

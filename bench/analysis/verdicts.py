@@ -11,6 +11,7 @@ from typing import Any
 from bench.analysis import formatting
 from bench.analysis.decision import DELTA, FALSE_ALARMS, Decision, Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Document, Fold, Items, Paragraph, Row, Section, Table
+from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate
 
 
@@ -103,19 +104,23 @@ def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
 # In words -----------------------------------------------------------------------------------------------------------
 
 SAID = {
-    Verdict.SLOWER: "slower", Verdict.FASTER: "faster", Verdict.SAME: "same", Verdict.INCONCLUSIVE: "inconclusive",
-    Verdict.TOO_NOISY: "too noisy", None: "not compared",
+    Verdict.SLOWER: tr_later("slower"), Verdict.FASTER: tr_later("faster"), Verdict.SAME: tr_later("same"),
+    Verdict.INCONCLUSIVE: tr_later("inconclusive"), Verdict.TOO_NOISY: tr_later("too noisy"),
+    None: tr_later("not compared"),
 }
 
 
 def summary(verdicts: Verdicts) -> str:
     """"12 cases: 1 slower, 10 same, 1 inconclusive"."""
     counts = [
-        f"{len(cases)} {SAID[verdict]}"
+        f"{len(cases)} {tr(SAID[verdict])}"
         for verdict in (Verdict.SLOWER, Verdict.FASTER, Verdict.SAME, Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None)
         if (cases := verdicts.having(verdict))
     ]
-    return f"{formatting.count(len(verdicts.cases), 'case')}: {', '.join(counts) or 'nothing to compare'}"
+    return tr(
+        "{cases}: {counts}", cases=formatting.count(len(verdicts.cases), "case"),
+        counts=", ".join(counts) or tr("nothing to compare"),
+    )
 
 
 def change(speed_up: Estimate) -> str:
@@ -126,7 +131,10 @@ def change(speed_up: Estimate) -> str:
     low, high = 1 / speed_up.high - 1, 1 / speed_up.low - 1
     decimals = formatting.carried_decimals(100 * low, 100 * high)
     decimals = 1 if decimals is None else max(decimals, 0)
-    return f"{_signed(middle, decimals)} ({_signed(low, decimals)[:-2]} to {_signed(high, decimals)})"
+    return tr(
+        "{value} ({low} to {high})", value=_signed(middle, decimals), low=_signed(low, decimals)[:-2],
+        high=_signed(high, decimals),
+    )
 
 
 def _signed(ratio: float, decimals: int) -> str:
@@ -140,11 +148,11 @@ def basis(case: CaseVerdict) -> str:
         return ""
     count = case.decision.pairs
     return {
-        Method.TURNS: f"{formatting.count(count, 'pair')} in turns",
-        Method.ALTERNATING: f"{formatting.count(count, 'pair')} of alternating processes",
-        Method.REPETITIONS: f"{formatting.count(count, 'repetition')} of one run",
-        Method.SESSIONS: f"{count} sessions a side",
-        Method.UNREPLICATED: "unreplicated",
+        Method.TURNS: tr("{pairs} in turns", pairs=formatting.count(count, "pair")),
+        Method.ALTERNATING: tr("{pairs} of alternating processes", pairs=formatting.count(count, "pair")),
+        Method.REPETITIONS: tr("{repetitions} of one run", repetitions=formatting.count(count, "repetition")),
+        Method.SESSIONS: tr("{n} sessions a side", n=count),
+        Method.UNREPLICATED: tr("unreplicated"),
     }[case.method]
 
 
@@ -155,12 +163,13 @@ def outlook(case: CaseVerdict) -> str:
     found = case.decision
     if found is None or case.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY):
         return ""
-    unit = {Method.REPETITIONS: "repetition", Method.SESSIONS: "session"}.get(case.method or Method.TURNS, "pair")
     if case.verdict is Verdict.TOO_NOISY and found.visible is not None:
-        return f"could see only > {formatting.percent(found.visible)}"
+        return tr("could see only > {change}", change=formatting.percent(found.visible))
     if not found.about_more_pairs:
         return ""
-    words = f"needs about {formatting.count(found.about_more_pairs, f'more {unit}')}"
+    nouns = {Method.REPETITIONS: "more repetition", Method.SESSIONS: "more session"}
+    more = formatting.count(found.about_more_pairs, nouns.get(case.method or Method.TURNS, "more pair"))
+    words = tr("needs about {more}", more=more)
     return words if case.about_more_s is None else f"{words}, {duration(case.about_more_s)}"
 
 
@@ -176,30 +185,32 @@ def document(verdicts: Verdicts) -> Document:
     rest.sort(key=lambda case: order.index(case.verdict))
     blocks: list[Block] = [Paragraph(text=f"{summary(verdicts)}.")]
     if rest:
-        blocks.append(_table("verdicts", "Cases that are not the same", rest))
+        blocks.append(_table("verdicts", tr("Cases that are not the same"), rest))
     if same:
-        title = f"{formatting.count(len(same), 'case')} the same to within {DELTA:.0%}"
-        blocks.append(Fold(title=title, blocks=(_table("same", "Cases that are the same", same),)))
+        title = tr("{cases} the same to within {delta:.0%}", cases=formatting.count(len(same), "case"), delta=DELTA)
+        blocks.append(Fold(title=title, blocks=(_table("same", tr("Cases that are the same"), same),)))
     unlike = [f"{case.label}: {'; '.join(case.differs)}" for case in verdicts.cases if case.differs]
     if unlike:
-        blocks.append(Fold(title="What differs between the sides", blocks=(Items(texts=tuple(unlike)),)))
+        blocks.append(Fold(title=tr("What differs between the sides"), blocks=(Items(texts=tuple(unlike)),)))
     doubts = [f"{case.label}: {doubt}" for case in verdicts.cases for doubt in case.doubts]
     if doubts:
-        blocks.append(Fold(title="Doubts", blocks=(Items(texts=tuple(doubts)),)))
+        blocks.append(Fold(title=tr("Doubts"), blocks=(Items(texts=tuple(doubts)),)))
     for side, labels in ((verdicts.base, verdicts.only_base), (verdicts.new, verdicts.only_new)):
         if labels:
-            title = f"{formatting.count(len(labels), 'case')} only in {side}"
+            title = tr("{cases} only in {side}", cases=formatting.count(len(labels), "case"), side=side)
             blocks.append(Fold(title=title, blocks=(Items(texts=labels),)))
     if verdicts.problems:
         blocks.append(Items(texts=verdicts.problems))
     notes = (
-        f"Time is that of a step; + is slower. Intervals are 95 %. Of the cases called slower or faster, "
-        f"{FALSE_ALARMS:.0%} at most are neither.", *verdicts.notes,
+        tr(
+            "Time is that of a step; + is slower. Intervals are 95 %. Of the cases called slower or faster, "
+            "{false_alarms:.0%} at most are neither.", false_alarms=FALSE_ALARMS,
+        ), *verdicts.notes,
     )
     blocks += [Paragraph(text=note) for note in notes]
     return Document(
-        title=f"{verdicts.base} against {verdicts.new}", summary=(), sections=(
-            Section(id="verdicts", title="Verdicts", blocks=tuple(blocks)),
+        title=tr("{base} against {new}", base=verdicts.base, new=verdicts.new), summary=(), sections=(
+            Section(id="verdicts", title=tr("Verdicts"), blocks=tuple(blocks)),
         ),
     )
 
@@ -212,7 +223,7 @@ def _table(name: str, caption: str, cases: Sequence[CaseVerdict]) -> Table:
     for case in cases:
         speed_up = case.decision.speed_up if case.decision else None
         rows.append(Row(id=case.label, cells=(
-            Cell(text=case.label), Cell(text=SAID[case.verdict]),
+            Cell(text=case.label), Cell(text=tr(SAID[case.verdict])),
             Cell(text=change(speed_up) if speed_up else formatting.UNKNOWN, value=case.change),
             *(
                 Cell(text=formatting.significant(side.value / unit.scale, 4), value=side.value) if side
@@ -223,9 +234,10 @@ def _table(name: str, caption: str, cases: Sequence[CaseVerdict]) -> Table:
         )))
     return Table(
         id=name, caption=caption, rows=tuple(rows), columns=(
-            Column(title="case"), Column(title="verdict"), Column(title="change of time", align=Align.RIGHT),
-            Column(title="base", unit=unit.name, align=Align.RIGHT, is_detail=True),
-            Column(title="new", unit=unit.name, align=Align.RIGHT, is_detail=True),
-            Column(title="from", is_detail=True), Column(title="what it would take"),
+            Column(title=tr("case")), Column(title=tr("verdict")),
+            Column(title=tr("change of time"), align=Align.RIGHT),
+            Column(title=tr("base"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("new"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("from"), is_detail=True), Column(title=tr("what it would take")),
         ),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench import __version__
+from bench.analysis.language import names, speaking
 from bench.words import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ class Exit(IntEnum):
     TOO_NOISY = 4
     INTERRUPTED = 130        # finished trials are stored
 
+
+def _speak(context: typer.Context, name: str) -> str:
+    """Everything that this command says in a document is in that language, and nothing after it."""
+    context.with_resource(speaking(name))
+    return name
+
+
+Language = Annotated[
+    str, typer.Option("--lang", callback=_speak, help=f"Language of the sentences: {', '.join(names())}.")
+]
+"""Option of every verb that shows a document."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -67,6 +79,17 @@ def write(text: str, output: Path | None) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror}") from None
+
+
+def show_document(document: Document, width: int) -> None:
+    """A document on stdout: as wide as the terminal and in colour there, else plain in so many columns."""
+    import shutil
+
+    from reports import terminal
+
+    is_terminal = sys.stdout.isatty()
+    columns = shutil.get_terminal_size().columns if is_terminal else width
+    sys.stdout.write(terminal.show(document, width=columns, color=is_terminal))
 
 
 def write_document(document: Document, format: str | None, output: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli import Language
 from bench.cli.compare import Format
 from bench.words import Clock, UserError
 
@@ -39,6 +40,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Measure base against new, and say for each case whether it became slower.
 

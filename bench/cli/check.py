@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.analysis.language import tr
+from bench.cli import Language
 from bench.cli.history import LAST, watched
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def command(
     format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Fail where a series got worse: less throughput, more time or memory. A step that was undone does not count.
 
@@ -59,7 +62,8 @@ def command(
     else:
         write_document(
             document(
-                found.series, title=f"Check of {found.name}", last=last, problems=found.problems, notes=found.notes,
+                found.series, title=tr("Check of {name}", name=found.name), last=last, problems=found.problems,
+                notes=found.notes,
                 advice=_advice([step for _, step in worse]),
             ), format, output,
         )
@@ -78,4 +82,7 @@ def _advice(worse: Sequence[Step]) -> str:
     commits = [worse[0].last_before[:12], worse[0].first_after[:12]]
     is_git = all(set(commit) <= set("0123456789abcdef") for commit in commits)
     old, new = commits if is_git else ("OLD", "NEW")
-    return f"History nominates; 'rigmark ab SUITE --base {old} --new {new}' measures both in turns and decides."
+    return tr(
+        "History nominates; 'rigmark ab SUITE --base {old} --new {new}' measures both in turns and decides.",
+        old=old, new=new,
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import Language
 from bench.words import Clock, TrialKind, UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Compare stored results: a verdict for each case that both sides have.
 

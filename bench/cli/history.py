@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.analysis.language import tr
+from bench.cli import Language
 from bench.words import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def command(
     format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Show the steps of every series, with the commits or runs between which they happened.
 
@@ -50,7 +53,7 @@ def command(
         write(text, output)
     else:
         write_document(
-            document(found.series, title=f"History of {found.name}", last=last, problems=found.problems,
+            document(found.series, title=tr("History of {name}", name=found.name), last=last, problems=found.problems,
                      notes=found.notes), format, output,
         )
     if found.problems:

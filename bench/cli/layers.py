@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import Language
 from bench.words import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
     top: Annotated[int | None, typer.Option(min=1, help="Longest rows of each case; left out: all in --json.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Show where the time of a step goes, as 'rigmark run --layers' has measured it.
 
@@ -48,7 +50,7 @@ def command(
     from bench.analysis import layers as analysis
     from bench.analysis.story.layers import document, together
     from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say
+    from bench.cli import Exit, say, show_document
     from bench.store import existing
 
     store = existing(results)
@@ -65,7 +67,7 @@ def command(
     if json:
         sys.stdout.write(json_format.dumps([_plain(case, top) for case in found], indent=1) + "\n")
     else:
-        _show(document(together(found, trials.table), top=top or SHOWN))
+        show_document(document(together(found, trials.table), top=top or SHOWN), 140)
     for problem in (*trials.problems, *problems):
         say(f"rigmark: {problem}")
     if trials.problems or problems:
@@ -136,14 +138,3 @@ def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:
         "findings": [{"id": each.id, "kind": each.kind, "text": each.text} for each in case.findings],
         "layers": plain(rows),
     }
-
-
-def _show(document: Any) -> None:
-    import shutil
-
-    from reports import terminal
-    from reports.plain import printable
-
-    is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 140
-    sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.analysis.language import tr
+from bench.cli import Language
 from bench.words import Clock, UserError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def command(
     format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Tell, for each case of a suite, the smallest change that 1, 5 and 20 minutes would find here, and what disturbs.
 
@@ -60,7 +63,8 @@ def command(
         plain = {"cases": [each.plain() for each in found], "problems": list(problems)}
         write(json_format.dumps(plain, indent=1) + "\n", output)
     elif found or problems:
-        write_document(noise.document(found, title=f"Noise of {suite}", problems=problems), format, output)
+        title = tr("Noise of {suite}", suite=suite)
+        write_document(noise.document(found, title=title, problems=problems), format, output)
     if problems:
         raise typer.Exit(Exit.BAD)
     if not found:

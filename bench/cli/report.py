@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli import Language
 from bench.words import UserError
 
 
@@ -15,6 +16,7 @@ def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Write a report of stored results.
 

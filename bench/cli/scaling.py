@@ -5,14 +5,12 @@ from __future__ import annotations
 import json as json_format
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from bench.cli import Language
 from bench.words import Scaling, UserError, unknown
-
-if TYPE_CHECKING:
-    from bench.analysis.document import Document
 
 
 def command(
@@ -20,6 +18,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
     model: Annotated[str | None, typer.Option(help="Networks, with commas; left out: all.")] = None,
     kind: Annotated[str | None, typer.Option(help="strong (one global batch) or weak (one local batch).")] = None,
+    lang: Language = "en",
 ) -> None:
     """Show speed-up and efficiency of more devices, as 'rigmark run --world-size 1,2' has measured them.
 
@@ -28,7 +27,7 @@ def command(
     from bench.analysis import scaling
     from bench.analysis.story.scaling import document
     from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say
+    from bench.cli import Exit, say, show_document
     from bench.store import existing
 
     if kind is not None and kind not in tuple(Scaling):
@@ -47,20 +46,9 @@ def command(
     if json:
         sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
     elif found:
-        _show(document(found))
+        show_document(document(found), 180)
     if trials.problems:
         raise typer.Exit(Exit.BAD)
     if not found:
         say(f"no case in {results} ran on one device and on more; rigmark run --world-size 1,2 measures some")
         raise typer.Exit(Exit.NOTHING_MEASURED)
-
-
-def _show(document: Document) -> None:
-    import shutil
-
-    from reports import terminal
-    from reports.plain import printable
-
-    is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 180
-    sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))

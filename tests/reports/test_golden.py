@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import reports
+from bench.analysis import language
 from tests.reports import records
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -18,13 +19,16 @@ def without_files(text: str) -> str:
     return re.sub(r"SHA-256 [0-9a-f]{64}", "SHA-256 …", re.sub(r'"data:[^"]*"', '"data:…"', text))
 
 
+@pytest.mark.parametrize("spoken", language.names())
 @pytest.mark.parametrize("name", reports.NAMES)
 def test_the_report_is_as_it_was_last_looked_at(
-    name: str, tmp_path: Path, pytestconfig: pytest.Config
+    name: str, spoken: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    document = records.report(records.stored(tmp_path, records.sweep()))
+    with language.speaking(spoken):
+        document = records.report(records.stored(tmp_path, records.sweep()))
     text = without_files(reports.render(name, document))
-    golden = GOLDEN / f"report{reports.medium(name).SUFFIX}"
+    suffix = reports.medium(name).SUFFIX
+    golden = GOLDEN / (f"report{suffix}" if spoken == language.ENGLISH else f"report.{spoken}{suffix}")
     if pytestconfig.getoption("--regenerate-golden"):
         golden.write_text(text, encoding="utf-8")
 

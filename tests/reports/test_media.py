@@ -15,6 +15,7 @@ import pytest
 from rich.cells import cell_len
 
 import reports
+from bench.analysis import language
 from bench.analysis.document import (
     Bar,
     Bars,
@@ -415,3 +416,42 @@ def test_ticks_are_few_and_reach_the_largest(largest: float) -> None:
     assert 0 == ticks[0]
     assert ticks[-1] >= largest * (1 - 1e-9)
     assert 2 <= len(ticks) <= 6
+
+
+# Languages ----------------------------------------------------------------------------------------------------------
+
+
+def ids_of(document: Document) -> list[str]:
+    """Ids of all links but those of findings, which follow their text."""
+    return [each for each in Page(reports.render("html", document)).all("id") if not each.startswith("finding.")]
+
+
+def numbers_of(value: Any) -> list[float]:
+    """Every number of a document, in its order."""
+    if isinstance(value, float):
+        return [value]
+    if isinstance(value, tuple):
+        return [number for item in value for number in numbers_of(item)]
+    if dataclasses.is_dataclass(value):
+        return [number for field in dataclasses.fields(value) for number in numbers_of(getattr(value, field.name))]
+    return []
+
+
+@pytest.mark.parametrize("spoken", language.names())
+def test_a_report_says_the_same_in_every_language(spoken: str, document: Document, tmp_path: Path) -> None:
+    with language.speaking(spoken):
+        other = records.report(records.stored(tmp_path, records.sweep()))
+
+    assert ids_of(document) == ids_of(other)
+    assert str(numbers_of(document)) == str(numbers_of(other))     # where nan equals nan
+    assert f'<html lang="{spoken}">' in reports.render("html", other)
+
+
+def test_a_report_is_written_in_the_language_that_it_was_made_in(tmp_path: Path) -> None:
+    store = records.stored(tmp_path, records.sweep())
+    with language.speaking("zh"):
+        document = records.report(store)
+
+    for name in reports.NAMES:
+        assert "难分高下" in reports.render(name, document)
+        assert "too close to call" in reports.render(name, records.report(store))

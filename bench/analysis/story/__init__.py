@@ -11,6 +11,7 @@ from bench.analysis import formatting
 from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
+from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story import axes, environment, failures, figures, hardware, scaling
 from bench.analysis.story import doubts as doubts_module
@@ -21,8 +22,6 @@ from bench.analysis.story.verdicts import verdict
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
-TITLE = "Rigmark report"
-
 
 def records_needed(trials: pd.DataFrame) -> list[str]:
     """Ids of the trials whose whole records a document needs: proofs, what failed, and the latest layer trials."""
@@ -32,12 +31,14 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
 
 def document(
     results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
-    *, title: str = TITLE,
+    *, title: str | None = None,
 ) -> Document:
     """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
 
-    ``problems`` are sentences about records that could not be read.
+    ``problems`` are sentences about records that could not be read. It is in the language of bench.analysis.language
+    that it is called in, and so must the results have been made.
     """
+    title = title or tr("Rigmark report")
     if trials.empty:
         return _empty(title, problems)
     found = groups(results, trials)
@@ -70,11 +71,13 @@ def document(
 
 
 def _empty(title: str, problems: Sequence[str]) -> Document:
-    words = "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
+    words = tr(
+        "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
+    )
     blocks: tuple[Block, ...] = (Paragraph(text=words),)
     if problems:
         blocks += (Items(texts=tuple(problems)),)
-    return Document(title=title, summary=(), sections=(Section(id="verdict", title="Verdict", blocks=blocks),))
+    return Document(title=title, summary=(), sections=(Section(id="verdict", title=tr("Verdict"), blocks=blocks),))
 
 
 def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
@@ -85,14 +88,17 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
     if dates:
         first, last = (date[:16].replace("T", " ") for date in (dates[0], dates[-1]))
         last = last.removeprefix(f"{first[:10]} ")
-        phrases.append(f"measured {first} UTC" if first.endswith(last) else f"measured {first} to {last} UTC")
+        phrases.append(tr("measured {first} UTC", first=first) if first.endswith(last) else tr(
+            "measured {first} to {last} UTC", first=first, last=last,
+        ))
     for kind, name in ((TrialKind.TIMING, "timed trial"), (TrialKind.PROOF, "proof")):
         outcomes = trials[trials.kind == kind].outcome.value_counts()
         if len(outcomes):
-            counts = ", ".join(f"{n} {str(outcome).replace('_', ' ')}" for outcome, n in sorted(outcomes.items()))
-            phrases.append(f"{formatting.count(int(outcomes.sum()), name)}: {counts}")
+            counts = [tr("{n} {outcome}", n=n, outcome=word(outcome)) for outcome, n in sorted(outcomes.items())]
+            number_of = formatting.count(int(outcomes.sum()), name)
+            phrases.append(tr("{trials}: {counts}", trials=number_of, counts=", ".join(counts)))
     if problems:
-        phrases.append(f"{formatting.count(len(problems), 'record')} could not be read")
+        phrases.append(tr("{records} could not be read", records=formatting.count(len(problems), "record")))
     return tuple(phrases)
 
 
@@ -100,46 +106,54 @@ def _verdict_section(found: Sequence[Group]) -> Section:
     # What is held to an instruction set is not at its best; it has a section of its own.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
-        words = "No trial was timed, so no framework can be called faster."
-        return Section(id="verdict", title="Verdict", blocks=(Paragraph(text=words),))
+        words = tr("No trial was timed, so no framework can be called faster.")
+        return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
     return Section(
-        id="verdict", title="Verdict", blocks=(Verdicts(verdicts=tuple(verdict(group) for group in found)),)
+        id="verdict", title=tr("Verdict"), blocks=(Verdicts(verdicts=tuple(verdict(group) for group in found)),)
     )
 
 
 def _throughput(sections: tuple[Section, ...]) -> list[Section]:
-    blocks = (Paragraph(text=figures.INTERVAL),)
-    return [Section(id="throughput", title="Throughput", blocks=blocks, sections=sections)] if sections else []
+    blocks = (Paragraph(text=figures.interval_words()),)
+    return [Section(id="throughput", title=tr("Throughput"), blocks=blocks, sections=sections)] if sections else []
 
 
 def _limits(trials: pd.DataFrame) -> Section:
     timing = trials[trials.kind == TrialKind.TIMING]
     machines = max(trials.machine.nunique(), 1)
     processes = int((timing.outcome == Outcome.OK).sum())
-    where = "one machine" if machines == 1 else f"{machines} machines"
+    where = tr("one machine") if machines == 1 else tr("{machines} machines", machines=machines)
     texts = (
-        f"Measured on {where}, in {formatting.count(processes, 'process', 'processes')}. It says "
-        "nothing about other processors, other versions of these libraries, or other networks, batches and thread "
-        "counts than those named.",
-        f"Intervals are {CONFIDENCE:.0%} intervals over processes, not steps, and need at least {FEWEST_FOR_INTERVAL} "
-        "of them; they hold the chance of this sweep, not the difference between two machines of the same kind.",
-        "Each framework ran at the setting named in its row. Another setting may be faster.",
-        "Loading and decoding of data are not timed: batches lie in memory before the clock starts.",
-        "Parity and learning vouch for equal arithmetic, not for the accuracy that a long training would reach.",
+        tr(
+            "Measured on {where}, in {processes}. It says nothing about other processors, other versions of these "
+            "libraries, or other networks, batches and thread counts than those named.", where=where,
+            processes=formatting.count(processes, "process", "processes"),
+        ),
+        tr(
+            "Intervals are {confidence:.0%} intervals over processes, not steps, and need at least {fewest} of "
+            "them; they hold the chance of this sweep, not the difference between two machines of the same kind.",
+            confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
+        ),
+        tr("Each framework ran at the setting named in its row. Another setting may be faster."),
+        tr("Loading and decoding of data are not timed: batches lie in memory before the clock starts."),
+        tr("Parity and learning vouch for equal arithmetic, not for the accuracy that a long training would reach."),
     )
-    return Section(id="limits", title="Limits", blocks=(Items(texts=texts),))
+    return Section(id="limits", title=tr("Limits"), blocks=(Items(texts=texts),))
 
 
 def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
     commands = list(dict.fromkeys(str(command) for command in trials.command.dropna()))
-    words = ("This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
-             "already are not repeated, so choose another results folder for a second opinion.")
+    words = tr(
+        "This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
+        "already are not repeated, so choose another results folder for a second opinion."
+    )
     csv = _csv(results)
     attachment = Attachment(
-        name="rigmark-results.csv", mime_type="text/csv", content=csv, description="all results, one row a case, as CSV"
+        name="rigmark-results.csv", mime_type="text/csv", content=csv,
+        description=tr("all results, one row a case, as CSV"),
     )
     return Section(
-        id="reproduce", title="How to repeat it",
+        id="reproduce", title=tr("How to repeat it"),
         blocks=(Paragraph(text=words), *(Code(text=command) for command in commands), attachment),
     )
 

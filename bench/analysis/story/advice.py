@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from bench.analysis import formatting
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.layers import LayerRow, Part, TakenApart, by_op, part
 from bench.analysis.roofline import Bound
 from bench.words import Mode
@@ -18,19 +19,21 @@ NAMED_LAYERS = 2
 NEAR = 0.6                   # of a limit, from which little is left to gain below it
 
 NEAR_LIMIT = {
-    Bound.COMPUTE: "only faster arithmetic (more threads, lower precision, other hardware) or fewer FLOPs would help",
-    Bound.MEMORY: "only fewer bytes would help: fusing them with their neighbours, or lower precision",
-    Bound.OVERHEAD: "a larger batch, or a compile mode that fuses them, would give each launch more to do",
+    Bound.COMPUTE: tr_later(
+        "only faster arithmetic (more threads, lower precision, other hardware) or fewer FLOPs would help"
+    ),
+    Bound.MEMORY: tr_later("only fewer bytes would help: fusing them with their neighbours, or lower precision"),
+    Bound.OVERHEAD: tr_later("a larger batch, or a compile mode that fuses them, would give each launch more to do"),
 }
 FAR_FROM_LIMIT = {
-    Bound.COMPUTE: "another layout, compile mode, batch or framework may have kernels that use more of it",
-    Bound.MEMORY: "fusing them with their neighbours, as compile modes do, may spare most of it",
-    Bound.OVERHEAD: "a larger batch, or a compile mode that fuses them, would give each launch more to do",
+    Bound.COMPUTE: tr_later("another layout, compile mode, batch or framework may have kernels that use more of it"),
+    Bound.MEMORY: tr_later("fusing them with their neighbours, as compile modes do, may spare most of it"),
+    Bound.OVERHEAD: tr_later("a larger batch, or a compile mode that fuses them, would give each launch more to do"),
 }
 ABOVE_LIMIT = {
-    Bound.COMPUTE: "the peak was measured too low, or an algorithm needs fewer FLOPs than the definition",
-    Bound.MEMORY: "data stay in a cache",
-    Bound.OVERHEAD: "launches overlap, or nothing is launched",
+    Bound.COMPUTE: tr_later("the peak was measured too low, or an algorithm needs fewer FLOPs than the definition"),
+    Bound.MEMORY: tr_later("data stay in a cache"),
+    Bound.OVERHEAD: tr_later("launches overlap, or nothing is launched"),
 }
 
 
@@ -40,33 +43,43 @@ def advice(case: TakenApart) -> list[str]:
 
 
 def step_of(case: TakenApart) -> str:
-    return "inference" if case.case["mode"] == Mode.INFERENCE else "the training step"
+    return tr("inference") if case.case["mode"] == Mode.INFERENCE else tr("the training step")
 
 
 def op_name(name: str) -> str:
     """"conv2d layers"; "the optimizer" of what is no layer."""
-    return f"the {name.strip('()')}" if name.startswith("(") else f"{name} layers"
+    return tr("the {name}", name=word(name.strip("()"))) if name.startswith("(") else tr("{name} layers", name=name)
 
 
 def _where(case: TakenApart) -> Iterator[str]:
     if case.figures.problem:
-        yield f"The trace is not whole, so these shares are of what it saw: {case.figures.problem}."
+        yield tr("The trace is not whole, so these shares are of what it saw: {problem}.", problem=case.figures.problem)
     rows = [row for row in case.rows if not row.is_residual]
     named = [each for each in by_op(rows) if each.share >= NAMED_SHARE][:3] or by_op(rows)[:1]
     if not named:
-        yield f"No layer was seen at work, so nothing can be said of where the time of {step_of(case)} goes."
+        yield tr(
+            "No layer was seen at work, so nothing can be said of where the time of {step} goes.", step=step_of(case),
+        )
         return
     first, *others = named
-    words = [f"{op_name(each.name)} for {formatting.share(each.share)}" for each in others]
-    verb = "accounts" if first.name.startswith("(") else "account"
-    besides = f"; {formatting.listed(words)}" if words else ""
-    yield f"{_capital(op_name(first.name))} {verb} for {formatting.share(first.share)} of {step_of(case)}{besides}."
+    words = [
+        tr("{layers} for {share}", layers=op_name(each.name), share=formatting.share(each.share)) for each in others
+    ]
+    said = tr(
+        tr_later("{layers} accounts for {share} of {step}") if first.name.startswith("(")
+        else tr_later("{layers} account for {share} of {step}"), layers=_capital(op_name(first.name)),
+        share=formatting.share(first.share), step=step_of(case),
+    )
+    yield tr("{said}; {others}.", said=said, others=formatting.listed(words)) if words else tr("{said}.", said=said)
     rest = part("", [row for row in case.rows if row.is_residual])
     if rest.share >= RESIDUAL_SHARE:
-        why = "" if case.figures.problem else (
+        why = "" if case.figures.problem else tr(
             ": the host's work between them, which a larger batch or a compile mode makes smaller"
         )
-        yield f"{formatting.share(rest.share)} of {step_of(case)} belongs to no layer{why}."
+        yield tr(
+            "{share} of {step} belongs to no layer{why}.", share=formatting.share(rest.share), step=step_of(case),
+            why=why,
+        )
 
 
 def _layers(case: TakenApart) -> Iterator[str]:
@@ -75,14 +88,16 @@ def _layers(case: TakenApart) -> Iterator[str]:
     most = sorted(savings, key=lambda row: -savings[row])[:NAMED_LAYERS]
     for row in most:
         if savings[row] >= SAVING:
-            yield (f"{named(case, row)} {_attained(row)}; at that limit {step_of(case)} would take "
-                   f"{formatting.share(savings[row])} less time.")
+            yield tr(
+                "{layer} {attained}; at that limit {step} would take {savings} less time.", layer=named(case, row),
+                attained=_attained(row), step=step_of(case), savings=formatting.share(savings[row]),
+            )
 
 
 def named(case: TakenApart, row: LayerRow) -> str:
     """The row's layer; in training with its direction."""
     is_plain = row.direction is None or case.case["mode"] == Mode.INFERENCE
-    return row.name if is_plain else f"{row.name} ({row.direction})"
+    return row.name if is_plain else f"{row.name} ({word(row.direction)})"
 
 
 def _saving_s(row: LayerRow) -> float:
@@ -93,26 +108,29 @@ def _attained(row: LayerRow) -> str:
     gap = row.place.gap or math.nan
     share = formatting.share(1 / gap)
     if row.place.bound is Bound.COMPUTE:
-        return f"runs at {share} of this machine's peak"
+        return tr("runs at {share} of this machine's peak", share=share)
     if row.place.bound is Bound.MEMORY:
-        return f"moves its data at {share} of this machine's memory bandwidth"
-    return f"takes {formatting.significant(gap, 2)}x as long as an empty operation"
+        return tr("moves its data at {share} of this machine's memory bandwidth", share=share)
+    return tr("takes {times} as long as an empty operation", times=formatting.times(gap, 2))
 
 
 def _bounds(case: TakenApart) -> Iterator[str]:
     for bound in Bound:
         these = part(bound, [row for row in case.rows if row.place.bound is bound])
         if these.share >= LARGE_SHARE:
-            yield f"For {formatting.share(these.share)} of {step_of(case)} the limit is {bound}{_outlook(these)}."
+            yield tr(
+                "For {share} of {step} the limit is {bound}{outlook}.", share=formatting.share(these.share),
+                step=step_of(case), bound=word(bound), outlook=_outlook(these),
+            )
 
 
 def _outlook(these: Part) -> str:
     bound = Bound(these.name)
     attained = (these.limit_s or math.nan) / these.time_s
     if attained > 1:
-        return f", yet it is faster than that allows: {ABOVE_LIMIT[bound]}"
+        return tr(", yet it is faster than that allows: {reason}", reason=tr(ABOVE_LIMIT[bound]))
     advised = (NEAR_LIMIT if attained >= NEAR else FAR_FROM_LIMIT)[bound]
-    return f", of which it reaches {formatting.share(attained)}: {advised}"
+    return tr(", of which it reaches {attained}: {advised}", attained=formatting.share(attained), advised=tr(advised))
 
 
 def _unknown(case: TakenApart) -> Iterator[str]:
@@ -120,8 +138,11 @@ def _unknown(case: TakenApart) -> Iterator[str]:
         return
     facts = case.case
     threads = formatting.count(facts["threads"], "thread")
-    yield (f"How near the layers come to this machine's limits is not known, since none are stored for "
-           f"{facts['precision']} and {threads} on {facts['device']}; 'rigmark run hardware' measures them.")
+    yield tr(
+        "How near the layers come to this machine's limits is not known, since none are stored for {precision} and "
+        "{threads} on {device}; 'rigmark run hardware' measures them.", precision=facts["precision"], threads=threads,
+        device=facts["device"],
+    )
 
 
 def _capital(words: str) -> str:

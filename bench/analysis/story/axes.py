@@ -10,6 +10,7 @@ from bench.analysis import formatting
 from bench.analysis.compare import Comparison
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
 from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, versus
 from bench.analysis.summary import key
@@ -46,7 +47,7 @@ class Axis:
     noun: str                            # one of its values
     head: str                            # of its column in the table
     question: str                        # what the section answers
-    shows: tuple[Show, ...]              # what stands beside the speed
+    shows: Callable[[], tuple[Show, ...]]      # what stands beside the speed
     sentences: Callable[[Sequence[Series]], Iterator[str]]
     notes: Callable[[Sequence[Series]], Iterator[str]]
 
@@ -81,20 +82,20 @@ def _section(axis: Axis, several: Sequence[Series], doubts: Doubts) -> Section:
         _table(axis, model, [each for each in several if each.group.facts["model"] == model], doubts)
         for model in models
     ]
-    blocks: tuple[Block, ...] = (Paragraph(text=axis.question),)
+    blocks: tuple[Block, ...] = (Paragraph(text=tr(axis.question)),)
     if sentences := tuple(axis.sentences(several)):
         blocks += (Items(texts=sentences),)
-    return Section(id=axis.column, title=axis.title, blocks=(*blocks, *tables))
+    return Section(id=axis.column, title=tr(axis.title), blocks=(*blocks, *tables))
 
 
 def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) -> Table:
-    shows = (throughput(), *axis.shows, *trust(doubts))
+    shows = (throughput(), *axis.shows(), *trust(doubts))
     name = identifier("table", axis.column, model)
     rows = tuple(
         Row(
             id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
             cells=(
-                Cell(text=str(each.group.facts["mode"])), Cell(text=_conditions(axis, each)),
+                Cell(text=word(each.group.facts["mode"])), Cell(text=_conditions(axis, each)),
                 Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
                 Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
             ),
@@ -102,10 +103,10 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
         for each in several for entry in each.entries
     )
     return Table(
-        id=name, caption=f"{model}: one {axis.noun} after the other, all else equal",
+        id=name, caption=tr("{model}: one {noun} after the other, all else equal", model=model, noun=tr(axis.noun)),
         columns=(
-            Column(title="mode"), Column(title="conditions", is_detail=True), Column(title="framework"),
-            Column(title=axis.head), Column(title="speed-up against the first", align=Align.RIGHT),
+            Column(title=tr("mode")), Column(title=tr("conditions"), is_detail=True), Column(title=tr("framework")),
+            Column(title=tr(axis.head)), Column(title=tr("speed-up against the first"), align=Align.RIGHT),
             *(show.column for show in shows),
         ),
         rows=rows, notes=tuple(axis.notes(several)),
@@ -116,7 +117,7 @@ def _conditions(axis: Axis, each: Series) -> str:
     """Those of its group, without what the axis varies."""
     varied = {str(entry.row[axis.column]) for entry in each.entries}
     return ", ".join(
-        part for part in each.group.conditions.split(", ") if part.removeprefix(HELD_TO) not in varied
+        part for part in each.group.conditions.split(", ") if part.removeprefix(tr(HELD_TO)) not in varied
     )
 
 
@@ -155,41 +156,45 @@ def _isa_sentences(several: Sequence[Series]) -> Iterator[str]:
         mode = Mode(each.group.facts["mode"])
         proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
         ran = proof[first.row["isa"]]
-        held = f"{HELD_TO}{first.row['isa']}"
+        held = f"{tr(HELD_TO)}{first.row['isa']}"
         if ran != first.row["isa"]:
-            held += " (of which not all is)" if ran == MIXED else " (that it kept to it is not proven)"
-        sentence = (
-            f"{each.framework}, {each.group.subject}: with all that this processor has, {_size(found)} the throughput "
-            f"of itself {held}."
+            held += tr(" (of which not all is)") if ran == MIXED else tr(" (that it kept to it is not proven)")
+        sentence = tr(
+            "{framework}, {subject}: with all that this processor has, {size} the throughput of itself {held}.",
+            framework=each.framework, subject=each.group.subject, size=_size(found), held=held,
         )
         if first.row["isa"] == Isa.SSE41:        # the old figure is against a generic build
-            sentence += f" The old figure is {PROMISED[mode]:g}x: {_held_against(found, PROMISED[mode])}."
+            sentence += tr(
+                " The old figure is {promised:g}x: {answer}.", promised=PROMISED[mode],
+                answer=_held_against(found, PROMISED[mode]),
+            )
         yield sentence
 
 
 def _held_against(found: Comparison, promised: float) -> str:
     low, high = found.speed_up.low, found.speed_up.high
     if low is None or high is None:
-        return "too few trials to say whether it holds here"
+        return tr("too few trials to say whether it holds here")
     if low > promised:
-        return "here it is more"
-    return "here it is less" if high < promised else "it holds here, within the interval"
+        return tr("here it is more")
+    return tr("here it is less") if high < promised else tr("it holds here, within the interval")
 
 
 def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
-    yield (
-        "Asked: a ceiling, by each framework's own switches. Ran: the widest encoding of the vector instructions that "
-        f"were met while the convolution, the matrix product and the element-wise operation ran; '{MIXED}' if these "
-        f"differ, '{NOT_PROVEN}' where too few were met, and then it is no figure of that instruction set."
+    yield tr(
+        "Asked: a ceiling, by each framework's own switches. Ran: the widest encoding of the vector instructions "
+        "that were met while the convolution, the matrix product and the element-wise operation ran; '{mixed}' if "
+        "these differ, '{not_proven}' where too few were met, and then it is no figure of that instruction set.",
+        mixed=word(MIXED), not_proven=word(NOT_PROVEN),
     )
-    yield (
-        "sse41 holds all that SSE encodes, up to SSE4.2; avx2 is with FMA. Native is without a switch, and may take "
-        "another library than the levels do."
+    yield tr(
+        "sse41 holds all that SSE encodes, up to SSE4.2; avx2 is with FMA. Native is without a switch, and may "
+        "take another library than the levels do."
     )
 
 
 def _ran(entry: Entry) -> Cell:
-    return Cell(text=str(entry.row["isa_proof"]))
+    return Cell(text=word(entry.row["isa_proof"]))
 
 
 # Precisions ---------------------------------------------------------------------------------------------------------
@@ -205,11 +210,14 @@ def _precision_sentences(several: Sequence[Series]) -> Iterator[str]:
             if found is None:
                 continue
             off = entry.row["parity_error"]
-            error = "" if off is None else f", output off by {formatting.relative_error(off)}"
-            doubt = "" if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else f", {found.verdict}"
+            error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
+            doubt = "" if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else f", {word(found.verdict)}"
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:
-            yield f"{each.framework}, {each.group.subject}, throughput against fp32: {'; '.join(parts)}."
+            yield tr(
+                "{framework}, {subject}, throughput against fp32: {parts}.", framework=each.framework,
+                subject=each.group.subject, parts="; ".join(parts),
+            )
 
 
 def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
@@ -217,15 +225,16 @@ def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
     for entry in (entry for each in several for entry in each.entries if entry.row["policy"]):
         stated.setdefault(str(entry.row["precision"]), json.loads(str(entry.row["policy"])))
     for name, policy in stated.items():
-        scaled = "; training scales the loss" if policy["is_loss_scaled"] else ""
-        yield (
-            f"{name}: weights kept in {policy['weights']}, activations in {policy['activations']}, products of "
-            f"{policy['products']}, summed in {policy['sums']}{scaled}."
+        scaled = tr("; training scales the loss") if policy["is_loss_scaled"] else ""
+        yield tr(
+            "{name}: weights kept in {weights}, activations in {activations}, products of {products}, summed in "
+            "{sums}{scaled}.", name=name, weights=policy["weights"], activations=policy["activations"],
+            products=policy["products"], sums=policy["sums"], scaled=scaled,
         )
     if all(str(each.group.facts["device"]).startswith("cpu") for each in several):
-        yield (
-            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it is "
-            "emulated: what they bring on a GPU has to be measured there."
+        yield tr(
+            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it "
+            "is emulated: what they bring on a GPU has to be measured there."
         )
 
 
@@ -236,23 +245,28 @@ def _overflows(entry: Entry) -> Cell:
 
 AXES = (
     Axis(
-        column="isa", order=(*LEVELS, Isa.NATIVE), title="Instruction sets: what do they bring?",
-        noun="instruction set", head="asked",
-        question="The same framework, from the same files, held to less than this processor can: what a build without "
-                 "these instructions would cost.",
-        shows=(Show(column=Column(title="ran"), cell=_ran),),
+        column="isa", order=(*LEVELS, Isa.NATIVE), title=tr_later("Instruction sets: what do they bring?"),
+        noun=tr_later("instruction set"), head=tr_later("asked"),
+        question=tr_later(
+            "The same framework, from the same files, held to less than this processor can: what a build without "
+            "these instructions would cost."
+        ),
+        shows=lambda: (Show(column=Column(title=tr("ran")), cell=_ran),),
         sentences=_isa_sentences, notes=_isa_notes,
     ),
     Axis(
         column="precision",
         order=(Precision.FP32, *(name for name in Precision if name is not Precision.FP32)),
-        title="Precision: what do narrower numbers bring, and cost?", noun="precision", head="precision",
-        question="The same network and weights in other formats: speed beside the error against the float64 oracle, "
-                 "and the memory.",
-        shows=(
+        title=tr_later("Precision: what do narrower numbers bring, and cost?"),
+        noun=tr_later("precision"), head=tr_later("precision"),
+        question=tr_later(
+            "The same network and weights in other formats: speed beside the error against the float64 oracle, and "
+            "the memory."
+        ),
+        shows=lambda: (
             parity(), memory(),
             Show(
-                column=Column(title="steps left out", align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
+                column=Column(title=tr("steps left out"), align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
             ),
         ),
         sentences=_precision_sentences, notes=_precision_notes,

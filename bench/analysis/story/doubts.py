@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.analysis.document import Block, Items, Note, Paragraph, Section
 from bench.analysis.findings import Finding
+from bench.analysis.language import tr
 from bench.analysis.story.groups import Entry, Group, identifier
 
 
@@ -56,15 +57,18 @@ def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
     """Each doubt, with its number and what it is about."""
-    blocks: tuple[Block, ...] = (Paragraph(text="Nothing was found that would weaken these results."),)
+    blocks: tuple[Block, ...] = (Paragraph(text=tr("Nothing was found that would weaken these results.")),)
     if found:
         blocks = (
             Items(
                 texts=tuple(
-                    f"[{doubt.note.number}] {doubt.text}. This is about: {'; '.join(doubt.about)}."
+                    tr(
+                        "[{n}] {finding}. This is about: {cases}.", n=doubt.note.number, finding=doubt.text,
+                        cases="; ".join(doubt.about),
+                    )
                     for doubt in found.values()
                 ),
                 ids=tuple(doubt.note.id for doubt in found.values()),
             ),
         )
-    return Section(id="findings", title="Findings", blocks=blocks)
+    return Section(id="findings", title=tr("Findings"), blocks=blocks)

@@ -10,30 +10,40 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Block, Cell, Column, Paragraph, Row, Section, Table
+from bench.analysis.language import tr, tr_later
 from bench.analysis.story.groups import identifier
 from bench.analysis.summary import is_nothing
 
 MACHINE_FACTS = {
-    "cpu": "processor", "microarchitecture": "microarchitecture", "architecture": "architecture",
-    "cores": "physical cores", "logical_cores": "logical cores", "memory_bytes": "memory", "system": "system",
-    "gpus": "GPUs", "id": "machine",
+    "cpu": tr_later("processor"), "microarchitecture": tr_later("microarchitecture"),
+    "architecture": tr_later("architecture"), "cores": tr_later("physical cores"),
+    "logical_cores": tr_later("logical cores"), "memory_bytes": tr_later("memory"), "system": tr_later("system"),
+    "gpus": tr_later("GPUs"), "id": tr_later("machine"),
 }
 SYSTEM_FACTS = {
-    "operating_system.name": "operating system", "operating_system.kernel": "kernel",
-    "operating_system.kernel_options": "kernel options", "operating_system.virtual_machine": "virtual machine",
-    "operating_system.container": "container", "processor.microcode": "microcode", "processor.smt": "SMT",
-    "frequency.driver": "frequency driver", "frequency.turbo": "turbo", "limits.cpu_quota_cores": "quota of cores",
-    "limits.memory_bytes": "memory limit in bytes", "gpu_driver": "GPU driver",
+    "operating_system.name": tr_later("operating system"), "operating_system.kernel": tr_later("kernel"),
+    "operating_system.kernel_options": tr_later("kernel options"),
+    "operating_system.virtual_machine": tr_later("virtual machine"),
+    "operating_system.container": tr_later("container"), "processor.microcode": tr_later("microcode"),
+    "processor.smt": "SMT", "frequency.driver": tr_later("frequency driver"), "frequency.turbo": tr_later("turbo"),
+    "limits.cpu_quota_cores": tr_later("quota of cores"), "limits.memory_bytes": tr_later("memory limit in bytes"),
+    "gpu_driver": tr_later("GPU driver"),
 }
 """Of what bench.system tells, what readers ask for first; the record has all."""
 
-UNSET = "not set"
+UNSET = tr_later("not set")
+
+PARTS = {
+    "package ": tr_later("package {name}"), "variable ": tr_later("variable {name}"),
+    "measuring code": tr_later("measuring code"),
+}
+"""How facts begin of which there are many, and what they are called."""
 
 
 def section(trials: pd.DataFrame) -> Section:
     """Facts of every trial's machine, build and variables."""
     if trials.empty:
-        return Section(id="environment", title="Environment", blocks=(Paragraph(text="There are no trials."),))
+        return Section(id="environment", title=tr("Environment"), blocks=(Paragraph(text=tr("There are no trials.")),))
     stated: dict[str, dict[str, list[str]]] = {}     # fact -> value -> who
     for trial in _environments(trials):
         who = f"{trial['framework']} ({trial['build']})"
@@ -45,7 +55,7 @@ def section(trials: pd.DataFrame) -> Section:
     for fact, by_value in stated.items():
         lacking = [who for who in everybody if not any(who in whom for whom in by_value.values())]
         if lacking and fact.startswith("variable "):     # a package that a framework does not use is no difference
-            by_value[UNSET] = lacking
+            by_value[tr(UNSET)] = lacking
     stated = dict(sorted(stated.items(), key=lambda item: _place(item[0])))
     equal = {fact: next(iter(by_value)) for fact, by_value in stated.items() if len(by_value) == 1}
     different = {fact: by_value for fact, by_value in stated.items() if len(by_value) > 1}
@@ -53,8 +63,8 @@ def section(trials: pd.DataFrame) -> Section:
     if different:
         blocks.append(_different_table(different))
     else:
-        blocks.append(Paragraph(text="Apart from the framework nothing differed between the trials."))
-    return Section(id="environment", title="Environment", blocks=tuple(blocks))
+        blocks.append(Paragraph(text=tr("Apart from the framework nothing differed between the trials.")))
+    return Section(id="environment", title=tr("Environment"), blocks=tuple(blocks))
 
 
 def _place(fact: str) -> tuple[int, str]:
@@ -70,6 +80,12 @@ def _environments(trials: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): fact for name, fact in row.items()} for row in unique.to_dict("records")]
 
 
+def _title(fact: str) -> str:
+    """A fact's name for people."""
+    start = next((start for start in PARTS if fact.startswith(start)), None)
+    return tr(fact) if start is None else tr(PARTS[start], name=fact.removeprefix(start))
+
+
 def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     machine, build = (_object(trial[name]) for name in ("machine_facts", "build_facts"))
     for name, title in MACHINE_FACTS.items():
@@ -79,7 +95,7 @@ def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if name == "memory_bytes" and isinstance(value, int):
             yield title, f"{formatting.significant(value / 2**30)} GiB"
         elif isinstance(value, list):
-            yield title, ", ".join(map(str, value)) or "none"
+            yield title, ", ".join(map(str, value)) or tr("none")
         else:
             yield title, str(value)
     system = _object(trial["system_facts"])
@@ -91,7 +107,7 @@ def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if build.get("python") is not None:
         yield "Python", str(build["python"])
     for package, version in _object(build.get("packages")).items():
-        yield f"package {package}", "not installed" if version is None else str(version)
+        yield f"package {package}", tr("not installed") if version is None else str(version)
     for variable, value in _object(build.get("variables")).items():
         yield f"variable {variable}", str(value)
     if not is_nothing(trial["code_version"]):
@@ -110,10 +126,10 @@ def _object(stated: Any) -> dict[str, Any]:
 
 def _equal_table(facts: Mapping[str, str]) -> Table:
     return Table(
-        id="table.environment", caption="The same for all trials",
-        columns=(Column(title="fact"), Column(title="value")),
+        id="table.environment", caption=tr("The same for all trials"),
+        columns=(Column(title=tr("fact")), Column(title=tr("value"))),
         rows=tuple(
-            Row(id=identifier("environment", fact), cells=(Cell(text=fact), Cell(text=value)))
+            Row(id=identifier("environment", fact), cells=(Cell(text=_title(fact)), Cell(text=value)))
             for fact, value in facts.items()
         ),
     )
@@ -121,12 +137,12 @@ def _equal_table(facts: Mapping[str, str]) -> Table:
 
 def _different_table(facts: Mapping[str, Mapping[str, list[str]]]) -> Table:
     return Table(
-        id="table.differences", caption="What differs between trials",
-        columns=(Column(title="fact"), Column(title="value"), Column(title="where")),
+        id="table.differences", caption=tr("What differs between trials"),
+        columns=(Column(title=tr("fact")), Column(title=tr("value")), Column(title=tr("where"))),
         rows=tuple(
             Row(
                 id=identifier("difference", fact, value),
-                cells=(Cell(text=fact), Cell(text=value), Cell(text=", ".join(whom))),
+                cells=(Cell(text=_title(fact)), Cell(text=value), Cell(text=", ".join(whom))),
             )
             for fact, by_value in facts.items() for value, whom in by_value.items()
         ),

@@ -8,24 +8,28 @@ from dataclasses import dataclass
 from bench.analysis import formatting
 from bench.analysis.decision import Verdict as Judgement
 from bench.analysis.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
+from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story.doubts import Doubt, findings_of
 from bench.analysis.story.groups import Entry, Group, identifier, versus
 from bench.analysis.summary import FEWEST_FOR_P99
 
 Doubts = Mapping[tuple[str, str], Doubt]
-INTERVAL = (
-    f"In brackets stands the {CONFIDENCE:.0%} interval over trials, one process each. Fewer than {FEWEST_FOR_INTERVAL} "
-    "trials have none; then the values of the single trials are listed."
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Show:
     """One column of the table: its head, and the cell of an entry."""
 
     column: Column
     cell: Callable[[Entry], Cell]
+
+
+def interval_words() -> str:
+    """What stands in brackets."""
+    return tr(
+        "In brackets stands the {confidence:.0%} interval over trials, one process each. Fewer than {fewest} trials "
+        "have none; then the values of the single trials are listed.",
+        confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
+    )
 
 
 def sections(groups: Sequence[Group], doubts: Doubts) -> tuple[Section, ...]:
@@ -44,7 +48,7 @@ def _section(group: Group, doubts: Doubts) -> Section:
     table = throughput_table(group, doubts)
     bars = throughput_bars(group, table.id)
     blocks: tuple[Block, ...] = (bars, table) if bars.bars else (table,)
-    return Section(id=group.id, title=f"{group.facts['mode']}: {group.conditions}", blocks=blocks)
+    return Section(id=group.id, title=f"{word(group.facts['mode'])}: {group.conditions}", blocks=blocks)
 
 
 def throughput_bars(group: Group, table: str) -> Bars:
@@ -54,13 +58,13 @@ def throughput_bars(group: Group, table: str) -> Bars:
         value, low, high = _throughput(entry)
         bars.append(
             Bar(
-                label=f"{entry.origin.mark} {entry.label}" + (" (invalid)" if entry.is_invalid else ""),
+                label=f"{entry.origin.mark} {entry.label}" + (f" ({tr('invalid')})" if entry.is_invalid else ""),
                 text=formatting.quantity(value, low, high, entry.throughputs), value=value, low=low, high=high,
                 values=() if low is not None else tuple(entry.throughputs), origin=entry.origin,
             )
         )
     return Bars(
-        id=f"bars.{group.id}", title=f"Throughput, {group.subject}", unit="samples/s",
+        id=f"bars.{group.id}", title=tr("Throughput, {subject}", subject=group.subject), unit=tr("samples/s"),
         bars=tuple(bars), table=table,
     )
 
@@ -77,23 +81,29 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
         for entry in group.entries
     )
     return Table(
-        id=f"table.{group.id}", caption=f"All figures, {group.subject}, {group.conditions}",
+        id=f"table.{group.id}",
+        caption=tr("All figures, {subject}, {conditions}", subject=group.subject, conditions=group.conditions),
         columns=tuple(show.column for show in shows), rows=rows, notes=tuple(_notes(group)),
     )
 
 
 def _notes(group: Group) -> list[str]:
     origins = dict.fromkeys(entry.origin for entry in group.entries)
-    notes = ["; ".join(f"{origin.mark} {origin.value}" for origin in origins) + "."]
+    notes = [tr("{said}.", said="; ".join(f"{origin.mark} {word(origin)}" for origin in origins))]
     shown = [entry.row for entry in group.entries if entry.has_figures]
     if group.facts["steps_per_timing"] != 1:
-        notes.append(f"No latency: {group.facts['steps_per_timing']} steps were timed together.")
+        notes.append(tr("No latency: {steps} steps were timed together.", steps=group.facts["steps_per_timing"]))
     elif any(row["latency_p99_s"] is None for row in shown):
-        notes.append(f"p99 is left out ({formatting.UNKNOWN}) below {FEWEST_FOR_P99} timings.")
+        notes.append(tr(
+            "p99 is left out ({sign}) below {fewest} timings.", sign=formatting.UNKNOWN,
+            fewest=FEWEST_FOR_P99,
+        ))
     if any(row["peak_memory_bytes"] is None for row in shown):
-        notes.append(f"Peak memory is left out ({formatting.UNKNOWN}) where the system does not tell it.")
+        notes.append(tr("Peak memory is left out ({sign}) where the system does not tell it.", sign=formatting.UNKNOWN))
     if any(row["parity_error"] is None for row in shown):
-        notes.append(f"Parity error is left out ({formatting.UNKNOWN}) where no stored proof vouches for the result.")
+        notes.append(tr(
+            "Parity error is left out ({sign}) where no stored proof vouches for the result.", sign=formatting.UNKNOWN,
+        ))
     return notes
 
 
@@ -107,15 +117,15 @@ def _settings(group: Group) -> list[Show]:
         return lambda entry: Cell(text=formatting.UNKNOWN if entry.row[name] is None else str(entry.row[name]))
 
     shows = [
-        Show(column=Column(title="framework"), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
-        Show(column=Column(title="version"), cell=plain("framework_version")),
+        Show(column=Column(title=tr("framework")), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
+        Show(column=Column(title=tr("version")), cell=plain("framework_version")),
     ]
     if len({entry.row["build"] for entry in group.entries}) > 1:
-        shows.append(Show(column=Column(title="build"), cell=plain("build")))
+        shows.append(Show(column=Column(title=tr("build")), cell=plain("build")))
     return [
         *shows,
-        Show(column=Column(title="compile mode", is_detail=True), cell=plain("compile_mode")),
-        Show(column=Column(title="layout", is_detail=True), cell=plain("layout")),
+        Show(column=Column(title=tr("compile mode"), is_detail=True), cell=plain("compile_mode")),
+        Show(column=Column(title=tr("layout"), is_detail=True), cell=plain("layout")),
     ]
 
 
@@ -128,18 +138,18 @@ def throughput() -> Show:
     """Of all that was measured; of the rest what became of it."""
     def cell(entry: Entry) -> Cell:
         if not entry.has_figures:
-            return Cell(text=str(entry.row["outcome"]).replace("_", " "))
+            return Cell(text=word(entry.row["outcome"]))
         value, low, high = _throughput(entry)
         return Cell(text=formatting.quantity(value, low, high, entry.throughputs), value=value)
 
-    return Show(column=Column(title="throughput", unit="samples/s", align=Align.RIGHT), cell=cell)
+    return Show(column=Column(title=tr("throughput"), unit=tr("samples/s"), align=Align.RIGHT), cell=cell)
 
 
 def _speeds(group: Group) -> list[Show]:
     shows = [throughput()]
     baseline = group.baseline
     if baseline and len(group.measured) > 1:
-        title = f"speed-up against {baseline.label}"
+        title = tr("speed-up against {label}", label=baseline.label)
         shows.append(
             Show(column=Column(title=title, align=Align.RIGHT), cell=figure(lambda e: speed_up(baseline, e)))
         )
@@ -149,16 +159,16 @@ def _speeds(group: Group) -> list[Show]:
 def speed_up(baseline: Entry, entry: Entry) -> Cell:
     """How much faster an entry with figures is than the baseline."""
     if entry is baseline:
-        return Cell(text="baseline", value=1.0)
+        return Cell(text=tr("baseline"), value=1.0)
     if not entry.is_measured:
-        return Cell(text="invalid" if entry.is_invalid else "not measured here")
+        return Cell(text=tr("invalid") if entry.is_invalid else tr("not measured here"))
     found = versus(baseline, entry)
     if found is None:
-        return Cell(text="no common repetition")
+        return Cell(text=tr("no common repetition"))
     ratio, judgement = found.comparison.speed_up, found.comparison.verdict
     text = formatting.ratio(ratio.value, ratio.low, ratio.high, found.ratios)
     if ratio.low is not None and judgement is not Judgement.FASTER:
-        text += f" {judgement}"
+        text += f" {word(judgement)}"
     return Cell(text=text, value=ratio.value)
 
 
@@ -184,17 +194,17 @@ def _times(group: Group) -> list[Show]:
         )
         return Cell(text=formatting.centre(row["step_time_s"] / step_unit.scale, low, high), value=row["step_time_s"])
 
-    column = Column(title="step time", unit=step_unit.name, align=Align.RIGHT, is_detail=True)
+    column = Column(title=tr("step time"), unit=step_unit.name, align=Align.RIGHT, is_detail=True)
     shows = [Show(column=column, cell=figure(step_time))]
     if group.facts["steps_per_timing"] == 1:
         latency_unit = formatting.time_unit(row["latency_p50_s"] for row in shown)
-        shows += [_time(f"latency {q}", f"latency_{q}_s", latency_unit) for q in ("p50", "p99")]
+        shows += [_time(tr("latency {q}", q=q), f"latency_{q}_s", latency_unit) for q in ("p50", "p99")]
     return shows
 
 
 def _costs(group: Group) -> list[Show]:
     prepare_unit = formatting.time_unit(entry.row["prepare_time_s"] for entry in group.entries)
-    return [memory(), _time("prepare", "prepare_time_s", prepare_unit), parity()]
+    return [memory(), _time(tr("prepare"), "prepare_time_s", prepare_unit), parity()]
 
 
 def memory() -> Show:
@@ -205,7 +215,8 @@ def memory() -> Show:
             return Cell(text=formatting.UNKNOWN)
         return Cell(text=formatting.mebibytes(size), value=float(size))
 
-    return Show(column=Column(title="peak memory", unit="MiB", align=Align.RIGHT, is_detail=True), cell=figure(cell))
+    column = Column(title=tr("peak memory"), unit="MiB", align=Align.RIGHT, is_detail=True)
+    return Show(column=column, cell=figure(cell))
 
 
 def parity() -> Show:
@@ -216,21 +227,21 @@ def parity() -> Show:
             return Cell(text=formatting.UNKNOWN)
         return Cell(text=formatting.relative_error(error), value=error)
 
-    return Show(column=Column(title="parity error", align=Align.RIGHT, is_detail=True), cell=figure(cell))
+    return Show(column=Column(title=tr("parity error"), align=Align.RIGHT, is_detail=True), cell=figure(cell))
 
 
 def trust(doubts: Doubts) -> list[Show]:
     """How many trials, and what is doubted of them."""
     def doubted(entry: Entry) -> Cell:
         notes = tuple(doubts[finding].note for finding in findings_of(entry.row))
-        return Cell(text=str(entry.row["validity"]), notes=notes)
+        return Cell(text=word(entry.row["validity"]), notes=notes)
 
     return [
         Show(
-            column=Column(title="n", unit="trials", align=Align.RIGHT),
+            column=Column(title="n", unit=tr("trials"), align=Align.RIGHT),
             cell=lambda e: Cell(text=str(e.row["trials"]), value=float(e.row["trials"])),
         ),
-        Show(column=Column(title="validity"), cell=doubted),
+        Show(column=Column(title=tr("validity")), cell=doubted),
     ]
 
 

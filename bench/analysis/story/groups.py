@@ -10,14 +10,16 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis import formatting
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
+from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
 from bench.analysis.telemetry import Validity, without_invalid
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
-HELD_TO = "held to "         # an instruction set, among the conditions
+HELD_TO = tr_later("held to ")         # an instruction set, among the conditions
 
 EQUAL_COLUMNS = (
     "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
@@ -27,8 +29,9 @@ EQUAL_COLUMNS = (
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
 
 RARE_COLUMNS = {
-    "device_name": "", "graph_fingerprint": "graph ", "machine": "machine ", "code_version": "measuring code ",
-    "start_method": "started by ", "session": "session ",
+    "device_name": "", "graph_fingerprint": tr_later("graph "), "machine": tr_later("machine "),
+    "code_version": tr_later("measuring code "), "start_method": tr_later("started by "),
+    "session": tr_later("session "),
 }
 """Facts that are only mentioned where they tell groups apart, and how they are introduced."""
 
@@ -79,7 +82,7 @@ class Group:
 
     @property
     def subject(self) -> str:
-        return f"{self.facts['model']} {self.facts['mode']}"
+        return f"{self.facts['model']} {word(self.facts['mode'])}"
 
     @property
     def measured(self) -> tuple[Entry, ...]:
@@ -138,10 +141,11 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
         facts = {column: members[0][column] for column in EQUAL_COLUMNS}
         twins = [m[0] for m in rows.values() if key(m[0], usual) == key(facts, usual)]
         telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in twins}) > 1]
-        conditions = ", ".join(_conditions(facts, telling))
+        with speaking(ENGLISH):      # a link holds in every language
+            identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling)))
         found.append(
             Group(
-                id=identifier(facts["model"], facts["mode"], conditions), facts=facts, conditions=conditions,
+                id=identity, facts=facts, conditions=", ".join(_conditions(facts, telling)),
                 entries=_entries(members, times),
             )
         )
@@ -155,21 +159,21 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
 
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:
-    batch = f"batch {facts['local_batch']}"
-    of_many = f"{batch} on each of {facts['world_size']} devices"
+    batch = tr("batch {batch}", batch=facts["local_batch"])
+    of_many = tr("{batch} on each of {devices} devices", batch=batch, devices=facts["world_size"])
     yield batch if facts["world_size"] == 1 else of_many
     if facts["oversubscribed"]:
-        yield "oversubscribed"
-    yield f"{facts['data']} data"
+        yield tr("oversubscribed")
+    yield tr("{data} data", data=facts["data"])
     yield str(facts["precision"])
     if facts["isa"] != Isa.NATIVE:
-        yield f"{HELD_TO}{facts['isa']}"
+        yield f"{tr(HELD_TO)}{facts['isa']}"
     yield str(facts["device"])
-    yield f"{facts['threads']} threads" if facts["threads"] != 1 else "1 thread"
+    yield formatting.count(facts["threads"], "thread")
     if facts["steps_per_timing"] != 1:
-        yield f"{facts['steps_per_timing']} steps per timing"
+        yield tr("{steps} steps per timing", steps=facts["steps_per_timing"])
     for column in telling:
-        yield f"{RARE_COLUMNS[column]}{facts[column]}"
+        yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
 
 
 def _step_times(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:

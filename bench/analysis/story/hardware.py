@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Column, Fold, Paragraph, Row, Section, Table
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.roofline import memory_size
 from bench.analysis.story.groups import identifier, origin
 from bench.analysis.summary import is_nothing
@@ -18,11 +19,11 @@ Limit = Mapping[str, Any]            # a row of the table of results
 Work = tuple[str, str]               # column of a result that counts it, and its unit
 
 TITLES = {
-    "launch": "launch of the smallest operation", "disk_read": "disk, read", "disk_write": "disk, written",
-    "jpeg_decode": "JPEG photographs decoded",
+    "launch": tr_later("launch of the smallest operation"), "disk_read": tr_later("disk, read"),
+    "disk_write": tr_later("disk, written"), "jpeg_decode": tr_later("JPEG photographs decoded"),
 }
 FLOPS, BYTES = ("flops_per_s", "FLOP/s"), ("bytes_per_s", "B/s")
-SAMPLES = ("throughput_samples_per_s", "samples/s")
+SAMPLES = ("throughput_samples_per_s", tr_later("samples/s"))
 UNSCALED = formatting.Unit(name="samples/s", scale=1.0)
 
 
@@ -35,10 +36,12 @@ def section(results: pd.DataFrame) -> Section | None:
     if not rows:
         return None
     places = sorted({(str(row["device_name"]), row["machine"], row["device"], row["threads"]) for row in rows})
-    words = ("The most that was reached in any framework, each limit a small operation timed like a network. Layers "
-             "are held against these, not against what a data sheet promises.")
+    words = tr(
+        "The most that was reached in any framework, each limit a small operation timed like a network. Layers are "
+        "held against these, not against what a data sheet promises."
+    )
     return Section(
-        id="hardware", title="What this machine can do", blocks=(Paragraph(text=words),),
+        id="hardware", title=tr("What this machine can do"), blocks=(Paragraph(text=words),),
         sections=tuple(
             _place(place, [row for row in rows if (row["machine"], row["device"], row["threads"]) == place[1:]])
             for place in places
@@ -59,7 +62,7 @@ def _place(place: tuple[str, str, str, int], rows: Sequence[Limit]) -> Section:
         blocks.append(_memory(f"table.memory.{identity}", memory))
     if others:
         blocks.append(_others(f"table.others.{identity}", others))
-    blocks.append(Fold(title="Every framework's limits", blocks=(_every(f"table.limits.{identity}", rows),)))
+    blocks.append(Fold(title=tr("Every framework's limits"), blocks=(_every(f"table.limits.{identity}", rows),)))
     title = f"{name}, {device}, {formatting.count(threads, 'thread')}"
     return Section(id=identity, title=title, blocks=tuple(blocks))
 
@@ -76,10 +79,12 @@ def _arithmetic(identity: str, rows: Sequence[Limit]) -> Table:
     )
     names = sorted({str(row["model"]) for row in rows}, key=_in_order)
     return _matrix(
-        identity, "Arithmetic: the best FLOP/s by precision", FLOPS, names, _title,
+        identity, tr("Arithmetic: the best FLOP/s by precision"), FLOPS, names, _title,
         {p: [row for row in rows if row["precision"] == p] for p in precisions}, lambda row: str(row["model"]),
-        note="A convolution's FLOPs are those of its definition; an algorithm that needs fewer may come out above a "
-             "matrix product.",
+        note=tr(
+            "A convolution's FLOPs are those of its definition; an algorithm that needs fewer may come out above a "
+            "matrix product."
+        ),
     )
 
 
@@ -87,10 +92,12 @@ def _memory(identity: str, rows: Sequence[Limit]) -> Table:
     """Bytes/s by size, copied and as a triad."""
     sizes = sorted({_size(row) for row in rows}, key=lambda size: memory_size(f"copy_{size}") or 0)
     return _matrix(
-        identity, "Memory: the best bytes/s by the size of all arrays", BYTES, sizes, str,
+        identity, tr("Memory: the best bytes/s by the size of all arrays"), BYTES, sizes, str,
         {kind: [row for row in rows if _kind(row) == kind] for kind in dict.fromkeys(map(_kind, rows))}, _size,
-        note="Small arrays stay in a cache; the largest tell of main memory. Each array is counted once, read or "
-             "written.",
+        note=tr(
+            "Small arrays stay in a cache; the largest tell of main memory. Each array is counted once, read or "
+            "written."
+        ),
     )
 
 
@@ -114,7 +121,9 @@ def _matrix(
 
     return Table(
         id=identity, caption=caption,
-        columns=(Column(title="limit"), *(Column(title=head, unit=unit.name, align=Align.RIGHT) for head in columns)),
+        columns=(
+            Column(title=tr("limit")), *(Column(title=tr(head), unit=unit.name, align=Align.RIGHT) for head in columns)
+        ),
         rows=tuple(
             Row(
                 id=identifier(identity, name),
@@ -140,8 +149,9 @@ def _others(identity: str, rows: Sequence[Limit]) -> Table:
             )
         )
     return Table(
-        id=identity, caption="Launches, storage, decoding and communication",
-        columns=(Column(title="limit"), Column(title="best", align=Align.RIGHT), Column(title="of")), rows=tuple(found),
+        id=identity, caption=tr("Launches, storage, decoding and communication"),
+        columns=(Column(title=tr("limit")), Column(title=tr("best"), align=Align.RIGHT), Column(title=tr("of"))),
+        rows=tuple(found),
     )
 
 
@@ -151,23 +161,23 @@ def _every(identity: str, rows: Sequence[Limit]) -> Table:
         return (
             Cell(text=_title(str(row["model"]))), Cell(text=str(row["precision"])), Cell(text=_whose(row)),
             Cell(text=text, value=value), Cell(text=str(row["trials"]), value=float(row["trials"])),
-            Cell(text=str(row["validity"])),
+            Cell(text=word(row["validity"])),
         )
 
     ordered = sorted(
         rows, key=lambda row: (_in_order(str(row["model"])), str(row["precision"]), row["step_time_s"])
     )
     return Table(
-        id=identity, caption="Every limit in every framework, best first",
+        id=identity, caption=tr("Every limit in every framework, best first"),
         columns=(
-            Column(title="limit"), Column(title="precision"), Column(title="framework"),
-            Column(title="reached", align=Align.RIGHT), Column(title="n", unit="trials", align=Align.RIGHT),
-            Column(title="validity"),
+            Column(title=tr("limit")), Column(title=tr("precision")), Column(title=tr("framework")),
+            Column(title=tr("reached"), align=Align.RIGHT), Column(title="n", unit=tr("trials"), align=Align.RIGHT),
+            Column(title=tr("validity")),
         ),
         rows=tuple(
             Row(id=identifier(identity, index, row["model"]), cells=cells(row)) for index, row in enumerate(ordered)
         ),
-        notes=("In brackets the 95 % interval over trials, where there are enough.",),
+        notes=(tr("In brackets the 95 % interval over trials, where there are enough."),),
     )
 
 
@@ -177,7 +187,7 @@ def _figure(row: Limit) -> tuple[str, float]:
         column, base = work
         if not is_nothing(row[column]):
             unit = UNSCALED if work is SAMPLES else formatting.rate_unit([row[column]], base)
-            return f"{_rate(row, work, unit)} {unit.name}", float(row[column])
+            return f"{_rate(row, work, unit)} {tr(unit.name)}", float(row[column])
     unit = formatting.time_unit([row["step_time_s"]])
     ends = [_scaled(row[name], unit) for name in ("step_time_s", "step_time_low_s", "step_time_high_s")]
     return f"{_quantity(*ends)} {unit.name}", float(row["step_time_s"])
@@ -206,17 +216,17 @@ def _whose(row: Limit) -> str:
     """"torch 2.13.0"; with its mark where it was not measured here."""
     found = origin(row["origin"])
     name = " ".join(str(row[part]) for part in ("framework", "framework_version") if not is_nothing(row[part]))
-    return name if row["origin"] == "measured" else f"{found.mark} {name}, {found}"
+    return name if row["origin"] == "measured" else f"{found.mark} {name}, {word(found)}"
 
 
 def _title(name: str) -> str:
     if name in TITLES:
-        return TITLES[name]
+        return tr(TITLES[name])
     kind, _, rest = name.partition("_")
     if kind == "matmul":
-        return f"matrix product, {rest} x {rest}"
+        return tr("matrix product, {rest} x {rest}", rest=rest)
     if kind == "all" and rest.startswith("reduce_"):
-        return f"all-reduce over {rest.removeprefix('reduce_')} processes"
+        return tr("all-reduce over {n} processes", n=rest.removeprefix("reduce_"))
     return name.replace("_", " ")
 
 

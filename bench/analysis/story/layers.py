@@ -30,6 +30,7 @@ from bench.analysis.document import (
     StackedBars,
     Table,
 )
+from bench.analysis.language import ENGLISH, speaking, tr, word
 from bench.analysis.layers import (
     TOO_SHORT,
     UNATTRIBUTED,
@@ -120,10 +121,12 @@ def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
     if not found:
         return None
     models = dict.fromkeys(each.group.facts["model"] for each in found)
-    words = ("Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and "
-             "shares are of those instrumented steps; cover, closure and overhead say how far they can be trusted.")
+    words = tr(
+        "Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and shares "
+        "are of those instrumented steps; cover, closure and overhead say how far they can be trusted."
+    )
     return Section(
-        id="layers", title="Where the time goes", blocks=(Paragraph(text=words), _attachment(found)),
+        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=words), _attachment(found)),
         sections=tuple(
             Section(
                 id=f"layers.{identifier(model)}", title=str(model),
@@ -140,14 +143,15 @@ def document(found: Sequence[Together], *, top: int | None) -> Document:
     for each in found:
         for member in each.members:
             case = member.case
-            table = rows_table(case, identifier("table", case.id), f"What takes the most time of {step_of(case)}", top)
+            caption = tr("What takes the most time of {step}", step=step_of(case))
+            table = rows_table(case, identifier("table", case.id), caption, top)
             bars = stacked_bars([member], identifier("bars", case.id), table.id, each.group.subject)
             blocks: list[Block] = [Paragraph(text=_figures_words(case)), bars, Items(texts=tuple(advice(case))), table]
             if case.findings:
                 blocks.append(Items(texts=tuple(f"{finding.id}: {finding.text}." for finding in case.findings)))
             title = f"{each.group.subject}, {settings(case)}, {each.group.conditions}"
             sections.append(Section(id=identifier("case", case.id), title=title, blocks=tuple(blocks)))
-    return Document(title="Where the time goes", summary=(), sections=tuple(sections))
+    return Document(title=tr("Where the time goes"), summary=(), sections=tuple(sections))
 
 
 def settings(case: TakenApart) -> str:
@@ -163,19 +167,20 @@ def _group(found: Together, doubts: Doubts) -> Section:
     )
     is_alone = len(found.members) == 1
     words = [
-        text if is_alone else f"{member.label}: {text}" for member in found.members for text in advice(member.case)
+        text if is_alone else tr("{label}: {said}", label=member.label, said=text)
+        for member in found.members for text in advice(member.case)
     ]
     blocks: tuple[Block, ...] = (
         bars, Items(texts=tuple(words)), _figures_table(found, doubts), _op_table(found),
         *(block for member in found.members for block in _details(found, member)),
-        Fold(title="Every layer, side by side", blocks=(side,)),
+        Fold(title=tr("Every layer, side by side"), blocks=(side,)),
     )
-    return Section(id=found.id, title=f"{found.group.facts['mode']}: {found.group.conditions}", blocks=blocks)
+    return Section(id=found.id, title=f"{word(found.group.facts['mode'])}: {found.group.conditions}", blocks=blocks)
 
 
 def _details(found: Together, member: Member) -> list[Block]:
     table = f"table.top.{identifier(member.case.id)}"
-    title = f"Layers of {member.label} that take the most time, {found.group.subject}"
+    title = tr("Layers of {label} that take the most time, {subject}", label=member.label, subject=found.group.subject)
     plot = roofline_plot(member, f"roofline.{identifier(member.case.id)}", table)
     blocks: list[Block] = [rows_table(member.case, table, title, TOP)]
     return [plot, *blocks] if plot.dots else blocks
@@ -193,7 +198,7 @@ def stacked_bars(members: Sequence[Member], identity: str, table: str, about: st
     """One bar a case, whose parts are layers in all directions, in their order in the step."""
     unit = formatting.time_unit(member.case.step_time_s for member in members)
     return StackedBars(
-        id=identity, title=f"Where the time of a step goes, {about}", unit=unit.name, table=table,
+        id=identity, title=tr("Where the time of a step goes, {about}", about=about), unit=unit.name, table=table,
         bars=tuple(
             StackedBar(
                 label=member.label, text=formatting.significant(member.case.step_time_s / unit.scale),
@@ -260,31 +265,41 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
 
     def doubted(member: Member) -> Cell:
         notes = tuple(doubts[finding.id, finding.text].note for finding in member.case.findings)
-        return Cell(text=formatting.count(len(notes), "finding") if notes else "none", notes=notes)
+        return Cell(text=formatting.count(len(notes), "finding") if notes else tr("none"), notes=notes)
 
     right = Align.RIGHT
     shows = [
-        Show(column=Column(title="framework"), cell=lambda member: Cell(text=member.label)),
-        Show(column=Column(title="settings", is_detail=True), cell=lambda member: Cell(text=settings(member.case))),
-        Show(column=Column(title="instrumented step", unit=unit.name, align=right), cell=time(lambda c: c.step_time_s)),
-        Show(column=Column(title="timed step", unit=unit.name, align=right), cell=time(lambda c: c.timed_step_time_s)),
-        Show(column=Column(title="cover", align=right), cell=ratio(lambda c: c.figures.cover)),
-        Show(column=Column(title="closure", align=right), cell=ratio(lambda c: c.figures.closure)),
-        Show(column=Column(title="overhead", align=right), cell=ratio(lambda c: c.figures.overhead)),
+        Show(column=Column(title=tr("framework")), cell=lambda member: Cell(text=member.label)),
+        Show(column=Column(title=tr("settings"), is_detail=True), cell=lambda member: Cell(text=settings(member.case))),
+        Show(
+            column=Column(title=tr("instrumented step"), unit=unit.name, align=right),
+            cell=time(lambda c: c.step_time_s),
+        ),
+        Show(
+            column=Column(title=tr("timed step"), unit=unit.name, align=right),
+            cell=time(lambda c: c.timed_step_time_s),
+        ),
+        Show(column=Column(title=tr("cover"), align=right), cell=ratio(lambda c: c.figures.cover)),
+        Show(column=Column(title=tr("closure"), align=right), cell=ratio(lambda c: c.figures.closure)),
+        Show(column=Column(title=tr("overhead"), align=right), cell=ratio(lambda c: c.figures.overhead)),
         Show(column=Column(title="MFU", align=right), cell=lambda m: _number(m.case.mfu, formatting.share)),
-        Show(column=Column(title="findings"), cell=doubted),
+        Show(column=Column(title=tr("findings")), cell=doubted),
     ]
     return Table(
-        id=f"table.figures.{found.id}", caption=f"How far the layers account for the step, {found.group.subject}",
+        id=f"table.figures.{found.id}",
+        caption=tr("How far the layers account for the step, {subject}", subject=found.group.subject),
         columns=tuple(show.column for show in shows),
         rows=tuple(
             Row(id=identifier("taken-apart", m.case.id), cells=tuple(show.cell(m) for show in shows))
             for m in found.members
         ),
         notes=(
-            "Cover: all layers, loss and optimizer over the instrumented step. Closure: the same over the step of the "
-            "timed trials. Overhead: instrumented over plain step of one process. 1 is best; outside 0.90 to 1.10 is a "
-            "finding. MFU: the FLOPs that the network's definition needs, over step time and this machine's peak.",
+            tr(
+                "Cover: all layers, loss and optimizer over the instrumented step. Closure: the same over the step "
+                "of the timed trials. Overhead: instrumented over plain step of one process. 1 is best; outside "
+                "0.90 to 1.10 is a finding. MFU: the FLOPs that the network's definition needs, over step time and "
+                "this machine's peak."
+            ),
             *_peak_notes(found.members[0].case.peaks),
         ),
     )
@@ -305,18 +320,21 @@ def _op_table(found: Together) -> Table:
         Row(
             id=identifier("op", found.short_id, name),
             cells=(
-                Cell(text=f"{family(name).letter} {name}"),
+                Cell(text=f"{family(name).letter} {row_name(name)}"),
                 *(_number(of[name].share if name in of else None, formatting.share) for of in parts.values()),
             ),
         )
         for name in names
     )
     return Table(
-        id=f"table.ops.{found.id}", caption=f"Share of {step_of(found.members[0].case)} by type of operation",
-        columns=(Column(title="operation"), *(Column(title=label, align=Align.RIGHT) for label in parts)),
+        id=f"table.ops.{found.id}",
+        caption=tr("Share of {step} by type of operation", step=step_of(found.members[0].case)),
+        columns=(Column(title=tr("operation")), *(Column(title=label, align=Align.RIGHT) for label in parts)),
         rows=rows,
-        notes=("What is fused into one kernel counts as the layer in it that has the most arithmetic. The letter is "
-               f"the one in the figures. {formatting.UNKNOWN}: no row of its own.",),
+        notes=(tr(
+            "What is fused into one kernel counts as the layer in it that has the most arithmetic. The letter is "
+            "the one in the figures. {sign}: no row of its own.", sign=formatting.UNKNOWN,
+        ),),
     )
 
 
@@ -326,20 +344,20 @@ def _side_table(found: Together) -> Table:
     sides = side_by_side([member.case for member in found.members])
     shown = set(sorted(sides, key=lambda name: -max(side.time_s or 0.0 for side in sides[name]))[:MOST_LAYERS])
     notes = [
-        'All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.'
+        tr('All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.')
     ]
     if len(shown) < len(sides):
-        notes.append(f"The {len(shown)} longest of {len(sides)} rows; the attached file has all.")
+        notes.append(tr("The {n} longest of {all} rows; the attached file has all.", n=len(shown), all=len(sides)))
     return Table(
-        id=f"table.side.{found.id}", caption=f"Time of each layer, {found.group.subject}",
+        id=f"table.side.{found.id}", caption=tr("Time of each layer, {subject}", subject=found.group.subject),
         columns=(
-            Column(title="layer"),
+            Column(title=tr("layer")),
             *(Column(title=member.label, unit=unit.name, align=Align.RIGHT) for member in found.members),
         ),
         rows=tuple(
             Row(
                 id=identifier("side", found.short_id, name),
-                cells=(Cell(text=name), *(_side_cell(side, unit) for side in sides[name])),
+                cells=(Cell(text=row_name(name)), *(_side_cell(side, unit) for side in sides[name])),
             )
             for name in sides if name in shown
         ),
@@ -349,11 +367,11 @@ def _side_table(found: Together) -> Table:
 
 def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
     within = [
-        "too short to time" if name == TOO_SHORT else f"in {name}" for name in side.within
+        tr("too short to time") if name == TOO_SHORT else tr("in {layer}", layer=name) for name in side.within
     ]
     if side.time_s is None:
-        return Cell(text=", ".join(within) or ("no kernel seen" if side.is_idle else formatting.UNKNOWN))
-    words = [_time(side.time_s, unit), *(f"and {name}" for name in within)]
+        return Cell(text=", ".join(within) or (tr("no kernel seen") if side.is_idle else formatting.UNKNOWN))
+    words = [_time(side.time_s, unit), *(tr("and {others}", others=name) for name in within)]
     return Cell(text=" ".join(words), value=side.time_s)
 
 
@@ -376,39 +394,39 @@ def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -
     def cells(row: LayerRow) -> list[Cell]:
         place = row.place
         return [
-            Cell(text=full_name(row)), Cell(text=row.direction or ""), Cell(text=row.op or ""),
+            Cell(text=full_name(row)), Cell(text=word(row.direction or "")), Cell(text=row.op or ""),
             Cell(text=_time(row.time_s, time_unit), value=row.time_s),
             Cell(text=formatting.share(row.share), value=row.share),
             _number(place.flops_per_s, lambda rate: formatting.significant(rate / flops_unit.scale, 2)),
             _number(place.bytes_per_s, lambda rate: formatting.significant(rate / bytes_unit.scale, 2)),
             _number(place.intensity, lambda intensity: formatting.significant(intensity, 2)),
             *([
-                Cell(text=place.bound or formatting.UNKNOWN),
+                Cell(text=word(place.bound or formatting.UNKNOWN)),
                 _number(place.limit_s, lambda limit_s: _time(limit_s, time_unit)),
-                _number(place.gap, lambda gap: f"{formatting.significant(gap, 2)}x"),
+                _number(place.gap, lambda gap: formatting.times(gap, 2)),
             ] if is_known else []),
         ]
 
     right = Align.RIGHT
     columns = [
-        Column(title="layer"), Column(title="direction"), Column(title="op", is_detail=True),
-        Column(title="time", unit=time_unit.name, align=right), Column(title="share", align=right),
+        Column(title=tr("layer")), Column(title=tr("direction")), Column(title=tr("op"), is_detail=True),
+        Column(title=tr("time"), unit=time_unit.name, align=right), Column(title=tr("share"), align=right),
         Column(title="FLOP/s", unit=flops_unit.name, align=right),
-        Column(title="bytes/s", unit=bytes_unit.name, align=right, is_detail=True),
+        Column(title=tr("bytes/s"), unit=bytes_unit.name, align=right, is_detail=True),
         Column(title="FLOP/byte", align=right, is_detail=True),
     ]
     if is_known:
         columns += [
-            Column(title="bound by"), Column(title="limit", unit=time_unit.name, align=right, is_detail=True),
-            Column(title="time / limit", align=right),
+            Column(title=tr("bound by")), Column(title=tr("limit"), unit=time_unit.name, align=right, is_detail=True),
+            Column(title=tr("time / limit"), align=right),
         ]
     shown = [(identifier(case.id, row.layer, row.direction or ""), cells(row)) for row in rows]
     shown += [
         (identifier(case.id, name), [
-            Cell(text=name), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
+            Cell(text=words), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
             Cell(text=formatting.share(each.share), value=each.share), *[Cell(text="")] * (len(columns) - 5),
         ])
-        for name, each in _below(case, rows)
+        for name, words, each in _below(case, rows)
     ]
     return Table(
         id=identity, caption=caption, columns=tuple(columns),
@@ -416,11 +434,17 @@ def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -
     )
 
 
-def _below(case: TakenApart, shown: Sequence[LayerRow]) -> list[tuple[str, Part]]:
-    """What stands below the longest rows, so that the table adds up to the step."""
+def _below(case: TakenApart, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
+    """What stands below the longest rows, so that the table adds up to the step: its name, in words, and its part."""
     others = longest(case.rows)[len(shown):]
-    found = [(f"({formatting.count(len(others), 'other row')})", part("", others))] if others else []
-    return [*found, *((row.layer, part(row.layer, [row])) for row in case.rows if row.is_residual)]
+    found = []
+    if others:
+        with speaking(ENGLISH):      # a row keeps its id in every language
+            name = f"({formatting.count(len(others), 'other row')})"
+        found.append((name, f"({formatting.count(len(others), 'other row')})", part("", others)))
+    return [
+        *found, *((row.layer, row_name(row.layer), part(row.layer, [row])) for row in case.rows if row.is_residual)
+    ]
 
 
 def full_name(row: LayerRow) -> str:
@@ -428,35 +452,47 @@ def full_name(row: LayerRow) -> str:
     others = [member for member in row.members if member != row.layer]
     named = _first(others)
     if row.layer == TOO_SHORT:
-        return f"{row.layer}: {', '.join(named)}"
-    return " + ".join([row.layer, *named])
+        return f"{row_name(row.layer)}: {', '.join(named)}"
+    return " + ".join([row_name(row.layer), *named])
+
+
+def row_name(name: str) -> str:
+    """Of a layer as it is called; in words of "(optimizer)" and what else is no layer."""
+    return f"({tr(name[1:-1])})" if name.startswith("(") and name.endswith(")") else name
 
 
 def _first(names: Sequence[str]) -> list[str]:
     more = len(names) - NAMED_MEMBERS
-    return [*names[:NAMED_MEMBERS], *([f"{more} more"] if more > 0 else [])]
+    return [*names[:NAMED_MEMBERS], *([tr("{n} more", n=more)] if more > 0 else [])]
 
 
 def _row_notes(case: TakenApart, rows: Sequence[LayerRow]) -> list[str]:
     notes = []
     if any(len(row.members) > 1 for row in rows):
-        notes.append("Layers joined by + run as one: their time cannot be told apart, their work is counted together.")
+        notes.append(tr(
+            "Layers joined by + run as one: their time cannot be told apart, their work is counted together."
+        ))
     above = {row.place.bound for row in rows if row.place.gap is not None and row.place.gap < 1}
     if above:
-        reasons = "; ".join(f"{bound}, {why}" for bound, why in ABOVE_LIMIT.items() if bound in above)
-        notes.append(f"Below 1x is faster than the limit. {reasons[:1].upper()}{reasons[1:]}.")
+        reasons = "; ".join(f"{word(bound)}, {tr(why)}" for bound, why in ABOVE_LIMIT.items() if bound in above)
+        notes.append(tr(
+            "Below 1x is faster than the limit. {reasons}.", reasons=reasons[:1].upper() + reasons[1:],
+        ))
     if any(row.method != "in_place" for row in rows):
         replayed = [row.layer for row in rows if row.method != "in_place"]
-        notes.append(f"Timed alone and not within the step: {', '.join(replayed)}.")
+        notes.append(tr("Timed alone and not within the step: {layers}.", layers=", ".join(replayed)))
     if case.without_kernel:
-        notes.append(f"No kernel was seen, in one direction at least, for {', '.join(_first(case.without_kernel))}.")
+        notes.append(tr(
+            "No kernel was seen, in one direction at least, for {layers}.",
+            layers=", ".join(_first(case.without_kernel)),
+        ))
     return notes
 
 
 def _peak_notes(peaks: Peaks) -> list[str]:
     every = ((peaks.flops_per_s, "FLOP/s"), (peaks.bytes_per_s, "B/s"), (peaks.launch_s, "s"))
     known = [f"{_peak(peak, name)} ({peak.source})" for peak, name in every if peak]
-    return [f"This machine's limits: {'; '.join(known)}."] if known else []
+    return [tr("This machine's limits: {limits}.", limits="; ".join(known))] if known else []
 
 
 def _peak(peak: Peak | None, name: str) -> str:
@@ -464,23 +500,29 @@ def _peak(peak: Peak | None, name: str) -> str:
     if peak is None:
         return ""
     unit = formatting.time_unit([peak.value]) if name == "s" else formatting.rate_unit([peak.value], name)
-    return formatting.with_unit(peak.value, unit) + ("" if peak.is_measured else f", {SPECIFICATION}")
+    return formatting.with_unit(peak.value, unit) + ("" if peak.is_measured else f", {tr(SPECIFICATION)}")
 
 
 def _figures_words(case: TakenApart) -> str:
     times = [case.step_time_s, case.timed_step_time_s]
     unit = formatting.time_unit(times)
-    timed = "" if case.timed_step_time_s is None else (
-        f", timed without instruments {formatting.with_unit(case.timed_step_time_s, unit)}"
+    timed = "" if case.timed_step_time_s is None else tr(
+        ", timed without instruments {step_time}", step_time=formatting.with_unit(case.timed_step_time_s, unit),
     )
-    figures = {"cover": case.figures.cover, "closure": case.figures.closure, "overhead": case.figures.overhead}
+    figures = {
+        tr("cover"): case.figures.cover, tr("closure"): case.figures.closure, tr("overhead"): case.figures.overhead,
+    }
     ratios = ", ".join(
         f"{name} {formatting.UNKNOWN if value is None else formatting.number(value, 2)}"
         for name, value in figures.items()
     )
-    of_peak = "" if case.mfu is None else f"; MFU {formatting.share(case.mfu)}"
+    of_peak = "" if case.mfu is None else tr("; MFU {mfu}", mfu=formatting.share(case.mfu))
     peaks = "".join(f" {note}" for note in _peak_notes(case.peaks))
-    return f"Instrumented step {formatting.with_unit(case.step_time_s, unit)}{timed}; {ratios}{of_peak}.{peaks}"
+    return tr(
+        "Instrumented step {step_time}{timed}; {ratios}{of_peak}.{peaks}",
+        step_time=formatting.with_unit(case.step_time_s, unit), timed=timed, ratios=ratios, of_peak=of_peak,
+        peaks=peaks,
+    )
 
 
 # Roofline -----------------------------------------------------------------------------------------------------------
@@ -490,7 +532,7 @@ def roofline_plot(member: Member, identity: str, table: str) -> Roofline:
     """A dot for each row whose work is known, the longest rows first."""
     dots = [
         Dot(
-            label=row.name if row.direction is None else f"{row.name}, {row.direction}",
+            label=row.name if row.direction is None else f"{row.name}, {word(row.direction)}",
             text=_dot_words(row), intensity=row.place.intensity, flops_per_s=row.place.flops_per_s, share=row.share,
             family=family(row.op or row.layer),
         )
@@ -498,7 +540,10 @@ def roofline_plot(member: Member, identity: str, table: str) -> Roofline:
     ]
     peaks = member.case.peaks
     return Roofline(
-        id=identity, title=f"Roofline of {member.label}, {step_of(member.case)} of {member.case.case['model']}",
+        id=identity, title=tr(
+            "Roofline of {label}, {step} of {model}", label=member.label, step=step_of(member.case),
+            model=member.case.case["model"],
+        ),
         dots=tuple(dots), table=table,
         peak_flops_per_s=peaks.flops_per_s.value if peaks.flops_per_s else None,
         peak_bytes_per_s=peaks.bytes_per_s.value if peaks.bytes_per_s else None,
@@ -509,7 +554,10 @@ def roofline_plot(member: Member, identity: str, table: str) -> Roofline:
 def _dot_words(row: LayerRow) -> str:
     flops_per_s = row.place.flops_per_s or 0.0
     rate = formatting.with_unit(flops_per_s, formatting.rate_unit([flops_per_s], "FLOP/s"), 2)
-    return f"{rate} at {formatting.significant(row.place.intensity or 0.0, 2)} FLOP/byte, {formatting.share(row.share)}"
+    return tr(
+        "{rate} at {intensity} FLOP/byte, {share}", rate=rate,
+        intensity=formatting.significant(row.place.intensity or 0.0, 2), share=formatting.share(row.share),
+    )
 
 
 # File ---------------------------------------------------------------------------------------------------------------
@@ -537,6 +585,6 @@ def _attachment(found: Sequence[Together]) -> Attachment:
         for each in found for member in each.members for row in plain(member.case.rows)
     ]
     return Attachment(
-        name="rigmark-layers.csv", mime_type="text/csv", description="every row of every step, as CSV",
+        name="rigmark-layers.csv", mime_type="text/csv", description=tr("every row of every step, as CSV"),
         content=pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.4g"),
     )

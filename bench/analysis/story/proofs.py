@@ -21,15 +21,18 @@ from bench.analysis.document import (
     Section,
     Table,
 )
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.groups import identifier, labels
 from bench.words import Outcome, TrialKind
 
-CHECKS = {"output": "output", "loss": "first loss", "gradient": "gradients", "second_loss": "second loss",
-          "third_loss": "third loss"}
+CHECKS = {
+    "output": tr_later("output"), "loss": tr_later("first loss"), "gradient": tr_later("gradients"),
+    "second_loss": tr_later("second loss"), "third_loss": tr_later("third loss"),
+}
 """What a proof compares, by its name in a record, and in words."""
 
 SHOWN_STEPS = 12             # of a learning curve, in its table
-ORACLE = "float64 oracle"
+ORACLE = tr_later("float64 oracle")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,10 @@ class Proof:
     def settings(self) -> str:
         words = " ".join(str(self.facts[name]) for name in ("compile_mode", "layout", "precision", "device"))
         devices = self.facts.get("world_size", 1)        # which older records do not say
-        return words if devices == 1 else f"{words}, {devices} devices ({self.facts['strategy']})"
+        return words if devices == 1 else tr(
+            "{settings}, {devices} devices ({strategy})", settings=words, devices=devices,
+            strategy=self.facts["strategy"],
+        )
 
 
 def read(records: Sequence[Mapping[str, Any]]) -> tuple[list[Proof], list[str]]:
@@ -64,7 +70,7 @@ def read(records: Sequence[Mapping[str, Any]]) -> tuple[list[Proof], list[str]]:
             if record["identity"]["kind"] == TrialKind.PROOF:
                 proofs.append(_read(record))
         except (KeyError, TypeError, ValueError, AttributeError):
-            problems.append(f"record {record.get('id')} does not hold what a proof should, and was left out")
+            problems.append(tr("record {id} does not hold what a proof should, and was left out", id=record.get("id")))
     return sorted(proofs, key=lambda proof: (str(proof.facts["model"]), str(proof.facts["framework"]))), problems
 
 
@@ -99,34 +105,40 @@ def _share(number: Any) -> float | None:
 def parity_section(proofs: Sequence[Proof]) -> Section:
     """A table of errors, each beside what rounding may explain."""
     if not proofs:
-        return Section(id="parity", title="Parity", blocks=(Paragraph(text="No proof is stored here."),))
+        return Section(id="parity", title=tr("Parity"), blocks=(Paragraph(text=tr("No proof is stored here.")),))
     passed = sum(proof.outcome == Outcome.OK for proof in proofs)
     columns = (
-        Column(title="model"), Column(title="data", is_detail=True), Column(title="framework"), Column(title="version"),
-        Column(title="settings", is_detail=True), Column(title="outcome"),
-        *(Column(title=f"{words} error", align=Align.RIGHT) for words in CHECKS.values()),
-        Column(title="worst gradient", is_detail=True),
+        Column(title=tr("model")), Column(title=tr("data"), is_detail=True), Column(title=tr("framework")),
+        Column(title=tr("version")), Column(title=tr("settings"), is_detail=True), Column(title=tr("outcome")),
+        *(Column(title=tr("{what} error", what=tr(words)), align=Align.RIGHT) for words in CHECKS.values()),
+        Column(title=tr("worst gradient"), is_detail=True),
     )
     table = Table(
-        id="table.parity", caption="Relative errors against the float64 oracle, and what is allowed",
+        id="table.parity", caption=tr("Relative errors against the float64 oracle, and what is allowed"),
         columns=columns, rows=tuple(_parity_row(proof) for proof in proofs),
         notes=(
-            "Output: L2 norm of the difference over that of the oracle's output. Gradients: the worst parameter, "
-            "relative to the norm of the whole gradient, with room for ReLU and pooling decisions that rounding leaves "
-            "open. Second and third loss: after one and two updates, which checks the optimizer. A precision without "
-            "training is judged by its output. What is allowed in a narrower precision: one rounding, and three times "
-            "what the oracle itself loses when it rounds to that format.",
+            tr(
+                "Output: L2 norm of the difference over that of the oracle's output. Gradients: the worst "
+                "parameter, relative to the norm of the whole gradient, with room for ReLU and pooling decisions "
+                "that rounding leaves open. Second and third loss: after one and two updates, which checks the "
+                "optimizer. A precision without training is judged by its output. What is allowed in a narrower "
+                "precision: one rounding, and three times what the oracle itself loses when it rounds to that "
+                "format."
+            ),
         ),
     )
-    words = (f"{passed} of {formatting.count(len(proofs), 'proof')} passed: same weights, same inputs, and the same "
-             "answers as an independent float64 implementation, up to rounding. What fails here is not timed.")
-    return Section(id="parity", title="Parity: do they compute the same?", blocks=(Paragraph(text=words), table))
+    words = tr(
+        "{passed} of {proofs} passed: same weights, same inputs, and the same answers as an independent float64 "
+        "implementation, up to rounding. What fails here is not timed.", passed=passed,
+        proofs=formatting.count(len(proofs), "proof"),
+    )
+    return Section(id="parity", title=tr("Parity: do they compute the same?"), blocks=(Paragraph(text=words), table))
 
 
 def _parity_row(proof: Proof) -> Row:
     facts = proof.facts
     texts = [facts["model"], facts["data"], facts["framework"], facts["framework_version"] or formatting.UNKNOWN,
-             proof.settings, str(proof.outcome).replace("_", " ")]
+             proof.settings, word(proof.outcome)]
     cells = [Cell(text=str(text)) for text in texts]
     cells += [_error_cell(proof, name) for name in CHECKS]
     cells.append(Cell(text=proof.worst_gradient or formatting.UNKNOWN))
@@ -154,32 +166,36 @@ def learning_section(proofs: Sequence[Proof]) -> Section | None:
         _learning([p for p in learned if (p.facts["model"], p.facts["data"], p.fingerprint) == topic])
         for topic in topics
     )
-    words = ("Each framework trained once over the data, from the same weights, in the same order. The curves should "
-             "lie on one another; far from the start rounding may part them.")
+    words = tr(
+        "Each framework trained once over the data, from the same weights, in the same order. The curves should "
+        "lie on one another; far from the start rounding may part them."
+    )
     return Section(
-        id="learning", title="Learning: do they learn the same?", blocks=(Paragraph(text=words),), sections=sections
+        id="learning", title=tr("Learning: do they learn the same?"), blocks=(Paragraph(text=words),), sections=sections
     )
 
 
 def _learning(proofs: Sequence[Proof]) -> Section:
     model, data = (proofs[0].facts[name] for name in ("model", "data"))
     topic = identifier(model, data, proofs[0].fingerprint)
+    about = tr("{model} on {data}", model=model, data=data)
     names = [f"{label} {proof.facts['precision']}" for label, proof in
              zip(labels([proof.facts for proof in proofs]), proofs, strict=True)]
     oracle = next((proof.oracle_losses for proof in proofs if proof.oracle_losses), ())
     curves = [Curve(label=name, values=proof.losses) for name, proof in zip(names, proofs, strict=True)]
     if oracle:
-        curves.insert(0, Curve(label=ORACLE, values=oracle, is_reference=True))
+        curves.insert(0, Curve(label=tr(ORACLE), values=oracle, is_reference=True))
     values = _values_table(f"table.losses.{topic}", curves)
     blocks: tuple[Block, ...] = (
         Curves(
-            id=f"curves.{topic}", title=f"Training loss, {model} on {data}", x_title="batch", y_title="loss",
+            id=f"curves.{topic}", title=tr("Training loss, {topic}", topic=about), x_title=tr("batch"),
+            y_title=tr("loss"),
             curves=tuple(curves), table=values.id,
         ),
-        _accuracies(f"table.accuracy.{topic}", f"{model} on {data}", names, proofs),
-        Fold(title="Values of the curves", blocks=(values,)),
+        _accuracies(f"table.accuracy.{topic}", about, names, proofs),
+        Fold(title=tr("Values of the curves"), blocks=(values,)),
     )
-    return Section(id=f"learning.{topic}", title=f"{model} on {data}", blocks=blocks)
+    return Section(id=f"learning.{topic}", title=about, blocks=blocks)
 
 
 def _accuracies(table: str, about: str, names: Sequence[str], proofs: Sequence[Proof]) -> Table:
@@ -199,16 +215,16 @@ def _accuracies(table: str, about: str, names: Sequence[str], proofs: Sequence[P
         rows.append(Row(id=identifier(table, proof.id), cells=cells))
     asked = next((proof for proof in proofs if proof.oracle_losses), None)
     if asked:
-        cells = (Cell(text=ORACLE), loss(asked.oracle_losses[0]), loss(asked.oracle_losses[-1]),
-                 Cell(text="reference"), share(asked.oracle_accuracy))
+        cells = (Cell(text=tr(ORACLE)), loss(asked.oracle_losses[0]), loss(asked.oracle_losses[-1]),
+                 Cell(text=tr("reference")), share(asked.oracle_accuracy))
         rows.append(Row(id=identifier(table, "oracle"), cells=cells))
     return Table(
-        id=table, caption=f"After one pass over the training data, {about}",
+        id=table, caption=tr("After one pass over the training data, {about}", about=about),
         columns=(
-            Column(title="framework"), Column(title="first loss", align=Align.RIGHT),
-            Column(title="last loss", align=Align.RIGHT),
-            Column(title="largest distance from the oracle's loss", align=Align.RIGHT),
-            Column(title="accuracy on held-out samples", align=Align.RIGHT),
+            Column(title=tr("framework")), Column(title=tr("first loss"), align=Align.RIGHT),
+            Column(title=tr("last loss"), align=Align.RIGHT),
+            Column(title=tr("largest distance from the oracle's loss"), align=Align.RIGHT),
+            Column(title=tr("accuracy on held-out samples"), align=Align.RIGHT),
         ),
         rows=tuple(rows),
     )
@@ -232,8 +248,10 @@ def _values_table(table: str, curves: Sequence[Curve]) -> Table:
         for step in steps
     )
     return Table(
-        id=table, caption=f"Loss at {len(rows)} of {length} batches",
-        columns=(Column(title="batch", align=Align.RIGHT), *(Column(title=c.label, align=Align.RIGHT) for c in curves)),
+        id=table, caption=tr("Loss at {n} of {all} batches", n=len(rows), all=length),
+        columns=(
+            Column(title=tr("batch"), align=Align.RIGHT), *(Column(title=c.label, align=Align.RIGHT) for c in curves)
+        ),
         rows=rows,
     )
 

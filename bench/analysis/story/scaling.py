@@ -6,21 +6,17 @@ from collections.abc import Sequence
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Column, Document, Items, Origin, Paragraph, Row, Section, Table
+from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.scaling import FEWEST_SIZES, Point, Series
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
 from bench.analysis.story.groups import identifier
 from bench.analysis.summary import is_nothing
 from bench.words import Scaling
 
-TITLE = "Scaling"
 WORDS = {
-    Scaling.STRONG: "strong scaling, one global batch: ideal is a step in 1/N of the time",
-    Scaling.WEAK: "weak scaling, one local batch: ideal is N times the throughput",
+    Scaling.STRONG: tr_later("strong scaling, one global batch: ideal is a step in 1/N of the time"),
+    Scaling.WEAK: tr_later("weak scaling, one local batch: ideal is N times the throughput"),
 }
-INTERVAL = (
-    f"In brackets stands the {CONFIDENCE:.0%} interval over pairs of trials, of one device and of many; fewer than "
-    f"{FEWEST_FOR_INTERVAL} pairs have none. A step of many devices is that of the slowest."
-)
 
 
 def section(found: Sequence[Series]) -> Section | None:
@@ -28,31 +24,51 @@ def section(found: Sequence[Series]) -> Section | None:
     if not found:
         return None
     return Section(
-        id="scaling", title="More devices", blocks=(Paragraph(text=INTERVAL),),
+        id="scaling", title=tr("More devices"), blocks=(Paragraph(text=_interval_words()),),
         sections=tuple(_series(each) for each in found),
+    )
+
+
+def _interval_words() -> str:
+    return tr(
+        "In brackets stands the {confidence:.0%} interval over pairs of trials, of one device and of many; fewer than "
+        "{fewest} pairs have none. A step of many devices is that of the slowest.",
+        confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
     )
 
 
 def document(found: Sequence[Series]) -> Document:
     """The section alone, for a command that shows nothing else."""
     whole = section(found)
-    return Document(title=TITLE, summary=(), sections=() if whole is None else (whole,))
+    return Document(title=tr("Scaling"), summary=(), sections=() if whole is None else (whole,))
 
 
 def _series(series: Series) -> Section:
     facts = series.facts
-    setting = f"{facts['framework']} {facts['compile_mode']} {series.strategy}"
-    subject = f"{facts['model']} {facts['mode']}, {setting}, {series.scaling} scaling, batch {series.batch}"
-    more = f"{facts['precision']}, {facts['device']}, {formatting.count(int(facts['threads']), 'thread')} each, " \
-           f"{facts['data']} data"
-    placed = {point.row.get("processes") for point in series.points[1:]}
-    if placed == {1}:
-        more += ", all in one process"
-    identity = identifier(
-        "scaling", subject, more, facts["session"], facts["code_version"], facts["framework_version"]
-    )
+    with speaking(ENGLISH):      # a link holds in every language
+        identity = identifier(
+            "scaling", *_names(series), facts["session"], facts["code_version"], facts["framework_version"]
+        )
+    subject, more = _names(series)
     blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=tuple(_sentences(series))))
     return Section(id=identity, title=f"{subject}, {more}", blocks=blocks)
+
+
+def _names(series: Series) -> tuple[str, str]:
+    """What it is, and under which conditions."""
+    facts = series.facts
+    setting = f"{facts['framework']} {facts['compile_mode']} {series.strategy}"
+    subject = tr(
+        "{model} {mode}, {setting}, {scaling} scaling, batch {batch}", model=facts["model"], mode=word(facts["mode"]),
+        setting=setting, scaling=word(series.scaling), batch=series.batch,
+    )
+    more = tr(
+        "{precision}, {device}, {threads} each, {data} data", precision=facts["precision"], device=facts["device"],
+        threads=formatting.count(int(facts["threads"]), "thread"), data=facts["data"],
+    )
+    if {point.row.get("processes") for point in series.points[1:]} == {1}:
+        more += tr(", all in one process")
+    return subject, more
 
 
 def _table(identity: str, series: Series) -> Table:
@@ -63,7 +79,7 @@ def _table(identity: str, series: Series) -> Table:
 
     def cells(point: Point) -> tuple[Cell, ...]:
         mark = Origin(str(point.row["origin"])).mark if point.row.get("origin") in tuple(Origin) else ""
-        size = f"{mark} {point.world_size}" + (" oversubscribed" if point.is_oversubscribed else "")
+        size = f"{mark} {point.world_size}" + (f" {tr('oversubscribed')}" if point.is_oversubscribed else "")
         found = [
             Cell(text=size, value=float(point.world_size)),
             Cell(text=str(point.local_batch), value=float(point.local_batch)),
@@ -84,22 +100,23 @@ def _table(identity: str, series: Series) -> Table:
 
     right = Align.RIGHT
     columns = [
-        Column(title="devices", align=right), Column(title="local batch", align=right),
-        Column(title="global batch", align=right), Column(title="throughput", unit="samples/s", align=right),
-        Column(title="speed-up", align=right), Column(title="efficiency", align=right),
-        Column(title="step time", unit=unit.name, align=right),
+        Column(title=tr("devices"), align=right), Column(title=tr("local batch"), align=right),
+        Column(title=tr("global batch"), align=right),
+        Column(title=tr("throughput"), unit=tr("samples/s"), align=right),
+        Column(title=tr("speed-up"), align=right), Column(title=tr("efficiency"), align=right),
+        Column(title=tr("step time"), unit=unit.name, align=right),
     ]
     if is_replicas:
-        columns += [Column(title=f"latency {q}", unit=latency.name, align=right) for q in ("p50", "p99")]
+        columns += [Column(title=tr("latency {q}", q=q), unit=latency.name, align=right) for q in ("p50", "p99")]
     elif has_sent:
         columns += [
-            Column(title="sent", unit="MB a step", align=right, is_detail=True),
-            Column(title="communicating", unit=unit.name, align=right, is_detail=True),
-            Column(title="not hidden", unit=unit.name, align=right, is_detail=True),
+            Column(title=tr("sent"), unit=tr("MB a step"), align=right, is_detail=True),
+            Column(title=tr("communicating"), unit=unit.name, align=right, is_detail=True),
+            Column(title=tr("not hidden"), unit=unit.name, align=right, is_detail=True),
         ]
     return Table(
-        id=f"table.{identity}", caption=f"{series.facts['model']}, {WORDS[series.scaling]}",
-        columns=(*columns, Column(title="validity")),
+        id=f"table.{identity}", caption=f"{series.facts['model']}, {tr(WORDS[series.scaling])}",
+        columns=(*columns, Column(title=tr("validity"))),
         rows=tuple(
             Row(id=identifier(identity, point.world_size, point.row.get("devices_per_process")), cells=cells(point))
             for point in series.points
@@ -114,7 +131,7 @@ def _cell(of: Estimate) -> Cell:
 
 
 def _of_one(point: Point, of: Estimate) -> Cell:
-    return Cell(text="baseline", value=1.0) if point.world_size == 1 else _cell(of)
+    return Cell(text=tr("baseline"), value=1.0) if point.world_size == 1 else _cell(of)
 
 
 def _time(point: Point, name: str, unit: formatting.Unit) -> Cell:
@@ -125,42 +142,54 @@ def _time(point: Point, name: str, unit: formatting.Unit) -> Cell:
 
 
 def _trust(point: Point) -> str:
-    return "suspect" if point.findings else str(point.row.get("validity") or formatting.UNKNOWN)
+    return tr("suspect") if point.findings else word(point.row.get("validity") or formatting.UNKNOWN)
 
 
 def _sentences(series: Series) -> list[str]:
     largest = series.points[-1]
     said = [_answer(point) for point in series.points[1:]]
-    said.append(f"Why: {series.cause}.")
+    said.append(tr("Why: {cause}.", cause=series.cause))
     if series.law is None or series.costs is None or series.prediction is None:
-        said.append(f"No law is fitted and nothing predicted below {FEWEST_SIZES} sizes that are not oversubscribed.")
+        said.append(tr(
+            "No law is fitted and nothing predicted below {n} sizes that are not oversubscribed.",
+            n=FEWEST_SIZES,
+        ))
     else:
         law, costs, next_size = series.law, series.costs, series.prediction
-        limit = "" if law.limit is None else f", so that no number of devices gives more than " \
-                                             f"{formatting.significant(law.limit)}x"
-        said.append(f"{law.name}'s law: {formatting.percent(law.serial_share)} of the work does not scale{limit}.")
+        limit = "" if law.limit is None else tr(
+            ", so that no number of devices gives more than {times}", times=formatting.times(law.limit),
+        )
+        said.append(tr(
+            "{name}'s law: {share} of the work does not scale{limit}.", name=law.name,
+            share=formatting.percent(law.serial_share), limit=limit,
+        ))
         parts = [formatting.with_unit(part, formatting.time_unit([part]))
                  for part in costs.parts_s(_largest_that_counts(series))]
         said.append(
-            f"A step of {_largest_that_counts(series)} devices is best explained by {parts[0]} of computing, "
-            f"{parts[1]} of sending gradients and {parts[2]} that grow with every device; this is off by "
-            f"{formatting.percent(costs.largest_error)} at most."
+            tr(
+                "A step of {devices} devices is best explained by {computing} of computing, {sending} of "
+                "sending gradients and {growing} that grow with every device; this is off by {error} at "
+                "most.", devices=_largest_that_counts(series), computing=parts[0], sending=parts[1],
+                growing=parts[2], error=formatting.percent(costs.largest_error),
+            )
         )
         said.append(
-            f"{Origin.PREDICTED.mark} predicted, not measured: {next_size.world_size} devices would do "
-            f"{formatting.significant(next_size.throughput)} samples/s, "
-            f"{formatting.significant(next_size.speed_up)}x one, at an efficiency of "
-            f"{formatting.share(next_size.efficiency)}."
+            tr(
+                "{mark} predicted, not measured: {devices} devices would do {throughput} samples/s, {times} "
+                "one, at an efficiency of {efficiency}.", mark=Origin.PREDICTED.mark, devices=next_size.world_size,
+                throughput=formatting.significant(next_size.throughput),
+                times=formatting.times(next_size.speed_up), efficiency=formatting.share(next_size.efficiency),
+            )
         )
-    said += [f"Suspect: {finding.text}." for finding in series.findings]
+    said += [tr("Suspect: {finding}.", finding=finding.text) for finding in series.findings]
     doubted = [
         f"{formatting.count(point.world_size, 'device')} ({str(point.row['findings']).replace(',', ', ')})"
         for point in series.points if point.row.get("findings")
     ]
     if doubted:
-        said.append(f"Figures with doubts of their own: {formatting.listed(doubted)}.")
+        said.append(tr("Figures with doubts of their own: {doubted}.", doubted=formatting.listed(doubted)))
     if largest.is_oversubscribed:
-        said.append("Oversubscribed sizes show that it runs; they take no part in laws, causes and predictions.")
+        said.append(tr("Oversubscribed sizes show that it runs; they take no part in laws, causes and predictions."))
     return said
 
 
@@ -170,8 +199,9 @@ def _largest_that_counts(series: Series) -> int:
 
 def _answer(point: Point) -> str:
     speed_up = point.speed_up
-    text = f"{formatting.significant(speed_up.value)}x" if speed_up.low is None or speed_up.high is None \
+    text = formatting.times(speed_up.value) if speed_up.low is None or speed_up.high is None \
         else formatting.ratio(speed_up.value, speed_up.low, speed_up.high, ())
-    label = ", oversubscribed," if point.is_oversubscribed else ""
-    return (f"{point.world_size} devices{label} give {text} the throughput of one: "
-            f"{formatting.share(point.efficiency.value)} of ideal.")
+    said = tr_later("{devices} devices give {times} the throughput of one: {share} of ideal.")
+    if point.is_oversubscribed:
+        said = tr_later("{devices} devices, oversubscribed, give {times} the throughput of one: {share} of ideal.")
+    return tr(said, devices=point.world_size, times=text, share=formatting.share(point.efficiency.value))

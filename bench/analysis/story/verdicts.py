@@ -8,6 +8,7 @@ from bench.analysis import formatting
 from bench.analysis.decision import DELTA
 from bench.analysis.decision import Verdict as Judgement
 from bench.analysis.document import Standing, Verdict
+from bench.analysis.language import tr, word
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.story.groups import Entry, Group, Versus, versus
 
@@ -16,7 +17,7 @@ def verdict(group: Group) -> Verdict:
     """What a group of comparable results says."""
     measured = group.measured
     if not measured:
-        standing, sentences = Standing.NOTHING, ["No framework was measured here."]
+        standing, sentences = Standing.NOTHING, [tr("No framework was measured here.")]
     elif len(measured) == 1:
         standing, sentences = Standing.ALONE, [_alone(measured[0])]
     else:
@@ -33,8 +34,10 @@ def _alone(entry: Entry) -> str:
         row["throughput_samples_per_s"], row["throughput_low_samples_per_s"], row["throughput_high_samples_per_s"],
         entry.throughputs,
     )
-    return (f"Only {entry.label} was measured: {throughput} samples/s, n = "
-            f"{formatting.count(len(entry.step_times_s), 'trial')}; there is nothing to compare it with.")
+    return tr(
+        "Only {label} was measured: {throughput} samples/s, n = {trials}; there is nothing to compare it with.",
+        label=entry.label, throughput=throughput, trials=formatting.count(len(entry.step_times_s), "trial"),
+    )
 
 
 def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
@@ -48,36 +51,50 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         if found is None:
             by.setdefault(None, []).append(entry.label)
         elif found.comparison.speed_up.low is None:
-            ratios = formatting.listed([f"{formatting.significant(ratio)}x" for ratio in found.ratios])
-            few.append(f"{ratios} the throughput of {entry.label}")
+            ratios = formatting.listed([formatting.times(ratio) for ratio in found.ratios])
+            few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
         else:
             by.setdefault(found.comparison.verdict, []).append(_beaten_by(entry, found, say_pairs=len(pairs) > 1))
-    size = f", n = {formatting.count(pairs.pop(), 'pair')}" if len(pairs) == 1 else ""
+    size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
     same = by.get(Judgement.SAME, [])
     unclear = by.get(Judgement.INCONCLUSIVE, []) + by.get(Judgement.SLOWER, [])
     sentences = []
     if faster and not (same or unclear or few or by.get(None)):
-        sentences.append(f"{head.label} is fastest: {formatting.listed(faster)}{size}.")
+        sentences.append(tr(
+            "{label} is fastest: {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
+        ))
     elif faster:
-        sentences.append(f"{head.label} is {formatting.listed(faster)}{size}.")
+        sentences.append(tr(
+            "{label} is {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
+        ))
     sentences += [
-        f"{head.label} is {words}{'' if faster else size}: the same to within {DELTA:.0%}." for words in same
+        tr(
+            "{label} is {words}{size}: the same to within {delta:.0%}.", label=head.label, words=words,
+            size="" if faster else size, delta=DELTA,
+        ) for words in same
     ]
     sentences += [
-        f"Too close to call: {head.label} is {words}{'' if faster else size}; more repetitions or a quieter machine "
-        "may tell." for words in unclear
+        tr(
+            "Too close to call: {label} is {words}{size}; more repetitions or a quieter machine may tell.",
+            label=head.label, words=words, size="" if faster else size,
+        ) for words in unclear
     ]
     if few:
         sentences.append(
-            f"{head.label} had {formatting.listed(few)} in the single pairs{'' if faster else size}; below "
-            f"{FEWEST_FOR_INTERVAL} pairs there is no interval and no verdict: repeat at least {FEWEST_FOR_INTERVAL} "
-            "times (--repetitions)."
+            tr(
+                "{label} had {few} in the single pairs{size}; below {fewest} pairs there is no interval and no "
+                "verdict: repeat at least {fewest} times (--repetitions).", label=head.label,
+                few=formatting.listed(few), size="" if faster else size, fewest=FEWEST_FOR_INTERVAL,
+            )
         )
     unpaired = by.get(None, [])
     sentences += [
-        f"{head.label} and {label} have no repetition in common, so they cannot be compared." for label in unpaired
+        tr(
+            "{label} and {other} have no repetition in common, so they cannot be compared.", label=head.label,
+            other=label,
+        ) for label in unpaired
     ]
     return _standing(same, unclear, few + unpaired), sentences
 
@@ -94,11 +111,11 @@ def _standing(same: list[str], unclear: list[str], few: list[str]) -> Standing:
 def _beaten_by(entry: Entry, found: Versus, *, say_pairs: bool) -> str:
     speed_up = found.comparison.speed_up
     size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
-    words = f"{size} the throughput of {entry.label}"
+    words = tr("{size} the throughput of {label}", size=size, label=entry.label)
     if say_pairs:
-        words += f" (n = {formatting.count(speed_up.count, 'pair')})"
+        words += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
     if found.comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
-        words += f" (less than the {DELTA:.0%} that matter in practice)"
+        words += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
     return words
 
 
@@ -107,18 +124,22 @@ def _reservations(group: Group) -> list[str]:
     sentences = []
     suspect = [entry.label for entry in group.measured if entry.row["validity"] == "suspect"]
     if suspect:
-        sentences.append(f"Suspect: {formatting.listed(suspect)} (see the findings).")
+        sentences.append(tr("Suspect: {suspect} (see the findings).", suspect=formatting.listed(suspect)))
     if len({entry.row["run_id"] for entry in group.measured}) > 1:
-        sentences.append("These were not all measured in one run, so the machine may have changed in between.")
-    missing = [f"{entry.label} ({str(entry.row['outcome']).replace('_', ' ')})" for entry in group.entries
+        sentences.append(tr("These were not all measured in one run, so the machine may have changed in between."))
+    missing = [f"{entry.label} ({word(entry.row['outcome'])})" for entry in group.entries
                if not entry.has_figures]
     if missing:
-        sentences.append(f"Not measured: {formatting.listed(missing)}.")
+        sentences.append(tr("Not measured: {missing}.", missing=formatting.listed(missing)))
     without = [entry for entry in group.entries if entry.has_figures and not entry.is_measured]
     invalid = [entry.label for entry in without if entry.is_invalid]
     if invalid:
-        sentences.append(f"Invalid, and so without a say: {formatting.listed(invalid)} (see the findings).")
+        sentences.append(tr(
+            "Invalid, and so without a say: {invalid} (see the findings).", invalid=formatting.listed(invalid),
+        ))
     elsewhere = [entry.label for entry in without if not entry.is_invalid]
     if elsewhere:
-        sentences.append(f"Not measured on this machine, and so without a say: {formatting.listed(elsewhere)}.")
+        sentences.append(tr(
+            "Not measured on this machine, and so without a say: {elsewhere}.", elsewhere=formatting.listed(elsewhere),
+        ))
     return sentences
