@@ -74,7 +74,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Held:
     claim: Claim
     standing: Standing
     why: str                             # in words: how many figures say so, or why there is none
@@ -127,22 +127,19 @@ def evidence(
 # The outcome --------------------------------------------------------------------------------------------------------
 
 
-def test(claims: Sequence[Claim], held_against: Evidence) -> list[Tested]:
+def hold(claims: Sequence[Claim], held_against: Evidence) -> list[Held]:
     """Every claim with its outcome, in the same order."""
-    return [_tested(claim, held_against) for claim in claims]
+    return [_held(claim, held_against) for claim in claims]
 
 
-test.__test__ = False        # type: ignore[attr-defined]    # pytest takes it for one of its own
-
-
-def _tested(claim: Claim, held_against: Evidence) -> Tested:
+def _held(claim: Claim, held_against: Evidence) -> Held:
     quantity = QUANTITIES[claim.quantity]
     try:
         answers = [judged(answer, claim) for answer in quantity.answers(claim, held_against)]
     except NotTestable as reason:
-        return Tested(claim=claim, standing=Standing.UNTESTABLE, why=str(reason), answers=(), unit=quantity.unit)
+        return Held(claim=claim, standing=Standing.UNTESTABLE, why=str(reason), answers=(), unit=quantity.unit)
     if not answers:
-        return Tested(
+        return Held(
             claim=claim, standing=Standing.UNTESTABLE, why=_why_nothing(claim, held_against), answers=(),
             unit=quantity.unit,
         )
@@ -150,8 +147,8 @@ def _tested(claim: Claim, held_against: Evidence) -> Tested:
     deciding = [answer for answer in answers if answer.origin is not Origin.QUOTED] or answers
     standing, why = overall(deciding, claim)
     if deciding[0].origin is Origin.QUOTED:
-        why = f"by published results alone: {why}"
-    return Tested(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
+        why = f"published results alone, {why}"
+    return Held(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
 
 
 def judged(answer: Answer, claim: Claim) -> Answer:
@@ -175,12 +172,12 @@ def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
     for standing in (Standing.CONFIRMED, Standing.REFUTED):
         if counts[standing] == len(answers):
             if all(answer.origin is Origin.ENTERED for answer in answers):
-                return standing, "as computed from what it states"
-            return standing, "by the one figure that there is" if len(answers) == 1 else f"by all {figures}"
-    said = [f"{counts[standing]} say {word}" for standing, word in (
+                return standing, "what it states"
+            return standing, "the one figure that there is" if len(answers) == 1 else f"all {figures}"
+    said = [f"{counts[standing]} {'says' if counts[standing] == 1 else 'say'} {word}" for standing, word in (
         (Standing.CONFIRMED, "yes"), (Standing.REFUTED, "no"), (Standing.OPEN, "neither")) if counts[standing]]
     doubts = list(dict.fromkeys(answer.doubt for answer in answers if answer.doubt))
-    why = f"of {figures} {formatting.listed(said)}"
+    why = f"{figures}: {formatting.listed(said)}"
     if doubts:
         why += f" ({'; '.join(doubts)})"
     elif counts[Standing.OPEN] == len(answers) and not claim.can_refute:
@@ -395,18 +392,17 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Samples per second of one device over another's: same source, network, mode, batch and framework."""
     mode = str(claim.where["mode"])
     of, over = (str(claim.where[name]) for name in ("of_device", "over_device"))
-    for kind, rows, rate in (
-        (Origin.MEASURED, held_against.results, lambda row: _known(row["throughput_samples_per_s"])),
-        (Origin.QUOTED, held_against.quoted, lambda row: _rate_of(row, mode)),
-    ):
-        asked = [row for row in rows if _has_model(row["model"], claim.where.get("model"))
-                 and (kind is Origin.QUOTED or (row["mode"] == mode and _is_usual(row))) and rate(row)]
-        for slow in (row for row in asked if _is_on(row, over)):
-            for fast in (row for row in asked if _is_on(row, of) and _matches(row, slow)):
+    here = [(row, _known(row["throughput_samples_per_s"])) for row in held_against.results
+            if row["mode"] == mode and _is_usual(row)]
+    there = [(row, _rate_of(row, mode)) for row in held_against.quoted]
+    for origin, rows in ((Origin.MEASURED, here), (Origin.QUOTED, there)):
+        asked = [(row, rate) for row, rate in rows if rate and _has_model(row["model"], claim.where.get("model"))]
+        for slow, slow_rate in ((row, rate) for row, rate in asked if _is_on(row, over)):
+            for fast, fast_rate in ((row, rate) for row, rate in asked if _is_on(row, of) and _matches(row, slow)):
                 yield Answer(
                     about=f"{slow['model']} {mode}, batch {slow['local_batch']}: {_device(fast)} over {_device(slow)}",
-                    value=(rate(fast) or 0.0) / (rate(slow) or math.inf), origin=kind,
-                    remark="" if kind is Origin.MEASURED else f"{fast['name']}; {slow['name']}",
+                    value=fast_rate / slow_rate, origin=origin,
+                    remark="" if origin is Origin.MEASURED else f"{fast['name']}; {slow['name']}",
                 )
 
 
@@ -529,9 +525,10 @@ def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Share of the driver's sampling periods in which a GPU had work, while steps were timed."""
     timed = held_against.trials
     timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK)]
-    for trial in timed.to_dict("records"):
-        if _is_asked({str(name): fact for name, fact in trial.items()}, claim):
-            for gpu in telemetry.seen({str(name): fact for name, fact in trial.items()}).gpus:
+    for found in timed.to_dict("records"):
+        trial = {str(name): fact for name, fact in found.items()}
+        if _is_asked(trial, claim):
+            for gpu in telemetry.seen(trial).gpus:
                 if (busy := gpu.mean("busy_ratio")) is not None:
                     yield Answer(about=f"{_case({**trial, 'origin': 'measured'})}, {gpu.name}", value=busy, count=1)
 
@@ -566,7 +563,7 @@ def pcie_bandwidth(given: Mapping[str, Any]) -> float:
     PCI Express Base Specification 3.0: 8 GT/s a lane, 130 bits carry 128.
     """
     data_bits, sent_bits = given["encoding"]
-    return float(given["transfers_gt_per_s"]) * float(given["lanes"]) * data_bits / sent_bits / 8
+    return float(given["transfers_gt_per_s"]) * float(given["lanes"]) * float(data_bits) / float(sent_bits) / 8
 
 
 def product(given: Mapping[str, Any]) -> float:
@@ -589,7 +586,6 @@ def supply_w(given: Mapping[str, Any]) -> float:
 
 def nothing(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     raise NotTestable(str(claim.where["why"]))
-    yield
 
 
 @dataclass(frozen=True, kw_only=True)

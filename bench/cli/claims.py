@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.analysis.claims import Evidence, Tested
+    from bench.analysis.claims import Evidence, Held
 
 
 def command(
@@ -32,7 +32,7 @@ def command(
     rigmark claims --claims my-claims.toml --format markdown
     """
     from bench import claims as loader
-    from bench.analysis.claims import test
+    from bench.analysis.claims import hold
     from bench.analysis.story import records_needed
     from bench.analysis.story.claims import document
     from bench.analysis.summary import results as summarise
@@ -46,7 +46,7 @@ def command(
     trials, (tables, unreadable) = store.trials(), store.quoted()
     records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
     held_against, no_records = evidence(trials.table, summarise(trials.table), records, tables)
-    found = test(wanted, held_against)
+    found = hold(wanted, held_against)
     problems = [*trials.problems, *unreadable, *no_records]
     if json:
         sys.stdout.write(json_format.dumps([plain(each) for each in found], indent=1) + "\n")
@@ -75,7 +75,7 @@ def evidence(
     return found, [*no_layers, *no_proofs]
 
 
-def plain(each: Tested) -> dict[str, Any]:
+def plain(each: Held) -> dict[str, Any]:
     """A claim for scripts: names stay, more may be added; None for what is not known."""
     claim = each.claim
     return {

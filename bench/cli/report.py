@@ -26,7 +26,7 @@ def command(
     """
     import reports
     from bench import claims as loader
-    from bench.analysis.claims import test
+    from bench.analysis.claims import hold
     from bench.analysis.story import claims, document, quoted, records_needed
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say
@@ -40,7 +40,7 @@ def command(
     records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
     tables, unreadable = store.quoted()
     found, problems = summarise(trials.table), (*trials.problems, *unreadable)
-    told = claims.told(test(loader.shipped(), evidence(trials.table, found, records, tables)[0]))
+    told = claims.told(hold(loader.shipped(), evidence(trials.table, found, records, tables)[0]))
     more = [section for section in (told, quoted.section(tables)) if section]
     text = reports.render(medium, document(found, trials.table, records, problems, more=more))
     if output is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.analysis import formatting
-from bench.analysis.claims import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Standing, Tested
+from bench.analysis.claims import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Held, Standing
 from bench.analysis.document import (
     Align,
-    Block,
     Cell,
     Column,
     Document,
@@ -27,53 +26,67 @@ SIGNS = {Standing.CONFIRMED: "✓", Standing.REFUTED: "✗", Standing.OPEN: "≈
 SHOWN = 12                   # figures of one claim, before the rest go by their number
 
 
-def document(tested: Sequence[Tested]) -> Document:
+def document(tested: Sequence[Held]) -> Document:
     counts = {standing: sum(each.standing is standing for each in tested) for standing in Standing}
     summary = (
         formatting.count(len(tested), "claim"),
         *(f"{count} {standing.value}" for standing, count in counts.items() if count),
     )
-    return Document(title=TITLE, summary=summary, sections=(section(tested),))
+    return Document(title=TITLE, summary=summary, sections=tuple(_sections(tested)))
 
 
-def told(tested: Sequence[Tested]) -> Section | None:
+def told(tested: Sequence[Held]) -> Section | None:
     """Only of those on which stored results bear: the others would drown the rest of a report. None where none does."""
     own = [each for each in tested if any(answer.origin is not Origin.ENTERED for answer in each.answers)]
-    return section(own) if own else None
+    return Section(id="claims", title=TITLE, sections=tuple(_sections(own))) if own else None
 
 
-def section(tested: Sequence[Tested]) -> Section:
-    """A table of all claims, how each is tested, and the figures behind it."""
-    decided = [each for each in tested if each.standing is not Standing.UNTESTABLE]
-    blocks: list[Block] = [
-        Paragraph(text="Sentences that introductions repeat, held against what is stored here. Confirmed: all figures, "
-                       "with their intervals, lie where the sentence may still be called true; refuted: all lie "
-                       "outside; open: figures disagree, or do not decide."),
-        _table(tested),
-    ]
-    if decided:
-        blocks.append(Fold(title="The figures behind them", blocks=tuple(_figures(each) for each in decided)))
-    blocks.append(Fold(title="How each is tested", blocks=(Items(
-        texts=tuple(_how(each.claim) for each in tested),
-        ids=tuple(f"how.{identifier(each.claim.id)}" for each in tested),
-    ),)))
-    return Section(id="claims", title=TITLE, blocks=tuple(blocks))
-
-
-def _table(tested: Sequence[Tested]) -> Table:
+def _sections(tested: Sequence[Held]) -> Iterator[Section]:
+    """What results tell, what arithmetic tells, what nothing here tells, and how each is tested."""
     order = list(Standing)
-    ordered = sorted(tested, key=lambda each: order.index(each.standing))
+    held = [each for each in tested if each.standing is not Standing.UNTESTABLE]
+    computed = [each for each in held if all(answer.origin is Origin.ENTERED for answer in each.answers)]
+    seen = sorted((each for each in held if each not in computed), key=lambda each: order.index(each.standing))
+    if seen:
+        words = ("Sentences that introductions repeat, held against what is stored here. Confirmed: all figures, with "
+                 "their intervals, lie where the sentence may still be called true. Refuted: all lie outside. Open: "
+                 "figures disagree, or do not decide.")
+        yield Section(
+            id="claims.seen", title="Held against results",
+            blocks=(Paragraph(text=words), _table("table.claims.seen", "What results tell", seen), _behind(seen)),
+        )
+    if computed:
+        words = "Confirmed means that the figures in the sentence fit each other; nothing was measured for it."
+        yield Section(
+            id="claims.computed", title="Computed",
+            blocks=(Paragraph(text=words), _table("table.claims.computed", "What arithmetic tells", computed),
+                    _behind(computed)),
+        )
+    untold = [each for each in tested if each.standing is Standing.UNTESTABLE]
+    if untold:
+        yield Section(id="claims.untold", title="Not testable here", blocks=(_untold(untold),))
+    yield Section(id="claims.how", title="How each is tested", blocks=(Fold(title="All of them", blocks=(Items(
+        texts=tuple(_how(each) for each in tested), ids=tuple(f"how.{identifier(each.claim.id)}" for each in tested),
+    ),)),))
+
+
+def _behind(tested: Sequence[Held]) -> Fold:
+    return Fold(title="The figures behind it", blocks=tuple(_figures(each) for each in tested))
+
+
+def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
     marks = dict.fromkeys(answer.origin for each in tested for answer in each.answers)
-    notes = [
-        f"Without an interval a published figure is taken as off by up to {NO_INTERVAL:g}x, a time of too few trials "
-        f"by up to {FEW_TRIALS:g}x: it decides only where that leaves no choice.",
-        "; ".join(f"{origin.mark} {_origin(origin)}" for origin in marks) + "." if marks else "",
-    ]
+    notes = ["; ".join(f"{origin.mark} {_origin(origin)}" for origin in marks) + "."]
+    if any(answer.low is None for each in tested for answer in each.answers):
+        notes.append(
+            f"Without an interval a published figure is taken as off by up to {NO_INTERVAL:g}x, a time of too few "
+            f"trials by up to {FEW_TRIALS:g}x: it decides only where that leaves no choice."
+        )
     return Table(
-        id="table.claims", caption="What is said, and what was found",
+        id=id, caption=caption, notes=tuple(notes),
         columns=(
             Column(title="what they say"), Column(title="outcome"), Column(title="claimed", align=Align.RIGHT),
-            Column(title="found here", align=Align.RIGHT), Column(title="why"),
+            Column(title="found here", align=Align.RIGHT), Column(title="by"),
         ),
         rows=tuple(
             Row(
@@ -83,9 +96,19 @@ def _table(tested: Sequence[Tested]) -> Table:
                     Cell(text=claimed(each), value=each.claim.value), Cell(text=found(each)), Cell(text=each.why),
                 ),
             )
-            for each in ordered
+            for each in tested
         ),
-        notes=tuple(note for note in notes if note),
+    )
+
+
+def _untold(tested: Sequence[Held]) -> Table:
+    return Table(
+        id="table.claims.untold", caption="What nothing here tells",
+        columns=(Column(title="what they say"), Column(title="why it is not testable here")),
+        rows=tuple(
+            Row(id=f"claim.{identifier(each.claim.id)}", cells=(Cell(text=each.claim.says), Cell(text=each.why)))
+            for each in tested
+        ),
     )
 
 
@@ -93,22 +116,23 @@ def _origin(origin: Origin) -> str:
     return "computed from the figures in the sentence" if origin is Origin.ENTERED else str(origin.value)
 
 
-def claimed(each: Tested) -> str:
-    """"1.3x (1.15x to 1.5x)": the value, and what would still be called that."""
+def claimed(each: Held) -> str:
+    """"1.3x"; "at most 10 minutes" where only an end is claimed."""
     claim, unit = each.claim, each.unit
-    if claim.low is None and claim.high is None:
-        return formatting.UNKNOWN
+    if claim.value is not None:
+        return _number(claim.value, unit, 6)
+    return _band(claim, unit)
+
+
+def _band(claim: Claim, unit: str) -> str:
+    """Where a figure would still bear the claim out: "1.15x to 1.5x"."""
     if claim.low is None or claim.high is None:
         word, end = ("at most", claim.high) if claim.low is None else ("at least", claim.low)
-        return f"{word} {_number(end or 0.0, unit)}"
-    ends = f"{_number(claim.low, unit)} to {_number(claim.high, unit)}"
-    if claim.value is None:
-        return ends
-    is_exact = claim.high - claim.low <= 1e-3 * abs(claim.value)
-    return _number(claim.value, unit, 6) if is_exact else f"{_number(claim.value, unit, 6)} ({ends})"
+        return formatting.UNKNOWN if end is None else f"{word} {_number(end, unit, 4)}"
+    return f"{_number(claim.low, unit, 5)} to {_number(claim.high, unit, 5)}"
 
 
-def found(each: Tested) -> str:
+def found(each: Held) -> str:
     """The figure with its interval; of several the range, by where they come from."""
     parts = []
     for origin in dict.fromkeys(answer.origin for answer in each.answers):
@@ -137,7 +161,7 @@ def _number(value: float, unit: str, digits: int = 3) -> str:
     return f"{number}x" if unit == "x" else f"{number} {unit}".strip()
 
 
-def _figures(each: Tested) -> Table:
+def _figures(each: Held) -> Table:
     shown = each.answers[:SHOWN]
     notes = [f"{len(each.answers) - SHOWN} more figures are in --json."] if len(each.answers) > SHOWN else []
     return Table(
@@ -166,6 +190,9 @@ def _figures(each: Tested) -> Table:
 _SAYS = {Standing.CONFIRMED: "yes", Standing.REFUTED: "no", Standing.OPEN: "neither", Standing.UNTESTABLE: "neither"}
 
 
-def _how(claim: Claim) -> str:
+def _how(each: Held) -> str:
+    claim = each.claim
+    band = _band(claim, each.unit)
+    true = "" if band == formatting.UNKNOWN else f" It holds at {band}."
     note = f" {claim.note}" if claim.note else ""
-    return f"{claim.says} Tested by: {claim.how}.{note} ({claim.source}; {claim.id})"
+    return f"{claim.says} Held by: {claim.how}.{true}{note} ({claim.source}; {claim.id})"

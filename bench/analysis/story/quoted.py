@@ -70,7 +70,7 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
     if shared:
         notes.append(f"All: {', '.join(shared)}.")
     if len(shown) < len(lines):
-        notes.append(f"The first {len(shown)} of {len(lines):,} lines; rigmark results --where \"origin = 'quoted'\" has all.")
+        notes.append(f"The first {len(shown)} of {len(lines):,} lines; rigmark results has all.")
     has_value = any(line.get("value") is not None for line in lines)
     columns = [Column(title=TITLES.get(fact, fact)) for fact in stated]
     columns += [
