@@ -17,6 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import quoted
+from bench.quoted import QuotedTable
 from bench.record import SCHEMA, Record
 from bench.words import TIMED, Outcome, UserError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RESULTS = Path("results")
 RECORDS, SERIES, ORACLE, CACHE, LOCK = "records", "telemetry", "oracle", "cache", "lock"
+QUOTED = "quoted"            # tables of others, one file each; apart, so that no query of trials ever meets them
 
 TRIAL_COLUMNS = {
     "id": ("$.id", "VARCHAR"),
@@ -129,6 +132,7 @@ class Store:
         self._records = root / RECORDS
         self._oracle = root / ORACLE
         self._series = root / SERIES
+        self._quoted = root / QUOTED
         self.cache = root / CACHE        # of programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:
@@ -227,6 +231,7 @@ class Store:
         paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
         with duckdb.connect() as connection:
             connection.execute("SET preserve_insertion_order = false")
+            connection.execute("SET enable_progress_bar = false")    # it would stand among data on stdout
             connection.execute(
                 # All paths at once, since each look into a text parses all of it; read_blob, since read_text would
                 # give up on all files for one that is not UTF-8.
@@ -248,6 +253,37 @@ class Store:
             for name, schema in strange
         )
         return Trials(table=table, problems=problems)
+
+    def put_quoted(self, table: QuotedTable, *, again: bool = False) -> bool:
+        """Keep a table of somebody else's; False where its file is stored already and is not to be replaced.
+
+        Raises UserError where the disk is full.
+        """
+        path = self._quoted / f"{table.id}.json"
+        if path.exists() and not again:
+            return False
+        try:
+            self._quoted.mkdir(parents=True, exist_ok=True)
+            _write_atomically(path, json.dumps(table.plain(), indent=1).encode())
+        except OSError as error:
+            raise UserError(f"cannot store a table in {self._quoted}: {error.strerror}") from None
+        return True
+
+    def quoted(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """Tables of others as plain data, first imported first, and a sentence for each that cannot be read."""
+        tables, problems = [], []
+        for path in sorted(self._quoted.glob("*.json")):
+            try:
+                table = json.loads(path.read_text(encoding="utf-8"))
+                if int(table["schema"]) > quoted.SCHEMA:
+                    problems.append(_too_new(path, table["schema"], quoted.SCHEMA))
+                elif table["origin"] == quoted.ORIGIN and table["source"]["imported_at"] and table["rows"]:
+                    tables.append(table)
+                else:
+                    raise ValueError
+            except (OSError, ValueError, KeyError, TypeError):
+                problems.append(f"table {path} is damaged and was left out; rigmark import reads its file anew")
+        return sorted(tables, key=lambda table: (table["source"]["imported_at"], table["id"])), problems
 
     def oracle_answer(self, key: str) -> dict[str, NDArray[Any]] | None:
         """Arrays that the oracle computed under this key before; None where it has not, or they are damaged."""
@@ -301,8 +337,8 @@ def _damaged(path: Path) -> str:
     return f"record {path} is damaged and was left out; the same run measures it anew"
 
 
-def _too_new(path: Path, schema: Any) -> str:
-    return f"record {path} has schema {schema}, newer than this Rigmark reads ({SCHEMA}); upgrade Rigmark to read it"
+def _too_new(path: Path, schema: Any, newest: int = SCHEMA) -> str:
+    return f"record {path} has schema {schema}, newer than this Rigmark reads ({newest}); upgrade Rigmark to read it"
 
 
 def existing(root: Path) -> Store:

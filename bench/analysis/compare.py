@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from bench.analysis.decision import Verdict, judge
 from bench.analysis.statistics import Estimate, estimate
+from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
+from bench.analysis.telemetry import without_invalid
+from bench.words import Outcome, TrialKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +30,13 @@ def compare(baseline_s: Mapping[int, float], this_s: Mapping[int, float]) -> Com
         return None
     speed_up = estimate([baseline_s[pair] / this_s[pair] for pair in pairs])
     return Comparison(verdict=judge(speed_up), speed_up=speed_up)
+
+
+def by_repetition(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
+    """Step times by repetition of each group of alike timing trials (by ALIKE_COLUMNS), but for invalid ones."""
+    measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
+    times: dict[tuple[Any, ...], dict[int, float]] = {}
+    for trial in measured.to_dict("records"):
+        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+        times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
+    return times

@@ -40,7 +40,7 @@ RESULT_COLUMNS = (
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
     "bytes_per_s", "policy", "overflow_steps", "devices_per_process", "oversubscribed", "rank_spread", "sent_bytes",
     "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
-    "trial_findings",
+    "trial_findings", "source",
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
@@ -54,6 +54,7 @@ Of a world, the step is that of its slowest rank and CPU time is that of all; ``
 busiest rank over that of the idlest (ranks that wait for each other take equal steps), ``sent_bytes`` what each device
 must at least send in a step. ``communication_time_s`` and, of it, ``communication_exposed_s`` are of a step, see
 bench.frameworks.Prepared.communication; where they are not known, ``communication_reason`` says why.
+``source`` is the file and line that a quoted result stands in; see bench.analysis.quoted.
 """
 
 

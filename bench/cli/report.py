@@ -27,9 +27,12 @@ def command(
     rigmark report --format markdown
     """
     import reports
-    from bench.analysis.story import document, records_needed
+    from bench import claims as loader
+    from bench.analysis.claims import hold
+    from bench.analysis.story import claims, document, quoted, records_needed
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say
+    from bench.cli.claims import evidence
     from bench.store import existing
 
     medium = format or _by_suffix(output)
@@ -37,7 +40,11 @@ def command(
     store = existing(results)
     trials = store.trials()
     records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
-    text = reports.render(medium, document(summarise(trials.table), trials.table, records, trials.problems))
+    tables, unreadable = store.quoted()
+    found, problems = summarise(trials.table), (*trials.problems, *unreadable)
+    told = claims.told(hold(loader.shipped(), evidence(trials.table, found, records, tables)[0]))
+    more = [section for section in (told, quoted.section(tables)) if section]
+    text = reports.render(medium, document(found, trials.table, records, problems, more=more))
     if output is None:
         sys.stdout.write(text)
     else:
@@ -46,11 +53,11 @@ def command(
         except OSError as error:
             raise UserError(f"cannot write {output}: {error.strerror}") from None
         say(f"wrote {output}")
-    for problem in trials.problems:
+    for problem in problems:
         say(f"rigmark: {problem}")
-    if trials.problems:
+    if problems:
         raise typer.Exit(Exit.BAD)
-    if trials.table.empty:
+    if trials.table.empty and not tables:
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

@@ -23,9 +23,9 @@ class Format(StrEnum):
 
 
 SHOWN = {
-    "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile", "layout": "layout",
-    "precision": "precision", "world_size": "devices", "strategy": "strategy", "local_batch": "batch",
-    "global_batch": "global", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
+    "origin": "origin", "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile",
+    "layout": "layout", "precision": "precision", "world_size": "devices", "strategy": "strategy",
+    "local_batch": "batch", "global_batch": "global", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
     "throughput_low_samples_per_s": "low", "throughput_high_samples_per_s": "high", "trials": "trials",
     "validity": "validity",
 }
@@ -43,6 +43,7 @@ def command(
 
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """
+    from bench.analysis.quoted import together
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say, write
     from bench.store import existing
@@ -50,17 +51,19 @@ def command(
     chosen = Format.JSON if json else format
     if chosen is Format.PARQUET and output is None:
         raise UserError("parquet is not text; name a file with --output")
-    trials = existing(results).trials()
-    table = _filtered(summarise(trials.table), where)
+    store = existing(results)
+    trials, (quoted, unreadable) = store.trials(), store.quoted()
+    table = _filtered(together(summarise(trials.table), quoted), where)
     if chosen is Format.PARQUET and output is not None:
         _write_parquet(table, output)
     else:
         write(_text(table, chosen), output)
-    if not table.empty and (invalid := int(table.invalid_trials.fillna(0).sum())):
+    if not table.empty and (invalid := int(table.invalid_trials.dropna().sum())):
         say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
-    for problem in trials.problems:
+    problems = (*trials.problems, *unreadable)
+    for problem in problems:
         say(f"rigmark: {problem}")
-    if trials.problems:
+    if problems:
         raise typer.Exit(Exit.BAD)
     if table.empty:
         say("no results match; rigmark run measures some")

@@ -80,7 +80,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/telemetry": ("bench.telemetry", "bench.words"),
     "bench/parity.py": ("bench.words",),
     "bench/record.py": ("bench.words",),
-    "bench/store.py": ("bench.record", "bench.words"),
+    "bench/store.py": ("bench.quoted", "bench.record", "bench.words"),
+    "bench/quoted.py": (),
+    "bench/importers": ("bench.asv_results", "bench.importers", "bench.quoted", "bench.words"),
+    "bench/claims.py": ("bench.analysis", "bench.ir", "bench.models", "bench.words"),
     "bench/isa": (),
     "bench/agents.py": (
         "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words", "bench.world",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -31,16 +32,16 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
 
 def document(
     results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
-    *, title: str | None = None,
+    *, more: Sequence[Section] = (), title: str | None = None,
 ) -> Document:
     """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
 
-    ``problems`` are sentences about records that could not be read. It is in the language of bench.analysis.language
-    that it is called in, and so must the results have been made.
+    ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
+    It is in the language of bench.analysis.language that it is called in, and so must the results have been made.
     """
     title = title or tr("Rigmark report")
     if trials.empty:
-        return _empty(title, problems)
+        return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
     found = groups(results, trials)
     taken_apart, no_layers = layers_module.read(trials, results, records)
     together = layers_story.together(taken_apart, trials)
@@ -61,6 +62,7 @@ def document(
         *([machine] if machine else []),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
+        *more,
         doubts_module.section(doubts),
         failures.section(trials, records, [*problems, *unreadable]),
         environment.section(trials),

@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import formatting
-from bench.analysis.compare import Comparison, compare
+from bench.analysis.compare import Comparison, by_repetition, compare
 from bench.analysis.document import Origin
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
-from bench.analysis.telemetry import Validity, without_invalid
+from bench.analysis.summary import ALIKE_COLUMNS, key
+from bench.analysis.telemetry import Validity
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
@@ -131,7 +131,7 @@ def identifier(*parts: Any) -> str:
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
-    times = _step_times(trials)
+    times = by_repetition(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in results[results.kind != TrialKind.LIMIT].to_dict("records"):
         rows.setdefault(key(row, EQUAL_COLUMNS), []).append({str(name): fact for name, fact in row.items()})
@@ -174,16 +174,6 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[st
         yield tr("{steps} steps per timing", steps=facts["steps_per_timing"])
     for column in telling:
         yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
-
-
-def _step_times(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
-    """Step times by repetition, for each group of alike trials."""
-    measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
-    times: dict[tuple[Any, ...], dict[int, float]] = {}
-    for trial in measured.to_dict("records"):
-        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
-        times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
-    return times
 
 
 def _entries(rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[int, float]]) -> tuple[Entry, ...]:

@@ -1,0 +1,446 @@
+"""Does a table hang together? Slips that published tables have, each a finding with the lines named.
+
+Every rule takes the lines of tables (see bench.analysis.quoted.rows, or ``measured``) and tells what it found and how
+many lines it could look at: a rule that had nothing to look at has cleared nobody.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import formatting
+from bench.analysis.findings import Finding, FindingKind
+from bench.analysis.quoted import FACTS, Row, samples, step_time, throughput
+from bench.analysis.summary import is_nothing
+from bench.words import Mode, Outcome
+
+ADDS_UP = 0.02               # of the total: means of ten passes that are rounded to four digits differ by less
+WILD = 0.05                  # by which the mean may leave the median, as little as would be called a difference
+IDEAL = 1.05                 # of ideal scaling; beyond it something other than devices has changed
+AGREES = 1.05                # throughput x step time / batch, which are one fact stated three ways
+SHORTER = 0.9                # of the time of a smaller batch, below which a larger one cannot come out
+SAME_CELLS = 2               # equal figures from which on a copy is suspected
+SAME_DIGITS = 9              # and so many digits of theirs together: chance makes that equal once in 10^9
+MOST_NAMED = 4               # lines in a sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFinding(Finding):
+    lines: tuple[str, ...]           # names of the lines that it is about
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What a rule looked at."""
+
+    rule: str
+    about: str                       # what it checks, in words
+    lines: int                       # that it could check
+    why_none: str                    # what lines lack that it cannot check
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    findings: tuple[TableFinding, ...]
+    looked: tuple[Looked, ...]
+    lines: int
+
+
+Peaks = Mapping[tuple[str, str], float]
+"""FLOP/s that a device can do at most, by (name, precision)."""
+
+Found = tuple[int, list[TableFinding]]
+Rule = Callable[[Sequence[Row], Peaks], Found]
+
+
+def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
+    """All rules over some lines, which may be of several tables; lines of unlike tables are not held together."""
+    findings, looked = [], []
+    for name, about, why_none, rule in RULES:
+        lines, found = rule(rows, peaks or {})
+        looked.append(Looked(rule=name, about=about, lines=lines, why_none=why_none))
+        findings += found
+    order = list(FindingKind)
+    findings.sort(key=lambda finding: -order.index(finding.kind))
+    return Audit(findings=tuple(findings), looked=tuple(looked), lines=len(rows))
+
+
+def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The most FLOP/s that limits reached, of each processor that was measured, by precision."""
+    peaks: dict[tuple[str, str], float] = {}
+    for row in results[results.kind == "limit"].to_dict("records"):
+        if row["outcome"] == Outcome.OK and not is_nothing(row["flops_per_s"]) and row["device"] == "cpu":
+            place = (str(row["device_name"]), str(row["precision"]))
+            peaks[place] = max(peaks.get(place, 0.0), float(row["flops_per_s"]))
+    return peaks
+
+
+def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Our own results as lines; single timings are the medians of processes."""
+    found = []
+    for result in results.to_dict("records"):
+        if result["kind"] != "timing" or result["outcome"] != Outcome.OK:
+            continue
+        row = {str(name): None if _is_nothing(fact) else fact for name, fact in result.items()}
+        conditions = {
+            name: row[name] for name in (
+                "build", "isa", "threads", "session", "steps_per_timing", "devices_per_process", "oversubscribed",
+                "machine", "graph_fingerprint", "code_version", "settings", "build_facts",
+            )
+        }
+        timings = row.get("trial_step_times_s") or ()
+        label = " ".join(str(row[name]) for name in ("framework", "compile_mode", "layout", "precision", "isa"))
+        found.append({
+            **{name: row.get(name) for name in FACTS}, "conditions": conditions, "timings_s": tuple(timings),
+            "throughput_samples_per_s": row["throughput_samples_per_s"], "step_time_s": row["step_time_s"],
+            "flops_per_sample": row["flops_per_sample"], "is_flops_of_mode": True, "table": "measured",
+            "source": {"format": "rigmark"},
+            "name": f"{row['model']} {row['mode']}, {label}, {row['world_size']} x batch {row['local_batch']}",
+        })
+    return found
+
+
+def _is_nothing(fact: Any) -> bool:
+    return not isinstance(fact, list | tuple | np.ndarray) and is_nothing(fact)
+
+
+# What makes lines alike ----------------------------------------------------------------------------------------------
+
+
+def _key(row: Row, without: Iterable[str] = ()) -> tuple[Any, ...]:
+    """All that makes a line another result, but for some facts; tables of one format are one table."""
+    left = set(without)
+    conditions = {name: fact for name, fact in row["conditions"].items() if name not in left}
+    facts = tuple(None if name in left else row.get(name) for name in FACTS)
+    return row["source"]["format"], facts, json.dumps(conditions, sort_keys=True, default=str)
+
+
+def _alike(rows: Iterable[Row], without: Iterable[str]) -> list[list[Row]]:
+    left = tuple(without)
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_key(row, left), []).append(row)
+    return list(groups.values())
+
+
+def _named(rows: Sequence[Row]) -> str:
+    names = [str(row["name"]) for row in rows]
+    more = len(names) - MOST_NAMED
+    return "; ".join(names[:MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def _finding(id: str, kind: FindingKind, text: str, rows: Sequence[Row]) -> TableFinding:
+    return TableFinding(id=id, kind=kind, text=text, lines=tuple(str(row["name"]) for row in rows))
+
+
+def _many(id: str, kind: FindingKind, hits: Sequence[tuple[Row, str]], what: str, advice: str) -> list[TableFinding]:
+    """One finding for all lines with the same slip: "what: line (how far), line (how far); advice"."""
+    if not hits:
+        return []
+    shown = "; ".join(f"{row['name']} ({how})" for row, how in hits[:MOST_NAMED])
+    more = f"; and {len(hits) - MOST_NAMED:,} more" if len(hits) > MOST_NAMED else ""
+    count = formatting.count(len(hits), "line")
+    return [_finding(id, kind, f"{what} in {count}: {shown}{more}. {advice}", [row for row, _ in hits])]
+
+
+def _times(factor: float) -> str:
+    return f"{formatting.significant(factor)}x"
+
+
+def _time(time_s: float) -> str:
+    return formatting.with_unit(time_s, formatting.time_unit([time_s]))
+
+
+# Rules --------------------------------------------------------------------------------------------------------------
+
+
+def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
+    hits = []
+    for row in rows:
+        strange = [
+            f"{name} is {value:g}" for name, value in row.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
+            and name not in ("local_batch", "world_size")
+        ]
+        strange += [
+            f"{name} has {sum(value <= 0 for value in row[name])} of {len(row[name])} at 0 or below"
+            for name in ("timings_s", "forward_timings_s", "backward_timings_s")
+            if any(value <= 0 for value in row.get(name) or ())
+        ]
+        if strange:
+            hits.append((row, ", ".join(strange)))
+    return len(rows), _many(
+        "zero_for_missing", FindingKind.INVALID, hits, "a figure of 0 or below stands",
+        "Nothing takes no time: read it as not measured, and leave it out of every mean",
+    )
+
+
+def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
+    findings = []
+    for alike in _alike(rows, ()):
+        if len(alike) < 2:
+            continue
+        figures = [figure for row in alike if (figure := throughput(row) or step_time(row) or row.get("value"))]
+        spread = max(figures) / min(figures) if len(figures) > 1 and min(figures) > 0 else 1.0
+        kind = FindingKind.NOTE if spread < 1 + WILD else FindingKind.WARNING
+        differ = f"whose figures differ by {_times(spread)}" if spread > 1 else "with equal figures"
+        findings.append(_finding(
+            "duplicate_keys", kind,
+            f"{len(alike)} lines are about the same thing, {differ}: {_named(alike)}. Which of them counts must not "
+            "hang on their order: find what tells them apart, or keep all and say so", alike,
+        ))
+    return len(rows), findings
+
+
+def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """Forward and backward against the whole, and layers against their pass."""
+    hits: list[tuple[Row, str]] = []
+    checked = 0
+    for row in rows:
+        found = list(_parts(row))
+        checked += bool(found)
+        wrong = [
+            f"{what} {_time(parts_s)}, stated {_time(total_s)}" for what, parts_s, total_s in found
+            if abs(parts_s / total_s - 1) > ADDS_UP
+        ]
+        if wrong:
+            hits.append((row, "; ".join(wrong)))
+    return checked, _many(
+        "parts_do_not_add_up", FindingKind.WARNING, hits, "parts do not add up to the whole",
+        "One of the numbers is of something else, or slipped: go back to the raw log",
+    )
+
+
+def _parts(row: Row) -> Iterator[tuple[str, float, float]]:
+    """(what, sum of the parts, the whole stated), where both are."""
+    forward_s, backward_s, total_s = (_stated_time(row, name) for name in ("forward", "backward", "step"))
+    if forward_s and backward_s and total_s and row.get("mode") == Mode.TRAINING:
+        yield "forward and backward", forward_s + backward_s, total_s
+    lists = [row.get(name) or () for name in ("forward_timings_s", "backward_timings_s", "timings_s")]
+    if all(lists) and len({len(each) for each in lists}) == 1:
+        worst = max(zip(*lists, strict=True), key=lambda each: abs(each[0] + each[1] - each[2]) / max(each[2], 1e-12))
+        if worst[2] > 0:
+            yield "forward and backward of one pass", worst[0] + worst[1], worst[2]
+    for direction, whole_s in (("forward", forward_s), ("backward", backward_s)):
+        layers_s = math.fsum(each["time_s"] for each in row.get("layers") or () if each["direction"] == direction)
+        # Layers that are less than the pass leave time that no layer has; more than it they cannot be.
+        if layers_s and whole_s and layers_s > whole_s:
+            yield f"layers {direction}", layers_s, whole_s
+
+
+def _stated_time(row: Row, part: str) -> float | None:
+    """Mean of the timings where no figure is stated, since means of parts add up, and medians need not."""
+    stated = row.get(f"{part}_time_s")
+    timings_s = row.get("timings_s" if part == "step" else f"{part}_timings_s") or ()
+    found = stated if stated is not None else float(np.mean(timings_s)) if timings_s else None
+    return found if found and found > 0 else None
+
+
+def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """Mean against median."""
+    hits: list[tuple[Row, str]] = []
+    checked = 0
+    for row in rows:
+        timings_s = [t for t in row.get("timings_s") or () if t > 0]
+        mean_s, middle_s = (row.get("step_time_s"), row.get("median_time_s")) if row.get("statistic") == "mean" \
+            else (None, None)
+        if len(timings_s) >= 3:
+            mean_s, middle_s = float(np.mean(timings_s)), float(np.median(timings_s))
+        if not mean_s or not middle_s:
+            continue
+        checked += 1
+        if abs(mean_s / middle_s - 1) > WILD:
+            farthest = max(range(len(timings_s)), key=lambda i: abs(math.log(timings_s[i] / middle_s)), default=None)
+            which = "" if farthest is None else \
+                f", pass {farthest + 1} of {len(timings_s)} took {_times(timings_s[farthest] / middle_s)} the median"
+            hits.append((row, f"mean {_time(mean_s)}, median {_time(middle_s)}{which}"))
+    return checked, _many(
+        "wild_pass", FindingKind.WARNING, hits, "the mean is not the middle",
+        "A few passes make the mean: use the median, and look for what happened in them",
+    )
+
+
+def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """Throughput, step time and batch are one fact stated three ways."""
+    mistaken: list[tuple[Row, str]] = []
+    unlike: list[tuple[Row, str]] = []
+    checked = 0
+    for row in rows:
+        rate, time_s, batch = row.get("throughput_samples_per_s"), row.get("step_time_s"), samples(row)
+        if not rate or not time_s or not batch or min(rate, time_s) <= 0:
+            continue
+        checked += 1
+        in_a_step = rate * time_s
+        if 1 / AGREES <= in_a_step / batch <= AGREES:
+            continue
+        if batch > 1 and 1 / AGREES <= in_a_step <= AGREES:
+            mistaken.append((row, f"{_time(time_s)} at batch {batch}, which takes {_time(batch / rate)} at "
+                                  f"{formatting.significant(rate)} samples/s"))
+        else:
+            unlike.append((row, f"throughput x step time is {formatting.significant(in_a_step)} samples, not {batch}"))
+    findings = _many(
+        "per_sample_not_per_batch", FindingKind.INVALID, mistaken, "a time per sample stands for that of a batch",
+        "Multiply it by the batch before it is compared with anything",
+    )
+    findings += _many(
+        "throughput_and_time_disagree", FindingKind.WARNING, unlike, "throughput and step time do not fit the batch",
+        "They are of different runs, batches or numbers of devices: use one of them, and say which",
+    )
+    more, of_batches = _time_falls(rows)
+    return checked + more, findings + of_batches
+
+
+def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
+    """Where only times are stated: a step of a larger batch cannot be the shorter one."""
+    findings, checked = [], 0
+    timed = [row for row in rows if row.get("local_batch") and step_time(row)]
+    timed = [row for row in timed if not row.get("throughput_samples_per_s")]
+    for alike in _alike(timed, ("local_batch",)):
+        steps = sorted(alike, key=lambda row: int(row["local_batch"]))
+        if len({row["local_batch"] for row in steps}) < 2:
+            continue
+        checked += len(steps)
+        small, large = steps[0], steps[-1]
+        ratio = (step_time(large) or 0.0) / (step_time(small) or math.inf)
+        if ratio < SHORTER:
+            findings.append(_finding(
+                "per_sample_not_per_batch", FindingKind.INVALID,
+                f"a step of batch {large['local_batch']} takes {_times(ratio)} the time of batch "
+                f"{small['local_batch']}: {_named([small, large])}. Its time is that of a sample, not of a batch",
+                [small, large],
+            ))
+    return checked, findings
+
+
+def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """More devices against the fewest, of one local batch (weak) or one global batch (strong)."""
+    hits: dict[str, tuple[Row, str]] = {}
+    checked: set[str] = set()
+    known = [row for row in rows if row.get("world_size") and throughput(row)]
+    for alike in _alike(known, ("world_size", "local_batch", "strategy", "oversubscribed", "devices_per_process")):
+        for small, large in itertools.combinations(sorted(alike, key=lambda row: int(row["world_size"])), 2):
+            size = int(large["world_size"]) / int(small["world_size"])
+            is_same_work = large.get("local_batch") == small.get("local_batch") or samples(large) == samples(small)
+            if size <= 1 or not is_same_work:
+                continue
+            checked |= {str(small["name"]), str(large["name"])}
+            speed_up = (throughput(large) or 0.0) / (throughput(small) or math.inf)
+            if speed_up > IDEAL * size:
+                hits.setdefault(str(large["name"]), (
+                    large, f"{large['world_size']} devices do {_times(speed_up)} of {small['world_size']}, "
+                           f"{formatting.share(speed_up / size)} of ideal"
+                ))
+    return len(checked), _many(
+        "scaling_above_ideal", FindingKind.WARNING, list(hits.values()), "devices do more than their number",
+        "The figure of the fewer is too low, the other is of another batch or unit, or a cache began to suffice: "
+        "measure both again",
+    )
+
+
+def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """Equal figures where something differs: equal raw timings, or most figures of two devices, networks, ... equal."""
+    findings = []
+    same: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        raw = tuple(row.get("timings_s") or ())
+        if len(raw) >= 3 and len(set(raw)) > 1:
+            same.setdefault(raw, []).append(row)
+    for alike in same.values():
+        if len(alike) > 1:
+            findings.append(_finding(
+                "copied_lines", FindingKind.INVALID,
+                f"{len(alike)} lines hold the same {len(alike[0]['timings_s'])} timings to the last digit: "
+                f"{_named(alike)}. No clock does that twice: keep the one whose log is there", alike,
+            ))
+    checked = {str(row["name"]) for of in same.values() for row in of}
+    for fact in FACTS:
+        looked, found = _copied_along(rows, fact)
+        checked |= looked
+        findings += found
+    return len(checked), findings
+
+
+def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableFinding]]:
+    """Two values of a fact under which most figures are equal, all else alike."""
+    stated = [row for row in rows if row.get(fact) is not None and _figure(row)]
+    pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
+    looked: set[str] = set()
+    for alike in _alike(stated, (fact,)):
+        if not 2 <= len(alike) <= 50:    # of more values, such as a thousand networks, some are equal by chance
+            continue
+        looked |= {str(row["name"]) for row in alike}
+        for one, other in itertools.combinations(alike, 2):
+            if one[fact] != other[fact]:
+                pairs.setdefault((one["source"]["format"], *sorted(map(str, (one[fact], other[fact])))), []).append(
+                    (one, other))
+    findings = []
+    for (_, first, second), cells in pairs.items():
+        equal = [(one, other) for one, other in cells if _figure(one) == _figure(other)]
+        digits = sum(_digits(_figure(one)) for one, _ in equal)
+        if len(equal) >= SAME_CELLS and digits >= SAME_DIGITS and 2 * len(equal) >= len(cells):
+            findings.append(_finding(
+                "copied_lines", FindingKind.INVALID,
+                f"{len(equal)} of {len(cells)} figures of {fact} {first} are those of {second}, digit by digit: "
+                f"{_named([row for pair in equal for row in pair])}. One of them was copied: find the log of each",
+                [row for pair in equal for row in pair],
+            ))
+    return looked, findings
+
+
+def _figure(row: Row) -> Any:
+    """The number that a line is about, as it is stated."""
+    names = ("throughput_samples_per_s", "step_time_s", "value")
+    return next((row[name] for name in names if row.get(name)), None)
+
+
+def _digits(number: float) -> int:
+    """Significant digits with which a number is stated; zeros at its end may be none."""
+    mantissa = f"{float(number):.12g}".partition("e")[0]
+    return len(mantissa.replace(".", "").replace("-", "").strip("0"))
+
+
+def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Found:
+    """FLOPs that the network needs, at the rate stated, against the peak of the device."""
+    hits: list[tuple[Row, str]] = []
+    checked = 0
+    for row in rows:
+        rate, flops = throughput(row), row.get("flops_per_sample")
+        peak = peaks.get((str(row.get("device_name")), str(row.get("precision"))))
+        if not rate or not flops or not peak:
+            continue
+        checked += 1
+        # Tables state the FLOPs of a forward pass; backward needs about twice as many (Kaplan et al. 2020, 2.1).
+        needed = flops * (3 if row.get("mode") == Mode.TRAINING and not row.get("is_flops_of_mode") else 1)
+        reached, most = rate * needed, peak * int(row.get("world_size") or 1)
+        if reached > most:
+            unit = formatting.rate_unit([reached], "FLOP/s")
+            hits.append((row, f"{formatting.with_unit(reached, unit)}, peak {formatting.with_unit(most, unit)}"))
+    return checked, _many(
+        "above_roofline", FindingKind.WARNING, hits, "more FLOP/s than the device can do",
+        "Its FLOPs, precision or device is not what it says, or its algorithm needs fewer than the definition",
+    )
+
+
+RULES: tuple[tuple[str, str, str, Rule], ...] = (
+    ("zero_for_missing", "no figure is 0 or below", "there are no lines", zero_for_missing),
+    ("duplicate_keys", "no two lines are about the same thing", "there are no lines", duplicate_keys),
+    ("parts_do_not_add_up", "forward and backward make the whole; layers are within it",
+     "no line states forward, backward and the whole", parts_do_not_add_up),
+    ("wild_pass", "the mean is the middle", "no line has three timings, or a mean and a median", wild_pass),
+    ("per_sample_not_per_batch", "throughput, step time and batch are one fact",
+     "no line states all three, nor times of two batches", per_sample_not_per_batch),
+    ("scaling_above_ideal", "N devices do no more than N times one", "no lines differ in the number of devices only",
+     scaling_above_ideal),
+    ("copied_lines", "no figures are copied from another line", "no lines differ in one fact only", copied_lines),
+    ("above_roofline", "no FLOP/s above the peak",
+     "no line has FLOPs and a device whose peak is known (--peak NAME=FLOP/s)", above_roofline),
+)
+"""Name, what it checks, what lines lack that it cannot check, rule."""

@@ -1,0 +1,118 @@
+"""Results of others, in a section of their own: where they come from, what they say, what an audit found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.analysis import formatting
+from bench.analysis.audit import audit
+from bench.analysis.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Fold,
+    Items,
+    Origin,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from bench.analysis.quoted import FACTS, provenance, rows, step_time, throughput
+from bench.analysis.story.groups import identifier
+from bench.words import Outcome
+
+SHOWN = 20                   # lines of one format
+SOURCES = 12                 # named before the rest go by their number
+TITLES = {"model": "what", "device": "on", "device_name": "device", "local_batch": "batch", "world_size": "devices",
+          "framework_version": "version", "compile_mode": "compile mode"}
+
+
+def section(tables: Sequence[Mapping[str, Any]]) -> Section | None:
+    """One subsection a format; None where nothing was imported."""
+    if not tables:
+        return None
+    words = (f"{Origin.QUOTED.mark} quoted: others measured these and published them. They are not compared with what "
+             "was measured here: machine, network and method are theirs, and nobody proved that they compute the same.")
+    formats = dict.fromkeys(str(table["source"]["format"]) for table in tables)
+    return Section(
+        id="quoted", title="Quoted: published by others", blocks=(Paragraph(text=words),),
+        sections=tuple(
+            _of_format(name, [table for table in tables if table["source"]["format"] == name]) for name in formats
+        ),
+    )
+
+
+def _of_format(name: str, tables: Sequence[Mapping[str, Any]]) -> Section:
+    lines = rows(tables)
+    sources = [provenance(table["source"]) for table in tables]
+    notes = [f"{table['source']['file']}: {note}" for table in tables for note in table.get("notes", ())]
+    if len(sources) > SOURCES:
+        sources = [*sources[:SOURCES], f"{len(sources) - SOURCES} more files; rigmark results --json names them."]
+    found = audit(lines)
+    blocks: list[Block] = [_table(name, lines)]
+    if found.findings:
+        blocks.append(Paragraph(text="An audit found:"))
+        blocks.append(Items(texts=tuple(f"{finding.text} [{finding.id}]." for finding in found.findings)))
+    blocks.append(Fold(title="Where they come from", blocks=(Items(texts=(*sources, *notes)),)))
+    return Section(id=f"quoted.{identifier(name)}", title=f"{Origin.QUOTED.mark} {name}", blocks=tuple(blocks))
+
+
+def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
+    stated = [fact for fact in FACTS if len({str(line.get(fact)) for line in lines} | {"None"}) > 2 or fact == "model"]
+    shared = [f"{TITLES.get(fact, fact)} {lines[0][fact]}" for fact in FACTS
+              if fact not in stated and lines[0].get(fact) is not None]
+    unit = formatting.time_unit(step_time(line) for line in lines)
+    shown = lines[:SHOWN]
+    notes = [f"{Origin.QUOTED.mark} quoted."]
+    if shared:
+        notes.append(f"All: {', '.join(shared)}.")
+    if len(shown) < len(lines):
+        notes.append(f"The first {len(shown)} of {len(lines):,} lines; rigmark results has all.")
+    has_value = any(line.get("value") is not None for line in lines)
+    columns = [Column(title=TITLES.get(fact, fact)) for fact in stated]
+    columns += [
+        Column(title="throughput", unit="samples/s", align=Align.RIGHT),
+        Column(title="step time", unit=unit.name, align=Align.RIGHT),
+        *([Column(title="other figure", align=Align.RIGHT)] if has_value else []),
+        Column(title="where", is_detail=True),
+    ]
+    return Table(
+        id=f"table.quoted.{identifier(name)}", caption=f"What {name} says, as its sources state it",
+        columns=tuple(columns), notes=tuple(notes),
+        rows=tuple(
+            Row(
+                id=f"quoted.{identifier(name, line['table'], line['line'])}",
+                cells=(
+                    *(Cell(text=_word(fact, line)) for fact in stated), *_figures(line, unit),
+                    *([_value(line)] if has_value else []), Cell(text=f"{line['source']['file']}, {line['line']}"),
+                ),
+            )
+            for line in shown
+        ),
+    )
+
+
+def _word(fact: str, line: Mapping[str, Any]) -> str:
+    word = formatting.UNKNOWN if line.get(fact) is None else str(line[fact])
+    return f"{Origin.QUOTED.mark} {word}" if fact == "model" else word
+
+
+def _figures(line: Mapping[str, Any], unit: formatting.Unit) -> tuple[Cell, Cell]:
+    if line.get("outcome", Outcome.OK) != Outcome.OK:
+        return Cell(text=str(line.get("reason") or line["outcome"])), Cell(text=formatting.UNKNOWN)
+    rate, time_s = throughput(line), step_time(line)
+    return (
+        Cell(text=formatting.UNKNOWN) if rate is None else Cell(text=formatting.significant(rate, 4), value=rate),
+        Cell(text=formatting.UNKNOWN) if time_s is None else
+        Cell(text=formatting.significant(time_s / unit.scale, 4), value=time_s),
+    )
+
+
+def _value(line: Mapping[str, Any]) -> Cell:
+    value = line.get("value")
+    if value is None:
+        return Cell(text=formatting.UNKNOWN)
+    return Cell(text=f"{formatting.significant(value, 4)} {line.get('unit') or ''}".strip(), value=value)

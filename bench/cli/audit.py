@@ -1,0 +1,117 @@
+"""``rigmark audit``: do stored, imported or foreign tables hang together?"""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.words import UserError
+
+
+def command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Files to look at without storing them.")
+    ] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="FORMAT", help="Format of the files.")] = None,
+    results: Annotated[Path, typer.Option(help="Results folder, where no file is named.")] = Path("results"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="As for rigmark import.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="As for rigmark import.")
+    ] = None,
+    peak: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DEVICE/PRECISION=FLOP/s", help="Most that a device can do: 'rtx4090/fp16=165e12'."),
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Findings with the lines named, for scripts.")] = False,
+) -> None:
+    """Look for slips in tables of results: sums, wild passes, copies, duplicates, units, zeros, the impossible.
+
+    Ends with 2 where something is wrong or suspect, and with 3 where there is nothing to look at.
+
+    Examples:
+
+    rigmark audit --results results
+
+    rigmark audit --as cnn_benchmarks outputs/*/*.json
+    """
+    from bench.analysis.audit import audit
+    from bench.analysis.findings import FindingKind
+    from bench.analysis.story.audit import document
+    from bench.cli import Exit, say, write_document
+
+    known, rows, problems = _rows(files or [], as_, results, set_, column)
+    found = audit(rows, known | _peaks(peak or []))
+    for problem in problems:
+        say(f"rigmark: {problem}")
+    if json:
+        sys.stdout.write(json_format.dumps(_plain(found), indent=1) + "\n")
+    elif rows:
+        write_document(document(found), format, output)
+    if not rows:
+        say(f"no results in {results}; name files with --as FORMAT, or import some")
+        raise typer.Exit(Exit.BAD if problems else Exit.NOTHING_MEASURED)
+    if problems or any(finding.kind is not FindingKind.NOTE for finding in found.findings):
+        raise typer.Exit(Exit.BAD)
+
+
+def _rows(
+    files: list[Path], format: str | None, results: Path, set_: list[str] | None, column: list[str] | None
+) -> tuple[dict[tuple[str, str], float], list[dict[str, Any]], list[str]]:
+    """(peaks that were measured, lines to look at, what could not be read)."""
+    from importlib import import_module
+
+    from bench import importers
+    from bench.analysis import audit, quoted
+    from bench.analysis.summary import results as summarise
+    from bench.store import existing
+
+    if files:
+        if format is None:
+            raise UserError(f"say with --as which format the files have: {', '.join(importers.NAMES)}")
+        pairs = import_module("bench.cli.import").pairs
+        stated, columns = pairs(set_, "--set"), pairs(column, "--column")
+        tables = [importers.read(format, path, stated=stated, columns=columns).plain() for path in files]
+        return {}, quoted.rows(tables), []
+    if format or set_ or column:
+        raise UserError("--as, --set and --column are about files; name some")
+    store = existing(results)
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    found = summarise(trials.table)
+    return (
+        audit.measured_peaks(found), audit.measured(found) + quoted.rows(tables), [*trials.problems, *unreadable]
+    )
+
+
+def _peaks(given: list[str]) -> dict[tuple[str, str], float]:
+    """Raises UserError for what is no DEVICE/PRECISION=NUMBER."""
+    found = {}
+    for each in given:
+        name, _, value = each.rpartition("=")
+        device, _, precision = name.rpartition("/")
+        try:
+            flops_per_s = float(value)
+        except ValueError:
+            flops_per_s = 0.0
+        if not (device and precision and 0 < flops_per_s < float("inf")):
+            raise UserError(f"--peak takes DEVICE/PRECISION=FLOP/s, such as rtx4090/fp16=165e12, not '{each}'")
+        found[device, precision] = flops_per_s
+    return found
+
+
+def _plain(found: Any) -> dict[str, Any]:
+    return {
+        "lines": found.lines,
+        "findings": [
+            {"id": each.id, "kind": each.kind.value, "text": each.text, "lines": list(each.lines)}
+            for each in found.findings
+        ],
+        "checked": [{"rule": each.rule, "lines": each.lines} for each in found.looked],
+    }

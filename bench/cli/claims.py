@@ -1,0 +1,93 @@
+"""``rigmark claims``: what introductions to deep learning say, held against what was measured or imported."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.analysis.claims import Evidence, Held
+
+
+def command(
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    claims: Annotated[Path | None, typer.Option(help="TOML file of your own claims, beside those shipped.")] = None,
+    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Every claim with its figures, for scripts.")] = False,
+) -> None:
+    """Is it true what they say? Confirmed, refuted, open, or not testable with what is stored, and why.
+
+    Examples:
+
+    rigmark claims -o claims.html
+
+    rigmark claims --claims my-claims.toml --format markdown
+    """
+    from bench import claims as loader
+    from bench.analysis.claims import hold
+    from bench.analysis.story import records_needed
+    from bench.analysis.story.claims import document
+    from bench.analysis.summary import results as summarise
+    from bench.cli import Exit, say, write_document
+    from bench.store import existing
+
+    wanted = loader.shipped()
+    if claims is not None:
+        wanted = loader.together(wanted, loader.load(claims))
+    store = existing(results)
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
+    held_against, no_records = evidence(trials.table, summarise(trials.table), records, tables)
+    found = hold(wanted, held_against)
+    problems = [*trials.problems, *unreadable, *no_records]
+    if json:
+        sys.stdout.write(json_format.dumps([plain(each) for each in found], indent=1) + "\n")
+    else:
+        write_document(document(found), format, output)
+    for problem in problems:
+        say(f"rigmark: {problem}")
+    if problems:
+        raise typer.Exit(Exit.BAD)
+
+
+def evidence(
+    trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]],
+    tables: Sequence[Mapping[str, Any]],
+) -> tuple[Evidence, list[str]]:
+    """All that claims are held against, and a sentence for each record that could not be understood."""
+    from bench import claims as loader
+    from bench.analysis import claims, layers
+    from bench.analysis.story import proofs
+
+    taken_apart, no_layers = layers.read(trials, results, records)
+    learnt, no_proofs = proofs.read(records)
+    found = claims.evidence(
+        results, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters
+    )
+    return found, [*no_layers, *no_proofs]
+
+
+def plain(each: Held) -> dict[str, Any]:
+    """A claim for scripts: names stay, more may be added; None for what is not known."""
+    claim = each.claim
+    return {
+        "id": claim.id, "says": claim.says, "source": claim.source, "quantity": claim.quantity, "unit": each.unit,
+        "value": claim.value, "low": claim.low, "high": claim.high, "how": claim.how, "outcome": each.standing.value,
+        "why": each.why,
+        "figures": [
+            {
+                "about": answer.about, "value": answer.value, "low": answer.low, "high": answer.high,
+                "trials": answer.count, "origin": answer.origin.value, "says": answer.standing.value,
+                "doubt": answer.doubt or None, "remark": answer.remark or None,
+            }
+            for answer in each.answers
+        ],
+    }

@@ -1,0 +1,34 @@
+"""JSON of jcjohnson/cnn-benchmarks: seconds of ten forward and backward passes in Torch, one network a file."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from bench.importers import NotThisFormat, Read, json_object, numbers, whole
+from bench.quoted import Quoted
+
+TITLE = "a result of cnn-benchmarks"
+
+
+def read(path: Path) -> Read:
+    found = json_object(path)
+    missing = [name for name in ("forward_times", "backward_times", "total_times", "opt") if name not in found]
+    if missing:
+        raise NotThisFormat(f"it has no '{missing[0]}'")
+    settings = found["opt"]
+    is_cpu = found.get("gpu_name") == "cpu"
+    conditions = {
+        "cudnn": str(found.get("cudnn_version", "none")),
+        "image": f"{settings['image_height']} x {settings['image_width']}",
+        "update": "no weights are updated",
+    }
+    row = Quoted(
+        line="the file", model=PurePosixPath(settings["model_t7"]).stem, mode="training", framework="torch7",
+        device="cpu" if is_cpu else "gpu", device_name=None if is_cpu else found.get("gpu_name"), data="synthetic",
+        local_batch=whole(settings["batch_size"], "batch_size"), world_size=1, conditions=conditions,
+        timings_s=numbers(found["total_times"], "total_times"),
+        forward_timings_s=numbers(found["forward_times"], "forward_times"),
+        backward_timings_s=numbers(found["backward_times"], "backward_times"),
+    )
+    notes = ("the processor is not named in it; state it with --set device_name=NAME",) if is_cpu else ()
+    return Read(rows=(row,), notes=notes)

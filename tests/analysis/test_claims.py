@@ -1,0 +1,311 @@
+"""Each kind of quantity on results made for it: the figure by hand, and what it says of a claim."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import claims as loader
+from bench.analysis import claims, layers
+from bench.analysis.claims import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Held, Standing, judged, overall
+from bench.analysis.document import Origin
+from bench.analysis.story import proofs, records_needed
+from bench.analysis.story.claims import document, figure, told
+from bench.analysis.summary import results
+from bench.isa import Isa
+from bench.record import Record
+from bench.words import Precision, TrialKind
+
+from ..records import CASE, PARITY, make_record, timing_records, trials_of, watched
+from .test_telemetry import block
+
+ALEXNET = dataclasses.replace(CASE, model="alexnet")
+GPU = dataclasses.replace(CASE, device="cuda:0")
+
+
+def claim(quantity: str, low: float | None = None, high: float | None = None, **where: Any) -> Claim:
+    return Claim(
+        id="c", says="It is so.", quantity=quantity, value=None, low=low, high=high, how="by looking", where=where,
+        source="me",
+    )
+
+
+def against(of: Claim, folder: Path, *records: Record, tables: tuple[dict[str, Any], ...] = ()) -> Held:
+    trials = trials_of(folder / "store", records)
+    found = results(trials)
+    needed = set(records_needed(trials))
+    plain = [json.loads(json.dumps(record.plain())) for record in records if record.id in needed]
+    taken_apart, _ = layers.read(trials, found, plain)
+    held_against = claims.evidence(
+        found, trials, taken_apart, proofs.read(plain)[0], tables, models=loader.MODELS, filters=loader.filters
+    )
+    return claims.hold([of], held_against)[0]
+
+
+def table(*lines: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "t", "source": {"format": "csv", "file": "table.csv"},
+        "rows": [{"line": f"line {index}", "model": "vgg16", **line} for index, line in enumerate(lines, start=2)],
+    }
+
+
+# What figures say -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("low", "high", "standing"), [
+    (1.2, 1.4, Standing.CONFIRMED), (1.6, 1.9, Standing.REFUTED), (1.4, 1.6, Standing.OPEN),
+    (0.9, 1.0, Standing.REFUTED),
+])
+def test_the_whole_interval_decides(low: float, high: float, standing: Standing):
+    answer = Answer(about="", value=(low + high) / 2, low=low, high=high)
+
+    assert standing is judged(answer, claim("speed_up", low=1.15, high=1.5)).standing
+
+
+def test_without_an_interval_only_what_is_far_off_decides():
+    of = claim("speed_up", high=1.0)
+
+    def says(value: float, origin: Origin) -> Standing:
+        return judged(Answer(about="", value=value, origin=origin), of).standing
+
+    assert Standing.OPEN is says(FEW_TRIALS * 0.99, Origin.MEASURED)
+    assert Standing.REFUTED is says(FEW_TRIALS * 1.01, Origin.MEASURED)
+    assert Standing.REFUTED is says(NO_INTERVAL * 1.01, Origin.QUOTED)
+
+
+def test_what_is_doubted_decides_nothing_nor_what_cannot_refute():
+    of = claim("accuracy", low=0.99)
+    low = Answer(about="", value=0.9, low=0.88, high=0.92)
+
+    assert Standing.REFUTED is judged(low, of).standing
+    assert Standing.OPEN is judged(dataclasses.replace(low, doubt="not proven"), of).standing
+    assert Standing.OPEN is judged(low, dataclasses.replace(of, can_refute=False)).standing
+
+
+def test_figures_that_disagree_leave_a_claim_open():
+    yes, no = (Answer(about="", value=1.0, standing=s) for s in (Standing.CONFIRMED, Standing.REFUTED))
+    of = claim("speed_up", high=1.0)
+
+    assert (Standing.CONFIRMED, "all 2 figures") == overall([yes, yes], of)
+    assert (Standing.OPEN, "3 figures: 1 says yes and 2 say no") == overall([yes, no, no], of)
+
+
+def test_measured_figures_go_before_published_ones(tmp_path: Path):
+    of = claim("throughput", low=3000, model="mlp")
+    published = table({"model": "mlp", "throughput_samples_per_s": 1.0})
+
+    assert Standing.CONFIRMED is against(of, tmp_path, *timing_records([0.01] * 6), tables=(published,)).standing
+    alone = against(of, tmp_path / "alone", tables=(published,))
+    assert (Standing.REFUTED, "published results alone, the one figure that there is") == (alone.standing, alone.why)
+
+
+# Quantities -------------------------------------------------------------------------------------------------------
+
+
+def test_the_share_of_an_operation_reaches_up_to_the_time_of_no_layer(tmp_path: Path):
+    found = against(claim("op_share", op="dense", low=0.8, model="mlp"), tmp_path, make_record(TrialKind.LAYERS))
+
+    assert pytest.approx((0.90, 0.90 / NO_INTERVAL, 1.0)) == (
+        found.answers[0].value, found.answers[0].low, found.answers[0].high)
+    assert Standing.CONFIRMED is found.standing
+
+
+def test_the_share_of_an_operation_in_a_published_log(tmp_path: Path):
+    times = [("conv2d", "forward", 0.06), ("conv2d", "backward", 0.13), ("dense", "forward", 0.01)]
+    log = table({"device": "gpu", "layers": [
+        {"layer": op, "op": op, "direction": direction, "time_s": time_s} for op, direction, time_s in times
+    ]})
+
+    found = against(claim("op_share", op="conv2d", low=0.8, device="gpu"), tmp_path, tables=(log,))
+
+    assert (pytest.approx(0.95), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+
+
+@pytest.mark.parametrize(("ran", "standing"), [("sse41", Standing.CONFIRMED), ("avx2", Standing.OPEN)])
+def test_what_a_build_gains_counts_only_where_the_other_kept_to_its_instructions(
+    ran: str, standing: Standing, tmp_path: Path
+):
+    held = dataclasses.replace(CASE, isa=Isa.SSE41)
+    records = [
+        *timing_records([0.02] * 6, case=held, isa={**watched("sse41"), "summary": ran}),
+        *timing_records([0.01] * 6, isa=watched("native")),
+    ]
+
+    found = against(claim("speed_up", axis="isa", of="native", over="sse41", low=1.9, high=2.1), tmp_path, *records)
+
+    assert (pytest.approx(2.0), standing) == (found.answers[0].value, found.standing)
+
+
+def test_two_devices_over_one_measured_and_published(tmp_path: Path):
+    of = claim("world_speed_up", world_size=2, low=1.35, high=1.65)
+    two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
+    rates = {1: 150.0, 2: 225.0, 8: 1200.0}
+    published = table(*(
+        {"mode": "training", "device": "gpu", "local_batch": 64, "world_size": size, "throughput_samples_per_s": rate}
+        for size, rate in rates.items()
+    ))
+
+    here = against(of, tmp_path, *timing_records([0.01] * 6), *timing_records([0.01] * 6, case=two))
+    there = against(of, tmp_path / "there", tables=(published,))
+
+    assert (pytest.approx(2.0), Standing.REFUTED) == (here.answers[0].value, here.standing)
+    assert [pytest.approx(1.5)] == [answer.value for answer in there.answers]
+
+
+def test_whether_efficiency_falls(tmp_path: Path):
+    published = table(*(
+        {"mode": "training", "device": "gpu", "local_batch": 64, "world_size": size, "throughput_samples_per_s": rate}
+        for size, rate in ((1, 100.0), (2, 190.0), (8, 608.0))
+    ))
+
+    found = against(claim("efficiency_falls", high=1.0, device="gpu"), tmp_path, tables=(published,))
+
+    assert (pytest.approx(0.8), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+
+
+def test_one_device_over_another_by_the_same_hand_alone(tmp_path: Path):
+    line = {"mode": "training", "local_batch": 16, "framework": "torch7"}
+    published = table(
+        {**line, "device_name": "GeForce GTX 1080 Ti", "throughput_samples_per_s": 132.0},
+        {**line, "device_name": "GeForce GTX 1080", "throughput_samples_per_s": 100.0},
+        {**line, "device_name": "GeForce GTX 1080", "throughput_samples_per_s": 1.0, "local_batch": 64},
+    )
+    of = claim("throughput_ratio", mode="training", of_device="gtx 1080ti", over_device="GTX 1080", low=1.15, high=1.5)
+
+    found = against(of, tmp_path, tables=(published,))
+
+    assert ([pytest.approx(1.32)], Standing.CONFIRMED) == ([answer.value for answer in found.answers], found.standing)
+
+
+def test_a_forward_pass_of_training_counts_as_inference(tmp_path: Path):
+    line = {"mode": "training", "local_batch": 16, "framework": "torch7", "step_time_s": 9.0}
+    published = table(
+        {**line, "device": "gpu", "forward_time_s": 0.1},
+        {**line, "device": "cpu", "forward_timings_s": [4.0, 5.0, 9.0]},
+    )
+    of = claim("throughput_ratio", mode="inference", of_device="gpu", over_device="cpu", low=10, high=20)
+
+    found = against(of, tmp_path, tables=(published,))
+
+    assert (pytest.approx(50.0), Standing.REFUTED) == (found.answers[0].value, found.standing)
+
+
+def test_minutes_of_training(tmp_path: Path):
+    of = claim("pass_time", samples=60000, passes=5, model="mlp", device="cpu", high=10)
+
+    found = against(of, tmp_path, *timing_records([0.032] * 6))      # 1,000 samples/s
+
+    assert (pytest.approx(5.0), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+
+
+def test_the_oracle_and_what_is_held_back_are_no_measure_of_a_machine(tmp_path: Path):
+    of = claim("throughput", low=1)
+    odd = [dataclasses.replace(CASE, framework="numpy"), dataclasses.replace(CASE, isa=Isa.AVX2)]
+
+    assert () == against(of, tmp_path, *(r for case in odd for r in timing_records([0.01] * 6, case=case))).answers
+
+
+def proof(accuracy: float, **case: Any) -> Record:
+    learnt = dataclasses.replace(
+        PARITY, learning_losses=[2.3, 0.3], oracle_learning_losses=[2.3, 0.3], learning_accuracy=accuracy,
+        oracle_learning_accuracy=accuracy,
+    )
+    parity = {**learnt.plain(), "facts": {}, "prepare_time_s": 0.1}
+    return make_record(TrialKind.PROOF, case=dataclasses.replace(CASE, data="digits", **case), parity=parity)
+
+
+@pytest.mark.parametrize(("accuracy", "standing"), [
+    (0.953, Standing.CONFIRMED), (0.90, Standing.REFUTED), (0.93, Standing.OPEN),
+])
+def test_what_sixteen_bits_cost_has_the_interval_of_two_shares(accuracy: float, standing: Standing, tmp_path: Path):
+    of = claim("precision_accuracy", precision=["bf16"], held_out=1000, low=-0.02)
+
+    found = against(of, tmp_path, proof(0.95), proof(accuracy, precision=Precision.BF16))
+
+    assert (pytest.approx(accuracy - 0.95), standing) == (found.answers[0].value, found.standing)
+
+
+def test_a_deeper_network_against_a_shallower_one(tmp_path: Path):
+    of = claim("deeper_accuracy", deeper="mnist_cnn", shallower="mlp", held_out=1000, low=0.0)
+
+    assert Standing.CONFIRMED is against(of, tmp_path, proof(0.90), proof(0.95, model="mnist_cnn")).standing
+
+
+def test_accuracy_has_the_score_interval(tmp_path: Path):
+    found = against(claim("accuracy", held_out=1000, low=0.99), tmp_path, proof(0.95))
+
+    # By hand: (0.95 + 1.9207 / 1000) / 1.0038415 = 0.948278, give or take 0.013592.
+    assert pytest.approx((0.934686, 0.961870), abs=1e-5) == (found.answers[0].low, found.answers[0].high)
+
+
+def test_how_busy_a_gpu_was(tmp_path: Path):
+    of = claim("gpu_busy", high=0.5, device="gpu")
+    idle = block(gpu={"busy_ratio": {"mean": 0.2, "max": 0.3}})
+
+    seen = against(of, tmp_path, *timing_records([0.01], case=GPU, telemetry=idle))
+    blind = against(of, tmp_path / "blind", *timing_records([0.01], case=GPU))
+
+    assert ([0.2], Standing.CONFIRMED) == ([answer.value for answer in seen.answers], seen.standing)
+    assert () == blind.answers
+
+
+@pytest.mark.parametrize(("quantity", "where", "value"), [
+    ("pcie_bandwidth", {"transfers_gt_per_s": 8, "lanes": 8, "encoding": [128, 130]}, 7.8769),
+    ("pcie_bandwidth", {"transfers_gt_per_s": 5, "lanes": 16, "encoding": [8, 10]}, 8.0),
+    ("rent_hours", {"price": 16904, "price_per_hour": 7.2, "exchange_rate": 6.7}, 350.415),
+    ("supply_w", {"processor_w": 140, "gpus_w": 150, "board_w": 75}, 456.25),
+    ("supply_w", {"processor_w": 40, "gpus_w": 700, "board_w": 10}, 1100.0),
+    ("product", {"count": 16, "each": 2496}, 39936.0),
+    ("filter_weights", {"kernel": 3, "layers": 2, "over_kernel": 5}, 0.72),
+])
+def test_figures_by_hand(quantity: str, where: dict[str, Any], value: float, tmp_path: Path):
+    found = against(claim(quantity, low=value - 1e-3, high=value + 1e-3, **where), tmp_path)
+
+    assert (Standing.CONFIRMED, Origin.ENTERED) == (found.standing, found.answers[0].origin)
+
+
+def test_filters_that_do_not_see_as_much_are_not_compared(tmp_path: Path):
+    found = against(claim("filter_weights", kernel=3, layers=2, over_kernel=7, low=0.0), tmp_path)
+
+    assert (Standing.UNTESTABLE, "they are not alike: the stack sees 5 positions, the single one 7") == (
+        found.standing, found.why)
+
+
+# Why not ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("of", "why"), [
+    (claim("throughput", low=1, model="cifar10"), "model missing: there is no network cifar10 here"),
+    (claim("throughput", low=1, model="mlp", device="gpu"), "no result of a GPU is stored"),
+    (claim("throughput", low=1, model="mlp", device="GTX 1080"), "no result of GTX 1080 is stored"),
+    (claim("throughput", low=1, model="vgg16"), "not measured yet: by looking"),
+    (claim("none", why="nobody can"), "nobody can"),
+])
+def test_what_is_not_testable_says_why(of: Claim, why: str, tmp_path: Path):
+    found = against(of, tmp_path, *timing_records([0.01] * 6))
+
+    assert (Standing.UNTESTABLE, True) == (found.standing, why in found.why)
+
+
+def test_a_page_of_all_shipped_claims_and_a_report_only_of_those_with_results(tmp_path: Path):
+    trials = trials_of(tmp_path / "store", timing_records([0.01] * 6))
+    held_against = claims.evidence(
+        results(trials), trials, [], [], [], models=loader.MODELS, filters=loader.filters
+    )
+    found = claims.hold(loader.shipped(), held_against)
+
+    assert ["Held against results", "Computed", "Not testable here", "How each is tested"] == [
+        section.title for section in document(found).sections]
+    section = told(found)
+    assert section is not None
+    assert ["Held against results", "How each is tested"] == [each.title for each in section.sections]
+    assert told([each for each in found if each.standing is Standing.UNTESTABLE]) is None
+
+
+def test_a_figure_in_words():
+    assert "1.31x (1.27x to 1.35x)" == figure(Answer(about="", value=1.31, low=1.27, high=1.35), "x")
+    assert "89.0 %" == figure(Answer(about="", value=0.89), "share")

@@ -1,0 +1,153 @@
+"""rigmark import and audit as people meet them, and where quoted results may and may not appear."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.store import Store
+
+from ..records import timing_records
+
+DATA = Path(__file__).parent / "data"
+TIMM = str(DATA / "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+    errors: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["rigmark", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main())
+        shown = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), shown.out, shown.err)
+
+    return run
+
+
+def test_a_table_is_stored_once_whatever_its_file_is_called(command: Command, tmp_path: Path):
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(Path(TIMM).read_bytes())
+
+    first, again = command("import", "timm", TIMM, "--licence", "Apache-2.0"), command("import", "timm", str(copy))
+
+    assert (0, True) == (first.code, "3 results stored as" in first.errors)
+    assert "stored before as" in again.errors
+    assert 1 == len(list(Path("results/quoted").glob("*.json")))
+
+
+def test_again_replaces_what_was_stated_wrongly(command: Command):
+    command("import", "timm", TIMM, "--set", "device_name=rtx3090")
+    command("import", "timm", TIMM, "--set", "device_name=rtx4090", "--again")
+
+    (table,) = Store(Path("results")).quoted()[0]
+    assert {"rtx4090"} == {row["device_name"] for row in table["rows"]}
+    assert {"device_name": "rtx4090"} == table["source"]["stated_by_user"]
+
+
+def test_nothing_is_stored_where_one_of_the_files_is_wrong(command: Command, tmp_path: Path):
+    (tmp_path / "wrong.csv").write_text("colour\nred\n")
+
+    ended = command("import", "timm", TIMM, "wrong.csv")
+
+    assert (2, "rigmark: wrong.csv is not a result table of timm's benchmark.py: it has no columns 'model' and "
+            "'infer_samples_per_sec' or 'train_samples_per_sec'\n") == (ended.code, ended.errors)
+    assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("--set", "device"), "--set takes NAME=VALUE, not 'device'"),
+    (("--set", "device=a", "--set", "device=b"), "--set names 'device' twice"),
+    (("--published", "last year"), "--published takes a date such as 2017"),
+    (("--published", "2017-13"), "--published takes a date such as 2017"),
+])
+def test_wrong_options_are_told(command: Command, arguments: tuple[str, ...], words: str):
+    ended = command("import", "timm", TIMM, *arguments)
+
+    assert (2, True) == (ended.code, words in ended.errors)
+
+
+def test_quoted_results_stand_beside_measured_ones_and_never_among_them(command: Command):
+    store = Store(Path("results")).create()
+    for record in timing_records([0.01] * 6):
+        store.put(record)
+    command("import", "timm", TIMM)
+
+    rows = json.loads(command("results", "--json").output)
+    page = command("report", "--format", "markdown").output
+
+    assert ["measured", "quoted", "quoted", "quoted"] == [row["origin"] for row in rows]
+    assert [None, "quoted"] == [rows[0]["source"], rows[1]["kind"]]
+    assert f"{Path(TIMM).name}, line 2 (test_vit)" == rows[1]["source"]
+    before, after = page.split("Quoted: published by others")
+    assert "test_vit" not in before
+    assert "❝ test_vit" in after
+
+
+def test_a_folder_with_nothing_but_quoted_results_has_a_report(command: Command):
+    command("import", "timm", TIMM)
+
+    ended = command("report", "--format", "markdown")
+
+    assert (0, True) == (ended.code, "❝ test_vit" in ended.output)
+
+
+def test_a_damaged_table_is_told_and_the_others_are_shown(command: Command):
+    command("import", "timm", TIMM)
+    Path("results/quoted/0123456789abcdef.json").write_text('{"schema": 1}')
+
+    ended = command("results", "--json")
+
+    assert (2, 3) == (ended.code, len(json.loads(ended.output)))
+    assert "0123456789abcdef.json is damaged and was left out" in ended.errors
+
+
+def test_an_audit_of_a_file_stores_nothing_and_fails_on_what_is_wrong(command: Command, tmp_path: Path):
+    (tmp_path / "table.csv").write_text("model,throughput_samples_per_s\na,100\nb,0\n")
+
+    ended = command("audit", "--as", "csv", "table.csv", "--json")
+
+    found = json.loads(ended.output)
+    assert (2, ["zero_for_missing"]) == (ended.code, [finding["id"] for finding in found["findings"]])
+    assert ["table.csv, line 3 (b)"] == found["findings"][0]["lines"]
+    assert not Path("results").exists()
+
+
+def test_an_audit_of_a_sound_table_ends_well_and_says_what_it_could_not_check(command: Command):
+    command("import", "timm", TIMM)
+
+    ended = command("audit", "--format", "markdown")
+
+    assert 0 == ended.code
+    assert "no line has FLOPs and a device whose peak is known" in ended.output
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (("table.csv",), 2, "say with --as which format the files have"),
+    (("--as", "csv"), 2, "--as, --set and --column are about files; name some"),
+    (("--results", "nowhere"), 2, "no results in nowhere"),
+    (("--as", "timm", TIMM, "--peak", "fast"), 2, "--peak takes DEVICE/PRECISION=FLOP/s"),
+])
+def test_an_audit_of_nothing_is_told(command: Command, arguments: tuple[str, ...], code: int, words: str):
+    ended = command("audit", *arguments)
+
+    assert (code, True) == (ended.code, words in ended.errors)
