@@ -35,6 +35,10 @@ NOT_LENT = (
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
 )
 
+NUMBERING = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""So that "cuda:0" is the GPU that NVML calls 0, where the user has not said otherwise. CUDA's own order is the fastest
+first, which it alone knows."""
+
 
 class Listener(Protocol):
     """Who wants to know at once how far a worker is; called while it runs, so it must be quick and raise nothing."""
@@ -129,7 +133,7 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
         "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
     }
-    return {**ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
+    return {**NUMBERING, **ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
 
 
 FLAGS = "_FLAGS"             # ends the name of a variable that holds many settings, the last of which counts

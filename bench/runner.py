@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -96,6 +96,10 @@ class Tally:
     not_started: int = 0                                         # repetitions after a hopeless outcome
     stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
     wall_time_s: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of both together."""
+        return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ class Runner:
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
             "variables": hardware.variables(
-                environment(self._build(case), case.threads * case.devices_per_process)
+                environment(self._build(case), case.threads * case.devices_per_process), case.device
             ),
         }
 

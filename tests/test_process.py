@@ -442,3 +442,12 @@ def test_more_flags_stand_behind_those_that_are_there_and_other_variables_replac
     }
     assert with_variables(more, {"XLA_FLAGS": "--last"}).variables["XLA_FLAGS"] == "--ours --a --last"
     assert with_variables(build, {}) == build
+
+
+def test_workers_number_gpus_as_their_driver_does_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    build = Build(name="here", interpreter=sys.executable)
+
+    assert "PCI_BUS_ID" == process.environment(build, 1)["CUDA_DEVICE_ORDER"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert "FASTEST_FIRST" == process.environment(build, 1)["CUDA_DEVICE_ORDER"]
