@@ -333,7 +333,8 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
             p_value=1.0, pairs=min(counts), about_more_pairs=None, visible=None,
         ),
         reason=f"unreplicated: {counts[0]} against {counts[1]} sessions of {PROCESSES} processes or more, each side in "
-               f"its own time, which tells no difference from drift; {advice} {SESSIONS} sessions a side",
+               f"its own time, which tells no difference from drift; {advice} {SESSIONS} sessions a side "
+               f"(rigmark run --sessions {SESSIONS} --spread 2h)",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import sys
@@ -15,7 +14,6 @@ from bench.cli.compare import Format
 from bench.words import Clock, UserError
 
 NEEDS_ARGUMENTS = True
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def command(
@@ -52,13 +50,13 @@ def command(
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
     """
-    from bench import ab, builds
+    from bench import ab, builds, sessions
     from bench.cli import Exit, run, say
     from bench.cli.compare import conclude, show
     from bench.progress import BudgetProgress
     from bench.store import Store
 
-    budget_s = seconds(budget)
+    budget_s = run.seconds("budget", budget)
     if timeout <= 0:
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     sweeps = run.declared(suite, _axes(model=model, framework=framework, mode=mode, batch=batch, threads=threads), {})
@@ -72,7 +70,7 @@ def command(
         raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
     store = Store(results)
     if again:
-        session = run.unused_session(store)
+        session = sessions.unused(store.trials().table)
     settings: dict[str, Any] = {
         "suite": suite, "command": shlex.join(["rigmark", *sys.argv[1:]]), "session": session, "budget_s": budget_s,
         "deadline_s": timeout,
@@ -95,14 +93,6 @@ def command(
         raise typer.Exit(Exit.INTERRUPTED) from None
     show(verdicts, Format.JSON if json else format, output, junit)
     raise typer.Exit(conclude(verdicts))
-
-
-def seconds(text: str) -> float:
-    """Of "90s", "10m", "1.5h"; raises UserError for what is no time."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in UNITS_S or not float(match[1]):
-        raise UserError(f"a budget is a time as 90s, 10m or 1h, not '{text}'")
-    return float(match[1]) * UNITS_S[match[2]]
 
 
 def _axes(**words: str | None) -> dict[str, Any]:
