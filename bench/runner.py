@@ -22,7 +22,21 @@ import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, dispatch, frameworks, hardware, isa, layers, limits, pairs, parity, probe, system, world
+from bench import (
+    data,
+    dispatch,
+    frameworks,
+    hardware,
+    isa,
+    layers,
+    limits,
+    pairs,
+    parity,
+    probe,
+    strategies,
+    system,
+    world,
+)
 from bench.agents import Agents
 from bench.builds import Build
 from bench.inputs import SEED, SHARDS, Inputs
@@ -310,6 +324,7 @@ class Runner:
         if failure := self.probe(case.build).failure:
             return _not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
+        refusal = refusal or strategies.refusal(case.strategy)
         if self._agents is not None:
             refusal = self._agents.refusal(case) or refusal
         return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None

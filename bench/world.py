@@ -217,8 +217,9 @@ def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
 def sent_bytes(case: Case, parameters: int) -> int | None:
     """What each device must at least send in a step; None where its strategy cannot tell.
 
-    Gradients are as wide as the weights that they change: fp32 in mixed precision too.
+    Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
     """
-    gradient_bytes = (8 if case.precision is Precision.FP64 else 4) * parameters
+    is_compressed = strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy)
+    gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
     found: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
     return found

@@ -47,6 +47,12 @@ def command(
         str | None, typer.Option(help="How: usual, ddp, fsdp, mirrored, multiworker, shard_map, replicas.")
     ] = None,
     devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
+    bucket_mb: Annotated[
+        str | None, typer.Option(help="MB of gradients that a world sends as one message: usual, 1, 25, ...")
+    ] = None,
+    gradient_compression: Annotated[
+        str | None, typer.Option(help="Format that a world sends gradients in: none, fp16.")
+    ] = None,
     global_batch: Annotated[
         str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
     ] = None,
@@ -115,6 +121,10 @@ def command(
         )
         if text is not None
     }
+    if bucket_mb is not None:
+        axes["buckets_mb"] = tuple(None if part == "usual" else megabytes(part) for part in split(bucket_mb))
+    if gradient_compression is not None:
+        axes["gradient_compressions"] = tuple(None if part == "none" else part for part in split(gradient_compression))
     axes |= {
         name: value
         for name, value in (
@@ -129,11 +139,7 @@ def command(
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     if start_method is not None and start_method not in tuple(StartMethod):
         raise unknown("start method", start_method, StartMethod)
-    if session_count < 1:
-        raise UserError(f"there must be at least 1 session, not {session_count}")
-    if spread is not None and session_count == 1:
-        raise UserError("one session cannot be spread; say how many with --sessions 5")
-    apart_s = 0.0 if spread is None else seconds("spread", spread) / (session_count - 1)
+    apart_s = _apart_s(session_count, spread)
     is_watched, rate_hz = _telemetry(telemetry)
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
@@ -217,6 +223,15 @@ def split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _apart_s(session_count: int, spread: str | None) -> float:
+    """Seconds from the start of one session to that of the next."""
+    if session_count < 1:
+        raise UserError(f"there must be at least 1 session, not {session_count}")
+    if spread is not None and session_count == 1:
+        raise UserError("one session cannot be spread; say how many with --sessions 5")
+    return 0.0 if spread is None else seconds("spread", spread) / (session_count - 1)
+
+
 def _telemetry(text: str | None) -> tuple[bool, float | None]:
     """(whether it is on, reads a second or None for each source's own)."""
     if text is None or text == "off":
@@ -235,6 +250,13 @@ def number(name: str, text: str) -> int:
         return int(text)
     except ValueError:
         raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
+
+
+def megabytes(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"bucket mb takes usual, or numbers with commas, not '{text}'") from None
 
 
 def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
