@@ -137,16 +137,21 @@ class Contest:
 
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
-        budget_s: float, clock: Clock = Clock.WALL, deadline_s: float,
+        budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
     ):
-        """Raises UserError where no case can be paired, or where its clock tells nothing of one."""
+        """``only``: which cases take part. Raises UserError where none can be paired, or where the clock tells nothing
+        of one.
+        """
         self._store, self._base, self._new = store, base, new
         self._session, self._budget_s, self._clock = session, budget_s, clock
         self._left_s = budget_s
         self._settings: dict[str, Any] = {
             "suite": suite, "command": command, "session": session, "deadline_s": deadline_s,
         }
-        self.attempts = [Attempt(case=case, timing=timing) for case, timing in _cases(sweeps, new.build.name)]
+        self.attempts = [
+            Attempt(case=case, timing=timing) for case, timing in _cases(sweeps, new.build.name)
+            if only is None or only(case)
+        ]
         if not self.attempts:
             raise UserError(f"suite {suite} has limits of the machine only; name one with networks")
         threaded = [a.case.label for a in self.attempts if not judging.is_single_threaded(a.case.plain())]

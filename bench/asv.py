@@ -115,7 +115,8 @@ def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, Any
 
 def _why_invalid(record: dict[str, Any]) -> list[str]:
     """Why the time of a trial that is ok is not that of the thing it is booked under; empty where it is."""
-    from bench.analysis.findings import FindingKind      # here, since asv and the command line import every suite
+    # Not above, since asv and the command line import every suite, and with it this module.
+    from bench.analysis.findings import FindingKind
     from bench.analysis.telemetry import judge_record
 
     judged = judge_record(record)

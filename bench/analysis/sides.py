@@ -123,6 +123,7 @@ def case_label(facts: Mapping[str, Any]) -> str:
         f"data {facts['data']}" if facts.get("data", "synthetic") != "synthetic" else "",
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
         f"held to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
+        f"{facts['world_size']} devices ({facts['strategy']})" if facts.get("world_size", 1) != 1 else "",
         f"{facts['steps_per_timing']} steps per timing" if facts.get("steps_per_timing", 1) != 1 else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.compare import Format
 from bench.words import Clock, UserError
+
+if TYPE_CHECKING:
+    from bench.analysis.verdicts import Verdicts
+    from bench.spec import Case, Sweep
+    from bench.store import Store
 
 NEEDS_ARGUMENTS = True
 
@@ -50,49 +56,63 @@ def command(
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
     """
-    from bench import ab, builds, sessions
-    from bench.cli import Exit, run, say
+    from bench import sessions
+    from bench.cli import run
     from bench.cli.compare import conclude, show
-    from bench.progress import BudgetProgress
     from bench.store import Store
 
     budget_s = run.seconds("budget", budget)
     if timeout <= 0:
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     sweeps = run.declared(suite, _axes(model=model, framework=framework, mode=mode, batch=batch, threads=threads), {})
-    known = builds.load()
-    under = builds.find(beneath, known)
-    first, second = (
-        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=tuple(package or ()), tell=say)
-        for word in (base, new)
-    )
-    if isinstance(second, Store):
-        raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
     store = Store(results)
     if again:
         session = sessions.unused(store.trials().table)
-    settings: dict[str, Any] = {
-        "suite": suite, "command": shlex.join(["rigmark", *sys.argv[1:]]), "session": session, "budget_s": budget_s,
-        "deadline_s": timeout,
-    }
+    verdicts = decided(
+        base, new, sweeps, store, beneath=beneath, packages=tuple(package or ()), clock=clock, suite=suite,
+        session=session, budget_s=budget_s, deadline_s=timeout,
+    )
+    show(verdicts, Format.JSON if json else format, output, junit)
+    raise typer.Exit(conclude(verdicts))
+
+
+def decided(
+    base: str, new: str, sweeps: Sequence[Sweep], store: Store, *, beneath: str = "default",
+    packages: Sequence[str] = (), clock: Clock = Clock.WALL, only: Callable[[Case], bool] | None = None,
+    budget_s: float, **settings: Any,
+) -> Verdicts:
+    """Verdicts on two sides as a user names them, measured with these settings of a bench.ab.Contest.
+
+    An interrupt ends the command, and what is finished is stored. Raises UserError for sides that cannot be.
+    """
+    from bench import ab, builds
+    from bench.cli import Exit, run, say
+    from bench.progress import BudgetProgress
+    from bench.store import Store
+
+    known = builds.load()
+    under = builds.find(beneath, known)
+    first, second = (
+        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=packages, tell=say) for word in (base, new)
+    )
+    if isinstance(second, Store):
+        raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
+    settings |= {"command": shlex.join(["rigmark", *sys.argv[1:]]), "budget_s": budget_s}
     signal.signal(signal.SIGTERM, run.interrupt)
     try:
         with BudgetProgress(budget_s) as progress:
-            if isinstance(first, Store):
-                if clock is not Clock.WALL:
-                    raise UserError("stored results are compared by wall time; leave --clock out")
-                verdicts = ab.against_stored(
-                    store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
-                )
-            else:
-                contest = ab.Contest(store, first, second, sweeps, clock=clock, **settings)
+            if not isinstance(first, Store):
+                contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
                 store.create()
-                verdicts = contest.run(progress)
+                return contest.run(progress)
+            if clock is not Clock.WALL:
+                raise UserError("stored results are compared by wall time; leave --clock out")
+            return ab.against_stored(
+                store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
+            )
     except KeyboardInterrupt:
         say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    show(verdicts, Format.JSON if json else format, output, junit)
-    raise typer.Exit(conclude(verdicts))
 
 
 def _axes(**words: str | None) -> dict[str, Any]:
