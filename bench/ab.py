@@ -28,10 +28,11 @@ from bench.analysis.sides import across, case_label, compare_sides
 from bench.analysis.verdicts import CaseVerdict, Verdicts
 from bench.builds import Build
 from bench.plan import Trial, plan, proof_case
-from bench.process import with_variables
-from bench.runner import HOPELESS, Base, Progress, Runner
+from bench.runner import HOPELESS, Base, Runner
 from bench.spec import DEFAULT_BUILD, Case, Sweep, Timing
 from bench.store import RECORDS, Store, existing
+from bench.tally import Progress
+from bench.variables import with_variables
 from bench.words import PLANNED_GAPS, Clock, Outcome, StartMethod, TrialKind, UserError, unknown
 
 FAILURES_AT_MOST = 3         # of the pairs of a case, before no more are started

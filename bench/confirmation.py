@@ -22,7 +22,10 @@ class Nomination:
     base: str                    # the last one that is surely before the step, or the user's word
     new: str                     # the first that is surely after it
     series: tuple[str, ...]      # labels of what got worse
-    cases: frozenset[Case] | None        # in build "": what of the suite they are about; None: all of it
+    cases: frozenset[Case] | None        # what of the suite they are about, see ``nameless``; None: all of it
+
+    def is_about(self, case: Case) -> bool:
+        return self.cases is None or nameless(case) in self.cases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ def nominated(
 
     A series of the suite itself is about its own case, and one of another project's benchmark about the whole suite.
     ``suites`` and ``builds`` are names that our own series may have. ``sides`` are measured instead of the revisions
-    around the steps. Raises UserError where a step lies between sessions, which are no revisions, and there are no sides.
+    around the steps. Raises UserError where a step lies between sessions, which are no revisions, without sides.
     """
     found: dict[tuple[str, str], dict[str, frozenset[Case] | None]] = {}
     others = []

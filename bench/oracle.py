@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bench import frameworks, parity, strategies
+from bench.archive import oracle_version
 from bench.inputs import SEED, Inputs
-from bench.process import Answer, oracle_version
+from bench.process import Answer
 from bench.spec import Case
 from bench.store import Store
 from bench.words import Mode, Outcome, Precision
@@ -47,7 +48,7 @@ class Oracle:
         exact = self._known(f"proof-{self._key(case, case.world_size)}", lambda: self._ask(asked))
         if isinstance(exact, Answer):
             return exact
-        found = [exact]
+        found: list[Arrays | Answer] = [exact]
         if case.precision in parity.ROUNDINGS:
             found.append(self._rounding_effects(case, {**same, "learning": None}, exact))
         if strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy):

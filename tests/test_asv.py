@@ -105,9 +105,9 @@ def values(result: dict[str, Any], column: str = "result") -> dict[str, Any]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(tmp_path_factory.mktemp("asv"))
     for state in ("of the commit before", "of the commit"):
-        checkout.append("bench/process.py", f"\n\ndef code_version():\n    return '{state}'\n")
+        checkout.append("bench/archive.py", f"\n\ndef code_version():\n    return '{state}'\n")
         checkout.commit()
-    checkout.append("bench/process.py", "\n\ndef code_version():\n    return 'of the working tree'\n")
+    checkout.append("bench/archive.py", "\n\ndef code_version():\n    return 'of the working tree'\n")
     assert 0 == checkout.asv("machine", "--yes").returncode
     return checkout
 

@@ -163,11 +163,9 @@ def test_what_cannot_be_confirmed_is_answered_in_a_sentence(
 
 def test_a_contest_measures_the_cases_it_is_asked_for_only(tmp_path: Path):
     known: Mapping[str, Any] = {"suite": "fast", "command": "", "session": "1", "budget_s": 1.0, "deadline_s": 1.0}
-    wanted = nominated(of_suite(0)).pairs[0].cases or frozenset()
+    (pair,) = nominated(of_suite(0)).pairs
     here = ab.Side(name="here", build=ab.Build(name="nightly", interpreter="python"))
 
-    contest = ab.Contest(
-        Store(tmp_path), here, here, SWEEPS, only=lambda case: confirmation.nameless(case) in wanted, **known
-    )
+    contest = ab.Contest(Store(tmp_path), here, here, SWEEPS, only=pair.is_about, **known)
 
     assert 1 == len(contest.attempts)

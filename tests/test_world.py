@@ -19,8 +19,8 @@ import pytest
 from bench import world
 from bench.process import Answer
 from bench.record import Record
-from bench.runner import Tally
 from bench.store import Store
+from bench.tally import Tally
 from bench.words import Mode, Outcome, StartMethod, TrialKind
 from bench.worker import gang
 
@@ -101,15 +101,15 @@ def test_buckets_and_compression_are_those_that_were_asked_for(tmp_path: Path):
     if find_spec("torch") is None:
         pytest.skip("torch is not installed")
     record = timing(measure(
-        tmp_path, **TWO, frameworks=("torch",), modes=(Mode.TRAINING,), buckets_mb=(0.3,),
+        tmp_path, **TWO, frameworks=("torch",), modes=(Mode.TRAINING,), buckets_mb=(0.02,),
         gradient_compressions=("fp16",), deadline_s=300.0,
     ))
 
     assert (Outcome.OK, None) == (record.outcome, record.reason)
-    assert "ddp bucket_mb=0.3 gradient_compression=fp16" == record.identity.case["strategy"]
+    assert "ddp bucket_mb=0.02 gradient_compression=fp16" == record.identity.case["strategy"]
     assert record.world is not None
     assert record.graph is not None
-    assert record.world["communication"]["buckets"] > 2      # which is what 25 MB make of this network
+    assert 2 == record.world["communication"]["buckets"]     # usually one: the first layer's weights fill no 25 MB
     sent_bytes = 2 * record.graph["parameters"]
     assert [sent_bytes] * 2 == [record.world["communication"]["reduced_bytes"], record.world["sent_bytes"]]
 

@@ -124,8 +124,7 @@ def _confirmed(
     return [
         decided(
             pair.base, pair.new, sweeps, Store(results), beneath=beneath, budget_s=budget_s / len(nominated.pairs),
-            only=None if pair.cases is None else lambda case, of=pair.cases: confirmation.nameless(case) in of,
-            suite=suite, session="confirm", deadline_s=DEFAULT_DEADLINE_S,
+            only=pair.is_about, suite=suite, session="confirm", deadline_s=DEFAULT_DEADLINE_S,
         )
         for pair in nominated.pairs
     ], nominated.others

@@ -21,9 +21,9 @@ from bench.words import StartMethod, UserError, unknown
 if TYPE_CHECKING:
     from bench.builds import Build
     from bench.plan import Trial
-    from bench.runner import Tally
     from bench.spec import Sweep
     from bench.store import Store
+    from bench.tally import Tally
 
 MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
 GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
@@ -191,7 +191,8 @@ def _measure(
     from bench import sessions
     from bench.cli import Exit, say
     from bench.progress import TerminalProgress, duration
-    from bench.runner import Runner, Tally
+    from bench.runner import Runner
+    from bench.tally import Tally
 
     signal.signal(signal.SIGTERM, interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])

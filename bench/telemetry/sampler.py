@@ -198,7 +198,8 @@ class Sampler:
         try:
             module = load(name)
             source: Source = module.open_source(self._wanted)
-            rate_hz: float = self._rate_hz or getattr(module, "RATE_HZ", DEFAULT_RATE_HZ)
+            usual_hz: float = getattr(module, "RATE_HZ", DEFAULT_RATE_HZ)
+            rate_hz = self._rate_hz or usual_hz
             described = Described(
                 name=name, rate_hz=rate_hz, fields=tuple(module.FIELDS), devices=tuple(source.devices)
             )

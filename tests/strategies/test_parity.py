@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from bench import frameworks, parity, strategies, world
+from bench.archive import write_child
 from bench.builds import Build
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Adam, Sgd
 from bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from bench.plan import PROOF_BATCH
-from bench.process import Answer, run_worker, write_child
+from bench.process import Answer, run_worker
 from bench.spec import Case
 from bench.words import Mode, Outcome, Precision
 from bench.worker import proof
