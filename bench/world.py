@@ -65,7 +65,7 @@ def ranks(
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
             "rank": index, "local_rank": index, "strategy": case.strategy, "address": address, "ports": ports,
-            "patience_s": patience_s,
+            "patience_s": patience_s, "options": strategies.options(case.strategy),
         }
         found.append(Rank(
             index=index, job={**job, "world": world, "cpus": list(cpus(index))},

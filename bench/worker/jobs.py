@@ -124,7 +124,6 @@ def _prepare(job, weights, answers):
         prepared = module.prepare(job["graph"], weights, job["settings"])
     else:
         strategy = strategies.load(world["strategy"])
-        world = dict(world, options=strategies.options(world["strategy"]))
         prepared = strategy.prepare(module, job["graph"], weights, job["settings"], world)
     seconds = time.perf_counter() - start
     answers.mark("prepared")

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.telemetry import recorder
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_POWER, Trial, recorded
 
@@ -96,6 +97,15 @@ def test_the_trial_waits_for_no_driver_that_hangs(tmp_path: Path):
     block = trial.recording.block
     host = next(i for i, device in enumerate(block["devices"]) if device["kind"] == "host")
     assert block["regions"][1]["devices"][host]["coverage"] > 0.8        # another source is not held up
+
+
+def test_the_trial_waits_for_no_driver_that_opens_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recorder, "OPEN_S", 0.5)
+    block = recorded("opens 600", tmp_path).recording.block
+
+    assert "was still being opened at the end of the trial" in block["unavailable"]["nvml"]
+    assert (None, None) == (block["problem"], block["sampler"]["open_s"]["nvml"])
+    assert {"host", "process"} >= {device["kind"] for device in block["devices"]} != set()
 
 
 def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
