@@ -28,10 +28,11 @@ from bench.analysis.sides import across, case_label, compare_sides
 from bench.analysis.verdicts import CaseVerdict, Verdicts
 from bench.builds import Build
 from bench.plan import Trial, plan, proof_case
-from bench.process import with_variables
-from bench.runner import HOPELESS, Base, Progress, Runner
+from bench.runner import HOPELESS, Base, Runner
 from bench.spec import DEFAULT_BUILD, Case, Sweep, Timing
 from bench.store import RECORDS, Store, existing
+from bench.tally import Progress
+from bench.variables import with_variables
 from bench.words import PLANNED_GAPS, Clock, Outcome, StartMethod, TrialKind, UserError, unknown
 
 FAILURES_AT_MOST = 3         # of the pairs of a case, before no more are started
@@ -137,16 +138,21 @@ class Contest:
 
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
-        budget_s: float, clock: Clock = Clock.WALL, deadline_s: float,
+        budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
     ):
-        """Raises UserError where no case can be paired, or where its clock tells nothing of one."""
+        """``only``: which cases take part. Raises UserError where none can be paired, or where the clock tells nothing
+        of one.
+        """
         self._store, self._base, self._new = store, base, new
         self._session, self._budget_s, self._clock = session, budget_s, clock
         self._left_s = budget_s
         self._settings: dict[str, Any] = {
             "suite": suite, "command": command, "session": session, "deadline_s": deadline_s,
         }
-        self.attempts = [Attempt(case=case, timing=timing) for case, timing in _cases(sweeps, new.build.name)]
+        self.attempts = [
+            Attempt(case=case, timing=timing) for case, timing in _cases(sweeps, new.build.name)
+            if only is None or only(case)
+        ]
         if not self.attempts:
             raise UserError(f"suite {suite} has limits of the machine only; name one with networks")
         threaded = [a.case.label for a in self.attempts if not judging.is_single_threaded(a.case.plain())]

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from bench import builds, hardware
-from bench.process import Answer, code_version, run_worker, write_child
+from bench.archive import code_version, write_child
+from bench.process import Answer, run_worker
 from bench.spec import Case
 from bench.words import Outcome, UserError
 from bench.world import LOOPBACK, Ran, Rank, cpus_of

@@ -3,11 +3,15 @@
 asv keeps commits, discovery, result files and history; Rigmark measures. One *round* of asv is one repetition: a fresh
 process of asv's starts a fresh worker, and gives asv the median of its timings as one sample. So asv takes the cases
 of a suite in turns, and ``asv continuous`` the commits too. The records go to a results folder of Rigmark's beside.
+
+A trial that is invalid by what telemetry saw is no sample, and asv hears why; where no round has one the case is nan,
+which asv shows as n/a. Suspect trials are samples: asv has the median of them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shlex
 import statistics
@@ -33,7 +37,7 @@ NAMED_FIRST = ("model", "mode", "framework", "compile_mode", "layout", "precisio
 DEFAULTS = {axis.name: axis.default for axis in fields(Case)}
 
 
-def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str, Any]]:
+def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str, Any] | float]:
     """What the suite in ``module`` shows to asv: seconds per step of every case, lower is better.
 
     It has as many rounds as the sweeps' repetitions; ``--quick`` makes it one, ``-a rounds=N`` makes it N.
@@ -41,9 +45,9 @@ def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str,
     suite = module.rpartition(".")[2]
     cases = named_cases(sweeps)
 
-    def track_step_time(case: str) -> dict[str, Any]:
+    def track_step_time(case: str) -> dict[str, Any] | float:
         try:
-            return {"samples": [measure(*cases[case], suite=suite, name=case)], "number": 1}
+            return measure(*cases[case], suite=suite, name=case)
         except UserError as error:
             sys.exit(f"rigmark: {error}")    # asv shows it and calls the case failed
 
@@ -84,14 +88,16 @@ def _name(case: Case, *, is_threads_declared: bool) -> str:
     return " ".join([*words, *(f"{axis}={value}" for axis, value in axes.items() if value != DEFAULTS[axis])])
 
 
-def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> float:
-    """Seconds per step: the median of one fresh worker, which makes one more repetition in this run of asv.
+def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, Any] | float:
+    """What asv adds to its samples: seconds per step, the median of one fresh worker.
 
-    Raises asv's SkipNotImplemented for a planned gap (asv shows n/a) and UserError for a trial that failed.
+    That worker makes one more repetition in this run of asv. An invalid trial adds no sample; nan where the rounds
+    before have none either. Raises asv's SkipNotImplemented for a planned gap (asv shows n/a) and UserError for a trial
+    that failed.
     """
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
-    record = _one_more(sweep, case, suite=suite, name=name)
+    *earlier, record = _rounds(sweep, case, suite=suite, name=name)
     sentence = f"{record['outcome']}: {record['reason']}"
     if record["outcome"] in PLANNED_GAPS:
         print(f"rigmark: {sentence}", file=sys.stderr)   # asv says n/a and not why
@@ -99,12 +105,28 @@ def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> float:
     if record["outcome"] != Outcome.OK:
         print(record["last_words"], file=sys.stderr)
         raise UserError(sentence)
+    if reasons := _why_invalid(record):
+        print(f"rigmark: invalid, and left out: {'; '.join(reasons)}", file=sys.stderr)
+        # asv joins lists of samples, and forgets those of the rounds before a nan.
+        return math.nan if all(map(_why_invalid, earlier)) else {"samples": [], "number": 1}
     timings_s: list[float] = record["measurement"]["timings_s"]
-    return statistics.median(timings_s) / case.steps_per_timing
+    return {"samples": [statistics.median(timings_s) / case.steps_per_timing], "number": 1}
 
 
-def _one_more(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, Any]:
-    """The record of the first repetition that this run of asv has not measured, or of the one that failed in it.
+def _why_invalid(record: dict[str, Any]) -> list[str]:
+    """Why the time of a trial that is ok is not that of the thing it is booked under; empty where it is."""
+    # Not above, since asv and the command line import every suite, and with it this module.
+    from bench.analysis.findings import FindingKind
+    from bench.analysis.telemetry import judge_record
+
+    judged = judge_record(record)
+    return [
+        finding.text for finding in (*judged.findings, *judged.of_timings) if finding.kind is FindingKind.INVALID
+    ]
+
+
+def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str) -> list[dict[str, Any]]:
+    """Records of this run of asv, repetition by repetition, the last of them measured now or the one that failed.
 
     A failure stays one in all later rounds, since asv keeps what it hears in the last.
     """
@@ -117,13 +139,15 @@ def _one_more(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, A
     kind = TrialKind.LIMIT if case.is_limit else TrialKind.TIMING
     proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
     with Runner(store, builds.load(home), suite=suite, command=command, session=session) as runner:
+        records = []
         for repetition in itertools.count():
             trial = Trial(kind=kind, case=case, repetition=repetition, timing=sweep.timing)
             trial_id = runner.identity(trial).id
             if trial_id not in store or store.get(trial_id)["outcome"] != Outcome.OK:
                 break
+            records.append(store.get(trial_id))
         runner.run([trial] if case.is_limit else [proof, trial])
-    return store.get(trial_id)
+    return [*records, store.get(trial_id)]
 
 
 def _home() -> Path:

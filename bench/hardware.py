@@ -21,6 +21,7 @@ VARIABLES = (
     "XLA_FLAGS", "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "CUDA_VISIBLE_DEVICES",
     "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES",
 )
+OF_GPUS = ("CUDA_DEVICE_ORDER",)
 FAMILIES = (
     # Threads and where they run; linear algebra; kernels of the frameworks; allocators.
     "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NUMEXPR_", "ONEDNN_", "DNNL_", "ATEN_", "NPY_",
@@ -28,7 +29,7 @@ FAMILIES = (
 )
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
 """Environment variables that change results, by name and by how their names begin; those set are stored with each
-record. QUIET ones only change what is printed."""
+record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,11 +230,12 @@ def usable_cpus() -> tuple[int, ...]:
     return tuple(range(psutil.cpu_count() or 1))
 
 
-def variables(environment: dict[str, str]) -> dict[str, str]:
-    """Those variables of an environment that change results."""
+def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str]:
+    """Those variables of an environment that change results on that device ("cpu", "cuda:0")."""
+    names = VARIABLES if device.startswith("cpu") else VARIABLES + OF_GPUS
     return {
         name: value for name, value in sorted(environment.items())
-        if (name in VARIABLES or name.startswith(FAMILIES)) and name not in QUIET
+        if (name in names or name.startswith(FAMILIES)) and name not in QUIET
     }
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from bench import frameworks, parity
+from bench import frameworks, parity, strategies
+from bench.archive import oracle_version
 from bench.inputs import SEED, Inputs
-from bench.process import Answer, oracle_version
+from bench.process import Answer
 from bench.spec import Case
 from bench.store import Store
 from bench.words import Mode, Outcome, Precision
@@ -45,10 +46,19 @@ class Oracle:
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
         exact = self._known(f"proof-{self._key(case, case.world_size)}", lambda: self._ask(asked))
-        if isinstance(exact, Answer) or case.precision not in parity.ROUNDINGS:
+        if isinstance(exact, Answer):
             return exact
-        effects = self._rounding_effects(case, {**same, "learning": None}, exact)
-        return effects if isinstance(effects, Answer) else {**exact, **effects}
+        found: list[Arrays | Answer] = [exact]
+        if case.precision in parity.ROUNDINGS:
+            found.append(self._rounding_effects(case, {**same, "learning": None}, exact))
+        if strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy):
+            found.append(self._compression_effects(case, {**same, "learning": None}, exact))
+        arrays: Arrays = {}
+        for each in found:
+            if isinstance(each, Answer):
+                return each
+            arrays |= each
+        return arrays
 
     def _rounding_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
         """What computing in a narrower format does to this network."""
@@ -67,6 +77,20 @@ class Oracle:
             return answer, parity.rounding_effects(rounded, exact)
 
         return self._known(f"rounding-{self._key(case, case.world_size, rounding)}", ask)
+
+    def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
+        """What sending the gradients of shards in a narrower format does to this network."""
+        compression = strategies.options(case.strategy)[strategies.GRADIENT_COMPRESSION]
+
+        def ask() -> tuple[Answer, Arrays]:
+            job = self._job("proof", case, **same)
+            job["settings"]["gradients_sent_as"] = parity.SENT_AS[compression][0]
+            answer, found = self._ask(job)
+            if answer.outcome is not Outcome.OK:
+                return answer, {}
+            return answer, parity.compression_effects(found, exact, compression)
+
+        return self._known(f"compression-{self._key(case, case.world_size, compression)}", ask)
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
         """The arrays kept under a key; asked for, and kept, where there are none."""

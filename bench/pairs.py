@@ -30,7 +30,8 @@ from typing import Any
 
 import psutil
 
-from bench.process import Answer, Ended, LiveWorker
+from bench.liveworker import Ended, LiveWorker
+from bench.process import Answer
 from bench.words import Outcome
 
 BASE, NEW = "base", "new"

@@ -52,6 +52,10 @@ ROUNDINGS = {
 }
 """Precisions that round more than fp32."""
 
+SENT_AS = {"fp16": ("float16", FP16.roundoff)}
+"""Formats that gradients may be compressed to on their way (see bench.strategies.COMPRESSIONS): NumPy's name of the
+dtype, and its unit roundoff."""
+
 REALISATIONS = 3             # of the oracle's random rounding
 ROUNDING_ERRORS = 3          # a framework may be off by as many times the largest of them
 
@@ -137,6 +141,19 @@ def rounding_effects(rounded: Iterable[Arrays], exact: Arrays) -> dict[str, NDAr
     return {f"rounding_{name}": np.array(ROUNDING_ERRORS * max(e[name] for e in errors)) for name in errors[0]}
 
 
+def compression_effects(compressed: Arrays, exact: Arrays, compression: str) -> dict[str, NDArray[Any]]:
+    """What ``compare`` adds to the tolerances of gradients and of what follows from them, as "compression_NAME".
+
+    ``compressed`` is the oracle's answer with the gradients of its shards summed in that format, which rounds alike
+    whatever draws: one realisation, and one rounding for values that fall on its other side.
+    """
+    errors, once = compare(compressed, exact, Precision.FP64).errors(), asdict(_one_rounding(SENT_AS[compression][1]))
+    return {
+        f"compression_{name}": np.array(ROUNDING_ERRORS * errors[name] + once[name])
+        for name in ("gradient", "second_loss", "third_loss")
+    }
+
+
 def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
     """L2 norm of the difference over that of the reference; infinite where shapes or finiteness differ."""
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
@@ -157,6 +174,8 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
     if precision is not Precision.FP64:      # in which nothing lies that close to a decision
         for name in tolerance:
             tolerance[name] += float(oracle.get(f"{effect}_{name}", 0.0))
+    for name in tolerance:
+        tolerance[name] += float(oracle.get(f"compression_{name}", 0.0))
     output_error = relative_error(answer["output"], oracle["output"])
     if "losses" not in answer:
         return Parity(

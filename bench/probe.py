@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import frameworks, hardware, limits
+from bench.archive import write_child
 from bench.builds import Build
-from bench.process import Answer, run_worker, write_child
+from bench.process import Answer, run_worker
 from bench.words import Outcome
 
 DEADLINE_S = 60.0

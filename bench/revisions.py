@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import builds, environments
+from bench.archive import CHILD_PACKAGES, child_files, child_files_of
 from bench.builds import Build
-from bench.process import CHILD_PACKAGES, NOT_LENT, child_files, child_files_of
+from bench.variables import NOT_LENT
 from bench.words import UserError
 
 RIGMARK = "rigmark"

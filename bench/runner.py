@@ -12,45 +12,52 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import psutil
 
 from bench import builds as builds_module
-from bench import data, dispatch, frameworks, hardware, isa, layers, limits, pairs, parity, probe, system, world
+from bench import (
+    data,
+    dispatch,
+    frameworks,
+    hardware,
+    isa,
+    jobs,
+    layers,
+    limits,
+    pairs,
+    parity,
+    probe,
+    strategies,
+    system,
+    world,
+)
 from bench.agents import Agents
+from bench.archive import code_version, version_of, write_child
 from bench.builds import Build
-from bench.inputs import SEED, SHARDS, Inputs
+from bench.forkserver import ForkServer, ForkServers
+from bench.inputs import SEED, Inputs
 from bench.ir.graph import Graph
 from bench.isa import Isa
+from bench.liveworker import Ended, LiveWorker
 from bench.oracle import Oracle
 from bench.plan import Trial, proof_case
-from bench.process import (
-    Answer,
-    Ended,
-    ForkServer,
-    Listener,
-    LiveWorker,
-    code_version,
-    environment,
-    run_worker,
-    version_of,
-    with_variables,
-    write_child,
-)
+from bench.process import Answer, Listener, run_worker
 from bench.record import Identity, Record
 from bench.spec import DEFAULT_BUILD, Case
 from bench.store import Store
 from bench.strategies import SINGLE
+from bench.tally import Progress, Silent, Tally
 from bench.telemetry.recorder import Recorder, Recording
+from bench.variables import environment, with_variables
 from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
-LEARNING_BATCH = 32
 WORK_PREFIX = "rigmark-"
 ANY_MODEL = ""               # instruction sets are watched once for all networks
 ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
@@ -67,35 +74,6 @@ HOPELESS = frozenset(
 
 PASSING = frozenset({Outcome.TIMEOUT, Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.BUILD_BROKEN})
 """Failures that another attempt need not meet: the next run of the same command makes one, in their place."""
-
-
-class Progress(Protocol):
-    """Who wants to know how far a sweep is; called between trials only."""
-
-    def before(self, trial: Trial, index: int, total: int) -> None: ...
-
-    def after(self, trial: Trial, record: Record | None) -> None: ...
-
-
-class Silent:
-    """Nobody."""
-
-    def before(self, trial: Trial, index: int, total: int) -> None:
-        pass
-
-    def after(self, trial: Trial, record: Record | None) -> None:
-        pass
-
-
-@dataclass
-class Tally:
-    """What a sweep came to."""
-
-    stored: list[Record] = field(default_factory=list)           # by this sweep
-    already_there: list[dict[str, Any]] = field(default_factory=list)    # records of trials that an earlier one stored
-    not_started: int = 0                                         # repetitions after a hopeless outcome
-    stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
-    wall_time_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -155,11 +133,10 @@ class Runner:
         self._run_id = uuid.uuid4().hex[:12]
         self._cpus = hardware.usable_cpus()
         self._probed: dict[str, Probed] = {}
-        self._servers: dict[tuple[object, ...], ForkServer] = {}
+        self._servers = ForkServers()
         self._dispatched: dict[Case, dict[str, Any]] = {}
         self._asks_for_isa = False
         self._needed_bytes: dict[Case, int] = {}         # by pairs
-        self._generation: tuple[TrialKind, int] | None = None
         self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Runner:
@@ -178,7 +155,7 @@ class Runner:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._close_servers()
+        self._servers.close()
         self._folder.close()
 
     # What a trial is ------------------------------------------------------------------------------------------------
@@ -224,7 +201,7 @@ class Runner:
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
             "variables": hardware.variables(
-                environment(self._build(case), case.threads * case.devices_per_process)
+                environment(self._build(case), case.threads * case.devices_per_process), case.device
             ),
         }
 
@@ -306,6 +283,7 @@ class Runner:
         if failure := self.probe(case.build).failure:
             return _not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
+        refusal = refusal or strategies.refusal(case.strategy)
         if self._agents is not None:
             refusal = self._agents.refusal(case) or refusal
         return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
@@ -367,12 +345,12 @@ class Runner:
         """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
         return self._build(trial.case, _layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
 
-    def _run_ranks(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
+    def _run_ranks(self, trial: Trial, asked: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
         """The answers of all processes of a world, and their arrays."""
         case, build = trial.case, self._build_of(trial)
         address = world.LOOPBACK if self._agents is None else self._agents.address
         ranks = world.ranks(
-            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
+            case, asked, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
         )
         # With agents all ranks are spawned, for they must be alike.
         servers = [None if self._agents else self._server(trial, rank) for rank in ranks]
@@ -407,42 +385,23 @@ class Runner:
     def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
 
-        Proofs may always be forked, since nothing in them is timed. Servers of another repetition are closed, so that
-        repetitions share nothing.
+        Proofs may always be forked, since nothing in them is timed.
         """
         case = trial.case
         is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
         if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
             return None
-        generation = (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition)
-        if generation != self._generation:
-            self._close_servers()
-            self._generation = generation
         cpus = self._cpus[: case.threads] if rank is None else rank.job["cpus"]
         threads = case.threads * case.devices_per_process
         # Each rank has one of its own: a server looks after one fork at a time.
         build = self._build_of(trial)
         key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
-        if key not in self._servers:
-            self._servers[key] = ForkServer(
+        return self._servers.of(
+            (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
                 build, self._child, Path(tempfile.mkdtemp(dir=self._work)), threads=threads, cpus=cpus,
                 preload=case.framework, cache=self._store.cache,
             )
-        return self._servers[key]
-
-    def _close_servers(self) -> None:
-        while self._servers:
-            self._servers.popitem()[1].close()
-
-    def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
-        return {
-            "kind": kind, "framework": case.framework,
-            "settings": {
-                "mode": case.mode, "precision": case.precision, "compile_mode": case.compile_mode,
-                "layout": case.layout, "device": case.device, "threads": case.threads, "seed": SEED,
-            },
-            **more,
-        }
+        )
 
     def _ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, dict[str, Any]]:
         return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self._cpus), child=self._own_child)
@@ -453,13 +412,7 @@ class Runner:
         case = trial.case
         if case.precision not in parity.TOLERANCES:
             return _not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
-        learning = None
-        if case.data != data.SYNTHETIC and case.world_size == 1:
-            learning = {"weights": str(self._inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
-        job = self._job(
-            "proof", case, graph=self._inputs.graph(case.model).plain(), inputs=str(self._inputs.of_proof(case)),
-            learning=learning, weights=str(self._inputs.perturbed_weights(case.model)),
-        )
+        job = jobs.proof(case, self._inputs)
         if case.world_size == 1:
             answer, arrays = self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))
         else:
@@ -496,7 +449,7 @@ class Runner:
         """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
         if trial.case.world_size > 1:
             return self._unproven(trial.case) or self._time_world(trial)
-        job = self._stepping_job(trial)
+        job = self._unproven(trial.case) or jobs.steps(trial, self._inputs, self._oracle)
         return job if isinstance(job, Answer) else self._run_recorded(trial, job)
 
     def _unproven(self, case: Case) -> Answer | None:
@@ -506,42 +459,12 @@ class Runner:
             return None
         return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
 
-    def _stepping_job(self, trial: Trial) -> dict[str, Any] | Answer:
-        """What a worker that steps a proven network is asked; where it cannot be, what its proof or the oracle said."""
-        case = trial.case
-        if failure := self._unproven(case):
-            return failure
-        expected = self._oracle.first_loss(case)
-        if isinstance(expected, Answer):
-            return expected
-        inputs, check_samples = self._inputs.timed(case)
-        return self._job(
-            trial.kind, case, graph=self._inputs.graph(case.model).plain(), inputs=str(inputs),
-            weights=str(self._inputs.weights(case.model)), check_samples=check_samples,
-            expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=_timing(trial),
-        )
-
     def _time_world(self, trial: Trial) -> Answer:
-        """The answer of a world; neighbours have other samples, so that equal weights at the end tell of sharing."""
         case = trial.case
-        expected = [self._oracle.first_loss(case, shard) for shard in SHARDS]
-        failed = [each for each in expected if isinstance(each, Answer)]
-        if failed:
-            return failed[0]
-        losses = [each for each in expected if not isinstance(each, Answer)]
-        files = [self._inputs.timed(case, shard) for shard in SHARDS]
-        jobs = []
-        for rank in range(case.processes):
-            first = rank * case.devices_per_process
-            shards = [(first + device) % len(SHARDS) for device in range(case.devices_per_process)]
-            jobs.append(self._job(
-                trial.kind, case, graph=self._inputs.graph(case.model).plain(),
-                shards=[str(files[shard][0]) for shard in shards], weights=str(self._inputs.weights(case.model)),
-                check_samples=files[0][1],
-                expected_loss=math.fsum(losses[shard].value for shard in shards) / len(shards),
-                loss_tolerance=max(losses[shard].tolerance for shard in shards), timing=_timing(trial),
-            ))
-        answer = world.joined(case, [answer for answer, _ in self._run_ranks(trial, jobs)])
+        asked = jobs.steps_of_ranks(trial, self._inputs, self._oracle)
+        if isinstance(asked, Answer):
+            return asked
+        answer = world.joined(case, [answer for answer, _ in self._run_ranks(trial, asked)])
         if answer.outcome is Outcome.OK:
             answer.result["world"]["nodes"] = 1 if self._agents is None else self._agents.nodes(case)
             parameters = self._inputs.graph(case.model).parameter_count
@@ -555,7 +478,7 @@ class Runner:
         assert trial.timing is not None
         base, other = self._base.runner, self._of_base(trial)
         for runner in (base, self):
-            runner._close_servers()      # of the proofs: nothing but the pair is to hold memory
+            runner._servers.close()      # of the proofs: nothing but the pair is to hold memory
         answer = pairs.measure(
             {
                 pairs.BASE: lambda is_beside: base.start(other, is_beside=is_beside),
@@ -576,7 +499,10 @@ class Runner:
         ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
         are such with the same memory.
         """
-        job = self._hindrance(trial.case) or _no_pair(trial.case) or self._stepping_job(trial)
+        job = (
+            self._hindrance(trial.case) or _no_pair(trial.case) or self._unproven(trial.case)
+            or jobs.steps(trial, self._inputs, self._oracle)
+        )
         if isinstance(job, Answer):
             raise Ended(job)
         threads = trial.case.threads
@@ -592,10 +518,7 @@ class Runner:
     # Limits ---------------------------------------------------------------------------------------------------------
 
     def _reach(self, trial: Trial) -> Answer:
-        case = trial.case
-        job = self._job(trial.kind, case, limit=case.model, timing=_timing(trial))
-        job["settings"]["folder"] = str(self._store.root.absolute())     # the disk that results are written to
-        return self._run_recorded(trial, job)
+        return self._run_recorded(trial, jobs.limit(trial, self._store.root))
 
     # Instruction sets -----------------------------------------------------------------------------------------------
 
@@ -617,7 +540,7 @@ class Runner:
     def _watch(self, case: Case) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=self._work) as name:
             answer = self._run_in(
-                Path(name), self._build(case, dispatch.VARIABLES), self._job("isa", case, **dispatch.job()),
+                Path(name), self._build(case, dispatch.VARIABLES), jobs.job("isa", case, **dispatch.job()),
                 threads=case.threads,
             )
             log = (Path(name) / "stdout").read_text(errors="replace") if answer.outcome is Outcome.OK else ""
@@ -633,13 +556,6 @@ def _no_pair(case: Case) -> Answer | None:
     if case.world_size == 1:
         return None
     return _not_run(Outcome.UNSUPPORTED, "processes of one device take turns; compare worlds of several by sessions")
-
-
-def _timing(trial: Trial) -> dict[str, Any]:
-    """How long a worker times, and how many steps at once."""
-    assert trial.timing is not None
-    case = trial.case
-    return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
 
 
 def _described(graph: Graph) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -123,6 +124,8 @@ class Sweep:
     world_sizes: tuple[int, ...] = (1,)
     strategies: tuple[str, ...] = (USUAL,)
     devices_per_process: int | None = None       # None: as the strategy usually has it
+    buckets_mb: tuple[float | None, ...] = (None,)               # of gradients in a world; None: the framework's own
+    gradient_compressions: tuple[str | None, ...] = (None,)      # formats that gradients are sent in; None: their own
     global_batches: tuple[int, ...] = ()         # beside or instead of local_batches
     oversubscribe: bool = False
     steps_per_timing: int = 1
@@ -188,12 +191,29 @@ class Sweep:
     def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
         """The worlds of a framework in a mode; none where it has no strategy among those asked for."""
         named = [strategies.usual(framework, mode) if name == USUAL else name for name in self.strategies]
-        fitting = [name for name in dict.fromkeys(named) if name is not None and strategies.fits(name, framework, mode)]
+        fitting = [
+            name for each in dict.fromkeys(named) if each is not None and strategies.fits(each, framework, mode)
+            for name in self._with_options(each)
+        ]
         for size in self.world_sizes:
             if size == 1 and (fitting or len(self.world_sizes) == 1):
                 yield ONE_DEVICE
             for strategy in fitting if size > 1 else ():
                 yield World(size, strategy, self._devices_of_a_process(strategy, size))
+
+    def _with_options(self, strategy: str) -> Iterator[str]:
+        """The strategy with each combination of what is asked of the gradients that it sums."""
+        if not strategies.load(strategy).SUMS_GRADIENTS:
+            yield strategy
+            return
+        for bucket_mb, compression in itertools.product(self.buckets_mb, self.gradient_compressions):
+            asked = {
+                strategies.BUCKET_MB: None if bucket_mb is None else f"{bucket_mb:g}",
+                strategies.GRADIENT_COMPRESSION: compression,
+            }
+            yield strategies.with_options(
+                strategy, {option: value for option, value in asked.items() if value is not None}
+            )
 
     def _devices_of_a_process(self, strategy: str, world_size: int) -> int:
         possible = strategies.load(strategy).PROCESSES
@@ -242,6 +262,7 @@ class Sweep:
             for number in numbers:
                 if number < 1:
                     raise UserError(f"{what} must be at least 1, not {number}")
+        self._check_gradients()
         if not self.local_batches and not self.global_batches:
             raise UserError("a sweep needs a batch, local or global")
         for framework in self.frameworks if max(self.world_sizes) > 1 else ():
@@ -250,6 +271,18 @@ class Sweep:
                 raise UserError(
                     f"{framework} has no strategy '{self.strategies[0]}'; it has: {', '.join(possible) or 'none'}"
                 )
+
+    def _check_gradients(self) -> None:
+        if any(bucket_mb is not None and not 0 < bucket_mb < math.inf for bucket_mb in self.buckets_mb):
+            raise UserError("a bucket of gradients has a size above 0 MB")
+        for compression in self.gradient_compressions:
+            if compression is not None and compression not in strategies.COMPRESSIONS:
+                raise unknown("gradient compression", compression, strategies.COMPRESSIONS)
+        asks_of_gradients = (self.buckets_mb, self.gradient_compressions) != ((None,), (None,))
+        if asks_of_gradients and (max(self.world_sizes) == 1 or Mode.TRAINING not in self.modes):
+            raise UserError(
+                "buckets and compression are for gradients that devices share; add --world-size 2 and --mode training"
+            )
 
 
 @dataclass(frozen=True)

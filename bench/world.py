@@ -65,7 +65,7 @@ def ranks(
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
             "rank": index, "local_rank": index, "strategy": case.strategy, "address": address, "ports": ports,
-            "patience_s": patience_s,
+            "patience_s": patience_s, "options": strategies.options(case.strategy),
         }
         found.append(Rank(
             index=index, job={**job, "world": world, "cpus": list(cpus(index))},
@@ -217,8 +217,9 @@ def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
 def sent_bytes(case: Case, parameters: int) -> int | None:
     """What each device must at least send in a step; None where its strategy cannot tell.
 
-    Gradients are as wide as the weights that they change: fp32 in mixed precision too.
+    Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
     """
-    gradient_bytes = (8 if case.precision is Precision.FP64 else 4) * parameters
+    is_compressed = strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy)
+    gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
     found: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
     return found

@@ -95,7 +95,7 @@ def turns(options: argparse.Namespace) -> dict[str, float]:
     world = {
         "size": options.world_size, "devices_per_process": 1, "processes": options.world_size, "rank": options.rank,
         "local_rank": options.rank, "address": LOOPBACK, "ports": [int(port) for port in options.ports.split(",")],
-        "patience_s": 300.0,
+        "patience_s": 300.0, "options": {},
     }
     prepared = strategies.load("ddp").prepare(adapter, graph.plain(), initial_weights(graph, seed=1), {
         "mode": "training", "precision": "fp32", "compile_mode": compile_mode, "layout": layout, "device": "cpu",

@@ -44,6 +44,8 @@ SCENARIOS = {        # what is played, and what is to be found in the row
     "hot while timed": ("event 0 0x40 1.5 1e9", "throttled"),
     "power brake while timed": ("event 0 0x80 1.2 2.5", "throttled"),
     "at its power cap": ("event 0 0x4 0 1e9", "power_capped"),
+    "driver takes 30 s to open": ("opens 30", "still being opened"),
+    "another GPU hangs for 10 s": ("gpus 2\nfault 1 GetFieldValues 3 13 hang", "counter_ticks"),
     "hangs for 10 s": ("fault 0 GetFieldValues 3 13 hang", "nvml did not answer"),
     "every third call times out": (
         "fault 0 GetFieldValues 0 1e9 every 3 10\nfault 0 GetUtilizationRates 0 1e9 every 3 10", "counter_"

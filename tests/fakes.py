@@ -19,12 +19,13 @@ import numpy as np
 import psutil
 import pytest
 
-from bench import builds, frameworks, hardware, process
+from bench import archive, builds, frameworks, hardware
 from bench.plan import plan
 from bench.record import Identity, Record
-from bench.runner import Runner, Tally
+from bench.runner import Runner
 from bench.spec import Case, Sweep, Timing
 from bench.store import Store
+from bench.tally import Tally
 from bench.words import CompileMode, Layout, Mode, Outcome, TrialKind
 
 RIGMARK = str(Path(sys.executable).with_name("rigmark"))
@@ -149,8 +150,8 @@ from .numpy import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS
 def lend_framework(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> None:
     """Make a framework known: NumPy's adapter with some of its names changed by Python source."""
     source = HONEST + changes
-    lent = {**process.child_files(), f"{process.CHILD_ROOT}/frameworks/{name}.py": source.encode()}
-    monkeypatch.setattr(process, "child_files", lambda: lent)
+    lent = {**archive.child_files(), f"{archive.CHILD_ROOT}/frameworks/{name}.py": source.encode()}
+    monkeypatch.setattr(archive, "child_files", lambda: lent)
     module = ModuleType(f"bench.frameworks.{name}")
     module.__package__ = "bench.frameworks"
     exec(source, module.__dict__)
@@ -162,8 +163,8 @@ def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> Non
     """Make a framework known whose limits are NumPy's with some names changed by Python source."""
     lend_framework(monkeypatch, name, "")
     source = "from .numpy import *\nfrom .numpy import prepare\n" + changes
-    lent = {**process.child_files(), f"{process.CHILD_ROOT}/limits/{name}.py": source.encode()}
-    monkeypatch.setattr(process, "child_files", lambda: lent)
+    lent = {**archive.child_files(), f"{archive.CHILD_ROOT}/limits/{name}.py": source.encode()}
+    monkeypatch.setattr(archive, "child_files", lambda: lent)
 
 
 def measure(

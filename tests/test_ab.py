@@ -24,9 +24,9 @@ from bench.builds import Build
 from bench.plan import Trial
 from bench.progress import TerminalProgress
 from bench.record import Record
-from bench.runner import Silent, Tally
 from bench.spec import Sweep
 from bench.store import Store
+from bench.tally import Silent, Tally
 from bench.words import Clock, Mode, Outcome, TrialKind, UserError
 
 from .fakes import SHORT, TOKEN, alive, eventually, lend_framework, oracle_answers, rigmark, start_rigmark

@@ -20,6 +20,9 @@ import suites
 from bench import asv
 from bench.spec import Sweep
 
+from .analysis.test_telemetry import block
+from .records import CASE, make_record
+
 ROOT = Path(__file__).parents[1]
 TINY = '''
 """A case that runs, and one that cannot."""
@@ -102,9 +105,9 @@ def values(result: dict[str, Any], column: str = "result") -> dict[str, Any]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(tmp_path_factory.mktemp("asv"))
     for state in ("of the commit before", "of the commit"):
-        checkout.append("bench/process.py", f"\n\ndef code_version():\n    return '{state}'\n")
+        checkout.append("bench/archive.py", f"\n\ndef code_version():\n    return '{state}'\n")
         checkout.commit()
-    checkout.append("bench/process.py", "\n\ndef code_version():\n    return 'of the working tree'\n")
+    checkout.append("bench/archive.py", "\n\ndef code_version():\n    return 'of the working tree'\n")
     assert 0 == checkout.asv("machine", "--yes").returncode
     return checkout
 
@@ -221,6 +224,28 @@ def test_asv_is_not_imported_with_a_suite():
 
 
 SWEEP = Sweep(models=("mlp",), frameworks=("numpy",))
+LOST = {"part": {"unknown": {"power_w": "lost"}}}
+CONTENDED = {"gpu": {"other_processes": {"mean": 1.0, "max": 1.0}}}
+
+
+@pytest.mark.parametrize(
+    ("rounds", "said"),
+    [
+        ([{}], [0.01]), ([CONTENDED], [0.01]), ([LOST], math.nan), ([{}, LOST], []), ([LOST, LOST], math.nan),
+        ([LOST, {}], [0.01]),
+    ],
+)
+def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rounds: list[dict[str, Any]], said: Any
+):
+    case = replace(CASE, device="cuda:0")
+    records = [make_record(case=case, repetition=i, telemetry=block(**cause)).plain() for i, cause in enumerate(rounds)]
+    monkeypatch.setattr(asv, "_rounds", lambda *_, **__: records)
+
+    given = asv.measure(SWEEP, case, suite="quick", name="a case")
+
+    assert (given["samples"] if isinstance(given, dict) else given) == pytest.approx(said, nan_ok=True)
+    assert ("was lost to its driver" in capsys.readouterr().err) == (rounds[-1] is LOST)
 
 
 def test_names_of_cases_tell_them_apart():

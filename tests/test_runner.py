@@ -15,8 +15,9 @@ from bench import builds, data, models
 from bench.ir.weights import synthetic_batch
 from bench.plan import Trial
 from bench.record import Record
-from bench.runner import Runner, Tally
+from bench.runner import Runner
 from bench.store import Store
+from bench.tally import Tally
 from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 
 from .fakes import (

@@ -176,6 +176,18 @@ def test_a_mode_without_a_strategy_is_left_out_and_replicas_answer_requests():
     assert ["single", "ddp"] == [strategy for _, _, strategy, _ in named]
 
 
+def test_what_is_asked_of_gradients_is_part_of_the_strategies_that_sum_them():
+    asked = Sweep(
+        models=("mlp",), frameworks=("torch",), world_sizes=(1, 2), buckets_mb=(None, 5),
+        gradient_compressions=("fp16",),
+    )
+
+    assert {
+        ("inference", "single"), ("inference", "replicas"), ("training", "single"),
+        ("training", "ddp gradient_compression=fp16"), ("training", "ddp bucket_mb=5 gradient_compression=fp16"),
+    } == {(case.mode, case.strategy) for case in asked.cases(cores=2)}
+
+
 def test_strategies_go_to_the_frameworks_that_have_them():
     found = cases(
         frameworks=("torch", "jax"), strategies=("ddp", "shard_map"), world_sizes=(2,), modes=(Mode.TRAINING,),
@@ -196,6 +208,9 @@ def test_strategies_go_to_the_frameworks_that_have_them():
         ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be shared by 2 devices alike"),
         ({"world_sizes": (2,), "strategies": ("shard_map",)}, "torch has no strategy 'shard_map'; it has: ddp"),
         ({"world_sizes": (2,), "strategies": ("dpp",)}, "no strategy 'dpp'; did you mean 'ddp'?"),
+        ({"world_sizes": (2,), "buckets_mb": (0.0,)}, "a bucket of gradients has a size above 0 MB"),
+        ({"world_sizes": (2,), "gradient_compressions": ("fp8",)}, "no gradient compression 'fp8'"),
+        ({"buckets_mb": (5.0,)}, "buckets and compression are for gradients that devices share; add --world-size 2"),
         ({"world_sizes": (2,), "devices_per_process": 2}, "strategy 'ddp' has 1 of 2 devices in a process, not 2"),
         ({"world_sizes": (0,)}, "world size must be at least 1, not 0"),
         ({"local_batches": ()}, "a sweep needs a batch, local or global"),

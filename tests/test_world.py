@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import pytest
 from bench import world
 from bench.process import Answer
 from bench.record import Record
-from bench.runner import Tally
 from bench.store import Store
+from bench.tally import Tally
 from bench.words import Mode, Outcome, StartMethod, TrialKind
 from bench.worker import gang
 
@@ -94,6 +95,32 @@ def test_a_world_says_what_it_was(tmp_path: Path):
     row = stored[stored.id == record.id].iloc[0]
     assert (2, "replicas") == (row.world_size, row.strategy)
     assert 2 == len(row.rank_timings_s)
+
+
+def test_buckets_and_compression_are_those_that_were_asked_for(tmp_path: Path):
+    if find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    record = timing(measure(
+        tmp_path, **TWO, frameworks=("torch",), modes=(Mode.TRAINING,), buckets_mb=(0.02,),
+        gradient_compressions=("fp16",), deadline_s=300.0,
+    ))
+
+    assert (Outcome.OK, None) == (record.outcome, record.reason)
+    assert "ddp bucket_mb=0.02 gradient_compression=fp16" == record.identity.case["strategy"]
+    assert record.world is not None
+    assert record.graph is not None
+    assert 2 == record.world["communication"]["buckets"]     # usually one: the first layer's weights fill no 25 MB
+    sent_bytes = 2 * record.graph["parameters"]
+    assert [sent_bytes] * 2 == [record.world["communication"]["reduced_bytes"], record.world["sent_bytes"]]
+
+
+def test_what_a_strategy_lacks_is_unsupported_and_starts_no_worker(tmp_path: Path):
+    tally = measure(
+        tmp_path, **TWO, frameworks=("tensorflow",), modes=(Mode.TRAINING,), buckets_mb=(5.0,), strategies=("mirrored",)
+    )
+
+    assert {Outcome.UNSUPPORTED} == {record.outcome for record in tally.stored}
+    assert all("without buckets" in str(record.reason) for record in tally.stored)
 
 
 # Worlds that fail ----------------------------------------------------------------------------------------------------

@@ -126,6 +126,7 @@ def case_label(facts: Mapping[str, Any]) -> str:
         f"data {facts['data']}" if facts.get("data", "synthetic") != "synthetic" else "",
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
         f"held to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
+        f"{facts['world_size']} devices ({facts['strategy']})" if facts.get("world_size", 1) != 1 else "",
         f"{facts['steps_per_timing']} steps per timing" if facts.get("steps_per_timing", 1) != 1 else "",
     ]
     return ", ".join(part for part in parts if part)
@@ -350,7 +351,8 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
         ),
         reason=tr(
             "unreplicated: {base} against {new} sessions of {processes} processes or more, each side in its own time, "
-            "which tells no difference from drift; {advice} {sessions} sessions a side",
+            "which tells no difference from drift; {advice} {sessions} sessions a side "
+            "(rigmark run --sessions {sessions} --spread 2h)",
             base=counts[0], new=counts[1], processes=PROCESSES, advice=advice, sessions=SESSIONS,
         ),
     )

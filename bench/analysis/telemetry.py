@@ -571,6 +571,14 @@ def judge(trial: Mapping[str, Any]) -> Judged:
     )
 
 
+def judge_record(record: Mapping[str, Any]) -> Judged:
+    """As ``judge``, of a plain record that holds a measurement."""
+    return judge({
+        **record["identity"]["case"], **record["measurement"], "telemetry": record["telemetry"],
+        "system": record["system"],
+    })
+
+
 def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that are ok, but for those whose time is not to be believed."""
     if "telemetry" not in trials or not trials.telemetry.notna().any():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,12 @@ from bench.cli import Language
 from bench.cli.compare import Format
 from bench.words import Clock, UserError
 
+if TYPE_CHECKING:
+    from bench.analysis.verdicts import Verdicts
+    from bench.spec import Case, Sweep
+    from bench.store import Store
+
 NEEDS_ARGUMENTS = True
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def command(
@@ -54,57 +58,63 @@ def command(
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
     """
-    from bench import ab, builds
-    from bench.cli import Exit, run, say
+    from bench import sessions
+    from bench.cli import run
     from bench.cli.compare import conclude, show
-    from bench.progress import BudgetProgress
     from bench.store import Store
 
-    budget_s = seconds(budget)
+    budget_s = run.seconds("budget", budget)
     if timeout <= 0:
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     sweeps = run.declared(suite, _axes(model=model, framework=framework, mode=mode, batch=batch, threads=threads), {})
-    known = builds.load()
-    under = builds.find(beneath, known)
-    first, second = (
-        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=tuple(package or ()), tell=say)
-        for word in (base, new)
-    )
-    if isinstance(second, Store):
-        raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
     store = Store(results)
     if again:
-        session = run.unused_session(store)
-    settings: dict[str, Any] = {
-        "suite": suite, "command": shlex.join(["rigmark", *sys.argv[1:]]), "session": session, "budget_s": budget_s,
-        "deadline_s": timeout,
-    }
-    signal.signal(signal.SIGTERM, run.interrupt)
-    try:
-        with BudgetProgress(budget_s) as progress:
-            if isinstance(first, Store):
-                if clock is not Clock.WALL:
-                    raise UserError("stored results are compared by wall time; leave --clock out")
-                verdicts = ab.against_stored(
-                    store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
-                )
-            else:
-                contest = ab.Contest(store, first, second, sweeps, clock=clock, **settings)
-                store.create()
-                verdicts = contest.run(progress)
-    except KeyboardInterrupt:
-        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+        session = sessions.unused(store.trials().table)
+    verdicts = decided(
+        base, new, sweeps, store, beneath=beneath, packages=tuple(package or ()), clock=clock, suite=suite,
+        session=session, budget_s=budget_s, deadline_s=timeout,
+    )
     show(verdicts, Format.JSON if json else format, output, junit)
     raise typer.Exit(conclude(verdicts))
 
 
-def seconds(text: str) -> float:
-    """Of "90s", "10m", "1.5h"; raises UserError for what is no time."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in UNITS_S or not float(match[1]):
-        raise UserError(f"a budget is a time as 90s, 10m or 1h, not '{text}'")
-    return float(match[1]) * UNITS_S[match[2]]
+def decided(
+    base: str, new: str, sweeps: Sequence[Sweep], store: Store, *, beneath: str = "default",
+    packages: Sequence[str] = (), clock: Clock = Clock.WALL, only: Callable[[Case], bool] | None = None,
+    budget_s: float, **settings: Any,
+) -> Verdicts:
+    """Verdicts on two sides as a user names them, measured with these settings of a bench.ab.Contest.
+
+    An interrupt ends the command, and what is finished is stored. Raises UserError for sides that cannot be.
+    """
+    from bench import ab, builds
+    from bench.cli import Exit, run, say
+    from bench.progress import BudgetProgress
+    from bench.store import Store
+
+    known = builds.load()
+    under = builds.find(beneath, known)
+    first, second = (
+        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=packages, tell=say) for word in (base, new)
+    )
+    if isinstance(second, Store):
+        raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
+    settings |= {"command": shlex.join(["rigmark", *sys.argv[1:]]), "budget_s": budget_s}
+    signal.signal(signal.SIGTERM, run.interrupt)
+    try:
+        with BudgetProgress(budget_s) as progress:
+            if not isinstance(first, Store):
+                contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
+                store.create()
+                return contest.run(progress)
+            if clock is not Clock.WALL:
+                raise UserError("stored results are compared by wall time; leave --clock out")
+            return ab.against_stored(
+                store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
+            )
+    except KeyboardInterrupt:
+        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def _axes(**words: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,10 +13,28 @@ import typer
 
 from bench.analysis.language import tr
 from bench.cli import Language
-from bench.cli.history import LAST, watched
+from bench.cli.history import (
+    LAST,
+    RESULTS,
+    Across,
+    Asv,
+    Bench,
+    Format,
+    HigherIsBetter,
+    Json,
+    Last,
+    Output,
+    Results,
+    watched,
+)
+from bench.words import UserError
 
 if TYPE_CHECKING:
-    from bench.analysis.history import Step
+    from bench.analysis.document import Document
+    from bench.analysis.history import Step, Watched
+    from bench.analysis.verdicts import Verdicts
+    from bench.cli import Exit
+    from bench.spec import Sweep
 
 
 class FailOn(StrEnum):
@@ -24,55 +43,122 @@ class FailOn(StrEnum):
 
 
 def command(
-    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    asv: Annotated[Path | None, typer.Option(help="asv project or results folder, of any project, instead.")] = None,
-    benchmark: Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")] = None,
-    across: Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")] = None,
-    higher_is_better: Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
-    = None,
-    last: Annotated[int, typer.Option(help="Points of each series whose steps are news.")] = LAST,
+    results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
+    higher_is_better: HigherIsBetter = None, last: Last = LAST,
     fail_on: Annotated[FailOn, typer.Option(help="never: tell only.")] = FailOn.SLOWER,
-    format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
-    lang: Language = "en",
+    confirm: Annotated[
+        str | None, typer.Option(help="A suite: measure what got worse again, in pairs that decide.")
+    ] = None,
+    budget: Annotated[str, typer.Option(help="Time for --confirm to measure in: 90s, 10m, 1h.")] = "10m",
+    base: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit before a step.")] = None,
+    new: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit after a step.")] = None,
+    beneath: Annotated[str, typer.Option(help="The build whose packages --confirm uses for commits.")] = "default",
+    format: Format = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
     """Fail where a series got worse: less throughput, more time or memory. A step that was undone does not count.
 
-    Ends with 1 if anything got worse, 2 if a file cannot be read, 3 if no series is long enough to be judged.
+    History nominates; with --confirm, pairs of processes of the revisions around each step, or of two builds, decide.
+
+    Ends with 1 if anything got worse, 2 if a file cannot be read or a side failed, 3 if no series is long enough to be
+    judged, 4 if pairs could not tell.
 
     Examples:
 
     rigmark check --asv .asv/results --fail-on slower
 
+    rigmark check --asv .asv/results --confirm fast --budget 20m
+
     rigmark check --last 50 --format markdown
     """
     from bench.analysis.history import document, plain
-    from bench.cli import Exit, write, write_document
+    from bench.cli import Exit, run, write, write_document
 
+    if (base is None) != (new is None) or (base is not None and confirm is None):
+        raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
+    budget_s = run.seconds("budget", budget)
+    sweeps = () if confirm is None else run.declared(confirm, {}, {})
     found = watched(results, asv, benchmark, across, higher_is_better)
     worse = [(each, step) for each in found.series for step in each.worse(last)]
+    verdicts: list[Verdicts] = []
+    others: tuple[str, ...] = ()
+    if confirm is not None and worse:
+        sides = None if base is None or new is None else (base, new)
+        verdicts, others = _confirmed(worse, confirm, sweeps, sides, results, beneath, budget_s)
     if json:
         write(json_format.dumps({
             "worse": [
                 {"name": each.series.name, "case": each.series.case, "facts": dict(each.series.facts), **step.plain()}
                 for each, step in worse
             ], "series": plain(found.series), "problems": list(found.problems),
+            "confirmed": None if confirm is None else [each.plain() for each in verdicts],
+            "not_measured_again": list(others),
         }, indent=1) + "\n", output)
     else:
-        write_document(
-            document(
-                found.series, title=tr("Check of {name}", name=found.name), last=last, problems=found.problems,
-                notes=found.notes,
-                advice=_advice([step for _, step in worse]),
-            ), format, output,
+        shown = document(
+            found.series, title=tr("Check of {name}", name=found.name), last=last, problems=found.problems,
+            notes=found.notes, advice="" if confirm else _advice([step for _, step in worse]),
         )
+        write_document(_with_verdicts(shown, verdicts, others, confirm), format, output)
     if found.problems:
         raise typer.Exit(Exit.BAD)
-    if worse and fail_on is FailOn.SLOWER:
-        raise typer.Exit(Exit.SLOWER)
+    if worse and (fail_on is FailOn.SLOWER or confirm):
+        ended = Exit.SLOWER if confirm is None else _conclusion(verdicts, others)
+        if ended is not Exit.SLOWER or fail_on is FailOn.SLOWER:
+            raise typer.Exit(ended)
     if not any(each.reason is None for each in found.series):
         raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _confirmed(
+    worse: Sequence[tuple[Watched, Step]], suite: str, sweeps: Sequence[Sweep], sides: tuple[str, str] | None,
+    results: Path, beneath: str, budget_s: float,
+) -> tuple[list[Verdicts], tuple[str, ...]]:
+    """(the verdicts on each two sides, labels of the series that the suite does not measure)."""
+    import suites
+    from bench import builds, confirmation
+    from bench.cli.ab import decided
+    from bench.runner import DEFAULT_DEADLINE_S
+    from bench.store import Store
+
+    nominated = confirmation.nominated(
+        worse, suite, sweeps, suites=suites.NAMES, builds=builds.load(), sides=sides
+    )
+    return [
+        decided(
+            pair.base, pair.new, sweeps, Store(results), beneath=beneath, budget_s=budget_s / len(nominated.pairs),
+            only=pair.is_about, suite=suite, session="confirm", deadline_s=DEFAULT_DEADLINE_S,
+        )
+        for pair in nominated.pairs
+    ], nominated.others
+
+
+def _with_verdicts(shown: Document, verdicts: Sequence[Verdicts], others: Sequence[str], suite: str | None) -> Document:
+    """The history with what pairs made of it before all else."""
+    from bench.analysis.document import Items, Section
+    from bench.analysis.verdicts import document
+
+    sections = [
+        replace(section, id=f"{section.id}-{number}", title=tr(
+            "Measured again: {base} against {new}", base=each.base[:12], new=each.new[:12],
+        ))
+        for number, each in enumerate(verdicts, 1) for section in document(each).sections
+    ]
+    if others:
+        sections.append(Section(id="not-measured-again", title=tr("Not measured again"), blocks=(
+            Items(texts=tuple(
+                tr("{label}: suite {suite} does not measure it", label=label, suite=suite) for label in others
+            )),
+        )))
+    return replace(shown, sections=(*sections, *shown.sections))
+
+
+def _conclusion(verdicts: Sequence[Verdicts], others: Sequence[str]) -> Exit:
+    """The strongest of all; what was not measured again got worse as far as is known."""
+    from bench.cli import Exit
+    from bench.cli.compare import conclude
+
+    ends = {conclude(each) for each in verdicts} | ({Exit.SLOWER} if others else set())
+    return next(end for end in (Exit.BAD, Exit.SLOWER, Exit.TOO_NOISY, Exit.NOTHING_MEASURED, Exit.DONE) if end in ends)
 
 
 def _advice(worse: Sequence[Step]) -> str:
@@ -83,6 +169,6 @@ def _advice(worse: Sequence[Step]) -> str:
     is_git = all(set(commit) <= set("0123456789abcdef") for commit in commits)
     old, new = commits if is_git else ("OLD", "NEW")
     return tr(
-        "History nominates; 'rigmark ab SUITE --base {old} --new {new}' measures both in turns and decides.",
-        old=old, new=new,
+        "History nominates; 'rigmark check --confirm SUITE' measures in turns and decides, or 'rigmark ab SUITE --base "
+        "{old} --new {new}'.", old=old, new=new,
     )

@@ -12,7 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.doctor import Examination, Usable
+    from bench.doctor import Examination
+    from bench.doctor.builds import Usable
 
 MARKS = {"prevents": "✗", "problem": "!", "noise": "~", "ok": " "}
 COLORS = {"prevents": "bold red", "problem": "yellow", "noise": "cyan", "ok": "dim"}
@@ -71,7 +72,8 @@ def _words(severity: str) -> str:
 
 
 def _facts(found: Examination) -> Iterator[tuple[str, str]]:
-    from bench import doctor, hardware
+    from bench import hardware
+    from bench.doctor.gpus import name_of
 
     facts, now, machine = found.system["facts"], found.system["volatile"], hardware.machine()
     levels = [level for level, has in found.instruction_sets.items() if has]
@@ -88,7 +90,7 @@ def _facts(found: Examination) -> Iterator[tuple[str, str]]:
     for gpu in found.gpus.devices:
         size, unknown = gpu.facts.get("memory_bytes"), "not known"
         yield "gpu", ", ".join((
-            doctor.name_of(gpu), f"{size / 2**30:.0f} GiB" if size else f"memory {unknown}",
+            name_of(gpu), f"{size / 2**30:.0f} GiB" if size else f"memory {unknown}",
             f"driver {gpu.facts.get('driver') or unknown}", f"CUDA up to {gpu.facts.get('cuda') or unknown}",
             f"compute capability {gpu.facts.get('compute_capability') or unknown}",
         ))
@@ -100,14 +102,15 @@ def _facts(found: Examination) -> Iterator[tuple[str, str]]:
 
 
 def _build(usable: Usable) -> str:
-    from bench import doctor, hardware
+    from bench import hardware
+    from bench.doctor.builds import framework_version, usable_levels
 
     if usable.problem is not None:
         return f"{usable.build.interpreter}: {usable.problem}"
     features = hardware.cpu_features()
     parts = []
     for name in usable.frameworks:
-        levels = doctor.usable_levels(name, usable.build.isa, features)
-        parts.append(f"{name} {doctor.framework_version(usable, name)} ({', '.join(levels) or 'native only'})")
+        levels = usable_levels(name, usable.build.isa, features)
+        parts.append(f"{name} {framework_version(usable, name)} ({', '.join(levels) or 'native only'})")
     cuda = f"; CUDA {usable.cuda}, cuDNN {usable.cudnn or 'not stated'}" if usable.cuda else "; no CUDA"
     return f"Python {usable.python}: {', '.join(parts) or 'no framework'}{cuda}"

@@ -19,18 +19,24 @@ if TYPE_CHECKING:
 LAST = 200                   # points that are news
 
 
+Results = Annotated[Path, typer.Option(help="Results folder.")]
+Asv = Annotated[Path | None, typer.Option(help="asv project or results folder, of any project, instead.")]
+Bench = Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")]
+Across = Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")]
+HigherIsBetter = Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
+Last = Annotated[int, typer.Option(help="Points of each series whose steps are news.")]
+Format = Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")]
+Json = Annotated[bool, typer.Option("--json", help="Data instead of words.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")]
+"""Options of ``history`` and of ``check``, which looks at the same series."""
+
+RESULTS = Path("results")
+
+
 def command(
-    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    asv: Annotated[Path | None, typer.Option(help="asv project or results folder, of any project, instead.")] = None,
-    benchmark: Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")] = None,
-    across: Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")] = None,
-    higher_is_better: Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
-    = None,
-    last: Annotated[int, typer.Option(help="Points of each series whose steps are news.")] = LAST,
-    format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
-    lang: Language = "en",
+    results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
+    higher_is_better: HigherIsBetter = None, last: Last = LAST, format: Format = None, json: Json = False,
+    output: Output = None, lang: Language = "en",
 ) -> None:
     """Show the steps of every series, with the commits or runs between which they happened.
 

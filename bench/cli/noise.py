@@ -48,12 +48,12 @@ def command(
     from bench import hardware
     from bench.analysis import noise
     from bench.cli import Exit, write, write_document
-    from bench.cli.ab import seconds
+    from bench.cli.run import seconds
     from bench.store import Store, existing
 
     failures: tuple[str, ...] = ()
     if budget.strip() not in ("0", "0s", "0m"):
-        failures = _measured(suite, build, seconds(budget), framework, Store(results), session)
+        failures = _measured(suite, build, seconds("budget", budget), framework, Store(results), session)
     store = existing(results)
     trials = store.trials()
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,9 +21,9 @@ from bench.words import StartMethod, UserError, unknown
 if TYPE_CHECKING:
     from bench.builds import Build
     from bench.plan import Trial
-    from bench.runner import Tally
     from bench.spec import Sweep
     from bench.store import Store
+    from bench.tally import Tally
 
 MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
 GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
@@ -45,6 +47,12 @@ def command(
         str | None, typer.Option(help="How: usual, ddp, fsdp, mirrored, multiworker, shard_map, replicas.")
     ] = None,
     devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
+    bucket_mb: Annotated[
+        str | None, typer.Option(help="MB of gradients that a world sends as one message: usual, 1, 25, ...")
+    ] = None,
+    gradient_compression: Annotated[
+        str | None, typer.Option(help="Format that a world sends gradients in: none, fp16.")
+    ] = None,
     global_batch: Annotated[
         str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
     ] = None,
@@ -63,6 +71,12 @@ def command(
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[str, typer.Option(help="Name of this sitting; trials of another sitting are others.")] = "1",
+    session_count: Annotated[
+        int, typer.Option("--sessions", help="Measure so many times, in sessions of their own; see --spread.")
+    ] = 1,
+    spread: Annotated[
+        str | None, typer.Option(help="From the start of the first session to that of the last: 90m, 2h.")
+    ] = None,
     telemetry: Annotated[
         str | None, typer.Option(help="off, or reads a second; left out: 10 of the host, 20 of GPUs.")
     ] = None,
@@ -83,8 +97,10 @@ def command(
     rigmark run --model resnet18 --framework torch,tensorflow --isa sse41,avx2,native
 
     rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
+
+    rigmark run quick --repetitions 4 --sessions 5 --spread 2h
     """
-    from bench import agents, builds, hardware
+    from bench import agents, builds, hardware, sessions
     from bench.plan import plan
     from bench.store import Store
 
@@ -105,6 +121,10 @@ def command(
         )
         if text is not None
     }
+    if bucket_mb is not None:
+        axes["buckets_mb"] = tuple(None if part == "usual" else megabytes(part) for part in split(bucket_mb))
+    if gradient_compression is not None:
+        axes["gradient_compressions"] = tuple(None if part == "none" else part for part in split(gradient_compression))
     axes |= {
         name: value
         for name, value in (
@@ -119,6 +139,7 @@ def command(
         raise UserError(f"timeout must be above 0 s, not {timeout:g}")
     if start_method is not None and start_method not in tuple(StartMethod):
         raise unknown("start method", start_method, StartMethod)
+    apart_s = _apart_s(session_count, spread)
     is_watched, rate_hz = _telemetry(telemetry)
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
@@ -133,7 +154,7 @@ def command(
         return
     store = Store(results)
     if again:
-        session = unused_session(store)
+        session = sessions.unused(store.trials().table)
     with contextlib.ExitStack() as launched:
         others = None
         if here is not None:
@@ -142,35 +163,52 @@ def command(
             sweeps = [replace(each, timing=replace(each.timing, start_method=StartMethod.SPAWN)) for each in sweeps]
             others = launched.enter_context(agents.Agents(here))
         world_cores = None if others is None else others.cores
-        trials = [
-            replace(trial, case=builds.held(trial.case, known_builds)) for trial in
-            plan(sweeps, cores=len(hardware.usable_cpus()), seed=session, world_cores=world_cores)
-        ]
+        plans = {
+            name: [
+                replace(trial, case=builds.held(trial.case, known_builds)) for trial in
+                plan(sweeps, cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores)
+            ] for name in sessions.names(session, session_count)
+        }
         if dry_run:
-            _show_plan(trials, store)
+            _show_plan(plans, store)
             return
         store.create()
         tally = _measure(
-            trials, store, known_builds, suite=suite or "adhoc", session=session, deadline_s=timeout, agents=others,
+            plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, agents=others,
             telemetry=is_watched, telemetry_rate_hz=rate_hz,
         )
     _conclude(tally, results, asked_by_name=framework is not None)
 
 
-def _measure(trials: Sequence[Trial], store: Store, known_builds: dict[str, Build], **settings: Any) -> Tally:
-    """Run them with these settings of the Runner; an interrupt ends the command, and what is finished is stored."""
+def _measure(
+    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], apart_s: float, **settings: Any
+) -> Tally:
+    """Run the trials of each session, by its name, with these settings of the Runner.
+
+    ``apart_s`` are from the start of one session to that of the next. An interrupt ends the command, and what is
+    finished is stored.
+    """
+    from bench import sessions
     from bench.cli import Exit, say
-    from bench.progress import TerminalProgress
+    from bench.progress import TerminalProgress, duration
     from bench.runner import Runner
+    from bench.tally import Tally
 
     signal.signal(signal.SIGTERM, interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
+    tally, previous = Tally(), None
     try:
-        with (
-            Runner(store, known_builds, command=line, **settings) as runner,
-            TerminalProgress() as progress,
-        ):
-            return runner.run(trials, progress)
+        for session, trials in plans.items():
+            if previous is not None and (wait_s := sessions.wait_s(store.trials().table, previous, apart_s)) > 0:
+                say(f"session {session} begins in {duration(wait_s)}")
+                time.sleep(wait_s)
+            previous = session
+            with (
+                Runner(store, known_builds, command=line, session=session, **settings) as runner,
+                TerminalProgress() as progress,
+            ):
+                tally += runner.run(trials, progress)
+        return tally
     except KeyboardInterrupt:
         say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
         raise typer.Exit(Exit.INTERRUPTED) from None
@@ -184,6 +222,15 @@ def split(text: str) -> tuple[str, ...]:
     if not text.strip(" ,"):
         raise UserError(f"an axis needs at least one value, not '{text}'; leave the option out for the usual one")
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _apart_s(session_count: int, spread: str | None) -> float:
+    """Seconds from the start of one session to that of the next."""
+    if session_count < 1:
+        raise UserError(f"there must be at least 1 session, not {session_count}")
+    if spread is not None and session_count == 1:
+        raise UserError("one session cannot be spread; say how many with --sessions 5")
+    return 0.0 if spread is None else seconds("spread", spread) / (session_count - 1)
 
 
 def _telemetry(text: str | None) -> tuple[bool, float | None]:
@@ -206,6 +253,13 @@ def number(name: str, text: str) -> int:
         raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
 
 
+def megabytes(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"bucket mb takes usual, or numbers with commas, not '{text}'") from None
+
+
 def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
     import suites
     from bench.spec import Sweep
@@ -221,18 +275,24 @@ def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) ->
     return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
 
-def unused_session(store: Store) -> str:
-    taken = set(store.trials().table.session)
-    return next(name for number in range(1, len(taken) + 2) if (name := str(number)) not in taken)
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-def _show_plan(trials: Sequence[Trial], store: Store) -> None:
-    """The trials in order, and how long they may take by what alike trials took before."""
+def seconds(name: str, text: str) -> float:
+    """Of "90s", "10m", "1.5h"; raises UserError for what is no time."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in UNITS_S or not float(match[1]):
+        raise UserError(f"a {name} is a time as 90s, 10m or 1h, not '{text}'")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
+    """The trials of each session in order, and how long they may take by what alike trials took before."""
     from bench.progress import duration
 
     table = store.trials().table
     known = table[table.outcome == "ok"].groupby(["kind", "model", "framework"]).wall_time_s.median().to_dict()
-    seconds, guesses = 0.0, 0
+    total_s, guesses, trials = 0.0, 0, [trial for planned in plans.values() for trial in planned]
     for trial in trials:
         before = known.get((trial.kind, trial.case.model, trial.case.framework))
         if before is None:
@@ -241,10 +301,10 @@ def _show_plan(trials: Sequence[Trial], store: Store) -> None:
             before = GUESSED_PROOF_S if timing is None else (
                 GUESSED_START_S[timing.start_method] + timing.min_time_s + 1
             )
-        seconds += before
+        total_s += before
         print(trial.label)
     basis = f"{guesses} of them guessed" if guesses else "by what they took before"
-    print(f"{len(trials)} trials, about {duration(seconds)} ({basis}); what is stored already is skipped")
+    print(f"{len(trials)} trials, about {duration(total_s)} ({basis}); what is stored already is skipped")
 
 
 def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:

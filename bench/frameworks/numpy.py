@@ -108,6 +108,7 @@ class Network(Prepared):
         self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
         self._steps = 0
         self._shards = settings.get("shards", 1)             # equal parts of a batch, each with its own statistics
+        self._sent_as = settings.get("gradients_sent_as")    # dtype in which their gradients are summed, if another
         self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
         tie_seed = settings.get("tie_seed")
         self._tie_random = None if tie_seed is None else np.random.RandomState(tie_seed)
@@ -215,11 +216,16 @@ class Network(Prepared):
         if len(found) == 1:
             return found[0]
         losses, gradients, statistics = zip(*found)
-        means = [
-            {key: sum(shard[key] for shard in shards) / self._shards for key in shards[0]}
-            for shards in (gradients, statistics)
-        ]
-        return (sum(losses) / self._shards, *means)
+        mean = {key: self._mean_gradient([shard[key] for shard in gradients]) for key in gradients[0]}
+        mean_statistics = {key: sum(shard[key] for shard in statistics) / self._shards for key in statistics[0]}
+        return sum(losses) / self._shards, mean, mean_statistics
+
+    def _mean_gradient(self, shards):
+        if self._sent_as is None:
+            return sum(shards) / self._shards
+        # As PyTorch's fp16_compress_hook: divided before the sum, in the narrower format.
+        sent_as = np.dtype(self._sent_as).type
+        return sum(each.astype(sent_as) / sent_as(self._shards) for each in shards).astype(self._dtype)
 
     def _gradients_of_shard(self, x, y, masks):
         output, operations = self._forward(x, masks)

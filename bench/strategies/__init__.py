@@ -10,6 +10,7 @@ A strategy's module has
 ``IS_USUAL``      True where it is meant when none is named; one for each framework and mode
 ``PROCESSES``     EACH: a process for each device; ONE: one process for all; ANY: one for all, or fewer devices each
 ``SUMS_GRADIENTS``  True where every device takes the same update, by the mean of all gradients
+``REFUSES``       where it sums gradients: {option of OPTIONS that it lacks: why, a sentence}
 ``sent_bytes(gradient_bytes, world_size)``  that each device must at least send in a step; None where that is not known
 ``prepare(adapter, graph, weights, settings, world)``  -> frameworks.Prepared, of the devices of this process
 
@@ -20,6 +21,7 @@ A strategy's module has
 ``devices_per_process``   how many of them are in this process
 ``processes``, ``rank``   how many processes there are, and the index of this one
 ``address``, ``ports``    where the processes meet; ports[0] is Rigmark's own, then one for each process
+``options``   {option of OPTIONS: its value as text} that were asked for; none that the strategy refuses
 ``patience_s``            after which a missing process is given up
 
 Of the arrays that come in, every process has its own part: local batch x devices samples, device after device.
@@ -34,10 +36,31 @@ EACH, ONE, ANY = "each", "one", "any"
 SINGLE = "single"            # one device has nothing to share
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
+BUCKET_MB = "bucket_mb"      # MB (2**20 bytes) of gradients that are sent as one message
+GRADIENT_COMPRESSION = "gradient_compression"    # the format that gradients are sent and summed in
+OPTIONS = (BUCKET_MB, GRADIENT_COMPRESSION)
+COMPRESSIONS = ("fp16",)
+
+
+def with_options(name, options):
+    """The name of a strategy with what was asked of it: "ddp bucket_mb=5 gradient_compression=fp16"."""
+    return " ".join([name] + ["%s=%s" % (option, options[option]) for option in OPTIONS if option in options])
+
+
+def options(name):
+    """{option: its value as text} of a strategy's name."""
+    return dict(word.split("=", 1) for word in name.split()[1:])
+
+
+def refusal(name):
+    """Why a strategy cannot have the options in its name, in a sentence; None where it can."""
+    asked = options(name)
+    return next((load(name).REFUSES[option] for option in asked if option in load(name).REFUSES), None)
+
 
 def load(name):
-    """The module of a strategy; the framework itself is not imported yet."""
-    return importlib.import_module("." + name, __name__)
+    """The module of a strategy, with options in its name or without; the framework itself is not imported yet."""
+    return importlib.import_module("." + name.split()[0], __name__)
 
 
 def fits(name, framework, mode=None):

@@ -5,6 +5,7 @@ those of rank 0, as they do by default.
 """
 
 import datetime
+import functools
 import gc
 import os
 import sys
@@ -12,13 +13,14 @@ import time
 
 from ..frameworks import Unsupported
 from ..frameworks.torch import TorchPrepared, _array
-from . import EACH, all_reduce_bytes
+from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION, all_reduce_bytes
 
 FRAMEWORKS = ("torch",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = EACH
 SUMS_GRADIENTS = True
+REFUSES = {}
 
 SETTLING_STEPS = 2           # buckets are rebuilt after the first backward pass, in the order of the gradients
 
@@ -32,7 +34,7 @@ def prepare(adapter, graph, weights, settings, world):
     device = settings["device"] if settings["device"] == "cpu" else f"cuda:{world['local_rank']}"
     # Every rank draws its own dropout.
     own = dict(settings, device=device, seed=settings["seed"] + world["rank"])
-    return adapter.prepare(graph, weights, own, DdpPrepared)
+    return adapter.prepare(graph, weights, own, functools.partial(DdpPrepared, options=world["options"]))
 
 
 def meet(device, world):
@@ -52,14 +54,20 @@ def meet(device, world):
 class DdpPrepared(TorchPrepared):
     """A network whose backward pass leaves the mean gradient of all ranks."""
 
-    def __init__(self, torch, graph, weights, settings):
+    def __init__(self, torch, graph, weights, settings, options):
         super().__init__(torch, graph, weights, settings)
+        self._buckets = {"bucket_cap_mb": float(options[BUCKET_MB])} if BUCKET_MB in options else {}
+        self._is_compressed = GRADIENT_COMPRESSION in options
         self._alone = self._run          # of this rank, compiled or not
         self._run = self._shared()
+        if self._is_compressed:
+            from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
+
+            self._run.register_comm_hook(None, fp16_compress_hook)
 
     def _shared(self):
         devices = [self._device] if self._is_cuda else None
-        return self._torch.nn.parallel.DistributedDataParallel(self._alone, device_ids=devices)
+        return self._torch.nn.parallel.DistributedDataParallel(self._alone, device_ids=devices, **self._buckets)
 
     def _infer(self, x, y=None):
         with self._torch.inference_mode(), self._autocast():
@@ -79,12 +87,12 @@ class DdpPrepared(TorchPrepared):
         return loss.item(), {key: _array(gradient) / scale for key, gradient in gradients.items()}
 
     def communication(self, steps):
-        """See the contract; by a communication hook that does what PyTorch does without one."""
+        """See the contract; by a communication hook that does what PyTorch does in the timed steps."""
         if self._is_cuda:
             raise Unsupported("the host's clock cannot tell how long NCCL's kernels take")
         self._run = None
         gc.collect()                     # the reducer takes its own hooks from the parameters when it goes
-        watch = Reductions(self._torch.distributed)
+        watch = Reductions(self._torch.distributed, self._torch.float16 if self._is_compressed else None)
         self._run = self._shared()
         self._run.register_comm_hook(watch, Reductions.reduce)
         for _ in range(SETTLING_STEPS):
@@ -102,8 +110,9 @@ class DdpPrepared(TorchPrepared):
 class Reductions:
     """When each bucket of gradients was handed over, and when its mean over all ranks was there."""
 
-    def __init__(self, distributed):
+    def __init__(self, distributed, sent_as=None):
         self._distributed = distributed
+        self._sent_as = sent_as          # dtype; None: as they are
         self.steps = []                  # of each: [(begin_s, end_s, bytes)]
         self.begin_step()
 
@@ -111,16 +120,18 @@ class Reductions:
         self.steps.append([])
 
     def reduce(self, bucket):
-        """The hook: torch.distributed's allreduce_hook with two readings of the clock."""
+        """The hook: torch.distributed's allreduce_hook, or fp16_compress_hook, with two readings of the clock."""
         gradients = bucket.buffer()
         own = self.steps[-1]
         begin_s = time.perf_counter()
-        gradients.div_(self._distributed.get_world_size())
-        work = self._distributed.all_reduce(gradients, async_op=True)
+        sent = gradients if self._sent_as is None else gradients.to(self._sent_as)
+        sent.div_(self._distributed.get_world_size())
+        work = self._distributed.all_reduce(sent, async_op=True)
 
         def finished(future):
-            own.append((begin_s, time.perf_counter(), gradients.numel() * gradients.element_size()))
-            return future.value()[0]
+            means = future.value()[0] if self._sent_as is None else gradients.copy_(future.value()[0])
+            own.append((begin_s, time.perf_counter(), sent.numel() * sent.element_size()))
+            return means
 
         return work.get_future().then(finished)
 

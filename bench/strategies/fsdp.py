@@ -7,7 +7,7 @@ them no device holds a whole network. Running statistics of batch normalisation 
 from ..frameworks import Unsupported
 from ..frameworks.torch import OPTIMIZERS, TorchPrepared, _array
 from ..lowerings.torch import tensors
-from . import EACH
+from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION
 from .ddp import meet
 
 FRAMEWORKS = ("torch",)
@@ -15,6 +15,10 @@ MODES = ("training",)
 IS_USUAL = False
 PROCESSES = EACH
 SUMS_GRADIENTS = True
+REFUSES = {
+    BUCKET_MB: "fully_shard sends the gradients of a layer as one message and has no size for it",
+    GRADIENT_COMPRESSION: "fully_shard compresses by its mixed-precision policy only, which is not tried here; use ddp",
+}
 
 
 def sent_bytes(gradient_bytes, world_size):

@@ -4,13 +4,19 @@ import numpy as np
 
 from ..frameworks import Unsupported
 from ..frameworks.tensorflow import TensorflowPrepared
-from . import ONE, all_reduce_bytes
+from . import BUCKET_MB, GRADIENT_COMPRESSION, ONE, all_reduce_bytes
 
 FRAMEWORKS = ("tensorflow",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = ONE
 SUMS_GRADIENTS = True
+NO_COMPRESSION = "TensorFlow's strategies cannot compress gradients; PyTorch's ddp can"
+REFUSES = {
+    BUCKET_MB: "MirroredStrategy sums the gradients of CPUs one variable after the other, without buckets; use "
+               "multiworker",
+    GRADIENT_COMPRESSION: NO_COMPRESSION,
+}
 
 
 def sent_bytes(gradient_bytes, world_size):
@@ -41,15 +47,16 @@ def refuse(settings):
         raise Unsupported("TensorFlow's strategies are run on CPUs here; on GPUs they were never tried")
     if settings["compile_mode"] != "compiled":
         raise Unsupported("TensorFlow's strategies are run in compile mode compiled, a tf.function of all replicas")
-    if settings["precision"] == "fp16":
-        raise Unsupported("TensorFlow's strategies are written without loss scaling; choose bf16 or fp32")
 
 
 class SharedPrepared(TensorflowPrepared):
     """A network under a tf.distribute strategy, each replica with its own part of a batch and its own statistics."""
 
-    def __init__(self, tf, strategy, graph, weights, settings, device):
+    def __init__(self, tf, strategy, graph, weights, settings, device, bucket_mb=None):
         self._strategy = strategy
+        self._communication = None if bucket_mb is None else tf.distribute.experimental.CommunicationOptions(
+            bytes_per_pack=int(bucket_mb * 2**20)
+        )
         self._replica_devices = strategy.extended.worker_devices
 
         def of_each_replica(create, **settings):
@@ -100,7 +107,8 @@ class SharedPrepared(TensorflowPrepared):
 
     def _pass(self, x, y, masks):
         loss, gradients, statistics = super()._pass(x, y, masks)
-        gradients = self._tf.distribute.get_replica_context().all_reduce("MEAN", gradients)
+        context = self._tf.distribute.get_replica_context()
+        gradients = context.all_reduce("MEAN", gradients, options=self._communication)
         return loss, gradients, statistics
 
     # Arrays in.

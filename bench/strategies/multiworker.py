@@ -3,14 +3,15 @@
 import json
 import os
 
-from . import EACH, all_reduce_bytes
-from .mirrored import SharedPrepared, refuse
+from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION, all_reduce_bytes
+from .mirrored import NO_COMPRESSION, SharedPrepared, refuse
 
 FRAMEWORKS = ("tensorflow",)
 MODES = ("training",)
 IS_USUAL = False
 PROCESSES = EACH
 SUMS_GRADIENTS = True
+REFUSES = {GRADIENT_COMPRESSION: NO_COMPRESSION}
 
 
 def sent_bytes(gradient_bytes, world_size):
@@ -24,8 +25,11 @@ def prepare(adapter, graph, weights, settings, world):
         "task": {"type": "worker", "index": world["rank"]},
     })
 
+    bucket_mb = world["options"].get(BUCKET_MB)
+
     def mirrored(tf, *arguments):
-        return SharedPrepared(tf, tf.distribute.MultiWorkerMirroredStrategy(), *arguments)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        return SharedPrepared(tf, strategy, *arguments, bucket_mb=None if bucket_mb is None else float(bucket_mb))
 
     # Every rank draws its own dropout.
     return adapter.prepare(graph, weights, dict(settings, seed=settings["seed"] + world["rank"]), mirrored)

@@ -10,13 +10,17 @@ import numpy as np
 
 from ..frameworks import Unsupported
 from ..frameworks.jax import JaxPrepared
-from . import ANY, all_reduce_bytes
+from . import ANY, BUCKET_MB, GRADIENT_COMPRESSION, all_reduce_bytes
 
 FRAMEWORKS = ("jax",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = ANY
 SUMS_GRADIENTS = True
+REFUSES = {
+    BUCKET_MB: "how the sums of shard_map are joined into messages is XLA's business, which has no size for it on CPUs",
+    GRADIENT_COMPRESSION: "JAX has no compression of gradients; PyTorch's ddp has",
+}
 
 AXIS = "data"
 

@@ -74,7 +74,9 @@ class Snapshot:
 
 @dataclass
 class _Watch:
-    """One source in its own thread: one that hangs in its driver delays no other, and not the display."""
+    """One source, each of its parts in its own thread: one that hangs in its driver delays neither another nor the
+    display.
+    """
 
     name: str
     interval_s: float
@@ -83,7 +85,7 @@ class _Watch:
     devices: tuple[Device, ...] = ()
     newest: dict[tuple[int, int], Reading] = field(default_factory=dict)
     before: dict[tuple[int, int], Reading] = field(default_factory=dict)
-    rounds: int = 0
+    rounds: list[int] = field(default_factory=list)      # of each part
     problem: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,26 +100,34 @@ class _Watch:
             self.problem = f"{type(error).__name__}: {error}"
             return
         self.fields, self.devices = tuple(module.FIELDS), tuple(source.devices)
+        parts = sources.parts(source)
+        self.rounds = [0] * len(parts)
+        threads = [
+            threading.Thread(target=self._keep_reading, args=(number, part), daemon=True, name=self.name)
+            for number, part in enumerate(parts)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        source.close()
+
+    def _keep_reading(self, number: int, part: Source) -> None:
+        due = time.monotonic()
         try:
-            self._keep_reading(source)
+            while not self.stop.is_set():
+                found = [reading for tier in Tier for reading in part.read(tier)]
+                with self.lock:
+                    for reading in found:
+                        key = (reading.device, reading.field)
+                        if key in self.newest:
+                            self.before[key] = self.newest[key]
+                        self.newest[key] = reading
+                    self.rounds[number] += 1
+                due = max(due + self.interval_s, time.monotonic())
+                self.stop.wait(due - time.monotonic())
         except Exception as error:
             self.problem = f"stopped by {type(error).__name__}: {error}"
-        finally:
-            source.close()
-
-    def _keep_reading(self, source: Source) -> None:
-        due = time.monotonic()
-        while not self.stop.is_set():
-            found = [reading for tier in Tier for reading in source.read(tier)]
-            with self.lock:
-                for reading in found:
-                    key = (reading.device, reading.field)
-                    if key in self.newest:
-                        self.before[key] = self.newest[key]
-                    self.newest[key] = reading
-                self.rounds += 1
-            due = max(due + self.interval_s, time.monotonic())
-            self.stop.wait(due - time.monotonic())
 
     def now(self) -> Iterator[Now]:
         with self.lock:
@@ -166,12 +176,14 @@ class Live:
     def wait(self) -> None:
         """Return when every source has been read twice, so that counters have rates; a slow one is not waited for."""
         until = time.monotonic() + 3 * self.interval_s + 1.0
-        while time.monotonic() < until and any(w.problem is None and w.rounds < 2 for w in self._watches):
+        while time.monotonic() < until and any(
+            watch.problem is None and min(watch.rounds, default=0) < 2 for watch in self._watches
+        ):
             time.sleep(min(0.02, self.interval_s / 4))
 
     def snapshot(self) -> Snapshot:
         """As things are now."""
-        waiting = {w.name: "has not answered yet" for w in self._watches if not w.rounds and w.problem is None}
+        waiting = {w.name: "has not answered yet" for w in self._watches if not any(w.rounds) and w.problem is None}
         return Snapshot(
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             devices=tuple(now for watch in self._watches for now in watch.now()),

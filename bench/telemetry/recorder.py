@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,17 +25,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.telemetry import regions, sampler, series
+from bench.telemetry.sampler import GPU
 from bench.telemetry.series import Described
 from bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
 
 ROOT = Path(__file__).parents[2]
-OPEN_S = 5.0                     # for a source to open; else it is left out
-READY_S = OPEN_S + 5.0           # for a sampler to start; only the first trial of a sweep can have to wait
+OPEN_S = 3.0                     # that the first trial of a sweep waits for sources; one that opens later joins it
+READY_S = OPEN_S + 5.0           # for a sampler to start; only that trial can have to wait
 STOP_S = 2.0                     # for it to answer at the end of a trial; then it is killed
 SILENT_S = 0.5                   # beside GAP_PERIODS: a source that told nothing for longer before the end has stopped
 MOST_FAILURES = 3                # trials in a row that a sampler failed in, after which none is started any more
 FILE = "readings.bin"
-GPU = "gpu"                      # the kind of device that only trials on such devices are told of
 
 
 class Failed(Exception):
@@ -113,22 +113,22 @@ class Recorder:
             self._running().stop_reading()
         end_ns = time.perf_counter_ns()
         readings = series.read_bytes(b"")
-        sources: tuple[Described, ...] = ()
-        active: tuple[str, ...] = ()
-        unavailable: dict[str, str] = {}
+        told = _Told(end_ns=end_ns)
         if self._sampler is not None:
-            sources, active = self._sampler.sources, self._sampler.active
-            unavailable, readings = self._sampler.unavailable, self._sampler.readings()
+            told, readings = self._sampler.told(end_ns), self._sampler.readings()
+        sources, active = told.sources, told.active
         with self._noting():
-            _check(readings, sources, active, self._begin_ns, end_ns)
+            _check(readings, told, self._begin_ns)
         self._failures = self._failures + 1 if self._problem else 0
         if self._problem:
             self.close()
         devices, described = self._described(readings, sources, marks, active)
         return Recording(readings=readings, sources=sources, block={
             "rate_hz": self._rate_hz or max((s.rate_hz for s in sources if s.name in active), default=DEFAULT_RATE_HZ),
-            "series": None, "problem": self._problem, "unavailable": unavailable,
-            "sampler": {**_own_figures(readings), "cpus": self._cpus, "niceness": sampler.NICENESS},
+            "series": None, "problem": self._problem, "unavailable": told.unavailable,
+            "sampler": {
+                **_own_figures(readings), "cpus": self._cpus, "niceness": sampler.NICENESS, "open_s": told.open_s,
+            },
             "devices": devices,
             "regions": described,
         })
@@ -186,6 +186,26 @@ def _started(directory: Path, rate_hz: float | None) -> _Sampler:
         raise Failed(f"the sampler cannot be started: {error.strerror}") from None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What a sampler has told of its sources, up to the end of a trial."""
+
+    end_ns: int
+    sources: tuple[Described, ...] = ()          # by their numbers in the file
+    active: tuple[str, ...] = ()                 # names of those that were read in the trial
+    unavailable: Mapping[str, str] = field(default_factory=dict)         # why a source is not there
+    open_s: Mapping[str, float | None] = field(default_factory=dict)     # that each took to open; None: is not open
+    opened_ns: Mapping[str, int] = field(default_factory=dict)           # when
+
+    @property
+    def readers(self) -> Iterator[tuple[int, str, Described]]:
+        """(position, name, source) of each thread that read in the trial."""
+        by_name = {source.name: source for source in self.sources if source.name in self.active}
+        for position, reader in enumerate(self.sources[0].devices if self.sources else ()):
+            if reader.facts["source"] in by_name:
+                yield position, reader.id, by_name[reader.facts["source"]]
+
+
 class _Sampler:
     """A running sampler. What it does not do raises Failed."""
 
@@ -193,9 +213,8 @@ class _Sampler:
         self._directory = directory
         self._is_ready = False
         self._pending = b""
-        self.sources: tuple[Described, ...] = ()
-        self.active: tuple[str, ...] = ()            # sources that are read in this trial
-        self.unavailable: dict[str, str] = {}        # why a source is not there
+        self._asked = sampler.ALL        # sources of the trial: see bench.telemetry.sampler.is_read
+        self._started = time.monotonic()
         (directory / sampler.SETTINGS).write_text(json.dumps({
             "rate_hz": rate_hz, "sources": NAMES, "gpus": [], "open_s": OPEN_S,
         }))
@@ -213,16 +232,10 @@ class _Sampler:
     def begin(self, cpus: Sequence[int], sources: Collection[str] | None, *, is_on_gpu: bool) -> None:
         if not self._is_ready:
             self._answer("ready", READY_S)
-            told = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
-            self.sources = tuple(series.described(plain) for plain in told["sources"])
-            self.unavailable, self._is_ready = told["unavailable"], True
-        self.active = tuple(
-            source.name for source in self.sources
-            if source.devices and source.name != series.SAMPLER
-            and (source.name in sources if sources is not None else is_on_gpu or not _is_of_gpus(source))
-        )
+            self._is_ready = True
+        self._asked = ",".join(sources) if sources is not None else sampler.ALL if is_on_gpu else sampler.BUT_GPUS
         (self._directory / FILE).unlink(missing_ok=True)
-        self.say("begin", FILE, ",".join(self.active), ",".join(map(str, cpus)))
+        self.say("begin", FILE, self._asked, ",".join(map(str, cpus)))
 
     def say(self, *words: object) -> None:
         assert self._process.stdin is not None
@@ -235,9 +248,31 @@ class _Sampler:
 
     def stop_reading(self) -> None:
         self.say("end")
-        hanging = sorted({*self.active} - {*self._answer("ended", STOP_S)})
+        hanging = json.loads(self._answer("ended", STOP_S))
         if hanging:
             raise Failed(f"{' and '.join(hanging)} did not answer any more at the end of the trial")
+
+    def told(self, end_ns: int) -> _Told:
+        """What it has told of its sources until then; nothing where it never began."""
+        try:
+            told = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return _Told(end_ns=end_ns)
+        sources = tuple(series.described(plain) for plain in told["sources"])
+        opened_ns = {
+            name: opening["opened_ns"] for name, opening in told["openings"].items()
+            if opening["opened_ns"] is not None and opening["opened_ns"] < end_ns
+        }
+        waited_s = time.monotonic() - self._started
+        return _Told(
+            end_ns=end_ns, sources=sources, opened_ns=opened_ns,
+            active=tuple(s.name for s in sources if s.name in opened_ns and sampler.is_read(self._asked, s)),
+            unavailable={
+                name: opening["problem"] or f"was still being opened at the end of the trial, after {waited_s:.0f} s"
+                for name, opening in told["openings"].items() if name not in opened_ns
+            },
+            open_s={name: opening["open_s"] for name, opening in told["openings"].items()},
+        )
 
     def readings(self) -> NDArray[Any]:
         try:
@@ -245,7 +280,7 @@ class _Sampler:
         except FileNotFoundError:        # it never began
             return series.read_bytes(b"")
 
-    def _answer(self, word: str, within_s: float) -> list[str]:
+    def _answer(self, word: str, within_s: float) -> str:
         """What the sampler says after that word."""
         assert self._process.stdout is not None
         until = time.monotonic() + within_s
@@ -258,10 +293,10 @@ class _Sampler:
                 raise Failed(self._how_it_ended())
             self._pending += chunk
         line, _, self._pending = self._pending.partition(b"\n")
-        first, *others = line.decode().split()
+        first, _, rest = line.decode().partition(" ")
         if first != word:
             raise Failed(f"the sampler said '{first}' instead of '{word}'")
-        return others
+        return rest
 
     def _how_it_ended(self) -> str:
         try:
@@ -284,22 +319,17 @@ class _Sampler:
         self._process.stdout.close()
 
 
-def _is_of_gpus(source: Described) -> bool:
-    return all(device.kind == GPU for device in source.devices)
-
-
-def _check(
-    readings: NDArray[Any], sources: Sequence[Described], active: Sequence[str], begin_ns: int, end_ns: int
-) -> None:
-    """Raises Failed where the readings are not those of this trial, or a source stopped before its end."""
-    if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > end_ns):
+def _check(readings: NDArray[Any], told: _Told, begin_ns: int) -> None:
+    """Raises Failed where the readings are not those of this trial, or a reader stopped before its end."""
+    if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > told.end_ns):
         raise Failed("the sampler's clock is not that of the trial, as in another time namespace")
-    for number, source in enumerate(sources):
-        if source.name in active:
-            ends_ns = readings["end_ns"][readings["source"] == number]
-            silent_s = (end_ns - (int(ends_ns.max()) if len(ends_ns) else begin_ns)) * 1e-9
-            if silent_s > regions.GAP_PERIODS / source.rate_hz + SILENT_S:
-                raise Failed(f"{source.name} said nothing in the last {silent_s:.1f} s of the trial")
+    own = readings[readings["source"] == 0]
+    for position, name, source in told.readers:
+        ends_ns = own["end_ns"][own["device"] == position]
+        since_ns = int(ends_ns.max()) if len(ends_ns) else max(begin_ns, told.opened_ns[source.name])
+        silent_s = (told.end_ns - since_ns) * 1e-9
+        if silent_s > regions.GAP_PERIODS / source.rate_hz + SILENT_S:
+            raise Failed(f"{name} said nothing in the last {silent_s:.1f} s of the trial")
 
 
 def _own_figures(readings: NDArray[Any]) -> dict[str, float | int | None]:

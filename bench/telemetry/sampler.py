@@ -3,18 +3,21 @@
 ``python -m bench.telemetry.sampler DIRECTORY``
 
 DIRECTORY holds settings.json: {"rate_hz": of each source, null for its own, "sources": names, "gpus": ids,
-"open_s": after which a source that is not open is left out}. When its sources are open the sampler writes devices.json
-there, says "ready", and waits for lines on stdin:
+"open_s": how long it waits for sources to open before it says "ready"}. The sampler keeps devices.json there, which
+tells of each source what came of opening it; one that opens later joins the trial that is on. After "ready" it waits
+for lines on stdin:
 
-begin FILE SOURCES CPUS    read these sources, and append to this new file of the directory; run on these cores
+begin FILE SOURCES CPUS    read these sources (names with commas, ALL or BUT_GPUS), and append to this new file of the
+                           directory; run on these cores
 processes PID...           the trial is these processes
 mark                       read the FAST tier at once: the trial has come to where a region begins or ends
-end                        stop reading, and say "ended", with the sources that have stopped
+end                        stop reading, and say "ended", with a JSON list of the readers that have not stopped
 
 The end of stdin ends the sampler, so that it never outlives the one who started it.
 
-Each source is read in a thread of its own. A library that hangs, as a driver may, then holds up its own thread alone,
-since calls into libraries let the others run; a process each would cost as much again for every source.
+Each source is read in a thread of its own, and so is each device of a source that may hang alone. A library that hangs,
+as a driver may, then holds up its own thread alone, since calls into libraries let the others run; a process each would
+cost as much again for every source.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,49 +48,39 @@ from bench.telemetry.sources import (
     Unavailable,
     Wanted,
     load,
+    parts,
 )
 
 NICENESS = 5                 # of two that want a core, the trial is to have it
 STOP_S = 1.0                 # one that has not stopped by then hangs
 
 SETTINGS, DEVICES = "settings.json", "devices.json"
+GPU = "gpu"                  # the kind of device that only trials on such devices are told of
+ALL, BUT_GPUS = "all", "but-gpus"
+
+
+def is_read(sources: str, of: Described) -> bool:
+    """Whether a trial that began with that word reads this source."""
+    if sources in (ALL, BUT_GPUS):
+        return bool(of.devices) and (sources == ALL or any(device.kind != GPU for device in of.devices))
+    return of.name in sources.split(",")
 
 
 class Reader(threading.Thread):
-    """Reads one source at its rate, as told through ``commands``; callables that run in this thread."""
+    """Reads a source, or one part of it, as told through ``commands``; callables that run in this thread."""
 
-    def __init__(self, name: str, number: int, settings: Mapping[str, Any]):
+    def __init__(self, name: str, source: Source, *, rate_hz: float, number: int, position: int):
         super().__init__(name=name, daemon=True)
         self.commands: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.opened = threading.Event()
-        self.problem: str | None = f"did not answer within {settings['open_s']:g} s of being opened"
-        self.described: Described | None = None
-        self._number = number                # in the file; the sampler itself is 0
-        self._settings = settings
+        self._source = source
+        self._rate_hz = rate_hz
+        self._period_ns = round(1e9 / rate_hz)
+        self._number = number                # of its source in the file; the sampler itself is 0
+        self._position = position            # of the reader among those of the sampler
         self._writer: Writer | None = None   # None: not reading
         self._overruns = 0
 
     def run(self) -> None:
-        try:
-            module = load(self.name)
-            self._rate_hz = self._settings["rate_hz"] or getattr(module, "RATE_HZ", DEFAULT_RATE_HZ)
-            self._period_ns = round(1e9 / self._rate_hz)
-            self._source: Source = module.open_source(Wanted(gpus=tuple(self._settings["gpus"])))
-            self.described = Described(
-                name=self.name, rate_hz=self._rate_hz, fields=tuple(module.FIELDS),
-                devices=tuple(self._source.devices),
-            )
-            self.problem = None
-        except Unavailable as error:
-            self.problem = str(error)
-        except Exception as error:           # one broken source must not cost the others
-            self.problem = f"could not be opened: {type(error).__name__}: {error}"
-            traceback.print_exc()
-        self.opened.set()
-        if self.problem is None:
-            self._serve()
-
-    def _serve(self) -> None:
         while True:
             wait_s = None if self._writer is None else max(0.0, (self._deadline_ns - time.perf_counter_ns()) * 1e-9)
             try:
@@ -126,9 +120,9 @@ class Reader(threading.Thread):
         late_s = (begin_ns - self._deadline_ns) * 1e-9
         for tier in self._due():
             self._write(self._writer, self._source.read(tier))
-        own = (late_s, self._overruns, time.process_time())
+        own, end_ns = (late_s, self._overruns, time.process_time()), time.perf_counter_ns()
         self._writer.append(0, [
-            Reading(self._number - 1, field, begin_ns, begin_ns, value, None) for field, value in enumerate(own)
+            Reading(self._position, field, begin_ns, end_ns, value, None) for field, value in enumerate(own)
         ])
         self._ticks += 1
         self._deadline_ns += self._period_ns
@@ -149,75 +143,155 @@ class Reader(threading.Thread):
         writer.append(self._number, readings)
 
 
+@dataclass
+class Opening:
+    """What came of opening a source."""
+
+    described: Described                 # without devices until it is open, and where it cannot be opened
+    problem: str | None = None           # why it cannot be opened
+    open_s: float | None = None          # that it took; None while it is still being opened, or cannot be
+    opened_ns: int | None = None         # when it was open
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The one that is on."""
+
+    writer: Writer
+    sources: str                         # see is_read
+    readers: list[Reader]
+    processes: list[int]
+
+
 class Sampler:
     """The readers, and what is done with all of them."""
 
     def __init__(self, directory: Path):
         self._directory = directory
         settings = json.loads((directory / SETTINGS).read_text(encoding="utf-8"))
+        self._rate_hz: float | None = settings["rate_hz"]
+        self._wanted = Wanted(gpus=tuple(settings["gpus"]))
         self._open_s: float = settings["open_s"]
-        self._readers = [Reader(name, 1 + i, settings) for i, name in enumerate(settings["sources"])]
-        self._writer: Writer | None = None
-        self._active: list[Reader] = []
+        self._openings = [
+            Opening(Described(name=name, rate_hz=0.0, fields=(), devices=())) for name in settings["sources"]
+        ]
+        self._lock = threading.Lock()        # of all below: sources open when they will, also while a trial is on
+        self._readers: list[tuple[Opening, Reader]] = []
+        self._trial: Trial | None = None
 
     def open(self) -> None:
-        """Open every source, and tell in devices.json what came of it."""
+        """Open every source at the same time; return when all are open, or after a while."""
+        with self._lock:
+            self._tell()
+            threads = [
+                threading.Thread(target=self._open, args=(number, opening), daemon=True)
+                for number, opening in enumerate(self._openings, 1)
+            ]
+            for thread in threads:
+                thread.start()
         until = time.monotonic() + self._open_s
-        for reader in self._readers:
-            reader.start()
-        for reader in self._readers:
-            reader.opened.wait(max(0.0, until - time.monotonic()))
-        problems = {reader.name: reader.problem for reader in self._readers}
-        usable = [reader for reader in self._readers if problems[reader.name] is None]
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _open(self, number: int, opening: Opening) -> None:
+        name, begin_s = opening.described.name, time.monotonic()
+        try:
+            module = load(name)
+            source: Source = module.open_source(self._wanted)
+            usual_hz: float = getattr(module, "RATE_HZ", DEFAULT_RATE_HZ)
+            rate_hz = self._rate_hz or usual_hz
+            described = Described(
+                name=name, rate_hz=rate_hz, fields=tuple(module.FIELDS), devices=tuple(source.devices)
+            )
+        except Exception as error:           # one broken source must not cost the others
+            is_said = isinstance(error, Unavailable)
+            with self._lock:
+                opening.problem = str(error) if is_said else f"could not be opened: {type(error).__name__}: {error}"
+                self._tell()
+            if not is_said:
+                traceback.print_exc()
+            return
+        with self._lock:
+            opening.described, opening.open_s = described, time.monotonic() - begin_s
+            opening.opened_ns = time.perf_counter_ns()
+            readers: list[Reader] = []
+            for part in parts(source):
+                own_name = name if part is source or len(described.devices) == 1 else f"{name} of {part.devices[0].id}"
+                readers.append(Reader(
+                    own_name, part, rate_hz=rate_hz, number=number, position=len(self._readers) + len(readers)
+                ))
+            self._readers += [(opening, reader) for reader in readers]
+            self._tell()
+            for reader in readers:
+                reader.start()
+            if self._trial is not None and is_read(self._trial.sources, described):
+                self._join(self._trial, readers)
+
+    def _tell(self) -> None:
+        """In devices.json."""
         itself = Described(
             name=series.SAMPLER, rate_hz=0.0, fields=series.OWN_FIELDS,
-            devices=tuple(Device(id=reader.name, kind="sampler", name=reader.name) for reader in self._readers),
+            devices=tuple(
+                Device(id=reader.name, kind="sampler", name=reader.name, facts={"source": opening.described.name})
+                for opening, reader in self._readers
+            ),
         )
-        sources = [itself, *(reader.described or _unopened(reader) for reader in self._readers)]
         _write_whole(self._directory / DEVICES, {
-            "sources": [source.plain() for source in sources],
-            "unavailable": {name: problem for name, problem in problems.items() if problem is not None},
-            "clock": {"perf_counter_ns": time.perf_counter_ns(), "wall_s": time.time()},
+            # With a place for those that are not there, so that numbers in the file stay positions.
+            "sources": [itself.plain(), *(opening.described.plain() for opening in self._openings)],
+            "openings": {
+                opening.described.name: {
+                    "problem": opening.problem, "open_s": opening.open_s, "opened_ns": opening.opened_ns,
+                } for opening in self._openings
+            },
         })
-        self._readers = usable
 
-    def begin(self, file: str, sources: Sequence[str], cpus: Sequence[int]) -> None:
+    def begin(self, file: str, sources: str, cpus: Sequence[int]) -> None:
         for thread in os.listdir("/proc/self/task") if cpus and hasattr(os, "sched_setaffinity") else ():
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(int(thread), cpus)
-        self._writer = Writer(self._directory / file)
-        self._active = [reader for reader in self._readers if reader.name in sources]
-        for reader in self._active:
-            reader.commands.put(_call(reader.begin, self._writer))
+        with self._lock:
+            self._trial = Trial(Writer(self._directory / file), sources, [], [])
+            self._join(self._trial, [
+                reader for opening, reader in self._readers if is_read(sources, opening.described)
+            ])
+
+    def _join(self, trial: Trial, readers: Sequence[Reader]) -> None:
+        for reader in readers:
+            reader.commands.put(_call(reader.begin, trial.writer))
+            if trial.processes:
+                reader.commands.put(_call(reader.watch, trial.processes))
+        trial.readers.extend(readers)
 
     def watch(self, processes: Sequence[int]) -> None:
-        for reader in self._active:
-            reader.commands.put(_call(reader.watch, processes))
+        with self._lock:
+            if self._trial is not None:
+                self._trial.processes[:] = processes
+                for reader in self._trial.readers:
+                    reader.commands.put(_call(reader.watch, list(processes)))
 
     def mark(self) -> None:
-        for reader in self._active:
-            reader.commands.put(reader.mark)
+        with self._lock:
+            for reader in () if self._trial is None else self._trial.readers:
+                reader.commands.put(reader.mark)
 
     def end(self) -> list[str]:
-        """Names of the sources that have stopped; the others hang, or have failed."""
-        events = {reader.name: threading.Event() for reader in self._active}
-        for reader in self._active:
+        """Names of the readers that have not stopped, since they hang."""
+        with self._lock:
+            trial, self._trial = self._trial, None
+        if trial is None:
+            return []
+        events = {reader.name: threading.Event() for reader in trial.readers}
+        for reader in trial.readers:
             reader.commands.put(_call(reader.end, events[reader.name]))
         until = time.monotonic() + STOP_S
-        stopped = [name for name, event in events.items() if event.wait(max(0.0, until - time.monotonic()))]
-        if self._writer is not None:
-            self._writer.close()
-        self._writer, self._active = None, []
-        return stopped
+        hanging = [name for name, event in events.items() if not event.wait(max(0.0, until - time.monotonic()))]
+        trial.writer.close()
+        return hanging
 
 
 def _call(function: Any, *arguments: Any) -> Any:
     return lambda: function(*arguments)
-
-
-def _unopened(reader: Reader) -> Described:
-    """A place for a source that is not there, so that numbers in the file stay positions."""
-    return Described(name=reader.name, rate_hz=0.0, fields=(), devices=())
 
 
 def _write_whole(path: Path, content: Any) -> None:
@@ -233,6 +307,8 @@ def _numbers(text: str) -> list[int]:
 def main(directory: str) -> None:
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+    with contextlib.suppress(OSError):       # a session of its own, which Linux may weigh as one: autogroup, sched(7)
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())        # libraries print what they please
     sampler = Sampler(Path(directory))
@@ -241,13 +317,13 @@ def main(directory: str) -> None:
     for line in sys.stdin:
         match line.split():
             case ["begin", file, sources, *cpus]:
-                sampler.begin(file, sources.split(","), _numbers(",".join(cpus)))
+                sampler.begin(file, sources, _numbers(",".join(cpus)))
             case ["processes", *numbers]:
                 sampler.watch([int(number) for number in numbers])
             case ["mark"]:
                 sampler.mark()
             case ["end"]:
-                print("ended", *sampler.end(), file=answers)
+                print("ended", json.dumps(sampler.end()), file=answers)
     os._exit(0)              # a source that hangs would keep it from ending
 
 

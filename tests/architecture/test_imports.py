@@ -73,9 +73,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/hardware.py": ("bench.words",),
     "bench/system.py": ("bench.__version__", "bench.hardware"),
     "bench/compatibility.py": (),
-    "bench/doctor.py": (
-        "bench.builds", "bench.compatibility", "bench.environments", "bench.frameworks", "bench.hardware", "bench.isa",
-        "bench.probe", "bench.process", "bench.system", "bench.telemetry.sources",
+    "bench/doctor": (
+        "bench.builds", "bench.compatibility", "bench.doctor", "bench.environments", "bench.frameworks",
+        "bench.hardware", "bench.isa", "bench.probe", "bench.system", "bench.telemetry.sources", "bench.variables",
     ),
     "bench/telemetry": ("bench.telemetry", "bench.words"),
     "bench/parity.py": ("bench.words",),
@@ -86,7 +86,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/claims.py": ("bench.analysis", "bench.ir", "bench.models", "bench.words"),
     "bench/isa": (),
     "bench/agents.py": (
-        "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words", "bench.world",
+        "bench.archive", "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words", "bench.world",
     ),
     "bench/world.py": ("bench.process", "bench.spec", "bench.strategies", "bench.words"),
     "bench/dispatch.py": ("bench.ir", "bench.isa"),
@@ -97,16 +97,27 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/plan.py": ("bench.words", "bench.frameworks", "bench.spec", "bench.strategies"),
     "bench/inputs.py": ("bench.data", "bench.ir", "bench.models", "bench.plan", "bench.spec"),
     "bench/oracle.py": (
-        "bench.frameworks", "bench.inputs", "bench.parity", "bench.process", "bench.spec", "bench.store", "bench.words",
+        "bench.archive", "bench.frameworks", "bench.inputs", "bench.parity", "bench.process", "bench.spec",
+        "bench.store", "bench.strategies", "bench.words",
     ),
+    "bench/jobs.py": (
+        "bench.data", "bench.inputs", "bench.oracle", "bench.plan", "bench.process", "bench.spec",
+    ),
+    "bench/sessions.py": (),
     "bench/builds.py": ("bench.words", "bench.isa", "bench.spec"),
     "bench/environments.py": ("bench.words", "bench.builds"),
     "bench/probe.py": (
-        "bench.words", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits", "bench.process",
+        "bench.words", "bench.archive", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits",
+        "bench.process",
     ),
-    "bench/process.py": ("bench.words", "bench.builds"),
-    "bench/pairs.py": ("bench.words", "bench.process"),
-    "bench/revisions.py": ("bench.words", "bench.builds", "bench.environments", "bench.process"),
+    "bench/archive.py": (),
+    "bench/variables.py": ("bench.builds",),
+    "bench/process.py": ("bench.words", "bench.builds", "bench.variables"),
+    "bench/forkserver.py": ("bench.builds", "bench.process", "bench.variables"),
+    "bench/liveworker.py": ("bench.words", "bench.builds", "bench.process", "bench.variables"),
+    "bench/pairs.py": ("bench.words", "bench.liveworker", "bench.process"),
+    "bench/revisions.py": ("bench.words", "bench.archive", "bench.builds", "bench.environments", "bench.variables"),
+    "bench/tally.py": ("bench.plan", "bench.record"),
     "bench/series.py": (),
     "bench/asv_results.py": ("bench.series", "bench.words"),
     "bench/analysis": ("bench.analysis", "bench.isa", "bench.series", "bench.words"),
@@ -123,11 +134,17 @@ def test_imports_run_one_way(part: str):
     assert strange == []
 
 
-@pytest.mark.parametrize("part", ["bench/runner.py", "bench/pairs.py", "bench/progress.py", "bench/asv.py"])
+@pytest.mark.parametrize("part", ["bench/runner.py", "bench/pairs.py", "bench/progress.py"])
 def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
     above = ("bench.analysis", "bench.cli", "reports")
 
     assert [str(i) for i in imports(part) if is_within(i.target, above)] == []
+
+
+def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
+    above = ("bench.analysis", "bench.cli", "reports")
+
+    assert [str(i) for i in imports("bench/asv.py") if i.is_top and is_within(i.target, above)] == []
 
 
 CHILDS_HALF: dict[str, tuple[str, ...]] = {

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from bench import frameworks, parity, strategies, world
+from bench.archive import write_child
 from bench.builds import Build
 from bench.ir.graph import Builder, Graph
 from bench.ir.training import Adam, Sgd
 from bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from bench.plan import PROOF_BATCH
-from bench.process import Answer, run_worker, write_child
+from bench.process import Answer, run_worker
 from bench.spec import Case
 from bench.words import Mode, Outcome, Precision
 from bench.worker import proof
@@ -74,25 +75,40 @@ class Files:
         x, y = synthetic_batch(graph, PROOF_BATCH * world_size, seed=1)
         np.savez(folder / "weights.npz", **weights)
         np.savez(folder / "inputs.npz", x=x, y=y)
-        oracle = frameworks.load("numpy").prepare(graph.plain(), weights, {
-            "mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
-            "threads": 1, "seed": 1, "shards": world_size,
-        })
-        self.exact = proof.answer(oracle, graph.plain(), x, y, 1)
+
+        def answer(**more: Any) -> dict[str, Any]:
+            oracle = frameworks.load("numpy").prepare(graph.plain(), weights, {
+                "mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
+                "threads": 1, "seed": 1, "shards": world_size, **more,
+            })
+            found: dict[str, Any] = proof.answer(oracle, graph.plain(), x, y, 1)
+            return found
+
+        self.exact = answer()
+        self.with_effects = {
+            **self.exact,
+            **parity.compression_effects(answer(gradients_sent_as="float16"), self.exact, "fp16"),
+            **parity.rounding_effects(
+                [answer(precision="fp32", rounding=parity.FP16.plain(seed)) for seed in range(parity.REALISATIONS)],
+                self.exact,
+            ),
+        }
 
     def job(self, case: Case) -> dict[str, Any]:
         return {
             "kind": "proof", "framework": case.framework, "graph": self.graph.plain(), "learning": None,
             "inputs": str(self._folder / "inputs.npz"), "weights": str(self._folder / "weights.npz"),
             "settings": {
-                "mode": "training", "precision": "fp32", "compile_mode": case.compile_mode, "layout": case.layout,
-                "device": "cpu", "threads": 1, "seed": 1,
+                "mode": "training", "precision": case.precision.value, "compile_mode": case.compile_mode,
+                "layout": case.layout, "device": "cpu", "threads": 1, "seed": 1,
             },
         }
 
 
-def prove(folder: Path, case: Case, graph: Graph) -> tuple[Answer, dict[str, Any], dict[str, Any]]:
-    """(the world's answer, its arrays, the oracle's)."""
+def prove(
+    folder: Path, case: Case, graph: Graph, *, with_effects: bool = False
+) -> tuple[Answer, dict[str, Any], dict[str, Any]]:
+    """(the world's answer, its arrays, the oracle's), these with what fp16 does to them where that is asked for."""
     files = Files(folder, graph, case.world_size)
     build, child = Build(name="here", interpreter=sys.executable), write_child(folder)
     cpus = sorted(os.sched_getaffinity(0))
@@ -111,7 +127,7 @@ def prove(folder: Path, case: Case, graph: Graph) -> tuple[Answer, dict[str, Any
     ))
     answer = world.joined(case, [answer for answer, _ in ran])
     arrays = world.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
-    return answer, arrays, files.exact
+    return answer, arrays, files.with_effects if with_effects else files.exact
 
 
 @by_way
@@ -121,6 +137,35 @@ def test_a_parallel_step_is_the_mean_over_shards_on_every_device(
     answer, arrays, exact = prove(tmp_path, case_of(framework, strategy, devices_per_process), network())
 
     assert (Outcome.OK, None) == (answer.outcome, answer.reason)     # parameters of all devices are equal at the end
+    assert [] == parity.compare(arrays, exact, Precision.FP32).failures()
+
+
+@pytest.mark.parametrize("way", [("torch", "ddp", 1), ("tensorflow", "mirrored", 2), ("tensorflow", "multiworker", 1)])
+def test_loss_scaling_is_that_of_the_whole_world(way: tuple[str, str, int], tmp_path: Path):
+    case = replace(case_of(*way), precision=Precision.FP16)
+    answer, arrays, exact = prove(tmp_path, case, network(), with_effects=True)
+
+    assert (Outcome.OK, None) == (answer.outcome, answer.reason)
+    assert [] == parity.compare(arrays, exact, Precision.FP16).failures()
+
+
+def test_gradients_that_are_sent_in_fp16_are_off_by_what_that_explains(tmp_path: Path):
+    case = case_of("torch", "ddp gradient_compression=fp16", 1)
+    answer, arrays, exact = prove(tmp_path, case, network(), with_effects=True)
+    alone = {name: array for name, array in exact.items() if not name.startswith("compression_")}
+
+    assert (Outcome.OK, None) == (answer.outcome, answer.reason)
+    found, plain = (parity.compare(arrays, each, Precision.FP32) for each in (exact, alone))
+    assert [] == found.failures()
+    assert found.tolerance["gradient"] < 0.005       # a gradient of one shard alone is far off
+    assert any(failure.startswith("gradient off") for failure in plain.failures())
+
+
+@pytest.mark.parametrize(("strategy", "framework"), [("ddp", "torch"), ("multiworker", "tensorflow")])
+def test_the_size_of_buckets_changes_no_gradient(strategy: str, framework: str, tmp_path: Path):
+    answer, arrays, exact = prove(tmp_path, case_of(framework, f"{strategy} bucket_mb=0.0001", 1), network())
+
+    assert (Outcome.OK, None) == (answer.outcome, answer.reason)
     assert [] == parity.compare(arrays, exact, Precision.FP32).failures()
 
 
@@ -177,5 +222,22 @@ def test_every_framework_and_mode_has_one_usual_strategy_at_most():
 
 def test_what_a_world_sends_is_the_least_of_any_all_reduce():
     case = replace(case_of("torch", "ddp", 1), world_size=4)
+    compressed = replace(case, strategy="ddp bucket_mb=5 gradient_compression=fp16")
 
     assert 2 * 3 / 4 * 4_000 == world.sent_bytes(case, parameters=1_000)
+    assert 2 * 3 / 4 * 2_000 == world.sent_bytes(compressed, parameters=1_000)
+
+
+@pytest.mark.parametrize("name", [name for name in strategies.NAMES if strategies.load(name).SUMS_GRADIENTS])
+def test_an_option_that_a_strategy_lacks_is_refused_in_its_own_words(name: str):
+    for option in strategies.OPTIONS:
+        asked = strategies.with_options(name, {option: "1"})
+        refusal = strategies.refusal(asked)
+        assert {option: "1"} == strategies.options(asked)
+        assert refusal is None or len(refusal) > 30
+    assert strategies.refusal(name) is None
+
+
+def test_ddp_has_all_options_and_replicas_are_never_asked():
+    assert strategies.refusal("ddp bucket_mb=5 gradient_compression=fp16") is None
+    assert {} == strategies.options(strategies.SINGLE)

@@ -17,6 +17,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         with Path(request["clock"]).open("r+b") as file:       # the library has mapped it, so it must not be replaced
             file.write(struct.pack("d", seconds))
 
+    nvml.SILENT_S = request["silent_s"]
     set_clock(request["opened_at"])
     try:
         source = nvml.open_source(Wanted(gpus=tuple(request["gpus"]), processes=tuple(request["processes"])))

@@ -9,6 +9,7 @@
  *   epoch FILE                                   time zero, a double (s of CLOCK_MONOTONIC) in its first 8 bytes
  *   clock FILE                                   time is not the clock's but the double (s) in this file's first 8 bytes
  *   init CODE                                    nvmlInit fails
+ *   opens S                                      nvmlInit takes as long
  *   driver TEXT | cuda N                         versions
  *   latency US sleep|busy                        what each call costs
  *   log FILE                                     a line "SECONDS GPU FUNCTION" for each call
@@ -211,6 +212,7 @@ static void read_line(const char *line) {
     if (strcmp(word, "gpus") == 0) gpus = atoi(which);
     else if (strcmp(word, "epoch") == 0) moved_epoch_s = mapped(which);
     else if (strcmp(word, "init") == 0) init_code = atoi(which);
+    else if (strcmp(word, "opens") == 0) wait_s(atof(which));
     else if (strcmp(word, "driver") == 0) sscanf(which, "%79s", driver);
     else if (strcmp(word, "cuda") == 0) cuda = atoi(which);
     else if (strcmp(word, "latency") == 0 && sscanf(line, "latency %lf %15s", &us, how) == 2) {

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from unittest import mock
 
-from bench.telemetry.sources import Tier
+from bench.telemetry.sources import Tier, nvml
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).with_name("nvml_simulator.c")
@@ -136,6 +136,7 @@ class Driver:
     def play(
         self, scenario: str = "", *, at: Sequence[float] = (1.0,), tiers: Sequence[str] = ALL_TIERS,
         gpus: Sequence[str] = (), processes: Sequence[int] = (), opened_at: float = 0.5,
+        silent_s: float = nvml.SILENT_S,
     ) -> Look:
         """Opens the source over the scenario, reads it at each of those seconds (no one waits for them), closes it.
 
@@ -147,7 +148,7 @@ class Driver:
         self._scenario.write_text(text)
         request = {
             "clock": str(self._clock), "at": list(at), "tiers": list(tiers), "gpus": list(gpus),
-            "processes": list(processes), "opened_at": opened_at,
+            "processes": list(processes), "opened_at": opened_at, "silent_s": silent_s,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -334,3 +334,11 @@ def test_every_reading_of_a_field_is_in_the_tier_of_that_field(driver: Driver):
         names = {name for _, name in driver.play(tiers=[tier]).values}
         assert {field.name for field in nvml.FIELDS if field.tier is tier} == names
 
+
+@pytest.mark.parametrize("call", ["GetUUID", "GetFieldValues"])
+def test_a_gpu_that_hangs_as_it_is_opened_is_told_to_and_the_others_are_read(tmp_path: Path, call: str):
+    for driver in played(tmp_path):
+        look = driver.play(f"gpus 3\nset * power_w constant 200\nfault 1 {call} 0 1e9 hang", silent_s=1.0)
+
+    assert [200, "timeout", 200] == [look[device, POWER][0] for device in range(3)]
+    assert (UUIDS[0], UUIDS[2]) == (look.devices[0]["id"], look.devices[2]["id"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bench.telemetry import recorder
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_POWER, Trial, recorded
 
@@ -96,6 +97,24 @@ def test_the_trial_waits_for_no_driver_that_hangs(tmp_path: Path):
     block = trial.recording.block
     host = next(i for i, device in enumerate(block["devices"]) if device["kind"] == "host")
     assert block["regions"][1]["devices"][host]["coverage"] > 0.8        # another source is not held up
+
+
+def test_the_trial_waits_for_no_driver_that_opens_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recorder, "OPEN_S", 0.5)
+    block = recorded("opens 600", tmp_path).recording.block
+
+    assert "was still being opened at the end of the trial" in block["unavailable"]["nvml"]
+    assert (None, None) == (block["problem"], block["sampler"]["open_s"]["nvml"])
+    assert {"host", "process"} >= {device["kind"] for device in block["devices"]} != set()
+
+
+def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
+    trial = recorded("gpus 3\nset * power_w constant 200\nfault 1 GetFieldValues 1.1 60 hang", tmp_path)
+
+    hanging = trial.recording.block["devices"][-2]["id"]
+    assert f"nvml of {hanging} did not answer any more at the end of the trial" == trial.recording.block["problem"]
+    assert trial.gpu(1)["energy_j"] is None
+    assert all(is_right(trial, number) and trial.gpu(number)["coverage"] > 0.9 for number in (0, 2))
 
 
 def test_a_sampler_that_is_killed_mid_trial_leaves_what_it_had_read(tmp_path: Path):

@@ -203,17 +203,68 @@ def test_a_source_that_does_not_open_is_unavailable_in_a_sentence(
     assert ["steady"] == [device["source"] for device in recording.block["devices"]]
 
 
-def test_a_source_that_does_not_open_in_time_is_left_out(
-    lend: Lend, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+SLOW = """
+import pathlib
+def open_source(wanted):
+    while not pathlib.Path({0!r}).exists(): time.sleep(0.01)
+    return Source()
+"""
+
+
+def test_no_trial_waits_for_a_source_that_opens_slowly_and_the_next_one_has_it(
+    lend: Lend, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    monkeypatch.setattr(recorder_module, "OPEN_S", 1.0)
-    lend("slow", at_last="def open_source(wanted): time.sleep(1000)")
+    monkeypatch.setattr(recorder_module, "OPEN_S", 0.5)
+    released = tmp_path / "released"
+    lend("slow", at_last=SLOW.format(str(released)))
     lend("steady")
 
-    recording = record(recorder)
+    first = record(recorder)
+    released.touch()
+    second = record(recorder, lambda: time.sleep(0.3))       # it joins this one, perhaps after its beginning
+    third = record(recorder)
 
-    assert {"slow": "did not answer within 1 s of being opened"} == recording.block["unavailable"]
-    assert timed(recording)["steady"]["coverage"] > 0.5
+    assert first.block["unavailable"]["slow"].startswith("was still being opened at the end of the trial, after ")
+    assert first.block["sampler"]["open_s"]["slow"] is None
+    assert timed(first)["steady"]["coverage"] > 0.5
+    assert [None, None, None] == [each.block["problem"] for each in (first, second, third)]
+    assert {} == third.block["unavailable"]
+    assert timed(third)["slow"]["energy_j"] is not None
+    assert third.block["sampler"]["open_s"]["slow"] > 0.5 > third.block["sampler"]["open_s"]["steady"]
+
+
+PARTS = """
+class Part(Source):
+    def __init__(self, position):
+        self.position = position
+
+    def read(self, tier):
+        for reading in super().read(tier):
+            if self.position == 1 and self.reads > 5: time.sleep(1000)
+            yield reading._replace(device=self.position)
+
+class Whole(Source):
+    devices = tuple(Device(id=f"x{position}", kind="package", name="x") for position in range(3))
+
+    def __init__(self):
+        self.parts = [Part(position) for position in range(3)]
+        for part, device in zip(self.parts, self.devices):
+            part.devices = (device,)
+
+def open_source(wanted):
+    return Whole()
+"""
+
+
+def test_a_device_that_hangs_delays_no_other_of_its_source(lend: Lend, recorder: Recorder):
+    lend("many", at_last=PARTS)
+
+    recording = record(recorder, seconds=0.8)
+
+    assert "many of x1 did not answer any more at the end of the trial" == recording.block["problem"]
+    devices = recording.block["regions"][1]["devices"]
+    assert [True, False, True] == [device["energy_j"] is not None for device in devices]
+    assert devices[1]["coverage"] < 0.5 < min(devices[0]["coverage"], devices[2]["coverage"])
 
 
 def test_what_a_library_prints_is_no_answer(lend: Lend, recorder: Recorder):

@@ -92,7 +92,10 @@ class Wanted:
 
 
 class Source(Protocol):
-    """An open source. What a read cannot know is a Reading with a reason; a read raises nothing."""
+    """An open source. What a read cannot know is a Reading with a reason; a read raises nothing.
+
+    One whose devices may hang one by one has ``parts`` too: see below.
+    """
 
     devices: Sequence[Device]
 
@@ -103,6 +106,15 @@ class Source(Protocol):
         """From now on these are the processes of the trial."""
 
     def close(self) -> None: ...
+
+
+def parts(source: Source) -> Sequence[Source]:
+    """What may be read at the same time, each in a thread of its own; together they read what the source does.
+
+    A part's readings name the device by its position among those of the whole source.
+    """
+    found: Sequence[Source] = getattr(source, "parts", (source,))
+    return found
 
 
 DEFAULT_RATE_HZ = 10.0

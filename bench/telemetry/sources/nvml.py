@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psutil
 import pynvml
@@ -31,6 +32,10 @@ RATE_HZ = 20.0                   # twice what the sensors of most cards give: se
 AVERAGE_S = 1.0                  # window of nvmlDeviceGetPowerUsage where it averages, by its documentation
 ALL_LINKS = 0xFFFFFFFF           # scope of NVLink counters; the default, 0, is the first link alone
 PSTATE_UNKNOWN = 32
+SILENT_S = 10.0                  # in which no GPU has told what it is: those still asked hang. A driver that wakes
+                                 # sleeping GPUs does it one after the other, some seconds each.
+
+T = TypeVar("T")
 
 _REASONS = {
     pynvml.NVML_ERROR_NOT_SUPPORTED: Reason.NOT_SUPPORTED,
@@ -73,7 +78,7 @@ class _Gpu:
         self.board = board
         self.instance = instance             # of MIG
         self.handle = board if instance is None else instance
-        self.watched = watched               # ids of the trial's processes, shared with the source that changes them
+        self.watched = watched               # ids of the trial's processes, shared with the board that changes them
 
 
 # Answers with a number, or with a tuple, one entry a field: a number, or the Reason why that one is unknown.
@@ -453,18 +458,47 @@ class _Found:
     reason: Reason = Reason.LOST
 
 
-def _boards(watched: list[int]) -> Iterator[_Found]:
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        handle = _guarded(pynvml.nvmlDeviceGetHandleByIndex, index)
-        if isinstance(handle, Reason):
-            yield _unreachable(f"gpu-{index}", handle, index=index)
-        else:
-            gpu = _Gpu(handle, watched)
-            yield _Found(device=_described(gpu, fallback=f"gpu-{index}"), gpu=gpu)
+def _boards(processes: Sequence[int]) -> list[_Found]:
+    count = range(pynvml.nvmlDeviceGetCount())
+    found = _all_at_once([partial(_board, index, list(processes)) for index in count])
+    return [
+        _unreachable(f"gpu-{index}", Reason.TIMEOUT, index=index) if board is None else board
+        for index, board in zip(count, found, strict=True)
+    ]
+
+
+def _board(index: int, watched: list[int]) -> _Found:
+    handle = _guarded(pynvml.nvmlDeviceGetHandleByIndex, index)
+    if isinstance(handle, Reason):
+        return _unreachable(f"gpu-{index}", handle, index=index)
+    gpu = _Gpu(handle, watched)
+    return _Found(device=_described(gpu, fallback=f"gpu-{index}"), gpu=gpu)
+
+
+def _all_at_once(calls: Sequence[Callable[[], T]]) -> list[T | None]:
+    """The answers of calls into the driver, each in a thread of its own; None of those that hang. Raises as they do."""
+    answers: list[T | None] = [None] * len(calls)
+    errors: list[Exception] = []
+    ended = threading.Semaphore(0)
+
+    def run(number: int) -> None:
+        try:
+            answers[number] = calls[number]()
+        except Exception as error:
+            errors.append(error)
+        ended.release()
+
+    for number in range(len(calls)):
+        threading.Thread(target=run, args=(number,), daemon=True).start()
+    all(ended.acquire(timeout=SILENT_S) for _ in calls)      # the first that is waited for in vain is the last
+    if errors:
+        raise errors[0]
+    return list(answers)         # not the list that a thread may still write to
 
 
 def _unreachable(id: str, reason: Reason, **facts: Any) -> _Found:
-    device = Device(id=id, kind="gpu", name="unknown GPU", facts=facts, unknown={"id": reason})
+    unknown = {"id": reason, **({"pci_bus_id": reason} if reason is Reason.TIMEOUT else {})}
+    device = Device(id=id, kind="gpu", name="unknown GPU", facts=facts, unknown=unknown)
     return _Found(device=device, gpu=None, reason=reason)
 
 
@@ -511,45 +545,66 @@ def _facts(gpu: _Gpu) -> tuple[dict[str, Any], dict[str, Reason]]:
     return facts, {name: answer for name, answer in answers.items() if isinstance(answer, Reason)}
 
 
+class _Board:
+    """One of the GPUs that are wanted, and how each of its fields is read. A Source of its own: it may hang alone."""
+
+    def __init__(self, position: int, found: _Found) -> None:
+        self.devices: Sequence[Device] = (found.device,)
+        self._position = position            # among the devices of the whole source
+        self._watched = [] if found.gpu is None else found.gpu.watched
+        self._reads = _nothing(found.reason)
+        if found.gpu is not None:
+            self._reads, ways = _plan(found.gpu)
+            _say_of_power(ways.get("power_w"), found.gpu, found.device)
+
+    def read(self, tier: Tier) -> Iterator[Reading]:
+        """Every field of that tier, now."""
+        is_lost = False
+        for numbers, ask in self._reads[tier]:
+            begin = time.perf_counter_ns()
+            # A lost GPU makes each call slow, and others wait behind it.
+            answers = (Reason.LOST,) * len(numbers) if is_lost else ask()
+            end = time.perf_counter_ns()
+            is_lost = is_lost or Reason.LOST in answers
+            for number, answer in zip(numbers, answers, strict=True):
+                value = _checked(number, answer)
+                if isinstance(value, Reason):
+                    yield Reading(self._position, number, begin, end, None, value)
+                else:
+                    yield Reading(self._position, number, begin, end, value, None)
+
+    def watch(self, processes: Sequence[int]) -> None:
+        self._watched[:] = processes
+
+    def close(self) -> None:
+        pass
+
+
 class Nvml:
-    """The GPUs that are wanted, and how each of their fields is read. The Source of this file."""
+    """The GPUs that are wanted. The Source of this file."""
 
     def __init__(self, wanted: Wanted) -> None:
-        self._watched = list(wanted.processes)
-        found = list(_boards(self._watched))
+        found = _boards(wanted.processes)
         if not found:
             raise Unavailable("the NVIDIA driver is loaded and sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
         if wanted.gpus:
             found = [_select(name, found) for name in wanted.gpus]
-        self.devices: Sequence[Device] = []
-        self._reads: list[dict[Tier, list[_Read]]] = []
-        for one in found:
-            reads, ways = _plan(one.gpu) if one.gpu else (_nothing(one.reason), {})
-            if one.gpu:
-                _say_of_power(ways.get("power_w"), one.gpu, one.device)
-            self.devices.append(one.device)
-            self._reads.append(reads)
+        boards = _all_at_once([partial(_Board, position, one) for position, one in enumerate(found)])
+        self.parts: Sequence[Source] = [
+            board or _Board(position, _Found(device=one.device, gpu=None, reason=Reason.TIMEOUT))
+            for position, (board, one) in enumerate(zip(boards, found, strict=True))
+        ]
+        self.devices: Sequence[Device] = [one.device for one in found]
 
     def read(self, tier: Tier) -> Iterator[Reading]:
         """Every field of that tier, of every GPU, now."""
-        for device, reads in enumerate(self._reads):
-            is_lost = False
-            for numbers, ask in reads[tier]:
-                begin = time.perf_counter_ns()
-                # A lost GPU makes each call slow, and others wait behind it.
-                answers = (Reason.LOST,) * len(numbers) if is_lost else ask()
-                end = time.perf_counter_ns()
-                is_lost = is_lost or Reason.LOST in answers
-                for number, answer in zip(numbers, answers, strict=True):
-                    value = _checked(number, answer)
-                    if isinstance(value, Reason):
-                        yield Reading(device, number, begin, end, None, value)
-                    else:
-                        yield Reading(device, number, begin, end, value, None)
+        for part in self.parts:
+            yield from part.read(tier)
 
     def watch(self, processes: Sequence[int]) -> None:
         """From now on, those are the trial's processes."""
-        self._watched[:] = processes
+        for part in self.parts:
+            part.watch(processes)
 
     def close(self) -> None:
         _guarded(pynvml.nvmlShutdown)

@@ -1,0 +1,78 @@
+"""What this machine can measure, and what would spoil it: facts, and checks each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import hardware, isa, system
+from bench.doctor.builds import Usable, build_checks, compilers, framework_version, usable_builds, usable_levels
+from bench.doctor.checks import Check, Severity
+from bench.doctor.gpus import Gpus, gpu_checks, telemetry_checks, telemetry_devices
+from bench.doctor.noise import noise_checks, other_work
+from bench.doctor.room import room_checks
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examination:
+    """All that was found."""
+
+    system: Mapping[str, Any]
+    instruction_sets: Mapping[str, bool]         # by level, of this processor
+    builds: tuple[Usable, ...]
+    gpus: Gpus
+    checks: tuple[Check, ...] = field(default=())
+
+    @property
+    def can_measure(self) -> bool:
+        return not any(check.severity is Severity.PREVENTS for check in self.checks)
+
+
+def examine(results: Path) -> Examination:
+    """Look at everything; takes some seconds. ``results`` is the folder that records would go to.
+
+    Raises UserError for a builds.toml that cannot be understood.
+    """
+    found, work = usable_builds(), other_work()
+    gpus, described = telemetry_devices(), system.described()
+    features = hardware.cpu_features()
+    levels = {level.value: not isa.FEATURES[level] - features for level in isa.LEVELS}
+    checks = [
+        *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *room_checks(results, described),
+        *telemetry_checks(gpus), *noise_checks(described, work),
+    ]
+    return Examination(
+        system=described, instruction_sets=levels, builds=tuple(found), gpus=gpus, checks=tuple(checks)
+    )
+
+
+def plain(of: Examination) -> dict[str, Any]:
+    """For scripts: names stay, more may be added; None for what is not known."""
+    features = hardware.cpu_features()
+    return {
+        "can_measure": of.can_measure, "machine": hardware.machine().plain(), "system": dict(of.system),
+        "instruction_sets": dict(of.instruction_sets),
+        "gpus": {
+            "on_bus": of.gpus.on_bus, "driver": of.gpus.driver, "unavailable": dict(of.gpus.unavailable),
+            "devices": [
+                {"id": gpu.id, "name": gpu.name, "facts": gpu.facts, "unknown": gpu.unknown} for gpu in of.gpus.devices
+            ],
+        },
+        "builds": [
+            {
+                "name": usable.build.name, "interpreter": usable.build.interpreter, "python": usable.python,
+                "frameworks": {name: framework_version(usable, name) for name in usable.frameworks},
+                "instruction_sets": {
+                    name: usable_levels(name, usable.build.isa, features) for name in usable.frameworks
+                },
+                "cuda": usable.cuda, "cudnn": usable.cudnn, "problem": usable.problem,
+            }
+            for usable in of.builds
+        ],
+        "checks": [
+            {"topic": check.topic, "severity": check.severity, "text": check.text, "fix": check.fix}
+            for check in of.checks
+        ],
+    }

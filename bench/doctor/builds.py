@@ -1,0 +1,140 @@
+"""The builds of this machine: what each can run, and what in it does not go together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import builds as builds_module
+from bench import compatibility, environments, frameworks, isa, probe
+from bench.builds import Build
+from bench.doctor.checks import Check, Severity
+from bench.variables import environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usable:
+    """One build, as it was found."""
+
+    build: Build
+    python: str | None
+    versions: Mapping[str, str | None]           # of the packages that frameworks are known by
+    frameworks: tuple[str, ...]
+    problem: str | None                          # why it cannot be used; None where it can
+    installed: compatibility.Installed | None    # everything in it; None where it does not start
+
+    @property
+    def cuda(self) -> str | None:
+        return None if self.installed is None else compatibility.cuda(self.installed.versions)
+
+    @property
+    def cudnn(self) -> str | None:
+        return None if self.installed is None else compatibility.cudnn(self.installed.versions)
+
+
+def usable_builds() -> list[Usable]:
+    """Every build of builds.toml and the default one, each asked what it is."""
+    return [_usable(build) for build in builds_module.load().values()]
+
+
+def _usable(build: Build) -> Usable:
+    if build.is_managed and not environments.is_finished(build):
+        return Usable(
+            build=build, python=None, versions={}, frameworks=(), problem="not made yet", installed=None
+        )
+    facts, problem = probe.facts(build)
+    versions = facts.get("packages", {})
+    names = tuple(
+        name for name in frameworks.NAMES if any(versions.get(d) for d in frameworks.load(name).DISTRIBUTIONS)
+    )
+    return Usable(
+        build=build, python=facts.get("python"), versions=versions, frameworks=names, problem=problem,
+        installed=compatibility.installed(build.interpreter, environment(build, threads=1)),
+    )
+
+
+def compilers() -> dict[str, bool]:
+    """Which of the compilers of the table are here."""
+    return {
+        name: any(shutil.which(program) for program in filter(None, (os.environ.get(variable), *programs)))
+        for name, (variable, programs) in compatibility.COMPILERS.items()
+    }
+
+
+def build_checks(found: Sequence[Usable], driver: str | None, has_compiler: Mapping[str, bool]) -> Iterator[Check]:
+    """What each build lacks, and whether its parts go together."""
+    for usable in found:
+        name = usable.build.name
+        if usable.problem == "not made yet":
+            yield Check(
+                topic="builds", severity=Severity.PROBLEM, text=f"build '{name}' is a recipe that was not made yet",
+                fix=f"rigmark builds create {name}",
+            )
+        elif usable.problem is not None:
+            yield Check(
+                topic="builds", severity=Severity.PREVENTS, text=f"build '{name}' cannot be used: {usable.problem}",
+                fix=f"mend {usable.build.interpreter}, or take it out: rigmark builds remove {name}",
+            )
+        elif usable.installed is not None:
+            yield from _clashes(usable, usable.installed, driver, has_compiler)
+    measured = {name for usable in found for name in usable.frameworks} - {"numpy"}
+    if not measured:
+        yield Check(
+            topic="builds", severity=Severity.PREVENTS, text="no build has a framework but NumPy, the oracle",
+            fix=f"rigmark builds create torch ({_needs_python('torch')}), or install one beside Rigmark",
+        )
+    for name in sorted(set(compatibility.PYTHONS) - measured):
+        yield Check(
+            topic="builds", severity=Severity.OK, text=f"no build has {name}",
+            fix=f"to measure it: rigmark builds create {name} ({_needs_python(name)})",
+        )
+
+
+def _needs_python(framework: str) -> str:
+    release, python = compatibility.PYTHONS[framework]
+    return f"{framework} {release} needs Python {python}"
+
+
+def _clashes(
+    usable: Usable, installed: compatibility.Installed, driver: str | None, has_compiler: Mapping[str, bool]
+) -> Iterator[Check]:
+    name = usable.build.name
+    roots = tuple(d for framework in usable.frameworks for d in frameworks.load(framework).DISTRIBUTIONS)
+    for wanted, sentence in compatibility.clashes(installed, roots):
+        yield Check(
+            topic="builds", severity=Severity.PROBLEM, text=f"build '{name}': {sentence}",
+            fix="make the build from another Python" if wanted is None
+            else f"{usable.build.interpreter} -m pip install '{wanted}'",
+        )
+    for need, sentence in compatibility.unmet(installed, has_compiler):
+        package = need.needs.removeprefix("a ").lower()
+        compiler = f"install {package}: apt install build-essential, or dnf install gcc-c++"
+        yield Check(
+            topic="builds", severity=Severity.PROBLEM, text=f"build '{name}': {sentence} [{need.source}]",
+            fix=compiler if need.needs in has_compiler
+            else f"{usable.build.interpreter} -m pip install '{need.needs}'" if not need.needs.startswith("python")
+            else f"make the build from another Python ({need.needs.removeprefix('python')})",
+        )
+    if usable.cuda and driver and compatibility.is_too_old(driver, usable.cuda):
+        yield Check(
+            topic="builds", severity=Severity.PREVENTS,
+            text=f"build '{name}' is for CUDA {usable.cuda}, which needs an NVIDIA driver of "
+                 f"{compatibility.driver_needed(usable.cuda)} or newer, and {driver} is loaded",
+            fix="install a newer driver, or a build for an older CUDA",
+        )
+
+
+def framework_version(usable: Usable, framework: str) -> str | None:
+    """Version of a framework in a build."""
+    return next((v for d in frameworks.load(framework).DISTRIBUTIONS if (v := usable.versions.get(d))), None)
+
+
+def usable_levels(framework: str, of_build: str, features: frozenset[str]) -> list[str]:
+    """The levels of instruction sets that a framework can be held to on a processor with these features.
+
+    A build that is held to a level itself can run that one alone.
+    """
+    levels = isa.LEVELS if of_build == isa.Isa.NATIVE else (isa.Isa(of_build),)
+    return [level for level in levels if isa.refusal(framework, level, "cpu", features) is None]

@@ -1,0 +1,47 @@
+"""Room for results: folder, disk and memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.doctor.checks import Check, Severity
+
+SPACE_BYTES = 2**30          # of disk, for results and compiled programs
+
+
+def room_checks(results: Path, described: Mapping[str, Any]) -> Iterator[Check]:
+    """Where records and compiled programs go, and limits of the control group."""
+    folder = next(place for place in (results, *results.absolute().parents) if place.is_dir())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Check(
+            topic="room", severity=Severity.PREVENTS, text=f"no permission to write results to {results}",
+            fix="choose another folder with --results",
+        )
+    for place in dict.fromkeys((folder, Path(tempfile.gettempdir()))):
+        free = shutil.disk_usage(place).free
+        if free < SPACE_BYTES:
+            yield Check(
+                topic="room", severity=Severity.PROBLEM, text=f"{free / 2**20:.0f} MiB are free in {place}",
+                fix="free some, or choose another place (--results, TMPDIR)",
+            )
+    facts = described["facts"]
+    quota, cores = facts["limits"]["cpu_quota_cores"], len(facts["limits"]["cpus"])
+    if quota is not None and quota < cores:
+        yield Check(
+            topic="room", severity=Severity.NOISE,
+            text=f"the control group allows {quota:g} cores' time on {cores} cores: more threads are stopped now "
+                 "and then",
+            fix=f"--threads {max(1, int(quota))}, or lift the limit (docker --cpus, a pod's cpu limit)",
+        )
+    limit, total = facts["limits"]["memory_bytes"], facts["memory"]["bytes"]
+    if limit is not None and limit < total:
+        yield Check(
+            topic="room", severity=Severity.OK,
+            text=f"the control group allows {limit / 2**30:.1f} of {total / 2**30:.0f} GiB of memory",
+            fix="beyond it the kernel kills a trial; lift it (docker --memory) for large models",
+        )

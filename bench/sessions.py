@@ -1,0 +1,32 @@
+"""Sessions of one sweep, apart in time: what changes from hour to hour then shows as the spread between them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def names(session: str, count: int) -> tuple[str, ...]:
+    """What the sessions of a sweep are called: the same for each run of the same command."""
+    return (session,) if count == 1 else tuple(f"{session}.{number}" for number in range(1, count + 1))
+
+
+def unused(trials: pd.DataFrame) -> str:
+    """The first whole number that names no session of these stored trials, also not with others as in "1.2"."""
+    taken = {str(session).partition(".")[0] for session in trials.session}
+    return next(name for number in range(1, len(taken) + 2) if (name := str(number)) not in taken)
+
+
+def wait_s(trials: pd.DataFrame, previous: str, apart_s: float, now: datetime | None = None) -> float:
+    """Seconds until the session after ``previous`` is to begin: ``apart_s`` after the first trial of that one did.
+
+    0 where that time has passed, or where nothing of it is stored.
+    """
+    of_previous = trials[trials.session == previous]
+    if of_previous.empty:
+        return 0.0
+    begun = min(datetime.fromisoformat(at) for at in of_previous.recorded_at)
+    return max(0.0, apart_s - ((now or datetime.now(UTC)) - begun).total_seconds())
