@@ -203,6 +203,7 @@ class Sampler:
             described = Described(
                 name=name, rate_hz=rate_hz, fields=tuple(module.FIELDS), devices=tuple(source.devices)
             )
+            json.dumps(described.plain())    # what cannot be told of one source must not silence the others
         except Exception as error:           # one broken source must not cost the others
             is_said = isinstance(error, Unavailable)
             with self._lock:

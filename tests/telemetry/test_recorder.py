@@ -189,6 +189,10 @@ def test_a_source_that_fails_is_named_and_costs_only_itself(lend: Lend, recorder
         ("def open_source(wanted): raise Unavailable('no such thing here')", "no such thing here"),
         ("def open_source(wanted): raise ValueError('odd')", "could not be opened: ValueError: odd"),
         ("raise ImportError('no binding')", "could not be opened: ImportError: no binding"),
+        (
+            "Source.devices = (Device(id='x', kind='package', name='x', facts={'odd': {1}}),)",
+            "could not be opened: TypeError: Object of type set is not JSON serializable",
+        ),
     ],
 )
 def test_a_source_that_does_not_open_is_unavailable_in_a_sentence(
