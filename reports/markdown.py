@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from bench.analysis import formatting
 from bench.analysis.document import (
     Align,
     Attachment,
@@ -22,24 +23,73 @@ from bench.analysis.document import (
     Section,
     StackedBars,
     Table,
+    Verdict,
     Verdicts,
 )
-from bench.analysis.language import word
+from bench.analysis.language import tr, word
 
 SUFFIX = ".md"
 FOLD_ROWS = 20               # a longer table is folded
 DEEPEST = 6                  # levels of headings
+LIMIT = 65_536               # characters of a comment on GitHub, which refuses a longer one
+NOTE = 2_000                 # of these, room to say what was left out
+MOST_NAMED, NAMED = 12, 60   # sections in that note, and characters of a title
 MENTION = "&#64;"            # an @ that calls nobody
 
 
+Path = tuple[tuple[int, str], ...]       # headings above a piece: level and title
+Piece = tuple[Path, list[str]]           # lines that are kept or left out together
+
+
 def render(document: Document) -> str:
-    """The document; figures are left to their tables."""
-    lines = [f"# {escaped(document.title)}", ""]
+    """The document; figures are left to their tables.
+
+    At most LIMIT characters: what does not fit is left out, piece by piece, and the head says of which sections.
+    """
+    head = [f"# {escaped(document.title)}", ""]
     if document.summary:
-        lines += [escaped("; ".join(document.summary)), ""]
-    for section in document.sections:
-        lines += _section(section, 2)
+        head += [escaped("; ".join(document.summary)), ""]
+    pieces = [piece for section in document.sections for piece in _pieces(section, ())]
+    text = _text([*head, *_lines(pieces)])
+    return text if len(text) <= LIMIT else _shortened(head, pieces)
+
+
+def _text(lines: Iterable[str]) -> str:
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lines(pieces: Iterable[Piece]) -> Iterator[str]:
+    """Each heading once, before the first piece below it."""
+    above: Path = ()
+    for path, lines in pieces:
+        common = next((i for i, (old, new) in enumerate(zip(above, path, strict=False)) if old != new),
+                      min(len(above), len(path)))
+        for level, title in path[common:]:
+            yield from (f"{'#' * min(level, DEEPEST)} {escaped(title)}", "")
+        yield from lines
+        above = path
+
+
+def _shortened(head: list[str], pieces: Sequence[Piece]) -> str:
+    room = LIMIT - len(_text(head)) - NOTE
+    kept: list[Piece] = []
+    left_out: dict[str, int] = {}
+    for path, lines in pieces:
+        size = len(_text(_lines([(path, lines)]))) + 1       # its headings are counted, though others may share them
+        if size <= room:
+            kept.append((path, lines))
+            room -= size
+        else:
+            title = path[0][1]
+            left_out[title] = left_out.get(title, 0) + 1
+    named = [f"{title[:NAMED]} ({formatting.count(n, 'part')})" for title, n in left_out.items()][:MOST_NAMED]
+    if len(left_out) > MOST_NAMED:
+        named.append(tr("{n} more", n=len(left_out) - MOST_NAMED))
+    note = tr(
+        "Left out, since a comment holds {limit} characters: {parts}. The page of --format html has all.",
+        limit=f"{LIMIT:,}", parts=formatting.listed(named),
+    )
+    return _text([*head, f"> {escaped(note)}", "", *_lines(kept)])
 
 
 def escaped(text: str) -> str:
@@ -53,13 +103,23 @@ def escaped(text: str) -> str:
     return re.sub(r"^([-+#=])", r"\\\1", text)
 
 
-def _section(section: Section, level: int) -> Iterator[str]:
-    yield f"{'#' * min(level, DEEPEST)} {escaped(section.title)}"
-    yield ""
+def _pieces(section: Section, above: Path) -> Iterator[Piece]:
+    path = (*above, (len(above) + 2, section.title))
+    if not section.blocks:
+        yield path, []
     for block in section.blocks:
-        yield from _block(block)
+        if isinstance(block, Verdicts):
+            yield from ((path, list(_verdict(verdict))) for verdict in block.verdicts)
+            yield path, [""]
+        elif lines := list(_block(block)):
+            yield path, lines
     for inner in section.sections:
-        yield from _section(inner, level + 1)
+        yield from _pieces(inner, path)
+
+
+def _verdict(verdict: Verdict) -> Iterator[str]:
+    yield f"- **{escaped(verdict.subject)}** ({escaped(verdict.conditions)}): **{word(verdict.standing)}**."
+    yield f"  {' '.join(escaped(sentence) for sentence in verdict.sentences)}"
 
 
 def _block(block: Block) -> Iterator[str]:
@@ -72,9 +132,7 @@ def _block(block: Block) -> Iterator[str]:
         case Code(text=text):
             yield from _code(text)
         case Verdicts(verdicts=verdicts):
-            for verdict in verdicts:
-                yield f"- **{escaped(verdict.subject)}** ({escaped(verdict.conditions)}): **{word(verdict.standing)}**."
-                yield f"  {' '.join(escaped(sentence) for sentence in verdict.sentences)}"
+            yield from (line for verdict in verdicts for line in _verdict(verdict))
             yield ""
         case Table() if len(block.rows) > FOLD_ROWS:
             yield from _folded(block.caption, _table(block))
