@@ -14,6 +14,6 @@ __version__ = "0.1.0"
 
 def load(folder: str | Path = "results") -> Results:
     """Stored results for a notebook, see bench.notebook.Results; raises UserError where the folder holds none."""
-    from bench.notebook import load     # with pandas and the reports, which nothing that measures should load
+    from bench.notebook import load  # with pandas and the reports, which nothing that measures should load
 
     return load(folder)

@@ -20,8 +20,10 @@ from bench.store import Store, existing
 from reports.plain import plain_line
 from reports.terminal import show
 
-SHOWN = ("model", "mode", "framework", "compile_mode", "precision", "world_size", "local_batch", "outcome",
-         "throughput_samples_per_s", "throughput_low_samples_per_s", "throughput_high_samples_per_s", "trials", "validity")
+SHOWN = (
+    "model", "mode", "framework", "compile_mode", "precision", "world_size", "local_batch", "outcome",
+    "throughput_samples_per_s", "throughput_low_samples_per_s", "throughput_high_samples_per_s", "trials", "validity",
+)
 """Columns of the table that a notebook shows of results."""
 
 MOST_ROWS = 30
@@ -88,9 +90,9 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, so that neither style nor text of it reaches the notebook."""
-        page = html.escape(reports.render("html", self.document), quote=True)
-        return (f'<iframe sandbox="allow-scripts allow-downloads" title="{html.escape(self.document.title, quote=True)}" '
-                f'style="width: 100%; height: {HEIGHT}; border: 1px solid #ccc" srcdoc="{page}"></iframe>')
+        title, page = (html.escape(text) for text in (self.document.title, reports.render("html", self.document)))
+        return (f'<iframe sandbox="allow-scripts allow-downloads" title="{title}" srcdoc="{page}" '
+                f'style="width: 100%; height: {HEIGHT}; border: 1px solid #ccc"></iframe>')
 
 
 def load(folder: str | Path = "results") -> Results:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from bench.analysis import formatting
 from bench.analysis.document import (
@@ -46,12 +47,13 @@ def render(document: Document) -> str:
 
     At most LIMIT characters: what does not fit is left out, piece by piece, and the head says of which sections.
     """
-    head = [f"# {escaped(document.title)}", ""]
-    if document.summary:
-        head += [escaped("; ".join(document.summary)), ""]
     pieces = [piece for section in document.sections for piece in _pieces(section, ())]
-    text = _text([*head, *_lines(pieces)])
-    return text if len(text) <= LIMIT else _shortened(head, pieces)
+    text = _text([*_opening(document.title, "; ".join(document.summary)), *_lines(pieces)])
+    return text if len(text) <= LIMIT else _shortened(document, pieces)
+
+
+def _opening(title: str, summary: str) -> list[str]:
+    return [f"# {escaped(title)}", "", *([escaped(summary), ""] if summary else [])]
 
 
 def _text(lines: Iterable[str]) -> str:
@@ -62,34 +64,53 @@ def _lines(pieces: Iterable[Piece]) -> Iterator[str]:
     """Each heading once, before the first piece below it."""
     above: Path = ()
     for path, lines in pieces:
-        common = next((i for i, (old, new) in enumerate(zip(above, path, strict=False)) if old != new),
-                      min(len(above), len(path)))
-        for level, title in path[common:]:
-            yield from (f"{'#' * min(level, DEEPEST)} {escaped(title)}", "")
-        yield from lines
+        yield from (*_headings(above, path), *lines)
         above = path
 
 
-def _shortened(head: list[str], pieces: Sequence[Piece]) -> str:
+def _headings(above: Path, path: Path) -> Iterator[str]:
+    """Those of the path that do not stand above already."""
+    common = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(above, path, strict=False)))
+    for level, title in path[common:]:
+        yield from (f"{'#' * min(level, DEEPEST)} {escaped(title)}", "")
+
+
+def _shortened(document: Document, pieces: Sequence[Piece]) -> str:
+    """What fits: of each section first what goes into half of the room that is left, so that a long one leaves some."""
+    head = _opening(document.title[:NAMED], "; ".join(document.summary)[:NOTE])
+    by_section: dict[Path, list[int]] = {}
+    for index, (path, _) in enumerate(pieces):
+        by_section.setdefault(path[:1], []).append(index)
     room = LIMIT - len(_text(head)) - NOTE
-    kept: list[Piece] = []
-    left_out: dict[str, int] = {}
-    for path, lines in pieces:
-        size = len(_text(_lines([(path, lines)]))) + 1       # its headings are counted, though others may share them
-        if size <= room:
-            kept.append((path, lines))
-            room -= size
-        else:
-            title = path[0][1]
-            left_out[title] = left_out.get(title, 0) + 1
-    named = [f"{title[:NAMED]} ({formatting.count(n, 'part')})" for title, n in left_out.items()][:MOST_NAMED]
-    if len(left_out) > MOST_NAMED:
-        named.append(tr("{n} more", n=len(left_out) - MOST_NAMED))
+    kept: set[int] = set()
+    for part in (0.5, 1.0):
+        for indices in by_section.values():
+            allowed = part * room
+            for index in indices:
+                path, lines = pieces[index]
+                above = pieces[index - 1][0] if index else ()
+                size = sum(len(line) + 1 for line in (*_headings(above, path), *lines))
+                if index not in kept and size <= allowed:
+                    kept.add(index)
+                    allowed -= size
+                    room -= size
+    while True:
+        text = _text([*head, *_left_out(by_section, kept), *_lines(pieces[index] for index in sorted(kept))])
+        if len(text) <= LIMIT:
+            return text
+        kept.remove(max(kept))       # for the headings of pieces whose forerunner was left out
+
+
+def _left_out(by_section: Mapping[Path, Sequence[int]], kept: Collection[int]) -> Iterator[str]:
+    counts = {path[0][1]: sum(index not in kept for index in indices) for path, indices in by_section.items()}
+    named = [f"{title[:NAMED]} ({formatting.count(n, 'part')})" for title, n in counts.items() if n]
+    if len(named) > MOST_NAMED:
+        named[MOST_NAMED:] = [tr("{n} more", n=len(named) - MOST_NAMED)]
     note = tr(
         "Left out, since a comment holds {limit} characters: {parts}. The page of --format html has all.",
         limit=f"{LIMIT:,}", parts=formatting.listed(named),
     )
-    return _text([*head, f"> {escaped(note)}", "", *_lines(kept)])
+    yield from (f"> {escaped(note)}", "")
 
 
 def escaped(text: str) -> str:

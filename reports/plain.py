@@ -52,7 +52,9 @@ def plain_line(text: str) -> str:
 
 def _cut(text: str, longest: int) -> str:
     """The text; of a very long one its beginning, and how long it is."""
-    return text if len(text) <= longest else tr("{text} … ({n} letters in all)", text=text[:longest], n=f"{len(text):,}")
+    if len(text) <= longest:
+        return text
+    return tr("{text} … ({n} letters in all)", text=text[:longest], n=f"{len(text):,}")
 
 
 def printable(value: T) -> T:
