@@ -133,6 +133,7 @@ class Store:
         self._oracle = root / ORACLE
         self._series = root / SERIES
         self._quoted = root / QUOTED
+        self.records_folder = self._records
         self.cache = root / CACHE        # of programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 from bench.analysis.document import Attachment, Code
+from bench.analysis.language import tr
 
 T = TypeVar("T")
 
@@ -21,22 +22,39 @@ ESCAPE_SEQUENCE = re.compile(
 )
 INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cn"})     # control, direction and joining marks, private use, unassigned
 LOST = "\N{REPLACEMENT CHARACTER}"
+LONGEST_LINE = 20_000        # letters; nobody reads a longer cell, and a page of such cells would not open
+LONGEST_CODE = 200_000
+
+
+class _Shown(dict[int, int | str | None]):
+    """What becomes of each character, worked out when it is met first."""
+
+    def __missing__(self, code: int) -> int | str | None:
+        category = unicodedata.category(chr(code))
+        # Half of a surrogate pair cannot be written as UTF-8.
+        self[code] = LOST if category == "Cs" else None if category in INVISIBLE else code
+        return self[code]
+
+
+SHOWN = _Shown({ord("\n"): "\n"})
 
 
 def plain_lines(text: str) -> str:
     """Text of several lines without escape sequences and without characters that show nothing but change the rest."""
     text = ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
-    text = text.replace("\u2028", "\n").replace("\u2029", "\n")
-    # Half of a surrogate pair cannot be written as UTF-8.
-    return "".join(
-        LOST if unicodedata.category(c) == "Cs" else c
-        for c in text if c == "\n" or unicodedata.category(c) not in INVISIBLE
-    )
+    return text.replace("\u2028", "\n").replace("\u2029", "\n").translate(SHOWN)
 
 
 def plain_line(text: str) -> str:
     """The same in one line."""
-    return " ".join(plain_lines(text).split())
+    return " ".join(plain_lines(_cut(text, LONGEST_LINE)).split())
+
+
+def _cut(text: str, longest: int) -> str:
+    """The text; of a very long one its beginning, and how long it is."""
+    if len(text) <= longest:
+        return text
+    return tr("{text} … ({n} letters in all)", text=text[:longest], n=f"{len(text):,}")
 
 
 def printable(value: T) -> T:
@@ -50,7 +68,7 @@ def printable(value: T) -> T:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         changes = {field.name: printable(getattr(value, field.name)) for field in dataclasses.fields(value)}
         if isinstance(value, Code):
-            changes["text"] = plain_lines(value.text)
+            changes["text"] = plain_lines(_cut(value.text, LONGEST_CODE))
         if isinstance(value, Attachment):
             changes["content"] = plain_lines(value.content)
         return dataclasses.replace(value, **changes)

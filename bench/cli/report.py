@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli import Language
 from bench.words import UserError
 
+if TYPE_CHECKING:
+    from reports.folders import File
+
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="html, markdown, terminal, figures, tables; left out: by the file's name.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File instead of stdout; of figures and tables a folder.")
+    ] = None,
     lang: Language = "en",
 ) -> None:
     """Write a report of stored results.
@@ -24,41 +31,48 @@ def command(
 
     rigmark report -o report.html
 
-    rigmark report --format markdown
+    rigmark report --format markdown --lang zh
+
+    rigmark report --format figures -o figures
     """
     import reports
-    from bench import claims as loader
-    from bench.analysis.claims import hold
-    from bench.analysis.story import claims, document, quoted, records_needed
-    from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say
-    from bench.cli.claims import evidence
+    from bench.cli import Exit, say, write
+    from bench.reporting import report
     from bench.store import existing
 
     medium = format or _by_suffix(output)
-    reports.medium(medium)       # a wrong name is told before anything is read
-    store = existing(results)
-    trials = store.trials()
-    records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
-    tables, unreadable = store.quoted()
-    found, problems = summarise(trials.table), (*trials.problems, *unreadable)
-    told = claims.told(hold(loader.shipped(), evidence(trials.table, found, records, tables)[0]))
-    more = [section for section in (told, quoted.section(tables)) if section]
-    text = reports.render(medium, document(found, trials.table, records, problems, more=more))
-    if output is None:
-        sys.stdout.write(text)
+    if medium in reports.FOLDERS:
+        if output is None:
+            raise UserError(f"{medium} are many files; name a folder with --output")
     else:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write {output}: {error.strerror}") from None
-        say(f"wrote {output}")
-    for problem in problems:
+        reports.medium(medium)       # a wrong name is told before anything is read
+    found = report(existing(results))
+    if medium in reports.FOLDERS and output is not None:
+        folder = reports.files(medium, found.document)
+        _write(folder.files, output)
+        say(f"wrote {len(folder.files)} files to {output}")
+        for remark in folder.remarks:
+            say(f"rigmark: {remark}")
+    else:
+        write(reports.render(medium, found.document), output)
+        if output is not None:
+            say(f"wrote {output}")
+    for problem in found.problems:
         say(f"rigmark: {problem}")
-    if problems:
+    if found.problems:
         raise typer.Exit(Exit.BAD)
-    if trials.table.empty and not tables:
+    if found.is_empty:
         raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _write(files: Sequence[File], folder: Path) -> None:
+    """Into the folder, which is made where it is not there; raises UserError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            (folder / file.name).write_bytes(file.content)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
 
 
 def _by_suffix(output: Path | None) -> str:

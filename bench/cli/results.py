@@ -86,10 +86,12 @@ def _filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
 
 
 def _text(table: pd.DataFrame, format: Format) -> str:
+    from bench.analysis.exports import csv
+
     if format is Format.JSON:
         return table.to_json(orient="records", indent=1) + "\n"
     if format is Format.CSV:
-        return table.to_csv(index=False)
+        return csv(table)
     return _for_people(table)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import formatting
+from bench.analysis import exports, formatting
 from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
@@ -168,4 +168,4 @@ def _csv(results: pd.DataFrame) -> str:
             return float(f"{cell:.9g}")
         return [shorten(item) for item in cell] if isinstance(cell, list) else cell
 
-    return results.map(shorten).to_csv(index=False, lineterminator="\n")
+    return exports.csv(results.map(shorten))

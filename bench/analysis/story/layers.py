@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import formatting
+from bench.analysis import exports, formatting
 from bench.analysis.document import (
     Align,
     Attachment,
@@ -586,5 +586,5 @@ def _attachment(found: Sequence[Together]) -> Attachment:
     ]
     return Attachment(
         name="rigmark-layers.csv", mime_type="text/csv", description=tr("every row of every step, as CSV"),
-        content=pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format="%.4g"),
+        content=exports.csv(pd.DataFrame(rows), float_format="%.4g"),
     )
