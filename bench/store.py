@@ -60,6 +60,7 @@ TRIAL_COLUMNS = {
     "parameters": ("$.graph.parameters", "BIGINT"),
     "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
     "flops_training": ("$.graph.flops_per_sample.training", "BIGINT"),
+    "marks": ("$.measurement.marks", "JSON"),
     "work_flops": ("$.work.flops", "BIGINT"),
     "work_bytes": ("$.work.bytes", "BIGINT"),
     "work_samples": ("$.work.samples", "BIGINT"),
@@ -196,6 +197,11 @@ class Store:
             os.fsync(file.fileno())
         os.replace(beside, path)
         return f"{SERIES}/{path.name}"
+
+    def series(self, trial_id: str) -> Path | None:
+        """The Parquet file of a trial's telemetry; None where there is none."""
+        path = self._series / f"{trial_id}.parquet"
+        return path if path.is_file() else None
 
     def get(self, trial_id: str) -> dict[str, Any]:
         """A record as plain data; raises UserError where it cannot be read or is from a later version."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.words import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.store import Store
 
 
 def command(
@@ -25,7 +32,7 @@ def command(
     rigmark report --format markdown
     """
     import reports
-    from bench.analysis.story import document, records_needed
+    from bench.analysis.story import document, records_needed, series_needed
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say
     from bench.store import existing
@@ -35,7 +42,9 @@ def command(
     store = existing(results)
     trials = store.trials()
     records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
-    text = reports.render(medium, document(summarise(trials.table), trials.table, records, trials.problems))
+    rows = summarise(trials.table)
+    readings = series(store, series_needed(rows, trials.table))
+    text = reports.render(medium, document(rows, trials.table, records, trials.problems, series=readings))
     if output is None:
         sys.stdout.write(text)
     else:
@@ -50,6 +59,18 @@ def command(
         raise typer.Exit(Exit.BAD)
     if trials.table.empty:
         raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def series(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Telemetry by trial, of those whose file is there and whole; the record says what is to be known of the others."""
+    from bench.telemetry.series import read_parquet
+
+    found = {}
+    for trial_id in trial_ids:
+        if (path := store.series(trial_id)) is not None:
+            with contextlib.suppress(OSError):
+                found[trial_id] = read_parquet(path)
+    return found
 
 
 def _by_suffix(output: Path | None) -> str:

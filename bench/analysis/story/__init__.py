@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
-from bench.analysis.story import axes, environment, failures, figures, hardware, scaling
+from bench.analysis.story import axes, cases, environment, failures, figures, hardware, latency, scaling, timeline
 from bench.analysis.story import doubts as doubts_module
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
@@ -22,6 +23,7 @@ from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
 TITLE = "Rigmark report"
+NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
 
 
 def records_needed(trials: pd.DataFrame) -> list[str]:
@@ -30,13 +32,19 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
     return [*needed, *layers_module.chosen(trials).id]
 
 
+def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials whose telemetry a document draws."""
+    return [] if trials.empty else [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
+
+
 def document(
     results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
-    *, title: str = TITLE,
+    *, title: str = TITLE, series: Mapping[str, pd.DataFrame] = NO_SERIES,
 ) -> Document:
     """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
 
-    ``problems`` are sentences about records that could not be read.
+    ``problems`` are sentences about records that could not be read. ``series`` are the readings of telemetry of
+    ``series_needed``, by trial, as bench.telemetry.series.read_parquet has them.
     """
     if trials.empty:
         return _empty(title, problems)
@@ -54,10 +62,12 @@ def document(
     sections = [
         _verdict_section(found),
         *_throughput(figures.sections(found, doubts)),
+        *_known(cases.section(found, doubts), latency.section(found, trials)),
         *axes.sections(found, doubts),
         *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
+        *_known(timeline.section(timeline.chosen(found, results, trials) if series else (), trials, series)),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         doubts_module.section(doubts),
@@ -110,6 +120,10 @@ def _verdict_section(found: Sequence[Group]) -> Section:
 def _throughput(sections: tuple[Section, ...]) -> list[Section]:
     blocks = (Paragraph(text=figures.INTERVAL),)
     return [Section(id="throughput", title="Throughput", blocks=blocks, sections=sections)] if sections else []
+
+
+def _known(*sections: Section | None) -> list[Section]:
+    return [section for section in sections if section is not None]
 
 
 def _limits(trials: pd.DataFrame) -> Section:

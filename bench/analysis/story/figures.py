@@ -20,6 +20,9 @@ INTERVAL = (
 )
 
 
+MOST_BASELINES = 12          # of a group, each of which may be chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class Show:
     """One column of the table: its head, and the cell of an entry."""
@@ -67,18 +70,20 @@ def throughput_bars(group: Group, table: str) -> Bars:
 
 def throughput_table(group: Group, doubts: Doubts) -> Table:
     """All results of a group, also those without a time."""
-    shows = [*_settings(group), *_speeds(group), *trust(doubts), *_times(group), *_costs(group)]
+    settings, speeds = _settings(group), _speeds(group)
+    shows = [*settings, *speeds, *trust(doubts), *_times(group), *_costs(group)]
     rows = tuple(
         Row(
             id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
                           entry.label),
-            cells=tuple(show.cell(entry) for show in shows),
+            cells=tuple(show.cell(entry) for show in shows), name=entry.label, against=against(group, entry),
         )
         for entry in group.entries
     )
     return Table(
         id=f"table.{group.id}", caption=f"All figures, {group.subject}, {group.conditions}",
         columns=tuple(show.column for show in shows), rows=rows, notes=tuple(_notes(group)),
+        ratio=len(settings) + 1 if len(speeds) > 1 else None,
     )
 
 
@@ -160,6 +165,15 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
     if ratio.low is not None and judgement is not Judgement.FASTER:
         text += f" {judgement}"
     return Cell(text=text, value=ratio.value)
+
+
+def against(group: Group, entry: Entry) -> tuple[Cell, ...]:
+    """How an entry stands to each of its group, in their order; empty where too few or too many were measured."""
+    if not 2 <= len(group.measured) <= MOST_BASELINES or not entry.has_figures:
+        return ()
+    return tuple(
+        speed_up(each, entry) if each.is_measured else Cell(text=formatting.UNKNOWN) for each in group.entries
+    )
 
 
 def _time(title: str, name: str, unit: formatting.Unit) -> Show:
