@@ -25,6 +25,8 @@ LOST = "\N{REPLACEMENT CHARACTER}"
 
 def plain_lines(text: str) -> str:
     """Text of several lines without escape sequences and without characters that show nothing but change the rest."""
+    if text.isascii() and text.isprintable():        # most of a large report
+        return text
     text = ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
     text = text.replace("\u2028", "\n").replace("\u2029", "\n")
     # Half of a surrogate pair cannot be written as UTF-8.
@@ -46,12 +48,17 @@ def printable(value: T) -> T:
     if isinstance(value, str):
         return plain_line(value)    # type: ignore[return-value]
     if isinstance(value, tuple):
+        if value and isinstance(value[0], float):
+            return value            # of one kind throughout
         return tuple(printable(item) for item in value)    # type: ignore[return-value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {field.name: printable(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        if isinstance(value, Code):
-            changes["text"] = plain_lines(value.text)
-        if isinstance(value, Attachment):
-            changes["content"] = plain_lines(value.content)
-        return dataclasses.replace(value, **changes)
-    return value
+    if not hasattr(value, "__dataclass_fields__"):
+        return value
+    # What is plain already stays the object that it is: a large report holds hundreds of thousands.
+    changes = {}
+    for name in value.__dataclass_fields__:
+        before = getattr(value, name)
+        is_long = (isinstance(value, Code) and name == "text") or (isinstance(value, Attachment) and name == "content")
+        after = plain_lines(before) if is_long else printable(before)
+        if after is not before and after != before:
+            changes[name] = after
+    return dataclasses.replace(value, **changes) if changes else value    # type: ignore[type-var]

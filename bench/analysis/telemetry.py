@@ -511,8 +511,10 @@ def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that are ok, but for those whose time is not to be believed."""
     if "telemetry" not in trials or not trials.telemetry.notna().any():
         return trials
-    rows = ({str(name): fact for name, fact in row.items()} for row in trials.to_dict("records"))
-    return trials[np.array([judge(row).validity is not Validity.INVALID for row in rows], bool)]
+    watched = trials[trials.telemetry.notna()]      # only what was seen of the machine makes a trial invalid
+    rows = ({str(name): fact for name, fact in row.items()} for row in watched.to_dict("records"))
+    invalid = [judge(row).validity is Validity.INVALID for row in rows]
+    return trials.drop(index=watched.index[invalid])
 
 
 def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    where: Annotated[str | None, typer.Option(help="SQL condition on the columns of rigmark results.")] = None,
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
 ) -> None:
@@ -30,21 +31,28 @@ def command(
     rigmark report -o report.html
 
     rigmark report --format markdown
+
+    rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
     import reports
     from bench.analysis.story import document, records_needed, series_needed
+    from bench.analysis.summary import behind
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say
+    from bench.cli.results import filtered
     from bench.store import existing
 
     medium = format or _by_suffix(output)
     reports.medium(medium)       # a wrong name is told before anything is read
     store = existing(results)
     trials = store.trials()
-    records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
-    rows = summarise(trials.table)
-    readings = series(store, series_needed(rows, trials.table))
-    text = reports.render(medium, document(rows, trials.table, records, trials.problems, series=readings))
+    rows, table = summarise(trials.table), trials.table
+    if where is not None and not rows.empty:
+        rows = filtered(rows, where)
+        table = behind(rows, table)
+    records = [store.get(trial_id) for trial_id in records_needed(table)]
+    readings = series(store, series_needed(rows, table))
+    text = reports.render(medium, document(rows, table, records, trials.problems, series=readings))
     if output is None:
         sys.stdout.write(text)
     else:
@@ -57,7 +65,7 @@ def command(
         say(f"rigmark: {problem}")
     if trials.problems:
         raise typer.Exit(Exit.BAD)
-    if trials.table.empty:
+    if table.empty:
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

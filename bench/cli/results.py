@@ -51,7 +51,7 @@ def command(
     if chosen is Format.PARQUET and output is None:
         raise UserError("parquet is not text; name a file with --output")
     trials = existing(results).trials()
-    table = _filtered(summarise(trials.table), where)
+    table = filtered(summarise(trials.table), where)
     if chosen is Format.PARQUET and output is not None:
         _write_parquet(table, output)
     else:
@@ -67,7 +67,8 @@ def command(
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
-def _filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+    """The rows of results that an SQL condition holds for; raises UserError for what is none."""
     import duckdb
 
     if where is None or table.empty:

@@ -23,6 +23,7 @@ from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
 TITLE = "Rigmark report"
+MOST_DRAWN = 60              # comparisons that get a card and figures of their own
 NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
 
 
@@ -34,7 +35,7 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
 
 def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """Ids of the trials whose telemetry a document draws."""
-    return [] if trials.empty else [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
+    return [] if not trials.telemetry.notna().any() else [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
 
 
 def document(
@@ -61,8 +62,7 @@ def document(
     devices = scaling.section(scaling_module.read(results, trials))
     sections = [
         _verdict_section(found),
-        *_throughput(figures.sections(found, doubts)),
-        *_known(cases.section(found, doubts), latency.section(found, trials)),
+        *_drawn(found, doubts, trials),
         *axes.sections(found, doubts),
         *([devices] if devices else []),
         *([layers] if layers else []),
@@ -112,14 +112,25 @@ def _verdict_section(found: Sequence[Group]) -> Section:
     if not found:
         words = "No trial was timed, so no framework can be called faster."
         return Section(id="verdict", title="Verdict", blocks=(Paragraph(text=words),))
-    return Section(
-        id="verdict", title="Verdict", blocks=(Verdicts(verdicts=tuple(verdict(group) for group in found)),)
-    )
+    verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
+    blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
+    return Section(id="verdict", title="Verdict", blocks=blocks)
 
 
-def _throughput(sections: tuple[Section, ...]) -> list[Section]:
+def _drawn(found: Sequence[Group], doubts: figures.Doubts, trials: pd.DataFrame) -> list[Section]:
+    """Throughput and latency, a figure for each comparison; where those are too many, all in one table."""
+    every = cases.section(found, doubts)
+    if len(found) > MOST_DRAWN:
+        words = (f"{len(found):,} comparisons are too many to draw; every result is in the table below. Choose some with "
+                 "rigmark report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.")
+        blocks = (Paragraph(text=figures.INTERVAL), Paragraph(text=words))
+        return [Section(id="throughput", title="Throughput", blocks=blocks), *_known(every)]
+    several = figures.sections(found, doubts)
+    if not several:
+        return []
     blocks = (Paragraph(text=figures.INTERVAL),)
-    return [Section(id="throughput", title="Throughput", blocks=blocks, sections=sections)] if sections else []
+    throughput = Section(id="throughput", title="Throughput", blocks=blocks, sections=several)
+    return [throughput, *_known(every, latency.section(found, trials))]
 
 
 def _known(*sections: Section | None) -> list[Section]:

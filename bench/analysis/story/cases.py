@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.analysis import formatting
-from bench.analysis.document import Align, Cell, Column, Paragraph, Row, Section, Table
+from bench.analysis.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Paragraph,
+    Row,
+    Section,
+    Standing,
+    Table,
+    Verdicts,
+)
 from bench.analysis.story import figures
 from bench.analysis.story.figures import Doubts, Show
 from bench.analysis.story.groups import Entry, Group, identifier
@@ -58,6 +70,24 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
     words = ("Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or over "
              "the one that you choose as the baseline.")
     return Section(id="cases", title="Every result", blocks=(Paragraph(text=words), table))
+
+
+def verdicts(block: Verdicts) -> tuple[Block, ...]:
+    """Many answers in one table, after how many there are of each kind."""
+    counts = Counter(verdict.standing for verdict in block.verdicts)
+    said = ", ".join(f"{counts[standing]:,} {standing}" for standing in Standing if counts[standing])
+    table = Table(
+        id="table.verdicts", caption="Every comparison",
+        columns=(Column(title="of"), Column(title="answer"), Column(title="in words"), Column(title="conditions")),
+        rows=tuple(
+            Row(id=verdict.id, cells=(
+                Cell(text=verdict.subject), Cell(text=str(verdict.standing)), Cell(text=" ".join(verdict.sentences)),
+                Cell(text=verdict.conditions),
+            ))
+            for verdict in block.verdicts
+        ),
+    )
+    return (Paragraph(text=f"{len(block.verdicts):,} comparisons: {said}."), table)
 
 
 def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
-from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
+from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of, step_times
 from bench.analysis.telemetry import Validity, without_invalid
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
@@ -130,14 +130,17 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
     times = _step_times(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in results[results.kind != TrialKind.LIMIT].to_dict("records"):
-        rows.setdefault(key(row, EQUAL_COLUMNS), []).append({str(name): fact for name, fact in row.items()})
+    for row in rows_of(results[results.kind != TrialKind.LIMIT]):
+        rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)
     usual = [column for column in EQUAL_COLUMNS if column not in RARE_COLUMNS]
+    twins: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for members in rows.values():
+        twins.setdefault(key(members[0], usual), []).append(members[0])
     found: list[Group] = []
     for members in rows.values():
         facts = {column: members[0][column] for column in EQUAL_COLUMNS}
-        twins = [m[0] for m in rows.values() if key(m[0], usual) == key(facts, usual)]
-        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in twins}) > 1]
+        alike = twins[key(facts, usual)]
+        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
         conditions = ", ".join(_conditions(facts, telling))
         found.append(
             Group(
@@ -176,8 +179,8 @@ def _step_times(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]
     """Step times by repetition, for each group of alike trials."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     times: dict[tuple[Any, ...], dict[int, float]] = {}
-    for trial in measured.to_dict("records"):
-        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+    for trial in rows_of(measured):
+        (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
     return times
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Cell, Column, Paragraph, Row, Section, Spread, Spreads, Table
+from bench.analysis.statistics import median
 from bench.analysis.story.groups import Entry, Group, identifier
-from bench.analysis.summary import ALIKE_COLUMNS, FEWEST_FOR_P99, key
+from bench.analysis.summary import ALIKE_COLUMNS, FEWEST_FOR_P99, key, rows_of
 from bench.analysis.telemetry import without_invalid
 from bench.words import Outcome, TrialKind
 
-QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
+QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 FEWEST_FOR_P999 = 1000       # timings; with fewer the 99.9th percentile is the largest of them
 
 
@@ -28,16 +30,24 @@ class Latencies:
     entry: Entry
     processes_s: tuple[NDArray[np.float64], ...]
 
+    @cached_property
+    def quantiles_s(self) -> dict[str, float]:
+        """By the names of QUANTILES."""
+        found = np.quantile(np.concatenate(self.processes_s), list(QUANTILES.values()))
+        return dict(zip(QUANTILES, found.tolist(), strict=True))
+
     @property
-    def every_s(self) -> NDArray[np.float64]:
-        return np.concatenate(self.processes_s)
+    def count(self) -> int:
+        return sum(len(times_s) for times_s in self.processes_s)
 
-    def quantile_s(self, share: float) -> float:
-        return float(np.quantile(self.every_s, share))
+    @property
+    def longest_s(self) -> float:
+        return max(float(np.max(times_s)) for times_s in self.processes_s)
 
-    def by_process_s(self, share: float) -> tuple[float, float]:
+    @property
+    def medians_s(self) -> tuple[float, float]:
         """The lowest and the highest of the processes."""
-        found = [float(np.quantile(times_s, share)) for times_s in self.processes_s]
+        found = [median(times_s) for times_s in self.processes_s]
         return min(found), max(found)
 
 
@@ -63,7 +73,7 @@ def _timings(trials: pd.DataFrame) -> dict[tuple[Any, ...], list[NDArray[np.floa
     """Timings by process, for each group of alike trials; of replicas every one answers requests."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     found: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
-    for trial in measured[measured.steps_per_timing == 1].to_dict("records"):
+    for trial in rows_of(measured[measured.steps_per_timing == 1]):
         found.setdefault(key(trial, ALIKE_COLUMNS), []).extend(_processes(trial))
     return found
 
@@ -86,7 +96,7 @@ def _latencies(
 
 
 def _group(group: Group, several: Sequence[Latencies]) -> Section:
-    unit = formatting.time_unit(each.quantile_s(0.5) for each in several)
+    unit = formatting.time_unit(each.quantiles_s["p50"] for each in several)
     table = _table(group, several, unit)
     figure = Spreads(
         id=f"spread.{group.id}", title=f"Latency of a step, {group.subject}", unit=unit.name, table=table.id,
@@ -96,12 +106,12 @@ def _group(group: Group, several: Sequence[Latencies]) -> Section:
 
 
 def _spread(each: Latencies, unit: formatting.Unit) -> Spread:
-    p5, p25, p50, p75, p95, p99 = (each.quantile_s(share) / unit.scale for share in QUANTILES.values())
-    has_tail = len(each.every_s) >= FEWEST_FOR_P99
+    p5, p25, p50, p75, p95, p99, _ = (time_s / unit.scale for time_s in each.quantiles_s.values())
+    has_tail = each.count >= FEWEST_FOR_P99
     text = f"p50 {formatting.significant(p50)}"
     return Spread(
         label=f"{each.entry.origin.mark} {each.entry.label}", low=p5, quarter=p25, middle=p50, three_quarters=p75,
-        high=p95, tail=p99 if has_tail else None, largest=float(np.max(each.every_s)) / unit.scale,
+        high=p95, tail=p99 if has_tail else None, largest=each.longest_s / unit.scale,
         text=text + (f", p99 {formatting.significant(p99)}" if has_tail else ""), origin=each.entry.origin,
     )
 
@@ -110,12 +120,11 @@ def _table(group: Group, several: Sequence[Latencies], unit: formatting.Unit) ->
     def time(time_s: float) -> Cell:
         return Cell(text=formatting.significant(time_s / unit.scale), value=time_s)
 
-    def tail(each: Latencies, share: float, fewest: int) -> Cell:
-        is_known = len(each.every_s) >= fewest
-        return time(each.quantile_s(share)) if is_known else Cell(text=formatting.UNKNOWN)
+    def tail(each: Latencies, name: str, fewest: int) -> Cell:
+        return time(each.quantiles_s[name]) if each.count >= fewest else Cell(text=formatting.UNKNOWN)
 
     def between(each: Latencies) -> Cell:
-        low, high = each.by_process_s(0.5)
+        low, high = each.medians_s
         return Cell(text=" to ".join(formatting.significant(end / unit.scale, 4) for end in (low, high)))
 
     right = Align.RIGHT
@@ -125,10 +134,10 @@ def _table(group: Group, several: Sequence[Latencies], unit: formatting.Unit) ->
             id=identifier("latency", group.id, each.entry.label),
             cells=(
                 Cell(text=f"{each.entry.origin.mark} {each.entry.label}"),
-                *(time(each.quantile_s(QUANTILES[name])) for name in names),
-                tail(each, 0.99, FEWEST_FOR_P99), tail(each, 0.999, FEWEST_FOR_P999),
-                time(float(np.max(each.every_s))), between(each),
-                Cell(text=f"{len(each.every_s):,}", value=float(len(each.every_s))),
+                *(time(each.quantiles_s[name]) for name in names),
+                tail(each, "p99", FEWEST_FOR_P99), tail(each, "p99.9", FEWEST_FOR_P999),
+                time(each.longest_s), between(each),
+                Cell(text=f"{each.count:,}", value=float(each.count)),
                 Cell(text=str(len(each.processes_s)), value=float(len(each.processes_s))),
             ),
         )

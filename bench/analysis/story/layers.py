@@ -100,6 +100,8 @@ class Together:
 
 def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
     """The cases in groups of equal model, mode and conditions."""
+    if not cases:
+        return []
     by_id = {case.id: case for case in cases}
     rows = trials[trials.id.isin(list(by_id))]
     found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)
