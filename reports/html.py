@@ -47,8 +47,8 @@ UPLOT = {
     "uplot.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
     "uplot.LICENSE": "8f989229699b4fe2f1a0432d0e9edc338a8a911e250e2d1b01ecd770a5f5b1bd",
 }
-"""SHA-256 of the vendored files of uPlot 1.6.32 (npm package uplot, dist/uPlot.iife.min.js, MIT), in the page only where
-there is telemetry to draw."""
+"""SHA-256 of the vendored files of uPlot 1.6.32 (npm package uplot, dist/uPlot.iife.min.js, MIT), which are in the page
+only where there is telemetry to draw."""
 
 PAGE = 200                   # rows that a long table shows at once, as in report.js
 LONG = 40                    # letters from which a cell may wrap
@@ -59,7 +59,8 @@ WORDS = {
     "filter": "filter rows", "only": "only this {}", "all": "all", "previous": "previous", "next": "next",
     "every": "{} rows", "some": "{} of {} rows", "pages": "{} to {} of ", "parts": "{} of {} parts",
     "compare": "compare the others with {}", "versus": "vs", "against": "speed-up against {}",
-    "copy": "copy", "copied": "copied", "copy_text": "copy this text", "copy_command": "copy the command that repeats {}",
+    "copy": "copy", "copied": "copied", "copy_text": "copy this text",
+    "copy_command": "copy the command that repeats {}",
     "seconds": "seconds", "table": "table", "sections": "Sections", "link_to": "link to {}",
     "repeat": "repeat", "find": "find a model, precision or condition",
 }

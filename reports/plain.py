@@ -25,7 +25,7 @@ LOST = "\N{REPLACEMENT CHARACTER}"
 
 def plain_lines(text: str) -> str:
     """Text of several lines without escape sequences and without characters that show nothing but change the rest."""
-    if text.isascii() and text.isprintable():        # most of a large report
+    if text.isprintable():       # none of INVISIBLE is, nor is what begins a sequence; most of a report is
         return text
     text = ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
     text = text.replace("\u2028", "\n").replace("\u2029", "\n")

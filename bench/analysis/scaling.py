@@ -145,6 +145,8 @@ def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
         {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
     ]
+    if not any(row["world_size"] > 1 for row in rows):
+        return []
     times = _throughputs(trials)
     return [
         series(scaling, strategy, members, [times.get(key(row, ALIKE_COLUMNS), {}) for row in members])

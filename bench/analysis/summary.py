@@ -61,7 +61,11 @@ bench.frameworks.Prepared.communication; where they are not known, ``communicati
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
     """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
-    return tuple(None if is_nothing(fact := row.get(column)) else fact for column in columns)
+    get = row.get        # this runs for every trial, several times: is_nothing is written out, for facts that are plain
+    return tuple([
+        None if (fact := get(column)) is None or fact is pd.NA or fact is pd.NaT or fact != fact else fact
+        for column in columns
+    ])
 
 
 def is_nothing(fact: Any) -> bool:

@@ -44,6 +44,7 @@ document.addEventListener("DOMContentLoaded", () => {
       this.chosen = new Map();            // facet's column: value
       this.facets = new Map();
       this.texts = new Map();
+      this.bases = new Map();             // group: id of its row
       if (this.rows.length > 1) this.heads.forEach((head, column) => head.className !== "repeat" && this.makeSortable(head, column));
       if (this.rows.length > FEW) this.addTools();
       if (this.table.dataset.ratio) this.addBaselines(Number(this.table.dataset.ratio));
@@ -65,18 +66,20 @@ document.addEventListener("DOMContentLoaded", () => {
       button.addEventListener("click", () => {
         const up = column + 1;
         this.sorted = this.sorted === up ? -up : this.sorted === -up ? 0 : up;
-        this.page = 0;
-        this.show();
-        keep(`${this.id}.sort`, this.sorted && String(this.sorted));
+        this.begin("sort", this.sorted && String(this.sorted));
       });
+    }
+    begin(name, value) {                  // from the first page, after something was chosen
+      this.page = 0;
+      this.show();
+      state.delete(`${this.id}.page`);
+      keep(`${this.id}.${name}`, value);
     }
     addTools() {
       this.search = labelled("input", words.filter, {type: "search", placeholder: words.filter});
       this.search.addEventListener("input", () => {
         this.needle = this.search.value.trim().toLowerCase();
-        this.page = 0;
-        this.show();
-        keep(`${this.id}.q`, this.search.value.trim());
+        this.begin("q", this.search.value.trim());
       });
       this.said = make("span", {className: "shown"});
       this.said.setAttribute("role", "status");
@@ -108,9 +111,7 @@ document.addEventListener("DOMContentLoaded", () => {
         for (const value of [...values].sort()) select.append(make("option", {value, textContent: value}));
         select.addEventListener("change", () => {
           this.choose(column, select.value);
-          this.page = 0;
-          this.show();
-          keep(`${this.id}.${column + 1}`, select.value);
+          this.begin(column + 1, select.value);
         });
         this.facets.set(column, select);
         return [select];
@@ -135,7 +136,8 @@ document.addEventListener("DOMContentLoaded", () => {
           });
           button.addEventListener("click", () => {
             this.compare(rows, place, column);
-            keep(`${this.id}.base`, row.id);
+            this.bases.set(row.dataset.group, row.id);
+            keep(`${this.id}.base`, [...this.bases.values()].join(","));
           });
           const cell = row.cells[column];
           cell.dataset.text = cell.textContent.trim();
@@ -207,17 +209,19 @@ document.addEventListener("DOMContentLoaded", () => {
       const sorted = Number(state.get(`${this.id}.sort`)) || 0;
       this.sorted = Math.abs(sorted) <= this.heads.length ? sorted : 0;
       this.page = (Number(state.get(`${this.id}.page`)) || 1) - 1;
-      const base = state.get(`${this.id}.base`);
-      const row = base && this.rows.find((each) => each.id === base);
-      if (row && row.compare) row.compare();
+      const bases = new Set((state.get(`${this.id}.base`) || "").split(","));
+      for (const row of this.rows) if (row.compare && bases.has(row.id)) {
+        row.compare();
+        this.bases.set(row.dataset.group, row.id);
+      }
       this.show();
     }
     reveal(row) {
       if (row.isConnected) return;
       let place = this.order(this.rows.filter((each) => this.matches(each))).indexOf(row);
       if (place < 0) {
-        this.needle = "";
-        this.chosen.clear();
+        for (const name of ["q", ...[...this.facets.keys()].map((column) => column + 1)]) keep(`${this.id}.${name}`, "");
+        this.restore();
         place = this.order(this.rows).indexOf(row);
       }
       this.page = Math.floor(place / PAGE);

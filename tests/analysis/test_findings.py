@@ -37,10 +37,8 @@ def evidence(
         {"timings_s": times, "host_times_s": times, "other_cpu_time_s": busy * sum(times)}
         for times, busy in zip(timings_s, cores, strict=True)
     ]
-    return Evidence(
-        measured=measured, failed=[{"outcome": outcome, "reason": reason} for outcome, reason in failed], step_time_s=step_time_s,
-        threads=1,
-    )
+    not_measured = [{"outcome": outcome, "reason": reason} for outcome, reason in failed]
+    return Evidence(measured=measured, failed=not_measured, step_time_s=step_time_s, threads=1)
 
 
 def held(proof: str, *levels: str | None) -> Evidence:

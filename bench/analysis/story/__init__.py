@@ -13,7 +13,19 @@ from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
-from bench.analysis.story import axes, cases, environment, failures, figures, hardware, latency, scaling, timeline
+from bench.analysis.story import (
+    axes,
+    cases,
+    environment,
+    failures,
+    figures,
+    hardware,
+    history,
+    latency,
+    scaling,
+    timeline,
+    unlike,
+)
 from bench.analysis.story import doubts as doubts_module
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
@@ -35,7 +47,9 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
 
 def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """Ids of the trials whose telemetry a document draws."""
-    return [] if not trials.telemetry.notna().any() else [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
+    if not trials.telemetry.notna().any():
+        return []
+    return [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
 
 
 def document(
@@ -68,10 +82,12 @@ def document(
         *([layers] if layers else []),
         *([machine] if machine else []),
         *_known(timeline.section(timeline.chosen(found, results, trials) if series else (), trials, series)),
+        *_known(history.section(trials)),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         doubts_module.section(doubts),
         failures.section(trials, records, [*problems, *unreadable]),
+        *_known(unlike.section(found)),
         environment.section(trials),
         _limits(trials),
         _reproduce(results, trials),
@@ -121,8 +137,8 @@ def _drawn(found: Sequence[Group], doubts: figures.Doubts, trials: pd.DataFrame)
     """Throughput and latency, a figure for each comparison; where those are too many, all in one table."""
     every = cases.section(found, doubts)
     if len(found) > MOST_DRAWN:
-        words = (f"{len(found):,} comparisons are too many to draw; every result is in the table below. Choose some with "
-                 "rigmark report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.")
+        words = (f"{len(found):,} comparisons are too many to draw; every result is in the table below. Choose some "
+                 "with rigmark report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.")
         blocks = (Paragraph(text=figures.INTERVAL), Paragraph(text=words))
         return [Section(id="throughput", title="Throughput", blocks=blocks), *_known(every)]
     several = figures.sections(found, doubts)

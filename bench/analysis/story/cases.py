@@ -36,9 +36,10 @@ FACTS = {
 
 ALWAYS = ("model", "mode", "framework")
 OPTIONS = {
-    "model": "--model", "framework": "--framework", "build": "--build", "isa": "--isa", "compile_mode": "--compile-mode",
-    "layout": "--layout", "precision": "--precision", "mode": "--mode", "device": "--device", "local_batch": "--batch",
-    "world_size": "--world-size", "strategy": "--strategy", "devices_per_process": "--devices-per-process", "threads": "--threads", "data": "--data",
+    "model": "--model", "framework": "--framework", "build": "--build", "isa": "--isa",
+    "compile_mode": "--compile-mode", "layout": "--layout", "precision": "--precision", "mode": "--mode",
+    "device": "--device", "local_batch": "--batch", "world_size": "--world-size", "strategy": "--strategy",
+    "devices_per_process": "--devices-per-process", "threads": "--threads", "data": "--data",
     "steps_per_timing": "--steps-per-timing",
 }
 """Of ``rigmark run``, by the column that each chooses."""
@@ -67,8 +68,8 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
         ),
         notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
     )
-    words = ("Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or over "
-             "the one that you choose as the baseline.")
+    words = ("Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or "
+             "over the one that you choose as the baseline.")
     return Section(id="cases", title="Every result", blocks=(Paragraph(text=words), table))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ import pandas as pd
 
 from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
+from bench.analysis.identifiers import identifier as identifier
 from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of, step_times
 from bench.analysis.telemetry import Validity, without_invalid
 from bench.isa import Isa
@@ -113,17 +112,6 @@ def versus(baseline: Entry, this: Entry) -> Versus | None:
 def origin(name: Any) -> Origin:
     """Where a row comes from; what does not say that it was measured here counts as quoted."""
     return Origin(name) if name in tuple(Origin) else Origin.QUOTED
-
-
-def identifier(*parts: Any) -> str:
-    """An id for a link that stays the same as long as its parts do: "mnist_cnn.training.batch-32"."""
-    written = ".".join(str(part) for part in parts)
-    spelled = re.sub(r"[ ,]+", "-", written.lower())
-    slug = re.sub(r"[^a-z0-9_.-]+", "-", spelled).strip("-.")[:120]
-    if slug == spelled:
-        return slug
-    # What was lost must not make two ids one.
-    return f"{slug[:40].strip('-.') or 'x'}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:

@@ -60,9 +60,9 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     ]
     if not found:
         return None
-    words = ("Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median (p50), "
-             "the thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one process are "
-             "not independent, so there is no interval: how far the processes differ stands beside p50.")
+    words = ("Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median "
+             "(p50), the thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one "
+             "process are not independent, so there is no interval: how far the processes differ stands beside p50.")
     return Section(
         id="latency", title="Latency", blocks=(Paragraph(text=words),),
         sections=tuple(_group(group, several) for group, several in found),

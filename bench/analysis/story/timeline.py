@@ -30,7 +30,7 @@ from bench.analysis.document import (
     Trace,
 )
 from bench.analysis.story.groups import Group, identifier
-from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key
+from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from bench.analysis.telemetry import FAULTS
 from bench.words import Outcome, TrialKind
 
@@ -78,7 +78,9 @@ QUANTITIES = (
     Quantity(field="cpu_time_s", title="cores busy for the trial", unit="cores", is_counter=True),
     Quantity(field="cpu_steal_s", title="cores taken by other guests", unit="cores", is_counter=True),
     Quantity(field="cpu_pressure_s", title="time with work waiting for a core", unit="%", scale=0.01, is_counter=True),
-    Quantity(field="run_queue_wait_s", title="threads of the trial waiting for a core", unit="threads", is_counter=True),
+    Quantity(
+        field="run_queue_wait_s", title="threads of the trial waiting for a core", unit="threads", is_counter=True
+    ),
     Quantity(field="cpu_clock_hz", title="processor's clock", unit="GHz", scale=1e9, is_from_zero=False),
     Quantity(field="cpu_temperature_c", title="processor's temperature", unit="°C", is_from_zero=False),
     Quantity(field="resident_bytes", title="memory of the trial", unit="GiB", scale=2**30),
@@ -89,7 +91,8 @@ QUANTITIES = (
 
 TROUBLES = {
     **{f"clock_events.{event}": f"clocks held down by {cause}" for event, cause in FAULTS.items()},
-    "cpu_thermal_throttles": "clocks held down by heat", "cgroup_throttled_s": "stopped by the quota of its control group",
+    "cpu_thermal_throttles": "clocks held down by heat",
+    "cgroup_throttled_s": "stopped by the quota of its control group",
 }
 """Fields whose rise, or whose flag, is a mark on the time."""
 
@@ -105,10 +108,8 @@ class Chosen:
 
 def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame) -> list[Chosen]:
     """Trials with telemetry: the most doubted, one a case; then of each group the middle one of its fastest result."""
-    stored = {
-        str(trial["id"]): trial for trial in trials[(trials.outcome == Outcome.OK) & trials.telemetry.notna()].to_dict("records")
-        if _series_of(trial)
-    }
+    watched = trials[(trials.outcome == Outcome.OK) & trials.telemetry.notna()]
+    stored = {str(trial["id"]): trial for trial in rows_of(watched) if _series_of(trial)}
     found: dict[str, Chosen] = {}
     for _, trial_id, reason in sorted(_doubted(results), key=lambda each: each[0]):
         if trial_id in stored and len(found) < MOST_DOUBTED:
@@ -163,10 +164,11 @@ def section(
             count += values
     if not parts:
         return None
-    with_series = int((trials.telemetry.notna() & (trials.outcome == Outcome.OK) & (trials.kind == TrialKind.TIMING)).sum())
-    words = (f"{formatting.count(len(parts), 'trial')} of {with_series} that were watched, those with doubts first. The "
-             "shaded parts are the warm-up and the timed steps; a mark at the upper edge is a time in which something "
-             "held the machine back. All readings are in the file named below each.")
+    timed = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    count_watched = int(timed.telemetry.notna().sum())
+    words = (f"{formatting.count(len(parts), 'trial')} of {count_watched} that were watched, those with doubts first. "
+             "The shaded parts are the warm-up and the timed steps; a mark at the upper edge is a time in which "
+             "something held the machine back. All readings are in the file named below each.")
     return Section(id="telemetry", title="What the machine did", blocks=(Paragraph(text=words),), sections=tuple(parts))
 
 
@@ -176,8 +178,8 @@ def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...]) -> Section
     spans = watched.spans()
     blocks: list[Block] = [
         Paragraph(text=f"{each.reason[:1].upper()}{each.reason[1:]}."),
-        Timeline(id=f"timeline.{identity}", title=each.title, begin_s=watched.begin_s, duration_s=watched.duration_s, panels=panels,
-                 spans=spans, table=table.id),
+        Timeline(id=f"timeline.{identity}", title=each.title, begin_s=watched.begin_s, duration_s=watched.duration_s,
+                 panels=panels, spans=spans, table=table.id),
         Items(texts=tuple(_in_words(span) for span in spans)),
         Fold(title="Lowest, median and highest reading of the timed steps", blocks=(table,)),
     ]
@@ -256,17 +258,20 @@ class _Watched:
                 is_flag = field.startswith("clock_events")
                 is_on = values[:-1] > 0 if is_flag else np.diff(values) > 0
                 found += [
-                    Span(label=f"{words} ({device})", begin_s=float(times_s[a]), end_s=float(times_s[b]), is_trouble=True)
+                    Span(
+                        label=f"{words} ({device})", begin_s=float(times_s[a]), end_s=float(times_s[b]), is_trouble=True
+                    )
                     for a, b in _runs(is_on)
                 ]
         return tuple(found)
 
     def table(self, identity: str, about: str) -> Table:
         begin_s, end_s = (self._marks.get(mark) for mark in REGIONS["timed steps"])
+        is_whole = begin_s is None or end_s is None
         rows = []
         for quantity in QUANTITIES:
             for device, (times_s, values) in self._quantity(quantity).items():
-                inside = values if begin_s is None or end_s is None else values[(times_s >= begin_s) & (times_s <= end_s)]
+                inside = values if is_whole else values[(times_s >= begin_s) & (times_s <= end_s)]
                 figures = [float(of(inside)) if len(inside) else None for of in (np.min, np.median, np.max)]
                 rows.append(Row(id=identifier(identity, quantity.field, device), cells=(
                     Cell(text=quantity.head), Cell(text=device),
@@ -275,9 +280,11 @@ class _Watched:
                     Cell(text=f"{len(inside):,}", value=float(len(inside))),
                 )))
         right = Align.RIGHT
-        notes = [f"All readings: {self._series} in the folder of results. {formatting.UNKNOWN}: none in the timed steps."]
+        notes = [
+            f"All readings: {self._series} in the folder of results. {formatting.UNKNOWN}: none in the timed steps."
+        ]
         if any(len(points[0]) > MOST_POINTS for of in self._points.values() for points in of.values()):
-            notes.append(f"Drawn are at most {MOST_POINTS:,} points of a line, the extremes of each stretch among them.")
+            notes.append(f"Drawn are at most {MOST_POINTS:,} points of a line, with the extremes of each stretch.")
         return Table(
             id=identity, caption=f"Readings in the timed steps, {about}", rows=tuple(rows), notes=tuple(notes),
             columns=(
