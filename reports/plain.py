@@ -51,14 +51,14 @@ def printable(value: T) -> T:
         if value and isinstance(value[0], float):
             return value            # of one kind throughout
         return tuple(printable(item) for item in value)    # type: ignore[return-value]
-    if not hasattr(value, "__dataclass_fields__"):
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     # What is plain already stays the object that it is: a large report holds hundreds of thousands.
     changes = {}
-    for name in value.__dataclass_fields__:
+    for name in value.__dataclass_fields__:      # dataclasses.fields makes a tuple each time
         before = getattr(value, name)
         is_long = (isinstance(value, Code) and name == "text") or (isinstance(value, Attachment) and name == "content")
         after = plain_lines(before) if is_long else printable(before)
         if after is not before and after != before:
             changes[name] = after
-    return dataclasses.replace(value, **changes) if changes else value    # type: ignore[type-var]
+    return dataclasses.replace(value, **changes) if changes else value

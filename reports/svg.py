@@ -208,15 +208,15 @@ def _stack(root: Node, figure: StackedBars, bar: StackedBar, *, top: int, whole:
     words = _add(root, "text", x=0, y=top + 16)
     _add(words, "tspan", bar.label, class_="name").tail = " "
     _add(words, "tspan", f"{bar.text} {figure.unit}", class_="value", dx=8)
-    group = _add(root, "g", class_="stack")
+    group = _add(root, "g", class_="stack", transform=f"translate(0 {top + 24})")
     before = 0.0
     for segment in bar.segments:
-        part = _add(group, "rect", class_=_class(segment.family), x=_share(before, whole), y=top + 24,
+        part = _add(group, "rect", class_=_class(segment.family), x=_share(before, whole),
                     width=_share(segment.value, whole), height=BAR)
         _add(part, "title", f"{segment.label}: {segment.text}")
         if segment.value >= LETTER_SHARE * whole:
             _add(group, "text", segment.family.letter, x=_share(before + segment.value / 2, whole),
-                 y=top + 24 + BAR - 4, text_anchor="middle", class_=f"letter {_class(segment.family)}")
+                 y=BAR - 4, text_anchor="middle", class_=f"letter {_class(segment.family)}")
         before += segment.value
 
 

@@ -61,10 +61,9 @@ bench.frameworks.Prepared.communication; where they are not known, ``communicati
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
     """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
-    get = row.get        # this runs for every trial, several times: is_nothing is written out, for facts that are plain
+    get = row.get        # this runs for every trial, several times, and of most facts the type tells enough
     return tuple([
-        None if (fact := get(column)) is None or fact is pd.NA or fact is pd.NaT or fact != fact else fact
-        for column in columns
+        fact if type(fact := get(column)) in (str, int, bool) or not is_nothing(fact) else None for column in columns
     ])
 
 

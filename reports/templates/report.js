@@ -248,6 +248,9 @@ document.addEventListener("DOMContentLoaded", () => {
     find.addEventListener("input", () => { sift(); keep("q", find.value.trim()); });
   }
 
+  const whole = () => document.documentElement.classList.add("whole");
+  addEventListener("load", () => setTimeout(whole, 300));
+  addEventListener("beforeprint", whole);
   const follow = () => {
     const [place, kept] = location.hash.slice(1).split(/~(.*)/s);
     where = place;
@@ -262,6 +265,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (find) { find.value = state.get("q") || ""; sift(); }
     }
     if (!place) return;
+    whole();
     let target = document.getElementById(place);
     for (const grid of target ? [] : grids) {
       const row = grid.rows.find((each) => each.id === place);

@@ -51,6 +51,8 @@ def _open_page(browser: Any) -> Iterator[Open]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: request.is_navigation_request() or faults.append(request.url))
         page.goto(f"file://{path}{fragment}")
+        if settings.get("java_script_enabled", True):
+            page.wait_for_selector("html.whole", state="attached")       # everything has its place
         return page
 
     yield opened

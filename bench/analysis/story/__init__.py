@@ -139,8 +139,10 @@ def _drawn(found: Sequence[Group], doubts: figures.Doubts, trials: pd.DataFrame)
     if len(found) > MOST_DRAWN:
         words = (f"{len(found):,} comparisons are too many to draw; every result is in the table below. Choose some "
                  "with rigmark report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.")
-        blocks = (Paragraph(text=figures.INTERVAL), Paragraph(text=words))
-        return [Section(id="throughput", title="Throughput", blocks=blocks), *_known(every)]
+        said = Section(
+            id="throughput", title="Throughput", blocks=(Paragraph(text=figures.INTERVAL), Paragraph(text=words))
+        )
+        return [said, *_known(every)]
     several = figures.sections(found, doubts)
     if not several:
         return []

@@ -31,6 +31,8 @@ RARE_COLUMNS = {
 }
 """Facts that are only mentioned where they tell groups apart, and how they are introduced."""
 
+ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
+
 LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "strategy", "devices_per_process")
 """What tells results of one framework apart."""
 
@@ -111,7 +113,7 @@ def versus(baseline: Entry, this: Entry) -> Versus | None:
 
 def origin(name: Any) -> Origin:
     """Where a row comes from; what does not say that it was measured here counts as quoted."""
-    return Origin(name) if name in tuple(Origin) else Origin.QUOTED
+    return ORIGINS.get(name, Origin.QUOTED)
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:

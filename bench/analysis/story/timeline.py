@@ -37,7 +37,7 @@ from bench.words import Outcome, TrialKind
 MOST_DOUBTED = 4             # trials with doubts that are drawn
 MOST_TRIALS = 8
 MOST_VALUES = 200_000        # in all; half a megabyte in a page. The first trial is drawn whatever it takes
-MOST_POINTS = 2_000          # of one trace: more than a screen has; beyond, the extremes of each stretch are kept
+MOST_POINTS = 1_600          # of one trace: more than a screen has; beyond, the extremes of each stretch are kept
 
 REGIONS = {"warm-up": ("warm_up", "steady"), "timed steps": ("steady", "timed")}
 """By their names, the marks of the worker between which they lie; see bench.telemetry.regions."""
@@ -227,12 +227,9 @@ class _Watched:
         for device, (times_s, values) in self._points.get(quantity.field, {}).items():
             if quantity.field == "energy_j" and device in self._points.get("power_w", {}):
                 continue
-            if quantity.is_counter:
-                passed_s, grown = np.diff(times_s), np.diff(values)
-                is_known = (passed_s > 0) & (grown >= 0)      # a counter that began anew
-                times_s, values = times_s[1:][is_known], grown[is_known] / passed_s[is_known]
-            if len(values):
-                found[device] = (times_s, values / quantity.scale)
+            at_s, figures = _growth(times_s, values) if quantity.is_counter else (times_s, values)
+            if len(figures):
+                found[device] = (at_s, figures / quantity.scale)
         return found
 
     def panels(self) -> tuple[Panel, ...]:
@@ -266,12 +263,12 @@ class _Watched:
         return tuple(found)
 
     def table(self, identity: str, about: str) -> Table:
-        begin_s, end_s = (self._marks.get(mark) for mark in REGIONS["timed steps"])
-        is_whole = begin_s is None or end_s is None
+        begin, end = REGIONS["timed steps"]
+        begin_s, end_s = self._marks.get(begin, -math.inf), self._marks.get(end, math.inf)
         rows = []
         for quantity in QUANTITIES:
             for device, (times_s, values) in self._quantity(quantity).items():
-                inside = values if is_whole else values[(times_s >= begin_s) & (times_s <= end_s)]
+                inside = values[(times_s >= begin_s) & (times_s <= end_s)]
                 figures = [float(of(inside)) if len(inside) else None for of in (np.min, np.median, np.max)]
                 rows.append(Row(id=identifier(identity, quantity.field, device), cells=(
                     Cell(text=quantity.head), Cell(text=device),
@@ -293,6 +290,13 @@ class _Watched:
                 Column(title="readings", align=right, is_detail=True),
             ),
         )
+
+
+def _growth(times_s: NDArray[np.float64], values: NDArray[np.float64]) -> Points:
+    """Of a counter, per second; what it did while it began anew is not known."""
+    passed_s, grown = np.diff(times_s), np.diff(values)
+    is_known = (passed_s > 0) & (grown >= 0)
+    return times_s[1:][is_known], grown[is_known] / passed_s[is_known]
 
 
 def _device_name(device: Mapping[str, Any]) -> str:
