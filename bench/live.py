@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_ours(self, hosts: list[str]) -> bool:
         name, _, port = hosts[0].partition(":") if len(hosts) == 1 else ("", "", "")
-        return name.lower() in NAMES and port in (str(self.server.server_address[1]), "")
+        return name.lower() in NAMES and port in (str(self.connection.getsockname()[1]), "")
 
     def _send(
         self, status: HTTPStatus, content: bytes, headers: dict[str, str] | None = None, *, with_content: bool = True

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
+
+from bench import claims as loader
+from bench.analysis import claims as testers
+from bench.analysis import layers
 from bench.analysis.document import Document
-from bench.analysis.story import document, records_needed
-from bench.analysis.summary import results
-from bench.store import Store
+from bench.analysis.story import claims, document, proofs, quoted, records_needed, series_needed
+from bench.analysis.summary import behind, results
+from bench.store import Store, filtered
+from bench.telemetry.series import read_parquet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,14 +25,48 @@ class Report:
 
     document: Document
     problems: tuple[str, ...]
-    is_empty: bool                       # nothing is stored
+    is_empty: bool                       # nothing is stored, or nothing that the condition holds for
 
 
-def report(store: Store) -> Report:
-    """In the language of bench.analysis.language that it is called in."""
-    trials = store.trials()
-    records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
+def report(store: Store, where: str | None = None) -> Report:
+    """On the results that an SQL condition holds for, or on all; in the language that it is called in.
+
+    Claims and what others published stand in the report on all. Raises UserError for what is no condition.
+    """
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    rows, table = results(trials.table), trials.table
+    if where is not None and not rows.empty:
+        rows = filtered(rows, where)
+        table = behind(rows, table)
+    records = [store.get(trial_id) for trial_id in records_needed(table)]
+    more = []
+    if where is None:
+        told = claims.told(testers.hold(loader.shipped(), evidence(table, rows, records, tables)[0]))
+        more = [section for section in (told, quoted.section(tables)) if section]
+    problems = (*trials.problems, *unreadable)
     return Report(
-        document=document(results(trials.table), trials.table, records, trials.problems), problems=trials.problems,
-        is_empty=trials.table.empty,
+        document=document(
+            rows, table, records, problems, more=more, series=_readings(store, series_needed(rows, table))
+        ),
+        problems=problems, is_empty=table.empty and (where is not None or not tables),
     )
+
+
+def evidence(
+    trials: pd.DataFrame, found: pd.DataFrame, records: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
+) -> tuple[testers.Evidence, list[str]]:
+    """All that claims are held against, and a sentence for each record that could not be understood."""
+    taken_apart, no_layers = layers.read(trials, found, records)
+    learnt, no_proofs = proofs.read(records)
+    held = testers.evidence(found, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters)
+    return held, [*no_layers, *no_proofs]
+
+
+def _readings(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Telemetry by trial, of those whose file is there and whole; the record says what is to be known of the others."""
+    found = {}
+    for trial_id in trial_ids:
+        if (path := store.series(trial_id)) is not None:
+            with contextlib.suppress(OSError):
+                found[trial_id] = read_parquet(path)
+    return found

@@ -63,6 +63,7 @@ TRIAL_COLUMNS = {
     "parameters": ("$.graph.parameters", "BIGINT"),
     "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
     "flops_training": ("$.graph.flops_per_sample.training", "BIGINT"),
+    "marks": ("$.measurement.marks", "JSON"),
     "work_flops": ("$.work.flops", "BIGINT"),
     "work_bytes": ("$.work.bytes", "BIGINT"),
     "work_samples": ("$.work.samples", "BIGINT"),
@@ -201,6 +202,11 @@ class Store:
             os.fsync(file.fileno())
         os.replace(beside, path)
         return f"{SERIES}/{path.name}"
+
+    def series(self, trial_id: str) -> Path | None:
+        """The Parquet file of a trial's telemetry; None where there is none."""
+        path = self._series / f"{trial_id}.parquet"
+        return path if path.is_file() else None
 
     def get(self, trial_id: str) -> dict[str, Any]:
         """A record as plain data; raises UserError where it cannot be read or is from a later version."""
@@ -347,3 +353,19 @@ def existing(root: Path) -> Store:
     if not (root / RECORDS).is_dir():
         raise UserError(f"no results in {root}; rigmark run quick --results {root} makes some")
     return Store(root)
+
+
+def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
+    """The rows of results that an SQL condition holds for; raises UserError for what is none."""
+    import duckdb
+
+    if where is None or table.empty:
+        return table
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+        connection.register("results", table.assign(row_number=range(len(table))))
+        try:
+            rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"--where must be an SQL condition on the columns of --format json: {reason}") from None
+    return table.iloc[sorted(row for (row,) in rows)]

@@ -22,8 +22,10 @@ from bench.analysis.document import (
     Paragraph,
     Roofline,
     Section,
+    Spreads,
     StackedBars,
     Table,
+    Timeline,
     Verdict,
     Verdicts,
 )
@@ -161,7 +163,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from (f"**{escaped(block.caption)}**", "", *_table(block))
         case Fold(title=title, blocks=blocks):
             yield from _folded(title, (line for inner in blocks for line in _block(inner)))
-        case Bars() | Curves() | StackedBars() | Roofline() | Attachment():
+        case Bars() | Curves() | StackedBars() | Roofline() | Spreads() | Timeline() | Attachment():
             pass     # the table beside a figure has its numbers; Markdown holds no files
 
 

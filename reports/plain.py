@@ -6,7 +6,7 @@ import dataclasses
 import re
 import unicodedata
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from bench.analysis.document import Attachment, Code
 from bench.analysis.language import tr
@@ -41,6 +41,8 @@ SHOWN = _Shown({ord("\n"): "\n"})
 
 def plain_lines(text: str) -> str:
     """Text of several lines without escape sequences and without characters that show nothing but change the rest."""
+    if text.isprintable():       # none of INVISIBLE is, nor is what begins a sequence; most of a report is
+        return text
     text = ESCAPE_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
     return text.replace("\u2028", "\n").replace("\u2029", "\n").translate(SHOWN)
 
@@ -64,12 +66,21 @@ def printable(value: T) -> T:
     if isinstance(value, str):
         return plain_line(value)    # type: ignore[return-value]
     if isinstance(value, tuple):
+        if value and isinstance(value[0], float):
+            return value            # of one kind throughout
         return tuple(printable(item) for item in value)    # type: ignore[return-value]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {field.name: printable(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        if isinstance(value, Code):
-            changes["text"] = plain_lines(_cut(value.text, LONGEST_CODE))
-        if isinstance(value, Attachment):
-            changes["content"] = plain_lines(value.content)
-        return dataclasses.replace(value, **changes)
-    return value
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    # What is plain already stays the object that it is: a large report holds hundreds of thousands.
+    changes = {}
+    for name in value.__dataclass_fields__:      # dataclasses.fields makes a tuple each time
+        before = getattr(value, name)
+        if isinstance(value, Code) and name == "text":
+            after = plain_lines(_cut(before, LONGEST_CODE))
+        elif isinstance(value, Attachment) and name == "content":
+            after = plain_lines(before)
+        else:
+            after = printable(before)
+        if after is not before and after != before:
+            changes[name] = after
+    return cast(T, dataclasses.replace(cast(Any, value), **changes)) if changes else value

@@ -19,6 +19,8 @@ from bench.analysis.document import (
     Figure,
     Origin,
     Roofline,
+    Spread,
+    Spreads,
     StackedBar,
     StackedBars,
 )
@@ -149,6 +151,10 @@ def curves(figure: Curves) -> Node:
         _add(root, "text", label, class_="tick", x=x, y=LEGEND + PLOT + 15, text_anchor=anchor)
     area = _add(root, "svg", x=0, y=LEGEND, width="100%", height=PLOT, viewBox=f"0 0 {VIEW} {VIEW}",
                 preserveAspectRatio="none")
+    for mark in figure.marks:
+        x = _share(mark.at - 1, max(length - 1, 1))
+        line = _add(root, "line", class_="event", x1=x, x2=x, y1=LEGEND, y2=LEGEND + PLOT)
+        _add(line, "title", mark.label)
     for index, curve in enumerate(figure.curves):
         style = _style(index, curve)
         for points in _runs(curve, length, scale[-1]):
@@ -203,15 +209,15 @@ def _stack(root: Node, figure: StackedBars, bar: StackedBar, *, top: int, whole:
     words = _add(root, "text", x=0, y=top + 16)
     _add(words, "tspan", bar.label, class_="name").tail = " "
     _add(words, "tspan", f"{bar.text} {figure.unit}", class_="value", dx=8)
-    group = _add(root, "g", class_="stack")
+    group = _add(root, "g", class_="stack", transform=f"translate(0 {top + 24})")
     before = 0.0
     for segment in bar.segments:
-        part = _add(group, "rect", class_=_class(segment.family), x=_share(before, whole), y=top + 24,
+        part = _add(group, "rect", class_=_class(segment.family), x=_share(before, whole),
                     width=_share(segment.value, whole), height=BAR)
         _add(part, "title", f"{segment.label}: {segment.text}")
         if segment.value >= LETTER_SHARE * whole:
             _add(group, "text", segment.family.letter, x=_share(before + segment.value / 2, whole),
-                 y=top + 24 + BAR - 4, text_anchor="middle", class_=f"letter {_class(segment.family)}")
+                 y=BAR - 4, text_anchor="middle", class_=f"letter {_class(segment.family)}")
         before += segment.value
 
 
@@ -233,6 +239,61 @@ def _legend(root: Node, families: tuple[Family, ...], *, top: int) -> None:
         _add(entry, "text", family.letter, x=1 + BAR / 2, y=BAR - 3, text_anchor="middle",
              class_=f"letter {_class(family)}")
         _add(entry, "text", word(family), x=BAR + 8, y=BAR - 3)
+
+
+# Spreads ------------------------------------------------------------------------------------------------------------
+
+
+def spreads(figure: Spreads) -> Node:
+    """A row each: a line from 5 % to 95 %, a box of the middle half, the median, a tick at 99 %, a ring at the largest.
+
+    The axis is logarithmic, so that equal distances are equal ratios.
+    """
+    height = ROW * len(figure.spreads) + AXIS
+    root = _figure(figure.title, figure.id, height)
+    ends = [(each.low, max(each.largest, each.high)) for each in figure.spreads]
+    scale = log_ticks(min((low for low, _ in ends), default=1.0), max((high for _, high in ends), default=1.0))
+
+    def across(value: float) -> str:
+        return _share(math.log(value / scale[0]), math.log(scale[-1] / scale[0]))
+
+    for tick in scale:
+        x = across(tick)
+        _add(root, "line", class_="grid", x1=x, x2=x, y1=0, y2=height - AXIS)
+        anchor = "start" if tick == scale[0] else "end" if tick == scale[-1] else "middle"
+        _add(root, "text", f"{tick:,.10g}", class_="tick", x=x, y=height - 6, text_anchor=anchor)
+    for index, spread in enumerate(figure.spreads):
+        _spread(root, figure, spread, top=ROW * index, across=across)
+    return root
+
+
+def log_ticks(smallest: float, largest: float) -> list[float]:
+    """1, 2 and 5 times powers of ten around a range of positive numbers; powers alone where those would be too many."""
+    if not 0 < smallest <= largest < math.inf:
+        return [1.0, 10.0]
+    low, high = math.floor(math.log10(smallest)), math.ceil(math.log10(largest))
+    steps = (1, 2, 5) if high - low <= 2 else (1,)
+    every = [step * 10.0**power for power in range(low, high + 1) for step in steps]
+    begin = max((tick for tick in every if tick <= smallest), default=every[0])
+    end = min((tick for tick in every if tick >= largest), default=every[-1])
+    return [tick for tick in every if begin <= tick <= max(end, every[every.index(begin) + 1])]
+
+
+def _spread(root: Node, figure: Spreads, spread: Spread, *, top: int, across: Callable[[float], str]) -> None:
+    group = _add(root, "g", class_=f"spread {spread.origin}")
+    _add(group, "title", f"{spread.label}: {spread.text} {figure.unit}")
+    words = _add(group, "text", x=0, y=top + 16)
+    _add(words, "tspan", spread.label, class_="name").tail = " "
+    _add(words, "tspan", spread.text, class_="value", dx=8)
+    y = top + 24
+    middle = y + BAR / 2
+    _add(group, "line", class_="range", x1=across(spread.low), x2=across(spread.high), y1=middle, y2=middle)
+    left, right = (float(across(value).rstrip("%")) for value in (spread.quarter, spread.three_quarters))
+    _add(group, "rect", x=f"{left:.2f}%", y=y, width=f"{right - left:.2f}%", height=BAR)
+    _add(group, "line", class_="middle", x1=across(spread.middle), x2=across(spread.middle), y1=y - 2, y2=y + BAR + 2)
+    if spread.tail is not None:
+        _add(group, "line", class_="tail", x1=across(spread.tail), x2=across(spread.tail), y1=y, y2=y + BAR)
+    _add(group, "circle", class_="largest", cx=across(spread.largest), cy=middle, r=4)
 
 
 # Roofline -----------------------------------------------------------------------------------------------------------
@@ -352,5 +413,7 @@ def figure(block: Figure) -> Node:
             return stacked_bars(block)
         case Roofline():
             return roofline(block)
+        case Spreads():
+            return spreads(block)
 
 

@@ -31,10 +31,12 @@ from bench.analysis.document import (
     Paragraph,
     Roofline,
     Section,
+    Spreads,
     StackedBar,
     StackedBars,
     Standing,
     Table,
+    Timeline,
     Verdict,
     Verdicts,
 )
@@ -99,7 +101,7 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
             yield Text(f"{title}:", style="bold")
             for inner in blocks:
                 yield from _block(inner, width)
-        case Curves() | Roofline() | Attachment():
+        case Curves() | Roofline() | Spreads() | Timeline() | Attachment():
             pass     # the table of a curve or plot follows it; a terminal holds no files
 
 

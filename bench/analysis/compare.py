@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.analysis.decision import Verdict, judge
 from bench.analysis.statistics import Estimate, estimate
-from bench.analysis.summary import ALIKE_COLUMNS, key, step_times
+from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of, step_times
 from bench.analysis.telemetry import without_invalid
 from bench.words import Outcome, TrialKind
 
@@ -36,7 +36,7 @@ def by_repetition(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float
     """Step times by repetition of each group of alike timing trials (by ALIKE_COLUMNS), but for invalid ones."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     times: dict[tuple[Any, ...], dict[int, float]] = {}
-    for trial in measured.to_dict("records"):
-        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+    for trial in rows_of(measured):
+        (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
     return times

@@ -103,6 +103,10 @@ class Column:
 class Row:
     id: str
     cells: tuple[Cell, ...]
+    name: str = ""                       # short, where other rows are compared with it
+    group: str = ""                      # rows of equal group may be compared
+    command: str = ""                    # that measures it again; a medium may offer to copy it
+    against: tuple[Cell, ...] = ()       # how it stands to each row of its group, in their order; empty: not worked out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +116,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()          # sentences that stand below it
+    ratio: int | None = None             # the column that a medium may fill from ``Row.against``: the reader's baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +149,14 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """Something that happened at a point of curves."""
+
+    at: int                              # 1 is the first point
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Curves:
     """Lines over 1, 2, 3, ...; ``table`` is the id of the table with values of the same curves."""
 
@@ -153,6 +166,7 @@ class Curves:
     y_title: str
     curves: tuple[Curve, ...]
     table: str
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +235,75 @@ class Roofline:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How timings are distributed: quantiles in the unit of the figure."""
+
+    label: str
+    text: str                            # in words
+    low: float                           # 5 % are below
+    quarter: float
+    middle: float
+    three_quarters: float
+    high: float                          # 95 % are below
+    tail: float | None                   # 99 % are below; None for too few timings
+    largest: float
+    origin: Origin = Origin.MEASURED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spreads:
+    """A box for each distribution, on an axis of equal ratios; ``table`` is the id of a table of the same numbers."""
+
+    id: str
+    title: str
+    unit: str
+    spreads: tuple[Spread, ...]
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """Readings of one device at equal steps of time; NaN where there is none."""
+
+    label: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One quantity of all devices."""
+
+    title: str
+    unit: str
+    step_s: float                        # between two values of a trace; the first is at 0
+    traces: tuple[Trace, ...]
+    is_from_zero: bool = True            # whether its axis must begin there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A part of the time: a region of the trial, or one in which something held it up."""
+
+    label: str
+    begin_s: float
+    end_s: float
+    is_trouble: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """What was read while a trial ran, panel below panel; ``table`` is the id of the table that sums it up."""
+
+    id: str
+    title: str
+    begin_s: float                       # of what is shown at first
+    duration_s: float
+    panels: tuple[Panel, ...]
+    spans: tuple[Span, ...]
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """An answer in words: about what, what, and how firmly."""
 
@@ -254,8 +337,9 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Block = Paragraph | Items | Code | Table | Bars | Curves | StackedBars | Roofline | Verdicts | Attachment | Fold
-Figure = Bars | Curves | StackedBars | Roofline
+Figure = Bars | Curves | StackedBars | Roofline | Spreads
+Block = Paragraph | Items | Code | Table | Figure | Timeline | Verdicts | Attachment | Fold
+"""A Timeline is too dense to be a figure: a medium draws it itself, or leaves it to its table."""
 
 
 @dataclass(frozen=True, kw_only=True)

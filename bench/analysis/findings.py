@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.language import tr, word
-from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate
+from bench.analysis.statistics import FEWEST_FOR_INTERVAL, Estimate, median
 from bench.isa import NOT_PROVEN, Isa
 
 OTHER_CORES = 0.1            # kept busy by other processes, above which they are in the way
@@ -73,8 +73,8 @@ class WorldFigures:
 class Evidence:
     """What the findings of one case are drawn from."""
 
-    measured: pd.DataFrame   # its trials that are ok
-    failed: pd.DataFrame     # its other trials
+    measured: Sequence[Mapping[str, Any]]    # its trials that are ok, rows of the table of trials
+    failed: Sequence[Mapping[str, Any]]      # its other trials
     step_time_s: Estimate
     threads: int
     layers: LayerFigures | None = None     # of its layer trial, where it has one
@@ -85,13 +85,13 @@ class Evidence:
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
     if len(evidence.failed):
-        first = evidence.failed.iloc[0]
+        first = evidence.failed[0]
         yield Finding(
             id="failed_trials", kind=FindingKind.WARNING,
             text=tr(
                 "{n} of {all} trials failed ({outcome}: {reason}); the figure is of the others",
-                n=len(evidence.failed), all=len(evidence.failed) + len(evidence.measured), outcome=word(first.outcome),
-                reason=first.reason,
+                n=len(evidence.failed), all=len(evidence.failed) + len(evidence.measured),
+                outcome=word(first["outcome"]), reason=first["reason"],
             ),
         )
 
@@ -110,8 +110,8 @@ def few_trials(evidence: Evidence) -> Iterator[Finding]:
 
 def contended(evidence: Evidence) -> Iterator[Finding]:
     """Other work on this machine while the steps were timed."""
-    wall_times_s = [math.fsum(times_s) for times_s in evidence.measured.host_times_s]
-    cores = np.asarray(evidence.measured.other_cpu_time_s, float) / wall_times_s
+    wall_times_s = [math.fsum(trial["host_times_s"]) for trial in evidence.measured]
+    cores = np.array([trial["other_cpu_time_s"] for trial in evidence.measured], float) / wall_times_s
     busy = cores[cores > OTHER_CORES]        # NaN, not known, is not above
     share = len(busy) / len(cores)
     if share > CONTENDED_SHARE:
@@ -125,7 +125,7 @@ def contended(evidence: Evidence) -> Iterator[Finding]:
 
 
 def drifting(evidence: Evidence) -> Iterator[Finding]:
-    ratios = np.array([halves(timings) for timings in evidence.measured.timings_s])
+    ratios = np.array([halves(trial["timings_s"]) for trial in evidence.measured])
     share = float(np.mean((ratios > DRIFT_RATIO) | (ratios < 1 / DRIFT_RATIO))) if len(ratios) else 0.0
     if share > DRIFTING_SHARE:
         yield Finding(
@@ -140,7 +140,7 @@ def drifting(evidence: Evidence) -> Iterator[Finding]:
 def halves(timings_s: Sequence[float]) -> float:
     """Median of the second half over that of the first; 1.0 where there are no two halves."""
     middle = len(timings_s) // 2
-    return float(np.median(timings_s[middle:]) / np.median(timings_s[:middle])) if middle else 1.0
+    return median(timings_s[middle:]) / median(timings_s[:middle]) if middle else 1.0
 
 
 def wide_interval(evidence: Evidence) -> Iterator[Finding]:

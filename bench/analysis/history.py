@@ -26,11 +26,13 @@ from bench.analysis.document import (
     Document,
     Fold,
     Items,
+    Mark,
     Paragraph,
     Row,
     Section,
     Table,
 )
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr
 from bench.analysis.sides import FACTS, case_label, timed_trials
 from bench.analysis.statistics import estimate
@@ -39,6 +41,7 @@ from bench.series import Series
 from bench.words import Outcome
 
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
+WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
 DRAWN = 20                   # series that a report draws
 NAMED = ("machine", "framework_version", "python", "build")
 """Facts by which series of one case are told apart where there are many."""
@@ -219,26 +222,35 @@ def document(
     watched: Sequence[Watched], *, title: str, last: int, problems: Sequence[str] = (), notes: Sequence[str] = (),
     advice: str = "",
 ) -> Document:
+    """The section alone."""
+    whole = section(watched, last=last, problems=problems, notes=notes, advice=advice)
+    return Document(title=title, summary=(), sections=(whole,))
+
+
+def section(
+    watched: Sequence[Watched], *, last: int, problems: Sequence[str] = (), notes: Sequence[str] = (),
+    advice: str = "",
+) -> Section:
     """What got worse first; all steps; the series that changed, drawn; what could not be judged."""
     names = labels([each.series for each in watched])
     blocks: list[Block] = [Paragraph(text=f"{summary(watched, last)}.")]
     worse = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.worse(last)]
     better = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.better(last)]
     if worse:
-        blocks += [_table("worse", tr("Got worse, and still is"), worse)]
+        blocks += [_table(WORSE, tr("Got worse, and still is"), worse)]
         if advice:
             blocks.append(Paragraph(text=advice))
     if better:
-        blocks.append(_table("better", tr("Got better, and still is"), better))
+        blocks.append(_table(BETTER, tr("Got better, and still is"), better))
     shown = {id(step) for _, step in (*worse, *better)}
     older = [
         (name, step) for name, each in zip(names, watched, strict=True) for step in each.steps if id(step) not in shown
     ]
     if older:
-        older_table = _table("older", tr("Older steps, and such as were undone"), older)
+        older_table = _table(OLDER, tr("Older steps, and such as were undone"), older)
         blocks.append(Fold(title=formatting.count(len(older), "older or undone step"), blocks=(older_table,)))
     blocks += [
-        _drawn(name, each) for name, each in zip(names, watched, strict=True) if each.steps
+        _drawn(name, each, last) for name, each in zip(names, watched, strict=True) if each.steps
     ][:DRAWN]
     unjudged = tuple(f"{name}: {each.reason}" for name, each in zip(names, watched, strict=True) if each.reason)
     if unjudged:
@@ -254,8 +266,7 @@ def document(
         ),
         *notes,
     )]
-    section = Section(id="history", title=tr("History"), blocks=tuple(blocks))
-    return Document(title=title, summary=(), sections=(section,))
+    return Section(id="history", title=tr("History"), blocks=tuple(blocks))
 
 
 def labels(series: Sequence[Series]) -> list[str]:
@@ -288,11 +299,9 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
         where = f"{_cut(step.last_before)}..{_cut(step.first_after)}"
         if step.earliest != step.latest:
             where = tr("{value} ({low} to {high})", value=where, low=_cut(step.earliest), high=_cut(step.latest))
-        percent = 100 * (step.change.ratio - 1)
-        sign = "+" if percent > 0 else "−"
-        rows.append(Row(id=f"{label} {step.first_after}", cells=(
+        rows.append(Row(id=identifier(name, label, step.first_after), cells=(
             Cell(text=label),
-            Cell(text=f"{sign}{formatting.significant(abs(percent), 2)} %", value=step.change.ratio - 1),
+            Cell(text=_percent(step), value=step.change.ratio - 1),
             Cell(text=formatting.significant(step.change.before, 4), value=step.change.before),
             Cell(text=formatting.significant(step.change.after, 4), value=step.change.after),
             Cell(text=where), Cell(text=step.date), Cell(text=_remark(step)),
@@ -303,6 +312,11 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
         Column(title=tr("after"), align=Align.RIGHT, is_detail=True), Column(title=tr("where")),
         Column(title=tr("date"), is_detail=True), Column(title=tr("remark")),
     ))
+
+
+def _percent(step: Step) -> str:
+    percent = 100 * (step.change.ratio - 1)
+    return f"{'+' if percent > 0 else '−'}{formatting.significant(abs(percent), 2)} %"
 
 
 def _remark(step: Step) -> str:
@@ -316,19 +330,27 @@ def _cut(revision: str) -> str:
     return revision[:8] if is_commit else revision
 
 
-def _drawn(name: str, each: Watched) -> Curves:
+def _drawn(name: str, each: Watched, last: int) -> Curves:
+    """A series whose steps stand in one of the tables."""
     levels = np.empty(len(each.series.values))
     edges = [0, *(step.change.index for step in each.steps), len(levels)]
     for start, stop in itertools.pairwise(edges):
         levels[start:stop] = np.median(each.series.values[start:stop])
-    has_news = bool(each.steps)
+    table = WORSE if each.worse(last) else BETTER if each.better(last) else OLDER
     return Curves(
-        id=f"series {name}", title=name, x_title=tr("point"), y_title=each.series.unit or tr("value"),
+        id=identifier("series", name), title=name, x_title=tr("point"), y_title=each.series.unit or tr("value"),
         curves=(
             Curve(label=tr("measured"), values=tuple(map(float, each.series.values))),
             Curve(label=tr("level"), values=tuple(map(float, levels)), is_reference=True),
         ),
-        table="worse" if has_news else "older",
+        table=table,
+        marks=tuple(
+            Mark(
+                at=step.change.index + 1,
+                label=f"{step.verdict}: {_percent(step)}, {_cut(step.first_after)} {step.date}",
+            )
+            for step in each.steps
+        ),
     )
 
 

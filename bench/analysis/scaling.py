@@ -20,7 +20,7 @@ from bench.analysis import formatting
 from bench.analysis.findings import Finding, FindingKind
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate, estimate
-from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, step_times
+from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
 from bench.words import Outcome, Scaling, TrialKind
 
 Row = Mapping[str, Any]
@@ -146,6 +146,8 @@ def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
         {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
     ]
+    if not any(row["world_size"] > 1 for row in rows):
+        return []
     times = _throughputs(trials)
     return [
         series(scaling, strategy, members, [times.get(key(row, ALIKE_COLUMNS), {}) for row in members])
@@ -183,8 +185,8 @@ def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]
     """Samples/s by repetition, for each group of alike trials."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     found: dict[tuple[Any, ...], dict[int, float]] = {}
-    for trial in measured.to_dict("records"):
-        (time_s,) = step_times(pd.Series([trial["timings_s"]]), int(trial["steps_per_timing"]))
+    for trial in rows_of(measured):
+        (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         samples = int(trial["local_batch"]) * int(trial["world_size"])
         found.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = samples / time_s
     return found

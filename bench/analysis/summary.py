@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import pandas as pd
 
 from bench.analysis import telemetry
 from bench.analysis.findings import Evidence, Finding, IsaFigures, LayerFigures, WorldFigures, findings
-from bench.analysis.statistics import estimate
+from bench.analysis.statistics import estimate, median
 from bench.analysis.telemetry import Validity
 from bench.isa import NOT_PROVEN
 from bench.words import TIMED, Mode, Outcome, TrialKind
+
+Trial = Mapping[str, Any]    # a row of the table of trials
 
 CASE_COLUMNS = (
     "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
@@ -60,60 +62,88 @@ bench.frameworks.Prepared.communication; where they are not known, ``communicati
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
     """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
-    return tuple(None if is_nothing(row.get(column)) else row[column] for column in columns)
+    get = row.get        # this runs for every trial, several times, and of most facts the type tells enough
+    return tuple([
+        fact if type(fact := get(column)) in (str, int, bool) or not is_nothing(fact) else None for column in columns
+    ])
 
 
 def is_nothing(fact: Any) -> bool:
     return fact is None or fact is pd.NA or fact is pd.NaT or (isinstance(fact, float) and math.isnan(fact))
 
 
-def step_times(timings: pd.Series, steps_per_timing: int) -> list[float]:
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain Python values; faster than DataFrame.to_dict."""
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*(frame[name].tolist() for name in frame), strict=True)]
+
+
+def step_times(timings: Iterable[Any], steps_per_timing: int) -> list[float]:
     """One number a process: the median of its timings, per step, in seconds."""
-    return [float(np.median(t)) / steps_per_timing for t in timings]
+    return [median(t) / steps_per_timing for t in timings]
 
 
 def results(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each group of alike timing or limit trials, in the order in which they were first recorded."""
-    proofs = trials[trials.kind == TrialKind.PROOF].set_index("id")
-    timed = trials[trials.kind.isin(list(TIMED))]
-    groups = timed.groupby(["kind", *ALIKE_COLUMNS], sort=False, dropna=False)
+    every = rows_of(trials)
+    proofs = {trial["id"]: trial for trial in every if trial["kind"] == TrialKind.PROOF}
+    groups: dict[tuple[Any, ...], list[Trial]] = {}
+    for trial in every:
+        if trial["kind"] in TIMED:
+            groups.setdefault(key(trial, ("kind", *ALIKE_COLUMNS)), []).append(trial)
     taken_apart = {
-        _layers_of(trial): trial
-        for _, trial in trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)].iterrows()
+        _layers_of(trial): trial for trial in every
+        if trial["kind"] == TrialKind.LAYERS and trial["outcome"] == Outcome.OK
     }
-    rows = [_row(group, proofs, taken_apart.get(_layers_of(group.iloc[0]))) for _, group in groups]
+    rows = [_row(group, proofs, taken_apart.get(_layers_of(group[0]))) for group in groups.values()]
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
 
-def _row(group: pd.DataFrame, proofs: pd.DataFrame, layers: pd.Series | None) -> dict[str, Any]:
-    first = group.iloc[0]
-    measured, failed = group[group.outcome == Outcome.OK], group[group.outcome != Outcome.OK]
-    row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in group.columns}
+def behind(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials that some results come from, and those of other kinds that are about the same networks."""
+    columns = ("kind", *ALIKE_COLUMNS)
+    alike = {key(row, columns) for row in rows_of(results)}
+    models, frameworks = set(results.model), set(results.framework)
+    is_meant = [
+        key(trial, columns) in alike if trial["kind"] in TIMED
+        else trial["model"] in models and trial["framework"] in frameworks
+        for trial in rows_of(trials)
+    ]
+    return trials[np.array(is_meant, bool)]
+
+
+def _row(group: Sequence[Trial], proofs: Mapping[Any, Trial], layers: Trial | None) -> dict[str, Any]:
+    first, last = group[0], group[-1]
+    measured = [trial for trial in group if trial["outcome"] == Outcome.OK]
+    failed = [trial for trial in group if trial["outcome"] != Outcome.OK]
+    row: dict[str, Any] = {name: first[name] for name in RESULT_COLUMNS if name in first}
     row |= {
-        "isa_proof": _isa_proof(group), "processes": first.world_size // first.devices_per_process,
-        "nodes": _known(group.nodes.max()) or 1,
-        "global_batch": first.local_batch * first.world_size, "trials": len(measured),
-        "optimizer": first.optimizer if first["mode"] == Mode.TRAINING else None,
+        "isa_proof": _isa_proof(group), "processes": first["world_size"] // first["devices_per_process"],
+        "nodes": _largest(group, "nodes") or 1,
+        "global_batch": first["local_batch"] * first["world_size"], "trials": len(measured),
+        "optimizer": first["optimizer"] if first["mode"] == Mode.TRAINING else None,
         "flops_per_sample": _flops_per_sample(first),
-        "run_id": group.iloc[-1].run_id, "recorded_at": group.iloc[-1].recorded_at, "findings": "",
+        "run_id": last["run_id"], "recorded_at": last["recorded_at"], "findings": "",
     }
-    if first.certificate in proofs.index:
-        row["parity_error"] = proofs.loc[first.certificate].output_error
-    if measured.empty:
-        worst = failed.iloc[-1]
-        return row | {"outcome": worst.outcome, "reason": worst.reason, "validity": Validity.INVALID.value}
+    if first["certificate"] in proofs:
+        row["parity_error"] = proofs[first["certificate"]]["output_error"]
+    if not measured:
+        worst = failed[-1]
+        return row | {"outcome": worst["outcome"], "reason": worst["reason"], "validity": Validity.INVALID.value}
     return row | {"outcome": Outcome.OK, "reason": None} | _judged(measured, failed, first, layers)
 
 
-def _judged(measured: pd.DataFrame, failed: pd.DataFrame, first: Any, layers: pd.Series | None) -> dict[str, Any]:
+def _judged(
+    measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, layers: Trial | None
+) -> dict[str, Any]:
     """Figures of the trials that are not invalid; of all where none is left, and labelled so."""
-    ordered = measured.sort_values("recorded_at", kind="stable")      # some doubts are about what came later
-    trials = [{str(name): fact for name, fact in row.items()} for row in ordered.to_dict("records")]
+    trials = sorted(measured, key=lambda trial: str(trial["recorded_at"]))    # some doubts are about what came later
     judged = [telemetry.judge(trial) for trial in trials]
     is_kept = [each.validity is not Validity.INVALID for each in judged]
     if not any(is_kept):
         is_kept = [True] * len(judged)
-    kept = measured[measured.id.isin(ordered.id[is_kept])]
+    ids = {trial["id"] for trial, counts in zip(trials, is_kept, strict=True) if counts}
+    kept = [trial for trial in measured if trial["id"] in ids]
     found = _figures(kept, failed, first, layers, telemetry.of_case(judged))
     validities = [each.validity for each in judged]
     return found | telemetry.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
@@ -124,20 +154,25 @@ def _judged(measured: pd.DataFrame, failed: pd.DataFrame, first: Any, layers: pd
 
 
 def _figures(
-    measured: pd.DataFrame, failed: pd.DataFrame, first: Any, of_layers: pd.Series | None,
+    measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, of_layers: Trial | None,
     of_trials: tuple[Finding, ...],
 ) -> dict[str, Any]:
-    steps = int(first.steps_per_timing)
-    times_s = step_times(measured.timings_s, steps)
+    steps = int(first["steps_per_timing"])
+    times_s = step_times((trial["timings_s"] for trial in measured), steps)
     step_time = estimate(times_s)
     samples, flops, moved_bytes = _work_of_a_step(first)
     throughput = None if samples is None else step_time.inverse(samples)
     every_timing_s = np.concatenate([np.asarray(t) for t in _latencies(measured)])
     is_latency = steps == 1
+    p50_s, p99_s = (float(quantile) for quantile in np.quantile(every_timing_s, (0.5, 0.99)))
     layers = None if of_layers is None else _layer_figures(of_layers, step_time.value)
+    world = _of_world(measured)
     doubts = findings(Evidence(
-        measured=measured, failed=failed, step_time_s=step_time, threads=int(first.threads), layers=layers,
-        isa=_isa_figures(measured), world=_world_figures(first, measured), of_trials=of_trials,
+        measured=measured, failed=failed, step_time_s=step_time, threads=int(first["threads"]), layers=layers,
+        isa=_isa_figures(measured), of_trials=of_trials, world=WorldFigures(
+            size=int(first["world_size"]), threads=int(first["threads"]),
+            is_oversubscribed=bool(first["oversubscribed"]), rank_spread=world["rank_spread"],
+        ),
     ))
     kinds = {doubt.kind for doubt in doubts}
     return {
@@ -148,96 +183,94 @@ def _figures(
         "throughput_high_samples_per_s": throughput and throughput.high,
         "flops_per_s": None if flops is None else flops / step_time.value,
         "bytes_per_s": None if moved_bytes is None else moved_bytes / step_time.value,
-        "cpu_time_per_step_s": float(np.median(step_times(measured.cpu_times_s, steps))),
-        "latency_p50_s": float(np.quantile(every_timing_s, 0.5)) if is_latency else None,
-        "latency_p99_s": float(np.quantile(every_timing_s, 0.99))
-        if is_latency and len(every_timing_s) >= FEWEST_FOR_P99 else None,
-        "prepare_time_s": float(np.median(measured.prepare_time_s)),
-        "peak_memory_bytes": _known(measured.peak_memory_bytes.max()),
-        "overflow_steps": _known(measured.overflow_steps.max()),
+        "cpu_time_per_step_s": median(step_times((trial["cpu_times_s"] for trial in measured), steps)),
+        "latency_p50_s": p50_s if is_latency else None,
+        "latency_p99_s": p99_s if is_latency and len(every_timing_s) >= FEWEST_FOR_P99 else None,
+        "prepare_time_s": median([trial["prepare_time_s"] for trial in measured]),
+        "peak_memory_bytes": _largest(measured, "peak_memory_bytes"),
+        "overflow_steps": _largest(measured, "overflow_steps"),
         "findings": ",".join(doubt.id for doubt in doubts),
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
         "trial_step_times_s": times_s,
         "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
-        "layer_overhead": layers and layers.overhead, **_of_world(measured),
+        "layer_overhead": layers and layers.overhead, **world,
     }
 
 
-def _isa_proof(group: pd.DataFrame) -> str:
+def _isa_proof(group: Sequence[Trial]) -> str:
     """What all trials ran that were watched; "not proven" where none was, or they did not run the same."""
-    found = set(group.isa_proof.dropna())
+    found = {trial["isa_proof"] for trial in group if not is_nothing(trial["isa_proof"])}
     return str(found.pop()) if len(found) == 1 else NOT_PROVEN
 
 
-def _latencies(measured: pd.DataFrame) -> list[Any]:
+def _latencies(measured: Sequence[Trial]) -> list[Any]:
     """Timings by process: of replicas every one answers requests; else the slowest rank ends the step."""
-    is_many = (measured.strategy == "replicas") & measured.rank_timings_s.notna()
     return [
-        ranks for answers, ranks_s, timings_s in zip(is_many, measured.rank_timings_s, measured.timings_s, strict=True)
-        for ranks in (ranks_s if answers else [timings_s])
+        ranks for trial in measured for ranks in (
+            trial["rank_timings_s"] if trial["strategy"] == "replicas" and not is_nothing(trial["rank_timings_s"])
+            else [trial["timings_s"]]
+        )
     ]
 
 
-def _of_world(measured: pd.DataFrame) -> dict[str, Any]:
+def _of_world(measured: Sequence[Trial]) -> dict[str, Any]:
     """What is only told of a world: medians over its trials."""
-    told = [json.loads(each) for each in measured.communication.dropna()]
+    told = [json.loads(trial["communication"]) for trial in measured if not is_nothing(trial["communication"])]
     known = [each for each in told if each.get("problem") is None]
-    spreads = [_rank_spread(ranks) for ranks in measured.rank_cpu_times_s.dropna()]
+    spreads = [_rank_spread(t["rank_cpu_times_s"]) for t in measured if not is_nothing(t["rank_cpu_times_s"])]
     return {
-        "rank_spread": float(np.median(spreads)) if spreads else None,
-        "sent_bytes": _known(measured.sent_bytes.max()),
-        "communication_time_s": float(np.median([each["time_s"] for each in known])) if known else None,
-        "communication_exposed_s": float(np.median([each["exposed_s"] for each in known])) if known else None,
+        "rank_spread": median(spreads) if spreads else None,
+        "sent_bytes": _largest(measured, "sent_bytes"),
+        "communication_time_s": median([each["time_s"] for each in known]) if known else None,
+        "communication_exposed_s": median([each["exposed_s"] for each in known]) if known else None,
         "communication_reason": next((each["problem"] for each in told if each.get("problem")), None),
     }
 
 
 def _rank_spread(cpu_times_s: Any) -> float:
-    medians = [float(np.median(times)) for times in cpu_times_s]
+    medians = [median(times) for times in cpu_times_s]
     return max(medians) / min(medians) if min(medians) > 0 else 1.0
 
 
-def _world_figures(first: Any, measured: pd.DataFrame) -> WorldFigures:
-    return WorldFigures(
-        size=int(first.world_size), threads=int(first.threads), is_oversubscribed=bool(first.oversubscribed),
-        rank_spread=_of_world(measured)["rank_spread"],
-    )
-
-
-def _work_of_a_step(trial: pd.Series) -> tuple[int | None, int | None, int | None]:
+def _work_of_a_step(trial: Trial) -> tuple[int | None, int | None, int | None]:
     """(samples, FLOPs, bytes moved) of one step; None for what it has none of, or is not known."""
-    if trial.kind == TrialKind.LIMIT:
-        return _known(trial.work_samples), _known(trial.work_flops), _known(trial.work_bytes)
-    samples, flops = int(trial.local_batch * trial.world_size), _known(_flops_per_sample(trial))
+    if trial["kind"] == TrialKind.LIMIT:
+        return _known(trial["work_samples"]), _known(trial["work_flops"]), _known(trial["work_bytes"])
+    samples, flops = int(trial["local_batch"] * trial["world_size"]), _known(_flops_per_sample(trial))
     return samples, None if flops is None else flops * samples, None
 
 
-def _flops_per_sample(trial: pd.Series) -> Any:
-    return trial.flops_training if trial["mode"] == Mode.TRAINING else trial.flops_inference
+def _flops_per_sample(trial: Trial) -> Any:
+    return trial["flops_training"] if trial["mode"] == Mode.TRAINING else trial["flops_inference"]
 
 
-def _layers_of(trial: pd.Series) -> tuple[Any, ...]:
+def _layers_of(trial: Trial) -> tuple[Any, ...]:
     """What a layer trial and the timing trials that it speaks of have in common: all but how long they are timed."""
-    return tuple(None if pd.isna(trial[name]) else trial[name] for name in ALIKE_COLUMNS if name != "settings")
+    return key(trial, (name for name in ALIKE_COLUMNS if name != "settings"))
 
 
-def _layer_figures(trial: pd.Series, step_time_s: float) -> LayerFigures:
+def _layer_figures(trial: Trial, step_time_s: float) -> LayerFigures:
     """Of the case's latest layer trial; closure is against the step time of the timing trials, not its own."""
     return LayerFigures(
-        cover=float(trial.layer_cover), overhead=float(trial.layer_overhead),
-        closure=float(trial.attributed_time_s) / step_time_s,
-        problem=None if pd.isna(trial.layer_problem) else str(trial.layer_problem),
-        variables=json.loads(trial.layer_variables),
+        cover=float(trial["layer_cover"]), overhead=float(trial["layer_overhead"]),
+        closure=float(trial["attributed_time_s"]) / step_time_s,
+        problem=None if is_nothing(trial["layer_problem"]) else str(trial["layer_problem"]),
+        variables=json.loads(trial["layer_variables"]),
     )
 
 
-def _isa_figures(measured: pd.DataFrame) -> IsaFigures:
-    watched = measured[measured.isa_evidence.notna()]
+def _isa_figures(measured: Sequence[Trial]) -> IsaFigures:
+    watched = [trial for trial in measured if not is_nothing(trial["isa_evidence"])]
     return IsaFigures(
-        asked=str(measured.iloc[0].isa), proof=_isa_proof(measured),
-        evidence={} if watched.empty else json.loads(watched.iloc[-1].isa_evidence),
+        asked=str(measured[0]["isa"]), proof=_isa_proof(measured),
+        evidence=json.loads(watched[-1]["isa_evidence"]) if watched else {},
     )
 
 
 def _known(number: Any) -> int | None:
-    return None if pd.isna(number) else int(number)
+    return None if is_nothing(number) else int(number)
+
+
+def _largest(trials: Sequence[Trial], column: str) -> int | None:
+    """The largest of what is known; None where nothing is."""
+    return max((int(trial[column]) for trial in trials if not is_nothing(trial[column])), default=None)

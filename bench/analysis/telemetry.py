@@ -19,6 +19,7 @@ import pandas as pd
 
 from bench.analysis.findings import DRIFT_RATIO, OTHER_CORES, Finding, FindingKind, halves
 from bench.analysis.language import tr, tr_later
+from bench.analysis.statistics import median
 
 TIMED_REGION = "timed"       # the region of a trial whose seconds are the figure
 MANY_TRIALS = 0.2            # share of the trials above which what weakens one weakens the case: the estimate holds
@@ -125,11 +126,11 @@ class Seen:
 def seen(trial: Mapping[str, Any]) -> Seen:
     """From a row of the table of trials."""
     block = _plain(trial.get("telemetry"))
-    other, host_times_s = trial.get("other_cpu_time_s"), list(trial["host_times_s"])
+    other, host_times_s = trial.get("other_cpu_time_s"), trial["host_times_s"]
     of_step, steps, devices = (trial.get(name) for name in ("local_batch", "steps_per_timing", "world_size"))
     batch = None if of_step is None else float(of_step) * (devices or 1)
     return Seen(
-        device=str(trial.get("device", "cpu")), timings_s=list(trial["timings_s"]), host_times_s=host_times_s,
+        device=str(trial.get("device", "cpu")), timings_s=trial["timings_s"], host_times_s=host_times_s,
         other_cpu_time_s=None if other is None or pd.isna(other) else float(other),
         samples=None if batch is None or steps is None else batch * float(steps) * len(host_times_s),
         telemetry=block, system=_plain(trial.get("system")), watched=() if block is None else _watched(block),
@@ -583,8 +584,10 @@ def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that are ok, but for those whose time is not to be believed."""
     if "telemetry" not in trials or not trials.telemetry.notna().any():
         return trials
-    rows = ({str(name): fact for name, fact in row.items()} for row in trials.to_dict("records"))
-    return trials[np.array([judge(row).validity is not Validity.INVALID for row in rows], bool)]
+    watched = trials[trials.telemetry.notna()]      # only what was seen of the machine makes a trial invalid
+    rows = ({str(name): fact for name, fact in row.items()} for row in watched.to_dict("records"))
+    invalid = [judge(row).validity is Validity.INVALID for row in rows]
+    return trials.drop(index=watched.index[invalid])
 
 
 def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
@@ -642,7 +645,7 @@ def _badness(finding: TrialFinding) -> tuple[bool, bool, float]:
 
 def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
     """Later trials slower than earlier ones: a machine that cannot hold its peak rate, as laptops and hot rooms do."""
-    medians = [float(np.median(each.seen.timings_s)) for each in judged]
+    medians = [median(each.seen.timings_s) for each in judged]
     if len(medians) >= FEWEST_FOR_FALL and (ratio := halves(medians)) > RATE_FALL:
         yield Finding(
             id="rate_falling", kind=FindingKind.WARNING,

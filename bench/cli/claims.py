@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from bench.analysis.claims import Evidence, Held
+    from bench.analysis.claims import Held
 
 
 def command(
@@ -37,6 +34,7 @@ def command(
     from bench.analysis.story.claims import document
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say, write_document
+    from bench.reporting import evidence
     from bench.store import existing
 
     wanted = loader.shipped()
@@ -56,23 +54,6 @@ def command(
         say(f"rigmark: {problem}")
     if problems:
         raise typer.Exit(Exit.BAD)
-
-
-def evidence(
-    trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]],
-    tables: Sequence[Mapping[str, Any]],
-) -> tuple[Evidence, list[str]]:
-    """All that claims are held against, and a sentence for each record that could not be understood."""
-    from bench import claims as loader
-    from bench.analysis import claims, layers
-    from bench.analysis.story import proofs
-
-    taken_apart, no_layers = layers.read(trials, results, records)
-    learnt, no_proofs = proofs.read(records)
-    found = claims.evidence(
-        results, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters
-    )
-    return found, [*no_layers, *no_proofs]
 
 
 def plain(each: Held) -> dict[str, Any]:

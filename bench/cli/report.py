@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    where: Annotated[str | None, typer.Option(help="SQL condition on the columns of rigmark results.")] = None,
     format: Annotated[
         str | None, typer.Option(help="html, markdown, terminal, figures, tables; left out: by the file's name.")
     ] = None,
@@ -34,6 +35,8 @@ def command(
     rigmark report --format markdown --lang zh
 
     rigmark report --format figures -o figures
+
+    rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
     import reports
     from bench.cli import Exit, say, write
@@ -46,7 +49,7 @@ def command(
             raise UserError(f"{medium} are many files; name a folder with --output")
     else:
         reports.medium(medium)       # a wrong name is told before anything is read
-    found = report(existing(results))
+    found = report(existing(results), where)
     if medium in reports.FOLDERS and output is not None:
         folder = reports.files(medium, found.document)
         _write(folder.files, output)

@@ -46,14 +46,14 @@ def command(
     from bench.analysis.quoted import together
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say, write
-    from bench.store import existing
+    from bench.store import existing, filtered
 
     chosen = Format.JSON if json else format
     if chosen is Format.PARQUET and output is None:
         raise UserError("parquet is not text; name a file with --output")
     store = existing(results)
     trials, (quoted, unreadable) = store.trials(), store.quoted()
-    table = _filtered(together(summarise(trials.table), quoted), where)
+    table = filtered(together(summarise(trials.table), quoted), where)
     if chosen is Format.PARQUET and output is not None:
         _write_parquet(table, output)
     else:
@@ -68,21 +68,6 @@ def command(
     if table.empty:
         say("no results match; rigmark run measures some")
         raise typer.Exit(Exit.NOTHING_MEASURED)
-
-
-def _filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    import duckdb
-
-    if where is None or table.empty:
-        return table
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-        connection.register("results", table.assign(row_number=range(len(table))))
-        try:
-            rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"--where must be an SQL condition on the columns of --format json: {reason}") from None
-    return table.iloc[sorted(row for (row,) in rows)]
 
 
 def _text(table: pd.DataFrame, format: Format) -> str:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.telemetry import sources
 from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 
 if TYPE_CHECKING:
@@ -142,6 +143,33 @@ def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
             readings["reason"].astype(np.int64) - 1, categories=pd.Index([str(reason) for reason in Reason])
         ),
     })
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """The table of ``write_parquet``, with a field for each flag that was ever set: 0 or 1, "clock_events.thermal".
+
+    Raises OSError where the file cannot be read.
+    """
+    import duckdb
+    import numpy as np
+    import pandas as pd
+
+    names = "source, device, field, begin_ns, end_ns, value, reason"
+    with duckdb.connect() as connection:
+        try:
+            found = connection.execute(f"SELECT {names} FROM read_parquet($1) ORDER BY begin_ns", [str(path)]).df()
+        except duckdb.Error as error:
+            raise OSError(f"{path}: {str(error).splitlines()[0]}") from None
+    parts = [found]
+    for source in found.source.unique():
+        for field in sources.load(source).FIELDS if source in sources.NAMES else ():
+            words = found[(found.source == source) & (found.field == field.name) & found.value.notna()]
+            values = words.value.to_numpy("uint64")
+            parts += [
+                words.assign(field=f"{field.name}.{flag}", value=is_set.astype(float))
+                for bit, flag in enumerate(field.flags) if (is_set := (values >> np.uint64(bit)) & np.uint64(1)).any()
+            ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Described]) -> None:

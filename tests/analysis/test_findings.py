@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from bench.analysis.findings import (
@@ -34,14 +33,12 @@ def evidence(
 ) -> Evidence:
     """Trials with these timings; ``other_cores`` is how many cores other processes kept busy, in all or in each."""
     cores = [other_cores] * len(timings_s) if isinstance(other_cores, float) else other_cores
-    measured = pd.DataFrame({
-        "timings_s": list(timings_s), "host_times_s": list(timings_s),
-        "other_cpu_time_s": [busy * sum(times) for times, busy in zip(timings_s, cores, strict=True)],
-    })
-    return Evidence(
-        measured=measured, failed=pd.DataFrame(failed, columns=["outcome", "reason"]), step_time_s=step_time_s,
-        threads=1,
-    )
+    measured = [
+        {"timings_s": times, "host_times_s": times, "other_cpu_time_s": busy * sum(times)}
+        for times, busy in zip(timings_s, cores, strict=True)
+    ]
+    not_measured = [{"outcome": outcome, "reason": reason} for outcome, reason in failed]
+    return Evidence(measured=measured, failed=not_measured, step_time_s=step_time_s, threads=1)
 
 
 def held(proof: str, *levels: str | None) -> Evidence:

@@ -120,7 +120,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/tally.py": ("bench.plan", "bench.record"),
     "bench/series.py": (),
     "bench/asv_results.py": ("bench.series", "bench.words"),
-    "bench/reporting.py": ("bench.analysis", "bench.store"),
+    "bench/reporting.py": ("bench.analysis", "bench.claims", "bench.store", "bench.telemetry.series"),
     "bench/notebook.py": ("bench.analysis", "bench.reporting", "bench.store", "reports"),
     "bench/live.py": ("bench.words",),
     "bench/analysis": ("bench.analysis", "bench.isa", "bench.series", "bench.words"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,19 @@ from bench.analysis import scaling as scaling_module
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
-from bench.analysis.story import axes, environment, failures, figures, hardware, scaling
+from bench.analysis.story import (
+    axes,
+    cases,
+    environment,
+    failures,
+    figures,
+    hardware,
+    history,
+    latency,
+    scaling,
+    timeline,
+    unlike,
+)
 from bench.analysis.story import doubts as doubts_module
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
@@ -23,6 +36,9 @@ from bench.analysis.story.verdicts import verdict
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
+MOST_DRAWN = 60              # comparisons that get a card and figures of their own
+NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
+
 
 def records_needed(trials: pd.DataFrame) -> list[str]:
     """Ids of the trials whose whole records a document needs: proofs, what failed, and the latest layer trials."""
@@ -30,14 +46,22 @@ def records_needed(trials: pd.DataFrame) -> list[str]:
     return [*needed, *layers_module.chosen(trials).id]
 
 
+def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials whose telemetry a document draws."""
+    if not trials.telemetry.notna().any():
+        return []
+    return [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
+
+
 def document(
     results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
-    *, more: Sequence[Section] = (), title: str | None = None,
+    *, more: Sequence[Section] = (), title: str | None = None, series: Mapping[str, pd.DataFrame] = NO_SERIES,
 ) -> Document:
     """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
 
     ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
-    It is in the language of bench.analysis.language that it is called in, and so must the results have been made.
+    ``series`` are the readings of telemetry of ``series_needed``, by trial, as bench.telemetry.series.read_parquet has
+    them. It is in the language of bench.analysis.language that it is called in, and so must the results have been made.
     """
     title = title or tr("Rigmark report")
     if trials.empty:
@@ -55,16 +79,19 @@ def document(
     devices = scaling.section(scaling_module.read(results, trials))
     sections = [
         _verdict_section(found),
-        *_throughput(figures.sections(found, doubts)),
+        *_drawn(found, doubts, trials),
         *axes.sections(found, doubts),
         *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
+        *_known(timeline.section(timeline.chosen(found, results, trials) if series else (), trials, series)),
+        *_known(history.section(trials)),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         *more,
         doubts_module.section(doubts),
         failures.section(trials, records, [*problems, *unreadable]),
+        *_known(unlike.section(found)),
         environment.section(trials),
         _limits(trials),
         _reproduce(results, trials),
@@ -110,14 +137,31 @@ def _verdict_section(found: Sequence[Group]) -> Section:
     if not found:
         words = tr("No trial was timed, so no framework can be called faster.")
         return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
-    return Section(
-        id="verdict", title=tr("Verdict"), blocks=(Verdicts(verdicts=tuple(verdict(group) for group in found)),)
-    )
+    verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
+    blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
+    return Section(id="verdict", title=tr("Verdict"), blocks=blocks)
 
 
-def _throughput(sections: tuple[Section, ...]) -> list[Section]:
-    blocks = (Paragraph(text=figures.interval_words()),)
-    return [Section(id="throughput", title=tr("Throughput"), blocks=blocks, sections=sections)] if sections else []
+def _drawn(found: Sequence[Group], doubts: figures.Doubts, trials: pd.DataFrame) -> list[Section]:
+    """Throughput and latency, a figure for each comparison; where those are too many, all in one table."""
+    every = cases.section(found, doubts)
+    interval = Paragraph(text=figures.interval_words())
+    if len(found) > MOST_DRAWN:
+        words = tr(
+            "{n:,} comparisons are too many to draw; every result is in the table below. Choose some with rigmark "
+            "report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.", n=len(found),
+        )
+        said = Section(id="throughput", title=tr("Throughput"), blocks=(interval, Paragraph(text=words)))
+        return [said, *_known(every)]
+    several = figures.sections(found, doubts)
+    if not several:
+        return []
+    throughput = Section(id="throughput", title=tr("Throughput"), blocks=(interval,), sections=several)
+    return [throughput, *_known(every, latency.section(found, trials))]
+
+
+def _known(*sections: Section | None) -> list[Section]:
+    return [section for section in sections if section is not None]
 
 
 def _limits(trials: pd.DataFrame) -> Section:

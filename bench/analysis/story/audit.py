@@ -6,7 +6,7 @@ from bench.analysis import formatting
 from bench.analysis.audit import Audit
 from bench.analysis.document import Align, Block, Cell, Column, Document, Items, Paragraph, Row, Section, Table
 from bench.analysis.findings import FindingKind
-from bench.analysis.story.groups import identifier
+from bench.analysis.identifiers import identifier
 
 TITLE = "Audit"
 WORDS = {FindingKind.INVALID: "Wrong", FindingKind.WARNING: "Suspect", FindingKind.NOTE: "Note"}

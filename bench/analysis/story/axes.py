@@ -10,9 +10,10 @@ from bench.analysis import formatting
 from bench.analysis.compare import Comparison
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
-from bench.analysis.story.groups import HELD_TO, Entry, Group, identifier, versus
+from bench.analysis.story.groups import HELD_TO, Entry, Group, versus
 from bench.analysis.summary import key
 from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
 from bench.words import Mode, Precision

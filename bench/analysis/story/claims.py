@@ -19,7 +19,7 @@ from bench.analysis.document import (
     Section,
     Table,
 )
-from bench.analysis.story.groups import identifier
+from bench.analysis.identifiers import identifier
 
 TITLE = "Is it true what they say?"
 SIGNS = {Standing.CONFIRMED: "✓", Standing.REFUTED: "✗", Standing.OPEN: "≈", Standing.UNTESTABLE: "–"}

@@ -9,8 +9,9 @@ from typing import Any
 
 from bench.analysis.document import Block, Items, Note, Paragraph, Section
 from bench.analysis.findings import Finding
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr
-from bench.analysis.story.groups import Entry, Group, identifier
+from bench.analysis.story.groups import Entry, Group
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Block, Cell, Column, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later
-from bench.analysis.story.groups import identifier
 from bench.analysis.summary import is_nothing
 
 MACHINE_FACTS = {

@@ -9,8 +9,8 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Code, Column, Fold, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.story.groups import identifier
 from bench.analysis.summary import is_nothing
 from bench.words import PLANNED_GAPS, Outcome
 

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from bench.analysis import formatting
 from bench.analysis.decision import Verdict as Judgement
 from bench.analysis.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
 from bench.analysis.story.doubts import Doubt, findings_of
-from bench.analysis.story.groups import Entry, Group, identifier, versus
+from bench.analysis.story.groups import Entry, Group, versus
 from bench.analysis.summary import FEWEST_FOR_P99
 
 Doubts = Mapping[tuple[str, str], Doubt]
+MOST_BASELINES = 12          # of a group, each of which may be chosen
+
+
 @dataclass(frozen=True, kw_only=True)
 class Show:
     """One column of the table: its head, and the cell of an entry."""
@@ -71,12 +75,13 @@ def throughput_bars(group: Group, table: str) -> Bars:
 
 def throughput_table(group: Group, doubts: Doubts) -> Table:
     """All results of a group, also those without a time."""
-    shows = [*_settings(group), *_speeds(group), *trust(doubts), *_times(group), *_costs(group)]
+    settings, speeds = _settings(group), _speeds(group)
+    shows = [*settings, *speeds, *trust(doubts), *_times(group), *_costs(group)]
     rows = tuple(
         Row(
             id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
                           entry.label),
-            cells=tuple(show.cell(entry) for show in shows),
+            cells=tuple(show.cell(entry) for show in shows), name=entry.label, against=against(group, entry),
         )
         for entry in group.entries
     )
@@ -84,6 +89,7 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
         id=f"table.{group.id}",
         caption=tr("All figures, {subject}, {conditions}", subject=group.subject, conditions=group.conditions),
         columns=tuple(show.column for show in shows), rows=rows, notes=tuple(_notes(group)),
+        ratio=len(settings) + 1 if len(speeds) > 1 else None,
     )
 
 
@@ -170,6 +176,15 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
     if ratio.low is not None and judgement is not Judgement.FASTER:
         text += f" {word(judgement)}"
     return Cell(text=text, value=ratio.value)
+
+
+def against(group: Group, entry: Entry) -> tuple[Cell, ...]:
+    """How an entry stands to each of its group, in their order; empty where too few or too many were measured."""
+    if not 2 <= len(group.measured) <= MOST_BASELINES or not entry.has_figures:
+        return ()
+    return tuple(
+        speed_up(each, entry) if each.is_measured else Cell(text=formatting.UNKNOWN) for each in group.entries
+    )
 
 
 def _time(title: str, name: str, unit: formatting.Unit) -> Show:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +11,9 @@ import pandas as pd
 from bench.analysis import formatting
 from bench.analysis.compare import Comparison, by_repetition, compare
 from bench.analysis.document import Origin
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.summary import ALIKE_COLUMNS, key
+from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of
 from bench.analysis.telemetry import Validity
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
@@ -34,6 +33,8 @@ RARE_COLUMNS = {
     "session": tr_later("session "),
 }
 """Facts that are only mentioned where they tell groups apart, and how they are introduced."""
+
+ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
 
 LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "strategy", "devices_per_process")
 """What tells results of one framework apart."""
@@ -115,32 +116,24 @@ def versus(baseline: Entry, this: Entry) -> Versus | None:
 
 def origin(name: Any) -> Origin:
     """Where a row comes from; what does not say that it was measured here counts as quoted."""
-    return Origin(name) if name in tuple(Origin) else Origin.QUOTED
-
-
-def identifier(*parts: Any) -> str:
-    """An id for a link that stays the same as long as its parts do: "mnist_cnn.training.batch-32"."""
-    written = ".".join(str(part) for part in parts)
-    spelled = re.sub(r"[ ,]+", "-", written.lower())
-    slug = re.sub(r"[^a-z0-9_.-]+", "-", spelled).strip("-.")[:120]
-    if slug == spelled:
-        return slug
-    # What was lost must not make two ids one.
-    return f"{slug[:40].strip('-.') or 'x'}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"
+    return ORIGINS.get(name, Origin.QUOTED)
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
     times = by_repetition(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in results[results.kind != TrialKind.LIMIT].to_dict("records"):
-        rows.setdefault(key(row, EQUAL_COLUMNS), []).append({str(name): fact for name, fact in row.items()})
+    for row in rows_of(results[results.kind != TrialKind.LIMIT]):
+        rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)
     usual = [column for column in EQUAL_COLUMNS if column not in RARE_COLUMNS]
+    twins: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for members in rows.values():
+        twins.setdefault(key(members[0], usual), []).append(members[0])
     found: list[Group] = []
     for members in rows.values():
         facts = {column: members[0][column] for column in EQUAL_COLUMNS}
-        twins = [m[0] for m in rows.values() if key(m[0], usual) == key(facts, usual)]
-        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in twins}) > 1]
+        alike = twins[key(facts, usual)]
+        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
         with speaking(ENGLISH):      # a link holds in every language
             identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling)))
         found.append(

@@ -9,9 +9,10 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Column, Fold, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.roofline import memory_size
-from bench.analysis.story.groups import identifier, origin
+from bench.analysis.story.groups import origin
 from bench.analysis.summary import is_nothing
 from bench.words import Outcome, Precision, TrialKind
 

@@ -30,6 +30,7 @@ from bench.analysis.document import (
     StackedBars,
     Table,
 )
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, word
 from bench.analysis.layers import (
     TOO_SHORT,
@@ -47,7 +48,7 @@ from bench.analysis.layers import (
 from bench.analysis.roofline import SPECIFICATION, Peak, Peaks
 from bench.analysis.story.advice import ABOVE_LIMIT, advice, step_of
 from bench.analysis.story.doubts import Doubt, about
-from bench.analysis.story.groups import Group, groups, identifier
+from bench.analysis.story.groups import Group, groups
 
 Doubts = Mapping[tuple[str, str], Doubt]
 
@@ -101,6 +102,8 @@ class Together:
 
 def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
     """The cases in groups of equal model, mode and conditions."""
+    if not cases:
+        return []
     by_id = {case.id: case for case in cases}
     rows = trials[trials.id.isin(list(by_id))]
     found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)

@@ -21,8 +21,9 @@ from bench.analysis.document import (
     Section,
     Table,
 )
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
-from bench.analysis.story.groups import identifier, labels
+from bench.analysis.story.groups import labels
 from bench.words import Outcome, TrialKind
 
 CHECKS = {

@@ -20,8 +20,8 @@ from bench.analysis.document import (
     Section,
     Table,
 )
+from bench.analysis.identifiers import identifier
 from bench.analysis.quoted import FACTS, provenance, rows, step_time, throughput
-from bench.analysis.story.groups import identifier
 from bench.words import Outcome
 
 SHOWN = 20                   # lines of one format

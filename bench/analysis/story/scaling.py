@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from bench.analysis import formatting
 from bench.analysis.document import Align, Block, Cell, Column, Document, Items, Origin, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.scaling import FEWEST_SIZES, Point, Series
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
-from bench.analysis.story.groups import identifier
 from bench.analysis.summary import is_nothing
 from bench.words import Scaling
 

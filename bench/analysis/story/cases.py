@@ -1,0 +1,160 @@
+"""Every result in one table, to be sorted, filtered and compared; with the command that measures each again."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.analysis import formatting
+from bench.analysis.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Paragraph,
+    Row,
+    Section,
+    Standing,
+    Table,
+    Verdicts,
+)
+from bench.analysis.identifiers import identifier
+from bench.analysis.story import figures
+from bench.analysis.story.figures import Doubts, Show
+from bench.analysis.story.groups import Entry, Group
+from bench.isa import Isa
+
+FACTS = {
+    "model": "model", "mode": "mode", "precision": "precision", "isa": "held to", "local_batch": "batch",
+    "world_size": "devices", "strategy": "strategy", "data": "data", "device": "device", "device_name": "processor",
+    "threads": "threads", "steps_per_timing": "steps per timing", "framework": "framework",
+    "framework_version": "version", "build": "build", "compile_mode": "compile mode", "layout": "layout",
+    "session": "session", "machine": "machine", "code_version": "measuring code", "start_method": "started by",
+}
+"""Columns of results that are columns of the table where they vary, and are said once where they do not."""
+
+ALWAYS = ("model", "mode", "framework")
+OPTIONS = {
+    "model": "--model", "framework": "--framework", "build": "--build", "isa": "--isa",
+    "compile_mode": "--compile-mode", "layout": "--layout", "precision": "--precision", "mode": "--mode",
+    "device": "--device", "local_batch": "--batch", "world_size": "--world-size", "strategy": "--strategy",
+    "devices_per_process": "--devices-per-process", "threads": "--threads", "data": "--data",
+    "steps_per_timing": "--steps-per-timing",
+}
+"""Of ``rigmark run``, by the column that each chooses."""
+
+USUAL = {"build": "default", "isa": Isa.NATIVE, "world_size": 1, "strategy": "single", "devices_per_process": 1}
+
+
+def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
+    """None for a single group, whose own table says as much."""
+    if len(groups) < 2:
+        return None
+    members = [(group, entry) for group in groups for entry in group.entries]
+    varying = [
+        name for name in FACTS
+        if name in ALWAYS or len({str(entry.row[name]) for _, entry in members}) > 1
+    ]
+    shows = list(_shows(groups, doubts))
+    table = Table(
+        id="table.cases", caption="Every result",
+        columns=(
+            *(Column(title=FACTS[name], align=_align(name)) for name in varying),
+            *(show.column for show in shows),
+        ),
+        rows=tuple(
+            _row(group, entry, index, varying, shows) for index, group in enumerate(groups) for entry in group.entries
+        ),
+        notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
+    )
+    words = ("Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or "
+             "over the one that you choose as the baseline.")
+    return Section(id="cases", title="Every result", blocks=(Paragraph(text=words), table))
+
+
+def verdicts(block: Verdicts) -> tuple[Block, ...]:
+    """Many answers in one table, after how many there are of each kind."""
+    counts = Counter(verdict.standing for verdict in block.verdicts)
+    said = ", ".join(f"{counts[standing]:,} {standing}" for standing in Standing if counts[standing])
+    table = Table(
+        id="table.verdicts", caption="Every comparison",
+        columns=(Column(title="of"), Column(title="answer"), Column(title="in words"), Column(title="conditions")),
+        rows=tuple(
+            Row(id=verdict.id, cells=(
+                Cell(text=verdict.subject), Cell(text=str(verdict.standing)), Cell(text=" ".join(verdict.sentences)),
+                Cell(text=verdict.conditions),
+            ))
+            for verdict in block.verdicts
+        ),
+    )
+    return (Paragraph(text=f"{len(block.verdicts):,} comparisons: {said}."), table)
+
+
+def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:
+    """Of all entries alike, whichever their group."""
+    unit = formatting.time_unit(e.row["step_time_s"] for group in groups for e in group.entries if e.has_figures)
+    baseline = {id(entry): group.baseline for group in groups for entry in group.entries}
+
+    def speed_up(entry: Entry) -> Cell:
+        against = baseline[id(entry)]
+        return figures.speed_up(against, entry) if against else Cell(text=formatting.UNKNOWN)
+
+    def step_time(entry: Entry) -> Cell:
+        row = entry.row
+        low, high = (
+            None if row[name] is None else row[name] / unit.scale for name in ("step_time_low_s", "step_time_high_s")
+        )
+        return Cell(text=formatting.centre(row["step_time_s"] / unit.scale, low, high), value=row["step_time_s"])
+
+    yield figures.throughput()
+    yield Show(column=Column(title="speed-up", align=Align.RIGHT), cell=figures.figure(speed_up))
+    yield Show(
+        column=Column(title="step time", unit=unit.name, align=Align.RIGHT, is_detail=True),
+        cell=figures.figure(step_time),
+    )
+    yield from (figures.memory(), figures.parity(), *figures.trust(doubts))
+
+
+def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: Sequence[Show]) -> Row:
+    facts = [_fact(entry.row[name]) for name in varying]
+    first = Cell(text=f"{entry.origin.mark} {facts[0].text}")
+    return Row(
+        id=identifier("case", group.id, entry.label), name=entry.label, group=str(index),
+        command=command(entry.row), against=figures.against(group, entry),
+        cells=(first, *facts[1:], *(show.cell(entry) for show in shows)),
+    )
+
+
+def _fact(fact: Any) -> Cell:
+    if fact is None:
+        return Cell(text=formatting.UNKNOWN)
+    return Cell(text=str(fact), value=float(fact) if isinstance(fact, int | float) else None)
+
+
+def _align(name: str) -> Align:
+    return Align.RIGHT if name in ("local_batch", "world_size", "threads", "steps_per_timing") else Align.LEFT
+
+
+def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> Iterator[str]:
+    origins = dict.fromkeys(entry.origin for _, entry in members)
+    yield "; ".join(f"{origin.mark} {origin.value}" for origin in origins) + "."
+    same = [
+        f"{FACTS[name]} {members[0][1].row[name]}" for name in FACTS
+        if name not in varying and members[0][1].row[name] is not None
+    ]
+    if same:
+        yield f"The same for all: {', '.join(same)}."
+
+
+def command(row: Mapping[str, Any]) -> str:
+    """The command line that measures a result again, as often as before."""
+    words = ["rigmark", "run"]
+    for name, option in OPTIONS.items():
+        fact = row[name]
+        if fact is not None and fact != USUAL.get(name):
+            words += [option, str(fact)]
+    if row["oversubscribed"]:
+        words.append("--oversubscribe")
+    return shlex.join([*words, "--repetitions", str(max(int(row["trials"] or 0), 1))])

@@ -1,0 +1,83 @@
+"""What differs between the sides of a comparison beside what it compares; a red line, or that there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.analysis import formatting
+from bench.analysis.document import Align, Cell, Column, Paragraph, Row, Section, Table
+from bench.analysis.identifiers import identifier
+from bench.analysis.story.groups import Entry, Group
+from bench.analysis.summary import is_nothing
+
+NOT_THERE = "not there"
+
+
+def section(groups: Sequence[Group]) -> Section | None:
+    """None where nothing was compared."""
+    compared = [group for group in groups if len(group.measured) > 1]
+    if not compared:
+        return None
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for group in compared:
+        for fact, sides in differences(group).items():
+            found.setdefault((fact, tuple(sides.items())), []).append(f"{group.subject}, {group.conditions}")
+    if not found:
+        words = (f"In {formatting.count(len(compared), 'comparison')} nothing but the framework with its own packages, "
+                 "compile mode and layout differed between the sides.")
+        return Section(id="unlike", title="What else differed", blocks=(Paragraph(text=words),))
+    unlike = len({where for wheres in found.values() for where in wheres})
+    words = (f"In {unlike} of {formatting.count(len(compared), 'comparison')} more than the framework differed between "
+             "the sides, so the difference in speed may not be the framework's: look at each of these first.")
+    table = Table(
+        id="table.unlike", caption="What differed between the sides beside the framework",
+        columns=(
+            Column(title="fact"), Column(title="sides"), Column(title="comparisons", align=Align.RIGHT),
+            Column(title="the first of them", is_detail=True),
+        ),
+        rows=tuple(
+            Row(id=identifier("unlike", fact, sides), cells=(
+                Cell(text=fact), Cell(text="; ".join(f"{name}: {value}" for name, value in sides)),
+                Cell(text=str(len(wheres)), value=float(len(wheres))), Cell(text=wheres[0]),
+            ))
+            for (fact, sides), wheres in found.items()
+        ),
+    )
+    return Section(id="unlike", title="What else differed", blocks=(Paragraph(text=words), table))
+
+
+def differences(group: Group) -> dict[str, dict[str, str]]:
+    """Facts that are not the same for all that was measured: by fact, the value of each side.
+
+    A package that only some of the frameworks use is theirs, and no difference.
+    """
+    stated = {entry.label: dict(_facts(entry)) for entry in group.measured}
+    every = dict.fromkeys(fact for facts in stated.values() for fact in facts)
+    found = {}
+    for fact in every:
+        sides = {label: facts.get(fact, NOT_THERE) for label, facts in stated.items()}
+        known = {label: value for label, value in sides.items() if value != NOT_THERE}
+        compared = known if fact.startswith("package ") else sides
+        if len(set(compared.values())) > 1:
+            found[fact] = compared
+    return found
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    build = _object(entry.row["build_facts"])
+    yield "Python", str(build.get("python"))
+    for package, version in _object(build.get("packages")).items():
+        if package != entry.row["framework"]:
+            yield f"package {package}", str(version)
+    for variable, value in _object(build.get("variables")).items():
+        yield f"variable {variable}", str(value)
+    for name, value in _object(entry.row["settings"]).items():
+        yield f"setting {name}", str(value)
+
+
+def _object(stated: Any) -> Mapping[str, Any]:
+    if isinstance(stated, str):
+        stated = json.loads(stated)
+    return stated if isinstance(stated, dict) and not is_nothing(stated) else {}
