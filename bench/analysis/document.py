@@ -47,6 +47,7 @@ class Standing(StrEnum):
     """How firmly a verdict stands."""
 
     CLEAR = "clear"
+    LIKELY = "likely"
     SAME = "no difference that matters"
     OPEN = "too close to call"
     FEW = "too few trials"
