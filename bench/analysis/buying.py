@@ -22,7 +22,8 @@ import pandas as pd
 from bench.analysis import cost, formatting
 from bench.analysis.document import Origin, Standing
 from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
-from bench.analysis.quantity import NORMAL, Draws, Quantity, Spread, chances_of_most, of_another_unit, spread, standing
+from bench.analysis.quantity import NORMAL, Draws, Quantity, Spread, chance_in_words, chances_of_most
+from bench.analysis.quantity import of_another_unit, spread, standing
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.summary import is_nothing
 from bench.analysis.telemetry import Validity, seen
@@ -31,6 +32,7 @@ from bench.offers import OLD_DAYS, Build, Confidence, Market, Offer, Part, Price
 from bench.offers.cards import GIB, Card
 from bench.words import Mode, Outcome, TrialKind, UserError
 
+FAR = 1.33                   # times as fast as all the small ones together: no question any more
 USUAL_LANES = 8              # of each of two cards on a usual board
 ORDER = (Origin.MEASURED, Origin.ENTERED, Origin.QUOTED, Origin.PREDICTED)
 """Which figure goes before which."""
@@ -508,7 +510,7 @@ def _scaled(candidate: Candidate, workload: Workload, single: Rated, networks: M
     return replace(
         single, reasons=(*single.reasons, words), power_w=_times(single.power_w, count),
         samples_per_s=Quantity(
-            name=f"{of.name}, {count} of them", value=value, low=value * math.exp(-spreads[0]),
+            name=of.name, value=value, low=value * math.exp(-spreads[0]),
             high=value * math.exp(spreads[1]), level=0.8, origin=Origin.PREDICTED, note="scaled",
         ),
     )
@@ -627,7 +629,7 @@ def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
         Standing.CLEAR: f"{best.candidate.name} gives the most for the money, {times}x {second.candidate.name}",
         Standing.LIKELY: f"{best.candidate.name} likely gives the most for the money, {times}x {second.candidate.name}",
     }.get(found, f"{best.candidate.name} and {second.candidate.name} are too close to call ({times}x)")
-    words = f"{lead}; the chance that it is the best of {len(priced)} is {formatting.percent(round(best.chance, 2))}."
+    words = f"{lead}; the chance that it is the best of {len(priced)} is {chance_in_words(best.chance)}."
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
         words += " The software differs too, so this is not the hardware's doing alone."
@@ -681,7 +683,7 @@ def one_or_many(
     all_candidates: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network],
     count: int = 2,
 ) -> list[OneOrMany]:
-    """For each pair of cards of which one is faster, against ``count`` of the slower."""
+    """For each pair of cards of which one is faster, against ``count`` of the slower, unless it is far ahead of all."""
     alone = [each for each in all_candidates if each.kind is Kind.CARD and each.device and each.device.card]
     rated = {each.id: rate(each, workload, known, networks) for each in alone}
     found = []
@@ -691,7 +693,7 @@ def one_or_many(
             one, of = rated[big.id], rated[small.id]
             if one.samples_per_s is None or of.samples_per_s is None or many.samples_per_s is None:
                 continue
-            if one.samples_per_s.value > of.samples_per_s.value:
+            if of.samples_per_s.value < one.samples_per_s.value < count * FAR * of.samples_per_s.value:
                 found.append(_one_or_many(workload, one, of, many, count))
     return found
 
@@ -708,7 +710,7 @@ def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, coun
     stands = Standing.FEW if chance is None else standing(max(chance, 1 - chance), is_predicted=is_predicted)
     words = [f"{names[0]} do {ratio}x the samples/s of one {names[1]}"]
     if chance is not None:
-        words[0] += f" (chance of more: {formatting.percent(round(chance, 2))})"
+        words[0] += f" (chance of more: {chance_in_words(chance)})"
     sizes = [each.candidate.memory_bytes for each in (small, big)]
     if sizes[0] is not None and sizes[1] is not None:
         words.append(f"memory is not pooled: a batch must fit into {sizes[0] / GIB:.0f} GB on each, against "

@@ -50,6 +50,7 @@ class Standing(StrEnum):
     LIKELY = "likely"
     SAME = "no difference that matters"
     OPEN = "too close to call"
+    DEPENDS = "depends on how much you use it"
     FEW = "too few trials"
     ALONE = "nothing to compare"
     NOTHING = "nothing measured"

@@ -114,6 +114,11 @@ def ratio(value: float, low: float | None, high: float | None, single: Sequence[
     return f"{middle}x {ends}"
 
 
+def money(amount: float) -> str:
+    """An amount as it was entered, to six digits: "16,904", "0.6"."""
+    return number(amount, 0) if abs(amount) >= 1e6 else f"{amount:,.6g}"
+
+
 def mebibytes(size: float) -> str:
     return significant(size / MIB)
 

@@ -182,7 +182,7 @@ def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -
         return ranged
     count = len({each.card.key for each in references})
     names = ", ".join(sorted({each.card.name for each in references}))
-    reasons = [f"fitted to {count} measured cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most"]
+    reasons = [f"fitted to {count} known cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most"]
     margin = max(worst, MARGIN)
     low, high = value / (1 + margin), value * (1 + margin)
     if count < FEWEST_FOR_ITS_RANGE:

@@ -197,6 +197,7 @@ def _rental(each: RentOrBuy) -> dict[str, Any]:
         ],
         "life_years": each.life_years, "power_w": each.power_w,
         "hours_at_energy_prices": buying.plain(each.at_energy_prices), "hours_wanted": each.hours_wanted,
+        "money_per_million_samples": buying.plain(each.per_million),
         "chance_that_buying_is_cheaper": each.chance, "standing": each.standing.value, "words": list(each.words),
     }
 

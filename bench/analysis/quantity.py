@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.analysis.document import Origin, Standing
+from bench.analysis.formatting import share
 
 DRAWS = 10_000
 NORMAL = {0.95: 1.959964, 0.8: 1.281552}     # half-width, in standard deviations, of the middle part of a normal
@@ -28,7 +29,7 @@ Draws = NDArray[np.float64]
 class Quantity:
     """``low`` and ``high`` hold its middle ``level``; None for both: no spread is known, it is taken as it stands."""
 
-    name: str                    # equal names are one and the same number
+    name: str                    # quantities of one name rise and fall together
     value: float                 # above 0, or 0 without a spread
     origin: Origin
     low: float | None = None
@@ -81,6 +82,11 @@ def chances_of_most(draws: list[Draws]) -> list[float]:
     table = np.stack(draws)
     is_most = table == table.max(axis=0)
     return [float(chance) for chance in (is_most / is_most.sum(axis=0)).mean(axis=1)]
+
+
+def chance_in_words(chance: float) -> str:
+    """In whole per cent, which is all that such spreads carry."""
+    return ">99 %" if 0.99 < chance < 1 else share(chance)
 
 
 def standing(chance: float, *, is_predicted: bool) -> Standing:

@@ -12,7 +12,7 @@ import numpy as np
 from bench.analysis import cost, formatting
 from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload, money, quantity, rate
 from bench.analysis.document import Origin, Standing
-from bench.analysis.quantity import Quantity, of_another_unit, standing
+from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, standing
 from bench.offers import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
@@ -49,6 +49,7 @@ class RentOrBuy:
     power_w: float | None                # of the machine at the wall
     at_energy_prices: Mapping[str, float]    # money for a kWh, in words: hours
     hours_wanted: float | None           # of work over the machine's life, as the user says
+    per_million: Mapping[str, float]     # money for a million samples, "rented" and "own"; what is known of them
     chance: float | None                 # that buying is cheaper at that; None: nothing was said, or too few trials
     standing: Standing
     words: tuple[str, ...]               # the answer, a sentence each
@@ -190,7 +191,7 @@ def _compared(
     return RentOrBuy(
         build=build, offer=offer, workload=workload, own=own, rented=rented, steps=tuple(steps), life_years=life,
         power_w=power_w, at_energy_prices=_at_energy_prices(terms, market.energy, energy, power_w, currency),
-        hours_wanted=wanted, chance=chance, standing=stands,
+        hours_wanted=wanted, chance=chance, standing=stands, per_million=_per_million(terms, own, rented, life, wanted),
         words=tuple(_answer(build, offer, workload, steps, found, life, wanted, chance, own, rented)),
     )
 
@@ -237,7 +238,7 @@ def _step(name: str, terms: _Terms, origins: Sequence[Origin], words: str) -> St
 
 
 def _money(of: Quantity, currency: str) -> str:
-    return f"{of.origin.mark} {formatting.significant(of.value, 5)} {currency}"
+    return f"{of.origin.mark} {formatting.money(of.value)} {currency}"
 
 
 def _speed(of: Quantity) -> str:
@@ -261,10 +262,28 @@ def _at_energy_prices(
     return found
 
 
+def _per_million(
+    terms: _Terms, own: Rated | None, rented: Rated | None, life: float | None, wanted: float | None
+) -> dict[str, float]:
+    """Money for a million samples: rented, and of one's own at the hours that are wanted."""
+    of, found = terms.value, {}
+    if rented is not None and rented.samples_per_s is not None:
+        found["rented"] = float(cost.cost_per_million(of["rent_per_hour"], rented.samples_per_s.value))
+    if own is not None and own.samples_per_s is not None and life is not None and wanted is not None:
+        per_hour = cost.cost_per_hour_of_use(
+            of["price"], of.get("resale", 0.0), life_years=life, busy_share=min(cost.busy_share(wanted, life), 1.0),
+            running_per_hour=of.get("running_per_hour", 0.0), idle_per_hour=of.get("idle_per_hour", 0.0),
+        )
+        found["own"] = float(cost.cost_per_million(per_hour, own.samples_per_s.value))
+    return found
+
+
 def _standing(chance: float | None, is_few: bool, workload: Workload | None, origin: Origin) -> Standing:
     if is_few:
         return Standing.FEW
-    if chance is None or workload is None:
+    if chance is None:
+        return Standing.DEPENDS
+    if workload is None:
         return Standing.OPEN
     return standing(max(chance, 1 - chance), is_predicted=origin is Origin.PREDICTED)
 
@@ -300,7 +319,7 @@ def _answer(
     if wanted is not None and chance is not None:
         cheaper = "buying" if chance >= 0.5 else "renting"
         said.append(f"At the {formatting.number(wanted, 0)} h of work that you want, {cheaper} is cheaper with a chance of "
-                    f"{formatting.percent(round(max(chance, 1 - chance), 2))}.")
+                    f"{chance_in_words(max(chance, 1 - chance))}.")
     elif wanted is None:
         said.append("Whether to buy depends on how much you compute: --hours-per-week gives the chance.")
     predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
@@ -316,5 +335,7 @@ def hours_in_words(hours: Hours) -> str:
         return "never"
     if math.isclose(hours.low, hours.high, rel_tol=1e-3):
         return f"{formatting.significant(hours.value, 4)} h"
-    high = "never" if math.isinf(hours.high) else formatting.significant(hours.high, 2)
-    return f"{formatting.significant(hours.value, 3)} h ({formatting.significant(hours.low, 2)} to {high})"
+    if math.isinf(hours.high):
+        return f"{formatting.significant(hours.value)} h ({formatting.significant(hours.low, 2)} to never)"
+    middle, ends = formatting.interval(hours.value, hours.low, hours.high).split(" ", 1)
+    return f"{middle} h {ends}"

@@ -1,7 +1,7 @@
-"""What may be bought or rented, and for how much: ``hardware.toml``, read and checked. See docs/buy.md for its format.
+"""What may be bought or rented, and for how much: ``hardware.toml``, read and checked. docs/buy.md shows its format.
 
-A price has a value, may have a low and a high one (taken as the 10th and 90th hundredth of what is asked), a currency, a
-date, a source and a confidence. What is missing is missing: there are no default prices.
+A price has a value, may have a low and a high one (taken as the 10th and 90th hundredth of what is asked), a currency,
+a date, a source and a confidence. What is missing is missing: there are no default prices.
 """
 
 from __future__ import annotations
@@ -503,7 +503,8 @@ class _File:
         return Throughput(
             id=own, device=device, devices=table.whole("devices", "devices", least=1) or 1,
             model=table.required_text("model"), mode=Mode(table.required_text("mode", tuple(Mode))),
-            precision=Precision(table.required_text("precision", tuple(Precision))), local_batch=table.whole("local_batch", "samples", least=1),
+            precision=Precision(table.required_text("precision", tuple(Precision))),
+            local_batch=table.whole("local_batch", "samples", least=1),
             data=table.text("data") or "synthetic", software=table.text("software"), samples_per_s=samples,
             power_w=table.number("power_w", "W", least=0.1),
             busy_ratio=table.number("busy_ratio", "a share from 0 to 1", most=1.0),

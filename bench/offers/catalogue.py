@@ -43,7 +43,8 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
     try:
         from gpuhunt._internal.catalog import OFFLINE_PROVIDERS, Catalog
     except ImportError:
-        raise UserError("prices are fetched with gpuhunt, which is not installed; pip install 'rigmark[prices]'") from None
+        words = "prices are fetched with gpuhunt, which is not installed; pip install 'rigmark[prices]'"
+        raise UserError(words) from None
     for provider in providers:
         if provider not in OFFLINE_PROVIDERS:
             raise unknown("provider", provider, OFFLINE_PROVIDERS)
@@ -82,8 +83,8 @@ def offers(fetched: Fetched, today: date) -> dict[str, Any]:
     return {
         "schema": SCHEMA, "as_of": today, "currency": CURRENCY,
         "source": {name: {
-            "title": f"gpuhunt, catalogue of {fetched.provider}{version}, {len(fetched.items)} items", "kind": "catalogue",
-            "confidence": "quoted",
+            "title": f"gpuhunt, catalogue of {fetched.provider}{version}, {len(fetched.items)} items",
+            "kind": "catalogue", "confidence": "quoted",
         }},
         "offer": [_offer(fetched.provider, name, own) for _, own in sorted(alike.items())],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from bench.analysis import formatting
@@ -28,13 +28,14 @@ from bench.analysis.document import (
 )
 from bench.analysis.holding import Check, Held, Memory
 from bench.analysis.purchase import ORIGINS, Advice, Question
-from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity
+from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
 from bench.analysis.renting import RentOrBuy, Step, hours_in_words
 from bench.analysis.story.groups import identifier
 from bench.offers.cards import GIB
 
 TITLE = "What to buy"
 KINDS = {Kind.CARD: "cards", Kind.MACHINE: "whole machines", Kind.RENTED: "machines for rent"}
+HEADS = {Kind.CARD: "card", Kind.MACHINE: "machine", Kind.RENTED: "machine for rent"}
 
 
 def document(advice: Advice, today: date) -> Document:
@@ -62,12 +63,12 @@ def _text(value: float | None, digits: int = 3) -> str:
     return formatting.UNKNOWN if value is None else formatting.significant(value, digits)
 
 
-def _quantity(of: Quantity | None, digits: int = 3) -> Cell:
+def _quantity(of: Quantity | None, written: Callable[[float], str] = formatting.significant) -> Cell:
     """With its mark, and its ends in brackets."""
     if of is None:
         return Cell(text=formatting.UNKNOWN)
-    ends = "" if of.low is None or of.high is None else f" ({_text(of.low, digits)} to {_text(of.high, digits)})"
-    return Cell(text=f"{of.origin.mark} {_text(of.value, digits)}{ends}", value=of.value)
+    ends = "" if of.low is None or of.high is None else f" ({written(of.low)} to {written(of.high)})"
+    return Cell(text=f"{of.origin.mark} {written(of.value)}{ends}", value=of.value)
 
 
 # Rent or buy ----------------------------------------------------------------------------------------------------------
@@ -119,6 +120,9 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
         said = [f"{price} a kWh: {_text(hours) if math.isfinite(hours) else 'never'} h"
                 for price, hours in each.at_energy_prices.items()]
         blocks.append(Paragraph(text=f"By the price of electricity: {'; '.join(said)}."))
+    if each.per_million:
+        said = [f"{of} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
+        blocks.append(Paragraph(text=f"A million samples cost: {'; '.join(said)}."))
     reasons = [f"{of.candidate.id}: {reason}" for of in (each.own, each.rented) if of is not None
                for reason in of.reasons]
     if reasons:
@@ -185,12 +189,12 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
     is_rented = ranking.kind is Kind.RENTED
     per, price = ("samples", f"{currency}/h") if is_rented else ("samples/s", currency)
     columns = (
-        Column(title=KINDS[ranking.kind].removesuffix("s")),
+        Column(title=HEADS[ranking.kind]),
         Column(title="throughput", unit="samples/s", align=Align.RIGHT),
         Column(title="price", unit=price, align=Align.RIGHT),
         Column(title="for the money", unit=f"{per} per {currency}", align=Align.RIGHT),
         Column(title="chance of best", align=Align.RIGHT),
-        Column(title="power", unit="W", align=Align.RIGHT),
+        Column(title="power of its devices", unit="W", align=Align.RIGHT),
         Column(title="for the energy", unit="samples/J", align=Align.RIGHT),
         Column(title="memory", unit="GB each", align=Align.RIGHT, is_detail=True),
         Column(title="on the front", is_detail=True),
@@ -212,10 +216,10 @@ def _value_cells(each: Rated) -> tuple[Cell, ...]:
     return (
         Cell(text=candidate.name),
         _quantity(each.samples_per_s),
-        _quantity(candidate.money, 5) if candidate.money else Cell(text="no price given"),
+        _quantity(candidate.money, formatting.money) if candidate.money else Cell(text="no price given"),
         Cell(text=f"{_text(value.value)} ({_text(value.low)} to {_text(value.high)})", value=value.value) if value
         else Cell(text=formatting.UNKNOWN),
-        Cell(text=formatting.share(each.chance), value=each.chance) if each.chance is not None
+        Cell(text=chance_in_words(each.chance), value=each.chance) if each.chance is not None
         else Cell(text="too few trials" if each.is_few else formatting.UNKNOWN),
         Cell(text=f"{mark}{_text(each.power_w)}", value=each.power_w),
         Cell(text=f"{mark}{_text(each.per_watt)}", value=each.per_watt),
