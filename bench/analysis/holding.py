@@ -24,7 +24,7 @@ from bench.analysis.buying import (
 )
 from bench.analysis.document import Origin
 from bench.analysis.summary import is_nothing
-from bench.offers import Build, Market, Part, cards
+from bench.offers import Build, Market, Part
 from bench.offers.cards import GIB
 from bench.words import Mode, Outcome, TrialKind
 
@@ -79,15 +79,16 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
     size = "no usual size is enough" if need.size_w is None else f"the next size is {need.size_w} W"
     taken = " (75 W taken for board, memory, disks and fans)" if build.base_w is None else ""
-    words = (f"at full load {need.steady_w:.0f} W of rating for steady work at 80 %, {need.transient_w:.0f} W for peaks "
-             f"of the cards at 1.5x{taken}; {size}")
+    words = (f"at full load {need.steady_w:.0f} W of rating for steady work at 80 %, {need.transient_w:.0f} W for "
+             f"peaks of the cards at 1.5x{taken}; {size}")
     rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
     holds = None
     if rated:
         holds = sum(rated) >= need.needed_w
         spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < sum(rated)]
         words += f"; it has {sum(rated):.0f} W, " + (
-            "too little" if not holds else f"{formatting.count(len(spare), 'size')} to spare" if spare else "just enough")
+            "too little" if not holds else
+            f"{formatting.count(len(spare), 'size')} to spare" if spare else "just enough")
     suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
     if suggested and len(gpus) == 1:
         words += f"; the card's database row suggests {suggested[0]:.0f} W"
@@ -145,7 +146,8 @@ def _lanes(
         return
     link = link_of(build, gpus[0], len(gpus), market)
     rate_of = "" if link is None else f", {link / 1e9:.2f} GB/s each way on the narrowest"
-    yield _check(build, "PCIe lanes", True, f"{'/'.join(map(str, found))} of {lanes} lanes, {taken} taken by others{rate_of}")
+    words = f"{'/'.join(map(str, found))} of {lanes} lanes, {taken} taken by others{rate_of}"
+    yield _check(build, "PCIe lanes", True, words)
 
 
 def _links(
@@ -272,9 +274,9 @@ def _memory(
                 f"{fit.largest_batch:,} samples in {size}; measure {fitting.FEWEST_BATCHES} batches for a fit")
     else:
         batches = ", ".join(map(str, line.batches))
-        said = (f"the largest batch is {fit.largest_batch:,} in {size}, by a line through the peaks of batches {batches} "
-                f"({line.bytes_per_sample / 2**20:.3g} MiB a sample, off by {formatting.percent(line.largest_error or 0)} "
-                "at most)")
+        said = (f"the largest batch is {fit.largest_batch:,} in {size}, by a line through the peaks of batches "
+                f"{batches} ({line.bytes_per_sample / 2**20:.3g} MiB a sample, off by "
+                f"{formatting.share(line.largest_error or 0)} at most)")
         if fit.largest_batch > 4 * max(line.batches):
             said += "; that is far beyond what was measured"
     if batch is not None and fit.answer is not None:

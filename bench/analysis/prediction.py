@@ -1,8 +1,8 @@
 """How fast a network would run on a card that was not measured: a range, with its reason, or a refusal.
 
 The range goes from the ratio of arithmetic to that of memory bandwidth, on paper, of the card to one that was measured;
-the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the rest
-take, fitted to them. evidence/predictions.py says how often the truth lies within, on published tables.
+the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the
+rest take, fitted to them. evidence/predictions.py says how often the truth lies within, on published tables.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from bench.offers.cards import Card
 
 MARGIN = 0.10                # of either end
-WIDE_MARGIN = 0.25           # of what was seldom tried: other makers, other arithmetic, a power cap, other software
+WIDE_MARGIN = 0.25           # of what was seldom tried: other makers, other arithmetic, a power cap
 CAPPED = 0.8                 # of the desktop card's power, below which a cap counts
 FEWEST_BUSY = 0.9            # share of the time at which the measured GPU was at work, below which nothing follows
 FEWEST_FOR_FIT = 2
 FEWEST_FOR_ITS_RANGE = 3     # from which the error of leaving one out is believed; of two it may be small by luck
 OLD = ("Fermi", "Kepler")
-"""Architectures from which and to which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.2x to 4.7x as fast
-as a K80, where specifications say 2.6x to 3.0x."""
+"""Architectures from which and to which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.3x to 4.6x as
+fast as a K80, where specifications say 2.6x to 3.0x."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,10 @@ class Prediction:
     method: str                          # "range" or "fit"
     reasons: tuple[str, ...]             # a sentence each: from what, and what widens it
     error: float | None                  # of the fit, largest relative one of leaving each measured card out in turn
+    software: str                        # of the figures that it rests on, and so of the prediction
 
 
-def predicted(references: Sequence[Reference], target: Card, software: str = "") -> Prediction | Refusal:
+def predicted(references: Sequence[Reference], target: Card) -> Prediction | Refusal:
     """Throughput of a card, from figures of one network at one batch and precision."""
     refusals = [(each, reason) for each in references if (reason := refusal(each, target)) is not None]
     refused = {id(each) for each, _ in refusals}
@@ -64,8 +65,10 @@ def predicted(references: Sequence[Reference], target: Card, software: str = "")
         return Refusal(reason=refusals[0][1] if refusals else "no GPU was measured that it could be predicted from")
     # Kernels are made for an architecture, so a card of the same one says most.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
-    nearest = min(alike, key=lambda each: _distance(each.card, target))
-    ranged = from_one(nearest, target, software)
+    nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
+    ranged = from_one(nearest, target)
+    # Another framework or version moves a figure as much as another card does.
+    alike = [each for each in alike if each.software == nearest.software]
     if len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
         return ranged
     return _fitted(alike, target, ranged)
@@ -74,8 +77,8 @@ def predicted(references: Sequence[Reference], target: Card, software: str = "")
 def refusal(reference: Reference, target: Card) -> str | None:
     """Why nothing follows from a figure for a card; None where something does."""
     if reference.busy_ratio is not None and reference.busy_ratio < FEWEST_BUSY:
-        return (f"{_named(reference)} was busy for {reference.busy_ratio:.0%} of the time only: launching or input holds "
-                "it up, so nothing can be predicted, and a faster card will not help much")
+        return (f"{_named(reference)} was busy for {reference.busy_ratio:.0%} of the time only: launching or input "
+                "holds it up, so nothing can be predicted, and a faster card will not help much")
     for card in (reference.card, target):
         missing = [what for what, fact in (("FLOP/s", card.fp32_flops_per_s),
                                            ("memory bandwidth", card.bandwidth_bytes_per_s)) if not fact]
@@ -87,13 +90,13 @@ def refusal(reference: Reference, target: Card) -> str | None:
     return None
 
 
-def from_one(reference: Reference, target: Card, software: str = "") -> Prediction:
+def from_one(reference: Reference, target: Card) -> Prediction:
     """The range from one measured card, which is not refused."""
     old, new = reference.card, target
     compute = _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s)
     memory = _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)
     ratios = {"arithmetic": compute, "memory bandwidth": memory}
-    wide = _widened(reference, target, software)
+    wide = _widened(reference, target)
     paths = [card.tensor_rate(reference.precision) for card in (old, new)]
     if (paths[0] is None) != (paths[1] is None):
         rates = [path or card.fp32_flops_per_s for path, card in zip(paths, (old, new), strict=True)]
@@ -107,10 +110,11 @@ def from_one(reference: Reference, target: Card, software: str = "") -> Predicti
     return Prediction(
         value=reference.samples_per_s * math.sqrt(low * high), low=reference.samples_per_s * low * (1 - margin),
         high=reference.samples_per_s * high * (1 + margin), method="range", reasons=tuple(reasons), error=None,
+        software=reference.software,
     )
 
 
-def _widened(reference: Reference, target: Card, software: str) -> list[str]:
+def _widened(reference: Reference, target: Card) -> list[str]:
     """Why the range is wider than usual, a sentence each."""
     old, found = reference.card, []
     if old.vendor != target.vendor:
@@ -123,8 +127,6 @@ def _widened(reference: Reference, target: Card, software: str) -> list[str]:
             of = "not known how far" if card.desktop_tdp_w is None or card.tdp_w is None else \
                 f"{card.tdp_w:.0f} of {card.desktop_tdp_w:.0f} W"
             found.append(f"the power of {card.name} is capped ({of})")
-    if software and reference.software and software != reference.software:
-        found.append(f"the software differs ({reference.software}, {software})")
     return found
 
 
@@ -189,7 +191,9 @@ def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -
         low, high = min(low, ranged.low), max(high, ranged.high)
         reasons.append(f"two cards are few, so the range takes in that from one of them: {ranged.reasons[0]}")
         reasons += ranged.reasons[1:]
-    return Prediction(value=value, low=low, high=high, method="fit", reasons=tuple(reasons), error=worst)
+    return Prediction(
+        value=value, low=low, high=high, method="fit", reasons=tuple(reasons), error=worst, software=ranged.software
+    )
 
 
 def _ratio(new: float | None, old: float | None) -> float:

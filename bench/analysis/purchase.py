@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import buying, holding, renting
-from bench.analysis.buying import Candidate, CpuOrGpu, Figure, Network, OneOrMany, Ranking, Workload
+from bench.analysis import buying, holding, renting, value
+from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
 from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
+from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers import Market
 from bench.offers.cards import Card
 from bench.words import UserError, unknown
@@ -86,19 +88,19 @@ def advise(
     ) if asks(Question.RENT) else ([], [])
     rankings = [
         ranking for workload in for_batch
-        for ranking in buying.rankings(candidates, workload, figures, networks)
+        for ranking in value.rankings(candidates, workload, figures, networks)
     ] if asks(Question.VALUE) or asks(Question.SPEED) else []
     return Advice(
         wanted=wanted, market=market, figures=tuple(figures), workloads=tuple(for_batch), rankings=tuple(rankings),
         rentals=tuple(rentals),
         many=tuple(
             each for workload in for_batch
-            for each in buying.one_or_many(candidates, workload, figures, networks, wanted.how_many)
+            for each in value.one_or_many(candidates, workload, figures, networks, wanted.how_many)
         ) if asks(Question.MANY) else (),
         memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
         checks=tuple(holding.checks(market, candidates, for_batch, figures, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
-        cpu_or_gpu=tuple(buying.cpu_or_gpu([each for each in figures if each.workload in chosen]))
+        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
         if asks(Question.CPU) else (),
         doubts=tuple(buying.doubts_of_prices(market, today)),
         problems=(*market.problems, *problems, *lacking),
@@ -182,7 +184,7 @@ def _ranking(ranking: Ranking) -> dict[str, Any]:
     }
 
 
-def _ends(of: buying.Quantity | None) -> dict[str, Any] | None:
+def _ends(of: Quantity | None) -> dict[str, Any] | None:
     return None if of is None else {
         "value": of.value, "low": of.low, "high": of.high, "level": of.level, "origin": of.origin.value}
 

@@ -1,4 +1,4 @@
-"""Rent or buy, for equal work: from the bare hours of buyers' guides to those that one's own machine must really work."""
+"""Rent or buy, for equal work: from the bare hours of buyers' guides to those that one's own machine must work."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def rent_or_buy(
     own = rented = None
     if workload is not None:
         own, rented = (rate(each, workload, known, networks) for each in (build, offer))
-        for each in (own, rented):
-            if each.samples_per_s is None:
-                return f"{each.candidate.id}, {workload.label}: {' '.join(each.reasons)}"
+        for side in (own, rented):
+            if side.samples_per_s is None:
+                return f"{side.candidate.id}, {workload.label}: {'; '.join(side.reasons)}"
     return _compared(build, offer, workload, own, rented, market, hours_per_week)
 
 
@@ -82,8 +82,9 @@ def rentals(
     candidates: Sequence[Candidate], workloads: Sequence[Workload], known: Sequence[Figure],
     networks: Mapping[str, Network], market: Market, hours_per_week: float | None = None,
 ) -> tuple[list[RentOrBuy], list[str]]:
-    """Every machine against every offer for every workload; without any, as if all were equally fast. And what lacks."""
-    found, lacking = [], {}
+    """Every machine against every offer for every workload, or as if all were equally fast; and what lacks."""
+    found: list[RentOrBuy] = []
+    lacking: dict[str, None] = {}
     builds = [each for each in candidates if each.kind is Kind.MACHINE]
     offers = [each for each in candidates if each.kind is Kind.RENTED]
     for build in builds:
@@ -93,7 +94,7 @@ def rentals(
             ]
             good = [answer for answer in answers if isinstance(answer, RentOrBuy)]
             if not good:
-                lacking.update({answer: None for answer in answers if isinstance(answer, str)})
+                lacking |= {answer: None for answer in answers if isinstance(answer, str)}
                 bare = rent_or_buy(build, offer, None, known, networks, market, hours_per_week)
                 good = [] if isinstance(bare, str) else [bare]
                 if isinstance(bare, str):
@@ -222,7 +223,7 @@ def _with_setup(terms: _Terms, offer: Candidate) -> tuple[_Terms, str]:
         said.append(f"{formatting.percent(of.restart_loss)} of the hours are done twice")
     if not said:
         return terms, ""
-    facts = {"setup_hours": of.setup_hours_per_session, "session_hours": of.session_hours,
+    facts: dict[str, Any] = {"setup_hours": of.setup_hours_per_session, "session_hours": of.session_hours,
              "restart_loss": of.restart_loss}
     return terms.with_term(
         "rent_per_hour", cost.rent_per_hour_of_work(terms.value["rent_per_hour"], **facts),
@@ -295,7 +296,8 @@ def _answer(
     said = []
     bare = steps[0].hours
     if math.isinf(found.value):
-        said.append(f"Renting {offer.id} is always cheaper: what {build.id} draws costs more than the rent of equal work.")
+        said.append(f"Renting {offer.id} is always cheaper: what {build.id} draws costs more than the rent of equal "
+                    "work.")
     else:
         work = "" if workload is None else " for equal work"
         said.append(f"{build.id} pays from {hours_in_words(found)} of its own work on, against {offer.id}{work}.")
@@ -318,14 +320,14 @@ def _answer(
                     f"{formatting.significant(weekly, 2)} h a week{late}.")
     if wanted is not None and chance is not None:
         cheaper = "buying" if chance >= 0.5 else "renting"
-        said.append(f"At the {formatting.number(wanted, 0)} h of work that you want, {cheaper} is cheaper with a chance of "
-                    f"{chance_in_words(max(chance, 1 - chance))}.")
+        said.append(f"At the {formatting.number(wanted, 0)} h of work that you want, {cheaper} is cheaper with a "
+                    f"chance of {chance_in_words(max(chance, 1 - chance))}.")
     elif wanted is None:
         said.append("Whether to buy depends on how much you compute: --hours-per-week gives the chance.")
     predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
     if predicted:
-        said.append(f"The throughput of {formatting.listed(predicted)} is {Origin.PREDICTED.mark} predicted, so this is "
-                    "never clear: measure before you buy.")
+        said.append(f"The throughput of {formatting.listed(predicted)} is {Origin.PREDICTED.mark} predicted, so this "
+                    "is never clear: measure before you buy.")
     return said
 
 

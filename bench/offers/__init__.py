@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from importlib import resources
@@ -241,27 +241,23 @@ def _in_one_currency(market: Market, rates: Sequence[Rate]) -> Market:
                 said = f"1 {rate.currency} = {rate.rate:g} {rate.base}{dated}"
                 used[said] = f"{said} ({rate.note})" if rate.note else said
                 forth = pair[0] == price.currency
-                return _changed(price, rate=rate.rate if forth else 1 / rate.rate)
+                return replace(price, rate=rate.rate if forth else 1 / rate.rate)
         raise UserError(
             f"{price.where}: is in {price.currency} while others are in {market.currency}, and no rate is given; write "
             f"[fx] with base = \"{market.currency}\" and {price.currency} = {{ rate = ... }}"
         )
 
-    return _changed(
+    return replace(
         market,
-        parts={name: _changed(part, price=converted(part.price)) for name, part in market.parts.items()},
-        builds={name: _changed(build, price=converted(build.price)) for name, build in market.builds.items()},
+        parts={name: replace(part, price=converted(part.price)) for name, part in market.parts.items()},
+        builds={name: replace(build, price=converted(build.price)) for name, build in market.builds.items()},
         offers={
-            name: _changed(offer, price_per_hour=converted(offer.price_per_hour))
+            name: replace(offer, price_per_hour=converted(offer.price_per_hour))
             for name, offer in market.offers.items()
         },
-        energy=_changed(market.energy, price_per_kwh=converted(market.energy.price_per_kwh)),
+        energy=replace(market.energy, price_per_kwh=converted(market.energy.price_per_kwh)),
         rates=tuple(used.values()),
     )
-
-
-def _changed(of: Any, **changes: Any) -> Any:
-    return type(of)(**{**{name: getattr(of, name) for name in of.__dataclass_fields__}, **changes})
 
 
 # One file -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from bench.analysis import formatting
-from bench.analysis.buying import CpuOrGpu, Figure, Kind, OneOrMany, Ranking, Rated
+from bench.analysis.buying import Figure, Kind, Rated
 from bench.analysis.document import (
     Align,
     Bar,
@@ -31,6 +31,7 @@ from bench.analysis.purchase import ORIGINS, Advice, Question
 from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
 from bench.analysis.renting import RentOrBuy, Step, hours_in_words
 from bench.analysis.story.groups import identifier
+from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers.cards import GIB
 
 TITLE = "What to buy"
@@ -104,7 +105,8 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
                  Column(title="of the bare sum", align=Align.RIGHT), Column(title="with")),
         rows=tuple(_step_row(identity, step, each.steps[0]) for step in each.steps),
         notes=("Each line counts all above it too. In brackets stands the middle 95 % of 10,000 draws from the spreads "
-               "of prices, throughputs and machines of one kind.", f"{ORIGINS}; a line has the least certain of its marks."),
+               "of prices, throughputs and machines of one kind.",
+               f"{ORIGINS}; a line has the least certain of its marks."),
     )
     bars = Bars(
         id=f"bars.{identity}", title="Own hours until it has paid", unit="h", table=table.id,
@@ -155,8 +157,8 @@ def _values(advice: Advice) -> list[Section]:
                 sentences=(each.words,))
         for each in shown
     ))
-    words = (f"Better for the money is what is so in {CLEAR:.0%} of draws (clear) or {LIKELY:.0%} (likely); less is too "
-             f"close to call. Two machines of one kind differ too, by {UNIT_SPREAD:.0%} or so.")
+    words = (f"Better for the money is what is so in {CLEAR:.0%} of draws (clear) or {LIKELY:.0%} (likely); less is "
+             f"too close to call. Two machines of one kind differ too, by {UNIT_SPREAD:.0%} or so.")
     return [Section(
         id="value", title="For the money", blocks=(Paragraph(text=words), verdicts),
         sections=tuple(_value_section(each, currency) for each in shown),
@@ -175,8 +177,9 @@ def _value_section(ranking: Ranking, currency: str) -> Section:
         bars=tuple(_bar(each, each.samples_per_s) for each in ranking.rated if each.samples_per_s is not None),
     )
     reasons = tuple(f"{each.candidate.name}: {reason}" for each in ranking.rated for reason in each.reasons if reason)
-    blocks: tuple[Block, ...] = (bars, table, Fold(title="Where these figures come from", blocks=(Items(texts=reasons),)))
-    return Section(id=f"section.{identity}", title=f"{ranking.workload.label}: {KINDS[ranking.kind]}", blocks=blocks)
+    origins = Fold(title="Where these figures come from", blocks=(Items(texts=reasons),))
+    title = f"{ranking.workload.label}: {KINDS[ranking.kind]}"
+    return Section(id=f"section.{identity}", title=title, blocks=(bars, table, origins))
 
 
 def _bar(each: Rated, speed: Quantity) -> Bar:
@@ -258,8 +261,8 @@ def _cpu_or_gpu(found: Sequence[CpuOrGpu]) -> Section | None:
     def said(each: CpuOrGpu) -> str:
         what = f"{each.cpu.workload.model} {each.cpu.workload.mode}"
         if each.ratio is not None:
-            return (f"{what}: {_device(each.gpu)} does {_text(each.ratio)}x the samples/s of {_device(each.cpu)} at equal "
-                    f"batch and precision ({each.gpu.workload.label}).")
+            return (f"{what}: {_device(each.gpu)} does {_text(each.ratio)}x the samples/s of {_device(each.cpu)} at "
+                    f"equal batch and precision ({each.gpu.workload.label}).")
         return (f"{what}: {_device(each.gpu)} with {each.gpu.workload.label}, and {_device(each.cpu)} with "
                 f"{each.cpu.workload.label}, are not alike, so no ratio is given; measure both at one batch.")
 
@@ -308,15 +311,19 @@ def _heat(found: Sequence[Held], *, asked: bool) -> Section | None:
     if not found and not asked:
         return None
     texts: Iterable[str] = [
-        f"{Origin.MEASURED.mark} {each.subject} {each.endurance.words}: after {each.endurance.duration_s / 60:.0f} minutes "
-        f"it does {formatting.share(each.endurance.ratio)} of what it did in the first half minute." for each in found
+        f"{Origin.MEASURED.mark} {each.subject} {each.endurance.words}: after {each.endurance.duration_s / 60:.0f} "
+        f"minutes it does {formatting.share(each.endurance.ratio)} of what it did in the first half minute."
+        for each in found
     ] or ["No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes."]
     return Section(id="heat", title="Does it hold its speed", blocks=(Items(texts=tuple(texts)),))
 
 
 def _doubts(advice: Advice) -> Section | None:
     texts = [*advice.doubts, *(f"{_capital(problem)}." for problem in advice.problems)]
-    if any(each.origin is Origin.PREDICTED for ranking in advice.rankings for each in ranking.rated):
-        texts.append("Predicted figures come from data sheets and a measured card; their range held the truth for 99 % of "
-                     "the networks of published tables from one card to its neighbour, and says nothing of drivers or heat.")
+    rated = [each for ranking in advice.rankings for each in ranking.rated]
+    rated += [each for rental in advice.rentals for each in (rental.own, rental.rented) if each is not None]
+    if any(each.origin is Origin.PREDICTED for each in rated):
+        texts.append(f"{Origin.PREDICTED.mark} Predicted figures come from data sheets and a known card. Tried on "
+                     "published tables, their range held the truth of all networks from one card to the next (RTX 3090 "
+                     "and 4090, GTX 1080 and 1080 Ti); it says nothing of drivers, heat or other software.")
     return Section(id="doubts", title="Doubts", blocks=(Items(texts=tuple(texts)),)) if texts else None
