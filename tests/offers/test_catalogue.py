@@ -85,6 +85,6 @@ def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch,
 def test_unknown_providers_and_a_missing_package_are_told(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="no provider 'awz'; did you mean 'aws'"):
         catalogue.fetch(["awz"], [], spot=False)
-    monkeypatch.setitem(sys.modules, "gpuhunt._internal.catalog", None)
+    monkeypatch.setitem(sys.modules, "gpuhunt", None)
     with pytest.raises(UserError, match=r"pip install 'rigmark\[prices\]'"):
         catalogue.fetch(["aws"], [], spot=False)

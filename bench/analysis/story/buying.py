@@ -35,20 +35,20 @@ from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers.cards import GIB
 
 TITLE = "What to buy"
-KINDS = {Kind.CARD: "cards", Kind.MACHINE: "whole machines", Kind.RENTED: "machines for rent"}
-HEADS = {Kind.CARD: "card", Kind.MACHINE: "machine", Kind.RENTED: "machine for rent"}
+KINDS = {Kind.CARD: "cards and processors", Kind.MACHINE: "whole machines", Kind.RENTED: "machines for rent"}
+HEADS = {Kind.CARD: "card or processor", Kind.MACHINE: "machine", Kind.RENTED: "machine for rent"}
 
 
-def document(advice: Advice, today: date) -> Document:
-    """All sections that have something to say."""
+def document(advice: Advice, today: date, host: str = "") -> Document:
+    """All sections that have something to say; ``host`` is this machine, in words."""
     sections = [
         _rent(advice), *_values(advice), _many(advice.many), _cpu_or_gpu(advice.cpu_or_gpu), _memory(advice.memories),
         _box(advice.checks), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions), _doubts(advice),
     ]
-    return Document(title=TITLE, summary=tuple(_summary(advice, today)), sections=tuple(s for s in sections if s))
+    return Document(title=TITLE, summary=tuple(_summary(advice, today, host)), sections=tuple(s for s in sections if s))
 
 
-def _summary(advice: Advice, today: date) -> list[str]:
+def _summary(advice: Advice, today: date, host: str) -> list[str]:
     own = sum(figure.origin is Origin.MEASURED for figure in advice.figures)
     others = len(advice.figures) - own
     phrases = [formatting.count(own, "figure") + " of our own", formatting.count(others, "figure") + " of others"]
@@ -57,7 +57,7 @@ def _summary(advice: Advice, today: date) -> list[str]:
                                                         for name in advice.market.files]))
     if advice.market.currency:
         phrases.append(f"money in {advice.market.currency}")
-    return [*phrases, f"reckoned on {today}"]
+    return [*phrases, f"reckoned on {today}" + (f" on {host}" if host else "")]
 
 
 def _text(value: float | None, digits: int = 3) -> str:
@@ -127,6 +127,9 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
         blocks.append(Paragraph(text=f"A million samples cost: {'; '.join(said)}."))
     reasons = [f"{of.candidate.id}: {reason}" for of in (each.own, each.rented) if of is not None
                for reason in of.reasons]
+    notes = (each.build.build and each.build.build.note, each.offer.offer and each.offer.offer.note)
+    sides = zip((each.build, each.offer), notes, strict=True)
+    reasons += [f"{Origin.ENTERED.mark} {of.id}: {note}" for of, note in sides if note]
     if reasons:
         blocks.append(Items(texts=tuple(reasons)))
     title = f"{each.build.id} against {each.offer.id}" + (f", {each.workload.label}" if each.workload else "")
