@@ -21,7 +21,6 @@ from bench.offers import Market
 from bench.offers.cards import Card
 from bench.words import UserError, unknown
 
-
 MOST_WORKLOADS = 12          # of which advice is readable
 
 

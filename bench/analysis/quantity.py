@@ -86,7 +86,7 @@ def chances_of_most(draws: list[Draws]) -> list[float]:
 
 def chance_in_words(chance: float) -> str:
     """In whole per cent, which is all that such spreads carry."""
-    return ">99 %" if 0.99 < chance < 1 else share(chance)
+    return ">99 %" if chance > 0.99 else "<1 %" if chance < 0.01 else share(chance)
 
 
 def standing(chance: float, *, is_predicted: bool) -> Standing:

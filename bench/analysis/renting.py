@@ -16,6 +16,7 @@ from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, 
 from bench.offers import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
+MOST_OFFERS = 5              # against one machine for one workload; a catalogue has hundreds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,25 +83,44 @@ def rentals(
     candidates: Sequence[Candidate], workloads: Sequence[Workload], known: Sequence[Figure],
     networks: Mapping[str, Network], market: Market, hours_per_week: float | None = None,
 ) -> tuple[list[RentOrBuy], list[str]]:
-    """Every machine against every offer for every workload, or as if all were equally fast; and what lacks."""
+    """Every machine against the cheapest offers for every workload, and what is lacking or left out.
+
+    A machine of which no workload is known is held against offers as if an hour of each were the same.
+    """
     found: list[RentOrBuy] = []
     lacking: dict[str, None] = {}
-    builds = [each for each in candidates if each.kind is Kind.MACHINE]
     offers = [each for each in candidates if each.kind is Kind.RENTED]
-    for build in builds:
-        for offer in offers:
-            answers = [
-                rent_or_buy(build, offer, workload, known, networks, market, hours_per_week) for workload in workloads
+    for build in (each for each in candidates if each.kind is Kind.MACHINE):
+        pairs: list[tuple[Candidate, Workload | None]] = []
+        for workload in workloads:
+            cheapest = _cheapest(offers, workload, known, networks)
+            pairs += [(offer, workload) for offer in cheapest[:MOST_OFFERS]]
+            if len(cheapest) > MOST_OFFERS:
+                lacking[f"of {len(cheapest)} offers the {MOST_OFFERS} cheapest for {workload.label} are shown"] = None
+        answers = [
+            rent_or_buy(build, offer, workload, known, networks, market, hours_per_week) for offer, workload in pairs
+        ]
+        if not any(isinstance(answer, RentOrBuy) for answer in answers):
+            priced = sorted(offers, key=lambda each: math.inf if each.money is None else each.money.value)
+            answers += [
+                rent_or_buy(build, offer, None, known, networks, market, hours_per_week)
+                for offer in priced[:MOST_OFFERS]
             ]
-            good = [answer for answer in answers if isinstance(answer, RentOrBuy)]
-            if not good:
-                lacking |= {answer: None for answer in answers if isinstance(answer, str)}
-                bare = rent_or_buy(build, offer, None, known, networks, market, hours_per_week)
-                good = [] if isinstance(bare, str) else [bare]
-                if isinstance(bare, str):
-                    lacking[bare] = None
-            found += good
+        found += [answer for answer in answers if isinstance(answer, RentOrBuy)]
+        lacking |= {answer: None for answer in answers if isinstance(answer, str)}
     return found, list(lacking)
+
+
+def _cheapest(
+    offers: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network]
+) -> list[Candidate]:
+    """Those whose price and throughput are known, the least for a sample first."""
+    costs: list[tuple[float, Candidate]] = []
+    for offer in offers:
+        speed = rate(offer, workload, known, networks).samples_per_s
+        if speed is not None and offer.money is not None:
+            costs.append((offer.money.value / speed.value, offer))
+    return [offer for _, offer in sorted(costs, key=lambda each: each[0])]
 
 
 def machine_power_w(build: Candidate, own: Rated | None, market: Market) -> float | None:
@@ -182,7 +202,7 @@ def _compared(
         terms = terms.with_term("resale", price.value * share.value, price.draws() * np.minimum(share.draws(), 1.0))
         origins.append(share.origin)
         after = build.build.resale_after_years
-        words = f"{formatting.percent(share.value)} of its price" + (f" after {after:g} years" if after else "")
+        words = f"{formatting.share(share.value)} of its price" + (f" after {after:g} years" if after else "")
         steps.append(_step("with resale", terms, origins, words))
     wanted = None if hours_per_week is None or life is None else hours_per_week * WEEKS_OF_A_YEAR * life
     is_few = any(each is not None and each.is_few for each in (own, rented))
@@ -220,7 +240,7 @@ def _with_setup(terms: _Terms, offer: Candidate) -> tuple[_Terms, str]:
     if of.setup_hours_per_session and of.session_hours:
         said.append(f"{of.setup_hours_per_session:g} h before each {of.session_hours:g} h of work")
     if of.restart_loss:
-        said.append(f"{formatting.percent(of.restart_loss)} of the hours are done twice")
+        said.append(f"{formatting.share(of.restart_loss)} of the hours are done twice")
     if not said:
         return terms, ""
     facts: dict[str, Any] = {"setup_hours": of.setup_hours_per_session, "session_hours": of.session_hours,
@@ -316,7 +336,7 @@ def _answer(
         share = cost.busy_share(found.value, life)
         weekly = found.value / (life * WEEKS_OF_A_YEAR)
         late = "" if share <= 1 else ", which is more than there are, so it never pays"
-        said.append(f"That is {formatting.percent(share)} of the hours of its {life:g} years, "
+        said.append(f"That is {formatting.share(share)} of the hours of its {life:g} years, "
                     f"{formatting.significant(weekly, 2)} h a week{late}.")
     if wanted is not None and chance is not None:
         cheaper = "buying" if chance >= 0.5 else "renting"

@@ -25,7 +25,7 @@ from bench.store import TRIAL_COLUMNS
 from bench.words import Mode
 from reports.plain import printable
 from reports.terminal import render
-from tests.records import CASE, MACHINE, make_record, measurement, timing_records, trials_of
+from tests.records import CASE, MACHINE, WORLD, make_record, measurement, timing_records, trials_of
 
 TODAY = date(2026, 6, 1)
 NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=10_000_000, largest_pair=1_600_000,
@@ -118,6 +118,12 @@ def test_two_networks_of_one_name_are_not_held_against_each_other(tmp_path: Path
 
 def test_what_is_held_to_an_instruction_set_or_oversubscribed_advises_nobody(tmp_path: Path):
     assert not advice(tmp_path, Market(), timing_records([0.01] * 6, case=replace(CASE, isa="avx2"))).figures
+
+
+def test_parts_of_one_processor_are_no_devices_that_are_bought(tmp_path: Path):
+    world = timing_records([0.01] * 6, case=replace(CASE, world_size=2, strategy="ddp"), world=WORLD)
+
+    assert not advice(tmp_path, Market(), world).figures
 
 
 def test_figures_without_a_batch_stay_with_their_source(tmp_path: Path):

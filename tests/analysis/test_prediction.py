@@ -132,7 +132,9 @@ def test_a_card_that_does_not_go_with_the_others_widens_the_range():
     references = [*(of_terms(each) for each in CARDS[:3]), odd]
 
     assert max(left_out_errors(references)) > 0.3
-    assert one(*references, target=CARDS[4]).low < 0.8 * one(*references, target=CARDS[4]).value
+    found = one(*references, target=CARDS[4])
+    assert found.low < 0.8 * found.value
+    assert found.high > 1.3 * found.value
 
 
 def test_two_cards_may_agree_by_luck_so_their_range_takes_in_that_of_one():

@@ -6,6 +6,7 @@ import math
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench import offers
@@ -13,7 +14,9 @@ from bench.analysis import buying
 from bench.analysis.buying import Network
 from bench.analysis.document import Origin, Standing
 from bench.analysis.renting import RentOrBuy, hours_in_words, rentals
+from bench.analysis.summary import RESULT_COLUMNS
 from bench.offers import Market
+from bench.store import TRIAL_COLUMNS
 
 TODAY = date(2026, 6, 1)
 RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, activations=1, largest_pair=1,
@@ -26,12 +29,7 @@ def answers(market: Market, hours_per_week: float | None = None) -> list[RentOrB
     return found
 
 
-def _nothing():
-    import pandas as pd
-
-    from bench.analysis.summary import RESULT_COLUMNS
-    from bench.store import TRIAL_COLUMNS
-
+def _nothing() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
 
 
@@ -144,6 +142,21 @@ def test_equal_work_by_hand(tmp_path: Path):
     # 0.2 for 360,000 samples; own: 1,000 over 521.8 h and 0.05, for 180,000.
     assert 0.5556 == pytest.approx(found.per_million["rented"], abs=1e-4)
     assert (1_000 / 521.786 + 0.05) / 0.18 == pytest.approx(found.per_million["own"], rel=1e-4)
+
+
+def test_of_many_offers_the_cheapest_for_the_work_are_shown(tmp_path: Path):
+    more = "".join(
+        f'[[offer]]\nid = "cloud{price}"\nprice_per_hour = {{ value = {price} }}\ndevice_name = "their card"\n'
+        for price in range(1, 9)
+    )
+    path = tmp_path / "hardware.toml"
+    path.write_text(PLAIN.format(watts=100, theirs=THEIRS) + more, encoding="utf-8")
+    market = offers.load([path], TODAY)
+    figures, _ = buying.figures(*_nothing(), market)
+    found, left_out = rentals(buying.candidates(market), buying.workloads(figures), figures, {}, market)
+
+    assert ["cloud", "cloud1", "cloud2", "cloud3", "cloud4"] == [each.offer.id for each in found]
+    assert any("of 9 offers the 5 cheapest" in each for each in left_out)
 
 
 def test_a_machine_that_draws_more_than_the_rent_never_pays(tmp_path: Path):

@@ -35,6 +35,8 @@ from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers.cards import GIB
 
 TITLE = "What to buy"
+MOST_PROBLEMS = 12
+MOST_UNKNOWN = 6             # candidates named of which nothing is known; a catalogue has hundreds
 KINDS = {Kind.CARD: "cards and processors", Kind.MACHINE: "whole machines", Kind.RENTED: "machines for rent"}
 HEADS = {Kind.CARD: "card or processor", Kind.MACHINE: "machine", Kind.RENTED: "machine for rent"}
 
@@ -179,10 +181,17 @@ def _value_section(ranking: Ranking, currency: str) -> Section:
         id=f"bars.{identity}", title="Throughput", unit="samples/s", table=table.id,
         bars=tuple(_bar(each, each.samples_per_s) for each in ranking.rated if each.samples_per_s is not None),
     )
-    reasons = tuple(f"{each.candidate.name}: {reason}" for each in ranking.rated for reason in each.reasons if reason)
+    shown, unknown = _shown(ranking), [each for each in ranking.rated if each.samples_per_s is None]
+    told = [*shown, *unknown[:MOST_UNKNOWN]]
+    reasons = tuple(f"{each.candidate.name}: {reason}" for each in told for reason in each.reasons if reason)
     origins = Fold(title="Where these figures come from", blocks=(Items(texts=reasons),))
     title = f"{ranking.workload.label}: {KINDS[ranking.kind]}"
     return Section(id=f"section.{identity}", title=title, blocks=(bars, table, origins))
+
+
+def _shown(ranking: Ranking) -> list[Rated]:
+    """Those of which a throughput is known."""
+    return [each for each in ranking.rated if each.samples_per_s is not None]
 
 
 def _bar(each: Rated, speed: Quantity) -> Bar:
@@ -208,12 +217,22 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
     )
     return Table(
         id=f"table.{identity}", caption=f"All figures, {ranking.workload.label}", columns=columns,
-        rows=tuple(Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each)) for each in ranking.rated),
+        rows=tuple(
+            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each)) for each in _shown(ranking)
+        ),
         notes=(
+            *_not_known([each.candidate.name for each in ranking.rated if each.samples_per_s is None]),
             f"{ORIGINS}. Power marked {Origin.QUOTED.mark} is the rated one on paper, and what comes of it is as weak.",
             "On the front is what no other beats in price, throughput and memory together.",
         ),
     )
+
+
+def _not_known(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    more = [f"{len(names) - MOST_UNKNOWN} more"] if len(names) > MOST_UNKNOWN else []
+    return [f"No throughput is known of {formatting.listed([*names[:MOST_UNKNOWN], *more])}."]
 
 
 def _value_cells(each: Rated) -> tuple[Cell, ...]:
@@ -322,7 +341,9 @@ def _heat(found: Sequence[Held], *, asked: bool) -> Section | None:
 
 
 def _doubts(advice: Advice) -> Section | None:
-    texts = [*advice.doubts, *(f"{_capital(problem)}." for problem in advice.problems)]
+    texts = [*advice.doubts, *(f"{_capital(problem)}." for problem in advice.problems[:MOST_PROBLEMS])]
+    if (more := len(advice.problems) - MOST_PROBLEMS) > 0:
+        texts.append(f"{more:,} more are told by --json.")
     rated = [each for ranking in advice.rankings for each in ranking.rated]
     rated += [each for rental in advice.rentals for each in (rental.own, rental.rented) if each is not None]
     if any(each.origin is Origin.PREDICTED for each in rated):
