@@ -127,6 +127,11 @@ def times(value: float, digits: int = 3) -> str:
     return tr("{n}x", n=significant(value, digits))
 
 
+def money(amount: float) -> str:
+    """An amount as it was entered, to six digits: "16,904", "0.6"."""
+    return number(amount, 0) if abs(amount) >= 1e6 else f"{amount:,.6g}"
+
+
 def mebibytes(size: float) -> str:
     return significant(size / MIB)
 

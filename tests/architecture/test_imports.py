@@ -109,7 +109,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/revisions.py": ("bench.words", "bench.builds", "bench.environments", "bench.process"),
     "bench/series.py": (),
     "bench/asv_results.py": ("bench.series", "bench.words"),
-    "bench/analysis": ("bench.analysis", "bench.isa", "bench.series", "bench.words"),
+    "bench/offers": ("bench.offers", "bench.words"),
+    "bench/analysis": ("bench.analysis", "bench.isa", "bench.offers", "bench.series", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
     "suites": ("suites", "bench.asv", "bench.isa", "bench.spec", "bench.words"),
 }
