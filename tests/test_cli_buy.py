@@ -117,3 +117,17 @@ def test_prices_are_fetched_into_a_dated_file(command: Command, tmp_path: Path, 
     items[0] = type(items[0])("g5.xlarge", 1.1, "A10G", 24)
     command("prices", "fetch")
     assert 2 == len(list(tmp_path.glob("offers-aws-*.toml")))
+
+
+def test_chinese_advice_has_the_same_numbers(command: Command):
+    """Draws hang on names, which therefore stay the same in every language."""
+    asked = ("buy", "rent", "speed", "--seed", "documents", "--card", "geforce-rtx-3090")
+    english, chinese = (json.loads(command(*asked, "--json", "--lang", lang).output) for lang in ("en", "zh"))
+    page = command(*asked, "--lang", "zh").output
+
+    assert [each["steps"][-1]["hours"] for each in english["rent_or_buy"]] == [
+        each["steps"][-1]["hours"] for each in chinese["rent_or_buy"]]
+    assert [ranking["candidates"][0]["samples_per_s"] for ranking in english["rankings"]] == [
+        ranking["candidates"][0]["samples_per_s"] for ranking in chinese["rankings"]]
+    assert "租还是买" in page
+    assert "Hours of own work" not in page

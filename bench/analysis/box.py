@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.language import tr_later
+
 PSU_SIZES_W = (450, 550, 650, 750, 850, 1000, 1200, 1600)
 STEADY_SHARE = 0.8           # of its rating that a supply gives for hours
 TRANSIENT = 1.5              # a card's power for milliseconds over its rated one; sources say 1.3 to 2 since 2020
@@ -95,5 +97,6 @@ def endurance(step_times_s: Sequence[float]) -> Endurance | None:
     ends = np.cumsum(times)
     peak = times[: max(1, int(np.searchsorted(ends, PEAK_S)))]
     ratio = float(np.median(peak) / np.median(times[len(times) * 2 // 3 :]))
-    words = "throttles" if ratio < THROTTLES_BELOW else "slows a little" if ratio < NOTE_BELOW else "holds its speed"
+    words = tr_later("throttles") if ratio < THROTTLES_BELOW else tr_later("slows a little") if ratio < NOTE_BELOW \
+        else tr_later("holds its speed")
     return Endurance(ratio=ratio, duration_s=duration, words=words)

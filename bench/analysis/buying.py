@@ -21,6 +21,7 @@ import pandas as pd
 
 from bench.analysis import cost, formatting
 from bench.analysis.document import Origin
+from bench.analysis.language import tr, word
 from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
 from bench.analysis.quantity import (
     NORMAL,
@@ -54,10 +55,24 @@ class Workload:
 
     @property
     def label(self) -> str:
+        """Its name for scripts, and for what is drawn: the same in every language, as draws hang on it."""
         batch = "batch not stated" if self.local_batch is None else f"batch {self.local_batch} on each device"
         graph = "" if self.graph is None else f", graph {self.graph[:8]}"
         only = "" if self.only_from is None or self.local_batch is None else f", {self.only_from}"
         return f"{self.model} {self.mode}, {self.precision}, {batch}, {self.data} data{graph}{only}"
+
+    @property
+    def in_words(self) -> str:
+        """The same for people."""
+        parts = [
+            f"{self.model} {word(self.mode)}", self.precision,
+            tr("batch not stated") if self.local_batch is None else
+            tr("batch {batch} on each device", batch=self.local_batch),
+            tr("{data} data", data=self.data),
+            "" if self.graph is None else tr("graph ") + self.graph[:8],
+            "" if self.only_from is None or self.local_batch is None else self.only_from,
+        ]
+        return ", ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +248,8 @@ def _device_of(
     gpus = machine.get("gpus") or []
     index = int(str(row["device"]).partition(":")[2] or 0)
     if index >= len(gpus):
-        problems[f"a figure of {row['model']} ran on {row['device']}, whose name its record does not hold"] = None
+        problems[tr("a figure of {model} ran on {device}, whose name its record does not hold", model=row["model"],
+                    device=row["device"])] = None
         return None
     return _known_device(str(gpus[index]), False, problems)
 
@@ -276,7 +292,7 @@ def _entered(each: Throughput) -> Figure:
     name = each.device.name if isinstance(each.device, Card) else each.device
     return Figure(
         workload=workload, device=Device(name=name, card=card), devices=each.devices,
-        samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or "software not stated",
+        samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or tr("software not stated"),
         power_w=each.power_w, busy_ratio=each.busy_ratio, is_cpu=card is None, trials=None,
     )
 
@@ -293,7 +309,7 @@ def _imported(table: Mapping[str, Any], problems: dict[str, None]) -> Iterator[F
             continue
         conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
         software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
-                            if row.get(name)) or "software not stated"
+                            if row.get(name)) or tr("software not stated")
         yield Figure(
             workload=Workload(
                 model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
@@ -388,7 +404,7 @@ def build_price(build: Build, market: Market) -> Quantity | None:
     has_spread = below > 0 or above > 0
     return Quantity(
         name=f"price of {build.id}", value=value, low=value - below if has_spread else None,
-        high=value + above if has_spread else None, level=0.8, note="sum of its parts",
+        high=value + above if has_spread else None, level=0.8, note=tr("sum of its parts"),
         origin=max((price.origin for price in prices), key=ORDER.index),
     )
 
@@ -401,7 +417,7 @@ def _machine(build: Build, market: Market) -> Candidate:
     if len(working) == 1:
         device, devices = _device(working[0][0]), working[0][1]
     else:
-        reason = "it has no part that computes" if not working else "it has cards of several kinds"
+        reason = tr("it has no part that computes") if not working else tr("it has cards of several kinds")
     part = working[0][0] if len(working) == 1 else None
     return Candidate(
         id=build.id, name=build.id, kind=Kind.MACHINE, device=device, devices=devices,
@@ -442,7 +458,7 @@ def _rented(offer: Offer) -> Candidate:
         card = what if isinstance(what, Card) else None
         device = Device(name=what.name if isinstance(what, Card) else what, card=card)
     else:
-        reason = "it has cards of several kinds" if offer.gpus else "it names no device that computes"
+        reason = tr("it has cards of several kinds") if offer.gpus else tr("it names no device that computes")
     memory = _times(offer.memory_per_gpu_gb, GIB) or (None if card is None else card.memory_bytes)
     return Candidate(
         id=offer.id, name=offer.id, kind=Kind.RENTED, device=device, devices=devices,
@@ -469,7 +485,8 @@ def rate(
     if single is not None:
         return _scaled(candidate, workload, _as_known(candidate, single), networks)
     if device.card is None:
-        words = f"nothing is known of {device.name} for this, and it has no specification to predict from"
+        words = tr("nothing is known of {device} for this, and it has no specification to predict from",
+                   device=device.name)
         return _unknown(candidate, words)
     references = [each for each in own if each.devices == 1]
     return _scaled(candidate, workload, _predicted(candidate, device.card, workload, references), networks)
@@ -491,8 +508,8 @@ def _unknown(candidate: Candidate, *reasons: str) -> Rated:
 
 
 def _as_known(candidate: Candidate, figure: Figure) -> Rated:
-    count = "" if figure.devices == 1 else f" on {figure.devices} devices"
-    said = f"{figure.origin}{count}, {figure.software}" + (
+    count = "" if figure.devices == 1 else tr(" on {n} devices", n=figure.devices)
+    said = f"{word(figure.origin)}{count}, {figure.software}" + (
         f"; {figure.samples_per_s.note}" if figure.origin is not Origin.MEASURED else "")
     power, origin = figure.power_w, figure.origin
     if power is None:
@@ -515,7 +532,7 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
         card,
     )
     if isinstance(found, Refusal):
-        return _unknown(candidate, f"not predicted: {found.reason}")
+        return _unknown(candidate, tr("not predicted: {reason}", reason=found.reason))
     return Rated(
         candidate=candidate, reasons=found.reasons, software=f"as {found.software}" if found.software else "",
         samples_per_s=Quantity(
@@ -561,24 +578,25 @@ def speed_up(
     high with all of it hidden behind.
     """
     if workload.mode == Mode.INFERENCE:
-        return devices, devices, f"{devices} devices answer on their own: {devices}x one"
+        return devices, devices, tr("{n} devices answer on their own: {n}x one", n=devices)
     network = networks.get(workload.model)
     if network is None or workload.local_batch is None:
-        what = "how many parameters the network has" if network is None else "its batch"
-        return (f"how {devices} devices scale cannot be told, since {what} is not known; measure two with "
-                "--world-size 1,2")
+        what = tr("how many parameters the network has") if network is None else tr("its batch")
+        return tr("how {n} devices scale cannot be told, since {what} is not known; measure two with --world-size 1,2",
+                  n=devices, what=what)
     link = link_bytes_per_s or cards.pcie_bytes_per_s(3, USUAL_LANES)
-    said = "" if link_bytes_per_s else f", taken to be PCIe 3.0 with {USUAL_LANES} lanes"
+    said = "" if link_bytes_per_s else tr(", taken to be PCIe 3.0 with {lanes} lanes", lanes=USUAL_LANES)
     step_s = workload.local_batch / samples_per_s
     sent_s = cost.ring_time_s(4.0 * network.parameters, devices, link)
     low, high = (
         cost.scaled_speed_up(devices, step_time_s=step_s, communication_s=sent_s, hidden_share=hidden)
         for hidden in (0.0, 1.0)
     )
-    return low, high, (
-        f"{devices} devices give {low:.2f}x to {high:.2f}x of one: gradients of {4e-6 * network.parameters:.0f} MB "
-        f"take {1e3 * sent_s:.0f} ms on a link of {link / 1e9:.1f} GB/s{said}, in a step of {1e3 * step_s:.0f} ms, "
-        "after or behind the backward pass"
+    return low, high, tr(
+        "{n} devices give {low:.2f}x to {high:.2f}x of one: gradients of {gradients:.0f} MB take {sent:.0f} ms on a "
+        "link of {link:.1f} GB/s{said}, in a step of {step:.0f} ms, after or behind the backward pass",
+        n=devices, low=low, high=high, gradients=4e-6 * network.parameters, sent=1e3 * sent_s, link=link / 1e9,
+        said=said, step=1e3 * step_s,
     )
 
 
@@ -591,14 +609,15 @@ def doubts_of_prices(market: Market, today: date) -> list[str]:
     found = []
     if ages:
         oldest = ages[-1]
-        words = formatting.count(oldest, "day") if oldest < 730 else f"{oldest / 365.25:.1f} years"
-        warning = "" if oldest <= OLD_DAYS else (
-            f"; after {OLD_DAYS} days they are no advice for today, look them up anew")
-        found.append(f"Prices are up to {words} old{warning}.")
+        words = formatting.count(oldest, "day") if oldest < 730 else tr("{n:.1f} years", n=oldest / 365.25)
+        warning = "" if oldest <= OLD_DAYS else tr(
+            "; after {n} days they are no advice for today, look them up anew", n=OLD_DAYS)
+        found.append(tr("Prices are up to {age} old{warning}.", age=words, warning=warning))
     if undated := sum(price.as_of is None for price in market.prices):
-        found.append(f"{formatting.count(undated, 'price')} without a date: how old, nobody can tell.")
+        found.append(tr("{prices} without a date: how old, nobody can tell.",
+                        prices=formatting.count(undated, "price")))
     if market.rates:
-        found.append(f"Exchange rates used: {'; '.join(market.rates)}.")
+        found.append(tr("Exchange rates used: {rates}.", rates="; ".join(market.rates)))
     return found
 
 

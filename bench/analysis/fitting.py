@@ -9,6 +9,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from bench.analysis.language import tr
+
 FEWEST_BATCHES = 3           # a line through two peaks would fit anything
 USABLE = 0.93                # of the memory; the rest goes to what allocators cannot join together
 TIGHT = 0.07                 # within this share of what is usable, another run may end otherwise
@@ -56,15 +58,16 @@ def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
     """By least squares through the peaks of three batches or more; a sentence where there is no line."""
     batches = sorted(peaks_bytes)
     if len(batches) < FEWEST_BATCHES:
-        have = ", ".join(map(str, batches)) or "none"
-        return f"a fit needs {FEWEST_BATCHES} measured batches, and there are: {have}"
+        have = ", ".join(map(str, batches)) or tr("none")
+        return tr("a fit needs {n} measured batches, and there are: {batches}", n=FEWEST_BATCHES, batches=have)
     peaks = np.array([peaks_bytes[batch] for batch in batches])
     slope, fixed = (float(number) for number in np.polyfit(batches, peaks, 1))
     if slope <= 0:
-        return "measured peaks do not grow with the batch, so that something else makes them"
+        return tr("measured peaks do not grow with the batch, so that something else makes them")
     error = float(np.max(np.abs(fixed + slope * np.array(batches) - peaks) / peaks))
     if error > WORST_FIT:
-        return f"measured peaks lie {error:.0%} off a line, so that no other batch can be told from them"
+        return tr("measured peaks lie {error:.0%} off a line, so that no other batch can be told from them",
+                  error=error)
     return Line(fixed_bytes=fixed, bytes_per_sample=slope, batches=tuple(batches), largest_error=error)
 
 

@@ -23,11 +23,15 @@ from bench.analysis.buying import (
     rate,
 )
 from bench.analysis.document import Origin
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.summary import is_nothing
 from bench.offers import Build, Market, Part
 from bench.offers.cards import GIB
 from bench.words import Mode, Outcome, TrialKind
 
+SUPPLY, PLUGS, SLOTS, LANES = (
+    tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
+)
 USUAL_BASE_W = 75.0          # board, memory, disks, fans, where nothing is given; 75 to 100 W is usual
 
 
@@ -72,31 +76,31 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     cpus = _of(parts, "cpu")
     unknown = [part.id for part in (*cpus, *gpus) if part.tdp_w is None]
     if unknown or not cpus:
-        lacking = f"power of {formatting.listed(unknown)}" if unknown else "a CPU among its parts"
-        yield _check(build, "power supply", None, f"cannot be told without {lacking}")
+        lacking = tr("power of {names}", names=formatting.listed(unknown)) if unknown else tr("a CPU among its parts")
+        yield _check(build, SUPPLY, None, tr("cannot be told without {what}", what=lacking))
         return
     base_w = USUAL_BASE_W if build.base_w is None else build.base_w
     need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
-    size = "no usual size is enough" if need.size_w is None else f"the next size is {need.size_w} W"
-    taken = " (75 W taken for board, memory, disks and fans)" if build.base_w is None else ""
-    words = (f"at full load {need.steady_w:.0f} W of rating for steady work at 80 %, {need.transient_w:.0f} W for "
-             f"peaks of the cards at 1.5x{taken}; {size}")
+    size = tr("no usual size is enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
+    taken = tr(" (75 W taken for board, memory, disks and fans)") if build.base_w is None else ""
+    words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
+               "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
     rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
     holds = None
     if rated:
         holds = sum(rated) >= need.needed_w
         spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < sum(rated)]
-        words += f"; it has {sum(rated):.0f} W, " + (
-            "too little" if not holds else
-            f"{formatting.count(len(spare), 'size')} to spare" if spare else "just enough")
+        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=tr("too little") if not holds else tr(
+            "{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough"))
     suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
     if suggested and len(gpus) == 1:
-        words += f"; the card's database row suggests {suggested[0]:.0f} W"
-    yield _check(build, "power supply", holds, words)
+        words += tr("; the card's database row suggests {n:.0f} W", n=suggested[0])
+    yield _check(build, SUPPLY, holds, words)
     wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
     if market.energy.circuit_w is not None:
         room = box.CIRCUIT_SHARE * market.energy.circuit_w
-        yield _check(build, "wall circuit", wall <= room, f"draws {wall:.0f} W of {room:.0f} W, 80 % of the circuit")
+        yield _check(build, tr_later("wall circuit"), wall <= room,
+                     tr("draws {wall:.0f} W of {room:.0f} W, 80 % of the circuit", wall=wall, room=room))
 
 
 def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
@@ -106,11 +110,12 @@ def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]
         return
     wanted = formatting.listed([f"{needed.count(plug)} x {plug}" for plug in dict.fromkeys(needed)])
     if not there:
-        yield _check(build, "power plugs", None, f"the cards need {wanted}; the supply lists no plugs")
+        yield _check(build, PLUGS, None, tr("the cards need {plugs}; the supply lists no plugs", plugs=wanted))
         return
     missing = box.missing_plugs(needed, there)
-    words = f"the cards need {wanted}" + (f"; missing: {', '.join(missing)}" if missing else "; they are there")
-    yield _check(build, "power plugs", not missing, words)
+    words = tr("the cards need {plugs}; missing: {missing}", plugs=wanted, missing=", ".join(missing)) if missing else \
+        tr("the cards need {plugs}; they are there", plugs=wanted)
+    yield _check(build, PLUGS, not missing, words)
 
 
 def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
@@ -118,15 +123,16 @@ def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part])
     slots = [part.slots for part in gpus]
     if gpus and boards and boards[0].slots is not None:
         if any(count is None for count in slots):
-            yield _check(build, "slots", None, "how many slots a card covers is not known")
+            yield _check(build, SLOTS, None, tr("how many slots a card covers is not known"))
         else:
             total = sum(count or 0 for count in slots)
-            words = f"the cards cover {total} slots of {boards[0].slots}"
-            yield _check(build, "slots", total <= boards[0].slots, words)
+            words = tr("the cards cover {n} slots of {all}", n=total, all=boards[0].slots)
+            yield _check(build, SLOTS, total <= boards[0].slots, words)
     lengths = [part.length_mm for part in gpus if part.length_mm is not None]
     if lengths and cases and cases[0].length_mm is not None:
-        words = f"the longest card has {max(lengths):.0f} mm, the case takes {cases[0].length_mm:.0f} mm"
-        yield _check(build, "length", max(lengths) <= cases[0].length_mm, words)
+        words = tr("the longest card has {card:.0f} mm, the case takes {case:.0f} mm", card=max(lengths),
+                   case=cases[0].length_mm)
+        yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, words)
 
 
 def _lanes(
@@ -137,17 +143,19 @@ def _lanes(
         return
     lanes = cpus[0].pcie_lanes
     if lanes is None:
-        yield _check(build, "PCIe lanes", None, f"how many lanes {cpus[0].name} has is not given")
+        yield _check(build, LANES, None, tr("how many lanes {cpu} has is not given", cpu=cpus[0].name))
         return
     taken = other_lanes(build, market)
     found = box.widths(len(gpus), lanes, taken)
     if found is None:
-        yield _check(build, "PCIe lanes", False, f"{len(gpus)} cards do not go into {lanes - taken} lanes, 4 for each")
+        yield _check(build, LANES, False, tr("{n} cards do not go into {lanes} lanes, 4 for each", n=len(gpus),
+                                             lanes=lanes - taken))
         return
     link = link_of(build, gpus[0], len(gpus), market)
-    rate_of = "" if link is None else f", {link / 1e9:.2f} GB/s each way on the narrowest"
-    words = f"{'/'.join(map(str, found))} of {lanes} lanes, {taken} taken by others{rate_of}"
-    yield _check(build, "PCIe lanes", True, words)
+    rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
+    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, found)),
+               lanes=lanes, taken=taken, rate=rate_of)
+    yield _check(build, LANES, True, words)
 
 
 def _links(
@@ -164,8 +172,9 @@ def _links(
     each = rated.samples_per_s.value / len(gpus)
     gradients = 4.0 * network.parameters if workload.mode == Mode.TRAINING else 0.0
     used = box.link_use(each, network.sample_bytes, gradients, each / workload.local_batch, len(gpus), link)
-    words = f"{workload.label}: input and gradients use {formatting.share(used)} of a link of {link / 1e9:.2f} GB/s"
-    yield _check(build, "link", used < 1, words, rated.samples_per_s.origin)
+    words = tr("{workload}: input and gradients use {share} of a link of {link:.2f} GB/s", workload=workload.in_words,
+               share=formatting.share(used), link=link / 1e9)
+    yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
 
 
 # Memory ---------------------------------------------------------------------------------------------------------------
@@ -213,8 +222,9 @@ def peaks(trials: pd.DataFrame) -> list[Peaks]:
         if by_batch and (not is_cpu or facts.get("memory_bytes")):
             found.append(Peaks(
                 model=str(first["model"]), by_batch=by_batch,
-                subject=f"{first['model']} {first['mode']}, {first['precision']}, {first.framework} "
-                        f"{first.framework_version} {first.compile_mode} {first.layout} on {first.device}",
+                subject=tr("{case} on {device}", device=first.device, case=(
+                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
+                    f"{first.framework_version} {first.compile_mode} {first.layout}")),
                 host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
             ))
     return found
@@ -240,7 +250,7 @@ def memories(
             continue
         have.add(each.model)
         is_cpu = each.host_memory_bytes is not None
-        places = {"its machine's memory": each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
+        places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
         context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
         found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
     for model in models:
@@ -249,7 +259,7 @@ def memories(
         for asked in (mode,) if mode else tuple(Mode):
             line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
             found += [
-                _memory(f"{model} {asked}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
+                _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
                 for place, size in capacities.items()
             ]
     return found
@@ -270,17 +280,19 @@ def _memory(
     fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
     size = f"{capacity / GIB:.0f} GB"
     if line.is_estimate:
-        said = (f"estimated from the network's definition, which may be off by {fitting.ESTIMATE_FACTOR:g}x: about "
-                f"{fit.largest_batch:,} samples in {size}; measure {fitting.FEWEST_BATCHES} batches for a fit")
+        said = tr("estimated from the network's definition, which may be off by {factor:g}x: about {batch:,} samples "
+                  "in {size}; measure {n} batches for a fit", factor=fitting.ESTIMATE_FACTOR, batch=fit.largest_batch,
+                  size=size, n=fitting.FEWEST_BATCHES)
     else:
         batches = ", ".join(map(str, line.batches))
-        said = (f"the largest batch is {fit.largest_batch:,} in {size}, by a line through the peaks of batches "
-                f"{batches} ({line.bytes_per_sample / 2**20:.3g} MiB a sample, off by "
-                f"{formatting.share(line.largest_error or 0)} at most)")
+        said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
+                  "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
+                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error or 0))
         if fit.largest_batch > 4 * max(line.batches):
-            said += "; that is far beyond what was measured"
+            said += tr("; that is far beyond what was measured")
     if batch is not None and fit.answer is not None:
-        said = f"batch {batch} {_answer(fit.answer)} ({line.peak_bytes(batch) / GIB:.3g} of {size}); {said}"
+        said = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
+                  peak=line.peak_bytes(batch) / GIB, size=size, said=said)
     return Memory(
         subject=name, where=place, fit=fit, words=said,
         origin=Origin.PREDICTED if line.is_estimate else Origin.MEASURED,
@@ -288,8 +300,8 @@ def _memory(
 
 
 def _answer(answer: fitting.Answer) -> str:
-    return {fitting.Answer.FITS: "fits", fitting.Answer.TIGHT: "fits, but tightly",
-            fitting.Answer.NO: "does not fit", fitting.Answer.OPEN: "may or may not fit"}[answer]
+    return {fitting.Answer.FITS: tr("fits"), fitting.Answer.TIGHT: tr("fits, but tightly"),
+            fitting.Answer.NO: tr("does not fit"), fitting.Answer.OPEN: tr("may or may not fit")}[answer]
 
 
 # Heat -----------------------------------------------------------------------------------------------------------------
@@ -310,7 +322,8 @@ def held(trials: pd.DataFrame) -> list[Held]:
     for trial in measured.itertuples():
         times = np.asarray(trial.timings_s, float)
         if math.fsum(times) >= box.LONG_S and (endurance := box.endurance([float(t) for t in times])) is not None:
-            found.append(Held(subject=f"{trial.model} {trial.mode}, {trial.framework} on {trial.device_name}",
+            found.append(Held(subject=tr("{case} on {device}", device=trial.device_name,
+                                         case=f"{trial.model} {word(trial.mode)}, {trial.framework}"),
                               endurance=endurance))
     return found
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.analysis.language import tr
 from bench.offers.cards import Card
 
 MARGIN = 0.10                # of either end
@@ -62,7 +63,8 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
     refused = {id(each) for each, _ in refusals}
     usable = [each for each in references if id(each) not in refused]
     if not usable:
-        return Refusal(reason=refusals[0][1] if refusals else "no GPU was measured that it could be predicted from")
+        return Refusal(reason=refusals[0][1] if refusals else tr(
+            "no GPU was measured that it could be predicted from"))
     # Kernels are made for an architecture, so a card of the same one says most.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
     nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
@@ -77,16 +79,19 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
 def refusal(reference: Reference, target: Card) -> str | None:
     """Why nothing follows from a figure for a card; None where something does."""
     if reference.busy_ratio is not None and reference.busy_ratio < FEWEST_BUSY:
-        return (f"{_named(reference)} was busy for {reference.busy_ratio:.0%} of the time only: launching or input "
-                "holds it up, so nothing can be predicted, and a faster card will not help much")
+        return tr("{device} was busy for {share:.0%} of the time only: launching or input holds it up, so nothing can "
+                  "be predicted, and a faster card will not help much", device=_named(reference),
+                  share=reference.busy_ratio)
     for card in (reference.card, target):
-        missing = [what for what, fact in (("FLOP/s", card.fp32_flops_per_s),
-                                           ("memory bandwidth", card.bandwidth_bytes_per_s)) if not fact]
-        if missing:
-            return f"{' and '.join(missing)} of {card.name} {'are' if len(missing) > 1 else 'is'} not known"
+        if not card.fp32_flops_per_s and not card.bandwidth_bytes_per_s:
+            return tr("FLOP/s and memory bandwidth of {card} are not known", card=card.name)
+        if not card.fp32_flops_per_s:
+            return tr("FLOP/s of {card} is not known", card=card.name)
+        if not card.bandwidth_bytes_per_s:
+            return tr("memory bandwidth of {card} is not known", card=card.name)
         if card.architecture.startswith(OLD) and reference.card.key != target.key:
-            return (f"{card.name} is of the {card.architecture} generation, whose specification says too little of how "
-                    "fast networks run on it")
+            return tr("{card} is of the {generation} generation, whose specification says too little of how fast "
+                      "networks run on it", card=card.name, generation=card.architecture)
     return None
 
 
@@ -95,18 +100,19 @@ def from_one(reference: Reference, target: Card) -> Prediction:
     old, new = reference.card, target
     compute = _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s)
     memory = _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)
-    ratios = {"arithmetic": compute, "memory bandwidth": memory}
+    ratios = {tr("arithmetic"): compute, tr("memory bandwidth"): memory}
     wide = _widened(reference, target)
     paths = [card.tensor_rate(reference.precision) for card in (old, new)]
     if (paths[0] is None) != (paths[1] is None):
         rates = [path or card.fp32_flops_per_s for path, card in zip(paths, (old, new), strict=True)]
-        ratios["arithmetic with tensor cores"] = _ratio(rates[1], rates[0])
+        ratios[tr("arithmetic with tensor cores")] = _ratio(rates[1], rates[0])
     low, high = min(ratios.values()), max(ratios.values())
     margin = WIDE_MARGIN if wide else MARGIN
-    said = ", ".join(f"{value:.2f}x in {name}" for name, value in ratios.items())
-    reasons = [f"{new.name} has {said} of {_named(reference)}, widened by {margin:.0%} at either end", *wide]
+    said = ", ".join(tr("{ratio:.2f}x in {what}", ratio=value, what=name) for name, value in ratios.items())
+    reasons = [tr("{card} has {ratios} of {reference}, widened by {margin:.0%} at either end", card=new.name,
+                  ratios=said, reference=_named(reference), margin=margin), *wide]
     if reference.busy_ratio is None and old.key != new.key:
-        reasons.append("how busy that GPU was is not known; if it waited, the prediction is too high")
+        reasons.append(tr("how busy that GPU was is not known; if it waited, the prediction is too high"))
     return Prediction(
         value=reference.samples_per_s * math.sqrt(low * high), low=reference.samples_per_s * low * (1 - margin),
         high=reference.samples_per_s * high * (1 + margin), method="range", reasons=tuple(reasons), error=None,
@@ -118,15 +124,15 @@ def _widened(reference: Reference, target: Card) -> list[str]:
     """Why the range is wider than usual, a sentence each."""
     old, found = reference.card, []
     if old.vendor != target.vendor:
-        found.append(f"the makers differ ({old.vendor}, {target.vendor})")
+        found.append(tr("the makers differ ({old}, {new})", old=old.vendor, new=target.vendor))
     rates = [card.tensor_rate(reference.precision) for card in (old, target)]
     if (rates[0] is None) != (rates[1] is None):
-        found.append(f"only one of the two computes {reference.precision} in tensor cores")
+        found.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
     for card in (target, old):
         if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
-            of = "not known how far" if card.desktop_tdp_w is None or card.tdp_w is None else \
-                f"{card.tdp_w:.0f} of {card.desktop_tdp_w:.0f} W"
-            found.append(f"the power of {card.name} is capped ({of})")
+            of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \
+                tr("{power:.0f} of {full:.0f} W", power=card.tdp_w, full=card.desktop_tdp_w)
+            found.append(tr("the power of {card} is capped ({how_far})", card=card.name, how_far=of))
     return found
 
 
@@ -184,12 +190,14 @@ def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -
         return ranged
     count = len({each.card.key for each in references})
     names = ", ".join(sorted({each.card.name for each in references}))
-    reasons = [f"fitted to {count} known cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most"]
+    reasons = [tr("fitted to {n} known cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most",
+                  n=count, names=names, worst=worst)]
     margin = max(worst, MARGIN)
     low, high = value / (1 + margin), value * (1 + margin)
     if count < FEWEST_FOR_ITS_RANGE:
         low, high = min(low, ranged.low), max(high, ranged.high)
-        reasons.append(f"two cards are few, so the range takes in that from one of them: {ranged.reasons[0]}")
+        reasons.append(tr("two cards are few, so the range takes in that from one of them: {reason}",
+                          reason=ranged.reasons[0]))
         reasons += ranged.reasons[1:]
     return Prediction(
         value=value, low=low, high=high, method="fit", reasons=tuple(reasons), error=worst, software=ranged.software

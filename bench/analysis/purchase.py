@@ -14,6 +14,7 @@ from bench.analysis import buying, holding, renting, value
 from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
 from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.language import tr
 from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
 from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
@@ -84,8 +85,8 @@ def advise(
     chosen = _chosen(buying.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
     if len(for_batch) > MOST_WORKLOADS:
-        problems.append(f"of {len(for_batch):,} workloads {MOST_WORKLOADS} are shown, our own first; --model, --mode, "
-                        "--precision and --batch choose")
+        problems.append(tr("of {all:,} workloads {n} are shown, our own first; --model, --mode, --precision and "
+                           "--batch choose", all=len(for_batch), n=MOST_WORKLOADS))
         own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
         for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
     candidates = buying.candidates(market, wanted.cards)
@@ -209,6 +210,3 @@ def _rental(each: RentOrBuy) -> dict[str, Any]:
         "money_per_million_samples": buying.plain(each.per_million),
         "chance_that_buying_is_cheaper": each.chance, "standing": each.standing.value, "words": list(each.words),
     }
-
-
-ORIGINS = "; ".join(f"{origin.mark} {origin.value}" for origin in Origin)

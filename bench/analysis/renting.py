@@ -12,10 +12,12 @@ import numpy as np
 from bench.analysis import cost, formatting
 from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload, money, quantity, rate
 from bench.analysis.document import Origin, Standing
+from bench.analysis.language import tr, tr_later
 from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, standing
 from bench.offers import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
+EQUAL_WORK = tr_later("for equal work")
 MOST_OFFERS = 5              # against one machine for one workload; a catalogue has hundreds
 
 
@@ -32,7 +34,7 @@ class Hours:
 class Step:
     """The hours once one more thing is counted."""
 
-    name: str
+    name: str                            # as it stands in scripts; said by ``tr``
     hours: Hours
     words: str                           # with which numbers
     origin: Origin                       # the least certain of what entered
@@ -69,13 +71,14 @@ def rent_or_buy(
     assert offer.offer is not None
     for each in (build, offer):
         if each.money is None:
-            return f"no price given for {each.id}"
+            return tr("no price given for {name}", name=each.id)
     own = rented = None
     if workload is not None:
         own, rented = (rate(each, workload, known, networks) for each in (build, offer))
         for side in (own, rented):
             if side.samples_per_s is None:
-                return f"{side.candidate.id}, {workload.label}: {'; '.join(side.reasons)}"
+                return tr("{name}, {workload}: {reasons}", name=side.candidate.id, workload=workload.in_words,
+                          reasons="; ".join(side.reasons))
     return _compared(build, offer, workload, own, rented, market, hours_per_week)
 
 
@@ -96,7 +99,8 @@ def rentals(
             cheapest = _cheapest(offers, workload, known, networks)
             pairs += [(offer, workload) for offer in cheapest[:MOST_OFFERS]]
             if len(cheapest) > MOST_OFFERS:
-                lacking[f"of {len(cheapest)} offers the {MOST_OFFERS} cheapest for {workload.label} are shown"] = None
+                lacking[tr("of {all} offers the {n} cheapest for {workload} are shown", all=len(cheapest),
+                           n=MOST_OFFERS, workload=workload.in_words)] = None
         answers = [
             rent_or_buy(build, offer, workload, known, networks, market, hours_per_week) for offer, workload in pairs
         ]
@@ -176,19 +180,22 @@ def _compared(
         draws={"price": price.draws(), "rent_per_hour": hourly.draws()},
     )
     origins = [price.origin, hourly.origin]
-    steps = [_step("bare hours", terms, origins, f"{_money(price, currency)} / {_money(hourly, currency)} an hour")]
+    steps = [_step(tr_later("bare hours"), terms, origins, tr(
+        "{price} / {rent} an hour", price=_money(price, currency), rent=_money(hourly, currency)))]
     power_w = machine_power_w(build, own, market)
     energy = money(market.energy.price_per_kwh, "energy")
     life = build.build.life_years
     if energy is not None and power_w is not None:
         terms = _with_energy(terms, market.energy, energy, power_w, build, life)
         origins.append(energy.origin)
-        lacking = "" if build.build.base_w is not None else " (without board, memory and disks: no base_w is given)"
-        words = f"{power_w:.0f} W at the wall{lacking}, {_money(energy, currency)} a kWh"
-        steps.append(_step("with energy", terms, origins, words))
+        lacking = "" if build.build.base_w is not None else \
+            tr(" (without board, memory and disks: no base_w is given)")
+        words = tr("{power:.0f} W at the wall{lacking}, {price} a kWh", power=power_w, lacking=lacking,
+                   price=_money(energy, currency))
+        steps.append(_step(tr_later("with energy"), terms, origins, words))
     terms, setup = _with_setup(terms, offer)
     if setup:
-        steps.append(_step("with setting up what is rented", terms, origins, setup))
+        steps.append(_step(tr_later("with setting up what is rented"), terms, origins, setup))
     if own is not None and rented is not None and own.samples_per_s is not None and rented.samples_per_s is not None:
         mine, theirs = own.samples_per_s, rented.samples_per_s
         terms = terms.with_term(
@@ -196,14 +203,16 @@ def _compared(
             mine.draws() * of_another_unit(build.id) / (theirs.draws() * of_another_unit(offer.id)),
         )
         origins += [mine.origin, theirs.origin]
-        steps.append(_step("for equal work", terms, origins, f"{_speed(mine)} against {_speed(theirs)} rented"))
+        steps.append(_step(EQUAL_WORK, terms, origins, tr(
+            "{own} against {rented} rented", own=_speed(mine), rented=_speed(theirs))))
     if build.build.resale is not None:
         share = quantity(build.build.resale, f"resale of {build.id}")
         terms = terms.with_term("resale", price.value * share.value, price.draws() * np.minimum(share.draws(), 1.0))
         origins.append(share.origin)
         after = build.build.resale_after_years
-        words = f"{formatting.share(share.value)} of its price" + (f" after {after:g} years" if after else "")
-        steps.append(_step("with resale", terms, origins, words))
+        words = tr("{share} of its price", share=formatting.share(share.value)) + (
+            tr(" after {years:g} years", years=after) if after else "")
+        steps.append(_step(tr_later("with resale"), terms, origins, words))
     wanted = None if hours_per_week is None or life is None else hours_per_week * WEEKS_OF_A_YEAR * life
     is_few = any(each is not None and each.is_few for each in (own, rented))
     chance = None if wanted is None or is_few else float(np.mean(cost.break_even_hours(**terms.draws) < wanted))
@@ -238,9 +247,10 @@ def _with_setup(terms: _Terms, offer: Candidate) -> tuple[_Terms, str]:
     of = offer.offer
     said = []
     if of.setup_hours_per_session and of.session_hours:
-        said.append(f"{of.setup_hours_per_session:g} h before each {of.session_hours:g} h of work")
+        said.append(tr("{setup:g} h before each {session:g} h of work", setup=of.setup_hours_per_session,
+                       session=of.session_hours))
     if of.restart_loss:
-        said.append(f"{formatting.share(of.restart_loss)} of the hours are done twice")
+        said.append(tr("{share} of the hours are done twice", share=formatting.share(of.restart_loss)))
     if not said:
         return terms, ""
     facts: dict[str, Any] = {"setup_hours": of.setup_hours_per_session, "session_hours": of.session_hours,
@@ -263,9 +273,10 @@ def _money(of: Quantity, currency: str) -> str:
 
 
 def _speed(of: Quantity) -> str:
-    ends = "" if of.low is None or of.high is None else \
-        f" ({formatting.significant(of.low)} to {formatting.significant(of.high)})"
-    return f"{of.origin.mark} {formatting.significant(of.value)}{ends} samples/s"
+    rate = formatting.significant(of.value) if of.low is None or of.high is None else tr(
+        "{value} ({low} to {high})", value=formatting.significant(of.value), low=formatting.significant(of.low),
+        high=formatting.significant(of.high))
+    return tr("{mark} {rate} samples/s", mark=of.origin.mark, rate=rate)
 
 
 def _at_energy_prices(
@@ -289,13 +300,13 @@ def _per_million(
     """Money for a million samples: rented, and of one's own at the hours that are wanted."""
     of, found = terms.value, {}
     if rented is not None and rented.samples_per_s is not None:
-        found["rented"] = float(cost.cost_per_million(of["rent_per_hour"], rented.samples_per_s.value))
+        found[tr_later("rented")] = float(cost.cost_per_million(of["rent_per_hour"], rented.samples_per_s.value))
     if own is not None and own.samples_per_s is not None and life is not None and wanted is not None:
         per_hour = cost.cost_per_hour_of_use(
             of["price"], of.get("resale", 0.0), life_years=life, busy_share=min(cost.busy_share(wanted, life), 1.0),
             running_per_hour=of.get("running_per_hour", 0.0), idle_per_hour=of.get("idle_per_hour", 0.0),
         )
-        found["own"] = float(cost.cost_per_million(per_hour, own.samples_per_s.value))
+        found[tr_later("own")] = float(cost.cost_per_million(per_hour, own.samples_per_s.value))
     return found
 
 
@@ -316,48 +327,51 @@ def _answer(
     said = []
     bare = steps[0].hours
     if math.isinf(found.value):
-        said.append(f"Renting {offer.id} is always cheaper: what {build.id} draws costs more than the rent of equal "
-                    "work.")
+        said.append(tr("Renting {offer} is always cheaper: what {build} draws costs more than the rent of equal work.",
+                       offer=offer.id, build=build.id))
     else:
-        work = "" if workload is None else " for equal work"
-        said.append(f"{build.id} pays from {hours_in_words(found)} of its own work on, against {offer.id}{work}.")
+        work = "" if workload is None else tr(" for equal work")
+        said.append(tr("{build} pays from {hours} of its own work on, against {offer}{work}.", build=build.id,
+                       hours=hours_in_words(found), offer=offer.id, work=work))
     times = found.value / bare.value
     if workload is not None and math.isfinite(times):
-        equal = next((step for step in steps if step.name == "for equal work"), None)
-        said.append(
-            f"Price over rent alone, as buyers' guides reckon, would say {formatting.number(bare.value, 1)} h"
-            + (f"; for equal work it is {hours_in_words(equal.hours)}, "
-               f"{formatting.significant(equal.hours.value / bare.value, 2)}x that." if equal else ".")
-        )
+        equal = next((step for step in steps if step.name == EQUAL_WORK), None)
+        more = "" if equal is None else tr(
+            "; for equal work it is {hours}, {times} that", hours=hours_in_words(equal.hours),
+            times=formatting.times(equal.hours.value / bare.value, 2))
+        said.append(tr("Price over rent alone, as buyers' guides reckon, would say {hours} h{more}.",
+                       hours=formatting.number(bare.value, 1), more=more))
     elif workload is None:
-        said.append("No workload is known for both, so an hour of the one is taken for an hour of the other: enter a "
-                    "[[throughput]] of each, since this may be off by several times.")
+        said.append(tr("No workload is known for both, so an hour of the one is taken for an hour of the other: enter "
+                       "a [[throughput]] of each, since this may be off by several times."))
     if life is not None and math.isfinite(found.value):
         share = cost.busy_share(found.value, life)
         weekly = found.value / (life * WEEKS_OF_A_YEAR)
-        late = "" if share <= 1 else ", which is more than there are, so it never pays"
-        said.append(f"That is {formatting.share(share)} of the hours of its {life:g} years, "
-                    f"{formatting.significant(weekly, 2)} h a week{late}.")
+        late = "" if share <= 1 else tr(", which is more than there are, so it never pays")
+        said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h a week{late}.",
+                       share=formatting.share(share), years=life, hours=formatting.significant(weekly, 2), late=late))
     if wanted is not None and chance is not None:
-        cheaper = "buying" if chance >= 0.5 else "renting"
-        said.append(f"At the {formatting.number(wanted, 0)} h of work that you want, {cheaper} is cheaper with a "
-                    f"chance of {chance_in_words(max(chance, 1 - chance))}.")
+        cheaper = tr("buying") if chance >= 0.5 else tr("renting")
+        said.append(tr("At the {hours} h of work that you want, {cheaper} is cheaper with a chance of {chance}.",
+                       hours=formatting.number(wanted, 0), cheaper=cheaper,
+                       chance=chance_in_words(max(chance, 1 - chance))))
     elif wanted is None:
-        said.append("Whether to buy depends on how much you compute: --hours-per-week gives the chance.")
+        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance."))
     predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
     if predicted:
-        said.append(f"The throughput of {formatting.listed(predicted)} is {Origin.PREDICTED.mark} predicted, so this "
-                    "is never clear: measure before you buy.")
+        said.append(tr("The throughput of {names} is {mark} predicted, so this is never clear: measure before you buy.",
+                       names=formatting.listed(predicted), mark=Origin.PREDICTED.mark))
     return said
 
 
 def hours_in_words(hours: Hours) -> str:
     """"1,360 h (950 to 2,000)"; its interval where it has one."""
     if math.isinf(hours.value):
-        return "never"
+        return tr("never")
     if math.isclose(hours.low, hours.high, rel_tol=1e-3):
         return f"{formatting.significant(hours.value, 4)} h"
     if math.isinf(hours.high):
-        return f"{formatting.significant(hours.value)} h ({formatting.significant(hours.low, 2)} to never)"
-    middle, ends = formatting.interval(hours.value, hours.low, hours.high).split(" ", 1)
-    return f"{middle} h {ends}"
+        return tr("{value} h ({low} to never)", value=formatting.significant(hours.value),
+                  low=formatting.significant(hours.low, 2))
+    middle, low, high = formatting.digits(hours.value, hours.low, hours.high)
+    return tr("{value} h ({low} to {high})", value=middle, low=low, high=high)

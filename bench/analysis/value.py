@@ -11,6 +11,7 @@ import numpy as np
 from bench.analysis import cost, formatting
 from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload, rate
 from bench.analysis.document import Origin, Standing
+from bench.analysis.language import tr
 from bench.analysis.quantity import Draws, chance_in_words, chances_of_most, spread, standing
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.offers.cards import GIB
@@ -84,17 +85,18 @@ def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
     """The standing of the first, and the answer in words."""
     priced = [each for each in rated if each.per_money is not None]
     if not priced:
-        lacking = ["no price given" if all(each.candidate.money is None for each in rated) else
-                   "no throughput known of what has a price"]
-        return {"standing": Standing.NOTHING, "words": f"Nothing can be said of value for money: {lacking[0]}."}
+        lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
+            tr("no throughput known of what has a price")
+        words = tr("Nothing can be said of value for money: {reason}.", reason=lacking)
+        return {"standing": Standing.NOTHING, "words": words}
     first = priced[0]
     if len(priced) == 1:
-        words = f"Only {first.candidate.name} has both a price and a throughput."
+        words = tr("Only {name} has both a price and a throughput.", name=first.candidate.name)
         return {"standing": Standing.ALONE, "words": words}
     if first.chance is None:
         few = [each.candidate.name for each in priced if each.is_few]
-        words = (f"{first.candidate.name} is ahead, but {formatting.listed(few)} was measured in fewer than "
-                 f"{FEWEST_FOR_INTERVAL} trials, so that no chance can be told.")
+        words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so that no chance can be told.",
+                   name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
         return {"standing": Standing.FEW, "words": words}
     best = max(priced, key=lambda each: each.chance or 0.0)
     assert best.chance is not None
@@ -104,17 +106,21 @@ def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
     second = max(others, key=lambda each: each.per_money.value if each.per_money else 0.0)
     assert best.per_money is not None
     assert second.per_money is not None
-    times = formatting.significant(best.per_money.value / second.per_money.value, 2)
-    lead = {
-        Standing.CLEAR: f"{best.candidate.name} gives the most for the money, {times}x {second.candidate.name}",
-        Standing.LIKELY: f"{best.candidate.name} likely gives the most for the money, {times}x {second.candidate.name}",
-    }.get(found, f"{best.candidate.name} and {second.candidate.name} are too close to call ({times}x)")
-    words = f"{lead}; the chance that it is the best of {len(priced)} is {chance_in_words(best.chance)}."
+    facts = {"best": best.candidate.name, "second": second.candidate.name,
+             "times": formatting.times(best.per_money.value / second.per_money.value, 2)}
+    if found is Standing.CLEAR:
+        lead = tr("{best} gives the most for the money, {times} {second}", **facts)
+    elif found is Standing.LIKELY:
+        lead = tr("{best} likely gives the most for the money, {times} {second}", **facts)
+    else:
+        lead = tr("{best} and {second} are too close to call ({times})", **facts)
+    words = tr("{lead}; the chance that it is the best of {n} is {chance}.", lead=lead, n=len(priced),
+               chance=chance_in_words(best.chance))
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
-        words += " The software differs too, so this is not the hardware's doing alone."
+        words += tr(" The software differs too, so this is not the hardware's doing alone.")
     if is_predicted:
-        words += " Its throughput is predicted, so it wins nothing alone: measure before you buy."
+        words += tr(" Its throughput is predicted, so it wins nothing alone: measure before you buy.")
     return {"standing": found, "words": words}
 
 
@@ -186,22 +192,23 @@ def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, coun
     if not (big.is_few or many.is_few):
         chance = float(np.mean(many.draws() > big.draws()))
     names = f"{count} {small.candidate.name}", big.candidate.name
-    ratio = formatting.significant(many.samples_per_s.value / big.samples_per_s.value, 2)
+    ratio = formatting.times(many.samples_per_s.value / big.samples_per_s.value, 2)
     is_predicted = Origin.PREDICTED in (big.origin, many.origin)
     stands = Standing.FEW if chance is None else standing(max(chance, 1 - chance), is_predicted=is_predicted)
-    words = [f"{names[0]} do {ratio}x the samples/s of one {names[1]}"]
+    words = [tr("{many} do {times} the samples/s of one {big}", many=names[0], times=ratio, big=names[1])]
     if chance is not None:
-        words[0] += f" (chance of more: {chance_in_words(chance)})"
+        words[0] += tr(" (chance of more: {chance})", chance=chance_in_words(chance))
     sizes = [each.candidate.memory_bytes for each in (small, big)]
     if sizes[0] is not None and sizes[1] is not None:
-        words.append(f"memory is not pooled: a batch must fit into {sizes[0] / GIB:.0f} GB on each, against "
-                     f"{sizes[1] / GIB:.0f} GB")
+        words.append(tr("memory is not pooled: a batch must fit into {small:.0f} GB on each, against {big:.0f} GB",
+                        small=sizes[0] / GIB, big=sizes[1] / GIB))
     prices = [each.candidate.money for each in (small, big)]
     if prices[0] is not None and prices[1] is not None:
-        words.append(f"they cost {formatting.significant(count * prices[0].value / prices[1].value, 2)}x as much")
+        words.append(tr("they cost {times} as much",
+                        times=formatting.times(count * prices[0].value / prices[1].value, 2)))
     if many.power_w and big.power_w:
-        words.append(f"they draw {many.power_w:.0f} W against {big.power_w:.0f} W")
+        words.append(tr("they draw {many:.0f} W against {big:.0f} W", many=many.power_w, big=big.power_w))
     return OneOrMany(
         workload=workload, big=big, small=small, many=many, chance=chance, standing=stands,
-        words="; ".join(words) + ".",
+        words=tr("{said}.", said="; ".join(words)),
     )

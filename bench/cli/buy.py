@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli import Language
 from bench.words import Mode, Precision, UserError, unknown
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
 ) -> None:
     """Say what to buy or rent: for the money, for equal work, what fits, what holds, how fast the unmeasured may be.
 
