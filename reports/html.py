@@ -38,8 +38,8 @@ from reports import svg
 SUFFIX = ".html"
 
 SIGNS = {
-    Standing.CLEAR: "✓", Standing.SAME: "=", Standing.OPEN: "≈", Standing.FEW: "?", Standing.ALONE: "1",
-    Standing.NOTHING: "–",
+    Standing.CLEAR: "✓", Standing.LIKELY: "~", Standing.SAME: "=", Standing.OPEN: "≈", Standing.DEPENDS: "±",
+    Standing.FEW: "?", Standing.ALONE: "1", Standing.NOTHING: "–",
 }
 """A sign beside the words, so that colour is never alone."""
 

@@ -74,7 +74,8 @@ def show(document: Document, *, width: int, color: bool) -> str:
 def _section(section: Section, level: int, width: int) -> Iterator[RenderableType]:
     yield ""
     title = Text(section.title, style="bold")
-    yield Rule(title, align="left", style="dim") if level == 1 else title
+    has_room = title.cell_len + 2 <= width       # a rule would cut it
+    yield Rule(title, align="left", style="dim") if level == 1 and has_room else title
     for block in section.blocks:
         yield from _block(block, width)
     for inner in section.sections:
@@ -122,11 +123,18 @@ def _verdict(verdict: Verdict) -> RenderableType:
 # Bars ---------------------------------------------------------------------------------------------------------------
 
 
+def _bar_grid() -> RichTable:
+    """Label, bar, number: where they are wider than the terminal the words wrap, and are never cut."""
+    grid = RichTable.grid(padding=(0, 1))
+    grid.add_column(overflow="fold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
 def _bars(figure: Bars, width: int) -> RenderableType:
     """Bars of blocks from zero; the numbers carry the interval."""
-    grid = RichTable.grid(padding=(0, 1))
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
+    grid = _bar_grid()
     labels, texts = (max(cell_len(words) for words in column) for column in
                      zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
     room = max(width - labels - texts - 4, 8)
@@ -143,9 +151,7 @@ def _blocks(bar: Bar, largest: float, room: int) -> str:
 
 def _stacked_bars(figure: StackedBars, width: int) -> RenderableType:
     """Bars of letters, one for each kind of work."""
-    grid = RichTable.grid(padding=(0, 1))
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
+    grid = _bar_grid()
     labels, texts = (max(cell_len(words) for words in column) for column in
                      zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
     room = max(width - labels - texts - 4, 8)

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.analysis import formatting
 from bench.analysis.findings import Finding, FindingKind
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.quoted import FACTS, Row, samples, step_time, throughput
 from bench.analysis.summary import is_nothing
 from bench.words import Mode, Outcome
@@ -66,7 +67,7 @@ def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
     findings, looked = [], []
     for name, about, why_none, rule in RULES:
         lines, found = rule(rows, peaks or {})
-        looked.append(Looked(rule=name, about=about, lines=lines, why_none=why_none))
+        looked.append(Looked(rule=name, about=tr(about), lines=lines, why_none=tr(why_none)))
         findings += found
     order = list(FindingKind)
     findings.sort(key=lambda finding: -order.index(finding.kind))
@@ -103,7 +104,8 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
             "throughput_samples_per_s": row["throughput_samples_per_s"], "step_time_s": row["step_time_s"],
             "flops_per_sample": row["flops_per_sample"], "is_flops_of_mode": True, "table": "measured",
             "source": {"format": "rigmark"},
-            "name": f"{row['model']} {row['mode']}, {label}, {row['world_size']} x batch {row['local_batch']}",
+            "name": tr("{model} {mode}, {setting}, {devices} x batch {batch}", model=row["model"],
+                       mode=word(row["mode"]), setting=label, devices=row["world_size"], batch=row["local_batch"]),
         })
     return found
 
@@ -134,7 +136,7 @@ def _alike(rows: Iterable[Row], without: Iterable[str]) -> list[list[Row]]:
 def _named(rows: Sequence[Row]) -> str:
     names = [str(row["name"]) for row in rows]
     more = len(names) - MOST_NAMED
-    return "; ".join(names[:MOST_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+    return "; ".join(names[:MOST_NAMED]) + (tr("; and {n:,} more", n=more) if more > 0 else "")
 
 
 def _finding(id: str, kind: FindingKind, text: str, rows: Sequence[Row]) -> TableFinding:
@@ -145,14 +147,12 @@ def _many(id: str, kind: FindingKind, hits: Sequence[tuple[Row, str]], what: str
     """One finding for all lines with the same slip: "what: line (how far), line (how far); advice"."""
     if not hits:
         return []
-    shown = "; ".join(f"{row['name']} ({how})" for row, how in hits[:MOST_NAMED])
-    more = f"; and {len(hits) - MOST_NAMED:,} more" if len(hits) > MOST_NAMED else ""
-    count = formatting.count(len(hits), "line")
-    return [_finding(id, kind, f"{what} in {count}: {shown}{more}. {advice}", [row for row, _ in hits])]
-
-
-def _times(factor: float) -> str:
-    return f"{formatting.significant(factor)}x"
+    text = tr(
+        "{what} in {count}: {shown}{more}. {advice}", what=what, count=formatting.count(len(hits), "line"),
+        shown="; ".join(tr("{line} ({how})", line=row["name"], how=how) for row, how in hits[:MOST_NAMED]),
+        more=tr("; and {n:,} more", n=len(hits) - MOST_NAMED) if len(hits) > MOST_NAMED else "", advice=advice,
+    )
+    return [_finding(id, kind, text, [row for row, _ in hits])]
 
 
 def _time(time_s: float) -> str:
@@ -166,20 +166,21 @@ def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
     hits = []
     for row in rows:
         strange = [
-            f"{name} is {value:g}" for name, value in row.items()
+            tr("{name} is {value:g}", name=name, value=value) for name, value in row.items()
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
             and name not in ("local_batch", "world_size")
         ]
         strange += [
-            f"{name} has {sum(value <= 0 for value in row[name])} of {len(row[name])} at 0 or below"
+            tr("{name} has {n} of {all} at 0 or below", name=name, n=sum(value <= 0 for value in row[name]),
+               all=len(row[name]))
             for name in ("timings_s", "forward_timings_s", "backward_timings_s")
             if any(value <= 0 for value in row.get(name) or ())
         ]
         if strange:
             hits.append((row, ", ".join(strange)))
     return len(rows), _many(
-        "zero_for_missing", FindingKind.INVALID, hits, "a figure of 0 or below stands",
-        "Nothing takes no time: read it as not measured, and leave it out of every mean",
+        "zero_for_missing", FindingKind.INVALID, hits, tr("a figure of 0 or below stands"),
+        tr("Nothing takes no time: read it as not measured, and leave it out of every mean"),
     )
 
 
@@ -191,11 +192,13 @@ def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
         figures = [figure for row in alike if (figure := throughput(row) or step_time(row) or row.get("value"))]
         spread = max(figures) / min(figures) if len(figures) > 1 and min(figures) > 0 else 1.0
         kind = FindingKind.NOTE if spread < 1 + WILD else FindingKind.WARNING
-        differ = f"whose figures differ by {_times(spread)}" if spread > 1 else "with equal figures"
+        differ = tr("whose figures differ by {times}", times=formatting.times(spread)) if spread > 1 \
+            else tr("with equal figures")
         findings.append(_finding(
             "duplicate_keys", kind,
-            f"{len(alike)} lines are about the same thing, {differ}: {_named(alike)}. Which of them counts must not "
-            "hang on their order: find what tells them apart, or keep all and say so", alike,
+            tr("{n} lines are about the same thing, {differ}: {lines}. Which of them counts must not hang on their "
+               "order: find what tells them apart, or keep all and say so",
+               n=len(alike), differ=differ, lines=_named(alike)), alike,
         ))
     return len(rows), findings
 
@@ -208,14 +211,15 @@ def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
         found = list(_parts(row))
         checked += bool(found)
         wrong = [
-            f"{what} {_time(parts_s)}, stated {_time(total_s)}" for what, parts_s, total_s in found
+            tr("{what} {parts}, stated {total}", what=what, parts=_time(parts_s), total=_time(total_s))
+            for what, parts_s, total_s in found
             if abs(parts_s / total_s - 1) > ADDS_UP
         ]
         if wrong:
             hits.append((row, "; ".join(wrong)))
     return checked, _many(
-        "parts_do_not_add_up", FindingKind.WARNING, hits, "parts do not add up to the whole",
-        "One of the numbers is of something else, or slipped: go back to the raw log",
+        "parts_do_not_add_up", FindingKind.WARNING, hits, tr("parts do not add up to the whole"),
+        tr("One of the numbers is of something else, or slipped: go back to the raw log"),
     )
 
 
@@ -223,17 +227,17 @@ def _parts(row: Row) -> Iterator[tuple[str, float, float]]:
     """(what, sum of the parts, the whole stated), where both are."""
     forward_s, backward_s, total_s = (_stated_time(row, name) for name in ("forward", "backward", "step"))
     if forward_s and backward_s and total_s and row.get("mode") == Mode.TRAINING:
-        yield "forward and backward", forward_s + backward_s, total_s
+        yield tr("forward and backward"), forward_s + backward_s, total_s
     lists = [row.get(name) or () for name in ("forward_timings_s", "backward_timings_s", "timings_s")]
     if all(lists) and len({len(each) for each in lists}) == 1:
         worst = max(zip(*lists, strict=True), key=lambda each: abs(each[0] + each[1] - each[2]) / max(each[2], 1e-12))
         if worst[2] > 0:
-            yield "forward and backward of one pass", worst[0] + worst[1], worst[2]
+            yield tr("forward and backward of one pass"), worst[0] + worst[1], worst[2]
     for direction, whole_s in (("forward", forward_s), ("backward", backward_s)):
         layers_s = math.fsum(each["time_s"] for each in row.get("layers") or () if each["direction"] == direction)
         # Layers that are less than the pass leave time that no layer has; more than it they cannot be.
         if layers_s and whole_s and layers_s > whole_s:
-            yield f"layers {direction}", layers_s, whole_s
+            yield tr("layers {direction}", direction=word(direction)), layers_s, whole_s
 
 
 def _stated_time(row: Row, part: str) -> float | None:
@@ -259,12 +263,15 @@ def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
         checked += 1
         if abs(mean_s / middle_s - 1) > WILD:
             farthest = max(range(len(timings_s)), key=lambda i: abs(math.log(timings_s[i] / middle_s)), default=None)
-            which = "" if farthest is None else \
-                f", pass {farthest + 1} of {len(timings_s)} took {_times(timings_s[farthest] / middle_s)} the median"
-            hits.append((row, f"mean {_time(mean_s)}, median {_time(middle_s)}{which}"))
+            which = "" if farthest is None else tr(
+                ", pass {index} of {n} took {times} the median", index=farthest + 1, n=len(timings_s),
+                times=formatting.times(timings_s[farthest] / middle_s),
+            )
+            hits.append((row, tr("mean {mean}, median {median}{which}", mean=_time(mean_s), median=_time(middle_s),
+                                 which=which)))
     return checked, _many(
-        "wild_pass", FindingKind.WARNING, hits, "the mean is not the middle",
-        "A few passes make the mean: use the median, and look for what happened in them",
+        "wild_pass", FindingKind.WARNING, hits, tr("the mean is not the middle"),
+        tr("A few passes make the mean: use the median, and look for what happened in them"),
     )
 
 
@@ -282,17 +289,21 @@ def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
         if 1 / AGREES <= in_a_step / batch <= AGREES:
             continue
         if batch > 1 and 1 / AGREES <= in_a_step <= AGREES:
-            mistaken.append((row, f"{_time(time_s)} at batch {batch}, which takes {_time(batch / rate)} at "
-                                  f"{formatting.significant(rate)} samples/s"))
+            mistaken.append((row, tr(
+                "{time} at batch {batch}, which takes {expected} at {rate} samples/s", time=_time(time_s), batch=batch,
+                expected=_time(batch / rate), rate=formatting.significant(rate),
+            )))
         else:
-            unlike.append((row, f"throughput x step time is {formatting.significant(in_a_step)} samples, not {batch}"))
+            unlike.append((row, tr("throughput x step time is {samples} samples, not {batch}",
+                                   samples=formatting.significant(in_a_step), batch=batch)))
     findings = _many(
-        "per_sample_not_per_batch", FindingKind.INVALID, mistaken, "a time per sample stands for that of a batch",
-        "Multiply it by the batch before it is compared with anything",
+        "per_sample_not_per_batch", FindingKind.INVALID, mistaken, tr("a time per sample stands for that of a batch"),
+        tr("Multiply it by the batch before it is compared with anything"),
     )
     findings += _many(
-        "throughput_and_time_disagree", FindingKind.WARNING, unlike, "throughput and step time do not fit the batch",
-        "They are of different runs, batches or numbers of devices: use one of them, and say which",
+        "throughput_and_time_disagree", FindingKind.WARNING, unlike,
+        tr("throughput and step time do not fit the batch"),
+        tr("They are of different runs, batches or numbers of devices: use one of them, and say which"),
     )
     more, of_batches = _time_falls(rows)
     return checked + more, findings + of_batches
@@ -313,8 +324,9 @@ def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
         if ratio < SHORTER:
             findings.append(_finding(
                 "per_sample_not_per_batch", FindingKind.INVALID,
-                f"a step of batch {large['local_batch']} takes {_times(ratio)} the time of batch "
-                f"{small['local_batch']}: {_named([small, large])}. Its time is that of a sample, not of a batch",
+                tr("a step of batch {large} takes {times} the time of batch {small}: {lines}. Its time is that of a "
+                   "sample, not of a batch", large=large["local_batch"], times=formatting.times(ratio),
+                   small=small["local_batch"], lines=_named([small, large])),
                 [small, large],
             ))
     return checked, findings
@@ -335,13 +347,15 @@ def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
             speed_up = (throughput(large) or 0.0) / (throughput(small) or math.inf)
             if speed_up > IDEAL * size:
                 hits.setdefault(str(large["name"]), (
-                    large, f"{large['world_size']} devices do {_times(speed_up)} of {small['world_size']}, "
-                           f"{formatting.share(speed_up / size)} of ideal"
+                    large, tr("{devices} devices do {times} of {fewer}, {share} of ideal", devices=large["world_size"],
+                              times=formatting.times(speed_up), fewer=small["world_size"],
+                              share=formatting.share(speed_up / size)),
                 ))
     return len(checked), _many(
-        "scaling_above_ideal", FindingKind.WARNING, list(hits.values()), "devices do more than their number",
-        "The figure of the fewer is too low, the other is of another batch or unit, or a cache began to suffice: "
-        "measure both again",
+        "scaling_above_ideal", FindingKind.WARNING, list(hits.values()),
+        tr("devices do more than their number"),
+        tr("The figure of the fewer is too low, the other is of another batch or unit, or a cache began to suffice: "
+           "measure both again"),
     )
 
 
@@ -357,8 +371,9 @@ def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
         if len(alike) > 1:
             findings.append(_finding(
                 "copied_lines", FindingKind.INVALID,
-                f"{len(alike)} lines hold the same {len(alike[0]['timings_s'])} timings to the last digit: "
-                f"{_named(alike)}. No clock does that twice: keep the one whose log is there", alike,
+                tr("{n} lines hold the same {timings} timings to the last digit: {lines}. No clock does that twice: "
+                   "keep the one whose log is there", n=len(alike), timings=len(alike[0]["timings_s"]),
+                   lines=_named(alike)), alike,
             ))
     checked = {str(row["name"]) for of in same.values() for row in of}
     for fact in FACTS:
@@ -388,8 +403,9 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
         if len(equal) >= SAME_CELLS and digits >= SAME_DIGITS and 2 * len(equal) >= len(cells):
             findings.append(_finding(
                 "copied_lines", FindingKind.INVALID,
-                f"{len(equal)} of {len(cells)} figures of {fact} {first} are those of {second}, digit by digit: "
-                f"{_named([row for pair in equal for row in pair])}. One of them was copied: find the log of each",
+                tr("{n} of {all} figures of {fact} {first} are those of {second}, digit by digit: {lines}. One of them "
+                   "was copied: find the log of each", n=len(equal), all=len(cells), fact=fact, first=first,
+                   second=second, lines=_named([row for pair in equal for row in pair])),
                 [row for pair in equal for row in pair],
             ))
     return looked, findings
@@ -422,25 +438,29 @@ def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Found:
         reached, most = rate * needed, peak * int(row.get("world_size") or 1)
         if reached > most:
             unit = formatting.rate_unit([reached], "FLOP/s")
-            hits.append((row, f"{formatting.with_unit(reached, unit)}, peak {formatting.with_unit(most, unit)}"))
+            hits.append((row, tr("{reached}, peak {peak}", reached=formatting.with_unit(reached, unit),
+                                 peak=formatting.with_unit(most, unit))))
     return checked, _many(
-        "above_roofline", FindingKind.WARNING, hits, "more FLOP/s than the device can do",
-        "Its FLOPs, precision or device is not what it says, or its algorithm needs fewer than the definition",
+        "above_roofline", FindingKind.WARNING, hits, tr("more FLOP/s than the device can do"),
+        tr("Its FLOPs, precision or device is not what it says, or its algorithm needs fewer than the definition"),
     )
 
 
 RULES: tuple[tuple[str, str, str, Rule], ...] = (
-    ("zero_for_missing", "no figure is 0 or below", "there are no lines", zero_for_missing),
-    ("duplicate_keys", "no two lines are about the same thing", "there are no lines", duplicate_keys),
-    ("parts_do_not_add_up", "forward and backward make the whole; layers are within it",
-     "no line states forward, backward and the whole", parts_do_not_add_up),
-    ("wild_pass", "the mean is the middle", "no line has three timings, or a mean and a median", wild_pass),
-    ("per_sample_not_per_batch", "throughput, step time and batch are one fact",
-     "no line states all three, nor times of two batches", per_sample_not_per_batch),
-    ("scaling_above_ideal", "N devices do no more than N times one", "no lines differ in the number of devices only",
-     scaling_above_ideal),
-    ("copied_lines", "no figures are copied from another line", "no lines differ in one fact only", copied_lines),
-    ("above_roofline", "no FLOP/s above the peak",
-     "no line has FLOPs and a device whose peak is known (--peak NAME=FLOP/s)", above_roofline),
+    ("zero_for_missing", tr_later("no figure is 0 or below"), tr_later("there are no lines"), zero_for_missing),
+    ("duplicate_keys", tr_later("no two lines are about the same thing"), tr_later("there are no lines"),
+     duplicate_keys),
+    ("parts_do_not_add_up", tr_later("forward and backward make the whole; layers are within it"),
+     tr_later("no line states forward, backward and the whole"), parts_do_not_add_up),
+    ("wild_pass", tr_later("the mean is the middle"),
+     tr_later("no line has three timings, or a mean and a median"), wild_pass),
+    ("per_sample_not_per_batch", tr_later("throughput, step time and batch are one fact"),
+     tr_later("no line states all three, nor times of two batches"), per_sample_not_per_batch),
+    ("scaling_above_ideal", tr_later("N devices do no more than N times one"),
+     tr_later("no lines differ in the number of devices only"), scaling_above_ideal),
+    ("copied_lines", tr_later("no figures are copied from another line"),
+     tr_later("no lines differ in one fact only"), copied_lines),
+    ("above_roofline", tr_later("no FLOP/s above the peak"),
+     tr_later("no line has FLOPs and a device whose peak is known (--peak NAME=FLOP/s)"), above_roofline),
 )
 """Name, what it checks, what lines lack that it cannot check, rule."""

@@ -17,6 +17,7 @@ import pandas as pd
 from bench.analysis import formatting, quoted, scaling, telemetry
 from bench.analysis.compare import by_repetition, compare
 from bench.analysis.document import Origin
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.layers import TakenApart
 from bench.analysis.statistics import CONFIDENCE, Estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key
@@ -147,7 +148,7 @@ def _held(claim: Claim, held_against: Evidence) -> Held:
     deciding = [answer for answer in answers if answer.origin is not Origin.QUOTED] or answers
     standing, why = overall(deciding, claim)
     if deciding[0].origin is Origin.QUOTED:
-        why = f"published results alone, {why}"
+        why = tr("published results alone, {why}", why=why)
     return Held(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
 
 
@@ -172,16 +173,20 @@ def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
     for standing in (Standing.CONFIRMED, Standing.REFUTED):
         if counts[standing] == len(answers):
             if all(answer.origin is Origin.ENTERED for answer in answers):
-                return standing, "what it states"
-            return standing, "the one figure that there is" if len(answers) == 1 else f"all {figures}"
-    said = [f"{counts[standing]} {'says' if counts[standing] == 1 else 'say'} {word}" for standing, word in (
-        (Standing.CONFIRMED, "yes"), (Standing.REFUTED, "no"), (Standing.OPEN, "neither")) if counts[standing]]
+                return standing, tr("what it states")
+            return standing, tr("the one figure that there is") if len(answers) == 1 \
+                else tr("all {figures}", figures=figures)
+    said = [text for standing, text in (
+        (Standing.CONFIRMED, formatting.count(counts[Standing.CONFIRMED], "says yes", "say yes")),
+        (Standing.REFUTED, formatting.count(counts[Standing.REFUTED], "says no", "say no")),
+        (Standing.OPEN, formatting.count(counts[Standing.OPEN], "says neither", "say neither")),
+    ) if counts[standing]]
     doubts = list(dict.fromkeys(answer.doubt for answer in answers if answer.doubt))
-    why = f"{figures}: {formatting.listed(said)}"
+    why = tr("{figures}: {said}", figures=figures, said=formatting.listed(said))
     if doubts:
-        why += f" ({'; '.join(doubts)})"
+        why += tr(" ({doubts})", doubts="; ".join(doubts))
     elif counts[Standing.OPEN] == len(answers) and not claim.can_refute:
-        why += ", and what was measured cannot refute it"
+        why += tr(", and what was measured cannot refute it")
     return Standing.OPEN, why
 
 
@@ -190,16 +195,17 @@ def _why_nothing(claim: Claim, held_against: Evidence) -> str:
     wanted = [name for place in ("model", "deeper", "over_model") for name in _words(claim.where.get(place))]
     missing = [name for name in wanted if name not in held_against.models]
     if missing and len(missing) == len(wanted):
-        return f"model missing: there is no network {formatting.listed(missing)} here, and no imported table has it"
+        return tr("model missing: there is no network {names} here, and no imported table has it",
+                  names=formatting.listed(missing))
     every = [*held_against.results, *held_against.quoted]
     devices = [name for place in ("device", "of_device", "over_device") for name in _words(claim.where.get(place))]
     unseen = [name for name in devices if not any(_is_on(row, name) for row in every)]
     if unseen:
-        named = formatting.listed(["a GPU" if name == "gpu" else name for name in unseen])
-        return f"no result of {named} is stored, measured or imported"
+        named = formatting.listed([tr("a GPU") if name == "gpu" else name for name in unseen])
+        return tr("no result of {devices} is stored, measured or imported", devices=named)
     if "gpu" in devices and not any(_is_gpu(row) for row in held_against.results):
-        return "no GPU was measured, and no imported table tells this of one"
-    return f"not measured yet: {claim.how}"
+        return tr("no GPU was measured, and no imported table tells this of one")
+    return tr("not measured yet: {how}", how=tr(claim.how))
 
 
 # What is asked for ----------------------------------------------------------------------------------------------------
@@ -255,9 +261,9 @@ def _device_words(name: str) -> frozenset[str]:
 def _case(row: Mapping[str, Any]) -> str:
     """"alexnet training, torch compiled, batch 32"."""
     setting = " ".join(str(row[name]) for name in ("framework", "compile_mode") if row.get(name))
-    batch = f"batch {row['local_batch']}" if row.get("local_batch") else ""
+    batch = tr("batch {batch}", batch=row["local_batch"]) if row.get("local_batch") else ""
     device = str(row.get("device_name") or "") if row.get("origin") != "measured" else ""
-    parts = (f"{row['model']} {row.get('mode') or ''}".strip(), setting, device, batch)
+    parts = (f"{row['model']} {word(row.get('mode') or '')}".strip(), setting, device, batch)
     return ", ".join(part for part in parts if part)
 
 
@@ -277,7 +283,7 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             yield Answer(
                 about=_case({**case.case, "origin": "measured"}), value=own, low=own / NO_INTERVAL,
                 high=min((own + max(nowhere, 0.0)) * NO_INTERVAL, 1.0), count=1,
-                remark=f"{formatting.share(nowhere)} of the step are of no layer",
+                remark=tr("{share} of the step are of no layer", share=formatting.share(nowhere)),
             )
     for row in held_against.quoted:
         layers = row.get("layers") or ()
@@ -307,7 +313,7 @@ def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             continue
         doubt = ""
         if axis == "isa" and over != Isa.NATIVE and base["isa_proof"] != over:
-            doubt = f"that it kept to {over} is not proven ({base['isa_proof']})"
+            doubt = tr("that it kept to {isa} is not proven ({proof})", isa=over, proof=word(base["isa_proof"]))
         yield _of_estimate(_case(row), found.speed_up, doubt=doubt)
 
 
@@ -321,13 +327,13 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for series in held_against.series:
         if _is_asked(series.facts, claim):
             yield from (
-                _of_estimate(f"{_case(series.facts)}, {series.scaling} scaling", point.speed_up)
+                _of_estimate(tr("{case}, {scaling} scaling", case=_case(series.facts), scaling=word(series.scaling)),
+                             point.speed_up)
                 for point in series.points if point.world_size == size and not point.is_oversubscribed
             )
     for single, worlds in _quoted_worlds(claim, held_against):
         yield from (
-            Answer(about=f"{_case(row)}, {size} devices", value=_rate(row) / _rate(single), origin=Origin.QUOTED,
-                   remark=row["name"])
+            Answer(about=_on(row, size), value=_rate(row) / _rate(single), origin=Origin.QUOTED, remark=row["name"])
             for row in worlds if row["world_size"] == size
         )
 
@@ -337,13 +343,18 @@ def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for series in held_against.series:
         own = {p.world_size: p.efficiency.value for p in series.points if not p.is_oversubscribed}
         if _is_asked(series.facts, claim) and 2 in own and max(own) > 2:
-            yield Answer(about=f"{_case(series.facts)}, {max(own)} devices", value=own[max(own)] / own[2])
+            yield Answer(about=_on(series.facts, max(own)), value=own[max(own)] / own[2])
     for single, worlds in _quoted_worlds(claim, held_against):
         efficiency = {int(row["world_size"]): (_rate(row) / _rate(single) / row["world_size"], row) for row in worlds}
         if 2 in efficiency and max(efficiency) > 2:
             value, row = efficiency[max(efficiency)]
-            yield Answer(about=f"{_case(row)}, {max(efficiency)} devices", value=value / efficiency[2][0],
-                         origin=Origin.QUOTED, remark=row["name"])
+            yield Answer(about=_on(row, max(efficiency)), value=value / efficiency[2][0], origin=Origin.QUOTED,
+                         remark=row["name"])
+
+
+def _on(row: Mapping[str, Any], devices: int) -> str:
+    """"vgg16 training, batch 32, 4 devices"."""
+    return tr("{case}, {devices} devices", case=_case(row), devices=devices)
 
 
 def _quoted_worlds(claim: Claim, held_against: Evidence) -> Iterator[tuple[quoted.Row, list[quoted.Row]]]:
@@ -400,7 +411,8 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         for slow, slow_rate in ((row, rate) for row, rate in asked if _is_on(row, over)):
             for fast, fast_rate in ((row, rate) for row, rate in asked if _is_on(row, of) and _matches(row, slow)):
                 yield Answer(
-                    about=f"{slow['model']} {mode}, batch {slow['local_batch']}: {_device(fast)} over {_device(slow)}",
+                    about=tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
+                             batch=slow["local_batch"], fast=_device(fast), slow=_device(slow)),
                     value=fast_rate / slow_rate, origin=origin,
                     remark="" if origin is Origin.MEASURED else f"{fast['name']}; {slow['name']}",
                 )
@@ -438,7 +450,7 @@ def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         if row["model"] == of and base is not None:
             found = compare(times.get(key(row, ALIKE_COLUMNS), {}), times.get(key(base, ALIKE_COLUMNS), {}))
             if found is not None:
-                yield _of_estimate(f"{_case(row)}, over {over}", found.speed_up)
+                yield _of_estimate(tr("{case}, over {other}", case=_case(row), other=over), found.speed_up)
 
 
 def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -468,7 +480,7 @@ def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]
     yield from _accuracy_differences(
         held_against, held_out, lambda proof: proof.facts["precision"] in wanted and _is_asked(proof.facts, claim),
         lambda proof: proof.facts["precision"] == Precision.FP32, ("framework", "model", "data", "device"),
-        lambda one, other: f"{_proof(one)}, {one.facts['precision']} less fp32",
+        lambda one, other: tr("{case}, {precision} less fp32", case=_proof(one), precision=one.facts["precision"]),
     )
 
 
@@ -480,7 +492,7 @@ def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         lambda proof: proof.facts["model"] == deeper and proof.facts["precision"] == Precision.FP32,
         lambda proof: proof.facts["model"] == shallower and proof.facts["precision"] == Precision.FP32,
         ("framework", "compile_mode", "data", "device"),
-        lambda one, other: f"{_proof(one)}, less {shallower}",
+        lambda one, other: tr("{case}, less {other}", case=_proof(one), other=shallower),
     )
 
 
@@ -500,7 +512,8 @@ def _accuracy_differences(
 
 def _proof(proof: Proof) -> str:
     facts = proof.facts
-    return f"{facts['model']} on {facts['data']}, {facts['framework']} {facts['compile_mode']}"
+    about = tr("{model} on {data}", model=facts["model"], data=facts["data"])
+    return f"{about}, {facts['framework']} {facts['compile_mode']}"
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -538,9 +551,11 @@ def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     kernel, layers = int(claim.where["kernel"]), int(claim.where["layers"])
     stack, one = held_against.filters(kernel, layers), held_against.filters(int(claim.where["over_kernel"]), 1)
     if stack.sees != one.sees:
-        raise NotTestable(f"they are not alike: the stack sees {stack.sees} positions, the single one {one.sees}")
+        raise NotTestable(tr("they are not alike: the stack sees {stack} positions, the single one {single}",
+                             stack=stack.sees, single=one.sees))
     yield _exact(
-        f"{stack.weights} weights against {one.weights}, both see {one.sees} x {one.sees}", stack.weights / one.weights
+        tr("{stack} weights against {single}, both see {sees} x {sees}", stack=stack.weights, single=one.weights,
+           sees=one.sees), stack.weights / one.weights,
     )
 
 
@@ -552,7 +567,7 @@ def _exact(about: str, value: float, remark: str = "") -> Answer:
 def _computed(formula: Callable[[Mapping[str, Any]], float]) -> Callable[[Claim, Evidence], Iterator[Answer]]:
     def answers(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         given = ", ".join(f"{name} {fact}" for name, fact in claim.where.items())
-        yield _exact(f"computed from {given}", formula(claim.where))
+        yield _exact(tr("computed from {given}", given=given), formula(claim.where))
 
     return answers
 
@@ -585,7 +600,7 @@ def supply_w(given: Mapping[str, Any]) -> float:
 
 
 def nothing(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    raise NotTestable(str(claim.where["why"]))
+    raise NotTestable(tr(str(claim.where["why"])))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -608,12 +623,13 @@ QUANTITIES: dict[str, Quantity] = {
     "speed_up": Quantity(answers=speed_up, needs=("axis", "of", "over"), may=ASKED, unit="x"),
     "world_speed_up": Quantity(answers=world_speed_up, needs=("world_size",), may=ASKED, unit="x"),
     "efficiency_falls": Quantity(answers=efficiency_falls, may=ASKED, unit="x"),
-    "throughput": Quantity(answers=throughput, may=ASKED, unit="samples/s"),
+    "throughput": Quantity(answers=throughput, may=ASKED, unit=tr_later("samples/s")),
     "throughput_ratio": Quantity(
         answers=throughput_ratio, needs=("mode", "of_device", "over_device"), may=("model",), unit="x"
     ),
     "model_time_ratio": Quantity(answers=model_time_ratio, needs=("model", "over_model"), may=(), unit="x"),
-    "pass_time": Quantity(answers=pass_time, needs=("samples", "passes"), may=("model", "device"), unit="minutes"),
+    "pass_time": Quantity(answers=pass_time, needs=("samples", "passes"), may=("model", "device"),
+                          unit=tr_later("minutes")),
     "accuracy": Quantity(answers=accuracy, needs=("held_out",), may=("model", "device"), unit="share"),
     "precision_accuracy": Quantity(
         answers=precision_accuracy, needs=("precision", "held_out"), may=("model", "device"), unit="share"

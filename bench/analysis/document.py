@@ -49,8 +49,10 @@ class Standing(StrEnum):
     """How firmly a verdict stands."""
 
     CLEAR = "clear"
+    LIKELY = "likely"
     SAME = "no difference that matters"
     OPEN = "too close to call"
+    DEPENDS = "depends on how much you use it"
     FEW = "too few trials"
     ALONE = "nothing to compare"
     NOTHING = "nothing measured"

@@ -81,11 +81,11 @@ def carried_decimals(low: float, high: float) -> int | None:
 
 def interval(value: float, low: float, high: float, apart_from: float | None = None) -> str:
     """"412 (406 to 419)"; no end that differs from ``apart_from`` is rounded onto it."""
-    middle, first, last = _digits(value, low, high, apart_from)
+    middle, first, last = digits(value, low, high, apart_from)
     return tr("{value} ({low} to {high})", value=middle, low=first, high=last)
 
 
-def _digits(value: float, low: float, high: float, apart_from: float | None) -> list[str]:
+def digits(value: float, low: float, high: float, apart_from: float | None = None) -> list[str]:
     """The value and both ends of its interval, with the digits that they carry."""
     decimals = carried_decimals(low, high)
     if decimals is None:
@@ -118,13 +118,18 @@ def ratio(value: float, low: float | None, high: float | None, single: Sequence[
     """A speed-up: "4.8x (4.5 to 5.2)"; without an interval, that of each pair: "4.75x; 5.12x"."""
     if low is None or high is None:
         return "; ".join(times(value) for value in single)
-    middle, first, last = _digits(value, low, high, 1.0)
+    middle, first, last = digits(value, low, high, 1.0)
     return tr("{value} ({low} to {high})", value=tr("{n}x", n=middle), low=first, high=last)
 
 
 def times(value: float, digits: int = 3) -> str:
     """A ratio: "4.8x"."""
     return tr("{n}x", n=significant(value, digits))
+
+
+def money(amount: float) -> str:
+    """An amount as it was entered, to six digits: "16,904", "0.6"."""
+    return number(amount, 0) if abs(amount) >= 1e6 else f"{amount:,.6g}"
 
 
 def mebibytes(size: float) -> str:

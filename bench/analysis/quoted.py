@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.document import Origin
+from bench.analysis.language import tr
 from bench.analysis.summary import RESULT_COLUMNS
 from bench.words import Outcome
 
@@ -74,7 +75,7 @@ def results(tables: Sequence[Table]) -> pd.DataFrame:
 def _result(row: Row) -> dict[str, Any]:
     time_s, rate = step_time(row), throughput(row)
     is_ok = row.get("outcome", Outcome.OK) == Outcome.OK
-    reason = row.get("reason") or (None if time_s or rate else "its source states no step time and no throughput")
+    reason = row.get("reason") or (None if time_s or rate else tr("its source states no step time and no throughput"))
     source = row["source"]
     return {
         **{name: row.get(name) for name in FACTS}, "kind": KIND, "origin": Origin.QUOTED.value,
@@ -103,12 +104,13 @@ def plain_name(model: str) -> str:
 
 def provenance(source: Mapping[str, Any]) -> str:
     """Where a table comes from, in a sentence."""
-    said = [f"{source['file']} (format {source['format']}, SHA-256 {source['sha256'][:12]})"]
+    said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source["file"], format=source["format"],
+               sha256=source["sha256"][:12])]
     said += [str(source[name]) for name in ("title", "published") if source.get(name)]
-    said.append(source["url"] if source.get("url") else "no address given")
-    said.append(f"licence {source['licence']}" if source.get("licence") else "no licence given")
+    said.append(source["url"] if source.get("url") else tr("no address given"))
+    said.append(tr("licence {licence}", licence=source["licence"]) if source.get("licence") else tr("no licence given"))
     entered = source.get("stated_by_user") or {}
     if entered:
-        said.append(f"{Origin.ENTERED.mark} entered by hand: "
-                    + ", ".join(f"{name} {fact}" for name, fact in entered.items()))
-    return "; ".join(said) + f"; imported {source['imported_at'][:10]}."
+        said.append(tr("{mark} entered by hand: {facts}", mark=Origin.ENTERED.mark,
+                       facts=tr(", ").join(f"{name} {fact}" for name, fact in entered.items())))
+    return tr("{said}; imported {date}.", said="; ".join(said), date=source["imported_at"][:10])

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench.cli import Language
 from bench.words import UserError
 
 
@@ -31,6 +32,7 @@ def command(
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Findings with the lines named, for scripts.")] = False,
+    lang: Language = "en",
 ) -> None:
     """Look for slips in tables of results: sums, wild passes, copies, duplicates, units, zeros, the impossible.
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli import Language
+
 if TYPE_CHECKING:
     from bench.analysis.claims import Held
 
@@ -19,6 +21,7 @@ def command(
     format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Every claim with its figures, for scripts.")] = False,
+    lang: Language = "en",
 ) -> None:
     """Is it true what they say? Confirmed, refuted, open, or not testable with what is stored, and why.
 

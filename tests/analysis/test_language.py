@@ -12,6 +12,8 @@ from pathlib import Path
 import jinja2
 import pytest
 
+from bench import claims
+from bench.analysis import claims as held
 from bench.analysis import formatting, language
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Document, Family, Origin, Standing
@@ -24,7 +26,7 @@ from bench.words import Mode, Outcome, Scaling, TrialKind, UnknownName
 ROOT = Path(__file__).parents[2]
 OTHERS = [name for name in language.names() if name != language.ENGLISH]
 STORED: tuple[type[StrEnum], ...] = (
-    Bound, Family, Mode, Origin, Outcome, Scaling, Standing, TrialKind, Validity, Verdict,
+    Bound, Family, Mode, Origin, Outcome, Scaling, Standing, TrialKind, Validity, Verdict, held.Standing,
 )
 """Words that records and documents hold, which are said by ``word``."""
 
@@ -65,6 +67,14 @@ def said(path: Path) -> Iterator[Template]:
             yield f"{{n}} {literal(node, 2) or noun + 's'}", where
 
 
+def in_claims() -> Iterator[Template]:
+    """The sentences that are shipped to be held against results, and how each is."""
+    for claim in claims.shipped():
+        for text in (claim.says, claim.how, claim.note, claim.source, str(claim.where.get("why", ""))):
+            if text:
+                yield text, f"claims.toml: {claim.id}"
+
+
 def in_templates() -> Iterator[Template]:
     """Those of the page's templates."""
     for path in sorted((ROOT / "reports/templates").glob("*.html")):
@@ -83,7 +93,7 @@ def stored() -> Iterator[Template]:
     yield from ((f"{{n}} more {noun}s", "nouns") for noun in ("pair", "repetition", "session"))   # verdicts.outlook
 
 
-EVERY = [*(template for path in sources() for template in said(path)), *in_templates(), *stored()]
+EVERY = [*(template for path in sources() for template in said(path)), *in_templates(), *in_claims(), *stored()]
 
 
 def catalogue(name: str) -> dict[str, str]:

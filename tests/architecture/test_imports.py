@@ -123,7 +123,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/reporting.py": ("bench.analysis", "bench.claims", "bench.store", "bench.telemetry.series"),
     "bench/notebook.py": ("bench.analysis", "bench.reporting", "bench.store", "reports"),
     "bench/live.py": ("bench.words",),
-    "bench/analysis": ("bench.analysis", "bench.isa", "bench.series", "bench.words"),
+    "bench/offers": ("bench.offers", "bench.words"),
+    "bench/analysis": ("bench.analysis", "bench.isa", "bench.offers", "bench.series", "bench.words"),
     "reports": ("reports", "bench.analysis", "bench.words"),
     "suites": ("suites", "bench.asv", "bench.isa", "bench.spec", "bench.words"),
 }

@@ -200,6 +200,17 @@ def test_the_terminal_keeps_to_its_width(width: int, document: Document, hostile
         assert width >= max(cell_len(line) for line in text.splitlines())
 
 
+def test_a_narrow_terminal_wraps_words_and_cuts_none() -> None:
+    said = "在一台机器上以多个进程测得，对于其他处理器、这些库的其他版本什么也不能说明"
+    bar = Bar(label=said, text=said, value=1.0, low=None, high=None, values=())
+    bars = Bars(id="b", title="t", unit="s", bars=(bar,), table="table")
+    section = Section(id="s", title=said, blocks=(Items(texts=(said,)), Paragraph(text=said), bars))
+    text = terminal.render(Document(title="t", summary=(), sections=(section,)), width=40)
+
+    assert "…" not in text
+    assert 5 * said.count("器") == text.count("器")
+
+
 def test_half_a_surrogate_pair_can_be_written(empty: Document) -> None:
     document = dataclasses.replace(empty, title="half \ud800 a pair")
 

@@ -7,36 +7,46 @@ from bench.analysis.audit import Audit
 from bench.analysis.document import Align, Block, Cell, Column, Document, Items, Paragraph, Row, Section, Table
 from bench.analysis.findings import FindingKind
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr, tr_later
 
-TITLE = "Audit"
-WORDS = {FindingKind.INVALID: "Wrong", FindingKind.WARNING: "Suspect", FindingKind.NOTE: "Note"}
+SAID = {
+    FindingKind.INVALID: tr_later("Wrong: {finding} [{id}]."),
+    FindingKind.WARNING: tr_later("Suspect: {finding} [{id}]."),
+    FindingKind.NOTE: tr_later("Note: {finding} [{id}]."),
+}
+COUNTED = {
+    FindingKind.INVALID: tr_later("{n} wrong"), FindingKind.WARNING: tr_later("{n} suspect"),
+    FindingKind.NOTE: tr_later("{n} note"),
+}
 
 
-def section(found: Audit, *, id: str = "audit", title: str = TITLE) -> Section:
+def section(found: Audit, *, id: str = "audit") -> Section:
     kinds = [finding.kind for finding in found.findings]
-    counts = [f"{kinds.count(kind)} {word.lower()}" for kind, word in WORDS.items() if kind in kinds]
-    said = f"{formatting.count(len(kinds), 'finding')}, {formatting.listed(counts)}" if kinds else "nothing was found"
-    blocks: list[Block] = [Paragraph(text=f"{formatting.count(found.lines, 'line')}: {said}.")]
+    counts = formatting.listed([tr(text, n=kinds.count(kind)) for kind, text in COUNTED.items() if kind in kinds])
+    lines = formatting.count(found.lines, "line")
+    blocks: list[Block] = [Paragraph(text=tr(
+        "{lines}: {findings}, {counts}.", lines=lines, findings=formatting.count(len(kinds), "finding"), counts=counts,
+    ) if kinds else tr("{lines}: nothing was found.", lines=lines))]
     if found.findings:
         blocks.append(Items(
-            texts=tuple(f"{WORDS[finding.kind]}: {finding.text} [{finding.id}]." for finding in found.findings),
+            texts=tuple(tr(SAID[each.kind], finding=each.text, id=each.id) for each in found.findings),
             ids=tuple(f"{id}.{identifier(finding.id, index)}" for index, finding in enumerate(found.findings, start=1)),
         ))
     blocks.append(_looked(found, id))
-    return Section(id=id, title=title, blocks=tuple(blocks))
+    return Section(id=id, title=tr("Audit"), blocks=tuple(blocks))
 
 
 def document(found: Audit) -> Document:
-    return Document(title=TITLE, summary=(), sections=(section(found),))
+    return Document(title=tr("Audit"), summary=(), sections=(section(found),))
 
 
 def _looked(found: Audit, id: str) -> Table:
     by_rule = {looked.rule: sum(finding.id == looked.rule for finding in found.findings) for looked in found.looked}
     return Table(
-        id=f"table.{id}", caption="What was looked at",
+        id=f"table.{id}", caption=tr("What was looked at"),
         columns=(
-            Column(title="check"), Column(title="could be checked", unit="lines", align=Align.RIGHT),
-            Column(title="found", align=Align.RIGHT), Column(title="why not more", is_detail=True),
+            Column(title=tr("check")), Column(title=tr("could be checked"), unit=tr("lines"), align=Align.RIGHT),
+            Column(title=tr("found"), align=Align.RIGHT), Column(title=tr("why not more"), is_detail=True),
         ),
         rows=tuple(
             Row(
@@ -49,5 +59,5 @@ def _looked(found: Audit, id: str) -> Table:
             )
             for looked in found.looked
         ),
-        notes=("What could not be checked is not cleared by it.",),
+        notes=(tr("What could not be checked is not cleared by it."),),
     )

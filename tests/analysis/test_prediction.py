@@ -1,0 +1,160 @@
+"""Speed on a card that was not measured: a range and its reason, or a refusal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bench.analysis.prediction import Prediction, Reference, Refusal, fit, left_out_errors, predicted
+from bench.offers.cards import Card, by_key
+
+GTX_1070 = by_key("geforce-gtx-1070")
+CARD = replace(GTX_1070, key="a", name="A", fp32_flops_per_s=10e12, bandwidth_bytes_per_s=400e9)
+TWICE_THE_FLOPS = replace(CARD, key="b", name="B", fp32_flops_per_s=20e12, bandwidth_bytes_per_s=500e9)
+
+
+def reference(card: Card = CARD, speed: float = 100.0, **facts: Any) -> Reference:
+    return Reference(**{"card": card, "samples_per_s": speed, "precision": "fp32", "busy_ratio": 1.0, **facts})
+
+
+def one(*references: Reference, target: Card = TWICE_THE_FLOPS) -> Prediction:
+    found = predicted(references or (reference(),), target)
+    assert isinstance(found, Prediction)
+    return found
+
+
+def test_a_card_lies_between_its_ratios_and_the_point_in_their_geometric_middle():
+    found = one()                            # 2x in arithmetic, 1.25x in bandwidth
+
+    assert 100 * math.sqrt(2 * 1.25) == pytest.approx(found.value)
+    assert (100 * 1.25 * 0.9, 100 * 2 * 1.1) == pytest.approx((found.low, found.high))
+    assert "range" == found.method
+    assert found.reasons[0].startswith("B has 2.00x in arithmetic, 1.25x in memory bandwidth of A, widened by 10%")
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "claimed"),
+    [("geforce-gtx-960", "geforce-gtx-1080", 460 / 140), ("geforce-gtx-1080", "geforce-gtx-1080-ti", 620 / 460),
+     ("geforce-gtx-1070", "geforce-gtx-1080", 1 / 0.75)],
+)
+def test_the_documents_ratios_lie_within(slow: str, fast: str, claimed: float):
+    found = one(reference(by_key(slow), 1.0), target=by_key(fast))
+
+    assert found.low < claimed < found.high
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "reason"),
+    [
+        ({"vendor": "amd"}, {}, "makers differ"),
+        ({"is_capped": True, "tdp_w": 70.0, "desktop_tdp_w": 100.0}, {}, "capped (70 of 100 W)"),
+        ({"has_tensor_cores": True, "tensor_flops_per_s": 80e12}, {"precision": "fp16"}, "in tensor cores"),
+    ],
+)
+def test_what_was_seldom_tried_widens_the_range(changes: dict[str, Any], facts: dict[str, Any], reason: str):
+    found = one(reference(**facts), target=replace(TWICE_THE_FLOPS, **changes))
+
+    assert any(reason in said for said in found.reasons)
+    assert 100 * 1.25 * 0.75 == pytest.approx(found.low)
+
+
+def test_tensor_cores_that_only_one_has_stretch_the_range_to_their_rate():
+    target = replace(TWICE_THE_FLOPS, tensor_flops_per_s=80e12)
+
+    assert 100 * 8 * 1.25 == pytest.approx(one(reference(precision="fp16"), target=target).high)
+
+
+def test_a_cap_of_a_fifth_counts_as_none():
+    target = replace(TWICE_THE_FLOPS, is_capped=True, tdp_w=80.0, desktop_tdp_w=100.0)
+
+    assert 100 * 1.25 * 0.9 == pytest.approx(one(target=target).low)
+
+
+@pytest.mark.parametrize(
+    ("measured", "target", "reason"),
+    [
+        (reference(busy_ratio=0.6), TWICE_THE_FLOPS, "busy for 60% of the time only"),
+        (reference(by_key("tesla-k80")), GTX_1070, "of the Kepler 2.0 generation"),
+        (reference(), by_key("tesla-k80"), "of the Kepler 2.0 generation"),
+        (reference(), replace(CARD, key="c", name="C", bandwidth_bytes_per_s=None),
+         "memory bandwidth of C is not known"),
+    ],
+)
+def test_where_nothing_follows_it_says_why(measured: Reference, target: Card, reason: str):
+    found = predicted([measured], target)
+
+    assert isinstance(found, Refusal)
+    assert reason in found.reason
+
+
+def test_without_any_gpu_there_is_nothing_to_predict_from():
+    assert isinstance(predicted([], CARD), Refusal)
+
+
+# Several cards --------------------------------------------------------------------------------------------------------
+
+
+def card(key: str, tflops: float, gb_per_s: float) -> Card:
+    return replace(CARD, key=key, name=key, fp32_flops_per_s=tflops * 1e12, bandwidth_bytes_per_s=gb_per_s * 1e9)
+
+
+def of_terms(of: Card, arithmetic: float = 40e9, memory: float = 1e9, rest_s: float = 1e-3) -> Reference:
+    """What a network of these three terms does on a card."""
+    assert of.fp32_flops_per_s
+    assert of.bandwidth_bytes_per_s
+    return reference(of, 1 / (arithmetic / of.fp32_flops_per_s + memory / of.bandwidth_bytes_per_s + rest_s))
+
+
+CARDS = [card("a", 10, 400), card("b", 20, 500), card("c", 12, 900), card("d", 40, 1000), card("e", 5, 200)]
+
+
+def test_the_three_terms_are_found_again():
+    found = fit([of_terms(each) for each in CARDS[:4]])
+
+    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=1e-3)
+    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[4]) or 0, rel=1e-3)
+
+
+def test_with_several_cards_the_fit_speaks_and_shows_the_error_of_leaving_one_out():
+    found = one(*(of_terms(each) for each in CARDS[:4]), target=CARDS[4])
+
+    assert "fit" == found.method
+    assert found.error == pytest.approx(0, abs=1e-3)
+    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=1e-3)
+    assert found.value / 1.1 == pytest.approx(found.low)             # never narrower than a tenth
+
+
+def test_a_card_that_does_not_go_with_the_others_widens_the_range():
+    odd = replace(of_terms(CARDS[3]), samples_per_s=2 * of_terms(CARDS[3]).samples_per_s)
+    references = [*(of_terms(each) for each in CARDS[:3]), odd]
+
+    assert max(left_out_errors(references)) > 0.3
+    found = one(*references, target=CARDS[4])
+    assert found.low < 0.8 * found.value
+    assert found.high > 1.3 * found.value
+
+
+def test_two_cards_may_agree_by_luck_so_their_range_takes_in_that_of_one():
+    found = one(of_terms(CARDS[0]), of_terms(CARDS[1]), target=CARDS[3])
+    alone = one(of_terms(CARDS[1]), target=CARDS[3])                  # the nearest
+
+    assert found.low <= alone.low
+    assert found.high >= alone.high
+
+
+def test_figures_of_other_software_are_not_mixed_in():
+    other = replace(of_terms(CARDS[1]), software="another")
+    found = one(of_terms(CARDS[0]), other, target=CARDS[3])
+
+    assert ("range", "another") == (found.method, found.software)
+
+
+def test_the_same_architecture_says_most():
+    other = replace(of_terms(CARDS[1]), card=replace(CARDS[1], architecture="Maxwell 2.0"))
+    found = one(of_terms(CARDS[0]), other, target=CARDS[3])
+
+    assert "range" == found.method
+    assert " of a, " in found.reasons[0]
