@@ -122,7 +122,7 @@ def escaped(text: str) -> str:
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)     # inside a word an underscore means itself
     text = re.sub(r"(?i)\b(https?|ftp)://", r"\1:&#47;&#47;", text)
     text = re.sub(r"(?i)\bwww\.", "www&#46;", text)
-    text = re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", text)
+    text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
     return re.sub(r"^([-+#=])", r"\\\1", text)
 
 

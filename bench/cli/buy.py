@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,11 +78,11 @@ def command(
     if count < 2:
         raise UserError(f"--count must be at least 2, not {count}")
     market = _market(hardware, seed, today)
-    table, trials, problems = _stored(results)
+    table, trials, tables, problems = _stored(results)
     met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna())}
     networks = _networks([*met, *wanted.models])
     purchase.checked_models(wanted.models, met, networks)
-    advice = purchase.advise(market, table, trials, networks, wanted, today)
+    advice = purchase.advise(market, table, trials, networks, wanted, today, tables)
     for problem in problems:
         say(f"rigmark: {problem}")
     if json:
@@ -158,8 +158,10 @@ def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Marke
     return offers.load([*paths, *([offers.seed(seed)] if seed else [])], today)
 
 
-def _stored(results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str, ...]]:
-    """Results, trials, and what could not be read; empty tables where there is no folder and none was named."""
+def _stored(
+    results: Path | None
+) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[Mapping[str, Any]], tuple[str, ...]]:
+    """Results, trials, tables of others, and what could not be read; all empty where no folder is and none was named."""
     import pandas as pd
 
     from bench.analysis.summary import RESULT_COLUMNS
@@ -167,9 +169,10 @@ def _stored(results: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, tuple[str
     from bench.store import TRIAL_COLUMNS, existing
 
     if results is None and not RESULTS.exists():
-        return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), ()
-    trials = existing(results or RESULTS).trials()
-    return summarise(trials.table), trials.table, trials.problems
+        return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), (), ()
+    store = existing(results or RESULTS)
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    return summarise(trials.table), trials.table, tables, (*trials.problems, *unreadable)
 
 
 def _networks(names: Iterable[str]) -> dict[str, Network]:
