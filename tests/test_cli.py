@@ -354,8 +354,8 @@ def commands_of_the_readme() -> list[str]:
     return [line.partition("#")[0].strip() for line in lines if line.startswith("rigmark ")]
 
 
-OF_THE_USERS_OWN = {"ab", "check", "compare", "noise"}
-"""Verbs whose examples name revisions, builds or folders that only a user has, or measure for minutes."""
+OF_THE_USERS_OWN = {"ab", "check", "compare", "import", "noise", "serve"}
+"""Verbs whose examples name revisions, builds, files or folders that only a user has, or go on for minutes."""
 
 
 @pytest.mark.parametrize("line", commands_of_the_readme())

@@ -161,7 +161,7 @@ def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Marke
 def _stored(
     results: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[Mapping[str, Any]], tuple[str, ...]]:
-    """Results, trials, tables of others, and what could not be read; all empty where no folder is and none was named."""
+    """Results, trials, tables of others, what could not be read; all empty where no folder is and none was named."""
     import pandas as pd
 
     from bench.analysis.summary import RESULT_COLUMNS
