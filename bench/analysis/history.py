@@ -33,7 +33,7 @@ from bench.analysis.document import (
     Table,
 )
 from bench.analysis.identifiers import identifier
-from bench.analysis.language import tr
+from bench.analysis.language import tr, word
 from bench.analysis.sides import FACTS, case_label, timed_trials
 from bench.analysis.statistics import estimate
 from bench.analysis.summary import CASE_COLUMNS
@@ -347,7 +347,10 @@ def _drawn(name: str, each: Watched, last: int) -> Curves:
         marks=tuple(
             Mark(
                 at=step.change.index + 1,
-                label=f"{step.verdict}: {_percent(step)}, {_cut(step.first_after)} {step.date}",
+                label=tr(
+                    "{verdict}: {change}, {revision} {date}", verdict=word(step.verdict), change=_percent(step),
+                    revision=_cut(step.first_after), date=step.date,
+                ),
             )
             for step in each.steps
         ),

@@ -21,17 +21,21 @@ from bench.analysis.document import (
     Verdicts,
 )
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story import figures
 from bench.analysis.story.figures import Doubts, Show
 from bench.analysis.story.groups import Entry, Group
 from bench.isa import Isa
 
 FACTS = {
-    "model": "model", "mode": "mode", "precision": "precision", "isa": "held to", "local_batch": "batch",
-    "world_size": "devices", "strategy": "strategy", "data": "data", "device": "device", "device_name": "processor",
-    "threads": "threads", "steps_per_timing": "steps per timing", "framework": "framework",
-    "framework_version": "version", "build": "build", "compile_mode": "compile mode", "layout": "layout",
-    "session": "session", "machine": "machine", "code_version": "measuring code", "start_method": "started by",
+    "model": tr_later("model"), "mode": tr_later("mode"), "precision": tr_later("precision"),
+    "isa": tr_later("held to"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
+    "strategy": tr_later("strategy"), "data": tr_later("data"), "device": tr_later("device"),
+    "device_name": tr_later("processor"), "threads": tr_later("threads"),
+    "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),
+    "framework_version": tr_later("version"), "build": tr_later("build"), "compile_mode": tr_later("compile mode"),
+    "layout": tr_later("layout"), "session": tr_later("session"), "machine": tr_later("machine"),
+    "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
 }
 """Columns of results that are columns of the table where they vary, and are said once where they do not."""
 
@@ -59,9 +63,9 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
     ]
     shows = list(_shows(groups, doubts))
     table = Table(
-        id="table.cases", caption="Every result",
+        id="table.cases", caption=tr("Every result"),
         columns=(
-            *(Column(title=FACTS[name], align=_align(name)) for name in varying),
+            *(Column(title=tr(FACTS[name]), align=_align(name)) for name in varying),
             *(show.column for show in shows),
         ),
         rows=tuple(
@@ -69,27 +73,37 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
         ),
         notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
     )
-    words = ("Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or "
-             "over the one that you choose as the baseline.")
-    return Section(id="cases", title="Every result", blocks=(Paragraph(text=words), table))
+    words = tr(
+        "Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or over "
+        "the one that you choose as the baseline."
+    )
+    return Section(id="cases", title=tr("Every result"), blocks=(Paragraph(text=words), table))
 
 
 def verdicts(block: Verdicts) -> tuple[Block, ...]:
     """Many answers in one table, after how many there are of each kind."""
     counts = Counter(verdict.standing for verdict in block.verdicts)
-    said = ", ".join(f"{counts[standing]:,} {standing}" for standing in Standing if counts[standing])
+    said = tr(", ").join(
+        tr("{n:,} {standing}", n=counts[standing], standing=word(standing)) for standing in Standing if counts[standing]
+    )
     table = Table(
-        id="table.verdicts", caption="Every comparison",
-        columns=(Column(title="of"), Column(title="answer"), Column(title="in words"), Column(title="conditions")),
+        id="table.verdicts", caption=tr("Every comparison"),
+        columns=(
+            Column(title=tr("of")), Column(title=tr("answer")), Column(title=tr("in words")),
+            Column(title=tr("conditions")),
+        ),
         rows=tuple(
             Row(id=verdict.id, cells=(
-                Cell(text=verdict.subject), Cell(text=str(verdict.standing)), Cell(text=" ".join(verdict.sentences)),
-                Cell(text=verdict.conditions),
+                Cell(text=verdict.subject), Cell(text=word(verdict.standing)),
+                Cell(text=" ".join(verdict.sentences)), Cell(text=verdict.conditions),
             ))
             for verdict in block.verdicts
         ),
     )
-    return (Paragraph(text=f"{len(block.verdicts):,} comparisons: {said}."), table)
+    words = tr(
+        "{comparisons}: {counts}.", comparisons=formatting.count(len(block.verdicts), "comparison"), counts=said,
+    )
+    return (Paragraph(text=words), table)
 
 
 def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:
@@ -109,16 +123,16 @@ def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:
         return Cell(text=formatting.centre(row["step_time_s"] / unit.scale, low, high), value=row["step_time_s"])
 
     yield figures.throughput()
-    yield Show(column=Column(title="speed-up", align=Align.RIGHT), cell=figures.figure(speed_up))
+    yield Show(column=Column(title=tr("speed-up"), align=Align.RIGHT), cell=figures.figure(speed_up))
     yield Show(
-        column=Column(title="step time", unit=unit.name, align=Align.RIGHT, is_detail=True),
+        column=Column(title=tr("step time"), unit=unit.name, align=Align.RIGHT, is_detail=True),
         cell=figures.figure(step_time),
     )
     yield from (figures.memory(), figures.parity(), *figures.trust(doubts))
 
 
 def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: Sequence[Show]) -> Row:
-    facts = [_fact(entry.row[name]) for name in varying]
+    facts = [_fact(name, entry.row[name]) for name in varying]
     first = Cell(text=f"{entry.origin.mark} {facts[0].text}")
     return Row(
         id=identifier("case", group.id, entry.label), name=entry.label, group=str(index),
@@ -127,10 +141,15 @@ def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: 
     )
 
 
-def _fact(fact: Any) -> Cell:
+def _fact(name: str, fact: Any) -> Cell:
     if fact is None:
         return Cell(text=formatting.UNKNOWN)
-    return Cell(text=str(fact), value=float(fact) if isinstance(fact, int | float) else None)
+    return Cell(text=_in_words(name, fact), value=float(fact) if isinstance(fact, int | float) else None)
+
+
+def _in_words(name: str, fact: Any) -> str:
+    """Names stay as they are typed; a mode is a word."""
+    return word(fact) if name == "mode" else str(fact)
 
 
 def _align(name: str) -> Align:
@@ -139,13 +158,13 @@ def _align(name: str) -> Align:
 
 def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> Iterator[str]:
     origins = dict.fromkeys(entry.origin for _, entry in members)
-    yield "; ".join(f"{origin.mark} {origin.value}" for origin in origins) + "."
+    yield tr("{said}.", said="; ".join(f"{origin.mark} {word(origin)}" for origin in origins))
     same = [
-        f"{FACTS[name]} {members[0][1].row[name]}" for name in FACTS
+        f"{tr(FACTS[name])} {_in_words(name, members[0][1].row[name])}" for name in FACTS
         if name not in varying and members[0][1].row[name] is not None
     ]
     if same:
-        yield f"The same for all: {', '.join(same)}."
+        yield tr("The same for all: {facts}.", facts=tr(", ").join(same))
 
 
 def command(row: Mapping[str, Any]) -> str:

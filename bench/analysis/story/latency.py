@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bench.analysis import formatting
 from bench.analysis.document import Align, Cell, Column, Paragraph, Row, Section, Spread, Spreads, Table
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr
 from bench.analysis.statistics import median
 from bench.analysis.story.groups import Entry, Group
 from bench.analysis.summary import ALIKE_COLUMNS, FEWEST_FOR_P99, key, rows_of
@@ -61,11 +62,13 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     ]
     if not found:
         return None
-    words = ("Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median "
-             "(p50), the thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one "
-             "process are not independent, so there is no interval: how far the processes differ stands beside p50.")
+    words = tr(
+        "Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median (p50), the "
+        "thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one process are not "
+        "independent, so there is no interval: how far the processes differ stands beside p50."
+    )
     return Section(
-        id="latency", title="Latency", blocks=(Paragraph(text=words),),
+        id="latency", title=tr("Latency"), blocks=(Paragraph(text=words),),
         sections=tuple(_group(group, several) for group, several in found),
     )
 
@@ -100,8 +103,8 @@ def _group(group: Group, several: Sequence[Latencies]) -> Section:
     unit = formatting.time_unit(each.quantiles_s["p50"] for each in several)
     table = _table(group, several, unit)
     figure = Spreads(
-        id=f"spread.{group.id}", title=f"Latency of a step, {group.subject}", unit=unit.name, table=table.id,
-        spreads=tuple(_spread(each, unit) for each in several),
+        id=f"spread.{group.id}", title=tr("Latency of a step, {subject}", subject=group.subject), unit=unit.name,
+        table=table.id, spreads=tuple(_spread(each, unit) for each in several),
     )
     return Section(id=f"latency.{group.id}", title=f"{group.subject}: {group.conditions}", blocks=(figure, table))
 
@@ -125,8 +128,8 @@ def _table(group: Group, several: Sequence[Latencies], unit: formatting.Unit) ->
         return time(each.quantiles_s[name]) if each.count >= fewest else Cell(text=formatting.UNKNOWN)
 
     def between(each: Latencies) -> Cell:
-        low, high = each.medians_s
-        return Cell(text=" to ".join(formatting.significant(end / unit.scale, 4) for end in (low, high)))
+        low, high = (formatting.significant(end_s / unit.scale, 4) for end_s in each.medians_s)
+        return Cell(text=tr("{low} to {high}", low=low, high=high))
 
     right = Align.RIGHT
     names = ("p5", "p25", "p50", "p75", "p95")
@@ -144,15 +147,22 @@ def _table(group: Group, several: Sequence[Latencies], unit: formatting.Unit) ->
         )
         for each in several
     )
-    lacking = [f"p99 below {FEWEST_FOR_P99} timings", f"p99.9 below {FEWEST_FOR_P999:,}"]
+    left_out = tr(
+        "Left out ({sign}): p99 below {fewest} timings and p99.9 below {fewest_of_all:,}.", sign=formatting.UNKNOWN,
+        fewest=FEWEST_FOR_P99, fewest_of_all=FEWEST_FOR_P999,
+    )
     return Table(
-        id=f"table.latency.{group.id}", caption=f"Quantiles of the step's latency, {group.subject}, {group.conditions}",
-        columns=(
-            Column(title="framework"),
-            *(Column(title=name, unit=unit.name, align=right, is_detail=name in ("p5", "p25", "p75"))
-              for name in (*names, "p99", "p99.9", "longest")),
-            Column(title="p50 by process", unit=unit.name, align=right, is_detail=True),
-            Column(title="timings", align=right), Column(title="n", unit="processes", align=right),
+        id=f"table.latency.{group.id}",
+        caption=tr(
+            "Quantiles of the step's latency, {subject}, {conditions}", subject=group.subject,
+            conditions=group.conditions,
         ),
-        rows=rows, notes=(f"Left out ({formatting.UNKNOWN}): {' and '.join(lacking)}.",),
+        columns=(
+            Column(title=tr("framework")),
+            *(Column(title=name, unit=unit.name, align=right, is_detail=name in ("p5", "p25", "p75"))
+              for name in (*names, "p99", "p99.9", tr("longest"))),
+            Column(title=tr("p50 by process"), unit=unit.name, align=right, is_detail=True),
+            Column(title=tr("timings"), align=right), Column(title="n", unit=tr("processes"), align=right),
+        ),
+        rows=rows, notes=(left_out,),
     )

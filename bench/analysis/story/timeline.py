@@ -30,6 +30,7 @@ from bench.analysis.document import (
     Trace,
 )
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.groups import Group
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from bench.analysis.telemetry import FAULTS
@@ -40,7 +41,7 @@ MOST_TRIALS = 8
 MOST_VALUES = 200_000        # in all; half a megabyte in a page. The first trial is drawn whatever it takes
 MOST_POINTS = 1_600          # of one trace: more than a screen has; beyond, the extremes of each stretch are kept
 
-REGIONS = {"warm-up": ("warm_up", "steady"), "timed steps": ("steady", "timed")}
+REGIONS = {tr_later("warm-up"): ("warm_up", "steady"), tr_later("timed steps"): ("steady", "timed")}
 """By their names, the marks of the worker between which they lie; see bench.telemetry.regions."""
 
 
@@ -57,45 +58,58 @@ class Quantity:
 
     @property
     def head(self) -> str:
-        return f"{self.title} ({self.unit})" if self.unit else self.title
+        return f"{tr(self.title)} ({tr(self.unit)})" if self.unit else tr(self.title)
 
 
 QUANTITIES = (
-    Quantity(field="power_w", title="power", unit="W"),
-    Quantity(field="energy_j", title="power, from the counter of energy", unit="W", is_counter=True),
-    Quantity(field="sm_clock_hz", title="clock", unit="GHz", scale=1e9, is_from_zero=False),
-    Quantity(field="memory_clock_hz", title="clock of the memory", unit="GHz", scale=1e9, is_from_zero=False),
-    Quantity(field="temperature_c", title="temperature", unit="°C", is_from_zero=False),
-    Quantity(field="memory_temperature_c", title="temperature of the memory", unit="°C", is_from_zero=False),
-    Quantity(field="busy_ratio", title="busy", unit="%", scale=0.01),
-    Quantity(field="memory_busy_ratio", title="memory busy", unit="%", scale=0.01),
-    Quantity(field="memory_used_bytes", title="memory in use", unit="GiB", scale=2**30),
-    Quantity(field="fan_ratio", title="fan", unit="%", scale=0.01),
-    Quantity(field="pcie_sent_bytes", title="sent over PCIe", unit="GB/s", scale=1e9, is_counter=True),
-    Quantity(field="pcie_received_bytes", title="received over PCIe", unit="GB/s", scale=1e9, is_counter=True),
-    Quantity(field="nvlink_sent_bytes", title="sent over NVLink", unit="GB/s", scale=1e9, is_counter=True),
-    Quantity(field="nvlink_received_bytes", title="received over NVLink", unit="GB/s", scale=1e9, is_counter=True),
-    Quantity(field="cpu_busy_s", title="busy cores", unit="cores", is_counter=True),
-    Quantity(field="cpu_time_s", title="cores busy for the trial", unit="cores", is_counter=True),
-    Quantity(field="cpu_steal_s", title="cores taken by other guests", unit="cores", is_counter=True),
-    Quantity(field="cpu_pressure_s", title="time with work waiting for a core", unit="%", scale=0.01, is_counter=True),
+    Quantity(field="power_w", title=tr_later("power"), unit="W"),
+    Quantity(field="energy_j", title=tr_later("power, from the counter of energy"), unit="W", is_counter=True),
+    Quantity(field="sm_clock_hz", title=tr_later("clock"), unit="GHz", scale=1e9, is_from_zero=False),
+    Quantity(field="memory_clock_hz", title=tr_later("clock of the memory"), unit="GHz", scale=1e9, is_from_zero=False),
+    Quantity(field="temperature_c", title=tr_later("temperature"), unit="°C", is_from_zero=False),
+    Quantity(field="memory_temperature_c", title=tr_later("temperature of the memory"), unit="°C", is_from_zero=False),
+    Quantity(field="busy_ratio", title=tr_later("busy"), unit="%", scale=0.01),
+    Quantity(field="memory_busy_ratio", title=tr_later("memory busy"), unit="%", scale=0.01),
+    Quantity(field="memory_used_bytes", title=tr_later("memory in use"), unit="GiB", scale=2**30),
+    Quantity(field="fan_ratio", title=tr_later("fan"), unit="%", scale=0.01),
+    Quantity(field="pcie_sent_bytes", title=tr_later("sent over PCIe"), unit="GB/s", scale=1e9, is_counter=True),
     Quantity(
-        field="run_queue_wait_s", title="threads of the trial waiting for a core", unit="threads", is_counter=True
+        field="pcie_received_bytes", title=tr_later("received over PCIe"), unit="GB/s", scale=1e9, is_counter=True,
     ),
-    Quantity(field="cpu_clock_hz", title="processor's clock", unit="GHz", scale=1e9, is_from_zero=False),
-    Quantity(field="cpu_temperature_c", title="processor's temperature", unit="°C", is_from_zero=False),
-    Quantity(field="resident_bytes", title="memory of the trial", unit="GiB", scale=2**30),
-    Quantity(field="disk_read_bytes", title="read from disk", unit="MB/s", scale=1e6, is_counter=True),
-    Quantity(field="network_receive_bytes", title="received from the network", unit="MB/s", scale=1e6, is_counter=True),
+    Quantity(field="nvlink_sent_bytes", title=tr_later("sent over NVLink"), unit="GB/s", scale=1e9, is_counter=True),
+    Quantity(
+        field="nvlink_received_bytes", title=tr_later("received over NVLink"), unit="GB/s", scale=1e9, is_counter=True,
+    ),
+    Quantity(field="cpu_busy_s", title=tr_later("busy cores"), unit=tr_later("cores"), is_counter=True),
+    Quantity(field="cpu_time_s", title=tr_later("cores busy for the trial"), unit=tr_later("cores"), is_counter=True),
+    Quantity(
+        field="cpu_steal_s", title=tr_later("cores taken by other guests"), unit=tr_later("cores"), is_counter=True,
+    ),
+    Quantity(
+        field="cpu_pressure_s", title=tr_later("time with work waiting for a core"),
+        unit="%", scale=0.01, is_counter=True,
+    ),
+    Quantity(
+        field="run_queue_wait_s", title=tr_later("threads of the trial waiting for a core"),
+        unit=tr_later("threads"), is_counter=True,
+    ),
+    Quantity(field="cpu_clock_hz", title=tr_later("processor's clock"), unit="GHz", scale=1e9, is_from_zero=False),
+    Quantity(field="cpu_temperature_c", title=tr_later("processor's temperature"), unit="°C", is_from_zero=False),
+    Quantity(field="resident_bytes", title=tr_later("memory of the trial"), unit="GiB", scale=2**30),
+    Quantity(field="disk_read_bytes", title=tr_later("read from disk"), unit="MB/s", scale=1e6, is_counter=True),
+    Quantity(
+        field="network_receive_bytes", title=tr_later("received from the network"),
+        unit="MB/s", scale=1e6, is_counter=True,
+    ),
 )
 """In the order of the page. Other fields are in the file of the series alone."""
 
 TROUBLES = {
-    **{f"clock_events.{event}": f"clocks held down by {cause}" for event, cause in FAULTS.items()},
-    "cpu_thermal_throttles": "clocks held down by heat",
-    "cgroup_throttled_s": "stopped by the quota of its control group",
+    **{f"clock_events.{event}": (tr_later("clocks held down by {cause}"), cause) for event, cause in FAULTS.items()},
+    "cpu_thermal_throttles": (tr_later("clocks held down by {cause}"), tr_later("heat")),
+    "cgroup_throttled_s": (tr_later("stopped by {cause}"), tr_later("the quota of its control group")),
 }
-"""Fields whose rise, or whose flag, is a mark on the time."""
+"""Fields whose rise, or whose flag, is a mark on the time: what happened, and its cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +137,9 @@ def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame)
         if members and len(found) < MOST_TRIALS:
             members = sorted(members, key=lambda trial: float(np.median(trial["timings_s"])))
             middle = members[len(members) // 2]
-            reason = f"the middle one of {formatting.count(len(members), 'trial')} of the fastest here"
+            reason = tr(
+                "the middle one of {trials} of the fastest here", trials=formatting.count(len(members), "trial"),
+            )
             found.setdefault(str(middle["id"]), Chosen(id=str(middle["id"]), title=_title(middle), reason=reason))
     return list(found.values())
 
@@ -134,12 +150,16 @@ def _doubted(results: pd.DataFrame) -> Iterator[tuple[bool, str, str]]:
         doubted = sorted(json.loads(stated), key=lambda trial: trial["validity"] != "invalid")
         for trial in doubted[:1]:
             texts = "; ".join(finding["text"] for finding in trial["findings"])
-            yield trial["validity"] != "invalid", str(trial["id"]), f"{trial['validity']}: {texts}"
+            reason = tr("{validity}: {findings}", validity=word(trial["validity"]), findings=texts)
+            yield trial["validity"] != "invalid", str(trial["id"]), reason
 
 
 def _title(trial: Mapping[Any, Any]) -> str:
-    words = [trial[name] for name in ("framework", "model", "mode", "precision")]
-    return f"{' '.join(map(str, words))}, batch {trial['local_batch']}, repetition {int(trial['repetition']) + 1}"
+    return tr(
+        "{framework} {model} {mode} {precision}, batch {batch}, repetition {n}", framework=trial["framework"],
+        model=trial["model"], mode=word(trial["mode"]), precision=trial["precision"], batch=trial["local_batch"],
+        n=int(trial["repetition"]) + 1,
+    )
 
 
 def _series_of(trial: Mapping[Any, Any]) -> str | None:
@@ -167,10 +187,14 @@ def section(
         return None
     timed = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     count_watched = int(timed.telemetry.notna().sum())
-    words = (f"{formatting.count(len(parts), 'trial')} of {count_watched} that were watched, those with doubts first. "
-             "The shaded parts are the warm-up and the timed steps; a mark at the upper edge is a time in which "
-             "something held the machine back. All readings are in the file named below each.")
-    return Section(id="telemetry", title="What the machine did", blocks=(Paragraph(text=words),), sections=tuple(parts))
+    words = tr(
+        "{trials} of {watched} that were watched, those with doubts first. The shaded parts are the warm-up and the "
+        "timed steps; a mark at the upper edge is a time in which something held the machine back. All readings are "
+        "in the file named below each.", trials=formatting.count(len(parts), "trial"), watched=count_watched,
+    )
+    return Section(
+        id="telemetry", title=tr("What the machine did"), blocks=(Paragraph(text=words),), sections=tuple(parts)
+    )
 
 
 def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...]) -> Section:
@@ -178,17 +202,17 @@ def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...]) -> Section
     table = watched.table(f"table.{identity}", each.title)
     spans = watched.spans()
     blocks: list[Block] = [
-        Paragraph(text=f"{each.reason[:1].upper()}{each.reason[1:]}."),
+        Paragraph(text=tr("{said}.", said=f"{each.reason[:1].upper()}{each.reason[1:]}")),
         Timeline(id=f"timeline.{identity}", title=each.title, begin_s=watched.begin_s, duration_s=watched.duration_s,
                  panels=panels, spans=spans, table=table.id),
         Items(texts=tuple(_in_words(span) for span in spans)),
-        Fold(title="Lowest, median and highest reading of the timed steps", blocks=(table,)),
+        Fold(title=tr("Lowest, median and highest reading of the timed steps"), blocks=(table,)),
     ]
     return Section(id=identity, title=each.title, blocks=tuple(blocks))
 
 
 def _in_words(span: Span) -> str:
-    return f"{span.label}: {span.begin_s:.2f} to {span.end_s:.2f} s"
+    return tr("{label}: {begin_s:.2f} to {end_s:.2f} s", label=span.label, begin_s=span.begin_s, end_s=span.end_s)
 
 
 Points = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -240,17 +264,18 @@ class _Watched:
             by_device = {name: points for name, points in self._quantity(quantity).items() if len(points[0]) > 1}
             if any(np.ptp(values) > 0 for _, values in by_device.values()):
                 step_s, traces = _on_grid(by_device, self.duration_s)
-                found.append(Panel(title=quantity.title, unit=quantity.unit, step_s=step_s, traces=traces,
+                found.append(Panel(title=tr(quantity.title), unit=tr(quantity.unit), step_s=step_s, traces=traces,
                                    is_from_zero=quantity.is_from_zero))
         return tuple(found)
 
     def spans(self) -> tuple[Span, ...]:
         """Regions, then what held the machine back."""
         found = [
-            Span(label=name, begin_s=self._marks[begin], end_s=self._marks[end])
+            Span(label=tr(name), begin_s=self._marks[begin], end_s=self._marks[end])
             for name, (begin, end) in REGIONS.items() if begin in self._marks and end in self._marks
         ]
-        for field, words in TROUBLES.items():
+        for field, (happened, cause) in TROUBLES.items():
+            words = tr(happened, cause=tr(cause))
             for device, (times_s, values) in self._points.get(field, {}).items():
                 # A flag holds until the next look; a counter rose in the time before the look that shows it.
                 is_flag = field.startswith("clock_events")
@@ -279,16 +304,22 @@ class _Watched:
                 )))
         right = Align.RIGHT
         notes = [
-            f"All readings: {self._series} in the folder of results. {formatting.UNKNOWN}: none in the timed steps."
+            tr(
+                "All readings: {file} in the folder of results. {sign}: none in the timed steps.", file=self._series,
+                sign=formatting.UNKNOWN,
+            )
         ]
         if any(len(points[0]) > MOST_POINTS for of in self._points.values() for points in of.values()):
-            notes.append(f"Drawn are at most {MOST_POINTS:,} points of a line, with the extremes of each stretch.")
+            notes.append(tr(
+                "Drawn are at most {most:,} points of a line, with the extremes of each stretch.", most=MOST_POINTS,
+            ))
         return Table(
-            id=identity, caption=f"Readings in the timed steps, {about}", rows=tuple(rows), notes=tuple(notes),
+            id=identity, caption=tr("Readings in the timed steps, {trial}", trial=about), rows=tuple(rows),
+            notes=tuple(notes),
             columns=(
-                Column(title="quantity"), Column(title="device"), Column(title="lowest", align=right),
-                Column(title="median", align=right), Column(title="highest", align=right),
-                Column(title="readings", align=right, is_detail=True),
+                Column(title=tr("quantity")), Column(title=tr("device")), Column(title=tr("lowest"), align=right),
+                Column(title=tr("median"), align=right), Column(title=tr("highest"), align=right),
+                Column(title=tr("readings"), align=right, is_detail=True),
             ),
         )
 

@@ -9,10 +9,16 @@ from typing import Any
 from bench.analysis import formatting
 from bench.analysis.document import Align, Cell, Column, Paragraph, Row, Section, Table
 from bench.analysis.identifiers import identifier
+from bench.analysis.language import tr, tr_later
 from bench.analysis.story.groups import Entry, Group
 from bench.analysis.summary import is_nothing
 
-NOT_THERE = "not there"
+NOT_THERE = tr_later("not there")
+KINDS = {
+    "package": tr_later("package {name}"), "variable": tr_later("variable {name}"),
+    "setting": tr_later("setting {name}"),
+}
+"""Of facts, by the first word of each."""
 
 
 def section(groups: Sequence[Group]) -> Section | None:
@@ -25,27 +31,41 @@ def section(groups: Sequence[Group]) -> Section | None:
         for fact, sides in differences(group).items():
             found.setdefault((fact, tuple(sides.items())), []).append(f"{group.subject}, {group.conditions}")
     if not found:
-        words = (f"In {formatting.count(len(compared), 'comparison')} nothing but the framework with its own packages, "
-                 "compile mode and layout differed between the sides.")
-        return Section(id="unlike", title="What else differed", blocks=(Paragraph(text=words),))
+        words = tr(
+            "In {comparisons} nothing but the framework with its own packages, compile mode and layout differed "
+            "between the sides.", comparisons=formatting.count(len(compared), "comparison"),
+        )
+        return Section(id="unlike", title=tr("What else differed"), blocks=(Paragraph(text=words),))
     unlike = len({where for wheres in found.values() for where in wheres})
-    words = (f"In {unlike} of {formatting.count(len(compared), 'comparison')} more than the framework differed between "
-             "the sides, so the difference in speed may not be the framework's: look at each of these first.")
+    words = tr(
+        "In {unlike} of {comparisons} more than the framework differed between the sides, so the difference in speed "
+        "may not be the framework's: look at each of these first.", unlike=unlike,
+        comparisons=formatting.count(len(compared), "comparison"),
+    )
     table = Table(
-        id="table.unlike", caption="What differed between the sides beside the framework",
+        id="table.unlike", caption=tr("What differed between the sides beside the framework"),
         columns=(
-            Column(title="fact"), Column(title="sides"), Column(title="comparisons", align=Align.RIGHT),
-            Column(title="the first of them", is_detail=True),
+            Column(title=tr("fact")), Column(title=tr("sides")), Column(title=tr("comparisons"), align=Align.RIGHT),
+            Column(title=tr("the first of them"), is_detail=True),
         ),
         rows=tuple(
             Row(id=identifier("unlike", fact, sides), cells=(
-                Cell(text=fact), Cell(text="; ".join(f"{name}: {value}" for name, value in sides)),
+                Cell(text=_named(fact)), Cell(text="; ".join(f"{side}: {_value(value)}" for side, value in sides)),
                 Cell(text=str(len(wheres)), value=float(len(wheres))), Cell(text=wheres[0]),
             ))
             for (fact, sides), wheres in found.items()
         ),
     )
-    return Section(id="unlike", title="What else differed", blocks=(Paragraph(text=words), table))
+    return Section(id="unlike", title=tr("What else differed"), blocks=(Paragraph(text=words), table))
+
+
+def _named(fact: str) -> str:
+    kind, _, name = fact.partition(" ")
+    return tr(KINDS[kind], name=name) if kind in KINDS else fact
+
+
+def _value(value: str) -> str:
+    return tr(value) if value == NOT_THERE else value
 
 
 def differences(group: Group) -> dict[str, dict[str, str]]:
