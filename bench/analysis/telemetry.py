@@ -186,7 +186,10 @@ HARDWARE_FAULTS = ("hw_thermal", "power_brake", "hw_slowdown")
 def throttled(trial: Seen) -> Iterator[TrialFinding]:
     """Clocks held down by heat or supply. A power cap is another thing, see ``power_capped``."""
     for gpu in trial.gpus:
-        shares = {FAULTS[event]: share for event, share in gpu.events.items() if event in FAULTS}
+        shares: dict[str, float] = {}
+        for event, share in gpu.events.items():
+            if event in FAULTS:              # two of them are heat
+                shares[FAULTS[event]] = max(share, shares.get(FAULTS[event], 0.0))
         if (share := gpu.share("throttled_thermal_s")) is not None:      # also what is too short to be met by a look
             shares["heat"] = max(share, shares.get("heat", 0.0))
         worst = max(shares.values(), default=0.0)
