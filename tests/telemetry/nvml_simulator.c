@@ -95,7 +95,7 @@ typedef struct { int gpu; char call[64]; double from, to; Kind kind; int code, e
 static Device gpu[MOST_GPUS], part[MOST_GPUS][MOST_INSTANCES];
 static Fault fault[MOST_FAULTS];
 static int gpus, faults, init_code, cuda, is_busy, is_open, log_file = -1;
-static double latency_s, epoch_s;
+static double latency_s, opens_s, epoch_s;
 static const double *stepped_clock, *moved_epoch_s;
 static char driver[80];
 
@@ -212,7 +212,7 @@ static void read_line(const char *line) {
     if (strcmp(word, "gpus") == 0) gpus = atoi(which);
     else if (strcmp(word, "epoch") == 0) moved_epoch_s = mapped(which);
     else if (strcmp(word, "init") == 0) init_code = atoi(which);
-    else if (strcmp(word, "opens") == 0) wait_s(atof(which));
+    else if (strcmp(word, "opens") == 0) opens_s = atof(which);
     else if (strcmp(word, "driver") == 0) sscanf(which, "%79s", driver);
     else if (strcmp(word, "cuda") == 0) cuda = atoi(which);
     else if (strcmp(word, "latency") == 0 && sscanf(line, "latency %lf %15s", &us, how) == 2) {
@@ -228,7 +228,7 @@ static void read_line(const char *line) {
 
 static void read_scenario(const char *path) {
     char line[512];
-    gpus = 1, faults = init_code = is_busy = 0, cuda = 12040, latency_s = 0, epoch_s = monotonic_s();
+    gpus = 1, faults = init_code = is_busy = 0, cuda = 12040, latency_s = opens_s = 0, epoch_s = monotonic_s();
     strcpy(driver, "550.54.15");
     for (int i = 0; i < MOST_GPUS; i++) {
         Device *d = &gpu[i];
@@ -340,7 +340,10 @@ enum { TYPE_UNSIGNED = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
 
 int nvmlInitWithFlags(unsigned flags) {
     (void)flags;
-    if (!is_open) read_scenario(getenv("NVML_SCENARIO"));
+    if (!is_open) {
+        read_scenario(getenv("NVML_SCENARIO"));
+        wait_s(opens_s);
+    }
     if (init_code) return init_code;
     is_open++;
     return SUCCESS;
