@@ -238,7 +238,8 @@ class Store:
         paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
         with duckdb.connect() as connection:
             connection.execute("SET preserve_insertion_order = false")
-            connection.execute("SET enable_progress_bar = false")    # it would stand among data on stdout
+            with contextlib.suppress(duckdb.InvalidInputException):      # a notebook without ipywidgets has none
+                connection.execute("SET enable_progress_bar = false")    # it would stand among data on stdout
             connection.execute(
                 # All paths at once, since each look into a text parses all of it; read_blob, since read_text would
                 # give up on all files for one that is not UTF-8.

@@ -190,8 +190,8 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
         for event, share in gpu.events.items():
             if event in FAULTS:              # two of them are heat
                 shares[FAULTS[event]] = max(share, shares.get(FAULTS[event], 0.0))
-        if (share := gpu.share("throttled_thermal_s")) is not None:      # also what is too short to be met by a look
-            shares["heat"] = max(share, shares.get("heat", 0.0))
+        if (heat := gpu.share("throttled_thermal_s")) is not None:       # also what is too short to be met by a look
+            shares["heat"] = max(heat, shares.get("heat", 0.0))
         worst = max(shares.values(), default=0.0)
         if worst > THROTTLED:
             causes = ", ".join(sorted({tr(cause) for cause, share in shares.items() if share > THROTTLED}))
