@@ -46,7 +46,7 @@ def report(store: Store, where: str | None = None) -> Report:
     problems = (*trials.problems, *unreadable)
     return Report(
         document=document(
-            rows, table, records, problems, more=more, series=_readings(store, series_needed(rows, table))
+            rows, table, records, problems, more=more, series=telemetry_of(store, series_needed(rows, table))
         ),
         problems=problems, is_empty=table.empty and (where is not None or not tables),
     )
@@ -62,7 +62,7 @@ def evidence(
     return held, [*no_layers, *no_proofs]
 
 
-def _readings(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
+def telemetry_of(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
     """Telemetry by trial, of those whose file is there and whole; the record says what is to be known of the others."""
     found = {}
     for trial_id in trial_ids:

@@ -26,8 +26,8 @@ import reports
 from bench import models
 from bench.analysis import story
 from bench.analysis.summary import results
-from bench.cli.report import series
 from bench.record import Record
+from bench.reporting import telemetry_of
 from bench.store import Store
 from bench.telemetry import regions
 from bench.telemetry.series import Described, write_parquet
@@ -144,7 +144,7 @@ def rendered(store: Store) -> tuple[str, float]:
     trials = store.trials()
     rows = results(trials.table)
     needed = [store.get(each) for each in story.records_needed(trials.table)]
-    telemetry = series(store, story.series_needed(rows, trials.table))
+    telemetry = telemetry_of(store, story.series_needed(rows, trials.table))
     document = story.document(rows, trials.table, needed, trials.problems, series=telemetry)
     return reports.render("html", document), time.process_time() - began_s
 
