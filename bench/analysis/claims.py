@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import formatting, quoted, scaling, telemetry
+from bench.analysis import box, formatting, quoted, scaling, telemetry
 from bench.analysis.compare import by_repetition, compare
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
@@ -591,12 +591,8 @@ def rent_hours(given: Mapping[str, Any]) -> float:
 
 
 def supply_w(given: Mapping[str, Any]) -> float:
-    """Watts of a supply that runs at 80 % of its rating, and bears peaks of GPUs at half as much again.
-
-    80 %: usual advice of makers of supplies. 1.5: an assumption; measured peaks of less than 1 ms are 1.3 to 2 times.
-    """
-    others_w, gpus_w = float(given["processor_w"]) + float(given["board_w"]), float(given["gpus_w"])
-    return max((others_w + gpus_w) / 0.8, others_w + 1.5 * gpus_w)
+    """Watts that a power supply must be rated for."""
+    return box.supply(float(given["processor_w"]), [float(given["gpus_w"])], float(given["board_w"])).needed_w
 
 
 def nothing(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
