@@ -24,8 +24,7 @@ bench: $(READY)  ## time a real network on real digits, prove that it is the sam
 	$(BIN)/rigmark report --results $(RESULTS) --output report.html
 
 test: $(TESTABLE)  ## run the tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(TESTABLE)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .
