@@ -1,4 +1,4 @@
-"""What ``make bench`` runs: four real networks in each framework at its best setting, digits among the input.
+"""What ``make bench`` runs: three real networks in each framework at its best setting, digits among the input.
 
 Small batches and few timings keep it within some minutes on two cores; six repetitions give each figure an interval.
 """
@@ -17,10 +17,7 @@ SWEEPS = (
         models=("mnist_cnn",), frameworks=("numpy", *FRAMEWORKS), data=("digits",), local_batches=(32,),
         repetitions=6, timing=BRIEF,
     ),
-    Sweep(
-        models=("alexnet_one_tower", "resnet18"), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6,
-        timing=BRIEF,
-    ),
+    Sweep(models=("resnet18",), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6, timing=BRIEF),
     Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6, timing=BRIEF),
 )
 track_step_time = asv.benchmark(SWEEPS, __name__)
