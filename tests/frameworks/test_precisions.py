@@ -106,6 +106,12 @@ def weights_of(graph: Graph) -> dict[str, Any]:
     return perturbed(graph, initial_weights(graph, seed=1), seed=1)
 
 
+@cache
+def prepared_once(way: Way, name: str, mode: str) -> Any:
+    """For all tests together, since compilers take long: its weights may have been trained by one of them."""
+    return prepare(way, NETWORKS[name](), mode)
+
+
 def answer(prepared: Any, graph: Graph) -> dict[str, Any]:
     return proof.answer(prepared, graph.plain(), *synthetic_batch(graph, SAMPLES, seed=2), 3)
 
@@ -142,7 +148,7 @@ def expected(name: str, precision: Precision) -> dict[str, Any]:
 
 def compared(way: Way, name: str) -> Parity:
     graph, precision = NETWORKS[name](), Precision(way.precision)
-    return compare(answer(prepare(way, graph), graph), expected(name, precision), precision)
+    return compare(answer(prepared_once(way, name, way.mode), graph), expected(name, precision), precision)
 
 
 # What is computed ----------------------------------------------------------------------------------------------------
@@ -164,7 +170,7 @@ def test_output_losses_and_gradients_are_off_by_no_more_than_the_format_explains
 @by_way(*NARROW)
 def test_a_narrow_format_is_in_force_and_not_fp32_unasked(way, name):
     try:
-        prepared = prepare(way, NETWORKS[name](), "inference")
+        prepared = prepared_once(way, name, "inference")
         output = prepared.forward(synthetic_batch(NETWORKS[name](), SAMPLES, seed=2)[0])
     except Unsupported as refused:
         pytest.skip(str(refused))
@@ -178,7 +184,7 @@ def test_a_narrow_format_is_in_force_and_not_fp32_unasked(way, name):
 def test_arrays_that_come_out_are_numpys_own_and_at_least_fp32(way):
     graph = image_network()
     x, y = synthetic_batch(graph, SAMPLES, seed=2)
-    prepared = prepare(way, graph)
+    prepared = prepared_once(way, "image", way.mode)
     arrays = [prepared.forward(x), *prepared.weights().values()]
     if prepared.can_train:
         arrays += prepared.gradients(x, y, proof.dropout_masks(graph.plain(), SAMPLES, 3))[1].values()
@@ -188,9 +194,8 @@ def test_arrays_that_come_out_are_numpys_own_and_at_least_fp32(way):
 
 @by_way()
 def test_timed_inference_gives_what_was_proven(way):
-    graph = image_network()
-    x, y = synthetic_batch(graph, SAMPLES, seed=2)
-    prepared = prepare(way, graph, "inference")
+    x, y = synthetic_batch(image_network(), SAMPLES, seed=2)
+    prepared = prepared_once(way, "image", "inference")
     prepared.load([(x, y)])
     prepared.step()
     prepared.synchronize()
