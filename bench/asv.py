@@ -117,7 +117,7 @@ def _why_invalid(record: dict[str, Any]) -> list[str]:
     """Why the time of a trial that is ok is not that of the thing it is booked under; empty where it is."""
     # Not above, since asv and the command line import every suite, and with it this module.
     from bench.analysis.findings import FindingKind
-    from bench.analysis.telemetry import judge_record
+    from bench.analysis.validity import judge_record
 
     judged = judge_record(record)
     return [

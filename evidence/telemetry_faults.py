@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.telemetry import judge
+from bench.analysis.validity import judge
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_INSTANT_POWER, NO_POWER, Trial, recorded
 

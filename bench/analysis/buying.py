@@ -32,7 +32,8 @@ from bench.analysis.quantity import (
 )
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.summary import is_nothing
-from bench.analysis.telemetry import Validity, seen
+from bench.analysis.validity import Validity
+from bench.analysis.watched import seen
 from bench.isa import Isa
 from bench.offers import OLD_DAYS, Build, Confidence, Market, Offer, Part, Price, Range, Throughput, cards
 from bench.offers.cards import GIB, Card

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import box, formatting, quoted, scaling, telemetry
+from bench.analysis import box, formatting, quoted, scaling
 from bench.analysis.compare import by_repetition, compare
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.layers import TakenApart
 from bench.analysis.statistics import CONFIDENCE, Estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key
+from bench.analysis.validity import Validity
+from bench.analysis.watched import seen
 from bench.isa import Isa
 from bench.words import Mode, Outcome, Precision, TrialKind
 
@@ -117,7 +119,7 @@ def evidence(
     rows = [
         {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
-        and row["validity"] != telemetry.Validity.INVALID
+        and row["validity"] != Validity.INVALID
     ]
     return Evidence(
         results=rows, trials=trials, taken_apart=taken_apart, series=scaling.read(results, trials), proofs=proofs,
@@ -541,7 +543,7 @@ def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for found in timed.to_dict("records"):
         trial = {str(name): fact for name, fact in found.items()}
         if _is_asked(trial, claim):
-            for gpu in telemetry.seen(trial).gpus:
+            for gpu in seen(trial).gpus:
                 if (busy := gpu.mean("busy_ratio")) is not None:
                     yield Answer(about=f"{_case({**trial, 'origin': 'measured'})}, {gpu.name}", value=busy, count=1)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis.decision import Verdict, judge
 from bench.analysis.statistics import Estimate, estimate
 from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of, step_times
-from bench.analysis.telemetry import without_invalid
+from bench.analysis.validity import without_invalid
 from bench.words import Outcome, TrialKind
 
 

@@ -80,7 +80,7 @@ class Evidence:
     layers: LayerFigures | None = None     # of its layer trial, where it has one
     isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
     world: WorldFigures | None = None      # None where nothing is said of devices
-    of_trials: tuple[Finding, ...] = ()    # by telemetry of its trials, see bench.analysis.telemetry
+    of_trials: tuple[Finding, ...] = ()    # about its trials, see bench.analysis.validity
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:

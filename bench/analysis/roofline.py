@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis.language import tr, tr_later
-from bench.analysis.telemetry import Validity
+from bench.analysis.validity import Validity
 from bench.words import TrialKind
 
 BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import telemetry
+from bench.analysis import validity
 from bench.analysis.findings import Evidence, Finding, IsaFigures, LayerFigures, WorldFigures, findings
 from bench.analysis.statistics import estimate, median
-from bench.analysis.telemetry import Validity
+from bench.analysis.validity import Validity
 from bench.isa import NOT_PROVEN
 from bench.words import TIMED, Mode, Outcome, TrialKind
 
@@ -138,18 +138,18 @@ def _judged(
 ) -> dict[str, Any]:
     """Figures of the trials that are not invalid; of all where none is left, and labelled so."""
     trials = sorted(measured, key=lambda trial: str(trial["recorded_at"]))    # some doubts are about what came later
-    judged = [telemetry.judge(trial) for trial in trials]
+    judged = [validity.judge(trial) for trial in trials]
     is_kept = [each.validity is not Validity.INVALID for each in judged]
     if not any(is_kept):
         is_kept = [True] * len(judged)
     ids = {trial["id"] for trial, counts in zip(trials, is_kept, strict=True) if counts}
     kept = [trial for trial in measured if trial["id"] in ids]
-    found = _figures(kept, failed, first, layers, telemetry.of_case(judged))
+    found = _figures(kept, failed, first, layers, validity.of_case(judged))
     validities = [each.validity for each in judged]
-    return found | telemetry.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
+    return found | validity.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
         "trials": len(kept), "suspect_trials": validities.count(Validity.SUSPECT),
         "invalid_trials": validities.count(Validity.INVALID),
-        "trial_findings": telemetry.reasons(zip(trials, judged, strict=True)),
+        "trial_findings": validity.reasons(zip(trials, judged, strict=True)),
     }
 
 
@@ -176,7 +176,7 @@ def _figures(
     ))
     kinds = {doubt.kind for doubt in doubts}
     return {
-        "validity": telemetry.validity(kinds).value,
+        "validity": validity.validity(kinds).value,
         "step_time_s": step_time.value, "step_time_low_s": step_time.low, "step_time_high_s": step_time.high,
         "throughput_samples_per_s": throughput and throughput.value,
         "throughput_low_samples_per_s": throughput and throughput.low,

@@ -19,7 +19,7 @@ from bench.analysis.decision import Verdict
 from bench.analysis.document import Document, Family, Origin, Standing
 from bench.analysis.language import speaking, tr
 from bench.analysis.roofline import Bound
-from bench.analysis.telemetry import Validity
+from bench.analysis.validity import Validity
 from bench.isa import MIXED, NOT_PROVEN
 from bench.words import Mode, Outcome, Scaling, TrialKind, UnknownName
 

@@ -16,7 +16,8 @@ from bench.analysis.story import environment
 from bench.analysis.story.groups import groups
 from bench.analysis.story.verdicts import verdict
 from bench.analysis.summary import results
-from bench.analysis.telemetry import RULES, TrialFinding, Validity, judge, of_case, without_invalid
+from bench.analysis.telemetry import RULES, TrialFinding
+from bench.analysis.validity import Validity, judge, of_case, without_invalid
 from bench.record import Record
 from bench.telemetry import sources
 

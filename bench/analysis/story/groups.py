@@ -14,7 +14,7 @@ from bench.analysis.document import Origin
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of
-from bench.analysis.telemetry import Validity
+from bench.analysis.validity import Validity
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 

@@ -18,7 +18,7 @@ from bench.analysis.language import tr
 from bench.analysis.statistics import median
 from bench.analysis.story.groups import Entry, Group
 from bench.analysis.summary import ALIKE_COLUMNS, FEWEST_FOR_P99, key, rows_of
-from bench.analysis.telemetry import without_invalid
+from bench.analysis.validity import without_invalid
 from bench.words import Outcome, TrialKind
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
