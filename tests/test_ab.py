@@ -351,7 +351,7 @@ def test_an_interrupted_command_goes_on_where_it_was(tmp_path: Path):
     with start_rigmark(*command, cwd=tmp_path) as first:
         assert eventually(lambda: len(pairs_there()) >= 1, within_s=30.0)
         first.send_signal(signal.SIGINT)
-        _, errors = first.communicate(timeout=10)
+        _, errors = first.communicate(timeout=30)
     finished = pairs_there()
 
     assert 130 == first.returncode

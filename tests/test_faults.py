@@ -59,12 +59,12 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(
     with start_rigmark(*SWEEP, cwd=tmp_path) as command:
         assert eventually(lambda: 2 <= len(records(tmp_path)), within_s=30.0)      # the proof and a timing trial
         command.send_signal(number)
-        _, errors = command.communicate(timeout=10)
+        _, errors = command.communicate(timeout=30)
     finished = records(tmp_path)
 
     assert 130 == command.returncode
     assert "rigmark: interrupted; finished trials are stored, and the same command goes on from there\n" == errors
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert eventually(lambda: not alive(token), within_s=20.0)
     assert 2 <= len(finished) < 5
 
     again = rigmark(*SWEEP, cwd=tmp_path)
@@ -81,7 +81,7 @@ def test_a_killed_sweep_leaves_no_process_and_no_half_record(tmp_path: Path, tok
         assert eventually(lambda: 2 <= len(records(tmp_path)), within_s=30.0)
         command.kill()
 
-        assert eventually(lambda: not alive(token), within_s=3.0)
+        assert eventually(lambda: not alive(token), within_s=20.0)
     finished = records(tmp_path)
     assert all(json.loads(content)["outcome"] == "ok" for content in finished.values())
 
@@ -105,7 +105,7 @@ def test_a_sweep_killed_at_random_moments_loses_and_repeats_nothing(tmp_path: Pa
 
 def test_a_second_command_into_the_same_folder_is_refused_while_the_first_measures(tmp_path: Path):
     with start_rigmark(*SWEEP, cwd=tmp_path) as first:
-        assert eventually((tmp_path / "results" / "lock").exists, within_s=10.0)
+        assert eventually((tmp_path / "results" / "lock").exists, within_s=30.0)
         assert eventually(lambda: 1 <= len(records(tmp_path)), within_s=30.0)
 
         second = rigmark(*SWEEP, cwd=tmp_path)
@@ -153,7 +153,7 @@ def test_a_framework_that_hangs_is_a_timeout_and_what_it_started_is_gone(
     assert "no answer within 2 s; killed after 'imported'" == proof.reason
     assert "its proof: no answer within 2 s; killed after 'imported'" == timing.reason
     assert 2 == tally.not_started
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 def test_a_framework_that_crashes_fails_its_own_cells_and_the_sweep_goes_on(

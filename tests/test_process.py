@@ -192,12 +192,12 @@ GRANDCHILD = "subprocess.Popen(['sleep', '60'], close_fds={close_fds})\n"
     ids=["asleep", "holds the GIL", "busy and deaf", "stopped"],
 )
 def test_a_worker_that_hangs_is_killed_at_the_deadline_with_what_it_started(behave: Behave, token: str, hang: str):
-    answer = behave(f"answers.mark('loaded')\n{GRANDCHILD.format(close_fds=True)}{hang}", deadline_s=0.7)
+    answer = behave(f"answers.mark('loaded')\n{GRANDCHILD.format(close_fds=True)}{hang}", deadline_s=1.5)
 
     assert Outcome.TIMEOUT is answer.outcome
-    assert "no answer within 0.7 s; killed after 'loaded'" == answer.reason
-    assert 0.7 <= answer.wall_time_s < 3.0
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert "no answer within 1.5 s; killed after 'loaded'" == answer.reason
+    assert 1.5 <= answer.wall_time_s < 30.0
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 @pytest.mark.parametrize("end", ["answers.send('result')", "os._exit(1)"], ids=["answered", "without an answer"])
@@ -205,8 +205,8 @@ def test_a_forked_process_that_holds_the_pipe_open_is_not_waited_for(behave: Beh
     answer = behave(f"if os.fork() == 0:\n    time.sleep(60)\n{end}")
 
     assert answer.outcome is (Outcome.OK if "result" in end else Outcome.CRASHED)
-    assert answer.wall_time_s < 5.0
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert answer.wall_time_s < 30.0
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 PARENT = """
@@ -236,12 +236,12 @@ def test_a_killed_parent_leaves_neither_worker_nor_grandchild(
         assert parent.stdin is not None
         parent.stdin.write(repr(files_of(behaviour)))
         parent.stdin.close()
-        assert eventually((tmp_path / "reached").exists, within_s=10.0)
+        assert eventually((tmp_path / "reached").exists, within_s=30.0)
         assert 3 == len(alive(token))    # parent, worker, grandchild
 
         parent.send_signal(signal.SIGKILL)
 
-        assert eventually(lambda: not alive(token), within_s=3.0)
+        assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 def test_an_interrupt_while_waiting_leaves_no_process(behave: Behave, token: str, tmp_path: Path):
@@ -257,7 +257,7 @@ def test_an_interrupt_while_waiting_leaves_no_process(behave: Behave, token: str
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 @pytest.mark.parametrize("behaviour", ["answers.send('result')", "os._exit(1)", "time.sleep(60)"])
@@ -414,8 +414,8 @@ def test_a_worker_whose_server_is_killed_is_no_riddle_and_no_orphan(
     answer = started.run({"cpus": [0]}, tmp_path, deadline_s=20.0)
 
     assert Outcome.CRASHED is answer.outcome
-    assert answer.wall_time_s < 5.0
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert answer.wall_time_s < 30.0
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 def test_forks_of_one_server_follow_each_other(server: Callable[..., ForkServer], tmp_path: Path):

@@ -82,7 +82,7 @@ def test_replicas_are_timed_together_and_a_step_is_that_of_the_slowest(
     assert 2 == len(ranks) == record.world["processes"]
     assert record.measurement["timings_s"] == [max(timings) for timings in zip(*ranks, strict=True)]
     assert "nothing is communicated" == record.world["communication"]["problem"]
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert eventually(lambda: not alive(token), within_s=20.0)
 
 
 def test_a_world_says_what_it_was(tmp_path: Path):
@@ -162,8 +162,8 @@ def test_the_worst_rank_is_named_in_time_and_nothing_is_left(
 
     assert outcome is record.outcome
     assert reason in str(record.reason)
-    assert time.monotonic() - begin < 30
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert time.monotonic() - begin < 55
+    assert eventually(lambda: not alive(token), within_s=20.0)
     assert ports
     assert all(is_free(port) for port in ports)
 
@@ -188,7 +188,7 @@ def test_a_rank_killed_from_outside_takes_its_world_with_it(tmp_path: Path, toke
     assert Outcome.CRASHED is record.outcome
     assert "killed by SIGKILL" in str(record.reason)
     assert time.monotonic() - begin < 100
-    assert eventually(lambda: not alive(token), within_s=3.0)
+    assert eventually(lambda: not alive(token), within_s=20.0)
     assert all(is_free(port) for port in ports)
 
 
