@@ -73,20 +73,24 @@ class ForkServer:
             return attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
 
     def _not_serving(self, deadline_s: float) -> Answer:
-        """What is to be said of a server that has ended, or is still importing the framework."""
+        """End a server that has ended by itself or is still importing the framework, and what is to be said of it.
+
+        It may have forked and not come to tell the number: the lifeline, which close() cuts, ends that process.
+        """
         assert self._process is not None
         code = None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(1.0)
         last_words = self._stderr_path.read_text(errors="replace")[-LAST_WORDS:]
         outcome, reason, _ = judge([], code or 0, code is None, deadline_s, last_words, self._kills_before)
+        self.close()
         return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words=last_words, wall_time_s=0.0)
 
     def close(self) -> None:
-        """End the server; it has no job by now."""
+        """End the server; it has no job by now. Once is enough, more do no harm."""
         self._control.close()
         self._pipes.close()
-        if self._process is not None:
+        if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
