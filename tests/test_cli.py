@@ -256,6 +256,18 @@ def test_data_goes_to_stdout_in_every_format(command: Command, stored: Path, tmp
     assert b"PAR1" == Path("results.parquet").read_bytes()[:4]
 
 
+def test_rows_that_are_unlike_never_look_alike(command: Command, stored: Path):
+    from bench.store import Store
+
+    head = command("results").output.splitlines()[0]
+    Store(stored).put(make_record(isa="avx2"))
+    with_levels = command("results").output.splitlines()
+
+    assert "isa" not in head.split()
+    assert "isa" in with_levels[0].split()
+    assert ["avx2", "native", "native"] == sorted(line.split()[-1] for line in with_levels[1:])
+
+
 def test_results_can_be_filtered_and_an_empty_answer_says_so(command: Command, stored: Path):
     some = command("results", "--json", "--where", "local_batch > 4")
     none = command("results", "--json", "--where", "model = 'alexnet'")

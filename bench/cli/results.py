@@ -31,6 +31,12 @@ SHOWN = {
 }
 """Columns of the table for people; the other formats have all."""
 
+TOLD_APART = {
+    "isa": "isa", "build": "build", "framework_version": "version", "device": "device", "threads": "threads",
+    "data": "data", "session": "session", "machine": "machine", "code_version": "code",
+}
+"""Columns of that table where rows of one framework differ in them: without, unlike rows would look alike."""
+
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
@@ -85,8 +91,11 @@ def _for_people(table: pd.DataFrame) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(*SHOWN.values(), box=None, header_style="bold")
-    for row in table[list(SHOWN)].itertuples(index=False):
+    by_framework = table.groupby("framework", dropna=False)
+    differing = [name for name in TOLD_APART if by_framework[name].nunique(dropna=False).max() > 1]
+    columns = {**SHOWN, **{name: TOLD_APART[name] for name in differing}}
+    shown = Table(*columns.values(), box=None, header_style="bold")
+    for row in table[list(columns)].itertuples(index=False):
         shown.add_row(*(Text("" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row))
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     with console.capture() as captured:
