@@ -60,7 +60,8 @@ def test_the_trials_own_cpu_time_is_that_which_it_saw_itself(measured: tuple[Pat
     for record in measured[1][1:3]:
         assert record.measurement is not None
         seen_s = part_of(record, "trial")["values"]["cpu_time_s"]["difference"]
-        assert seen_s == pytest.approx(sum(record.measurement["cpu_times_s"]), rel=0.2)
+        # The regions' marks lie around the timings, and on a busy machine the worker does more between the two.
+        assert seen_s == pytest.approx(sum(record.measurement["cpu_times_s"]), rel=0.2, abs=0.1)
 
 
 def test_the_region_is_as_long_as_the_timed_steps(measured: tuple[Path, list[Record]]):
