@@ -39,14 +39,15 @@ def report(store: Store, where: str | None = None) -> Report:
         rows = filtered(rows, where)
         table = behind(rows, table)
     records = [store.get(trial_id) for trial_id in records_needed(table)]
-    more = []
+    more, said = [], loader.shipped()
     if where is None:
-        told = claims.told(testers.hold(loader.shipped(), evidence(table, rows, records, tables)[0]))
+        told = claims.told(testers.hold(said, evidence(table, rows, records, tables)[0]))
         more = [section for section in (told, quoted.section(tables)) if section]
     problems = (*trials.problems, *unreadable)
     return Report(
         document=document(
-            rows, table, records, problems, more=more, series=telemetry_of(store, series_needed(rows, table))
+            rows, table, records, problems, more=more, claims=said,
+            series=telemetry_of(store, series_needed(rows, table)),
         ),
         problems=problems, is_empty=table.empty and (where is not None or not tables),
     )

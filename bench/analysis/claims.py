@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import box, formatting, quoted, scaling, telemetry
-from bench.analysis.compare import by_repetition, compare
+from bench.analysis.compare import Comparison, by_repetition, compare
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.layers import TakenApart
 from bench.analysis.statistics import CONFIDENCE, Estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key
 from bench.isa import Isa
+from bench.offers import cards
 from bench.words import Mode, Outcome, Precision, TrialKind
 
 if TYPE_CHECKING:
@@ -247,15 +248,13 @@ def _is_on(row: Mapping[str, Any], device: str) -> bool:
     return _device_words(device) == _device_words(str(row.get("device_name") or ""))
 
 
-MAKERS = frozenset({"nvidia", "geforce", "intel", "core", "tesla", "amd", "tm", "r", "cpu"})
+OF_PROCESSORS = frozenset({"core", "tm", "r", "cpu"})
+"""Words in a processor's name that tell nothing."""
 
 
 def _device_words(name: str) -> frozenset[str]:
     """"NVIDIA GeForce GTX 1080 Ti" and "gtx 1080ti" are the same; "GTX 1080" is another."""
-    import re
-
-    spaced = re.sub(r"(?<=\d)(?=ti\b)|[^a-z0-9]+", " ", name.lower())
-    return frozenset(spaced.split()) - MAKERS
+    return frozenset(cards.name_words(name)) - cards.BRANDS - OF_PROCESSORS
 
 
 def _case(row: Mapping[str, Any]) -> str:
@@ -309,12 +308,25 @@ def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         if row[axis] != of or base is None or not _is_asked(row, claim):
             continue
         found = compare(times.get(key(base, ALIKE_COLUMNS), {}), times.get(key(row, ALIKE_COLUMNS), {}))
-        if found is None:
-            continue
-        doubt = ""
-        if axis == "isa" and over != Isa.NATIVE and base["isa_proof"] != over:
-            doubt = tr("that it kept to {isa} is not proven ({proof})", isa=over, proof=word(base["isa_proof"]))
-        yield _of_estimate(_case(row), found.speed_up, doubt=doubt)
+        if found is not None:
+            yield _of_pairs(axis, row, base, found)
+
+
+def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison) -> Answer:
+    doubt = ""
+    if axis == "isa" and base["isa"] != Isa.NATIVE and base["isa_proof"] != base["isa"]:
+        doubt = tr("that it kept to {isa} is not proven ({proof})", isa=base["isa"], proof=word(base["isa_proof"]))
+    return _of_estimate(_case(row), found.speed_up, doubt=doubt)
+
+
+def said_of_a_speed_up(
+    claims: Sequence[Claim], axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison
+) -> Iterator[tuple[Claim, Standing]]:
+    """Claims about just this comparison of one result with another, each with what it says of them."""
+    for claim in claims:
+        asked = [claim.where.get(name) for name in ("axis", "of", "over")]
+        if claim.quantity == "speed_up" and asked == [axis, row[axis], base[axis]] and _is_asked(row, claim):
+            yield claim, judged(_of_pairs(axis, row, base, found), claim).standing
 
 
 def _of_estimate(about: str, found: Estimate, **more: Any) -> Answer:
@@ -573,12 +585,11 @@ def _computed(formula: Callable[[Mapping[str, Any]], float]) -> Callable[[Claim,
 
 
 def pcie_bandwidth(given: Mapping[str, Any]) -> float:
-    """GB/s each way: transfers per second x lanes x the share of bits that are data / 8.
-
-    PCI Express Base Specification 3.0: 8 GT/s a lane, 130 bits carry 128.
-    """
-    data_bits, sent_bits = given["encoding"]
-    return float(given["transfers_gt_per_s"]) * float(given["lanes"]) * float(data_bits) / float(sent_bits) / 8
+    """GB/s each way."""
+    if given["generation"] not in cards.PCIE_GENERATIONS:
+        known = formatting.listed([str(each) for each in cards.PCIE_GENERATIONS])
+        raise NotTestable(tr("only the rates of the PCIe generations {known} are known", known=known))
+    return cards.pcie_bytes_per_s(given["generation"], given["lanes"]) / 1e9
 
 
 def product(given: Mapping[str, Any]) -> float:
@@ -636,7 +647,7 @@ QUANTITIES: dict[str, Quantity] = {
     "gpu_busy": Quantity(answers=gpu_busy, may=ASKED, unit="share"),
     "filter_weights": Quantity(answers=filter_weights, needs=("kernel", "layers", "over_kernel"), unit="x"),
     "pcie_bandwidth": Quantity(
-        answers=_computed(pcie_bandwidth), needs=("transfers_gt_per_s", "lanes", "encoding"), unit="GB/s"
+        answers=_computed(pcie_bandwidth), needs=("generation", "lanes"), unit="GB/s"
     ),
     "product": Quantity(answers=_computed(product), needs=("count", "each")),
     "rent_hours": Quantity(

@@ -254,8 +254,8 @@ def test_how_busy_a_gpu_was(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("quantity", "where", "value"), [
-    ("pcie_bandwidth", {"transfers_gt_per_s": 8, "lanes": 8, "encoding": [128, 130]}, 7.8769),
-    ("pcie_bandwidth", {"transfers_gt_per_s": 5, "lanes": 16, "encoding": [8, 10]}, 8.0),
+    ("pcie_bandwidth", {"generation": 3, "lanes": 8}, 7.8769),
+    ("pcie_bandwidth", {"generation": 2, "lanes": 16}, 8.0),
     ("rent_hours", {"price": 16904, "price_per_hour": 7.2, "exchange_rate": 6.7}, 350.415),
     ("supply_w", {"processor_w": 140, "gpus_w": 150, "board_w": 75}, 456.25),
     ("supply_w", {"processor_w": 40, "gpus_w": 700, "board_w": 10}, 1100.0),
