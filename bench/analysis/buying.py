@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import cost, formatting
+from bench.analysis import cost, formatting, quoted
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, word
 from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
@@ -187,15 +188,33 @@ def figures(
     ``tables`` are those of others, as they are imported: a ``source`` with format and title, and ``rows`` with what
     each line states.
     """
-    problems: dict[str, None] = {}
+    devices = _Devices(market)
     found = [
-        *_stored(results, trials, problems), *(_entered(each) for each in market.throughputs),
-        *(figure for table in tables for figure in _imported(table, problems)),
+        *_stored(results, trials, devices), *(_entered(each) for each in market.throughputs),
+        *(figure for table in tables for figure in _imported(table, devices)),
     ]
-    return found, list(problems)
+    return found, [*devices.problems, *_unstated(tables)]
 
 
-def _stored(results: pd.DataFrame, trials: pd.DataFrame, problems: dict[str, None]) -> Iterator[Figure]:
+class _Devices:
+    """GPUs by the names that drivers and tables call them; ``problems`` are those that no one specification fits."""
+
+    def __init__(self, market: Market):
+        self.entered = {part.device_name: part.card for part in market.parts.values() if part.device_name and part.card}
+        self.problems: dict[str, None] = {}
+
+    def gpu(self, name: str) -> Device:
+        if name in self.entered:
+            return Device(name=name, card=self.entered[name])
+        try:
+            return Device(name=name, card=cards.by_name(name))
+        except UserError as error:
+            self.problems[tr("{error}: write a [[part]] with device_name = \"{name}\" and the spec of its card",
+                             error=error, name=name)] = None
+            return Device(name=name)
+
+
+def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> Iterator[Figure]:
     machines = {
         row.machine: json.loads(row.machine_facts) for row in trials[["machine", "machine_facts"]].itertuples()
         if isinstance(row.machine_facts, str)
@@ -213,7 +232,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, problems: dict[str, Non
         is_cpu = str(row["device"]).startswith("cpu")
         if is_cpu and row["world_size"] > 1:
             continue     # parts of one processor are no devices that are bought
-        device = _device_of(row, machines.get(row["machine"], {}), is_cpu, problems)
+        device = _device_of(row, machines.get(row["machine"], {}), is_cpu, devices)
         if device is None:
             continue
         several = len(graphs[row["model"], row["mode"]]) > 1
@@ -241,17 +260,17 @@ def _number(fact: Any) -> float | None:
 
 
 def _device_of(
-    row: Mapping[str, Any], machine: Mapping[str, Any], is_cpu: bool, problems: dict[str, None]
+    row: Mapping[str, Any], machine: Mapping[str, Any], is_cpu: bool, devices: _Devices
 ) -> Device | None:
     if is_cpu:
         return Device(name=str(row["device_name"]))
     gpus = machine.get("gpus") or []
     index = int(str(row["device"]).partition(":")[2] or 0)
     if index >= len(gpus):
-        problems[tr("a figure of {model} ran on {device}, whose name its record does not hold", model=row["model"],
-                    device=row["device"])] = None
+        devices.problems[tr("a figure of {model} ran on {device}, whose name its record does not hold",
+                            model=row["model"], device=row["device"])] = None
         return None
-    return _known_device(str(gpus[index]), False, problems)
+    return devices.gpu(str(gpus[index]))
 
 
 def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:
@@ -297,15 +316,28 @@ def _entered(each: Throughput) -> Figure:
     )
 
 
-STATED = ("model", "mode", "precision", "local_batch", "device_name", "throughput_samples_per_s")
-"""What an imported line must state to be held against anything."""
+STATED = ("mode", "precision", "local_batch", "device_name")
+"""What an imported line must state, beside its network and how fast it ran, to be held against anything."""
 
 
-def _imported(table: Mapping[str, Any], problems: dict[str, None]) -> Iterator[Figure]:
+def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """How many lines of tables are of no use for what they lack, a sentence for each lack."""
+    lacking = Counter(
+        tuple(name for name in STATED if is_nothing(row.get(name)))
+        for table in tables for row in table["rows"] if quoted.throughput(row) is not None
+    )
+    for names, count in lacking.items():
+        if names:
+            yield tr("{lines} of imported tables: {names} not stated, so held against nothing; import again with "
+                     "--again --set NAME=VALUE", lines=formatting.count(count, "line"), names=formatting.listed(names))
+
+
+def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
     """Lines that state what they are of; their other conditions keep them apart from all without the same."""
     source = table["source"]
     for line, row in enumerate(table["rows"]):
-        if any(is_nothing(row.get(name)) for name in STATED) or not row["throughput_samples_per_s"] > 0:
+        rate = quoted.throughput(row)
+        if rate is None or any(is_nothing(row.get(name)) for name in STATED):
             continue
         conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
         software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
@@ -316,23 +348,13 @@ def _imported(table: Mapping[str, Any], problems: dict[str, None]) -> Iterator[F
                 data=row.get("data") or "synthetic",
                 only_from=f"{source['format']}, {conditions}" if conditions else None,
             ),
-            device=_known_device(str(row["device_name"]), row.get("device") == "cpu", problems),
+            device=Device(name=row["device_name"]) if row.get("device") == "cpu" else devices.gpu(row["device_name"]),
             devices=int(row.get("world_size") or 1), software=software, power_w=None, busy_ratio=None, trials=None,
             is_cpu=row.get("device") == "cpu", samples_per_s=Quantity(
-                name=f"{source['format']} {source.get('file')} {line}", value=float(row["throughput_samples_per_s"]),
+                name=f"{source['format']} {source.get('file')} {line}", value=rate,
                 origin=Origin.QUOTED, note=str(source.get("title") or source.get("file")),
             ),
         )
-
-
-def _known_device(name: str, is_cpu: bool, problems: dict[str, None]) -> Device:
-    if is_cpu:
-        return Device(name=name)
-    try:
-        return Device(name=name, card=cards.by_name(name))
-    except UserError as error:
-        problems[str(error)] = None
-        return Device(name=name)
 
 
 def workloads(known: Iterable[Figure]) -> list[Workload]:

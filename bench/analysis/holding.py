@@ -1,16 +1,20 @@
-"""What machines hold: their cards (supply, plugs, slots, lanes, links), batches (memory), and their speed (heat)."""
+"""What machines hold: their cards (supply, plugs, slots, lanes, links), batches (memory), and their speed (heat).
+
+Most of it is reckoned from data sheets; links and heat also from what was measured.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis import box, fitting, formatting
+from bench.analysis import box, fitting, formatting, links, telemetry
 from bench.analysis.box import Endurance
 from bench.analysis.buying import (
     Candidate,
@@ -24,10 +28,12 @@ from bench.analysis.buying import (
 )
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
+from bench.analysis.links import Link
+from bench.analysis.statistics import median
 from bench.analysis.summary import is_nothing
-from bench.offers import Build, Market, Part
+from bench.offers import Build, Market, Part, cards
 from bench.offers.cards import GIB
-from bench.words import Mode, Outcome, TrialKind
+from bench.words import Mode, Outcome, TrialKind, UserError
 
 SUPPLY, PLUGS, SLOTS, LANES = (
     tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
@@ -177,6 +183,73 @@ def _links(
     yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
 
 
+# Links that were measured ---------------------------------------------------------------------------------------------
+
+TRANSFER_BYTES = 1e9         # whose time tells a slow link from a fast one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """How one GPU was linked in the latest trial that told."""
+
+    subject: str                 # the GPU and its machine
+    link: Link
+    words: str
+
+
+def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked]:
+    """Of every GPU whose driver told its link while it worked, held against its driver's most and its data sheet."""
+    found: dict[tuple[str, str], Linked] = {}
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
+    for row in measured.sort_values("recorded_at").to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        for gpu in telemetry.seen(trial).gpus:
+            link = links.under_load(gpu)
+            if link is None:
+                continue
+            with contextlib.suppress(UserError):     # no data sheet, or several: what the driver says is all there is
+                link = link.against(cards.by_name(gpu.product))
+            found[str(trial["machine"]), gpu.name] = Linked(
+                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=trial["device_name"]), link=link,
+                words=_linked(link, trial, networks.get(str(trial["model"]))),
+            )
+    return list(found.values())
+
+
+def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> str:
+    """"ran at x8 of x16: ...; a transfer of 1 GB takes 127 ms, 63 ms longer than it could"."""
+    now, most = link.bytes_per_s, link.most_bytes_per_s
+    at = [tr("{now} of {most}", now=written.format(value), most=written.format(limit)) if limit is not None and
+          value < limit else written.format(value)
+          for written, value, limit in (("x{}", link.lanes, link.most_lanes),
+                                        ("PCIe {}.0", link.generation, link.most_generation)) if value is not None]
+    said = tr("ran at {link}", link=formatting.listed(at))
+    if now is None:
+        return said
+    takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=said, rate=now / 1e9,
+               time=_milliseconds(TRANSFER_BYTES / now))
+    if not link.below:
+        return tr("{said}; that is all it can do", said=takes)
+    if most is None:
+        return takes
+    words = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
+               longer=_milliseconds(TRANSFER_BYTES / now - TRANSFER_BYTES / most))
+    if network is not None:
+        size = float(network.sample_bytes) * trial["local_batch"]
+        words = tr(
+            "{said}; the input of a batch of {model} ({size:.1f} MB) takes {time} in a step of {step}, {longer} longer",
+            said=words, model=trial["model"], size=size / 1e6, time=_milliseconds(size / now),
+            longer=_milliseconds(size / now - size / most),
+            step=_milliseconds(median(trial["timings_s"]) / trial["steps_per_timing"]),
+        )
+    return tr("{said}; look at its slot, riser, what else has lanes of its processor, and the firmware's settings",
+              said=words)
+
+
+def _milliseconds(time_s: float) -> str:
+    return f"{formatting.significant(1e3 * time_s)} ms"
+
+
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
@@ -313,19 +386,40 @@ class Held:
 
     subject: str
     endurance: Endurance
+    is_on_battery: bool | None           # None: the machine has none, or does not tell
+    causes: tuple[str, ...]              # that telemetry saw for a loss, a sentence each
+
+
+OF_HEAT = ("throttled", "power_capped", "clock_drop")
+"""Findings about a trial that tell why it slowed down."""
 
 
 def held(trials: pd.DataFrame) -> list[Held]:
-    """Of trials long enough to tell."""
+    """Of trials long enough to tell; on battery and on mains a machine is two."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
-    found = []
-    for trial in measured.itertuples():
-        times = np.asarray(trial.timings_s, float)
-        if math.fsum(times) >= box.LONG_S and (endurance := box.endurance([float(t) for t in times])) is not None:
-            found.append(Held(subject=tr("{case} on {device}", device=trial.device_name,
-                                         case=f"{trial.model} {word(trial.mode)}, {trial.framework}"),
-                              endurance=endurance))
-    return found
+    found: dict[tuple[str, bool | None], Held] = {}
+    for row in measured.to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        endurance = box.endurance(trial["timings_s"]) if math.fsum(trial["timings_s"]) >= box.LONG_S else None
+        if endurance is None:
+            continue
+        judged = telemetry.judge(trial)
+        of = Held(
+            subject=tr("{case} on {device}", device=_device_name(trial),
+                       case=f"{trial['model']} {word(trial['mode'])}, {trial['framework']}"),
+            endurance=endurance, is_on_battery=judged.seen.is_on_battery,
+            causes=tuple(each.text for each in judged.findings if each.id in OF_HEAT),
+        )
+        other = found.get((of.subject, of.is_on_battery))
+        if other is None or other.endurance.duration_s < endurance.duration_s:
+            found[of.subject, of.is_on_battery] = of
+    return list(found.values())
+
+
+def _device_name(trial: Mapping[str, Any]) -> str:
+    """The GPUs that a trial ran on, where telemetry saw any; else its processor."""
+    gpus = [gpu.product for gpu in telemetry.seen(trial).gpus]
+    return formatting.listed(list(dict.fromkeys(gpus))) if gpus else str(trial["device_name"])
 
 
 def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis import buying, holding, renting, value
 from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
-from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.holding import Check, Held, Linked, Memory
 from bench.analysis.language import tr
 from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
@@ -65,6 +65,7 @@ class Advice:
     many: tuple[OneOrMany, ...]
     memories: tuple[Memory, ...]
     checks: tuple[Check, ...]
+    links: tuple[Linked, ...]
     held: tuple[Held, ...]
     cpu_or_gpu: tuple[CpuOrGpu, ...]
     doubts: tuple[str, ...]              # of prices
@@ -73,7 +74,8 @@ class Advice:
     @property
     def has_answers(self) -> bool:
         known = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
-        return bool(known or self.rentals or self.many or self.memories or self.checks or self.held or self.cpu_or_gpu)
+        others = (self.rentals, self.many, self.memories, self.checks, self.links, self.held, self.cpu_or_gpu)
+        return bool(known or any(others))
 
 
 def advise(
@@ -107,6 +109,7 @@ def advise(
         ) if asks(Question.MANY) else (),
         memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
         checks=tuple(holding.checks(market, candidates, for_batch, figures, networks)) if asks(Question.BOX) else (),
+        links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
         cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
         if asks(Question.CPU) else (),
@@ -140,7 +143,7 @@ def _memories(
     if wanted.capacity_bytes is not None:
         sizes = {f"{wanted.capacity_bytes / 2**30:g} GB": wanted.capacity_bytes}
     models = wanted.models
-    if Question.MEMORY in wanted.questions and not models and trials.empty:
+    if list(wanted.questions) == [Question.MEMORY] and not models and trials.empty:
         raise UserError("which network? name it with --model; nothing is measured that its memory could be told from")
     return holding.memories(
         trials, sizes, wanted.local_batch, networks, models, wanted.precision or "fp32", wanted.mode
@@ -164,6 +167,11 @@ def plain(advice: Advice) -> dict[str, Any]:
         ],
         "memory": [buying.plain(each) for each in advice.memories],
         "checks": [buying.plain(each) for each in advice.checks],
+        "links": [
+            {"subject": each.subject, "words": each.words, "below": bool(each.link.below),
+             "bytes_per_s": each.link.bytes_per_s, "most_bytes_per_s": each.link.most_bytes_per_s,
+             **buying.plain(each.link)} for each in advice.links
+        ],
         "held_speed": [buying.plain(each) for each in advice.held],
         "cpu_or_gpu": [
             {"model": each.cpu.workload.model, "mode": each.cpu.workload.mode, "ratio": each.ratio,

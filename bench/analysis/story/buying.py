@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from bench.analysis import formatting
@@ -26,7 +26,7 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
-from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.holding import Check, Held, Linked, Memory
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.purchase import Advice, Question
@@ -51,7 +51,8 @@ def document(advice: Advice, today: date, host: str = "") -> Document:
     """All sections that have something to say; ``host`` is this machine, in words."""
     sections = [
         _rent(advice), *_values(advice), _many(advice.many), _cpu_or_gpu(advice.cpu_or_gpu), _memory(advice.memories),
-        _box(advice.checks), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions), _doubts(advice),
+        _box(advice.checks, advice.links), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions),
+        _doubts(advice),
     ]
     return Document(title=tr("What to buy"), summary=tuple(_summary(advice, today, host)),
                     sections=tuple(section for section in sections if section))
@@ -332,9 +333,19 @@ def _memory(found: Sequence[Memory]) -> Section | None:
 HOLDS = {True: tr_later("holds"), False: tr_later("does not hold"), None: tr_later("cannot be told")}
 
 
-def _box(found: Sequence[Check]) -> Section | None:
-    if not found:
-        return None
+def _box(found: Sequence[Check], links: Sequence[Linked]) -> Section | None:
+    blocks = [*(_checked(found) if found else ()), *([_linked(links)] if links else ())]
+    return Section(id="box", title=tr("Does the machine hold its cards"), blocks=tuple(blocks)) if blocks else None
+
+
+def _linked(links: Sequence[Linked]) -> Items:
+    return Items(texts=tuple(
+        tr("{mark} {subject} {words}.", mark=Origin.MEASURED.mark, subject=each.subject, words=each.words)
+        for each in links
+    ))
+
+
+def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
     failed = [each for each in found if each.holds is False]
     words = tr("Nothing is seen that these machines would not hold.") if not failed else " ".join(
         tr("{build}: the {about} does not hold.", build=each.build, about=tr(each.about)) for each in failed)
@@ -352,19 +363,30 @@ def _box(found: Sequence[Check]) -> Section | None:
         notes=(tr("Powers are those on paper; a measured power limit beats them. Peaks of 1.5x are an assumption about "
                   "boards since 2020, sources say 1.3x to 2x."),),
     )
-    return Section(id="box", title=tr("Does the machine hold its cards"), blocks=(Paragraph(text=words), table))
+    return (Paragraph(text=words), table)
 
 
 def _heat(found: Sequence[Held], *, asked: bool) -> Section | None:
     if not found and not asked:
         return None
-    texts: Iterable[str] = [
-        tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
-           "minute.", mark=Origin.MEASURED.mark, subject=each.subject, answer=tr(each.endurance.words),
-           minutes=each.endurance.duration_s / 60, share=formatting.share(each.endurance.ratio))
-        for each in found
-    ] or [tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
+    texts = [_held(each) for each in found] or [
+        tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
     return Section(id="heat", title=tr("Does it hold its speed"), blocks=(Items(texts=tuple(texts)),))
+
+
+POWERED = {
+    True: tr_later(" That was on battery, on which laptops are slower: measure it plugged in before it is judged."),
+    False: tr_later(" That was on mains; on battery it may be slower."), None: "",
+}
+
+
+def _held(each: Held) -> str:
+    said = tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
+              "minute.", mark=Origin.MEASURED.mark, subject=each.subject, answer=tr(each.endurance.words),
+              minutes=each.endurance.duration_s / 60, share=formatting.share(each.endurance.ratio))
+    causes = "".join(tr(" {cause}.", cause=_capital(cause)) for cause in each.causes)
+    powered = POWERED[each.is_on_battery]
+    return said + causes + (tr(powered) if powered else "")
 
 
 def _doubts(advice: Advice) -> Section | None:
