@@ -111,19 +111,29 @@ def of_terms(of: Card, arithmetic: float = 40e9, memory: float = 1e9, rest_s: fl
 CARDS = [card("a", 10, 400), card("b", 20, 500), card("c", 12, 900), card("d", 40, 1000), card("e", 5, 200)]
 
 
-def test_the_three_terms_are_found_again():
-    found = fit([of_terms(each) for each in CARDS[:4]])
+MANY = [card(f"{flops}-{rate}", flops, rate) for flops in (5, 10, 20, 40) for rate in (200, 400, 800, 1600)]
 
-    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=1e-3)
-    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[4]) or 0, rel=1e-3)
+
+def test_the_three_terms_are_found_again():
+    found = fit([of_terms(each) for each in MANY])
+
+    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=0.02)
+    assert of_terms(CARDS[2]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[2]) or 0, rel=0.01)
+
+
+def test_cards_of_one_kind_do_not_have_all_of_a_step_as_what_no_card_makes_faster():
+    """They tell nothing of the terms, so the middle of the two ratios is expected: 1/2 and 1/3 of the time."""
+    twins = [reference(card(key, 10, 400), 100.0) for key in ("a", "b")]
+
+    assert 100 * 2 / (1 / 2 + 1 / 3) == pytest.approx(fit(twins).samples_per_s(card("c", 20, 1200)) or 0)
 
 
 def test_with_several_cards_the_fit_speaks_and_shows_the_error_of_leaving_one_out():
     found = one(*(of_terms(each) for each in CARDS[:4]), target=CARDS[4])
 
     assert "fit" == found.method
-    assert found.error == pytest.approx(0, abs=1e-3)
-    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=1e-3)
+    assert found.error == pytest.approx(0, abs=0.05)
+    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=0.02)
     assert found.value / 1.1 == pytest.approx(found.low)             # never narrower than a tenth
 
 
