@@ -356,7 +356,8 @@ def _answer(
                        hours=formatting.number(wanted, 0), cheaper=cheaper,
                        chance=chance_in_words(max(chance, 1 - chance))))
     elif wanted is None:
-        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance."))
+        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance, and "
+                       "what a million samples of one's own cost."))
     predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
     if predicted:
         said.append(tr("The throughput of {names} is {mark} predicted, so this is never clear: measure before you buy.",
