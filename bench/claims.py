@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import models
-from bench.analysis.claims import QUANTITIES, Claim, Filters
+from bench.analysis.claims import QUANTITIES
+from bench.analysis.claims.claim import Claim
+from bench.analysis.claims.evidence import Filters
 from bench.ir.graph import Builder
 from bench.ir.training import Sgd
 from bench.words import Mode, UserError, unknown

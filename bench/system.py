@@ -204,7 +204,7 @@ def battery() -> dict[str, Any]:
     if found is None:
         reason = "its system tells nothing of its battery" if own else "its system shows no battery"
         return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
-    is_plugged = found.power_plugged
+    is_plugged = getattr(found, "power_plugged", None)       # None where it is not known, whatever its type says
     if is_plugged is None:       # psutil knows two names of a mains adapter; a full battery may be "Not charging"
         online = [text(str(folder.relative_to(ROOT) / "online")) for folder, kind in kinds.items() if kind != "Battery"]
         is_plugged = True if "1" in online else None

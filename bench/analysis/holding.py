@@ -16,19 +16,12 @@ import pandas as pd
 
 from bench.analysis import box, fitting, formatting, links, telemetry
 from bench.analysis.box import Endurance
-from bench.analysis.buying import (
-    Candidate,
-    Figure,
-    Kind,
-    Network,
-    Workload,
-    link_of,
-    other_lanes,
-    rate,
-)
+from bench.analysis.buying import Candidate, Figure, Kind, Network, Workload
+from bench.analysis.candidates import link_of, other_lanes
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.links import Link
+from bench.analysis.rating import rate
 from bench.analysis.statistics import median
 from bench.analysis.summary import is_nothing
 from bench.offers import Build, Market, Part, cards

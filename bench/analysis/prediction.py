@@ -162,9 +162,9 @@ class Fit:
 def fit(references: Sequence[Reference]) -> Fit:
     """Non-negative least squares of relative errors (Lawson and Hanson 1974); cards must have both rates.
 
-    What is expected of each term's share is among the lines (Tikhonov's regularisation, or a normal prior): two or three
-    cards leave it open which term is which, and cards of one kind would have all of a step as the rest, which no card
-    makes faster.
+    What is expected of each term's share is among the lines (Tikhonov's regularisation, or a normal prior): two or
+    three cards leave it open which term is which, and cards of one kind would have all of a step as the rest, which no
+    card makes faster.
     """
     from scipy.optimize import nnls
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import buying, holding, renting, value
+from bench.analysis import buying, holding, known_figures, pricing, renting, value
+from bench.analysis import candidates as offered
 from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
 from bench.analysis.holding import Check, Held, Linked, Memory
@@ -72,26 +73,33 @@ class Advice:
     problems: tuple[str, ...]            # what could not be told, a sentence each
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why nothing can be told, a sentence each: of cards that are asked about, then of what was stored."""
+        unknown = [f"{each.candidate.name}: {'; '.join(each.reasons)}" for ranking in self.rankings
+                   for each in ranking.rated if each.samples_per_s is None and each.reasons]
+        return tuple(dict.fromkeys([*unknown, *self.problems]))
+
+    @property
     def has_answers(self) -> bool:
-        known = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
+        found = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
         others = (self.rentals, self.many, self.memories, self.checks, self.links, self.held, self.cpu_or_gpu)
-        return bool(known or any(others))
+        return bool(found or any(others))
 
 
 def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
     today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
-    """Everything that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.buying)."""
-    figures, problems = buying.figures(results, trials, market, tables)
-    chosen = _chosen(buying.workloads(figures), wanted)
+    """All that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.known_figures)."""
+    figures, problems = known_figures.figures(results, trials, market, tables)
+    chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
     if len(for_batch) > MOST_WORKLOADS:
         problems.append(tr("of {all:,} workloads {n} are shown, our own first; --model, --mode, --precision and "
                            "--batch choose", all=len(for_batch), n=MOST_WORKLOADS))
         own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
         for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
-    candidates = buying.candidates(market, wanted.cards)
+    candidates = offered.candidates(market, wanted.cards)
     asks = wanted.asks
     rentals, lacking = renting.rentals(
         candidates, for_batch, figures, networks, market, wanted.hours_per_week
@@ -113,7 +121,7 @@ def advise(
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
         cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
         if asks(Question.CPU) else (),
-        doubts=tuple(buying.doubts_of_prices(market, today)),
+        doubts=tuple(pricing.doubts_of_prices(market, today)),
         problems=(*market.problems, *problems, *lacking),
     )
 

@@ -98,7 +98,7 @@ def command(
     if problems:
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
-        reasons = advice.problems[:MOST_REASONS] or (
+        reasons = advice.reasons[:MOST_REASONS] or (
             "no figure and no offer is known; measure with rigmark run, and write hardware.toml as docs/buy.md shows",)
         for reason in reasons:
             say(f"rigmark: nothing to advise on: {reason}")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import offers
-from bench.analysis import buying, holding, purchase
+from bench.analysis import buying, candidates, holding, known_figures, pricing, purchase, rating
 from bench.analysis.buying import Kind, Network
 from bench.analysis.document import Origin, Standing
 from bench.analysis.purchase import Advice, Question, Wanted, advise
@@ -152,17 +152,16 @@ def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
         imported(0, "GeForce RTX 3090"),                             # no speed
         imported(10, "GeForce RTX 3090", local_batch=None),          # held against nothing
     ]
-    figures, _ = buying.figures(pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)),
-                                Market(), tables)
+    figures, _ = known_of(Market(), *tables)
 
     assert [100, 170, 60] == [each.samples_per_s.value for each in figures]
     assert {Origin.QUOTED} == {each.origin for each in figures}
-    assert 2 == len(buying.workloads(figures))
+    assert 2 == len(known_figures.workloads(figures))
 
 
 def known_of(market: Market, *tables: dict[str, Any]) -> tuple[list[buying.Figure], list[str]]:
     nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
-    return buying.figures(*nothing, market, tables)
+    return known_figures.figures(*nothing, market, tables)
 
 
 def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
@@ -243,7 +242,7 @@ def test_too_few_trials_give_no_chance(tmp_path: Path):
 def test_the_sum_of_parts_is_the_price_of_a_machine_unless_one_has_none(tmp_path: Path):
     build = '[[build]]\nid = "box"\nparts = {{ "3090" = 2, "{}" = 1 }}\n'
     whole, lacking = (
-        buying.build_price(market.builds["box"], market)
+        candidates.build_price(market.builds["box"], market)
         for market in (market_of(tmp_path, PARTS, build.format(name)) for name in ("4090", "unpriced"))
     )
 
@@ -269,11 +268,11 @@ def test_two_small_or_one_large(tmp_path: Path):
 def test_training_on_two_waits_for_gradients_or_hides_them():
     """32 samples at 100/s is 320 ms; 100 MB over 1 GB/s take 100 ms, which 213 ms of backward pass can hide."""
     workload = buying.Workload(model="net", mode=Mode.TRAINING, precision="fp32", local_batch=32, data="synthetic")
-    found = buying.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
+    found = rating.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
 
     assert not isinstance(found, str)
     assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(found[:2])
-    assert "cannot be told" in str(buying.speed_up(2, workload, 100.0, {}, 1e9))
+    assert "cannot be told" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
 
 
 def test_cpu_or_gpu_gives_a_ratio_at_equal_batch_only(tmp_path: Path):
@@ -377,7 +376,7 @@ def test_every_origin_looks_different_and_old_prices_are_said_to_be(tmp_path: Pa
 
 
 def test_fresh_prices_are_not_warned_of(tmp_path: Path):
-    assert ["Prices are up to 121 days old."] == buying.doubts_of_prices(market_of(tmp_path, PARTS), TODAY)
+    assert ["Prices are up to 121 days old."] == pricing.doubts_of_prices(market_of(tmp_path, PARTS), TODAY)
 
 
 def test_kinds_are_ranked_apart(tmp_path: Path):

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import layers, models
 from bench.analysis import story
-from bench.analysis.claims import Claim
+from bench.analysis.claims.claim import Claim
 from bench.analysis.document import Document
 from bench.analysis.summary import results
 from bench.record import Identity, Record

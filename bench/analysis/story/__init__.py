@@ -12,7 +12,7 @@ import pandas as pd
 from bench.analysis import exports, formatting
 from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
-from bench.analysis.claims import Claim
+from bench.analysis.claims.claim import Claim
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis import formatting
-from bench.analysis.claims import Claim, said_of_a_speed_up
+from bench.analysis.claims.claim import Claim
+from bench.analysis.claims.speeds import said_of_a_speed_up
 from bench.analysis.compare import Comparison
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table

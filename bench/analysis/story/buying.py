@@ -138,7 +138,8 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
     if len(each.at_energy_prices) > 1:
         said = [tr("{price} a kWh: {hours} h", price=price, hours=_text(hours)) if math.isfinite(hours)
                 else tr("{price} a kWh: never", price=price) for price, hours in each.at_energy_prices.items()]
-        blocks.append(Paragraph(text=tr("By the price of electricity: {prices}.", prices="; ".join(said))))
+        blocks.append(Paragraph(text=tr("All else in the middle, by the price of electricity: {prices}.",
+                                        prices="; ".join(said))))
     if each.per_million:
         said = [f"{tr(of)} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
         blocks.append(Paragraph(text=tr("A million samples cost: {prices}.", prices="; ".join(said))))
@@ -173,6 +174,12 @@ def _values(advice: Advice) -> list[Section]:
     if not shown:
         return []
     currency = advice.market.currency or tr("money")
+    if not any(_has_prices(each) for each in shown):
+        return [Section(
+            id="value", title=tr("How fast"),
+            blocks=(Paragraph(text=tr("No price is given, so nothing can be said of value for money.")),),
+            sections=tuple(_value_section(each, currency) for each in shown),
+        )]
     verdicts = Verdicts(verdicts=tuple(
         Verdict(id=_ranked(each), subject=tr(KINDS[each.kind]), conditions=each.workload.in_words,
                 standing=each.standing, sentences=(each.words,))
@@ -185,6 +192,10 @@ def _values(advice: Advice) -> list[Section]:
         id="value", title=tr("For the money"), blocks=(Paragraph(text=words), verdicts),
         sections=tuple(_value_section(each, currency) for each in shown),
     )]
+
+
+def _has_prices(ranking: Ranking) -> bool:
+    return any(each.candidate.money is not None for each in ranking.rated)
 
 
 def _ranked(ranking: Ranking) -> str:
@@ -218,32 +229,36 @@ def _bar(each: Rated, speed: Quantity) -> Bar:
 
 
 def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
-    is_rented = ranking.kind is Kind.RENTED
+    is_rented, has_prices = ranking.kind is Kind.RENTED, _has_prices(ranking)
     per, price = (tr("samples"), f"{currency}/h") if is_rented else (tr("samples/s"), currency)
     columns = (
         Column(title=tr(HEADS[ranking.kind])),
         Column(title=tr("throughput"), unit=tr("samples/s"), align=Align.RIGHT),
-        Column(title=tr("price"), unit=price, align=Align.RIGHT),
-        Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per, money=currency),
-               align=Align.RIGHT),
-        Column(title=tr("chance of best"), align=Align.RIGHT),
+        *((
+            Column(title=tr("price"), unit=price, align=Align.RIGHT),
+            Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per, money=currency),
+                   align=Align.RIGHT),
+            Column(title=tr("chance of best"), align=Align.RIGHT),
+        ) if has_prices else ()),
         Column(title=tr("power of its devices"), unit="W", align=Align.RIGHT),
         Column(title=tr("for the energy"), unit=tr("samples/J"), align=Align.RIGHT),
         Column(title=tr("memory"), unit=tr("GB each"), align=Align.RIGHT, is_detail=True),
-        Column(title=tr("on the front"), is_detail=True),
+        *((Column(title=tr("on the front"), is_detail=True),) if has_prices else ()),
         Column(title=tr("software"), is_detail=True),
     )
     return Table(
         id=f"table.{identity}", caption=tr("All figures, {workload}", workload=ranking.workload.in_words),
         columns=columns,
         rows=tuple(
-            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each)) for each in _shown(ranking)
+            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each, has_prices))
+            for each in _shown(ranking)
         ),
         notes=(
             *_not_known([each.candidate.name for each in ranking.rated if each.samples_per_s is None]),
             tr("{origins}. Power marked {mark} is the rated one on paper, and what comes of it is as weak.",
                origins=_origins(), mark=Origin.QUOTED.mark),
-            tr("On the front is what no other beats in price, throughput and memory together."),
+            *((tr("On the front is what no other beats in price, throughput and memory together."),) if has_prices
+              else ()),
         ),
     )
 
@@ -255,22 +270,29 @@ def _not_known(names: Sequence[str]) -> list[str]:
     return [tr("No throughput is known of {names}.", names=formatting.listed([*names[:MOST_UNKNOWN], *more]))]
 
 
-def _value_cells(each: Rated) -> tuple[Cell, ...]:
+def _money_cells(each: Rated) -> tuple[Cell, ...]:
     candidate, value = each.candidate, each.per_money
-    mark = "" if each.power_origin is None else f"{each.power_origin.mark} "
     return (
-        Cell(text=candidate.name),
-        _quantity(each.samples_per_s),
         _quantity(candidate.money, formatting.money) if candidate.money else Cell(text=tr("no price given")),
         Cell(text=tr("{value} ({low} to {high})", value=_text(value.value), low=_text(value.low),
                      high=_text(value.high)), value=value.value) if value else Cell(text=formatting.UNKNOWN),
         Cell(text=chance_in_words(each.chance), value=each.chance) if each.chance is not None
         else Cell(text=tr("too few trials") if each.is_few else formatting.UNKNOWN),
+    )
+
+
+def _value_cells(each: Rated, has_prices: bool) -> tuple[Cell, ...]:
+    candidate = each.candidate
+    mark = "" if each.power_origin is None else f"{each.power_origin.mark} "
+    return (
+        Cell(text=candidate.name),
+        _quantity(each.samples_per_s),
+        *(_money_cells(each) if has_prices else ()),
         Cell(text=f"{mark}{_text(each.power_w)}", value=each.power_w),
         Cell(text=f"{mark}{_text(each.per_watt)}", value=each.per_watt),
         Cell(text=formatting.UNKNOWN if candidate.memory_bytes is None else f"{candidate.memory_bytes / GIB:.0f}",
              value=candidate.memory_bytes),
-        Cell(text=tr("yes") if each.is_on_front else formatting.UNKNOWN),
+        *((Cell(text=tr("yes") if each.is_on_front else formatting.UNKNOWN),) if has_prices else ()),
         Cell(text=each.software or formatting.UNKNOWN),
     )
 
@@ -396,8 +418,8 @@ def _doubts(advice: Advice) -> Section | None:
     rated = [each for ranking in advice.rankings for each in ranking.rated]
     rated += [each for rental in advice.rentals for each in (rental.own, rental.rented) if each is not None]
     if any(each.origin is Origin.PREDICTED for each in rated):
-        texts.append(tr("{mark} Predicted figures come from data sheets and a known card. Tried on published tables, "
-                        "their range held the truth of all networks from one card to the next (RTX 3090 and 4090, GTX "
-                        "1080 and 1080 Ti); it says nothing of drivers, heat or other software.",
+        texts.append(tr("{mark} Predicted figures come from data sheets and known cards. Tried on published tables, "
+                        "their range held the truth of all networks from one card to another (RTX 3090 and 4090; GTX "
+                        "1080, 1080 Ti and two TITAN X); it says nothing of drivers, heat or other software.",
                         mark=Origin.PREDICTED.mark))
     return Section(id="doubts", title=tr("Doubts"), blocks=(Items(texts=tuple(texts)),)) if texts else None
