@@ -14,7 +14,7 @@ import pandas as pd
 from bench.analysis import formatting, quoted
 from bench.analysis.buying import Device, Figure, Workload
 from bench.analysis.document import Origin
-from bench.analysis.language import tr
+from bench.analysis.language import tr, tr_later
 from bench.analysis.pricing import quantity
 from bench.analysis.quantity import Quantity
 from bench.analysis.summary import is_nothing
@@ -23,6 +23,8 @@ from bench.isa import Isa
 from bench.offers import Market, Throughput, cards
 from bench.offers.cards import Card
 from bench.words import Outcome, TrialKind, UserError
+
+NOT_STATED = tr_later("software not stated")
 
 
 def figures(
@@ -142,7 +144,7 @@ def _entered(each: Throughput) -> Figure:
     name = each.device.name if isinstance(each.device, Card) else each.device
     return Figure(
         workload=workload, device=Device(name=name, card=card), devices=each.devices,
-        samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or tr("software not stated"),
+        samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or tr(NOT_STATED),
         power_w=each.power_w, busy_ratio=each.busy_ratio, is_cpu=card is None, trials=None,
     )
 
@@ -172,7 +174,7 @@ def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
             continue
         conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
         software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
-                            if row.get(name)) or tr("software not stated")
+                            if row.get(name)) or tr(NOT_STATED)
         yield Figure(
             workload=Workload(
                 model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),

@@ -70,10 +70,12 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
             "no GPU was measured that it could be predicted from"))
     # Kernels are made for an architecture, so a card of the same one says most.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
+    alike = [each for each in alike if not _widened(each, target)] or alike
     nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
     ranged = from_one(nearest, target)
-    # Another framework or version moves a figure as much as another card does.
-    alike = [each for each in alike if each.software == nearest.software]
+    # Another framework or version moves a figure as much as another card does; and the terms of a fit know nothing of
+    # other makers, other arithmetic and caps.
+    alike = [each for each in alike if each.software == nearest.software and not _widened(each, target)]
     if len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
         return ranged
     return _fitted(alike, target, ranged)

@@ -66,6 +66,7 @@ class Advice:
     many: tuple[OneOrMany, ...]
     memories: tuple[Memory, ...]
     checks: tuple[Check, ...]
+    failed_checks: tuple[Check, ...]     # asked about or not: what a machine does not hold weakens all advice on it
     links: tuple[Linked, ...]
     held: tuple[Held, ...]
     cpu_or_gpu: tuple[CpuOrGpu, ...]
@@ -101,6 +102,7 @@ def advise(
         for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
     candidates = offered.candidates(market, wanted.cards)
     asks = wanted.asks
+    checks = tuple(holding.checks(market, candidates, for_batch, figures, networks))
     rentals, lacking = renting.rentals(
         candidates, for_batch, figures, networks, market, wanted.hours_per_week
     ) if asks(Question.RENT) else ([], [])
@@ -116,7 +118,8 @@ def advise(
             for each in value.one_or_many(candidates, workload, figures, networks, wanted.how_many)
         ) if asks(Question.MANY) else (),
         memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
-        checks=tuple(holding.checks(market, candidates, for_batch, figures, networks)) if asks(Question.BOX) else (),
+        checks=checks if asks(Question.BOX) else (),
+        failed_checks=tuple(each for each in checks if each.holds is False),
         links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
         cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
@@ -175,6 +178,7 @@ def plain(advice: Advice) -> dict[str, Any]:
         ],
         "memory": [buying.plain(each) for each in advice.memories],
         "checks": [buying.plain(each) for each in advice.checks],
+        "failed_checks": [buying.plain(each) for each in advice.failed_checks],
         "links": [
             {"subject": each.subject, "words": each.words, "below": bool(each.link.below),
              "bytes_per_s": each.link.bytes_per_s, "most_bytes_per_s": each.link.most_bytes_per_s,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from bench.analysis import cost
 from bench.analysis.buying import ORDER, Candidate, Device, Figure, Network, Rated, Workload
 from bench.analysis.document import Origin
-from bench.analysis.known_figures import of_workload
+from bench.analysis.known_figures import NOT_STATED, of_workload
 from bench.analysis.language import tr, word
 from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
 from bench.analysis.quantity import NORMAL, Quantity, multiple
@@ -83,13 +83,18 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
     if isinstance(found, Refusal):
         return _unknown(candidate, tr("not predicted: {reason}", reason=found.reason))
     return Rated(
-        candidate=candidate, reasons=found.reasons, software=f"as {found.software}" if found.software else "",
+        candidate=candidate, reasons=found.reasons, software=_as(found.software),
         samples_per_s=Quantity(
             name=f"{workload.label} on {card.key}, predicted", value=found.value, low=found.low, high=found.high,
             level=0.8, origin=Origin.PREDICTED, note=found.method,
         ),
         power_w=card.tdp_w, power_origin=None if card.tdp_w is None else Origin.QUOTED,
     )
+
+
+def _as(software: str) -> str:
+    """That of a prediction is the software of what it rests on, as far as that is stated."""
+    return software if software in ("", tr(NOT_STATED)) else f"as {software}"
 
 
 def _scaled(candidate: Candidate, workload: Workload, single: Rated, networks: Mapping[str, Network]) -> Rated:

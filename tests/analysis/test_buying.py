@@ -327,6 +327,15 @@ def test_the_documents_machines_are_checked(tmp_path: Path):
     assert found["self-built-2018", "power plugs"].holds is None
 
 
+def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_path: Path):
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = advice(tmp_path, market, networks={"resnet50": NETWORK}, questions=[Question.RENT])
+    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+
+    assert () == found.checks
+    assert "self-built-2018-two-cards: the power supply does not hold, and its price is without a remedy" in text
+
+
 def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
     hot = make_record(measurement=measurement() | {"timings_s": [1.0] * 60 + [1.25] * 600})
     (one,) = advice(tmp_path, Market(), [hot], questions=[Question.HEAT]).held

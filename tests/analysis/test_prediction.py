@@ -155,6 +155,15 @@ def test_two_cards_may_agree_by_luck_so_their_range_takes_in_that_of_one():
     assert found.high >= alone.high
 
 
+def test_a_fit_says_nothing_of_another_maker():
+    references = [of_terms(each) for each in CARDS[:4]]
+    found = one(*references, target=replace(CARDS[4], vendor="amd"))
+
+    assert "range" == found.method
+    assert any("makers differ" in reason for reason in found.reasons)
+    assert "fit" == one(*references, reference(replace(CARDS[4], key="f", vendor="amd")), target=CARDS[4]).method
+
+
 def test_figures_of_other_software_are_not_mixed_in():
     other = replace(of_terms(CARDS[1]), software="another")
     found = one(of_terms(CARDS[0]), other, target=CARDS[3])

@@ -413,6 +413,12 @@ def _held(each: Held) -> str:
 
 def _doubts(advice: Advice) -> Section | None:
     texts = [*advice.doubts, *(tr("{said}.", said=_capital(problem)) for problem in advice.problems[:MOST_PROBLEMS])]
+    texts += [] if advice.checks else [
+        tr("{build}: the {about} does not hold, and its price is without a remedy ({words}).", build=each.build,
+           about=tr(each.about), words=each.words)
+        for each in advice.failed_checks if each.build in {of.build.id for of in advice.rentals} | {
+            of.candidate.id for ranking in advice.rankings for of in ranking.rated}
+    ]
     if (more := len(advice.problems) - MOST_PROBLEMS) > 0:
         texts.append(tr("{n:,} more are told by --json.", n=more))
     rated = [each for ranking in advice.rankings for each in ranking.rated]
