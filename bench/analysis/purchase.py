@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import buying, holding, known_figures, pricing, renting, value
+from bench.analysis import buying, holding, known_figures, memory, pricing, renting, value
 from bench.analysis import candidates as offered
 from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
-from bench.analysis.holding import Check, Held, Linked, Memory
+from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.language import tr
+from bench.analysis.memory import Memory
 from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
 from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
@@ -150,13 +151,13 @@ def checked_models(names: Sequence[str], figures_models: Collection[str], networ
 def _memories(
     trials: pd.DataFrame, candidates: Sequence[Candidate], networks: Mapping[str, Network], wanted: Wanted
 ) -> list[Memory]:
-    sizes = holding.capacities(candidates)
+    sizes = memory.capacities(candidates)
     if wanted.capacity_bytes is not None:
         sizes = {f"{wanted.capacity_bytes / 2**30:g} GB": wanted.capacity_bytes}
     models = wanted.models
     if list(wanted.questions) == [Question.MEMORY] and not models and trials.empty:
         raise UserError("which network? name it with --model; nothing is measured that its memory could be told from")
-    return holding.memories(
+    return memory.memories(
         trials, sizes, wanted.local_batch, networks, models, wanted.precision or "fp32", wanted.mode
     )
 

@@ -26,9 +26,10 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
-from bench.analysis.holding import Check, Held, Linked, Memory
+from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
+from bench.analysis.memory import Memory
 from bench.analysis.purchase import Advice, Question
 from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
 from bench.analysis.renting import RentOrBuy, Step, hours_in_words
