@@ -122,10 +122,14 @@ def test_the_three_terms_are_found_again():
 
 
 def test_cards_of_one_kind_do_not_have_all_of_a_step_as_what_no_card_makes_faster():
-    """They tell nothing of the terms, so the middle of the two ratios is expected: 1/2 and 1/3 of the time."""
-    twins = [reference(card(key, 10, 400), 100.0) for key in ("a", "b")]
+    """They tell nothing of the terms, so the middle is expected: half of a step 11/8.5 as long, half 480/320.
 
-    assert 100 * 2 / (1 / 2 + 1 / 3) == pytest.approx(fit(twins).samples_per_s(card("c", 20, 1200)) or 0)
+    The slower of them on paper is 1 % faster, as measured cards are: taken at its word, no card would be any slower.
+    """
+    twins = [reference(card("a", 11, 480), 100.0), reference(card("b", 10.7, 475), 101.0)]
+
+    assert 100 / (0.5 * 11 / 8.5 + 0.5 * 480 / 320) == pytest.approx(
+        fit(twins).samples_per_s(card("c", 8.5, 320)) or 0, rel=0.03)
 
 
 def test_with_several_cards_the_fit_speaks_and_shows_the_error_of_leaving_one_out():
