@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import models
-from bench.analysis.claims import QUANTITIES, Claim, Filters
+from bench.analysis.claims import QUANTITIES
+from bench.analysis.claims.claim import Claim
+from bench.analysis.claims.evidence import Filters
 from bench.ir.graph import Builder
 from bench.ir.training import Sgd
-from bench.words import UserError, unknown
+from bench.words import Mode, UserError, unknown
 
 SCHEMA = 1
 KEYS = ("id", "says", "source", "quantity", "value", "low", "high", "where", "how", "note", "can_refute")
@@ -33,7 +35,7 @@ def load(path: Path) -> list[Claim]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8") from None
+        raise UserError(f"{path} is no text in UTF-8") from None
     return parsed(content, str(path))
 
 
@@ -53,8 +55,10 @@ def parsed(content: str, file: str) -> list[Claim]:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file} is no TOML: {error}") from None
     _only(found, ("schema", "source", "claim"), file)
-    if found.get("schema") != SCHEMA:
-        raise UserError(f"{file}: schema must be {SCHEMA}, not {found.get('schema')!r}")
+    if "schema" not in found:
+        raise UserError(f"{file} does not say its schema: begin it with schema = {SCHEMA}, as docs/claims.md shows")
+    if found["schema"] != SCHEMA:
+        raise UserError(f"{file}: schema must be {SCHEMA}, not {found['schema']!r}")
     if not isinstance(found.get("claim"), list) or not all(isinstance(each, dict) for each in found["claim"]):
         raise UserError(f"{file} has no [[claim]]")
     sources = found.get("source", {})
@@ -117,9 +121,8 @@ def _where(plain: Mapping[str, Any], at: str) -> dict[str, Any]:
             )
             if not is_text:
                 raise UserError(f"{at}, where: {name} is a text, not {fact!r}")
-        elif name == "encoding":
-            if not (isinstance(fact, list) and len(fact) == 2 and all(_is_number(n) and n > 0 for n in fact)):
-                raise UserError(f"{at}, where: encoding is two numbers of bits, such as [128, 130], not {fact!r}")
+            if name == "mode" and fact not in tuple(Mode):
+                raise UserError(f"{at}, where: {unknown('mode', str(fact), Mode)}")
         elif not _is_number(fact) or fact <= 0:
             raise UserError(f"{at}, where: {name} is a number above 0, not {fact!r}")
     return dict(where)

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from bench import claims as loader
-from bench.analysis import claims as testers
 from bench.analysis import layers
+from bench.analysis.claims import hold
+from bench.analysis.claims.evidence import Evidence, gather
 from bench.analysis.document import Document
 from bench.analysis.story import claims, document, proofs, quoted, records_needed, series_needed
 from bench.analysis.summary import behind, results
@@ -39,14 +40,15 @@ def report(store: Store, where: str | None = None) -> Report:
         rows = filtered(rows, where)
         table = behind(rows, table)
     records = [store.get(trial_id) for trial_id in records_needed(table)]
-    more = []
+    more, said = [], loader.shipped()
     if where is None:
-        told = claims.told(testers.hold(loader.shipped(), evidence(table, rows, records, tables)[0]))
+        told = claims.told(hold(said, evidence(table, rows, records, tables)[0]))
         more = [section for section in (told, quoted.section(tables)) if section]
     problems = (*trials.problems, *unreadable)
     return Report(
         document=document(
-            rows, table, records, problems, more=more, series=telemetry_of(store, series_needed(rows, table))
+            rows, table, records, problems, more=more, claims=said,
+            series=telemetry_of(store, series_needed(rows, table)),
         ),
         problems=problems, is_empty=table.empty and (where is not None or not tables),
     )
@@ -54,11 +56,11 @@ def report(store: Store, where: str | None = None) -> Report:
 
 def evidence(
     trials: pd.DataFrame, found: pd.DataFrame, records: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
-) -> tuple[testers.Evidence, list[str]]:
+) -> tuple[Evidence, list[str]]:
     """All that claims are held against, and a sentence for each record that could not be understood."""
     taken_apart, no_layers = layers.read(trials, found, records)
     learnt, no_proofs = proofs.read(records)
-    held = testers.evidence(found, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters)
+    held = gather(found, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters)
     return held, [*no_layers, *no_proofs]
 
 

@@ -79,13 +79,12 @@ def facts() -> dict[str, Any]:
 
 def volatile() -> dict[str, Any]:
     """What is so just now."""
-    swap, battery = psutil.swap_memory(), psutil.sensors_battery()
+    swap = psutil.swap_memory()
     return {
         "load": hardware.load_average(), "free_memory_bytes": psutil.virtual_memory().available,
         "swap_used_bytes": swap.used, "governors": governors(), "energy_preferences": _policies(
             "energy_performance_preference"),
-        "on_battery": None if battery is None else not battery.power_plugged,
-        "temperatures_c": temperatures_c(), "cpu_pressure_ratio": pressure("cpu"),
+        **battery(), "temperatures_c": temperatures_c(), "cpu_pressure_ratio": pressure("cpu"),
     }
 
 
@@ -189,6 +188,30 @@ def _policies(name: str) -> list[str] | None:
 def _kilohertz(name: str) -> float | None:
     value = text(f"sys/devices/system/cpu/cpu0/cpufreq/{name}")
     return 1e3 * int(value) if value and value.isdigit() else None
+
+
+def battery() -> dict[str, Any]:
+    """{"on_battery": None where it cannot be told, "battery_ratio": its charge, "battery_reason": why one is None}."""
+    supplies = sorted((ROOT / "sys/class/power_supply").glob("*"))
+    kinds = {folder: text(str(folder.relative_to(ROOT) / "type")) for folder in supplies}
+    # Mice, keyboards and pens have batteries too, which psutil takes for the machine's.
+    own = [folder for folder, kind in kinds.items()
+           if kind == "Battery" and text(str(folder.relative_to(ROOT) / "scope")) != "Device"]
+    try:
+        found = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
+    except (AttributeError, OSError, ValueError):        # not for this system, or in another form than psutil expects
+        found = None
+    if found is None:
+        reason = "its system tells nothing of its battery" if own else "its system shows no battery"
+        return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
+    is_plugged = getattr(found, "power_plugged", None)       # None where it is not known, whatever its type says
+    if is_plugged is None:       # psutil knows two names of a mains adapter; a full battery may be "Not charging"
+        online = [text(str(folder.relative_to(ROOT) / "online")) for folder, kind in kinds.items() if kind != "Battery"]
+        is_plugged = True if "1" in online else None
+    return {
+        "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": found.percent / 100,
+        "battery_reason": "its system does not tell mains from battery" if is_plugged is None else None,
+    }
 
 
 def temperatures_c() -> dict[str, float] | None:

@@ -87,6 +87,9 @@ PLANNED_GAPS = frozenset({Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED})
 """Outcomes that do not fail a sweep, unless the cell was asked for by name."""
 
 
+MOST_NAMES = 40              # told to whoever wrote a wrong one
+
+
 class UserError(Exception):
     """Bad input: one sentence that says what happened, with which value, and what to do. Exit code 2."""
 
@@ -98,6 +101,9 @@ class UnknownName(UserError):
 def unknown(what: str, name: str, known: Iterable[str]) -> UnknownName:
     """The error for an unknown name, with the nearest known one."""
     names = sorted(known)
+    if not names:
+        return UnknownName(f"no {what} '{name}'; none is known at all")
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return UnknownName(f"no {what} '{name}'{hint} known: {', '.join(names)}")
+    more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
+    return UnknownName(f"no {what} '{name}'{hint} known: {', '.join(names[:MOST_NAMES])}{more}")

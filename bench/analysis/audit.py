@@ -398,15 +398,16 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
                     (one, other))
     findings = []
     for (_, first, second), cells in pairs.items():
-        equal = [(one, other) for one, other in cells if _figure(one) == _figure(other)]
-        digits = sum(_digits(_figure(one)) for one, _ in equal)
-        if len(equal) >= SAME_CELLS and digits >= SAME_DIGITS and 2 * len(equal) >= len(cells):
+        compared = [(one, other, name) for one, other in cells for name in _independent(one, other)]
+        equal = [(one, other, name) for one, other, name in compared if one[name] == other[name]]
+        digits = sum(_digits(one[name]) for one, _, name in equal)
+        if len(equal) >= SAME_CELLS and digits >= SAME_DIGITS and 2 * len(equal) >= len(compared):
+            lines = list({str(row["name"]): row for one, other, _ in equal for row in (one, other)}.values())
             findings.append(_finding(
                 "copied_lines", FindingKind.INVALID,
                 tr("{n} of {all} figures of {fact} {first} are those of {second}, digit by digit: {lines}. One of them "
-                   "was copied: find the log of each", n=len(equal), all=len(cells), fact=fact, first=first,
-                   second=second, lines=_named([row for pair in equal for row in pair])),
-                [row for pair in equal for row in pair],
+                   "was copied: find the log of each", n=len(equal), all=len(compared), fact=fact, first=first,
+                   second=second, lines=_named(lines)), lines,
             ))
     return looked, findings
 
@@ -415,6 +416,15 @@ def _figure(row: Row) -> Any:
     """The number that a line is about, as it is stated."""
     names = ("throughput_samples_per_s", "step_time_s", "value")
     return next((row[name] for name in names if row.get(name)), None)
+
+
+def _independent(one: Row, other: Row) -> tuple[str, ...]:
+    """Names of figures that both state and none of which follows from the rest."""
+    parts = ("forward_time_s", "backward_time_s")
+    if all(row.get(name) for row in (one, other) for name in parts):
+        return parts
+    names = ("throughput_samples_per_s", "step_time_s", "value")
+    return next(((name,) for name in names if one.get(name) and other.get(name)), ())
 
 
 def _digits(number: float) -> int:

@@ -1,33 +1,31 @@
-"""What machines hold: their cards (supply, plugs, slots, lanes, links), batches (memory), and their speed (heat)."""
+"""What machines hold: their cards (supply, plugs, slots, lanes, links) and their speed (heat).
+
+Most of it is reckoned from data sheets; links and heat also from what was measured.
+"""
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from bench.analysis import box, fitting, formatting
+from bench.analysis import box, formatting, links
 from bench.analysis.box import Endurance
-from bench.analysis.buying import (
-    Candidate,
-    Figure,
-    Kind,
-    Network,
-    Workload,
-    link_of,
-    other_lanes,
-    rate,
-)
+from bench.analysis.buying import Candidate, Figure, Network, Workload
+from bench.analysis.candidates import link_of, other_lanes
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
-from bench.analysis.summary import is_nothing
-from bench.offers import Build, Market, Part
-from bench.offers.cards import GIB
-from bench.words import Mode, Outcome, TrialKind
+from bench.analysis.links import Link
+from bench.analysis.rating import rate
+from bench.analysis.statistics import median
+from bench.analysis.validity import judge
+from bench.analysis.watched import seen
+from bench.offers import Build, Market, Part, cards
+from bench.words import Mode, Outcome, TrialKind, UserError
 
 SUPPLY, PLUGS, SLOTS, LANES = (
     tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
@@ -177,131 +175,71 @@ def _links(
     yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
 
 
-# Memory ---------------------------------------------------------------------------------------------------------------
+# Links that were measured ---------------------------------------------------------------------------------------------
+
+TRANSFER_BYTES = 1e9         # whose time tells a slow link from a fast one
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
-    """Whether batches of one network fit somewhere."""
+class Linked:
+    """How one GPU was linked in the latest trial that told."""
 
-    subject: str                 # "resnet50 training, fp32, torch eager on cuda"
-    where: str                   # whose memory
-    fit: fitting.Fit | None
-    origin: Origin               # MEASURED for a fit, PREDICTED for an estimate
+    subject: str                 # the GPU and its machine
+    link: Link
     words: str
 
 
-CASE_OF_PEAKS = (
-    "model", "mode", "precision", "framework", "framework_version", "compile_mode", "layout", "device", "world_size",
-    "threads", "data", "graph_fingerprint", "machine", "build",
-)
+def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked]:
+    """Of every GPU whose driver told its link while it worked, held against its driver's most and its data sheet."""
+    found: dict[tuple[str, str], Linked] = {}
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
+    for row in measured.sort_values("recorded_at").to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        for gpu in seen(trial).gpus:
+            link = links.under_load(gpu)
+            if link is None:
+                continue
+            with contextlib.suppress(UserError):     # no data sheet, or several: what the driver says is all there is
+                link = link.against(cards.by_name(gpu.product))
+            found[str(trial["machine"]), gpu.name] = Linked(
+                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=trial["device_name"]), link=link,
+                words=_linked(link, trial, networks.get(str(trial["model"]))),
+            )
+    return list(found.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Peaks:
-    """Largest peak bytes by batch, of cases that differ by batch alone."""
-
-    model: str
-    subject: str
-    host_memory_bytes: float | None      # of the machine, where a CPU computes; None: a GPU does
-    by_batch: Mapping[int, float]
-
-
-def peaks(trials: pd.DataFrame) -> list[Peaks]:
-    """One for each series of cases whose peak memory is known."""
-    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
-    found = []
-    for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
-        first = own.iloc[0]
-        is_cpu = str(first.device).startswith("cpu")
-        facts = json.loads(first.machine_facts) if isinstance(first.machine_facts, str) else {}
-        by_batch = {
-            int(str(batch)): float(of.peak_memory_bytes.max()) for batch, of in own.groupby("local_batch")
-            if not is_nothing(of.peak_memory_bytes.max())
-        }
-        if by_batch and (not is_cpu or facts.get("memory_bytes")):
-            found.append(Peaks(
-                model=str(first["model"]), by_batch=by_batch,
-                subject=tr("{case} on {device}", device=first.device, case=(
-                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
-                    f"{first.framework_version} {first.compile_mode} {first.layout}")),
-                host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
-            ))
-    return found
+def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> str:
+    """"ran at x8 of x16: ...; a transfer of 1 GB takes 127 ms, 63 ms longer than it could"."""
+    now, most = link.bytes_per_s, link.most_bytes_per_s
+    at = [tr("{now} of {most}", now=written.format(value), most=written.format(limit)) if limit is not None and
+          value < limit else written.format(value)
+          for written, value, limit in (("x{}", link.lanes, link.most_lanes),
+                                        ("PCIe {}.0", link.generation, link.most_generation)) if value is not None]
+    said = tr("ran at {link}", link=formatting.listed(at))
+    if now is None:
+        return said
+    takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=said, rate=now / 1e9,
+               time=_milliseconds(TRANSFER_BYTES / now))
+    if not link.below:
+        return tr("{said}; that is all it can do", said=takes)
+    if most is None:
+        return takes
+    words = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
+               longer=_milliseconds(TRANSFER_BYTES / now - TRANSFER_BYTES / most))
+    if network is not None:
+        size = float(network.sample_bytes) * trial["local_batch"]
+        words = tr(
+            "{said}; the input of a batch of {model} ({size:.1f} MB) takes {time} in a step of {step}, {longer} longer",
+            said=words, model=trial["model"], size=size / 1e6, time=_milliseconds(size / now),
+            longer=_milliseconds(size / now - size / most),
+            step=_milliseconds(median(trial["timings_s"]) / trial["steps_per_timing"]),
+        )
+    return tr("{said}; look at its slot, riser, what else has lanes of its processor, and the firmware's settings",
+              said=words)
 
 
-def memories(
-    trials: pd.DataFrame, capacities: Mapping[str, float], batch: int | None,
-    networks: Mapping[str, Network], models: Sequence[str], precision: str, mode: str | None,
-) -> list[Memory]:
-    """For each series of measured peaks the line through them; for ``models`` that have none, an estimate.
-
-    ``capacities`` are bytes by the name of a card; a CPU's peaks are held against its own machine's memory.
-    """
-    found: list[Memory] = []
-    have = set()
-    for each in peaks(trials):
-        if models and each.model not in models:
-            continue
-        line = fitting.line_of(each.by_batch)
-        if isinstance(line, str):
-            if models:
-                found.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
-            continue
-        have.add(each.model)
-        is_cpu = each.host_memory_bytes is not None
-        places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
-        context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
-        found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
-    for model in models:
-        if model in have or model not in networks:
-            continue
-        for asked in (mode,) if mode else tuple(Mode):
-            line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
-            found += [
-                _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
-                for place, size in capacities.items()
-            ]
-    return found
-
-
-def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
-    """From a network's definition; 16-bit arithmetic keeps some numbers in 4 bytes."""
-    itemsize = {"fp16": 3.0, "bf16": 3.0, "fp16_pure": 2.0, "bf16_pure": 2.0, "fp64": 8.0}.get(precision, 4.0)
-    return fitting.estimated_line(
-        parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
-        is_training=is_training, optimizer_states=network.optimizer_states, itemsize=itemsize,
-    )
-
-
-def _memory(
-    name: str, place: str, line: fitting.Line, capacity: float, context: float, batch: int | None
-) -> Memory:
-    fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
-    size = f"{capacity / GIB:.0f} GB"
-    if line.is_estimate:
-        said = tr("estimated from the network's definition, which may be off by {factor:g}x: about {batch:,} samples "
-                  "in {size}; measure {n} batches for a fit", factor=fitting.ESTIMATE_FACTOR, batch=fit.largest_batch,
-                  size=size, n=fitting.FEWEST_BATCHES)
-    else:
-        batches = ", ".join(map(str, line.batches))
-        said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
-                  "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
-                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error or 0))
-        if fit.largest_batch > 4 * max(line.batches):
-            said += tr("; that is far beyond what was measured")
-    if batch is not None and fit.answer is not None:
-        said = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
-                  peak=line.peak_bytes(batch) / GIB, size=size, said=said)
-    return Memory(
-        subject=name, where=place, fit=fit, words=said,
-        origin=Origin.PREDICTED if line.is_estimate else Origin.MEASURED,
-    )
-
-
-def _answer(answer: fitting.Answer) -> str:
-    return {fitting.Answer.FITS: tr("fits"), fitting.Answer.TIGHT: tr("fits, but tightly"),
-            fitting.Answer.NO: tr("does not fit"), fitting.Answer.OPEN: tr("may or may not fit")}[answer]
+def _milliseconds(time_s: float) -> str:
+    return f"{formatting.significant(1e3 * time_s)} ms"
 
 
 # Heat -----------------------------------------------------------------------------------------------------------------
@@ -313,25 +251,37 @@ class Held:
 
     subject: str
     endurance: Endurance
+    is_on_battery: bool | None           # None: the machine has none, or does not tell
+    causes: tuple[str, ...]              # that telemetry saw for a loss, a sentence each
+
+
+OF_HEAT = ("throttled", "power_capped", "clock_drop")
+"""Findings about a trial that tell why it slowed down."""
 
 
 def held(trials: pd.DataFrame) -> list[Held]:
-    """Of trials long enough to tell."""
+    """Of trials long enough to tell; on battery and on mains a machine is two."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
-    found = []
-    for trial in measured.itertuples():
-        times = np.asarray(trial.timings_s, float)
-        if math.fsum(times) >= box.LONG_S and (endurance := box.endurance([float(t) for t in times])) is not None:
-            found.append(Held(subject=tr("{case} on {device}", device=trial.device_name,
-                                         case=f"{trial.model} {word(trial.mode)}, {trial.framework}"),
-                              endurance=endurance))
-    return found
+    found: dict[tuple[str, bool | None], Held] = {}
+    for row in measured.to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        endurance = box.endurance(trial["timings_s"]) if math.fsum(trial["timings_s"]) >= box.LONG_S else None
+        if endurance is None:
+            continue
+        judged = judge(trial)
+        of = Held(
+            subject=tr("{case} on {device}", device=_device_name(trial),
+                       case=f"{trial['model']} {word(trial['mode'])}, {trial['framework']}"),
+            endurance=endurance, is_on_battery=judged.seen.is_on_battery,
+            causes=tuple(each.text for each in judged.findings if each.id in OF_HEAT),
+        )
+        other = found.get((of.subject, of.is_on_battery))
+        if other is None or other.endurance.duration_s < endurance.duration_s:
+            found[of.subject, of.is_on_battery] = of
+    return list(found.values())
 
 
-def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Bytes of each card that memory is known of, by its name."""
-    return {
-        each.device.card.name if each.device and each.device.card else each.name: each.memory_bytes
-        for each in candidates
-        if each.memory_bytes and (each.kind is not Kind.MACHINE) and each.device and each.device.card
-    }
+def _device_name(trial: Mapping[str, Any]) -> str:
+    """The GPUs that a trial ran on, where telemetry saw any; else its processor."""
+    gpus = [gpu.product for gpu in seen(trial).gpus]
+    return formatting.listed(list(dict.fromkeys(gpus))) if gpus else str(trial["device_name"])

@@ -22,6 +22,9 @@ CAPPED = 0.8                 # of the desktop card's power, below which a cap co
 FEWEST_BUSY = 0.9            # share of the time at which the measured GPU was at work, below which nothing follows
 FEWEST_FOR_FIT = 2
 FEWEST_FOR_ITS_RANGE = 3     # from which the error of leaving one out is believed; of two it may be small by luck
+MODEL_ERROR = 0.05           # relative, of a step as the sum of three terms: 2 to 5 % on published tables
+SHARE_SPREAD = 0.3           # of each term's share of a step around what is expected before any card is known
+EXPECTED_SHARES = (0.5, 0.5, 0.0)        # arithmetic, memory, rest: those of which the middle of a range follows
 OLD = ("Fermi", "Kepler")
 """Architectures from which and to which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.3x to 4.6x as
 fast as a K80, where specifications say 2.6x to 3.0x."""
@@ -67,10 +70,12 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
             "no GPU was measured that it could be predicted from"))
     # Kernels are made for an architecture, so a card of the same one says most.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
+    alike = [each for each in alike if not _widened(each, target)] or alike
     nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
     ranged = from_one(nearest, target)
-    # Another framework or version moves a figure as much as another card does.
-    alike = [each for each in alike if each.software == nearest.software]
+    # Another framework or version moves a figure as much as another card does; and the terms of a fit know nothing of
+    # other makers, other arithmetic and caps.
+    alike = [each for each in alike if each.software == nearest.software and not _widened(each, target)]
     if len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
         return ranged
     return _fitted(alike, target, ranged)
@@ -157,7 +162,12 @@ class Fit:
 
 
 def fit(references: Sequence[Reference]) -> Fit:
-    """Non-negative least squares of relative errors (Lawson and Hanson 1974); cards must have both rates."""
+    """Non-negative least squares of relative errors (Lawson and Hanson 1974); cards must have both rates.
+
+    What is expected of each term's share is among the lines (Tikhonov's regularisation, or a normal prior): two or
+    three cards leave it open which term is which, and cards of one kind would have all of a step as the rest, which no
+    card makes faster.
+    """
     from scipy.optimize import nnls
 
     times_s = np.array([1 / each.samples_per_s for each in references])
@@ -165,10 +175,13 @@ def fit(references: Sequence[Reference]) -> Fit:
         [1 / (each.card.fp32_flops_per_s or math.nan), 1 / (each.card.bandwidth_bytes_per_s or math.nan), 1.0]
         for each in references
     ])
+    of_a_middle_card = np.exp(np.mean(np.log(parts), axis=0)) / np.exp(np.mean(np.log(times_s)))
+    weight = MODEL_ERROR / SHARE_SPREAD
+    lines = np.vstack([parts / times_s[:, None], weight * np.diag(of_a_middle_card)])
+    targets = np.concatenate([np.ones_like(times_s), weight * np.array(EXPECTED_SHARES)])
     # Columns of like size: FLOP/s and seconds are thirteen powers of ten apart.
-    relative = parts / times_s[:, None]
-    sizes = np.linalg.norm(relative, axis=0)
-    found, _ = nnls(relative / sizes, np.ones_like(times_s))
+    sizes = np.linalg.norm(lines, axis=0)
+    found, _ = nnls(lines / sizes, targets)
     arithmetic, memory, rest = (float(part) for part in found / sizes)
     return Fit(arithmetic_flops=arithmetic, memory_bytes=memory, rest_s=rest)
 

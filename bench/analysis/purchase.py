@@ -10,11 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import buying, holding, renting, value
+from bench.analysis import buying, holding, known_figures, memory, pricing, renting, value
+from bench.analysis import candidates as offered
 from bench.analysis.buying import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
-from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.language import tr
+from bench.analysis.memory import Memory
 from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
 from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
@@ -65,32 +67,43 @@ class Advice:
     many: tuple[OneOrMany, ...]
     memories: tuple[Memory, ...]
     checks: tuple[Check, ...]
+    failed_checks: tuple[Check, ...]     # asked about or not: what a machine does not hold weakens all advice on it
+    links: tuple[Linked, ...]
     held: tuple[Held, ...]
     cpu_or_gpu: tuple[CpuOrGpu, ...]
     doubts: tuple[str, ...]              # of prices
     problems: tuple[str, ...]            # what could not be told, a sentence each
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why nothing can be told, a sentence each: of cards that are asked about, then of what was stored."""
+        unknown = [f"{each.candidate.name}: {'; '.join(each.reasons)}" for ranking in self.rankings
+                   for each in ranking.rated if each.samples_per_s is None and each.reasons]
+        return tuple(dict.fromkeys([*unknown, *self.problems]))
+
+    @property
     def has_answers(self) -> bool:
-        known = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
-        return bool(known or self.rentals or self.many or self.memories or self.checks or self.held or self.cpu_or_gpu)
+        found = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
+        others = (self.rentals, self.many, self.memories, self.checks, self.links, self.held, self.cpu_or_gpu)
+        return bool(found or any(others))
 
 
 def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
     today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
-    """Everything that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.buying)."""
-    figures, problems = buying.figures(results, trials, market, tables)
-    chosen = _chosen(buying.workloads(figures), wanted)
+    """All that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.known_figures)."""
+    figures, problems = known_figures.figures(results, trials, market, tables)
+    chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
     if len(for_batch) > MOST_WORKLOADS:
         problems.append(tr("of {all:,} workloads {n} are shown, our own first; --model, --mode, --precision and "
                            "--batch choose", all=len(for_batch), n=MOST_WORKLOADS))
         own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
         for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
-    candidates = buying.candidates(market, wanted.cards)
+    candidates = offered.candidates(market, wanted.cards)
     asks = wanted.asks
+    checks = tuple(holding.checks(market, candidates, for_batch, figures, networks))
     rentals, lacking = renting.rentals(
         candidates, for_batch, figures, networks, market, wanted.hours_per_week
     ) if asks(Question.RENT) else ([], [])
@@ -106,11 +119,13 @@ def advise(
             for each in value.one_or_many(candidates, workload, figures, networks, wanted.how_many)
         ) if asks(Question.MANY) else (),
         memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
-        checks=tuple(holding.checks(market, candidates, for_batch, figures, networks)) if asks(Question.BOX) else (),
+        checks=checks if asks(Question.BOX) else (),
+        failed_checks=tuple(each for each in checks if each.holds is False),
+        links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
         cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
         if asks(Question.CPU) else (),
-        doubts=tuple(buying.doubts_of_prices(market, today)),
+        doubts=tuple(pricing.doubts_of_prices(market, today)),
         problems=(*market.problems, *problems, *lacking),
     )
 
@@ -136,13 +151,13 @@ def checked_models(names: Sequence[str], figures_models: Collection[str], networ
 def _memories(
     trials: pd.DataFrame, candidates: Sequence[Candidate], networks: Mapping[str, Network], wanted: Wanted
 ) -> list[Memory]:
-    sizes = holding.capacities(candidates)
+    sizes = memory.capacities(candidates)
     if wanted.capacity_bytes is not None:
         sizes = {f"{wanted.capacity_bytes / 2**30:g} GB": wanted.capacity_bytes}
     models = wanted.models
-    if Question.MEMORY in wanted.questions and not models and trials.empty:
+    if list(wanted.questions) == [Question.MEMORY] and not models and trials.empty:
         raise UserError("which network? name it with --model; nothing is measured that its memory could be told from")
-    return holding.memories(
+    return memory.memories(
         trials, sizes, wanted.local_batch, networks, models, wanted.precision or "fp32", wanted.mode
     )
 
@@ -164,6 +179,12 @@ def plain(advice: Advice) -> dict[str, Any]:
         ],
         "memory": [buying.plain(each) for each in advice.memories],
         "checks": [buying.plain(each) for each in advice.checks],
+        "failed_checks": [buying.plain(each) for each in advice.failed_checks],
+        "links": [
+            {"subject": each.subject, "words": each.words, "below": bool(each.link.below),
+             "bytes_per_s": each.link.bytes_per_s, "most_bytes_per_s": each.link.most_bytes_per_s,
+             **buying.plain(each.link)} for each in advice.links
+        ],
         "held_speed": [buying.plain(each) for each in advice.held],
         "cpu_or_gpu": [
             {"model": each.cpu.workload.model, "mode": each.cpu.workload.mode, "ratio": each.ratio,

@@ -53,6 +53,11 @@ class Quantity:
         return Quantity(**{**vars(self), "value": self.value * factor, "low": low, "high": high})
 
 
+def multiple(value: float | None, factor: float) -> float | None:
+    """A plain number times a factor; what is not known stays so."""
+    return None if value is None else value * factor
+
+
 def standard_normal(name: str, count: int = DRAWS) -> Draws:
     """Always the same for a name."""
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(count)

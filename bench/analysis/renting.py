@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from bench.analysis import cost, formatting
-from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload, money, quantity, rate
+from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload
 from bench.analysis.document import Origin, Standing
 from bench.analysis.language import tr, tr_later
+from bench.analysis.pricing import money, quantity
 from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, standing
+from bench.analysis.rating import rate
 from bench.offers import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
 EQUAL_WORK = tr_later("for equal work")
+RESALE = tr_later("with resale")
 MOST_OFFERS = 5              # against one machine for one workload; a catalogue has hundreds
 
 
@@ -212,7 +215,7 @@ def _compared(
         after = build.build.resale_after_years
         words = tr("{share} of its price", share=formatting.share(share.value)) + (
             tr(" after {years:g} years", years=after) if after else "")
-        steps.append(_step(tr_later("with resale"), terms, origins, words))
+        steps.append(_step(RESALE, terms, origins, words))
     wanted = None if hours_per_week is None or life is None else hours_per_week * WEEKS_OF_A_YEAR * life
     is_few = any(each is not None and each.is_few for each in (own, rented))
     chance = None if wanted is None or is_few else float(np.mean(cost.break_even_hours(**terms.draws) < wanted))
@@ -290,7 +293,7 @@ def _at_energy_prices(
         if value is not None:
             running = cost.energy_cost_per_hour(power_w, value, energy.cooling_overhead)
             hours = float(cost.break_even_hours(**{**terms.value, "running_per_hour": running}))
-            found[f"{formatting.significant(value)} {currency}"] = hours
+            found[f"{formatting.money(value)} {currency}"] = hours
     return found
 
 
@@ -331,32 +334,35 @@ def _answer(
                        offer=offer.id, build=build.id))
     else:
         work = "" if workload is None else tr(" for equal work")
+        if any(step.name == RESALE for step in steps):
+            work += tr(", its resale counted")
         said.append(tr("{build} pays from {hours} of its own work on, against {offer}{work}.", build=build.id,
                        hours=hours_in_words(found), offer=offer.id, work=work))
-    times = found.value / bare.value
-    if workload is not None and math.isfinite(times):
-        equal = next((step for step in steps if step.name == EQUAL_WORK), None)
-        more = "" if equal is None else tr(
-            "; for equal work it is {hours}, {times} that", hours=hours_in_words(equal.hours),
-            times=formatting.times(equal.hours.value / bare.value, 2))
-        said.append(tr("Price over rent alone, as buyers' guides reckon, would say {hours} h{more}.",
-                       hours=formatting.number(bare.value, 1), more=more))
-    elif workload is None:
-        said.append(tr("No workload is known for both, so an hour of the one is taken for an hour of the other: enter "
-                       "a [[throughput]] of each, since this may be off by several times."))
     if life is not None and math.isfinite(found.value):
         share = cost.busy_share(found.value, life)
         weekly = found.value / (life * WEEKS_OF_A_YEAR)
         late = "" if share <= 1 else tr(", which is more than there are, so it never pays")
         said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h a week{late}.",
                        share=formatting.share(share), years=life, hours=formatting.significant(weekly, 2), late=late))
+    times = found.value / bare.value
+    if workload is not None and math.isfinite(times):
+        equal = next((step for step in steps if step.name == EQUAL_WORK), None)
+        more = "" if equal is None else tr(
+            "; equal work alone makes it {hours}, {times} that", hours=hours_in_words(equal.hours),
+            times=formatting.times(equal.hours.value / bare.value, 2))
+        said.append(tr("Price over rent alone, as buyers' guides reckon, would say {hours}{more}.",
+                       hours=hours_in_words(bare), more=more))
+    elif workload is None:
+        said.append(tr("No workload is known for both, so an hour of the one is taken for an hour of the other: enter "
+                       "a [[throughput]] of each, since this may be off by several times."))
     if wanted is not None and chance is not None:
         cheaper = tr("buying") if chance >= 0.5 else tr("renting")
         said.append(tr("At the {hours} h of work that you want, {cheaper} is cheaper with a chance of {chance}.",
                        hours=formatting.number(wanted, 0), cheaper=cheaper,
                        chance=chance_in_words(max(chance, 1 - chance))))
     elif wanted is None:
-        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance."))
+        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance, and "
+                       "what a million samples of one's own cost."))
     predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
     if predicted:
         said.append(tr("The throughput of {names} is {mark} predicted, so this is never clear: measure before you buy.",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from bench.analysis import formatting, links
 from bench.analysis.findings import DRIFT_RATIO, OTHER_CORES, Finding, FindingKind, halves
 from bench.analysis.language import tr, tr_later
 from bench.analysis.watched import Seen
@@ -171,17 +172,11 @@ def ecc(trial: Seen) -> Iterator[TrialFinding]:
 def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
     """Under load, since links slow down when idle."""
     for gpu in trial.gpus:
-        if not (gpu.mean("busy_ratio") or 0.0) > FROZEN_BUSY:
-            continue
-        below = [
-            (what, now, most)
-            for what, name in (("generation", "pcie_link_generation"), ("width", "pcie_link_width"))
-            if (now := gpu.max(name)) and (most := gpu.facts.get(f"{name}_max")) and now < most
-        ]
-        if below:
-            says = " and ".join(f"{what} {now:.0f} of {most}" for what, now, most in below)
+        link = links.under_load(gpu)
+        if link is not None and link.below:
+            says = " and ".join(f"{what} {now} of {most}" for what, now, most in link.below)
             yield _finding(
-                "link_below_maximum", FindingKind.NOTE, max(1 - now / most for _, now, most in below),
+                "link_below_maximum", FindingKind.NOTE, max(1 - now / most for _, now, most in link.below),
                 tr(
                     "the PCIe link of {name} ran at {says}; look at its slot, riser and the firmware's settings",
                     name=gpu.name, says=says,
@@ -282,9 +277,12 @@ def governor(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def on_battery(trial: Seen) -> Iterator[TrialFinding]:
-    if (trial.system or {}).get("volatile", {}).get("on_battery"):
+    if trial.is_on_battery:
+        charge = (trial.system or {}).get("volatile", {}).get("battery_ratio")
+        at = "" if charge is None else tr(" at {charge} of its charge", charge=formatting.share(charge))
         yield _finding(
-            "on_battery", FindingKind.WARNING, 1.0, tr("this machine ran on its battery, which slows it; plug it in")
+            "on_battery", FindingKind.WARNING, 1.0,
+            tr("measured on battery{at}: laptops lower their clocks and power then; plug it in and repeat", at=at),
         )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.analysis import cost, formatting
-from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload, rate
+from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload
 from bench.analysis.document import Origin, Standing
 from bench.analysis.language import tr
 from bench.analysis.quantity import Draws, chance_in_words, chances_of_most, spread, standing
+from bench.analysis.rating import rate
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.offers.cards import GIB
 

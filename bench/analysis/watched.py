@@ -18,7 +18,8 @@ class Watched:
     """One device while the steps of a trial were timed; units are those of the fields' names."""
 
     kind: str
-    name: str
+    name: str                                # with its index, where it is a GPU
+    product: str                             # without
     is_used: bool | None                     # by the trial; None where that cannot be told
     facts: Mapping[str, Any]
     values: Mapping[str, Mapping[str, float | None]]
@@ -72,6 +73,12 @@ class Seen:
         return (*(device for device in self.watched if device.kind != "gpu"), *self.gpus)
 
     @property
+    def is_on_battery(self) -> bool | None:
+        """When it started; None where there is no battery, or the system does not tell."""
+        found = (self.system or {}).get("volatile", {}).get("on_battery")
+        return found if isinstance(found, bool) else None
+
+    @property
     def gpus(self) -> tuple[Watched, ...]:
         """Those that it ran on, or may have run on."""
         if self.device.startswith("cpu"):
@@ -107,7 +114,7 @@ def _watched(block: Mapping[str, Any]) -> tuple[Watched, ...]:
     for part in timed["devices"]:
         device = block["devices"][part["device"]]
         found.append(Watched(
-            kind=device["kind"], name=_name(device), is_used=device.get("used"),
+            kind=device["kind"], name=_name(device), product=str(device["name"]), is_used=device.get("used"),
             facts=device.get("facts") or {}, values=part.get("values") or {},
             unknown=part.get("unknown") or {}, events=part.get("event_shares") or {}, duration_s=timed["duration_s"],
             coverage=part.get("coverage"), energy_j=part.get("energy_j"), energy_method=part.get("energy_method"),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.cli import Language
-from bench.words import UserError
+from bench.words import UserError, unknown
 
 
 def command(
@@ -50,7 +50,7 @@ def command(
     from bench.cli import Exit, say, write_document
 
     known, rows, problems = _rows(files or [], as_, results, set_, column)
-    found = audit(rows, known | _peaks(peak or []))
+    found = audit(rows, known | _peaks(peak or [], rows))
     for problem in problems:
         say(f"rigmark: {problem}")
     if json:
@@ -92,9 +92,10 @@ def _rows(
     )
 
 
-def _peaks(given: list[str]) -> dict[tuple[str, str], float]:
-    """Raises UserError for what is no DEVICE/PRECISION=NUMBER."""
+def _peaks(given: list[str], rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """Raises UserError for what is no DEVICE/PRECISION=NUMBER, and for one that no line is of."""
     found = {}
+    there = {f"{row['device_name']}/{row['precision']}" for row in rows if row["device_name"] and row["precision"]}
     for each in given:
         name, _, value = each.rpartition("=")
         device, _, precision = name.rpartition("/")
@@ -104,6 +105,8 @@ def _peaks(given: list[str]) -> dict[tuple[str, str], float]:
             flops_per_s = 0.0
         if not (device and precision and 0 < flops_per_s < float("inf")):
             raise UserError(f"--peak takes DEVICE/PRECISION=FLOP/s, such as rtx4090/fp16=165e12, not '{each}'")
+        if f"{device}/{precision}" not in there:
+            raise UserError(f"--peak: {unknown('line of', f'{device}/{precision}', there)}")
         found[device, precision] = flops_per_s
     return found
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bench.offers import Market
 
 RESULTS = Path("results")
+HOURS_OF_A_WEEK = 168
+MOST_REASONS = 5             # told where there is no advice
 
 
 def command(
@@ -60,6 +62,7 @@ def command(
     """
     from datetime import date
 
+    from bench import models
     from bench.analysis import purchase
     from bench.analysis.story.buying import document
     from bench.cli import Exit, say, write
@@ -77,11 +80,14 @@ def command(
     )
     if count < 2:
         raise UserError(f"--count must be at least 2, not {count}")
+    if hours_per_week is not None and hours_per_week > HOURS_OF_A_WEEK:
+        raise UserError(f"--hours-per-week must be at most {HOURS_OF_A_WEEK}, all there are, not {hours_per_week:g}")
     market = _market(hardware, seed, today)
     table, trials, tables, problems = _stored(results)
-    met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna())}
+    met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna()),
+           *(str(row["model"]) for each in tables for row in each["rows"])}
     networks = _networks([*met, *wanted.models])
-    purchase.checked_models(wanted.models, met, networks)
+    purchase.checked_models(wanted.models, met, models.NAMES)
     advice = purchase.advise(market, table, trials, networks, wanted, today, tables)
     for problem in problems:
         say(f"rigmark: {problem}")
@@ -92,9 +98,10 @@ def command(
     if problems:
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
-        said = advice.problems[0] if advice.problems else (
-            "no figure and no offer is known; measure with rigmark run, and write hardware.toml as docs/buy.md shows")
-        say(f"rigmark: nothing to advise on: {said}")
+        reasons = advice.reasons[:MOST_REASONS] or (
+            "no figure and no offer is known; measure with rigmark run, and write hardware.toml as docs/buy.md shows",)
+        for reason in reasons:
+            say(f"rigmark: nothing to advise on: {reason}")
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.words import UserError
+
+if TYPE_CHECKING:
+    from bench.quoted import QuotedTable
 
 NEEDS_ARGUMENTS = True
 
@@ -52,11 +56,20 @@ def command(
     store = Store(results).create()
     for table in tables:
         is_new = store.put_quoted(table, again=again)
-        for note in table.notes:
-            say(f"{table.source.file}: {note}")
         lines = f"{len(table.rows):,} result{'s' * (len(table.rows) != 1)}"
         say(f"{table.source.file}: {lines} stored as {table.id}" if is_new else
-            f"{table.source.file}: stored before as {table.id}, nothing to do; --again replaces it")
+            f"{table.source.file}: stored before as {table.id} and left as it was; --again replaces it")
+    for note, of in _notes(tables).items():
+        say(f"{of[0] if len(of) == 1 else f'{len(of)} files'}: {note}")
+
+
+def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:
+    """Each note with the files that it is about."""
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        for note in table.notes:
+            found.setdefault(note, []).append(table.source.file)
+    return found
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:

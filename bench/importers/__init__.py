@@ -10,7 +10,7 @@ import json
 import math
 import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from csv import reader  # a format is called csv too
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,16 @@ from types import ModuleType
 from typing import Any
 
 from bench.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source
-from bench.words import UserError, unknown
+from bench.words import Mode, Precision, UserError, unknown
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
+WANTED = ("mode", "precision", "local_batch", "device_name")
+"""Facts without which a figure of a network is held against nothing."""
+
+DEVICES = ("cpu", "gpu")
+
+FIRST_BYTES = 4096           # of a file, by which it is told from what is no text
 MOST_BYTES = 256 * 2**20     # of a file: no result table is larger, and a wrong one should not fill the memory
 
 
@@ -60,6 +66,7 @@ def read(
         raise UserError(f"format '{format}' has no columns to name; those that have: {', '.join(named)}")
     try:
         digest = _sha256(path)
+        _refuse_what_is_no_text(path)
         found: Read = module.read(path, columns or {}) if columns else module.read(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
@@ -70,14 +77,44 @@ def read(
         raise UserError(f"{path} is not {module.TITLE}: {said}") from None
     if not found.rows:
         raise UserError(f"{path} has no result in it that could be imported{''.join(f'; {n}' for n in found.notes)}")
+    rows = tuple(dataclasses.replace(row, **facts) for row in found.rows)
+    _refuse_unknown_words(path, rows)
     return QuotedTable(
         source=Source(
             format=format, file=path.resolve().name, sha256=digest, title=title, url=url, licence=licence,
             published=published, stated_by_user=dict(stated or {}),
             imported_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         ),
-        rows=tuple(dataclasses.replace(row, **facts) for row in found.rows), notes=found.notes,
+        rows=rows, notes=(*found.notes, *_unstated(rows)),
     )
+
+
+def _refuse_what_is_no_text(path: Path) -> None:
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        begin = file.read(FIRST_BYTES)
+    if not begin.strip():
+        raise NotThisFormat("it is empty")
+    if b"\0" in begin:
+        raise NotThisFormat("it is no text")
+
+
+def _refuse_unknown_words(path: Path, rows: Sequence[Quoted]) -> None:
+    """Words that results are grouped by: one that is spelled otherwise would stand beside nothing, and not say why."""
+    for what, known in (("mode", tuple(Mode)), ("device", DEVICES), ("precision", tuple(Precision))):
+        for row in rows:
+            word = getattr(row, what)
+            if word is not None and word not in known:
+                raise UserError(f"{path}, {row.line}: {unknown(what, word, known)}")
+
+
+def _unstated(rows: Sequence[Quoted]) -> Iterator[str]:
+    """Which facts of networks no line states."""
+    of_networks = [row for row in rows if row.mode or row.local_batch or row.throughput_samples_per_s is not None]
+    lacking = [name for name in WANTED if all(getattr(row, name) is None for row in of_networks)]
+    if of_networks and lacking:
+        yield f"states no {', '.join(lacking)}, without which it stands beside few others; add --set NAME=VALUE"
 
 
 def _facts(stated: Mapping[str, str]) -> dict[str, Any]:
@@ -126,15 +163,32 @@ def table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = reader(file)
         head = [name.strip() for name in next(rows, [])]
+        other = next((separator for separator in ";\t|" if len(head) == 1 and separator in head[0]), None)
+        if other is not None:
+            raise NotThisFormat(f"its cells are separated by {other!r}; save it with commas, and decimal points")
         twice = [name for name in head if head.count(name) > 1]
         if twice:
             raise NotThisFormat(f"two columns are called '{twice[0]}'")
         for cells in rows:
+            line = rows.line_num
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(head):
-                raise NotThisFormat(f"line {rows.line_num} has {len(cells)} cells and the head {len(head)}")
-            yield rows.line_num, dict(zip(head, (cell.strip() for cell in cells), strict=True))
+                is_last = not any(any(cell.strip() for cell in more) for more in rows)
+                cut = "; the file seems to be cut off there: get it anew, or delete that line" if is_last else ""
+                raise NotThisFormat(f"line {line} has {counted(len(cells), 'cell')} and the head {len(head)}{cut}")
+            yield line, dict(zip(head, (cell.strip() for cell in cells), strict=True))
+
+
+def counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def without_end(path: Path) -> tuple[str, ...]:
+    """A note where the last line of a table has no end: it may be cut off within a number, which then is another."""
+    if path.read_bytes().endswith((b"\n", b"\r")):
+        return ()
+    return ("its last line has no line break: if the file was cut off there, the last figure is wrong",)
 
 
 UNSTATED = frozenset({"", "-", "–", "n/a", "na", "nan", "none", "null", "?"})

@@ -30,5 +30,4 @@ def read(path: Path) -> Read:
         forward_timings_s=numbers(found["forward_times"], "forward_times"),
         backward_timings_s=numbers(found["backward_times"], "backward_times"),
     )
-    notes = ("the processor is not named in it; state it with --set device_name=NAME",) if is_cpu else ()
-    return Read(rows=(row,), notes=notes)
+    return Read(rows=(row,))

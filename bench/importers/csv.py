@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, has_figure, number, table, whole
+from bench.importers import NotThisFormat, Read, has_figure, number, table, whole, without_end
 from bench.quoted import FACTS, FIGURES, WHOLE, Quoted
 from bench.words import unknown
 
@@ -20,6 +20,7 @@ SCALES = {"_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
 WORDS = ("statistic", "unit", "outcome", "reason")
 KNOWN = (*FACTS, *FIGURES, *WORDS)
 NEAR = 0.85                  # likeness of names from which a head is taken for a slip of the pen
+LESS_NEAR = 0.75             # from which another name is offered beside the nearest
 
 
 def read(path: Path, columns: Mapping[str, str] | None = None) -> Read:
@@ -38,7 +39,7 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Read:
             "no column of it is a figure; name one with --column THEIRS=OURS, where OURS is one of "
             + ", ".join(FIGURES)
         )
-    return Read(rows=tuple(rows))
+    return Read(rows=tuple(rows), notes=without_end(path))
 
 
 def _row(line: int, cells: Mapping[str, str]) -> Quoted:
@@ -56,7 +57,8 @@ def _row(line: int, cells: Mapping[str, str]) -> Quoted:
             facts[name] = whole(cell, where) if name in WHOLE else \
                 number(cell, where, scale) if name in FIGURES else cell or None
     if not facts.get("model"):
-        raise NotThisFormat(f"line {line} names no model; name its column with --column THEIRS=model")
+        raise NotThisFormat(f"line {line} names no model; say which of its columns does with --column THEIRS=model: "
+                            + ", ".join(cells))
     facts["outcome"] = facts.get("outcome") or "ok"
     return Quoted(line=f"line {line}", conditions=conditions, **facts)
 
@@ -73,7 +75,7 @@ def _known(head: str) -> tuple[str, float] | None:
 
 
 def _refuse_slips(head: str) -> None:
-    near = difflib.get_close_matches(head.lower(), KNOWN, n=1, cutoff=NEAR)
-    if near:
-        raise NotThisFormat(f"it has a column '{head}', which is not known; did you mean '{near[0]}'? "
-                            f"Say so with --column {head}={near[0]}")
+    if difflib.get_close_matches(head.lower(), KNOWN, n=1, cutoff=NEAR):
+        near = difflib.get_close_matches(head.lower(), KNOWN, n=2, cutoff=LESS_NEAR)
+        raise NotThisFormat(f"it has a column '{head}', which is not known; did you mean "
+                            f"{' or '.join(map(repr, near))}? Say so with --column {head}={near[0]}")

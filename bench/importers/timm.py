@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, number, table, whole
+from bench.importers import NotThisFormat, Read, number, table, whole, without_end
 from bench.quoted import Quoted
 
 TITLE = "a result table of timm's benchmark.py"
@@ -29,10 +29,8 @@ def read(path: Path) -> Read:
         if "model" not in cells or not any(f"{mode}_samples_per_sec" in cells for mode in MODES):
             raise NotThisFormat("it has no columns 'model' and 'infer_samples_per_sec' or 'train_samples_per_sec'")
         rows += list(_rows(number_of_line, cells, of_file, conditions))
-    notes = () if of_file else (
-        "its name tells nothing of device, precision and versions; state them with --set",
-    )
-    return Read(rows=tuple(rows), notes=notes)
+    notes = () if of_file else ("its name, unlike theirs, tells nothing of device, precision and versions",)
+    return Read(rows=tuple(rows), notes=(*notes, *without_end(path)))
 
 
 def _rows(

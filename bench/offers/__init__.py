@@ -413,6 +413,8 @@ class _File:
             "fp32_flops_per_s": _times(table.number("fp32_tflops", "TFLOP/s"), 1e12),
         }
         plugs = tuple(plug for plug, count in table.counts("plugs").items() for _ in range(count))
+        if strange := [plug for plug in plugs if cards.plugs(plug) != (plug,)]:
+            raise table.wrong("plugs", f"must be named as '6-pin', '8-pin' or '16-pin' are, not '{strange[0]}'")
         generation, lanes = self._pcie(table)
         for key in ("efficiency", "memory_channels"):      # for whoever reads the file; no formula needs them
             table.get(key)
@@ -440,8 +442,8 @@ class _File:
         if table is None:
             return None, None
         generation = table.whole("gen", "generations", least=1)
-        if generation is not None and generation not in cards.PCIE_BYTES_PER_S_PER_LANE:
-            known = ", ".join(map(str, cards.PCIE_BYTES_PER_S_PER_LANE))
+        if generation is not None and generation not in cards.PCIE_GENERATIONS:
+            known = ", ".join(map(str, cards.PCIE_GENERATIONS))
             raise table.wrong("gen", f"{generation} is not known; known: {known}")
         lanes = table.whole("lanes", "lanes", least=1)
         table.finish()
@@ -454,7 +456,7 @@ class _File:
         resale_table, after = table.table("resale"), None
         resale = None
         if resale_table is not None:
-            resale = Range(**self._range(resale_table, "of the price, a share from 0 to 1", most=1.0))
+            resale = Range(**self._range(resale_table, "a share of the price", most=1.0))
             after = resale_table.number("after_years", "years")
             resale_table.finish()
         return Build(
@@ -483,7 +485,7 @@ class _File:
             device_name=table.text("device_name"), memory_per_gpu_gb=memory_gb, vcpus=table.whole("vcpus", "CPUs"),
             setup_hours_per_session=table.number("setup_hours_per_session", "hours") or 0.0,
             session_hours=table.number("session_hours", "hours", least=0.01),
-            restart_loss=table.number("restart_loss", "a share from 0 to 0.99", most=0.99) or 0.0,
+            restart_loss=table.number("restart_loss", "a share of the hours", most=0.99) or 0.0,
             note=table.text("note"),
         )
 
@@ -506,7 +508,7 @@ class _File:
             local_batch=table.whole("local_batch", "samples", least=1),
             data=table.text("data") or "synthetic", software=table.text("software"), samples_per_s=samples,
             power_w=table.number("power_w", "W", least=0.1),
-            busy_ratio=table.number("busy_ratio", "a share from 0 to 1", most=1.0),
+            busy_ratio=table.number("busy_ratio", "a share of the time", most=1.0),
         )
 
 

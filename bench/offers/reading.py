@@ -39,14 +39,14 @@ class Table:
         if value is None:
             return None
         if isinstance(value, str):
-            raise self.wrong(key, f"must be a number of {unit}, without a unit and quotes, not '{value}'")
+            raise self.wrong(key, f"must be a number ({unit}), without a unit and quotes, not '{value}'")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.wrong(key, f"must be a number of {unit}, not {_toml(value)}")
+            raise self.wrong(key, f"must be a number ({unit}), not {_toml(value)}")
         if value < 0 <= least:
             raise self.wrong(key, f"must not be negative, and is {value:g} {unit}")
         if not least <= value <= most:
             bounds = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise self.wrong(key, f"must be {bounds} {unit}, and is {value:g}")
+            raise self.wrong(key, f"must be {bounds} ({unit}), and is {value:g}")
         return float(value)
 
     def whole(self, key: str, unit: str, *, least: int = 0) -> int | None:
@@ -54,7 +54,7 @@ class Table:
         if value is None:
             return None
         if value != int(value):
-            raise self.wrong(key, f"must be a whole number of {unit}, not {value:g}")
+            raise self.wrong(key, f"must be a whole number ({unit}), not {value:g}")
         return int(value)
 
     def text(self, key: str, choices: Collection[str] = ()) -> str | None:

@@ -86,6 +86,14 @@ def test_one_wild_pass_that_makes_the_mean_is_named():
     assert [("wild_pass", ["line 2"])] == slips(found({"step_time_s": 0.2, "statistic": "mean", "median_time_s": 0.1}))
 
 
+def test_two_networks_do_not_take_the_same_time_to_the_last_digit_forward_and_backward():
+    first = {"model": "a", "forward_time_s": 0.0101234, "backward_time_s": 0.0211111, "step_time_s": 0.0312345}
+
+    assert [("copied_lines", ["line 2", "line 3"])] == slips(found(first, {**first, "model": "b"}))
+    assert [] == slips(found(first, {**first, "model": "b", "forward_time_s": 0.0101235, "backward_time_s": 0.0211112,
+                                     "step_time_s": 0.0312347}))
+
+
 def test_rows_that_are_copied_from_another_device_are_told():
     copied = [{**line, "device_name": "K80"} for line in SCALING[:8]]
     of = found(*SCALING, *copied)

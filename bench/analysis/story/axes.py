@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.analysis import formatting
+from bench.analysis.claims.claim import Claim
+from bench.analysis.claims.speeds import said_of_a_speed_up
 from bench.analysis.compare import Comparison
 from bench.analysis.decision import Verdict
 from bench.analysis.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
@@ -16,7 +18,7 @@ from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, s
 from bench.analysis.story.groups import HELD_TO, Entry, Group, versus
 from bench.analysis.summary import key
 from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
-from bench.words import Mode, Precision
+from bench.words import Precision
 
 SETTINGS = ("framework", "framework_version", "build", "compile_mode", "layout")
 
@@ -49,14 +51,14 @@ class Axis:
     head: str                            # of its column in the table
     question: str                        # what the section answers
     shows: Callable[[], tuple[Show, ...]]      # what stands beside the speed
-    sentences: Callable[[Sequence[Series]], Iterator[str]]
+    sentences: Callable[[Sequence[Series], Sequence[Claim]], Iterator[str]]
     notes: Callable[[Sequence[Series]], Iterator[str]]
 
 
-def sections(groups: Sequence[Group], doubts: Doubts) -> list[Section]:
-    """One for each axis along which something was measured."""
+def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = ()) -> list[Section]:
+    """One for each axis along which something was measured; ``claims`` about it are held against that."""
     found = ((axis, series(groups, axis)) for axis in AXES)
-    return [_section(axis, several, doubts) for axis, several in found if several]
+    return [_section(axis, several, doubts, claims) for axis, several in found if several]
 
 
 def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
@@ -77,14 +79,14 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
     ]
 
 
-def _section(axis: Axis, several: Sequence[Series], doubts: Doubts) -> Section:
+def _section(axis: Axis, several: Sequence[Series], doubts: Doubts, claims: Sequence[Claim]) -> Section:
     models = dict.fromkeys(str(each.group.facts["model"]) for each in several)
     tables = [
         _table(axis, model, [each for each in several if each.group.facts["model"] == model], doubts)
         for model in models
     ]
     blocks: tuple[Block, ...] = (Paragraph(text=tr(axis.question)),)
-    if sentences := tuple(axis.sentences(several)):
+    if sentences := tuple(axis.sentences(several, claims)):
         blocks += (Items(texts=sentences),)
     return Section(id=axis.column, title=tr(axis.title), blocks=(*blocks, *tables))
 
@@ -144,17 +146,13 @@ def _size(comparison: Comparison) -> str:
 
 # Instruction sets ---------------------------------------------------------------------------------------------------
 
-PROMISED = {Mode.INFERENCE: 2.0, Mode.TRAINING: 1.3}
-"""What introductions to deep learning of 2016-18 say of a build with SSE4.1, SSE4.2, AVX, AVX2 and FMA on."""
 
-
-def _isa_sentences(several: Sequence[Series]) -> Iterator[str]:
+def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
     for each in several:
         found = _against_first(each, Isa.NATIVE, "isa")
         first = each.baseline
         if found is None or first is None:
             continue
-        mode = Mode(each.group.facts["mode"])
         proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
         ran = proof[first.row["isa"]]
         held = f"{tr(HELD_TO)}{first.row['isa']}"
@@ -164,21 +162,10 @@ def _isa_sentences(several: Sequence[Series]) -> Iterator[str]:
             "{framework}, {subject}: with all that this processor has, {size} the throughput of itself {held}.",
             framework=each.framework, subject=each.group.subject, size=_size(found), held=held,
         )
-        if first.row["isa"] == Isa.SSE41:        # the old figure is against a generic build
-            sentence += tr(
-                " The old figure is {promised:g}x: {answer}.", promised=PROMISED[mode],
-                answer=_held_against(found, PROMISED[mode]),
-            )
+        native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
+        for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
+            sentence += tr(' It is said: "{says}" Here that is {outcome}.', says=tr(claim.says), outcome=word(standing))
         yield sentence
-
-
-def _held_against(found: Comparison, promised: float) -> str:
-    low, high = found.speed_up.low, found.speed_up.high
-    if low is None or high is None:
-        return tr("too few trials to say whether it holds here")
-    if low > promised:
-        return tr("here it is more")
-    return tr("here it is less") if high < promised else tr("it holds here, within the interval")
 
 
 def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
@@ -201,7 +188,7 @@ def _ran(entry: Entry) -> Cell:
 # Precisions ---------------------------------------------------------------------------------------------------------
 
 
-def _precision_sentences(several: Sequence[Series]) -> Iterator[str]:
+def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
     for each in several:
         if each.baseline is None or each.baseline.row["precision"] != Precision.FP32:
             continue

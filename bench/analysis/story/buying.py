@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from bench.analysis import formatting
@@ -26,9 +26,10 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
-from bench.analysis.holding import Check, Held, Memory
+from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
+from bench.analysis.memory import Memory
 from bench.analysis.purchase import Advice, Question
 from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
 from bench.analysis.renting import RentOrBuy, Step, hours_in_words
@@ -51,7 +52,8 @@ def document(advice: Advice, today: date, host: str = "") -> Document:
     """All sections that have something to say; ``host`` is this machine, in words."""
     sections = [
         _rent(advice), *_values(advice), _many(advice.many), _cpu_or_gpu(advice.cpu_or_gpu), _memory(advice.memories),
-        _box(advice.checks), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions), _doubts(advice),
+        _box(advice.checks, advice.links), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions),
+        _doubts(advice),
     ]
     return Document(title=tr("What to buy"), summary=tuple(_summary(advice, today, host)),
                     sections=tuple(section for section in sections if section))
@@ -137,7 +139,8 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
     if len(each.at_energy_prices) > 1:
         said = [tr("{price} a kWh: {hours} h", price=price, hours=_text(hours)) if math.isfinite(hours)
                 else tr("{price} a kWh: never", price=price) for price, hours in each.at_energy_prices.items()]
-        blocks.append(Paragraph(text=tr("By the price of electricity: {prices}.", prices="; ".join(said))))
+        blocks.append(Paragraph(text=tr("All else in the middle, by the price of electricity: {prices}.",
+                                        prices="; ".join(said))))
     if each.per_million:
         said = [f"{tr(of)} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
         blocks.append(Paragraph(text=tr("A million samples cost: {prices}.", prices="; ".join(said))))
@@ -172,6 +175,12 @@ def _values(advice: Advice) -> list[Section]:
     if not shown:
         return []
     currency = advice.market.currency or tr("money")
+    if not any(_has_prices(each) for each in shown):
+        return [Section(
+            id="value", title=tr("How fast"),
+            blocks=(Paragraph(text=tr("No price is given, so nothing can be said of value for money.")),),
+            sections=tuple(_value_section(each, currency) for each in shown),
+        )]
     verdicts = Verdicts(verdicts=tuple(
         Verdict(id=_ranked(each), subject=tr(KINDS[each.kind]), conditions=each.workload.in_words,
                 standing=each.standing, sentences=(each.words,))
@@ -184,6 +193,10 @@ def _values(advice: Advice) -> list[Section]:
         id="value", title=tr("For the money"), blocks=(Paragraph(text=words), verdicts),
         sections=tuple(_value_section(each, currency) for each in shown),
     )]
+
+
+def _has_prices(ranking: Ranking) -> bool:
+    return any(each.candidate.money is not None for each in ranking.rated)
 
 
 def _ranked(ranking: Ranking) -> str:
@@ -217,32 +230,36 @@ def _bar(each: Rated, speed: Quantity) -> Bar:
 
 
 def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
-    is_rented = ranking.kind is Kind.RENTED
+    is_rented, has_prices = ranking.kind is Kind.RENTED, _has_prices(ranking)
     per, price = (tr("samples"), f"{currency}/h") if is_rented else (tr("samples/s"), currency)
     columns = (
         Column(title=tr(HEADS[ranking.kind])),
         Column(title=tr("throughput"), unit=tr("samples/s"), align=Align.RIGHT),
-        Column(title=tr("price"), unit=price, align=Align.RIGHT),
-        Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per, money=currency),
-               align=Align.RIGHT),
-        Column(title=tr("chance of best"), align=Align.RIGHT),
+        *((
+            Column(title=tr("price"), unit=price, align=Align.RIGHT),
+            Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per, money=currency),
+                   align=Align.RIGHT),
+            Column(title=tr("chance of best"), align=Align.RIGHT),
+        ) if has_prices else ()),
         Column(title=tr("power of its devices"), unit="W", align=Align.RIGHT),
         Column(title=tr("for the energy"), unit=tr("samples/J"), align=Align.RIGHT),
         Column(title=tr("memory"), unit=tr("GB each"), align=Align.RIGHT, is_detail=True),
-        Column(title=tr("on the front"), is_detail=True),
+        *((Column(title=tr("on the front"), is_detail=True),) if has_prices else ()),
         Column(title=tr("software"), is_detail=True),
     )
     return Table(
         id=f"table.{identity}", caption=tr("All figures, {workload}", workload=ranking.workload.in_words),
         columns=columns,
         rows=tuple(
-            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each)) for each in _shown(ranking)
+            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each, has_prices))
+            for each in _shown(ranking)
         ),
         notes=(
             *_not_known([each.candidate.name for each in ranking.rated if each.samples_per_s is None]),
             tr("{origins}. Power marked {mark} is the rated one on paper, and what comes of it is as weak.",
                origins=_origins(), mark=Origin.QUOTED.mark),
-            tr("On the front is what no other beats in price, throughput and memory together."),
+            *((tr("On the front is what no other beats in price, throughput and memory together."),) if has_prices
+              else ()),
         ),
     )
 
@@ -254,22 +271,29 @@ def _not_known(names: Sequence[str]) -> list[str]:
     return [tr("No throughput is known of {names}.", names=formatting.listed([*names[:MOST_UNKNOWN], *more]))]
 
 
-def _value_cells(each: Rated) -> tuple[Cell, ...]:
+def _money_cells(each: Rated) -> tuple[Cell, ...]:
     candidate, value = each.candidate, each.per_money
-    mark = "" if each.power_origin is None else f"{each.power_origin.mark} "
     return (
-        Cell(text=candidate.name),
-        _quantity(each.samples_per_s),
         _quantity(candidate.money, formatting.money) if candidate.money else Cell(text=tr("no price given")),
         Cell(text=tr("{value} ({low} to {high})", value=_text(value.value), low=_text(value.low),
                      high=_text(value.high)), value=value.value) if value else Cell(text=formatting.UNKNOWN),
         Cell(text=chance_in_words(each.chance), value=each.chance) if each.chance is not None
         else Cell(text=tr("too few trials") if each.is_few else formatting.UNKNOWN),
+    )
+
+
+def _value_cells(each: Rated, has_prices: bool) -> tuple[Cell, ...]:
+    candidate = each.candidate
+    mark = "" if each.power_origin is None else f"{each.power_origin.mark} "
+    return (
+        Cell(text=candidate.name),
+        _quantity(each.samples_per_s),
+        *(_money_cells(each) if has_prices else ()),
         Cell(text=f"{mark}{_text(each.power_w)}", value=each.power_w),
         Cell(text=f"{mark}{_text(each.per_watt)}", value=each.per_watt),
         Cell(text=formatting.UNKNOWN if candidate.memory_bytes is None else f"{candidate.memory_bytes / GIB:.0f}",
              value=candidate.memory_bytes),
-        Cell(text=tr("yes") if each.is_on_front else formatting.UNKNOWN),
+        *((Cell(text=tr("yes") if each.is_on_front else formatting.UNKNOWN),) if has_prices else ()),
         Cell(text=each.software or formatting.UNKNOWN),
     )
 
@@ -332,9 +356,19 @@ def _memory(found: Sequence[Memory]) -> Section | None:
 HOLDS = {True: tr_later("holds"), False: tr_later("does not hold"), None: tr_later("cannot be told")}
 
 
-def _box(found: Sequence[Check]) -> Section | None:
-    if not found:
-        return None
+def _box(found: Sequence[Check], links: Sequence[Linked]) -> Section | None:
+    blocks = [*(_checked(found) if found else ()), *([_linked(links)] if links else ())]
+    return Section(id="box", title=tr("Does the machine hold its cards"), blocks=tuple(blocks)) if blocks else None
+
+
+def _linked(links: Sequence[Linked]) -> Items:
+    return Items(texts=tuple(
+        tr("{mark} {subject} {words}.", mark=Origin.MEASURED.mark, subject=each.subject, words=each.words)
+        for each in links
+    ))
+
+
+def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
     failed = [each for each in found if each.holds is False]
     words = tr("Nothing is seen that these machines would not hold.") if not failed else " ".join(
         tr("{build}: the {about} does not hold.", build=each.build, about=tr(each.about)) for each in failed)
@@ -352,30 +386,47 @@ def _box(found: Sequence[Check]) -> Section | None:
         notes=(tr("Powers are those on paper; a measured power limit beats them. Peaks of 1.5x are an assumption about "
                   "boards since 2020, sources say 1.3x to 2x."),),
     )
-    return Section(id="box", title=tr("Does the machine hold its cards"), blocks=(Paragraph(text=words), table))
+    return (Paragraph(text=words), table)
 
 
 def _heat(found: Sequence[Held], *, asked: bool) -> Section | None:
     if not found and not asked:
         return None
-    texts: Iterable[str] = [
-        tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
-           "minute.", mark=Origin.MEASURED.mark, subject=each.subject, answer=tr(each.endurance.words),
-           minutes=each.endurance.duration_s / 60, share=formatting.share(each.endurance.ratio))
-        for each in found
-    ] or [tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
+    texts = [_held(each) for each in found] or [
+        tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
     return Section(id="heat", title=tr("Does it hold its speed"), blocks=(Items(texts=tuple(texts)),))
+
+
+POWERED = {
+    True: tr_later(" That was on battery, on which laptops are slower: measure it plugged in before it is judged."),
+    False: tr_later(" That was on mains; on battery it may be slower."), None: "",
+}
+
+
+def _held(each: Held) -> str:
+    said = tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
+              "minute.", mark=Origin.MEASURED.mark, subject=each.subject, answer=tr(each.endurance.words),
+              minutes=each.endurance.duration_s / 60, share=formatting.share(each.endurance.ratio))
+    causes = "".join(tr(" {cause}.", cause=_capital(cause)) for cause in each.causes)
+    powered = POWERED[each.is_on_battery]
+    return said + causes + (tr(powered) if powered else "")
 
 
 def _doubts(advice: Advice) -> Section | None:
     texts = [*advice.doubts, *(tr("{said}.", said=_capital(problem)) for problem in advice.problems[:MOST_PROBLEMS])]
+    texts += [] if advice.checks else [
+        tr("{build}: the {about} does not hold, and its price is without a remedy ({words}).", build=each.build,
+           about=tr(each.about), words=each.words)
+        for each in advice.failed_checks if each.build in {of.build.id for of in advice.rentals} | {
+            of.candidate.id for ranking in advice.rankings for of in ranking.rated}
+    ]
     if (more := len(advice.problems) - MOST_PROBLEMS) > 0:
         texts.append(tr("{n:,} more are told by --json.", n=more))
     rated = [each for ranking in advice.rankings for each in ranking.rated]
     rated += [each for rental in advice.rentals for each in (rental.own, rental.rented) if each is not None]
     if any(each.origin is Origin.PREDICTED for each in rated):
-        texts.append(tr("{mark} Predicted figures come from data sheets and a known card. Tried on published tables, "
-                        "their range held the truth of all networks from one card to the next (RTX 3090 and 4090, GTX "
-                        "1080 and 1080 Ti); it says nothing of drivers, heat or other software.",
+        texts.append(tr("{mark} Predicted figures come from data sheets and known cards. Tried on published tables, "
+                        "their range held the truth of all networks from one card to another (RTX 3090 and 4090; GTX "
+                        "1080, 1080 Ti and two TITAN X); it says nothing of drivers, heat or other software.",
                         mark=Origin.PREDICTED.mark))
     return Section(id="doubts", title=tr("Doubts"), blocks=(Items(texts=tuple(texts)),)) if texts else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.analysis import formatting
-from bench.analysis.claims import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Held, Standing
+from bench.analysis.claims import Held
+from bench.analysis.claims.claim import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Standing
 from bench.analysis.document import (
     Align,
     Cell,
