@@ -133,3 +133,13 @@ def test_the_old_claim_is_about_generic_builds_and_no_others(say: Any):
 
     assert "of itself held to avx2." in sentence
     assert "It is said" not in sentence
+
+
+def test_sentences_about_one_network_say_what_tells_them_apart(say: Any):
+    small, large = sentences(say([
+        *timings("torch", EVEN, local_batch=4), *timings("torch", slower(0.5), local_batch=4, precision="bf16"),
+        *timings("torch", EVEN, local_batch=8), *timings("torch", slower(0.5), local_batch=8, precision="bf16"),
+    ]), "precision")
+
+    assert small.startswith("torch, mnist_cnn training (batch 4), throughput against fp32: bf16 2.00")
+    assert large.startswith("torch, mnist_cnn training (batch 8), throughput")

@@ -98,7 +98,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
         Row(
             id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
             cells=(
-                Cell(text=word(each.group.facts["mode"])), Cell(text=_conditions(axis, each)),
+                Cell(text=word(each.group.facts["mode"])), Cell(text=", ".join(_conditions(each, axis.column))),
                 Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
                 Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
             ),
@@ -116,12 +116,23 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
     )
 
 
-def _conditions(axis: Axis, each: Series) -> str:
-    """Those of its group, without what the axis varies."""
-    varied = {str(entry.row[axis.column]) for entry in each.entries}
-    return ", ".join(
-        part for part in each.group.conditions.split(", ") if part.removeprefix(tr(HELD_TO)) not in varied
-    )
+def _conditions(each: Series, column: str) -> list[str]:
+    """Those of its group, without what varies along the axis of this column."""
+    varied = {str(entry.row[column]) for entry in each.entries}
+    return [part for part in each.group.conditions.split(", ") if part.removeprefix(tr(HELD_TO)) not in varied]
+
+
+def _subject(each: Series, several: Sequence[Series], column: str) -> str:
+    """Its framework and network, with what tells it from others of the same."""
+    def parts(of: Series) -> list[str]:
+        return [*_conditions(of, column), *map(str, key(of.entries[0].row, SETTINGS[1:]))]
+
+    def name(of: Series) -> str:
+        return tr("{framework}, {subject}", framework=of.framework, subject=of.group.subject)
+
+    alike = [set(parts(other)) for other in several if name(other) == name(each)]
+    apart = [part for part in parts(each) if part not in set.intersection(*alike)]
+    return f"{name(each)} ({', '.join(apart)})" if apart else name(each)
 
 
 def _ratio(each: Series, entry: Entry) -> Cell:
@@ -159,8 +170,8 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
         if ran != first.row["isa"]:
             held += tr(" (of which not all is)") if ran == MIXED else tr(" (that it kept to it is not proven)")
         sentence = tr(
-            "{framework}, {subject}: with all that this processor has, {size} the throughput of itself {held}.",
-            framework=each.framework, subject=each.group.subject, size=_size(found), held=held,
+            "{subject}: with all that this processor has, {size} the throughput of itself {held}.",
+            subject=_subject(each, several, "isa"), size=_size(found), held=held,
         )
         native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
         for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
@@ -203,8 +214,8 @@ def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> 
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:
             yield tr(
-                "{framework}, {subject}, throughput against fp32: {parts}.", framework=each.framework,
-                subject=each.group.subject, parts="; ".join(parts),
+                "{subject}, throughput against fp32: {parts}.", subject=_subject(each, several, "precision"),
+                parts="; ".join(parts),
             )
 
 
