@@ -22,6 +22,7 @@ from bench.analysis.document import (
     Paragraph,
     Roofline,
     Section,
+    SpeedUps,
     Spreads,
     StackedBars,
     Table,
@@ -163,7 +164,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from (f"**{escaped(block.caption)}**", "", *_table(block))
         case Fold(title=title, blocks=blocks):
             yield from _folded(title, (line for inner in blocks for line in _block(inner)))
-        case Bars() | Curves() | StackedBars() | Roofline() | Spreads() | Timeline() | Attachment():
+        case Bars() | Curves() | SpeedUps() | StackedBars() | Roofline() | Spreads() | Timeline() | Attachment():
             pass     # the table beside a figure has its numbers; Markdown holds no files
 
 

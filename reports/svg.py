@@ -19,6 +19,8 @@ from bench.analysis.document import (
     Figure,
     Origin,
     Roofline,
+    Size,
+    SpeedUps,
     Spread,
     Spreads,
     StackedBar,
@@ -33,6 +35,7 @@ AXIS = 22
 PLOT = 240                   # height of the area of curves
 LEGEND = 20                  # height of a line of the legend
 VIEW = 1000                  # units of the area of curves, either way
+MARGIN = 0.2                 # of a doubling, beside the first and the last number of devices
 DASHES = ("", "8 4", "2 3", "10 3 2 3", "5 5", "12 3 2 3 2 3", "1 4", "14 5")
 COLORS = 6                   # classes c1 to c6
 LEGEND_COLUMNS = 3
@@ -156,7 +159,7 @@ def curves(figure: Curves) -> Node:
         line = _add(root, "line", class_="event", x1=x, x2=x, y1=LEGEND, y2=LEGEND + PLOT)
         _add(line, "title", mark.label)
     for index, curve in enumerate(figure.curves):
-        style = _style(index, curve)
+        style = {"class_": "curve reference"} if curve.is_reference else _style(index)
         for points in _runs(curve, length, scale[-1]):
             line = _add(area, "polyline", points=points, vector_effect="non-scaling-stroke", **style)
             _add(line, "title", curve.label)
@@ -166,9 +169,7 @@ def curves(figure: Curves) -> Node:
     return root
 
 
-def _style(index: int, curve: Curve) -> dict[str, str]:
-    if curve.is_reference:
-        return {"class_": "curve reference"}
+def _style(index: int) -> dict[str, str]:
     dash = DASHES[index % len(DASHES)]
     return {"class_": f"curve c{index % COLORS + 1}"} | ({"stroke_dasharray": dash} if dash else {})
 
@@ -183,6 +184,69 @@ def _runs(curve: Curve, length: int, whole: float) -> list[str]:
         x = VIEW * index / max(length - 1, 1)
         runs[-1].append(f"{x:.1f},{VIEW * (1 - max(value, 0.0) / whole):.1f}")
     return [" ".join(run) for run in runs if run]
+
+
+# Speed-ups ----------------------------------------------------------------------------------------------------------
+
+
+def speed_ups(figure: SpeedUps) -> Node:
+    """Speed-up over the number of devices, both axes logarithmic, so that the ideal is a straight line.
+
+    Whiskers are intervals; a hollow point is of more devices than the machine has room for, or not measured.
+    """
+    root = _figure(figure.title, figure.id, LEGEND + PLOT + AXIS + LEGEND * (len(figure.growths) + 1) + 8)
+    sizes = [size for growth in figure.growths for size in growth.sizes]
+    most = max([size.devices for size in sizes], default=1)
+    lows = [1.0, *(end for size in sizes for end in (size.speed_up, size.low) if end and end > 0)]
+    highs = [float(most), *(end for size in sizes for end in (size.speed_up, size.high) if end and math.isfinite(end))]
+    powers = range(math.floor(math.log2(min(lows))), math.ceil(math.log2(max(highs))) + 1)
+
+    def across(devices: float) -> float:
+        return (math.log2(devices) + MARGIN) / (math.log2(most) + 2 * MARGIN)
+
+    def down(speed_up: float) -> float:
+        return 1 - (math.log2(max(speed_up, 2.0 ** powers[0])) - powers[0]) / max(powers[-1] - powers[0], 1)
+
+    _add(root, "text", figure.axes, class_="tick", x=0, y=12)
+    for power in powers:
+        y = LEGEND + PLOT * down(2.0**power)
+        _add(root, "line", class_="grid", x1="0%", x2="100%", y1=f"{y:.1f}", y2=f"{y:.1f}")
+        _add(root, "text", f"{2.0**power:g}x", class_="tick", x="100%", y=f"{y - 3:.1f}", text_anchor="end")
+    for devices in sorted({size.devices for size in sizes}):
+        _add(root, "text", f"{devices:,}", class_="tick", x=_share(across(devices), 1), y=LEGEND + PLOT + 15,
+             text_anchor="middle")
+    area = _add(root, "svg", x=0, y=LEGEND, width="100%", height=PLOT, viewBox=f"0 0 {VIEW} {VIEW}",
+                preserveAspectRatio="none")
+
+    def line(points: list[tuple[float, float]], **style: str) -> None:
+        places = " ".join(f"{VIEW * across(devices):.1f},{VIEW * down(value):.1f}" for devices, value in points)
+        _add(area, "polyline", points=places, vector_effect="non-scaling-stroke", **style)
+
+    styles = [{"class_": "curve reference"}, *(_style(index) for index in range(len(figure.growths)))]
+    line([(1, 1.0), (most, float(most))], **styles[0])
+    for growth, style in zip(figure.growths, styles[1:], strict=True):
+        line([(size.devices, size.speed_up) for size in growth.sizes], **style)
+    for index, growth in enumerate(figure.growths):
+        for size in growth.sizes:
+            _size(root, size, growth.label, index, across, down)
+    for row, (label, style) in enumerate(zip([figure.ideal, *(g.label for g in figure.growths)], styles, strict=True)):
+        y = LEGEND + PLOT + AXIS + LEGEND * row + 12
+        _add(root, "line", x1=0, x2=36, y1=y, y2=y, **style)
+        _add(root, "text", label, x=46, y=y + 4)
+    return root
+
+
+def _size(
+    root: Node, size: Size, label: str, index: int, across: Callable[[float], float], down: Callable[[float], float]
+) -> None:
+    x, y = _share(across(size.devices), 1), LEGEND + PLOT * down(size.speed_up)
+    color = f"c{index % COLORS + 1}"
+    if size.low is not None and size.high is not None:
+        ends = [f"{LEGEND + PLOT * down(end):.1f}" for end in (size.low, size.high)]
+        _add(root, "line", class_=f"curve {color}", x1=x, x2=x, y1=ends[0], y2=ends[1])
+    is_full = size.counts and size.origin is Origin.MEASURED
+    point = _add(root, "circle", class_=f"size {color}" + ("" if is_full else " hollow"), cx=x, cy=f"{y:.1f}", r=5)
+    _add(point, "title", f"{label}: {size.text}")
 
 
 # Stacked bars -------------------------------------------------------------------------------------------------------
@@ -409,6 +473,8 @@ def figure(block: Figure) -> Node:
             return bars(block)
         case Curves():
             return curves(block)
+        case SpeedUps():
+            return speed_ups(block)
         case StackedBars():
             return stacked_bars(block)
         case Roofline():

@@ -31,6 +31,7 @@ from bench.analysis.document import (
     Paragraph,
     Roofline,
     Section,
+    SpeedUps,
     Spreads,
     StackedBar,
     StackedBars,
@@ -102,7 +103,7 @@ def _block(block: Block, width: int) -> Iterator[RenderableType]:
             yield Text(f"{title}:", style="bold")
             for inner in blocks:
                 yield from _block(inner, width)
-        case Curves() | Roofline() | Spreads() | Timeline() | Attachment():
+        case Curves() | SpeedUps() | Roofline() | Spreads() | Timeline() | Attachment():
             pass     # the table of a curve or plot follows it; a terminal holds no files
 
 

@@ -172,6 +172,39 @@ class Curves:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    """A number of devices, and how many times the work of one they do."""
+
+    devices: int
+    speed_up: float
+    low: float | None                    # interval; None where there is none
+    high: float | None
+    text: str
+    counts: bool = True                  # False: shown, but more than the machine has room for
+    origin: Origin = Origin.MEASURED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Of one thing on more and more devices, the smallest number first."""
+
+    label: str
+    sizes: tuple[Size, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedUps:
+    """Speed-up over the number of devices beside the ideal, N times with N; ``table`` has the numbers."""
+
+    id: str
+    title: str
+    axes: str                            # what stands over what
+    ideal: str                           # label of the ideal line
+    growths: tuple[Growth, ...]
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     """A part of a stacked bar."""
 
@@ -339,7 +372,7 @@ class Fold:
     blocks: tuple[Block, ...]
 
 
-Figure = Bars | Curves | StackedBars | Roofline | Spreads
+Figure = Bars | Curves | SpeedUps | StackedBars | Roofline | Spreads
 Block = Paragraph | Items | Code | Table | Figure | Timeline | Verdicts | Attachment | Fold
 """A Timeline is too dense to be a figure: a medium draws it itself, or leaves it to its table."""
 

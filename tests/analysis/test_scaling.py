@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.analysis import scaling
+from bench.analysis.document import SpeedUps, Table
 from bench.analysis.scaling import Series, series
 from bench.analysis.story.scaling import section
 from bench.analysis.summary import results
@@ -246,6 +247,25 @@ def test_the_section_names_kind_batches_and_what_is_predicted():
     assert "weak scaling, batch 64" in text
     assert "◇ predicted, not measured: 8 devices would do" in text
     assert "❝ 4" in text
+
+
+def test_all_ways_of_one_network_stand_beside_the_ideal_with_their_numbers():
+    ways = {"tensorflow": {1: 100, 2: 190, 4: 370}, "torch": {1: 110, 2: 150}}
+    shown = section([
+        published(throughputs, model="resnet50", mode="training", framework=name, compile_mode="eager",
+                  precision="fp32", device="cuda:0", threads=1) for name, throughputs in ways.items()
+    ])
+    assert shown is not None
+    (figure,) = (block for block in shown.blocks if isinstance(block, SpeedUps))
+    (table,) = (block for block in shown.blocks if isinstance(block, Table))
+
+    assert figure.table == table.id
+    assert [growth.label for growth in figure.growths] == [row.cells[0].text for row in table.rows]
+    assert [[1.0, 1.9, 3.7], [1.0, pytest.approx(150 / 110)]] == [
+        [size.speed_up for size in growth.sizes] for growth in figure.growths
+    ]
+    assert ["1.90; 95 % of ideal", "3.70; 92 % of ideal"] == [cell.text for cell in table.rows[0].cells[1:]]
+    assert ["1.36; 68 % of ideal", "–"] == [cell.text for cell in table.rows[1].cells[1:]]
 
 
 def test_a_script_gets_plain_numbers(tmp_path: Path):

@@ -12,9 +12,11 @@ from bench.analysis import story
 from bench.analysis.claims.claim import Claim
 from bench.analysis.document import Document
 from bench.analysis.summary import results
+from bench.frameworks import POLICIES
 from bench.record import Identity, Record
 from bench.store import Store
 from bench.words import Outcome, Precision, TrialKind
+from tests.records import WORLD, watched
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}
 SETTINGS = {"numpy": ("eager", "nchw"), "torch": ("compiled", "channels_last"), "jax": ("xla", "nchw"),
@@ -60,8 +62,10 @@ def record(
     return Record(identity=identity, **{**facts, **changes})
 
 
-def timing(of: Mapping[str, Any], repetition: int, step_time_s: float, **changes: Any) -> Record:
-    """A timing trial of 100 steps whose median is the step time of this repetition."""
+def timing(
+    of: Mapping[str, Any], repetition: int, step_time_s: float, more: Mapping[str, Any] | None = None, **changes: Any
+) -> Record:
+    """A timing trial of 100 steps whose median is the step time of this repetition; ``more`` was measured besides."""
     # Neighbours on the machine: a fixed wave over repetitions, and one over steps.
     step_time_s *= 1 + 0.02 * math.sin(5 * repetition + 2 * list(VERSIONS).index(of["framework"]))
     timings_s = [step_time_s * (1 + 0.01 * math.sin(step)) for step in range(100)]
@@ -69,7 +73,7 @@ def timing(of: Mapping[str, Any], repetition: int, step_time_s: float, **changes
         "timings_s": timings_s, "host_times_s": timings_s, "cpu_times_s": [1.9 * t for t in timings_s],
         "warm_up_timings_s": timings_s[:3],
         "prepare_time_s": 0.05 if of["framework"] == "numpy" else 1.7, "first_step_s": 2 * step_time_s,
-        "peak_memory_bytes": 68_157_440 if of["framework"] == "numpy" else 371_195_904,
+        "peak_memory_bytes": 68_157_440 if of["framework"] == "numpy" else 371_195_904, **(more or {}),
     }
     changes = {"measurement": measurement, "certificate": proof(of).id, **changes}
     return record(TrialKind.TIMING, of, repetition=repetition, **changes)
@@ -196,6 +200,22 @@ def sweep() -> Iterator[Record]:
                  last_words="Traceback (most recent call last):\n  File \"step.py\", line 3\nSegmentation fault\n")
     for mode in ("training", "inference"):
         yield failed(case("tensorflow", mode), Outcome.UNSUPPORTED, f"its proof: {reason}")
+
+
+def variations() -> Iterator[Record]:
+    """One network as its settings vary: on two devices, held to fewer instruction sets, in a narrower precision."""
+    for repetition in range(6):
+        for framework, strategy, step_time_s in (("torch", "ddp", 0.0112), ("jax", "shard_map", 0.0131)):
+            alone, together = case(framework), case(framework, world_size=2, strategy=strategy)
+            yield timing(alone, repetition, 0.0103)
+            yield timing(together, repetition, step_time_s, world=WORLD)
+        for level, step_time_s in (("native", 0.0021), ("sse41", 0.0083)):
+            yield timing(case("torch", "inference", isa=level), repetition, step_time_s, isa=watched(level))
+        policy = {"policy": POLICIES["bf16"]}
+        yield timing(case("torch", precision="bf16"), repetition, 0.0062, more=policy)
+    for framework in ("torch", "jax"):
+        yield proof(case(framework))
+    yield proof(case("torch", precision="bf16"))
 
 
 def stored(root: Path, records: Iterator[Record] | list[Record]) -> Store:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import reports
 from bench.analysis import language
+from bench.record import Record
 from tests.reports import records
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,14 +25,15 @@ def without_files(text: str) -> str:
 
 @pytest.mark.parametrize("spoken", language.names())
 @pytest.mark.parametrize("name", reports.NAMES)
+@pytest.mark.parametrize(("of", "stem"), [(records.sweep, "report"), (records.variations, "variations")])
 def test_the_report_is_as_it_was_last_looked_at(
-    name: str, spoken: str, tmp_path: Path, pytestconfig: pytest.Config
+    of: Callable[[], Iterator[Record]], stem: str, name: str, spoken: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     with language.speaking(spoken):
-        document = records.report(records.stored(tmp_path, records.sweep()))
+        document = records.report(records.stored(tmp_path, of()))
     text = without_files(reports.render(name, document))
     suffix = reports.medium(name).SUFFIX
-    golden = GOLDEN / (f"report{suffix}" if spoken == language.ENGLISH else f"report.{spoken}{suffix}")
+    golden = GOLDEN / (f"{stem}{suffix}" if spoken == language.ENGLISH else f"{stem}.{spoken}{suffix}")
     if pytestconfig.getoption("--regenerate-golden"):
         golden.write_text(text, encoding="utf-8")
 

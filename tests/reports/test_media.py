@@ -27,12 +27,15 @@ from bench.analysis.document import (
     Family,
     Figure,
     Fold,
+    Growth,
     Items,
     Origin,
     Paragraph,
     Roofline,
     Section,
     Segment,
+    Size,
+    SpeedUps,
     StackedBar,
     StackedBars,
 )
@@ -319,6 +322,26 @@ def test_a_loss_that_is_not_a_number_leaves_a_gap() -> None:
     figure = svg.curves(Curves(id="c", title="t", x_title="batch", y_title="loss", curves=(curve,), table="t"))
 
     assert [2, 1, 1] == [len((line.get("points") or "").split()) for line in figure.iter("polyline")]
+
+
+def test_ideal_speed_up_is_the_diagonal_and_what_does_not_count_is_hollow() -> None:
+    sizes = (
+        Size(devices=1, speed_up=1.0, low=None, high=None, text=""),
+        Size(devices=2, speed_up=2.0, low=1.0, high=4.0, text=""),
+        Size(devices=4, speed_up=1.0, low=None, high=None, text="", counts=False),
+    )
+    figure = svg.speed_ups(SpeedUps(
+        id="s", title="t", axes="a", ideal="ideal", table="t", growths=(Growth(label="ddp", sizes=sizes),)
+    ))
+    ideal, line = ([tuple(map(float, p.split(","))) for p in (e.get("points") or "").split()]
+                   for e in figure.iter("polyline"))
+    whisker = next(e for e in figure.iter("line") if e.get("class") == "curve c1")
+
+    assert [(ideal[0], ideal[1])] == [(line[0], (line[2][0], 0.0))]
+    assert line[1] == pytest.approx(((ideal[0][0] + ideal[1][0]) / 2, (ideal[0][1] + ideal[1][1]) / 2), abs=0.11)
+    assert line[0][1] == line[2][1] == svg.VIEW
+    assert [svg.LEGEND + svg.PLOT, svg.LEGEND] == [float(whisker.get(end) or 0) for end in ("y1", "y2")]
+    assert [False, False, True] == ["hollow" in (circle.get("class") or "") for circle in figure.iter("circle")]
 
 
 def stacked(*bars: tuple[float, ...]) -> StackedBars:

@@ -1,11 +1,26 @@
-"""What more devices bring: a table for each series, the laws fitted to it, the cause of what is lost, the next size."""
+"""What more devices bring: all ways beside the ideal; of each the laws fitted, what is lost and why, the next size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.analysis import formatting
-from bench.analysis.document import Align, Block, Cell, Column, Document, Items, Origin, Paragraph, Row, Section, Table
+from bench.analysis.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Document,
+    Growth,
+    Items,
+    Origin,
+    Paragraph,
+    Row,
+    Section,
+    Size,
+    SpeedUps,
+    Table,
+)
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.scaling import FEWEST_SIZES, Point, Series
@@ -24,7 +39,7 @@ def section(found: Sequence[Series]) -> Section | None:
     if not found:
         return None
     return Section(
-        id="scaling", title=tr("More devices"), blocks=(Paragraph(text=_interval_words()),),
+        id="scaling", title=tr("More devices"), blocks=(Paragraph(text=_interval_words()), *_together(found)),
         sections=tuple(_series(each) for each in found),
     )
 
@@ -43,6 +58,78 @@ def document(found: Sequence[Series]) -> Document:
     return Document(title=tr("Scaling"), summary=(), sections=() if whole is None else (whole,))
 
 
+# All ways beside each other -----------------------------------------------------------------------------------------
+
+
+def _together(found: Sequence[Series]) -> Iterator[Block]:
+    """A figure and its table for each network and kind of scaling: a line and a row for each way to share the work."""
+    groups: dict[tuple[str, str], list[Series]] = {}
+    for series in found:
+        groups.setdefault((_subject(series), _conditions(series)), []).append(series)
+    for number, ((subject, conditions), several) in enumerate(groups.items(), start=1):
+        identity = f"scaling.together.{number}"
+        labels = _labels(several)
+        yield SpeedUps(
+            id=f"figure.{identity}", title=f"{subject}, {conditions}", table=f"table.{identity}", ideal=tr("ideal"),
+            axes=tr("speed-up over the number of devices"),
+            growths=tuple(
+                Growth(label=label, sizes=tuple(_size(point) for point in series.points))
+                for label, series in zip(labels, several, strict=True)
+            ),
+        )
+        yield _overview(identity, subject, labels, several)
+
+
+def _labels(several: Sequence[Series]) -> list[str]:
+    """What tells each from the others; a number where nothing here does."""
+    names = [_setting(series) for series in several]
+    return [
+        name if names.count(name) == 1 else f"{name} #{names[:place + 1].count(name)}"
+        for place, name in enumerate(names)
+    ]
+
+
+def _size(point: Point) -> Size:
+    return Size(
+        devices=point.world_size, speed_up=point.speed_up.value, low=point.speed_up.low, high=point.speed_up.high,
+        text=_answer(point) if point.world_size > 1 else tr("baseline"), counts=not point.is_oversubscribed,
+        origin=_origin(point) or Origin.MEASURED,
+    )
+
+
+def _origin(point: Point) -> Origin | None:
+    return Origin(str(point.row["origin"])) if point.row.get("origin") in tuple(Origin) else None
+
+
+def _overview(identity: str, subject: str, labels: Sequence[str], several: Sequence[Series]) -> Table:
+    sizes = sorted({(point.world_size, point.is_oversubscribed) for each in several for point in each.points[1:]})
+
+    def cell(series: Series, size: tuple[int, bool]) -> Cell:
+        point = next((p for p in series.points if (p.world_size, p.is_oversubscribed) == size), None)
+        if point is None:
+            return Cell(text=formatting.UNKNOWN)
+        share = formatting.share(point.efficiency.value)
+        return Cell(text=tr("{speed_up}; {share} of ideal", speed_up=_cell(point.speed_up).text, share=share),
+                    value=point.speed_up.value)
+
+    return Table(
+        id=f"table.{identity}", caption=tr("{subject}: speed-up", subject=subject),
+        columns=(Column(title=tr("framework")), *(
+            Column(
+                title=formatting.count(size, "device"), unit=tr("oversubscribed") if is_over else "", align=Align.RIGHT
+            )
+            for size, is_over in sizes
+        )),
+        rows=tuple(
+            Row(id=identifier(identity, label), cells=(Cell(text=label), *(cell(series, size) for size in sizes)))
+            for label, series in zip(labels, several, strict=True)
+        ),
+    )
+
+
+# One of them --------------------------------------------------------------------------------------------------------
+
+
 def _series(series: Series) -> Section:
     facts = series.facts
     with speaking(ENGLISH):      # a link holds in every language
@@ -54,18 +141,34 @@ def _series(series: Series) -> Section:
     return Section(id=identity, title=f"{subject}, {more}", blocks=blocks)
 
 
-def _names(series: Series) -> tuple[str, str]:
-    """What it is, and under which conditions."""
-    facts = series.facts
-    setting = f"{facts['framework']} {facts['compile_mode']} {series.strategy}"
-    subject = tr(
-        "{model} {mode}, {setting}, {scaling} scaling, batch {batch}", model=facts["model"], mode=word(facts["mode"]),
-        setting=setting, scaling=word(series.scaling), batch=series.batch,
+def _subject(series: Series) -> str:
+    """The network and how its work grows, whatever shares it."""
+    return tr(
+        "{model} {mode}, {scaling} scaling, batch {batch}", model=series.facts["model"],
+        mode=word(series.facts["mode"]), scaling=word(series.scaling), batch=series.batch,
     )
-    more = tr(
+
+
+def _setting(series: Series) -> str:
+    return f"{series.facts['framework']} {series.facts['compile_mode']} {series.strategy}"
+
+
+def _conditions(series: Series) -> str:
+    facts = series.facts
+    return tr(
         "{precision}, {device}, {threads} each, {data} data", precision=facts["precision"], device=facts["device"],
         threads=formatting.count(int(facts["threads"]), "thread"), data=facts["data"],
     )
+
+
+def _names(series: Series) -> tuple[str, str]:
+    """What it is, and under which conditions."""
+    facts = series.facts
+    subject = tr(
+        "{model} {mode}, {setting}, {scaling} scaling, batch {batch}", model=facts["model"], mode=word(facts["mode"]),
+        setting=_setting(series), scaling=word(series.scaling), batch=series.batch,
+    )
+    more = _conditions(series)
     if {point.row.get("processes") for point in series.points[1:]} == {1}:
         more += tr(", all in one process")
     return subject, more
@@ -78,7 +181,8 @@ def _table(identity: str, series: Series) -> Table:
     latency = formatting.time_unit(point.row.get("latency_p50_s") for point in series.points)
 
     def cells(point: Point) -> tuple[Cell, ...]:
-        mark = Origin(str(point.row["origin"])).mark if point.row.get("origin") in tuple(Origin) else ""
+        origin = _origin(point)
+        mark = "" if origin is None else origin.mark
         size = f"{mark} {point.world_size}" + (f" {tr('oversubscribed')}" if point.is_oversubscribed else "")
         found = [
             Cell(text=size, value=float(point.world_size)),
