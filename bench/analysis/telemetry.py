@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -110,12 +111,12 @@ class Seen:
     def of_kind(self, kind: str) -> Iterator[Watched]:
         return (device for device in self.watched if device.kind == kind)
 
-    @property
+    @cached_property                     # every rule asks, of every trial
     def involved(self) -> tuple[Watched, ...]:
         """All devices but GPUs that it did not run on."""
         return (*(device for device in self.watched if device.kind != "gpu"), *self.gpus)
 
-    @property
+    @cached_property
     def gpus(self) -> tuple[Watched, ...]:
         """Those that it ran on, or may have run on."""
         if self.device.startswith("cpu"):
