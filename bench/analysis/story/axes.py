@@ -117,8 +117,8 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
 def _conditions(axis: Axis, each: Series) -> str:
     """Those of its group, without what the axis varies."""
     varied = {str(entry.row[axis.column]) for entry in each.entries}
-    return ", ".join(
-        part for part in each.group.conditions.split(", ") if part.removeprefix(tr(HELD_TO)) not in varied
+    return tr(", ").join(
+        part for part in each.group.conditions.split(tr(", ")) if part.removeprefix(tr(HELD_TO)) not in varied
     )
 
 
@@ -212,7 +212,8 @@ def _precision_sentences(several: Sequence[Series]) -> Iterator[str]:
                 continue
             off = entry.row["parity_error"]
             error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
-            doubt = "" if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else f", {word(found.verdict)}"
+            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER)
+            doubt = "" if is_clear else tr(", {doubt}", doubt=word(found.verdict))
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:
             yield tr(
