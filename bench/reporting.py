@@ -14,6 +14,7 @@ from bench.analysis import layers
 from bench.analysis.claims import hold
 from bench.analysis.claims.evidence import Evidence, gather
 from bench.analysis.document import Document
+from bench.analysis.heap import growing
 from bench.analysis.story import claims, document, proofs, quoted, records_needed, series_needed
 from bench.analysis.summary import behind, results
 from bench.store import Store, filtered
@@ -29,6 +30,7 @@ class Report:
     is_empty: bool                       # nothing is stored, or nothing that the condition holds for
 
 
+@growing()
 def report(store: Store, where: str | None = None) -> Report:
     """On the results that an SQL condition holds for, or on all; in the language that it is called in.
 

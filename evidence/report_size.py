@@ -24,10 +24,8 @@ import numpy as np
 
 import reports
 from bench import models
-from bench.analysis import story
-from bench.analysis.summary import results
 from bench.record import Record
-from bench.reporting import telemetry_of
+from bench.reporting import report
 from bench.store import Store
 from bench.telemetry import regions
 from bench.telemetry.series import Described, write_parquet
@@ -141,12 +139,7 @@ def stored(root: Path, trials: Iterable[Record]) -> Store:
 def rendered(store: Store) -> tuple[str, float]:
     """The page, and the CPU seconds from reading the records to its last letter."""
     began_s = time.process_time()
-    trials = store.trials()
-    rows = results(trials.table)
-    needed = [store.get(each) for each in story.records_needed(trials.table)]
-    telemetry = telemetry_of(store, story.series_needed(rows, trials.table))
-    document = story.document(rows, trials.table, needed, trials.problems, series=telemetry)
-    return reports.render("html", document), time.process_time() - began_s
+    return reports.render("html", report(store).document), time.process_time() - began_s
 
 
 def painted_s(page: Path, chromium: str) -> tuple[float, float]:

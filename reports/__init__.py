@@ -10,6 +10,7 @@ import pkgutil
 from types import ModuleType
 
 from bench.analysis.document import Document
+from bench.analysis.heap import growing
 from bench.analysis.language import speaking
 from bench.words import unknown
 from reports import folders
@@ -31,7 +32,7 @@ def medium(name: str) -> ModuleType:
 
 def render(name: str, document: Document) -> str:
     """A document in a medium, as text. What records hold is shown, never obeyed."""
-    with speaking(document.language):
+    with speaking(document.language), growing():
         text: str = medium(name).render(printable(document))
     return text
 

@@ -21,7 +21,6 @@ from bench.analysis.document import (
     Attachment,
     Block,
     Cell,
-    Column,
     Document,
     Figure,
     Fold,
@@ -53,7 +52,7 @@ only where there is telemetry to draw."""
 
 PAGE = 200                   # rows that a long table shows at once, as in report.js
 LONG = 40                    # letters from which a cell may wrap
-LARGE_FILE = 2**16           # bytes
+LARGE_FILE = 2**15           # bytes
 EMPTY = -(2**15)             # stands for no reading among 16-bit steps
 
 WORDS = {
@@ -80,8 +79,10 @@ WORDS = {
 
 def render(document: Document) -> str:
     """The page; everything in it that comes from a document is escaped."""
-    has_timeline = any(isinstance(block, Timeline) for block in _blocks(document.sections))
-    style = _template("report.css") + (_template("uplot.css") if has_timeline else "")
+    blocks = list(_blocks(document.sections))
+    has_timeline = any(isinstance(block, Timeline) for block in blocks)
+    columns = max((len(block.columns) for block in blocks if isinstance(block, Table)), default=0)
+    style = _template("report.css") + (_template("uplot.css") if has_timeline else "") + _flushed(columns)
     script = _template("report.js")
     last = []
     if has_timeline:
@@ -93,7 +94,7 @@ def render(document: Document) -> str:
     environment.globals |= {
         "kind": lambda block: type(block).__name__, "figure": _figure, "file": _file, "sign": SIGNS.__getitem__,
         "timeline": _timeline, "needs_value": _needs_value, "against": _against,
-        "css_class": _css_class, "PAGE": PAGE, "tr": tr, "word": word,
+        "right": _right, "LONG": LONG, "PAGE": PAGE, "tr": tr, "word": word,
     }
     return environment.get_template("report.html").render(
         document=document, style=Markup(style), script=Markup(script), last_scripts=[Markup(each) for each in last],
@@ -171,9 +172,15 @@ def _is_hidden(cell: Cell) -> bool:
     return False
 
 
-def _css_class(column: Column, cell: Cell) -> Markup:
-    names = (["r"] if column.align is Align.RIGHT else []) + (["long"] if len(cell.text) > LONG else [])
-    return Markup(f' class="{" ".join(names)}"' if names else "")
+def _right(table: Table) -> str:
+    """Classes of a table that say which columns are flushed right; on each cell they would be a tenth of the page."""
+    return " ".join(f"r{number}" for number, column in enumerate(table.columns, 1) if column.align is Align.RIGHT)
+
+
+def _flushed(columns: int) -> str:
+    """The rules of these classes."""
+    numbers = range(1, columns + 1)
+    return "".join(f".r{number} tr > :nth-child({number}) {{ text-align: right; }}\n" for number in numbers)
 
 
 def _against(row: Row) -> str:

@@ -392,8 +392,9 @@ def roofline(figure: Roofline) -> Node:
         _add(root, "text", words, class_="tick", x=x, y=LEGEND + PLOT + 15, text_anchor=anchor)
     _roof(root, figure, ridge, (10.0 ** x_axis[0], 10.0 ** x_axis[-1]), across, down)
     by_share = sorted(figure.dots, key=lambda each: -each.share)
+    dots = _add(root, "g", class_="layers")
     for dot in by_share:
-        _dot(root, dot, across(dot.intensity), down(dot.flops_per_s))
+        _dot(dots, dot, across(dot.intensity), down(dot.flops_per_s))
     named: list[tuple[float, float]] = []
     for dot in by_share[:NAMED_DOTS]:
         place, base = across(dot.intensity), LEGEND + PLOT * down(dot.flops_per_s) - _radius(dot) - 4
@@ -457,7 +458,7 @@ def _roof(
 
 
 def _dot(root: Node, dot: Dot, x: float, y: float) -> None:
-    circle = _add(root, "circle", class_=f"layer {_class(dot.family)}", cx=f"{100 * x:.2f}%",
+    circle = _add(root, "circle", class_=_class(dot.family), cx=f"{100 * x:.2f}%",
                   cy=f"{LEGEND + PLOT * y:.1f}", r=f"{_radius(dot):.1f}")
     _add(circle, "title", f"{dot.label}: {dot.text}")
 

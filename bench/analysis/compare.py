@@ -36,7 +36,7 @@ def by_repetition(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float
     """Step times by repetition of each group of alike timing trials (by ALIKE_COLUMNS), but for invalid ones."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     times: dict[tuple[Any, ...], dict[int, float]] = {}
-    for trial in rows_of(measured):
+    for trial in rows_of(measured[[*ALIKE_COLUMNS, "repetition", "timings_s"]]):
         (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         times.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = time_s
     return times

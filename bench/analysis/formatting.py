@@ -90,10 +90,16 @@ def digits(value: float, low: float, high: float, apart_from: float | None = Non
     decimals = carried_decimals(low, high)
     if decimals is None:
         return [significant(each, 4) for each in (value, low, high)]
-    if apart_from is not None:
-        while decimals < MOST_DIGITS and any(round(end, decimals) == apart_from != end for end in (low, high)):
-            decimals += 1
-    return [number(each, decimals) for each in (value, low, high)]
+    if any(round(end, decimals) == apart_from != end for end in (low, high)):
+        decimals += 1        # for all three; where that is not enough, the rest is for the end alone
+    return [number(value, decimals), *(number(end, _apart(end, decimals, apart_from)) for end in (low, high))]
+
+
+def _apart(end: float, decimals: int, apart_from: float | None) -> int:
+    """So many decimals, or as many as it takes to tell the end of an interval from a number that it is not."""
+    while decimals < MOST_DIGITS and round(end, decimals) == apart_from != end:
+        decimals += 1
+    return decimals
 
 
 def centre(value: float, low: float | None, high: float | None) -> str:

@@ -13,7 +13,7 @@ from bench.analysis import roofline
 from bench.analysis.findings import Finding, LayerFigures, layer_findings
 from bench.analysis.language import tr
 from bench.analysis.roofline import NOWHERE, Peaks, Place
-from bench.analysis.summary import ALIKE_COLUMNS, CASE_COLUMNS
+from bench.analysis.summary import ALIKE_COLUMNS, CASE_COLUMNS, key, rows_of
 from bench.words import Mode, Outcome, TrialKind
 
 UNATTRIBUTED = "(unattributed)"      # as bench.layers and bench.tracing write them into records
@@ -86,13 +86,11 @@ def read(
     ``results`` (see bench.analysis.summary) hold the timed trials of the same cases, and the limits of the machine.
     """
     by_id = {record.get("id"): record for record in records}
-    timed = {
-        _same(row): row["step_time_s"] for row in results.to_dict("records")
-        if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK
-    }
+    is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
+    timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
     found, problems = [], []
     limits_of: dict[tuple[Any, ...], Peaks] = {}
-    for trial in chosen(trials).to_dict("records"):
+    for trial in rows_of(chosen(trials)):
         record = by_id.get(trial["id"])
         if record is None:
             continue
@@ -101,14 +99,10 @@ def read(
         limits = limits_of.get(where) or roofline.peaks(results, **conditions)
         limits_of[where] = limits
         try:
-            found.append(_taken_apart(record, timed.get(_same(trial)), limits))
+            found.append(_taken_apart(record, timed.get(key(trial, SAME_COLUMNS)), limits))
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             problems.append(tr("record {id} does not hold what a layer trial should, and was left out", id=trial["id"]))
     return found, problems
-
-
-def _same(row: Mapping[Any, Any]) -> tuple[Any, ...]:
-    return tuple(None if pd.isna(row[name]) else row[name] for name in SAME_COLUMNS)
 
 
 def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> TakenApart:

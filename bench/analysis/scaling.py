@@ -142,10 +142,8 @@ def ring(world_size: int) -> float:
 
 def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
     """Every series of the results of networks that has one device and a larger world."""
-    rows = [
-        {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
-        if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
-    ]
+    is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
+    rows = [row for row in rows_of(results[is_timed]) if not is_nothing(row["step_time_s"])]
     if not any(row["world_size"] > 1 for row in rows):
         return []
     times = _throughputs(trials)

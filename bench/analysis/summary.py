@@ -28,6 +28,7 @@ ALIKE_COLUMNS = (
 )
 """Trials are pooled only where all of these are equal."""
 
+PLAIN = frozenset({str, int, bool, type(None)})      # types of which no value stands for nothing but None
 FEWEST_FOR_P99 = 100         # timings; with fewer the 99th percentile is the largest of them
 
 RESULT_COLUMNS = (
@@ -62,10 +63,10 @@ bench.frameworks.Prepared.communication; where they are not known, ``communicati
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
     """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
-    get = row.get        # this runs for every trial, several times, and of most facts the type tells enough
-    return tuple([
-        fact if type(fact := get(column)) in (str, int, bool) or not is_nothing(fact) else None for column in columns
-    ])
+    facts = tuple(map(row.get, columns))
+    if PLAIN.issuperset(map(type, facts)):       # this runs for every trial, several times
+        return facts
+    return tuple(None if is_nothing(fact) else fact for fact in facts)
 
 
 def is_nothing(fact: Any) -> bool:

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -67,7 +68,7 @@ class Seen:
     def of_kind(self, kind: str) -> Iterator[Watched]:
         return (device for device in self.watched if device.kind == kind)
 
-    @property
+    @cached_property                     # every rule asks, of every trial
     def involved(self) -> tuple[Watched, ...]:
         """All devices but GPUs that it did not run on."""
         return (*(device for device in self.watched if device.kind != "gpu"), *self.gpus)
@@ -78,7 +79,7 @@ class Seen:
         found = (self.system or {}).get("volatile", {}).get("on_battery")
         return found if isinstance(found, bool) else None
 
-    @property
+    @cached_property
     def gpus(self) -> tuple[Watched, ...]:
         """Those that it ran on, or may have run on."""
         if self.device.startswith("cpu"):

@@ -1,12 +1,16 @@
-"""Every table of a document as CSV, all of them as JSON, and the files that the document holds."""
+"""Every table of a document as CSV and as Parquet, all of them as JSON, and the files that the document holds."""
 
 from __future__ import annotations
 
 import json
 import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from bench.analysis.document import Attachment, Document, Table
 from bench.analysis.exports import csv
@@ -16,18 +20,21 @@ VALUE = "[value]"            # behind the title of a column that holds numbers i
 
 
 def files(document: Document) -> Folder:
-    """NAME.csv for each table, tables.json, and each attachment.
+    """NAME.csv and NAME.parquet for each table, tables.json, and each attachment.
 
     A column of numbers stands twice: as the report says it, in the unit of its title, and as it is stored, in full and
-    in the base unit (seconds, bytes, samples/s, a ratio).
+    in the base unit (seconds, bytes, samples/s, a ratio). Where two columns of a table have one title, the second is
+    NAME_2 in Parquet, which has each name once, whatever the case of its letters.
     """
     found = list(blocks(document))
     tables = [block for block in found if isinstance(block, Table)]
     names = list(file_names(table.id.removeprefix("table.") for table in tables))
     plain = [{"file": f"{name}.csv", **_plain(table)} for name, table in zip(names, tables, strict=True)]
-    files = [
-        File(name=f"{name}.csv", content=csv(_frame(table)).encode())
-        for name, table in zip(names, tables, strict=True)
+    frames = [_frame(table) for table in tables]
+    files = [File(name=f"{name}.csv", content=csv(frame).encode()) for name, frame in zip(names, frames, strict=True)]
+    files += [
+        File(name=f"{name}.parquet", content=_parquet(frame))
+        for name, frame in zip(names, frames, strict=True) if frame.shape[1]
     ]
     content = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files.append(File(name="tables.json", content=content.encode()))
@@ -46,6 +53,35 @@ def _frame(table: Table) -> pd.DataFrame:
             columns.append((f"{column.title} {VALUE}", [cell.value for cell in cells]))
     frame = pd.DataFrame(dict(enumerate(values for _, values in columns)))
     return frame.set_axis([title for title, _ in columns], axis=1)       # two columns may have one title
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    """Texts as VARCHAR and values as DOUBLE, also where there is none."""
+    import duckdb
+
+    plain = frame.set_axis([str(index) for index in range(frame.shape[1])], axis=1)
+    types = ["DOUBLE" if is_numeric_dtype(kind) else "VARCHAR" for kind in plain.dtypes]
+    titles = [title.replace('"', '""') for title in _once(frame.columns)]
+    columns = ", ".join(
+        f'"{name}"::{kind} AS "{title}"' for name, kind, title in zip(plain, types, titles, strict=True)
+    )
+    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
+        path = Path(scratch) / "table.parquet"
+        connection.register("rows", plain)
+        connection.execute(f"COPY (SELECT {columns} FROM rows) TO $1 (FORMAT parquet)", [str(path)])
+        return path.read_bytes()
+
+
+def _once(titles: Iterable[str]) -> Iterator[str]:
+    """The titles, with a number behind one that was there before, whatever the case of its letters."""
+    taken: set[str] = set()
+    for title in titles:
+        name, number = title, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{title}_{number}"
+        taken.add(name.lower())
+        yield name
 
 
 def _plain(table: Table) -> dict[str, Any]:

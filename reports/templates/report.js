@@ -243,7 +243,7 @@ document.addEventListener("DOMContentLoaded", () => {
       outer.hidden = needles.length > 0 && !outer.querySelector("[data-find]:not([hidden])");
     find.nextElementSibling.textContent = needles.length ? fill(words.parts, number.format(shown), number.format(parts.length)) : "";
   };
-  if (find) {
+  if (find && parts.length) {
     find.parentElement.hidden = false;
     find.addEventListener("input", () => { sift(); keep("q", find.value.trim()); });
   }

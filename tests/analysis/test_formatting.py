@@ -33,6 +33,7 @@ def test_an_interval_decides_the_digits(value: float, low: float, high: float, e
 def test_an_end_that_is_above_one_is_not_rounded_to_one() -> None:
     assert "1.2x (1.0 to 1.9)" != formatting.ratio(1.2, 1.04, 1.9, ())
     assert "1.20x (1.04 to 1.90)" == formatting.ratio(1.2, 1.04, 1.9, ())
+    assert "1.81x (0.9999 to 2.24)" == formatting.ratio(1.8092, 0.9999, 2.2351, ())
 
 
 @given(st.tuples(positive, positive, positive).map(sorted))

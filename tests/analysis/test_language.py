@@ -195,7 +195,7 @@ def test_numbers_are_counted_and_listed_as_a_language_does() -> None:
     assert "a, b and c" == formatting.listed(["a", "b", "c"])
     with speaking("zh"):
         assert ["1 次试验", "2 次试验"] == [formatting.count(n, "trial") for n in (1, 2)]
-        assert "a、b 和 c" == formatting.listed(["a", "b", "c"])
+        assert "a、b、c" == formatting.listed(["a", "b", "c"])
         assert "4.8 倍（4.6 至 5.0）" == formatting.ratio(4.8, 4.6, 5.0, ())
 
 

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import duckdb
+import pandas as pd
 import pytest
 
 import reports
@@ -56,6 +58,33 @@ def table(identity: str, *texts: str, values: tuple[float | None, ...] = ()) -> 
     cells = [Cell(text=text, value=value) for text, value in zip(texts, values or [None] * len(texts), strict=True)]
     rows = tuple(Row(id=f"r{index}", cells=(cell,)) for index, cell in enumerate(cells))
     return Table(id=identity, caption="c", columns=(Column(title="time", unit="ms"),), rows=rows)
+
+
+def parquet(folder: Path, *tables: Table) -> list[pd.DataFrame]:
+    found = []
+    for file in reports.files("tables", of(*tables)).files:
+        if file.name.endswith(".parquet"):
+            (folder / file.name).write_bytes(file.content)
+            found.append(duckdb.sql(f"SELECT * FROM '{folder / file.name}'").df())
+    return found
+
+
+def test_a_table_is_parquet_with_its_texts_as_they_are_and_its_values_as_numbers(tmp_path: Path) -> None:
+    (frame,) = parquet(tmp_path, table("table.times", "=1+1", "2.5", "–", values=(0.001, 0.0025, None)))
+
+    assert ["=1+1", "2.5", "–"] == frame["time (ms)"].tolist()
+    assert [0.001, 0.0025] == frame["time [value]"].dropna().tolist()
+
+
+def test_columns_of_one_title_and_hostile_ones_keep_apart_in_parquet(tmp_path: Path) -> None:
+    titles = ("time", "Time", 'a"; DROP TABLE rows; --', "[value]")
+    row = Row(id="r", cells=tuple(Cell(text=title) for title in titles))
+    (frame,) = parquet(tmp_path, Table(
+        id="t", caption="c", columns=tuple(Column(title=title) for title in titles), rows=(row,)
+    ))
+
+    assert ["time", "Time_2", 'a"; DROP TABLE rows; --', "[value]"] == list(frame.columns)
+    assert list(titles) == frame.iloc[0].tolist()
 
 
 def test_every_figure_is_an_svg_and_a_png(document: Document) -> None:
@@ -130,7 +159,10 @@ def test_hostile_titles_are_text_in_a_figure() -> None:
 
 
 def test_every_table_is_a_csv_and_all_are_in_one_json(document: Document) -> None:
-    folder = {file.name: file.content.decode() for file in reports.files("tables", document).files}
+    folder = {
+        file.name: file.content.decode() for file in reports.files("tables", document).files
+        if not file.name.endswith(".parquet")
+    }
     tables = [block for block in blocks(document) if isinstance(block, Table)]
     plain = json.loads(folder["tables.json"])
 
@@ -167,4 +199,4 @@ def test_a_folder_is_written_in_the_language_of_its_document(tmp_path: Path) -> 
     with language.speaking("zh"):
         document = records.report(records.stored(tmp_path, records.sweep()))
 
-    assert "吞吐量" in b"".join(file.content for file in reports.files("tables", document).files).decode()
+    assert "吞吐量".encode() in b"".join(file.content for file in reports.files("tables", document).files)

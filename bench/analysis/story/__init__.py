@@ -37,6 +37,7 @@ from bench.analysis.story.verdicts import verdict
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
 
+SAME_DIGITS = 9              # of a float; processors disagree on later ones
 MOST_DRAWN = 60              # comparisons that get a card and figures of their own
 NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
 
@@ -196,23 +197,11 @@ def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
         "This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
         "already are not repeated, so choose another results folder for a second opinion."
     )
-    csv = _csv(results)
     attachment = Attachment(
-        name="rigmark-results.csv", mime_type="text/csv", content=csv,
+        name="rigmark-results.csv", mime_type="text/csv", content=exports.csv(results, digits=SAME_DIGITS),
         description=tr("all results, one row a case, as CSV"),
     )
     return Section(
         id="reproduce", title=tr("How to repeat it"),
         blocks=(Paragraph(text=words), *(Code(text=command) for command in commands), attachment),
     )
-
-
-def _csv(results: pd.DataFrame) -> str:
-    """Every column of the results; floats as far as their ninth digit, where processors begin to disagree."""
-
-    def shorten(cell: Any) -> Any:
-        if isinstance(cell, float):
-            return float(f"{cell:.9g}")
-        return [shorten(item) for item in cell] if isinstance(cell, list) else cell
-
-    return exports.csv(results.map(shorten))

@@ -98,7 +98,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
         Row(
             id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
             cells=(
-                Cell(text=word(each.group.facts["mode"])), Cell(text=", ".join(_conditions(each, axis.column))),
+                Cell(text=word(each.group.facts["mode"])), Cell(text=tr(", ").join(_conditions(each, axis.column))),
                 Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
                 Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
             ),
@@ -119,7 +119,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
 def _conditions(each: Series, column: str) -> list[str]:
     """Those of its group, without what varies along the axis of this column."""
     varied = {str(entry.row[column]) for entry in each.entries}
-    return [part for part in each.group.conditions.split(", ") if part.removeprefix(tr(HELD_TO)) not in varied]
+    return [part for part in each.group.conditions.split(tr(", ")) if part.removeprefix(tr(HELD_TO)) not in varied]
 
 
 def _subject(each: Series, several: Sequence[Series], column: str) -> str:
@@ -210,7 +210,8 @@ def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> 
                 continue
             off = entry.row["parity_error"]
             error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
-            doubt = "" if found.verdict in (Verdict.FASTER, Verdict.SLOWER) else f", {word(found.verdict)}"
+            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER)
+            doubt = "" if is_clear else tr(", {doubt}", doubt=word(found.verdict))
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:
             yield tr(

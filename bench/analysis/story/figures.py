@@ -52,7 +52,7 @@ def _section(group: Group, doubts: Doubts) -> Section:
     table = throughput_table(group, doubts)
     bars = throughput_bars(group, table.id)
     blocks: tuple[Block, ...] = (bars, table) if bars.bars else (table,)
-    return Section(id=group.id, title=f"{word(group.facts['mode'])}: {group.conditions}", blocks=blocks)
+    return Section(id=group.id, title=f"{word(group.facts['mode'])}{tr(': ')}{group.conditions}", blocks=blocks)
 
 
 def throughput_bars(group: Group, table: str) -> Bars:

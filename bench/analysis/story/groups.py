@@ -138,7 +138,7 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
             identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling)))
         found.append(
             Group(
-                id=identity, facts=facts, conditions=", ".join(_conditions(facts, telling)),
+                id=identity, facts=facts, conditions=tr(", ").join(_conditions(facts, telling)),
                 entries=_entries(members, times),
             )
         )

@@ -13,7 +13,7 @@ from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.roofline import memory_size
 from bench.analysis.story.groups import origin
-from bench.analysis.summary import is_nothing
+from bench.analysis.summary import is_nothing, rows_of
 from bench.words import Outcome, Precision, TrialKind
 
 Limit = Mapping[str, Any]            # a row of the table of results
@@ -30,10 +30,8 @@ UNSCALED = formatting.Unit(name="samples/s", scale=1.0)
 
 def section(results: pd.DataFrame) -> Section | None:
     """A subsection for each machine, device and number of threads; None where no limit was measured."""
-    rows: list[Limit] = [
-        {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
-        if row["kind"] == TrialKind.LIMIT and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
-    ]
+    is_limit = (results.kind == TrialKind.LIMIT) & (results.outcome == Outcome.OK)
+    rows: list[Limit] = [row for row in rows_of(results[is_limit]) if not is_nothing(row["step_time_s"])]
     if not rows:
         return None
     places = sorted({(str(row["device_name"]), row["machine"], row["device"], row["threads"]) for row in rows})

@@ -106,7 +106,8 @@ def _group(group: Group, several: Sequence[Latencies]) -> Section:
         id=f"spread.{group.id}", title=tr("Latency of a step, {subject}", subject=group.subject), unit=unit.name,
         table=table.id, spreads=tuple(_spread(each, unit) for each in several),
     )
-    return Section(id=f"latency.{group.id}", title=f"{group.subject}: {group.conditions}", blocks=(figure, table))
+    title = f"{group.subject}{tr(': ')}{group.conditions}"
+    return Section(id=f"latency.{group.id}", title=title, blocks=(figure, table))
 
 
 def _spread(each: Latencies, unit: formatting.Unit) -> Spread:

@@ -178,7 +178,8 @@ def _group(found: Together, doubts: Doubts) -> Section:
         *(block for member in found.members for block in _details(found, member)),
         Fold(title=tr("Every layer, side by side"), blocks=(side,)),
     )
-    return Section(id=found.id, title=f"{word(found.group.facts['mode'])}: {found.group.conditions}", blocks=blocks)
+    title = f"{word(found.group.facts['mode'])}{tr(': ')}{found.group.conditions}"
+    return Section(id=found.id, title=title, blocks=blocks)
 
 
 def _details(found: Together, member: Member) -> list[Block]:
@@ -589,5 +590,5 @@ def _attachment(found: Sequence[Together]) -> Attachment:
     ]
     return Attachment(
         name="rigmark-layers.csv", mime_type="text/csv", description=tr("every row of every step, as CSV"),
-        content=exports.csv(pd.DataFrame(rows), float_format="%.4g"),
+        content=exports.csv(pd.DataFrame(rows), digits=4),
     )
