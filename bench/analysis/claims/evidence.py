@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from bench.analysis import quoted, scaling
 from bench.analysis.claims.claim import Claim
 from bench.analysis.language import tr, word
 from bench.analysis.layers import TakenApart
-from bench.analysis.summary import is_nothing
+from bench.analysis.summary import is_nothing, rows_of
 from bench.analysis.validity import Validity
 from bench.isa import Isa
 from bench.offers import cards
@@ -54,7 +55,7 @@ def gather(
     tables: Sequence[quoted.Table], *, models: frozenset[str], filters: Callable[[int, int], Filters],
 ) -> Evidence:
     rows = [
-        {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
+        row for row in rows_of(results)
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
         and row["validity"] != Validity.INVALID
     ]
@@ -107,6 +108,7 @@ OF_PROCESSORS = frozenset({"core", "tm", "r", "cpu"})
 """Words in a processor's name that tell nothing."""
 
 
+@cache
 def _device_words(name: str) -> frozenset[str]:
     """"NVIDIA GeForce GTX 1080 Ti" and "gtx 1080ti" are the same; "GTX 1080" is another."""
     return frozenset(cards.name_words(name)) - cards.BRANDS - OF_PROCESSORS

@@ -17,7 +17,7 @@ from bench.analysis.document import Origin
 from bench.analysis.formatting import share
 from bench.analysis.language import tr, word
 from bench.analysis.statistics import Estimate
-from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key
+from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from bench.analysis.watched import seen
 from bench.isa import Isa
 from bench.words import Mode, Outcome, Precision, TrialKind
@@ -172,8 +172,12 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     there = [(row, _rate_of(row, mode)) for row in held_against.quoted]
     for origin, rows in ((Origin.MEASURED, here), (Origin.QUOTED, there)):
         asked = [(row, rate) for row, rate in rows if rate and has_model(row["model"], claim.where.get("model"))]
-        for slow, slow_rate in ((row, rate) for row, rate in asked if is_on(row, over)):
-            for fast, fast_rate in ((row, rate) for row, rate in asked if is_on(row, of) and _matches(row, slow)):
+        fast_ones: dict[tuple[Any, ...], list[tuple[Mapping[str, Any], float]]] = {}
+        for row, rate in asked:
+            if is_on(row, of):
+                fast_ones.setdefault(_matched(row), []).append((row, rate))
+        for slow, slow_rate in asked:
+            for fast, fast_rate in fast_ones.get(_matched(slow), ()) if is_on(slow, over) else ():
                 yield Answer(
                     about=tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
                              batch=slow["local_batch"], fast=_device(fast), slow=_device(slow)),
@@ -185,9 +189,8 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 MATCHED = ("model", "mode", "local_batch", "world_size", "framework", "framework_version", "precision")
 
 
-def _matches(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return key(one, MATCHED) == key(other, MATCHED) and \
-        (one.get("source") or {}).get("format") == (other.get("source") or {}).get("format")
+def _matched(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*key(row, MATCHED), (row.get("source") or {}).get("format"))
 
 
 def _device(row: Mapping[str, Any]) -> str:
@@ -231,9 +234,8 @@ def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Share of the driver's sampling periods in which a GPU had work, while steps were timed."""
     timed = held_against.trials
-    timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK)]
-    for found in timed.to_dict("records"):
-        trial = {str(name): fact for name, fact in found.items()}
+    timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK) & timed.telemetry.notna()]
+    for trial in rows_of(timed):
         if is_asked(trial, claim):
             for gpu in seen(trial).gpus:
                 if (busy := gpu.mean("busy_ratio")) is not None:
