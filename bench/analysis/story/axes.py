@@ -122,17 +122,15 @@ def _conditions(each: Series, column: str) -> list[str]:
     return [part for part in each.group.conditions.split(tr(", ")) if part.removeprefix(tr(HELD_TO)) not in varied]
 
 
-def _subject(each: Series, several: Sequence[Series], column: str) -> str:
-    """Its framework and network, with what tells it from others of the same."""
-    def parts(of: Series) -> list[str]:
-        return [*_conditions(of, column), *map(str, key(of.entries[0].row, SETTINGS[1:]))]
-
-    def name(of: Series) -> str:
-        return tr("{framework}, {subject}", framework=of.framework, subject=of.group.subject)
-
-    alike = [set(parts(other)) for other in several if name(other) == name(each)]
-    apart = [part for part in parts(each) if part not in set.intersection(*alike)]
-    return f"{name(each)} ({', '.join(apart)})" if apart else name(each)
+def _subjects(several: Sequence[Series], column: str) -> list[str]:
+    """Framework and network of each, with what tells it from others of the same."""
+    names = [tr("{framework}, {subject}", framework=each.framework, subject=each.group.subject) for each in several]
+    parts = [[*_conditions(each, column), *map(str, key(each.entries[0].row, SETTINGS[1:]))] for each in several]
+    shared: dict[str, set[str]] = {}
+    for name, own in zip(names, parts, strict=True):
+        shared[name] = shared.get(name, set(own)) & set(own)
+    apart = [[part for part in own if part not in shared[name]] for name, own in zip(names, parts, strict=True)]
+    return [f"{name} ({tr(', ').join(own)})" if own else name for name, own in zip(names, apart, strict=True)]
 
 
 def _ratio(each: Series, entry: Entry) -> Cell:
@@ -159,7 +157,7 @@ def _size(comparison: Comparison) -> str:
 
 
 def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
-    for each in several:
+    for each, subject in zip(several, _subjects(several, "isa"), strict=True):
         found = _against_first(each, Isa.NATIVE, "isa")
         first = each.baseline
         if found is None or first is None:
@@ -171,7 +169,7 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
             held += tr(" (of which not all is)") if ran == MIXED else tr(" (that it kept to it is not proven)")
         sentence = tr(
             "{subject}: with all that this processor has, {size} the throughput of itself {held}.",
-            subject=_subject(each, several, "isa"), size=_size(found), held=held,
+            subject=subject, size=_size(found), held=held,
         )
         native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
         for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
@@ -200,7 +198,7 @@ def _ran(entry: Entry) -> Cell:
 
 
 def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
-    for each in several:
+    for each, subject in zip(several, _subjects(several, "precision"), strict=True):
         if each.baseline is None or each.baseline.row["precision"] != Precision.FP32:
             continue
         parts = []
@@ -215,8 +213,7 @@ def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> 
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:
             yield tr(
-                "{subject}, throughput against fp32: {parts}.", subject=_subject(each, several, "precision"),
-                parts="; ".join(parts),
+                "{subject}, throughput against fp32: {parts}.", subject=subject, parts="; ".join(parts),
             )
 
 
