@@ -28,8 +28,14 @@ FAMILIES = (
     "TF_", "MALLOC_", "TCMALLOC_", "MIMALLOC_",
 )
 QUIET = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
+OF_TERRAFORM = (
+    "TF_CLI_", "TF_VAR_", "TF_TOKEN_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE", "TF_INPUT", "TF_IN_AUTOMATION",
+    "TF_REGISTRY_", "TF_PLUGIN_", "TF_PROVIDER_", "TF_CLOUD_", "TF_STATE_", "TF_ENCRYPTION", "TF_REATTACH_", "TF_ACC",
+    "TF_IGNORE", "TF_SKIP_", "TF_STATIC_", "TF_HTTP_",
+)
 """Environment variables that change results, by name and by how their names begin; those set are stored with each
-record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed."""
+record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed. Terraform's begin as
+TensorFlow's do, have nothing to do with it, and hold passwords (developer.hashicorp.com/terraform/cli/config)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +241,7 @@ def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str
     names = VARIABLES if device.startswith("cpu") else VARIABLES + OF_GPUS
     return {
         name: value for name, value in sorted(environment.items())
-        if (name in names or name.startswith(FAMILIES)) and name not in QUIET
+        if (name in names or name.startswith(FAMILIES)) and name not in QUIET and not name.startswith(OF_TERRAFORM)
     }
 
 

@@ -158,11 +158,15 @@ def curves(figure: Curves) -> Node:
         x = _share(mark.at - 1, max(length - 1, 1))
         line = _add(root, "line", class_="event", x1=x, x2=x, y1=LEGEND, y2=LEGEND + PLOT)
         _add(line, "title", mark.label)
-    for index, curve in enumerate(figure.curves):
-        style = {"class_": "curve reference"} if curve.is_reference else _style(index)
+    styles = [
+        {"class_": "curve reference"} if curve.is_reference else _style(index)
+        for index, curve in enumerate(figure.curves)
+    ]
+    for curve, style in sorted(zip(figure.curves, styles, strict=True), key=lambda each: not each[0].is_reference):
         for points in _runs(curve, length, scale[-1]):
             line = _add(area, "polyline", points=points, vector_effect="non-scaling-stroke", **style)
             _add(line, "title", curve.label)
+    for index, (curve, style) in enumerate(zip(figure.curves, styles, strict=True)):
         y = LEGEND + PLOT + AXIS + LEGEND * index + 12
         _add(root, "line", x1=0, x2=36, y1=y, y2=y, **style)
         _add(root, "text", curve.label, x=46, y=y + 4)

@@ -82,7 +82,7 @@ def document(
     layers, machine = layers_story.section(together, doubts), hardware.section(results)
     devices = scaling.section(scaling_module.read(results, trials))
     sections = [
-        _verdict_section(found),
+        _verdict_section(found, has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
         *_drawn(found, doubts, trials),
         *axes.sections(found, doubts, claims),
         *([devices] if devices else []),
@@ -124,7 +124,7 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
         phrases.append(tr("measured {first} UTC", first=first) if first.endswith(last) else tr(
             "measured {first} to {last} UTC", first=first, last=last,
         ))
-    for kind, name in ((TrialKind.TIMING, "timed trial"), (TrialKind.PROOF, "proof")):
+    for kind, name in ((TrialKind.TIMING, "timed trial"), (TrialKind.PAIR, "pair"), (TrialKind.PROOF, "proof")):
         outcomes = trials[trials.kind == kind].outcome.value_counts()
         if len(outcomes):
             counts = [tr("{n} {outcome}", n=n, outcome=word(outcome)) for outcome, n in sorted(outcomes.items())]
@@ -135,11 +135,13 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def _verdict_section(found: Sequence[Group]) -> Section:
+def _verdict_section(found: Sequence[Group], *, has_pairs: bool) -> Section:
     # What is held to an instruction set is not at its best; it has a section of its own.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
         words = tr("No trial was timed, so no framework can be called faster.")
+        if has_pairs:
+            words += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
         return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
     verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
     blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
