@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from bench.analysis import quoted, scaling
 from bench.analysis.claims.claim import Claim
+from bench.analysis.compare import by_repetition
 from bench.analysis.language import tr, word
 from bench.analysis.layers import TakenApart
 from bench.analysis.summary import is_nothing, rows_of
@@ -35,6 +36,11 @@ class Evidence:
     quoted: Sequence[quoted.Row]                 # lines of imported tables
     models: frozenset[str]                       # networks that there are
     filters: Callable[[int, int], Filters]       # (kernel, how many) -> what a stack of such convolutions is
+
+    @cached_property
+    def times(self) -> dict[tuple[Any, ...], dict[int, float]]:
+        """Step times by repetition of each group of alike trials."""
+        return by_repetition(self.trials)
 
 
 @dataclass(frozen=True, kw_only=True)

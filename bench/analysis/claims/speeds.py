@@ -12,7 +12,7 @@ import numpy as np
 from bench.analysis import quoted
 from bench.analysis.claims.claim import NO_INTERVAL, Answer, Claim, Standing, judged
 from bench.analysis.claims.evidence import Evidence, case_in_words, has_model, is_asked, is_on, is_usual, names_of
-from bench.analysis.compare import Comparison, by_repetition, compare
+from bench.analysis.compare import Comparison, compare
 from bench.analysis.document import Origin
 from bench.analysis.formatting import share
 from bench.analysis.language import tr, word
@@ -52,7 +52,7 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Speed of one value of an axis over another, all else equal, in pairs of repetitions."""
     axis, of, over = (str(claim.where[name]) for name in ("axis", "of", "over"))
-    times = by_repetition(held_against.trials)
+    times = held_against.times
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name != axis)
     bases = {key(row, same): row for row in held_against.results if row[axis] == over}
     for row in held_against.results:
@@ -209,7 +209,7 @@ def _rate_of(row: quoted.Row, mode: str) -> float | None:
 def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Step time of one network over that of another, in pairs of repetitions, all else equal."""
     of, over = (str(claim.where[name]) for name in ("model", "over_model"))
-    times = by_repetition(held_against.trials)
+    times = held_against.times
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name not in ("model", "graph_fingerprint"))
     bases = {key(row, same): row for row in held_against.results if row["model"] == over}
     for row in held_against.results:
