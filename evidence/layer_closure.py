@@ -22,6 +22,7 @@ import pandas as pd
 
 from bench import builds, hardware
 from bench.analysis.summary import results
+from bench.archive import code_version
 from bench.plan import plan
 from bench.runner import Runner
 from bench.spec import Sweep, Timing
@@ -55,6 +56,7 @@ def main() -> int:
     with Runner(store, builds.load(), suite="layer_closure", command="python -m evidence.layer_closure") as runner:
         runner.run(plan([sweep], cores=len(hardware.usable_cpus()), seed=1))
     trials = store.trials().table
+    trials = trials[trials.code_version == code_version()]       # what earlier code measured stays in the folder
     print("model             framework           mode      batch   step ms  cover  closure  overhead  conv share")
     missed = 0
     for _, row in results(trials).sort_values(["model", "framework", "mode", "local_batch"]).iterrows():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -30,6 +31,7 @@ from bench.analysis.document import (
     Origin,
     Paragraph,
     Roofline,
+    Row,
     Section,
     SpeedUps,
     Spreads,
@@ -46,6 +48,7 @@ from reports.plain import printable
 
 SUFFIX = ".txt"
 WIDTH = 100
+LONGEST_WORD = 24            # characters that a table keeps on one line
 STYLES = {Standing.CLEAR: "green", Standing.OPEN: "yellow", Standing.FEW: "yellow"}
 FILLS = {Origin.MEASURED: "█", Origin.QUOTED: "░", Origin.PREDICTED: "▒", Origin.ENTERED: "▚"}
 
@@ -179,19 +182,15 @@ def _letters(bar: StackedBar, largest: float, room: int) -> str:
 
 
 def _table(table: Table, width: int) -> Iterator[RenderableType]:
-    """The table; where it is too wide, without its details, which are then named."""
+    """The table; where it is too wide, without its details, which are then named; else a paragraph for each row."""
     shown = list(range(len(table.columns)))
     if _needed(table, shown) > width:
         shown = [index for index in shown if not table.columns[index].is_detail]
-    rich_table = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for index in shown:
-        column = table.columns[index]
-        rich_table.add_column(
-            Text(_head(column)), justify="right" if column.align is Align.RIGHT else "left", overflow="fold"
-        )
-    for row in table.rows:
-        rich_table.add_row(*(Text(_cell(row.cells[index])) for index in shown))
-    yield from (Text(table.caption, style="italic"), rich_table)
+    yield Text(table.caption, style="italic")
+    if _needed(table, shown, longest=_longest_word) > width:
+        yield from (_hanging("- ", Text(_in_words(table, row, shown))) for row in table.rows)
+    else:
+        yield _grid(table, shown)
     hidden = [column.title for index, column in enumerate(table.columns) if index not in shown]
     notes = list(table.notes)
     if hidden:
@@ -202,11 +201,36 @@ def _table(table: Table, width: int) -> Iterator[RenderableType]:
     yield ""
 
 
-def _needed(table: Table, shown: list[int]) -> int:
+def _grid(table: Table, shown: list[int]) -> RenderableType:
+    found = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for index in shown:
+        column = table.columns[index]
+        found.add_column(
+            Text(_head(column)), justify="right" if column.align is Align.RIGHT else "left", overflow="fold"
+        )
+    for row in table.rows:
+        found.add_row(*(Text(_cell(row.cells[index])) for index in shown))
+    return found
+
+
+def _in_words(table: Table, row: Row, shown: list[int]) -> str:
+    """"torch | mode training | throughput (samples/s) 3,143"."""
+    cells = [_cell(row.cells[index]) for index in shown]
+    named = [f"{_head(table.columns[index])} {text}" for index, text in zip(shown[1:], cells[1:], strict=True) if text]
+    return " | ".join([cells[0], *named])
+
+
+def _needed(table: Table, shown: list[int], longest: Callable[[str], int] = cell_len) -> int:
+    """Width of the columns that are shown, each as wide as the longest of its texts."""
     return sum(
-        max([cell_len(_head(table.columns[i])), *(cell_len(_cell(row.cells[i])) for row in table.rows)]) + 2
+        max([longest(_head(table.columns[i])), *(longest(_cell(row.cells[i])) for row in table.rows)]) + 2
         for i in shown
     )
+
+
+def _longest_word(text: str) -> int:
+    """Characters that should stay on one line; paths and sums may break, and so may languages without spaces."""
+    return min(max(map(len, re.findall(r"[!-~]+", text)), default=2), LONGEST_WORD)
 
 
 def _head(column: Column) -> str:

@@ -102,8 +102,8 @@ def few_trials(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             id="few_trials", kind=FindingKind.NOTE,
             text=tr(
-                "{n} trials allow no interval; repeat at least {fewest} times (--repetitions)", n=count,
-                fewest=FEWEST_FOR_INTERVAL,
+                "{trials}: too few for an interval; repeat at least {fewest} times (--repetitions)",
+                trials=formatting.count(count, "trial"), fewest=FEWEST_FOR_INTERVAL,
             ),
         )
 

@@ -183,7 +183,7 @@ def test_a_finding_is_said_once_with_all_that_it_is_about(say: Any) -> None:
 
     (block,) = findings.blocks
     (text,) = block.texts
-    assert text.startswith("[1] 2 trials allow no interval")
+    assert text.startswith("[1] 2 trials: too few for an interval")
     assert "torch mnist_cnn training" in text
     assert "numpy mnist_cnn training" in text
 

@@ -1,19 +1,25 @@
-"""The reports on a fixed set of records, letter by letter."""
+"""The reports on fixed sets of records, letter by letter."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import reports
+from bench import reporting
 from bench.analysis import language
-from bench.record import Record
-from tests.reports import records
+from bench.analysis.document import Document
+from tests.reports import gathered, records
 
 GOLDEN = Path(__file__).parent / "golden"
+DOCUMENTS: dict[str, Callable[[Path], Document]] = {
+    "report": lambda root: records.report(records.stored(root, records.sweep())),
+    "variations": lambda root: records.report(records.stored(root, records.variations())),
+    "gathered": lambda root: reporting.report(gathered.store(root)).document,
+}
 
 
 def without_files(text: str) -> str:
@@ -25,12 +31,12 @@ def without_files(text: str) -> str:
 
 @pytest.mark.parametrize("spoken", language.names())
 @pytest.mark.parametrize("name", reports.NAMES)
-@pytest.mark.parametrize(("of", "stem"), [(records.sweep, "report"), (records.variations, "variations")])
+@pytest.mark.parametrize("stem", DOCUMENTS)
 def test_the_report_is_as_it_was_last_looked_at(
-    of: Callable[[], Iterator[Record]], stem: str, name: str, spoken: str, tmp_path: Path, pytestconfig: pytest.Config
+    stem: str, name: str, spoken: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     with language.speaking(spoken):
-        document = records.report(records.stored(tmp_path, of()))
+        document = DOCUMENTS[stem](tmp_path)
     text = without_files(reports.render(name, document))
     suffix = reports.medium(name).SUFFIX
     golden = GOLDEN / (f"{stem}{suffix}" if spoken == language.ENGLISH else f"{stem}.{spoken}{suffix}")

@@ -19,7 +19,9 @@ from bench.analysis import language
 from bench.analysis.document import (
     Bar,
     Bars,
+    Cell,
     Code,
+    Column,
     Curve,
     Curves,
     Document,
@@ -32,12 +34,14 @@ from bench.analysis.document import (
     Origin,
     Paragraph,
     Roofline,
+    Row,
     Section,
     Segment,
     Size,
     SpeedUps,
     StackedBar,
     StackedBars,
+    Table,
 )
 from bench.words import Outcome, UnknownName
 from reports import svg, terminal
@@ -212,6 +216,19 @@ def test_a_narrow_terminal_wraps_words_and_cuts_none() -> None:
 
     assert "…" not in text
     assert 5 * said.count("器") == text.count("器")
+
+
+@pytest.mark.parametrize(("columns", "is_grid"), [(3, True), (12, False)])
+def test_a_table_with_too_many_columns_for_its_words_is_a_paragraph_a_row(columns: int, is_grid: bool) -> None:
+    heads = tuple(Column(title=f"quantity{number}") for number in range(columns))
+    cells = tuple(Cell(text=f"measured{number}") for number in range(columns))
+    table = Table(id="t", caption="c", columns=heads, rows=(Row(id="r", cells=cells),))
+    section = Section(id="s", title="t", blocks=(table,))
+    lines = terminal.render(Document(title="t", summary=(), sections=(section,)), width=60).splitlines()
+
+    assert all(any(cell.text in line for line in lines) for cell in cells)       # no word is broken
+    assert ("quantity0  quantity1  quantity2" in lines) is is_grid
+    assert any(line.startswith("- measured0 | quantity1 measured1") for line in lines) is not is_grid
 
 
 def test_half_a_surrogate_pair_can_be_written(empty: Document) -> None:

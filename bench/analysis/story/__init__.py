@@ -33,6 +33,7 @@ from bench.analysis.story import doubts as doubts_module
 from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
 from bench.analysis.story.groups import Group, groups
+from bench.analysis.story.sessions import latest
 from bench.analysis.story.verdicts import verdict
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
@@ -52,7 +53,7 @@ def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
     """Ids of the trials whose telemetry a document draws."""
     if not trials.telemetry.notna().any():
         return []
-    return [each.id for each in timeline.chosen(groups(results, trials), results, trials)]
+    return [each.id for each in timeline.chosen(latest(groups(results, trials)), results, trials)]
 
 
 def document(
@@ -71,6 +72,7 @@ def document(
     if trials.empty:
         return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
     found = groups(results, trials)
+    now = latest(found)
     taken_apart, no_layers = layers_module.read(trials, results, records)
     together = layers_story.together(taken_apart, trials)
     doubts = doubts_module.doubts(
@@ -82,20 +84,20 @@ def document(
     layers, machine = layers_story.section(together, doubts), hardware.section(results)
     devices = scaling.section(scaling_module.read(results, trials))
     sections = [
-        _verdict_section(found, has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
-        *_drawn(found, doubts, trials),
+        _verdict_section(now, has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
+        *_drawn(now, cases.section(found, doubts), doubts, trials),
         *axes.sections(found, doubts, claims),
         *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
-        *_known(timeline.section(timeline.chosen(found, results, trials) if series else (), trials, series)),
+        *_known(timeline.section(timeline.chosen(now, results, trials) if series else (), trials, series)),
         *_known(history.section(trials)),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         *more,
         doubts_module.section(doubts),
         failures.section(trials, records, [*problems, *unreadable]),
-        *_known(unlike.section(found)),
+        *_known(unlike.section(now)),
         environment.section(trials),
         _limits(trials),
         _reproduce(results, trials),
@@ -148,9 +150,10 @@ def _verdict_section(found: Sequence[Group], *, has_pairs: bool) -> Section:
     return Section(id="verdict", title=tr("Verdict"), blocks=blocks)
 
 
-def _drawn(found: Sequence[Group], doubts: figures.Doubts, trials: pd.DataFrame) -> list[Section]:
-    """Throughput and latency, a figure for each comparison; where those are too many, all in one table."""
-    every = cases.section(found, doubts)
+def _drawn(
+    found: Sequence[Group], every: Section | None, doubts: figures.Doubts, trials: pd.DataFrame
+) -> list[Section]:
+    """Throughput and latency, a figure for each comparison; where those are too many, ``every`` result in one table."""
     interval = Paragraph(text=figures.interval_words())
     if len(found) > MOST_DRAWN:
         words = tr(

@@ -144,7 +144,8 @@ def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: 
 def _fact(name: str, fact: Any) -> Cell:
     if fact is None:
         return Cell(text=formatting.UNKNOWN)
-    return Cell(text=_in_words(name, fact), value=float(fact) if isinstance(fact, int | float) else None)
+    is_number = isinstance(fact, int | float) or (name == "session" and str(fact).isdecimal())
+    return Cell(text=_in_words(name, fact), value=float(fact) if is_number else None)
 
 
 def _in_words(name: str, fact: Any) -> str:

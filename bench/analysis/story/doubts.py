@@ -13,6 +13,8 @@ from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr
 from bench.analysis.story.groups import Entry, Group
 
+MOST_NAMED = 12              # results of one finding
+
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
@@ -65,7 +67,7 @@ def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
                 texts=tuple(
                     tr(
                         "[{n}] {finding}. This is about: {cases}.", n=doubt.note.number, finding=doubt.text,
-                        cases="; ".join(doubt.about),
+                        cases=_named(doubt.about),
                     )
                     for doubt in found.values()
                 ),
@@ -73,3 +75,9 @@ def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
             ),
         )
     return Section(id="findings", title=tr("Findings"), blocks=blocks)
+
+
+def _named(cases: Sequence[str]) -> str:
+    more = len(cases) - MOST_NAMED
+    said = tr("; and {n:,} more, which bear its number", n=more) if more > 0 else ""
+    return "; ".join(cases[:MOST_NAMED]) + said

@@ -80,6 +80,7 @@ class Group:
     facts: Mapping[str, Any]             # what they have in common
     conditions: str                      # "batch 32, digits, fp32, cpu, 2 threads"
     entries: tuple[Entry, ...]
+    earlier: tuple[Group, ...] = ()      # sessions that this one repeats, newest first; see ...story.sessions
 
     @property
     def subject(self) -> str:
@@ -146,8 +147,8 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
 
 
 def _sortable(fact: Any) -> tuple[bool, float, str]:
-    """Numbers by size, then words by letter."""
-    is_number = isinstance(fact, int | float)
+    """Numbers by size, "10" after "9", then words by letter."""
+    is_number = isinstance(fact, int | float) or str(fact).isdecimal()
     return (not is_number, float(fact) if is_number else 0.0, "" if is_number else str(fact))
 
 

@@ -12,19 +12,50 @@ from bench.analysis.language import tr, word
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.story.groups import Entry, Group, Versus, versus
 
+MOST_NAMED = 5               # sessions
+
 
 def verdict(group: Group) -> Verdict:
-    """What a group of comparable results says."""
-    measured = group.measured
-    if not measured:
-        standing, sentences = Standing.NOTHING, [tr("No framework was measured here.")]
-    elif len(measured) == 1:
-        standing, sentences = Standing.ALONE, [_alone(measured[0])]
-    else:
-        standing, sentences = _compared(measured)
+    """What a group of comparable results says, and whether earlier sessions agree."""
+    standing, sentences = _answer(group)
+    if group.earlier:
+        sentences.append(_before(group, standing))
     return Verdict(
         id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
         sentences=(*sentences, *_reservations(group)),
+    )
+
+
+def _answer(group: Group) -> tuple[Standing, list[str]]:
+    measured = group.measured
+    if not measured:
+        return Standing.NOTHING, [tr("No framework was measured here.")]
+    return (Standing.ALONE, [_alone(measured[0])]) if len(measured) == 1 else _compared(measured)
+
+
+def _before(group: Group, standing: Standing) -> str:
+    """How far sessions differ: the figures of one who is alone, else how many gave this answer."""
+    number = formatting.count(len(group.earlier), "earlier session")
+    if standing is Standing.ALONE:
+        found = [float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured]
+        if not found:
+            return tr("In {sessions} nothing was measured.", sessions=number)
+        low, high = (formatting.significant(each, 4) for each in (min(found), max(found)))
+        said = low if low == high else tr("{low} to {high}", low=low, high=high)
+        return tr("In {sessions} it had {throughput} samples/s.", sessions=number, throughput=said)
+
+    def heads(of: Group) -> list[str]:
+        return [entry.label for entry in of.measured[:1]]
+
+    others = [
+        str(each.facts["session"]) for each in group.earlier
+        if (_answer(each)[0], heads(each)) != (standing, heads(group))
+    ]
+    if not others:
+        return tr("{sessions} gave the same answer.", sessions=number)
+    named = formatting.listed(others) if len(others) <= MOST_NAMED else str(len(others))
+    return tr(
+        "Of {sessions} these gave another answer: {others} (see every result).", sessions=number, others=named,
     )
 
 

@@ -1,0 +1,70 @@
+"""What a report says of comparisons that were measured again in later sessions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from bench.analysis.document import Document, Standing
+from bench.record import Record
+from tests.analysis.test_story import column, table, timings, verdicts
+from tests.reports import records
+
+FAST, SLOW = [0.0100, 0.0098, 0.0103, 0.0101, 0.0099, 0.0100], [0.048, 0.047, 0.049, 0.048, 0.0485, 0.0475]
+
+
+def session(name: str, day: int, step_times_s: Mapping[str, list[float]]) -> list[Record]:
+    """Trials of these frameworks, in a session on a day."""
+    return [
+        dataclasses.replace(
+            each, identity=dataclasses.replace(each.identity, session=name), recorded_at=f"2026-10-{day:02d}T02:00:00Z"
+        )
+        for framework, times_s in step_times_s.items() for each in timings(framework, times_s)
+    ]
+
+
+def said(root: Path, *sessions: list[Record]) -> Document:
+    return records.report(records.stored(root, [each for several in sessions for each in several]))
+
+
+def test_the_latest_session_answers_and_counts_those_that_agree(tmp_path: Path) -> None:
+    same = {"torch": FAST, "numpy": SLOW}
+    document = said(tmp_path, *(session(str(day), day, same) for day in (9, 10, 11)))
+
+    (verdict,) = verdicts(document)
+    assert verdict.standing is Standing.CLEAR
+    assert verdict.conditions.endswith("session 11")
+    assert "2 earlier sessions gave the same answer." in verdict.sentences
+
+
+def test_a_session_that_answered_otherwise_is_named(tmp_path: Path) -> None:
+    document = said(
+        tmp_path, session("1", 1, {"torch": SLOW, "numpy": FAST}), session("2", 2, {"torch": FAST, "numpy": SLOW}),
+        session("3", 3, {"torch": FAST, "numpy": SLOW}),
+    )
+
+    (verdict,) = verdicts(document)
+    assert "Of 2 earlier sessions these gave another answer: 1 (see every result)." in verdict.sentences
+
+
+def test_of_one_alone_the_earlier_figures_are_told(tmp_path: Path) -> None:
+    several = [session(str(day), day, {"torch": [0.010 + 0.001 * day]}) for day in (1, 2, 3)]
+
+    (verdict,) = verdicts(said(tmp_path, *several))
+    assert "In 2 earlier sessions it had 2,667 to 2,909 samples/s." in verdict.sentences
+
+
+@pytest.mark.parametrize("later", [{"torch": FAST}, {"torch": FAST, "jax": SLOW}])
+def test_a_comparison_stays_until_all_of_it_is_repeated(later: Mapping[str, list[float]], tmp_path: Path) -> None:
+    document = said(tmp_path, session("1", 1, {"torch": FAST, "numpy": SLOW}), session("2", 2, later))
+
+    assert len(verdicts(document)) == 2
+
+
+def test_every_result_lists_all_sessions_in_their_order(tmp_path: Path) -> None:
+    document = said(tmp_path, *(session(str(day), day, {"torch": FAST}) for day in (10, 9, 11)))
+
+    assert column(table(document, "table.cases"), "session") == ["9", "10", "11"]
