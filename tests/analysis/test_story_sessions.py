@@ -42,12 +42,12 @@ def test_the_latest_session_answers_and_counts_those_that_agree(tmp_path: Path) 
 
 def test_a_session_that_answered_otherwise_is_named(tmp_path: Path) -> None:
     document = said(
-        tmp_path, session("1", 1, {"torch": SLOW, "numpy": FAST}), session("2", 2, {"torch": FAST, "numpy": SLOW}),
-        session("3", 3, {"torch": FAST, "numpy": SLOW}),
+        tmp_path, session("0", 1, {"torch": FAST}), session("1", 2, {"torch": SLOW, "numpy": FAST}),
+        *(session(name, day, {"torch": FAST, "numpy": SLOW}) for day, name in enumerate(("2", "3"), start=3)),
     )
 
     (verdict,) = verdicts(document)
-    assert "Of 2 earlier sessions these gave another answer: 1 (see every result)." in verdict.sentences
+    assert "1 of 2 earlier sessions gave another answer (1); see every result." in verdict.sentences
 
 
 def test_of_one_alone_the_earlier_figures_are_told(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ RARE_COLUMNS = {
 
 ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
 
-LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "strategy", "devices_per_process")
+LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "device", "strategy", "devices_per_process")
 """What tells results of one framework apart."""
 
 
@@ -178,13 +178,13 @@ def _entries(rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], 
     return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
 
 
-def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The shortest names that tell rows apart: the framework, and what varies among its own rows."""
+def labels(rows: Sequence[Mapping[str, Any]], always: Sequence[str] = ()) -> list[str]:
+    """The shortest names that tell rows apart: the framework, what varies among its own rows, and ``always``."""
     names = []
     for row in rows:
         own = [other for other in rows if other["framework"] == row["framework"]]
         varying = [c for c in LABEL_COLUMNS if len({key(other, (c,)) for other in own}) > 1]
-        names.append(" ".join([str(row["framework"]), *(str(row[column]) for column in varying)]))
+        names.append(" ".join([str(row["framework"]), *(str(row[column]) for column in (*varying, *always))]))
     # Builds may differ in packages that no column shows.
     return [
         f"{name} #{names[: index + 1].count(name)}" if names.count(name) > 1 else name

@@ -180,8 +180,7 @@ def _learning(proofs: Sequence[Proof]) -> Section:
     model, data = (proofs[0].facts[name] for name in ("model", "data"))
     topic = identifier(model, data, proofs[0].fingerprint)
     about = tr("{model} on {data}", model=model, data=data)
-    names = [f"{label} {proof.facts['precision']}" for label, proof in
-             zip(labels([proof.facts for proof in proofs]), proofs, strict=True)]
+    names = labels([proof.facts for proof in proofs], always=("precision",))
     oracle = next((proof.oracle_losses for proof in proofs if proof.oracle_losses), ())
     curves = [Curve(label=name, values=proof.losses) for name, proof in zip(names, proofs, strict=True)]
     if oracle:

@@ -18,8 +18,8 @@ MOST_NAMED = 5               # sessions
 def verdict(group: Group) -> Verdict:
     """What a group of comparable results says, and whether earlier sessions agree."""
     standing, sentences = _answer(group)
-    if group.earlier:
-        sentences.append(_before(group, standing))
+    if group.earlier and group.measured and (before := _before(group, standing)):
+        sentences.append(before)
     return Verdict(
         id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
         sentences=(*sentences, *_reservations(group)),
@@ -34,28 +34,25 @@ def _answer(group: Group) -> tuple[Standing, list[str]]:
 
 
 def _before(group: Group, standing: Standing) -> str:
-    """How far sessions differ: the figures of one who is alone, else how many gave this answer."""
-    number = formatting.count(len(group.earlier), "earlier session")
+    """How far sessions differ: the figures of one who is alone, else how many gave this answer; may be empty."""
     if standing is Standing.ALONE:
         found = [float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured]
+        sessions = formatting.count(len(group.earlier), "earlier session")
         if not found:
-            return tr("In {sessions} nothing was measured.", sessions=number)
+            return tr("In {sessions} nothing was measured.", sessions=sessions)
         low, high = (formatting.significant(each, 4) for each in (min(found), max(found)))
         said = low if low == high else tr("{low} to {high}", low=low, high=high)
-        return tr("In {sessions} it had {throughput} samples/s.", sessions=number, throughput=said)
-
-    def heads(of: Group) -> list[str]:
-        return [entry.label for entry in of.measured[:1]]
-
-    others = [
-        str(each.facts["session"]) for each in group.earlier
-        if (_answer(each)[0], heads(each)) != (standing, heads(group))
-    ]
+        return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
+    answers = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
+               for each in group.earlier if len(each.measured) > 1}
+    sessions = formatting.count(len(answers), "earlier session")
+    others = [name for name, answer in answers.items() if answer != (standing, group.measured[0].label)]
     if not others:
-        return tr("{sessions} gave the same answer.", sessions=number)
-    named = formatting.listed(others) if len(others) <= MOST_NAMED else str(len(others))
+        return tr("{sessions} gave the same answer.", sessions=sessions) if answers else ""
+    named = tr(" ({names})", names=", ".join(others)) if len(others) <= MOST_NAMED else ""
     return tr(
-        "Of {sessions} these gave another answer: {others} (see every result).", sessions=number, others=named,
+        "{others} of {sessions} gave another answer{named}; see every result.", others=len(others), sessions=sessions,
+        named=named,
     )
 
 
