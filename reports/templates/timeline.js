@@ -1,7 +1,9 @@
-/* Telemetry over time, drawn by uPlot when it comes into view; the table below it says the same in short. */
+/* Telemetry over time, drawn by uPlot when it comes into view or is printed; the table below it says the same in short. */
 "use strict";
 document.addEventListener("DOMContentLoaded", () => {
   const words = JSON.parse(document.querySelector("main").dataset.words);
+  const print = matchMedia("print"), dark = matchMedia("(prefers-color-scheme: dark)"), PAPER = 660, HEIGHT = 130;
+  const drawn = new Map();      // the charts of each place
   const EMPTY = -32768, DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [12, 3, 2, 3, 2, 3], [1, 4], [14, 5]];
   const decoded = ({data, offset, scale}) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0)), view = new DataView(bytes.buffer);
@@ -11,6 +13,9 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   };
   const draw = (place) => {
+    watcher.unobserve(place);
+    for (const chart of drawn.get(place) ?? []) chart.destroy();
+    drawn.set(place, []);
     const timeline = JSON.parse(place.querySelector("script").textContent);
     const style = getComputedStyle(place), color = (name) => style.getPropertyValue(`--${name}`).trim();
     const shade = (chart) => {
@@ -30,7 +35,7 @@ document.addEventListener("DOMContentLoaded", () => {
       const box = place.querySelectorAll(".panel")[index];
       const traces = panel.traces.map(decoded), axis = {stroke: color("text"), grid: {stroke: color("line"), width: 1}, ticks: {stroke: color("line")}};
       const chart = new uPlot({
-        width: box.clientWidth, height: 130, cursor: {sync: {key: place.id}}, hooks: {drawClear: [shade]},
+        width: width(box), height: HEIGHT, cursor: {sync: {key: place.id}}, hooks: {drawClear: [shade]},
         scales: {x: {time: false}, y: {range: (_, low, high) => uPlot.rangeNum(panel.zero ? Math.min(low, 0) : low, high, 0.1, true)}},
         axes: [{...axis, size: 30}, {...axis, size: 62}],
         series: [{label: words.seconds, value: (_, at) => at === null ? "–" : at.toFixed(2)}, ...panel.traces.map((trace, each) => ({
@@ -39,19 +44,20 @@ document.addEventListener("DOMContentLoaded", () => {
         }))],
       }, [traces[0].map((_, at) => at * panel.step), ...traces], box);
       chart.setScale("x", {min: timeline.begin, max: timeline.duration});      // two clicks show all
-      new ResizeObserver(() => chart.setSize({width: box.clientWidth, height: 130})).observe(box);
+      drawn.get(place).push(chart);
     }
     place.dataset.drawn = "";
   };
   const places = [...document.querySelectorAll(".timeline")];
   const watcher = new IntersectionObserver((seen) => {
-    for (const each of seen) if (each.isIntersecting) { watcher.unobserve(each.target); draw(each.target); }
+    for (const each of seen) if (each.isIntersecting) draw(each.target);
   }, {rootMargin: "400px"});
   places.forEach((place) => watcher.observe(place));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const place of places) if ("drawn" in place.dataset) {
-      place.querySelectorAll(".uplot").forEach((chart) => chart.remove());
-      draw(place);
-    }
+  const width = (box) => print.matches ? Math.min(box.clientWidth, PAPER) : box.clientWidth;
+  addEventListener("resize", () => {
+    for (const chart of [...drawn.values()].flat()) chart.setSize({width: width(chart.root.parentElement), height: HEIGHT});
   });
+  const redraw = (which) => which.forEach((place) => draw(place));
+  dark.addEventListener("change", () => redraw([...drawn.keys()]));
+  print.addEventListener("change", () => redraw(print.matches ? places : [...drawn.keys()]));
 });

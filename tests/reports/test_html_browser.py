@@ -290,10 +290,12 @@ def test_print_opens_what_is_folded_and_leaves_out_what_is_to_be_clicked(open_pa
     page.emulate_media(media="print")
     table = page.locator(".timeline a[href^='#table']").first.get_attribute("href")
 
-    seen = page.locator("nav:visible, .tools:visible, .base:visible, .copy:visible, .timeline:visible")
+    seen = page.locator("nav:visible, .tools:visible, .base:visible, .copy:visible")
     assert [] == [each.evaluate("node => node.outerHTML.slice(0, 120)") for each in seen.all()]
     assert table
     assert page.locator(f"[id='{table[1:]}'] td").first.is_visible()
+    assert page.locator(".timeline .panel").count() == page.locator(".timeline canvas").count() > 1
+    assert not [canvas for canvas in page.locator(".timeline canvas").all() if is_blank(canvas.screenshot())]
     pdf = page.pdf()
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) > 3
 
