@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.analysis.document import Document, Standing
+from bench.analysis.document import Document, Paragraph, Standing
 from bench.record import Record
 from tests.analysis.test_story import column, table, timings, verdicts
 from tests.reports import records
@@ -16,13 +17,13 @@ from tests.reports import records
 FAST, SLOW = [0.0100, 0.0098, 0.0103, 0.0101, 0.0099, 0.0100], [0.048, 0.047, 0.049, 0.048, 0.0485, 0.0475]
 
 
-def session(name: str, day: int, step_times_s: Mapping[str, list[float]]) -> list[Record]:
+def session(name: str, day: int, step_times_s: Mapping[str, list[float]], **changes: Any) -> list[Record]:
     """Trials of these frameworks, in a session on a day."""
     return [
         dataclasses.replace(
             each, identity=dataclasses.replace(each.identity, session=name), recorded_at=f"2026-10-{day:02d}T02:00:00Z"
         )
-        for framework, times_s in step_times_s.items() for each in timings(framework, times_s)
+        for framework, times_s in step_times_s.items() for each in timings(framework, times_s, **changes)
     ]
 
 
@@ -68,3 +69,24 @@ def test_every_result_lists_all_sessions_in_their_order(tmp_path: Path) -> None:
     document = said(tmp_path, *(session(str(day), day, {"torch": FAST}) for day in (10, 9, 11)))
 
     assert column(table(document, "table.cases"), "session") == ["9", "10", "11"]
+
+
+def test_a_precision_is_held_against_the_other_of_the_same_session_and_the_latest_is_shown(tmp_path: Path) -> None:
+    wide, narrow = [step_time_s * 2 for step_time_s in FAST], FAST
+    document = said(tmp_path, *(
+        session(str(day), day, {"torch": times_s}, precision=precision)
+        for day in (1, 2) for precision, times_s in (("fp32", wide), ("bf16", narrow))
+    ), session("3", 3, {"torch": FAST}))
+
+    found = table(document, "table.precision")
+    assert column(found, "precision") == ["fp32", "bf16"]
+    assert all("session 2" in conditions for conditions in column(found, "conditions"))
+
+
+def test_a_change_over_the_sessions_stands_in_the_verdict(tmp_path: Path) -> None:
+    levels = [0.010 + 0.0001 * (day * day % 7) + 0.003 * (day > 12) for day in range(1, 25)]
+    document = said(tmp_path, *(session(str(day), day, {"torch": [s]}) for day, s in enumerate(levels, start=1)))
+
+    first = document.sections[0].blocks[0]
+    assert isinstance(first, Paragraph)
+    assert "1 got worse" in first.text

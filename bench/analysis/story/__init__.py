@@ -83,15 +83,16 @@ def document(
     learning = proofs_module.learning_section(proofs)
     layers, machine = layers_story.section(together, doubts), hardware.section(results)
     devices = scaling.section(scaling_module.read(results, trials))
+    over_time = history.watched(trials)
     sections = [
-        _verdict_section(now, has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
+        _verdict_section(now, history.news(over_time), has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
         *_drawn(now, cases.section(found, doubts), doubts, trials),
         *axes.sections(found, doubts, claims),
         *([devices] if devices else []),
         *([layers] if layers else []),
         *([machine] if machine else []),
         *_known(timeline.section(timeline.chosen(now, results, trials) if series else (), trials, series)),
-        *_known(history.section(trials)),
+        *_known(history.section(over_time)),
         proofs_module.parity_section(proofs),
         *([learning] if learning else []),
         *more,
@@ -137,7 +138,7 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def _verdict_section(found: Sequence[Group], *, has_pairs: bool) -> Section:
+def _verdict_section(found: Sequence[Group], news: Sequence[Block], *, has_pairs: bool) -> Section:
     # What is held to an instruction set is not at its best; it has a section of its own.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
@@ -147,7 +148,7 @@ def _verdict_section(found: Sequence[Group], *, has_pairs: bool) -> Section:
         return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
     verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
     blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
-    return Section(id="verdict", title=tr("Verdict"), blocks=blocks)
+    return Section(id="verdict", title=tr("Verdict"), blocks=(*news, *blocks))
 
 
 def _drawn(

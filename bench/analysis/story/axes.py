@@ -16,6 +16,7 @@ from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
 from bench.analysis.story.groups import HELD_TO, Entry, Group, versus
+from bench.analysis.story.sessions import Sitting, unrepeated
 from bench.analysis.summary import key
 from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
 from bench.words import Precision
@@ -62,7 +63,7 @@ def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = 
 
 
 def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
-    """Every result that has another beside it which differs in this axis alone."""
+    """Every result that has another beside it which differs in this axis alone; of sessions the latest."""
     members: dict[tuple[object, ...], list[tuple[Group, Entry]]] = {}
     for group in groups:
         shared = tuple(fact for name, fact in group.facts.items() if name != axis.column)
@@ -73,10 +74,20 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
         return axis.order.index(member[1].row[axis.column])
 
     several = [sorted(alike, key=position) for alike in members.values()]
-    return [
+    found = [
         Series(group=alike[0][0], entries=tuple(entry for _, entry in alike))
         for alike in several if len({entry.row[axis.column] for _, entry in alike}) > 1
     ]
+    but = (axis.column, "session")
+    sittings = (
+        Sitting(
+            what=each, entries=each.entries, contender=(axis.column,),
+            alike=(*(fact for name, fact in each.group.facts.items() if name not in but),
+                   *key(each.entries[0].row, SETTINGS)),
+        )
+        for each in found
+    )
+    return [each for each, _ in unrepeated(sittings)]
 
 
 def _section(axis: Axis, several: Sequence[Series], doubts: Doubts, claims: Sequence[Claim]) -> Section:

@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
-from bench.analysis.story.groups import EQUAL_COLUMNS, LABEL_COLUMNS, Group
+from bench.analysis.story.groups import EQUAL_COLUMNS, LABEL_COLUMNS, Entry, Group
 from bench.analysis.summary import key
 
 CONTENDER = ("framework", *LABEL_COLUMNS)
-ALIKE = tuple(column for column in EQUAL_COLUMNS if column != "session")
+Compared = TypeVar("Compared")
 
 
-def latest(groups: Sequence[Group]) -> list[Group]:
-    """The groups that no later session repeats, in the order given; each holds those that it repeats.
+@dataclass(frozen=True, kw_only=True)
+class Sitting(Generic[Compared]):
+    """Results that were compared in one session."""
+
+    what: Compared
+    alike: tuple[Hashable, ...]          # its facts but for the session
+    entries: Sequence[Entry]
+    contender: Sequence[str]             # columns that tell them apart
+
+    @property
+    def contenders(self) -> set[tuple[object, ...]]:
+        return {key(entry.row, self.contender) for entry in self.entries}
+
+    @property
+    def measured(self) -> set[tuple[object, ...]]:
+        return {key(entry.row, self.contender) for entry in self.entries if entry.is_measured}
+
+    @property
+    def ended_at(self) -> str:
+        return max(str(entry.row["recorded_at"] or "") for entry in self.entries)
+
+
+def unrepeated(sittings: Iterable[Sitting[Compared]]) -> list[tuple[Compared, list[Compared]]]:
+    """What no later session repeats, in the order given, and what each of them repeats, newest first.
 
     A session repeats a comparison if it measured everyone who took part in it.
     """
-    alike: dict[tuple[Any, ...], list[Group]] = {}
-    for group in groups:
-        alike.setdefault(key(group.facts, ALIKE), []).append(group)
-    repeated: dict[str, list[Group]] = {}
+    alike: dict[tuple[Hashable, ...], list[Sitting[Compared]]] = {}
+    repeated: dict[int, list[Compared]] = {}
+    every = list(sittings)
+    for each in every:
+        alike.setdefault(each.alike, []).append(each)
     for several in alike.values():
-        standing: list[Group] = []
-        for group in sorted(several, key=_ended_at, reverse=True):
-            later = next((each for each in standing if _contenders(group) <= _measured(each)), None)
+        standing: list[Sitting[Compared]] = []
+        for each in sorted(several, key=lambda sitting: sitting.ended_at, reverse=True):
+            later = next((other for other in standing if each.contenders <= other.measured), None)
             if later is None:
-                standing.append(group)
-                repeated[group.id] = []
+                standing.append(each)
+                repeated[id(each)] = []
             else:
-                repeated[later.id].append(group)
-    return [replace(group, earlier=tuple(repeated[group.id])) for group in groups if group.id in repeated]
+                repeated[id(later)].append(each.what)
+    return [(each.what, repeated[id(each)]) for each in every if id(each) in repeated]
 
 
-def _contenders(group: Group) -> set[tuple[Any, ...]]:
-    return {key(entry.row, CONTENDER) for entry in group.entries}
-
-
-def _measured(group: Group) -> set[tuple[Any, ...]]:
-    return {key(entry.row, CONTENDER) for entry in group.measured}
-
-
-def _ended_at(group: Group) -> str:
-    return max(str(entry.row["recorded_at"] or "") for entry in group.entries)
+def latest(groups: Sequence[Group]) -> list[Group]:
+    """The groups that no later session repeats; each holds those that it repeats."""
+    columns = [column for column in EQUAL_COLUMNS if column != "session"]
+    found = unrepeated(
+        Sitting(what=group, alike=key(group.facts, columns), entries=group.entries, contender=CONTENDER)
+        for group in groups
+    )
+    return [replace(group, earlier=tuple(earlier)) for group, earlier in found]
