@@ -61,7 +61,7 @@ def _cut(text: str, longest: int) -> str:
 
 def printable(value: T) -> T:
     """A document, or a part of one, with every text made plain; code and files keep their lines."""
-    if isinstance(value, Enum):
+    if value is None or isinstance(value, (Enum, int, float)):
         return value
     if isinstance(value, str):
         return plain_line(value)    # type: ignore[return-value]
