@@ -120,7 +120,8 @@ def escaped(text: str) -> str:
     """Text that means itself: no markup, no HTML, no table cell, no mention."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", MENTION)
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
-    text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)     # inside a word an underscore means itself
+    # Between letters underscores mean themselves, however many there are.
+    text = re.sub(r"(?<!\w)_+|(?<!_)_++(?!\w)", lambda run: r"\_" * len(run[0]), text)
     text = re.sub(r"(?i)\b(https?|ftp)://", r"\1:&#47;&#47;", text)
     text = re.sub(r"(?i)\bwww\.", "www&#46;", text)
     text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)

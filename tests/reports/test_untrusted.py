@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import markdown_it
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import reports
@@ -61,7 +61,7 @@ PIECES = (
 TEXTS = st.lists(
     st.one_of(st.sampled_from(PIECES), st.text(max_size=8)), min_size=1, max_size=8
 ).map("".join).filter(plain_line)
-EXAMPLES = settings(max_examples=30, deadline=None)
+EXAMPLES = settings(max_examples=30)
 
 
 def everywhere(text: str) -> Document:
@@ -130,6 +130,8 @@ def test_no_medium_passes_on_what_a_screen_obeys(text: str) -> None:
 
 @EXAMPLES
 @given(TEXTS)
+@example("___")
+@example("_a__b_")
 def test_markdown_has_the_same_structure_whatever_its_records_say(text: str) -> None:
     """As a renderer of CommonMark with tables, struck text and found addresses reads it."""
     def structure(said: str) -> list[str]:
