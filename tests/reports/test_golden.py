@@ -12,13 +12,14 @@ import reports
 from bench import reporting
 from bench.analysis import language
 from bench.analysis.document import Document
-from tests.reports import gathered, records
+from tests.reports import advised, gathered, records
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCUMENTS: dict[str, Callable[[Path], Document]] = {
     "report": lambda root: records.report(records.stored(root, records.sweep())),
     "variations": lambda root: records.report(records.stored(root, records.variations())),
     "gathered": lambda root: reporting.report(gathered.store(root)).document,
+    "advice": lambda root: advised.document(),
 }
 
 
