@@ -16,7 +16,7 @@ from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
 from bench.analysis.story.groups import HELD_TO, Entry, Group, versus
-from bench.analysis.story.sessions import Sitting, unrepeated
+from bench.analysis.story.sessions import SessionResults, unrepeated
 from bench.analysis.summary import key
 from bench.isa import LEVELS, MIXED, NOT_PROVEN, Isa
 from bench.words import Precision
@@ -79,15 +79,15 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
         for alike in several if len({entry.row[axis.column] for _, entry in alike}) > 1
     ]
     but = (axis.column, "session")
-    sittings = (
-        Sitting(
+    by_session = (
+        SessionResults(
             what=each, entries=each.entries, contender=(axis.column,),
             alike=(*(fact for name, fact in each.group.facts.items() if name not in but),
                    *key(each.entries[0].row, SETTINGS)),
         )
         for each in found
     )
-    return [each for each, _ in unrepeated(sittings)]
+    return [each for each, _ in unrepeated(by_session)]
 
 
 def _section(axis: Axis, several: Sequence[Series], doubts: Doubts, claims: Sequence[Claim]) -> Section:

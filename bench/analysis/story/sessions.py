@@ -14,7 +14,7 @@ Compared = TypeVar("Compared")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sitting(Generic[Compared]):
+class SessionResults(Generic[Compared]):
     """Results that were compared in one session."""
 
     what: Compared
@@ -35,19 +35,19 @@ class Sitting(Generic[Compared]):
         return max(str(entry.row["recorded_at"] or "") for entry in self.entries)
 
 
-def unrepeated(sittings: Iterable[Sitting[Compared]]) -> list[tuple[Compared, list[Compared]]]:
+def unrepeated(results: Iterable[SessionResults[Compared]]) -> list[tuple[Compared, list[Compared]]]:
     """What no later session repeats, in the order given, and what each of them repeats, newest first.
 
     A session repeats a comparison if it measured everyone who took part in it.
     """
-    alike: dict[tuple[Hashable, ...], list[Sitting[Compared]]] = {}
+    alike: dict[tuple[Hashable, ...], list[SessionResults[Compared]]] = {}
     repeated: dict[int, list[Compared]] = {}
-    every = list(sittings)
+    every = list(results)
     for each in every:
         alike.setdefault(each.alike, []).append(each)
     for several in alike.values():
-        standing: list[Sitting[Compared]] = []
-        for each in sorted(several, key=lambda sitting: sitting.ended_at, reverse=True):
+        standing: list[SessionResults[Compared]] = []
+        for each in sorted(several, key=lambda each: each.ended_at, reverse=True):
             later = next((other for other in standing if each.contenders <= other.measured), None)
             if later is None:
                 standing.append(each)
@@ -61,7 +61,7 @@ def latest(groups: Sequence[Group]) -> list[Group]:
     """The groups that no later session repeats; each holds those that it repeats."""
     columns = [column for column in EQUAL_COLUMNS if column != "session"]
     found = unrepeated(
-        Sitting(what=group, alike=key(group.facts, columns), entries=group.entries, contender=CONTENDER)
+        SessionResults(what=group, alike=key(group.facts, columns), entries=group.entries, contender=CONTENDER)
         for group in groups
     )
     return [replace(group, earlier=tuple(earlier)) for group, earlier in found]
