@@ -68,11 +68,15 @@ Labelled = tuple[str, np.ndarray, list[int]]
 
 
 def turing(folder: Path) -> Iterator[Labelled]:
-    """Series of performance-like quality control, marked by people; the union of all annotators' marks."""
+    """Series whose level shifts as those of benchmarks do, marked by people; the union of all annotators' marks.
+
+    A quality control that falls below zero has no ratio of levels, and is left out.
+    """
     labels = json.loads((folder / "annotations.json").read_text())
-    for path in sorted(folder.glob("datasets/quality_control_*/*.json")):
+    for path in sorted([*folder.glob("datasets/nile/*.json"), *folder.glob("datasets/quality_control_*/*.json")]):
         values = np.array(json.loads(path.read_text())["series"][0]["raw"], float)
-        yield path.stem, values, sorted({mark for marks in labels[path.stem].values() for mark in marks})
+        if np.all(values > 0):
+            yield path.stem, values, sorted({mark for marks in labels[path.stem].values() for mark in marks})
 
 
 def tigerbeetle(source: Path) -> Iterator[Labelled]:
