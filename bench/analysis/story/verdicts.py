@@ -43,8 +43,11 @@ def _before(group: Group, standing: Standing) -> str:
         low, high = (formatting.significant(each, 4) for each in (min(found), max(found)))
         said = low if low == high else tr("{low} to {high}", low=low, high=high)
         return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
-    answers = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
-               for each in group.earlier if len(each.measured) > 1}
+    if standing is Standing.FEW:
+        return ""                # no answer yet that others could share
+    every = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
+             for each in group.earlier if len(each.measured) > 1}
+    answers = {name: answer for name, answer in every.items() if answer[0] is not Standing.FEW}
     sessions = formatting.count(len(answers), "earlier session")
     others = [name for name, answer in answers.items() if answer != (standing, group.measured[0].label)]
     if not others:
