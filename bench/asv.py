@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import builds, hardware
+from bench import builds, hardware, revisions
 from bench.plan import Trial, proof_case
 from bench.runner import DEFAULT_DEADLINE_S, Runner
 from bench.spec import DEFAULT_BUILD, Case, Sweep
@@ -43,11 +43,12 @@ def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str,
     It has as many rounds as the sweeps' repetitions; ``--quick`` makes it one, ``-a rounds=N`` makes it N.
     """
     suite = module.rpartition(".")[2]
-    cases = named_cases(sweeps)
+    home = _home(module)
+    cases = named_cases(sweeps, home)
 
     def track_step_time(case: str) -> dict[str, Any] | float:
         try:
-            return measure(*cases[case], suite=suite, name=case)
+            return measure(*cases[case], suite=suite, name=case, home=home)
         except UserError as error:
             sys.exit(f"rigmark: {error}")    # asv shows it and calls the case failed
 
@@ -58,13 +59,14 @@ def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str,
     return track_step_time
 
 
-def named_cases(sweeps: Sequence[Sweep]) -> dict[str, tuple[Sweep, Case]]:
+def named_cases(sweeps: Sequence[Sweep], home: Path | None = None) -> dict[str, tuple[Sweep, Case]]:
     """Every case by its name, in the build that asv's matrix asks for by RIGMARK_BUILD.
 
-    The name is the same for all builds, also for one that holds the case to an instruction set.
+    The name is the same for all builds, also for one that holds the case to an instruction set. ``home`` is the folder
+    of builds.toml; None: that of Rigmark's own suites.
     """
     build = os.environ.get("RIGMARK_BUILD", DEFAULT_BUILD)
-    known = builds.load(_home())
+    known = builds.load(home or _home("suites"))
     builds.find(build, known)
     named: dict[str, tuple[Sweep, Case]] = {}
     for sweep in sweeps:
@@ -88,7 +90,7 @@ def _name(case: Case, *, is_threads_declared: bool) -> str:
     return " ".join([*words, *(f"{axis}={value}" for axis, value in axes.items() if value != DEFAULTS[axis])])
 
 
-def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, Any] | float:
+def measure(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> dict[str, Any] | float:
     """What asv adds to its samples: seconds per step, the median of one fresh worker.
 
     That worker makes one more repetition in this run of asv. An invalid trial adds no sample; nan where the rounds
@@ -97,7 +99,7 @@ def measure(sweep: Sweep, case: Case, *, suite: str, name: str) -> dict[str, Any
     """
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
-    *earlier, record = _rounds(sweep, case, suite=suite, name=name)
+    *earlier, record = _rounds(sweep, case, suite=suite, name=name, home=home)
     sentence = f"{record['outcome']}: {record['reason']}"
     if record["outcome"] in PLANNED_GAPS:
         print(f"rigmark: {sentence}", file=sys.stderr)   # asv says n/a and not why
@@ -125,20 +127,23 @@ def _why_invalid(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str) -> list[dict[str, Any]]:
+def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> list[dict[str, Any]]:
     """Records of this run of asv, repetition by repetition, the last of them measured now or the one that failed.
 
     A failure stays one in all later rounds, since asv keeps what it hears in the last.
     """
-    home = _home()
     commit = os.environ.get("ASV_COMMIT", "")
     session = f"asv {os.environ.get('RIGMARK_SESSION', START)} {commit[:8]}".strip()
     only = ["--bench", rf"^{suite}\..*{name}.\)"]     # asv's own name ends with the case, a quote and a bracket
     command = shlex.join(["asv", "run", *([f"{commit}^!"] if commit else []), *only])
     store = Store(home / os.environ.get("RIGMARK_RESULTS", ".asv/rigmark-results")).create()
+    known = builds.load(home)
+    if checkout := os.environ.get("RIGMARK_CHECKOUT"):
+        build = revisions.checked_out(Path(checkout), builds.find(case.build, known))
+        known, case = known | {build.name: build}, replace(case, build=build.name)
     kind = TrialKind.LIMIT if case.is_limit else TrialKind.TIMING
     proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
-    with Runner(store, builds.load(home), suite=suite, command=command, session=session) as runner:
+    with Runner(store, known, suite=suite, command=command, session=session) as runner:
         records = []
         for repetition in itertools.count():
             trial = Trial(kind=kind, case=case, repetition=repetition, timing=sweep.timing)
@@ -150,10 +155,11 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str) -> list[dict[str
     return [*records, store.get(trial_id)]
 
 
-def _home() -> Path:
-    """The folder of asv.conf.json, where builds.toml stands too."""
+def _home(module: str) -> Path:
+    """The folder of asv.conf.json, where builds.toml stands too; ``module`` is one of its suites."""
     # A benchmark runs in a folder that asv deletes, and asv's environment type "existing" does not say where asv was.
-    return Path(os.environ.get("ASV_CONF_DIR") or Path(sys.modules["suites"].__path__[0]).parent)
+    suites = sys.modules[module.partition(".")[0]]
+    return Path(os.environ.get("ASV_CONF_DIR") or Path(suites.__path__[0]).parent)
 
 
 if "asv" in sys.modules:     # asv's own process; a benchmark's and the command line do not wait for this import
@@ -163,7 +169,8 @@ if "asv" in sys.modules:     # asv's own process; a benchmark's and the command 
     class ThisInterpreter(Environment):  # type: ignore[misc]
         """The interpreter that runs asv, with a checkout of the measured commit first on its path.
 
-        ``bench`` is that of the commit, ``suites`` that of the working tree, as asv has it for every project.
+        Of Rigmark ``bench`` is that of the commit and ``suites`` that of the working tree, as asv has it for every
+        project. Of another project the workers import what the commit holds; they run in a build of its name.
         """
 
         tool_name = "rigmark"
@@ -192,5 +199,6 @@ if "asv" in sys.modules:     # asv's own process; a benchmark's and the command 
             self._set_commit_hash(self.installed_commit_hash)
             # Both paths: asv's own run_executable sets PYTHONPATH only, and benchmark.py then takes it away again.
             paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), self._build_root)
-            env = {**options.pop("env", os.environ), **self._global_env_vars, **paths, "RIGMARK_SESSION": START}
+            own = {"RIGMARK_SESSION": START, "RIGMARK_CHECKOUT": self._build_root}
+            env = {**options.pop("env", os.environ), **self._global_env_vars, **paths, **own}
             return util.check_output([sys.executable, *args], env=env, **options)

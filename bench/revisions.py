@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import builds, environments
@@ -103,6 +103,20 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
     finally:
         _remove(revision, sources)
     return build
+
+
+def checked_out(folder: Path, beneath: Build) -> Build:
+    """The build whose workers look into the checkout in ``folder`` before all else; nothing is installed.
+
+    ``beneath`` itself where the folder holds Rigmark, whose workers do not import the project.
+    """
+    revision = find("HEAD", folder)
+    if revision is None or revision.project == RIGMARK:
+        return beneath
+    paths = [str(path) for path in (folder / "src", folder) if path.is_dir()]
+    own = beneath.variables.get("PYTHONPATH")
+    joined = os.pathsep.join([*paths, own] if own else paths)
+    return replace(beneath, name=revision.name, variables={**beneath.variables, "PYTHONPATH": joined})
 
 
 def _remove(revision: Revision, sources: Path) -> None:

@@ -242,7 +242,7 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     records = [make_record(case=case, repetition=i, telemetry=block(**cause)).plain() for i, cause in enumerate(rounds)]
     monkeypatch.setattr(asv, "_rounds", lambda *_, **__: records)
 
-    given = asv.measure(SWEEP, case, suite="quick", name="a case")
+    given = asv.measure(SWEEP, case, suite="quick", name="a case", home=Path())
 
     assert (given["samples"] if isinstance(given, dict) else given) == pytest.approx(said, nan_ok=True)
     assert ("was lost to its driver" in capsys.readouterr().err) == (rounds[-1] is LOST)

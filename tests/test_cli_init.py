@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,36 @@ def test_without_a_lock_file_nothing_is_installed(monkeypatch: pytest.MonkeyPatc
     configuration = json.loads((project / "asv.conf.json").read_text())
     assert (configuration["environment_type"], configuration["benchmark_dir"]) == ("rigmark", "benchmarks")
     assert "frameworks=('numpy',)" in (project / "benchmarks/rigmark_networks.py").read_text()
+
+
+def test_without_a_lock_file_workers_import_what_the_commit_holds(monkeypatch: pytest.MonkeyPatch, project: Path):
+    """Else each commit would be as fast as the one before, whatever it does."""
+    assert init(monkeypatch, "--asv", str(project), "--framework", "torch") == 0
+    (project / "torch.py").write_text("raise ImportError('of this commit')\n")
+    (project / "pyproject.toml").write_text("[project]\nname = 'mine'\n")
+    commit = committed(project)
+
+    asv(project, "machine", "--yes")
+    said = asv(project, "run", "--quick", "--show-stderr")
+
+    records = [json.loads(path.read_text()) for path in (project / ".asv/rigmark-results/records").glob("*.json")]
+    assert {record["identity"]["case"]["build"] for record in records} == {f"mine@{commit[:12]}"}
+    assert all("of this commit" in record["reason"] for record in records)
+    assert "of this commit" in said
+
+
+def committed(project: Path) -> str:
+    git = ("git", "-C", str(project), "-c", "user.name=me", "-c", "user.email=me@here")
+    subprocess.run([*git, "add", "--all"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--no-gpg-sign", "--message", "state"], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, text=True, capture_output=True).stdout.strip()
+
+
+def asv(project: Path, *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "asv", *arguments], cwd=project, env=os.environ | {"HOME": str(project)}, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    ).stdout
 
 
 def test_a_lock_file_is_installed_at_each_commit(monkeypatch: pytest.MonkeyPatch, project: Path):

@@ -49,8 +49,9 @@ def command(
     """Make a project ready for asv with the networks of Rigmark: your commits, our cases.
 
     With a lock file, each commit is measured with what that file pins, so that asv dates a slowdown to the upgrade.
-    Without one, each commit's checkout comes first on the path of the interpreter that runs asv, and nothing is
-    installed. Files that are there already are never overwritten.
+    Without one, workers import what each commit's checkout (or its folder src) holds before all else, and nothing is
+    installed: enough for pure Python, while a project that is compiled wants 'rigmark ab', which installs each
+    revision. Files that are there already are never overwritten.
 
     Examples:
 
