@@ -157,7 +157,7 @@ def _sorted_out(rows: Sequence[Row]) -> Iterator[tuple[Scaling, str, list[Row]]]
     """The rows of each series, by size; one device is in many of them."""
     alike: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        alike.setdefault((*key(row, SAME_COLUMNS), _packages(row)), []).append(row)
+        alike.setdefault((*key(row, SAME_COLUMNS), packages(row)), []).append(row)
     for members in alike.values():
         single = {row["local_batch"]: row for row in members if row["world_size"] == 1}
         worlds = [row for row in members if row["world_size"] > 1]
@@ -174,8 +174,9 @@ def _place(row: Row) -> int:
     return 0 if row["processes"] == 1 else int(row["devices_per_process"])
 
 
-def _packages(row: Row) -> str:
-    facts = {} if is_nothing(row["build_facts"]) else json.loads(row["build_facts"])
+def packages(row: Row) -> str:
+    """Python and the packages that a row was measured with, as one text."""
+    facts = {} if is_nothing(row.get("build_facts")) else json.loads(row["build_facts"])
     return json.dumps([facts.get("python"), facts.get("packages")], sort_keys=True)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.document import Document, Paragraph, Standing
+from bench.analysis.document import Document, Items, Paragraph, Section, Standing
 from bench.record import Record
 from tests.analysis.test_story import column, table, timings, verdicts
+from tests.records import WORLD
 from tests.reports import records
 
 FAST, SLOW = [0.0100, 0.0098, 0.0103, 0.0101, 0.0099, 0.0100], [0.048, 0.047, 0.049, 0.048, 0.0485, 0.0475]
@@ -90,3 +91,36 @@ def test_a_change_over_the_sessions_stands_in_the_verdict(tmp_path: Path) -> Non
     first = document.sections[0].blocks[0]
     assert isinstance(first, Paragraph)
     assert "1 got worse" in first.text
+
+
+def scaled(name: str, day: int, step_times_s: Mapping[int, float]) -> list[Record]:
+    """A session with worlds of these sizes and step times."""
+    found = []
+    for size, time_s in step_times_s.items():
+        world = {} if size == 1 else {"world_size": size, "strategy": "ddp"}
+        for each in session(name, day, {"torch": [time_s] * 6}, **world):
+            found.append(dataclasses.replace(each, world=WORLD if world else None))
+    return found
+
+
+def on_more_devices(document: Document) -> tuple[Section, ...]:
+    (devices,) = (section for section in document.sections if section.id == "scaling")
+    return devices.sections
+
+
+def test_of_more_devices_the_latest_session_stands_and_tells_what_was_before(tmp_path: Path) -> None:
+    document = said(
+        tmp_path, scaled("9", 9, {1: 0.1, 2: 0.125}), scaled("10", 10, {1: 0.1, 2: 0.15}),
+        scaled("11", 11, {1: 0.1, 2: 0.11}), scaled("12", 12, {1: 0.1}),
+    )
+
+    (shown,) = on_more_devices(document)
+    sentences = next(block for block in shown.blocks if isinstance(block, Items)).texts
+    assert sentences[0].startswith("2 devices give 1.818x ")
+    assert "In 2 earlier sessions 2 devices gave 1.33x to 1.60x the throughput of one." in sentences
+
+
+def test_more_devices_stay_until_all_their_sizes_are_repeated(tmp_path: Path) -> None:
+    document = said(tmp_path, scaled("1", 1, {1: 0.1, 2: 0.125, 4: 0.2}), scaled("2", 2, {1: 0.1, 2: 0.125}))
+
+    assert len(on_more_devices(document)) == 2

@@ -80,10 +80,10 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
     ]
     but = (axis.column, "session")
     by_session = (
-        SessionResults(
-            what=each, entries=each.entries, contender=(axis.column,),
-            alike=(*(fact for name, fact in each.group.facts.items() if name not in but),
+        SessionResults.of_entries(
+            each, (*(fact for name, fact in each.group.facts.items() if name not in but),
                    *key(each.entries[0].row, SETTINGS)),
+            each.entries, (axis.column,),
         )
         for each in found
     )

@@ -23,9 +23,10 @@ from bench.analysis.document import (
 )
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.scaling import FEWEST_SIZES, Point, Series
+from bench.analysis.scaling import FEWEST_SIZES, SAME_COLUMNS, Point, Series, packages
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
-from bench.analysis.summary import is_nothing
+from bench.analysis.story.sessions import SessionResults, unrepeated
+from bench.analysis.summary import is_nothing, key
 from bench.words import Scaling
 
 WORDS = {
@@ -35,13 +36,31 @@ WORDS = {
 
 
 def section(found: Sequence[Series]) -> Section | None:
-    """None where nothing was measured on more than one device."""
+    """None where nothing was measured on more than one device; of sessions the latest stands for those before."""
     if not found:
         return None
+    latest = unrepeated(_of_session(series) for series in found)
     return Section(
-        id="scaling", title=tr("More devices"), blocks=(Paragraph(text=_interval_words()), *_together(found)),
-        sections=tuple(_series(each) for each in found),
+        id="scaling", title=tr("More devices"),
+        blocks=(Paragraph(text=_interval_words()), *_together([series for series, _ in latest])),
+        sections=tuple(_series(series, earlier) for series, earlier in latest),
     )
+
+
+def _of_session(series: Series) -> SessionResults[Series]:
+    """A later session repeats it if that has all its sizes."""
+    columns = [column for column in SAME_COLUMNS if column != "session"]
+    alike = (*key(series.facts, columns), packages(series.points[0].row), series.scaling, series.strategy, series.batch)
+    sizes = {_place(point) for point in series.points}
+    return SessionResults(
+        what=series, alike=alike, contenders=sizes, measured=sizes,
+        ended_at=max(str(point.row.get("recorded_at") or "") for point in series.points),
+    )
+
+
+def _place(point: Point) -> tuple[int, object]:
+    """Number of devices and how they are laid out."""
+    return point.world_size, point.row.get("devices_per_process") if point.world_size > 1 else None
 
 
 def _interval_words() -> str:
@@ -130,14 +149,15 @@ def _overview(identity: str, subject: str, labels: Sequence[str], several: Seque
 # One of them --------------------------------------------------------------------------------------------------------
 
 
-def _series(series: Series) -> Section:
+def _series(series: Series, earlier: Sequence[Series]) -> Section:
     facts = series.facts
     with speaking(ENGLISH):      # a link holds in every language
         identity = identifier(
             "scaling", *_names(series), facts["session"], facts["code_version"], facts["framework_version"]
         )
     subject, more = _names(series)
-    blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=tuple(_sentences(series))))
+    sentences = (*_sentences(series), *_before(series, earlier))
+    blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=sentences))
     return Section(id=identity, title=f"{subject}, {more}", blocks=blocks)
 
 
@@ -295,6 +315,21 @@ def _sentences(series: Series) -> list[str]:
     if largest.is_oversubscribed:
         said.append(tr("Oversubscribed sizes show that it runs; they take no part in laws, causes and predictions."))
     return said
+
+
+def _before(series: Series, earlier: Sequence[Series]) -> Iterator[str]:
+    """How far earlier sessions were off, by their largest world."""
+    largest = series.points[-1]
+    found = [
+        point.speed_up.value for each in earlier for point in each.points if _place(point) == _place(largest)
+    ]
+    if found:
+        low, high = formatting.times(min(found)), formatting.times(max(found))
+        yield tr(
+            "In {sessions} {devices} devices gave {times} the throughput of one.",
+            sessions=formatting.count(len(found), "earlier session"), devices=largest.world_size,
+            times=low if low == high else tr("{low} to {high}", low=low, high=high),
+        )
 
 
 def _largest_that_counts(series: Series) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -19,20 +19,20 @@ class SessionResults(Generic[Compared]):
 
     what: Compared
     alike: tuple[Hashable, ...]          # its facts but for the session
-    entries: Sequence[Entry]
-    contender: Sequence[str]             # columns that tell them apart
+    contenders: Set[Hashable]            # who took part
+    measured: Set[Hashable]              # those of them who have a figure
+    ended_at: str
 
-    @property
-    def contenders(self) -> set[tuple[object, ...]]:
-        return {key(entry.row, self.contender) for entry in self.entries}
-
-    @property
-    def measured(self) -> set[tuple[object, ...]]:
-        return {key(entry.row, self.contender) for entry in self.entries if entry.is_measured}
-
-    @property
-    def ended_at(self) -> str:
-        return max(str(entry.row["recorded_at"] or "") for entry in self.entries)
+    @classmethod
+    def of_entries(
+        cls, what: Compared, alike: tuple[Hashable, ...], entries: Sequence[Entry], contender: Sequence[str]
+    ) -> SessionResults[Compared]:
+        """``contender``: columns that tell the entries apart."""
+        return cls(
+            what=what, alike=alike, contenders={key(entry.row, contender) for entry in entries},
+            measured={key(entry.row, contender) for entry in entries if entry.is_measured},
+            ended_at=max(str(entry.row["recorded_at"] or "") for entry in entries),
+        )
 
 
 def unrepeated(results: Iterable[SessionResults[Compared]]) -> list[tuple[Compared, list[Compared]]]:
@@ -61,7 +61,7 @@ def latest(groups: Sequence[Group]) -> list[Group]:
     """The groups that no later session repeats; each holds those that it repeats."""
     columns = [column for column in EQUAL_COLUMNS if column != "session"]
     found = unrepeated(
-        SessionResults(what=group, alike=key(group.facts, columns), entries=group.entries, contender=CONTENDER)
+        SessionResults.of_entries(group, key(group.facts, columns), group.entries, CONTENDER)
         for group in groups
     )
     return [replace(group, earlier=tuple(earlier)) for group, earlier in found]
