@@ -33,14 +33,33 @@ NEVER = 10**9
 TIMING = Timing(min_timings=20, min_time_s=0.5, max_time_s=5.0, warm_up_max_s=1.0)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """The case and its slowdowns."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--framework", default="numpy,torch,tensorflow,jax")
     parser.add_argument("--model", default="mlp")
     parser.add_argument("--mode", default="inference")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--slowdown", default="0,3,5,10", help="per cent, of 0, 3, 5 and 10")
+    return parser
+
+
+def case_of(framework: str, per_cent: int, options: argparse.Namespace, repetitions: int = 1) -> Sweep:
+    """The one case that is slowed."""
+    return Sweep(
+        models=(options.model,), frameworks=(framework,), modes=(Mode(options.mode),), local_batches=(options.batch,),
+        threads=(options.threads,), steps_per_timing=EVERY[per_cent], repetitions=repetitions, timing=TIMING,
+    )
+
+
+def true(per_cent: int) -> str:
+    """How much more work the new side does."""
+    return f"+{100 / EVERY[per_cent]:.1f} %" if per_cent else "none"
+
+
+def main() -> int:
+    parser = arguments(__doc__)
     parser.add_argument("--budget", type=float, default=120.0, help="seconds for each")
     parser.add_argument("--sessions", type=int, default=1, help="how often, each time with new pairs")
     parser.add_argument("--results", type=Path, default=Path("ab-power-results"))
@@ -62,24 +81,19 @@ def side(name: str, every: int) -> Side:
 
 def row(framework: str, per_cent: int, session: str, options: argparse.Namespace) -> None:
     """Measure and print one line."""
-    steps, every = EVERY[per_cent], EVERY[per_cent] if per_cent else NEVER
+    every = EVERY[per_cent] if per_cent else NEVER
     base, new = (side(name, when) for name, when in (("unchanged", NEVER), (f"slower-{per_cent}", every)))
-    sweep = Sweep(
-        models=(options.model,), frameworks=(framework,), modes=(Mode(options.mode),), local_batches=(options.batch,),
-        threads=(options.threads,), steps_per_timing=steps, timing=TIMING,
-    )
     store = Store(options.results).create()
     contest = Contest(
-        store, base, new, [sweep], suite="ab_power", command="python -m evidence.ab_power", session=session,
-        budget_s=options.budget, deadline_s=120.0,
+        store, base, new, [case_of(framework, per_cent, options)], suite="ab_power",
+        command="python -m evidence.ab_power", session=session, budget_s=options.budget, deadline_s=120.0,
     )
     load, started = load_average(), time.monotonic()
     with BudgetProgress(options.budget) as progress:
         (case,) = contest.run(progress).cases
     seconds = time.monotonic() - started
-    true = f"+{100 / steps:.1f} %" if per_cent else "none"
     if case.decision is None or case.decision.speed_up is None:
-        print(f"{framework:<11} {true:<7} {SAID[case.verdict]:<13} {case.reason}", flush=True)
+        print(f"{framework:<11} {true(per_cent):<7} {SAID[case.verdict]:<13} {case.reason}", flush=True)
         return
     (attempt,) = contest.attempts
     wall, cpu = ([log_speed_up(pair, clock) for pair in attempt.pairs] for clock in Clock)
@@ -88,14 +102,14 @@ def row(framework: str, per_cent: int, session: str, options: argparse.Namespace
     by_cpu = f"{SAID[twin.verdict]} {change(twin.speed_up)}" if twin.speed_up else ""
     idle = idle_share(attempt.pairs, pairs.BASE, pairs.NEW)
     print(
-        f"{framework:<11} {true:<7} {SAID[case.verdict]:<13} {change(case.decision.speed_up):<26} {by_cpu:<26} "
-        f"{len(attempt.pairs):>5} {seconds:>5.0f} "
+        f"{framework:<11} {true(per_cent):<7} {SAID[case.verdict]:<13} {change(case.decision.speed_up):<26} "
+        f"{by_cpu:<26} {len(attempt.pairs):>5} {seconds:>5.0f} "
         f"{' '.join('      ?' if s is None else f'{s:>7.2%}' for s in spreads)} {contention(attempt.pairs) or 0:>8.2f} "
         f"{idle or 0:>7.2%} {load or 0:>5.1f}", flush=True,
     )
     with open(options.results / "rows.jsonl", "a", encoding="utf-8") as rows:
         rows.write(json.dumps({
-            "framework": framework, "true": per_cent and 1 / steps, "session": session, "seconds": seconds,
+            "framework": framework, "true": per_cent and 1 / EVERY[per_cent], "session": session, "seconds": seconds,
             "load_before": load, **case.plain(), "log_speed_ups": wall, "cpu_log_speed_ups": cpu,
         }) + "\n")
 

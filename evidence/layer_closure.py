@@ -2,11 +2,12 @@
 
 Each case is timed and taken apart through the runner, in processes of their own, and a line is printed for it: cover,
 closure and overhead of the layers, and the share of convolutions. Closure compares two processes, so it carries the
-machine's drift between them; cover and overhead do not. What lies outside is marked. Records stay in the results folder
-and are not made again.
+machine's drift between them; cover and overhead do not. So a case is measured in several sessions, its two processes
+one right after the other and in turns which is first, and the medians over the sessions are shown and judged; beside
+closure stands its range. What lies outside is marked. Records stay in the results folder and are not made again.
 
 Run: .venv/bin/python -m evidence.layer_closure [--model alexnet,resnet18] [--batch 1,32] [--compile-mode best,compiled]
-     [--framework torch,tensorflow,jax] [--repetitions 2] [--results layer-results]
+     [--framework torch,tensorflow,jax] [--sessions 5] [--results layer-results]
 Ends with exit code 1 where the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX.
 JAX has been met above it in training: its layer trials run another program, with an operation for each convolution.
 """
@@ -14,7 +15,9 @@ JAX has been met above it in training: its layer trials run another program, wit
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +30,14 @@ from bench.plan import plan
 from bench.runner import Runner
 from bench.spec import Sweep, Timing
 from bench.store import Store
-from bench.words import StartMethod, TrialKind
+from bench.words import Mode, StartMethod, TrialKind
 
 MODELS = "alexnet,vgg16,resnet18,resnet50,lstm"
+CASE = ("model", "framework", "compile_mode", "mode", "local_batch")
 COVER, CLOSURE = (0.95, 1.02), (0.90, 1.10)
 GATED_BATCH, GATED_MODES = 32, {"torch": "eager", "tensorflow": "compiled", "jax": "xla"}
 BRIEF = Timing(
-    start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=1.0, max_time_s=6.0, warm_up_max_s=0.5
+    start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=5.0, max_time_s=6.0, warm_up_max_s=0.5
 )
 
 
@@ -43,54 +47,73 @@ def main() -> int:
     parser.add_argument("--framework", default=",".join(GATED_MODES))
     parser.add_argument("--compile-mode", default="best")
     parser.add_argument("--batch", default="1,32")
-    parser.add_argument("--repetitions", type=int, default=2)
+    parser.add_argument("--sessions", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path("layer-results"))
     options = parser.parse_args()
-    sweep = Sweep(
-        models=tuple(options.model.split(",")), frameworks=tuple(options.framework.split(",")),
-        compile_modes=tuple(options.compile_mode.split(",")), layouts=("channels_last",),
-        local_batches=tuple(map(int, options.batch.split(","))), repetitions=options.repetitions, layers=True,
-        timing=BRIEF,
-    )
+    sweeps = [
+        Sweep(
+            models=(model,), frameworks=(framework,), compile_modes=tuple(options.compile_mode.split(",")),
+            modes=(mode,), layouts=("channels_last",), local_batches=(batch,), repetitions=1, layers=True, timing=BRIEF,
+        )
+        for batch in map(int, options.batch.split(",")) for model in options.model.split(",")
+        for framework in options.framework.split(",") for mode in Mode
+    ]
     store = Store(options.results).create()
-    with Runner(store, builds.load(), suite="layer_closure", command="python -m evidence.layer_closure") as runner:
-        runner.run(plan([sweep], cores=len(hardware.usable_cpus()), seed=1))
+    for session in range(options.sessions):
+        measure(sweeps, session, store)
     trials = store.trials().table
     trials = trials[trials.code_version == code_version()]       # what earlier code measured stays in the folder
-    print("model             framework           mode      batch   step ms  cover  closure  overhead  conv share")
+    print("model             framework           mode      batch   step ms  cover  closure  lowest to highest  "
+          "overhead sessions  conv share")
     missed = 0
-    for _, row in results(trials).sort_values(["model", "framework", "mode", "local_batch"]).iterrows():
-        text, is_missed = line(row, conv_share(store, trials, row))
+    for case, sessions in results(trials).groupby(list(CASE)):
+        text, is_missed = line(dict(zip(CASE, case, strict=True)), sessions, store, trials)
         print(text)
         missed += is_missed
     print(f"{missed} of the gated cases missed" if missed else "every gated case lies within")
     return int(missed > 0)
 
 
-def line(row: pd.Series[Any], share: float | None) -> tuple[str, bool]:
+def measure(sweeps: Sequence[Sweep], session: int, store: Store) -> None:
+    """Every case once: timed and right after it taken apart, and the other way round in each second session."""
+    with Runner(
+        store, builds.load(), suite="layer_closure", command="python -m evidence.layer_closure", session=f"{session}"
+    ) as runner:
+        for sweep in sweeps:
+            trials = plan([sweep], cores=len(hardware.usable_cpus()), seed=1)
+            proofs = [trial for trial in trials if trial.kind is TrialKind.PROOF]
+            others = [trial for trial in trials if trial.kind is not TrialKind.PROOF]
+            runner.run([*proofs, *(others if session % 2 == 0 else reversed(others))])
+
+
+def line(case: dict[str, Any], sessions: pd.DataFrame, store: Store, trials: pd.DataFrame) -> tuple[str, bool]:
     """A line of the table, and whether the case is gated and lies outside."""
-    name = f"{row['model']:17} {row.framework + ' ' + row.compile_mode:19} {row['mode']:10} {row.local_batch:4}"
-    if row.layer_cover is None:
-        return f"{name}  no layer times: {row.reason or 'see its layer trial'}", False
-    is_within = COVER[0] <= row.layer_cover <= COVER[1] and CLOSURE[0] <= row.layer_closure <= CLOSURE[1]
-    is_gated = (
-        row["model"] != "lstm" and row.local_batch == GATED_BATCH
-        and GATED_MODES.get(row.framework) == row.compile_mode
+    name = (f"{case['model']:17} {case['framework'] + ' ' + case['compile_mode']:19} {case['mode']:10} "
+            f"{case['local_batch']:4}")
+    found = sessions[sessions.layer_closure.notna()]
+    if found.empty:
+        return f"{name}  no layer times: {sessions.iloc[0].reason or 'see its layer trial'}", False
+    step_s, cover, closure, overhead = (
+        float(found[column].median()) for column in ("step_time_s", "layer_cover", "layer_closure", "layer_overhead")
     )
-    figures = f"{1000 * row.step_time_s:9.1f} {row.layer_cover:6.3f} {row.layer_closure:8.3f} {row.layer_overhead:9.3f}"
-    shown = "" if share is None else f" {share:10.0%}"
+    is_within = COVER[0] <= cover <= COVER[1] and CLOSURE[0] <= closure <= CLOSURE[1]
+    is_gated = (
+        case["model"] != "lstm" and case["local_batch"] == GATED_BATCH
+        and GATED_MODES.get(case["framework"]) == case["compile_mode"]
+    )
+    ends = f"{found.layer_closure.min():.3f} to {found.layer_closure.max():.3f}"
+    figures = f"{1000 * step_s:9.1f} {cover:6.3f} {closure:8.3f} {ends:>18} {overhead:9.3f} {len(found):9}"
+    share = conv_share(store, trials, case)
+    shown = "" if share is None else f" {share:11.0%}"
     return f"{name} {figures}{shown}{'' if is_within else '  *'}", is_gated and not is_within
 
 
-def conv_share(store: Store, trials: pd.DataFrame, row: pd.Series[Any]) -> float | None:
-    """Of the time of all layers in this case's latest layer trial."""
-    same = ["model", "framework", "compile_mode", "mode", "local_batch"]
+def conv_share(store: Store, trials: pd.DataFrame, case: dict[str, Any]) -> float | None:
+    """Of the time of all layers, the median over this case's layer trials."""
     found = trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == "ok")]
-    found = found[(found[same] == row[same]).all(axis=1)]
-    if found.empty:
-        return None
-    shares = layers_by_op(store.get(found.iloc[-1].id)["layers"]["rows"])
-    return shares.get("conv2d", 0.0)
+    found = found[(found[list(CASE)] == pd.Series(case)).all(axis=1)]
+    shares = [layers_by_op(store.get(trial)["layers"]["rows"]).get("conv2d", 0.0) for trial in found.id]
+    return statistics.median(shares) if shares else None
 
 
 def layers_by_op(rows: list[dict[str, Any]]) -> dict[str, float]:
