@@ -82,7 +82,7 @@ class Costs:
     compute_s: float             # of one device alone; strong scaling divides it
     link_s: float                # of sending the gradients once; a ring sends them 2 (N - 1) / N times
     shared_s: float              # for each device beyond the first: input, host, latency of a longer ring
-    largest_error: float         # of the points that it was fitted to, relative
+    largest_error: float | None  # of the points it was fitted to, relative; None: no fewer parts than points, not known
 
     def parts_s(self, world_size: int) -> tuple[float, float, float]:
         """(computing, sending, sharing) in a step of so many devices."""
@@ -101,7 +101,7 @@ class Prediction:
     throughput: float            # samples/s
     speed_up: float
     efficiency: float
-    error: float                 # the largest relative error at sizes that were measured
+    error: float | None          # the largest relative error at sizes that were measured; None: not known, see Costs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +305,8 @@ def costs_of(scaling: Scaling, points: Sequence[Point]) -> Costs | None:
     errors = np.abs(parts @ found / times_s - 1)
     compute_s, link_s, shared_s = map(float, found)
     return Costs(
-        scaling=scaling, compute_s=compute_s, link_s=link_s, shared_s=shared_s, largest_error=float(errors.max())
+        scaling=scaling, compute_s=compute_s, link_s=link_s, shared_s=shared_s,
+        largest_error=float(errors.max()) if np.count_nonzero(found) < len(points) else None,
     )
 
 

@@ -21,6 +21,12 @@ from tests.records import CASE, WORLD, make_record, measurement, trials_of
 
 SINGLE = replace(CASE, local_batch=4)
 
+SHOWN = {
+    "model": "resnet50", "mode": "training", "framework": "tensorflow", "compile_mode": "compiled", "precision": "fp32",
+    "device": "cuda:0", "threads": 1,
+}
+
+
 def case_of(world_size: int, local_batch: int = 4, **changes: Any) -> Any:
     more = {} if world_size == 1 else {"world_size": world_size, "strategy": "ddp"}
     return replace(SINGLE, local_batch=local_batch, **more, **changes)
@@ -156,6 +162,21 @@ def test_the_parts_of_a_step_are_found_again_and_predict_the_next_size(parts: tu
     assert (16, 64 * 16 / step_time_s(16)) == (found.prediction.world_size, pytest.approx(found.prediction.throughput))
 
 
+def test_as_many_parts_as_sizes_fit_always_and_tell_no_error():
+    def known(*step_times_s: float) -> Series:
+        return published({size: 64 * size / s for size, s in zip((1, 2, 4, 8), step_times_s, strict=False)}, **SHOWN)
+
+    exact, more = known(0.1, 0.135, 0.2), known(0.1, 0.135, 0.2, 0.5)
+
+    assert exact.costs is not None
+    assert exact.prediction is not None
+    assert more.costs is not None
+    assert exact.costs.largest_error is exact.prediction.error is None
+    assert "as many parts as sizes always fit" in repr(section([exact]))
+    assert more.costs.largest_error == pytest.approx(0.2, abs=0.15)
+    assert "this is off by" in repr(section([more]))
+
+
 @pytest.mark.parametrize("sizes", [(1,), (1, 2)])
 def test_below_three_sizes_nothing_is_fitted_and_nothing_predicted(sizes: tuple[int, ...]):
     found = published({size: 100.0 * size for size in sizes})
@@ -239,8 +260,7 @@ def test_impossible_points_are_suspect(throughputs: dict[int, float], suspicion:
 
 
 def test_the_section_names_kind_batches_and_what_is_predicted():
-    shown = section([published({1: 100, 2: 190, 4: 370}, model="resnet50", mode="training", framework="tensorflow",
-                               compile_mode="compiled", precision="fp32", device="cuda:0", threads=1)])
+    shown = section([published({1: 100, 2: 190, 4: 370}, **SHOWN)])
 
     assert shown is not None
     text = repr(shown)

@@ -289,12 +289,15 @@ def _sentences(series: Series) -> list[str]:
         ))
         parts = [formatting.with_unit(part, formatting.time_unit([part]))
                  for part in costs.parts_s(_largest_that_counts(series))]
+        doubt = tr("; as many parts as sizes always fit, so that it is not known how far this is off") \
+            if costs.largest_error is None \
+            else tr("; this is off by {error} at most", error=formatting.percent(costs.largest_error))
         said.append(
             tr(
                 "A step of {devices} devices is best explained by {computing} of computing, {sending} of "
-                "sending gradients and {growing} that grow with every device; this is off by {error} at "
-                "most.", devices=_largest_that_counts(series), computing=parts[0], sending=parts[1],
-                growing=parts[2], error=formatting.percent(costs.largest_error),
+                "sending gradients and {growing} that grow with every device{doubt}.",
+                devices=_largest_that_counts(series), computing=parts[0], sending=parts[1], growing=parts[2],
+                doubt=doubt,
             )
         )
         said.append(
