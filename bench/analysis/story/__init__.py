@@ -187,7 +187,8 @@ def _limits(trials: pd.DataFrame) -> Section:
         ),
         tr(
             "Intervals are {confidence:.0%} intervals over processes, not steps, and need at least {fewest} of "
-            "them; they hold the chance of this sweep, not the difference between two machines of the same kind.",
+            "them; they hold the chance within a session. The same machine at another time may lie outside them, "
+            "which 'rigmark run --sessions 5 --spread 2h' would show, and so may another machine of the same kind.",
             confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
         ),
         tr("Each framework ran at the setting named in its row. Another setting may be faster."),
