@@ -70,6 +70,8 @@ def of_sessions(folder: Path) -> None:
             step_times(session.timings_s, int(session.steps_per_timing.iloc[0]))
             for _, session in alike.groupby("session")
         ]
+        if len(runs) < 2:
+            continue
         found = [estimate(times_s) for times_s in runs]
         held = []
         for number, one in enumerate(found):

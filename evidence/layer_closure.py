@@ -8,8 +8,9 @@ closure stands its range. What lies outside is marked. Records stay in the resul
 
 Run: .venv/bin/python -m evidence.layer_closure [--model alexnet,resnet18] [--batch 1,32] [--compile-mode best,compiled]
      [--framework torch,tensorflow,jax] [--sessions 5] [--results layer-results]
-Ends with exit code 1 where the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX.
-JAX has been met above it in training: its layer trials run another program, with an operation for each convolution.
+Ends with exit code 1 where the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX. A
+gated case without layer times has not met it. Inference in JAX is taken apart in another program than is timed, one
+that keeps an operation for each convolution.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ def main() -> int:
     trials = trials[trials.code_version == code_version()]       # what earlier code measured stays in the folder
     print("model             framework           mode      batch   step ms  cover  closure  lowest to highest  "
           "overhead sessions  conv share")
-    missed = 0
+    gated, missed = 0, 0
     for case, sessions in results(trials).groupby(list(CASE)):
-        text, is_missed = line(dict(zip(CASE, case, strict=True)), sessions, store, trials)
+        facts = dict(zip(CASE, case, strict=True))
+        text, is_within = line(facts, sessions, store, trials)
         print(text)
-        missed += is_missed
-    print(f"{missed} of the gated cases missed" if missed else "every gated case lies within")
+        gated += is_gated(facts)
+        missed += is_gated(facts) and not is_within
+    print(f"{gated - missed} of {gated} gated cases lie within")
     return int(missed > 0)
 
 
@@ -87,7 +90,7 @@ def measure(sweeps: Sequence[Sweep], session: int, store: Store) -> None:
 
 
 def line(case: dict[str, Any], sessions: pd.DataFrame, store: Store, trials: pd.DataFrame) -> tuple[str, bool]:
-    """A line of the table, and whether the case is gated and lies outside."""
+    """A line of the table, and whether the case lies within."""
     name = (f"{case['model']:17} {case['framework'] + ' ' + case['compile_mode']:19} {case['mode']:10} "
             f"{case['local_batch']:4}")
     found = sessions[sessions.layer_closure.notna()]
@@ -97,15 +100,18 @@ def line(case: dict[str, Any], sessions: pd.DataFrame, store: Store, trials: pd.
         float(found[column].median()) for column in ("step_time_s", "layer_cover", "layer_closure", "layer_overhead")
     )
     is_within = COVER[0] <= cover <= COVER[1] and CLOSURE[0] <= closure <= CLOSURE[1]
-    is_gated = (
-        case["model"] != "lstm" and case["local_batch"] == GATED_BATCH
-        and GATED_MODES.get(case["framework"]) == case["compile_mode"]
-    )
     ends = f"{found.layer_closure.min():.3f} to {found.layer_closure.max():.3f}"
     figures = f"{1000 * step_s:9.1f} {cover:6.3f} {closure:8.3f} {ends:>18} {overhead:9.3f} {len(found):9}"
     share = conv_share(store, trials, case)
     shown = "" if share is None else f" {share:11.0%}"
-    return f"{name} {figures}{shown}{'' if is_within else '  *'}", is_gated and not is_within
+    return f"{name} {figures}{shown}{'' if is_within else '  *'}", is_within
+
+
+def is_gated(case: dict[str, Any]) -> bool:
+    return bool(
+        case["model"] != "lstm" and case["local_batch"] == GATED_BATCH
+        and GATED_MODES.get(case["framework"]) == case["compile_mode"]
+    )
 
 
 def conv_share(store: Store, trials: pd.DataFrame, case: dict[str, Any]) -> float | None:
