@@ -24,10 +24,11 @@ from typing import Any
 
 from bench import builds, hardware, revisions
 from bench.plan import Trial, proof_case
-from bench.runner import DEFAULT_DEADLINE_S, Runner
+from bench.runner import Runner
 from bench.spec import DEFAULT_BUILD, Case, Sweep
 from bench.store import Store
 from bench.words import PLANNED_GAPS, Outcome, TrialKind, UserError
+from bench.workers import DEFAULT_DEADLINE_S
 
 VERSION = "1"                # results of another version are not compared: raise it when the figure changes its meaning
 WORKERS_AT_MOST = 5          # in one round: probe, proof, the oracle for it, the oracle's loss, timing

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-import psutil
-
-from bench import builds as builds_module
 from bench import (
     data,
     dispatch,
@@ -33,35 +23,29 @@ from bench import (
     limits,
     pairs,
     parity,
-    probe,
     strategies,
     system,
     world,
 )
 from bench.agents import Agents
-from bench.archive import code_version, version_of, write_child
 from bench.builds import Build
-from bench.forkserver import ForkServer, ForkServers
 from bench.inputs import SEED, Inputs
 from bench.ir.graph import Graph
 from bench.isa import Isa
 from bench.liveworker import Ended, LiveWorker
 from bench.oracle import Oracle
 from bench.plan import Trial, proof_case
-from bench.process import Answer, Listener, run_worker
+from bench.process import Answer
 from bench.record import Identity, Record
-from bench.spec import DEFAULT_BUILD, Case
+from bench.spec import Case
 from bench.store import Store
 from bench.strategies import SINGLE
 from bench.tally import Progress, Silent, Tally
-from bench.telemetry.recorder import Recorder, Recording
-from bench.variables import environment, with_variables
-from bench.words import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
+from bench.words import TIMED, Mode, Outcome, Precision, TrialKind
+from bench.workers import DEFAULT_DEADLINE_S, Workers, layer_variables
 
-WORK_PREFIX = "rigmark-"
 ANY_MODEL = ""               # instruction sets are watched once for all networks
 ANY_SESSION = "any"          # of a proof: agreement with the oracle does not depend on the hour
-DEFAULT_DEADLINE_S = 600.0
 
 HOPELESS = frozenset(
     {
@@ -74,28 +58,6 @@ HOPELESS = frozenset(
 
 PASSING = frozenset({Outcome.TIMEOUT, Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.BUILD_BROKEN})
 """Failures that another attempt need not meet: the next run of the same command makes one, in their place."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """Tells a recorder of a rank's process, and leaves the marks to the first rank: barriers make them those of all."""
-
-    recorder: Recorder
-
-    def started(self, pid: int) -> None:
-        self.recorder.started(pid)
-
-    def marked(self, name: str, at_s: float) -> None:
-        pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probed:
-    """What a build turned out to be."""
-
-    build: Build
-    facts: dict[str, Any]            # Python and package versions; empty where it does not start
-    failure: tuple[Outcome, str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,45 +80,27 @@ class Runner:
         telemetry_rate_hz: float | None = None, lent: Mapping[str, bytes] | None = None, base: Base | None = None,
     ):
         self._store = store
-        self._builds = dict(builds)
         self._suite = suite
         self._command = command
         self._session = session
-        self._deadline_s = deadline_s
-        self._agents = agents            # who starts ranks in our stead, where a launcher started us with others
-        self._telemetry = telemetry
-        self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
-        self._recorder: Recorder | None = None           # None: off
-        self._recording: Recording | None = None         # of the trial that was measured last; None: there is none
-        self._lent = lent
         self._base = base
         self._run_id = uuid.uuid4().hex[:12]
-        self._cpus = hardware.usable_cpus()
-        self._probed: dict[str, Probed] = {}
-        self._servers = ForkServers()
+        self._workers = Workers(
+            builds, cache=store.cache, deadline_s=deadline_s, agents=agents, telemetry=telemetry,
+            telemetry_rate_hz=telemetry_rate_hz, lent=lent,
+        )
         self._dispatched: dict[Case, dict[str, Any]] = {}
         self._asks_for_isa = False
         self._needed_bytes: dict[Case, int] = {}         # by pairs
-        self._folder: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Runner:
-        _sweep_leftovers()
-        prefix = f"{WORK_PREFIX}{os.getpid()}-"
-        self._work = Path(self._folder.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
-        self._own_child = write_child(self._work)
-        self._child = self._own_child if self._lent is None else write_child(
-            Path(tempfile.mkdtemp(dir=self._work)), self._lent
-        )
-        if self._telemetry:
-            self._recorder = Recorder(self._work, self._telemetry_rate_hz)
-            self._folder.callback(self._recorder.close)
-        self._inputs = Inputs(self._work)
-        self._oracle = Oracle(self._store, self._inputs, self._ask_oracle)
+        self._workers.__enter__()
+        self._inputs = Inputs(self._workers.folder)
+        self._oracle = Oracle(self._store, self._inputs, self._workers.ask_oracle)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._servers.close()
-        self._folder.close()
+        self._workers.__exit__(*error)
 
     # What a trial is ------------------------------------------------------------------------------------------------
 
@@ -177,7 +121,7 @@ class Runner:
             session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
             graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
             machine=hardware.machine().id, settings=settings, base=base,
-            code_version=code_version() if self._lent is None else version_of(self._lent),
+            code_version=self._workers.code_version,
         )
 
     def _of_base(self, trial: Trial) -> Trial:
@@ -191,7 +135,7 @@ class Runner:
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
 
     def _build_facts(self, case: Case) -> dict[str, Any]:
-        probed = self.probe(case.build)
+        probed = self._workers.probe(case.build)
         adapter = frameworks.load(case.framework)
         versions = probed.facts.get("packages", {})
         beside = limits.distributions(case.framework, case.model) if case.is_limit else ()
@@ -200,18 +144,8 @@ class Runner:
             "python": probed.facts.get("python"),
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
-            "variables": hardware.variables(
-                environment(self._build(case), case.threads * case.devices_per_process), case.device
-            ),
+            "variables": self._workers.variables(case),
         }
-
-    def probe(self, name: str) -> Probed:
-        """A build's Python and package versions, asked once a sweep."""
-        if name not in self._probed:
-            build = builds_module.find(name, self._builds)
-            answer, _ = self._run(build, probe.job(), threads=1)
-            self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
-        return self._probed[name]
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -250,9 +184,7 @@ class Runner:
         case, kind = trial.case, trial.kind
         load_before, described = hardware.load_average(), system.described()
         recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
-        self._recording = None
-        if self._recorder is not None:
-            self._recorder.start()       # so that the first timed trial need not wait for it
+        self._workers.get_ready()
         started = time.monotonic()
         measure = {
             TrialKind.PROOF: self._prove, TrialKind.TIMING: self._time, TrialKind.LAYERS: self._take_apart,
@@ -267,144 +199,37 @@ class Runner:
             recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
             graph=None if case.is_limit else _described(self._inputs.graph(case.model)),
             work=limits.work(case.model, case.precision) if case.is_limit else None,
-            interpreter=self.probe(case.build).build.interpreter,
+            interpreter=self._workers.probe(case.build).build.interpreter,
             machine=hardware.machine().plain(), system=described, telemetry=self._told(identity),
             load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
             pair=answer.result if kind is TrialKind.PAIR and answer.result else None,
             isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
-            cpus=self._cpus_of(case), world=of_world,
+            cpus=self._workers.cpus_of(case), world=of_world,
             certificate=None if kind in (TrialKind.PROOF, TrialKind.LIMIT) else self._certificate_id(case),
         )
 
     def _hindrance(self, case: Case) -> Answer | None:
         """Why no worker can measure this case, as far as that is known without trying; None where one may."""
-        if failure := self.probe(case.build).failure:
+        if failure := self._workers.probe(case.build).failure:
             return _not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
         refusal = refusal or strategies.refusal(case.strategy)
-        if self._agents is not None:
-            refusal = self._agents.refusal(case) or refusal
+        if self._workers.agents is not None:
+            refusal = self._workers.agents.refusal(case) or refusal
         return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
     def _told(self, identity: Identity) -> dict[str, Any] | None:
         """The telemetry of a record, after its series was stored beside it."""
-        if self._recording is None:
+        recording = self._workers.recording
+        if recording is None:
             return None
-        block = self._recording.block
+        block = recording.block
         try:
-            return block | {"series": self._store.put_series(identity.id, self._recording.write_parquet)}
+            return block | {"series": self._store.put_series(identity.id, recording.write_parquet)}
         except OSError as error:
             return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
-
-    def _run_recorded(self, trial: Trial, job: Mapping[str, Any]) -> Answer:
-        """A worker's answer on a timed trial, with telemetry beside it unless that is off."""
-        build, server, threads = self._build_of(trial), self._server(trial), trial.case.threads
-        if self._recorder is None:
-            return self._run(build, job, threads=threads, server=server)[0]
-        self._recorder.begin(self._cpus[:threads], trial.case.device, environment(build, threads))
-        answer, _ = self._run(build, job, threads=threads, server=server, listener=self._recorder)
-        self._recording = self._recorder.end(answer.marks)
-        return answer
-
-    def _run(
-        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
-    ) -> tuple[Answer, dict[str, Any]]:
-        """A worker's answer, and the arrays it left beside it; in a fresh process, or forked from ``server``."""
-        with tempfile.TemporaryDirectory(dir=self._work) as name:
-            answer = self._run_in(
-                Path(name), build, job, threads=threads, server=server, child=child, listener=listener, stop=stop
-            )
-            arrays: dict[str, Any] = {}
-            if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
-                with np.load(path) as stored:
-                    arrays = dict(stored)
-            return answer, arrays
-
-    def _run_in(
-        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
-    ) -> Answer:
-        """A worker's answer; what it wrote is in the directory."""
-        job = {"cpus": list(self._cpus[:threads]), **job}
-        if server is not None:
-            return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
-        return run_worker(
-            build, child or self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
-            cache=self._store.cache, listener=listener, stop=stop,
-        )
-
-    def _build(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
-        """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
-        build = with_variables(self.probe(case.build).build, more)
-        return with_variables(build, isa.variables(case.framework, case.isa))
-
-    def _build_of(self, trial: Trial) -> Build:
-        """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
-        return self._build(trial.case, _layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
-
-    def _run_ranks(self, trial: Trial, asked: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
-        """The answers of all processes of a world, and their arrays."""
-        case, build = trial.case, self._build_of(trial)
-        address = world.LOOPBACK if self._agents is None else self._agents.address
-        ranks = world.ranks(
-            case, asked, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
-        )
-        # With agents all ranks are spawned, for they must be alike.
-        servers = [None if self._agents else self._server(trial, rank) for rank in ranks]
-        recorder = self._recorder if trial.kind in TIMED else None
-
-        def start(rank: world.Rank, stop: int) -> world.Ran:
-            if self._agents is not None and rank.index > 0:
-                return self._agents.start(rank, stop, case.build, self._deadline_s)
-            listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
-            return self._run(
-                build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop, listener=listener
-            )
-
-        if recorder is None:
-            return world.together(start, ranks)
-        recorder.begin(
-            self._cpus_of(case), case.device, environment(build, case.threads), devices=case.world_size
-        )
-        ran = world.together(start, ranks)
-        self._recording = recorder.end(ran[0][0].marks)
-        return ran
-
-    def _cpus_of(self, case: Case) -> list[int]:
-        """The cores that all processes of a case are held to."""
-        if case.world_size == 1:
-            return list(self._cpus[:case.threads])
-        return sorted({cpu for rank in range(case.processes) for cpu in self._cpus_of_rank(case, rank)})
-
-    def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
-        return world.cpus_of(case, rank, self._cpus) if self._agents is None else self._agents.cpus(case, rank)
-
-    def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
-        """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
-
-        Proofs may always be forked, since nothing in them is timed.
-        """
-        case = trial.case
-        is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
-        if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
-            return None
-        cpus = self._cpus[: case.threads] if rank is None else rank.job["cpus"]
-        threads = case.threads * case.devices_per_process
-        # Each rank has one of its own: a server looks after one fork at a time.
-        build = self._build_of(trial)
-        key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
-        return self._servers.of(
-            (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
-                build, self._child, Path(tempfile.mkdtemp(dir=self._work)), threads=threads, cpus=cpus,
-                preload=case.framework, cache=self._store.cache,
-            )
-        )
-
-    def _ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, dict[str, Any]]:
-        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self._cpus), child=self._own_child)
 
     # Proof ----------------------------------------------------------------------------------------------------------
 
@@ -414,9 +239,9 @@ class Runner:
             return _not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
         job = jobs.proof(case, self._inputs)
         if case.world_size == 1:
-            answer, arrays = self._run(self._build_of(trial), job, threads=case.threads, server=self._server(trial))
+            answer, arrays = self._workers.ask(trial, job)
         else:
-            ran = self._run_ranks(trial, [job] * case.processes)
+            ran = self._workers.ask_world(trial, [job] * case.processes)
             answer = world.joined(case, [answer for answer, _ in ran])
             arrays = world.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
         if answer.outcome is not Outcome.OK:
@@ -433,7 +258,7 @@ class Runner:
         )
 
     def _certificate_id(self, case: Case) -> str:
-        return self.identity(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._cpus)))).id
+        return self.identity(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._workers.cpus)))).id
 
     # Timing ---------------------------------------------------------------------------------------------------------
 
@@ -443,14 +268,14 @@ class Runner:
             return answer
         graph = self._inputs.graph(case.model)
         found = layers.described(answer.result, graph, batch=case.local_batch, precision=case.precision)
-        return replace(answer, result={**found, "variables": _layer_variables(case)})
+        return replace(answer, result={**found, "variables": layer_variables(case)})
 
     def _time(self, trial: Trial) -> Answer:
         """The worker's answer on a timing or a layer trial, which differ only in what is done with the steps."""
         if trial.case.world_size > 1:
             return self._unproven(trial.case) or self._time_world(trial)
         job = self._unproven(trial.case) or jobs.steps(trial, self._inputs, self._oracle)
-        return job if isinstance(job, Answer) else self._run_recorded(trial, job)
+        return job if isinstance(job, Answer) else self._workers.ask(trial, job)[0]
 
     def _unproven(self, case: Case) -> Answer | None:
         """What the proof of a case ended as, where that is not ok."""
@@ -460,13 +285,13 @@ class Runner:
         return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
 
     def _time_world(self, trial: Trial) -> Answer:
-        case = trial.case
+        case, agents = trial.case, self._workers.agents
         asked = jobs.steps_of_ranks(trial, self._inputs, self._oracle)
         if isinstance(asked, Answer):
             return asked
-        answer = world.joined(case, [answer for answer, _ in self._run_ranks(trial, asked)])
+        answer = world.joined(case, [answer for answer, _ in self._workers.ask_world(trial, asked)])
         if answer.outcome is Outcome.OK:
-            answer.result["world"]["nodes"] = 1 if self._agents is None else self._agents.nodes(case)
+            answer.result["world"]["nodes"] = 1 if agents is None else agents.nodes(case)
             parameters = self._inputs.graph(case.model).parameter_count
             answer.result["world"]["sent_bytes"] = world.sent_bytes(case, parameters)
         return answer
@@ -477,8 +302,8 @@ class Runner:
         assert self._base is not None
         assert trial.timing is not None
         base, other = self._base.runner, self._of_base(trial)
-        for runner in (base, self):
-            runner._servers.close()      # of the proofs: nothing but the pair is to hold memory
+        for workers in (base._workers, self._workers):
+            workers.close_servers()      # of the proofs: nothing but the pair is to hold memory
         answer = pairs.measure(
             {
                 pairs.BASE: lambda is_beside: base.start(other, is_beside=is_beside),
@@ -505,20 +330,12 @@ class Runner:
         )
         if isinstance(job, Answer):
             raise Ended(job)
-        threads = trial.case.threads
-        turns_on, others = list(self._cpus[:threads]), list(self._cpus[threads:2 * threads])
-        is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
-        return LiveWorker(
-            self._build_of(trial), self._child,
-            {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job},
-            Path(tempfile.mkdtemp(dir=self._work)), threads=threads, deadline_s=self._deadline_s,
-            cache=self._store.cache,
-        )
+        return self._workers.live(trial, job, is_beside=is_beside)
 
     # Limits ---------------------------------------------------------------------------------------------------------
 
     def _reach(self, trial: Trial) -> Answer:
-        return self._run_recorded(trial, jobs.limit(trial, self._store.root))
+        return self._workers.ask(trial, jobs.limit(trial, self._store.root))[0]
 
     # Instruction sets -----------------------------------------------------------------------------------------------
 
@@ -538,12 +355,7 @@ class Runner:
         return self._dispatched[alike]
 
     def _watch(self, case: Case) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=self._work) as name:
-            answer = self._run_in(
-                Path(name), self._build(case, dispatch.VARIABLES), jobs.job("isa", case, **dispatch.job()),
-                threads=case.threads,
-            )
-            log = (Path(name) / "stdout").read_text(errors="replace") if answer.outcome is Outcome.OK else ""
+        answer, log = self._workers.overhear(case, jobs.job("isa", case, **dispatch.job()), dispatch.VARIABLES)
         if answer.outcome is Outcome.OK:
             proof = dispatch.proof(answer.result, log)
         else:
@@ -565,19 +377,6 @@ def _described(graph: Graph) -> dict[str, Any]:
         "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},
         "optimizer": graph.optimizer.kind, "loss": graph.loss,
     }
-
-
-def _layer_variables(case: Case) -> dict[str, str]:
-    """What is set for layer trials only; not empty: they run another program than the timed ones."""
-    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}).get(str(case.mode), {}))
-
-
-def _sweep_leftovers() -> None:
-    """Remove the working folders of sweeps that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{WORK_PREFIX}*-*"):
-        owner = folder.name.removeprefix(WORK_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _not_run(outcome: Outcome, reason: str) -> Answer:

@@ -117,8 +117,8 @@ def _confirmed(
     import suites
     from bench import builds, confirmation
     from bench.cli.ab import decided
-    from bench.runner import DEFAULT_DEADLINE_S
     from bench.store import Store
+    from bench.workers import DEFAULT_DEADLINE_S
 
     nominated = confirmation.nominated(
         worse, suite, sweeps, suites=suites.NAMES, builds=builds.load(), sides=sides

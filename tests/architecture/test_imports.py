@@ -138,7 +138,7 @@ def test_imports_run_one_way(part: str):
     assert strange == []
 
 
-@pytest.mark.parametrize("part", ["bench/runner.py", "bench/pairs.py", "bench/progress.py"])
+@pytest.mark.parametrize("part", ["bench/runner.py", "bench/workers.py", "bench/pairs.py", "bench/progress.py"])
 def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
     above = ("bench.analysis", "bench.cli", "reports")
 
