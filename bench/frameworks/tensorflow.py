@@ -5,8 +5,6 @@ Needs TensorFlow 2.5 (Python 3.6) or newer, on CUDA 2.12.
 
 import collections
 import contextlib
-import glob
-import importlib
 import itertools
 import os
 import tempfile
@@ -16,7 +14,7 @@ import numpy as np
 
 from ..lowerings import channels_last, flattened_images
 from ..lowerings import tensorflow as lowerings
-from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
+from ..tracing import GRADIENT_ADD, LOSS, OPTIMIZER, trace, xplane
 from ..tracing.timeline import Timeline
 from . import (
     WITHOUT_TRAINING,
@@ -289,51 +287,6 @@ def _layers(tf, graph, variables, settings, device):
 
 # Layer times.
 
-STEP = "rigmark step"            # marks each step in a trace
-
-
-def _xspace(tf):
-    """An empty message for what an .xplane.pb file holds; raises Unsupported where the wheel has none."""
-    for package in ("tensorflow.tsl", "tensorflow.core"):        # from TensorFlow 2.12, before
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(package + ".profiler.protobuf.xplane_pb2").XSpace()
-    raise Unsupported(f"TensorFlow {tf.__version__} brings nothing to read its own trace with")
-
-
-@contextlib.contextmanager
-def _trace(tf, folder, is_cuda):
-    """Writes a trace of what runs in this context into a folder."""
-    profiler = tf.profiler.experimental
-    profiler.start(folder, profiler.ProfilerOptions(
-        host_tracer_level=2, python_tracer_level=0, device_tracer_level=int(is_cuda)
-    ))
-    try:
-        yield
-    except BaseException:
-        profiler.stop(save=False)
-        raise
-    profiler.stop()
-
-
-class XlaProgram:
-    """Which layers the instructions of a program work for that XLA made of a function, from its optimized HLO text."""
-
-    def __init__(self, text, operations):
-        self._owners = hlo.layers_of(text, operations.row_of, operations.gradient_of)
-
-    def kernels(self, lines, steps):
-        """The Kernels of each step, (begin_s, end_s), from a trace's lines; raises xplane.Unusable."""
-        # A module's name in the trace is longer than in the text; a step runs one.
-        modules = {stats["hlo_module"] for line in lines for *_, stats in line if "hlo_op" in stats}
-        spans = [span for module in modules for span in hlo.spans(lines, module)]
-        strange = [name for *_, name in spans if name not in self._owners]
-        if strange:
-            raise xplane.Unusable(f"holds '{strange[0]}', which the program has not")
-        return [
-            [trace.Kernel(begin, end, *self._owners[name]) for begin, end, name in of_step]
-            for of_step in xplane.by_step(spans, steps)
-        ]
-
 
 class WatchedSteps:
     """Steps of a network run eagerly whose time is booked layer by layer.
@@ -492,23 +445,23 @@ class TensorflowPrepared(Prepared):
         """See the contract; by marks between the layers where the host runs them, else by TensorFlow's own trace."""
         if self._compile_mode == "eager":
             return self._layer_times_by_marks(steps)
-        xspace = _xspace(self._tf)
+        space = xplane.empty_space()
+        if space is None:
+            raise Unsupported(f"TensorFlow {self._tf.__version__} brings nothing to read its own trace with")
         if self._traced is None:
             self._traced, self._program = self._make_traced()
         step_times_s = []
         with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
-            with _trace(self._tf, folder, self._is_cuda):
+            with xplane.written(self._tf, folder, self._is_cuda):
                 for _ in range(steps):
-                    with self._tf.profiler.experimental.Trace(STEP):
+                    with self._tf.profiler.experimental.Trace(xplane.STEP):
                         begin_s = time.perf_counter()
                         self._last = self._traced(*self._arguments(*next(self._batches)))
                         self.synchronize()
                         step_times_s.append(time.perf_counter() - begin_s)
-            for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True):
-                with open(path, "rb") as file:
-                    xspace.MergeFromString(file.read())
+            xplane.read(space, folder)
         try:
-            kernels, problem = self._kernels(xspace, steps), None
+            kernels, problem = xplane.kernels(space, self._program, steps, self._device), None
         except xplane.Unusable as unusable:
             kernels, problem = [], f"TensorFlow's trace {unusable}, so there are no layer times"
         rows = trace.rows(kernels, steps, [layer.name for layer in self._layers])
@@ -532,19 +485,8 @@ class TensorflowPrepared(Prepared):
             if not hasattr(function, "experimental_get_compiler_ir"):
                 raise Unsupported(f"TensorFlow {self._tf.__version__} does not tell what XLA made of a function")
             text = function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
-            program = XlaProgram(text, program)
+            program = xplane.XlaProgram(text, program)
         return function, program
-
-    def _kernels(self, xspace, steps):
-        """The kernels of so many steps in a trace; raises Unusable."""
-        host = xplane.lines(xspace, "/host:CPU")
-        marks = [(begin, end) for line in host for begin, end, name, _ in line if name == STEP]
-        device = xplane.lines(xspace, "/device:" + self._device, "Stream") if self._is_cuda else host
-        by_step = self._program.kernels(device, marks)
-        complete = sum(map(bool, by_step))
-        if complete < steps:
-            raise xplane.Unusable(f"holds kernels of only {complete} of {steps} steps")
-        return itertools.chain.from_iterable(by_step)
 
     def _layer_times_by_marks(self, steps):
         if self._is_cuda:

@@ -1,11 +1,19 @@
-"""TensorFlow's own trace: what an .xplane.pb file holds, and which layers the kernels in it work for."""
+"""TensorFlow's own trace: written, read from its .xplane.pb files, and which layers the kernels in it work for."""
 
 import bisect
 import collections
+import contextlib
+import glob
+import importlib
+import itertools
+import os
 import re
 
-from . import GRADIENT_ADD, LOSS, OPTIMIZER
+from . import GRADIENT_ADD, LOSS, OPTIMIZER, hlo
 from .trace import Kernel, outermost
+
+STEP = "rigmark step"
+"""The name that each step is to be marked with in a trace."""
 
 LAYER_SCOPE, LOSS_SCOPE, OPTIMIZER_SCOPE = "layer/%s/", "loss/", "optimizer/"
 """The name scopes that operations are to be made in. What no gradient tape made outside of them belongs to no row."""
@@ -14,7 +22,37 @@ GRADIENT_SCOPE = "gradient_tape/"
 """What TensorFlow puts before the scope of an operation in the names of those that compute its gradient."""
 
 
-# Reading the file ------------------------------------------------------------------------------------------------
+# Writing and reading the files -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def written(tf, folder, is_cuda):
+    """Writes a trace of what runs in this context into a folder."""
+    profiler = tf.profiler.experimental
+    profiler.start(folder, profiler.ProfilerOptions(
+        host_tracer_level=2, python_tracer_level=0, device_tracer_level=int(is_cuda)
+    ))
+    try:
+        yield
+    except BaseException:
+        profiler.stop(save=False)
+        raise
+    profiler.stop()
+
+
+def empty_space():
+    """An empty XSpace message, for what those files hold; None where this TensorFlow has none."""
+    for package in ("tensorflow.tsl", "tensorflow.core"):        # from TensorFlow 2.12, before
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(package + ".profiler.protobuf.xplane_pb2").XSpace()
+    return None
+
+
+def read(space, folder):
+    """Add to an XSpace what was written into a folder."""
+    for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True):
+        with open(path, "rb") as file:
+            space.MergeFromString(file.read())
 
 
 class Unusable(Exception):
@@ -67,6 +105,21 @@ def by_step(spans, steps):
         if step >= 0 and span[0] <= steps[step][1]:
             found[step].append(span)
     return found
+
+
+# Kernels of steps ------------------------------------------------------------------------------------------------
+
+
+def kernels(space, program, steps, device):
+    """The kernels of so many steps on a device ("GPU:0"), booked by their program; raises Unusable."""
+    host = lines(space, "/host:CPU")
+    marks = [(begin, end) for line in host for begin, end, name, _ in line if name == STEP]
+    found = host if device.startswith("CPU") else lines(space, "/device:" + device, "Stream")
+    of_steps = program.kernels(found, marks)
+    complete = sum(map(bool, of_steps))
+    if complete < steps:
+        raise Unusable("holds kernels of only %d of %d steps" % (complete, steps))
+    return itertools.chain.from_iterable(of_steps)
 
 
 # Kernels of operations -------------------------------------------------------------------------------------------
@@ -174,3 +227,28 @@ class Operations(object):
                 for path in self._paths(each, neighbours, kind, ran):
                     yield [name, *path]
 
+
+# Kernels of XLA --------------------------------------------------------------------------------------------------
+
+
+class XlaProgram(object):
+    """Which layers the instructions of a program work for that XLA made of a function, from its optimized HLO text.
+
+    ``operations`` are the Operations of that function.
+    """
+
+    def __init__(self, text, operations):
+        self._owners = hlo.layers_of(text, operations.row_of, operations.gradient_of)
+
+    def kernels(self, lines, steps):
+        """As those of Operations."""
+        # A module's name in the trace is longer than in the text; a step runs one.
+        modules = {stats["hlo_module"] for line in lines for _, _, _, stats in line if "hlo_op" in stats}
+        spans = [span for module in modules for span in hlo.spans(lines, module)]
+        strange = [name for _, _, name in spans if name not in self._owners]
+        if strange:
+            raise Unusable("holds '%s', which the program has not" % strange[0])
+        return [
+            [Kernel(begin, end, *self._owners[name]) for begin, end, name in of_step]
+            for of_step in by_step(spans, steps)
+        ]

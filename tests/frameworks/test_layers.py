@@ -23,7 +23,8 @@ from bench.lowerings.numpy import Tanh
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from bench.tracing.timeline import Timeline
 
-from .cases import assert_heavy_has_most, cases, dominated
+from .cases import cases
+from .dominated import assert_heavy_has_most, dominated
 
 CASES = cases()
 DOMINATED = dominated()

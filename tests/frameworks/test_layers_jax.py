@@ -23,7 +23,8 @@ from bench.ir.weights import initial_weights, synthetic_batch
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from bench.tracing import jax as traced
 
-from .cases import assert_heavy_has_most, cases, dominated
+from .cases import cases
+from .dominated import assert_heavy_has_most, dominated
 
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="needs JAX")
 Row = tuple[str, str]

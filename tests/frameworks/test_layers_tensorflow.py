@@ -19,10 +19,11 @@ from bench.ir.graph import Builder, Graph
 from bench.ir.training import Sgd
 from bench.ir.weights import initial_weights, synthetic_batch
 from bench.lowerings.tensorflow import UNROLLED_STEPS
-from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER, xplane
 from bench.tracing.timeline import Timeline
 
-from .cases import assert_heavy_has_most, cases, dominated
+from .cases import cases
+from .dominated import assert_heavy_has_most, dominated
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 
@@ -200,7 +201,7 @@ def test_the_very_first_step_may_be_instrumented(compile_mode: str):
 def test_no_step_waits_for_its_function_to_be_written(compile_mode: str, monkeypatch: pytest.MonkeyPatch):
     prepared = prepare(CASES["conv_same"], compile_mode)
     is_tracing, written = [False], []
-    network, trace = prepared._output_of, adapter._trace
+    network, trace = prepared._output_of, xplane.written
 
     @contextlib.contextmanager
     def noting(*arguments: Any) -> Iterator[None]:
@@ -213,7 +214,7 @@ def test_no_step_waits_for_its_function_to_be_written(compile_mode: str, monkeyp
         written.append(is_tracing[0])
         return network(*arguments)
 
-    monkeypatch.setattr(adapter, "_trace", noting)
+    monkeypatch.setattr(xplane, "written", noting)
     prepared._output_of = watched
     prepared.layer_times(2)
 
@@ -226,7 +227,7 @@ def test_no_step_waits_for_its_function_to_be_written(compile_mode: str, monkeyp
 @by_traced_mode
 def test_an_empty_trace_gives_a_sentence_and_no_rows(compile_mode: str, monkeypatch: pytest.MonkeyPatch):
     prepared = prepare(CASES["conv_same"], compile_mode)
-    monkeypatch.setattr(adapter, "_trace", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(xplane, "written", lambda *_: contextlib.nullcontext())
     found = prepared.layer_times(3)
 
     assert found["problem"] == (
@@ -240,14 +241,14 @@ def test_an_empty_trace_gives_a_sentence_and_no_rows(compile_mode: str, monkeypa
 def test_a_truncated_trace_gives_a_sentence_and_no_rows(compile_mode: str, monkeypatch: pytest.MonkeyPatch):
     prepared = prepare(CASES["conv_same"], compile_mode)
     prepared.layer_times(1)
-    lines = adapter.xplane.lines
+    lines = xplane.lines
 
     def without_its_end(*arguments: Any) -> Any:
         whole = lines(*arguments)
-        end = min(end for line in whole for _, end, name, _ in line if name == adapter.STEP)
-        return [[event for event in line if event[0] < end or event[2] == adapter.STEP] for line in whole]
+        end = min(end for line in whole for _, end, name, _ in line if name == xplane.STEP)
+        return [[event for event in line if event[0] < end or event[2] == xplane.STEP] for line in whole]
 
-    monkeypatch.setattr(adapter.xplane, "lines", without_its_end)
+    monkeypatch.setattr(xplane, "lines", without_its_end)
     found = prepared.layer_times(3)
 
     assert found["problem"] == (
@@ -272,7 +273,7 @@ def test_a_wheel_that_cannot_read_its_trace_says_so_in_a_sentence(monkeypatch: p
     def absent(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(adapter.importlib, "import_module", absent)
+    monkeypatch.setattr(xplane.importlib, "import_module", absent)
     with pytest.raises(Unsupported, match=r"^TensorFlow \S+ brings nothing to read its own trace with$"):
         prepared.layer_times(1)
 

@@ -21,7 +21,7 @@ from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER  # noqa: E402
 from bench.tracing.inductor import _KERNEL_CALL, booked  # noqa: E402
 from bench.tracing.timeline import Timeline  # noqa: E402
 
-from .cases import assert_heavy_has_most  # noqa: E402
+from .dominated import assert_heavy_has_most  # noqa: E402
 
 BATCH = 8
 BESIDE = {(LOSS, "forward"), (LOSS, "backward"), (OPTIMIZER, "update"), (GRADIENT_ADD, "backward")}
