@@ -21,8 +21,8 @@ from bench.analysis.document import Origin
 from bench.analysis.language import tr, word
 from bench.analysis.quantity import Draws, Quantity, Spread, of_another_unit
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
-from bench.offers import Build, Offer, Part
 from bench.offers.cards import Card
+from bench.offers.market import Build, Offer, Part
 
 ORDER = (Origin.MEASURED, Origin.ENTERED, Origin.QUOTED, Origin.PREDICTED)
 """Which figure goes before which."""

@@ -10,8 +10,9 @@ from bench.analysis.buying import ORDER, Candidate, Device, Kind
 from bench.analysis.language import tr
 from bench.analysis.pricing import money
 from bench.analysis.quantity import Quantity, multiple
-from bench.offers import Build, Market, Offer, Part, cards
+from bench.offers import cards
 from bench.offers.cards import GIB, Card
+from bench.offers.market import Build, Market, Offer, Part
 
 
 def candidates(market: Market, more: Iterable[Card] = ()) -> list[Candidate]:

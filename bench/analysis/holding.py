@@ -24,7 +24,8 @@ from bench.analysis.rating import rate
 from bench.analysis.statistics import median
 from bench.analysis.validity import judge
 from bench.analysis.watched import seen
-from bench.offers import Build, Market, Part, cards
+from bench.offers import cards
+from bench.offers.market import Build, Market, Part
 from bench.words import Mode, Outcome, TrialKind, UserError
 
 SUPPLY, PLUGS, SLOTS, LANES = (

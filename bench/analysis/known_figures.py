@@ -21,8 +21,9 @@ from bench.analysis.summary import is_nothing
 from bench.analysis.validity import Validity
 from bench.analysis.watched import seen
 from bench.isa import Isa
-from bench.offers import Market, Throughput, cards
+from bench.offers import cards
 from bench.offers.cards import Card
+from bench.offers.market import Market, Throughput
 from bench.words import Outcome, TrialKind, UserError
 
 NOT_STATED = tr_later("software not stated")

@@ -8,7 +8,7 @@ from bench.analysis import formatting
 from bench.analysis.document import Origin
 from bench.analysis.language import tr
 from bench.analysis.quantity import Quantity
-from bench.offers import OLD_DAYS, Confidence, Market, Price, Range
+from bench.offers.market import OLD_DAYS, Confidence, Market, Price, Range
 
 
 def origin_of(of: Range) -> Origin:

@@ -20,8 +20,8 @@ from bench.analysis.memory import Memory
 from bench.analysis.quantity import Quantity
 from bench.analysis.renting import RentOrBuy
 from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
-from bench.offers import Market
 from bench.offers.cards import Card
+from bench.offers.market import Market
 from bench.words import UserError, unknown
 
 MOST_WORKLOADS = 12          # of which advice is readable

@@ -16,7 +16,7 @@ from bench.analysis.language import tr, tr_later
 from bench.analysis.pricing import money, quantity
 from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, standing
 from bench.analysis.rating import rate
-from bench.offers import Energy, Market
+from bench.offers.market import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
 EQUAL_WORK = tr_later("for equal work")

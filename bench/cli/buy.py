@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.analysis.buying import Network
     from bench.analysis.document import Document
     from bench.analysis.purchase import Question
-    from bench.offers import Market
+    from bench.offers.market import Market
 
 RESULTS = Path("results")
 HOURS_OF_A_WEEK = 168

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
-from bench.offers import SCHEMA, Billing, cards
+from bench.offers import cards
+from bench.offers.file import SCHEMA
+from bench.offers.market import Billing
 from bench.words import UserError, unknown
 
 CURRENCY = "USD"             # of every price in these catalogues

@@ -19,7 +19,7 @@ from bench.analysis.document import Origin, Standing
 from bench.analysis.purchase import Advice, Question, Wanted, advise
 from bench.analysis.story.buying import document
 from bench.analysis.summary import RESULT_COLUMNS, results
-from bench.offers import Market
+from bench.offers.market import Market
 from bench.record import Record
 from bench.store import TRIAL_COLUMNS
 from bench.words import Mode

@@ -15,7 +15,7 @@ from bench.analysis.buying import Network
 from bench.analysis.document import Origin, Standing
 from bench.analysis.renting import RentOrBuy, hours_in_words, rentals
 from bench.analysis.summary import RESULT_COLUMNS
-from bench.offers import Market
+from bench.offers.market import Market
 from bench.store import TRIAL_COLUMNS
 
 TODAY = date(2026, 6, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import offers
-from bench.offers import Confidence, Market
+from bench.offers.market import Confidence, Market
 from bench.words import UserError
 
 TODAY = date(2026, 6, 1)
