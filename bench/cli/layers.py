@@ -48,7 +48,8 @@ def command(
     Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
     """
     from bench.analysis import layers as analysis
-    from bench.analysis.story.layers import document, together
+    from bench.analysis.story.layers import document
+    from bench.analysis.story.taken_apart import together
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say, show_document
     from bench.store import existing

@@ -16,7 +16,9 @@ from bench.analysis.document import Document, Family, StackedBars
 from bench.analysis.layers import LayerRow, TakenApart, by_op, longest, side_by_side
 from bench.analysis.roofline import NOWHERE, Bound
 from bench.analysis.story import advice as words
-from bench.analysis.story.layers import FAMILY_OF, MOST_LAYERS, document, family, stacked_bars, together
+from bench.analysis.story.layer_figures import FAMILY_OF, MOST_LAYERS, family, stacked_bars
+from bench.analysis.story.layers import document
+from bench.analysis.story.taken_apart import together
 from bench.analysis.summary import results
 from bench.ir.ops import OPS
 from bench.record import Record

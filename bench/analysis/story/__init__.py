@@ -34,6 +34,7 @@ from bench.analysis.story import layers as layers_story
 from bench.analysis.story import proofs as proofs_module
 from bench.analysis.story.groups import Group, groups
 from bench.analysis.story.sessions import latest
+from bench.analysis.story.taken_apart import together
 from bench.analysis.story.verdicts import verdict
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
@@ -74,14 +75,14 @@ def document(
     found = groups(results, trials)
     now = latest(found)
     taken_apart, no_layers = layers_module.read(trials, results, records)
-    together = layers_story.together(taken_apart, trials)
+    apart = together(taken_apart, trials)
     doubts = doubts_module.doubts(
-        found, [(member.about, member.case.findings) for each in together for member in each.members]
+        found, [(member.about, member.case.findings) for each in apart for member in each.members]
     )
     proofs, no_proofs = proofs_module.read(records)
     unreadable = [*no_proofs, *no_layers]
     learning = proofs_module.learning_section(proofs)
-    layers, machine = layers_story.section(together, doubts), hardware.section(results)
+    layers, machine = layers_story.section(apart, doubts), hardware.section(results)
     devices = scaling.section(scaling_module.read(results, trials))
     over_time = history.watched(trials)
     sections = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +16,11 @@ from bench.analysis.document import (
     Cell,
     Column,
     Document,
-    Dot,
-    Family,
     Fold,
     Items,
     Paragraph,
-    Roofline,
     Row,
     Section,
-    Segment,
-    StackedBar,
-    StackedBars,
     Table,
 )
 from bench.analysis.identifiers import identifier
@@ -39,20 +32,19 @@ from bench.analysis.layers import (
     Part,
     Side,
     TakenApart,
-    by_layer,
     by_op,
     longest,
     part,
     side_by_side,
 )
-from bench.analysis.roofline import SPECIFICATION, Peak, Peaks
+from bench.analysis.roofline import Peaks
 from bench.analysis.story.advice import ABOVE_LIMIT, advice, step_of
-from bench.analysis.story.doubts import Doubt, about
-from bench.analysis.story.groups import Group, groups
+from bench.analysis.story.doubts import Doubt
+from bench.analysis.story.layer_figures import MOST_LAYERS, family, peak_words, roofline_plot, stacked_bars
+from bench.analysis.story.taken_apart import Member, Together
 
 Doubts = Mapping[tuple[str, str], Doubt]
 
-MOST_LAYERS = 200            # in a bar, a plot or a table side by side
 TOP = 10
 NAMED_MEMBERS = 12           # of a fused row
 
@@ -61,63 +53,6 @@ FILE_FIGURES = (
     "layer", "members", "op", "direction", "method", "time_s", "share", "flops", "bytes_moved", "flops_per_s", "bound",
 )
 """Columns of the attached file; the others follow from them."""
-
-FAMILIES = {
-    Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense",), Family.RECURRENT: ("lstm",),
-    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool"),
-    Family.NORMALISATION: ("batch_norm", "local_response_norm"),
-    Family.ELEMENT_WISE: ("relu", "tanh", "sigmoid", "softmax", "dropout", "add"),
-    Family.MOVEMENT: ("concat", "flatten", "embedding", "reshape", "transpose"),
-    Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
-    Family.RESIDUAL: (UNATTRIBUTED,),
-}
-FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in names}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A case among those that it stands beside."""
-
-    label: str
-    about: str                       # in the words of a finding
-    case: TakenApart
-
-
-@dataclass(frozen=True, kw_only=True)
-class Together:
-    """Cases that may stand side by side, fastest first."""
-
-    group: Group
-    members: tuple[Member, ...]
-
-    @property
-    def id(self) -> str:
-        return f"layers.{self.group.id}"
-
-    @property
-    def short_id(self) -> str:
-        """For the many rows of its tables."""
-        return self.members[0].case.id
-
-
-def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
-    """The cases in groups of equal model, mode and conditions."""
-    if not cases:
-        return []
-    by_id = {case.id: case for case in cases}
-    rows = trials[trials.id.isin(list(by_id))]
-    found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)
-    return [
-        Together(
-            group=group,
-            members=tuple(
-                Member(label=entry.label, about=about(entry, group), case=by_id[entry.row["id"]])
-                for entry in group.entries
-            ),
-        )
-        for group in found
-    ]
-
 
 def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
     """One subsection a model, in it one a group; None where no step was taken apart."""
@@ -190,63 +125,6 @@ def _details(found: Together, member: Member) -> list[Block]:
     return [plot, *blocks] if plot.dots else blocks
 
 
-# Bars ---------------------------------------------------------------------------------------------------------------
-
-
-def family(name: str) -> Family:
-    """Of an operation, or of a row that is no layer."""
-    return FAMILY_OF.get(name, Family.OTHER)
-
-
-def stacked_bars(members: Sequence[Member], identity: str, table: str, about: str) -> StackedBars:
-    """One bar a case, whose parts are layers in all directions, in their order in the step."""
-    unit = formatting.time_unit(member.case.step_time_s for member in members)
-    return StackedBars(
-        id=identity, title=tr("Where the time of a step goes, {about}", about=about), unit=unit.name, table=table,
-        bars=tuple(
-            StackedBar(
-                label=member.label, text=formatting.significant(member.case.step_time_s / unit.scale),
-                segments=tuple(_segments(member.case, unit)),
-            )
-            for member in members
-        ),
-    )
-
-
-def _segments(case: TakenApart, unit: formatting.Unit) -> list[Segment]:
-    return [
-        Segment(
-            label=_part_name(each), value=max(each.time_s, 0.0) / unit.scale,
-            text=f"{_time(each.time_s, unit)} {unit.name}, {formatting.share(each.share)}",
-            family=family((each.rows and each.rows[0].op) or each.name),
-        )
-        for each in _shown(by_layer(case.rows))
-    ]
-
-
-def _shown(parts: Sequence[Part]) -> list[Part]:
-    """At most MOST_LAYERS layers in their order; the shortest together behind them, before the residual."""
-    layers = sorted((each for each in parts if each.name != UNATTRIBUTED), key=lambda each: -each.time_s)
-    short = {each.name for each in layers[MOST_LAYERS:]}
-    if not short:
-        return list(parts)
-    rest = dataclasses.replace(
-        part(f"the {len(short)} shortest layers together", [row for each in layers[MOST_LAYERS:] for row in each.rows]),
-        rows=(),
-    )
-    shown = [each for each in parts if each.name not in short]
-    place = next((index for index, each in enumerate(shown) if each.name == UNATTRIBUTED), len(shown))
-    return [*shown[:place], rest, *shown[place:]]
-
-
-def _part_name(each: Part) -> str:
-    return max((row.name for row in each.rows), key=len, default=each.name)
-
-
-def _time(time_s: float, unit: formatting.Unit) -> str:
-    return formatting.significant(time_s / unit.scale, 2)
-
-
 # Tables of a group --------------------------------------------------------------------------------------------------
 
 
@@ -307,6 +185,10 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
             *_peak_notes(found.members[0].case.peaks),
         ),
     )
+
+
+def _time(time_s: float, unit: formatting.Unit) -> str:
+    return formatting.significant(time_s / unit.scale, 2)
 
 
 def _number(value: float | None, words: Callable[[float], str]) -> Cell:
@@ -495,16 +377,8 @@ def _row_notes(case: TakenApart, rows: Sequence[LayerRow]) -> list[str]:
 
 def _peak_notes(peaks: Peaks) -> list[str]:
     every = ((peaks.flops_per_s, "FLOP/s"), (peaks.bytes_per_s, "B/s"), (peaks.launch_s, "s"))
-    known = [f"{_peak(peak, name)} ({peak.source})" for peak, name in every if peak]
+    known = [f"{peak_words(peak, name)} ({peak.source})" for peak, name in every if peak]
     return [tr("This machine's limits: {limits}.", limits="; ".join(known))] if known else []
-
-
-def _peak(peak: Peak | None, name: str) -> str:
-    """A peak in words; empty where it is not known. A specified one says so."""
-    if peak is None:
-        return ""
-    unit = formatting.time_unit([peak.value]) if name == "s" else formatting.rate_unit([peak.value], name)
-    return formatting.with_unit(peak.value, unit) + ("" if peak.is_measured else f", {tr(SPECIFICATION)}")
 
 
 def _figures_words(case: TakenApart) -> str:
@@ -526,41 +400,6 @@ def _figures_words(case: TakenApart) -> str:
         "Instrumented step {step_time}{timed}; {ratios}{of_peak}.{peaks}",
         step_time=formatting.with_unit(case.step_time_s, unit), timed=timed, ratios=ratios, of_peak=of_peak,
         peaks=peaks,
-    )
-
-
-# Roofline -----------------------------------------------------------------------------------------------------------
-
-
-def roofline_plot(member: Member, identity: str, table: str) -> Roofline:
-    """A dot for each row whose work is known, the longest rows first."""
-    dots = [
-        Dot(
-            label=row.name if row.direction is None else f"{row.name}, {word(row.direction)}",
-            text=_dot_words(row), intensity=row.place.intensity, flops_per_s=row.place.flops_per_s, share=row.share,
-            family=family(row.op or row.layer),
-        )
-        for row in longest(member.case.rows, MOST_LAYERS) if row.place.intensity and row.place.flops_per_s
-    ]
-    peaks = member.case.peaks
-    return Roofline(
-        id=identity, title=tr(
-            "Roofline of {label}, {step} of {model}", label=member.label, step=step_of(member.case),
-            model=member.case.case["model"],
-        ),
-        dots=tuple(dots), table=table,
-        peak_flops_per_s=peaks.flops_per_s.value if peaks.flops_per_s else None,
-        peak_bytes_per_s=peaks.bytes_per_s.value if peaks.bytes_per_s else None,
-        peak_flops_text=_peak(peaks.flops_per_s, "FLOP/s"), peak_bytes_text=_peak(peaks.bytes_per_s, "B/s"),
-    )
-
-
-def _dot_words(row: LayerRow) -> str:
-    flops_per_s = row.place.flops_per_s or 0.0
-    rate = formatting.with_unit(flops_per_s, formatting.rate_unit([flops_per_s], "FLOP/s"), 2)
-    return tr(
-        "{rate} at {intensity} FLOP/byte, {share}", rate=rate,
-        intensity=formatting.significant(row.place.intensity or 0.0, 2), share=formatting.share(row.share),
     )
 
 

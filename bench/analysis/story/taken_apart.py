@@ -1,0 +1,57 @@
+"""Steps that were taken apart, in groups that may stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bench.analysis.layers import TakenApart
+from bench.analysis.story.doubts import about
+from bench.analysis.story.groups import Group, groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A case among those that it stands beside."""
+
+    label: str
+    about: str                       # in the words of a finding
+    case: TakenApart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """Cases that may stand side by side, fastest first."""
+
+    group: Group
+    members: tuple[Member, ...]
+
+    @property
+    def id(self) -> str:
+        return f"layers.{self.group.id}"
+
+    @property
+    def short_id(self) -> str:
+        """For the many rows of its tables."""
+        return self.members[0].case.id
+
+
+def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
+    """The cases in groups of equal model, mode and conditions."""
+    if not cases:
+        return []
+    by_id = {case.id: case for case in cases}
+    rows = trials[trials.id.isin(list(by_id))]
+    found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)
+    return [
+        Together(
+            group=group,
+            members=tuple(
+                Member(label=entry.label, about=about(entry, group), case=by_id[entry.row["id"]])
+                for entry in group.entries
+            ),
+        )
+        for group in found
+    ]
