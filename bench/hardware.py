@@ -17,25 +17,34 @@ from typing import Any
 import archspec.cpu
 import psutil
 
-VARIABLES = (
-    "XLA_FLAGS", "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "CUDA_VISIBLE_DEVICES",
-    "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES",
-)
-OF_GPUS = ("CUDA_DEVICE_ORDER",)
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES")
 FAMILIES = (
-    # Threads and where they run; linear algebra; kernels of the frameworks; allocators.
+    # Threads and where they run; linear algebra; the frameworks, their compilers and kernels; allocators.
     "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NUMEXPR_", "ONEDNN_", "DNNL_", "ATEN_", "NPY_",
-    "TF_", "MALLOC_", "TCMALLOC_", "MIMALLOC_",
+    "TF_", "TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "PYTORCH_", "JAX_", "XLA_",
+    "MALLOC_", "TCMALLOC_", "MIMALLOC_",
 )
-QUIET = ("TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE")
+OF_GPUS = (
+    "CUDA_", "CUBLAS_", "CUBLASLT_", "CUDNN_", "NCCL_", "NVIDIA_TF32_OVERRIDE", "TRITON_", "HIP_", "HSA_", "ROCBLAS_",
+    "MIOPEN_", "RCCL_",
+)
+QUIET = (
+    "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE", "TORCH_LOGS", "TORCH_LOGS_OUT", "TORCH_TRACE",
+    "TORCH_CPP_LOG_LEVEL", "TORCH_SHOW_CPP_STACKTRACES", "JAX_LOG_COMPILES", "JAX_TRACEBACK_FILTERING",
+    "JAX_LOGGING_LEVEL", "NCCL_DEBUG", "NCCL_DEBUG_FILE", "NCCL_DEBUG_SUBSYS", "CUDA_HOME", "CUDA_PATH", "HIP_PATH",
+    "TORCH_HOME", "TORCH_EXTENSIONS_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH",
+    "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+)
 OF_TERRAFORM = (
     "TF_CLI_", "TF_VAR_", "TF_TOKEN_", "TF_LOG", "TF_DATA_DIR", "TF_WORKSPACE", "TF_INPUT", "TF_IN_AUTOMATION",
     "TF_REGISTRY_", "TF_PLUGIN_", "TF_PROVIDER_", "TF_CLOUD_", "TF_STATE_", "TF_ENCRYPTION", "TF_REATTACH_", "TF_ACC",
     "TF_IGNORE", "TF_SKIP_", "TF_STATIC_", "TF_HTTP_",
 )
 """Environment variables that change results, by name and by how their names begin; those set are stored with each
-record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed. Terraform's begin as
-TensorFlow's do, have nothing to do with it, and hold passwords (developer.hashicorp.com/terraform/cli/config)."""
+record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed, or where files lie.
+Terraform's begin as TensorFlow's do, have nothing to do with it, and hold passwords
+(developer.hashicorp.com/terraform/cli/config)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,10 +247,10 @@ def usable_cpus() -> tuple[int, ...]:
 
 def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str]:
     """Those variables of an environment that change results on that device ("cpu", "cuda:0")."""
-    names = VARIABLES if device.startswith("cpu") else VARIABLES + OF_GPUS
+    families = FAMILIES if device.startswith("cpu") else FAMILIES + OF_GPUS
     return {
         name: value for name, value in sorted(environment.items())
-        if (name in names or name.startswith(FAMILIES)) and name not in QUIET and not name.startswith(OF_TERRAFORM)
+        if (name in VARIABLES or name.startswith(families)) and name not in QUIET and not name.startswith(OF_TERRAFORM)
     }
 
 

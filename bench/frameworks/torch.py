@@ -77,10 +77,17 @@ def start_cuda(torch, device, precision):
     torch.cuda.set_device(index)
     torch.backends.cudnn.benchmark = True                # the tuning guide's advice for inputs of one size
     is_tf32 = precision == "tf32"
-    if is_tf32 and torch.cuda.get_device_capability(index) < (8, 0):
+    if is_tf32 and not _has_tf32(torch, index):
         raise Unsupported(f"no tf32 on {torch.cuda.get_device_name(index)}: it begins with compute capability 8.0")
     torch.backends.cuda.matmul.allow_tf32 = is_tf32
     torch.backends.cudnn.allow_tf32 = is_tf32            # convolutions would use TF32 unasked
+
+
+def _has_tf32(torch, index):
+    """Whether the current device, of that number, has TF32. AMD's capabilities count otherwise than NVIDIA's."""
+    if hasattr(torch.cuda, "is_tf32_supported"):
+        return torch.cuda.is_tf32_supported()
+    return torch.version.hip is None and torch.cuda.get_device_capability(index) >= (8, 0)
 
 
 # What PyTorch says where it has no kernel for a format, on the first line that says so.
@@ -141,6 +148,8 @@ def _compiled(torch, network):
     compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     if shutil.which(compiler) is None:
         raise Unsupported(f"torch.compile needs a C++ compiler and there is no '{compiler}'; install one or set CXX")
+    if torch._dynamo.config.disable:
+        raise Unsupported("TORCH_COMPILE_DISABLE is set, so PyTorch would compile nothing; unset it")
     # Asked here, since Dynamo says so in the first step only, and without fullgraph goes on in eager mode.
     if any(isinstance(module, torch.nn.RNNBase) for module in network.modules()):
         raise Unsupported("torch.compile: Dynamo does not support RNN, GRU, or LSTM")
@@ -224,8 +233,6 @@ class TorchPrepared(Prepared):
 
     def load(self, batches):
         self._batches = itertools.cycle([(self._values(x), self._values(y)) for x, y in batches])
-        if self._is_cuda:
-            self._torch.cuda.reset_peak_memory_stats(self._device)
 
     def step(self):
         x, y = next(self._batches)
@@ -239,8 +246,12 @@ class TorchPrepared(Prepared):
         return self._last.item() if self._is_training else _array(self._last)
 
     def peak_memory_bytes(self):
-        """Peak bytes allocated by tensors since the batches were loaded; the allocator reserves more."""
+        """Peak bytes allocated by tensors; the allocator reserves more."""
         return self._torch.cuda.max_memory_allocated(self._device) if self._is_cuda else None
+
+    def forget_peak_memory(self):
+        if self._is_cuda:
+            self._torch.cuda.reset_peak_memory_stats(self._device)
 
     def overflow_steps(self):
         return None if self._scaler is None else self._steps - self._updates

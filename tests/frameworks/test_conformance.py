@@ -307,3 +307,37 @@ def test_any_geometry_gives_the_oracles_result(way, graphs, data):
 
     assert_close(prepared.forward(x), reference.forward(x), FORWARD)
     assert_all_close(prepared.gradients(x, y, {})[1], reference.gradients(x, y, {})[1], GRADIENTS)
+
+
+# A compile mode that its user has switched off ----------------------------------------------------------------------
+
+
+def refusal(framework: str, compile_mode: str) -> str:
+    graph = CASES["conv_same"]
+    with pytest.raises(Unsupported) as refused:
+        ADAPTERS[framework].prepare(graph.plain(), weights_of(graph), {
+            "mode": "inference", "precision": "fp32", "compile_mode": compile_mode, "layout": "channels_last",
+            "device": "cpu", "threads": 1, "seed": 1,
+        })
+    return str(refused.value)
+
+
+@pytest.mark.skipif("torch" not in ADAPTERS, reason="needs torch")
+def test_torch_does_not_pass_for_compiled_where_its_compiler_is_switched_off(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(torch._dynamo.config, "disable", True)
+
+    assert "TORCH_COMPILE_DISABLE is set" in refusal("torch", "compiled")
+
+
+@pytest.mark.skipif("jax" not in ADAPTERS, reason="needs JAX")
+def test_jax_does_not_pass_for_compiled_where_its_compiler_is_switched_off():
+    """It would run one operation after the other, several times slower, under the name of xla."""
+    import jax
+
+    jax.config.update("jax_disable_jit", True)
+    try:
+        assert "JAX_DISABLE_JIT is set" in refusal("jax", "xla")
+    finally:
+        jax.config.update("jax_disable_jit", False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -330,6 +331,20 @@ def refusal(framework: str, precision: str, graph: Graph, mode: str = "inference
 @by_framework
 def test_tf32_is_refused_on_a_cpu(framework):
     assert "a CPU has no such unit" in refusal(framework, "tf32", image_network())
+
+
+@pytest.mark.parametrize(("override", "precision", "is_refused"), [
+    ("0", "tf32", True), ("0", "fp32", False), ("1", "fp32", True), ("1", "tf32", False),
+])
+def test_a_variable_that_decides_on_tf32_against_what_is_asked_for_is_refused(
+    override: str, precision: str, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", override)
+    settings = {
+        "mode": "inference", "precision": precision, "compile_mode": "eager", "layout": "nchw", "device": "cuda:0",
+    }
+    with pytest.raises(Unsupported, match="TF32_OVERRIDE") if is_refused else nullcontext():
+        frameworks.refuse_unknown("torch", {"layers": []}, settings)
 
 
 @by_framework
