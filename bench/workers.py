@@ -162,9 +162,12 @@ class Workers:
     def ask_world(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
         """The answers of all processes of a world, and their arrays."""
         case, build = trial.case, self._build_of_trial(trial)
-        address = world.LOOPBACK if self.agents is None else self.agents.address
+        address, local_rank = (
+            (world.LOOPBACK, int) if self.agents is None else (self.agents.address, self.agents.local_rank)
+        )
         ranks = world.ranks(
-            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address
+            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address,
+            local_rank=local_rank,
         )
         # With agents all ranks are spawned, for they must be alike.
         servers = [None if self.agents else self._server(trial, rank) for rank in ranks]
@@ -180,7 +183,8 @@ class Workers:
 
         if recorder is None:
             return world.together(start, ranks)
-        recorder.begin(self.cpus_of(case), case.device, environment(build, case.threads), devices=case.world_size)
+        here = (case.processes if self.agents is None else self.agents.here(case)) * case.devices_per_process
+        recorder.begin(self.cpus_of(case), case.device, environment(build, case.threads), devices=here)
         ran = world.together(start, ranks)
         self.recording = recorder.end(ran[0][0].marks)
         return ran
@@ -265,7 +269,8 @@ class Workers:
 
 def layer_variables(case: Case) -> dict[str, str]:
     """What is set for layer trials only; not empty: they run another program than the timed ones."""
-    return dict(getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {}).get(str(case.mode), {}))
+    variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
+    return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))
 
 
 def _sweep_leftovers() -> None:

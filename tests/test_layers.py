@@ -35,7 +35,7 @@ def prepare(graph, weights, settings):
 WITH_VARIABLES = """
 import os
 
-LAYER_VARIABLES = {"inference": {"XLA_FLAGS": "--apart"}}
+LAYER_VARIABLES = {("cpu", "eager", "inference"): {"XLA_FLAGS": "--apart"}}
 
 def facts():
     return {"XLA_FLAGS": os.environ.get("XLA_FLAGS")}

@@ -38,6 +38,11 @@ MOVES = {
 CALLS = ("calls", "body", "branch_computations", "true_computation", "false_computation", "called_computations")
 
 
+KERNELS_APART = {"XLA_FLAGS": "--xla_gpu_enable_command_buffer="}
+"""Variables with which XLA launches each kernel of a GPU by itself. A trace does not tell apart those of a command
+buffer, which may hold most of a step (github.com/openxla/xprof/issues/3070)."""
+
+
 def layers_of(text, row_of, gradient_of=lambda op_name: None):
     """{name of an instruction: (row, members)} of a program as optimized HLO text.
 
@@ -308,6 +313,25 @@ def spans(lines, module):
         if instruction is not None:
             found += [(from_, to, instruction) for from_, to in _between(begin, end, own, begins)]
     return found
+
+
+def lack(lines, modules, steps, owners, kernels):
+    """What a trace lacks of so many steps of a program with these modules and instructions, "holds ..."; None: nothing.
+
+    ``owners`` are what layers_of gives, ``kernels`` the names of what each run executes.
+    """
+    counts = collections.Counter(
+        stats["hlo_op"] for line in lines for _, _, _, stats in line if any(is_of(each, stats) for each in modules)
+    )
+    if not counts:
+        return "holds no operation of the step"
+    strange = [name for name in counts if name not in owners]
+    if strange:
+        return "holds '%s', which the program has not" % strange[0]
+    name = min(kernels, key=lambda name: counts[name])
+    if counts[name] < steps:
+        return "holds %d of %d runs of '%s'" % (counts[name], steps, name)
+    return None
 
 
 def is_of(module, stats):

@@ -74,11 +74,28 @@ class MarkedInductor:
         for kernel, (layer, members) in booked(kernels, list(module.graph.nodes), self._names).items():
             rows[kernel] = None if layer is None else (layer, direction)
             self._members.setdefault(rows[kernel], set()).update(members)
-        namespace = dict(program.current_callable.__globals__)
-        namespace["_switch"] = lambda kernel: self._timeline.switch(rows.get(kernel))
-        exec(_KERNEL_CALL.sub(r"\1_switch('\2')\n\4\n\1_switch(None)", calls), namespace)
-        program.current_callable = namespace["call"]
+
+        def marked(function):
+            namespace = dict(function.__globals__)
+            namespace["_switch"] = lambda kernel: self._timeline.switch(rows.get(kernel))
+            exec(_KERNEL_CALL.sub(r"\1_switch('\2')\n\4\n\1_switch(None)", calls), namespace)
+            return namespace["call"]
+
+        program.current_callable = exchanged(program.current_callable, marked)
         return program
+
+
+def exchanged(function, make):
+    """The function that Inductor wrote, exchanged for ``make`` of it.
+
+    On a GPU another may stand around it, which aligns inputs and calls it by the name of "model"; that one stays.
+    """
+    names = function.__code__.co_freevars
+    if "model" not in names:
+        return make(function)
+    cell = function.__closure__[names.index("model")]
+    cell.cell_contents = exchanged(cell.cell_contents, make)
+    return function
 
 
 def booked(kernels, nodes, names):

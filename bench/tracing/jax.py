@@ -1,8 +1,8 @@
-"""Which layers the operations of a program belong to that JAX traced, and what its trace of a run lacks."""
+"""Which layers the operations of a program belong to that JAX traced."""
 
 import collections
 
-from . import GRADIENT_ADD, LOSS, OPTIMIZER, hlo
+from . import GRADIENT_ADD, LOSS, OPTIMIZER
 
 
 class Scopes:
@@ -35,19 +35,3 @@ class Scopes:
         """The row in which the gradient is computed that an operation of the optimizer takes, None for others."""
         _, scope, layer, *_ = [*op_name.split("/"), None, None, None]
         return (layer, "backward") if scope == OPTIMIZER and layer in self._names else None
-
-
-def trace_problem(lines, module, steps, owners, kernels):
-    """A sentence about what a trace lacks of so many steps of a program with these instructions; None: nothing."""
-    counts = collections.Counter(
-        stats["hlo_op"] for line in lines for _, _, _, stats in line if hlo.is_of(module, stats)
-    )
-    if not counts:
-        return "JAX's trace holds no operation of the step, so there are no layer times"
-    strange = [name for name in counts if name not in owners]
-    if strange:
-        return f"JAX's trace holds '{strange[0]}', which the program has not, so there are no layer times"
-    name = min(kernels, key=lambda name: counts[name])
-    if counts[name] < steps:
-        return f"JAX's trace holds {counts[name]} of {steps} runs of '{name}', so there are no layer times"
-    return None

@@ -239,15 +239,16 @@ class XlaProgram(object):
 
     def __init__(self, text, operations):
         self._owners = hlo.layers_of(text, operations.row_of, operations.gradient_of)
+        self._kernels = hlo.kernels(text)
 
     def kernels(self, lines, steps):
         """As those of Operations."""
         # A module's name in the trace is longer than in the text; a step runs one.
         modules = {stats["hlo_module"] for line in lines for _, _, _, stats in line if "hlo_op" in stats}
+        lack = hlo.lack(lines, modules, len(steps), self._owners, self._kernels)
+        if lack:
+            raise Unusable(lack)
         spans = [span for module in modules for span in hlo.spans(lines, module)]
-        strange = [name for _, _, name in spans if name not in self._owners]
-        if strange:
-            raise Unusable("holds '%s', which the program has not" % strange[0])
         return [
             [Kernel(begin, end, *self._owners[name]) for begin, end, name in of_step]
             for of_step in by_step(spans, steps)

@@ -215,7 +215,7 @@ def test_a_layer_trial_runs_each_convolution_by_itself():
     """Without the variables, XLA makes one call of the three."""
     answer = subprocess.run(
         [sys.executable, "-c", ALONE], capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2],
-        env={**os.environ, **adapter.LAYER_VARIABLES["inference"]},
+        env={**os.environ, **adapter.LAYER_VARIABLES["cpu", "xla", "inference"]},
     )
 
     rows = rows_of(json.loads(answer.stdout))

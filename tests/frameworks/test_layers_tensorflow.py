@@ -230,9 +230,8 @@ def test_an_empty_trace_gives_a_sentence_and_no_rows(compile_mode: str, monkeypa
     monkeypatch.setattr(xplane, "written", lambda *_: contextlib.nullcontext())
     found = prepared.layer_times(3)
 
-    assert found["problem"] == (
-        "TensorFlow's trace holds kernels of only 0 of 3 steps, so there are no layer times"
-    )
+    held = {"compiled": "kernels of only 0 of 3 steps", "xla": "no operation of the step"}[compile_mode]
+    assert found["problem"] == f"TensorFlow's trace holds {held}, so there are no layer times"
     assert found["layers"] == []
     assert len(found["step_times_s"]) == 3
 
@@ -251,9 +250,25 @@ def test_a_truncated_trace_gives_a_sentence_and_no_rows(compile_mode: str, monke
     monkeypatch.setattr(xplane, "lines", without_its_end)
     found = prepared.layer_times(3)
 
-    assert found["problem"] == (
-        "TensorFlow's trace holds kernels of only 1 of 3 steps, so there are no layer times"
-    )
+    held = {"compiled": "kernels of only 1 of 3 steps", "xla": "1 of 3 runs of '"}[compile_mode]
+    assert f"TensorFlow's trace holds {held}" in found["problem"]
+    assert found["layers"] == []
+
+
+def test_a_trace_without_some_kernels_of_each_step_gives_a_sentence_and_no_rows(monkeypatch: pytest.MonkeyPatch):
+    """As a GPU's is, where XLA has put kernels into a command buffer: the others would pass for the whole step."""
+    prepared = prepare(CASES["conv_same"], "xla")
+    prepared.layer_times(1)
+    lines = xplane.lines
+
+    def without_one(*arguments: Any) -> Any:
+        hidden = prepared._program._kernels[-1]
+        return [[event for event in line if event[3].get("hlo_op") != hidden] for line in lines(*arguments)]
+
+    monkeypatch.setattr(xplane, "lines", without_one)
+    found = prepared.layer_times(3)
+
+    assert "TensorFlow's trace holds 0 of 3 runs of '" in found["problem"]
     assert found["layers"] == []
 
 

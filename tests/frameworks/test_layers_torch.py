@@ -18,7 +18,7 @@ from bench.ir.graph import Builder, Graph  # noqa: E402
 from bench.ir.training import Sgd  # noqa: E402
 from bench.ir.weights import initial_weights, synthetic_batch  # noqa: E402
 from bench.tracing import GRADIENT_ADD, LOSS, OPTIMIZER  # noqa: E402
-from bench.tracing.inductor import _KERNEL_CALL, booked  # noqa: E402
+from bench.tracing.inductor import _KERNEL_CALL, booked, exchanged  # noqa: E402
 from bench.tracing.timeline import Timeline  # noqa: E402
 
 from .dominated import assert_heavy_has_most  # noqa: E402
@@ -286,3 +286,18 @@ def test_an_older_pytorch_says_which_one_it_takes(inference: Any, monkeypatch: p
 
     with pytest.raises(frameworks.Unsupported, match=r"^layer times in compiled mode need PyTorch 2\.9 or newer"):
         inference.layer_times(1)
+
+
+def test_marks_come_into_the_program_beneath_what_aligns_inputs_on_a_gpu():
+    from torch._inductor.utils import align_inputs_from_check_idxs
+
+    def written(inputs: list[Any]) -> str:
+        return "as Inductor wrote it"
+
+    alone = exchanged(written, lambda function: lambda inputs: f"{function(inputs)}, marked")
+    aligned = exchanged(
+        align_inputs_from_check_idxs(written, [0], set()),       # type: ignore[arg-type]
+        lambda function: lambda inputs: f"{function(inputs)}, marked",
+    )
+
+    assert "as Inductor wrote it, marked" == alone([]) == aligned([torch.ones(1)])
