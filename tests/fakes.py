@@ -67,6 +67,9 @@ class Network:
     def synchronize(self) -> None:
         self.calls.append("synchronize")
 
+    def forget_peak_memory(self) -> None:
+        self.calls.append("forget_peak_memory")
+
     def device_timer(self) -> DeviceTimer | None:
         return self._timer
 

@@ -131,6 +131,7 @@ class Prepared(object):
     """A limit on its device, ready to be executed, as bench.worker.measure times it."""
 
     has_peers = False            # whether other processes do a part of the work
+    peak_memory_method = "device_allocator"
     tolerance = None             # largest ``error`` that is none; None: that of the precision, in TOLERANCES
 
     def step(self):
@@ -151,6 +152,9 @@ class Prepared(object):
     def facts(self):
         """What else is to be known of the figure: {name: plain value}."""
         return {}
+
+    def forget_peak_memory(self):
+        """Nothing is tried out in its first steps."""
 
     def peak_memory_bytes(self):
         """As frameworks.Prepared.peak_memory_bytes."""

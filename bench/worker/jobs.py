@@ -334,6 +334,7 @@ def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
     gang.decided(None)       # ranks are ready one after the other
     answers.mark("warm_up")
     warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
+    prepared.forget_peak_memory()
     answers.mark("steady")
     busy_before_s = host.busy_cpu_s()
     own_before_s = time.process_time()
@@ -381,7 +382,7 @@ def peak_memory(prepared):
     """Peak memory of the device, or of this process with its framework where the device is the host."""
     on_device = prepared.peak_memory_bytes()
     if on_device is not None:
-        return {"peak_memory_bytes": on_device, "peak_memory_method": "device_allocator"}
+        return {"peak_memory_bytes": on_device, "peak_memory_method": prepared.peak_memory_method}
     resident = host.peak_resident_bytes()
     method = "process_resident" if resident is not None else "not available on this system"
     return {"peak_memory_bytes": resident, "peak_memory_method": method}

@@ -26,6 +26,7 @@ def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=t
             return
         if command["do"] == "warm_up":
             answers.send("warm", timings_s=measure.warm_up(prepared, plan, clock))
+            prepared.forget_peak_memory()
             answers.mark("steady")
             continue
         woken_s = cpu_clock()

@@ -60,10 +60,12 @@ def test_what_a_worker_does_between_its_turns_is_told_and_is_not_part_of_them():
 
 
 def test_it_warms_up_when_it_is_told_to_and_says_how_long_its_timings_took():
-    warm, steady = told({"do": "warm_up"})
+    network = Network(clock := Clock(), [0.25])
+    warm, steady = told({"do": "warm_up"}, network=network, clock=clock)
 
     assert {"event": "warm", "timings_s": [0.5] * 6} == warm
     assert {"event": "mark", "mark": "steady"} == steady
+    assert "forget_peak_memory" == network.calls[-1]         # what was tried out to find the fastest way
 
 
 @pytest.mark.parametrize("commands", [[], [{"do": "end"}, TURN]])

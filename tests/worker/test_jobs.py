@@ -1,0 +1,26 @@
+"""Timed steps as a worker takes them: what stands between its marks."""
+
+from __future__ import annotations
+
+from bench.worker import jobs
+from tests.fakes import Clock, Network
+
+PLAN = {"steps_per_timing": 1, "warm_up_max_s": 0.0, "min_timings": 2, "min_time_s": 0.0, "max_time_s": 1.0}
+
+
+class Answers:
+    """Notes each mark among the calls of a network."""
+
+    def __init__(self, network: Network):
+        self._network = network
+
+    def mark(self, name: str) -> None:
+        self._network.calls.append(name)
+
+
+def test_peak_memory_is_that_of_the_timed_steps_and_not_of_what_was_tried_out_before_them():
+    network = Network(Clock(), [0.25])
+    jobs.timed_steps(network, PLAN, Answers(network))
+
+    step = ["step", "synchronize"]
+    assert ["warm_up", *step * 2, "forget_peak_memory", "steady", *step * 2, "timed"] == network.calls
