@@ -163,6 +163,14 @@ class Agents:
     def nodes(self, case: Case) -> int:
         return len({agent.host for agent in self._of[:case.processes]})
 
+    def local_rank(self, rank: int) -> int:
+        """The index of a rank among those on its machine."""
+        return sum(agent.host == self._of[rank].host for agent in self._of[:rank])
+
+    def here(self, case: Case) -> int:
+        """How many of a case's processes are on the machine of rank 0."""
+        return sum(agent.host == self._of[0].host for agent in self._of[:case.processes])
+
     def cpus(self, case: Case, rank: int) -> list[int]:
         """The cores of a rank: its own share of those that it and others before it may use."""
         own = self._of[rank]

@@ -56,16 +56,19 @@ def cpus_of(case: Case, rank: int, cpus: Sequence[int]) -> list[int]:
 
 def ranks(
     case: Case, jobs: Sequence[Mapping[str, Any]], cpus: Callable[[int], Sequence[int]], *, patience_s: float,
-    address: str = LOOPBACK,
+    address: str = LOOPBACK, local_rank: Callable[[int], int] = int,
 ) -> list[Rank]:
-    """The processes of a case's world, each with its job: what to do, on which ``cpus`` of a rank, where to meet."""
+    """The processes of a case's world, each with its job: what to do, on which ``cpus`` of a rank, where to meet.
+
+    ``local_rank`` of a rank is its index among those on its machine.
+    """
     ports = free_ports(case.processes + 1, address)
     found = []
     for index, job in enumerate(jobs):
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
-            "rank": index, "local_rank": index, "strategy": case.strategy, "address": address, "ports": ports,
-            "patience_s": patience_s, "options": strategies.options(case.strategy),
+            "rank": index, "local_rank": local_rank(index), "strategy": case.strategy, "address": address,
+            "ports": ports, "patience_s": patience_s, "options": strategies.options(case.strategy),
         }
         found.append(Rank(
             index=index, job={**job, "world": world, "cpus": list(cpus(index))},

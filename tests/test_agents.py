@@ -70,6 +70,18 @@ def test_ranks_of_one_command_are_measured_as_one_world(tmp_path: Path, monkeypa
     assert eventually(lambda: not alive(token), within_s=20.0)
 
 
+def test_a_rank_has_a_number_among_those_on_its_machine():
+    there = agents.Agents.__new__(agents.Agents)
+    there._of = [
+        agents.Agent(rank=rank, host=host, cpus=(0,), machine="m", code="c") for rank, host in enumerate("aabb")
+    ]
+
+    assert [0, 1, 0, 1] == [there.local_rank(rank) for rank in range(4)]
+    assert [1, 2, 2] == [
+        there.here(make_case(framework="torch", strategy="ddp", world_size=size)) for size in (1, 2, 4)
+    ]
+
+
 def test_more_processes_than_were_started_are_refused():
     few = agents.Agents.__new__(agents.Agents)
     few.processes = 2

@@ -11,12 +11,13 @@ import uuid
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
-from bench import world
+from bench import frameworks, strategies, world
 from bench.process import Answer
 from bench.record import Record
 from bench.store import Store
@@ -269,6 +270,41 @@ def test_ranks_have_cores_of_their_own_until_there_are_too_few():
     assert [[0], [1], [2], [3]] == [world.cpus_of(four, rank, range(4)) for rank in range(4)]
     assert [[5], [7], [5], [7]] == [world.cpus_of(four, rank, (5, 7)) for rank in range(4)]
     assert [0, 1, 2, 3] == world.cpus_of(replace(four, devices_per_process=4), 0, range(8))
+
+
+def test_each_rank_has_a_device_of_its_own_counted_from_the_one_that_was_asked_for():
+    on_node = [{"local_rank": rank} for rank in range(2)]
+
+    assert ["cuda:2", "cuda:3"] == [strategies.device_of("cuda:2", rank) for rank in on_node]
+    assert ["cuda:0", "cuda:1"] == [strategies.device_of("cuda", rank) for rank in on_node]
+    assert ["cpu", "cpu"] == [strategies.device_of("cpu", rank) for rank in on_node]
+
+
+@pytest.mark.parametrize("strategy", ["replicas", "ddp", "fsdp"])
+def test_every_strategy_of_one_device_a_process_gives_each_its_own(strategy: str, monkeypatch: pytest.MonkeyPatch):
+    """Replicas that all ran on the first GPU would pass for a world."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    monkeypatch.setattr(frameworks.load("torch"), "start_cuda", lambda *_: None)
+    monkeypatch.setattr(strategies.load("ddp"), "start_cuda", lambda *_: None)
+    given: list[str] = []
+    adapter = SimpleNamespace(prepare=lambda graph, weights, settings, *kind: given.append(settings["device"]))
+    settings = {"device": "cuda:1", "compile_mode": "eager", "precision": "fp32", "seed": 1}
+    for rank in range(2):
+        strategies.load(strategy).prepare(adapter, {"layers": []}, {}, settings, {
+            "rank": rank, "local_rank": rank, "address": world.LOOPBACK, "ports": [1, 2], "processes": 2,
+            "patience_s": 1.0, "options": {},
+        })
+
+    assert ["cuda:1", "cuda:2"] == given
+
+
+@pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
+def test_a_world_on_gpus_that_are_not_there_is_unsupported(tmp_path: Path):
+    tally = measure(tmp_path, frameworks=("torch",), modes=(Mode.TRAINING,), devices=("cuda:0",), **TWO)
+
+    assert {Outcome.UNSUPPORTED} == {record.outcome for record in tally.stored}
 
 
 # How ranks agree -----------------------------------------------------------------------------------------------------

@@ -191,13 +191,14 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
     """``power_w`` and ``energy_per_sample_j`` of the devices that did the work, medians over trials, and the method.
 
     Devices are the GPUs that a trial on GPUs used, the processor packages of one on the CPU. A trial in which the
-    energy of one is not known, or whether it was used, has none; all None where no trial has any.
+    energy of one is not known, or whether it was used, has none, and one on several machines, since the telemetry is
+    that of the first; all None where no trial has any.
     """
     found = []
     for each in judged:
         of = each.seen
         devices = tuple(of.of_kind("package")) if of.device.startswith("cpu") else of.gpus
-        if not all(device.is_used for device in devices):
+        if of.nodes > 1 or not all(device.is_used for device in devices):
             continue
         known = [(d.energy_j, d.duration_s, d.energy_method) for d in devices if d.energy_j is not None]
         if devices and len(known) == len(devices) and known[0][1] > 0:

@@ -63,6 +63,7 @@ class Seen:
     samples: float | None                            # in all timed steps; None for a limit that has none
     telemetry: Mapping[str, Any] | None              # block of its record; None where it was off
     system: Mapping[str, Any] | None                 # block of its record
+    nodes: int                                       # machines that it ran on; telemetry is of the first
     watched: tuple[Watched, ...] = field(default=())
 
     def of_kind(self, kind: str) -> Iterator[Watched]:
@@ -92,12 +93,14 @@ def seen(trial: Mapping[str, Any]) -> Seen:
     block = _plain(trial.get("telemetry"))
     other, host_times_s = trial.get("other_cpu_time_s"), trial["host_times_s"]
     of_step, steps, devices = (trial.get(name) for name in ("local_batch", "steps_per_timing", "world_size"))
+    nodes = trial.get("nodes")
     batch = None if of_step is None else float(of_step) * (devices or 1)
     return Seen(
         device=str(trial.get("device", "cpu")), timings_s=trial["timings_s"], host_times_s=host_times_s,
         other_cpu_time_s=None if other is None or pd.isna(other) else float(other),
         samples=None if batch is None or steps is None else batch * float(steps) * len(host_times_s),
-        telemetry=block, system=_plain(trial.get("system")), watched=() if block is None else _watched(block),
+        telemetry=block, system=_plain(trial.get("system")), nodes=1 if nodes is None or pd.isna(nodes) else int(nodes),
+        watched=() if block is None else _watched(block),
     )
 
 

@@ -20,6 +20,7 @@ A strategy's module has
 ``size``                  devices of the whole world
 ``devices_per_process``   how many of them are in this process
 ``processes``, ``rank``   how many processes there are, and the index of this one
+``local_rank``            the index of this one among those on its machine
 ``address``, ``ports``    where the processes meet; ports[0] is Rigmark's own, then one for each process
 ``options``   {option of OPTIONS: its value as text} that were asked for; none that the strategy refuses
 ``patience_s``            after which a missing process is given up
@@ -72,6 +73,12 @@ def fits(name, framework, mode=None):
 def usual(framework, mode):
     """The name of the strategy that is meant where none is named; None where there is none."""
     return next((name for name in NAMES if load(name).IS_USUAL and fits(name, framework, mode)), None)
+
+
+def device_of(device, world):
+    """The device of this process where each has one: of "cuda:2" the first on a machine has that, the next "cuda:3"."""
+    kind, _, first = device.partition(":")
+    return device if kind == "cpu" else "%s:%d" % (kind, int(first or 0) + world["local_rank"])
 
 
 def all_reduce_bytes(array_bytes, world_size):

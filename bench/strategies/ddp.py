@@ -12,8 +12,8 @@ import sys
 import time
 
 from ..frameworks import Unsupported
-from ..frameworks.torch import TorchPrepared, _array
-from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION, all_reduce_bytes
+from ..frameworks.torch import TorchPrepared, _array, start_cuda
+from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION, all_reduce_bytes, device_of
 
 FRAMEWORKS = ("torch",)
 MODES = ("training",)
@@ -30,25 +30,31 @@ def sent_bytes(gradient_bytes, world_size):
 
 
 def prepare(adapter, graph, weights, settings, world):
-    meet(settings["device"], world)
-    device = settings["device"] if settings["device"] == "cpu" else f"cuda:{world['local_rank']}"
-    # Every rank draws its own dropout.
-    own = dict(settings, device=device, seed=settings["seed"] + world["rank"])
+    own = met(settings, world)
     return adapter.prepare(graph, weights, own, functools.partial(DdpPrepared, options=world["options"]))
 
 
-def meet(device, world):
-    """Make the process group of a world; raises Unsupported where this PyTorch has none."""
+def met(settings, world):
+    """The settings of this process, after the process group of its world is made; raises Unsupported where none can be.
+
+    Every rank draws its own dropout.
+    """
     import torch
 
     if not torch.distributed.is_available():
         raise Unsupported(f"this PyTorch {torch.__version__} is built without torch.distributed")
+    device = device_of(settings["device"], world)
+    if device != "cpu":
+        start_cuda(torch, device, settings["precision"])     # or the group would be the first to miss it
+        if not torch.distributed.is_nccl_available():
+            raise Unsupported(f"this PyTorch {torch.__version__} is built without NCCL")
     if world["address"] == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     torch.distributed.init_process_group(
         "gloo" if device == "cpu" else "nccl", init_method=f"tcp://{world['address']}:{world['ports'][1]}",
         rank=world["rank"], world_size=world["processes"], timeout=datetime.timedelta(seconds=world["patience_s"]),
     )
+    return dict(settings, device=device, seed=settings["seed"] + world["rank"])
 
 
 class DdpPrepared(TorchPrepared):

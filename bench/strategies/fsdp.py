@@ -8,7 +8,7 @@ from ..frameworks import Unsupported
 from ..frameworks.torch import OPTIMIZERS, TorchPrepared, _array
 from ..lowerings.torch import tensors
 from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION
-from .ddp import meet
+from .ddp import met
 
 FRAMEWORKS = ("torch",)
 MODES = ("training",)
@@ -34,10 +34,7 @@ def prepare(adapter, graph, weights, settings, world):
         raise Unsupported(f"fully_shard is run in fp32 here, not in {settings['precision']}")
     if any(layer["op"] == "lstm" for layer in graph["layers"]):
         raise Unsupported("nn.LSTM keeps its weights in a way that fully_shard cannot divide")
-    meet(settings["device"], world)
-    device = settings["device"] if settings["device"] == "cpu" else f"cuda:{world['local_rank']}"
-    own = dict(settings, device=device, seed=settings["seed"] + world["rank"])
-    return adapter.prepare(graph, weights, own, FsdpPrepared)
+    return adapter.prepare(graph, weights, met(settings, world), FsdpPrepared)
 
 
 def _fully_shard():

@@ -1,6 +1,6 @@
 """Independent copies of a network, one process each, that answer side by side and share nothing but the host."""
 
-from . import EACH
+from . import EACH, device_of
 
 FRAMEWORKS = ()
 MODES = ("inference",)
@@ -14,4 +14,4 @@ def sent_bytes(gradient_bytes, world_size):
 
 
 def prepare(adapter, graph, weights, settings, world):
-    return adapter.prepare(graph, weights, settings)
+    return adapter.prepare(graph, weights, dict(settings, device=device_of(settings["device"], world)))

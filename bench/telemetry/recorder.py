@@ -80,7 +80,7 @@ class Recorder:
     ) -> None:
         """A trial is about to start on a device ("cpu", "cuda:0"), held to these cores, with these variables.
 
-        Of a world, ``device`` is the first of its ``devices``, and the cores are those of all.
+        Of a world, ``device`` is the first of its ``devices`` on this machine, and the cores are those of all.
 
         The sampler keeps to the other cores, if there are any. ``sources`` are read; None: all that there are, GPUs for
         a trial on a GPU alone.
@@ -173,7 +173,7 @@ class Recorder:
             gpus = [device for device in source.devices if device.kind == GPU]
             if gpus and hasattr(load(source.name), "visible_gpus"):
                 visible = load(source.name).visible_gpus(self._variables, gpus)
-        if visible is None or number >= len(visible):
+        if visible is None or number + self._devices > len(visible):
             return lambda _: None
         mine = visible[number:number + self._devices]
         return lambda device: device in mine

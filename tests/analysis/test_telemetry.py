@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,8 +305,6 @@ def trials(tmp_path: Path) -> Callable[[Iterable[Record]], pd.DataFrame]:
 
 
 def on_gpu(step_times_s: Iterable[float], *causes: dict[str, Any]) -> list[Record]:
-    from dataclasses import replace
-
     gpu_case = replace(CASE, device="cuda:0")
     return [
         make_record(case=gpu_case, repetition=i, measurement=measurement(time_s), telemetry=block(**cause))
@@ -380,6 +379,13 @@ def test_energy_is_unknown_where_the_gpus_of_a_trial_cannot_be_told(trials: Any)
     found, = results(trials(on_gpu(STEP_TIMES_S, *[{"used": None}] * 8))).to_dict("records")
 
     assert found["energy_per_sample_j"] is None
+
+
+def test_energy_of_one_machine_is_not_that_of_a_world_on_several(trials: Any):
+    records = [replace(each, world={"nodes": 2, "processes": 2}) for each in on_gpu(STEP_TIMES_S, *[{}] * 8)]
+    found, = results(trials(records)).to_dict("records")
+
+    assert (found["power_w"], found["energy_per_sample_j"]) == (None, None)
 
 
 def test_a_report_says_what_system_it_was_measured_on(trials: Any):
