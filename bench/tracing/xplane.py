@@ -210,11 +210,12 @@ class Operations(object):
             paths = list(self._paths(name, lambda each: self._operations[each].inputs, fused.group(1), ran))
         else:
             paths = list(self._paths(name, lambda each: self._readers[each], "Relu", ran))
-        if len(paths) != 1:
+        # There may be several to the same one: bfloat16 has an IdentityN between, which takes all that it hands on.
+        ends = {path[-1] for path in paths}
+        if len(ends) != 1:
             raise Unusable("holds '%s', a fused kernel whose other operations cannot be told" % event)
-        path = paths[0]
-        row = self.row_of(path[-1] if fused.group(1) else path[0])
-        layers = {found[0] for found in map(self.row_of, path) if found}
+        row = self.row_of(ends.pop() if fused.group(1) else name)
+        layers = {found[0] for path in paths for found in map(self.row_of, path) if found}
         return row, tuple(layers) if len(layers) > 1 else ()
 
     def _paths(self, name, neighbours, kind, ran):

@@ -40,9 +40,11 @@ by_case = pytest.mark.parametrize(
 Row = tuple[str, str]
 
 
-def prepare(graph: Graph, compile_mode: str, *, mode: str = "training", batch: int = 4) -> Any:
+def prepare(
+    graph: Graph, compile_mode: str, *, mode: str = "training", batch: int = 4, precision: str = "fp32"
+) -> Any:
     asked = {
-        "mode": mode, "precision": "fp32", "compile_mode": compile_mode, "layout": "channels_last", "device": "cpu",
+        "mode": mode, "precision": precision, "compile_mode": compile_mode, "layout": "channels_last", "device": "cpu",
         "threads": 1, "seed": 1,
     }
     prepared = adapter.prepare(graph.plain(), initial_weights(graph, seed=1), asked)
@@ -118,6 +120,18 @@ def test_every_layer_with_work_is_listed_in_each_direction_that_it_has_and_nothi
         assert rows_of(found).keys() <= known | (beside if mode == "training" else set())
         assert all(time_s >= 0 for time_s in rows_of(found).values())
     assert {(LOSS, "forward"), (OPTIMIZER, "update")} <= listed(training)
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_every_layer_with_work_is_listed_in_bfloat16_too(mode: str):
+    """Its gradients are TensorFlow's own there, with operations between those of a fused kernel."""
+    prepared = prepare(DOMINATED["conv"], "compiled", mode=mode, batch=16, precision="bf16")
+    prepared.layer_times(1)
+    rows = prepared.layer_times(2)
+    found = {name for row in rows["layers"] for name in row.get("members", [row["layer"]])}
+
+    assert rows.get("problem") is None
+    assert {"first", "before", "heavy", "after", "mean", "scores"} <= found
 
 
 @by_compile_mode

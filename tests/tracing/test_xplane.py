@@ -51,6 +51,18 @@ def test_a_fused_kernel_is_booked_to_the_convolution_in_it_and_not_to_the_relu_t
     }
 
 
+def test_a_fused_kernel_may_reach_its_convolution_on_several_ways():
+    """In bfloat16 an IdentityN stands between, which hands on what the gradient wants as well."""
+    written = {
+        "layer/conv/Conv2D": ("Conv2D", ["x"]), "layer/conv/BiasAdd": ("BiasAdd", ["layer/conv/Conv2D"]),
+        "layer/conv/IdentityN": ("IdentityN", ["layer/conv/BiasAdd", "layer/conv/Conv2D"]),
+        "layer/relu/Relu": ("Relu", ["layer/conv/IdentityN"]),
+    }
+    kernel = "layer/relu/Relu:_MklNativeFusedConv2D"
+
+    assert {kernel: (("conv", "forward"), {"conv", "relu"})} == booked(operations(written), kernel)
+
+
 def test_what_ran_by_itself_is_not_in_a_fused_kernel():
     found = booked(
         operations(RESIDUAL), "layer/relu1/Relu:_FusedConv2D", "layer/conv2/BiasAdd:_FusedConv2D",
