@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,15 @@ def test_of_many_readings_the_extremes_stay(tmp_path: Path) -> None:
     assert timeline.MOST_POINTS == len(panel.traces[0].values)
     assert max(np.nanmax(trace.values) for trace in panel.traces) == 999.0
     assert panel.step_s * (timeline.MOST_POINTS - 1) == pytest.approx(10.0)
+
+
+def test_a_layer_trial_of_the_same_case_is_not_drawn_for_its_timed_trials(tmp_path: Path) -> None:
+    """It has telemetry, and none of their timings."""
+    case = watched.trial().identity.case
+    apart = replace(records.layer_trial(case, records.step_by_work(case, 0.01)), telemetry=watched.block())
+    trials = records.stored(tmp_path, [records.proof(case), watched.trial(), apart]).trials().table
+
+    assert [watched.trial().id] == story.series_needed(results(trials), trials)
 
 
 def test_without_readings_there_is_no_section(tmp_path: Path) -> None:

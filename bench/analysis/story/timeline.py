@@ -34,7 +34,7 @@ from bench.analysis.language import tr, tr_later, word
 from bench.analysis.story.groups import Group
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from bench.analysis.telemetry import FAULTS
-from bench.words import Outcome, TrialKind
+from bench.words import TIMED, Outcome, TrialKind
 
 MOST_DOUBTED = 4             # trials with doubts that are drawn
 MOST_TRIALS = 8
@@ -123,7 +123,7 @@ class Chosen:
 
 def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame) -> list[Chosen]:
     """Trials with telemetry: the most doubted, one a case; then of each group the middle one of its fastest result."""
-    watched = trials[(trials.outcome == Outcome.OK) & trials.telemetry.notna()]
+    watched = trials[trials.kind.isin(TIMED) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
     stored = {str(trial["id"]): trial for trial in rows_of(watched) if _series_of(trial)}
     found: dict[str, Chosen] = {}
     for _, trial_id, reason in sorted(_doubted(results), key=lambda each: each[0]):
