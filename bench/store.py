@@ -95,6 +95,7 @@ TRIAL_COLUMNS = {
     "layer_cover": ("$.layers.cover", "DOUBLE"),
     "layer_overhead": ("$.layers.overhead", "DOUBLE"),
     "layer_problem": ("$.layers.problem", "VARCHAR"),
+    "layer_step_times_s": ("$.layers.step_times_s", "DOUBLE[]"),
     "layer_variables": ("$.layers.variables", "JSON"),
     "attributed_time_s": ("$.layers.attributed_time_s", "DOUBLE"),
     "output_error": ("$.parity.output_error", "DOUBLE"),

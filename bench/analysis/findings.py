@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -47,6 +48,7 @@ class LayerFigures:
     problem: str | None              # what the framework's trace lacks; None for nothing
     variables: Mapping[str, str] = field(default_factory=dict)     # that only layer trials had
     too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
+    unevenness: float = 1.0          # mean / median of the instrumented steps; rows and cover are of the mean
     of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
 
 
@@ -231,13 +233,12 @@ def layer_closure(layers: LayerFigures) -> Iterator[Finding]:
 
 def layer_cover(layers: LayerFigures) -> Iterator[Finding]:
     if not _is_closed(layers.cover):
-        missing = _residual(layers) if layers.cover < 1 else tr("some time is booked to more than one layer")
         problem = tr(", and {problem}", problem=layers.problem) if layers.problem else ""
         yield _note(
             "layer_cover",
             tr(
                 "its layers add up to {cover:.0%} of the step that they were timed in: {missing}{problem}; shares "
-                "are of that whole step", cover=layers.cover, missing=missing, problem=problem,
+                "are of that whole step", cover=layers.cover, missing=_missing(layers), problem=problem,
             ),
         )
 
@@ -249,6 +250,17 @@ def layer_overhead(layers: LayerFigures) -> Iterator[Finding]:
             tr(
                 "{instruments} in the same process; short layers are the most wrong: a larger batch, or a quiet "
                 "machine, would weaken it", instruments=_instruments(layers),
+            ),
+        )
+
+
+def layer_uneven(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.unevenness):
+        yield _note(
+            "layer_uneven",
+            tr(
+                "{outliers}: its times and shares are of that mean, and the long steps decide them; repeat with "
+                "--layers on a quiet machine", outliers=_outliers(layers),
             ),
         )
 
@@ -294,6 +306,11 @@ def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
         )
 
 
+def unevenness(step_times_s: Sequence[float]) -> float:
+    """Mean over median: how far a few long steps decide a mean."""
+    return statistics.fmean(step_times_s) / statistics.median(step_times_s)
+
+
 def _note(name: str, text: str) -> Finding:
     """What is said of layers leaves the step time as it was."""
     return Finding(id=name, kind=FindingKind.NOTE, text=text)
@@ -305,14 +322,16 @@ def _is_closed(ratio: float) -> bool:
 
 
 def _reasons(layers: LayerFigures) -> Iterator[str]:
-    """What keeps closure from 1: it is the product of cover, overhead and how the two kinds of trial differ."""
-    product = layers.cover * layers.overhead
+    """What keeps closure from 1: the product of cover, overhead, unevenness and how the two kinds of trial differ."""
+    product = layers.cover * layers.overhead * layers.unevenness
     elsewhere = layers.closure / product if layers.closure is not None and product > 0 else 1.0
-    is_explained = not all(map(_is_closed, (layers.cover, layers.overhead, elsewhere)))
+    is_explained = not all(map(_is_closed, (layers.cover, layers.overhead, layers.unevenness, elsewhere)))
     if not is_explained or not _is_closed(layers.cover):
-        yield _residual(layers)
+        yield _missing(layers)
     if not is_explained or not _is_closed(layers.overhead):
         yield _instruments(layers)
+    if not _is_closed(layers.unevenness):
+        yield _outliers(layers)
     if layers.problem:
         yield layers.problem
     if layers.variables:
@@ -324,12 +343,20 @@ def _reasons(layers: LayerFigures) -> Iterator[str]:
         )
 
 
-def _residual(layers: LayerFigures) -> str:
+def _missing(layers: LayerFigures) -> str:
+    """What keeps cover from 1."""
+    if layers.cover > 1:
+        return tr("some time is booked to more than one layer")
     return tr("{share:.0%} of the step belongs to no layer, loss or optimizer", share=1 - layers.cover)
 
 
 def _instruments(layers: LayerFigures) -> str:
     return tr("instrumented steps took {overhead:.2f}x the plain ones", overhead=layers.overhead)
+
+
+def _outliers(layers: LayerFigures) -> str:
+    return tr("a few instrumented steps were much longer, so that their mean is {unevenness:.2f}x their median",
+              unevenness=layers.unevenness)
 
 
 def _settings(layers: LayerFigures) -> str:
@@ -345,7 +372,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     isa_not_proven,
 )
 LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
-    layer_closure, layer_cover, layer_overhead, layer_trace, layer_program, layers_too_short,
+    layer_closure, layer_cover, layer_overhead, layer_uneven, layer_trace, layer_program, layers_too_short,
     layer_above_peak,
 )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.analysis import roofline
-from bench.analysis.findings import Finding, LayerFigures, layer_findings
+from bench.analysis import formatting, roofline
+from bench.analysis.findings import Finding, LayerFigures, layer_findings, unevenness
 from bench.analysis.language import tr
 from bench.analysis.roofline import NOWHERE, Peaks, Place
 from bench.analysis.summary import ALIKE_COLUMNS, CASE_COLUMNS, key, rows_of
@@ -48,7 +49,7 @@ class LayerRow:
         """The layer, with those that are fused into it: "conv1 + bn1 + relu1", "conv1 + 7 more"."""
         others = [member for member in self.members if member != self.layer]
         if self.layer == TOO_SHORT:
-            return tr("{n} layers (too short to time)", n=len(others))
+            return tr("{layers} (too short to time)", layers=formatting.count(len(others), "layer"))
         few = others if len(others) < 3 else [tr("{n} more", n=len(others))]
         return " + ".join([self.layer, *few])
 
@@ -109,15 +110,18 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
     identity, stored = record["identity"], record["layers"]
     case = identity["case"]
     step_time_s = math.fsum(stored["step_times_s"]) / len(stored["step_times_s"])
+    plain_step_time_s = statistics.median(stored["plain_step_times_s"])
+    if not all(map(math.isfinite, (step_time_s, plain_step_time_s, *(row["time_s"] for row in stored["rows"])))):
+        raise ValueError("a time that is none")
     rows = tuple(_row(row, limits, stored["resolution_s"]) for row in stored["rows"])
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
     figures = LayerFigures(
         cover=float(stored["cover"]), overhead=float(stored["overhead"]), problem=stored["problem"],
         closure=None if timed_step_time_s is None else stored["attributed_time_s"] / timed_step_time_s,
-        variables=stored["variables"], too_short=tuple(dict.fromkeys(too_short)),
+        variables=dict(stored["variables"]), too_short=tuple(dict.fromkeys(too_short)),
+        unevenness=unevenness(stored["step_times_s"]),
         of_peak=roofline.best_of_peak((row.place for row in rows), limits),
     )
-    plain_step_time_s = float(pd.Series(stored["plain_step_times_s"]).median())
     flops = record["graph"]["flops_per_sample"][Mode(case["mode"])] * case["local_batch"]
     return TakenApart(
         id=record["id"], case=case,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import validity
-from bench.analysis.findings import Evidence, Finding, IsaFigures, LayerFigures, WorldFigures, findings
+from bench.analysis.findings import Evidence, Finding, IsaFigures, LayerFigures, WorldFigures, findings, unevenness
 from bench.analysis.statistics import estimate, median
 from bench.analysis.validity import Validity
 from bench.isa import NOT_PROVEN
@@ -84,6 +84,10 @@ def step_times(timings: Iterable[Any], steps_per_timing: int) -> list[float]:
     return [median(t) / steps_per_timing for t in timings]
 
 
+LAYER_COLUMNS = ("layer_cover", "layer_overhead", "layer_variables", "layer_step_times_s", "attributed_time_s")
+"""What a layer trial must have to be told of; a record without is told where layers are read."""
+
+
 def results(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each group of alike timing or limit trials, in the order in which they were first recorded."""
     every = rows_of(trials)
@@ -95,6 +99,7 @@ def results(trials: pd.DataFrame) -> pd.DataFrame:
     taken_apart = {
         _layers_of(trial): trial for trial in every
         if trial["kind"] == TrialKind.LAYERS and trial["outcome"] == Outcome.OK
+        and not any(is_nothing(trial[column]) for column in LAYER_COLUMNS)
     }
     rows = [_row(group, proofs, taken_apart.get(_layers_of(group[0]))) for group in groups.values()]
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
@@ -256,7 +261,7 @@ def _layer_figures(trial: Trial, step_time_s: float) -> LayerFigures:
         cover=float(trial["layer_cover"]), overhead=float(trial["layer_overhead"]),
         closure=float(trial["attributed_time_s"]) / step_time_s,
         problem=None if is_nothing(trial["layer_problem"]) else str(trial["layer_problem"]),
-        variables=json.loads(trial["layer_variables"]),
+        unevenness=unevenness(trial["layer_step_times_s"]), variables=json.loads(trial["layer_variables"]),
     )
 
 

@@ -20,6 +20,7 @@ from bench.analysis.findings import (
     WorldFigures,
     findings,
     layer_findings,
+    unevenness,
 )
 from bench.analysis.statistics import Estimate
 
@@ -228,6 +229,21 @@ def test_another_state_of_the_machine_is_told_by_its_plain_steps():
     assert "plain steps beside them took 0.70x the timed ones" in about(layers(closure=0.98 * 1.01 * 0.7)).text
 
 
+def test_a_few_long_steps_are_told_apart_from_another_state_of_the_machine():
+    closure, uneven = layer_findings(layers(unevenness=4.0, closure=0.98 * 1.01 * 4.0))
+
+    assert "the machine was in another state" not in closure.text
+    assert "their mean is 4.00x their median" in closure.text
+    assert "layer_uneven" == uneven.id
+    assert 4.0 == unevenness([1.0] * 9 + [31.0])
+
+
+def test_time_that_is_booked_twice_is_no_negative_rest():
+    closure, _ = layer_findings(layers(cover=1.12, closure=1.12))
+
+    assert "some time is booked to more than one layer" in closure.text
+
+
 def test_small_causes_that_only_together_exceed_a_tenth_are_all_named():
     text = about(layers(cover=0.93, overhead=0.95, closure=0.93 * 0.95 * 0.98)).text
 
@@ -271,8 +287,8 @@ def test_a_layer_that_beats_the_peak_makes_the_peak_doubtful():
 
 def test_every_rule_about_layers_is_named_like_what_it_finds():
     causes = [
-        layers(closure=0.8), layers(cover=0.8), layers(overhead=1.3), layers(problem="it was cut short"),
-        layers(variables={"A": "1"}), layers(too_short=("a",)), layers(of_peak=2.0),
+        layers(closure=0.8), layers(cover=0.8), layers(overhead=1.3), layers(unevenness=1.3),
+        layers(problem="it was cut short"), layers(variables={"A": "1"}), layers(too_short=("a",)), layers(of_peak=2.0),
     ]
 
     assert [rule.__name__ for rule in LAYER_RULES] == [about(cause).id for cause in causes]

@@ -150,6 +150,17 @@ def test_a_record_that_lacks_something_is_a_sentence_and_no_end(read: Any):
     assert [] == read(broken, problems=[sentence])
 
 
+@pytest.mark.parametrize("changes", [
+    {"plain_step_times_s": []}, {"step_times_s": [float("nan")]}, {"variables": None}, {"cover": None},
+])
+def test_a_record_with_times_that_are_none_is_a_sentence_and_no_end(read: Any, changes: dict[str, Any]):
+    timed = [records.timing(TORCH, repetition, 0.01) for repetition in range(2)]
+    broken = with_layers(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)), **changes)
+    sentence = f"record {broken.id} does not hold what a layer trial should, and was left out"
+
+    assert [] == read(*timed, broken, problems=[sentence])
+
+
 # Tables -------------------------------------------------------------------------------------------------------------
 
 
