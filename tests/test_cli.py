@@ -355,6 +355,22 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+# The whole way ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_sweep_stores_with_layers_and_telemetry_is_understood_by_all_that_read_it(command: Command):
+    assert command(*MLP, "--framework", "numpy", "--repetitions", "2", "--layers").code == 0
+    for words in (
+        ("report", "-o", "report.html"), ("report", "--format", "markdown"), ("report", "--format", "terminal"),
+        ("report", "--format", "tables", "-o", "tables"), ("layers", "--json"), ("results", "--json"), ("scaling",),
+        ("history",), ("audit",),
+    ):
+        ended = command(*words)
+
+        assert ended.code in (0, 3), (words, ended.errors)
+        assert "rigmark:" not in ended.errors
+
+
 # The README ----------------------------------------------------------------------------------------------------------
 
 
