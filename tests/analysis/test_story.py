@@ -123,6 +123,12 @@ def test_one_alone_is_not_called_fastest(say: Any) -> None:
     assert "n = 8 trials; there is nothing to compare it with" in verdict.sentences[0]
 
 
+def test_single_trials_of_a_world_count_the_samples_of_all_devices(say: Any) -> None:
+    document = say(timings("torch", [0.01, 0.016], world_size=2, strategy="ddp"))
+
+    assert ["6,400; 4,000"] == column(table(document, "table.mnist_cnn"), "throughput")      # 2 x 32 in 10 ms, in 16 ms
+
+
 def test_who_failed_is_named_beside_the_winner_and_does_not_win(say: Any) -> None:
     failed = records.failed(records.case("jax"), Outcome.PARITY_FAILED, "first loss 2, the oracle's is 1")
     document = say([*timings("numpy", SLOW), *timings("torch", [0.01] * 8), failed])

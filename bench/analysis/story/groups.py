@@ -69,7 +69,7 @@ class Entry:
     @property
     def throughputs(self) -> list[float]:
         """Of the single trials, in samples per second."""
-        return [self.row["local_batch"] / time_s for time_s in self.row["trial_step_times_s"] or ()]
+        return [self.row["global_batch"] / time_s for time_s in self.row["trial_step_times_s"] or ()]
 
 
 @dataclass(frozen=True, kw_only=True)
