@@ -22,6 +22,7 @@ class Series:
     revisions: Sequence[str]             # commit, or run, of each point
     dates_s: NDArray[np.float64]         # of each point, since 1970
     environments: Sequence[str] = ()     # of each point; empty where all have the same
+    invalid_trials: int = 0              # left out of all points, see bench.analysis.validity
 
     @property
     def label(self) -> str:

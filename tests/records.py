@@ -175,6 +175,18 @@ def with_measurement(record: Record, **changes: Any) -> Record:
     return replace(record, measurement={**(record.measurement or {}), **changes})
 
 
+def overheated(record: Record) -> Record:
+    """As telemetry saw it while heat held its GPU's clocks down: invalid."""
+    of_gpu = {
+        "device": 0, "values": {}, "unknown": {}, "event_shares": {"hw_thermal": 0.9}, "coverage": 1.0,
+        "energy_j": None, "energy_method": None, "energy_bound_j": None,
+    }
+    return replace(record, telemetry={
+        "devices": [{"kind": "gpu", "name": "NVIDIA H100", "used": True, "facts": {"index": 0}}],
+        "regions": [{"name": "timed", "duration_s": 1.0, "devices": [of_gpu]}],
+    })
+
+
 def trials_of(folder: Path, records: Iterable[Record]) -> pd.DataFrame:
     """The table of trials that a store reads back from these records."""
     store = Store(folder).create()

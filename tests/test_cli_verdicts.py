@@ -250,5 +250,7 @@ def test_documented_fields(command: Callable[..., Ended], tmp_path: Path):
     found: dict[str, Any] = json.loads(command("history", "--asv", "asv", "--json")[1])
 
     (series,) = found["series"]
-    assert {"name", "case", "unit", "is_higher_better", "facts", "points", "level", "steps", "reason"} == series.keys()
+    assert {
+        "name", "case", "unit", "is_higher_better", "facts", "points", "level", "steps", "reason", "invalid_trials",
+    } == series.keys()
     assert series["steps"][0]["verdict"] == "slower"

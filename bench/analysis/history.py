@@ -95,6 +95,7 @@ class Watched:
         return {
             "name": series.name, "case": series.case, "unit": series.unit,
             "is_higher_better": series.is_higher_better, "facts": dict(series.facts), "points": len(series.values),
+            "invalid_trials": series.invalid_trials,
             "level": None if not len(series.values) else self.level, "reason": self.reason,
             "steps": [step.plain() for step in self.steps],
         }
@@ -165,8 +166,8 @@ def _date(seconds: float) -> str:
 def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Series]:
     """Step time by session and run, of each case with equal facts; ``may_differ`` do not end a series.
 
-    A point is the Hodges-Lehmann centre of the processes of one session. Its revision is the session's name and the
-    run's id.
+    A point is the Hodges-Lehmann centre of the processes of one session, but for invalid ones; a session of which
+    nothing else is left is no point. Its revision is the session's name and the run's id.
     """
     timed = timed_trials(trials)
     timed = timed[timed.outcome == Outcome.OK]
@@ -179,10 +180,10 @@ def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Se
 
 
 def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:
-    first = group.iloc[0]
+    first, valid = group.iloc[0], group[~group.is_invalid]
     # A session that was interrupted and resumed is one sitting.
     points = []
-    for session, processes in group.groupby("session", sort=False):
+    for session, processes in valid.groupby("session", sort=False):
         earliest = processes.iloc[0]
         points.append((
             str(earliest.recorded_at), f"{session} ({earliest.run_id})",
@@ -196,7 +197,7 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
         name="step_time", case=label, unit="seconds", is_higher_better=False, facts=facts,
         values=np.array([point[2] for point in points]), revisions=[point[1] for point in points],
         dates_s=np.array([pd.Timestamp(point[0]).timestamp() for point in points]),
-        environments=[point[3] for point in points] if may_differ else (),
+        environments=[point[3] for point in points] if may_differ else (), invalid_trials=len(group) - len(valid),
     )
 
 
@@ -255,6 +256,13 @@ def section(
     unjudged = tuple(f"{name}: {each.reason}" for name, each in zip(names, watched, strict=True) if each.reason)
     if unjudged:
         blocks.append(Fold(title=tr("{n} series not judged", n=len(unjudged)), blocks=(Items(texts=unjudged),)))
+    invalid = tuple(
+        f"{name}: {formatting.count(each.series.invalid_trials, 'invalid trial')}"
+        for name, each in zip(names, watched, strict=True) if each.series.invalid_trials
+    )
+    if invalid:
+        title = tr("{n} series of which invalid trials are left out", n=len(invalid))
+        blocks.append(Fold(title=title, blocks=(Items(texts=invalid),)))
     if problems:
         blocks.append(Items(texts=tuple(problems)))
     blocks += [Paragraph(text=note) for note in (

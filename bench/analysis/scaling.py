@@ -21,6 +21,7 @@ from bench.analysis.findings import Finding, FindingKind
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate, estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
+from bench.analysis.validity import Validity, without_invalid
 from bench.words import Outcome, Scaling, TrialKind
 
 Row = Mapping[str, Any]
@@ -141,9 +142,8 @@ def ring(world_size: int) -> float:
 
 
 def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
-    """Every series of the results of networks that has one device and a larger world."""
-    is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
-    rows = [row for row in rows_of(results[is_timed]) if not is_nothing(row["step_time_s"])]
+    """Every series of the results of networks that has one device and a larger world, but for invalid results."""
+    rows = [row for row in _timed(results) if row["validity"] != Validity.INVALID]
     if not any(row["world_size"] > 1 for row in rows):
         return []
     times = _throughputs(trials)
@@ -151,6 +151,18 @@ def read(results: pd.DataFrame, trials: pd.DataFrame) -> list[Series]:
         series(scaling, strategy, members, [times.get(key(row, ALIKE_COLUMNS), {}) for row in members])
         for scaling, strategy, members in _sorted_out(rows)
     ]
+
+
+def left_out(results: pd.DataFrame) -> list[Row]:
+    """Invalid results of networks, one device or many, where any were measured on more than one."""
+    rows = _timed(results)
+    is_scaled = any(row["world_size"] > 1 for row in rows)
+    return [row for row in rows if is_scaled and row["validity"] == Validity.INVALID]
+
+
+def _timed(results: pd.DataFrame) -> list[Row]:
+    is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
+    return [row for row in rows_of(results[is_timed]) if not is_nothing(row["step_time_s"])]
 
 
 def _sorted_out(rows: Sequence[Row]) -> Iterator[tuple[Scaling, str, list[Row]]]:
@@ -181,8 +193,8 @@ def packages(row: Row) -> str:
 
 
 def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
-    """Samples/s by repetition, for each group of alike trials."""
-    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    """Samples/s by repetition, for each group of alike trials, but for invalid ones."""
+    measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     found: dict[tuple[Any, ...], dict[int, float]] = {}
     for trial in rows_of(measured):
         (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
@@ -241,7 +253,16 @@ def _judged(point: Point, smaller: Sequence[Point]) -> Point:
 
 
 def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
-    """What cannot be, or can hardly be."""
+    """What cannot be, or can hardly be; and what had to be left out."""
+    invalid = _number(point.row, "invalid_trials")
+    if invalid:
+        yield Finding(
+            id="invalid_trials", kind=FindingKind.WARNING,
+            text=tr(
+                "{n} of {all} trials of {devices} are invalid and left out", n=int(invalid),
+                all=int(invalid) + point.throughput.count, devices=formatting.count(point.world_size, "device"),
+            ),
+        )
     if point.efficiency.value > MOST_EFFICIENT:
         yield Finding(
             id="superlinear", kind=FindingKind.WARNING,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis import validity
 from bench.analysis.decision import (
     FALSE_ALARMS,
     Decision,
@@ -21,7 +22,7 @@ from bench.analysis.decision import (
 )
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import CONFIDENCE, Estimate, estimate
-from bench.analysis.summary import CASE_COLUMNS
+from bench.analysis.summary import CASE_COLUMNS, rows_of
 from bench.analysis.verdicts import CaseVerdict, Method, Verdicts
 from bench.words import PLANNED_GAPS, TIMED, Outcome, UserError, unknown
 
@@ -55,11 +56,17 @@ class Side:
     """All trials of one case on one side that may be pooled."""
 
     facts: Mapping[str, Any]
-    trials: pd.DataFrame                 # with "step_time_s", None where the trial failed
+    trials: pd.DataFrame                 # of ``timed_trials``
 
     @property
     def measured(self) -> pd.DataFrame:
-        return self.trials[self.trials.outcome == Outcome.OK]
+        """Those that count: ok, and not invalid."""
+        return self.trials[(self.trials.outcome == Outcome.OK) & ~self.trials.is_invalid]
+
+    def judged(self) -> list[validity.Judged]:
+        """All that are ok, in the order in which they were recorded."""
+        done = self.trials[self.trials.outcome == Outcome.OK].sort_values("recorded_at", kind="stable")
+        return [validity.judge(trial) for trial in rows_of(done)]
 
     @property
     def failure(self) -> str | None:
@@ -148,9 +155,9 @@ def _sides(trials: pd.DataFrame, key_columns: Sequence[str]) -> dict[tuple[Any, 
 
 
 def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials of TIMED kinds with their "step_time_s", NaN where they failed, and every one of FACTS.
+    """Trials of TIMED kinds with "step_time_s", NaN where they failed, "is_invalid", and every one of FACTS.
 
-    A trial whose timings are no times is one that failed.
+    A trial whose timings are no times is one that failed. One that is invalid is ok, and its time not to be believed.
     """
     timed = trials[trials.kind.isin(list(TIMED))].reset_index(drop=True)
     build = [json.loads(facts) if isinstance(facts, str) else {} for facts in timed.build_facts]
@@ -167,13 +174,17 @@ def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
         for timings, outcome in zip(timed.timings_s, timed.outcome, strict=True)
     ]
     reason = "its timings are not all positive and finite: the clock was stepped, or the record was edited"
-    return timed.assign(
+    timed = timed.assign(
         step_time_s=times_s,
         outcome=[
             Outcome.CRASHED if bad else str(outcome) for bad, outcome in zip(is_stepped, timed.outcome, strict=True)
         ],
         reason=[reason if bad else said for bad, said in zip(is_stepped, timed.reason, strict=True)],
     )
+    is_ok = (timed.outcome == Outcome.OK).to_numpy()
+    found = np.zeros(len(timed), bool)
+    found[is_ok] = validity.is_invalid(timed[is_ok])
+    return timed.assign(is_invalid=found)
 
 
 def _known(fact: Any) -> Any:
@@ -242,25 +253,41 @@ def _compared(
     case = replace(
         blank, differs=tuple(f"{fact}: {words}" for fact, words in _differences(b, n).items()),
         base_step_time_s=_step_time(b), new_step_time_s=_step_time(n),
-        doubts=tuple(
-            tr("{side} has failed trials, {failure}", side=side, failure=found.failure)
-            for side, found in ((tr("base"), b), (tr("new"), n)) if found.failure and not found.measured.empty
-        ),
     )
+    named = ((tr("base"), b), (tr("new"), n))
     if set(b.trials.id) & set(n.trials.id):
         return Pending(case=replace(case, has_failed=True, reason=tr("the same trials are on both sides")))
     if b.measured.empty or n.measured.empty:
-        failed = [
-            f"{side} {found.failure}" for side, found in ((tr("base"), b), (tr("new"), n)) if found.measured.empty
-        ]
+        missing = [words for side, found in named if found.measured.empty for words in _nothing_left(side, found)]
         is_planned = b.is_planned_gap and n.is_planned_gap
-        return Pending(case=replace(case, has_failed=not is_planned, reason="; ".join(failed)))
-    case = replace(case, has_failed=bool(case.doubts))
+        return Pending(case=replace(case, has_failed=not is_planned, reason="; ".join(missing)))
+    case = replace(
+        case, has_failed=any(found.failure for _, found in named),
+        doubts=tuple(doubt for side, found in named for doubt in _doubts(side, found)),
+    )
     pairs = _pairs(b, n)
     if pairs:
         seconds = float(np.median(b.measured.wall_time_s) + np.median(n.measured.wall_time_s))
         return Pending(case=replace(case, method=Method.REPETITIONS, seconds_per_pair=seconds), log_speed_ups=pairs)
     return Pending(case=case, sessions=(b.sessions(), n.sessions()))
+
+
+def _nothing_left(side: str, found: Side) -> Iterator[str]:
+    """Why no trial of this side counts."""
+    if found.failure:
+        yield f"{side} {found.failure}"
+    if judged := found.judged():
+        yield tr(
+            "{side} has no valid trial: all {n} that ended well are invalid ({reasons})", side=side, n=len(judged),
+            reasons=validity.why_invalid(judged),
+        )
+
+
+def _doubts(side: str, found: Side) -> Iterator[str]:
+    if found.failure:
+        yield tr("{side} has failed trials, {failure}", side=side, failure=found.failure)
+    for finding in validity.doubts(found.judged()):
+        yield tr("{side}: {doubt}", side=side, doubt=finding.text)
 
 
 def _differences(base: Side, new: Side) -> dict[str, str]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.analysis.findings import Finding, FindingKind, halves
 from bench.analysis.language import tr
@@ -75,12 +76,17 @@ def judge_record(record: Mapping[str, Any]) -> Judged:
 
 def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials that are ok, but for those whose time is not to be believed."""
-    if "telemetry" not in trials or not trials.telemetry.notna().any():
-        return trials
-    watched = trials[trials.telemetry.notna()]      # only what was seen of the machine makes a trial invalid
-    rows = ({str(name): fact for name, fact in row.items()} for row in watched.to_dict("records"))
-    invalid = [judge(row).validity is Validity.INVALID for row in rows]
-    return trials.drop(index=watched.index[invalid])
+    return trials[~is_invalid(trials)]
+
+
+def is_invalid(trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Of each of these trials, all ok, whether its time is not to be believed."""
+    found = np.zeros(len(trials), bool)
+    if "telemetry" in trials:
+        watched = trials.telemetry.notna().to_numpy()      # only what was seen of the machine makes a trial invalid
+        rows = ({str(name): fact for name, fact in row.items()} for row in trials[watched].to_dict("records"))
+        found[watched] = [judge(row).validity is Validity.INVALID for row in rows]
+    return found
 
 
 def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
@@ -93,13 +99,28 @@ def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
     return (*found, *rate_falling(counted), *system_changed(counted))
 
 
+def doubts(judged: Sequence[Judged]) -> tuple[Finding, ...]:
+    """What makes alike trials suspect, or leaves some of them out, for who does not look at their timings besides.
+
+    That later ones were slower is not among it: pairs and sessions stand for the order in which trials ran.
+    """
+    counted = [each for each in judged if each.validity is not Validity.INVALID]
+    every = [replace(each, findings=(*each.findings, *each.of_timings)) for each in counted]
+    return tuple(found for found in (*_left_out(judged), *_over(every)) if found.kind is not FindingKind.NOTE)
+
+
+def why_invalid(judged: Iterable[Judged]) -> str:
+    """Every reason once."""
+    return "; ".join(dict.fromkeys(
+        finding.text for each in judged for finding in each.findings if finding.kind is FindingKind.INVALID
+    ))
+
+
 def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
     invalid = [each for each in judged if each.validity is Validity.INVALID]
     if not invalid:
         return
-    reasons = "; ".join(dict.fromkeys(
-        finding.text for each in invalid for finding in each.findings if finding.kind is FindingKind.INVALID
-    ))
+    reasons = why_invalid(invalid)
     if len(invalid) == len(judged):
         yield Finding(
             id="invalid_trials", kind=FindingKind.INVALID,

@@ -25,6 +25,7 @@ def command(
     Example: rigmark scaling --model alexnet --kind strong
     """
     from bench.analysis import scaling
+    from bench.analysis.sides import case_label
     from bench.analysis.story.scaling import document
     from bench.analysis.summary import results as summarise
     from bench.cli import Exit, say, show_document
@@ -33,7 +34,8 @@ def command(
     if kind is not None and kind not in tuple(Scaling):
         raise unknown("kind of scaling", kind, Scaling)
     trials = existing(results).trials()
-    found = scaling.read(summarise(trials.table), trials.table)
+    rows = summarise(trials.table)
+    found = scaling.read(rows, trials.table)
     if model is not None:
         known = sorted({str(each.facts["model"]) for each in found})
         names = [name.strip() for name in model.split(",") if name.strip()]
@@ -43,6 +45,8 @@ def command(
     found = [each for each in found if kind is None or each.scaling == kind]
     for problem in trials.problems:
         say(f"rigmark: {problem}")
+    for row in scaling.left_out(rows):
+        say(f"rigmark: left out, for all its trials are invalid: {case_label(row)}")
     if json:
         sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
     elif found:
@@ -50,5 +54,8 @@ def command(
     if trials.problems:
         raise typer.Exit(Exit.BAD)
     if not found:
-        say(f"no case in {results} ran on one device and on more; rigmark run --world-size 1,2 measures some")
+        say(
+            f"no case in {results} has valid times on one device and on more; rigmark run --world-size 1,2 measures "
+            "some"
+        )
         raise typer.Exit(Exit.NOTHING_MEASURED)

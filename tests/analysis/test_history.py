@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench.analysis.decision import Verdict
 from bench.analysis.history import Watched, document, labels, series_of, summary, watch
 from bench.series import Series
 
-from ..records import MACHINE, build_facts, timing_records, trials_of
+from ..records import CASE, MACHINE, build_facts, overheated, timing_records, trials_of
 
 DAY_S = 86_400.0
 
@@ -131,6 +132,22 @@ def test_failed_trials_make_no_points(tmp_path: Path):
     from ..records import make_record
 
     assert series_of(trials_of(tmp_path, [make_record(outcome=Outcome.CRASHED)])) == []
+
+
+def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
+    """A GPU that was too hot for a week is no regression."""
+    on_gpu = replace(CASE, device="cuda:0")
+    records = [
+        replace(overheated(record) if day >= 7 else record, recorded_at=f"2026-01-{day + 1:02}T00:00:00+00:00")
+        for day in range(14)
+        for record in timing_records([0.02 if day >= 7 else 0.01] * 2, case=on_gpu, session=f"s{day:02}")
+    ]
+
+    (found,) = series_of(trials_of(tmp_path, records))
+
+    assert found.values == pytest.approx([0.01] * 7)
+    assert found.invalid_trials == 14
+    assert "14 invalid trials" in repr(document(watch([found]), title="t", last=200))
 
 
 def test_series_of_one_case_are_told_apart_by_what_varies():

@@ -17,7 +17,7 @@ from bench.analysis.story.scaling import section
 from bench.analysis.summary import results
 from bench.record import Record
 from bench.words import Mode, Scaling
-from tests.records import CASE, WORLD, make_record, measurement, trials_of
+from tests.records import CASE, WORLD, make_record, measurement, overheated, trials_of
 
 SINGLE = replace(CASE, local_batch=4)
 
@@ -254,6 +254,35 @@ def test_where_nothing_is_lost_nothing_is_blamed(tmp_path: Path):
 )
 def test_impossible_points_are_suspect(throughputs: dict[int, float], suspicion: str | None):
     assert [suspicion] * bool(suspicion) == [finding.id for finding in published(throughputs).findings]
+
+
+def test_invalid_trials_are_no_part_of_a_point_and_are_said_to_be_left_out(tmp_path: Path):
+    alone, many = (case_of(size, device="cuda:0") for size in (1, 2))
+    hot = [overheated(record) for record in timed(many, [0.5] * 3)]
+
+    (found,) = read(tmp_path, *timed(alone, [0.1] * 9), *hot, *timed(many, [0.125] * 9)[3:])
+
+    assert (pytest.approx(1.6), 6) == (found.points[1].speed_up.value, found.points[1].speed_up.count)
+    assert "3 of 9 trials of 2 devices are invalid and left out" in [finding.text for finding in found.findings]
+
+
+def test_a_size_of_invalid_trials_alone_is_left_out_and_can_be_named(tmp_path: Path):
+    alone, two, four = (case_of(size, device="cuda:0") for size in (1, 2, 4))
+    trials = trials_of(tmp_path, [
+        *timed(alone, [0.1] * 6), *timed(two, [0.125] * 6), *(overheated(record) for record in timed(four, [0.5] * 6)),
+    ])
+    (found,) = scaling.read(results(trials), trials)
+
+    assert [1, 2] == [point.world_size for point in found.points]
+    assert [4] == [row["world_size"] for row in scaling.left_out(results(trials))]
+
+
+def test_what_is_invalid_is_not_called_suspect_for_being_impossible_too():
+    shown = section([published({1: 100, 2: 212}, **SHOWN, validity="invalid")])
+
+    assert shown is not None
+    (table,) = (block for block in shown.sections[0].blocks if isinstance(block, Table))
+    assert ["invalid", "invalid"] == [row.cells[-1].text for row in table.rows]
 
 
 # What is shown -------------------------------------------------------------------------------------------------------

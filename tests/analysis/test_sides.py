@@ -18,7 +18,17 @@ from bench.record import Record
 from bench.words import Outcome, Precision, UnknownName, UserError
 from reports.junit import junit
 
-from ..records import CASE, MACHINE, build_facts, make_record, timing_records, trials_of
+from ..records import (
+    CASE,
+    MACHINE,
+    build_facts,
+    make_record,
+    measurement,
+    overheated,
+    timing_records,
+    trials_of,
+    with_measurement,
+)
 
 NIGHTLY = replace(CASE, build="nightly")
 OTHER_MACHINE = replace(MACHINE, cpu="Intel Xeon")
@@ -259,6 +269,45 @@ def test_a_clock_that_was_stepped_makes_a_trial_fail(tmp_path: Path, timings_s: 
     assert "clock was stepped" in case.doubts[0]
     assert case.decision is not None
     assert case.decision.pairs == 11
+
+
+# What is not to be believed -----------------------------------------------------------------------------------------
+
+ON_GPU = replace(CASE, device="cuda:0")
+
+
+def test_invalid_trials_have_no_say_and_are_said_to_be_left_out(tmp_path: Path):
+    new = timing_records(times(seed=1), case=replace(ON_GPU, build="nightly"))
+    hot = [overheated(with_measurement(record, **measurement(0.02))) for record in new[:4]]
+
+    case = only(compared(tmp_path, timing_records(times(), case=ON_GPU), [*hot, *new[4:]], "build"))
+
+    assert (case.verdict, case.has_failed) == (Verdict.SAME, False)
+    assert case.decision is not None
+    assert case.decision.pairs == 8
+    assert case.doubts[0].startswith("new: 4 of 12 trials are invalid and left out of the figures (clocks of NVIDIA")
+
+
+def test_a_side_of_invalid_trials_alone_has_no_verdict_but_a_reason(tmp_path: Path):
+    hot = [overheated(record) for record in timing_records(times(), case=replace(ON_GPU, build="nightly"))]
+
+    case = only(compared(tmp_path, timing_records(times(), case=ON_GPU), hot, "build"))
+
+    assert (case.verdict, case.has_failed, case.new_step_time_s) == (None, True, None)
+    assert outlook(case).startswith("new has no valid trial: all 12 that ended well are invalid (clocks of NVIDIA H100")
+
+
+def test_suspect_trials_count_and_their_verdict_is_doubted(tmp_path: Path):
+    busy = [
+        with_measurement(record, other_cpu_time_s=1.0)
+        for record in timing_records(times(1.05, seed=1), case=NIGHTLY)
+    ]
+
+    case = only(compared(tmp_path, timing_records(times()), busy, "build"))
+
+    assert (case.verdict, case.has_failed) == (Verdict.SLOWER, False)
+    (doubt,) = case.doubts
+    assert doubt.startswith("new: in 12 of 12 trials, at worst: other processes kept ")
 
 
 # In words -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from bench.analysis.scaling import FEWEST_SIZES, SAME_COLUMNS, Point, Series, pa
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
 from bench.analysis.story.sessions import SessionResults, unrepeated
 from bench.analysis.summary import is_nothing, key
+from bench.analysis.validity import Validity
 from bench.words import Scaling
 
 WORDS = {
@@ -266,7 +267,8 @@ def _time(point: Point, name: str, unit: formatting.Unit) -> Cell:
 
 
 def _trust(point: Point) -> str:
-    return tr("suspect") if point.findings else word(point.row.get("validity") or formatting.UNKNOWN)
+    validity = point.row.get("validity") or formatting.UNKNOWN
+    return tr("suspect") if point.findings and validity != Validity.INVALID else word(validity)
 
 
 def _sentences(series: Series) -> list[str]:
