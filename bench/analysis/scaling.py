@@ -17,6 +17,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import formatting
+from bench.analysis.compare import Repetition, repetition
+from bench.analysis.document import Origin
 from bench.analysis.findings import Finding, FindingKind
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate, estimate
@@ -192,19 +194,19 @@ def packages(row: Row) -> str:
     return json.dumps([facts.get("python"), facts.get("packages")], sort_keys=True)
 
 
-def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[int, float]]:
+def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[Repetition, float]]:
     """Samples/s by repetition, for each group of alike trials, but for invalid ones."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
-    found: dict[tuple[Any, ...], dict[int, float]] = {}
+    found: dict[tuple[Any, ...], dict[Repetition, float]] = {}
     for trial in rows_of(measured):
         (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         samples = int(trial["local_batch"]) * int(trial["world_size"])
-        found.setdefault(key(trial, ALIKE_COLUMNS), {})[int(trial["repetition"])] = samples / time_s
+        found.setdefault(key(trial, ALIKE_COLUMNS), {})[repetition(trial)] = samples / time_s
     return found
 
 
 def series(
-    scaling: Scaling, strategy: str, rows: Sequence[Row], throughputs: Sequence[Mapping[int, float]]
+    scaling: Scaling, strategy: str, rows: Sequence[Row], throughputs: Sequence[Mapping[Repetition, float]]
 ) -> Series:
     """A series of rows, one device first, and the samples/s of each by repetition: equal repetitions are pairs.
 
@@ -239,7 +241,9 @@ def _number(row: Row, name: str) -> float | None:
     return None if number is None or is_nothing(number) else float(number)
 
 
-def _speed_up(single: Row, of_single: Mapping[int, float], row: Row, own: Mapping[int, float]) -> Estimate:
+def _speed_up(
+    single: Row, of_single: Mapping[Repetition, float], row: Row, own: Mapping[Repetition, float]
+) -> Estimate:
     """Of pairs of repetitions; of the two figures where there is no pair."""
     pairs = sorted(of_single.keys() & own.keys())
     if pairs:
@@ -261,6 +265,15 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
             text=tr(
                 "{n} of {all} trials of {devices} are invalid and left out", n=int(invalid),
                 all=int(invalid) + point.throughput.count, devices=formatting.count(point.world_size, "device"),
+            ),
+        )
+    if point.speed_up.count == 0 and point.row.get("origin") == Origin.MEASURED:
+        yield Finding(
+            id="not_in_one_run", kind=FindingKind.WARNING,
+            text=tr(
+                "no run measured a repetition of {devices} and of one, and what was measured at two times gets no "
+                "interval: measure both in one run, in a session of its own (--session)",
+                devices=formatting.count(point.world_size, "device"),
             ),
         )
     if point.efficiency.value > MOST_EFFICIENT:

@@ -110,6 +110,20 @@ def test_a_precision_has_its_error_beside_its_speed(say: Any):
     assert any(note.startswith("bf16: weights kept in fp32, activations in bf16") for note in found.notes)
 
 
+def test_what_was_measured_at_two_times_is_a_ratio_that_decides_nothing(say: Any):
+    def late(records: list[Record]) -> list[Record]:
+        return [dataclasses.replace(record, run_id="another") for record in records]
+
+    of_precision = say([*in_precision("fp32", EVEN, 4e-7), *late(in_precision("bf16", slower(0.5), 4e-3))])
+    of_isa = say([*held("native", EVEN), *late(held("sse41", slower(3)))], claims=shipped())
+
+    assert "bf16 2.00x (not measured in one run, so without a verdict), output off" in \
+        sentences(of_precision, "precision")[0]
+    (sentence,) = sentences(of_isa, "isa")
+    assert "3.00x (not measured in one run, so without a verdict) the throughput of itself" in sentence
+    assert "Here that is open." in sentence
+
+
 def test_a_precision_that_a_framework_refuses_stands_in_the_table(say: Any):
     refused = records.failed(
         records.case("torch", precision="fp64"), Outcome.UNSUPPORTED, "no kernel for float64", repetition=0

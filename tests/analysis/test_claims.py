@@ -158,6 +158,17 @@ def test_two_devices_over_one_measured_and_published(tmp_path: Path):
     assert [pytest.approx(1.5)] == [answer.value for answer in there.answers]
 
 
+def test_what_was_measured_at_two_times_leaves_a_claim_open(tmp_path: Path):
+    of = claim("world_speed_up", world_size=2, low=1.35, high=1.65)
+    two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
+    later = timing_records([0.01] * 6, case=two, run_id="another")
+
+    found = against(of, tmp_path, *timing_records([0.01] * 6), *later)
+
+    assert (pytest.approx(2.0), Standing.OPEN) == (found.answers[0].value, found.standing)
+    assert "not measured in one run" in found.answers[0].doubt
+
+
 def test_whether_efficiency_falls(tmp_path: Path):
     published = table(*(
         {"mode": "training", "device": "gpu", "local_batch": 64, "world_size": size, "throughput_samples_per_s": rate}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from bench.analysis.compare import compare
+from bench.analysis.compare import Repetition, compare
 from bench.analysis.decision import DELTA, FLOOR, Verdict, judge
 from bench.analysis.statistics import Estimate
+
+
+def in_run(name: str, times_s: Sequence[float]) -> dict[Repetition, float]:
+    return {(name, number): time_s for number, time_s in enumerate(times_s)}
 
 
 def verdict(value: float, low: float | None, high: float | None, count: int = 10) -> Verdict:
@@ -44,8 +50,8 @@ def test_the_limits_themselves():
 
 @pytest.mark.parametrize("times_s", [[1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.0]])
 def test_faster_read_the_other_way_is_slower(times_s: list[float]):
-    slow = dict(enumerate(times_s))
-    quick = {i: t / 1.2 for i, t in enumerate(times_s)}
+    slow = in_run("a", times_s)
+    quick = in_run("a", [time_s / 1.2 for time_s in times_s])
 
     there, back = compare(slow, quick), compare(quick, slow)
 
@@ -62,20 +68,39 @@ def test_drift_that_falls_on_both_alike_cancels_in_pairs():
 
     quicker = [d * w / 1.1 for d, w in zip(drift, wobble, strict=True)]
 
-    found = compare(dict(enumerate(drift)), dict(enumerate(quicker)))
+    found = compare(in_run("a", drift), in_run("a", quicker))
 
     assert found is not None
     assert found.verdict is Verdict.FASTER
 
 
 def test_only_repetitions_that_both_have_are_compared():
-    found = compare({0: 1.0, 1: 1.0, 7: 99.0}, {1: 0.5, 0: 0.5, 3: 99.0})
+    found = compare(
+        {("a", 0): 1.0, ("a", 1): 1.0, ("a", 7): 99.0}, {("a", 1): 0.5, ("a", 0): 0.5, ("a", 3): 99.0}
+    )
 
     assert found is not None
     assert (found.speed_up.value, found.speed_up.count) == (pytest.approx(2.0), 2)
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
-def test_without_a_pair_there_is_nothing_to_compare():
-    assert compare({0: 1.0}, {1: 1.0}) is None
-    assert compare({}, {}) is None
+def test_what_two_runs_measured_is_a_ratio_without_interval_or_verdict():
+    """However many trials: drift between the runs passes for a difference."""
+    found = compare(in_run("a", [1.0] * 12), in_run("b", [0.5] * 12))
+
+    assert found is not None
+    assert (found.verdict, found.is_paired) == (Verdict.INCONCLUSIVE, False)
+    assert (found.speed_up.value, found.speed_up.low, found.speed_up.high) == (pytest.approx(2.0), None, None)
+
+
+def test_a_sweep_that_was_resumed_has_the_pairs_of_both_its_runs():
+    halves = [in_run("a", [1.0] * 3) | in_run("b", [time_s] * 6) for time_s in (1.0, 0.5)]
+
+    found = compare(*halves)
+
+    assert found is not None
+    assert found.speed_up.count == 9
+
+
+def test_without_times_there_is_nothing_to_compare():
+    assert compare(in_run("a", [1.0]), {}) is None

@@ -86,6 +86,16 @@ def test_the_interval_is_over_pairs_of_repetitions(tmp_path: Path):
     assert (efficiency.low, efficiency.value, efficiency.high) == pytest.approx((0.8, 0.8, 0.8), rel=1e-3)
 
 
+def test_worlds_of_another_run_than_their_one_device_have_no_interval_and_are_suspect(tmp_path: Path):
+    later = [replace(record, run_id="another") for record in timed(case_of(2), [0.125] * 6)]
+
+    (found,) = read(tmp_path, *timed(case_of(1), [0.1] * 6), *later)
+
+    speed_up = found.points[1].speed_up
+    assert (speed_up.value, speed_up.low, speed_up.high) == (pytest.approx(1.6), None, None)
+    assert ["not_in_one_run"] == [finding.id for finding in found.findings]
+
+
 def test_one_device_that_is_another_is_no_baseline(tmp_path: Path):
     world = timed(case_of(2), [0.125])
 

@@ -180,7 +180,21 @@ def test_repetitions_without_a_partner_are_not_compared(say: Any) -> None:
     (verdict,) = verdicts(say(timings("numpy", SLOW) + late))
 
     assert Standing.FEW is verdict.standing
-    assert "torch and numpy have no repetition in common, so they cannot be compared." == verdict.sentences[0]
+    assert verdict.sentences[0].startswith("torch had 4.8")
+    assert "but no run measured a repetition of both" in verdict.sentences[0]
+
+
+def test_what_was_measured_at_two_times_gets_a_ratio_and_no_verdict(say: Any) -> None:
+    late = [dataclasses.replace(record, run_id="another") for record in timings("torch", [0.024] * 8)]
+    document = say(timings("numpy", [0.048] * 8) + late)
+    (verdict,) = verdicts(document)
+
+    assert Standing.FEW is verdict.standing
+    assert verdict.sentences[0].startswith(
+        "torch had 2.00x the throughput of numpy, but no run measured a repetition of both, and what was measured at "
+        "two times gets no verdict: measure both in one run"
+    )
+    assert ["2.00x, not in one run", "baseline"] == column(table(document, "table.mnist_cnn"), "speed-up against numpy")
 
 
 def test_a_finding_is_said_once_with_all_that_it_is_about(say: Any) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.analysis import quoted, scaling
 from bench.analysis.claims.claim import Claim
-from bench.analysis.compare import by_repetition
+from bench.analysis.compare import Repetition, by_repetition
 from bench.analysis.language import tr, word
 from bench.analysis.layers import TakenApart
 from bench.analysis.summary import is_nothing, rows_of
@@ -38,7 +38,7 @@ class Evidence:
     filters: Callable[[int, int], Filters]       # (kernel, how many) -> what a stack of such convolutions is
 
     @cached_property
-    def times(self) -> dict[tuple[Any, ...], dict[int, float]]:
+    def times(self) -> dict[tuple[Any, ...], dict[Repetition, float]]:
         """Step times by repetition of each group of alike trials."""
         return by_repetition(self.trials)
 

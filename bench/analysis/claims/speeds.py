@@ -81,8 +81,16 @@ def said_of_a_speed_up(
             yield claim, judged(_of_pairs(axis, row, base, found), claim).standing
 
 
-def _of_estimate(about: str, found: Estimate, **more: Any) -> Answer:
-    return Answer(about=about, value=found.value, low=found.low, high=found.high, count=found.count, **more)
+def _of_estimate(about: str, found: Estimate, doubt: str = "") -> Answer:
+    return Answer(
+        about=about, value=found.value, low=found.low, high=found.high, count=found.count,
+        doubt="; ".join(filter(None, (doubt, _of_two_times(found)))),
+    )
+
+
+def _of_two_times(*found: Estimate) -> str:
+    """The doubt about ratios of what no run measured together; empty where each is one of pairs."""
+    return "" if all(each.count for each in found) else tr("not measured in one run, so without a verdict")
 
 
 def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -105,9 +113,12 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Efficiency of the most devices over that of two: below 1 it falls."""
     for series in held_against.series:
-        own = {p.world_size: p.efficiency.value for p in series.points if not p.is_oversubscribed}
+        own = {p.world_size: p.efficiency for p in series.points if not p.is_oversubscribed}
         if is_asked(series.facts, claim) and 2 in own and max(own) > 2:
-            yield Answer(about=_on(series.facts, max(own)), value=own[max(own)] / own[2])
+            most, two = own[max(own)], own[2]
+            yield Answer(
+                about=_on(series.facts, max(own)), value=most.value / two.value, doubt=_of_two_times(most, two)
+            )
     for single, worlds in _quoted_worlds(claim, held_against):
         efficiency = {int(row["world_size"]): (_rate(row) / _rate(single) / row["world_size"], row) for row in worlds}
         if 2 in efficiency and max(efficiency) > 2:

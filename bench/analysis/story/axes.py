@@ -155,13 +155,13 @@ def _against_first(each: Series, value: str, column: str) -> Comparison | None:
     entry = next((e for e in each.entries if e.row[column] == value and e.is_measured), None)
     if entry is None or each.baseline is None or entry is each.baseline:
         return None
-    found = versus(each.baseline, entry)
-    return None if found is None else found.comparison
+    return versus(each.baseline, entry).comparison
 
 
 def _size(comparison: Comparison) -> str:
     speed = comparison.speed_up
-    return formatting.ratio(speed.value, speed.low, speed.high, (speed.value,))
+    size = formatting.ratio(speed.value, speed.low, speed.high, (speed.value,))
+    return size if comparison.is_paired else tr("{size} (not measured in one run, so without a verdict)", size=size)
 
 
 # Instruction sets ---------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> 
                 continue
             off = entry.row["parity_error"]
             error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
-            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER)
+            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER) or not found.is_paired
             doubt = "" if is_clear else tr(", {doubt}", doubt=word(found.verdict))
             parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
         if parts:

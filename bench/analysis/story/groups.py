@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import formatting
-from bench.analysis.compare import Comparison, by_repetition, compare
+from bench.analysis.compare import Comparison, Repetition, by_repetition, compare
 from bench.analysis.document import Origin
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
@@ -46,7 +46,7 @@ class Entry:
 
     label: str                           # "torch", or as much more as tells it from the others in its group
     row: Mapping[str, Any]               # of the table of results
-    step_times_s: Mapping[int, float]    # by repetition, but for invalid trials; empty where nothing was measured
+    step_times_s: Mapping[Repetition, float]     # but for invalid trials; empty where nothing was measured
 
     @property
     def is_measured(self) -> bool:
@@ -101,14 +101,13 @@ class Versus:
     """How an entry stands to another, and the speed-up of each pair of trials."""
 
     comparison: Comparison
-    ratios: tuple[float, ...]
+    ratios: tuple[float, ...]            # empty where no repetition of both ran in one run
 
 
-def versus(baseline: Entry, this: Entry) -> Versus | None:
-    """The speed-up of one over the other; None where no repetition has both."""
+def versus(baseline: Entry, this: Entry) -> Versus:
+    """The speed-up of one over the other, both measured."""
     found = compare(baseline.step_times_s, this.step_times_s)
-    if found is None:
-        return None
+    assert found is not None
     pairs = sorted(baseline.step_times_s.keys() & this.step_times_s.keys())
     return Versus(
         comparison=found, ratios=tuple(baseline.step_times_s[pair] / this.step_times_s[pair] for pair in pairs)
@@ -170,7 +169,9 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[st
         yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
 
 
-def _entries(rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[int, float]]) -> tuple[Entry, ...]:
+def _entries(
+    rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[Repetition, float]]
+) -> tuple[Entry, ...]:
     found = [
         Entry(label=label, row=row, step_times_s=times.get(key(row, ALIKE_COLUMNS), {}))
         for label, row in zip(labels(rows), rows, strict=True)

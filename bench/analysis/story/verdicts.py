@@ -75,12 +75,12 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
     """The head of the field against each other one."""
     head, rest = measured[0], measured[1:]
     against = [(entry, versus(entry, head)) for entry in rest]
-    pairs = {found.comparison.speed_up.count for _, found in against if found}
-    by: dict[Judgement | None, list[str]] = {}
-    few = []
+    pairs = {found.comparison.speed_up.count for _, found in against if found.comparison.is_paired}
+    by: dict[Judgement, list[str]] = {}
+    few, unpaired = [], []
     for entry, found in against:
-        if found is None:
-            by.setdefault(None, []).append(entry.label)
+        if not found.comparison.is_paired:
+            unpaired.append((entry, found))
         elif found.comparison.speed_up.low is None:
             ratios = formatting.listed([formatting.times(ratio) for ratio in found.ratios])
             few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
@@ -92,7 +92,7 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
     same = by.get(Judgement.SAME, [])
     unclear = by.get(Judgement.INCONCLUSIVE, []) + by.get(Judgement.SLOWER, [])
     sentences = []
-    if faster and not (same or unclear or few or by.get(None)):
+    if faster and not (same or unclear or few or unpaired):
         sentences.append(tr(
             "{label} is fastest: {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
         ))
@@ -120,17 +120,17 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
                 few=formatting.listed(few), size="" if faster else size, fewest=FEWEST_FOR_INTERVAL,
             )
         )
-    unpaired = by.get(None, [])
     sentences += [
         tr(
-            "{label} and {other} have no repetition in common, so they cannot be compared.", label=head.label,
-            other=label,
-        ) for label in unpaired
+            "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and what was "
+            "measured at two times gets no verdict: measure both in one run, in a session of its own (--session).",
+            label=head.label, ratio=formatting.times(found.comparison.speed_up.value), other=entry.label,
+        ) for entry, found in unpaired
     ]
-    return _standing(same, unclear, few + unpaired), sentences
+    return _standing(same, unclear, bool(few or unpaired)), sentences
 
 
-def _standing(same: list[str], unclear: list[str], few: list[str]) -> Standing:
+def _standing(same: list[str], unclear: list[str], few: bool) -> Standing:
     """That of the weakest link: being fastest means to be faster than all others."""
     if few:
         return Standing.FEW
