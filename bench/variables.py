@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.builds import Build
+from bench.words import THREAD_POOLS
 
 NOT_LENT = (
     "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",       # the parent's, not the build's
@@ -28,7 +29,7 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
     """
     count = str(threads)
     ours = {name: value for name, value in os.environ.items() if name not in NOT_LENT}
-    pools = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), count)
+    pools = dict.fromkeys(THREAD_POOLS, count)
     caches = {} if cache is None else {
         "JAX_COMPILATION_CACHE_DIR": str(cache.absolute() / "jax"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -86,6 +86,9 @@ class Outcome(StrEnum):
 PLANNED_GAPS = frozenset({Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED})
 """Outcomes that do not fail a sweep, unless the cell was asked for by name."""
 
+THREAD_POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Variables that every worker has: the threads of all devices of its process."""
+
 
 MOST_NAMES = 40              # told to whoever wrote a wrong one
 

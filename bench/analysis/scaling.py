@@ -24,7 +24,7 @@ from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import Estimate, estimate
 from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
 from bench.analysis.validity import Validity, without_invalid
-from bench.words import Outcome, Scaling, TrialKind
+from bench.words import THREAD_POOLS, Outcome, Scaling, TrialKind
 
 Row = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ SAME_COLUMNS = (
     "device", "threads", "data", "steps_per_timing", "isa", "graph_fingerprint", "machine", "code_version", "settings",
     "session",
 )
-"""Facts of all sizes of a series; packages too, but not variables, some of which hold the number of threads."""
+"""Facts of all sizes of a series, beside ``environment``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +171,7 @@ def _sorted_out(rows: Sequence[Row]) -> Iterator[tuple[Scaling, str, list[Row]]]
     """The rows of each series, by size; one device is in many of them."""
     alike: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
-        alike.setdefault((*key(row, SAME_COLUMNS), packages(row)), []).append(row)
+        alike.setdefault((*key(row, SAME_COLUMNS), environment(row)), []).append(row)
     for members in alike.values():
         single = {row["local_batch"]: row for row in members if row["world_size"] == 1}
         worlds = [row for row in members if row["world_size"] > 1]
@@ -188,10 +188,14 @@ def _place(row: Row) -> int:
     return 0 if row["processes"] == 1 else int(row["devices_per_process"])
 
 
-def packages(row: Row) -> str:
-    """Python and the packages that a row was measured with, as one text."""
+def environment(row: Row) -> str:
+    """Python, packages and variables that a row was measured with, as one text."""
     facts = {} if is_nothing(row.get("build_facts")) else json.loads(row["build_facts"])
-    return json.dumps([facts.get("python"), facts.get("packages")], sort_keys=True)
+    # A process of many devices has the threads of all of them in its pools.
+    variables = {
+        name: value for name, value in (facts.get("variables") or {}).items() if name not in THREAD_POOLS
+    }
+    return json.dumps([facts.get("python"), facts.get("packages"), variables], sort_keys=True)
 
 
 def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[Repetition, float]]:

@@ -17,7 +17,7 @@ from bench.analysis.story.scaling import section
 from bench.analysis.summary import results
 from bench.record import Record
 from bench.words import Mode, Scaling
-from tests.records import CASE, WORLD, make_record, measurement, overheated, trials_of
+from tests.records import CASE, WORLD, build_facts, make_record, measurement, overheated, trials_of
 
 SINGLE = replace(CASE, local_batch=4)
 
@@ -118,6 +118,38 @@ def test_the_number_of_threads_among_the_variables_does_not_tell_devices_apart(t
     (found,) = read(tmp_path, *timed(case_of(1), [0.1]), *world)
 
     assert [1, 2] == [point.world_size for point in found.points]
+
+
+@pytest.mark.parametrize("day_of_other", [1, 3])
+def test_one_device_with_other_variables_is_no_baseline(tmp_path: Path, day_of_other: int):
+    """Whichever was measured last."""
+    def with_arenas(case: Any, time_s: float, count: str, day: int = 2) -> list[Record]:
+        facts = build_facts(MALLOC_ARENA_MAX=count)
+        return [
+            replace(
+                record, identity=replace(record.identity, build=facts), recorded_at=f"2026-01-{day:02}T00:00:00+00:00"
+            ) for record in timed(case, [time_s])
+        ]
+
+    (found,) = read(
+        tmp_path, *with_arenas(case_of(1), 0.1, "1"), *with_arenas(case_of(1), 0.2, "4", day_of_other),
+        *with_arenas(case_of(2), 0.125, "1"),
+    )
+
+    assert pytest.approx(1.6) == found.points[1].speed_up.value
+
+
+def test_series_that_differ_in_variables_alone_have_places_of_their_own(tmp_path: Path):
+    records = [*timed(case_of(1), [0.1]), *timed(case_of(2), [0.125])]
+    others = [
+        replace(record, identity=replace(record.identity, build=build_facts(MALLOC_ARENA_MAX="4")))
+        for record in records
+    ]
+
+    shown = section(read(tmp_path, *records, *others))
+
+    assert shown is not None
+    assert len({inner.id for inner in shown.sections}) == len({inner.title for inner in shown.sections}) == 2
 
 
 def test_a_world_of_many_processes_and_one_of_one_are_two_series(tmp_path: Path):

@@ -111,7 +111,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "bench.process",
     ),
     "bench/archive.py": (),
-    "bench/variables.py": ("bench.builds",),
+    "bench/variables.py": ("bench.words", "bench.builds"),
     "bench/process.py": ("bench.words", "bench.builds", "bench.variables"),
     "bench/forkserver.py": ("bench.builds", "bench.process", "bench.variables"),
     "bench/liveworker.py": ("bench.words", "bench.builds", "bench.process", "bench.variables"),

@@ -23,7 +23,7 @@ from bench.analysis.document import (
 )
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.scaling import FEWEST_SIZES, SAME_COLUMNS, Point, Series, packages
+from bench.analysis.scaling import FEWEST_SIZES, SAME_COLUMNS, Point, Series, environment
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
 from bench.analysis.story.sessions import SessionResults, unrepeated
 from bench.analysis.summary import is_nothing, key
@@ -40,18 +40,25 @@ def section(found: Sequence[Series]) -> Section | None:
     """None where nothing was measured on more than one device; of sessions the latest stands for those before."""
     if not found:
         return None
-    latest = unrepeated(_of_session(series) for series in found)
+    latest = [*unrepeated(_of_session(series) for series in found)]
+    names = _numbered([_identity(series) for series, _ in latest])
+    titles = _numbered([", ".join(_names(series)) for series, _ in latest])
     return Section(
         id="scaling", title=tr("More devices"),
         blocks=(Paragraph(text=_interval_words()), *_together([series for series, _ in latest])),
-        sections=tuple(_series(series, earlier) for series, earlier in latest),
+        sections=tuple(
+            _series(identifier(name), title, series, earlier)
+            for name, title, (series, earlier) in zip(names, titles, latest, strict=True)
+        ),
     )
 
 
 def _of_session(series: Series) -> SessionResults[Series]:
     """A later session repeats it if that has all its sizes."""
     columns = [column for column in SAME_COLUMNS if column != "session"]
-    alike = (*key(series.facts, columns), packages(series.points[0].row), series.scaling, series.strategy, series.batch)
+    alike = (
+        *key(series.facts, columns), environment(series.points[0].row), series.scaling, series.strategy, series.batch
+    )
     sizes = {_place(point) for point in series.points}
     return SessionResults(
         what=series, alike=alike, contenders=sizes, measured=sizes,
@@ -102,7 +109,10 @@ def _together(found: Sequence[Series]) -> Iterator[Block]:
 
 def _labels(several: Sequence[Series]) -> list[str]:
     """What tells each from the others; a number where nothing here does."""
-    names = [_setting(series) for series in several]
+    return _numbered([_setting(series) for series in several])
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
     return [
         name if names.count(name) == 1 else f"{name} #{names[:place + 1].count(name)}"
         for place, name in enumerate(names)
@@ -150,16 +160,18 @@ def _overview(identity: str, subject: str, labels: Sequence[str], several: Seque
 # One of them --------------------------------------------------------------------------------------------------------
 
 
-def _series(series: Series, earlier: Sequence[Series]) -> Section:
+def _identity(series: Series) -> str:
     facts = series.facts
     with speaking(ENGLISH):      # a link holds in every language
-        identity = identifier(
-            "scaling", *_names(series), facts["session"], facts["code_version"], facts["framework_version"]
-        )
-    subject, more = _names(series)
+        return ".".join((
+            "scaling", *_names(series), *(str(facts[name]) for name in ("session", "code_version", "framework_version"))
+        ))
+
+
+def _series(identity: str, title: str, series: Series, earlier: Sequence[Series]) -> Section:
     sentences = (*_sentences(series), *_before(series, earlier))
     blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=sentences))
-    return Section(id=identity, title=f"{subject}, {more}", blocks=blocks)
+    return Section(id=identity, title=title, blocks=blocks)
 
 
 def _subject(series: Series) -> str:
