@@ -134,6 +134,8 @@ def case_label(facts: Mapping[str, Any]) -> str:
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
         f"held to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
         f"{facts['world_size']} devices ({facts['strategy']})" if facts.get("world_size", 1) != 1 else "",
+        f"{facts['devices_per_process']} devices a process" if facts.get("devices_per_process", 1) != 1 else "",
+        "oversubscribed" if facts.get("oversubscribed") else "",
         f"{facts['steps_per_timing']} steps per timing" if facts.get("steps_per_timing", 1) != 1 else "",
     ]
     return ", ".join(part for part in parts if part)

@@ -313,6 +313,19 @@ def test_suspect_trials_count_and_their_verdict_is_doubted(tmp_path: Path):
 # In words -----------------------------------------------------------------------------------------------------------
 
 
+def test_two_cases_never_bear_one_name(tmp_path: Path):
+    four = replace(CASE, world_size=4, strategy="replicas")
+    cases = [four, replace(four, devices_per_process=2), replace(four, oversubscribed=True)]
+
+    verdicts = compared(
+        tmp_path, [record for case in cases for record in timing_records(times(), case=case)],
+        [record for case in cases for record in timing_records(times(), case=replace(case, build="nightly"))], "build",
+    )
+
+    tails = [case.label.rpartition("4 devices (replicas)")[2] for case in verdicts.cases]
+    assert {"", ", 2 devices a process", ", oversubscribed"} == set(tails)
+
+
 def two_cases(folder: Path) -> Verdicts:
     other = replace(CASE, local_batch=64)
     return compared(
