@@ -76,6 +76,7 @@ TRIAL_COLUMNS = {
     "load_before": ("$.load_before", "DOUBLE"),
     "certificate": ("$.certificate", "VARCHAR"),
     "timings_s": ("$.measurement.timings_s", "DOUBLE[]"),
+    "clock": ("$.measurement.clock", "VARCHAR"),
     "cpu_times_s": ("$.measurement.cpu_times_s", "DOUBLE[]"),
     "host_times_s": ("$.measurement.host_times_s", "DOUBLE[]"),
     "other_cpu_time_s": ("$.measurement.other_cpu_time_s", "DOUBLE"),

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from bench.analysis.decision import (
 from bench.analysis.language import tr, tr_later
 from bench.analysis.statistics import CONFIDENCE, Estimate, estimate
 from bench.analysis.summary import CASE_COLUMNS, rows_of
+from bench.analysis.systems import known_facts
 from bench.analysis.verdicts import CaseVerdict, Method, Verdicts
 from bench.words import PLANNED_GAPS, TIMED, Outcome, UserError, unknown
 
@@ -34,13 +36,16 @@ IDENTITY_COLUMNS = (
 
 FACTS = (*CASE_COLUMNS, *IDENTITY_COLUMNS)
 
+SYSTEM = "system"
+"""What a side's trials tell of the state of their machine; it splits no side, as sessions may see more than one."""
+
 COVERS: Mapping[str, tuple[str, ...]] = {
     "build": ("python", "framework_version", "packages", "variables"),
     "framework": ("framework_version", "packages", "variables", "compile_mode", "layout"),
     "framework_version": ("packages",),
     "isa": ("variables",),
     "threads": ("variables",),
-    "machine": ("device_name",),
+    "machine": ("device_name", SYSTEM),
     "device": ("device_name",),
 }
 """What cannot but differ where a fact does."""
@@ -78,6 +83,11 @@ class Side:
     def is_planned_gap(self) -> bool:
         return bool(self.trials.outcome.isin(list(PLANNED_GAPS)).all())
 
+    @cached_property
+    def system(self) -> Mapping[str, str]:
+        """What is known of it, see bench.analysis.systems."""
+        return known_facts(self.measured.system_facts)
+
     def sessions(self) -> list[list[float]]:
         """Step times of each session that has PROCESSES."""
         grouped = self.measured.groupby(["results", "session"], sort=False)
@@ -88,8 +98,8 @@ def across(names: Iterable[str]) -> frozenset[str]:
     """The facts that may differ, with those that cannot but differ with them; raises UnknownName."""
     asked = tuple(names)
     for name in asked:
-        if name not in FACTS:
-            raise unknown("fact", name, FACTS)
+        if name not in (*FACTS, SYSTEM):
+            raise unknown("fact", name, (*FACTS, SYSTEM))
     return frozenset(asked).union(*(COVERS.get(name, ()) for name in asked))
 
 
@@ -293,10 +303,16 @@ def _doubts(side: str, found: Side) -> Iterator[str]:
 
 
 def _differences(base: Side, new: Side) -> dict[str, str]:
-    return {
+    found = {
         name: _difference(name, base.facts[name], new.facts[name])
         for name in FACTS if base.facts[name] != new.facts[name]
     }
+    # A fact that one side does not know is no difference.
+    states = ", ".join(
+        f"{name} {_against(words, new.system[name])}"
+        for name, words in base.system.items() if new.system.get(name, words) != words
+    )
+    return found | ({SYSTEM: states} if states else {})
 
 
 def _difference(name: str, base: Any, new: Any) -> str:

@@ -182,6 +182,53 @@ def test_unlike_things_are_refused_unless_that_is_the_question(tmp_path: Path, f
     assert any(words.startswith(f"{fact}:") for words in asked.differs)
 
 
+def in_state(records: Iterable[Record], **frequency: Any) -> list[Record]:
+    facts = {"operating_system": {"kernel": "6.1"}, "frequency": frequency, "limits": {"cpu_quota_cores": None}}
+    return [replace(record, system={"fingerprint": str(facts), "facts": facts, "volatile": {}}) for record in records]
+
+
+def test_another_state_of_the_machine_is_refused_unless_that_is_the_question(tmp_path: Path):
+    sides = (
+        in_state(sessions(1.0), turbo=True),
+        in_state(sessions(1.2, seed=1, case=NIGHTLY), turbo=False),
+    )
+
+    refused = only(compared(tmp_path / "refused", *sides, "build"))
+    asked = only(compared(tmp_path / "asked", *sides, "build", "system"))
+
+    assert (refused.verdict, refused.has_failed) == (None, True)
+    assert "pass --across system" in outlook(refused)
+    assert asked.verdict is Verdict.SLOWER
+    for case in (refused, asked):
+        assert "system: frequency.turbo true against false" in case.differs     # and the kernel is not named
+
+
+def test_what_a_system_does_not_tell_is_no_difference(tmp_path: Path):
+    turbo_on, untold, nothing = (
+        in_state(sessions(1.0), turbo=True), in_state(sessions(1.2, case=NIGHTLY), turbo=None),
+        sessions(1.2, case=NIGHTLY),
+    )
+
+    for name, new in (("untold", untold), ("nothing", nothing)):
+        assert only(compared(tmp_path / name, turbo_on, new, "build")).verdict is Verdict.SLOWER
+
+
+def test_no_quota_is_known_to_differ_from_one(tmp_path: Path):
+    def limited(records: Iterable[Record], cores: float | None) -> list[Record]:
+        facts = {"limits": {"cpu_quota_cores": cores}}
+        return [replace(each, system={"fingerprint": "", "facts": facts, "volatile": {}}) for each in records]
+
+    case = only(compared(tmp_path, limited(sessions(1.0), None), limited(sessions(1.2, case=NIGHTLY), 1.5), "build"))
+
+    assert ("system: limits.cpu_quota_cores none against 1.5",) == case.differs
+
+
+def test_machines_are_compared_whatever_state_they_are_in(tmp_path: Path):
+    other = in_state(sessions(1.2, seed=1, machine=OTHER_MACHINE), turbo=False)
+
+    assert only(compared(tmp_path, in_state(sessions(1.0), turbo=True), other, "machine")).verdict is Verdict.SLOWER
+
+
 def test_what_differs_is_told_in_its_own_words(tmp_path: Path):
     case = only(compared(
         tmp_path, timing_records(times()), timing_records(times(), build=build_facts(torch="2.14.0")),

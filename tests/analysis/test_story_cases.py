@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,16 +136,18 @@ def test_a_report_on_some_results_is_on_their_trials_alone(tmp_path: Path) -> No
     assert 2 == len(some[some.kind == "timing"])
 
 
-def unlike(tmp_path: Path, **variables: str) -> Any:
-    """The section on what else differed, of torch with these variables and jax."""
+def unlike(
+    tmp_path: Path, torch: Mapping[str, Any] | None = None, jax: Mapping[str, Any] | None = None, **variables: str
+) -> Any:
+    """The section on what else differed, of torch with these variables and jax; of each, more facts of its records."""
     def with_variables(record: Record) -> Record:
         build = {**record.identity.build, "variables": {**record.identity.build["variables"], **variables}}
         return dataclasses.replace(record, identity=dataclasses.replace(record.identity, build=build))
 
     trials = [
         changed for repetition in range(2) for changed in (
-            with_variables(records.timing(records.case("torch"), repetition, 0.010)),
-            records.timing(records.case("jax"), repetition, 0.011),
+            with_variables(records.timing(records.case("torch"), repetition, 0.010, **(torch or {}))),
+            records.timing(records.case("jax"), repetition, 0.011, **(jax or {})),
         )
     ]
     document = records.report(records.stored(tmp_path, trials))
@@ -159,4 +162,28 @@ def test_a_difference_beside_the_framework_is_a_red_line(tmp_path: Path) -> None
     assert "more than the framework differed" in other.blocks[0].text
     assert ["variable MALLOC_ARENA_MAX", "torch: 1; jax: not there"] == [
         cell.text for cell in other.blocks[1].rows[0].cells[:2]
+    ]
+
+
+def test_another_state_of_the_machine_is_a_red_line(tmp_path: Path) -> None:
+    def system(turbo: bool | None, kernel: str | None) -> dict[str, Any]:
+        facts = {"frequency": {"turbo": turbo}, "operating_system": {"kernel": kernel}}
+        return {"system": {"fingerprint": str(facts), "facts": facts, "volatile": {}}}
+
+    other = unlike(tmp_path / "other", torch=system(True, "6.1"), jax=system(False, "6.1"))
+    untold = unlike(tmp_path / "untold", torch=system(True, "6.1"), jax=system(True, None))
+
+    assert [["system: frequency.turbo", "torch: true; jax: false"]] == [
+        [cell.text for cell in row.cells[:2]] for row in other.blocks[1].rows
+    ]
+    assert "nothing but the framework" in untold.blocks[0].text
+
+
+def test_another_clock_and_telemetry_on_one_side_are_red_lines(tmp_path: Path) -> None:
+    other = unlike(
+        tmp_path, torch={"more": {"clock": "device"}}, jax={"more": {"clock": "host"}, "telemetry": {"regions": []}}
+    )
+
+    assert [["clock of timings", "torch: device; jax: host"], ["telemetry", "torch: off; jax: on"]] == [
+        [cell.text for cell in row.cells[:2]] for row in other.blocks[1].rows
     ]

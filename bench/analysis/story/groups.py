@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -13,7 +13,8 @@ from bench.analysis.compare import Comparison, Repetition, by_repetition, compar
 from bench.analysis.document import Origin
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
-from bench.analysis.summary import ALIKE_COLUMNS, key, rows_of
+from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
+from bench.analysis.systems import known_facts
 from bench.analysis.validity import Validity
 from bench.isa import Isa
 from bench.words import Outcome, TrialKind
@@ -36,6 +37,8 @@ RARE_COLUMNS = {
 
 ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
 
+WATCHED = {False: "off", True: "on"}
+
 LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "device", "strategy", "devices_per_process")
 """What tells results of one framework apart."""
 
@@ -47,6 +50,7 @@ class Entry:
     label: str                           # "torch", or as much more as tells it from the others in its group
     row: Mapping[str, Any]               # of the table of results
     step_times_s: Mapping[Repetition, float]     # but for invalid trials; empty where nothing was measured
+    state: Mapping[str, str] = field(default_factory=dict)      # in which it was measured: {"system gpu_driver": "550"}
 
     @property
     def is_measured(self) -> bool:
@@ -121,7 +125,7 @@ def origin(name: Any) -> Origin:
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
-    times = by_repetition(trials)
+    times, states = by_repetition(trials), _states(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows_of(results[results.kind != TrialKind.LIMIT]):
         rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)
@@ -139,7 +143,7 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
         found.append(
             Group(
                 id=identity, facts=facts, conditions=tr(", ").join(_conditions(facts, telling)),
-                entries=_entries(members, times),
+                entries=_entries(members, times, states),
             )
         )
     return sorted(found, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
@@ -169,12 +173,30 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[st
         yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
 
 
+def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
+    """Of each group of alike timing trials: what is known of their system, their clock, and if telemetry was on."""
+    alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    for trial in rows_of(measured[[*ALIKE_COLUMNS, "system_facts", "clock", "telemetry"]]):
+        alike.setdefault(key(trial, ALIKE_COLUMNS), []).append(trial)
+    found = {}
+    for identity, members in alike.items():
+        clocks = {str(trial["clock"]) for trial in members if not is_nothing(trial["clock"])}
+        watched = {WATCHED[not is_nothing(trial["telemetry"])] for trial in members}
+        found[identity] = {
+            **{f"system {name}": words for name, words in known_facts(t["system_facts"] for t in members).items()},
+            **({"clock": "/".join(sorted(clocks))} if clocks else {}), "telemetry": "/".join(sorted(watched)),
+        }
+    return found
+
+
 def _entries(
-    rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[Repetition, float]]
+    rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[Repetition, float]],
+    states: Mapping[tuple[Any, ...], dict[str, str]],
 ) -> tuple[Entry, ...]:
     found = [
-        Entry(label=label, row=row, step_times_s=times.get(key(row, ALIKE_COLUMNS), {}))
-        for label, row in zip(labels(rows), rows, strict=True)
+        Entry(label=label, row=row, step_times_s=times.get(alike, {}), state=states.get(alike, {}))
+        for label, row in zip(labels(rows), rows, strict=True) for alike in [key(row, ALIKE_COLUMNS)]
     ]
     return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
 

@@ -16,9 +16,12 @@ from bench.analysis.summary import is_nothing
 NOT_THERE = tr_later("not there")
 KINDS = {
     "package": tr_later("package {name}"), "variable": tr_later("variable {name}"),
-    "setting": tr_later("setting {name}"),
+    "setting": tr_later("setting {name}"), "system": tr_later("system: {name}"), "clock": tr_later("clock of timings"),
+    "telemetry": tr_later("telemetry"),
 }
 """Of facts, by the first word of each."""
+OF_THOSE_THAT_TELL = ("package", "system", "clock")
+"""Facts that a side may lack without a difference: a package that it does not use, what its system does not tell."""
 
 
 def section(groups: Sequence[Group]) -> Section | None:
@@ -71,7 +74,7 @@ def _value(value: str) -> str:
 def differences(group: Group) -> dict[str, dict[str, str]]:
     """Facts that are not the same for all that was measured: by fact, the value of each side.
 
-    A package that only some of the frameworks use is theirs, and no difference.
+    What OF_THOSE_THAT_TELL only some state is no difference.
     """
     stated = {entry.label: dict(_facts(entry)) for entry in group.measured}
     every = dict.fromkeys(fact for facts in stated.values() for fact in facts)
@@ -79,7 +82,7 @@ def differences(group: Group) -> dict[str, dict[str, str]]:
     for fact in every:
         sides = {label: facts.get(fact, NOT_THERE) for label, facts in stated.items()}
         known = {label: value for label, value in sides.items() if value != NOT_THERE}
-        compared = known if fact.startswith("package ") else sides
+        compared = known if fact.partition(" ")[0] in OF_THOSE_THAT_TELL else sides
         if len(set(compared.values())) > 1:
             found[fact] = compared
     return found
@@ -95,6 +98,7 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         yield f"variable {variable}", str(value)
     for name, value in _object(entry.row["settings"]).items():
         yield f"setting {name}", str(value)
+    yield from entry.state.items()
 
 
 def _object(stated: Any) -> Mapping[str, Any]:
