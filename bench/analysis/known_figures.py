@@ -17,7 +17,8 @@ from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later
 from bench.analysis.pricing import quantity
 from bench.analysis.quantity import Quantity
-from bench.analysis.summary import is_nothing
+from bench.analysis.statistics import FEWEST_FOR_INTERVAL
+from bench.analysis.summary import CASE_COLUMNS, is_nothing, key
 from bench.analysis.validity import Validity
 from bench.analysis.watched import seen
 from bench.isa import Isa
@@ -27,6 +28,8 @@ from bench.offers.market import Market, Throughput
 from bench.words import Outcome, TrialKind, UserError
 
 NOT_STATED = tr_later("software not stated")
+SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "framework_version")
+"""What tells a result from one that was measured again."""
 
 
 def figures(
@@ -74,10 +77,11 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
         and not is_nothing(row["throughput_samples_per_s"]) and row["validity"] != Validity.INVALID
         and row["isa"] == Isa.NATIVE and not row["oversubscribed"]
     ]
+    latest = _latest(rows)
     graphs: dict[tuple[Any, ...], set[str]] = {}
-    for row in rows:
+    for row in latest:
         graphs.setdefault((row["model"], row["mode"]), set()).add(str(row["graph_fingerprint"]))
-    for row in rows:
+    for row in latest:
         is_cpu = str(row["device"]).startswith("cpu")
         if is_cpu and row["world_size"] > 1:
             continue     # parts of one processor are no devices that are bought
@@ -102,6 +106,17 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
             power_w=_number(row["power_w"]), busy_ratio=None if is_cpu else _busy_ratio(row, trials), is_cpu=is_cpu,
             trials=trials_of,
         )
+
+
+def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each software on each machine what was measured last, with an interval where any has one.
+
+    The fastest of many sessions is the luckiest of them.
+    """
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: ((row["trials"] or 0) >= FEWEST_FOR_INTERVAL, str(row["recorded_at"]))):
+        found[key(row, SOFTWARE)] = row
+    return [row for row in rows if found[key(row, SOFTWARE)] is row]
 
 
 def _number(fact: Any) -> float | None:
@@ -199,3 +214,12 @@ def workloads(known: Iterable[Figure]) -> list[Workload]:
 
 def of_workload(known: Iterable[Figure], workload: Workload) -> list[Figure]:
     return [each for each in known if each.workload in (workload, replace(workload, graph=None))]
+
+
+def surest(known: Sequence[Figure]) -> list[Figure]:
+    """Without ours of too few trials, where the same devices have one with an interval for the workload."""
+    def place(figure: Figure) -> tuple[Any, ...]:
+        return figure.workload, figure.device.id, figure.devices
+
+    sure = {place(each) for each in known if each.origin is Origin.MEASURED and not each.is_few}
+    return [each for each in known if not each.is_few or place(each) not in sure]

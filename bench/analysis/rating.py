@@ -9,7 +9,7 @@ from dataclasses import replace
 from bench.analysis import cost
 from bench.analysis.buying import ORDER, Candidate, Device, Figure, Network, Rated, Workload
 from bench.analysis.document import Origin
-from bench.analysis.known_figures import NOT_STATED, of_workload
+from bench.analysis.known_figures import NOT_STATED, of_workload, surest
 from bench.analysis.language import tr, word
 from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
 from bench.analysis.quantity import NORMAL, Quantity, multiple
@@ -24,7 +24,7 @@ def rate(
     candidate: Candidate, workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network]
 ) -> Rated:
     """What is measured, entered or quoted of just this; else of one of its devices, scaled; else predicted."""
-    own = of_workload(known, workload)
+    own = surest(of_workload(known, workload))
     device = candidate.device
     if device is None:
         return _unknown(candidate, candidate.reason)

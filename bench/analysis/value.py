@@ -11,6 +11,7 @@ import numpy as np
 from bench.analysis import cost, formatting
 from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload
 from bench.analysis.document import Origin, Standing
+from bench.analysis.known_figures import surest
 from bench.analysis.language import tr
 from bench.analysis.quantity import Draws, chance_in_words, chances_of_most, spread, standing
 from bench.analysis.rating import rate
@@ -140,7 +141,7 @@ class CpuOrGpu:
 def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
     found = []
     for model, mode in sorted({(each.workload.model, each.workload.mode) for each in known}):
-        own = [each for each in known if (each.workload.model, each.workload.mode) == (model, mode)
+        own = [each for each in surest(known) if (each.workload.model, each.workload.mode) == (model, mode)
                and each.devices == 1]
         cpus, gpus = [each for each in own if each.is_cpu], [each for each in own if not each.is_cpu]
         pairs = [(cpu, gpu) for cpu in cpus for gpu in gpus if cpu.workload == gpu.workload]

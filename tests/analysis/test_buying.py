@@ -22,7 +22,7 @@ from bench.analysis.summary import RESULT_COLUMNS, results
 from bench.offers.market import Market
 from bench.record import Record
 from bench.store import TRIAL_COLUMNS
-from bench.words import Mode
+from bench.words import CompileMode, Layout, Mode
 from reports.plain import printable
 from reports.terminal import render
 from tests.analysis.test_telemetry import block
@@ -200,6 +200,44 @@ def test_measured_goes_before_entered_and_entered_before_predicted(tmp_path: Pat
 
     origins = {each.candidate.id: each.origin for each in ranking.rated}
     assert {"3090": Origin.MEASURED, "4090": Origin.PREDICTED, "unpriced": Origin.PREDICTED} == origins
+
+
+def in_session(records: Sequence[Record], day: int) -> list[Record]:
+    """The same in another session, whose trials were recorded on this day of the month."""
+    return [
+        replace(record, recorded_at=f"2026-02-{day:02}T00:{record.identity.repetition:02}:00+00:00",
+                identity=replace(record.identity, session=f"s{day}"))
+        for record in records
+    ]
+
+
+def used(folder: Path, *records: Record) -> float:
+    """The samples/s that a buyer of this GPU is told."""
+    (ranking,) = advice(folder, market_of(folder, PARTS), records, questions=[Question.VALUE]).rankings
+    (found,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "3090"]
+    assert found is not None
+    return found.value
+
+
+def timed(step_time_s: float, count: int, **changes: Any) -> list[Record]:
+    return timing_records([step_time_s] * count, case=replace(ON_GPU, **changes), machine=GPU)
+
+
+def test_the_latest_session_answers_a_buyer_and_not_the_luckiest(tmp_path: Path):
+    (tmp_path / "slower").mkdir()
+    (tmp_path / "few").mkdir()
+
+    assert 3_200 == pytest.approx(used(
+        tmp_path / "slower", *in_session(timed(0.008, 6), 1), *in_session(timed(0.010, 6), 2)), rel=0.01)
+    assert 3_200 == pytest.approx(used(
+        tmp_path / "few", *in_session(timed(0.010, 6), 1), *in_session(timed(0.008, 1), 2)), rel=0.01)
+
+
+def test_the_fastest_software_answers_a_buyer_among_those_with_an_interval(tmp_path: Path):
+    eager, compiled = timed(0.010, 6), timed(0.005, 6, compile_mode=CompileMode.COMPILED)
+    hasty = timed(0.001, 1, layout=Layout.CHANNELS_LAST)
+
+    assert 6_400 == pytest.approx(used(tmp_path, *eager, *compiled, *hasty), rel=0.01)
 
 
 def test_perf_for_the_money_by_hand(tmp_path: Path):
