@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ def _compared(
     energy = money(market.energy.price_per_kwh, "energy")
     life = build.build.life_years
     if energy is not None and power_w is not None:
-        terms = _with_energy(terms, market.energy, energy, power_w, build, life)
+        terms = _with_energy(terms, market.energy, energy, power_w, build)
         origins.append(energy.origin)
         lacking = "" if build.build.base_w is not None else \
             tr(" (without board, memory and disks: no base_w is given)")
@@ -223,16 +223,15 @@ def _compared(
     stands = _standing(chance, is_few, workload, steps[-1].origin)
     return RentOrBuy(
         build=build, offer=offer, workload=workload, own=own, rented=rented, steps=tuple(steps), life_years=life,
-        power_w=power_w, at_energy_prices=_at_energy_prices(terms, market.energy, energy, power_w, currency),
+        power_w=power_w, at_energy_prices=_at_energy_prices(terms, market.energy, energy, power_w, build, currency),
         hours_wanted=wanted, chance=chance, standing=stands, per_million=_per_million(terms, own, rented, life, wanted),
         words=tuple(_answer(build, offer, workload, steps, found, life, wanted, chance, own, rented)),
     )
 
 
-def _with_energy(
-    terms: _Terms, energy: Energy, price: Quantity, power_w: float, build: Candidate, life: float | None
-) -> _Terms:
+def _with_energy(terms: _Terms, energy: Energy, price: Quantity, power_w: float, build: Candidate) -> _Terms:
     assert build.build is not None
+    life = build.build.life_years
     terms = terms.with_term(
         "running_per_hour", cost.energy_cost_per_hour(power_w, price.value, energy.cooling_overhead),
         cost.energy_cost_per_hour(power_w, price.draws(), energy.cooling_overhead),
@@ -283,7 +282,7 @@ def _speed(of: Quantity) -> str:
 
 
 def _at_energy_prices(
-    terms: _Terms, energy: Energy, price: Quantity | None, power_w: float | None, currency: str
+    terms: _Terms, energy: Energy, price: Quantity | None, power_w: float | None, build: Candidate, currency: str
 ) -> dict[str, float]:
     """Break-even hours at each price of electricity that is given."""
     if price is None or power_w is None:
@@ -291,9 +290,8 @@ def _at_energy_prices(
     found = {}
     for value in (price.low, price.value, price.high):
         if value is not None:
-            running = cost.energy_cost_per_hour(power_w, value, energy.cooling_overhead)
-            hours = float(cost.break_even_hours(**{**terms.value, "running_per_hour": running}))
-            found[f"{formatting.money(value)} {currency}"] = hours
+            at = _with_energy(terms, energy, replace(price, value=value, low=None, high=None), power_w, build)
+            found[f"{formatting.money(value)} {currency}"] = float(cost.break_even_hours(**at.value))
     return found
 
 

@@ -84,6 +84,17 @@ def test_dearer_electricity_means_more_hours():
     assert found == sorted(found)
 
 
+def test_dearer_electricity_is_dearer_in_idle_hours_too(tmp_path: Path):
+    """(1,000 + 0.06 kW x 8,766 h x price) / (0.2 x 50 / 100 - 0.1 kW x price + 0.06 kW x price)."""
+    prices = "price_per_kwh = {{ value = 0.5, low = 0.1, high = 1.0 }}"
+    text = PLAIN.replace("price_per_kwh = {{ value = 0.5 }}", prices).replace("base_w = 0", "base_w = 0\nidle_w = 60")
+
+    found = plain(tmp_path, watts=100, text=text)
+
+    hours = [(1_000 + 0.06 * 8_766 * price) / (0.1 - 0.04 * price) for price in (0.1, 0.5, 1.0)]
+    assert hours == pytest.approx(list(found.at_energy_prices.values()), rel=1e-3)
+
+
 PLAIN = """
 currency = "EUR"
 as_of = 2026-01-01
@@ -125,9 +136,9 @@ samples_per_s = { value = 100 }
 """
 
 
-def plain(folder: Path, *, watts: float, theirs: str = THEIRS) -> RentOrBuy:
+def plain(folder: Path, *, watts: float, theirs: str = THEIRS, text: str = PLAIN) -> RentOrBuy:
     path = folder / "hardware.toml"
-    path.write_text(PLAIN.format(watts=watts, theirs=theirs), encoding="utf-8")
+    path.write_text(text.format(watts=watts, theirs=theirs), encoding="utf-8")
     (found,) = answers(offers.load([path], TODAY), 10.0)
     return found
 
