@@ -46,7 +46,7 @@ A100 = Device(id="GPU-1", kind="gpu", name="NVIDIA A100", facts={
     "driver": "550.54.14", "power_limit_w": 400.0, "power_limit_default_w": 400.0, "persistence": True,
     "pcie_link_width": 16, "pcie_link_width_max": 16, "mig": False,
 })
-ONE_GPU = Gpus(on_bus=1, has_library=True, devices=(A100,), driver="550.54.14", unavailable={})
+ONE_GPU = Gpus(on_bus=1, has_library=True, by_source={"nvml": (A100,)}, driver="550.54.14", unavailable={})
 
 
 def but(path: str, value: Any) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def test_a_gpu_that_is_well_is_no_problem():
 
 
 def test_a_gpu_on_the_bus_that_nothing_sees_prevents_measuring():
-    lost = Gpus(on_bus=2, has_library=False, devices=(), driver=None, unavailable={"nvml": "no NVIDIA driver"})
+    lost = Gpus(on_bus=2, has_library=False, by_source={}, driver=None, unavailable={"nvml": "no NVIDIA driver"})
 
     check = only(doctor.gpus.gpu_checks(lost, [TORCH]))
 
@@ -196,14 +196,15 @@ def test_a_gpu_on_the_bus_that_nothing_sees_prevents_measuring():
 
 
 def test_a_driver_that_is_there_and_does_not_work_is_told():
-    broken = Gpus(on_bus=0, has_library=True, devices=(), driver=None, unavailable={"nvml": "versions differ: reboot"})
+    why = {"nvml": "versions differ: reboot"}
+    broken = Gpus(on_bus=0, has_library=True, by_source={}, driver=None, unavailable=why)
 
     assert only(doctor.gpus.gpu_checks(broken, [TORCH])).text == "versions differ: reboot"
     assert list(doctor.gpus.telemetry_checks(broken)) == []
 
 
 def test_a_machine_without_gpus_needs_none():
-    none = Gpus(on_bus=0, has_library=False, devices=(), driver=None, unavailable={"nvml": "no driver"})
+    none = Gpus(on_bus=0, has_library=False, by_source={}, driver=None, unavailable={"nvml": "no driver"})
 
     assert list(doctor.gpus.gpu_checks(none, [TORCH])) == []
     assert only(doctor.gpus.telemetry_checks(none)).severity is Severity.OK
@@ -220,13 +221,27 @@ def test_a_machine_without_gpus_needs_none():
 def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str):
     gpu = Device(id="GPU-1", kind="gpu", name="NVIDIA A100", facts={**A100.facts, **facts})
 
-    found = Gpus(on_bus=1, has_library=True, devices=(gpu,), driver=None, unavailable={})
+    found = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={})
 
     assert words in only(doctor.gpus.gpu_checks(found, [TORCH])).text
 
 
 def test_gpus_without_a_framework_for_them_are_told():
     assert "no build has a framework with CUDA" in only(doctor.gpus.gpu_checks(ONE_GPU, [build()])).text
+
+
+def test_gpus_of_another_maker_are_not_asked_for_cuda(monkeypatch: pytest.MonkeyPatch):
+    gpu = Device(id="GPU-2", kind="gpu", name="AMD Instinct MI250", facts={"driver": "6.3.6"})
+    source = SimpleNamespace(devices=(gpu,), close=lambda: None)
+    monkeypatch.setattr(sources, "NAMES", ("amd",))
+    monkeypatch.setattr(sources, "load", lambda name: SimpleNamespace(open_source=lambda wanted: source))
+    monkeypatch.setattr(doctor.gpus.hardware, "nvidia_driver", lambda: None)
+
+    found = doctor.gpus.telemetry_devices()
+
+    assert (gpu,) == found.devices
+    assert found.driver is None                  # it says nothing of which CUDA may run
+    assert list(doctor.gpus.gpu_checks(found, [build()])) == []
 
 
 def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -24,24 +24,32 @@ class Gpus:
 
     on_bus: int                                  # NVIDIA's
     has_library: bool                            # NVIDIA's driver is installed, working or not
-    devices: tuple[sources.Device, ...]          # that telemetry sees
-    driver: str | None
+    by_source: Mapping[str, tuple[sources.Device, ...]]      # of telemetry that sees them
+    driver: str | None                           # NVIDIA's
     unavailable: Mapping[str, str]               # source of telemetry: why it has none
+
+    @property
+    def devices(self) -> tuple[sources.Device, ...]:
+        return tuple(gpu for gpus in self.by_source.values() for gpu in gpus)
+
+    @property
+    def nvidia(self) -> tuple[sources.Device, ...]:
+        return self.by_source.get("nvml", ())
 
 
 def telemetry_devices() -> Gpus:
     """The GPUs that any source of telemetry sees, and why each other source has none."""
-    devices: list[sources.Device] = []
+    found: dict[str, tuple[sources.Device, ...]] = {}
     unavailable: dict[str, str] = {}
     for name in sources.NAMES:
         try:
-            devices += _opened_in_time(name)
+            found[name] = tuple(device for device in _opened_in_time(name) if device.kind == "gpu")
         except Unavailable as problem:
             unavailable[name] = str(problem)
-    gpus = tuple(device for device in devices if device.kind == "gpu")
-    stated = [str(gpu.facts["driver"]) for gpu in gpus if gpu.facts.get("driver")]
+    # The drivers of other makers have versions of their own, of which CUDA knows nothing.
+    stated = [str(gpu.facts["driver"]) for gpu in found.get("nvml", ()) if gpu.facts.get("driver")]
     return Gpus(
-        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), devices=gpus,
+        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=found,
         driver=next(iter(stated), None) or hardware.nvidia_driver(), unavailable=unavailable,
     )
 
@@ -90,7 +98,7 @@ def nvidia_places() -> Iterator[str]:
 
 def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
     """Whether GPUs that are here can be used, and run as they can."""
-    nvidia = [gpu for gpu in gpus.devices if gpu.facts.get("driver")]
+    nvidia = gpus.nvidia
     has_cuda = any(usable.cuda for usable in found)
     why, fix = gpus.unavailable.get("nvml"), "install or mend the driver; nvidia-smi must list every GPU"
     severity = Severity.PREVENTS if has_cuda else Severity.PROBLEM       # of those who measure CPUs it asks nothing
