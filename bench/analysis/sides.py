@@ -88,6 +88,11 @@ class Side:
         """What is known of it, see bench.analysis.systems."""
         return known_facts(self.measured.system_facts)
 
+    @property
+    def measurements(self) -> set[tuple[Any, ...]]:
+        """Each trial with when it was measured, since alike machines give their trials the same ids."""
+        return set(self.trials[["id", "run_id", "recorded_at"]].itertuples(index=False, name=None))
+
     def sessions(self) -> list[list[float]]:
         """Step times of each session that has PROCESSES."""
         grouped = self.measured.groupby(["results", "session"], sort=False)
@@ -267,7 +272,7 @@ def _compared(
         base_step_time_s=_step_time(b), new_step_time_s=_step_time(n),
     )
     named = ((tr("base"), b), (tr("new"), n))
-    if set(b.trials.id) & set(n.trials.id):
+    if b.measurements & n.measurements:
         return Pending(case=replace(case, has_failed=True, reason=tr("the same trials are on both sides")))
     if b.measured.empty or n.measured.empty:
         missing = [words for side, found in named if found.measured.empty for words in _nothing_left(side, found)]

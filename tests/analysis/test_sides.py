@@ -270,6 +270,15 @@ def test_the_same_trials_are_not_compared_with_themselves(tmp_path: Path):
     assert "same trials" in outlook(case)
 
 
+def test_alike_machines_measured_trials_of_their_own_whatever_their_ids(tmp_path: Path):
+    one, other = timing_records(times(), run_id="here"), timing_records(times(1.2), run_id="there")
+    assert [record.id for record in one] == [record.id for record in other]
+
+    case = only(compared(tmp_path, one, other))
+
+    assert (case.method, case.has_failed) == (Method.UNREPLICATED, False)
+
+
 def test_an_unknown_fact_is_answered_with_the_nearest():
     with pytest.raises(UnknownName, match="did you mean 'machine'"):
         across(["machin"])
