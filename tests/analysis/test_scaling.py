@@ -359,6 +359,21 @@ def test_all_ways_of_one_network_stand_beside_the_ideal_with_their_numbers():
     assert ["1.36; 68 % of ideal", "–"] == [cell.text for cell in table.rows[1].cells[1:]]
 
 
+def test_series_of_one_setting_are_told_apart_by_the_fact_that_differs():
+    def labels(*facts: dict[str, Any]) -> list[str]:
+        sizes = ({1: 100, 2: 190, 4: 370}, {1: 100, 2: 190, 8: 700})     # so that no session repeats another
+        shown = section([published(of, **{**SHOWN, **own}) for of, own in zip(sizes, facts, strict=True)])
+        assert shown is not None
+        (figure,) = (block for block in shown.blocks if isinstance(block, SpeedUps))
+        return [growth.label.removeprefix(f"{SHOWN['framework']} {SHOWN['compile_mode']} parameter server")
+                for growth in figure.growths]
+
+    assert [", 2.12.0", ", 2.13.0"] == labels({"framework_version": "2.12.0"}, {"framework_version": "2.13.0"})
+    assert [", native", ", avx2"] == labels({"isa": "native"}, {"isa": "avx2"})
+    assert [", session 1", ", session 2"] == labels({"session": "1"}, {"session": "2"})
+    assert [" #1", " #2"] == labels({"settings": "{}"}, {"settings": '{"seed": 2}'})
+
+
 def test_a_script_gets_plain_numbers(tmp_path: Path):
     (found,) = scaling.plain(read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014])))
 

@@ -25,6 +25,7 @@ from bench.analysis.identifiers import identifier
 from bench.analysis.language import ENGLISH, speaking, tr, tr_later, word
 from bench.analysis.scaling import FEWEST_SIZES, SAME_COLUMNS, Point, Series, environment
 from bench.analysis.statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Estimate
+from bench.analysis.story.groups import RARE_COLUMNS
 from bench.analysis.story.sessions import SessionResults, unrepeated
 from bench.analysis.summary import is_nothing, key
 from bench.analysis.validity import Validity
@@ -34,6 +35,13 @@ WORDS = {
     Scaling.STRONG: tr_later("strong scaling, one global batch: ideal is a step in 1/N of the time"),
     Scaling.WEAK: tr_later("weak scaling, one local batch: ideal is N times the throughput"),
 }
+
+TELLING = {
+    "framework_version": "", "build": tr_later("build "), "layout": "", "isa": "",
+    "steps_per_timing": tr_later("steps per timing: "),
+    **{name: RARE_COLUMNS[name] for name in ("session", "machine", "code_version", "graph_fingerprint")},
+}
+"""Facts that are only mentioned where they tell series apart, and how they are introduced."""
 
 
 def section(found: Sequence[Series]) -> Section | None:
@@ -109,7 +117,13 @@ def _together(found: Sequence[Series]) -> Iterator[Block]:
 
 def _labels(several: Sequence[Series]) -> list[str]:
     """What tells each from the others; a number where nothing here does."""
-    return _numbered([_setting(series) for series in several])
+    settings = [_setting(series) for series in several]
+    names = []
+    for series, setting in zip(several, settings, strict=True):
+        namesakes = [other for other, its in zip(several, settings, strict=True) if its == setting]
+        telling = [name for name in TELLING if len({key(other.facts, (name,)) for other in namesakes}) > 1]
+        names.append(", ".join([setting, *(f"{tr(TELLING[name])}{series.facts[name]}" for name in telling)]))
+    return _numbered(names)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
