@@ -6,10 +6,11 @@ import contextlib
 import fcntl
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from bench import quoted
 from bench.quoted import QuotedTable
 from bench.record import SCHEMA, Record
-from bench.words import TIMED, Outcome, UserError
+from bench.words import TIMED, Outcome, TrialKind, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,11 +113,35 @@ WHERE_UNSAID = {
 }
 """What holds for records that are older than a field."""
 
+PAIR_COLUMNS = {
+    f"{side}_{name}": (f"$.pair.{side}.{name}", "DOUBLE[]")
+    for side in ("base", "new") for name in ("times_s", "host_times_s", "cpu_times_s")
+}
+"""What of pairs is looked at, and stands in no table; as TRIAL_COLUMNS."""
+
 IS_WHOLE = (
-    f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL "
-    "AND NOT (kind IN ('timing', 'limit') AND outcome = 'ok' AND host_times_s IS NULL), false)"
+    f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL AND NOT (outcome = 'ok' AND "
+    "CASE WHEN kind IN ('timing', 'limit') THEN host_times_s IS NULL "
+    "WHEN kind = 'pair' THEN base_host_times_s IS NULL OR new_host_times_s IS NULL ELSE false END), false)"
 )
-"""What a record must have to be read at all; one whose kind is of TIMED must hold its timings."""
+"""What a record must have to be read at all; one whose kind is of TIMED, or a pair, must hold its timings."""
+
+
+def _all_times(*columns: str) -> str:
+    """SQL for whether lists hold times: one at least, all finite and positive; a CPU's clock may be too coarse."""
+    return " AND ".join(
+        f"list_count({column}) = len({column}) AND list_min({column}) {'>=' if 'cpu' in column else '>'} 0 "
+        f"AND list_max({column}) < 'infinity'::DOUBLE"       # NaN is more than infinity to DuckDB
+        for column in columns
+    )
+
+
+HAS_TIMES = (
+    "coalesce(CASE WHEN outcome != 'ok' THEN true WHEN kind IN ('timing', 'limit') THEN steps_per_timing > 0 AND "
+    f"{_all_times('timings_s', 'host_times_s', 'cpu_times_s')} "
+    f"WHEN kind = 'pair' THEN steps_per_timing > 0 AND {_all_times(*PAIR_COLUMNS)} ELSE true END, false)"
+)
+"""What a record must have to be counted: no figure can be made of times that are none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,13 +241,13 @@ class Store:
         try:
             record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             schema = int(record["schema"])
-            is_whole = schema > SCHEMA or _is_whole(record)
+            has_times = schema > SCHEMA or _has_times(record)
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(_damaged(path)) from None
-        if not is_whole:
-            raise UserError(_damaged(path))
         if schema > SCHEMA:
             raise UserError(_too_new(path, schema))
+        if not has_times:
+            raise UserError(_no_times(path))
         return record
 
     def trials(self) -> Trials:
@@ -234,11 +259,12 @@ class Store:
             columns = ", ".join(f"NULL::{kind} AS {name}" for name, (_, kind) in TRIAL_COLUMNS.items())
             with duckdb.connect() as connection:
                 return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
+        read_columns = TRIAL_COLUMNS | PAIR_COLUMNS
         columns = ", ".join(
             f"{_typed(f'fields[{index}]', kind, WHERE_UNSAID.get(name))} AS {name}"
-            for index, (name, (_, kind)) in enumerate(TRIAL_COLUMNS.items(), start=1)
+            for index, (name, (_, kind)) in enumerate(read_columns.items(), start=1)
         )
-        paths = [*(path for path, _ in TRIAL_COLUMNS.values()), "$.schema"]
+        paths = [*(path for path, _ in read_columns.values()), "$.schema"]
         parts = [part for part in (files[::2], files[1::2]) if part]     # a core each; one scan would keep to one
         read = " UNION ALL ".join(f"FROM read_blob(${number})" for number, _ in enumerate(parts, start=2))
         with duckdb.connect() as connection:
@@ -256,14 +282,17 @@ class Store:
                 f"{columns} FROM files"
             )
             strange = connection.execute(
-                f"SELECT filename, schema FROM trials WHERE NOT {IS_WHOLE} ORDER BY filename"
+                f"SELECT filename, schema, {IS_WHOLE} FROM trials WHERE NOT ({IS_WHOLE} AND {HAS_TIMES}) "
+                "ORDER BY filename"
             ).fetchall()
             table = connection.execute(
-                f"SELECT * EXCLUDE (filename, schema) FROM trials WHERE {IS_WHOLE} ORDER BY recorded_at, id"
+                f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials WHERE {IS_WHOLE} AND {HAS_TIMES} "
+                "ORDER BY recorded_at, id"
             ).df()
         problems = tuple(
-            _damaged(Path(name)) if schema is None or schema <= SCHEMA else _too_new(Path(name), schema)
-            for name, schema in strange
+            _too_new(Path(name), schema) if schema is not None and schema > SCHEMA
+            else _no_times(Path(name)) if is_whole else _damaged(Path(name))
+            for name, schema, is_whole in strange
         )
         return Trials(table=table, problems=problems)
 
@@ -340,14 +369,34 @@ def _typed(text: str, kind: str, where_unsaid: str | None) -> str:
     return f"TRY_CAST({text} AS {kind})"
 
 
-def _is_whole(record: Mapping[str, Any]) -> bool:
-    """As IS_WHOLE; raises KeyError or TypeError where it is not."""
-    is_timed = record["identity"]["kind"] in TIMED and record["outcome"] == Outcome.OK
-    return not is_timed or record["measurement"]["host_times_s"] is not None
+def _has_times(record: Mapping[str, Any]) -> bool:
+    """As HAS_TIMES; raises KeyError or TypeError for a record that is not as IS_WHOLE says."""
+    kind = record["identity"]["kind"]
+    if record["outcome"] != Outcome.OK or kind not in (*TIMED, TrialKind.PAIR):
+        return True
+    if kind in TIMED:
+        name, processes = "timings_s", [record["measurement"]]
+    else:
+        name, processes = "times_s", [record["pair"]["base"], record["pair"]["new"]]
+    return (record["identity"]["case"]["steps_per_timing"] or 0) > 0 and all(
+        _are_times(told[name]) and _are_times(told["host_times_s"]) and _are_times(told["cpu_times_s"], or_zero=True)
+        for told in processes
+    )
+
+
+def _are_times(times_s: Sequence[float | None], *, or_zero: bool = False) -> bool:
+    return bool(times_s) and all(
+        time_s is not None and (0 < time_s < math.inf or (or_zero and time_s == 0)) for time_s in times_s
+    )
 
 
 def _damaged(path: Path) -> str:
     return f"record {path} is damaged and was left out; the same run measures it anew"
+
+
+def _no_times(path: Path) -> str:
+    return (f"record {path} was left out: its times and steps are not all positive, finite numbers, so the clock was "
+            "stepped or the record was edited; the same run measures it anew")
 
 
 def _too_new(path: Path, schema: Any, newest: int = SCHEMA) -> str:

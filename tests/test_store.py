@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pickle
 import shutil
@@ -24,6 +25,7 @@ from bench.words import Outcome, TrialKind, UserError
 
 from .fakes import make_record, measure
 from .records import make_record as make_record_of
+from .records import with_measurement
 
 SCHEMA_FILE = Path(__file__).parent.parent / "docs" / "record.schema.json"
 
@@ -154,6 +156,62 @@ def test_a_record_of_a_later_schema_is_left_alone_and_the_user_told_to_upgrade(s
     assert f"has schema {SCHEMA + 1}, newer than this Rigmark reads ({SCHEMA}); upgrade Rigmark" in problem
     with pytest.raises(UserError, match="upgrade Rigmark"):
         store.get(later.id)
+
+
+@pytest.mark.parametrize("kind", ["timing", "pair"])
+@pytest.mark.parametrize(
+    "times_s", [[], [0.0] * 5, [-0.01] * 5, [None] * 5, [math.inf], [0.01, math.nan], [0.01, 0.0, 0.01]],
+    ids=["none", "zero", "negative", "null", "infinite", "one not a number", "one zero"],
+)
+def test_times_that_are_none_are_told_and_hide_no_other_record(store: Store, kind: str, times_s: list[float | None]):
+    good, bad = (make_record_of(TrialKind(kind), repetition=n) for n in range(2))
+    record = bad.plain()
+    if kind == "timing":
+        record["measurement"]["timings_s"] = times_s
+    else:
+        record["pair"]["new"]["times_s"] = times_s
+    store.put(good)
+    path_of(store, bad).write_text(json.dumps(record))
+
+    trials = store.trials()
+
+    assert [good.id] == list(trials.table.id)
+    (problem,) = trials.problems
+    assert str(path_of(store, bad)) in problem
+    assert "not all positive, finite numbers, so the clock was stepped or the record was edited" in problem
+    assert bad.id not in store       # so that the same run measures it anew
+    with pytest.raises(UserError, match="clock was stepped"):
+        store.get(bad.id)
+
+
+def test_timings_of_an_unknown_number_of_steps_are_told(store: Store):
+    record = make_record_of().plain()
+    record["identity"]["case"]["steps_per_timing"] = None
+    (store.root / "records" / "odd.json").write_text(json.dumps(record))
+
+    assert store.trials().table.empty
+    assert "steps are not all positive" in store.trials().problems[0]
+    assert "odd" not in store
+
+
+def test_a_pair_without_its_turns_is_damaged(store: Store):
+    good, bad = (make_record_of(TrialKind.PAIR, repetition=n) for n in range(2))
+    store.put(good)
+    store.put(replace(bad, pair=None))
+
+    trials = store.trials()
+
+    assert [good.id] == list(trials.table.id)
+    assert "is damaged" in trials.problems[0]
+    assert bad.id not in store
+
+
+def test_a_clock_too_coarse_for_cpu_time_spoils_no_record(store: Store):
+    record = make_record_of()
+    store.put(with_measurement(record, cpu_times_s=[0.0] * 20))
+
+    assert record.id in store
+    assert [record.id] == list(store.trials().table.id)
 
 
 def test_a_damaged_oracle_answer_is_computed_again(store: Store):

@@ -174,34 +174,22 @@ def _sides(trials: pd.DataFrame, key_columns: Sequence[str]) -> dict[tuple[Any, 
 def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
     """Trials of TIMED kinds with "step_time_s", NaN where they failed, "is_invalid", and every one of FACTS.
 
-    A trial whose timings are no times is one that failed. One that is invalid is ok, and its time not to be believed.
+    One that is invalid is ok, and its time not to be believed.
     """
     timed = trials[trials.kind.isin(list(TIMED))].reset_index(drop=True)
     build = [json.loads(facts) if isinstance(facts, str) else {} for facts in timed.build_facts]
-    timed = timed.assign(
+    is_ok = (timed.outcome == Outcome.OK).to_numpy()
+    is_invalid = np.zeros(len(timed), bool)
+    is_invalid[is_ok] = validity.is_invalid(timed[is_ok])
+    return timed.assign(
         packages=[json.dumps(facts.get("packages"), sort_keys=True) for facts in build],
         variables=[json.dumps(facts.get("variables"), sort_keys=True) for facts in build],
-    )
-    times_s = [
-        float(np.median(timings)) / steps if outcome == Outcome.OK else math.nan
-        for timings, steps, outcome in zip(timed.timings_s, timed.steps_per_timing, timed.outcome, strict=True)
-    ]
-    is_stepped = [
-        outcome == Outcome.OK and not all(0 < timing < math.inf for timing in timings)
-        for timings, outcome in zip(timed.timings_s, timed.outcome, strict=True)
-    ]
-    reason = "its timings are not all positive and finite: the clock was stepped, or the record was edited"
-    timed = timed.assign(
-        step_time_s=times_s,
-        outcome=[
-            Outcome.CRASHED if bad else str(outcome) for bad, outcome in zip(is_stepped, timed.outcome, strict=True)
+        step_time_s=[
+            float(np.median(timings)) / steps if outcome == Outcome.OK else math.nan
+            for timings, steps, outcome in zip(timed.timings_s, timed.steps_per_timing, timed.outcome, strict=True)
         ],
-        reason=[reason if bad else said for bad, said in zip(is_stepped, timed.reason, strict=True)],
+        is_invalid=is_invalid,
     )
-    is_ok = (timed.outcome == Outcome.OK).to_numpy()
-    found = np.zeros(len(timed), bool)
-    found[is_ok] = validity.is_invalid(timed[is_ok])
-    return timed.assign(is_invalid=found)
 
 
 def _known(fact: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -312,19 +312,6 @@ def test_some_failed_trials_leave_a_verdict_and_fail_the_comparison(tmp_path: Pa
 
     assert (case.verdict, case.has_failed) == (Verdict.SLOWER, True)
     assert case.doubts == ("new has failed trials, timeout: it was timeout",)
-
-
-@pytest.mark.parametrize("timings_s", [[0.01, math.nan], [0.01, -0.3], [0.01, 0.0]])
-def test_a_clock_that_was_stepped_makes_a_trial_fail(tmp_path: Path, timings_s: Sequence[float]):
-    stepped = timing_records(times(), case=NIGHTLY)
-    stepped[3] = replace(stepped[3], measurement={**(stepped[3].measurement or {}), "timings_s": timings_s})
-
-    case = only(compared(tmp_path, timing_records(times()), stepped, "build"))
-
-    assert case.has_failed
-    assert "clock was stepped" in case.doubts[0]
-    assert case.decision is not None
-    assert case.decision.pairs == 11
 
 
 # What is not to be believed -----------------------------------------------------------------------------------------
