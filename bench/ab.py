@@ -24,6 +24,7 @@ from bench import builds as builds_module
 from bench import hardware, pairs, revisions
 from bench.analysis import pairs as judging
 from bench.analysis.decision import LOOKS, Decision, decide_all
+from bench.analysis.language import tr
 from bench.analysis.sides import across, case_label, compare_sides
 from bench.analysis.verdicts import CaseVerdict, Verdicts
 from bench.builds import Build
@@ -114,17 +115,9 @@ class Attempt:
         is_hopeless = any(Outcome(failure["outcome"]) in HOPELESS for failure in failures)
         return not self.is_decided and not is_hopeless and len(failures) < FAILURES_AT_MOST
 
-    def log_speed_ups(self, clock: Clock) -> list[float]:
-        """One for each pair; raises UserError for a record that cannot be."""
-        found = []
-        for record in self.records:
-            if record["outcome"] == Outcome.OK:
-                try:
-                    found.append(judging.log_speed_up(record["pair"], clock))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(f"pair {record['id']} of the results cannot be used: {error}; remove it, and the "
-                                    "same command measures it anew") from None
-        return found
+    def log_speed_ups(self, clock: Clock) -> list[float] | None:
+        """One for each pair; None where the clock tells nothing of the case."""
+        return judging.log_speed_ups(self.case.plain(), self.pairs, clock)
 
     @property
     def seconds_per_pair(self) -> float:
@@ -191,7 +184,7 @@ class Contest:
         self._left_s = self._budget_s        # once more, where the budget ends before all is decided
         for number in range(LOOKS[-1] + FAILURES_AT_MOST):
             for attempt, decision in zip(self.attempts, self.decisions(until - monotonic()), strict=True):
-                attempt.is_decided = decision.is_final
+                attempt.is_decided = decision is None or decision.is_final
             still = [attempt for attempt in self.attempts if attempt.is_open]
             if not still:
                 self._left_s = max(0.0, until - monotonic())
@@ -207,16 +200,15 @@ class Contest:
                 tally = runner.run([trial], progress)
                 attempt.records += [record.plain() for record in tally.stored] or tally.already_there
 
-    def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision]:
-        """Of every case, judged together, as far as ``left_s`` more seconds allow."""
+    def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision | None]:
+        """Of every case, judged together, as far as ``left_s`` more seconds allow; None where the clock tells nothing.
+        """
         round_s = sum(attempt.seconds_per_pair for attempt in self.attempts if attempt.is_open)
         rounds = int(max(left_s, 0.0) / round_s) if round_s else LOOKS[-1]
-        named = {str(index): attempt for index, attempt in enumerate(self.attempts)}
-        decided = decide_all(
-            {name: attempt.log_speed_ups(clock or self._clock) for name, attempt in named.items()},
-            pairs_at_most={name: len(attempt.pairs) + rounds for name, attempt in named.items()},
-        )
-        return [decided[name] for name in named]
+        by_attempt = [attempt.log_speed_ups(clock or self._clock) for attempt in self.attempts]
+        known = {str(index): values for index, values in enumerate(by_attempt) if values is not None}
+        decided = decide_all(known, pairs_at_most={name: len(values) + rounds for name, values in known.items()})
+        return [decided.get(str(index)) for index in range(len(self.attempts))]
 
     def verdicts(self) -> Verdicts:
         """On what is measured so far. Of an open case, the same budget once more would either decide it, so that it
@@ -230,7 +222,7 @@ class Contest:
         ]
         return Verdicts(base=self._base.name, new=self._new.name, cases=tuple(cases), notes=(NOTE_TURNS,))
 
-    def _case_verdict(self, attempt: Attempt, decision: Decision, twin: Decision | None) -> CaseVerdict:
+    def _case_verdict(self, attempt: Attempt, decision: Decision | None, twin: Decision | None) -> CaseVerdict:
         # The sides differ in the build.
         case = {axis: value for axis, value in attempt.case.plain().items() if axis != "build"}
         label = case_label(case)
@@ -243,11 +235,13 @@ class Contest:
         if not attempt.pairs:
             reason = said or "the budget was spent before its first pair"
             return CaseVerdict(label=label, facts=case, verdict=None, reason=reason, has_failed=has_failed)
+        if decision is None:
+            return CaseVerdict(label=label, facts=case, verdict=None, reason=tr(judging.BLIND_CLOCK), has_failed=True)
         identity = attempt.records[-1]["identity"]
         new = {**identity["build"], "code_version": identity["code_version"]}
         return judging.case_verdict(
-            label, case, attempt.pairs, decision, twin if judging.is_single_threaded(case) else None,
-            clock=self._clock, has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
+            label, case, attempt.pairs, decision, twin, clock=self._clock,
+            has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
             differs=judging.differences(identity["base"], new),
             doubts=[f"{len(attempt.failures)} of {len(attempt.records)} pairs failed, {said}"] if said else [],
         )

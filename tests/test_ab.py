@@ -219,6 +219,22 @@ def test_cpu_time_is_refused_for_more_threads_than_one(store: Store):
         contest(store, clock=Clock.CPU, threads=(2,))
 
 
+def test_a_cpu_clock_that_sees_nothing_costs_no_verdict_by_wall_time(store: Store):
+    def judged(clock: Clock) -> Verdicts:
+        found = contest(store, clock=clock)
+        found.attempts[0].records = [
+            make_record(TrialKind.PAIR, repetition=n, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0)).plain()
+            for n in range(12)
+        ]
+        return found.verdicts()
+
+    by_wall, by_cpu = (judged(clock).cases[0] for clock in (Clock.WALL, Clock.CPU))
+
+    assert by_wall.verdict is Verdict.SLOWER
+    assert (by_cpu.verdict, by_cpu.has_failed) == (None, True)
+    assert "leave --clock cpu out" in str(by_cpu.reason)
+
+
 def test_a_suite_of_limits_has_nothing_to_pair(store: Store):
     with pytest.raises(UserError, match="limits of the machine only"):
         contest(store, models=("matmul_1024",))

@@ -12,7 +12,7 @@ from bench.analysis import formatting
 from bench.analysis.decision import DELTA, LOOKS, Decision, decide, spread_of_pairs, visible_change
 from bench.analysis.document import Align, Cell, Column, Document, Items, Paragraph, Row, Section, Table
 from bench.analysis.language import tr
-from bench.analysis.pairs import CONTENDED, contention, idle_share, is_single_threaded, log_speed_up
+from bench.analysis.pairs import BLIND_CLOCK, CONTENDED, contention, idle_share, is_single_threaded, log_speed_ups
 from bench.analysis.stored_pairs import Records, groups, label_of
 from bench.analysis.verdicts import SAID
 from bench.words import Clock, Outcome
@@ -50,12 +50,14 @@ def noise(
     clock: Clock = Clock.WALL,
 ) -> Noise:
     """What the pairs of one case, of a build with itself, tell about the machine."""
-    values = [log_speed_up(pair, clock) for pair in pairs]
+    known = log_speed_ups(case, pairs, clock)
+    values = known or []
     spread = spread_of_pairs(values)
+    disturbances = [tr(BLIND_CLOCK)] if known is None else _disturbances(case, pairs, values, spread, clock)
     return Noise(
         label=label, clock=clock, pairs=len(values), spread=spread, seconds_per_pair=seconds_per_pair,
         visible={minutes: _visible(spread, 60 * minutes / seconds_per_pair) for minutes in MINUTES},
-        decision=decide(values), disturbances=tuple(_disturbances(case, pairs, values, spread, clock)),
+        decision=decide(values), disturbances=tuple(disturbances),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.analysis import formatting
 from bench.analysis.decision import Decision, Verdict
+from bench.analysis.language import tr_later
 from bench.analysis.statistics import Estimate, estimate
 from bench.analysis.verdicts import SAID, CaseVerdict, Method, change
 from bench.words import Clock
@@ -25,6 +26,9 @@ CONTENDED = 1.05             # wall time / CPU time of a single thread from whic
 
 OPEN = (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY)
 COLUMNS = {Clock.WALL: "times_s", Clock.CPU: "cpu_times_s"}
+BLIND_CLOCK = tr_later(
+    "this clock tells nothing of it: a turn took no time, or there are more threads than one; leave --clock cpu out"
+)
 
 
 def log_speed_up(pair: Mapping[str, Any], clock: Clock = Clock.WALL) -> float:
@@ -39,6 +43,18 @@ def log_speed_up(pair: Mapping[str, Any], clock: Clock = Clock.WALL) -> float:
     if pair["design"] == Method.TURNS:
         return float(np.median(np.log(base / new)))
     return math.log(np.quantile(base, 0.25) / np.quantile(new, 0.25))
+
+
+def log_speed_ups(
+    case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], clock: Clock = Clock.WALL
+) -> list[float] | None:
+    """log_speed_up of each pair; None where the clock tells nothing of the case: CPU time does of one thread only, and
+    not where it is so coarse that a turn took none.
+    """
+    if clock is Clock.CPU and not is_single_threaded(case):
+        return None
+    is_seen = all(time_s > 0 for pair in pairs for side in (BASE, NEW) for time_s in pair[side][COLUMNS[clock]])
+    return [log_speed_up(pair, clock) for pair in pairs] if is_seen else None
 
 
 def step_time(pairs: Sequence[Mapping[str, Any]], side: str, steps_per_timing: int, clock: Clock) -> Estimate | None:

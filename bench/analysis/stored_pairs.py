@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bench.analysis.decision import decide_all
-from bench.analysis.pairs import case_verdict, differences, is_single_threaded, log_speed_up
+from bench.analysis.language import tr
+from bench.analysis.pairs import BLIND_CLOCK, case_verdict, differences, is_single_threaded, log_speed_ups
 from bench.analysis.sides import case_label
 from bench.analysis.verdicts import CaseVerdict, Verdicts
 from bench.words import PLANNED_GAPS, Clock, Outcome
@@ -69,11 +70,12 @@ def compare_pairs(
         label: members for label, members in groups(records).items()
         if clock is Clock.WALL or is_single_threaded(members[0]["identity"]["case"])
     }
-    measured = {label: [record for record in members if record["outcome"] == Outcome.OK]
+    measured = {label: [record["pair"] for record in members if record["outcome"] == Outcome.OK]
                 for label, members in cases.items()}
     decided, twins = (
         decide_all({
-            label: [log_speed_up(record["pair"], by) for record in members] for label, members in measured.items()
+            label: values for label, members in cases.items()
+            if (values := log_speed_ups(members[0]["identity"]["case"], measured[label], by)) is not None
         }) for by in (clock, Clock.CPU)
     )
     found = []
@@ -90,9 +92,12 @@ def compare_pairs(
         if not measured[label]:
             found.append(replace(case, reason=f"{failed[0]['outcome']}: {failed[0]['reason']}", doubts=()))
             continue
-        twin = twins[label] if clock is Clock.WALL and is_single_threaded(identity["case"]) else None
+        if label not in decided:
+            found.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
+            continue
+        twin = twins.get(label) if clock is Clock.WALL else None
         found.append(case_verdict(
-            label, identity["case"], [record["pair"] for record in measured[label]], decided[label], twin, clock=clock,
+            label, identity["case"], measured[label], decided[label], twin, clock=clock,
             has_failed=case.has_failed, differs=case.differs, doubts=case.doubts,
             seconds_per_pair=float(np.mean([record["wall_time_s"] for record in members])),
         ))

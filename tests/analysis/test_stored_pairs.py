@@ -96,6 +96,29 @@ def test_cpu_time_is_for_one_thread():
     assert len(compared([*pairs(), *pairs(case=many)]).cases) == 2
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_cpu_clock_that_sees_nothing_costs_no_verdict_by_wall_time(threads: int):
+    blind = [
+        replace(record, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0))
+        for record in pairs(case=replace(CASE, threads=threads))
+    ]
+
+    assert only(compared(blind)).verdict is Verdict.SLOWER
+
+
+def test_by_a_clock_that_sees_nothing_the_other_cases_are_judged():
+    blind = [
+        replace(record, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0))
+        for record in pairs(case=replace(CASE, local_batch=64))
+    ]
+
+    judged, unknown = compared([*pairs(1.05), *blind], clock=Clock.CPU).cases
+
+    assert judged.verdict is Verdict.SLOWER
+    assert (unknown.verdict, unknown.has_failed) == (None, True)
+    assert "leave --clock cpu out" in str(unknown.reason)
+
+
 # Noise --------------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +165,15 @@ def test_what_disturbs_is_named():
     text = reports.render("markdown", document([found], title="Noise"))
 
     assert "wall time is 2.00 times CPU time" in text
+
+
+def test_a_cpu_clock_that_sees_nothing_is_told():
+    blind = [replace(record, pair=pair([0.01], [0.01], cpu_share=0.0)) for record in pairs(base=ITSELF)]
+
+    (found,) = by_case([record.plain() for record in blind], clock=Clock.CPU)
+
+    assert found.is_blind
+    assert "a turn took no time" in found.disturbances[0]
 
 
 def test_too_few_pairs_say_so():
