@@ -225,6 +225,16 @@ def test_histories_that_cannot_be_are_answered_in_a_sentence(
         assert sentence in errors
 
 
+@pytest.mark.parametrize("last", ["0", "-5"])
+def test_a_gate_over_no_points_is_refused(command: Callable[..., Ended], tmp_path: Path, last: str):
+    asv_folder(tmp_path / "asv", factor=0.9)
+
+    code, _, errors = command("check", "--asv", "asv", "--last", last)
+
+    assert code == 2
+    assert "--last" in errors
+
+
 def test_history_of_the_store_as_a_page(command: Callable[..., Ended]):
     store([
         record for day in range(30) for record in timing_records(

@@ -24,7 +24,7 @@ Asv = Annotated[Path | None, typer.Option(help="asv project or results folder, o
 Bench = Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")]
 Across = Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")]
 HigherIsBetter = Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
-Last = Annotated[int, typer.Option(help="Points of each series whose steps are news.")]
+Last = Annotated[int, typer.Option(min=1, help="Points of each series whose steps are news.")]
 Format = Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Data instead of words.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")]
