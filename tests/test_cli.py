@@ -23,9 +23,12 @@ import typer
 import suites
 from bench.cli import app, main
 from bench.spec import Sweep
-from bench.words import Mode
+from bench.store import Store
+from bench.words import Mode, TrialKind
 
 from .fakes import RIGMARK, SHORT, add_numpy, bare_environment, make_record, oracle_answers, rigmark, write_builds
+from .records import PARITY
+from .records import make_record as make_record_of
 
 MLP = ("run", "--model", "mlp", "--mode", "inference", "--batch", "2", "--threads", "1", "--min-time", "0.01")
 ONCE = (*MLP, "--framework", "numpy", "--repetitions", "1")
@@ -277,6 +280,18 @@ def test_results_can_be_filtered_and_an_empty_answer_says_so(command: Command, s
     assert (3, []) == (none.code, json.loads(none.output))
     assert 2 == wrong.code
     assert "--where must be an SQL condition on the columns" in wrong.errors
+
+
+def test_small_figures_keep_their_digits_in_json(command: Command, tmp_path: Path):
+    proof = make_record_of(TrialKind.PROOF, parity={**PARITY.plain(), "facts": {}, "output_error": 3.7e-14})
+    store = Store(tmp_path / "exact").create()
+    for record in (proof, replace(make_record_of(), certificate=proof.id)):
+        store.put(record)
+
+    (row,) = json.loads(command("results", "--results", "exact", "--json").output)
+
+    assert 3.7e-14 == row["parity_error"]
+    assert row["throughput_low_samples_per_s"] is None       # of one trial
 
 
 @pytest.mark.parametrize(

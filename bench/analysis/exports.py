@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from typing import Any
 
 import pandas as pd
+
+from bench.analysis.summary import is_nothing, rows_of
 
 FORMULA = frozenset("=+-@\t\r＝＋－＠")
 NUMBER = re.compile(r"^[+\-][\d.,]+(e[+\-]?\d+)?( ?%)?$", re.IGNORECASE)
@@ -24,6 +28,18 @@ def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
         return [shown(item) for item in cell] if isinstance(cell, list) else inert(cell)
 
     return frame.map(shown).rename(columns=inert).to_csv(index=False, lineterminator="\n")
+
+
+def records(frame: pd.DataFrame) -> str:
+    """A table as JSON, a record a row, with all digits that a number has; what is not known is null."""
+    def known(cell: Any) -> Any:
+        if isinstance(cell, list):
+            return [known(item) for item in cell]
+        return None if is_nothing(cell) or cell in (math.inf, -math.inf) else cell
+
+    # DataFrame.to_json keeps ten decimals at most, and an error of 1e-14 is no 0.
+    rows = [{name: known(cell) for name, cell in row.items()} for row in rows_of(frame)]
+    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def inert(cell: Any) -> Any:

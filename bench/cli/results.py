@@ -77,10 +77,10 @@ def command(
 
 
 def _text(table: pd.DataFrame, format: Format) -> str:
-    from bench.analysis.exports import csv
+    from bench.analysis.exports import csv, records
 
     if format is Format.JSON:
-        return table.to_json(orient="records", indent=1) + "\n"
+        return records(table)
     if format is Format.CSV:
         return csv(table)
     return _for_people(table)
