@@ -315,6 +315,21 @@ def test_a_bad_record_is_named_while_the_others_are_listed(
     assert f"rigmark: record {bad} {sentence}" in ended.errors
 
 
+def test_a_fault_of_ours_does_not_say_that_something_got_slower(
+    command: Command, stored: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(store: Store) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(Store, "trials", fail)
+
+    ended = command("results")
+
+    assert 2 == ended.code
+    assert "ZeroDivisionError: of ours" in ended.errors      # for the report of it
+    assert "rigmark: this is a fault of Rigmark" in ended.errors
+
+
 def test_a_reader_that_goes_away_gets_no_traceback(command: Command, stored: Path):
     result = subprocess.run(
         ["sh", "-c", f"{RIGMARK} results --json | head -c 10"], check=False, capture_output=True, text=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+import traceback
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -102,7 +103,10 @@ def write_document(document: Document, format: str | None, output: Path | None) 
 
 
 def main() -> None:
-    """Entry of the command; a user's mistake ends in one sentence and exit code 2, never in a traceback."""
+    """Entry of the command; a user's mistake ends in one sentence and exit code 2, never in a traceback.
+
+    A fault of ours ends in a traceback and exit code 2 too.
+    """
     try:
         app()
     except UserError as error:
@@ -114,3 +118,7 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()       # the reader of our output has gone; that is its right
         sys.exit(Exit.DONE)
+    except Exception:
+        traceback.print_exc()
+        say("rigmark: this is a fault of Rigmark; please report it with the lines above")
+        sys.exit(Exit.BAD)       # Python's own code for it, 1, says that something got slower
