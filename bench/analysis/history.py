@@ -166,7 +166,7 @@ def _date(seconds: float) -> str:
 def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Series]:
     """Step time by session and run, of each case with equal facts; ``may_differ`` do not end a series.
 
-    A point is the Hodges-Lehmann centre of the processes of one session, but for invalid ones; a session of which
+    A point is the Hodges-Lehmann centre of the alike processes of one session, but for invalid ones; a session of which
     nothing else is left is no point. Its revision is the session's name and the run's id.
     """
     timed = timed_trials(trials)
@@ -181,16 +181,17 @@ def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Se
 
 def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:
     first, valid = group.iloc[0], group[~group.is_invalid]
+    varying = [name for name in FACTS if name in may_differ]
     # A session that was interrupted and resumed is one sitting.
     points = []
-    for session, processes in valid.groupby("session", sort=False):
+    for (session, *_), processes in valid.groupby(["session", *varying], sort=False, dropna=False):
         earliest = processes.iloc[0]
         points.append((
             str(earliest.recorded_at), f"{session} ({earliest.run_id})",
             estimate([float(time_s) for time_s in processes.step_time_s]).value,
-            ", ".join(f"{name} {earliest[name]}" for name in FACTS if name in may_differ),
+            ", ".join(f"{name} {earliest[name]}" for name in varying),
         ))
-    points.sort()
+    points.sort(key=lambda point: point[:2])
     facts = {name: str(first[name]) for name in fixed if name not in CASE_COLUMNS}
     label = case_label({name: first[name] for name in CASE_COLUMNS if name in fixed})
     return Series(

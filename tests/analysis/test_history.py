@@ -126,6 +126,20 @@ def test_an_upgrade_starts_another_series_unless_it_is_the_question(tmp_path: Pa
     assert "framework_version 2.14.0" in joined.environments[1]
 
 
+def test_unlike_trials_of_one_session_are_points_of_their_own(tmp_path: Path):
+    records = [
+        *timing_records([0.01] * 6), *timing_records(
+            [0.02] * 6, build=build_facts(torch="2.14.0"), run_id="run2", recorded_at="2026-01-01T01:00:00+00:00",
+        ),
+    ]
+
+    (found,) = series_of(trials_of(tmp_path, records), ("framework_version", "packages"))
+
+    assert list(found.values) == pytest.approx([0.01, 0.02])
+    assert list(found.revisions) == ["1 (run1)", "1 (run2)"]
+    assert ["framework_version 2.14.0" in words for words in found.environments] == [False, True]
+
+
 def test_failed_trials_make_no_points(tmp_path: Path):
     from bench.words import Outcome
 
