@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.series import Series
+from bench.series import Series, failure
 from bench.words import UserError, unknown
 
 BENCHMARKS, MACHINE, CONFIGURATION = "benchmarks.json", "machine.json", "asv.conf.json"
 SKIPPED = frozenset({BENCHMARKS, MACHINE})
 NEWEST = 2                   # version of a result file
+FAILED = "asv stored null"
+"""What is known of a benchmark that failed; one that was skipped is NaN."""
 
 RATES = re.compile(r"/\s*(s|sec|second|min|minute|h|hour)\b|\b(per_s|per_second|fps|ips)\b|throughput", re.I)
 """In a unit or the name of a track_ benchmark: more is better. asv has no direction, and takes less for better."""
@@ -44,7 +46,8 @@ class _Cell:
     unit: str
     is_higher_better: bool
     facts: dict[str, str]
-    points: list[tuple[str, float, float, str]] = field(default_factory=list)    # revision, date, value, environment
+    points: list[tuple[str, float, float | None, str]] = field(default_factory=list)
+    """(revision, date, value, environment) of each; the value is None where it failed, and NaN where it was skipped."""
 
 
 def results_folder(folder: Path) -> Path:
@@ -94,7 +97,10 @@ def read(folder: Path, *, may_differ: Sequence[str] = (), higher_is_better: str 
             raise unknown("fact", name, met)
     order, notes = _order(folder, {point[0] for cell in cells.values() for point in cell.points})
     return History(
-        series=tuple(_series(key[0], key[2], cell, order) for key, cell in cells.items()),
+        series=tuple(
+            each for each in (_series(key[0], key[2], cell, order) for key, cell in cells.items())
+            if len(each.values) or each.failure
+        ),
         problems=tuple(problems), notes=tuple(notes),
     )
 
@@ -122,17 +128,20 @@ def _benchmarks(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
 
 def _rows(
     result: Mapping[str, Any], benchmarks: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, str, str, float]]:
-    """(benchmark, version, case, value) of all that was measured; what failed or was skipped has no value."""
+) -> Iterator[tuple[str, str, str, float | None]]:
+    """(benchmark, version, case, value) of all that was asked for; None where it failed, NaN where it was skipped."""
     for name, values, params, version in _columns(result):
         described = benchmarks.get(name, {})
         if version is not None and described.get("version") not in (None, version):
             continue     # measured by another version of the benchmark, which asv leaves out too
         names = described.get("param_names") or []
-        cases = [_case(combination, names) for combination in itertools.product(*params)] if params else [""]
-        for case, value in zip(cases, values if isinstance(values, list) else [values], strict=False):
-            if type(value) in (int, float) and math.isfinite(value):
-                yield name, str(version or ""), case, float(value)
+        axes = params or (values is None and described.get("params")) or ()
+        cases = [_case(combination, names) for combination in itertools.product(*axes)] if axes else [""]
+        by_case = values if isinstance(values, list) else itertools.repeat(None) if values is None else [values]
+        current = str(version or described.get("version") or "")
+        for case, value in zip(cases, by_case, strict=False):
+            if value is None or type(value) in (int, float):
+                yield name, current, case, None if value is None else float(value)
 
 
 def _columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any, Sequence[Any], str | None]]:
@@ -220,9 +229,17 @@ def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]
 
 def _series(name: str, case: str, cell: _Cell, order: Mapping[str, int]) -> Series:
     points = sorted(cell.points, key=lambda point: (order.get(point[0], 0), point[1], point[0]))
-    environments = [point[3] for point in points]
+    failed = failure([
+        (revision, date_s, FAILED if value is None else None) for revision, date_s, value, _ in points
+    ])
+    measured = [
+        (revision, date_s, value, environment) for revision, date_s, value, environment in points
+        if value is not None and math.isfinite(value)
+    ]
+    environments = [point[3] for point in measured]
     return Series(
         name=name, case=case, unit=cell.unit, is_higher_better=cell.is_higher_better, facts=cell.facts,
-        values=np.array([point[2] for point in points]), revisions=[point[0] for point in points],
-        dates_s=np.array([point[1] for point in points]), environments=environments if any(environments) else (),
+        values=np.array([point[2] for point in measured]), revisions=[point[0] for point in measured],
+        dates_s=np.array([point[1] for point in measured]), environments=environments if any(environments) else (),
+        failure=failed,
     )

@@ -82,7 +82,9 @@ def test_version_1_is_read_in_all_its_shapes(tmp_path: Path):
         version_1(3, {"bench.time_step": {"result": [0.1, None], "params": [["1", "2"]], "stats": [None, None]}}),
     ))
 
-    assert values(history) == {"bench.track_images": [7.0, 8.0], "bench.time_step(n=1)": [0.1]}
+    assert values(history) == {
+        "bench.track_images": [7.0, 8.0], "bench.time_step(n=1)": [0.1], "bench.time_step(n=2)": [],
+    }
     assert history.problems == ()
 
 
@@ -193,6 +195,26 @@ def test_failed_and_skipped_values_are_none(tmp_path: Path):
     history = read(folder(tmp_path, *(version_2(n, row) for n, row in enumerate(rows))))
 
     assert values(history) == {"bench.track_images": [5.0]}
+
+
+@pytest.mark.parametrize(
+    ("newest", "since"), [(None, commit(2)), (float("nan"), None), (5.0, None)], ids=["null", "NaN", "a value"]
+)
+def test_what_failed_last_is_told_and_what_was_skipped_is_not(tmp_path: Path, newest: Any, since: str | None):
+    rows = [5.0, None, None, newest] if newest is None else [5.0, None, newest]
+
+    (found,) = read(folder(tmp_path, *(version_2(n, images(value)) for n, value in enumerate(rows, start=1)))).series
+
+    assert (found.failure and found.failure.since) == since
+
+
+def test_a_benchmark_that_fails_as_a_whole_fails_in_every_case(tmp_path: Path):
+    benchmarks = {"bench.time_step": {**BENCHMARKS["bench.time_step"], "params": [["1", "2"]]}}
+    rows = [{"bench.time_step": [[0.1, 0.2], [["1", "2"]], "v"]}, {"bench.time_step": []}]
+
+    found = read(folder(tmp_path, *(version_2(n, row) for n, row in enumerate(rows)), benchmarks=benchmarks)).series
+
+    assert [each.failure and each.failure.since for each in found] == [commit(1), commit(1)]
 
 
 def test_points_follow_the_commits_where_git_knows_them(tmp_path: Path):

@@ -201,6 +201,24 @@ def test_a_truncated_file_ends_with_2_beside_what_could_be_read(command: Callabl
     assert "damaged" in output
 
 
+@pytest.mark.parametrize(("arguments", "expected"), [((), 2), (("--fail-on", "never"), 0)])
+def test_what_crashes_now_does_not_pass_as_it_was_before(
+    command: Callable[..., Ended], arguments: tuple[str, ...], expected: int
+):
+    store([
+        make_record(
+            outcome=Outcome.OK if day < 15 else Outcome.CRASHED, session=f"s{day:02}",
+            recorded_at=f"2026-01-{day + 1:02}T00:00:00+00:00",
+        ) for day in range(20)
+    ])
+
+    code, output, _ = command("check", *arguments)
+
+    assert code == expected
+    assert "1 series: 1 failed last." in output
+    assert "failed since s15 (run1), crashed: it was crashed" in " ".join(output.split())
+
+
 def test_a_short_history_is_nothing_measured(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=1.0, count=4)
 
@@ -262,5 +280,6 @@ def test_documented_fields(command: Callable[..., Ended], tmp_path: Path):
     (series,) = found["series"]
     assert {
         "name", "case", "unit", "is_higher_better", "facts", "points", "level", "steps", "reason", "invalid_trials",
+        "failed_since",
     } == series.keys()
     assert series["steps"][0]["verdict"] == "slower"

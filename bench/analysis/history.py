@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,14 +37,15 @@ from bench.analysis.language import tr, word
 from bench.analysis.sides import FACTS, case_label, timed_trials
 from bench.analysis.statistics import estimate
 from bench.analysis.summary import CASE_COLUMNS
-from bench.series import Series
-from bench.words import Outcome
+from bench.series import Series, failure
+from bench.words import PLANNED_GAPS, Outcome
 
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
 DRAWN = 20                   # series that a report draws
 NAMED = ("machine", "framework_version", "python", "build")
 """Facts by which series of one case are told apart where there are many."""
+WENT_AS_PLANNED = [Outcome.OK, *PLANNED_GAPS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,7 @@ class Watched:
             "invalid_trials": series.invalid_trials,
             "level": None if not len(series.values) else self.level, "reason": self.reason,
             "steps": [step.plain() for step in self.steps],
+            "failed_since": series.failure and series.failure.since,
         }
 
     @property
@@ -109,7 +111,7 @@ class Watched:
 
 def watch(series: Iterable[Series]) -> list[Watched]:
     """The steps of every series; over all of them FALSE_DISCOVERIES at most of those with a step have none."""
-    found = [_watched(each) for each in series]
+    found = [_watched(each) for each in _current(list(series))]
     clearest = {
         str(index): min(step.change.p_value for step in each.steps) for index, each in enumerate(found) if each.steps
     }
@@ -121,6 +123,21 @@ def watch(series: Iterable[Series]) -> list[Watched]:
         else Watched(series=each.series, steps=())
         for index, each in enumerate(found)
     ]
+
+
+def _current(series: Sequence[Series]) -> list[Series]:
+    """Without failures that are over: in another environment, the same went well on the same machine since then."""
+    namesakes: dict[tuple[str, str | None], list[Series]] = {}
+    for each in series:
+        namesakes.setdefault((each.label, each.facts.get("machine")), []).append(each)
+    kept = []
+    for alike in namesakes.values():
+        for each in alike:
+            is_over = each.failure is not None and any(
+                max(other.dates_s, default=-math.inf) > each.failure.latest_s for other in alike if other is not each
+            )
+            kept.append(replace(each, failure=None) if is_over else each)
+    return [each for each in kept if len(each.values) or each.failure]
 
 
 def _watched(series: Series) -> Watched:
@@ -167,39 +184,54 @@ def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Se
     """Step time by session and run, of each case with equal facts; ``may_differ`` do not end a series.
 
     A point is the Hodges-Lehmann centre of the alike processes of one session, but for invalid ones; a session of which
-    nothing else is left is no point. Its revision is the session's name and the run's id.
+    nothing else is left is no point. Its revision is the session's name and the run's id. A session of which all failed
+    is the series' failure where no newer one went well.
     """
     timed = timed_trials(trials)
-    timed = timed[timed.outcome == Outcome.OK]
     if timed.empty:
         return []
     fixed = [name for name in FACTS if name not in may_differ]
-    return [
+    found = [
         _stored(group, fixed, may_differ) for _, group in timed.groupby(["kind", *fixed], sort=False, dropna=False)
     ]
+    return [each for each in found if len(each.values) or each.failure]
 
 
 def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:
-    first, valid = group.iloc[0], group[~group.is_invalid]
+    first = group.iloc[0]
     varying = [name for name in FACTS if name in may_differ]
     # A session that was interrupted and resumed is one sitting.
-    points = []
-    for (session, *_), processes in valid.groupby(["session", *varying], sort=False, dropna=False):
-        earliest = processes.iloc[0]
+    points, outcomes = [], []
+    for (session, *_), processes in group.groupby(["session", *varying], sort=False, dropna=False):
+        measured = processes[processes.outcome == Outcome.OK]
+        failed = processes[~processes.outcome.isin(WENT_AS_PLANNED)]
+        earliest = processes.iloc[0] if measured.empty else measured.iloc[0]
+        at, revision = str(earliest.recorded_at), f"{session} ({earliest.run_id})"
+        has_failed = measured.empty and not failed.empty
+        outcomes.append((at, revision, f"{failed.iloc[-1].outcome}: {failed.iloc[-1].reason}" if has_failed else None))
+        valid = measured[~measured.is_invalid]
+        if valid.empty:
+            continue
         points.append((
-            str(earliest.recorded_at), f"{session} ({earliest.run_id})",
-            estimate([float(time_s) for time_s in processes.step_time_s]).value,
+            at, revision, estimate([float(time_s) for time_s in valid.step_time_s]).value,
             ", ".join(f"{name} {earliest[name]}" for name in varying),
         ))
     points.sort(key=lambda point: point[:2])
+    outcomes.sort(key=lambda outcome: outcome[:2])
     facts = {name: str(first[name]) for name in fixed if name not in CASE_COLUMNS}
     label = case_label({name: first[name] for name in CASE_COLUMNS if name in fixed})
     return Series(
         name="step_time", case=label, unit="seconds", is_higher_better=False, facts=facts,
         values=np.array([point[2] for point in points]), revisions=[point[1] for point in points],
-        dates_s=np.array([pd.Timestamp(point[0]).timestamp() for point in points]),
-        environments=[point[3] for point in points] if may_differ else (), invalid_trials=len(group) - len(valid),
+        dates_s=np.array([_seconds(point[0]) for point in points]),
+        environments=[point[3] for point in points] if may_differ else (),
+        invalid_trials=int(group.is_invalid.sum()),
+        failure=failure([(revision, _seconds(at), reason) for at, revision, reason in outcomes]),
     )
+
+
+def _seconds(recorded_at: str) -> float:
+    return float(pd.Timestamp(recorded_at).timestamp())
 
 
 # In words -----------------------------------------------------------------------------------------------------------
@@ -207,14 +239,16 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
 
 def summary(watched: Sequence[Watched], last: int) -> str:
     """"40 series: 1 got slower, 2 faster, 30 did not change, 7 too short"."""
-    judged = [each for each in watched if each.reason is None]
+    failed = sum(each.series.failure is not None for each in watched)
+    sound = [each for each in watched if each.series.failure is None]
+    judged = [each for each in sound if each.reason is None]
     worse = sum(bool(each.worse(last)) for each in judged)
     better = sum(bool(each.better(last)) and not each.worse(last) for each in judged)
     counts = [
         f"{number} {words}" for number, words in (
-            (worse, tr("got worse")), (better, tr("got better")),
+            (failed, tr("failed last")), (worse, tr("got worse")), (better, tr("got better")),
             (len(judged) - worse - better, tr("as before in the last {last} points", last=last)),
-            (len(watched) - len(judged), tr("not judged")),
+            (len(sound) - len(judged), tr("not judged")),
         ) if number
     ]
     return tr("{n} series: {counts}", n=len(watched), counts=", ".join(counts) or tr("nothing to judge"))
@@ -236,6 +270,12 @@ def section(
     """What got worse first; all steps; the series that changed, drawn; what could not be judged."""
     names = labels([each.series for each in watched])
     blocks: list[Block] = [Paragraph(text=f"{summary(watched, last)}.")]
+    failed = tuple(
+        tr("{name}: failed since {revision}, {reason}", name=name, revision=_cut(ended.since), reason=ended.reason)
+        for name, each in zip(names, watched, strict=True) if (ended := each.series.failure)
+    )
+    if failed:
+        blocks.append(Items(texts=failed))
     worse = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.worse(last)]
     better = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.better(last)]
     if worse:

@@ -59,8 +59,8 @@ def command(
 
     History nominates; with --confirm, pairs of processes of the revisions around each step, or of two builds, decide.
 
-    Ends with 1 if anything got worse, 2 if a file cannot be read or a side failed, 3 if no series is long enough to be
-    judged, 4 if pairs could not tell.
+    Ends with 1 if anything got worse, 2 if a file cannot be read, or the newest trials of a series or a side failed, 3
+    if no series is long enough to be judged, 4 if pairs could not tell.
 
     Examples:
 
@@ -79,6 +79,7 @@ def command(
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
     found = watched(results, asv, benchmark, across, higher_is_better)
     worse = [(each, step) for each in found.series for step in each.worse(last)]
+    has_failed = any(each.series.failure for each in found.series)
     verdicts: list[Verdicts] = []
     others: tuple[str, ...] = ()
     if confirm is not None and worse:
@@ -99,7 +100,7 @@ def command(
             notes=found.notes, advice="" if confirm else _advice([step for _, step in worse]),
         )
         write_document(_with_verdicts(shown, verdicts, others, confirm), format, output)
-    if found.problems:
+    if found.problems or (has_failed and fail_on is not FailOn.NEVER):
         raise typer.Exit(Exit.BAD)
     if worse and (fail_on is FailOn.SLOWER or confirm):
         ended = Exit.SLOWER if confirm is None else _conclusion(verdicts, others)

@@ -13,10 +13,13 @@ import pytest
 import reports
 from bench.analysis.decision import Verdict
 from bench.analysis.history import Watched, document, labels, series_of, summary, watch
+from bench.record import Record
 from bench.series import Series
+from bench.words import Outcome
 
-from ..records import CASE, MACHINE, build_facts, overheated, timing_records, trials_of
+from ..records import CASE, MACHINE, build_facts, make_record, overheated, timing_records, trials_of
 
+OK, CRASHED = Outcome.OK, Outcome.CRASHED
 DAY_S = 86_400.0
 
 
@@ -140,12 +143,44 @@ def test_unlike_trials_of_one_session_are_points_of_their_own(tmp_path: Path):
     assert ["framework_version 2.14.0" in words for words in found.environments] == [False, True]
 
 
-def test_failed_trials_make_no_points(tmp_path: Path):
-    from bench.words import Outcome
+def sessions(*outcomes: Outcome, first: int = 0, **facts: Any) -> list[Record]:
+    """A trial in each session, a day apart."""
+    return [
+        make_record(outcome=outcome, session=f"s{day}", recorded_at=f"2026-01-{day + 1:02}T00:00:00+00:00", **facts)
+        for day, outcome in enumerate(outcomes, first)
+    ]
 
-    from ..records import make_record
 
-    assert series_of(trials_of(tmp_path, [make_record(outcome=Outcome.CRASHED)])) == []
+def test_failed_trials_make_no_points_and_are_told_where_nothing_newer_went_well(tmp_path: Path):
+    (found,) = series_of(trials_of(tmp_path, sessions(OK, CRASHED, OK, CRASHED, CRASHED)))
+
+    assert (list(found.revisions), found.dates_s.shape) == (["s0 (run1)", "s2 (run1)"], (2,))
+    assert found.failure is not None
+    assert (found.failure.since, found.failure.reason) == ("s3 (run1)", "crashed: it was crashed")
+
+
+@pytest.mark.parametrize("outcomes", [(CRASHED, OK), (OK, Outcome.UNSUPPORTED), (OK, Outcome.NOT_INSTALLED)])
+def test_what_went_well_again_or_was_a_planned_gap_is_no_failure(tmp_path: Path, outcomes: tuple[Outcome, ...]):
+    (found,) = series_of(trials_of(tmp_path, sessions(*outcomes)))
+
+    assert found.failure is None
+
+
+def test_a_session_of_which_some_trials_went_well_is_a_point(tmp_path: Path):
+    (found,) = series_of(trials_of(tmp_path, [make_record(), make_record(outcome=CRASHED, repetition=1)]))
+
+    assert (len(found.values), found.failure) == (1, None)
+
+
+def test_an_upgrade_after_which_all_crashes_is_a_failure_until_the_next_one_works(tmp_path: Path):
+    broken = [*sessions(OK, OK), *sessions(CRASHED, first=2, build=build_facts(torch="2.14.0"))]
+    mended = [*broken, *sessions(OK, first=3, build=build_facts(torch="2.14.1"))]
+
+    told, over = (watch(series_of(trials_of(tmp_path / name, records)))
+                  for name, records in (("broken", broken), ("mended", mended)))
+
+    assert [each.plain()["failed_since"] for each in told] == [None, "s2 (run1)"]
+    assert [each.plain()["failed_since"] for each in over] == [None, None]
 
 
 def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
