@@ -133,6 +133,11 @@ class Sweep:
     layers: bool = False                 # one more trial a case: where the time of a step goes
     timing: Timing = Timing()
 
+    def __post_init__(self) -> None:
+        for axis, value in vars(self).items():
+            if isinstance(value, str):       # its letters would each be taken for a name
+                raise UserError(f"{axis} of a sweep are a tuple, not the text '{value}'; write {axis}=(\"{value}\",)")
+
     def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
         """Every case once, in declared order; raises UserError for a name or a number that cannot be.
 

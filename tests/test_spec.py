@@ -125,6 +125,12 @@ def test_a_count_below_one_is_refused(axis: str, value: Any, sentence: str):
         cases(**{axis: value})
 
 
+@pytest.mark.parametrize(("axis", "value"), [("models", "mlp"), ("data", "digits"), ("precisions", Precision.BF16)])
+def test_a_text_in_place_of_an_axis_is_refused_before_it_is_read_by_its_letters(axis: str, value: str):
+    with pytest.raises(UserError, match=re.escape(f'not the text \'{value}\'; write {axis}=("{value}",)')):
+        cases(**{axis: value})
+
+
 def test_a_label_says_what_tells_cases_apart():
     label = cases(modes=("training",), compile_modes=("eager",), layouts=("nchw",), local_batches=(8,))[0].label
 
