@@ -19,7 +19,7 @@ from bench.parity import ROUNDINGS, TOLERANCES, Parity, compare, rounding_effect
 from bench.words import Precision
 from bench.worker import proof
 
-from .test_conformance import ADAPTERS
+from .test_conformance import ADAPTERS, by_adapter
 
 SAMPLES = 6
 NARROW = tuple(ROUNDINGS)
@@ -317,9 +317,6 @@ def test_overflows_are_counted_only_where_the_loss_is_scaled(way):
 # What a framework refuses --------------------------------------------------------------------------------------------
 
 
-by_framework = pytest.mark.parametrize("framework", [name for name in ADAPTERS if name != "numpy"])
-
-
 def refusal(framework: str, precision: str, graph: Graph, mode: str = "inference") -> str:
     """The sentence with which a proof ends."""
     way = Way(framework, ADAPTERS[framework].COMPILE_MODES[0], precision)
@@ -328,7 +325,7 @@ def refusal(framework: str, precision: str, graph: Graph, mode: str = "inference
     return str(refused.value)
 
 
-@by_framework
+@pytest.mark.parametrize("framework", [name for name, adapter in ADAPTERS.items() if "tf32" in adapter.PRECISIONS])
 def test_tf32_is_refused_on_a_cpu(framework):
     assert "a CPU has no such unit" in refusal(framework, "tf32", image_network())
 
@@ -347,8 +344,11 @@ def test_a_variable_that_decides_on_tf32_against_what_is_asked_for_is_refused(
         frameworks.refuse_unknown("torch", {"layers": []}, settings)
 
 
-@by_framework
-@pytest.mark.parametrize("precision", ["bf16_pure", "fp16_pure"])
+@pytest.mark.parametrize(
+    ("framework", "precision"),
+    [(name, precision) for name, adapter in ADAPTERS.items() for precision in adapter.PRECISIONS
+     if precision in WITHOUT_TRAINING],
+)
 def test_training_without_fp32_weights_is_refused(framework, precision):
     assert f"no training in {precision}" in refusal(framework, precision, image_network(), "training")
 
@@ -385,7 +385,7 @@ def test_what_a_framework_has_no_kernel_for_is_refused_in_its_words(framework, p
 # The table -----------------------------------------------------------------------------------------------------------
 
 
-@by_framework
+@by_adapter
 def test_every_precision_states_its_formats(framework):
     assert set(ADAPTERS[framework].PRECISIONS) <= set(frameworks.POLICIES)
 

@@ -10,7 +10,7 @@ from bench.isa import LEVELS, Isa
 WHOLE = {feature for level in LEVELS for feature in isa.FEATURES[level]}
 
 
-@pytest.mark.parametrize("framework", frameworks.NAMES)
+@pytest.mark.parametrize("framework", isa.FRAMEWORKS)
 def test_native_sets_nothing_and_every_level_sets_something(framework: str):
     assert isa.variables(framework, Isa.NATIVE) == {}
     sets = [isa.variables(framework, level) for level in LEVELS]
