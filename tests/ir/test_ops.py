@@ -145,6 +145,13 @@ def test_a_dense_layer_works_on_each_step_of_a_sequence():
     assert dense.parameters(SEQUENCE) == dense.parameters(VECTOR)
 
 
+def test_every_public_class_of_an_operation_is_found_by_its_kind():
+    classes = {op for name, op in vars(ops).items() if isinstance(op, type) and issubclass(op, Op) and name[0] != "_"}
+
+    assert classes - {Op} == set(OPS.values())
+    assert all(kind == op.kind for kind, op in OPS.items())
+
+
 def test_the_examples_meet_every_operation():
     assert set(EXAMPLES) == set(FLOPS) == set(OPS)
     assert all(OPS[kind] is type(op) for kind, (op, _) in EXAMPLES.items())
