@@ -6,14 +6,19 @@ import importlib
 import pkgutil
 
 from bench.ir.graph import Graph
-from bench.words import unknown
+from bench.words import UserError, unknown
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def build(name: str) -> Graph:
-    """The graph of a model at its published size; raises UnknownName with the nearest names."""
+    """The graph of a model at its published size; raises UnknownName with the nearest names.
+
+    Raises UserError where the graph bears another name than its file, since trials and reports go by both.
+    """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
     graph: Graph = importlib.import_module(f"bench.models.{name}").build()
+    if graph.name != name:
+        raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph

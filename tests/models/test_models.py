@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from bench import models
-from bench.words import UnknownName
+from bench.words import UnknownName, UserError
+
+GUIDE = Path(__file__).parents[2] / "docs/add-a-model.md"
+
+
+@pytest.fixture
+def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Writes the example of the guide as the file of a model, whose Builder is given a name."""
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    example = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[0]
+
+    def write(file: str, name: str) -> None:
+        (tmp_path / f"{file}.py").write_text(example.replace("NAME", name), encoding="utf-8")
+        monkeypatch.setattr(models, "NAMES", (*models.NAMES, file))
+        monkeypatch.delitem(sys.modules, f"bench.models.{file}", raising=False)
+
+    return write
+
+
+def test_the_example_of_the_guide_is_a_model(guide: Callable[[str, str], None]):
+    guide("my_mlp", "my_mlp")
+
+    assert models.build("my_mlp").fingerprint == models.build("mlp").fingerprint
+    assert "Source: " in (sys.modules["bench.models.my_mlp"].__doc__ or "")
+
+
+def test_a_network_that_is_named_otherwise_than_its_file_is_refused(guide: Callable[[str, str], None]):
+    guide("my_net", "mlp")
+
+    with pytest.raises(UserError, match=r"my_net.py builds a graph named 'mlp'; name it Builder\(\"my_net\", ...\)"):
+        models.build("my_net")
 
 
 @pytest.mark.parametrize("name", models.NAMES)
