@@ -16,7 +16,7 @@ from bench.store import Store
 from ..records import timing_records
 
 DATA = Path(__file__).parent / "data"
-TIMM = str(DATA / "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv")
+TIMM = str(DATA / "timm/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv")
 
 
 @dataclass(frozen=True)

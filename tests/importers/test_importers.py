@@ -17,15 +17,12 @@ from ..test_asv_results import commit, folder, images, version_2
 
 DATA = Path(__file__).parent / "data"
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/quoted.schema.json").read_text(encoding="utf-8"))
-FILES = {
-    "timm": "benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv", "caffe_time": "caffe-vgg_a.log",
-    "cnn_benchmarks": "resnet152-1080ti.json", "tf_cnn_benchmarks": "tf_cnn_benchmarks.txt",
-    "optimum_benchmark": "optimum.json", "pytest_benchmark": "pytest_benchmark.json", "mlperf": "mlperf_log_detail.txt",
-}
+FILES = sorted(DATA.glob("*/*"))         # in a folder for each format
+FIRST = {path.parent.name: path for path in reversed(FILES)}
 
 
-def rows(format: str, file: str | None = None) -> tuple[Quoted, ...]:
-    return importers.read(format, DATA / (file or FILES[format])).rows
+def rows(format: str, file: Path | None = None) -> tuple[Quoted, ...]:
+    return importers.read(format, file or FIRST[format]).rows
 
 
 def stated(row: Quoted, *names: str) -> list[Any]:
@@ -39,18 +36,18 @@ def csv_of(folder: Path, text: str, name: str = "table.csv") -> Path:
 
 
 def test_every_format_has_a_real_file_here():
-    assert {*FILES, "asv", "csv"} == set(importers.NAMES)
+    assert {*FIRST, "asv", "csv"} == set(importers.NAMES)
 
 
-@pytest.mark.parametrize("format", FILES)
-def test_a_table_holds_to_its_schema_and_knows_its_file(format: str):
-    table = importers.read(format, DATA / FILES[format], title="a table", licence="MIT").plain()
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_table_holds_to_its_schema_and_knows_its_file(path: Path):
+    table = importers.read(path.parent.name, path, title="a table", licence="MIT").plain()
 
     jsonschema.validate(json.loads(json.dumps(table, allow_nan=False)), SCHEMA, jsonschema.Draft202012Validator)
-    assert (FILES[format], "quoted", 64) == (table["source"]["file"], table["origin"], len(table["source"]["sha256"]))
+    assert (path.name, "quoted", 64) == (table["source"]["file"], table["origin"], len(table["source"]["sha256"]))
 
 
-@pytest.mark.parametrize("format", sorted({*FILES, "asv"}))
+@pytest.mark.parametrize("format", sorted({*FIRST, "asv"}))
 def test_a_file_of_another_format_is_refused_in_a_sentence(format: str, tmp_path: Path):
     with pytest.raises(UserError, match="is not "):
         importers.read(format, csv_of(tmp_path, "colour,size\nred,3\n"))
@@ -95,7 +92,7 @@ def test_tf_cnn_benchmarks_counts_all_devices_and_not_one_rank():
 
 
 def test_a_run_that_did_not_come_to_its_total_is_no_result(tmp_path: Path):
-    cut = (DATA / FILES["tf_cnn_benchmarks"]).read_text().partition("-----")[0]
+    cut = FIRST["tf_cnn_benchmarks"].read_text().partition("-----")[0]
 
     with pytest.raises(UserError, match="the run at line 1 has no line 'total images/sec'"):
         importers.read("tf_cnn_benchmarks", csv_of(tmp_path, cut, "log.txt"))
@@ -120,7 +117,7 @@ def test_pytest_benchmark_states_mean_and_median():
 
 def test_loadgen_gives_its_rate_and_percentiles_and_says_when_it_calls_a_run_invalid(tmp_path: Path):
     (row,) = rows("mlperf")
-    broken = (DATA / FILES["mlperf"]).read_text().replace('"VALID"', '"INVALID"')
+    broken = FIRST["mlperf"].read_text().replace('"VALID"', '"INVALID"')
     (invalid,) = importers.read("mlperf", csv_of(tmp_path, broken, "log.txt")).rows
 
     assert [479.775, pytest.approx(1313.09, rel=1e-4), 68781.4, "tokens/s", "ok"] == stated(
@@ -130,7 +127,7 @@ def test_loadgen_gives_its_rate_and_percentiles_and_says_when_it_calls_a_run_inv
 
 
 def test_a_training_log_of_mlperf_gives_the_time_to_its_target():
-    (row,) = rows("mlperf", "mlperf_training.log")
+    (row,) = rows("mlperf", DATA / "mlperf/mlperf_training.log")
 
     assert ["llama31_8b", "MI355X", pytest.approx(5178.14), "s to the quality target", None] == stated(
         row, "model", "device_name", "value", "unit", "step_time_s")
@@ -189,8 +186,8 @@ def test_a_csv_that_cannot_be_understood_is_told_in_a_sentence(
 
 def test_only_a_format_with_columns_takes_names_for_them_and_formats_have_near_names(tmp_path: Path):
     with pytest.raises(UserError, match="format 'timm' has no columns to name"):
-        importers.read("timm", DATA / FILES["timm"], columns={"a": "model"})
+        importers.read("timm", FIRST["timm"], columns={"a": "model"})
     with pytest.raises(UserError, match="did you mean 'timm'"):
-        importers.read("tim", DATA / FILES["timm"])
+        importers.read("tim", FIRST["timm"])
     with pytest.raises(UserError, match=r"cannot read .*: No such file"):
         importers.read("timm", tmp_path / "nothing.csv")
