@@ -1,6 +1,7 @@
 """Reports: one file a medium, found by its name; each renders a finished document and decides nothing.
 
-A module of this package renders a document as one text, one of reports.folders as a folder of files.
+A module of this package renders a document as one text, one of reports.folders as a folder of files. The command line
+reads the names for its help, so what else is imported here waits until there is a document.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from bench.analysis.document import Document
 from bench.analysis.heap import growing
 from bench.analysis.language import speaking
 from bench.words import unknown
-from reports import folders
-from reports.plain import printable
+
+if TYPE_CHECKING:
+    from bench.analysis.document import Document
+    from reports.folders import Folder
 
 HELPERS = frozenset({"junit", "plain", "svg"})
 NAMES: tuple[str, ...] = tuple(
     sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in HELPERS and not m.ispkg)
 )
-FOLDERS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(folders.__path__)))
+FOLDERS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules([f"{__path__[0]}/folders"])))
 
 
 def medium(name: str) -> ModuleType:
@@ -32,13 +35,17 @@ def medium(name: str) -> ModuleType:
 
 def render(name: str, document: Document) -> str:
     """A document in a medium, as text. What records hold is shown, never obeyed."""
+    from reports.plain import printable
+
     with speaking(document.language), growing():
         text: str = medium(name).render(printable(document))
     return text
 
 
-def files(name: str, document: Document) -> folders.Folder:
+def files(name: str, document: Document) -> Folder:
     """A document in a medium of many files."""
+    from reports.plain import printable
+
     with speaking(document.language):
-        found: folders.Folder = importlib.import_module(f"reports.folders.{name}").files(printable(document))
+        found: Folder = importlib.import_module(f"reports.folders.{name}").files(printable(document))
     return found

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import shlex
 import shutil
 import signal
@@ -20,7 +21,9 @@ from typing import Any
 import pytest
 import typer
 
+import reports
 import suites
+from bench import data, importers
 from bench.cli import app, main
 from bench.spec import Sweep
 from bench.store import Store
@@ -430,3 +433,16 @@ def test_a_command_of_the_readme_does_what_it_says(command: Command, stored: Pat
 
     assert ended.code in (0, 3), ended.errors       # 3: no stored result matches the condition
     assert "rigmark:" not in ended.errors
+
+
+# Help ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("verb", "parameter", "names"), [
+    ("run", "data", data.NAMES), ("import", "format", importers.NAMES),
+    ("report", "format", (*reports.NAMES, *reports.FOLDERS)), ("claims", "format", reports.NAMES),
+])
+def test_help_lists_every_file_that_is_found_by_its_name(verb: str, parameter: str, names: tuple[str, ...]):
+    about, = (each for each in typer.main.get_command(app).commands[verb].params if each.name == parameter)
+
+    assert set(names) <= set(re.findall(r"\w+", about.help))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import reports
 from bench import __version__
 from bench.analysis.language import names, speaking
 from bench.words import UserError
@@ -41,6 +42,11 @@ Language = Annotated[
     str, typer.Option("--lang", callback=_speak, help=f"Language of the sentences: {', '.join(names())}.")
 ]
 """Option of every verb that shows a document."""
+
+Medium = Annotated[
+    str | None, typer.Option("--format", help=f"{', '.join(reports.NAMES)}; left out: by the file's name.")
+]
+"""Option of every verb that shows a document, and no folders of files."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -95,8 +101,6 @@ def show_document(document: Document, width: int) -> None:
 
 def write_document(document: Document, format: str | None, output: Path | None) -> None:
     """A document in a medium: that which is named, or that of the file's name, or the terminal's."""
-    import reports
-
     by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}
     medium = format or ("terminal" if output is None else by_suffix.get(output.suffix, "html"))
     write(reports.render(medium, document), output)

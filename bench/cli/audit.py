@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli import Language
+from bench.cli import Language, Medium
 from bench.words import UserError, unknown
 
 
@@ -29,7 +29,7 @@ def command(
         list[str] | None,
         typer.Option(metavar="DEVICE/PRECISION=FLOP/s", help="Most that a device can do: 'rtx4090/fp16=165e12'."),
     ] = None,
-    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    format: Medium = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Findings with the lines named, for scripts.")] = False,
     lang: Language = "en",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language
+from bench.cli import Language, Medium
 from bench.words import Mode, Precision, UserError, unknown
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def command(
     capacity_gb: Annotated[float | None, typer.Option(help="Memory for a batch; left out: of each card.")] = None,
     hours_per_week: Annotated[float | None, typer.Option(help="Of computing that you want, for rent or buy.")] = None,
     json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
-    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    format: Medium = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     lang: Language = "en",
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language
+from bench.cli import Language, Medium
 
 if TYPE_CHECKING:
     from bench.analysis.claims import Held
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     claims: Annotated[Path | None, typer.Option(help="TOML file of your own claims, beside those shipped.")] = None,
-    format: Annotated[str | None, typer.Option(help="html, markdown, terminal; left out: by the file's name.")] = None,
+    format: Medium = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Every claim with its figures, for scripts.")] = False,
     lang: Language = "en",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.importers import NAMES
 from bench.words import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ NEEDS_ARGUMENTS = True
 
 
 def command(
-    format: Annotated[str, typer.Argument(help="As in 'rigmark import --help'; a wrong one lists them.")],
+    format: Annotated[str, typer.Argument(help=f"{', '.join(NAMES)}.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of that format; for asv, folders.")],
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     set_: Annotated[
@@ -33,8 +34,6 @@ def command(
     again: Annotated[bool, typer.Option("--again", help="Replace what was imported from the same file.")] = False,
 ) -> None:
     """Store results that others published. They are shown as quoted, and never compared as if measured here.
-
-    Formats: asv, caffe_time, cnn_benchmarks, csv, mlperf, optimum_benchmark, pytest_benchmark, tf_cnn_benchmarks, timm.
 
     Examples:
 

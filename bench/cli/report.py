@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import reports
 from bench.cli import Language
 from bench.words import UserError
 
@@ -19,7 +20,7 @@ def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     where: Annotated[str | None, typer.Option(help="SQL condition on the columns of rigmark results.")] = None,
     format: Annotated[
-        str | None, typer.Option(help="html, markdown, terminal, figures, tables; left out: by the file's name.")
+        str | None, typer.Option(help=f"{', '.join((*reports.NAMES, *reports.FOLDERS))}; left out: by the file's name.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File instead of stdout; of figures and tables a folder.")
@@ -38,7 +39,6 @@ def command(
 
     rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
-    import reports
     from bench.cli import Exit, say, write
     from bench.reporting import report
     from bench.store import existing
@@ -79,8 +79,6 @@ def _write(files: Sequence[File], folder: Path) -> None:
 
 
 def _by_suffix(output: Path | None) -> str:
-    import reports
-
     if output is None:
         return "terminal"
     by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}

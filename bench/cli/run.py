@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.data import REAL, SYNTHETIC
 from bench.words import StartMethod, UserError, unknown
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def command(
     threads: Annotated[
         str | None, typer.Option(help="Host threads of a device; left out: all usable cores, shared by the devices.")
     ] = None,
-    data: Annotated[str | None, typer.Option(help="synthetic for pure speed, or real input: digits.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help=f"{SYNTHETIC} for pure speed, or real input: {', '.join(REAL)}.")
+    ] = None,
     steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
     repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
     min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps in each process.")] = None,

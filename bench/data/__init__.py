@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.ir.graph import Graph
 from bench.words import UserError
 
+if TYPE_CHECKING:                # the command line reads NAMES for its help, which waits for nothing heavy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.ir.graph import Graph
+
 SYNTHETIC = "synthetic"      # seeded random numbers: pure speed, no input to load
-NAMES: tuple[str, ...] = (SYNTHETIC, *sorted(module.name for module in pkgutil.iter_modules(__path__)))
+REAL: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = (SYNTHETIC, *REAL)
 
 
 @dataclass(frozen=True, kw_only=True)
