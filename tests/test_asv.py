@@ -217,6 +217,19 @@ def test_every_suite_is_a_benchmark_of_asv(suite: str):
     assert max(sweep.repetitions for sweep in module.SWEEPS) == module.track_step_time.rounds
 
 
+def test_the_example_of_the_guide_is_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    guide = (ROOT / "docs/add-input-and-more.md").read_text(encoding="utf-8")
+    example, = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "suite_of_the_guide.py").write_text(example, encoding="utf-8")
+    monkeypatch.setattr(suites, "__path__", [*suites.__path__, str(tmp_path)])
+    monkeypatch.setattr(suites, "NAMES", (*suites.NAMES, "suite_of_the_guide"))
+
+    sweep, = suites.sweeps("suite_of_the_guide")
+
+    assert 8 == len(list(sweep.cases(cores=1)))      # 2 frameworks, modes and batches
+    assert 8 == len(sys.modules["suites.suite_of_the_guide"].track_step_time.params[0])
+
+
 def test_asv_is_not_imported_with_a_suite():
     code = "import sys, suites.quick; sys.exit(bool({'asv', 'asv_runner'} & set(sys.modules)))"
 

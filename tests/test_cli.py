@@ -435,6 +435,14 @@ def test_a_command_of_the_readme_does_what_it_says(command: Command, stored: Pat
     assert "rigmark:" not in ended.errors
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_guide_is_linked_where_newcomers_look(page: str):
+    root = Path(__file__).parent.parent
+    guides = {path.relative_to(root).as_posix() for path in (root / "docs").glob("add-*.md")}
+
+    assert guides <= set(re.findall(r"\]\((docs/[^)]*)\)", (root / page).read_text(encoding="utf-8")))
+
+
 # Help ----------------------------------------------------------------------------------------------------------------
 
 
