@@ -23,7 +23,7 @@ import typer
 
 import reports
 import suites
-from bench import data, importers
+from bench import data, importers, strategies
 from bench.cli import app, main
 from bench.spec import Sweep
 from bench.store import Store
@@ -447,7 +447,7 @@ def test_every_guide_is_linked_where_newcomers_look(page: str):
 
 
 @pytest.mark.parametrize(("verb", "parameter", "names"), [
-    ("run", "data", data.NAMES), ("import", "format", importers.NAMES),
+    ("run", "data", data.NAMES), ("run", "strategy", strategies.NAMES), ("import", "format", importers.NAMES),
     ("report", "format", (*reports.NAMES, *reports.FOLDERS)), ("claims", "format", reports.NAMES),
 ])
 def test_help_lists_every_file_that_is_found_by_its_name(verb: str, parameter: str, names: tuple[str, ...]):

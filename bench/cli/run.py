@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench import strategies
 from bench.data import REAL, SYNTHETIC
 from bench.words import StartMethod, UserError, unknown
 
@@ -45,7 +46,7 @@ def command(
     batch: Annotated[str | None, typer.Option(help="Samples per step on one device.")] = None,
     world_size: Annotated[str | None, typer.Option(help="Devices that share the work, with commas.")] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="How: usual, ddp, fsdp, mirrored, multiworker, shard_map, replicas.")
+        str | None, typer.Option(help=f"How: usual, {', '.join(strategies.NAMES)}.")
     ] = None,
     devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
     bucket_mb: Annotated[
