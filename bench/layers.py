@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.ir.graph import Cost, Graph
-from bench.words import Precision
+from bench.words import Mode, Precision
 
 UNATTRIBUTED = "(unattributed)"      # the residual row: the host's work between layers, and that of the instruments
 TOO_SHORT = "(too short to time)"    # layers that took less than the clock can tell, together
@@ -20,7 +20,9 @@ ELEMENT_BYTES = {Precision.FP64: 8, Precision.FP32: 4, Precision.TF32: 4, Precis
 HALF_BYTES = 2
 
 
-def described(answer: Mapping[str, Any], graph: Graph, *, batch: int, precision: Precision) -> dict[str, Any]:
+def described(
+    answer: Mapping[str, Any], graph: Graph, *, mode: Mode, batch: int, precision: Precision
+) -> dict[str, Any]:
     """A worker's answer (see bench.worker.layers) as a record holds it.
 
     Each row has its ``share`` of the instrumented step; the residual included, they add up to 1. ``members`` are the
@@ -32,13 +34,14 @@ def described(answer: Mapping[str, Any], graph: Graph, *, batch: int, precision:
     """
     step_time_s = statistics.fmean(answer["step_times_s"])
     attributed_time_s = math.fsum(row["time_s"] for row in answer["rows"] if row["layer"] != UNATTRIBUTED)
-    work = Work(graph, batch=batch, itemsize=ELEMENT_BYTES.get(precision, HALF_BYTES))
+    itemsize = ELEMENT_BYTES.get(precision, HALF_BYTES)
+    work = Work(graph, batch=batch, itemsize=itemsize, training=mode is Mode.TRAINING)
     timed = {(row["layer"], row["direction"]) for row in answer["rows"]}
     rows = _short_ones_together(answer["rows"], graph, answer["resolution_s"])
     return {
         **answer,
         "rows": [_row(row, step_time_s, work, timed) for row in rows],
-        "without_kernel": work.left(training=any(row["direction"] == "backward" for row in rows)),
+        "without_kernel": work.left(),
         "attributed_time_s": attributed_time_s,
         "cover": attributed_time_s / step_time_s,
         "overhead": statistics.median(answer["step_times_s"]) / statistics.median(answer["plain_step_times_s"]),
@@ -48,9 +51,9 @@ def described(answer: Mapping[str, Any], graph: Graph, *, batch: int, precision:
 class Work:
     """The FLOPs and traffic of a step, each layer's in each direction given out once."""
 
-    def __init__(self, graph: Graph, *, batch: int, itemsize: int):
+    def __init__(self, graph: Graph, *, batch: int, itemsize: int, training: bool):
         self.graph = graph
-        self._batch, self._itemsize = batch, itemsize
+        self._batch, self._itemsize, self._training = batch, itemsize, training
         self._given: set[Row] = set()
 
     def of(self, names: Iterable[str], direction: str | None) -> Cost | None:
@@ -59,14 +62,16 @@ class Work:
         self._given.update((name, direction) for name in new)
         if not new:
             return None
-        is_backward = direction == "backward"
-        return self.graph.fused_cost(new, batch=self._batch, itemsize=self._itemsize, backward=is_backward)
+        return self.graph.fused_cost(
+            new, batch=self._batch, itemsize=self._itemsize, training=self._training,
+            backward=direction == "backward",
+        )
 
-    def left(self, *, training: bool) -> list[list[str]]:
+    def left(self) -> list[list[str]]:
         """The (layer, direction) pairs that were not given out."""
         every = [(layer.name, "forward") for layer in self.graph.layers]
         every += [(layer.name, "backward") for layer in self.graph.layers
-                  if training and self.graph.needs_gradient(layer.name)]
+                  if self._training and self.graph.needs_gradient(layer.name)]
         return [list(row) for row in every if row not in self._given]
 
 

@@ -267,7 +267,9 @@ class Runner:
         if answer.outcome is not Outcome.OK:
             return answer
         graph = self._inputs.graph(case.model)
-        found = layers.described(answer.result, graph, batch=case.local_batch, precision=case.precision)
+        found = layers.described(
+            answer.result, graph, mode=case.mode, batch=case.local_batch, precision=case.precision
+        )
         return replace(answer, result={**found, "variables": layer_variables(case)})
 
     def _time(self, trial: Trial) -> Answer:

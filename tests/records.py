@@ -96,7 +96,10 @@ def layer_times() -> dict[str, Any]:
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 0.02, "first_loss": 2.3,
         "expected_loss": 2.3, "batches": 1, "problem": None, "resolution_s": 1e-7,
     }
-    return {**layers.described(answer, models.build("mlp"), batch=32, precision=Precision.FP32), "variables": {}}
+    described = layers.described(
+        answer, models.build("mlp"), mode=Mode.TRAINING, batch=32, precision=Precision.FP32
+    )
+    return {**described, "variables": {}}
 
 
 def pair(

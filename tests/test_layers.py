@@ -92,27 +92,37 @@ def test_only_layer_trials_have_a_frameworks_layer_variables_beside_the_users(
     assert {} == taken_apart["training"]["variables"]
 
 
-def described(*rows: dict[str, Any], resolution_s: float | None = None) -> dict[tuple[str, str], dict[str, Any]]:
+def described(
+    *rows: dict[str, Any], resolution_s: float | None = None, mode: Mode = Mode.TRAINING, model: str = "mlp"
+) -> dict[tuple[str, str], dict[str, Any]]:
     residual = {"layer": "(unattributed)", "direction": None, "time_s": 0.5}
     answer = {
         "rows": [*({"time_s": 0.5, **row} for row in rows), residual],
         "step_times_s": [1.0, 1.0], "plain_step_times_s": [1.0, 1.0], "resolution_s": resolution_s,
     }
-    found = layers.described(answer, build("mlp"), batch=1, precision=Precision.FP32)
+    found = layers.described(answer, build(model), mode=mode, batch=1, precision=Precision.FP32)
     return {(row["layer"], row["direction"]): row for row in found["rows"]}
 
 
 def test_the_work_of_a_layer_that_has_no_row_counts_where_it_is_a_member_and_only_once():
     net = build("mlp")
-    relu = net.cost(net["relu"], batch=1, itemsize=4, backward=False).flops
-    hidden = net.cost(net["hidden"], batch=1, itemsize=4, backward=False).flops
+    relu, hidden, classes = (
+        net.cost(net[name], batch=1, itemsize=4, training=True).flops for name in ("relu", "hidden", "classes")
+    )
     rows = described(
         {"layer": "hidden", "direction": "forward", "members": ["hidden", "relu"]},
         {"layer": "classes", "direction": "forward", "members": ["relu", "classes"]},
     )
 
     assert hidden + relu == rows["hidden", "forward"]["flops"]
-    assert net.cost(net["classes"], batch=1, itemsize=4, backward=False).flops == rows["classes", "forward"]["flops"]
+    assert classes == rows["classes", "forward"]["flops"]
+
+
+@pytest.mark.parametrize(("mode", "elements"), [(Mode.INFERENCE, 0), (Mode.TRAINING, 100 * 512)])
+def test_dropout_is_work_in_training_alone(mode: Mode, elements: int):
+    row = described({"layer": "dropout1", "direction": "forward"}, mode=mode, model="lstm")["dropout1", "forward"]
+
+    assert (elements, 4 * 2 * elements) == (row["flops"], row["bytes_moved"])
 
 
 def test_a_weights_gradient_that_is_computed_in_the_update_is_backward_work():
@@ -123,7 +133,7 @@ def test_a_weights_gradient_that_is_computed_in_the_update_is_backward_work():
         {"layer": "hidden", "direction": "backward"},
     )
 
-    backward = net.cost(net["hidden"], batch=1, itemsize=4, backward=True).flops
+    backward = net.cost(net["hidden"], batch=1, itemsize=4, training=True, backward=True).flops
     assert backward == rows["(optimizer)", "update"]["flops"]
     assert (None, backward) == (beside["(optimizer)", "update"]["flops"], beside["hidden", "backward"]["flops"])
 

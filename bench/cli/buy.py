@@ -194,7 +194,7 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
     for name in sorted(set(names) & set(models.NAMES)):
         graph = models.build(name)
         optimizer = graph.optimizer
-        written = [layer for layer in graph.layers if not layer.op.is_view(backward=False)]
+        written = [layer for layer in graph.layers if not layer.op.is_view(training=False)]
         states = 2 if isinstance(optimizer, Adam) else int(isinstance(optimizer, Sgd) and optimizer.momentum != 0)
         found[name] = Network(
             parameters=graph.parameter_count, optimizer_states=states,

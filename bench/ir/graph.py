@@ -93,10 +93,11 @@ class Graph:
 
     def flops_per_sample(self, *, training: bool) -> int:
         """FLOPs of one sample: forward, and backward too if training; loss and update are not counted."""
-        costs = [self.cost(layer, batch=1, itemsize=4, backward=False).flops for layer in self.layers]
-        if training:
-            costs += [self.cost(layer, batch=1, itemsize=4, backward=True).flops for layer in self.layers]
-        return sum(costs)
+        directions = (False, True) if training else (False,)
+        return sum(
+            self.cost(layer, batch=1, itemsize=4, training=training, backward=backward).flops
+            for backward in directions for layer in self.layers
+        )
 
     def needs_gradient(self, name: str) -> bool:
         """True where a trainable parameter lies in or before this layer, so that its output has a gradient."""
@@ -110,27 +111,36 @@ class Graph:
                 found.add(layer.name)
         return frozenset(found)
 
-    def cost(self, layer: Layer, *, batch: int, itemsize: int, backward: bool) -> Cost:
-        """FLOPs and least traffic of a layer for a batch; ``itemsize`` is bytes per element."""
+    def cost(self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False) -> Cost:
+        """FLOPs and least traffic of a layer for a batch, forward or, of a training step only, backward.
+
+        ``itemsize`` is bytes per element.
+        """
         inputs = sum(math.prod(shape) for shape in layer.input_shapes)
         output = math.prod(layer.output_shape)
         weights = sum(math.prod(p.shape) for p in layer.parameters)
         if not backward:
-            moved = 0 if layer.op.is_view(backward=False) else batch * (inputs + output) + weights
-            return Cost(flops=batch * layer.op.flops(*layer.input_shapes), bytes_moved=itemsize * moved)
+            flops = layer.op.training_flops if training else layer.op.flops
+            moved = 0 if layer.op.is_view(training=training) else batch * (inputs + output) + weights
+            return Cost(flops=batch * flops(*layer.input_shapes), bytes_moved=itemsize * moved)
         if not self.needs_gradient(layer.name):
             return Cost(flops=0, bytes_moved=0)
         passes_on = any(self.needs_gradient(name) for name in layer.inputs)
-        flops = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
-        if layer.op.is_view(backward=True):
-            return Cost(flops=batch * flops, bytes_moved=0)
+        work = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
+        if layer.op.is_view(training=True):
+            return Cost(flops=batch * work, bytes_moved=0)
         moved = batch * (output + layer.op.saved_elements(*layer.input_shapes) + passes_on * inputs)
         moved += weights * (2 if passes_on else 1)       # read for the input's gradient, and their own gradient
-        return Cost(flops=batch * flops, bytes_moved=itemsize * moved)
+        return Cost(flops=batch * work, bytes_moved=itemsize * moved)
 
-    def fused_cost(self, names: Sequence[str], *, batch: int, itemsize: int, backward: bool) -> Cost:
+    def fused_cost(
+        self, names: Sequence[str], *, batch: int, itemsize: int, training: bool, backward: bool = False
+    ) -> Cost:
         """FLOPs and least traffic of several layers that run as one: what passes between them need not be moved."""
-        costs = [self.cost(self[name], batch=batch, itemsize=itemsize, backward=backward) for name in names]
+        costs = [
+            self.cost(self[name], batch=batch, itemsize=itemsize, training=training, backward=backward)
+            for name in names
+        ]
         apart = sum(cost.bytes_moved for cost in costs)
         if len(costs) < 2:
             return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=apart)

@@ -60,6 +60,10 @@ class Op(ABC):
         """FLOPs of one sample's forward pass."""
         return 2 * self.multiply_adds(*inputs)
 
+    def training_flops(self, *inputs: Shape) -> int:
+        """FLOPs of one sample's forward pass in a training step, where some operations do more."""
+        return self.flops(*inputs)
+
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
         """FLOPs of one sample's backward pass; the first layer needs no gradient of its input."""
         products = 2 * self.multiply_adds(*inputs)
@@ -70,8 +74,8 @@ class Op(ABC):
         """Elements of one sample that the backward pass must read again besides the output's gradient."""
         return sum(math.prod(shape) for shape in inputs)
 
-    def is_view(self, *, backward: bool) -> bool:
-        """True where a pass in this direction need not move any data."""
+    def is_view(self, *, training: bool) -> bool:
+        """True where no pass in this mode need move any data."""
         return False
 
     def attributes(self) -> dict[str, Any]:
@@ -267,11 +271,14 @@ class BatchNorm(Op):
         )
 
     def flops(self, *inputs: Shape) -> int:
-        return 2 * math.prod(inputs[0])          # x * scale + shift; a training step's statistics are backward's
+        return 2 * math.prod(inputs[0])          # x * scale + shift
+
+    def training_flops(self, *inputs: Shape) -> int:
+        return 4 * math.prod(inputs[0])          # and two statistics of the batch
 
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
-        # Two statistics of the forward pass, two sums over dy, then dx = a * dy + b * x + c.
-        return (8 if needs_input_gradient else 6) * math.prod(inputs[0])
+        # Two sums over dy, then dx = a * dy + b * x + c.
+        return (6 if needs_input_gradient else 4) * math.prod(inputs[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +327,7 @@ class Softmax(_ElementWise):
 class Dropout(_ElementWise):
     """Inverted dropout: in training an element is zeroed with probability ``rate``, the others grow by 1/(1-rate).
 
-    Nothing happens in inference, so it has no FLOPs forward.
+    Nothing happens in inference, so it has no FLOPs there.
     """
 
     kind: ClassVar[str] = "dropout"
@@ -334,11 +341,14 @@ class Dropout(_ElementWise):
     def flops(self, *inputs: Shape) -> int:
         return 0
 
-    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
-        return 2 * math.prod(inputs[0])          # one scaling forward in training, one backward
+    def training_flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])              # one scaling
 
-    def is_view(self, *, backward: bool) -> bool:
-        return not backward
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return math.prod(inputs[0])
+
+    def is_view(self, *, training: bool) -> bool:
+        return not training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -415,7 +425,7 @@ class Flatten(Op):
     def saved_elements(self, *inputs: Shape) -> int:
         return 0
 
-    def is_view(self, *, backward: bool) -> bool:
+    def is_view(self, *, training: bool) -> bool:
         return True
 
 
@@ -495,7 +505,7 @@ class Reshape(Op):
     def saved_elements(self, *inputs: Shape) -> int:
         return 0
 
-    def is_view(self, *, backward: bool) -> bool:
+    def is_view(self, *, training: bool) -> bool:
         return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -220,8 +221,10 @@ PLAIN.dense("inner", 30)
 CHAIN = PLAIN.build(loss="mean_squared_error", optimizer=SGD)
 
 
-def cost(name: str, *, backward: bool, batch: int = 8, itemsize: int = 4, graph: Graph = CHAIN) -> tuple[int, int]:
-    found = graph.cost(graph[name], batch=batch, itemsize=itemsize, backward=backward)
+def cost(
+    name: str, *, backward: bool, training: bool = True, batch: int = 8, itemsize: int = 4, graph: Graph = CHAIN
+) -> tuple[int, int]:
+    found = graph.cost(graph[name], batch=batch, itemsize=itemsize, training=training, backward=backward)
     return found.flops, found.bytes_moved
 
 
@@ -263,28 +266,39 @@ def test_layers_before_the_first_parameter_have_no_backward_pass():
 
 def test_a_view_moves_nothing():
     assert [cost("flat", backward=b, graph=NETWORK) for b in (False, True)] == [(0, 0), (0, 0)]
-    assert cost("drop", backward=False, graph=NETWORK) == (0, 0)
 
 
-def test_dropout_moves_data_in_training():
+def test_dropout_does_nothing_in_inference_and_scales_in_both_directions_of_training():
     size = NETWORK["drop"].output_shape[0]
 
-    assert cost("drop", backward=True, graph=NETWORK) == (8 * 2 * size, 4 * 8 * 3 * size)
+    assert cost("drop", training=False, backward=False, graph=NETWORK) == (0, 0)
+    assert cost("drop", backward=False, graph=NETWORK) == (8 * size, 4 * 8 * 2 * size)
+    assert cost("drop", backward=True, graph=NETWORK) == (8 * size, 4 * 8 * 3 * size)
+
+
+def test_statistics_of_the_batch_are_work_of_the_forward_pass_in_training_alone():
+    size = math.prod(NETWORK["norm"].output_shape)
+    inference, training = (cost("norm", training=t, backward=False, graph=NETWORK) for t in (False, True))
+
+    assert (inference[0], training[0]) == (8 * 2 * size, 8 * 4 * size)
+    assert inference[1] == training[1]
 
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_where_there_is_work_there_is_traffic(backward: bool):
-    costs = [NETWORK.cost(layer, batch=2, itemsize=4, backward=backward) for layer in NETWORK.layers]
+    costs = [NETWORK.cost(layer, batch=2, itemsize=4, training=True, backward=backward) for layer in NETWORK.layers]
 
     assert all(c.bytes_moved > 0 for c in costs if c.flops)
 
 
 @pytest.mark.parametrize("graph", [NETWORK, CHAIN], ids=lambda graph: graph.name)
 def test_flops_of_a_sample_are_the_sum_over_layers_and_directions(graph: Graph):
-    forward = sum(cost(layer.name, backward=False, batch=1, graph=graph)[0] for layer in graph.layers)
-    backward = sum(cost(layer.name, backward=True, batch=1, graph=graph)[0] for layer in graph.layers)
+    inference, forward, backward = (
+        sum(cost(layer.name, training=t, backward=b, batch=1, graph=graph)[0] for layer in graph.layers)
+        for t, b in ((False, False), (True, False), (True, True))
+    )
 
-    assert graph.flops_per_sample(training=False) == forward
+    assert graph.flops_per_sample(training=False) == inference
     assert graph.flops_per_sample(training=True) == forward + backward
 
 
@@ -310,13 +324,13 @@ def test_layers_that_run_as_one_move_only_what_passes_in_and_out():
     net.relu("relu")
     net.global_avg_pool("pool")
     graph = net.build(loss="softmax_cross_entropy", optimizer=SGD)
-    each = [graph.cost(graph[name], batch=2, itemsize=4, backward=False) for name in ("conv", "norm", "relu")]
-    fused = graph.fused_cost(["conv", "norm", "relu"], batch=2, itemsize=4, backward=False)
+    each = [graph.cost(graph[name], batch=2, itemsize=4, training=False) for name in ("conv", "norm", "relu")]
+    fused = graph.fused_cost(["conv", "norm", "relu"], batch=2, itemsize=4, training=False)
 
     weights = 8 * 16 * 9 + 4 * 16
     assert sum(cost.flops for cost in each) == fused.flops
     assert 4 * (2 * (8 * 36 + 16 * 36) + weights) == fused.bytes_moved < sum(cost.bytes_moved for cost in each)
-    assert each[0] == graph.fused_cost(["conv"], batch=2, itemsize=4, backward=False)
+    assert each[0] == graph.fused_cost(["conv"], batch=2, itemsize=4, training=False)
 
 
 @pytest.mark.parametrize("backward", [False, True])
@@ -327,6 +341,7 @@ def test_no_fusion_moves_more_than_its_layers_apart(name: str, backward: bool):
     for size in (2, 3, 7):
         for start in range(len(names) - size):
             group = names[start:start + size]
-            apart = [graph.cost(graph[n], batch=4, itemsize=4, backward=backward).bytes_moved for n in group]
-            fused = graph.fused_cost(group, batch=4, itemsize=4, backward=backward)
+            work = {"batch": 4, "itemsize": 4, "training": True, "backward": backward}
+            apart = [graph.cost(graph[n], **work).bytes_moved for n in group]
+            fused = graph.fused_cost(group, **work)
             assert 0 <= fused.bytes_moved <= sum(apart)

@@ -15,7 +15,7 @@ from bench.analysis.summary import results
 from bench.frameworks import POLICIES
 from bench.record import Identity, Record
 from bench.store import Store
-from bench.words import Outcome, Precision, TrialKind
+from bench.words import Mode, Outcome, Precision, TrialKind
 from tests.records import WORLD, watched
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}
@@ -122,7 +122,8 @@ def layer_trial(
         "warm_up_timings_s": [step_time_s] * 3, "problem": problem, "resolution_s": resolution_s,
     }
     described = layers.described(
-        answer, models.build(of["model"]), batch=of["local_batch"], precision=Precision(of["precision"])
+        answer, models.build(of["model"]), mode=Mode(of["mode"]), batch=of["local_batch"],
+        precision=Precision(of["precision"]),
     )
     changes = {"layers": {**described, "variables": dict(variables or {})}, "certificate": proof(of).id, **changes}
     return record(TrialKind.LAYERS, of, **changes)
@@ -131,13 +132,18 @@ def layer_trial(
 def step_by_work(of: Mapping[str, Any], step_time_s: float) -> dict[tuple[str, str], float]:
     """Times of all layers, and of the optimizer in training, that add up to a step; much work takes more time."""
     graph = models.build(of["model"])
-    directions = ("forward", "backward") if of["mode"] == "training" else ("forward",)
+    training = of["mode"] == "training"
+    directions = ("forward", "backward") if training else ("forward",)
     work = {
         (layer.name, direction): 1e5 + cost.flops + 5.0 * cost.bytes_moved
         for direction in directions for layer in graph.layers
-        for cost in [graph.cost(layer, batch=of["local_batch"], itemsize=4, backward=direction == "backward")]
+        for cost in [
+            graph.cost(
+                layer, batch=of["local_batch"], itemsize=4, training=training, backward=direction == "backward"
+            )
+        ]
     }
-    if of["mode"] == "training":
+    if training:
         work["(optimizer)", "update"] = 0.1 * sum(work.values())
     return {row: step_time_s * amount / sum(work.values()) for row, amount in work.items()}
 
