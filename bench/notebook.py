@@ -52,8 +52,8 @@ class Results:
     @cached_property
     def layers(self) -> pd.DataFrame:
         """As ``rigmark layers --json`` has them, with the case in columns of its own; of a case the latest trial."""
-        records = [self._store.get(trial_id) for trial_id in layers_module.chosen(self.trials).id]
-        found, _ = layers_module.read(self.trials, self.results, records)
+        chosen = layers_module.chosen(self.trials)
+        found, _ = layers_module.read(chosen, self.results, [self._store.get(trial_id) for trial_id in chosen.id])
         rows = [
             {"trial": case.id, **{name: case.case[name] for name in FILE_FACTS}, **row}
             for case in found for row in plain(case.rows)

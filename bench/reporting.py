@@ -60,7 +60,7 @@ def evidence(
     trials: pd.DataFrame, found: pd.DataFrame, records: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
 ) -> tuple[Evidence, list[str]]:
     """All that claims are held against, and a sentence for each record that could not be understood."""
-    taken_apart, no_layers = layers.read(trials, found, records)
+    taken_apart, no_layers = layers.read(layers.chosen(trials), found, records)
     learnt, no_proofs = proofs.read(records)
     held = gather(found, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters)
     return held, [*no_layers, *no_proofs]

@@ -16,7 +16,7 @@ from bench.record import Record
 from bench.words import Outcome, TrialKind
 from tests.reports import records
 
-TORCH = records.case("torch")
+TORCH, NUMPY = records.case("torch"), records.case("numpy")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,17 @@ def sweep() -> None:
     store(*records.sweep())
 
 
+def in_sessions(*each: Record) -> list[Record]:
+    """One record a session, a day apart."""
+    return [
+        dataclasses.replace(
+            record, identity=dataclasses.replace(record.identity, session=str(number)),
+            recorded_at=f"2026-11-2{number}T00:00:00+00:00",
+        )
+        for number, record in enumerate(each, 1)
+    ]
+
+
 def names(ended: Ended) -> list[str]:
     cases = [found["case"] for found in json.loads(ended.output)]
     return sorted(f"{case['framework']}/{case['mode']}" for case in cases)
@@ -85,7 +96,7 @@ def test_an_unknown_case_is_answered_with_what_is_stored_and_how_to_measure(laye
     assert (ended.code, ended.output) == (2, "")
     assert 1 == len(ended.errors.splitlines())
     assert f"no layer times of '{case}'" in ended.errors
-    assert "mnist_cnn/torch/training/batch=32" in ended.errors
+    assert "mnist_cnn/torch/compiled/training/fp32/batch=32" in ended.errors
     assert "rigmark run --model MODEL --framework FRAMEWORK --layers" in ended.errors
 
 
@@ -104,6 +115,26 @@ def test_no_layer_trial_is_nothing_measured_with_the_reason(layers: Command):
     assert "--layers --results results measures some" in ended.errors
 
 
+def test_a_case_that_failed_is_told_with_its_reason_beside_those_that_have_times(layers: Command):
+    sweep()
+    store(records.record(TrialKind.LAYERS, NUMPY, outcome=Outcome.TIMEOUT, reason="killed after 600 s"))
+    every, alone, other = (layers(*cases, "--json") for cases in ((), ("numpy",), ("jax",)))
+
+    told = "rigmark: mnist_cnn/numpy/eager/training/fp32/batch=32: timeout: killed after 600 s"
+    assert (0, 3, [told]) == (every.code, len(names(every)), every.errors.splitlines())
+    assert (3, "") == (alone.code, alone.output)
+    assert [told, "no layer times of 'numpy' in results"] == [line.split(";")[0] for line in alone.errors.splitlines()]
+    assert (0, "") == (other.code, other.errors)
+
+
+def test_a_failure_that_a_later_trial_made_good_is_history(layers: Command):
+    failed = records.record(TrialKind.LAYERS, TORCH, outcome=Outcome.TIMEOUT, reason="killed after 600 s")
+    store(*in_sessions(failed, records.layer_trial(TORCH, records.step_by_work(TORCH, 0.01))))
+
+    assert (0, "") == (layers("--json").code, layers("--json").errors)
+    assert "timeout: killed after 600 s" in layers("session=1").errors
+
+
 def test_no_folder_is_a_mistake(layers: Command):
     ended = layers("--results", "nowhere")
 
@@ -112,14 +143,20 @@ def test_no_folder_is_a_mistake(layers: Command):
 
 
 def test_the_latest_session_wins(layers: Command):
-    early, late = (
-        records.layer_trial(TORCH, records.step_by_work(TORCH, time_s), recorded_at=f"2026-11-2{day}T00:00:00+00:00")
-        for day, time_s in ((2, 0.01), (3, 0.02))
-    )
-    store(early, dataclasses.replace(late, identity=dataclasses.replace(late.identity, session="2")))
+    store(*in_sessions(*(records.layer_trial(TORCH, records.step_by_work(TORCH, time_s)) for time_s in (0.01, 0.02))))
     (case,) = json.loads(layers("--json").output)
 
     assert ("2", pytest.approx(0.0201)) == (case["session"], case["step_time_s"])
+
+
+def test_an_earlier_session_is_shown_to_whom_names_it(layers: Command):
+    store(*in_sessions(*(records.layer_trial(TORCH, records.step_by_work(TORCH, time_s)) for time_s in (0.01, 0.02))))
+    first, both = (json.loads(layers(*cases, "--json").output) for cases in (
+        ("torch/session=1",), ("session=1", "session=2"),
+    ))
+
+    assert [("1", pytest.approx(0.0101))] == [(case["session"], case["step_time_s"]) for case in first]
+    assert ["1", "2"] == sorted(case["session"] for case in both)
 
 
 # What is shown ------------------------------------------------------------------------------------------------------

@@ -74,7 +74,16 @@ class TakenApart:
 
 def chosen(trials: pd.DataFrame) -> pd.DataFrame:
     """Of each case on each machine the layer trial that was recorded last, in the order of their first."""
-    found = trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)]
+    return _latest(trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)])
+
+
+def refused(trials: pd.DataFrame) -> pd.DataFrame:
+    """The layer trials without times that are the last of their case on their machine."""
+    latest = _latest(trials[trials.kind == TrialKind.LAYERS])
+    return latest[latest.outcome != Outcome.OK]
+
+
+def _latest(found: pd.DataFrame) -> pd.DataFrame:
     latest = found.sort_values("recorded_at", kind="stable").drop_duplicates([*CASE_COLUMNS, "machine"], keep="last")
     return found.loc[sorted(latest.index)]
 
@@ -82,7 +91,7 @@ def chosen(trials: pd.DataFrame) -> pd.DataFrame:
 def read(
     trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]]
 ) -> tuple[list[TakenApart], list[str]]:
-    """The ``chosen`` trials whose records are among these, and a sentence for each that cannot be understood.
+    """Those of the ``chosen`` trials whose records are among these, and a sentence for each that is not understood.
 
     ``results`` (see bench.analysis.summary) hold the timed trials of the same cases, and the limits of the machine.
     """
@@ -91,7 +100,7 @@ def read(
     timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
     found, problems = [], []
     limits_of: dict[tuple[Any, ...], Peaks] = {}
-    for trial in rows_of(chosen(trials)):
+    for trial in rows_of(trials):
         record = by_id.get(trial["id"])
         if record is None:
             continue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli import Language
-from bench.words import UserError
+from bench.words import Outcome, TrialKind, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,8 @@ def command(
 ) -> None:
     """Show where the time of a step goes, as 'rigmark run --layers' has measured it.
 
-    Without a CASE all cases are shown; of a case the latest layer trial.
+    Without a CASE all cases are shown; of what a CASE means the latest layer trials. A case whose last one failed is
+    told with its reason.
 
     Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
     """
@@ -56,38 +57,41 @@ def command(
 
     store = existing(results)
     trials = store.trials()
-    stored = analysis.chosen(trials.table)
-    if stored.empty:
-        for sentence in (*trials.problems, *_refusals(trials.table)):
+    meant = _meant(trials.table[trials.table.kind == TrialKind.LAYERS], cases or [], results)
+    # A session that a CASE names is not hidden by a later one: of what each CASE means the latest is chosen.
+    wanted = trials.table[trials.table.id.isin([name for each in meant for name in analysis.chosen(each).id])]
+    refusals = dict.fromkeys(sentence for each in meant for sentence in _sentences(analysis.refused(each)))
+    if wanted.empty:
+        for sentence in (*trials.problems, *refusals):
             say(f"rigmark: {sentence}")
-        say(f"no layer times in {results}; rigmark run quick --layers --results {results} measures some")
+        of = f" of '{' '.join(cases)}'" if cases else ""
+        say(f"no layer times{of} in {results}; rigmark run quick --layers --results {results} measures some")
         raise typer.Exit(Exit.BAD if trials.problems else Exit.NOTHING_MEASURED)
-    wanted = _matching(stored, cases or [], results)
     records = [store.get(trial_id) for trial_id in wanted.id]
-    found, problems = analysis.read(trials.table, summarise(trials.table), records)
+    found, problems = analysis.read(wanted, summarise(trials.table), records)
     if json:
         sys.stdout.write(json_format.dumps([_plain(case, top) for case in found], indent=1) + "\n")
     else:
         show_document(document(together(found, trials.table), top=top or SHOWN), 140)
-    for problem in (*trials.problems, *problems):
-        say(f"rigmark: {problem}")
+    for sentence in (*trials.problems, *problems, *refusals):
+        say(f"rigmark: {sentence}")
     if trials.problems or problems:
         raise typer.Exit(Exit.BAD)
 
 
-def _matching(stored: pd.DataFrame, wanted: Sequence[str], results: Path) -> pd.DataFrame:
-    """The trials that some CASE means; raises UserError for one that means none."""
-    if not wanted:
-        return stored
-    rows = stored.to_dict("records")
-    meant: set[Any] = set()
-    for case in wanted:
+def _meant(tried: pd.DataFrame, cases: Sequence[str], results: Path) -> list[pd.DataFrame]:
+    """The layer trials that each CASE means, all where there is no CASE; raises UserError for one that means none."""
+    if tried.empty or not cases:
+        return [tried]
+    rows = tried.to_dict("records")
+    found = []
+    for case in cases:
         words = [word for word in case.split("/") if word]
-        these = {row["id"] for row in rows if words and all(_matches(row, word) for word in words)}
+        these = [row["id"] for row in rows if words and all(_matches(row, word) for word in words)]
         if not these:
             raise UserError(_nothing(case, words, rows, results))
-        meant |= these
-    return stored[stored.id.isin(list(meant))]
+        found.append(tried[tried.id.isin(these)])
+    return found
 
 
 def _matches(row: dict[Any, Any], word: str) -> bool:
@@ -103,22 +107,20 @@ def _nothing(case: str, words: Sequence[str], rows: Sequence[dict[Any, Any]], re
     strange = [word for word in words if not any(_matches(row, word) for row in rows)]
     near = [match for word in strange for match in difflib.get_close_matches(word, known, n=1)]
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    names = list(dict.fromkeys(_name(row) for row in rows))
+    names = list(dict.fromkeys(_name(row) for row in rows if row["outcome"] == Outcome.OK)) or ["none"]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return (f"no layer times of '{case}'{hint} stored: {', '.join(names[:LISTED])}{more}. To measure others: "
             f"rigmark run --model MODEL --framework FRAMEWORK --layers --results {results}")
 
 
 def _name(row: dict[Any, Any]) -> str:
-    return f"{row['model']}/{row['framework']}/{row['mode']}/batch={row['local_batch']}"
+    words = (row[column] for column in ("model", "framework", "compile_mode", "mode", "precision"))
+    return f"{'/'.join(map(str, words))}/batch={row['local_batch']}"
 
 
-def _refusals(trials: pd.DataFrame) -> list[str]:
+def _sentences(refused: pd.DataFrame) -> list[str]:
     """Why layer trials that were tried have no times."""
-    from bench.words import TrialKind
-
-    failed = trials[trials.kind == TrialKind.LAYERS]
-    return list(dict.fromkeys(f"{_name(row)}: {row['outcome']}: {row['reason']}" for row in failed.to_dict("records")))
+    return [f"{_name(row)}: {row['outcome']}: {row['reason']}" for row in refused.to_dict("records")]
 
 
 def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def against(of: Claim, folder: Path, *records: Record, tables: tuple[dict[str, A
     found = results(trials)
     needed = set(records_needed(trials))
     plain = [json.loads(json.dumps(record.plain())) for record in records if record.id in needed]
-    taken_apart, _ = layers.read(trials, found, plain)
+    taken_apart, _ = layers.read(layers.chosen(trials), found, plain)
     held_against = gather(
         found, trials, taken_apart, proofs.read(plain)[0], tables, models=loader.MODELS, filters=loader.filters
     )

@@ -45,7 +45,8 @@ def _read_back(root: Path, each: Iterable[Record]) -> tuple[Any, Any, Any]:
     for record in each:
         store.put(record)
     trials = store.trials().table
-    return trials, results(trials), [store.get(name) for name in layers.chosen(trials).id]
+    chosen = layers.chosen(trials)
+    return chosen, results(trials), [store.get(name) for name in chosen.id]
 
 
 def named_rows(case: TakenApart) -> dict[tuple[str, str | None], LayerRow]:

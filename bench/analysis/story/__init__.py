@@ -74,7 +74,7 @@ def document(
         return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
     found = groups(results, trials)
     now = latest(found)
-    taken_apart, no_layers = layers_module.read(trials, results, records)
+    taken_apart, no_layers = layers_module.read(layers_module.chosen(trials), results, records)
     apart = together(taken_apart, trials)
     doubts = doubts_module.doubts(
         found, [(member.about, member.case.findings) for each in apart for member in each.members]
