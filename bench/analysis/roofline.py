@@ -6,7 +6,7 @@ A third limit stands beside arithmetic and memory: no kernel takes less time tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,10 +15,14 @@ import pandas as pd
 
 from bench.analysis.language import tr, tr_later
 from bench.analysis.validity import Validity
-from bench.words import TrialKind
+from bench.words import Precision, TrialKind
 
 BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU
 SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+PRODUCTS_OF: Mapping[str, str] = {Precision.BF16_PURE: Precision.BF16, Precision.FP16_PURE: Precision.FP16}
+"""Precisions whose products are those of another one, in which limits are measured."""
+WITHOUT_LIMITS = frozenset({Precision.INT8})
+"""Precisions that no limit is measured in."""
 MEASURED, SPECIFICATION = tr_later("measured"), tr_later("specification")
 
 
@@ -67,9 +71,9 @@ NOWHERE = Place()
 def peaks(results: pd.DataFrame, *, machine: str, device: str, threads: int, precision: str) -> Peaks:
     """The best over frameworks, from the limits among some results (see bench.analysis.summary).
 
-    FLOP/s are of this precision; bandwidth is that of the largest arrays copied, if they are well beyond the caches;
-    a launch takes one thread, however many there are. What was measured goes before what a specification says, even
-    where that is better.
+    FLOP/s are of this precision's products; bandwidth is that of the largest arrays copied, if they are well beyond
+    the caches; a launch takes one thread, however many there are. What was measured goes before what a specification
+    says, even where that is better.
     """
     of_machine = [
         row for row in results.to_dict("records")
@@ -77,13 +81,19 @@ def peaks(results: pd.DataFrame, *, machine: str, device: str, threads: int, pre
         and row.get("validity") != Validity.INVALID
     ]
     here = [row for row in of_machine if row["threads"] == threads]
-    arithmetic = [row for row in here if row["precision"] == precision and re.match(r"matmul_|conv2d_", row["model"])]
+    products = products_of(precision)
+    arithmetic = [row for row in here if row["precision"] == products and re.match(r"matmul_|conv2d_", row["model"])]
     large = [(size, row) for row in here if (size := memory_size(row["model"]) or 0) >= BEYOND_CACHES]
     largest = [row for size, row in large if size == max(size for size, _ in large)]
     return Peaks(
         flops_per_s=_best(arithmetic, "flops_per_s"), bytes_per_s=_best(largest, "bytes_per_s"),
         launch_s=_best([row for row in of_machine if row["model"] == "launch"], "step_time_s", least=True),
     )
+
+
+def products_of(precision: str) -> str:
+    """The precision that the limits of this one's products are measured in."""
+    return PRODUCTS_OF.get(precision, precision)
 
 
 def memory_size(limit: str) -> int | None:

@@ -115,7 +115,8 @@ def test_without_limits_and_timed_trials_what_they_would_tell_is_unknown(read: A
     assert (case.timed_step_time_s, case.figures.closure, case.mfu) == (None, None, None)
     assert {None} == {row.place.bound for row in case.rows}
     assert named_rows(case)["stage1.conv2", "forward"].place.flops_per_s > 0
-    assert "none are stored for fp32 and 2 threads on cpu" in words.advice(case)[-1]
+    *_, said = words.advice(case)
+    assert "neither its FLOP/s in fp32 nor its memory bandwidth are stored for 2 threads on cpu" in said
 
 
 def test_the_step_time_of_another_session_is_not_that_of_this_one(read: Any):
@@ -234,6 +235,27 @@ def test_a_step_that_is_near_its_limits_is_told_that_only_another_machine_helps(
 
     assert "the limit is compute, of which it reaches 95 %: only faster arithmetic" in said
     assert "less time" not in said
+
+
+@pytest.mark.parametrize(("precision", "threads", "missing", "command"), [
+    ("fp32", 1, "neither its FLOP/s in fp32 nor its memory bandwidth", "hardware --precision fp32 --threads 1'"),
+    ("bf16_pure", 1, "neither its FLOP/s in bf16 nor its memory bandwidth", "hardware --precision bf16 --threads 1'"),
+    ("fp16", 2, "since its FLOP/s in fp16 are not stored", "'rigmark run hardware --precision fp16 --threads 2'"),
+    ("fp16_pure", 2, "since its FLOP/s in fp16 are not stored", "'rigmark run hardware --precision fp16 --threads 2'"),
+    ("int8", 2, "since no limit is measured in int8.", "."),
+    ("fp64", 3, "since its memory bandwidth is not stored", "'rigmark run hardware --threads 3'"),
+])
+def test_what_is_missing_of_the_limits_is_named_with_the_command_that_measures_it(
+    read: Any, precision: str, threads: int, missing: str, command: str
+):
+    of = {**INFERENCE, "precision": precision, "threads": threads}
+    products = records.limit("matmul_1024", "torch", 0.05, precision="fp64", threads=3, flops=2 * 1024**3)
+    memory = records.limit("copy_256MiB", "torch", 0.0131, bytes=256 * 2**20)
+    case, = read(*products, *memory, records.layer_trial(of, records.step_by_work(of, 0.01)))
+    *_, said = words.advice(case)
+
+    assert missing in said
+    assert command in said
 
 
 def test_arithmetic_above_the_peak_is_no_merit_of_a_cache(read: Any, tmp_path: Path):

@@ -9,7 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.roofline import NOWHERE, Bound, Peak, Peaks, memory_size, mfu, peaks, place
+from bench.analysis.roofline import (
+    NOWHERE,
+    WITHOUT_LIMITS,
+    Bound,
+    Peak,
+    Peaks,
+    memory_size,
+    mfu,
+    peaks,
+    place,
+    products_of,
+)
+from bench.frameworks import POLICIES
+from bench.limits import ITEM_BYTES
 
 
 def measured(value: float) -> Peak:
@@ -152,6 +165,21 @@ def test_bandwidth_and_launches_hold_for_every_precision_and_launches_for_any_th
 
     assert here.flops_per_s is None
     assert (18e9, 4e-6) == (here.bytes_per_s.value, here.launch_s.value)
+
+
+def test_a_pure_format_has_the_peak_of_its_products():
+    rows = [limit("matmul_2048", precision=name, flops_per_s=rate) for name, rate in (("bf16", 4e11), ("fp16", 3e10))]
+
+    assert [4e11, 3e10] == [found(*rows, precision=f"{name}_pure").flops_per_s.value for name in ("bf16", "fp16")]
+
+
+def test_every_precision_has_the_limits_of_its_products_or_is_known_to_have_none():
+    for name, policy in POLICIES.items():
+        measured_in = products_of(name)
+        assert (name in WITHOUT_LIMITS) != (measured_in in ITEM_BYTES)
+        assert [policy[part] for part in ("products", "sums")] == [
+            POLICIES[measured_in][part] for part in ("products", "sums")
+        ]
 
 
 def test_a_specification_is_marked_and_gives_way_to_a_measurement():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bench.analysis import formatting
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.layers import LayerRow, Part, TakenApart, by_op, part
-from bench.analysis.roofline import Bound
+from bench.analysis.roofline import WITHOUT_LIMITS, Bound, products_of
 from bench.words import Mode
 
 NAMED_SHARE = 0.05           # of the step, from which a type of operation is named
@@ -29,6 +29,20 @@ FAR_FROM_LIMIT = {
     Bound.COMPUTE: tr_later("another layout, compile mode, batch or framework may have kernels that use more of it"),
     Bound.MEMORY: tr_later("fusing them with their neighbours, as compile modes do, may spare most of it"),
     Bound.OVERHEAD: tr_later("a larger batch, or a compile mode that fuses them, would give each launch more to do"),
+}
+UNKNOWN_LIMITS = {                   # by whether FLOP/s and bandwidth are known
+    (False, False): tr_later(
+        "How near the layers come to this machine's limits is not known, since neither its FLOP/s in {precision} nor "
+        "its memory bandwidth are stored for {threads} on {device}; '{command}' measures them."
+    ),
+    (False, True): tr_later(
+        "How near the layers come to this machine's limits is not known, since its FLOP/s in {precision} are not "
+        "stored for {threads} on {device}; '{command}' measures them."
+    ),
+    (True, False): tr_later(
+        "How near the layers come to this machine's limits is not known, since its memory bandwidth is not stored "
+        "for {threads} on {device}; '{command}' measures it."
+    ),
 }
 ABOVE_LIMIT = {
     Bound.COMPUTE: tr_later("the peak was measured too low, or an algorithm needs fewer FLOPs than the definition"),
@@ -134,15 +148,27 @@ def _outlook(these: Part) -> str:
 
 
 def _unknown(case: TakenApart) -> Iterator[str]:
-    if case.peaks.flops_per_s and case.peaks.bytes_per_s:
+    facts, has_flops, has_bytes = case.case, bool(case.peaks.flops_per_s), bool(case.peaks.bytes_per_s)
+    if has_flops and has_bytes:
         return
-    facts = case.case
-    threads = formatting.count(facts["threads"], "thread")
+    if not has_flops and facts["precision"] in WITHOUT_LIMITS:
+        yield tr(
+            "How near the layers come to this machine's limits is not known, since no limit is measured in "
+            "{precision}.", precision=facts["precision"],
+        )
+        return
+    products = products_of(facts["precision"])
     yield tr(
-        "How near the layers come to this machine's limits is not known, since none are stored for {precision} and "
-        "{threads} on {device}; 'rigmark run hardware' measures them.", precision=facts["precision"], threads=threads,
-        device=facts["device"],
+        UNKNOWN_LIMITS[has_flops, has_bytes], precision=products, device=facts["device"],
+        threads=formatting.count(facts["threads"], "thread"),
+        command=_measuring(None if has_flops else products, facts["threads"], facts["device"]),
     )
+
+
+def _measuring(precision: str | None, threads: int, device: str) -> str:
+    """The command that measures limits; the bandwidth holds for every precision."""
+    options = {"precision": precision, "threads": threads, "device": None if device == "cpu" else device}
+    return " ".join(["rigmark run hardware", *(f"--{name} {value}" for name, value in options.items() if value)])
 
 
 def _capital(words: str) -> str:
