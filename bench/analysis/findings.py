@@ -50,6 +50,7 @@ class LayerFigures:
     too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
     unevenness: float = 1.0          # mean / median of the instrumented steps; rows and cover are of the mean
     of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
+    mfu: float | None = None         # of the timed trials or, without, of the plain steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +303,15 @@ def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
                 "a layer of it ran at {of_peak:.1f}x this machine's measured peak, which is then too low to judge "
                 "by, unless its algorithm needs fewer FLOPs than its definition; measure the limits again, in this "
                 "framework too and on a quiet machine", of_peak=layers.of_peak,
+            ),
+        )
+    elif layers.mfu is not None and layers.mfu > 1:
+        yield _note(
+            "layer_above_peak",
+            tr(
+                "its whole step ran at {mfu:.1%} of this machine's measured peak, which is then too low to judge by, "
+                "unless its algorithms need fewer FLOPs than their definitions; measure the limits again, in this "
+                "framework too and on a quiet machine", mfu=layers.mfu,
             ),
         )
 

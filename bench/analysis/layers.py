@@ -68,7 +68,6 @@ class TakenApart:
     figures: LayerFigures
     without_kernel: tuple[str, ...]  # layers for which nothing ran in one of the directions
     peaks: Peaks
-    mfu: float | None                # of the timed trials or, without, of the plain steps
     findings: tuple[Finding, ...]
 
 
@@ -124,14 +123,15 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
         raise ValueError("a time that is none")
     rows = tuple(_row(row, limits, stored["resolution_s"]) for row in stored["rows"])
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
+    flops = record["graph"]["flops_per_sample"][Mode(case["mode"])] * case["local_batch"]
     figures = LayerFigures(
         cover=float(stored["cover"]), overhead=float(stored["overhead"]), problem=stored["problem"],
         closure=None if timed_step_time_s is None else stored["attributed_time_s"] / timed_step_time_s,
         variables=dict(stored["variables"]), too_short=tuple(dict.fromkeys(too_short)),
         unevenness=unevenness(stored["step_times_s"]),
         of_peak=roofline.best_of_peak((row.place for row in rows), limits),
+        mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
     )
-    flops = record["graph"]["flops_per_sample"][Mode(case["mode"])] * case["local_batch"]
     return TakenApart(
         id=record["id"], case=case,
         facts={
@@ -140,8 +140,7 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
         },
         rows=rows, step_time_s=step_time_s, plain_step_time_s=plain_step_time_s, timed_step_time_s=timed_step_time_s,
         figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in stored["without_kernel"])),
-        peaks=limits, mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
-        findings=layer_findings(figures),
+        peaks=limits, findings=layer_findings(figures),
     )
 
 

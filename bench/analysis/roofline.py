@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis.language import tr, tr_later
+from bench.analysis.language import tr, tr_later, word
 from bench.analysis.validity import Validity
 from bench.words import Precision, TrialKind
 
@@ -41,6 +41,7 @@ class Peak:
     value: float                     # in FLOP/s, bytes/s or seconds
     source: str                      # "matmul_2048 in torch, measured"
     is_measured: bool                # else it is what a specification says
+    is_suspect: bool = False         # by its trials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +106,18 @@ def memory_size(limit: str) -> int | None:
 def _best(rows: list[dict[Any, Any]], figure: str, *, least: bool = False) -> Peak | None:
     known = [
         Peak(
-            value=float(row[figure]), is_measured=is_measured,
+            value=float(row[figure]), is_measured=is_measured, is_suspect=is_suspect,
             source=tr(
                 "{limit} in {framework}, {measured}", limit=row["model"], framework=row["framework"],
-                measured=tr(MEASURED if is_measured else SPECIFICATION),
+                measured=tr(", ").join([
+                    tr(MEASURED if is_measured else SPECIFICATION), *([word(Validity.SUSPECT)] if is_suspect else []),
+                ]),
             ),
         )
         for row in rows
         if not pd.isna(row[figure]) and row[figure] > 0
         for is_measured in [row.get("origin", MEASURED) == MEASURED]
+        for is_suspect in [row.get("validity") == Validity.SUSPECT]
     ]
     known = [peak for peak in known if peak.is_measured] or known
     return (min if least else max)(known, key=lambda peak: peak.value, default=None)

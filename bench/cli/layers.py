@@ -135,7 +135,7 @@ def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:
         "trial": case.id, "case": dict(case.case), **case.facts, "step_time_s": case.step_time_s,
         "plain_step_time_s": case.plain_step_time_s, "timed_step_time_s": case.timed_step_time_s,
         "layer_cover": case.figures.cover, "layer_closure": case.figures.closure,
-        "layer_overhead": case.figures.overhead, "mfu": case.mfu, "problem": case.figures.problem,
+        "layer_overhead": case.figures.overhead, "mfu": case.figures.mfu, "problem": case.figures.problem,
         "variables": dict(case.figures.variables), "without_kernel": list(case.without_kernel),
         "peaks": asdict(case.peaks),
         "findings": [{"id": each.id, "kind": each.kind, "text": each.text} for each in case.findings],

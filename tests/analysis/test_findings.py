@@ -285,6 +285,12 @@ def test_a_layer_that_beats_the_peak_makes_the_peak_doubtful():
     assert () == layer_findings(layers(of_peak=1.05))
 
 
+def test_a_step_that_beats_the_peak_makes_it_doubtful_too():
+    assert "its whole step ran at 104.0% of this machine's measured peak" in about(layers(of_peak=1.08, mfu=1.04)).text
+    assert "a layer of it ran at 3.2x" in about(layers(of_peak=3.2, mfu=1.04)).text
+    assert () == layer_findings(layers(mfu=0.99))
+
+
 def test_every_rule_about_layers_is_named_like_what_it_finds():
     causes = [
         layers(closure=0.8), layers(cover=0.8), layers(overhead=1.3), layers(unevenness=1.3),

@@ -103,7 +103,7 @@ def test_a_step_is_held_against_the_machines_limits(read: Any):
     assert Bound.OVERHEAD is named_rows(case)["flatten", "forward"].place.bound
     optimizer = named_rows(case)["(optimizer)", "update"].place
     assert (optimizer.bound, optimizer.gap, optimizer.flops_per_s) == (None, None, None)
-    assert case.mfu == pytest.approx(
+    assert case.figures.mfu == pytest.approx(
         44482900 * 32 / case.timed_step_time_s / case.peaks.flops_per_s.value
     )
     assert case.figures.closure == pytest.approx(0.0101 / case.timed_step_time_s)
@@ -112,7 +112,7 @@ def test_a_step_is_held_against_the_machines_limits(read: Any):
 def test_without_limits_and_timed_trials_what_they_would_tell_is_unknown(read: Any):
     case, = read(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)))
 
-    assert (case.timed_step_time_s, case.figures.closure, case.mfu) == (None, None, None)
+    assert (case.timed_step_time_s, case.figures.closure, case.figures.mfu) == (None, None, None)
     assert {None} == {row.place.bound for row in case.rows}
     assert named_rows(case)["stage1.conv2", "forward"].place.flops_per_s > 0
     *_, said = words.advice(case)

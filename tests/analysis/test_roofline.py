@@ -21,6 +21,7 @@ from bench.analysis.roofline import (
     place,
     products_of,
 )
+from bench.analysis.story.layer_figures import peak_words
 from bench.frameworks import POLICIES
 from bench.limits import ITEM_BYTES
 
@@ -189,6 +190,19 @@ def test_a_specification_is_marked_and_gives_way_to_a_measurement():
     assert "matmul_2048 in vendor, specification" == found(promised).flops_per_s.source
     assert not found(promised).flops_per_s.is_measured
     assert 190e9 == found(promised, reached).flops_per_s.value
+
+
+def test_a_peak_of_suspect_trials_is_called_so():
+    doubted, invalid = (
+        limit("matmul_2048", flops_per_s=rate, validity=validity)
+        for rate, validity in ((190e9, "suspect"), (900e9, "invalid"))
+    )
+    sound = limit("matmul_1024", flops_per_s=200e9, validity="valid")
+    peak = found(doubted, invalid).flops_per_s
+
+    assert ("matmul_2048 in torch, measured, suspect", 190e9, True) == (peak.source, peak.value, peak.is_suspect)
+    assert ", suspect" in peak_words(peak, "FLOP/s")
+    assert "matmul_1024 in torch, measured" == found(doubted, invalid, sound).flops_per_s.source
 
 
 def test_nothing_measured_is_nothing_known():

@@ -12,6 +12,7 @@ from bench.analysis.layers import UNATTRIBUTED, LayerRow, Part, TakenApart, by_l
 from bench.analysis.roofline import SPECIFICATION, Peak
 from bench.analysis.story.advice import step_of
 from bench.analysis.story.taken_apart import Member
+from bench.analysis.validity import Validity
 
 MOST_LAYERS = 200            # in a bar, a plot or a table side by side
 
@@ -114,8 +115,9 @@ def _dot_words(row: LayerRow) -> str:
 
 
 def peak_words(peak: Peak | None, name: str) -> str:
-    """A peak in words; empty where it is not known. A specified one says so."""
+    """A peak in words; empty where it is not known. A specified or suspect one says so."""
     if peak is None:
         return ""
     unit = formatting.time_unit([peak.value]) if name == "s" else formatting.rate_unit([peak.value], name)
-    return formatting.with_unit(peak.value, unit) + ("" if peak.is_measured else f", {tr(SPECIFICATION)}")
+    marks = [*([] if peak.is_measured else [tr(SPECIFICATION)]), *([word(Validity.SUSPECT)] if peak.is_suspect else [])]
+    return tr(", ").join([formatting.with_unit(peak.value, unit), *marks])

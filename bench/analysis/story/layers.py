@@ -164,7 +164,7 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
         Show(column=Column(title=tr("cover"), align=right), cell=ratio(lambda c: c.figures.cover)),
         Show(column=Column(title=tr("closure"), align=right), cell=ratio(lambda c: c.figures.closure)),
         Show(column=Column(title=tr("overhead"), align=right), cell=ratio(lambda c: c.figures.overhead)),
-        Show(column=Column(title="MFU", align=right), cell=lambda m: _number(m.case.mfu, formatting.share)),
+        Show(column=Column(title="MFU", align=right), cell=lambda m: _number(m.case.figures.mfu, formatting.share)),
         Show(column=Column(title=tr("findings")), cell=doubted),
     ]
     return Table(
@@ -394,7 +394,7 @@ def _figures_words(case: TakenApart) -> str:
         f"{name} {formatting.UNKNOWN if value is None else formatting.number(value, 2)}"
         for name, value in figures.items()
     )
-    of_peak = "" if case.mfu is None else tr("; MFU {mfu}", mfu=formatting.share(case.mfu))
+    of_peak = "" if case.figures.mfu is None else tr("; MFU {mfu}", mfu=formatting.share(case.figures.mfu))
     peaks = "".join(f" {note}" for note in _peak_notes(case.peaks))
     return tr(
         "Instrumented step {step_time}{timed}; {ratios}{of_peak}.{peaks}",
