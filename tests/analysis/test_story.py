@@ -344,6 +344,16 @@ def test_the_best_framework_of_a_limit_is_named_and_all_are_in_the_fold(say: Any
     assert formatting.UNKNOWN == column(memory, "triad")[0]
 
 
+def test_copies_stand_before_triads_whatever_was_measured_first(say: Any) -> None:
+    triad, copy = (
+        list(records.limit(f"{kind}_256MiB", "numpy", 0.0162, bytes=256 * 2**20, threads=1))
+        for kind in ("triad", "copy")
+    )
+    memory = table(say([*triad, *copy]), "table.memory")
+
+    assert ["limit", "copy", "triad"] == [column.title for column in memory.columns]
+
+
 def test_launches_decoding_and_communication_have_units_of_their_own(say: Any) -> None:
     trials = [*records.limits(), *records.limit("all_reduce_2", "torch", 0.01, bytes=25 * 2**20, repetitions=1)]
     others = [b for b in blocks_of(say(trials)) if isinstance(b, Table) and b.id.startswith("table.others")]

@@ -92,7 +92,7 @@ def _memory(identity: str, rows: Sequence[Limit]) -> Table:
     sizes = sorted({_size(row) for row in rows}, key=lambda size: memory_size(f"copy_{size}") or 0)
     return _matrix(
         identity, tr("Memory: the best bytes/s by the size of all arrays"), BYTES, sizes, str,
-        {kind: [row for row in rows if _kind(row) == kind] for kind in dict.fromkeys(map(_kind, rows))}, _size,
+        {kind: [row for row in rows if _kind(row) == kind] for kind in sorted(set(map(_kind, rows)))}, _size,
         note=tr(
             "Small arrays stay in a cache; the largest tell of main memory. Each array is counted once, read or "
             "written."
