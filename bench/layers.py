@@ -35,8 +35,7 @@ def described(
     step_time_s = statistics.fmean(answer["step_times_s"])
     attributed_time_s = math.fsum(row["time_s"] for row in answer["rows"] if row["layer"] != UNATTRIBUTED)
     itemsize = ELEMENT_BYTES.get(precision, HALF_BYTES)
-    # The command line's modes are plain words, equal to Mode's and not the same.
-    work = Work(graph, batch=batch, itemsize=itemsize, training=mode == Mode.TRAINING)
+    work = Work(graph, batch=batch, itemsize=itemsize, training=mode is Mode.TRAINING)
     timed = {(row["layer"], row["direction"]) for row in answer["rows"]}
     rows = _short_ones_together(answer["rows"], graph, answer["resolution_s"])
     return {

@@ -171,10 +171,10 @@ class Sweep:
                     local_batches, threads_each, sources, tuple(self._settings(framework, mode))
                 ):
                     yield Case(
-                        model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
-                        precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                        steps_per_timing=steps, isa=Isa(isa), world_size=world.size, strategy=world.strategy,
-                        devices_per_process=world.devices_per_process,
+                        model=model, framework=framework, build=build, compile_mode=CompileMode(compile_mode),
+                        layout=Layout(layout), precision=Precision(precision), mode=Mode(mode), device=device,
+                        local_batch=batch, threads=threads, data=source, steps_per_timing=steps, isa=Isa(isa),
+                        world_size=world.size, strategy=world.strategy, devices_per_process=world.devices_per_process,
                         oversubscribed=self._is_oversubscribed(world.size, threads, world_cores, device),
                     )
 

@@ -59,6 +59,7 @@ def test_words_and_their_texts_declare_the_same_cases():
 
     assert texts == words
     assert set(texts) == set(words)
+    assert repr(texts) == repr(words)        # a text is equal to its word, and not the same: "is" would tell them apart
     assert texts[0].plain() == words[0].plain()
 
 
