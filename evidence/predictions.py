@@ -27,7 +27,16 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.prediction import MARGIN, Prediction, Reference, Refusal, fit, from_one, left_out_errors, predicted
+from bench.analysis.buying.prediction import (
+    MARGIN,
+    Prediction,
+    Reference,
+    Refusal,
+    fit,
+    from_one,
+    left_out_errors,
+    predicted,
+)
 from bench.offers import cards
 from bench.offers.cards import Card
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from bench.analysis.buying import Network
+    from bench.analysis.buying.purchase import Question
+    from bench.analysis.buying.terms import Network
     from bench.analysis.document import Document
-    from bench.analysis.purchase import Question
     from bench.offers.market import Market
 
 RESULTS = Path("results")
@@ -63,7 +63,7 @@ def command(
     from datetime import date
 
     from bench import models
-    from bench.analysis import purchase
+    from bench.analysis.buying import purchase
     from bench.analysis.story.buying import document
     from bench.cli import Exit, say, write
     from bench.offers import cards
@@ -137,7 +137,7 @@ def _names(text: str | None) -> list[str]:
 
 
 def _questions(names: Iterable[str]) -> list[Question]:
-    from bench.analysis.purchase import Question
+    from bench.analysis.buying.purchase import Question
 
     for name in names:
         if name not in tuple(Question):
@@ -187,7 +187,7 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
     import math
 
     from bench import models
-    from bench.analysis.buying import Network
+    from bench.analysis.buying.terms import Network
     from bench.ir.training import Adam, Sgd
 
     found = {}

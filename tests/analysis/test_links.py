@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.analysis import holding
-from bench.analysis.buying import Network
+from bench.analysis.buying import holding
+from bench.analysis.buying.terms import Network
 from bench.analysis.links import Link
 from bench.offers.cards import by_key
 from tests.analysis.test_telemetry import block

@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 
 from bench import offers
-from bench.analysis import purchase
+from bench.analysis.buying import purchase
 from bench.analysis.document import Document
 from bench.analysis.story import buying
 from bench.analysis.summary import RESULT_COLUMNS

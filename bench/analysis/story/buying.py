@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from bench.analysis import formatting
-from bench.analysis.buying import Figure, Kind, Rated
+from bench.analysis.buying.holding import Check, Held, Linked
+from bench.analysis.buying.memory import Memory
+from bench.analysis.buying.purchase import Advice, Question
+from bench.analysis.buying.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
+from bench.analysis.buying.renting import RentOrBuy, Step, hours_in_words
+from bench.analysis.buying.terms import Figure, Kind, Rated
+from bench.analysis.buying.value import CpuOrGpu, OneOrMany, Ranking
 from bench.analysis.document import (
     Align,
     Bar,
@@ -26,14 +32,8 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
-from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.identifiers import identifier
 from bench.analysis.language import tr, tr_later, word
-from bench.analysis.memory import Memory
-from bench.analysis.purchase import Advice, Question
-from bench.analysis.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
-from bench.analysis.renting import RentOrBuy, Step, hours_in_words
-from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers.cards import GIB
 
 MOST_PROBLEMS = 12

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 
 from bench.analysis.box import widths
-from bench.analysis.buying import ORDER, Candidate, Device, Kind
+from bench.analysis.buying.pricing import money
+from bench.analysis.buying.quantity import Quantity, multiple
+from bench.analysis.buying.terms import ORDER, Candidate, Device, Kind
 from bench.analysis.language import tr
-from bench.analysis.pricing import money
-from bench.analysis.quantity import Quantity, multiple
 from bench.offers import cards
 from bench.offers.cards import GIB, Card
 from bench.offers.market import Build, Market, Offer, Part

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from bench.analysis import formatting
+from bench.analysis.buying.quantity import Quantity
 from bench.analysis.document import Origin
 from bench.analysis.language import tr
-from bench.analysis.quantity import Quantity
 from bench.offers.market import OLD_DAYS, Confidence, Market, Price, Range
 
 

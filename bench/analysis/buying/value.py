@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis import cost, formatting
-from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload
+from bench.analysis import formatting
+from bench.analysis.buying import cost
+from bench.analysis.buying.known_figures import surest
+from bench.analysis.buying.quantity import Draws, chance_in_words, chances_of_most, spread, standing
+from bench.analysis.buying.rating import rate
+from bench.analysis.buying.terms import Candidate, Figure, Kind, Network, Rated, Workload
 from bench.analysis.document import Origin, Standing
-from bench.analysis.known_figures import surest
 from bench.analysis.language import tr
-from bench.analysis.quantity import Draws, chance_in_words, chances_of_most, spread, standing
-from bench.analysis.rating import rate
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.offers.cards import GIB
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.buying.quantity import Draws, Quantity, Spread, of_another_unit
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, word
-from bench.analysis.quantity import Draws, Quantity, Spread, of_another_unit
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.offers.cards import Card
 from bench.offers.market import Build, Offer, Part

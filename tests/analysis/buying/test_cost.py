@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from bench.analysis import cost
+from bench.analysis.buying import cost
+from bench.analysis.buying.quantity import Quantity, chances_of_most, spread, standing
 from bench.analysis.document import Origin, Standing
-from bench.analysis.quantity import Quantity, chances_of_most, spread, standing
 
 DOCUMENT = {"price": 16_904.0, "rent_per_hour": 7.2 * 6.7}
 """A box of 16,904 yuan against 7.2 dollars an hour, at 6.7 yuan a dollar."""

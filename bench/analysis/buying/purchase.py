@@ -10,16 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import buying, holding, known_figures, memory, pricing, renting, value
-from bench.analysis import candidates as offered
-from bench.analysis.buying import Candidate, Figure, Network, Workload
+from bench.analysis.buying import candidates as offered
+from bench.analysis.buying import holding, known_figures, memory, pricing, renting, value
+from bench.analysis.buying import terms as buying
+from bench.analysis.buying.holding import Check, Held, Linked
+from bench.analysis.buying.memory import Memory
+from bench.analysis.buying.quantity import Quantity
+from bench.analysis.buying.renting import RentOrBuy
+from bench.analysis.buying.terms import Candidate, Figure, Network, Workload
+from bench.analysis.buying.value import CpuOrGpu, OneOrMany, Ranking
 from bench.analysis.document import Origin
-from bench.analysis.holding import Check, Held, Linked
 from bench.analysis.language import tr
-from bench.analysis.memory import Memory
-from bench.analysis.quantity import Quantity
-from bench.analysis.renting import RentOrBuy
-from bench.analysis.value import CpuOrGpu, OneOrMany, Ranking
 from bench.offers.cards import Card
 from bench.offers.market import Market
 from bench.words import UserError, unknown
@@ -92,7 +93,7 @@ def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
     today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
-    """All that can be said on what is wanted; ``tables`` are those of others (see bench.analysis.known_figures)."""
+    """All that can be said on what is wanted; ``tables`` are those of others: see known_figures."""
     figures, problems = known_figures.figures(results, trials, market, tables)
     chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)

@@ -15,12 +15,12 @@ import pandas as pd
 
 from bench.analysis import box, formatting, links
 from bench.analysis.box import Endurance
-from bench.analysis.buying import Candidate, Figure, Network, Workload
-from bench.analysis.candidates import link_of, other_lanes
+from bench.analysis.buying.candidates import link_of, other_lanes
+from bench.analysis.buying.rating import rate
+from bench.analysis.buying.terms import Candidate, Figure, Network, Workload
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.links import Link
-from bench.analysis.rating import rate
 from bench.analysis.statistics import median
 from bench.analysis.validity import judge
 from bench.analysis.watched import seen

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from bench import offers
-from bench.analysis import candidates, known_figures
-from bench.analysis.buying import Network
+from bench.analysis.buying import candidates, known_figures
+from bench.analysis.buying.renting import RentOrBuy, hours_in_words, rentals
+from bench.analysis.buying.terms import Network
 from bench.analysis.document import Origin, Standing
-from bench.analysis.renting import RentOrBuy, hours_in_words, rentals
 from bench.analysis.summary import RESULT_COLUMNS
 from bench.offers.market import Market
 from bench.store import TRIAL_COLUMNS

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 from bench import offers
-from bench.analysis import buying, candidates, holding, known_figures, pricing, purchase, rating
-from bench.analysis.buying import Kind, Network
+from bench.analysis.buying import candidates, holding, known_figures, pricing, purchase, rating
+from bench.analysis.buying import terms as buying
+from bench.analysis.buying.purchase import Advice, Question, Wanted, advise
+from bench.analysis.buying.terms import Kind, Network
 from bench.analysis.document import Origin, Standing
-from bench.analysis.purchase import Advice, Question, Wanted, advise
 from bench.analysis.story.buying import document
 from bench.analysis.summary import RESULT_COLUMNS, results
 from bench.offers.market import Market
@@ -291,7 +292,7 @@ def test_the_sum_of_parts_is_the_price_of_a_machine_unless_one_has_none(tmp_path
 
 
 def test_the_machine_of_the_guide_has_a_price(tmp_path: Path):
-    guide = (Path(__file__).parents[2] / "docs/buy.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs/buy.md").read_text(encoding="utf-8")
     market = market_of(tmp_path, guide.partition("```toml\n")[2].partition("```")[0])
 
     price = candidates.build_price(market.builds["desk"], market)

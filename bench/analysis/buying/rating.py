@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bench.analysis import cost
-from bench.analysis.buying import ORDER, Candidate, Device, Figure, Network, Rated, Workload
+from bench.analysis.buying import cost
+from bench.analysis.buying.known_figures import NOT_STATED, of_workload, surest
+from bench.analysis.buying.prediction import Prediction, Reference, Refusal, predicted
+from bench.analysis.buying.quantity import NORMAL, Quantity, multiple
+from bench.analysis.buying.terms import ORDER, Candidate, Device, Figure, Network, Rated, Workload
 from bench.analysis.document import Origin
-from bench.analysis.known_figures import NOT_STATED, of_workload, surest
 from bench.analysis.language import tr, word
-from bench.analysis.prediction import Prediction, Reference, Refusal, predicted
-from bench.analysis.quantity import NORMAL, Quantity, multiple
 from bench.offers import cards
 from bench.offers.cards import Card
 from bench.words import Mode

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis import fitting, formatting
-from bench.analysis.buying import Candidate, Kind, Network
+from bench.analysis import formatting
+from bench.analysis.buying import fitting
+from bench.analysis.buying.terms import Candidate, Kind, Network
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, word
 from bench.analysis.summary import is_nothing

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.prediction import Prediction, Reference, Refusal, fit, left_out_errors, predicted
+from bench.analysis.buying.prediction import Prediction, Reference, Refusal, fit, left_out_errors, predicted
 from bench.offers.cards import Card, by_key
 
 GTX_1070 = by_key("geforce-gtx-1070")

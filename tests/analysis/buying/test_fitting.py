@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis import fitting
-from bench.analysis.fitting import Answer, estimated_line, fit, line_of
+from bench.analysis.buying import fitting
+from bench.analysis.buying.fitting import Answer, estimated_line, fit, line_of
 
 GB = 2**30
 PEAKS = {8: 2.8 * GB, 16: 3.6 * GB, 32: 5.2 * GB}        # 2 GB and 0.1 GB a sample

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import formatting, quoted
-from bench.analysis.buying import Device, Figure, Workload
+from bench.analysis.buying.pricing import quantity
+from bench.analysis.buying.quantity import Quantity
+from bench.analysis.buying.terms import Device, Figure, Workload
 from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later
-from bench.analysis.pricing import quantity
-from bench.analysis.quantity import Quantity
 from bench.analysis.statistics import FEWEST_FOR_INTERVAL
 from bench.analysis.summary import CASE_COLUMNS, is_nothing, key
 from bench.analysis.validity import Validity

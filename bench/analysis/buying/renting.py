@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis import cost, formatting
-from bench.analysis.buying import Candidate, Figure, Kind, Network, Rated, Workload
+from bench.analysis import formatting
+from bench.analysis.buying import cost
+from bench.analysis.buying.pricing import money, quantity
+from bench.analysis.buying.quantity import Quantity, chance_in_words, of_another_unit, standing
+from bench.analysis.buying.rating import rate
+from bench.analysis.buying.terms import Candidate, Figure, Kind, Network, Rated, Workload
 from bench.analysis.document import Origin, Standing
 from bench.analysis.language import tr, tr_later
-from bench.analysis.pricing import money, quantity
-from bench.analysis.quantity import Quantity, chance_in_words, of_another_unit, standing
-from bench.analysis.rating import rate
 from bench.offers.market import Energy, Market
 
 WEEKS_OF_A_YEAR = 365.25 / 7
