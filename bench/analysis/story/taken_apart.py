@@ -44,7 +44,9 @@ def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together
         return []
     by_id = {case.id: case for case in cases}
     rows = trials[trials.id.isin(list(by_id))]
-    found = groups(rows.assign(step_time_s=[by_id[each].step_time_s for each in rows.id]), trials)
+    # A few long steps may decide the instrumented mean.
+    times_s = [by_id[each].timed_step_time_s or by_id[each].plain_step_time_s for each in rows.id]
+    found = groups(rows.assign(step_time_s=times_s), trials)
     return [
         Together(
             group=group,
