@@ -323,12 +323,11 @@ def refusal(framework: str, compile_mode: str) -> str:
 
 
 @pytest.mark.skipif("torch" not in ADAPTERS, reason="needs torch")
-def test_torch_does_not_pass_for_compiled_where_its_compiler_is_switched_off(monkeypatch: pytest.MonkeyPatch):
+def test_torch_does_not_pass_for_compiled_where_its_compiler_is_switched_off():
     import torch
 
-    monkeypatch.setattr(torch._dynamo.config, "disable", True)
-
-    assert "TORCH_COMPILE_DISABLE is set" in refusal("torch", "compiled")
+    with torch._dynamo.config.patch(disable=True):
+        assert "TORCH_COMPILE_DISABLE is set" in refusal("torch", "compiled")
 
 
 @pytest.mark.skipif("jax" not in ADAPTERS, reason="needs JAX")
