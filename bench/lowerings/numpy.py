@@ -303,7 +303,12 @@ class Tanh(Operation):
 
 
 def sigmoid(x):
-    return (1 + np.tanh(x / 2)) / 2      # 1 / (1 + exp(-x)), which overflows below -88 in float32
+    """1 / (1 + exp(-x)), right to a few roundings of its own size: by way of tanh, 1 - 1 would eat its lower tail."""
+    result = np.negative(x)
+    with np.errstate(over="ignore"):     # 1 / infinity is the 0 that is closest
+        np.exp(result, out=result)
+    result += 1
+    return np.reciprocal(result, out=result)
 
 
 class Sigmoid(Operation):
@@ -312,6 +317,7 @@ class Sigmoid(Operation):
         return self.output
 
     def backward(self, gradient):
+        # From the output, as every framework does it: what that loses near 1 in fp32 is theirs to lose too.
         return (gradient * self.output * (1 - self.output),)
 
 

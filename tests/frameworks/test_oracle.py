@@ -173,6 +173,46 @@ def test_element_wise_functions_are_scipys():
     np.testing.assert_array_equal(run("relu", x), np.where(x > 0, x, 0))
 
 
+FAR = np.linspace(-87.0, 87.0, 2001)
+
+
+@pytest.mark.parametrize(("kind", "x", "exactly"), [
+    ("sigmoid", FAR, scipy.special.expit),
+    ("softmax", np.stack([np.zeros_like(FAR), FAR + 1e4], axis=1), lambda x: scipy.special.softmax(x, axis=-1)),
+    ("tanh", FAR * 1e-6, np.tanh),
+])
+def test_functions_keep_their_tails_in_fp32(kind, x, exactly):
+    """Relative to each value, however small: an estimate of rounding, which tolerances rest on, is made of them."""
+    narrow = x.astype(np.float32)
+
+    np.testing.assert_allclose(run(kind, narrow), exactly(narrow.astype(np.float64)), rtol=2e-6, atol=1e-37)
+
+
+def test_gates_of_an_lstm_keep_their_tails_in_fp32():
+    """With all else open, one step's state is tanh(i * tanh(g)), and i is the sigmoid of its bias."""
+    bias = np.array([-15.0, 0.0, 50.0, 50.0], np.float32)          # i, f, g, o
+    weights = {name: np.zeros((4, 1), np.float32) for name in ("weight_input", "weight_hidden")} | {"bias": bias}
+
+    state = run("lstm", np.zeros((1, 1, 1), np.float32), weights=weights, hidden=1)
+
+    np.testing.assert_allclose(state.ravel(), np.tanh(scipy.special.expit(-15.0)), rtol=1e-6)
+
+
+def test_losses_and_statistics_do_not_cancel_in_fp32():
+    scores = np.array([[1e4, 1e4 + 20.0, 1e4 - 80.0]], np.float32)
+    log_probabilities = scipy.special.log_softmax(scores.astype(np.float64), axis=-1)[0]
+    for chosen in range(3):
+        loss, _ = oracle.loss_and_gradient("softmax_cross_entropy", scores, np.array([chosen]))
+        assert loss == pytest.approx(-log_probabilities[chosen], rel=1e-6, abs=1e-7)
+    x = (1e3 + np.random.default_rng(3).standard_normal((4096, 1))).astype(np.float32)
+    weights = {name: np.ones(1, np.float32) for name in ("gamma", "beta", "mean", "variance")}
+    norm = operations.BatchNorm({"epsilon": 0.0, "momentum": 1.0}, weights, training=True)
+
+    norm.forward(x)
+
+    assert norm.statistics["variance"][0] == pytest.approx(x.astype(np.float64).var(ddof=1), rel=1e-4)
+
+
 def test_global_avg_pool_concat_add_and_flatten():
     a, b = RNG.standard_normal((2, 3, 4, 5)), RNG.standard_normal((2, 1, 4, 5))
 
