@@ -17,9 +17,10 @@ the project's builds of the same name come first.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from bench.spec import DEFAULT_BUILD, Case
 from bench.words import UserError, unknown
 
 FILE = "builds.toml"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""What a build of builds.toml may be called: its environment is a folder of that name, which may be deleted."""
+OF_REVISION = "@"            # in the name of a build that was made of a git revision, and of no other
 KEYS = {"interpreter", "isa", "packages", "post_install", "python", "variables"}
 RECIPE_KEYS = {"packages", "post_install", "python"}
 
@@ -62,6 +66,13 @@ def user_file() -> Path:
 def environments() -> Path:
     """The folder that holds the environments that were made from recipes."""
     return platformdirs.user_data_path("rigmark") / "builds"
+
+
+def environment(name: str) -> Path:
+    """The folder of the environment that a build of this name is made into; raises UserError for another folder's."""
+    if not name or name in (os.curdir, os.pardir) or Path(name).name != name:
+        raise UserError(f"'{name}' is not the name of a build: its environment would be another folder")
+    return environments() / name
 
 
 def load(directory: Path | None = None) -> dict[str, Build]:
@@ -107,13 +118,16 @@ def _read(path: Path) -> dict[str, Build]:
     tables = content.get("build", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise UserError(f"{path} has a build without a name; a build begins with [build.NAME]")
-    return {name: _build(path, name, table) for name, table in tables.items()}
+    return {name: described(path, name, table) for name, table in tables.items()}
 
 
-def _build(path: Path, name: str, table: Mapping[str, Any]) -> Build:
+def described(path: Path, name: str, table: Mapping[str, Any]) -> Build:
+    """The build that a table of a builds.toml at ``path`` describes; raises UserError where it describes none."""
     def refuse(what: str) -> UserError:
         return UserError(f"{path}: build '{name}' {what}")
 
+    if not NAME.fullmatch(name):
+        raise refuse("cannot be called that; use letters, digits, '_', '-', '+' and '.', a letter or digit first")
     if name == DEFAULT_BUILD:
         raise refuse("is always the interpreter that runs Rigmark; choose another name")
     if strange := sorted(set(table) - KEYS):
@@ -135,11 +149,24 @@ def _build(path: Path, name: str, table: Mapping[str, Any]) -> Build:
         raise refuse("takes interpreter as a text")
     if not packages and (RECIPE_KEYS & set(table) or not {"interpreter", "isa", "variables"} & set(table)):
         raise refuse("names no interpreter, and no packages to make one with")
+    variables = {key: str(value) for key, value in table.get("variables", {}).items()}
+    if problem := _unusable(variables, [interpreter, table.get("python"), table.get("post_install"), *packages]):
+        raise refuse(problem)
     return Build(
         name=name, isa=isa, interpreter=_interpreter(path, name, interpreter, is_managed=bool(packages)),
-        variables={key: str(value) for key, value in table.get("variables", {}).items()}, packages=tuple(packages),
+        variables=variables, packages=tuple(packages),
         python=_place(path, table["python"]) if "python" in table else None, post_install=table.get("post_install"),
     )
+
+
+def _unusable(variables: Mapping[str, str], texts: Iterable[str | None]) -> str | None:
+    """What of them the system can start no process with; None where it can."""
+    for name in variables:
+        if not name or "=" in name:
+            return f"has a variable named '{name}', which no environment can hold; write NAME = 'value'"
+    if any("\0" in (text or "") for text in (*variables, *variables.values(), *texts)):
+        return "holds a character of code 0, which no command and no variable can hold"
+    return None
 
 
 def _interpreter(path: Path, name: str, named: str | None, *, is_managed: bool) -> str:
@@ -156,4 +183,4 @@ def _place(path: Path, interpreter: str) -> str:
 
 def managed_interpreter(name: str) -> Path:
     """Of the environment that a recipe of this name is made into."""
-    return environments() / name / "bin" / "python"
+    return environment(name) / "bin" / "python"

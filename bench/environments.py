@@ -21,7 +21,6 @@ from bench.builds import Build
 from bench.words import UserError
 
 FINISHED = "rigmark-build.json"      # written last: an environment without it was never finished
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 NEEDED = "numpy"                     # by every worker
 OVER = "rigmark-over.pth"            # its folders come after the environment's own, so that its packages come first
 LAST_LINES = 12
@@ -34,6 +33,22 @@ def is_finished(build: Build) -> bool:
     except (OSError, ValueError):
         return False
     return bool(made["recipe"] == _recipe(build))
+
+
+def of_revisions() -> dict[str, Build]:
+    """By name, the builds that were made of git revisions, which stand in no builds.toml; see bench.revisions."""
+    found = {}
+    for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
+        try:
+            recipe = json.loads((folder / FINISHED).read_text(encoding="utf-8"))["recipe"]
+        except (OSError, ValueError, KeyError, TypeError):
+            recipe = {"packages": [NEEDED]}          # its making was killed, and it can only be removed
+        found[folder.name] = Build(
+            name=folder.name, interpreter=str(builds.managed_interpreter(folder.name)),
+            packages=tuple(recipe["packages"]), python=recipe.get("python"), post_install=recipe.get("post_install"),
+            over=tuple(recipe.get("over", ())),
+        )
+    return found
 
 
 def create(build: Build, tell: Callable[[str], None]) -> None:
@@ -86,7 +101,7 @@ def size_bytes(folder: Path) -> int:
 
 def _folder(build: Build) -> Path:
     assert build.is_managed
-    return builds.environments() / build.name
+    return builds.environment(build.name)
 
 
 def _recipe(build: Build) -> dict[str, Any]:
@@ -128,8 +143,6 @@ def name_of(requirement: str) -> str:
 
 def write(path: Path, name: str, table: dict[str, Any]) -> None:
     """Put a build into a builds.toml, whose other lines and comments stay; raises UserError where that cannot be."""
-    if not NAME.fullmatch(name):
-        raise UserError(f"a build cannot be named '{name}'; use letters, digits, '_', '-', '+' and '.'")
     document = _document(path)
     document.setdefault("build", tomlkit.table(is_super_table=True))[name] = table
     _save(path, document)

@@ -46,7 +46,7 @@ class Revision:
     @property
     def name(self) -> str:
         """What its build is called in records: "project@0123456789ab"."""
-        return f"{self.project}@{self.commit[:SHORT]}"
+        return f"{self.project}{builds.OF_REVISION}{self.commit[:SHORT]}"
 
 
 def find(revision: str, folder: Path) -> Revision | None:
@@ -81,9 +81,9 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
     ``beneath`` is the build whose packages it uses; ``packages`` are installed beside the project. Raises UserError
     where it does not build, with the end of what was said.
     """
-    sources = builds.environments() / "sources" / revision.name
-    build = Build(
-        name=revision.name, interpreter=str(builds.managed_interpreter(revision.name)), variables=beneath.variables,
+    sources = builds.environments().with_name("sources") / revision.name     # apart, so that no build is called so
+    build = replace(
+        beneath, name=revision.name, interpreter=str(builds.managed_interpreter(revision.name)),
         packages=(environments.NEEDED, *packages), python=beneath.interpreter, over=_package_folders(beneath),
         post_install=shlex.join([*INSTALL, str(sources)]),
     )

@@ -72,7 +72,7 @@ def test_a_build_is_made_listed_not_made_twice_and_removed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["no-such-package==9"], "No matching distribution found for no-such-package"),
+        (["--package", "no-such-package==9"], "No matching distribution found for no-such-package"),
         (["numpy==1.0", "--post-install", "echo not today; exit 3"], "not today"),
         (["numpy==1.0", "--python", "/no/python"], "No such file or directory"),
     ],
@@ -114,13 +114,61 @@ def test_ctrl_c_leaves_nothing_and_kill_is_made_good(tmp_path: Path):
     killed = started()
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    problem = listed()["numpy-1.0"]["problem"]
-    recipe = builds.load()["numpy-1.0"]
+    again = rigmark("builds", "create", "numpy==1.0")
 
-    assert "not made yet; rigmark builds create numpy-1.0" == problem
-    assert not environments.is_finished(recipe)
-    environments.create(Build(name="numpy-1.0", interpreter=recipe.interpreter, packages=("numpy==1.0",)), print)
-    assert listed()["numpy-1.0"]["problem"] is not None      # the recipe that was made is another one
+    assert (0, "made build 'numpy-1.0'") == (again.returncode, again.stderr[again.stderr.index("made"):][:22])
+    assert environments.is_finished(builds.load()["numpy-1.0"])
+
+
+def test_a_recipe_that_was_changed_is_not_made_yet(tmp_path: Path):
+    rigmark("builds", "create", "numpy==1.0")
+    file = tmp_path / builds.FILE
+    file.write_text(file.read_text().replace("==1.0", "==1.1"))
+
+    assert "not made yet; rigmark builds create numpy-1.0" == listed()["numpy-1.0"]["problem"]
+
+
+def test_what_was_made_of_a_revision_is_listed_and_removed(tmp_path: Path):
+    build = Build(
+        name="tiny@0123456789ab", interpreter=str(builds.managed_interpreter("tiny@0123456789ab")),
+        packages=("numpy",), python=sys.executable,
+    )
+    environments.create(build, print)
+    unfinished = builds.environment("tiny@ba9876543210")
+    unfinished.mkdir()
+
+    assert build == environments.of_revisions()[build.name]
+    assert "not made yet; rigmark ab makes it anew" == listed()[unfinished.name]["problem"]
+    for name in (build.name, unfinished.name):
+        assert listed()[name]["interpreter"] == str(builds.managed_interpreter(name))
+        assert 0 == rigmark("builds", "remove", name).returncode
+        assert name not in listed()
+    assert [] == list(builds.environments().glob("*"))
+
+
+@pytest.mark.parametrize("verb", ["create", "remove"])
+@pytest.mark.parametrize("name", ["{folder}/victim", "../../../victim", "victim/..", "..", "."])
+def test_no_folder_that_a_file_names_as_a_build_is_deleted(tmp_path: Path, verb: str, name: str):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "thesis").touch()
+    builds.environments().mkdir(parents=True)
+    named = name.format(folder=tmp_path)
+    (tmp_path / builds.FILE).write_text(f'[build."{named}"]\npackages = ["x"]\npython = "/bin/false"\n')
+
+    refused = rigmark("builds", verb, named)
+
+    assert (2, True) == (refused.returncode, (victim / "thesis").exists())
+    assert f"build '{named}' cannot be called that" in refused.stderr
+    with pytest.raises(UserError, match="its environment would be another folder"):
+        environments.remove(Build(name=named, interpreter="python3", packages=("x",)))
+
+
+def test_a_build_that_cannot_be_used_is_not_added(tmp_path: Path):
+    refused = rigmark("builds", "add", "mine", "/no/python")
+
+    assert 2 == refused.returncode
+    assert not (tmp_path / builds.FILE).exists()
 
 
 def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Path):
@@ -136,8 +184,12 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
     ("arguments", "sentence"),
     [
         (["add", "default", "python3"], "there is a build 'default' already"),
-        (["add", "mine", "/no/python"], "build 'mine' cannot be used yet: build 'mine' cannot start /no/python"),
-        (["add", "a/b", "python3"], "a build cannot be named 'a/b'"),
+        (["add", "mine", "/no/python"], "was not added, since it cannot be used: build 'mine' cannot start /no/python"),
+        (["add", "a/b", "python3"], "build 'a/b' cannot be called that; use letters, digits"),
+        (["create", "nunpy==1.0"], "no framework or recipe 'nunpy'; did you mean 'numpy'?"),
+        (["create", "pillow"], "any other package is named with --package pillow"),
+        (["create", "git+https://example.org/x"], "is named with --package git+https://example.org/x"),
+        (["create"], "name what to make"),
         (["add", "mine", "python3", "--variable", "A"], "a variable is NAME=VALUE, not 'A'"),
         (["remove", "mine"], "no build 'mine'"),
         (["remove", "default"], "build 'default' is not in"),

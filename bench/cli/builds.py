@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,9 +31,9 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
 
     rigmark builds list
     """
-    from bench import builds
+    from bench import builds, environments
 
-    found = [_described(build) for build in builds.load().values()]
+    found = [_described(build) for build in (builds.load() | environments.of_revisions()).values()]
     if as_json:
         print(json.dumps(found, indent=2))
         return
@@ -69,17 +70,19 @@ def add(
     table: dict[str, Any] = {"interpreter": interpreter}
     if variables := _variables(variable):
         table["variables"] = variables
+    if problem := _described(builds.described(path, name, table))["problem"]:
+        raise UserError(f"build '{name}' was not added, since it cannot be used: {problem}")
     environments.write(path, name, table)
-    described = _described(builds.find(name, builds.load()))
     say(f"wrote build '{name}' to {path}")
-    if described["problem"]:
-        raise UserError(f"build '{name}' cannot be used yet: {described['problem']}")
 
 
 @app.command()
 def create(
-    recipe: Annotated[list[str], typer.Argument(help="Packages as pip takes them, or a recipe of builds.toml.")],
-    name: Annotated[str | None, typer.Option(help="What to call it; left out: after the first package.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Argument(help="Frameworks as pip takes them, or a recipe of builds.toml.")
+    ] = None,
+    package: Annotated[list[str] | None, typer.Option(help="Any other package, as pip takes it.")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; left out: after the first of them.")] = None,
     python: Annotated[str | None, typer.Option(help="The interpreter to make it from; left out: this one.")] = None,
     post_install: Annotated[str | None, typer.Option(help="A shell command to run in it afterwards.")] = None,
     variable: Variable = None,
@@ -92,51 +95,56 @@ def create(
     rigmark builds create torch==2.9.1
 
     rigmark builds create tensorflow-cpu==2.20.0 numpy==2.1.3 --name tf220
+
+    rigmark builds create torch==2.9.1 --package intel-extension-for-pytorch --name ipex
     """
     from bench import builds, environments
     from bench.cli import Exit, say
     from bench.progress import duration
 
-    known = builds.load()
-    is_known = len(recipe) == 1 and name is None and recipe[0] in known
-    wanted = recipe[0] if is_known else name or environments.name_of(recipe[0])
+    known, packages = builds.load(), [*(recipe or ()), *(package or ())]
+    if not packages:
+        raise UserError("name what to make: rigmark builds create torch==2.9.1, or a recipe of builds.toml")
+    is_known = len(packages) == 1 and name is None and packages[0] in known
+    wanted = packages[0] if is_known else name or environments.name_of(packages[0])
+    table = {
+        key: value for key, value in (
+            ("packages", packages), ("python", python), ("post_install", post_install),
+            ("variables", _variables(variable)),
+        ) if value
+    }
     if not is_known:
         _refuse_taken(wanted)
-        table = {
-            key: value for key, value in (
-                ("packages", recipe), ("python", python), ("post_install", post_install),
-                ("variables", _variables(variable)),
-            ) if value
-        }
-        environments.write(_file(user), wanted, table)
-        known = builds.load()
-    build = known[wanted]
+        for requirement in recipe or ():
+            _refuse_other_packages(requirement, known)
+    build = known[wanted] if is_known else builds.described(_file(user), wanted, table)
     if not build.is_managed:
         raise UserError(f"build '{wanted}' is {build.interpreter}, which Rigmark did not make; choose another --name")
-    if environments.is_finished(build):
+    if is_known and environments.is_finished(build):
         say(f"build '{wanted}' is there already; remove it first to make it anew")
         return
     try:
-        with _status() as tell:
-            environments.create(build, tell)
-    except BaseException as error:
-        if not is_known:
-            environments.erase(_file(user), wanted)
-        if isinstance(error, KeyboardInterrupt):
-            say(f"rigmark: interrupted; nothing is left of build '{wanted}', and the same command makes it anew")
-            raise typer.Exit(Exit.INTERRUPTED) from None
-        raise
-    made = json.loads((builds.environments() / wanted / environments.FINISHED).read_text(encoding="utf-8"))
+        if not environments.is_finished(build):
+            with _status() as tell:
+                environments.create(build, tell)
+    except KeyboardInterrupt:
+        say(f"rigmark: interrupted; nothing is left of build '{wanted}', and the same command makes it anew")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    if not is_known:     # now that it is there: the name of one whose making was killed is free
+        environments.write(_file(user), wanted, table)
+    made = json.loads((builds.environment(wanted) / environments.FINISHED).read_text(encoding="utf-8"))
     say(f"made build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
     say(f"next: rigmark run quick --build default,{wanted}")
 
 
 @app.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="A build of builds.toml.")],
+    name: Annotated[str, typer.Argument(help="A build, as 'rigmark builds list' shows it.")],
     user: User = False,
 ) -> None:
     """Take a build out of builds.toml; an environment that Rigmark made is deleted, any other is left alone.
+
+    Environments that 'rigmark ab' made of git revisions stand in no builds.toml and are deleted too.
 
     Example:
 
@@ -145,9 +153,10 @@ def remove(
     from bench import builds, environments
     from bench.cli import say
 
-    build = builds.find(name, builds.load())
+    of_revisions = environments.of_revisions()
+    build = builds.find(name, builds.load() | of_revisions)
     path = _file(user)
-    if not environments.erase(path, name):
+    if name not in of_revisions and not environments.erase(path, name):
         other = _file(not user)
         raise UserError(f"build '{name}' is not in {path}; " + (
             f"it is in {other}: {'leave out' if user else 'add'} --user" if other.exists() else "it cannot be removed"))
@@ -168,6 +177,28 @@ def _refuse_taken(name: str) -> None:
         raise UserError(f"there is a build '{name}' already; remove it first or choose another name")
 
 
+def _refuse_other_packages(requirement: str, known_builds: Iterable[str]) -> None:
+    """A typing error would be downloaded and run: packages of any name are on the index."""
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+
+    from bench import environments, frameworks
+    from bench.words import unknown
+
+    of_frameworks = {
+        package for framework in frameworks.NAMES for package in frameworks.load(framework).DISTRIBUTIONS
+    }
+    try:
+        name: str = canonicalize_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        name = requirement
+    if name not in {environments.NEEDED, *map(canonicalize_name, of_frameworks)}:
+        raise UserError(
+            f"{unknown('framework or recipe', name, {*of_frameworks, *known_builds})}; any other package is named "
+            f"with --package {shlex.quote(requirement)}"
+        )
+
+
 def _variables(texts: list[str] | None) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts or []]
     for key, equals, _ in pairs:
@@ -182,10 +213,11 @@ def _described(build: Build) -> dict[str, Any]:
 
     if build.is_managed and not environments.is_finished(build):
         facts: dict[str, Any] = {}
-        problem: str | None = f"not made yet; rigmark builds create {build.name}"
+        again = "ab makes it anew" if builds.OF_REVISION in build.name else f"builds create {build.name}"
+        problem: str | None = f"not made yet; rigmark {again}"
     else:
         facts, problem = probe.facts(build)
-    size = environments.size_bytes(builds.environments() / build.name) if build.is_managed else None
+    size = environments.size_bytes(builds.environment(build.name)) if build.is_managed else None
     return {
         "name": build.name, "interpreter": build.interpreter, "variables": build.variables, "isa": build.isa,
         "python": facts.get("python"), "packages": facts.get("packages", {}), "size_bytes": size, "problem": problem,
