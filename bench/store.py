@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import quoted
+from bench import devices, quoted
 from bench.quoted import QuotedTable
 from bench.record import SCHEMA, Record
 from bench.words import TIMED, Outcome, TrialKind, UserError
@@ -55,7 +55,7 @@ TRIAL_COLUMNS = {
     "python": ("$.identity.build.python", "VARCHAR"),
     "framework_version": ("$.identity.build.framework_version", "VARCHAR"),
     "machine": ("$.identity.machine", "VARCHAR"),
-    "device_name": ("$.machine.cpu", "VARCHAR"),
+    "device_name": ("$.machine.cpu", "VARCHAR"),         # of trials on a GPU see bench.devices
     "machine_facts": ("$.machine", "JSON"),
     "system": ("$.system", "JSON"),
     "system_facts": ("$.system.facts", "JSON"),
@@ -289,6 +289,7 @@ class Store:
                 f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials WHERE {IS_WHOLE} AND {HAS_TIMES} "
                 "ORDER BY recorded_at, id"
             ).df()
+        table["device_name"] = devices.names(table)
         problems = tuple(
             _too_new(Path(name), schema) if schema is not None and schema > SCHEMA
             else _no_times(Path(name)) if is_whole else _damaged(Path(name))

@@ -75,10 +75,10 @@ def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
 
 
 def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """The most FLOP/s that limits reached, of each processor that was measured, by precision."""
+    """The most FLOP/s that limits reached, of each device that was measured, by precision."""
     peaks: dict[tuple[str, str], float] = {}
     for row in results[results.kind == "limit"].to_dict("records"):
-        if row["outcome"] == Outcome.OK and not is_nothing(row["flops_per_s"]) and row["device"] == "cpu":
+        if row["outcome"] == Outcome.OK and not is_nothing(row["flops_per_s"]) and not is_nothing(row["device_name"]):
             place = (str(row["device_name"]), str(row["precision"]))
             peaks[place] = max(peaks.get(place, 0.0), float(row["flops_per_s"]))
     return peaks

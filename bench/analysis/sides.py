@@ -299,6 +299,8 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
     found = {
         name: _difference(name, base.facts[name], new.facts[name])
         for name in FACTS if base.facts[name] != new.facts[name]
+        # Records of the same machine may tell or not which device they ran on.
+        and not (name == "device_name" and None in (base.facts[name], new.facts[name]))
     }
     # A fact that one side does not know is no difference.
     states = ", ".join(

@@ -22,7 +22,7 @@ from bench.isa import Isa
 from bench.record import Record
 from bench.words import Precision, TrialKind
 
-from ..records import CASE, PARITY, make_record, timing_records, trials_of, watched
+from ..records import CASE, MACHINE, PARITY, make_record, timing_records, trials_of, watched
 from .test_telemetry import block
 
 ALEXNET = dataclasses.replace(CASE, model="alexnet")
@@ -192,6 +192,30 @@ def test_one_device_over_another_by_the_same_hand_alone(tmp_path: Path):
     found = against(of, tmp_path, tables=(published,))
 
     assert ([pytest.approx(1.32)], Standing.CONFIRMED) == ([answer.value for answer in found.answers], found.standing)
+
+
+def of_gpu(name: str, step_time_s: float) -> list[Record]:
+    return timing_records([step_time_s] * 6, case=GPU, machine=dataclasses.replace(MACHINE, gpus=(name,)))
+
+
+def test_a_claim_about_a_gpu_is_held_against_what_was_measured_on_it(tmp_path: Path):
+    of = claim("throughput", model="mlp", device="GTX 1080 Ti", low=1000, high=5000)
+    here = of_gpu("NVIDIA GeForce GTX 1080 Ti", 0.01)        # 3,200 samples/s
+
+    found = against(of, tmp_path, *here, *of_gpu("NVIDIA GeForce GTX 1080", 0.02), *timing_records([0.1] * 6))
+
+    assert ([pytest.approx(3200.0)], Standing.CONFIRMED) == ([a.value for a in found.answers], found.standing)
+
+
+def test_gpus_behind_one_kind_of_processor_are_two_devices(tmp_path: Path):
+    of = claim("throughput_ratio", mode="training", of_device="gtx 1080ti", over_device="GTX 1080", low=1.15, high=2.5)
+
+    found = against(
+        of, tmp_path, *of_gpu("NVIDIA GeForce GTX 1080 Ti", 0.01), *of_gpu("NVIDIA GeForce GTX 1080", 0.02))
+
+    answer, = found.answers
+    assert pytest.approx(2.0) == answer.value
+    assert "NVIDIA GeForce GTX 1080 Ti over NVIDIA GeForce GTX 1080" in answer.about
 
 
 def test_a_forward_pass_of_training_counts_as_inference(tmp_path: Path):

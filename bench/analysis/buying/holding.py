@@ -6,6 +6,7 @@ Most of it is reckoned from data sheets; links and heat also from what was measu
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bench.analysis.document import Origin
 from bench.analysis.language import tr, tr_later, word
 from bench.analysis.links import Link
 from bench.analysis.statistics import median
+from bench.analysis.summary import is_nothing
 from bench.analysis.validity import judge
 from bench.analysis.watched import seen
 from bench.offers import cards
@@ -203,8 +205,8 @@ def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked
             with contextlib.suppress(UserError):     # no data sheet, or several: what the driver says is all there is
                 link = link.against(cards.by_name(gpu.product))
             found[str(trial["machine"]), gpu.name] = Linked(
-                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=trial["device_name"]), link=link,
-                words=_linked(link, trial, networks.get(str(trial["model"]))),
+                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
+                link=link, words=_linked(link, trial, networks.get(str(trial["model"]))),
             )
     return list(found.values())
 
@@ -271,7 +273,8 @@ def held(trials: pd.DataFrame) -> list[Held]:
             continue
         judged = judge(trial)
         of = Held(
-            subject=tr("{case} on {device}", device=_device_name(trial),
+            subject=tr("{case} on {device}",
+                       device=trial["device" if is_nothing(trial["device_name"]) else "device_name"],
                        case=f"{trial['model']} {word(trial['mode'])}, {trial['framework']}"),
             endurance=endurance, is_on_battery=judged.seen.is_on_battery,
             causes=tuple(each.text for each in judged.findings if each.id in OF_HEAT),
@@ -280,9 +283,3 @@ def held(trials: pd.DataFrame) -> list[Held]:
         if other is None or other.endurance.duration_s < endurance.duration_s:
             found[of.subject, of.is_on_battery] = of
     return list(found.values())
-
-
-def _device_name(trial: Mapping[str, Any]) -> str:
-    """The GPUs that a trial ran on, where telemetry saw any; else its processor."""
-    gpus = [gpu.product for gpu in seen(trial).gpus]
-    return formatting.listed(list(dict.fromkeys(gpus))) if gpus else str(trial["device_name"])

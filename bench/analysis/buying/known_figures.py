@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -67,10 +66,6 @@ class _Devices:
 
 
 def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> Iterator[Figure]:
-    machines = {
-        row.machine: json.loads(row.machine_facts) for row in trials[["machine", "machine_facts"]].itertuples()
-        if isinstance(row.machine_facts, str)
-    }
     rows = [
         {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK
@@ -85,7 +80,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
         is_cpu = str(row["device"]).startswith("cpu")
         if is_cpu and row["world_size"] > 1:
             continue     # parts of one processor are no devices that are bought
-        device = _device_of(row, machines.get(row["machine"], {}), is_cpu, devices)
+        device = _device_of(row, is_cpu, devices)
         if device is None:
             continue
         several = len(graphs[row["model"], row["mode"]]) > 1
@@ -123,18 +118,14 @@ def _number(fact: Any) -> float | None:
     return None if is_nothing(fact) else float(fact)
 
 
-def _device_of(
-    row: Mapping[str, Any], machine: Mapping[str, Any], is_cpu: bool, devices: _Devices
-) -> Device | None:
+def _device_of(row: Mapping[str, Any], is_cpu: bool, devices: _Devices) -> Device | None:
     if is_cpu:
         return Device(name=str(row["device_name"]))
-    gpus = machine.get("gpus") or []
-    index = int(str(row["device"]).partition(":")[2] or 0)
-    if index >= len(gpus):
+    if is_nothing(row["device_name"]):
         devices.problems[tr("a figure of {model} ran on {device}, whose name its record does not hold",
                             model=row["model"], device=row["device"])] = None
         return None
-    return devices.gpu(str(gpus[index]))
+    return devices.gpu(str(row["device_name"]))
 
 
 def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:

@@ -205,7 +205,7 @@ def _matched(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _device(row: Mapping[str, Any]) -> str:
-    return str(row.get("device_name") or row.get("device"))
+    return str(row.get("device") if is_nothing(row.get("device_name")) else row["device_name"])
 
 
 def _rate_of(row: quoted.Row, mode: str) -> float | None:

@@ -31,7 +31,7 @@ FACTS = {
     "model": tr_later("model"), "mode": tr_later("mode"), "precision": tr_later("precision"),
     "isa": tr_later("held to"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
     "strategy": tr_later("strategy"), "data": tr_later("data"), "device": tr_later("device"),
-    "device_name": tr_later("processor"), "threads": tr_later("threads"),
+    "device_name": tr_later("name of the device"), "threads": tr_later("threads"),
     "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),
     "framework_version": tr_later("version"), "build": tr_later("build"), "compile_mode": tr_later("compile mode"),
     "layout": tr_later("layout"), "session": tr_later("session"), "machine": tr_later("machine"),

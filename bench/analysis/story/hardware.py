@@ -34,7 +34,7 @@ def section(results: pd.DataFrame) -> Section | None:
     rows: list[Limit] = [row for row in rows_of(results[is_limit]) if not is_nothing(row["step_time_s"])]
     if not rows:
         return None
-    places = sorted({(str(row["device_name"]), row["machine"], row["device"], row["threads"]) for row in rows})
+    places = sorted({_place_of(row) for row in rows})
     words = tr(
         "The most that was reached in any framework, each limit a small operation timed like a network. Layers are "
         "held against these, not against what a data sheet promises."
@@ -42,15 +42,19 @@ def section(results: pd.DataFrame) -> Section | None:
     return Section(
         id="hardware", title=tr("What this machine can do"), blocks=(Paragraph(text=words),),
         sections=tuple(
-            _place(place, [row for row in rows if (row["machine"], row["device"], row["threads"]) == place[1:]])
-            for place in places
+            _place(place, [row for row in rows if _place_of(row) == place]) for place in places
         ),
     )
 
 
+def _place_of(row: Limit) -> tuple[str, str, str, int]:
+    return str(row["device_name"] or tr("unknown device")), row["machine"], row["device"], row["threads"]
+
+
 def _place(place: tuple[str, str, str, int], rows: Sequence[Limit]) -> Section:
     name, machine, device, threads = place
-    identity = identifier("hardware", machine, device, threads)
+    # "cuda:0" may be another GPU where CUDA_VISIBLE_DEVICES was another.
+    identity = identifier("hardware", machine, device, *(() if device.startswith("cpu") else (name,)), threads)
     arithmetic = [row for row in rows if _kind(row) in ("matmul", "conv2d")]
     memory = [row for row in rows if memory_size(row["model"])]
     others = [row for row in rows if row not in arithmetic and row not in memory]
