@@ -16,10 +16,10 @@ the project's builds of the same name come first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 
 import platformdirs
 
+from bench import files
 from bench.isa import Isa
 from bench.spec import DEFAULT_BUILD, Case
 from bench.words import UserError, unknown
@@ -82,7 +83,7 @@ def load(directory: Path | None = None) -> dict[str, Build]:
     """
     builds = {DEFAULT_BUILD: Build(name=DEFAULT_BUILD, interpreter=sys.executable)}
     for path in (user_file(), (directory or Path.cwd()) / FILE):
-        if path.exists():
+        with contextlib.suppress(files.NotThere):
             builds |= _read(path)
     return builds
 
@@ -107,12 +108,7 @@ def held(case: Case, builds: Mapping[str, Build]) -> Case:
 
 
 def _read(path: Path) -> dict[str, Build]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}") from None
+    content = files.read_toml(path)
     if strange := sorted(set(content) - {"build"}):
         raise UserError(f"{path} has an unknown table '{strange[0]}'; a build begins with [build.NAME]")
     tables = content.get("build", {})

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bench import models
+from bench import files, models
 from bench.analysis.claims import QUANTITIES
 from bench.analysis.claims.claim import Claim
 from bench.analysis.claims.evidence import Filters
@@ -30,13 +29,7 @@ def shipped() -> list[Claim]:
 
 def load(path: Path) -> list[Claim]:
     """Claims of a user's file; raises UserError that names file, claim and key for every mistake."""
-    try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text in UTF-8") from None
-    return parsed(content, str(path))
+    return parsed(files.read_text(path, files.MOST_TOML_BYTES), files.shown(path))
 
 
 def together(own: Sequence[Claim], others: Sequence[Claim]) -> list[Claim]:
@@ -50,10 +43,7 @@ def together(own: Sequence[Claim], others: Sequence[Claim]) -> list[Claim]:
 
 def parsed(content: str, file: str) -> list[Claim]:
     """The claims in a TOML text; ``file`` is its name in errors."""
-    try:
-        found = tomllib.loads(content)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file} is no TOML: {error}") from None
+    found = files.parsed_toml(content, file)
     _only(found, ("schema", "source", "claim"), file)
     if "schema" not in found:
         raise UserError(f"{file} does not say its schema: begin it with schema = {SCHEMA}, as docs/claims.md shows")

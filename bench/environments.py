@@ -16,7 +16,7 @@ from typing import Any
 
 import tomlkit
 
-from bench import builds
+from bench import builds, files
 from bench.builds import Build
 from bench.words import UserError
 
@@ -29,10 +29,10 @@ LAST_LINES = 12
 def is_finished(build: Build) -> bool:
     """True where the environment of a recipe was made to its end, from the recipe as it is now."""
     try:
-        made = json.loads((_folder(build) / FINISHED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        made = files.read_json(_folder(build) / FINISHED)
+    except files.Unreadable:
         return False
-    return bool(made["recipe"] == _recipe(build))
+    return isinstance(made, dict) and made.get("recipe") == _recipe(build)
 
 
 def of_revisions() -> dict[str, Build]:
@@ -159,10 +159,11 @@ def erase(path: Path, name: str) -> bool:
 
 
 def _document(path: Path) -> Any:
-    try:
-        return tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else tomlkit.document()
-    except (OSError, tomlkit.exceptions.TOMLKitError) as error:
-        raise UserError(f"cannot read {path}: {error}") from None
+    if not path.exists():
+        return tomlkit.document()
+    text = files.read_text(path, files.MOST_TOML_BYTES)
+    files.parsed_toml(text, path)        # tells of what is wrong in one sentence, where tomlkit has many ways
+    return tomlkit.parse(text)
 
 
 def _save(path: Path, document: Any) -> None:

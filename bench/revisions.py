@@ -16,12 +16,11 @@ import shlex
 import subprocess
 import tarfile
 import tempfile
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import builds, environments
+from bench import builds, environments, files
 from bench.archive import CHILD_PACKAGES, child_files, child_files_of
 from bench.builds import Build
 from bench.variables import NOT_LENT
@@ -127,9 +126,10 @@ def _remove(revision: Revision, sources: Path) -> None:
 
 def _project(root: Path, commit: str) -> str:
     try:
-        name = tomllib.loads(_git(root, "show", f"{commit}:pyproject.toml") or "").get("project", {}).get("name")
-    except tomllib.TOMLDecodeError:
-        name = None
+        table = files.parsed_toml(_git(root, "show", f"{commit}:pyproject.toml") or "", "pyproject.toml").get("project")
+    except files.Unreadable:
+        table = None
+    name = table.get("name") if isinstance(table, dict) else None
     return environments.name_of(name if isinstance(name, str) and name else root.name)
 
 

@@ -61,7 +61,7 @@ def test_an_id_is_given_once(tmp_path: Path):
     ('how = "layers"', "", "claim 'mine' needs how, a text"),
     ('id = "mine"', "", "claim 1 needs id, a text"),
     ("[[claim]]", "[claim]", r"has no \[\[claim\]\]"),
-    ("[[claim]]", "[[claim", "is no TOML"),
+    ("[[claim]]", "[[claim", "is not valid TOML"),
     ('how = "layers"', 'how = "layers"\ncan_refute = 1', "can_refute is true or false"),
 ])
 def test_a_mistake_is_told_with_its_file_claim_and_key(old: str, new: str, words: str, tmp_path: Path):

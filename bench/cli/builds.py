@@ -98,7 +98,7 @@ def create(
 
     rigmark builds create torch==2.9.1 --package intel-extension-for-pytorch --name ipex
     """
-    from bench import builds, environments
+    from bench import builds, environments, files
     from bench.cli import Exit, say
     from bench.progress import duration
 
@@ -132,7 +132,7 @@ def create(
         raise typer.Exit(Exit.INTERRUPTED) from None
     if not is_known:     # now that it is there: the name of one whose making was killed is free
         environments.write(_file(user), wanted, table)
-    made = json.loads((builds.environment(wanted) / environments.FINISHED).read_text(encoding="utf-8"))
+    made = files.read_json(builds.environment(wanted) / environments.FINISHED)
     say(f"made build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
     say(f"next: rigmark run quick --build default,{wanted}")
 

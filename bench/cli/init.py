@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bench import files
 from bench.words import UserError
 
 NEEDS_ARGUMENTS = True
@@ -128,5 +129,5 @@ def _in_git(folder: Path) -> bool:
 
 def _benchmark_dir(configuration: Path) -> str:
     """Where an asv.conf.json that is there already has its benchmarks; it may hold comments."""
-    named = re.search(r'^\s*"benchmark_dir"\s*:\s*"([^"]+)"', configuration.read_text(encoding="utf-8"), re.M)
+    named = re.search(r'^\s*"benchmark_dir"\s*:\s*"([^"]+)"', files.read_text(configuration), re.M)
     return named[1] if named else FOLDER

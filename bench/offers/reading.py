@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from collections.abc import Collection, Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import files
 from bench.words import UserError
 
 
@@ -134,16 +134,8 @@ def _toml(value: Any) -> str:
 
 
 def read(path: Path) -> Table:
-    """The whole file; raises UserError where it is not there or no TOML."""
+    """The whole file; raises UserError where it cannot be read as TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return Table(files.read_toml(path), file=files.shown(path), name="")
+    except files.NotThere:
         raise UserError(f"{path}: there is no such file; docs/buy.md shows how to write one") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not text in UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return Table(tomllib.loads(text), file=str(path), name="")
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not valid TOML: {error}") from None

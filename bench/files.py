@@ -1,0 +1,160 @@
+"""Files that a user or another program wrote, all read at this one door.
+
+Whatever stands in a file's place ends in Unreadable: one sentence that says which file and why. Only regular files are
+opened, since a named pipe or a device can block or never end, and none is read beyond a stated size.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.words import UserError
+
+MIB = 2**20
+MOST_BYTES = 256 * MIB           # no table of results is larger, and a wrong file should not fill the memory
+MOST_TOML_BYTES = 4 * MIB        # written by hand; tomllib takes about a second for each MiB
+MOST_COLUMNS = 1000              # of a CSV table
+KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+MOST_DIGITS = 300                # of an integer, so that it is a float too; what is longer is no figure
+LONG_KEY = re.compile(r"(?:\.[ \t]*[^.,\s]{1,80}[ \t]*){200}")
+"""Of TOML. For a key of n parts tomllib keeps n^2/2 of them: one of 200 kB fills the memory."""
+NESTED = "its lists and tables are nested too deeply to be read"
+TOO_LONG = f"it holds an integer of more than {MOST_DIGITS} digits"
+
+
+class Unreadable(UserError):
+    """A file that cannot be read; ``reason`` is a clause without the file's name: "it is a folder, not a file"."""
+
+    def __init__(self, name: Path | str, reason: str):
+        super().__init__(f"cannot read {shown(name)}: {reason}")
+        self.reason = reason
+
+
+class NotThere(Unreadable):
+    """There is no such file."""
+
+
+def shown(name: Path | str) -> str:
+    """The name of a file as text that may be printed and stored anywhere: bytes that are not UTF-8, and characters
+    that would steer a terminal, stand there as escapes."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in os.fspath(name))
+
+
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """The content of a regular file."""
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise Unreadable(path, f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
+        # Should a pipe have taken the file's place since, this opens at once.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            content = file.read(most_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotThere(path, f"{error.strerror}") from None
+    except OSError as error:
+        raise Unreadable(path, error.strerror or str(error)) from None
+    except ValueError:           # of os.stat
+        raise Unreadable(path, "its name holds a NUL, which no file's name may") from None
+    if len(content) > most_bytes:
+        raise Unreadable(path, f"it has more than {most_bytes // MIB} MiB")
+    return content
+
+
+def read_text(path: Path, most_bytes: int = MOST_BYTES, *, errors: str = "strict") -> str:
+    """The text of a file in UTF-8, without its byte order mark. ``errors`` is as for bytes.decode: "replace" suits
+    logs, in which other programs may have left anything."""
+    content = read_bytes(path, most_bytes)
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise Unreadable(path, "it is text in UTF-16; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unreadable(
+            path, f"it is not text in UTF-8 (byte {error.start + 1}, in line {line}, is 0x{content[error.start]:02x})"
+        ) from None
+
+
+def read_json(path: Path) -> Any:
+    return parsed_json(read_text(path), path)
+
+
+def parsed_json(text: str, name: Path | str) -> Any:
+    """What a JSON text holds; ``name`` is what an error calls it."""
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise Unreadable(name, NESTED) from None
+    except ValueError as error:
+        raise Unreadable(name, str(error) if str(error) == TOO_LONG else f"it is not valid JSON ({error})") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(TOO_LONG)
+    return int(digits)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    return parsed_toml(read_text(path, MOST_TOML_BYTES), path)
+
+
+def parsed_toml(text: str, name: Path | str) -> dict[str, Any]:
+    """What a TOML text holds; ``name`` is what an error calls it."""
+    if LONG_KEY.search(text):
+        raise Unreadable(name, NESTED)
+    try:
+        found = tomllib.loads(text)
+    except RecursionError:
+        raise Unreadable(name, NESTED) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Unreadable(name, f"it is not valid TOML ({error})") from None
+    except ValueError:           # of int(), for thousands of digits
+        raise Unreadable(name, TOO_LONG) from None
+    if any(isinstance(each, int) and abs(each) >= 10**MOST_DIGITS for each in _leaves(found)):
+        raise Unreadable(name, TOO_LONG)
+    return found
+
+
+def _leaves(found: dict[str, Any]) -> Iterator[Any]:
+    """All values that are neither lists nor tables; no recursion, since keys with dots nest as deep as they like."""
+    waiting: list[Any] = [found]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            waiting += each.values() if isinstance(each, dict) else each
+        else:
+            yield each
+
+
+def read_csv(path: Path, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """(number of the line in which it ends, cells) of each row of a CSV file, its head included."""
+    # newline="" keeps line breaks as they are, since a cell in quotes may hold some.
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
+    while True:
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "field limit" in str(error):
+                said = f"a cell has more than {csv.field_size_limit():,} characters, or its quotation mark has no end"
+            else:
+                said = str(error)
+            raise Unreadable(path, f"line {rows.line_num} is not valid CSV ({said})") from None
+        if len(cells) > MOST_COLUMNS:
+            raise Unreadable(path, f"line {rows.line_num} has {len(cells):,} cells, and more than {MOST_COLUMNS:,} "
+                                   "columns are not read")
+        yield rows.line_num, cells
