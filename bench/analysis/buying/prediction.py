@@ -1,7 +1,8 @@
 """How fast a network would run on a card that was not measured: a range, with its reason, or a refusal.
 
-The range goes from the ratio of arithmetic to that of memory bandwidth, on paper, of the card to one that was measured;
-the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the
+The range covers the ratios of arithmetic (of vector units, and of tensor cores where the precision uses them) and of
+memory bandwidth, on paper, of the card to one that was measured, and 1.0x where the host may have held the measured one
+up; the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the
 rest take, fitted to them. evidence/predictions.py says how often the truth lies within, on published tables.
 """
 
@@ -14,12 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis.language import tr
-from bench.offers.cards import Card
+from bench.offers.cards import TENSOR_SHARES, Card
 
 MARGIN = 0.10                # of either end
-WIDE_MARGIN = 0.25           # of what was seldom tried: other makers, other arithmetic, a power cap
+WIDE_MARGIN = 0.25           # of what is less certain: other makers, other arithmetic, a power cap, unknown software
 CAPPED = 0.8                 # of the desktop card's power, below which a cap counts
 FEWEST_BUSY = 0.9            # share of the time at which the measured GPU was at work, below which nothing follows
+SHORT_STEP_S = 0.2           # below which launching may take all of a step: DenseNet-201 trains at batch 12 in 0.14 to
+                             # 0.18 s on each of five cards, of which one has 1.6 times the arithmetic of another
+SAME_RATIO = 0.25            # relative, up to which tensor cores and vector units of two cards differ alike
 FEWEST_FOR_FIT = 2
 FEWEST_FOR_ITS_RANGE = 3     # from which the error of leaving one out is believed; of two it may be small by luck
 MODEL_ERROR = 0.05           # relative, of a step as the sum of three terms: 2 to 5 % on published tables
@@ -37,8 +41,9 @@ class Reference:
     card: Card
     samples_per_s: float
     precision: str
-    software: str = ""
+    software: str = ""                   # empty: not stated
     busy_ratio: float | None = None      # of the GPU while it was measured; None: not known
+    step_time_s: float | None = None     # None: its batch is not known
     device: str = ""                     # as it is called in sentences
 
 
@@ -76,7 +81,7 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
     # Another framework or version moves a figure as much as another card does; and the terms of a fit know nothing of
     # other makers, other arithmetic and caps.
     alike = [each for each in alike if each.software == nearest.software and not _widened(each, target)]
-    if len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
+    if not nearest.software or len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
         return ranged
     return _fitted(alike, target, ranged)
 
@@ -103,21 +108,19 @@ def refusal(reference: Reference, target: Card) -> str | None:
 def from_one(reference: Reference, target: Card) -> Prediction:
     """The range from one measured card, which is not refused."""
     old, new = reference.card, target
-    compute = _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s)
-    memory = _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)
-    ratios = {tr("arithmetic"): compute, tr("memory bandwidth"): memory}
-    wide = _widened(reference, target)
-    paths = [card.tensor_rate(reference.precision) for card in (old, new)]
-    if (paths[0] is None) != (paths[1] is None):
-        rates = [path or card.fp32_flops_per_s for path, card in zip(paths, (old, new), strict=True)]
-        ratios[tr("arithmetic with tensor cores")] = _ratio(rates[1], rates[0])
-    low, high = min(ratios.values()), max(ratios.values())
-    margin = WIDE_MARGIN if wide else MARGIN
+    ratios = {tr("arithmetic"): _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s),
+              tr("memory bandwidth"): _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)}
+    tensor = _tensor_ratio(reference, target)
+    if tensor is not None and not _is_near(tensor, ratios[tr("arithmetic")]):
+        ratios[tr("arithmetic with tensor cores")] = tensor
+    doubts = [*_widened(reference, target), *_not_stated(reference)]
+    waits = _may_wait(reference, target)
+    ends = [*ratios.values(), *([1.0] if waits else ())]
+    low, high = min(ends), max(ends)
+    margin = WIDE_MARGIN if doubts or waits else MARGIN
     said = ", ".join(tr("{ratio:.2f}x in {what}", ratio=value, what=name) for name, value in ratios.items())
     reasons = [tr("{card} has {ratios} of {reference}, widened by {margin:.0%} at either end", card=new.name,
-                  ratios=said, reference=_named(reference), margin=margin), *wide]
-    if reference.busy_ratio is None and old.key != new.key:
-        reasons.append(tr("how busy that GPU was is not known; if it waited, the prediction is too high"))
+                  ratios=said, reference=_named(reference), margin=margin), *doubts, *waits]
     return Prediction(
         value=reference.samples_per_s * math.sqrt(low * high), low=reference.samples_per_s * low * (1 - margin),
         high=reference.samples_per_s * high * (1 + margin), method="range", reasons=tuple(reasons), error=None,
@@ -125,14 +128,65 @@ def from_one(reference: Reference, target: Card) -> Prediction:
     )
 
 
+def _tensor_ratio(reference: Reference, target: Card) -> float | None:
+    """Of what multiplies matrices at the precision: tensor cores, or vector units where a card has none for it.
+
+    None where neither card has any, or how fast they are is not known.
+    """
+    rates = [card.tensor_rate(reference.precision) for card in (reference.card, target)]
+    if rates == [None, None] or any(_is_unstated(card, reference.precision) for card in (reference.card, target)):
+        return None
+    old, new = (rate or card.fp32_flops_per_s for rate, card in zip(rates, (reference.card, target), strict=True))
+    return _ratio(new, old)
+
+
+def _is_unstated(card: Card, precision: str) -> bool:
+    """It has tensor cores, but their rate is in no source that the table of cards is made from."""
+    return card.has_tensor_cores and card.tensor_flops_per_s is None and precision in TENSOR_SHARES
+
+
+def _is_near(ratio: float, other: float) -> bool:
+    return abs(math.log(ratio / other)) <= math.log(1 + SAME_RATIO)
+
+
+def _not_stated(reference: Reference) -> list[str]:
+    return [] if reference.software else [
+        tr("the software of {reference} is not stated, and other software moves a figure as much as another card does",
+           reference=_named(reference))]
+
+
+def _may_wait(reference: Reference, target: Card) -> list[str]:
+    """Why the host, and no card, may set the pace on one of the two: a sentence, or none.
+
+    A GPU that was seen at work nearly all of the time did not wait, but one that is faster may.
+    """
+    step_s = reference.step_time_s
+    if reference.card.key == target.key or (step_s is not None and step_s >= SHORT_STEP_S):
+        return []
+    if reference.busy_ratio is not None:
+        is_faster = (target.fp32_flops_per_s or 0) > (reference.card.fp32_flops_per_s or 0)
+        return [tr("a step takes {step:.0f} ms, so that launching it may hold a faster card up", step=1e3 * step_s)
+                ] if is_faster and step_s is not None else []
+    if step_s is None:
+        return [tr("neither its batch nor how busy that GPU was is known: if launching or input held it up, another "
+                   "card is no faster and no slower, so the range takes in 1.00x")]
+    return [tr("a step took {step:.0f} ms, and how busy that GPU was is not known: if launching held it up, another "
+               "card is no faster and no slower, so the range takes in 1.00x", step=1e3 * step_s)]
+
+
 def _widened(reference: Reference, target: Card) -> list[str]:
     """Why the range is wider than usual, a sentence each."""
     old, found = reference.card, []
     if old.vendor != target.vendor:
         found.append(tr("the makers differ ({old}, {new})", old=old.vendor, new=target.vendor))
-    rates = [card.tensor_rate(reference.precision) for card in (old, target)]
-    if (rates[0] is None) != (rates[1] is None):
+    found += [tr("how fast the tensor cores of {card} are is not known", card=card.name)
+              for card in (old, target) if _is_unstated(card, reference.precision)]
+    rates, tensor = [card.tensor_rate(reference.precision) for card in (old, target)], _tensor_ratio(reference, target)
+    if tensor is not None and None in rates:
         found.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
+    elif tensor is not None and not _is_near(tensor, _ratio(target.fp32_flops_per_s, old.fp32_flops_per_s)):
+        found.append(tr("tensor cores and vector units differ by unlike ratios, and which of them a network waits for "
+                        "is not known"))
     for card in (target, old):
         if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
             of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \
@@ -207,9 +261,11 @@ def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -
                   n=count, names=names, worst=worst)]
     margin = max(worst, MARGIN)
     low, high = value / (1 + margin), value * (1 + margin)
-    if count < FEWEST_FOR_ITS_RANGE:
+    waits = any(_may_wait(each, target) for each in references)
+    if count < FEWEST_FOR_ITS_RANGE or waits:
         low, high = min(low, ranged.low), max(high, ranged.high)
-        reasons.append(tr("two cards are few, so the range takes in that from one of them: {reason}",
+        why = tr("the host may have set the pace") if waits else tr("two cards are few")
+        reasons.append(tr("{why}, so the range takes in that from one of them: {reason}", why=why,
                           reason=ranged.reasons[0]))
         reasons += ranged.reasons[1:]
     return Prediction(

@@ -74,7 +74,8 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
         [
             Reference(
                 card=each.device.card, samples_per_s=each.samples_per_s.value, precision=workload.precision,
-                software=each.software, busy_ratio=each.busy_ratio, device=each.device.name,
+                software="" if each.software == tr(NOT_STATED) else each.software, busy_ratio=each.busy_ratio,
+                step_time_s=multiple(workload.local_batch, 1 / each.samples_per_s.value), device=each.device.name,
             )
             for each in references if each.device.card is not None
         ],
@@ -94,7 +95,7 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
 
 def _as(software: str) -> str:
     """That of a prediction is the software of what it rests on, as far as that is stated."""
-    return software if software in ("", tr(NOT_STATED)) else f"as {software}"
+    return f"as {software}" if software else tr(NOT_STATED)
 
 
 def _scaled(candidate: Candidate, workload: Workload, single: Rated, networks: Mapping[str, Network]) -> Rated:
