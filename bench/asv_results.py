@@ -6,28 +6,39 @@ The format is that of asv/results.py and asv/benchmarks.py of asv 0.6; a file of
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import json5
 import numpy as np
 
-from bench.series import Series, failure
+from bench import files
+from bench.directions import by_words
+from bench.series import LESS_BY_KIND, Direction, Ended, Grounds, Series, failure
 from bench.words import UserError, unknown
 
-BENCHMARKS, MACHINE, CONFIGURATION = "benchmarks.json", "machine.json", "asv.conf.json"
+BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"
+CONFIGURATIONS = ("asv.conf.json", "asv.conf.jsonc")
+RESULTS = "results"          # where asv keeps them if its configuration names no other folder
 SKIPPED = frozenset({BENCHMARKS, MACHINE})
 NEWEST = 2                   # version of a result file
+MOST_CASES = 100_000         # combinations of one benchmark's parameters
+MOST_CONFIGURATION_BYTES = 2**17     # json5 takes seconds for as many
+NAMED_AT_MOST = 5            # benchmarks in a note
 FAILED = "asv stored null"
 """What is known of a benchmark that failed; one that was skipped is NaN."""
 
-RATES = re.compile(r"/\s*(s|sec|second|min|minute|h|hour)\b|\b(per_s|per_second|fps|ips)\b|throughput", re.I)
-"""In a unit or the name of a track_ benchmark: more is better. asv has no direction, and takes less for better."""
+KINDS = frozenset({"time", "memory", "peakmemory"})
+"""Of which less is better, whatever their unit; asv's only other one is track."""
+
+TIMED_NAME = re.compile(r"(time_|Time[A-Z_]|timeraw_|Timeraw[A-Z_]|mem_|Mem[A-Z_]|peakmem_|PeakMem[A-Z_])")
+"""Begins the names of benchmarks of these kinds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,109 +50,232 @@ class History:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Benchmark:
+    """What benchmarks.json says of a benchmark."""
+
+    unit: str = ""
+    kind: str | None = None              # "time", "track"
+    version: str | None = None
+    names: tuple[str, ...] = ()          # of its parameters
+    axes: tuple[tuple[str, ...], ...] = ()
+    is_higher_better: bool | None = None
+
+
 @dataclass
 class _Cell:
     """A series in the making."""
 
     unit: str
-    is_higher_better: bool
+    direction: Direction
     facts: dict[str, str]
+    ended: Ended | None
     points: list[tuple[str, float, float | None, str]] = field(default_factory=list)
     """(revision, date, value, environment) of each; the value is None where it failed, and NaN where it was skipped."""
 
 
-def results_folder(folder: Path) -> Path:
-    """The results in a folder, or in that which its asv.conf.json names; raises UserError where there are none."""
-    for candidate in (folder, *_configured(folder), folder / ".asv" / "results"):
-        if (candidate / BENCHMARKS).is_file() or any(candidate.glob(f"*/{MACHINE}")):
+def results_folder(path: Path) -> Path:
+    """The results in a folder, in that which asv's configuration in it names, or where asv keeps them by default.
+
+    ``path`` may be the configuration itself. Raises UserError where there are none.
+    """
+    folder = _project(path)
+    for candidate in (folder, *_configured(path), folder / RESULTS, folder / ".asv" / RESULTS):
+        if candidate.is_dir() and ((candidate / BENCHMARKS).is_file() or any(candidate.glob(f"*/{MACHINE}"))):
             return candidate
-    raise UserError(f"no asv results in {folder}: it has neither {BENCHMARKS} nor a machine's folder with {MACHINE}")
+    raise UserError(
+        f"no asv results in {files.shown(folder)}, its folder {RESULTS}, .asv/{RESULTS} or where an "
+        f"{' or '.join(CONFIGURATIONS)} says: none has {BENCHMARKS} or a machine's folder with {MACHINE}"
+    )
 
 
-def read(folder: Path, *, may_differ: Sequence[str] = (), higher_is_better: str | None = None) -> History:
+def read(
+    folder: Path, *, may_differ: Sequence[str] = (), higher_is_better: str | None = None,
+    lower_is_better: str | None = None,
+) -> History:
     """Every series below ``folder``; a file that cannot be read is a problem, not an end.
 
     A series is of one benchmark, its version and parameters, one machine and its facts, one environment; of these the
-    facts named in ``may_differ`` do not end it. ``higher_is_better`` is a regular expression for names of benchmarks.
-    Points are in the order of the commits where git knows them, else of their dates. Raises UserError for a folder
-    that holds no results.
+    facts named in ``may_differ`` do not end it. ``higher_is_better`` and ``lower_is_better`` are regular expressions
+    for names of benchmarks. Points are in the order of the commits where git knows them, else of their dates. Raises
+    UserError for a folder that holds no results.
     """
     root = results_folder(folder)
     problems: list[str] = []
     benchmarks = _benchmarks(root / BENCHMARKS, problems)
-    wanted = None if higher_is_better is None else pattern(higher_is_better)
+    told = _told(higher_is_better, lower_is_better)
     cells: dict[tuple[Any, ...], _Cell] = {}
+    others: Counter[str] = Counter()     # results of other versions, by benchmark
     for path in sorted(root.rglob("*.json")):
         if path.name in SKIPPED or path.parent == root:
             continue
         try:
             result = _load(path)
-            rows = list(_rows(result, benchmarks))
-            facts, revision, date_s = _facts(result, path), str(result["commit_hash"]), float(result["date"]) / 1000
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            problems.append(f"{path} is damaged and was left out ({_said(error)}); asv run measures it anew")
+            rows = list(_rows(result, benchmarks or {}, others))
+            facts, revision, date_s = _facts(result, path), str(result["commit_hash"]), _date_s(result)
+        except files.Unreadable as error:
+            problems.append(_damaged(path, error.reason))
+            continue
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            problems.append(_damaged(path, _said(error)))
             continue
         kept = {name: value for name, value in facts.items() if name not in may_differ}
         environment = ", ".join(f"{name} {facts[name]}" for name in sorted(facts) if name in may_differ)
         shared = tuple(sorted(kept.items()))
-        for name, version, case, value in rows:
-            key = (name, version, case, shared)
+        for name, version, combination, value in rows:
+            described = (benchmarks or {}).get(name, _Benchmark())
+            key = (name, version, combination, shared)
             if key not in cells:
-                described = benchmarks.get(name, {})
-                is_higher = _is_higher_better(name, described) or bool(wanted and wanted.search(name))
-                cells[key] = _Cell(unit=str(described.get("unit", "")), is_higher_better=is_higher, facts=kept)
+                cells[key] = _Cell(
+                    unit=described.unit, direction=told(name) or _direction(name, described), facts=kept,
+                    ended=_ended(name, combination, benchmarks),
+                )
             cells[key].points.append((revision, date_s, value, environment))
+    _check_options(folder, {key[0] for key in cells}, higher_is_better, lower_is_better)
     met = sorted({name for cell in cells.values() for name in cell.facts})
     for name in may_differ:
         if cells and name not in met and not any(name in point[3] for cell in cells.values() for point in cell.points):
             raise unknown("fact", name, met)
-    order, notes = _order(folder, {point[0] for cell in cells.values() for point in cell.points})
+    order, notes = _order(_project(folder), {point[0] for cell in cells.values() for point in cell.points})
     return History(
         series=tuple(
-            each for each in (_series(key[0], key[2], cell, order) for key, cell in cells.items())
-            if len(each.values) or each.failure
+            each for each in (
+                _series(key[0], _case(key[2], (benchmarks or {}).get(key[0], _Benchmark()).names), cell, order)
+                for key, cell in cells.items()
+            ) if len(each.values) or each.failure
         ),
-        problems=tuple(problems), notes=tuple(notes),
+        problems=tuple(problems), notes=(*_left_out(others), *notes),
     )
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{files.shown(path)} is damaged and was left out ({reason}); asv run measures it anew"
+
+
+def _left_out(others: Counter[str]) -> Iterator[str]:
+    """What became of results that another version of a benchmark gave."""
+    if others:
+        named = [*sorted(others)[:NAMED_AT_MOST], *(["..."] if len(others) > NAMED_AT_MOST else [])]
+        yield (f"{others.total():,} results of other versions of {len(others)} "
+               f"benchmark{'s' * (len(others) != 1)} than {BENCHMARKS} has are left out, as asv does: "
+               f"{', '.join(named)}")
+
+
+# Directions ---------------------------------------------------------------------------------------------------------
+
+
+def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
+    """What the user says of a benchmark, by its name."""
+    patterns = [
+        (is_higher, pattern(text)) for is_higher, text in ((True, higher), (False, lower)) if text is not None
+    ]
+
+    def direction(name: str) -> Direction | None:
+        ways = [is_higher for is_higher, wanted in patterns if wanted.search(name)]
+        if len(ways) > 1:
+            raise UserError(f"{name} matches --higher-is-better '{higher}' and --lower-is-better '{lower}'")
+        return Direction(is_higher_better=ways[0], grounds=Grounds.OPTION) if ways else None
+
+    return direction
+
+
+def _check_options(folder: Path, names: set[str], *texts: str | None) -> None:
+    """Raises UserError where what the user says of directions is of no benchmark."""
+    for text in texts:
+        if text is not None and names and not any(pattern(text).search(name) for name in names):
+            raise UserError(f"no benchmark of {files.shown(folder)} is called like '{text}'")
+
+
+def _direction(name: str, described: _Benchmark) -> Direction:
+    """What the benchmark says, then its kind, then the words of its unit and name."""
+    if described.is_higher_better is not None:
+        return Direction(is_higher_better=described.is_higher_better, grounds=Grounds.DECLARED)
+    is_timed = described.kind is None and TIMED_NAME.match(name.rpartition(".")[2])
+    return LESS_BY_KIND if is_timed or described.kind in KINDS else by_words(described.unit, name)
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression that a user wrote; raises UserError where it is none."""
+    try:
+        return re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UserError(f"'{text}' is no regular expression: {error}") from None
 
 
 # Files --------------------------------------------------------------------------------------------------------------
 
 
 def _load(path: Path) -> dict[str, Any]:
-    result = json.loads(path.read_text(encoding="utf-8"))
+    result = files.read_json(path)
     version = int(result.get("version", 1))
     if version > NEWEST:
         raise ValueError(f"version {version} is newer than {NEWEST}")
     return dict(result)
 
 
-def _benchmarks(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
-    """Units and directions by name; without them, what the names say."""
+def _date_s(result: Mapping[str, Any]) -> float:
+    date_s = float(result["date"]) / 1000
+    if not math.isfinite(date_s):
+        raise ValueError(f"its date is {date_s}")
+    return date_s
+
+
+def _benchmarks(path: Path, problems: list[str]) -> dict[str, _Benchmark] | None:
+    """What there is by name; None where that is not known, so that directions are what the names say."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {name: facts for name, facts in found.items() if isinstance(facts, dict)}
-    except (OSError, ValueError, AttributeError) as error:
-        problems.append(f"{path} cannot be read ({_said(error)}); units are not known, directions are from names")
-        return {}
+        return {
+            str(name): _benchmark(facts) for name, facts in files.read_json(path).items() if isinstance(facts, dict)
+        }
+    except files.Unreadable as error:
+        reason = error.reason
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = _said(error)
+    problems.append(
+        f"{files.shown(path)} cannot be read ({reason}); units and what was deleted are not known, directions are from "
+        "names"
+    )
+    return None
+
+
+def _benchmark(facts: Mapping[str, Any]) -> _Benchmark:
+    version, kind, is_higher_better = facts.get("version"), facts.get("type"), facts.get("higher_is_better")
+    return _Benchmark(
+        unit=str(facts.get("unit") or ""), kind=None if kind is None else str(kind),
+        version=None if version is None else str(version), names=tuple(map(str, facts.get("param_names") or ())),
+        axes=tuple(tuple(map(str, axis)) for axis in facts.get("params") or ()),
+        is_higher_better=None if is_higher_better is None else bool(is_higher_better),
+    )
+
+
+Combination = tuple[str, ...]
+"""Of parameters; empty for a benchmark that has none."""
 
 
 def _rows(
-    result: Mapping[str, Any], benchmarks: Mapping[str, Mapping[str, Any]]
-) -> Iterator[tuple[str, str, str, float | None]]:
-    """(benchmark, version, case, value) of all that was asked for; None where it failed, NaN where it was skipped."""
+    result: Mapping[str, Any], benchmarks: Mapping[str, _Benchmark], others: Counter[str]
+) -> Iterator[tuple[str, str, Combination, float | None]]:
+    """(benchmark, version, parameters, value) of all that was asked for; None where it failed, NaN where skipped.
+
+    What another version of a benchmark measured is counted in ``others``. Raises ValueError for values that do not fit
+    the parameters.
+    """
     for name, values, params, version in _columns(result):
-        described = benchmarks.get(name, {})
-        if version is not None and described.get("version") not in (None, version):
-            continue     # measured by another version of the benchmark, which asv leaves out too
-        names = described.get("param_names") or []
-        axes = params or (values is None and described.get("params")) or ()
-        cases = [_case(combination, names) for combination in itertools.product(*axes)] if axes else [""]
-        by_case = values if isinstance(values, list) else itertools.repeat(None) if values is None else [values]
-        current = str(version or described.get("version") or "")
-        for case, value in zip(cases, by_case, strict=False):
+        described = benchmarks.get(name, _Benchmark())
+        if version is not None and described.version not in (None, version):
+            others[name] += 1
+            continue
+        axes = params or (described.axes if values is None else ())
+        cases = math.prod(map(len, axes))
+        if cases > MOST_CASES:
+            raise ValueError(f"{name} has {cases:.3g} combinations of parameters, and more than {MOST_CASES:,} are not "
+                             "read")
+        by_case = values if isinstance(values, list) else [values] * (cases if values is None else 1)
+        if len(by_case) != cases:
+            raise ValueError(f"{name} has {len(by_case):,} values for {cases:,} combinations of parameters")
+        current = str(version or described.version or "")
+        for combination, value in zip(itertools.product(*axes), by_case, strict=True):
             if value is None or type(value) in (int, float):
-                yield name, current, case, None if value is None else float(value)
+                yield name, current, tuple(map(str, combination)), None if value is None else float(value)
 
 
 def _columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any, Sequence[Any], str | None]]:
@@ -159,11 +293,22 @@ def _columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any, Sequence[Any
         yield name, value, params or (), version
 
 
-def _case(combination: Sequence[Any], names: Sequence[str]) -> str:
+def _case(combination: Combination, names: Sequence[str]) -> str:
     """"model='mlp', batch=8"."""
     padded = itertools.chain(names, itertools.repeat(""))
     named = zip(padded, combination, strict=False)
-    return ", ".join(f"{name}={value}" if name else str(value) for name, value in named)
+    return ", ".join(f"{name}={value}" if name else value for name, value in named)
+
+
+def _ended(name: str, combination: Combination, benchmarks: Mapping[str, _Benchmark] | None) -> Ended | None:
+    """Why it is measured no more, as far as benchmarks.json tells."""
+    if benchmarks is None:
+        return None
+    if name not in benchmarks:
+        return Ended.BENCHMARK
+    axes = benchmarks[name].axes
+    is_there = len(axes) == len(combination) and all(map(lambda value, axis: value in axis, combination, axes))
+    return None if is_there else Ended.PARAMETERS
 
 
 def _facts(result: Mapping[str, Any], path: Path) -> dict[str, str]:
@@ -176,36 +321,32 @@ def _facts(result: Mapping[str, Any], path: Path) -> dict[str, str]:
     return facts
 
 
-def _is_higher_better(name: str, described: Mapping[str, Any]) -> bool:
-    said = described.get("higher_is_better")
-    if said is not None:
-        return bool(said)
-    is_tracked = described.get("type", "track") == "track" and "track_" in name.lower()
-    return is_tracked and bool(RATES.search(str(described.get("unit", ""))) or RATES.search(name))
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    """A regular expression that a user wrote; raises UserError where it is none."""
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise UserError(f"'{text}' is no regular expression: {error}") from None
-
-
 def _said(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 
+def _project(path: Path) -> Path:
+    """The folder of a configuration, or the folder itself."""
+    return path.parent if path.is_file() else path
+
+
+def _configured(path: Path) -> Iterator[Path]:
+    """Where asv's configuration, or that in a folder, says that results are; raises UserError where it has two."""
+    found = [path] if path.is_file() else [path / name for name in CONFIGURATIONS if (path / name).exists()]
+    if len(found) > 1:
+        raise UserError(f"{files.shown(path)} has {' and '.join(CONFIGURATIONS)}; name the one that counts")
+    for each in found:
+        text = files.read_text(each, MOST_CONFIGURATION_BYTES)
+        try:
+            named = json5.loads(text).get("results_dir", RESULTS)
+            yield each.parent / named
+        except RecursionError:
+            raise files.Unreadable(each, files.NESTED) from None
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UserError(f"cannot read {files.shown(each)} as asv's configuration: {error}") from None
+
+
 # Order --------------------------------------------------------------------------------------------------------------
-
-
-def _configured(folder: Path) -> Iterator[Path]:
-    """Where the asv.conf.json in a folder says that results are."""
-    path = folder / CONFIGURATION
-    if path.is_file():
-        text = path.read_text(encoding="utf-8", errors="replace")
-        named = re.search(r'^\s*"results_dir"\s*:\s*"([^"]+)"', text, re.M)
-        yield folder / (named[1] if named else "results")
 
 
 def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]]:
@@ -238,8 +379,10 @@ def _series(name: str, case: str, cell: _Cell, order: Mapping[str, int]) -> Seri
     ]
     environments = [point[3] for point in measured]
     return Series(
-        name=name, case=case, unit=cell.unit, is_higher_better=cell.is_higher_better, facts=cell.facts,
+        name=name, case=case, unit=cell.unit, direction=cell.direction, facts=cell.facts,
         values=np.array([point[2] for point in measured]), revisions=[point[0] for point in measured],
         dates_s=np.array([point[1] for point in measured]), environments=environments if any(environments) else (),
-        failure=failed,
+        failure=failed, ended=cell.ended, tried=[
+            (revision, date_s) for revision, date_s, value, _ in points if value is None or math.isfinite(value)
+        ],
     )

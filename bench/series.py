@@ -5,9 +5,40 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Grounds(StrEnum):
+    """What tells which way is better, or why it is not known."""
+
+    KIND = "kind"                        # time or memory: less
+    DECLARED = "declared"                # the benchmark itself says so
+    OPTION = "option"                    # the user of the command does
+    UNIT = "unit"
+    NAME = "name"
+    NONE = "none"                        # neither unit nor name tells
+    CONTRADICTION = "contradiction"      # of unit and name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """Which way a figure is better."""
+
+    is_higher_better: bool | None        # None: not known, so that no change of it is for the worse or the better
+    grounds: Grounds
+
+
+class Ended(StrEnum):
+    """Why the source of a series measures it no more."""
+
+    BENCHMARK = "benchmark"              # was deleted
+    PARAMETERS = "parameters"
+
+
+LESS_BY_KIND = Direction(is_higher_better=False, grounds=Grounds.KIND)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +57,7 @@ class Series:
     name: str                            # of the benchmark
     case: str                            # its parameters; empty where it has none
     unit: str                            # "seconds", "images/s"; empty where it is not known
-    is_higher_better: bool
+    direction: Direction
     facts: Mapping[str, str]             # that hold for all points: machine, versions, ...
     values: NDArray[np.float64]
     revisions: Sequence[str]             # commit, or run, of each point
@@ -34,10 +65,17 @@ class Series:
     environments: Sequence[str] = ()     # of each point; empty where all have the same
     invalid_trials: int = 0              # left out of all points, see bench.analysis.validity
     failure: Failure | None = None       # of what is newer than the last point; None where that is the newest
+    tried: Sequence[tuple[str, float]] = ()     # (revision, date) of each outcome, failed ones too; empty: the points
+    ended: Ended | None = None           # None where the source does not say that it measures it no more
 
     @property
     def label(self) -> str:
         return f"{self.name}({self.case})" if self.case else self.name
+
+    @property
+    def outcomes(self) -> Sequence[tuple[str, float]]:
+        """(revision, date since 1970 in s) of each time that it was measured or failed to be, oldest first."""
+        return self.tried or list(zip(self.revisions, map(float, self.dates_s), strict=True))
 
 
 def failure(outcomes: Sequence[tuple[str, float, str | None]]) -> Failure | None:

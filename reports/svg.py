@@ -41,6 +41,7 @@ COLORS = 6                   # classes c1 to c6
 LEGEND_COLUMNS = 3
 LETTER_SHARE = 0.025         # of the axis, from which a segment has room for its letter
 NAMED_DOTS = 6
+NAMED_PLACES = 8             # of an axis, from which names between its ends tell more than they cover
 NAME_WIDTH, NAME_HEIGHT = 0.2, 14        # of the plot, and pixels, within which two names would cover one another
 DOT_RADIUS = 3, 22           # pixels: of the smallest, and what is added for all of the step
 
@@ -138,7 +139,7 @@ def _bar(root: Node, figure: Bars, bar: Bar, *, top: int, whole: float) -> None:
 
 
 def curves(figure: Curves) -> Node:
-    """Lines over 1, 2, 3, ... from zero; a reference is a wide pale line below the others."""
+    """Lines over 1, 2, 3, ..., or over named places, from zero; a reference is a wide pale line below the others."""
     height = LEGEND + PLOT + AXIS + LEGEND * len(figure.curves) + 8
     root = _figure(figure.title, figure.id, height)
     finite = [value for curve in figure.curves for value in curve.values if math.isfinite(value)]
@@ -150,7 +151,7 @@ def curves(figure: Curves) -> Node:
         _add(root, "line", class_="grid", x1="0%", x2="100%", y1=f"{y:.1f}", y2=f"{y:.1f}")
         if tick:
             _add(root, "text", f"{tick:,.10g}", class_="tick", x="100%", y=f"{y + 12:.1f}", text_anchor="end")
-    for anchor, x, label in (("start", "0%", "1"), ("middle", "50%", figure.x_title), ("end", "100%", f"{length:,}")):
+    for anchor, x, label in _x_labels(figure, length):
         _add(root, "text", label, class_="tick", x=x, y=LEGEND + PLOT + 15, text_anchor=anchor)
     area = _add(root, "svg", x=0, y=LEGEND, width="100%", height=PLOT, viewBox=f"0 0 {VIEW} {VIEW}",
                 preserveAspectRatio="none")
@@ -171,6 +172,15 @@ def curves(figure: Curves) -> Node:
         _add(root, "line", x1=0, x2=36, y1=y, y2=y, **style)
         _add(root, "text", curve.label, x=46, y=y + 4)
     return root
+
+
+def _x_labels(figure: Curves, length: int) -> list[tuple[str, str, str]]:
+    """(anchor, place, text) of the axis: its ends, what it is, and between them names where places have some."""
+    ends = (figure.x_names[0], figure.x_names[-1]) if figure.x_names else ("1", f"{length:,}")
+    last = len(figure.x_names) - 1
+    quarters = [("middle", f"{100 * at / last:.2f}%", figure.x_names[at]) for at in (last // 4, 3 * last // 4)
+                if last >= NAMED_PLACES]
+    return [("start", "0%", ends[0]), ("middle", "50%", figure.x_title), *quarters, ("end", "100%", ends[1])]
 
 
 def _style(index: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.asv_results import History, read
+from bench.series import Direction, Ended, Grounds
 from bench.words import UnknownName, UserError
 
 HOUR_MS = 3_600_000
@@ -125,7 +127,8 @@ def test_without_benchmarks_directions_are_from_names(tmp_path: Path):
 
     history = read(root)
 
-    assert [series.is_higher_better for series in history.series] == [True, False]
+    assert [series.direction.is_higher_better for series in history.series] == [True, False]
+    assert [series.ended for series in history.series] == [None, None]       # it is not known what was deleted
     assert len(history.problems) == 1
 
 
@@ -141,20 +144,31 @@ def test_without_benchmarks_directions_are_from_names(tmp_path: Path):
         ({"type": "track", "unit": "images/s", "higher_is_better": False}, "b.track_speed", False),
         ({"type": "peakmemory", "unit": "bytes"}, "b.peakmem_step", False),
         ({"type": "time", "unit": "seconds"}, "throughput.Suite.time_step", False),
+        ({"type": "time", "unit": "images/s"}, "b.time_throughput", False),      # asv's own timing, whatever its words
+        ({"type": "track", "unit": "unit"}, "b.track_score", None),
+        ({"type": "track"}, "b.time_it", False), ({}, "b.time_throughput", False), ({}, "b.PeakMemThroughput", False),
     ],
 )
-def test_the_direction_of_a_figure(tmp_path: Path, described: dict[str, Any], name: str, expected: bool):
+def test_the_direction_of_a_figure(tmp_path: Path, described: dict[str, Any], name: str, expected: bool | None):
     history = read(folder(tmp_path, version_2(1, {name: [[5.0], []]}), benchmarks={name: described}))
 
-    assert history.series[0].is_higher_better is expected
+    assert history.series[0].direction.is_higher_better is expected
 
 
 def test_the_user_has_the_last_word_on_the_direction(tmp_path: Path):
-    root = folder(tmp_path, version_2(1, {"b.track_score": [[5.0], []]}), benchmarks={"b.track_score": {}})
+    name = "b.track_step_time"
+    root = folder(tmp_path, version_2(1, {name: [[5.0], []]}), benchmarks={name: {"type": "time", "unit": "seconds"}})
 
-    assert read(root, higher_is_better="score").series[0].is_higher_better
+    assert read(root, higher_is_better="step").series[0].direction == Direction(
+        is_higher_better=True, grounds=Grounds.OPTION
+    )
+    assert read(root, lower_is_better="step").series[0].direction.grounds is Grounds.OPTION
     with pytest.raises(UserError, match="no regular expression"):
         read(root, higher_is_better="(")
+    with pytest.raises(UserError, match=r"no benchmark of .* is called like 'score'"):
+        read(root, lower_is_better="score")
+    with pytest.raises(UserError, match=r"b\.track_step_time matches --higher-is-better 'step' and --lower-is-better"):
+        read(root, higher_is_better="step", lower_is_better="b")
 
 
 @pytest.mark.parametrize(
@@ -181,12 +195,40 @@ def test_a_series_crosses_what_is_the_question(tmp_path: Path):
         read(root, may_differ=["numpi"])
 
 
-def test_another_version_of_a_benchmark_is_left_out_as_asv_does(tmp_path: Path):
+def test_another_version_of_a_benchmark_is_left_out_as_asv_does_and_counted(tmp_path: Path):
     history = read(folder(
-        tmp_path, version_2(1, images(99.0, version="0")), version_2(2, images(5.0))
+        tmp_path, version_2(1, images(99.0, version="0")), version_2(2, images(98.0, version="0")),
+        version_2(3, images(5.0)),
     ))
 
     assert values(history) == {"bench.track_images": [5.0]}
+    assert history.notes[0] == (
+        "2 results of other versions of 1 benchmark than benchmarks.json has are left out, as asv does: "
+        "bench.track_images"
+    )
+
+
+def test_what_benchmarks_json_has_no_more_is_over(tmp_path: Path):
+    benchmarks = {"b.time_it": {"type": "time", "params": [["1", "2"], ["x"]]}, "b.time_other": {"type": "time"}}
+    rows = {
+        "b.time_it": [[1.0, 2.0, 3.0], [["1", "2", "3"], ["x"]]], "b.time_other": [[1.0], [["1"]]],
+        "b.time_deleted": [[1.0], []],
+    }
+
+    history = read(folder(tmp_path, version_2(1, rows), benchmarks=benchmarks))
+
+    assert {each.label: each.ended for each in history.series} == {
+        "b.time_it(1, x)": None, "b.time_it(2, x)": None, "b.time_it(3, x)": Ended.PARAMETERS,
+        "b.time_other(1)": Ended.PARAMETERS, "b.time_deleted": Ended.BENCHMARK,
+    }
+
+
+def test_outcomes_are_points_and_failures_and_not_what_was_skipped(tmp_path: Path):
+    (found,) = read(folder(tmp_path, *(
+        version_2(n, images(value)) for n, value in enumerate([5.0, None, float("nan"), None, float("nan")])
+    ))).series
+
+    assert found.outcomes == [(commit(n), 3600.0 * n) for n in (0, 1, 3)]
 
 
 def test_failed_and_skipped_values_are_none(tmp_path: Path):
@@ -248,6 +290,111 @@ def test_points_follow_the_commits_where_git_knows_them(tmp_path: Path):
 def test_a_folder_without_results_is_told(tmp_path: Path):
     with pytest.raises(UserError, match="no asv results in"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("named", ["asv.conf.json", "asv.conf.jsonc"])
+@pytest.mark.parametrize("where", ["the folder", "the file"])
+def test_the_configuration_may_have_comments_and_either_name(tmp_path: Path, named: str, where: str):
+    folder(tmp_path / "perf" / "all", version_2(1, images(5.0)))
+    (tmp_path / named).write_text(
+        '''// "results_dir": "elsewhere",
+        { /* "results_dir": "elsewhere", */ "version": 1, 'project': "mine", "results_dir": "perf/all", }'''
+    )
+
+    assert len(read(tmp_path if where == "the folder" else tmp_path / named).series) == 1
+
+
+@pytest.mark.parametrize("place", ["results", ".asv/results"])
+def test_without_a_configuration_results_are_where_asv_keeps_them(tmp_path: Path, place: str):
+    folder(tmp_path / place, version_2(1, images(5.0)))
+
+    assert len(read(tmp_path).series) == 1
+
+
+def test_two_configurations_are_refused_as_asv_does(tmp_path: Path):
+    for name in ("asv.conf.json", "asv.conf.jsonc"):
+        (tmp_path / name).write_text('{"results_dir": "results"}')
+    folder(tmp_path / "results", version_2(1, images(5.0)))
+
+    with pytest.raises(UserError, match="name the one that counts"):
+        read(tmp_path)
+    assert len(read(tmp_path / "asv.conf.jsonc").series) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"{", "as asv's configuration"), (b"[]", "as asv's configuration"), (b'{"results_dir": 3}', "configuration"),
+        (b"[" * 50_000, "nested too deeply"), (b'{"results_dir": "\xff"}', "not text in UTF-8"),
+        (b'{"results_dir": "a\\u0000b"}', "no asv results in"), (b" " * 300_000, "MiB"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "as asv's configuration"),
+    ],
+)
+def test_a_configuration_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: bytes, sentence: str):
+    (tmp_path / "asv.conf.json").write_bytes(content)
+
+    with pytest.raises(UserError) as told:
+        read(tmp_path)
+
+    assert sentence in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+HUGE = [[str(n) for n in range(10_000)]] * 4      # 10^16 combinations
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (json.dumps(version_2(9, {"bench.time_step": [None, HUGE, "v"]})), "1e+16 combinations"),
+        (json.dumps(version_2(9, {"bench.time_step": [[1.0], HUGE, "v"]})), "1e+16 combinations"),
+        (json.dumps(version_2(9, {"bench.time_step": [[1.0], [["1", "2"]], "v"]})), "1 values for 2 combinations"),
+        (json.dumps(version_2(9, images(1.0, 2.0))), "2 values for 1 combinations"),
+        ("[" * 100_000, "nested too deeply"), ('{"version": ' + "9" * 5000 + "}", "digits"),
+        (json.dumps(version_2(9, images(7.0))).replace("7.0", "9" * 400), "digits"),
+        (json.dumps(version_2(9, images(7.0), date=float("inf"))), "its date is inf"),
+        (json.dumps(version_2(9, images(7.0), date=float("nan"))), "its date is nan"),
+        (json.dumps(version_2(9, images(7.0), params=3)), "int"),
+    ],
+    ids=lambda value: value if len(value) < 40 else "",
+)
+def test_a_file_that_would_hang_or_break_is_a_problem_beside_the_others(tmp_path: Path, content: str, sentence: str):
+    root = folder(tmp_path, version_2(1, images(5.0)))
+    (root / "box" / "odd.json").write_text(content)
+
+    history = read(root)
+
+    (problem,) = history.problems
+    assert sentence in problem
+    assert values(history) == {"bench.track_images": [5.0]}
+
+
+def test_what_is_no_regular_file_is_a_problem_and_is_not_waited_for(tmp_path: Path):
+    root = folder(tmp_path, version_2(1, images(5.0)))
+    os.mkfifo(root / "box" / "pipe.json")
+    (root / "box" / "zeros.json").symlink_to("/dev/zero")
+    (root / "box" / "folder.json").mkdir()
+    (root / "box" / "latin.json").write_bytes('{"commit_hash": "Übung"}'.encode("latin-1"))
+
+    history = read(root)
+
+    assert values(history) == {"bench.track_images": [5.0]}
+    for problem, sentence in zip(
+        history.problems, ("it is a folder", "not text in UTF-8", "a named pipe", "a device"), strict=True
+    ):
+        assert sentence in problem
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"b": {"params": 3}}', "3", '{"b": {"params": [3]}}'])
+def test_benchmarks_that_cannot_be_read_are_a_problem(tmp_path: Path, content: str):
+    root = folder(tmp_path, version_2(1, images(5.0)))
+    (root / "benchmarks.json").write_text(content)
+
+    history = read(root)
+
+    (problem,) = history.problems
+    assert "benchmarks.json cannot be read" in problem
+    assert len(history.series) == 1
 
 
 def test_nothing_else_is_taken_for_a_number(tmp_path: Path):

@@ -180,6 +180,97 @@ def test_less_throughput_fails_the_check_and_more_does_not(
     assert len(json.loads(output)["worse"]) == code
 
 
+RATES = {
+    "suite.track_fps": "unit", "suite.track_images_per_second": "unit", "suite.track_gflops": "GFLOPS",
+    "suite.track_bandwidth": "GB per second", "suite.track_decode": "tokens per second", "suite.track_speed": "img/s",
+    "suite.track_gpointss": "gpointss",
+}
+
+
+def rates(root: Path, names: Iterable[str] = tuple(RATES)) -> Path:
+    """Rates that halve in the middle of 30 commits."""
+    rng = np.random.default_rng(7)
+    return folder(root, *(
+        version_2(n, {name: [[(100 if n < 16 else 50) * rng.normal(1, 0.003)], [], "1"] for name in names})
+        for n in range(1, 31)
+    ), benchmarks={name: {"type": "track", "unit": RATES[name], "version": "1"} for name in names})
+
+
+def test_no_rate_that_halves_is_better_whatever_its_words(command: Callable[..., Ended], tmp_path: Path):
+    rates(tmp_path / "asv")
+
+    code, output, _ = command("check", "--asv", "asv", "--json")
+    found = json.loads(output)
+
+    assert code == 1
+    assert {each["name"] for each in found["worse"]} == RATES.keys() - {"suite.track_gpointss"}
+    assert {each["direction_from"] for each in found["worse"]} == {"unit", "name"}
+    (unknown,) = found["direction_not_known"]
+    assert (unknown["name"], unknown["is_higher_better"], unknown["verdict"]) == ("suite.track_gpointss", None, None)
+    _, page, _ = command("check", "--asv", "asv", "--format", "html")
+    assert "more (name)" in page
+    assert "not known (nothing tells)" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"), [((), 3), (("--higher-is-better", "points"), 1), (("--lower-is-better", "points"), 0)]
+)
+def test_no_gate_rests_on_a_direction_that_nobody_told(
+    command: Callable[..., Ended], tmp_path: Path, arguments: tuple[str, ...], expected: int
+):
+    rates(tmp_path / "asv", ["suite.track_gpointss"])
+
+    assert command("check", "--asv", "asv", *arguments)[0] == expected
+    assert command("history", "--asv", "asv", *arguments)[0] == 0
+
+
+def test_what_is_no_longer_measured_does_not_fail_the_check(command: Callable[..., Ended], tmp_path: Path):
+    """A benchmark that was deleted while it failed, a Python that was retired after a step, and what is left."""
+    def times(python: str, first: int, levels: Iterable[float]) -> list[dict[str, Any]]:
+        rng = np.random.default_rng(first)
+        return [
+            version_2(first + n, {"s.time_live": [[level * rng.normal(1, 0.003)], [], "1"], **(
+                {"s.time_deleted": [[2.0 if n < 25 else None], [], "1"]} if python == "3.8" else {}
+            )}, python=python) for n, level in enumerate(levels)
+        ]
+
+    folder(
+        tmp_path / "asv", *times("3.8", 1, [1.0] * 15 + [1.3] * 15), *times("3.13", 48_000, [0.9] * 30),
+        benchmarks={"s.time_live": {"type": "time", "unit": "seconds", "version": "1"}},
+    )
+
+    code, output, _ = command("check", "--asv", "asv")
+
+    assert code == 0
+    text = " ".join(output.split())
+    assert "3 series: 1 as before in the last 200 points, 2 no longer measured." in text
+    assert "s.time_live, python 3.8: last measured on 1970-01-02, others until 1975-06-25" in text
+    assert "s.time_deleted: the benchmark was deleted; last measured on 1970-01-02" in text
+
+
+def test_a_benchmark_that_is_tried_and_fails_fails_the_check_until_it_is_left_out(
+    command: Callable[..., Ended], tmp_path: Path
+):
+    benchmarks = {name: {"type": "time", "version": "1"} for name in ("s.time_broken", "s.time_fine")}
+    rng = np.random.default_rng(0)
+    folder(tmp_path / "asv", *(version_2(n, {
+        "s.time_broken": [[None if n > 20 else 1.0], [], "1"], "s.time_fine": [[rng.normal(1, 0.01)], [], "1"],
+    }) for n in range(300)), benchmarks=benchmarks)
+
+    assert command("check", "--asv", "asv")[0] == 2
+    assert command("check", "--asv", "asv", "--bench", r"^(?!s\.time_broken)")[0] == 0
+
+
+@pytest.mark.parametrize("verb", ["history", "check"])
+def test_an_interruption_ends_with_130(command: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, verb: str):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.asv_results.read", interrupted)
+
+    assert command(verb, "--asv", "asv")[0] == 130
+
+
 def test_a_check_that_never_fails_still_tells(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=0.9)
 
@@ -222,7 +313,10 @@ def test_what_crashes_now_does_not_pass_as_it_was_before(
 def test_a_short_history_is_nothing_measured(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=1.0, count=4)
 
-    assert command("check", "--asv", "asv")[0] == 3
+    code, output, _ = command("check", "--asv", "asv")
+
+    assert code == 3
+    assert "1 series: 1 not judged with 4 points, since 12 are the fewest that show a change." in output
     assert command("history", "--asv", "asv")[0] == 3
 
 
@@ -280,6 +374,6 @@ def test_documented_fields(command: Callable[..., Ended], tmp_path: Path):
     (series,) = found["series"]
     assert {
         "name", "case", "unit", "is_higher_better", "facts", "points", "level", "steps", "reason", "invalid_trials",
-        "failed_since",
+        "failed_since", "direction_from", "retired",
     } == series.keys()
     assert series["steps"][0]["verdict"] == "slower"

@@ -17,7 +17,7 @@ from bench.analysis.decision import Decision, Verdict
 from bench.analysis.history import watch
 from bench.analysis.statistics import Estimate
 from bench.analysis.verdicts import CaseVerdict, Method, Verdicts
-from bench.series import Series
+from bench.series import LESS_BY_KIND, Series
 from bench.store import Store
 from bench.words import UserError
 
@@ -34,7 +34,7 @@ def series(name: str, case: str = "", revisions: Sequence[str] = tuple(map(commi
     """Times that are longer by a tenth from the commit of STEP on."""
     noise = np.exp(np.random.default_rng(0).normal(0, 0.01, COUNT))
     return Series(
-        name=name, case=case, unit="seconds", is_higher_better=False, facts={"machine": "box"},
+        name=name, case=case, unit="seconds", direction=LESS_BY_KIND, facts={"machine": "box"},
         values=np.where(np.arange(COUNT) < STEP, 1.0, 1.1) * noise, revisions=list(revisions),
         dates_s=np.arange(COUNT, dtype=float), environments=(),
     )

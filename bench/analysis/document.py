@@ -160,7 +160,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """Lines over 1, 2, 3, ...; ``table`` is the id of the table with values of the same curves."""
+    """Lines over 1, 2, 3, ..., or over ``x_names``; ``table`` is the id of the table with values of the same curves."""
 
     id: str
     title: str
@@ -169,6 +169,7 @@ class Curves:
     curves: tuple[Curve, ...]
     table: str
     marks: tuple[Mark, ...] = ()
+    x_names: tuple[str, ...] = ()        # of each place, in order; empty: their numbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -33,15 +32,17 @@ from bench.analysis.document import (
     Table,
 )
 from bench.analysis.identifiers import identifier
-from bench.analysis.language import tr, word
+from bench.analysis.language import tr, tr_later, word
+from bench.analysis.retirement import Retirement, day, retirements
 from bench.analysis.sides import FACTS, case_label, timed_trials
 from bench.analysis.statistics import estimate
 from bench.analysis.summary import CASE_COLUMNS
-from bench.series import Series, failure
+from bench.series import LESS_BY_KIND, Direction, Failure, Grounds, Series, failure
 from bench.words import PLANNED_GAPS, Outcome
 
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
+CHANGED = "table.history.changed"
 DRAWN = 20                   # series that a report draws
 NAMED = ("machine", "framework_version", "python", "build")
 """Facts by which series of one case are told apart where there are many."""
@@ -53,7 +54,7 @@ class Step:
     """A change of a series, in words that need no index."""
 
     change: Change
-    verdict: Verdict             # slower where it is for the worse, faster where it is for the better
+    verdict: Verdict | None      # slower where it is for the worse, faster for the better; None: not known which it is
     last_before: str             # revisions between which the level changed
     first_after: str
     earliest: str                # 95 % interval of the first revision at the new level
@@ -76,15 +77,35 @@ class Watched:
     series: Series
     steps: tuple[Step, ...]
     reason: str | None = None    # why it could not be judged; None if it was
+    retirement: Retirement | None = None     # None while it is measured
+
+    @property
+    def failure(self) -> Failure | None:
+        """That what is measured now fails."""
+        return None if self.retirement else self.series.failure
+
+    @property
+    def is_short(self) -> bool:
+        return len(self.series.values) < FEWEST
 
     def worse(self, last: int) -> tuple[Step, ...]:
-        """Steps for the worse among the last points that still hold."""
+        """Steps for the worse among the last points that still hold; none of a series that is measured no more."""
         return self._news(Verdict.SLOWER, last)
 
     def better(self, last: int) -> tuple[Step, ...]:
         return self._news(Verdict.FASTER, last)
 
-    def _news(self, verdict: Verdict, last: int) -> tuple[Step, ...]:
+    def changed(self, last: int) -> tuple[Step, ...]:
+        """The same steps where it is not known which way is better."""
+        return self._news(None, last)
+
+    def is_told(self, last: int) -> bool:
+        """Whether it is known that the series got worse or did not; false of one that is measured no more."""
+        return not (self.retirement or self.reason or self.changed(last))
+
+    def _news(self, verdict: Verdict | None, last: int) -> tuple[Step, ...]:
+        if self.retirement:
+            return ()
         first = len(self.series.values) - last
         return tuple(
             step for step in self.steps
@@ -95,11 +116,12 @@ class Watched:
         series = self.series
         return {
             "name": series.name, "case": series.case, "unit": series.unit,
-            "is_higher_better": series.is_higher_better, "facts": dict(series.facts), "points": len(series.values),
+            **direction_plain(series.direction), "facts": dict(series.facts), "points": len(series.values),
             "invalid_trials": series.invalid_trials,
             "level": None if not len(series.values) else self.level, "reason": self.reason,
             "steps": [step.plain() for step in self.steps],
-            "failed_since": series.failure and series.failure.since,
+            "failed_since": self.failure and self.failure.since,
+            "retired": self.retirement and self.retirement.text,
         }
 
     @property
@@ -109,20 +131,36 @@ class Watched:
         return float(np.median(self.series.values[start:]))
 
 
+def direction_plain(direction: Direction) -> dict[str, Any]:
+    """Columns of data: which way is better (null: not known), and what tells."""
+    return {"is_higher_better": direction.is_higher_better, "direction_from": direction.grounds}
+
+
 def watch(series: Iterable[Series]) -> list[Watched]:
-    """The steps of every series; over all of them FALSE_DISCOVERIES at most of those with a step have none."""
-    found = [_watched(each) for each in _current(list(series))]
-    clearest = {
-        str(index): min(step.change.p_value for step in each.steps) for index, each in enumerate(found) if each.steps
-    }
-    # Series without a step take part: their p-values are above all those that count.
-    judged = {str(index): 1.0 for index, each in enumerate(found) if each.reason is None} | clearest
-    adjusted = false_discovery(judged)
+    """The steps of every series, in the given order.
+
+    Of the series that are said to have a step, FALSE_DISCOVERIES at most have none; those that are measured no more
+    are judged apart, so that they do not decide what is said of the others.
+    """
+    everything = _current(list(series))
+    found = [
+        replace(_watched(each), retirement=retirement)
+        for each, retirement in zip(everything, retirements(everything), strict=True)
+    ]
+    adjusted = {**_adjusted(found, is_retired=False), **_adjusted(found, is_retired=True)}
     return [
-        each if adjusted.get(str(index), 1.0) <= FALSE_DISCOVERIES or not each.steps
-        else Watched(series=each.series, steps=())
+        replace(each, steps=()) if adjusted.get(str(index), 0.0) > FALSE_DISCOVERIES else each
         for index, each in enumerate(found)
     ]
+
+
+def _adjusted(found: Sequence[Watched], *, is_retired: bool) -> dict[str, float]:
+    """The p-value of each series that was judged, by its place, adjusted for how many there are."""
+    # Series without a step take part: their p-values are above all those that count.
+    return false_discovery({
+        str(index): min((step.change.p_value for step in each.steps), default=1.0)
+        for index, each in enumerate(found) if each.reason is None and bool(each.retirement) is is_retired
+    })
 
 
 def _current(series: Sequence[Series]) -> list[Series]:
@@ -155,26 +193,21 @@ def _watched(series: Series) -> Watched:
 
 
 def _step(series: Series, change: Change, present: float) -> Step:
-    is_worse = (change.ratio > 1) != series.is_higher_better
+    is_higher_better = series.direction.is_higher_better
+    is_worse = (change.ratio > 1) != is_higher_better
     still = math.log(present / change.before) * math.copysign(1, math.log(change.ratio))
     environments = series.environments
     moved = [] if not environments else [
         place for place in range(max(change.low, 1), change.high + 1) if environments[place] != environments[place - 1]
     ]
     return Step(
-        change=change, verdict=Verdict.SLOWER if is_worse else Verdict.FASTER,
+        change=change,
+        verdict=None if is_higher_better is None else Verdict.SLOWER if is_worse else Verdict.FASTER,
         last_before=series.revisions[change.index - 1], first_after=series.revisions[change.index],
         earliest=series.revisions[change.low], latest=series.revisions[change.high],
-        date=_date(series.dates_s[change.index]), is_undone=still < math.log1p(FLOOR),
+        date=day(series.dates_s[change.index]), is_undone=still < math.log1p(FLOOR),
         environment=f"{environments[moved[0] - 1]} to {environments[moved[0]]}" if moved else "",
     )
-
-
-def _date(seconds: float) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).date().isoformat()
-    except (OverflowError, OSError, ValueError):
-        return ""
 
 
 # Stored trials ------------------------------------------------------------------------------------------------------
@@ -221,7 +254,7 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
     facts = {name: str(first[name]) for name in fixed if name not in CASE_COLUMNS}
     label = case_label({name: first[name] for name in CASE_COLUMNS if name in fixed})
     return Series(
-        name="step_time", case=label, unit="seconds", is_higher_better=False, facts=facts,
+        name="step_time", case=label, unit="seconds", direction=LESS_BY_KIND, facts=facts,
         values=np.array([point[2] for point in points]), revisions=[point[1] for point in points],
         dates_s=np.array([_seconds(point[0]) for point in points]),
         environments=[point[3] for point in points] if may_differ else (),
@@ -237,21 +270,50 @@ def _seconds(recorded_at: str) -> float:
 # In words -----------------------------------------------------------------------------------------------------------
 
 
+SAID = {
+    Grounds.KIND: tr_later("kind"), Grounds.DECLARED: tr_later("declared"), Grounds.OPTION: tr_later("option"),
+    Grounds.UNIT: tr_later("unit"), Grounds.NAME: tr_later("name"), Grounds.NONE: tr_later("nothing tells"),
+    Grounds.CONTRADICTION: tr_later("unit and name contradict each other"),
+}
+
+
+def better_is(direction: Direction) -> str:
+    """"more (unit)", with what tells; "not known (nothing tells)"."""
+    way = {True: tr("more"), False: tr("less"), None: tr("not known")}[direction.is_higher_better]
+    return tr("{way} ({grounds})", way=way, grounds=tr(SAID[direction.grounds]))
+
+
 def summary(watched: Sequence[Watched], last: int) -> str:
-    """"40 series: 1 got slower, 2 faster, 30 did not change, 7 too short"."""
-    failed = sum(each.series.failure is not None for each in watched)
-    sound = [each for each in watched if each.series.failure is None]
+    """"40 series: 1 got worse, 2 got better, 30 as before in the last 200 points, 7 not judged: ..."."""
+    failed = sum(each.failure is not None for each in watched)
+    retired = sum(each.retirement is not None for each in watched)
+    sound = [each for each in watched if each.retirement is None and each.failure is None]
     judged = [each for each in sound if each.reason is None]
     worse = sum(bool(each.worse(last)) for each in judged)
+    changed = sum(bool(each.changed(last)) for each in judged)
     better = sum(bool(each.better(last)) and not each.worse(last) for each in judged)
+    short = [len(each.series.values) for each in sound if each.reason and each.is_short]
     counts = [
         f"{number} {words}" for number, words in (
-            (failed, tr("failed last")), (worse, tr("got worse")), (better, tr("got better")),
-            (len(judged) - worse - better, tr("as before in the last {last} points", last=last)),
-            (len(sound) - len(judged), tr("not judged")),
+            (failed, tr("failed last")), (worse, tr("got worse")),
+            (changed, tr("changed, and it is not known which way is better")), (better, tr("got better")),
+            (len(judged) - worse - changed - better, tr("as before in the last {last} points", last=last)),
+            (len(short), _too_short(short)), (len(sound) - len(judged) - len(short), tr("not judged")),
+            (retired, tr("no longer measured")),
         ) if number
     ]
     return tr("{n} series: {counts}", n=len(watched), counts=", ".join(counts) or tr("nothing to judge"))
+
+
+def _too_short(points: Sequence[int]) -> str:
+    """"not judged with 3 to 11 points, since 12 are the fewest that show a change"."""
+    if not points:
+        return ""
+    low, high = min(points), max(points)
+    return tr(
+        "not judged with {points}, since {fewest} are the fewest that show a change", fewest=FEWEST,
+        points=formatting.count(high, "point") if low == high else tr("{low} to {high} points", low=low, high=high),
+    )
 
 
 def document(
@@ -268,38 +330,55 @@ def section(
     advice: str = "",
 ) -> Section:
     """What got worse first; all steps; the series that changed, drawn; what could not be judged."""
-    names = labels([each.series for each in watched])
+    together = list(zip(labels([each.series for each in watched]), watched, strict=True))
     blocks: list[Block] = [Paragraph(text=f"{summary(watched, last)}.")]
     failed = tuple(
         tr("{name}: failed since {revision}, {reason}", name=name, revision=_cut(ended.since), reason=ended.reason)
-        for name, each in zip(names, watched, strict=True) if (ended := each.series.failure)
+        for name, each in together if (ended := each.failure)
     )
     if failed:
         blocks.append(Items(texts=failed))
-    worse = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.worse(last)]
-    better = [(name, step) for name, each in zip(names, watched, strict=True) for step in each.better(last)]
+    worse = [(name, each, step) for name, each in together for step in each.worse(last)]
+    better = [(name, each, step) for name, each in together for step in each.better(last)]
+    changed = [(name, each, step) for name, each in together for step in each.changed(last)]
     if worse:
         blocks += [_table(WORSE, tr("Got worse, and still is"), worse)]
         if advice:
             blocks.append(Paragraph(text=advice))
+    if changed:
+        blocks += [
+            _table(CHANGED, tr("Changed, and still is; which way is better is not known"), changed),
+            Paragraph(text=tr(
+                "No verdict rests on these; --higher-is-better or --lower-is-better with an expression for their names "
+                "tells which way is better."
+            )),
+        ]
     if better:
         blocks.append(_table(BETTER, tr("Got better, and still is"), better))
-    shown = {id(step) for _, step in (*worse, *better)}
-    older = [
-        (name, step) for name, each in zip(names, watched, strict=True) for step in each.steps if id(step) not in shown
-    ]
+    shown = {id(step) for _, _, step in (*worse, *changed, *better)}
+    older = [(name, each, step) for name, each in together for step in each.steps if id(step) not in shown]
     if older:
-        older_table = _table(OLDER, tr("Older steps, and such as were undone"), older)
+        caption = tr("Older steps, such as were undone, and those of series that are no longer measured")
+        older_table = _table(OLDER, caption, older)
         blocks.append(Fold(title=formatting.count(len(older), "older or undone step"), blocks=(older_table,)))
     blocks += [
-        _drawn(name, each, last) for name, each in zip(names, watched, strict=True) if each.steps
+        _drawn(name, each, last) for name, each in together if each.steps
     ][:DRAWN]
-    unjudged = tuple(f"{name}: {each.reason}" for name, each in zip(names, watched, strict=True) if each.reason)
+    unjudged = tuple(
+        f"{name}: {each.reason}" for name, each in together
+        if each.reason and not each.retirement
+    )
     if unjudged:
         blocks.append(Fold(title=tr("{n} series not judged", n=len(unjudged)), blocks=(Items(texts=unjudged),)))
+    retired = tuple(
+        f"{name}: {each.retirement.text}" for name, each in together if each.retirement
+    )
+    if retired:
+        title = tr("{n} series no longer measured, of which nothing is news", n=len(retired))
+        blocks.append(Fold(title=title, blocks=(Items(texts=retired),)))
     invalid = tuple(
         f"{name}: {formatting.count(each.series.invalid_trials, 'invalid trial')}"
-        for name, each in zip(names, watched, strict=True) if each.series.invalid_trials
+        for name, each in together if each.series.invalid_trials
     )
     if invalid:
         title = tr("{n} series of which invalid trials are left out", n=len(invalid))
@@ -342,29 +421,33 @@ def _short(fact: str) -> str:
     return fact if len(fact) <= 40 else f"{fact[:39]}…"
 
 
-def _table(name: str, caption: str, steps: Sequence[tuple[str, Step]]) -> Table:
+def _table(name: str, caption: str, steps: Sequence[tuple[str, Watched, Step]]) -> Table:
     rows = []
-    for label, step in steps:
+    for label, each, step in steps:
         where = f"{_cut(step.last_before)}..{_cut(step.first_after)}"
         if step.earliest != step.latest:
             where = tr("{value} ({low} to {high})", value=where, low=_cut(step.earliest), high=_cut(step.latest))
         rows.append(Row(id=identifier(name, label, step.first_after), cells=(
             Cell(text=label),
-            Cell(text=_percent(step), value=step.change.ratio - 1),
+            Cell(text=_changed(step.change.ratio), value=step.change.ratio - 1),
+            Cell(text=better_is(each.series.direction)),
             Cell(text=formatting.significant(step.change.before, 4), value=step.change.before),
             Cell(text=formatting.significant(step.change.after, 4), value=step.change.after),
             Cell(text=where), Cell(text=step.date), Cell(text=_remark(step)),
         )))
     return Table(id=name, caption=caption, rows=tuple(rows), columns=(
-        Column(title=tr("series")), Column(title=tr("change"), align=Align.RIGHT),
+        Column(title=tr("series")), Column(title=tr("change"), align=Align.RIGHT), Column(title=tr("better is")),
         Column(title=tr("before"), align=Align.RIGHT, is_detail=True),
         Column(title=tr("after"), align=Align.RIGHT, is_detail=True), Column(title=tr("where")),
         Column(title=tr("date"), is_detail=True), Column(title=tr("remark")),
     ))
 
 
-def _percent(step: Step) -> str:
-    percent = 100 * (step.change.ratio - 1)
+def _changed(ratio: float) -> str:
+    """"+3.1 %"; beyond a tenth or ten times "0.00281x", since no change but a total one is −100 %."""
+    if not 0.1 <= ratio <= 10:
+        return formatting.times(ratio)
+    percent = 100 * (ratio - 1)
     return f"{'+' if percent > 0 else '−'}{formatting.significant(abs(percent), 2)} %"
 
 
@@ -375,8 +458,11 @@ def _remark(step: Step) -> str:
 
 
 def _cut(revision: str) -> str:
-    is_commit = len(revision) == 40 and all(letter in "0123456789abcdef" for letter in revision)
-    return revision[:8] if is_commit else revision
+    return revision[:8] if _is_commit(revision) else revision
+
+
+def _is_commit(revision: str) -> bool:
+    return len(revision) == 40 and all(letter in "0123456789abcdef" for letter in revision)
 
 
 def _drawn(name: str, each: Watched, last: int) -> Curves:
@@ -385,20 +471,26 @@ def _drawn(name: str, each: Watched, last: int) -> Curves:
     edges = [0, *(step.change.index for step in each.steps), len(levels)]
     for start, stop in itertools.pairwise(edges):
         levels[start:stop] = np.median(each.series.values[start:stop])
-    table = WORSE if each.worse(last) else BETTER if each.better(last) else OLDER
+    tables = ((WORSE, each.worse(last)), (CHANGED, each.changed(last)), (BETTER, each.better(last)))
+    are_commits = all(map(_is_commit, each.series.revisions))
     return Curves(
-        id=identifier("series", name), title=name, x_title=tr("point"), y_title=each.series.unit or tr("value"),
+        id=identifier("series", name), title=name, x_title=tr("commit") if are_commits else tr("point"),
+        y_title=tr(
+            "{unit}; better is {direction}", unit=each.series.unit or tr("value"),
+            direction=better_is(each.series.direction),
+        ),
+        x_names=tuple(map(_cut, each.series.revisions)) if are_commits else (),
         curves=(
             Curve(label=tr("measured"), values=tuple(map(float, each.series.values))),
             Curve(label=tr("level"), values=tuple(map(float, levels)), is_reference=True),
         ),
-        table=table,
+        table=next((table for table, steps in tables if steps), OLDER),
         marks=tuple(
             Mark(
                 at=step.change.index + 1,
                 label=tr(
-                    "{verdict}: {change}, {revision} {date}", verdict=word(step.verdict), change=_percent(step),
-                    revision=_cut(step.first_after), date=step.date,
+                    "{verdict}: {change}, {revision} {date}", revision=_cut(step.first_after), date=step.date,
+                    verdict=word(step.verdict) if step.verdict else tr("changed"), change=_changed(step.change.ratio),
                 ),
             )
             for step in each.steps

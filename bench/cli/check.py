@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from bench.cli.history import (
     HigherIsBetter,
     Json,
     Last,
+    LowerIsBetter,
     Output,
     Results,
     watched,
@@ -44,7 +45,7 @@ class FailOn(StrEnum):
 
 def command(
     results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
-    higher_is_better: HigherIsBetter = None, last: Last = LAST,
+    higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
     fail_on: Annotated[FailOn, typer.Option(help="never: tell only.")] = FailOn.SLOWER,
     confirm: Annotated[
         str | None, typer.Option(help="A suite: measure what got worse again, in pairs that decide.")
@@ -57,10 +58,12 @@ def command(
 ) -> None:
     """Fail where a series got worse: less throughput, more time or memory. A step that was undone does not count.
 
+    Nor does a series that is no longer measured, or of which it is not known which way is better; both are named apart.
+
     History nominates; with --confirm, pairs of processes of the revisions around each step, or of two builds, decide.
 
     Ends with 1 if anything got worse, 2 if a file cannot be read, or the newest trials of a series or a side failed, 3
-    if no series is long enough to be judged, 4 if pairs could not tell.
+    if no series could be judged (it takes 12 points), 4 if pairs could not tell.
 
     Examples:
 
@@ -77,9 +80,9 @@ def command(
         raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
     budget_s = run.seconds("budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
-    found = watched(results, asv, benchmark, across, higher_is_better)
+    found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
     worse = [(each, step) for each in found.series for step in each.worse(last)]
-    has_failed = any(each.series.failure for each in found.series)
+    has_failed = any(each.failure for each in found.series)
     verdicts: list[Verdicts] = []
     others: tuple[str, ...] = ()
     if confirm is not None and worse:
@@ -87,10 +90,9 @@ def command(
         verdicts, others = _confirmed(worse, confirm, sweeps, sides, results, beneath, budget_s)
     if json:
         write(json_format.dumps({
-            "worse": [
-                {"name": each.series.name, "case": each.series.case, "facts": dict(each.series.facts), **step.plain()}
-                for each, step in worse
-            ], "series": plain(found.series), "problems": list(found.problems),
+            "worse": [_plain(each, step) for each, step in worse],
+            "direction_not_known": [_plain(each, step) for each in found.series for step in each.changed(last)],
+            "series": plain(found.series), "problems": list(found.problems), "notes": list(found.notes),
             "confirmed": None if confirm is None else [each.plain() for each in verdicts],
             "not_measured_again": list(others),
         }, indent=1) + "\n", output)
@@ -106,8 +108,18 @@ def command(
         ended = Exit.SLOWER if confirm is None else _conclusion(verdicts, others)
         if ended is not Exit.SLOWER or fail_on is FailOn.SLOWER:
             raise typer.Exit(ended)
-    if not any(each.reason is None for each in found.series):
+    if not any(each.is_told(last) for each in found.series):
         raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _plain(watched: Watched, step: Step) -> dict[str, Any]:
+    from bench.analysis.history import direction_plain
+
+    series = watched.series
+    return {
+        "name": series.name, "case": series.case, "facts": dict(series.facts), **direction_plain(series.direction),
+        **step.plain(),
+    }
 
 
 def _confirmed(

@@ -24,6 +24,7 @@ Asv = Annotated[Path | None, typer.Option(help="asv project or results folder, o
 Bench = Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")]
 Across = Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")]
 HigherIsBetter = Annotated[str | None, typer.Option(help="asv benchmarks where more is better: an expression.")]
+LowerIsBetter = Annotated[str | None, typer.Option(help="The same where less is better.")]
 Last = Annotated[int, typer.Option(min=1, help="Points of each series whose steps are news.")]
 Format = Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Data instead of words.")]
@@ -35,12 +36,13 @@ RESULTS = Path("results")
 
 def command(
     results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
-    higher_is_better: HigherIsBetter = None, last: Last = LAST, format: Format = None, json: Json = False,
-    output: Output = None, lang: Language = "en",
+    higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
+    format: Format = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
     """Show the steps of every series, with the commits or runs between which they happened.
 
     A series never crosses a machine, version or variable unless --across names it. Series of another project: --asv.
+    Which way its figures are better is told by their kind, else by the words of their unit and name, or by you.
 
     Examples:
 
@@ -53,9 +55,11 @@ def command(
     from bench.analysis.history import document, plain
     from bench.cli import Exit, write, write_document
 
-    found = watched(results, asv, benchmark, across, higher_is_better)
+    found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
     if json:
-        text = json_format.dumps({"series": plain(found.series), "problems": list(found.problems)}, indent=1) + "\n"
+        text = json_format.dumps({
+            "series": plain(found.series), "problems": list(found.problems), "notes": list(found.notes),
+        }, indent=1) + "\n"
         write(text, output)
     else:
         write_document(
@@ -79,7 +83,8 @@ class Found:
 
 
 def watched(
-    results: Path, asv: Path | None, benchmark: str | None, across: str | None, higher_is_better: str | None
+    results: Path, asv: Path | None, benchmark: str | None, across: str | None, higher_is_better: str | None,
+    lower_is_better: str | None,
 ) -> Found:
     """The series of a store, or of an asv folder, and their steps; raises UserError for input that cannot be."""
     from bench import asv_results
@@ -89,11 +94,15 @@ def watched(
 
     asked = [part.strip() for part in (across or "").split(",") if part.strip()]
     if asv is not None:
-        history = asv_results.read(asv, may_differ=asked, higher_is_better=higher_is_better)
+        history = asv_results.read(
+            asv, may_differ=asked, higher_is_better=higher_is_better, lower_is_better=lower_is_better
+        )
         series, problems, notes, name = list(history.series), history.problems, history.notes, str(asv)
     else:
-        if higher_is_better is not None:
-            raise UserError("--higher-is-better is for --asv; our own figures know their direction")
+        if higher_is_better is not None or lower_is_better is not None:
+            raise UserError(
+                "--higher-is-better and --lower-is-better are for --asv; our own figures know their direction"
+            )
         may_differ = facts(asked)
         trials = existing(results).trials()
         series, problems, notes, name = series_of(trials.table, may_differ), trials.problems, (), str(results)

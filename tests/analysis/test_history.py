@@ -12,27 +12,33 @@ import pytest
 
 import reports
 from bench.analysis.decision import Verdict
+from bench.analysis.document import Curves
 from bench.analysis.history import Watched, document, labels, series_of, summary, watch
 from bench.record import Record
-from bench.series import Series
+from bench.series import LESS_BY_KIND, Direction, Ended, Failure, Grounds, Series
 from bench.words import Outcome
+from reports import svg
 
 from ..records import CASE, MACHINE, build_facts, make_record, overheated, timing_records, trials_of
 
 OK, CRASHED = Outcome.OK, Outcome.CRASHED
 DAY_S = 86_400.0
+PLUS = "\\+"                 # as Markdown has it
 
 
 def series(
-    *levels: float, points: int = 40, seed: int = 0, spread: float = 0.01, higher: bool = False, name: str = "step",
-    **facts: Any,
+    *levels: float, points: int = 40, seed: int = 0, spread: float = 0.01, higher: bool | None = False,
+    name: str = "step", start: int = 0, **facts: Any,
 ) -> Series:
-    """``points`` commits a day apart at each level."""
+    """``points`` commits a day apart at each level, the first of them on day ``start``."""
     count = points * len(levels)
     values = np.repeat(levels, points) * np.exp(np.random.default_rng(seed).normal(0, spread, count))
     return Series(**{
-        "name": name, "case": "", "unit": "", "is_higher_better": higher, "facts": {"machine": "box"},
-        "values": values, "revisions": [f"{n:040x}" for n in range(count)], "dates_s": DAY_S * np.arange(count),
+        "name": name, "case": "", "unit": "", "facts": {"machine": "box"},
+        "direction": Direction(
+            is_higher_better=higher, grounds=Grounds.CONTRADICTION if higher is None else Grounds.UNIT
+        ), "values": values,
+        "revisions": [f"{start + n:040x}" for n in range(count)], "dates_s": DAY_S * (start + np.arange(count)),
         **facts,
     })
 
@@ -54,6 +60,64 @@ def test_more_throughput_is_good_and_more_time_is_bad(after: float, higher: bool
     assert int(step.earliest, 16) <= 40 <= int(step.latest, 16)
     assert int(step.last_before, 16) + 1 == int(step.first_after, 16)
     assert step.date.startswith("1970-02")
+
+
+@pytest.mark.parametrize("after", [1.1, 1 / 1.1])
+def test_where_it_is_not_known_which_way_is_better_a_change_is_told_and_is_no_verdict(after: float):
+    watched = watch([series(1.0, after, higher=None)])
+    found = only(watched)
+
+    assert [step.verdict for step in found.steps] == [None]
+    assert (len(found.changed(200)), found.worse(200), found.better(200)) == (1, (), ())
+    assert not found.is_told(200)
+    assert found.is_told(last=20)            # flat in those, whichever way is better
+    assert summary(watched, 200) == "1 series: 1 changed, and it is not known which way is better"
+    text = reports.render("markdown", document(watched, title="History", last=200))
+    assert "| not known (unit and name contradict each other) |" in text
+    assert "--lower-is-better" in text
+    assert "undone later" in reports.render(
+        "markdown", document(watch([series(1.0, after, 1.0, higher=None)]), title="History", last=200)
+    )
+
+
+def test_every_verdict_says_which_way_is_better():
+    document_of = document(watch([series(1.0, 1.1, higher=True, unit="images/s")]), title="History", last=200)
+    (figure,) = (block for block in document_of.sections[0].blocks if isinstance(block, Curves))
+
+    assert "| more (unit) |" in reports.render("markdown", document_of)
+    assert "more (unit)" in reports.render("terminal", document_of)
+    assert figure.y_title == "images/s; better is more (unit)"
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [(0.0019 / 0.675, "0.00281x"), (355.0, "355x"), (1 / 9, "−89 %"), (1e-4, "0.000100x"), (9.0, "+800 %"),
+     (0.9, "−10 %")],
+)
+def test_no_change_that_is_not_total_is_a_hundred_per_cent(after: float, expected: str):
+    text = reports.render("markdown", document(watch([series(1.0, after, spread=1e-9)]), title="History", last=200))
+
+    assert f"| {expected.replace('+', PLUS)} |" in text
+
+
+def test_an_axis_of_commits_names_them():
+    (figure,) = (
+        block for block in document(watch([series(1.0, 1.1, start=2**36)]), title="t", last=9).sections[0].blocks
+        if isinstance(block, Curves)
+    )
+
+    assert (figure.x_title, len(figure.x_names), figure.x_names[0]) == ("commit", 80, f"{2**36:040x}"[:8])
+    assert figure.x_names[-1] in svg.text(svg.curves(figure))
+
+
+def test_an_axis_of_sessions_has_numbers():
+    revisions = [f"s{n} (run{n})" for n in range(80)]
+    (figure,) = (
+        block for block in document(watch([series(1.0, 1.1, revisions=revisions)]), title="t", last=9)
+        .sections[0].blocks if isinstance(block, Curves)
+    )
+
+    assert (figure.x_title, figure.x_names) == ("point", ())
 
 
 def test_a_step_that_was_undone_is_no_news():
@@ -88,7 +152,7 @@ def test_among_many_series_the_doubtful_ones_are_dropped():
 
 
 def test_what_cannot_be_judged_says_why():
-    short, zero = watch([series(1.0, points=5), series(0.0, points=40)])
+    short, zero = watch([series(1.0, points=5, start=35), series(0.0, points=40)])
 
     assert (short.steps, short.reason) == ((), "5 points; 12 are the fewest that show a change")
     assert "not positive" in str(zero.reason)
@@ -115,7 +179,7 @@ def test_a_point_is_a_session_of_the_store(tmp_path: Path):
     assert list(found.values) == pytest.approx([0.01, 0.02, 0.03])
     assert list(found.revisions) == ["s0 (run0)", "s1 (run1)", "s2 (run2)"]
     assert np.diff(found.dates_s) == pytest.approx([DAY_S, DAY_S])
-    assert found.is_higher_better is False
+    assert found.direction == LESS_BY_KIND
 
 
 def test_an_upgrade_starts_another_series_unless_it_is_the_question(tmp_path: Path):
@@ -183,6 +247,36 @@ def test_an_upgrade_after_which_all_crashes_is_a_failure_until_the_next_one_work
     assert [each.plain()["failed_since"] for each in over] == [None, None]
 
 
+def test_what_got_worse_or_failed_and_is_measured_no_more_is_no_news():
+    old = series(1.0, 1.3, points=15, name="old")
+    broken = series(1.0, points=15, name="broken", failure=Failure(since="c", latest_s=15 * DAY_S, reason="null"))
+    deleted = series(1.0, 1.3, name="deleted", ended=Ended.BENCHMARK)
+    watched = watch([old, broken, deleted, series(1.0, 1.0, points=50, name="now")])
+
+    assert [(bool(each.retirement), each.worse(200), each.failure) for each in watched] == [
+        (True, (), None), (True, (), None), (True, (), None), (False, (), None),
+    ]
+    assert [len(each.steps) for each in watched] == [1, 0, 1, 0]     # history still shows them
+    assert [each.plain()["retired"] for each in watched] == [
+        "last measured on 1970-01-30, others until 1970-04-10",
+        "last measured on 1970-01-15, others until 1970-04-10; it failed at last",
+        "the benchmark was deleted; last measured on 1970-03-21, others until 1970-04-10", None,
+    ]
+    assert summary(watched, 200) == "4 series: 1 as before in the last 200 points, 3 no longer measured"
+    assert "3 series no longer measured" in reports.render("markdown", document(watched, title="History", last=200))
+
+
+def test_series_of_the_past_do_not_decide_what_is_said_of_those_that_are_measured():
+    """A thousand clear steps of long ago would let doubtful ones of today pass."""
+    past = [series(1.0, 2.0, points=40, seed=seed) for seed in range(400)]
+    today = [series(1.0, points=80, seed=seed, spread=0.05, start=400) for seed in range(400)]
+
+    found = watch([*past, *today])
+
+    assert all(each.retirement and each.steps for each in found[:400])
+    assert not any(each.steps for each in found[400:])
+
+
 def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
     """A GPU that was too hot for a week is no regression."""
     on_gpu = replace(CASE, device="cuda:0")
@@ -206,12 +300,15 @@ def test_series_of_one_case_are_told_apart_by_what_varies():
 
 
 def test_the_words(tmp_path: Path):
-    flat, short = series(1.0, name="flat", seed=1, points=80), series(1.0, name="short", points=3)
+    flat, short = series(1.0, name="flat", seed=1, points=80), series(1.0, name="short", points=3, start=77)
     watched = watch([series(1.0, 1.1), flat, short])
 
     text = reports.render("markdown", document(watched, title="History", last=200))
 
-    assert summary(watched, 200) == "3 series: 1 got worse, 1 as before in the last 200 points, 1 not judged"
+    assert summary(watched, 200) == (
+        "3 series: 1 got worse, 1 as before in the last 200 points, 1 not judged with 3 points, since 12 are the "
+        "fewest that show a change"
+    )
     assert "Got worse, and still is" in text
     assert "00000027..00000028" not in text      # a full hash is cut to its first letters, not its last
     assert "short: 3 points" in text
