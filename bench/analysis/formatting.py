@@ -11,6 +11,8 @@ from bench.analysis.language import tr
 UNKNOWN = "–"
 MIB = 2**20
 MOST_DIGITS = 6              # significant ones; no clock or machine deserves more
+WITHOUT_WIDTH = 4            # of an interval whose ends are equal
+FEWEST_DIGITS = 2            # of the ends of an interval, however wide: each is then off by 5 % at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +88,44 @@ def interval(value: float, low: float, high: float, apart_from: float | None = N
 
 
 def digits(value: float, low: float, high: float, apart_from: float | None = None) -> list[str]:
-    """The value and both ends of its interval, with the digits that they carry."""
-    decimals = carried_decimals(low, high)
-    if decimals is None:
-        return [significant(each, 4) for each in (value, low, high)]
-    if any(round(end, decimals) == apart_from != end for end in (low, high)):
-        decimals += 1        # for all three; where that is not enough, the rest is for the end alone
-    return [number(value, decimals), *(number(end, _apart(end, decimals, apart_from)) for end in (low, high))]
+    """The value and both ends of its interval, with the digits that they carry; see ``decimals``."""
+    three = (value, low, high)
+    places = decimals(value, low, high, apart_from)
+    if places is None:
+        return [number(each, 0) for each in three]
+    return [number(each, place) for each, place in zip(three, places, strict=True)]
+
+
+def decimals(value: float, low: float, high: float, apart_from: float | None = None) -> list[int] | None:
+    """Decimals of the value and of both ends, of which no end excludes it; None where one is not finite, or both 0.
+
+    All have the place that the half-width carries, but never fewer than two significant digits: of a wide interval
+    the half-width is far above its lower end, which would be rounded to 0. Around 0 one digit is enough. An end that
+    differs from ``apart_from`` has as many as tell it from that.
+    """
+    carried = carried_decimals(low, high)
+    if carried is None:
+        largest = max(abs(low), abs(high))
+        if not 0 < largest < math.inf:
+            return None
+        carried = _decimals_of(largest, WITHOUT_WIDTH)
+    three, fewest = (value, low, high), FEWEST_DIGITS if low > 0 else 1
+
+    def places(carried: int) -> list[int]:
+        return [max(carried, _decimals_of(each, fewest)) if each else carried for each in three]
+
+    found = places(carried)
+    ends = list(zip(three[1:], found[1:], strict=True))
+    if any(round(end, place) == apart_from != end for end, place in ends):
+        found = places(carried + 1)      # for all three; where that is not enough, the rest is for the end alone
+        found[1:] = [_apart(end, place, apart_from) for end, place in zip(three[1:], found[1:], strict=True)]
+    middle, first, last = (round(each, place) for each, place in zip(three, found, strict=True))
+    return found if first <= middle <= last else [max(found)] * 3
+
+
+def _decimals_of(value: float, digits: int) -> int:
+    """Decimals that show a number, not 0, to so many significant digits."""
+    return digits - 1 - math.floor(math.log10(abs(value)))
 
 
 def _apart(end: float, decimals: int, apart_from: float | None) -> int:
@@ -102,10 +135,33 @@ def _apart(end: float, decimals: int, apart_from: float | None) -> int:
     return decimals
 
 
+def change(ratio: float, low: float | None = None, high: float | None = None) -> str:
+    """How far a positive ratio is from 1, in per cent: "+3.0 % (+2.6 to +3.4 %)".
+
+    As many digits as the ratio carries, so that no change is called total ("−99.7 %") or, at an end of the interval,
+    none.
+    """
+    if low is None or high is None:
+        return f"{_signed(ratio, max(1, _decimals_of(100 * ratio, 1)))} %"
+    three = (ratio, low, high)
+    places = decimals(100 * ratio, 100 * low, 100 * high, apart_from=100.0) or [1] * 3
+    # A change below 100 % is told to a whole per cent at least.
+    middle, first, last = (
+        _signed(each, max(place, 0) if each < 2 else place) for each, place in zip(three, places, strict=True)
+    )
+    return tr("{value} ({low} to {high})", value=f"{middle} %", low=first, high=f"{last} %")
+
+
+def _signed(ratio: float, decimals: int) -> str:
+    """The change in per cent, with its sign."""
+    words = number(round(100 * ratio, decimals) - 100, decimals)
+    return ("" if words.startswith("-") or ratio < 1 else "+") + words.replace("-", "−")
+
+
 def centre(value: float, low: float | None, high: float | None) -> str:
     """The value alone, with the digits that its interval carries; three significant ones without an interval."""
-    decimals = None if low is None or high is None else carried_decimals(low, high)
-    return significant(value) if decimals is None else number(value, decimals)
+    places = None if low is None or high is None else decimals(value, low, high)
+    return significant(value) if places is None else number(value, places[0])
 
 
 def values(single: Sequence[float]) -> str:
@@ -148,14 +204,20 @@ def relative_error(error: float) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{significant(100 * share)} %"
+    """Three digits, "94.3 %", and more where what is not all would be called so: "99.97 %", at most ">99.999 %"."""
+    for digits in range(3, MOST_DIGITS):
+        if not share < 1 or float(f"{share:.{digits - 1}e}") < 1:
+            return f"{significant(100 * share, digits)} %"
+    return ">99.999 %"
 
 
 def share(part: float) -> str:
-    """A share in whole per cent, which is all that one trial carries: "41 %", "<1 %"."""
+    """A share in whole per cent, which is all that one trial carries: "41 %", "<1 %", ">99 %"."""
     if not math.isfinite(part):
         return UNKNOWN
-    return "<1 %" if 0 < part < 0.01 else f"{number(100 * part, 0)} %"
+    if 0 < part < 0.01:
+        return "<1 %"
+    return ">99 %" if 0.995 <= part < 1 else f"{number(100 * part, 0)} %"
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:

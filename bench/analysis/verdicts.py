@@ -125,21 +125,8 @@ def summary(verdicts: Verdicts) -> str:
 
 def change(speed_up: Estimate) -> str:
     """Of the time, in per cent: "+3.0 % (+2.6 to +3.4 %)"; above zero is slower."""
-    middle = 1 / speed_up.value - 1
-    if speed_up.low is None or speed_up.high is None:
-        return _signed(middle, 1)
-    low, high = 1 / speed_up.high - 1, 1 / speed_up.low - 1
-    decimals = formatting.carried_decimals(100 * low, 100 * high)
-    decimals = 1 if decimals is None else max(decimals, 0)
-    return tr(
-        "{value} ({low} to {high})", value=_signed(middle, decimals), low=_signed(low, decimals)[:-2],
-        high=_signed(high, decimals),
-    )
-
-
-def _signed(ratio: float, decimals: int) -> str:
-    number = formatting.number(100 * ratio, decimals)
-    return f"{'+' if ratio >= 0 and not number.startswith('-') else ''}{number} %".replace("-", "−")
+    time = speed_up.inverse(1.0)
+    return formatting.change(time.value, time.low, time.high)
 
 
 def basis(case: CaseVerdict) -> str:

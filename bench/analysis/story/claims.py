@@ -161,7 +161,7 @@ def figure(answer: Answer, unit: str) -> str:
 
 def _number(value: float, unit: str, digits: int = 3) -> str:
     if unit == "share":
-        return f"{formatting.number(100 * value, 1)} %"
+        return formatting.percent(value)
     number = formatting.significant(value, digits)
     if "." in number:
         number = number.rstrip("0").rstrip(".")
