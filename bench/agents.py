@@ -26,6 +26,7 @@ from bench.archive import code_version, write_child
 from bench.process import Answer, run_worker
 from bench.spec import Case
 from bench.words import Outcome, UserError
+from bench.workfolder import working_folder
 from bench.world import LOOPBACK, Ran, Rank, cpus_of
 
 PORT_VARIABLE = "RIGMARK_PORT"
@@ -237,8 +238,7 @@ def _receive_answer(connection: Connection) -> Ran:
 def serve(at: Place) -> None:
     """Be an agent until rank 0 is done; raises UserError where there is no rank 0."""
     connection = _connected(at)
-    with contextlib.closing(connection), tempfile.TemporaryDirectory(prefix="rigmark-agent-") as name:
-        folder = Path(name)
+    with contextlib.closing(connection), working_folder() as folder:
         child, known = write_child(folder), builds.load()
         connection.send_bytes(json.dumps(asdict(_here(at.rank))).encode())
         with contextlib.suppress(EOFError, OSError):         # rank 0 is done, or gone

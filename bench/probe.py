@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from bench import frameworks, hardware, limits
@@ -11,6 +9,7 @@ from bench.archive import write_child
 from bench.builds import Build
 from bench.process import Answer, run_worker
 from bench.words import Outcome
+from bench.workfolder import working_folder
 
 DEADLINE_S = 60.0
 
@@ -36,8 +35,7 @@ def failure(answer: Answer) -> tuple[Outcome, str] | None:
 
 def facts(build: Build) -> tuple[dict[str, Any], str | None]:
     """(Python and package versions, None), or ({}, why no worker can run in this build)."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
+    with working_folder() as directory:
         answer = run_worker(build, write_child(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
     broken = failure(answer)
     return answer.result, broken[1] if broken else None

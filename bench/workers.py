@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import psutil
 
 from bench import builds as builds_module
 from bench import frameworks, hardware, isa, probe, world
@@ -28,8 +26,8 @@ from bench.spec import DEFAULT_BUILD, Case
 from bench.telemetry.recorder import Recorder, Recording
 from bench.variables import environment, with_variables
 from bench.words import TIMED, Outcome, StartMethod, TrialKind
+from bench.workfolder import working_folder
 
-WORK_PREFIX = "rigmark-"
 DEFAULT_DEADLINE_S = 600.0
 
 Arrays = dict[str, Any]
@@ -85,9 +83,7 @@ class Workers:
         self._open: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Workers:
-        _sweep_leftovers()
-        prefix = f"{WORK_PREFIX}{os.getpid()}-"
-        self.folder = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
+        self.folder = self._open.enter_context(working_folder())
         self._own_child = write_child(self.folder)
         self._child = self._own_child if self._lent is None else write_child(self._new_folder(), self._lent)
         if self._telemetry:
@@ -271,11 +267,3 @@ def layer_variables(case: Case) -> dict[str, str]:
     """What is set for layer trials only; not empty: they run another program than the timed ones."""
     variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
     return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))
-
-
-def _sweep_leftovers() -> None:
-    """Remove the working folders of sweeps that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{WORK_PREFIX}*-*"):
-        owner = folder.name.removeprefix(WORK_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)

@@ -88,8 +88,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/claims.py": ("bench.analysis", "bench.files", "bench.ir", "bench.models", "bench.words"),
     "bench/isa": (),
     "bench/agents.py": (
-        "bench.archive", "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words", "bench.world",
+        "bench.archive", "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words",
+        "bench.workfolder", "bench.world",
     ),
+    "bench/workfolder.py": (),
     "bench/world.py": ("bench.process", "bench.spec", "bench.strategies", "bench.words"),
     "bench/dispatch.py": ("bench.ir", "bench.isa"),
     "bench/spec.py": (
@@ -110,7 +112,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "bench/environments.py": ("bench.files", "bench.words", "bench.builds"),
     "bench/probe.py": (
         "bench.words", "bench.archive", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits",
-        "bench.process",
+        "bench.process", "bench.workfolder",
     ),
     "bench/archive.py": (),
     "bench/variables.py": ("bench.words", "bench.builds"),
