@@ -20,7 +20,7 @@ import numpy as np
 
 from bench import files
 from bench.directions import by_words
-from bench.series import LESS_BY_KIND, Direction, Ended, Grounds, Series, failure
+from bench.series import LESS_BY_KIND, Direction, Ended, Grounds, Series, failure, label
 from bench.words import UserError, unknown
 
 BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"
@@ -66,6 +66,8 @@ class _Benchmark:
 class _Cell:
     """A series in the making."""
 
+    name: str
+    case: str                            # its parameters
     unit: str
     direction: Direction
     facts: dict[str, str]
@@ -97,8 +99,8 @@ def read(
 
     A series is of one benchmark, its version and parameters, one machine and its facts, one environment; of these the
     facts named in ``may_differ`` do not end it. ``higher_is_better`` and ``lower_is_better`` are regular expressions
-    for names of benchmarks. Points are in the order of the commits where git knows them, else of their dates. Raises
-    UserError for a folder that holds no results.
+    for names of series, parameters included. Points are in the order of the commits where git knows them, else of
+    their dates. Raises UserError for a folder that holds no results.
     """
     root = results_folder(folder)
     problems: list[str] = []
@@ -126,12 +128,13 @@ def read(
             described = (benchmarks or {}).get(name, _Benchmark())
             key = (name, version, combination, shared)
             if key not in cells:
+                case = _case(combination, described.names)
                 cells[key] = _Cell(
-                    unit=described.unit, direction=told(name) or _direction(name, described), facts=kept,
-                    ended=_ended(name, combination, benchmarks),
+                    name=name, case=case, unit=described.unit, facts=kept, ended=_ended(name, combination, benchmarks),
+                    direction=told(label(name, case)) or _direction(name, described),
                 )
             cells[key].points.append((revision, date_s, value, environment))
-    _check_options(folder, {key[0] for key in cells}, higher_is_better, lower_is_better)
+    _check_options(folder, {label(cell.name, cell.case) for cell in cells.values()}, higher_is_better, lower_is_better)
     met = sorted({name for cell in cells.values() for name in cell.facts})
     for name in may_differ:
         if cells and name not in met and not any(name in point[3] for cell in cells.values() for point in cell.points):
@@ -139,10 +142,7 @@ def read(
     order, notes = _order(_project(folder), {point[0] for cell in cells.values() for point in cell.points})
     return History(
         series=tuple(
-            each for each in (
-                _series(key[0], _case(key[2], (benchmarks or {}).get(key[0], _Benchmark()).names), cell, order)
-                for key, cell in cells.items()
-            ) if len(each.values) or each.failure
+            each for each in (_series(cell, order) for cell in cells.values()) if len(each.values) or each.failure
         ),
         problems=tuple(problems), notes=(*_left_out(others), *notes),
     )
@@ -165,7 +165,7 @@ def _left_out(others: Counter[str]) -> Iterator[str]:
 
 
 def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
-    """What the user says of a benchmark, by its name."""
+    """What the user says of a series, by its label."""
     patterns = [
         (is_higher, pattern(text)) for is_higher, text in ((True, higher), (False, lower)) if text is not None
     ]
@@ -180,10 +180,10 @@ def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | 
 
 
 def _check_options(folder: Path, names: set[str], *texts: str | None) -> None:
-    """Raises UserError where what the user says of directions is of no benchmark."""
+    """Raises UserError where what the user says of directions is of no series."""
     for text in texts:
         if text is not None and names and not any(pattern(text).search(name) for name in names):
-            raise UserError(f"no benchmark of {files.shown(folder)} is called like '{text}'")
+            raise UserError(f"no series of {files.shown(folder)} is called like '{text}'")
 
 
 def _direction(name: str, described: _Benchmark) -> Direction:
@@ -368,7 +368,7 @@ def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]
                 "order of their dates"]
 
 
-def _series(name: str, case: str, cell: _Cell, order: Mapping[str, int]) -> Series:
+def _series(cell: _Cell, order: Mapping[str, int]) -> Series:
     points = sorted(cell.points, key=lambda point: (order.get(point[0], 0), point[1], point[0]))
     failed = failure([
         (revision, date_s, FAILED if value is None else None) for revision, date_s, value, _ in points
@@ -379,7 +379,7 @@ def _series(name: str, case: str, cell: _Cell, order: Mapping[str, int]) -> Seri
     ]
     environments = [point[3] for point in measured]
     return Series(
-        name=name, case=case, unit=cell.unit, direction=cell.direction, facts=cell.facts,
+        name=cell.name, case=cell.case, unit=cell.unit, direction=cell.direction, facts=cell.facts,
         values=np.array([point[2] for point in measured]), revisions=[point[0] for point in measured],
         dates_s=np.array([point[1] for point in measured]), environments=environments if any(environments) else (),
         failure=failed, ended=cell.ended, tried=[

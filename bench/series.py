@@ -70,12 +70,17 @@ class Series:
 
     @property
     def label(self) -> str:
-        return f"{self.name}({self.case})" if self.case else self.name
+        return label(self.name, self.case)
 
     @property
     def outcomes(self) -> Sequence[tuple[str, float]]:
         """(revision, date since 1970 in s) of each time that it was measured or failed to be, oldest first."""
         return self.tried or list(zip(self.revisions, map(float, self.dates_s), strict=True))
+
+
+def label(name: str, case: str) -> str:
+    """"bench.time_step(n=1)"; the name alone where there are no parameters."""
+    return f"{name}({case})" if case else name
 
 
 def failure(outcomes: Sequence[tuple[str, float, str | None]]) -> Failure | None:

@@ -165,10 +165,22 @@ def test_the_user_has_the_last_word_on_the_direction(tmp_path: Path):
     assert read(root, lower_is_better="step").series[0].direction.grounds is Grounds.OPTION
     with pytest.raises(UserError, match="no regular expression"):
         read(root, higher_is_better="(")
-    with pytest.raises(UserError, match=r"no benchmark of .* is called like 'score'"):
+    with pytest.raises(UserError, match=r"no series of .* is called like 'score'"):
         read(root, lower_is_better="score")
     with pytest.raises(UserError, match=r"b\.track_step_time matches --higher-is-better 'step' and --lower-is-better"):
         read(root, higher_is_better="step", lower_is_better="b")
+
+
+def test_what_a_parameter_names_has_its_own_direction(tmp_path: Path):
+    """Projects measure once and file each metric under a parameter."""
+    benchmarks = {"b.track_metric": {"type": "track", "param_names": ["metric"], "params": [["'jit'", "'hits'"]]}}
+    root = folder(
+        tmp_path, version_2(1, {"b.track_metric": [[1.0, 2.0], [["'jit'", "'hits'"]]]}), benchmarks=benchmarks
+    )
+
+    found = read(root, lower_is_better="metric='jit'", higher_is_better="hits").series
+
+    assert [each.direction.is_higher_better for each in found] == [False, True]
 
 
 @pytest.mark.parametrize(
