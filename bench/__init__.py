@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bench.notebook import Results
+    from rigmark.bench.reporting.notebook import Results
 
 __version__ = "0.1.0"
 
 
 def load(folder: str | Path = "results") -> Results:
-    """Stored results for a notebook, see bench.notebook.Results; raises UserError where the folder holds none."""
-    from bench.notebook import load  # with pandas and the reports, which nothing that measures should load
+    """Stored results for a notebook, see bench.reporting.notebook.Results; raises UserError where the folder holds none."""
+    from rigmark.bench.reporting.notebook import (
+        load,  # with pandas and the reports, which nothing that measures should load
+    )
 
     return load(folder)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.words import UserError
+from rigmark.bench.errors import UserError
 
 MIB = 2**20
 MOST_BYTES = 256 * MIB           # no table of results is larger, and a wrong file should not fill the memory

@@ -7,7 +7,7 @@ Record a bank first, of a build against itself, and then draw from it:
 
 A draw takes pairs of a case's bank in random order and gives each a random sign, as the coins that decide who goes
 first would have: where nothing differs, another label is as likely as that which was drawn. Sequential looks, false
-discovery rate and the floor are those of bench.analysis.decision. A slowdown is put in by multiplying the new side's
+discovery rate and the floor are those of bench.analysis.statistics.decision. A slowdown is put in by multiplying the new side's
 time. Beside the recorded banks stand made-up ones that drift, jump and have wild values.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analysis.decision import LOOKS, Verdict, decide, decide_all
-from bench.analysis.noise import alike_records
-from bench.analysis.pairs import log_speed_up
-from bench.store import existing
+from rigmark.bench.analysis.comparison.noise import alike_records
+from rigmark.bench.analysis.comparison.pairs import log_speed_up
+from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict, decide, decide_all
+from rigmark.bench.store.store import existing
 
 CASES = 12                   # of a suite
 FALSE = (Verdict.FASTER, Verdict.SLOWER)

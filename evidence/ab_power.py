@@ -15,17 +15,18 @@ import sys
 import time
 from pathlib import Path
 
-from bench import pairs
-from bench.ab import Contest, Side
-from bench.analysis.decision import spread_of_pairs
-from bench.analysis.pairs import contention, idle_share, log_speed_up
-from bench.analysis.verdicts import SAID, change
-from bench.builds import Build
-from bench.hardware import load_average
-from bench.progress import BudgetProgress
-from bench.spec import Sweep, Timing
-from bench.store import Store
-from bench.words import Clock, Mode
+from rigmark.bench.ab.contest import Contest, Side
+from rigmark.bench.analysis.comparison.pairs import contention, idle_share, log_speed_up
+from rigmark.bench.analysis.comparison.verdicts import SAID, change
+from rigmark.bench.analysis.statistics.decision import spread_of_pairs
+from rigmark.bench.builds.build import Build
+from rigmark.bench.enums import Clock, Mode
+from rigmark.bench.machine.hardware import load_average
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.progress import BudgetProgress
+from rigmark.bench.store.store import Store
+from rigmark.bench.trials import pair as pairs
 
 EXTRA_WORK = Path(__file__).parent / "extra_work"
 EVERY = {0: 33, 3: 33, 5: 20, 10: 10}        # per cent of slowdown: steps of a timing

@@ -23,9 +23,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.cli.init import CONFIGURATION, FOLDER
-
-from .ab_power import EVERY, EXTRA_WORK, NEVER, arguments, true
+from evidence.ab_power import EVERY, EXTRA_WORK, NEVER, arguments, true
+from rigmark.bench.cli.init import CONFIGURATION, FOLDER
 
 OWN_FACTOR, LOW_FACTOR = 1.1, 1.01           # asv's default; below the smallest slowdown
 ROUNDS = 8                                   # processes of each commit, as in the suite that rigmark init writes

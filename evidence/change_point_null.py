@@ -1,4 +1,4 @@
-"""Simulates the null of bench.analysis.changepoints and prints its table. Run: python -m evidence.change_point_null
+"""Simulates the null of bench.analysis.statistics.changepoints and prints its table. Run: python -m evidence.change_point_null
 
 For each length of series, the largest rank CUSUM over all intervals of independent noise, and its upper quantiles.
 """
@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 
-from bench.analysis.changepoints import cusum, intervals, ranks_of
+from rigmark.bench.analysis.statistics.changepoints import cusum, intervals, ranks_of
 
 LENGTHS = (12, 14, 17, 20, 28, 40, 57, 80, 113, 160, 226, 320, 453, 640, 800)
 TAILS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)

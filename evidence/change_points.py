@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.analysis.changepoints import changes
+from rigmark.bench.analysis.statistics.changepoints import changes
 
 COUNT, MARGIN = 200, 5
 Noise = Callable[[np.random.Generator, int], np.ndarray]

@@ -21,10 +21,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from bench import frameworks, models, strategies
-from bench.analysis.statistics import estimate
-from bench.ir.weights import initial_weights, synthetic_batch
-from bench.world import LOOPBACK, free_ports
+from rigmark.bench import models
+from rigmark.bench.analysis.statistics.estimate import estimate
+from rigmark.bench.ir.weights import initial_weights, synthetic_batch
+from rigmark.bench.launch.ranks import LOOPBACK, free_ports
+from rigmark.bench.worker import frameworks, strategies
 
 BATCHES = {"mnist_cnn": 32}
 BATCH = 4

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.frameworks import Prepared
-from bench.worker import measure
+from rigmark.bench.worker import measure
+from rigmark.bench.worker.frameworks import Prepared
 
 LIMIT_S = 20e-6
 STEPS, REPEATS = 20_000, 15

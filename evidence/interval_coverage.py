@@ -1,4 +1,4 @@
-"""How often the 95 % interval of bench.analysis.statistics holds the truth. Run: python evidence/interval_coverage.py
+"""How often the 95 % interval of bench.analysis.statistics.estimate holds the truth. Run: python evidence/interval_coverage.py
 
     rigmark run --model mlp --framework numpy --sessions 20 --repetitions 6 --results repeated
     python evidence/interval_coverage.py --results repeated
@@ -23,10 +23,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.analysis.statistics import estimate
-from bench.analysis.summary import step_times
-from bench.store import existing
-from bench.words import Outcome, TrialKind
+from rigmark.bench.analysis.results.summary import step_times
+from rigmark.bench.analysis.statistics.estimate import estimate
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.store.store import existing
 
 COUNTS = (6, 10, 20)         # processes
 SPREAD = 0.03                # of the log of a process median, as on a machine that is not quite idle

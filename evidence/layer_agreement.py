@@ -20,8 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bench import frameworks, models
-from bench.ir.weights import initial_weights, synthetic_batch
+from rigmark.bench import models
+from rigmark.bench.ir.weights import initial_weights, synthetic_batch
+from rigmark.bench.worker import frameworks
 
 AGREEING = 0.9, 1.1
 PREFIX, SECOND_STEP = "layer: ", "second step"

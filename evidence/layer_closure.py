@@ -24,14 +24,16 @@ from typing import Any
 
 import pandas as pd
 
-from bench import builds, hardware
-from bench.analysis.summary import results
-from bench.archive import code_version
-from bench.plan import plan
-from bench.runner import Runner
-from bench.spec import Sweep, Timing
-from bench.store import Store
-from bench.words import Mode, StartMethod, TrialKind
+from rigmark.bench.analysis.results.summary import results
+from rigmark.bench.builds import build
+from rigmark.bench.builds.worker_package import code_version
+from rigmark.bench.enums import Mode, StartMethod, TrialKind
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.schedule import plan
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.runner import Runner
+from rigmark.bench.store.store import Store
 
 MODELS = "alexnet,vgg16,resnet18,resnet50,lstm"
 CASE = ("model", "framework", "compile_mode", "mode", "local_batch")
@@ -80,7 +82,7 @@ def main() -> int:
 def measure(sweeps: Sequence[Sweep], session: int, store: Store) -> None:
     """Every case once: timed and right after it taken apart, and the other way round in each second session."""
     with Runner(
-        store, builds.load(), suite="layer_closure", command="python -m evidence.layer_closure", session=f"{session}"
+        store, build.load(), suite="layer_closure", command="python -m evidence.layer_closure", session=f"{session}"
     ) as runner:
         for sweep in sweeps:
             trials = plan([sweep], cores=len(hardware.usable_cpus()), seed=1)

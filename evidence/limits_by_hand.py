@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import frameworks, limits
+from rigmark.bench.worker import frameworks, microbenchmarks
 
 TURNS = 21
 NAMES = ("matmul_256", "matmul_1024", "matmul_2048", "copy_256KiB", "copy_16MiB", "copy_256MiB")
@@ -29,7 +29,7 @@ def by_hand_numpy(name: str) -> Callable[[], Any]:
     if kind == "matmul":
         a, b, c = (np.random.rand(int(size), int(size)).astype(np.float32) for _ in range(3))
         return lambda: np.dot(a, b, out=c)
-    source = np.ones(limits.MEMORY_SIZES[size] // 8, np.float32)
+    source = np.ones(microbenchmarks.MEMORY_SIZES[size] // 8, np.float32)
     target = np.zeros_like(source)
 
     def copy() -> None:
@@ -45,7 +45,7 @@ def by_hand_torch(name: str) -> Callable[[], Any]:
     if kind == "matmul":
         a, b, c = (torch.rand(int(size), int(size)) for _ in range(3))
         return lambda: torch.mm(a, b, out=c)
-    source = torch.ones(limits.MEMORY_SIZES[size] // 8)
+    source = torch.ones(microbenchmarks.MEMORY_SIZES[size] // 8)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source)
 
@@ -75,16 +75,16 @@ def main() -> None:
     }
     for name in NAMES:
         try:
-            prepared = limits.load(options.framework).prepare(name, settings)
+            prepared = microbenchmarks.load(options.framework).prepare(name, settings)
         except frameworks.Unsupported as reason:
             print(f"{options.framework:6} {name:12} {reason}")
             continue
-        by_hand, times = BY_HAND[options.framework](name), limits.least_steps_per_timing(name)
+        by_hand, times = BY_HAND[options.framework](name), microbenchmarks.least_steps_per_timing(name)
         for execute in (prepared.step, by_hand):
             seconds(execute, max(3, times))
         turns = [(seconds(prepared.step, times), seconds(by_hand, times)) for _ in range(TURNS)]
         what, unit = RATE[name.partition("_")[0]]
-        work = limits.work(name, "fp32")[what]
+        work = microbenchmarks.work(name, "fp32")[what]
         ours, theirs = (work / statistics.median(column) / 1e9 for column in zip(*turns, strict=True))
         ratio = statistics.median(ours_s / theirs_s for ours_s, theirs_s in turns)
         print(f"{options.framework:6} {name:12} limit {ours:7.1f} {unit}, by hand {theirs:7.1f} {unit}, "

@@ -16,12 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import suites
-from bench import builds, hardware, models
-from bench.plan import plan
-from bench.runner import Runner
-from bench.store import Store
-from bench.words import PLANNED_GAPS, Mode, Outcome, TrialKind
+from rigmark import suites
+from rigmark.bench import models
+from rigmark.bench.builds import build
+from rigmark.bench.enums import PLANNED_GAPS, Mode, Outcome, TrialKind
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.schedule import plan
+from rigmark.bench.runner.runner import Runner
+from rigmark.bench.store.store import Store
 
 ERRORS = ("output", "loss", "gradient", "second_loss", "third_loss")
 
@@ -35,7 +37,7 @@ def main() -> int:
     print(f"{'model':<18} {'framework':<11} {'compiled':<9} {'layout':<14} {'outcome':<14} "
           + " ".join(f"{name:>11}" for name in ERRORS) + "   gradient allowed")
     failed = False
-    with Runner(store, builds.load(), suite="parity", command="python -m evidence.parity_table") as runner:
+    with Runner(store, build.load(), suite="parity", command="python -m evidence.parity_table") as runner:
         for model in options.model.split(","):
             sweeps = [replace(s, models=(model,), modes=(Mode.TRAINING,)) for s in suites.sweeps("frameworks")
                       if model in s.models]

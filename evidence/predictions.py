@@ -35,7 +35,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.buying.prediction import (
+from rigmark.bench.buying.prediction import (
     MARGIN,
     Prediction,
     Reference,
@@ -45,8 +45,8 @@ from bench.analysis.buying.prediction import (
     left_out_errors,
     predicted,
 )
-from bench.offers import cards
-from bench.offers.cards import Card
+from rigmark.bench.machine import gpu_specifications
+from rigmark.bench.machine.gpu_specifications import Card
 
 TIMM_EACH, TIMM_ALL, CNN, FITTED, OTHERS = 0.80, 0.90, 0.95, 0.95, 0.80
 Network = tuple[object, ...]                     # its name, what else tells it, and its batch last; None: not stated
@@ -81,7 +81,7 @@ def pairs(table: str, speeds: Mapping[str, Speeds], precision: str, software: st
     for old, of_old in speeds.items():
         for new, of_new in speeds.items():
             if old != new:
-                yield pair(table, cards.by_key(old), cards.by_key(new), of_old, of_new, precision, software)
+                yield pair(table, gpu_specifications.by_key(old), gpu_specifications.by_key(new), of_old, of_new, precision, software)
 
 
 def pair(
@@ -121,11 +121,11 @@ class LeftOut:
 def left_out(speeds: Mapping[str, Speeds], precision: str, software: str) -> Iterator[LeftOut]:
     """Each card of a table from all the others that ran a network, where there are at least two."""
     for name, of_card in speeds.items():
-        card = cards.by_key(name)
+        card = gpu_specifications.by_key(name)
         found = LeftOut(card=card, methods={}, errors={}, stated=[], fit_within=[], fit_errors=[])
         for network, truth in of_card.items():
             others = [
-                known(cards.by_key(other), network, of_other[network], precision, software)
+                known(gpu_specifications.by_key(other), network, of_other[network], precision, software)
                 for other, of_other in speeds.items() if other != name and network in of_other
             ]
             if len(others) < 2:
@@ -246,7 +246,7 @@ def main() -> int:
     of_tensorflow = list(pairs(
         "tensorflow", tensorflow(folder / "tensorflow/scaling-2017.csv"), "fp32", "TensorFlow of May 2017"))
     of_others = list(others(folder))
-    print(f"specifications of {cards.source()}; errors are median / 90th hundredth; width is high over low, median")
+    print(f"specifications of {gpu_specifications.source()}; errors are median / 90th hundredth; width is high over low, median")
     print(f"{'table':<15} {'from':<20} {'to':<20} {'n':>5} {'within':>7} {'width':>5} {'arithmetic':>13} "
           f"{'bandwidth':>13} {'middle':>13}")
     for each in (*of_timm, *of_cnn, *of_tensorflow):

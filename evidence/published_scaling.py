@@ -18,8 +18,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.scaling import SAME_COLUMNS, Series, series
-from bench.words import Scaling
+from rigmark.bench.analysis.scaling import SAME_COLUMNS, Series, series
+from rigmark.bench.enums import Scaling
 
 MOST_ERROR = 0.10
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-import reports
-from bench import models
-from bench.record import Record
-from bench.reporting import report
-from bench.store import Store
-from bench.telemetry import regions
-from bench.telemetry.series import Described, write_parquet
-from bench.telemetry.sources import Device, Field, Tier, load
+from rigmark import reports
+from rigmark.bench import models
+from rigmark.bench.reporting.gather import report
+from rigmark.bench.store.record import Record
+from rigmark.bench.store.store import Store
+from rigmark.bench.telemetry import regions
+from rigmark.bench.telemetry.series import Described, write_parquet
+from rigmark.bench.telemetry.sources import Device, Field, Tier, load
 from tests.reports import records
 
 FRAMEWORKS = ("torch", "tensorflow", "jax")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.store import Store
+from rigmark.bench.store.store import Store
 from tests.fakes import make_record
 
 LIMIT_S = 2.0

@@ -29,8 +29,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.telemetry import regions
-from bench.telemetry.recorder import Recorder, Recording
+from rigmark.bench.telemetry import regions
+from rigmark.bench.telemetry.recorder import Recorder, Recording
 from tests.telemetry import simulator
 
 DURATIONS_S = (1.0, 5.0, 10.0)

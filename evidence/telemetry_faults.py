@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.analysis.validity import judge
+from rigmark.bench.analysis.results.validity import judge
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_INSTANT_POWER, NO_POWER, Trial, recorded
 
@@ -64,7 +64,7 @@ SCENARIOS = {        # what is played, and what is to be found in the row
 
 def kill_sampler() -> None:
     for child in psutil.Process().children():
-        if "bench.telemetry.sampler" in child.cmdline():
+        if "rigmark.bench.telemetry.sampler" in child.cmdline():
             child.kill()
 
 

@@ -22,7 +22,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.telemetry.recorder import FILE, Recorder
+from rigmark.bench.telemetry.recorder import FILE, Recorder
 
 USUAL_HZ = 10.0
 GROWTH_BYTES = 1 << 20

@@ -24,11 +24,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import frameworks, hardware, models
-from bench.analysis.statistics import estimate
-from bench.ir.weights import initial_weights, synthetic_batch
-from bench.telemetry.recorder import Recorder
-from bench.worker import measure
+from rigmark.bench import models
+from rigmark.bench.analysis.statistics.estimate import estimate
+from rigmark.bench.ir.weights import initial_weights, synthetic_batch
+from rigmark.bench.machine import hardware
+from rigmark.bench.telemetry.recorder import Recorder
+from rigmark.bench.worker import frameworks, measure
 
 RATES_HZ = (10.0, 50.0)
 LIMIT = 1.01

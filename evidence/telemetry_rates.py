@@ -24,8 +24,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench.telemetry.recorder import Recorder
-from bench.telemetry.series import table
+from rigmark.bench.telemetry.recorder import Recorder
+from rigmark.bench.telemetry.series import table
 from tests.telemetry import simulator
 
 LATENCIES = ("0 sleep", "20 sleep", "100 busy")

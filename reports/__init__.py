@@ -11,13 +11,13 @@ import pkgutil
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from bench.analysis.heap import growing
-from bench.analysis.language import speaking
-from bench.words import unknown
+from rigmark.bench.document.heap import growing
+from rigmark.bench.document.language import speaking
+from rigmark.bench.errors import unknown
 
 if TYPE_CHECKING:
-    from bench.analysis.document import Document
-    from reports.folders import Folder
+    from rigmark.bench.document.document import Document
+    from rigmark.reports.folders import Folder
 
 HELPERS = frozenset({"junit", "plain", "svg"})
 NAMES: tuple[str, ...] = tuple(
@@ -35,7 +35,7 @@ def medium(name: str) -> ModuleType:
 
 def render(name: str, document: Document) -> str:
     """A document in a medium, as text. What records hold is shown, never obeyed."""
-    from reports.plain import printable
+    from rigmark.reports.plain import printable
 
     with speaking(document.language), growing():
         text: str = medium(name).render(printable(document))
@@ -44,8 +44,8 @@ def render(name: str, document: Document) -> str:
 
 def files(name: str, document: Document) -> Folder:
     """A document in a medium of many files."""
-    from reports.plain import printable
+    from rigmark.reports.plain import printable
 
     with speaking(document.language):
-        found: Folder = importlib.import_module(f"reports.folders.{name}").files(printable(document))
+        found: Folder = importlib.import_module(f"rigmark.reports.folders.{name}").files(printable(document))
     return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from bench.analysis.decision import Verdict
-from bench.analysis.verdicts import CaseVerdict, Verdicts, change, outlook
-from reports.plain import plain_line
+from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, change, outlook
+from rigmark.bench.analysis.statistics.decision import Verdict
+from rigmark.reports.plain import plain_line
 
 
 def junit(verdicts: Verdicts) -> str:

@@ -8,8 +8,8 @@ import unicodedata
 from enum import Enum
 from typing import Any, TypeVar, cast
 
-from bench.analysis.document import Attachment, Code
-from bench.analysis.language import tr
+from rigmark.bench.document.document import Attachment, Code
+from rigmark.bench.document.language import tr
 
 T = TypeVar("T")
 

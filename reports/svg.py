@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from xml.etree import ElementTree
 
-from bench.analysis.document import (
+from rigmark.bench.document.document import (
     Bar,
     Bars,
     Curve,
@@ -26,7 +26,7 @@ from bench.analysis.document import (
     StackedBar,
     StackedBars,
 )
-from bench.analysis.language import word
+from rigmark.bench.document.language import word
 
 Node = ElementTree.Element
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from bench.spec import Sweep
-from bench.words import unknown
+from rigmark.bench.errors import unknown
+from rigmark.bench.plan.sweep import Sweep
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 

@@ -5,9 +5,10 @@ Takes hours. Combinations that a framework does not have are recorded as unsuppo
 
 from dataclasses import replace
 
-from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import CompileMode, Layout, StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import CompileMode, Layout, StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 DIGITS = Sweep(
     models=("mlp", "mnist_cnn"), frameworks=("torch", "tensorflow", "jax"), compile_modes=tuple(CompileMode),
@@ -22,4 +23,4 @@ SWEEPS = (
     ),
     replace(DIGITS, models=("lstm",), data=("text",), local_batches=(1, 32)),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

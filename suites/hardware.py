@@ -1,14 +1,15 @@
 """What this machine can do at best: FLOP/s of products and convolutions, bandwidths, latency of a call, decoding.
 
-See bench.limits for the names. It takes some minutes on two cores; more repetitions (six for an interval) only take
+See bench.worker.microbenchmarks for the names. It takes some minutes on two cores; more repetitions (six for an interval) only take
 longer. Of a GPU it measures the copies from and to the host; ``--device cuda:0`` has all the rest run there too.
 """
 
 from dataclasses import replace
 
-from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import Precision, StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import Precision, StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=1.0, warm_up_max_s=0.1
@@ -37,4 +38,4 @@ SWEEPS = (
     replace(FP32, models=("all_reduce_2", "all_reduce_4"), frameworks=("torch",)),
     replace(FP32, models=TRANSFERS, frameworks=("torch",), devices=("cuda:0",)),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

@@ -3,10 +3,10 @@
 What a processor lacks is unsupported; what ran is watched and stored beside each figure.
 """
 
-from bench import asv
-from bench.isa import Isa
-from bench.spec import Sweep, Timing
-from bench.words import StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import Isa, StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.2, max_time_s=3.0, warm_up_max_s=0.2
@@ -17,4 +17,4 @@ SWEEPS = (
         local_batches=(4,), repetitions=6, timing=BRIEF,
     ),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

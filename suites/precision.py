@@ -5,9 +5,10 @@ Most of its time goes into fp16, which few CPUs have units for: so each process 
 
 from dataclasses import replace
 
-from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import Mode, Precision, StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import Mode, Precision, StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=2, min_time_s=0.2, max_time_s=1.0, warm_up_max_s=0.1
@@ -29,4 +30,4 @@ SWEEPS = (
         precisions=(Precision.FP32, Precision.BF16, Precision.FP16),
     ),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

@@ -3,9 +3,10 @@
 Small batches and few timings keep it within some minutes on two cores; six repetitions give each figure an interval.
 """
 
-from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=2.0, warm_up_max_s=0.2
@@ -20,4 +21,4 @@ SWEEPS = (
     Sweep(models=("resnet18",), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6, timing=BRIEF),
     Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6, timing=BRIEF),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

@@ -5,9 +5,10 @@ Four take turns where there are fewer cores, which is labelled.
 
 from dataclasses import replace
 
-from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import Mode, StartMethod
+from rigmark.bench.asv import benchmark
+from rigmark.bench.enums import Mode, StartMethod
+from rigmark.bench.plan.case import Timing
+from rigmark.bench.plan.sweep import Sweep
 
 TRAINING = Sweep(
     models=("mnist_cnn",), frameworks=("torch", "tensorflow", "jax"), modes=(Mode.TRAINING,), world_sizes=(1, 2, 4),
@@ -22,4 +23,4 @@ SWEEPS = (
         global_batches=(),
     ),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark.benchmark(SWEEPS, __name__)

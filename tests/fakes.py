@@ -19,14 +19,17 @@ import numpy as np
 import psutil
 import pytest
 
-from bench import archive, builds, frameworks, hardware
-from bench.plan import plan
-from bench.record import Identity, Record
-from bench.runner import Runner
-from bench.spec import Case, Sweep, Timing
-from bench.store import Store
-from bench.tally import Tally
-from bench.words import CompileMode, Layout, Mode, Outcome, TrialKind
+from rigmark.bench.builds import build, worker_package
+from rigmark.bench.enums import CompileMode, Layout, Mode, Outcome, TrialKind
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.plan.schedule import plan
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.runner import Runner
+from rigmark.bench.runner.tally import Tally
+from rigmark.bench.store.record import Identity, Record
+from rigmark.bench.store.store import Store
+from rigmark.bench.worker import frameworks
 
 RIGMARK = str(Path(sys.executable).with_name("rigmark"))
 SHORT = Timing(min_timings=2, min_time_s=0.001, max_time_s=0.1, warm_up_max_s=0.01)
@@ -153,10 +156,10 @@ from .numpy import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS
 def lend_framework(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> None:
     """Make a framework known: NumPy's adapter with some of its names changed by Python source."""
     source = HONEST + changes
-    lent = {**archive.child_files(), f"{archive.CHILD_ROOT}/frameworks/{name}.py": source.encode()}
-    monkeypatch.setattr(archive, "child_files", lambda: lent)
-    module = ModuleType(f"bench.frameworks.{name}")
-    module.__package__ = "bench.frameworks"
+    lent = {**worker_package.child_files(), f"{worker_package.CHILD_ROOT}/frameworks/{name}.py": source.encode()}
+    monkeypatch.setattr(worker_package, "child_files", lambda: lent)
+    module = ModuleType(f"rigmark.bench.worker.frameworks.{name}")
+    module.__package__ = "rigmark.bench.worker.frameworks"
     exec(source, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(frameworks, "NAMES", (*frameworks.NAMES, name))
@@ -166,8 +169,8 @@ def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> Non
     """Make a framework known whose limits are NumPy's with some names changed by Python source."""
     lend_framework(monkeypatch, name, "")
     source = "from .numpy import *\nfrom .numpy import prepare\n" + changes
-    lent = {**archive.child_files(), f"{archive.CHILD_ROOT}/limits/{name}.py": source.encode()}
-    monkeypatch.setattr(archive, "child_files", lambda: lent)
+    lent = {**worker_package.child_files(), f"{worker_package.CHILD_ROOT}/limits/{name}.py": source.encode()}
+    monkeypatch.setattr(worker_package, "child_files", lambda: lent)
 
 
 def measure(
@@ -176,11 +179,11 @@ def measure(
     """Run a small sweep of the network mlp into ``folder``/results, with the builds of ``folder``/builds.toml."""
     store = Store(folder / "results").create()
     shutil.copytree(oracle_answers(), folder / "results" / "oracle", dirs_exist_ok=True)
-    return _measure(store, builds.load(folder), deadline_s, session, axes, telemetry=telemetry)
+    return _measure(store, build.load(folder), deadline_s, session, axes, telemetry=telemetry)
 
 
 def _measure(
-    store: Store, known_builds: dict[str, builds.Build], deadline_s: float, session: str, axes: dict[str, Any],
+    store: Store, known_builds: dict[str, build.Build], deadline_s: float, session: str, axes: dict[str, Any],
     *, telemetry: bool = False,
 ) -> Tally:
     declared: dict[str, Any] = {
@@ -200,7 +203,7 @@ def oracle_answers() -> Path:
     """What the oracle says of these small sweeps, asked once for all tests."""
     folder = Path(tempfile.mkdtemp(prefix="rigmark-test-"))
     atexit.register(shutil.rmtree, folder)
-    _measure(Store(folder).create(), builds.load(folder), 60.0, "1", {"modes": tuple(Mode)})
+    _measure(Store(folder).create(), build.load(folder), 60.0, "1", {"modes": tuple(Mode)})
     return folder / "oracle"
 
 

@@ -9,14 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench import dispatch, layers, limits, models, pairs
-from bench.frameworks import POLICIES
-from bench.hardware import Machine
-from bench.parity import TOLERANCES, Parity
-from bench.record import Identity, Record
-from bench.spec import Case, Timing
-from bench.store import Store
-from bench.words import TIMED, CompileMode, Layout, Mode, Outcome, Precision, TrialKind
+from rigmark.bench import models
+from rigmark.bench.enums import TIMED, CompileMode, Layout, Mode, Outcome, Precision, TrialKind
+from rigmark.bench.machine.hardware import Machine
+from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.store.record import Identity, Record
+from rigmark.bench.store.store import Store
+from rigmark.bench.trials import instruction_sets, layers
+from rigmark.bench.trials import pair as pairs
+from rigmark.bench.trials.parity import TOLERANCES, Parity
+from rigmark.bench.worker import microbenchmarks
+from rigmark.bench.worker.frameworks import POLICIES
 
 CASE = Case(
     model="mlp", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW, mode=Mode.TRAINING,
@@ -43,7 +46,7 @@ WORLD: dict[str, Any] = {
         "step_times_s": [0.01] * 5,
     },
 }
-"""Of two ranks, as bench.world tells it."""
+"""Of two ranks, as bench.launch.ranks tells it."""
 
 
 def build_facts(torch: str = "2.13.0", **variables: str) -> dict[str, Any]:
@@ -78,13 +81,13 @@ def watched(asked: str = "avx2", *, summary: str | None = None, **levels: str | 
     """What ran of the instruction set that was asked for: the same everywhere, but for ``levels`` by operation."""
     proof = {
         name: {"level": levels.get(name, asked), "evidence": "AVX 100% of 99 sampled instructions", "statement": None}
-        for name in dispatch.networks()
+        for name in instruction_sets.networks()
     }
-    return {"asked": asked, "proof": proof, "summary": summary or dispatch.summary(proof)}
+    return {"asked": asked, "proof": proof, "summary": summary or instruction_sets.summary(proof)}
 
 
 def layer_times() -> dict[str, Any]:
-    """Of one process that took its steps apart, as bench.layers describes a worker's answer."""
+    """Of one process that took its steps apart, as bench.trials.layers describes a worker's answer."""
     answer = {
         "rows": [
             {"layer": "hidden", "direction": "forward", "time_s": 0.004},
@@ -151,7 +154,7 @@ def make_record(
             "flops_per_sample": {"inference": 1_272_000, "training": 2_544_000},
             "optimizer": "sgd", "loss": "softmax_cross_entropy",
         },
-        "work": limits.work(case.model, case.precision) if is_limit else None,
+        "work": microbenchmarks.work(case.model, case.precision) if is_limit else None,
         "interpreter": "/usr/bin/python3", "machine": machine.plain(), "load_before": 0.1, "wall_time_s": 3.5,
         "measurement": None if not is_ok or kind not in TIMED else limit_measurement() if is_limit
         else measurement(steps_per_timing=case.steps_per_timing),

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.words import Outcome
-
-from .fakes import (
+from rigmark.bench.enums import Outcome
+from tests.fakes import (
     RIGMARK,
     TOKEN,
     alive,

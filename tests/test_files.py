@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench import files
+from rigmark.bench import files
 
 DEEP = 100_000
 

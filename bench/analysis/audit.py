@@ -1,6 +1,6 @@
 """Does a table hang together? Slips that published tables have, each a finding with the lines named.
 
-Every rule takes the lines of tables (see bench.analysis.quoted.rows, or ``measured``) and tells what it found and how
+Every rule takes the lines of tables (see bench.analysis.results.quoted.rows, or ``measured``) and tells what it found and how
 many lines it could look at: a rule that had nothing to look at has cleared nobody.
 """
 
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import formatting
-from bench.analysis.findings import Finding, FindingKind
-from bench.analysis.language import tr, tr_later, word
-from bench.analysis.quoted import FACTS, Row, samples, step_time, throughput
-from bench.analysis.summary import is_nothing
-from bench.words import Mode, Outcome
+from rigmark.bench.analysis.results.findings import Finding, FindingKind
+from rigmark.bench.analysis.results.quoted import FACTS, Row, samples, step_time, throughput
+from rigmark.bench.analysis.results.summary import is_nothing
+from rigmark.bench.document import formatting
+from rigmark.bench.document.language import tr, tr_later, word
+from rigmark.bench.enums import Mode, Outcome
 
 ADDS_UP = 0.02               # of the total: means of ten passes that are rounded to four digits differ by less
 WILD = 0.05                  # by which the mean may leave the median, as little as would be called a difference

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import formatting
-from bench.analysis.changepoints import CONFIDENCE, FEWEST, SIDE, Change, changes
-from bench.analysis.decision import FLOOR, Verdict, false_discovery
-from bench.analysis.document import (
+from rigmark.bench.analysis.comparison.sides import FACTS, case_label, timed_trials
+from rigmark.bench.analysis.results.summary import CASE_COLUMNS
+from rigmark.bench.analysis.retirement import Retirement, day, retirements
+from rigmark.bench.analysis.statistics.changepoints import CONFIDENCE, FEWEST, SIDE, Change, changes
+from rigmark.bench.analysis.statistics.decision import FLOOR, Verdict, false_discovery
+from rigmark.bench.analysis.statistics.estimate import estimate
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import (
     Align,
     Block,
     Cell,
@@ -31,14 +35,10 @@ from bench.analysis.document import (
     Section,
     Table,
 )
-from bench.analysis.identifiers import identifier
-from bench.analysis.language import tr, tr_later, word
-from bench.analysis.retirement import Retirement, day, retirements
-from bench.analysis.sides import FACTS, case_label, timed_trials
-from bench.analysis.statistics import estimate
-from bench.analysis.summary import CASE_COLUMNS
-from bench.series import LESS_BY_KIND, Direction, Failure, Grounds, Series, failure
-from bench.words import PLANNED_GAPS, Outcome
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import tr, tr_later, word
+from rigmark.bench.enums import PLANNED_GAPS, Outcome
+from rigmark.bench.history.series import LESS_BY_KIND, Direction, Failure, Grounds, Series, failure
 
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.changepoints import FEWEST
-from bench.analysis.language import tr, tr_later
-from bench.series import Ended, Series
+from rigmark.bench.analysis.statistics.changepoints import FEWEST
+from rigmark.bench.document.language import tr, tr_later
+from rigmark.bench.history.series import Ended, Series
 
 MISSED = FEWEST              # points that a series would have gained at its own pace: as many as would show a change
 SILENCE = 0.05               # of the time that all series cover: a machine that measures once a week is no week silent

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import formatting
-from bench.analysis.compare import Repetition, repetition
-from bench.analysis.document import Origin
-from bench.analysis.findings import Finding, FindingKind
-from bench.analysis.language import tr, tr_later
-from bench.analysis.statistics import Estimate, estimate
-from bench.analysis.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
-from bench.analysis.validity import Validity, without_invalid
-from bench.words import THREAD_POOLS, Outcome, Scaling, TrialKind
+from rigmark.bench.analysis.comparison.compare import Repetition, repetition
+from rigmark.bench.analysis.results.findings import Finding, FindingKind
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
+from rigmark.bench.analysis.results.validity import Validity, without_invalid
+from rigmark.bench.analysis.statistics.estimate import Estimate, estimate
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr, tr_later
+from rigmark.bench.enums import THREAD_POOLS, Outcome, Scaling, TrialKind
 
 Row = Mapping[str, Any]
 

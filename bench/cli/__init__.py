@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import reports
-from bench import __version__
-from bench.analysis.language import names, speaking
-from bench.words import UserError
+from rigmark import reports
+from rigmark.bench import __version__
+from rigmark.bench.document.language import names, speaking
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analysis.document import Document
+    from rigmark.bench.document.document import Document
 
 
 class Exit(IntEnum):
@@ -65,7 +65,7 @@ def rigmark(
 
 
 for _module in pkgutil.iter_modules(__path__):
-    _verb = importlib.import_module(f"bench.cli.{_module.name}")
+    _verb = importlib.import_module(f"rigmark.bench.cli.{_module.name}")
     if hasattr(_verb, "app"):        # a verb with verbs of its own
         app.add_typer(_verb.app, name=_module.name)
     else:
@@ -92,7 +92,7 @@ def show_document(document: Document, width: int) -> None:
     """A document on stdout: as wide as the terminal and in colour there, else plain in so many columns."""
     import shutil
 
-    from reports import terminal
+    from rigmark.reports.media import terminal
 
     is_terminal = sys.stdout.isatty()
     columns = shutil.get_terminal_size().columns if is_terminal else width

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language
-from bench.cli.compare import Format
-from bench.words import Clock, UserError
+from rigmark.bench.cli import Language
+from rigmark.bench.cli.compare import Format
+from rigmark.bench.enums import Clock
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analysis.verdicts import Verdicts
-    from bench.spec import Case, Sweep
-    from bench.store import Store
+    from rigmark.bench.analysis.comparison.verdicts import Verdicts
+    from rigmark.bench.plan.case import Case
+    from rigmark.bench.plan.sweep import Sweep
+    from rigmark.bench.store.store import Store
 
 NEEDS_ARGUMENTS = True
 
@@ -58,10 +60,10 @@ def command(
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
     """
-    from bench import sessions
-    from bench.cli import run
-    from bench.cli.compare import conclude, show
-    from bench.store import Store
+    from rigmark.bench.cli import run
+    from rigmark.bench.cli.compare import conclude, show
+    from rigmark.bench.plan import sessions
+    from rigmark.bench.store.store import Store
 
     budget_s = run.seconds("budget", budget)
     if timeout <= 0:
@@ -83,17 +85,18 @@ def decided(
     packages: Sequence[str] = (), clock: Clock = Clock.WALL, only: Callable[[Case], bool] | None = None,
     budget_s: float, **settings: Any,
 ) -> Verdicts:
-    """Verdicts on two sides as a user names them, measured with these settings of a bench.ab.Contest.
+    """Verdicts on two sides as a user names them, measured with these settings of a bench.ab.contest.Contest.
 
     An interrupt ends the command, and what is finished is stored. Raises UserError for sides that cannot be.
     """
-    from bench import ab, builds
-    from bench.cli import Exit, run, say
-    from bench.progress import BudgetProgress
-    from bench.store import Store
+    from rigmark.bench.ab import contest as ab
+    from rigmark.bench.builds import build
+    from rigmark.bench.cli import Exit, run, say
+    from rigmark.bench.runner.progress import BudgetProgress
+    from rigmark.bench.store.store import Store
 
-    known = builds.load()
-    under = builds.find(beneath, known)
+    known = build.load()
+    under = build.find(beneath, known)
     first, second = (
         ab.side(word, known, folder=Path.cwd(), beneath=under, packages=packages, tell=say) for word in (base, new)
     )
@@ -118,7 +121,7 @@ def decided(
 
 
 def _axes(**words: str | None) -> dict[str, Any]:
-    from bench.cli import run
+    from rigmark.bench.cli import run
 
     names = {"model": "models", "framework": "frameworks", "mode": "modes"}
     numbers = {"batch": "local_batches", "threads": "threads"}

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.cli import Language, Medium
-from bench.words import UserError, unknown
+from rigmark.bench.cli import Language, Medium
+from rigmark.bench.errors import UserError, unknown
 
 
 def command(
@@ -44,10 +44,10 @@ def command(
 
     rigmark audit --as cnn_benchmarks outputs/*/*.json
     """
-    from bench.analysis.audit import audit
-    from bench.analysis.findings import FindingKind
-    from bench.analysis.story.audit import document
-    from bench.cli import Exit, say, write_document
+    from rigmark.bench.analysis.audit import audit
+    from rigmark.bench.analysis.results.findings import FindingKind
+    from rigmark.bench.cli import Exit, say, write_document
+    from rigmark.bench.sections.audit import document
 
     known, rows, problems = _rows(files or [], as_, results, set_, column)
     found = audit(rows, known | _peaks(peak or [], rows))
@@ -70,15 +70,16 @@ def _rows(
     """(peaks that were measured, lines to look at, what could not be read)."""
     from importlib import import_module
 
-    from bench import importers
-    from bench.analysis import audit, quoted
-    from bench.analysis.summary import results as summarise
-    from bench.store import existing
+    from rigmark.bench import importers
+    from rigmark.bench.analysis import audit
+    from rigmark.bench.analysis.results import quoted
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.store.store import existing
 
     if files:
         if format is None:
             raise UserError(f"say with --as which format the files have: {', '.join(importers.NAMES)}")
-        pairs = import_module("bench.cli.import").pairs
+        pairs = import_module("rigmark.bench.cli.import_").pairs
         stated, columns = pairs(set_, "--set"), pairs(column, "--column")
         tables = [importers.read(format, path, stated=stated, columns=columns).plain() for path in files]
         return {}, quoted.rows(tables), []

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.words import UserError
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.builds import Build
+    from rigmark.bench.builds.build import Build
 
 app = typer.Typer(no_args_is_help=True, help="List, add, create and remove interpreters with a framework inside.")
 
@@ -31,7 +31,8 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
 
     rigmark builds list
     """
-    from bench import builds, environments
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds import environments
 
     found = [_described(build) for build in (builds.load() | environments.of_revisions()).values()]
     if as_json:
@@ -62,8 +63,9 @@ def add(
 
     rigmark builds add tf-own ~/tensorflow/bin/python --variable TF_ENABLE_ONEDNN_OPTS=0
     """
-    from bench import builds, environments
-    from bench.cli import say
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds import environments
+    from rigmark.bench.cli import say
 
     path = _file(user)
     _refuse_taken(name)
@@ -98,9 +100,11 @@ def create(
 
     rigmark builds create torch==2.9.1 --package intel-extension-for-pytorch --name ipex
     """
-    from bench import builds, environments, files
-    from bench.cli import Exit, say
-    from bench.progress import duration
+    from rigmark.bench import files
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds import environments
+    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.runner.progress import duration
 
     known, packages = builds.load(), [*(recipe or ()), *(package or ())]
     if not packages:
@@ -150,8 +154,9 @@ def remove(
 
     rigmark builds remove torch-2.9.1
     """
-    from bench import builds, environments
-    from bench.cli import say
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds import environments
+    from rigmark.bench.cli import say
 
     of_revisions = environments.of_revisions()
     build = builds.find(name, builds.load() | of_revisions)
@@ -165,13 +170,13 @@ def remove(
 
 
 def _file(user: bool) -> Path:
-    from bench import builds
+    from rigmark.bench.builds import build as builds
 
     return builds.user_file() if user else Path.cwd() / builds.FILE
 
 
 def _refuse_taken(name: str) -> None:
-    from bench import builds
+    from rigmark.bench.builds import build as builds
 
     if name in builds.load():
         raise UserError(f"there is a build '{name}' already; remove it first or choose another name")
@@ -182,8 +187,9 @@ def _refuse_other_packages(requirement: str, known_builds: Iterable[str]) -> Non
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    from bench import environments, frameworks
-    from bench.words import unknown
+    from rigmark.bench.builds import environments
+    from rigmark.bench.errors import unknown
+    from rigmark.bench.worker import frameworks
 
     of_frameworks = {
         package for framework in frameworks.NAMES for package in frameworks.load(framework).DISTRIBUTIONS
@@ -209,7 +215,9 @@ def _variables(texts: list[str] | None) -> dict[str, str]:
 
 def _described(build: Build) -> dict[str, Any]:
     """What a build is, as a worker in it says; ``problem`` is None where it can be used."""
-    from bench import builds, environments, probe
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds import environments
+    from rigmark.bench.processes import probe
 
     if build.is_managed and not environments.is_finished(build):
         facts: dict[str, Any] = {}

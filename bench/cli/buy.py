@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language, Medium
-from bench.words import Mode, Precision, UserError, unknown
+from rigmark.bench.cli import Language, Medium
+from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from datetime import date
 
     import pandas as pd
 
-    from bench.analysis.buying.purchase import Question
-    from bench.analysis.buying.terms import Network
-    from bench.analysis.document import Document
-    from bench.offers.market import Market
+    from rigmark.bench.buying.offers.market import Market
+    from rigmark.bench.buying.purchase import Question
+    from rigmark.bench.buying.terms import Network
+    from rigmark.bench.document.document import Document
 
 RESULTS = Path("results")
 HOURS_OF_A_WEEK = 168
@@ -62,19 +63,19 @@ def command(
     """
     from datetime import date
 
-    from bench import models
-    from bench.analysis.buying import purchase
-    from bench.analysis.story.buying import document
-    from bench.cli import Exit, say, write
-    from bench.offers import cards
-    from bench.offers.cards import GIB
+    from rigmark.bench import models
+    from rigmark.bench.buying import purchase
+    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.machine import gpu_specifications
+    from rigmark.bench.machine.gpu_specifications import GIB
+    from rigmark.bench.sections.buying import document
 
     today = date.today()
     _above("batch", batch)
     wanted = purchase.Wanted(
         questions=_questions(questions or []), models=_names(model), mode=_known("mode", mode, Mode),
         precision=_known("precision", precision, Precision), local_batch=batch,
-        cards=[cards.by_key(name, where="--card: ") for name in _names(card)],
+        cards=[gpu_specifications.by_key(name, where="--card: ") for name in _names(card)],
         capacity_bytes=None if capacity_gb is None else GIB * (_above("capacity-gb", capacity_gb) or 0),
         hours_per_week=_above("hours-per-week", hours_per_week), how_many=count,
     )
@@ -107,9 +108,9 @@ def command(
 
 def _show(document: Document, format: str | None, output: Path | None) -> None:
     """As wide as the terminal, where it goes there."""
-    from bench.cli import say, write_document
-    from reports import terminal
-    from reports.plain import printable
+    from rigmark.bench.cli import say, write_document
+    from rigmark.reports.media import terminal
+    from rigmark.reports.plain import printable
 
     if output is None and format in (None, "terminal"):
         import shutil
@@ -125,7 +126,7 @@ def _show(document: Document, format: str | None, output: Path | None) -> None:
 
 def _host() -> str:
     """"AMD EPYC 9B14 (zen4, registers of 512 bits)"."""
-    from bench.hardware import machine, specifications
+    from rigmark.bench.machine.hardware import machine, specifications
 
     bits = specifications()[0].vector_bits
     wide = f", registers of {bits} bits" if bits else ""
@@ -137,7 +138,7 @@ def _names(text: str | None) -> list[str]:
 
 
 def _questions(names: Iterable[str]) -> list[Question]:
-    from bench.analysis.buying.purchase import Question
+    from rigmark.bench.buying.purchase import Question
 
     for name in names:
         if name not in tuple(Question):
@@ -159,7 +160,7 @@ def _above(what: str, number: float | None) -> float | None:
 
 def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Market:
     """The command line's files, else hardware.toml where there is one; the seed last."""
-    from bench import offers
+    from rigmark.bench.buying import offers
 
     paths = hardware if hardware is not None else [path for path in (Path(offers.FILE),) if path.exists()]
     return offers.load([*paths, *([offers.seed(seed)] if seed else [])], today)
@@ -171,9 +172,9 @@ def _stored(
     """Results, trials, tables of others, what could not be read; all empty where no folder is and none was named."""
     import pandas as pd
 
-    from bench.analysis.summary import RESULT_COLUMNS
-    from bench.analysis.summary import results as summarise
-    from bench.store import TRIAL_COLUMNS, existing
+    from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.store.store import TRIAL_COLUMNS, existing
 
     if results is None and not RESULTS.exists():
         return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), (), ()
@@ -186,9 +187,9 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
     """What the definitions say of those networks that there are."""
     import math
 
-    from bench import models
-    from bench.analysis.buying.terms import Network
-    from bench.ir.training import Adam, Sgd
+    from rigmark.bench import models
+    from rigmark.bench.buying.terms import Network
+    from rigmark.bench.ir.training import Adam, Sgd
 
     found = {}
     for name in sorted(set(names) & set(models.NAMES)):

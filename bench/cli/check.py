@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.analysis.language import tr
-from bench.cli import Language
-from bench.cli.history import (
+from rigmark.bench.cli import Language
+from rigmark.bench.cli.history import (
     LAST,
     RESULTS,
     Across,
@@ -28,14 +27,15 @@ from bench.cli.history import (
     Results,
     watched,
 )
-from bench.words import UserError
+from rigmark.bench.document.language import tr
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analysis.document import Document
-    from bench.analysis.history import Step, Watched
-    from bench.analysis.verdicts import Verdicts
-    from bench.cli import Exit
-    from bench.spec import Sweep
+    from rigmark.bench.analysis.comparison.verdicts import Verdicts
+    from rigmark.bench.analysis.history import Step, Watched
+    from rigmark.bench.cli import Exit
+    from rigmark.bench.document.document import Document
+    from rigmark.bench.plan.sweep import Sweep
 
 
 class FailOn(StrEnum):
@@ -73,8 +73,8 @@ def command(
 
     rigmark check --last 50 --format markdown
     """
-    from bench.analysis.history import document, plain
-    from bench.cli import Exit, run, write, write_document
+    from rigmark.bench.analysis.history import document, plain
+    from rigmark.bench.cli import Exit, run, write, write_document
 
     if (base is None) != (new is None) or (base is not None and confirm is None):
         raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
@@ -113,7 +113,7 @@ def command(
 
 
 def _plain(watched: Watched, step: Step) -> dict[str, Any]:
-    from bench.analysis.history import direction_plain
+    from rigmark.bench.analysis.history import direction_plain
 
     series = watched.series
     return {
@@ -127,14 +127,15 @@ def _confirmed(
     results: Path, beneath: str, budget_s: float,
 ) -> tuple[list[Verdicts], tuple[str, ...]]:
     """(the verdicts on each two sides, labels of the series that the suite does not measure)."""
-    import suites
-    from bench import builds, confirmation
-    from bench.cli.ab import decided
-    from bench.store import Store
-    from bench.workers import DEFAULT_DEADLINE_S
+    from rigmark import suites
+    from rigmark.bench.ab import confirmation
+    from rigmark.bench.builds import build
+    from rigmark.bench.cli.ab import decided
+    from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S
+    from rigmark.bench.store.store import Store
 
     nominated = confirmation.nominated(
-        worse, suite, sweeps, suites=suites.NAMES, builds=builds.load(), sides=sides
+        worse, suite, sweeps, suites=suites.NAMES, builds=build.load(), sides=sides
     )
     return [
         decided(
@@ -147,8 +148,8 @@ def _confirmed(
 
 def _with_verdicts(shown: Document, verdicts: Sequence[Verdicts], others: Sequence[str], suite: str | None) -> Document:
     """The history with what pairs made of it before all else."""
-    from bench.analysis.document import Items, Section
-    from bench.analysis.verdicts import document
+    from rigmark.bench.analysis.comparison.verdicts import document
+    from rigmark.bench.document.document import Items, Section
 
     sections = [
         replace(section, id=f"{section.id}-{number}", title=tr(
@@ -167,8 +168,8 @@ def _with_verdicts(shown: Document, verdicts: Sequence[Verdicts], others: Sequen
 
 def _conclusion(verdicts: Sequence[Verdicts], others: Sequence[str]) -> Exit:
     """The strongest of all; what was not measured again got worse as far as is known."""
-    from bench.cli import Exit
-    from bench.cli.compare import conclude
+    from rigmark.bench.cli import Exit
+    from rigmark.bench.cli.compare import conclude
 
     ends = {conclude(each) for each in verdicts} | ({Exit.SLOWER} if others else set())
     return next(end for end in (Exit.BAD, Exit.SLOWER, Exit.TOO_NOISY, Exit.NOTHING_MEASURED, Exit.DONE) if end in ends)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language, Medium
+from rigmark.bench.cli import Language, Medium
 
 if TYPE_CHECKING:
-    from bench.analysis.claims import Held
+    from rigmark.bench.claims import Held
 
 
 def command(
@@ -31,14 +31,14 @@ def command(
 
     rigmark claims --claims my-claims.toml --format markdown
     """
-    from bench import claims as loader
-    from bench.analysis.claims import hold
-    from bench.analysis.story import records_needed
-    from bench.analysis.story.claims import document
-    from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say, write_document
-    from bench.reporting import evidence
-    from bench.store import existing
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.claims import hold
+    from rigmark.bench.claims import load as loader
+    from rigmark.bench.cli import Exit, say, write_document
+    from rigmark.bench.reporting.gather import evidence
+    from rigmark.bench.sections import records_needed
+    from rigmark.bench.sections.claims import document
+    from rigmark.bench.store.store import existing
 
     wanted = loader.shipped()
     if claims is not None:

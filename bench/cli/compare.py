@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language
-from bench.words import Clock, TrialKind, UserError
+from rigmark.bench.cli import Language
+from rigmark.bench.enums import Clock, TrialKind
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.analysis.verdicts import Verdicts
-    from bench.cli import Exit
+    from rigmark.bench.analysis.comparison.verdicts import Verdicts
+    from rigmark.bench.cli import Exit
 
 NEEDS_ARGUMENTS = True
 SHORTEST = 4                 # letters of an id that is cut short
@@ -57,9 +58,9 @@ def command(
 
     rigmark compare laptop-results server-results --across machine
     """
-    from bench.analysis.sides import across as facts
-    from bench.analysis.sides import compare_sides
-    from bench.analysis.stored_pairs import compare_pairs
+    from rigmark.bench.analysis.comparison.sides import across as facts
+    from rigmark.bench.analysis.comparison.sides import compare_sides
+    from rigmark.bench.analysis.comparison.stored_pairs import compare_pairs
 
     paired = stored_pairs(base, new, results)
     if paired is not None:
@@ -84,8 +85,8 @@ def command(
 
 def conclude(verdicts: Verdicts) -> Exit:
     """What the verdicts come to together: the strongest of 2, 1, 4, 3."""
-    from bench.analysis.decision import Verdict
-    from bench.cli import Exit
+    from rigmark.bench.analysis.statistics.decision import Verdict
+    from rigmark.bench.cli import Exit
 
     if verdicts.has_failed:
         return Exit.BAD
@@ -98,15 +99,15 @@ def conclude(verdicts: Verdicts) -> Exit:
 
 def show(verdicts: Verdicts, format: Format, output: Path | None = None, junit: Path | None = None) -> None:
     """The verdicts in a medium, on stdout or in a file; as JUnit XML in another file too."""
-    from bench.analysis.verdicts import document
-    from bench.cli import write, write_document
+    from rigmark.bench.analysis.comparison.verdicts import document
+    from rigmark.bench.cli import write, write_document
 
     if format is Format.JSON:
         write(json_format.dumps(verdicts.plain(), indent=1) + "\n", output)
     else:
         write_document(document(verdicts), format, output)
     if junit is not None:
-        from reports.junit import junit as as_junit
+        from rigmark.reports.junit import junit as as_junit
 
         write(as_junit(verdicts), junit)
 
@@ -121,7 +122,7 @@ class Paired:
 
 def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
     """Those of two builds, or git revisions of the current folder's project; None where there are none."""
-    from bench.store import RECORDS, existing
+    from rigmark.bench.store.store import RECORDS, existing
 
     if not (results / RECORDS).is_dir():
         return None
@@ -138,7 +139,7 @@ def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
 
 def _revision(name: str) -> Iterator[str]:
     """The name of the build that a git revision is measured in, where it is one."""
-    from bench import revisions
+    from rigmark.bench.builds import revisions
 
     found = revisions.find(name, Path.cwd())
     if found is not None:
@@ -156,7 +157,7 @@ class Selection:
 
 def select(name: str, results: Path) -> Selection:
     """The trials that a name stands for: a results folder, or RESULTS@NAME; raises UserError."""
-    from bench.store import RECORDS, existing
+    from rigmark.bench.store.store import RECORDS, existing
 
     if (Path(name) / RECORDS).is_dir():
         folder, wanted = Path(name), ""

@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.doctor import Examination
-    from bench.doctor.builds import Usable
+    from rigmark.bench.doctor import Examination
+    from rigmark.bench.doctor.builds import Usable
 
 MARKS = {"prevents": "✗", "problem": "!", "noise": "~", "ok": " "}
 COLORS = {"prevents": "bold red", "problem": "yellow", "noise": "cyan", "ok": "dim"}
@@ -29,8 +29,8 @@ def command(
 
     Example: rigmark doctor --json
     """
-    from bench import doctor
-    from bench.cli import Exit
+    from rigmark.bench import doctor
+    from rigmark.bench.cli import Exit
 
     found = doctor.examine(results)
     if json:
@@ -72,8 +72,8 @@ def _words(severity: str) -> str:
 
 
 def _facts(found: Examination) -> Iterator[tuple[str, str]]:
-    from bench import hardware
-    from bench.doctor.gpus import name_of
+    from rigmark.bench.doctor.gpus import name_of
+    from rigmark.bench.machine import hardware
 
     facts, now, machine = found.system["facts"], found.system["volatile"], hardware.machine()
     levels = [level for level, has in found.instruction_sets.items() if has]
@@ -102,8 +102,8 @@ def _facts(found: Examination) -> Iterator[tuple[str, str]]:
 
 
 def _build(usable: Usable) -> str:
-    from bench import hardware
-    from bench.doctor.builds import framework_version, usable_levels
+    from rigmark.bench.doctor.builds import framework_version, usable_levels
+    from rigmark.bench.machine import hardware
 
     if usable.problem is not None:
         return f"{usable.build.interpreter}: {usable.problem}"

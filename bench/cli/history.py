@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.analysis.language import tr
-from bench.cli import Language
-from bench.words import UserError
+from rigmark.bench.cli import Language
+from rigmark.bench.document.language import tr
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.analysis.history import Watched
+    from rigmark.bench.analysis.history import Watched
 
 LAST = 200                   # points that are news
 
@@ -52,8 +52,8 @@ def command(
 
     rigmark history --across framework_version
     """
-    from bench.analysis.history import document, plain
-    from bench.cli import Exit, write, write_document
+    from rigmark.bench.analysis.history import document, plain
+    from rigmark.bench.cli import Exit, write, write_document
 
     found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
     if json:
@@ -87,10 +87,10 @@ def watched(
     lower_is_better: str | None,
 ) -> Found:
     """The series of a store, or of an asv folder, and their steps; raises UserError for input that cannot be."""
-    from bench import asv_results
-    from bench.analysis.history import series_of, watch
-    from bench.analysis.sides import across as facts
-    from bench.store import existing
+    from rigmark.bench.analysis.comparison.sides import across as facts
+    from rigmark.bench.analysis.history import series_of, watch
+    from rigmark.bench.history import asv_results
+    from rigmark.bench.store.store import existing
 
     asked = [part.strip() for part in (across or "").split(",") if part.strip()]
     if asv is not None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bench import files
-from bench.words import UserError
+from rigmark.bench import files
+from rigmark.bench.errors import UserError
 
 NEEDS_ARGUMENTS = True
 CONFIGURATION = "asv.conf.json"
@@ -25,8 +25,8 @@ Every case is proven to compute the same as a float64 oracle before it is timed;
 """
 
 from bench import asv
-from bench.spec import Sweep, Timing
-from bench.words import Mode
+from rigmark.bench.plan.sweep import Sweep, Timing
+from rigmark.bench.enums import Mode
 
 STEADY = Timing(min_timings=20, min_time_s=0.5, max_time_s=3.0, warm_up_max_s=1.0)
 
@@ -60,9 +60,9 @@ def command(
 
     rigmark init --asv ../project --lock requirements.lock --framework jax
     """
-    from bench import frameworks
-    from bench.cli import say
-    from bench.words import unknown
+    from rigmark.bench.cli import say
+    from rigmark.bench.errors import unknown
+    from rigmark.bench.worker import frameworks
 
     if not asv:
         raise UserError("say what to make ready for: rigmark init --asv")

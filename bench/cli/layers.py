@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli import Language
-from bench.words import Outcome, TrialKind, UserError
+from rigmark.bench.cli import Language
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bench.analysis.layers import TakenApart
+    from rigmark.bench.analysis.layers.layers import TakenApart
 
 AXES = {
     "model": "model", "framework": "framework", "build": "build", "mode": "mode", "compile_mode": "compile_mode",
@@ -48,12 +49,12 @@ def command(
 
     Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
     """
-    from bench.analysis import layers as analysis
-    from bench.analysis.story.layers import document
-    from bench.analysis.story.taken_apart import together
-    from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say, show_document
-    from bench.store import existing
+    from rigmark.bench.analysis.layers import layers as analysis
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.cli import Exit, say, show_document
+    from rigmark.bench.sections.layer_groups import together
+    from rigmark.bench.sections.layers import document
+    from rigmark.bench.store.store import existing
 
     store = existing(results)
     trials = store.trials()
@@ -127,8 +128,8 @@ def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:
     """A case for scripts: names stay, more may be added; None for what is not known."""
     from dataclasses import asdict
 
-    from bench.analysis.layers import longest
-    from bench.analysis.story.layers import plain
+    from rigmark.bench.analysis.layers.layers import longest
+    from rigmark.bench.sections.layers import plain
 
     rows = case.rows if top is None else longest(case.rows, top)
     return {

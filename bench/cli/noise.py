@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.analysis.language import tr
-from bench.cli import Language
-from bench.words import Clock, UserError
+from rigmark.bench.cli import Language
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Clock
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.store import Store
+    from rigmark.bench.store.store import Store
 
 NEEDS_ARGUMENTS = True
 
@@ -45,11 +46,11 @@ def command(
 
     rigmark noise fast --budget 0 --json
     """
-    from bench import hardware
-    from bench.analysis import noise
-    from bench.cli import Exit, write, write_document
-    from bench.cli.run import seconds
-    from bench.store import Store, existing
+    from rigmark.bench.analysis.comparison import noise
+    from rigmark.bench.cli import Exit, write, write_document
+    from rigmark.bench.cli.run import seconds
+    from rigmark.bench.machine import hardware
+    from rigmark.bench.store.store import Store, existing
 
     failures: tuple[str, ...] = ()
     if budget.strip() not in ("0", "0s", "0m"):
@@ -77,10 +78,11 @@ def _measured(
     suite: str, build: str, budget_s: float, framework: str | None, store: Store, session: str
 ) -> tuple[str, ...]:
     """Stores pairs of a build with itself; what failed, a sentence each."""
-    from bench import ab, builds
-    from bench.cli import Exit, run, say
-    from bench.cli.ab import _axes
-    from bench.progress import BudgetProgress
+    from rigmark.bench.ab import contest as ab
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.cli import Exit, run, say
+    from rigmark.bench.cli.ab import _axes
+    from rigmark.bench.runner.progress import BudgetProgress
 
     side = ab.Side(name=build, build=builds.find(build, builds.load()))
     contest = ab.Contest(

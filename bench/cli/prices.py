@@ -30,9 +30,9 @@ def fetch(
     """
     from datetime import date
 
-    from bench.cli import Exit, say
-    from bench.offers import catalogue
-    from bench.words import UserError
+    from rigmark.bench.buying.offers import catalogue
+    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.errors import UserError
 
     today = date.today()
     wrote = 0

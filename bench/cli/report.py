@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import reports
-from bench.cli import Language
-from bench.words import UserError
+from rigmark import reports
+from rigmark.bench.cli import Language
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
-    from reports.folders import File
+    from rigmark.reports.folders import File
 
 
 def command(
@@ -39,9 +39,9 @@ def command(
 
     rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
-    from bench.cli import Exit, say, write
-    from bench.reporting import report
-    from bench.store import existing
+    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.reporting.gather import report
+    from rigmark.bench.store.store import existing
 
     medium = format or _by_suffix(output)
     if medium in reports.FOLDERS:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.words import UserError
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +49,10 @@ def command(
 
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """
-    from bench.analysis.quoted import together
-    from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say, write
-    from bench.store import existing, filtered
+    from rigmark.bench.analysis.results.quoted import together
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.store.store import existing, filtered
 
     chosen = Format.JSON if json else format
     if chosen is Format.PARQUET and output is None:
@@ -77,7 +77,7 @@ def command(
 
 
 def _text(table: pd.DataFrame, format: Format) -> str:
-    from bench.analysis.exports import csv, records
+    from rigmark.bench.analysis.results.exports import csv, records
 
     if format is Format.JSON:
         return records(table)

@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench import strategies
-from bench.data import REAL, SYNTHETIC
-from bench.words import StartMethod, UserError, unknown
+from rigmark.bench.datasets import REAL, SYNTHETIC
+from rigmark.bench.enums import StartMethod
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.worker import strategies
 
 if TYPE_CHECKING:
-    from bench.builds import Build
-    from bench.plan import Trial
-    from bench.spec import Sweep
-    from bench.store import Store
-    from bench.tally import Tally
+    from rigmark.bench.builds.build import Build
+    from rigmark.bench.plan.schedule import Trial
+    from rigmark.bench.plan.sweep import Sweep
+    from rigmark.bench.runner.tally import Tally
+    from rigmark.bench.store.store import Store
 
 MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
 GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
@@ -104,9 +105,12 @@ def command(
 
     rigmark run quick --repetitions 4 --sessions 5 --spread 2h
     """
-    from bench import agents, builds, hardware, sessions
-    from bench.plan import plan
-    from bench.store import Store
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.launch import agents
+    from rigmark.bench.machine import hardware
+    from rigmark.bench.plan import sessions
+    from rigmark.bench.plan.schedule import plan
+    from rigmark.bench.store.store import Store
 
     axes: dict[str, Any] = {
         axis: split(text)
@@ -192,11 +196,11 @@ def _measure(
     ``apart_s`` are from the start of one session to that of the next. An interrupt ends the command, and what is
     finished is stored.
     """
-    from bench import sessions
-    from bench.cli import Exit, say
-    from bench.progress import TerminalProgress, duration
-    from bench.runner import Runner
-    from bench.tally import Tally
+    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.plan import sessions
+    from rigmark.bench.runner.progress import TerminalProgress, duration
+    from rigmark.bench.runner.runner import Runner
+    from rigmark.bench.runner.tally import Tally
 
     signal.signal(signal.SIGTERM, interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
@@ -265,8 +269,8 @@ def megabytes(text: str) -> float:
 
 
 def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
-    import suites
-    from bench.spec import Sweep
+    from rigmark import suites
+    from rigmark.bench.plan.sweep import Sweep
 
     if suite is not None:
         sweeps = tuple(replace(sweep, **axes) for sweep in suites.sweeps(suite))
@@ -292,7 +296,7 @@ def seconds(name: str, text: str) -> float:
 
 def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
     """The trials of each session in order, and how long they may take by what alike trials took before."""
-    from bench.progress import duration
+    from rigmark.bench.runner.progress import duration
 
     table = store.trials().table
     known = table[table.outcome == "ok"].groupby(["kind", "model", "framework"]).wall_time_s.median().to_dict()
@@ -313,9 +317,9 @@ def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
 
 def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
     """What came of it, and the exit code."""
-    from bench.cli import Exit, say
-    from bench.progress import duration
-    from bench.words import PLANNED_GAPS, TIMED, Outcome, TrialKind
+    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome, TrialKind
+    from rigmark.bench.runner.progress import duration
 
     outcomes = [
         (r.outcome, r.identity.kind, str(r.reason), r.identity.case) for r in tally.stored

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import Language
-from bench.words import Scaling, UserError, unknown
+from rigmark.bench.cli import Language
+from rigmark.bench.enums import Scaling
+from rigmark.bench.errors import UserError, unknown
 
 
 def command(
@@ -24,12 +25,12 @@ def command(
 
     Example: rigmark scaling --model alexnet --kind strong
     """
-    from bench.analysis import scaling
-    from bench.analysis.sides import case_label
-    from bench.analysis.story.scaling import document
-    from bench.analysis.summary import results as summarise
-    from bench.cli import Exit, say, show_document
-    from bench.store import existing
+    from rigmark.bench.analysis import scaling
+    from rigmark.bench.analysis.comparison.sides import case_label
+    from rigmark.bench.analysis.results.summary import results as summarise
+    from rigmark.bench.cli import Exit, say, show_document
+    from rigmark.bench.sections.scaling import document
+    from rigmark.bench.store.store import existing
 
     if kind is not None and kind not in tuple(Scaling):
         raise unknown("kind of scaling", kind, Scaling)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import Language
+from rigmark.bench.cli import Language
 
 
 def command(
@@ -23,12 +23,12 @@ def command(
 
     Example: rigmark serve --results results --port 8765
     """
-    import reports
-    from bench.analysis.language import speaking
-    from bench.cli import say
-    from bench.live import Page, folder_version, serving
-    from bench.reporting import report
-    from bench.store import existing
+    from rigmark import reports
+    from rigmark.bench.cli import say
+    from rigmark.bench.document.language import speaking
+    from rigmark.bench.reporting.gather import report
+    from rigmark.bench.reporting.server import Page, folder_version, serving
+    from rigmark.bench.store.store import existing
 
     store = existing(results)
 

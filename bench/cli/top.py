@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.words import UserError
+from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from bench.telemetry.live import Live, Now, Snapshot, Value
+    from rigmark.bench.telemetry.live import Live, Now, Snapshot, Value
 
 LOOPBACK = "127.0.0.1"
 
@@ -44,7 +44,7 @@ def command(
 
     rigmark top --prometheus 9400
     """
-    from bench.telemetry.live import Live
+    from rigmark.bench.telemetry.live import Live
 
     if not 0.05 <= interval <= 3600:
         raise UserError(f"interval must be from 0.05 to 3600 s, not {interval:g}")
@@ -52,8 +52,8 @@ def command(
         raise UserError(f"a port is from 1 to 65535, not {prometheus}")
     with Live(interval) as live, contextlib.suppress(KeyboardInterrupt):
         if prometheus is not None:
-            from bench.cli import say
-            from bench.telemetry.prometheus import serve
+            from rigmark.bench.cli import say
+            from rigmark.bench.telemetry.prometheus import serve
 
             serve(live, host, prometheus)
             say(f"metrics at http://{host}:{prometheus}/metrics")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import hardware, isa, system
-from bench.doctor.builds import Usable, build_checks, compilers, framework_version, usable_builds, usable_levels
-from bench.doctor.checks import Check, Severity
-from bench.doctor.gpus import Gpus, gpu_checks, telemetry_checks, telemetry_devices
-from bench.doctor.noise import noise_checks, other_work
-from bench.doctor.room import room_checks
+from rigmark.bench.doctor.builds import Usable, build_checks, compilers, framework_version, usable_builds, usable_levels
+from rigmark.bench.doctor.checks import Check, Severity
+from rigmark.bench.doctor.gpus import Gpus, gpu_checks, telemetry_checks, telemetry_devices
+from rigmark.bench.doctor.noise import noise_checks, other_work
+from rigmark.bench.doctor.room import room_checks
+from rigmark.bench.machine import hardware, isa, system
 
 
 @dataclass(frozen=True, kw_only=True)

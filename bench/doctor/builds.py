@@ -7,11 +7,15 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench import builds as builds_module
-from bench import compatibility, environments, frameworks, isa, probe
-from bench.builds import Build
-from bench.doctor.checks import Check, Severity
-from bench.variables import environment
+from rigmark.bench.builds import build as builds_module
+from rigmark.bench.builds import environments
+from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.variables import environment
+from rigmark.bench.doctor import compatibility
+from rigmark.bench.doctor.checks import Check, Severity
+from rigmark.bench.machine import isa
+from rigmark.bench.processes import probe
+from rigmark.bench.worker import frameworks
 
 
 @dataclass(frozen=True, kw_only=True)

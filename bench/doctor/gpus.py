@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench import hardware, system
-from bench.doctor.builds import Usable
-from bench.doctor.checks import Check, Severity
-from bench.telemetry import sources
-from bench.telemetry.sources import Unavailable, Wanted
+from rigmark.bench.doctor.builds import Usable
+from rigmark.bench.doctor.checks import Check, Severity
+from rigmark.bench.machine import hardware, system
+from rigmark.bench.telemetry import sources
+from rigmark.bench.telemetry.sources import Unavailable, Wanted
 
 ANSWER_S = 20.0              # within which a source of telemetry must open: a driver that hangs is a finding, too
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # of PCI: display controllers, 3D ones among them

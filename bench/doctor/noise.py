@@ -10,11 +10,11 @@ from typing import Any
 
 import psutil
 
-from bench.doctor.checks import Check, Severity
+from rigmark.bench.doctor.checks import Check, Severity
 
 WATCHED_S = 1.0              # for how long other work on the machine is watched
-BUSY_CORES = 0.1             # of other processes, as in bench.analysis.findings
-STEAL = 0.01                 # of the cores' time, as in bench.analysis.telemetry
+BUSY_CORES = 0.1             # of other processes, as in bench.analysis.results.findings
+STEAL = 0.01                 # of the cores' time, as in bench.analysis.results.telemetry_findings
 PRESSURE = 0.10
 
 

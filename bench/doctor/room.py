@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.doctor.checks import Check, Severity
+from rigmark.bench.doctor.checks import Check, Severity
 
 SPACE_BYTES = 2**30          # of disk, for results and compiled programs
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source
-from bench.words import Mode, Precision, UserError, unknown
+from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.store.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
@@ -47,7 +48,7 @@ def importer(name: str) -> ModuleType:
     """The module of a format; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("format", name, NAMES)
-    return importlib.import_module(f"bench.importers.{name}")
+    return importlib.import_module(f"rigmark.bench.importers.{name}")
 
 
 def read(

@@ -1,14 +1,14 @@
-"""Result folders of asv, of any project, through bench.asv_results: one line for each commit that was measured."""
+"""Result folders of asv, of any project, through bench.history.asv_results: one line for each commit that was measured."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from bench import asv_results
-from bench.importers import NotThisFormat, Read
-from bench.quoted import Quoted
-from bench.words import UserError
+from rigmark.bench.errors import UserError
+from rigmark.bench.history import asv_results
+from rigmark.bench.importers import NotThisFormat, Read
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result folder of asv"
 SECONDS, RATE = ("s", "sec", "seconds"), re.compile(r"(images|samples)\s*/\s*s(ec|econd)?\b")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.importers import NotThisFormat, Read, text
-from bench.quoted import Quoted, QuotedLayer
+from rigmark.bench.importers import NotThisFormat, Read, text
+from rigmark.bench.store.quoted import Quoted, QuotedLayer
 
 TITLE = "a log of 'caffe time'"
 GLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+\s+\d+ \S+\] ?")

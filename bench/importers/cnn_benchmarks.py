@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from bench.importers import NotThisFormat, Read, json_object, numbers, whole
-from bench.quoted import Quoted
+from rigmark.bench.importers import NotThisFormat, Read, json_object, numbers, whole
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result of cnn-benchmarks"
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, has_figure, number, table, whole, without_end
-from bench.quoted import FACTS, FIGURES, WHOLE, Quoted
-from bench.words import unknown
+from rigmark.bench.errors import unknown
+from rigmark.bench.importers import NotThisFormat, Read, has_figure, number, table, whole, without_end
+from rigmark.bench.store.quoted import FACTS, FIGURES, WHOLE, Quoted
 
 TITLE = "a CSV table of results"
 HAS_COLUMNS = True

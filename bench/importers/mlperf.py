@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, number, text, whole
-from bench.quoted import Quoted
-from bench.words import Outcome
+from rigmark.bench.enums import Outcome
+from rigmark.bench.importers import NotThisFormat, Read, number, text, whole
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "an MLPerf log"
 MARK = ":::MLLOG "

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, json_object, number, numbers, whole
-from bench.quoted import Quoted
+from rigmark.bench.importers import NotThisFormat, Read, json_object, number, numbers, whole
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a benchmark of optimum-benchmark"
 PRECISIONS = {"float32": "fp32", "float16": "fp16_pure", "bfloat16": "bf16_pure"}

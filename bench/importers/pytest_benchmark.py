@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, json_object, number, numbers
-from bench.quoted import Quoted
+from rigmark.bench.importers import NotThisFormat, Read, json_object, number, numbers
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result of pytest-benchmark"
 

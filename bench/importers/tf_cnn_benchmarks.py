@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.importers import NotThisFormat, Read, text
-from bench.quoted import Quoted
+from rigmark.bench.importers import NotThisFormat, Read, text
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "output of tf_cnn_benchmarks"
 SETTING = re.compile(

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.importers import NotThisFormat, Read, number, table, whole, without_end
-from bench.quoted import Quoted
+from rigmark.bench.importers import NotThisFormat, Read, number, table, whole, without_end
+from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result table of timm's benchmark.py"
 MODES = {"infer": "inference", "train": "training"}

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.ir import ops
-from bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape
-from bench.ir.training import Loss, Optimizer
+from rigmark.bench.ir import ops
+from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape
+from rigmark.bench.ir.training import Loss, Optimizer
 
 INPUT = "input"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

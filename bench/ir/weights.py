@@ -9,8 +9,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.ir.graph import Graph
-from bench.ir.ops import Parameter
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.ops import Parameter
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from bench.ir.graph import Graph
-from bench.words import UserError, unknown
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.ir.graph import Graph
 
 NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
@@ -18,7 +18,7 @@ def build(name: str) -> Graph:
     """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
-    graph: Graph = importlib.import_module(f"bench.models.{name}").build()
+    graph: Graph = importlib.import_module(f"rigmark.bench.models.{name}").build()
     if graph.name != name:
         raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph

@@ -11,8 +11,8 @@ divide alpha by these 5, ours does, hence 5e-4. (bvlc_alexnet has k = 1 and divi
 
 from __future__ import annotations
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
 
 
 def build(classes: int = 1000, size: int = 227) -> Graph:

@@ -7,8 +7,8 @@ multiply-adds at 224. He initialisation (He et al. 2015).
 
 from __future__ import annotations
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
 
 
 def build(classes: int = 1000, size: int = 224) -> Graph:

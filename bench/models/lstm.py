@@ -8,8 +8,8 @@ Adam that of RMSProp. State begins at 0 in every sample.
 
 from __future__ import annotations
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Adam
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Adam
 
 
 def build(vocabulary: int = 128, steps: int = 100, features: int = 128, hidden: int = 512) -> Graph:

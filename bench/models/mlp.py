@@ -7,8 +7,8 @@ that time.
 
 from __future__ import annotations
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
 
 
 def build(hidden: int = 800, classes: int = 10) -> Graph:

@@ -7,8 +7,8 @@ dropout of Srivastava et al. 2014. The published teaching networks "Deep MNIST" 
 
 from __future__ import annotations
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Adam
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Adam
 
 
 def build(classes: int = 10) -> Graph:

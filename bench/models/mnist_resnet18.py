@@ -5,8 +5,8 @@ Source: as in resnet18.py. Its last stage sees one position only; nothing else i
 
 from __future__ import annotations
 
-from bench.ir.graph import Graph
-from bench.models.resnet18 import basic_block, residual_network
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.models.resnet18 import basic_block, residual_network
 
 
 def build(classes: int = 10) -> Graph:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
 
 
 class Block(Protocol):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.telemetry import sources
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Source, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry import sources
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Source, Tier, Unavailable, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)

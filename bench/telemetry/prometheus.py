@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bench.telemetry.live import Live, Value
-from bench.telemetry.sources import Meaning
-from bench.words import UserError
+from rigmark.bench.errors import UserError
+from rigmark.bench.telemetry.live import Live, Value
+from rigmark.bench.telemetry.sources import Meaning
 
 UNITS = {"_j": "_joules", "_w": "_watts", "_c": "_celsius", "_hz": "_hertz", "_s": "_seconds"}
 """How a unit that ends a field's name is spelled there: prometheus.io/docs/practices/naming."""

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.telemetry import regions, sampler, series
-from bench.telemetry.sampler import GPU
-from bench.telemetry.series import Described
-from bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
+from rigmark.bench.telemetry import regions, sampler, series
+from rigmark.bench.telemetry.sampler import GPU
+from rigmark.bench.telemetry.series import Described
+from rigmark.bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
 
 ROOT = Path(__file__).parents[2]
 OPEN_S = 3.0                     # that the first trial of a sweep waits for sources; one that opens later joins it
@@ -222,7 +222,7 @@ class _Sampler:
         with open(directory / "stderr", "wb") as stderr:
             self._process = subprocess.Popen(
                 # -P: a folder "bench" in the working directory is not ours. Its own session: Ctrl-C is for the parent.
-                [sys.executable, "-P", "-m", "bench.telemetry.sampler", str(directory)],
+                [sys.executable, "-P", "-m", "rigmark.bench.telemetry.sampler", str(directory)],
                 env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
                 start_new_session=True, bufsize=0,
             )

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.telemetry import energy
-from bench.telemetry.energy import Reads, Sensor
-from bench.telemetry.series import REASONS, SAMPLER, Described
-from bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Tier
+from rigmark.bench.telemetry import energy
+from rigmark.bench.telemetry.energy import Reads, Sensor
+from rigmark.bench.telemetry.series import REASONS, SAMPLER, Described
+from rigmark.bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Tier
 
 REGIONS = {"warm_up": ("warm_up", "steady"), "timed": ("steady", "timed")}
 """Of each region, the marks of the worker between which it lies; see bench.worker."""

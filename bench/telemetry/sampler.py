@@ -36,9 +36,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry import series
-from bench.telemetry.series import Described, Writer
-from bench.telemetry.sources import (
+from rigmark.bench.telemetry import series
+from rigmark.bench.telemetry.series import Described, Writer
+from rigmark.bench.telemetry.sources import (
     DEFAULT_RATE_HZ,
     EVERY_MEDIUM,
     Device,

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.telemetry import sources
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+from rigmark.bench.telemetry import sources
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 
 if TYPE_CHECKING:
     import numpy as np

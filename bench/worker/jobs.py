@@ -11,10 +11,9 @@ import time
 
 import numpy as np
 
-from .. import frameworks, limits, strategies
-from ..frameworks.numpy import loss_and_gradient
-from . import gang as gangs
-from . import host, instructions, layers, measure, proof, turns
+from . import frameworks, host, instructions, layers, measure, microbenchmarks, proof, strategies, turns
+from . import rendezvous as gangs
+from .frameworks.numpy.adapter import loss_and_gradient
 
 
 class Failed(Exception):
@@ -351,10 +350,10 @@ def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
 def time_limit(job, directory, answers):
     """Timed executions of a limit, after its first result was held against NumPy's."""
     framework, settings = job["framework"], job["settings"]
-    if framework not in limits.FRAMEWORKS:
+    if framework not in microbenchmarks.FRAMEWORKS:
         raise Failed("unsupported", "no limits are written for %s; they are for: %s" % (
-            framework, ", ".join(limits.FRAMEWORKS)))
-    module = limits.load(framework)
+            framework, ", ".join(microbenchmarks.FRAMEWORKS)))
+    module = microbenchmarks.load(framework)
     own_adapter = imported(frameworks.load(framework), job, module.PRECISIONS)
     answers.mark("imported")
     start = time.perf_counter()
@@ -364,7 +363,7 @@ def time_limit(job, directory, answers):
 
     first_step_s = measure.one_step(prepared)
     error = prepared.error()
-    tolerance = limits.TOLERANCES[settings["precision"]] if prepared.tolerance is None else prepared.tolerance
+    tolerance = microbenchmarks.TOLERANCES[settings["precision"]] if prepared.tolerance is None else prepared.tolerance
     if not error <= tolerance:
         raise Failed("parity_failed", "the first result of %s is off by %.2g (relative L2) from NumPy's in float64, "
                      "tolerance %g" % (job["limit"], error, tolerance))

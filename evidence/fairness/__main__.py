@@ -20,10 +20,11 @@ import subprocess
 import sys
 import time
 
-from bench import frameworks, models
-from bench.analysis.statistics import estimate
-from bench.ir.weights import initial_weights, synthetic_batch
 from evidence.fairness import native
+from rigmark.bench import models
+from rigmark.bench.analysis.statistics.estimate import estimate
+from rigmark.bench.ir.weights import initial_weights, synthetic_batch
+from rigmark.bench.worker import frameworks
 
 BATCHES = {"mnist_cnn": 32, "resnet50": 2, "lstm": 8}
 BATCH = 4

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bench.analysis.document import Block, Document, Fold, Section
+from rigmark.bench.document.document import Block, Document, Fold, Section
 
 LONGEST_NAME = 100           # of a file, which many systems hold with room for a suffix
 

@@ -11,9 +11,9 @@ from importlib import resources
 from typing import get_args
 from xml.etree import ElementTree
 
-from bench.analysis.document import Document, Figure
-from reports import svg
-from reports.folders import File, Folder, blocks, file_names
+from rigmark.bench.document.document import Document, Figure
+from rigmark.reports import svg
+from rigmark.reports.folders import File, Folder, blocks, file_names
 
 WIDTH, MARGIN = 900, 24      # pixels
 TITLE = 22                   # height of a line of the title

@@ -12,9 +12,9 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bench.analysis.document import Attachment, Document, Table
-from bench.analysis.exports import csv
-from reports.folders import File, Folder, blocks, file_names
+from rigmark.bench.analysis.results.exports import csv
+from rigmark.bench.document.document import Attachment, Document, Table
+from rigmark.reports.folders import File, Folder, blocks, file_names
 
 VALUE = "[value]"            # behind the title of a column that holds numbers in their base unit, as stored
 

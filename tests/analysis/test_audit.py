@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from bench.analysis.audit import Audit, Peaks, audit, measured, measured_peaks
-from bench.analysis.findings import FindingKind
-from bench.analysis.quoted import rows
-from bench.analysis.summary import results
-
-from ..records import timing_records, trials_of
+from rigmark.bench.analysis.audit import Audit, Peaks, audit, measured, measured_peaks
+from rigmark.bench.analysis.results.findings import FindingKind
+from rigmark.bench.analysis.results.quoted import rows
+from rigmark.bench.analysis.results.summary import results
+from tests.records import timing_records, trials_of
 
 
 def table(*lines: dict[str, Any], format: str = "csv") -> dict[str, Any]:

@@ -9,21 +9,19 @@ from typing import Any
 
 import pytest
 
-from bench import claims as loader
-from bench.analysis import layers
-from bench.analysis.claims import Held, hold
-from bench.analysis.claims.claim import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Standing, judged, overall
-from bench.analysis.claims.evidence import gather
-from bench.analysis.document import Origin
-from bench.analysis.story import proofs, records_needed
-from bench.analysis.story.claims import document, figure, told
-from bench.analysis.summary import results
-from bench.isa import Isa
-from bench.record import Record
-from bench.words import Precision, TrialKind
-
-from ..records import CASE, MACHINE, PARITY, make_record, timing_records, trials_of, watched
-from .test_telemetry import block
+from rigmark.bench.analysis.layers import layers
+from rigmark.bench.analysis.results.summary import results
+from rigmark.bench.claims import Held, hold
+from rigmark.bench.claims import load as loader
+from rigmark.bench.claims.claim import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Standing, judged, overall
+from rigmark.bench.claims.evidence import gather
+from rigmark.bench.document.document import Origin
+from rigmark.bench.enums import Isa, Precision, TrialKind
+from rigmark.bench.sections import proofs, records_needed
+from rigmark.bench.sections.claims import document, figure, told
+from rigmark.bench.store.record import Record
+from tests.analysis.results.test_telemetry_findings import block
+from tests.records import CASE, MACHINE, PARITY, make_record, timing_records, trials_of, watched
 
 ALEXNET = dataclasses.replace(CASE, model="alexnet")
 GPU = dataclasses.replace(CASE, device="cuda:0")

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-import reports
-from bench.analysis.decision import Verdict
-from bench.analysis.document import Curves
-from bench.analysis.history import Watched, document, labels, series_of, summary, watch
-from bench.record import Record
-from bench.series import LESS_BY_KIND, Direction, Ended, Failure, Grounds, Series
-from bench.words import Outcome
-from reports import svg
-
-from ..records import CASE, MACHINE, build_facts, make_record, overheated, timing_records, trials_of
+from rigmark import reports
+from rigmark.bench.analysis.history import Watched, document, labels, series_of, summary, watch
+from rigmark.bench.analysis.statistics.decision import Verdict
+from rigmark.bench.document.document import Curves
+from rigmark.bench.enums import Outcome
+from rigmark.bench.history.series import LESS_BY_KIND, Direction, Ended, Failure, Grounds, Series
+from rigmark.bench.store.record import Record
+from rigmark.reports import svg
+from tests.records import CASE, MACHINE, build_facts, make_record, overheated, timing_records, trials_of
 
 OK, CRASHED = Outcome.OK, Outcome.CRASHED
 DAY_S = 86_400.0

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.retirement import retirements
-from bench.series import LESS_BY_KIND, Ended, Series
+from rigmark.bench.analysis.retirement import retirements
+from rigmark.bench.history.series import LESS_BY_KIND, Ended, Series
 
 DAY_S = 86_400.0
 DAILY = np.arange(365)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bench.analysis import scaling
-from bench.analysis.document import SpeedUps, Table
-from bench.analysis.scaling import Series, series
-from bench.analysis.story.scaling import section
-from bench.analysis.summary import results
-from bench.record import Record
-from bench.words import Mode, Scaling
+from rigmark.bench.analysis import scaling
+from rigmark.bench.analysis.results.summary import results
+from rigmark.bench.analysis.scaling import Series, series
+from rigmark.bench.document.document import SpeedUps, Table
+from rigmark.bench.enums import Mode, Scaling
+from rigmark.bench.sections.scaling import section
+from rigmark.bench.store.record import Record
 from tests.records import CASE, WORLD, build_facts, make_record, measurement, overheated, trials_of
 
 SINGLE = replace(CASE, local_batch=4)

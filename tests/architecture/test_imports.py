@@ -46,7 +46,7 @@ def _imports(node: ast.AST, path: str, *, is_top: bool) -> Iterator[Import]:
             yield from (Import(path, child.lineno, alias.name, 0, is_top) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             for alias in child.names:
-                # "from bench import words" and "from bench.words import Mode" both mean bench.words.
+                # "from bench import words" and "from bench.enums import Mode" both mean bench.enums.
                 target = ".".join(filter(None, [child.module, alias.name]))
                 yield Import(path, child.lineno, target, child.level, is_top)
         else:
@@ -65,75 +65,75 @@ def ours(target: str) -> bool:
 
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "bench/words.py": (),
-    "bench/files.py": ("bench.words",),
-    "bench/ir": ("bench.ir",),
-    "bench/models": ("bench.models", "bench.ir", "bench.words"),
-    "bench/data": ("bench.data", "bench.ir", "bench.words"),
-    "bench/layers.py": ("bench.ir", "bench.words"),
-    "bench/hardware.py": ("bench.words",),
-    "bench/system.py": ("bench.__version__", "bench.hardware"),
-    "bench/compatibility.py": (),
+    "bench/enums.py": (),
+    "bench/files.py": ("rigmark.bench.enums",),
+    "bench/ir": ("rigmark.bench.ir",),
+    "bench/models": ("rigmark.bench.models", "rigmark.bench.ir", "rigmark.bench.enums"),
+    "bench/data": ("rigmark.bench.datasets", "rigmark.bench.ir", "rigmark.bench.enums"),
+    "bench/trials/layers.py": ("rigmark.bench.ir", "rigmark.bench.enums"),
+    "bench/machine/hardware.py": ("rigmark.bench.enums",),
+    "bench/machine/system.py": ("bench.__version__", "rigmark.bench.machine.hardware"),
+    "bench/doctor/compatibility.py": (),
     "bench/doctor": (
-        "bench.builds", "bench.compatibility", "bench.doctor", "bench.environments", "bench.frameworks",
-        "bench.hardware", "bench.isa", "bench.probe", "bench.system", "bench.telemetry.sources", "bench.variables",
+        "rigmark.bench.builds.build", "rigmark.bench.doctor.compatibility", "rigmark.bench.doctor", "rigmark.bench.builds.environments", "rigmark.bench.worker.frameworks",
+        "rigmark.bench.machine.hardware", "rigmark.bench.machine.isa", "rigmark.bench.processes.probe", "rigmark.bench.machine.system", "rigmark.bench.telemetry.sources", "rigmark.bench.builds.variables",
     ),
-    "bench/telemetry": ("bench.telemetry", "bench.words"),
-    "bench/parity.py": ("bench.words",),
-    "bench/record.py": ("bench.words",),
-    "bench/devices.py": ("bench.telemetry.cuda", "bench.telemetry.sources"),
-    "bench/store.py": ("bench.devices", "bench.files", "bench.quoted", "bench.record", "bench.words"),
-    "bench/quoted.py": (),
-    "bench/importers": ("bench.asv_results", "bench.files", "bench.importers", "bench.quoted", "bench.words"),
-    "bench/claims.py": ("bench.analysis", "bench.files", "bench.ir", "bench.models", "bench.words"),
+    "bench/telemetry": ("rigmark.bench.telemetry", "rigmark.bench.enums"),
+    "bench/trials/parity.py": ("rigmark.bench.enums",),
+    "bench/store/record.py": ("rigmark.bench.enums",),
+    "bench/machine/devices.py": ("rigmark.bench.telemetry.cuda", "rigmark.bench.telemetry.sources"),
+    "bench/store/store.py": ("rigmark.bench.machine.devices", "rigmark.bench.files", "rigmark.bench.store.quoted", "rigmark.bench.store.record", "rigmark.bench.enums"),
+    "bench/store/quoted.py": (),
+    "bench/importers": ("rigmark.bench.history.asv_results", "rigmark.bench.files", "rigmark.bench.importers", "rigmark.bench.store.quoted", "rigmark.bench.enums"),
+    "bench/claims/load.py": ("rigmark.bench.analysis", "rigmark.bench.files", "rigmark.bench.ir", "rigmark.bench.models", "rigmark.bench.enums"),
     "bench/isa": (),
-    "bench/agents.py": (
-        "bench.archive", "bench.builds", "bench.hardware", "bench.process", "bench.spec", "bench.words",
-        "bench.workfolder", "bench.world",
+    "bench/launch/agents.py": (
+        "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.machine.hardware", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep", "rigmark.bench.enums",
+        "rigmark.bench.processes.workfolder", "rigmark.bench.launch.ranks",
     ),
-    "bench/workfolder.py": (),
-    "bench/world.py": ("bench.process", "bench.spec", "bench.strategies", "bench.words"),
-    "bench/dispatch.py": ("bench.ir", "bench.isa"),
-    "bench/spec.py": (
-        "bench.data", "bench.frameworks", "bench.isa", "bench.limits", "bench.models", "bench.strategies",
-        "bench.words",
+    "bench/processes/workfolder.py": (),
+    "bench/launch/ranks.py": ("rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep", "rigmark.bench.worker.strategies", "rigmark.bench.enums"),
+    "bench/trials/instruction_sets.py": ("rigmark.bench.ir", "rigmark.bench.machine.isa"),
+    "bench/plan/sweep.py": (
+        "rigmark.bench.datasets", "rigmark.bench.worker.frameworks", "rigmark.bench.machine.isa", "rigmark.bench.worker.microbenchmarks", "rigmark.bench.models", "rigmark.bench.worker.strategies",
+        "rigmark.bench.enums",
     ),
-    "bench/plan.py": ("bench.words", "bench.frameworks", "bench.spec", "bench.strategies"),
-    "bench/inputs.py": ("bench.data", "bench.ir", "bench.models", "bench.plan", "bench.spec"),
-    "bench/oracle.py": (
-        "bench.archive", "bench.frameworks", "bench.inputs", "bench.parity", "bench.process", "bench.spec",
-        "bench.store", "bench.strategies", "bench.words",
+    "bench/plan/schedule.py": ("rigmark.bench.enums", "rigmark.bench.worker.frameworks", "rigmark.bench.plan.sweep", "rigmark.bench.worker.strategies"),
+    "bench/trials/inputs.py": ("rigmark.bench.datasets", "rigmark.bench.ir", "rigmark.bench.models", "rigmark.bench.plan.schedule", "rigmark.bench.plan.sweep"),
+    "bench/trials/oracle.py": (
+        "rigmark.bench.builds.worker_package", "rigmark.bench.worker.frameworks", "rigmark.bench.trials.inputs", "rigmark.bench.trials.parity", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep",
+        "rigmark.bench.store.store", "rigmark.bench.worker.strategies", "rigmark.bench.enums",
     ),
-    "bench/jobs.py": (
-        "bench.data", "bench.inputs", "bench.oracle", "bench.plan", "bench.process", "bench.spec",
+    "bench/trials/jobs.py": (
+        "rigmark.bench.datasets", "rigmark.bench.trials.inputs", "rigmark.bench.trials.oracle", "rigmark.bench.plan.schedule", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep",
     ),
-    "bench/sessions.py": (),
-    "bench/builds.py": ("bench.files", "bench.words", "bench.isa", "bench.spec"),
-    "bench/environments.py": ("bench.files", "bench.words", "bench.builds"),
-    "bench/probe.py": (
-        "bench.words", "bench.archive", "bench.builds", "bench.frameworks", "bench.hardware", "bench.limits",
-        "bench.process", "bench.workfolder",
+    "bench/plan/sessions.py": (),
+    "bench/builds/build.py": ("rigmark.bench.files", "rigmark.bench.enums", "rigmark.bench.machine.isa", "rigmark.bench.plan.sweep"),
+    "bench/builds/environments.py": ("rigmark.bench.files", "rigmark.bench.enums", "rigmark.bench.builds.build"),
+    "bench/processes/probe.py": (
+        "rigmark.bench.enums", "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.worker.frameworks", "rigmark.bench.machine.hardware", "rigmark.bench.worker.microbenchmarks",
+        "rigmark.bench.processes.spawn", "rigmark.bench.processes.workfolder",
     ),
-    "bench/archive.py": (),
-    "bench/variables.py": ("bench.words", "bench.builds"),
-    "bench/process.py": ("bench.words", "bench.builds", "bench.variables"),
-    "bench/forkserver.py": ("bench.builds", "bench.process", "bench.variables"),
-    "bench/liveworker.py": ("bench.words", "bench.builds", "bench.process", "bench.variables"),
-    "bench/pairs.py": ("bench.words", "bench.liveworker", "bench.process"),
-    "bench/revisions.py": (
-        "bench.archive", "bench.builds", "bench.environments", "bench.files", "bench.variables", "bench.words",
+    "bench/builds/worker_package.py": (),
+    "bench/builds/variables.py": ("rigmark.bench.enums", "rigmark.bench.builds.build"),
+    "bench/processes/spawn.py": ("rigmark.bench.enums", "rigmark.bench.builds.build", "rigmark.bench.builds.variables"),
+    "bench/processes/forkserver.py": ("rigmark.bench.builds.build", "rigmark.bench.processes.spawn", "rigmark.bench.builds.variables"),
+    "bench/processes/persistent.py": ("rigmark.bench.enums", "rigmark.bench.builds.build", "rigmark.bench.processes.spawn", "rigmark.bench.builds.variables"),
+    "bench/trials/pair.py": ("rigmark.bench.enums", "rigmark.bench.processes.persistent", "rigmark.bench.processes.spawn"),
+    "bench/builds/revisions.py": (
+        "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.builds.environments", "rigmark.bench.files", "rigmark.bench.builds.variables", "rigmark.bench.enums",
     ),
-    "bench/tally.py": ("bench.plan", "bench.record"),
-    "bench/series.py": (),
-    "bench/asv_results.py": ("bench.directions", "bench.files", "bench.series", "bench.words"),
-    "bench/directions.py": ("bench.series",),
-    "bench/reporting.py": ("bench.analysis", "bench.claims", "bench.store", "bench.telemetry.series"),
-    "bench/notebook.py": ("bench.analysis", "bench.reporting", "bench.store", "reports"),
-    "bench/live.py": ("bench.words",),
-    "bench/offers": ("bench.files", "bench.offers", "bench.words"),
-    "bench/analysis": ("bench.analysis", "bench.files", "bench.isa", "bench.offers", "bench.series", "bench.words"),
-    "reports": ("reports", "bench.analysis", "bench.words"),
-    "suites": ("suites", "bench.asv", "bench.isa", "bench.spec", "bench.words"),
+    "bench/runner/tally.py": ("rigmark.bench.plan.schedule", "rigmark.bench.store.record"),
+    "bench/history/series.py": (),
+    "bench/history/asv_results.py": ("rigmark.bench.history.directions", "rigmark.bench.files", "rigmark.bench.history.series", "rigmark.bench.enums"),
+    "bench/history/directions.py": ("rigmark.bench.history.series",),
+    "bench/reporting/gather.py": ("rigmark.bench.analysis", "rigmark.bench.claims.load", "rigmark.bench.store.store", "rigmark.bench.telemetry.series"),
+    "bench/reporting/notebook.py": ("rigmark.bench.analysis", "rigmark.bench.reporting.gather", "rigmark.bench.store.store", "reports"),
+    "bench/reporting/server.py": ("rigmark.bench.enums",),
+    "bench/offers": ("rigmark.bench.files", "rigmark.bench.buying.offers", "rigmark.bench.enums"),
+    "bench/analysis": ("rigmark.bench.analysis", "rigmark.bench.files", "rigmark.bench.machine.isa", "rigmark.bench.buying.offers", "rigmark.bench.history.series", "rigmark.bench.enums"),
+    "reports": ("reports", "rigmark.bench.analysis", "rigmark.bench.enums"),
+    "suites": ("suites", "rigmark.bench.asv.benchmark", "rigmark.bench.machine.isa", "rigmark.bench.plan.sweep", "rigmark.bench.enums"),
 }
 """Of our own packages, what each part may import, lazily or not; the command line alone may import everything."""
 
@@ -145,17 +145,17 @@ def test_imports_run_one_way(part: str):
     assert strange == []
 
 
-@pytest.mark.parametrize("part", ["bench/runner.py", "bench/workers.py", "bench/pairs.py", "bench/progress.py"])
+@pytest.mark.parametrize("part", ["bench/runner/runner.py", "bench/runner/workers.py", "bench/trials/pair.py", "bench/runner/progress.py"])
 def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
-    above = ("bench.analysis", "bench.cli", "reports")
+    above = ("rigmark.bench.analysis", "rigmark.bench.cli", "reports")
 
     assert [str(i) for i in imports(part) if is_within(i.target, above)] == []
 
 
 def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
-    above = ("bench.analysis", "bench.cli", "reports")
+    above = ("rigmark.bench.analysis", "rigmark.bench.cli", "reports")
 
-    assert [str(i) for i in imports("bench/asv.py") if i.is_top and is_within(i.target, above)] == []
+    assert [str(i) for i in imports("bench/asv/benchmark.py") if i.is_top and is_within(i.target, above)] == []
 
 
 CHILDS_HALF: dict[str, tuple[str, ...]] = {
@@ -235,17 +235,17 @@ def modules_after(statement: str) -> set[str]:
 def test_help_waits_for_nothing_heavy():
     heavy = {"numpy", "pandas", "scipy", "duckdb", "psutil", "asv", "jinja2", "matplotlib", *FRAMEWORKS}
 
-    assert modules_after("import bench.cli") & heavy == set()
+    assert modules_after("import rigmark.bench.cli") & heavy == set()
 
 
 def test_the_runner_loads_no_framework_and_no_tables():
-    assert modules_after("import bench.runner") & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
+    assert modules_after("import rigmark.bench.runner.runner") & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
 
 
 def test_a_sampler_starts_without_what_only_its_parent_needs():
     heavy = {"numpy", "pandas", "duckdb", "scipy", "rich", "typer", *FRAMEWORKS}
 
-    assert modules_after("import bench.telemetry.sampler, bench.telemetry.sources.host") & heavy == set()
+    assert modules_after("import rigmark.bench.telemetry.sampler, rigmark.bench.telemetry.sources.host") & heavy == set()
 
 
 def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -262,7 +262,7 @@ def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch:
     seen = [(i.target, i.level, i.is_top) for i in imports("sample.py")]
 
     assert seen == [
-        ("bench.runner", 0, True), ("typing.TYPE_CHECKING", 0, True), ("pandas", 0, False), ("torch.nn", 0, True),
+        ("rigmark.bench.runner.runner", 0, True), ("typing.TYPE_CHECKING", 0, True), ("pandas", 0, False), ("torch.nn", 0, True),
         ("worker.proof", 2, False),
     ]
 

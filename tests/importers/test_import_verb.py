@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
-from bench.store import Store
-
-from ..records import timing_records
+from rigmark.bench.cli import main
+from rigmark.bench.store.store import Store
+from tests.records import timing_records
 
 DATA = Path(__file__).parent / "data"
 TIMM = str(DATA / "timm/benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv")

@@ -9,11 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bench import importers
-from bench.quoted import Quoted
-from bench.words import UserError
-
-from ..test_asv_results import commit, folder, images, version_2
+from rigmark.bench import importers
+from rigmark.bench.errors import UserError
+from rigmark.bench.store.quoted import Quoted
+from tests.history.test_asv_results import commit, folder, images, version_2
 
 DATA = Path(__file__).parent / "data"
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/quoted.schema.json").read_text(encoding="utf-8"))

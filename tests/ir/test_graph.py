@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import models
-from bench.ir import ops
-from bench.ir.graph import INPUT, Builder, Graph, Input
-from bench.ir.ops import BadGraph
-from bench.ir.training import Adam, Sgd
+from rigmark.bench import models
+from rigmark.bench.ir import ops
+from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
+from rigmark.bench.ir.ops import BadGraph
+from rigmark.bench.ir.training import Adam, Sgd
 
 SGD = Sgd(learning_rate=0.1, momentum=0.9)
 NAMES = ("conv", "norm", "relu", "left", "right", "sum", "both", "lrn", "max", "avg", "flat", "drop", "scores")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.ir import ops
-from bench.ir.ops import OPS, BadGraph, Op, Pair, Shape
-from bench.ir.weights import INITIALISERS
+from rigmark.bench.ir import ops
+from rigmark.bench.ir.ops import OPS, BadGraph, Op, Pair, Shape
+from rigmark.bench.ir.weights import INITIALISERS
 
 IMAGE, VECTOR, SEQUENCE = (4, 6, 5), (12,), (7, 12)
 

@@ -8,10 +8,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from bench import models
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
-from bench.ir.weights import initial_weights, perturbed, synthetic_batch
+from rigmark.bench import models
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
+from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 
 SGD = Sgd(learning_rate=0.1)
 

@@ -6,9 +6,9 @@ import importlib
 
 import pytest
 
-from bench import models
-from bench.ir.graph import Graph
-from bench.ir.ops import Conv2d, Dropout, LocalResponseNorm
+from rigmark.bench import models
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.ops import Conv2d, Dropout, LocalResponseNorm
 
 PARAMETERS = {
     "alexnet": 60_965_224,               # Caffe's bvlc_alexnet
@@ -47,7 +47,7 @@ def test_needs_the_published_multiply_adds(model):
 
 def test_the_character_model_has_the_parameters_of_its_formula():
     vocabulary, steps, features, hidden = 30, 7, 5, 11
-    lstm = importlib.import_module("bench.models.lstm")
+    lstm = importlib.import_module("rigmark.bench.models.lstm")
     graph = lstm.build(vocabulary=vocabulary, steps=steps, features=features, hidden=hidden)
     embedding = vocabulary * features
     layers = 4 * hidden * (features + hidden + 1) + 4 * hidden * (hidden + hidden + 1)
@@ -59,7 +59,7 @@ def test_the_character_model_has_the_parameters_of_its_formula():
 
 @pytest.mark.parametrize("model", CLASSIC)
 def test_names_its_source(model):
-    said = importlib.import_module(f"bench.models.{model}").__doc__
+    said = importlib.import_module(f"rigmark.bench.models.{model}").__doc__
 
     assert "Source: " in said
     assert f"{models.build(model).parameter_count:,} " in said.replace("\n", " ")
@@ -179,7 +179,7 @@ def test_the_character_model_predicts_the_next_character_at_every_step():
     ("model", "size"), [("alexnet", 67), ("alexnet_one_tower", 63), ("vgg16", 32), ("resnet18", 32), ("resnet50", 32)]
 )
 def test_networks_for_photographs_can_be_built_small(model, size):
-    graph = importlib.import_module(f"bench.models.{model}").build(classes=3, size=size)
+    graph = importlib.import_module(f"rigmark.bench.models.{model}").build(classes=3, size=size)
 
     assert (3, size, size) == graph.input.shape
     assert graph.output_shape == (3,)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import models
-from bench.words import UnknownName, UserError
+from rigmark.bench import models
+from rigmark.bench.errors import UnknownName, UserError
 
 GUIDE = Path(__file__).parents[2] / "docs/add-a-model.md"
 
@@ -25,7 +25,7 @@ def guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     def write(file: str, name: str) -> None:
         (tmp_path / f"{file}.py").write_text(example.replace("NAME", name), encoding="utf-8")
         monkeypatch.setattr(models, "NAMES", (*models.NAMES, file))
-        monkeypatch.delitem(sys.modules, f"bench.models.{file}", raising=False)
+        monkeypatch.delitem(sys.modules, f"rigmark.bench.models.{file}", raising=False)
 
     return write
 
@@ -34,7 +34,7 @@ def test_the_example_of_the_guide_is_a_model(guide: Callable[[str, str], None]):
     guide("my_mlp", "my_mlp")
 
     assert models.build("my_mlp").fingerprint == models.build("mlp").fingerprint
-    assert "Source: " in (sys.modules["bench.models.my_mlp"].__doc__ or "")
+    assert "Source: " in (sys.modules["rigmark.bench.models.my_mlp"].__doc__ or "")
 
 
 def test_a_network_that_is_named_otherwise_than_its_file_is_refused(guide: Callable[[str, str], None]):
@@ -47,7 +47,7 @@ def test_a_network_that_is_named_otherwise_than_its_file_is_refused(guide: Calla
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_model_bears_the_name_of_its_file_and_tells_its_source(name: str):
     assert models.build(name).name == name
-    assert "Source: " in (importlib.import_module(f"bench.models.{name}").__doc__ or "")
+    assert "Source: " in (importlib.import_module(f"rigmark.bench.models.{name}").__doc__ or "")
 
 
 def test_mlp_has_its_published_count():

@@ -6,12 +6,11 @@ from datetime import date
 
 import pandas as pd
 
-from bench import offers
-from bench.analysis.buying import purchase
-from bench.analysis.document import Document
-from bench.analysis.story import buying
-from bench.analysis.summary import RESULT_COLUMNS
-from bench.store import TRIAL_COLUMNS
+from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
+from rigmark.bench.buying import offers, purchase
+from rigmark.bench.document.document import Document
+from rigmark.bench.sections import buying
+from rigmark.bench.store.store import TRIAL_COLUMNS
 
 TODAY = date(2026, 11, 22)
 HOST = "AMD EPYC 9B14 (zen4, registers of 512 bits)"

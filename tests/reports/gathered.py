@@ -9,9 +9,9 @@ from pathlib import Path
 
 import duckdb
 
-from bench.quoted import Quoted, QuotedTable, Source
-from bench.record import Record
-from bench.store import Store
+from rigmark.bench.store.quoted import Quoted, QuotedTable, Source
+from rigmark.bench.store.record import Record
+from rigmark.bench.store.store import Store
 from tests.reports import records, watched
 
 SESSIONS, SLOWER_FROM, BY = 24, 15, 1.12

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import layers, models
-from bench.analysis import story
-from bench.analysis.claims.claim import Claim
-from bench.analysis.document import Document
-from bench.analysis.summary import results
-from bench.frameworks import POLICIES
-from bench.record import Identity, Record
-from bench.store import Store
-from bench.words import Mode, Outcome, Precision, TrialKind
+from rigmark.bench import models, sections
+from rigmark.bench.analysis.results.summary import results
+from rigmark.bench.claims.claim import Claim
+from rigmark.bench.document.document import Document
+from rigmark.bench.enums import Mode, Outcome, Precision, TrialKind
+from rigmark.bench.store.record import Identity, Record
+from rigmark.bench.store.store import Store
+from rigmark.bench.trials import layers
+from rigmark.bench.worker.frameworks import POLICIES
 from tests.records import WORLD, watched
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}
@@ -234,5 +234,5 @@ def stored(root: Path, records: Iterator[Record] | list[Record]) -> Store:
 def report(store: Store, claims: Sequence[Claim] = ()) -> Document:
     """The document on all that is stored."""
     trials = store.trials()
-    needed = [store.get(each) for each in story.records_needed(trials.table)]
-    return story.document(results(trials.table), trials.table, needed, trials.problems, claims=claims)
+    needed = [store.get(each) for each in sections.records_needed(trials.table)]
+    return sections.document(results(trials.table), trials.table, needed, trials.problems, claims=claims)

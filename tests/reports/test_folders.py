@@ -14,9 +14,9 @@ import duckdb
 import pandas as pd
 import pytest
 
-import reports
-from bench.analysis import language
-from bench.analysis.document import (
+from rigmark import reports
+from rigmark.bench.document import language
+from rigmark.bench.document.document import (
     Attachment,
     Bar,
     Bars,
@@ -31,7 +31,7 @@ from bench.analysis.document import (
     Section,
     Table,
 )
-from reports.folders import blocks, figures, file_names
+from rigmark.reports.folders import blocks, figures, file_names
 from tests.reports import records
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-import reports
-from bench import reporting
-from bench.analysis import language
-from bench.analysis.document import Document
+from rigmark import reports
+from rigmark.bench.document import language
+from rigmark.bench.document.document import Document
+from rigmark.bench.reporting import gather
 from tests.reports import advised, gathered, records
 
 GOLDEN = Path(__file__).parent / "golden"
 DOCUMENTS: dict[str, Callable[[Path], Document]] = {
     "report": lambda root: records.report(records.stored(root, records.sweep())),
     "variations": lambda root: records.report(records.stored(root, records.variations())),
-    "gathered": lambda root: reporting.report(gathered.store(root)).document,
+    "gathered": lambda root: gather.report(gathered.store(root)).document,
     "advice": lambda root: advised.document(),
 }
 

@@ -13,8 +13,8 @@ from importlib import resources
 import numpy as np
 import pytest
 
-import reports
-from bench.analysis.document import (
+from rigmark import reports
+from rigmark.bench.document.document import (
     Align,
     Attachment,
     Block,
@@ -29,7 +29,7 @@ from bench.analysis.document import (
     Timeline,
     Trace,
 )
-from reports import html
+from rigmark.reports.media import html
 
 TEMPLATES = resources.files("reports") / "templates"
 

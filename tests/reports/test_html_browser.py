@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-import reports
-from bench.analysis import story
-from bench.analysis.document import Align, Cell, Code, Column, Document, Fold, Row, Section, Table
-from bench.analysis.summary import results
+from rigmark import reports
+from rigmark.bench import sections as story
+from rigmark.bench.analysis.results.summary import results
+from rigmark.bench.document.document import Align, Cell, Code, Column, Document, Fold, Row, Section, Table
 from tests.reports import records, watched
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright: no browser can be driven")

@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 from rich.cells import cell_len
 
-import reports
-from bench.analysis import language
-from bench.analysis.document import (
+from rigmark import reports
+from rigmark.bench.document import language
+from rigmark.bench.document.document import (
     Bar,
     Bars,
     Cell,
@@ -43,9 +43,11 @@ from bench.analysis.document import (
     StackedBars,
     Table,
 )
-from bench.words import Outcome, UnknownName
-from reports import svg, terminal
-from reports.plain import printable
+from rigmark.bench.enums import Outcome
+from rigmark.bench.errors import UnknownName
+from rigmark.reports import svg
+from rigmark.reports.media import terminal
+from rigmark.reports.plain import printable
 from tests.reports import records
 
 HOSTILE = (

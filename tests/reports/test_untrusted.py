@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import reports
-from bench.analysis.document import (
+from rigmark import reports
+from rigmark.bench.document.document import (
     Attachment,
     Bar,
     Bars,
@@ -46,8 +46,8 @@ from bench.analysis.document import (
     Verdict,
     Verdicts,
 )
-from reports import markdown
-from reports.plain import LONGEST_LINE, plain_line
+from rigmark.reports.media import markdown
+from rigmark.reports.plain import LONGEST_LINE, plain_line
 
 PIECES = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</style>", "</title>", "-->", "]]>", '"', "'", "`",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.record import Record
+from rigmark.bench.store.record import Record
 from tests.reports import records
 
 MARKS = {"started": 10.0, "prepared": 12.0, "warm_up": 13.0, "steady": 14.0, "timed": 20.0}

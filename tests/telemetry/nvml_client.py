@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry.sources import Tier, Unavailable, Wanted, nvml
+from rigmark.bench.telemetry.sources import Tier, Unavailable, Wanted, nvml
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from unittest import mock
 
-from bench.telemetry.sources import Tier, nvml
+from rigmark.bench.telemetry.sources import Tier, nvml
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).with_name("nvml_simulator.c")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, amd
+from rigmark.bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, amd
 
 
 class Refused(Exception):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.telemetry.cuda import pci_bus_id, visible_gpus
-from bench.telemetry.sources import Device, Reason
+from rigmark.bench.telemetry.cuda import pci_bus_id, visible_gpus
+from rigmark.bench.telemetry.sources import Device, Reason
 
 
 def gpu(name: str, bus: int, **facts: object) -> Device:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.telemetry import energy
-from bench.telemetry.energy import Method, Reads, Sensor
+from rigmark.bench.telemetry import energy
+from rigmark.bench.telemetry.energy import Method, Reads, Sensor
 
 GRID_S = np.linspace(0.0, 40.0, 80_001)
 POWER_W = {

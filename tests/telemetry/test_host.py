@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, host
-
-from ..fakes import eventually
+from rigmark.bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, host
+from tests.fakes import eventually
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's /proc")
 

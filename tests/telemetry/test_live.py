@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.cli.top import text_of
-from bench.telemetry import sources
-from bench.telemetry.live import Live, Value
-from bench.telemetry.prometheus import serve, spelled
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable
-from bench.words import UserError
-
-from ..fakes import rigmark
+from rigmark.bench.cli.top import text_of
+from rigmark.bench.errors import UserError
+from rigmark.bench.telemetry import sources
+from rigmark.bench.telemetry.live import Live, Value
+from rigmark.bench.telemetry.prometheus import serve, spelled
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable
+from tests.fakes import rigmark
 
 FIELDS = (
     Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),
@@ -92,7 +91,7 @@ def test_a_snapshot_has_values_rates_flags_and_reasons(live: Live):
 
 
 def test_a_counter_that_begins_anew_has_no_rate():
-    from bench.telemetry.live import _value
+    from rigmark.bench.telemetry.live import _value
 
     before, after = (Reading(0, 1, at, at, value, None) for at, value in ((0, 9000.0), (SECOND, 10.0)))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.telemetry.sources import Meaning, Tier, nvml
+from rigmark.bench.telemetry.sources import Meaning, Tier, nvml
 from tests.telemetry import simulator
 from tests.telemetry.simulator import ENERGY, POWER, ROOT, Driver
 
@@ -193,7 +193,7 @@ def test_no_gpu_is_a_sentence_and_many_are_all_read(driver: Driver):
 
 
 def test_a_machine_without_the_library_is_a_sentence():
-    code = "from bench.telemetry.sources import Wanted, nvml; nvml.open_source(Wanted())"
+    code = "from rigmark.bench.telemetry.sources import Wanted, nvml; nvml.open_source(Wanted())"
     variables = {"PATH": os.defpath, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.telemetry import recorder
+from rigmark.bench.telemetry import recorder
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_POWER, Trial, recorded
 
@@ -120,7 +120,7 @@ def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
 def test_a_sampler_that_is_killed_mid_trial_leaves_what_it_had_read(tmp_path: Path):
     def kill() -> None:
         for child in psutil.Process().children():
-            if "bench.telemetry.sampler" in child.cmdline():
+            if "rigmark.bench.telemetry.sampler" in child.cmdline():
                 child.kill()
 
     trial = recorded("set 0 power_w constant 200", tmp_path, meanwhile=kill)

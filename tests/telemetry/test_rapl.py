@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, rapl
+from rigmark.bench.telemetry.sources import Reason, Tier, Unavailable, Wanted, rapl
 
 
 def zone(folder: Path, number: str, name: str, energy_uj: int = 1000, **files: str) -> Path:

@@ -16,11 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.telemetry import recorder as recorder_module
-from bench.telemetry import series
-from bench.telemetry.recorder import MOST_FAILURES, Recorder, Recording
-
-from ..fakes import TOKEN, alive, eventually
+from rigmark.bench.telemetry import recorder as recorder_module
+from rigmark.bench.telemetry import series
+from rigmark.bench.telemetry.recorder import MOST_FAILURES, Recorder, Recording
+from tests.fakes import TOKEN, alive, eventually
 
 STEADY = """
 import time
@@ -65,7 +64,7 @@ def lend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lend:
     folder = tmp_path / "sources"
     folder.mkdir()
     (tmp_path / "sitecustomize.py").write_text(
-        f"import bench.telemetry.sources as sources\nsources.__path__.append({str(folder)!r})\n"
+        f"import rigmark.bench.telemetry.sources as sources\nsources.__path__.append({str(folder)!r})\n"
     )
     known = [str(tmp_path), str(recorder_module.ROOT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(known))
@@ -335,7 +334,7 @@ def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_pat
     token = uuid.uuid4().hex
     monkeypatch.setenv(TOKEN, token)
     code = (
-        "import pathlib, time, sys\nfrom bench.telemetry.recorder import Recorder\n"
+        "import pathlib, time, sys\nfrom rigmark.bench.telemetry.recorder import Recorder\n"
         "recorder = Recorder(pathlib.Path(sys.argv[1]))\nrecorder.begin(cpus=())\n"
         "print('on', flush=True)\ntime.sleep(99)"
     )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.telemetry import regions, series
-from bench.telemetry.series import Described, packed
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+from rigmark.bench.telemetry import regions, series
+from rigmark.bench.telemetry.series import Described, packed
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 
 FIELDS = (
     Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),

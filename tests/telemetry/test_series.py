@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from bench.telemetry import series
-from bench.telemetry.series import Described, Writer
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+from rigmark.bench.telemetry import series
+from rigmark.bench.telemetry.series import Described, Writer
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 
 SOURCES = (
     Described(name=series.SAMPLER, rate_hz=10.0, fields=series.OWN_FIELDS, devices=(

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.telemetry import series
-from bench.telemetry.series import Described
-from bench.telemetry.sources import Device, load
+from rigmark.bench.telemetry import series
+from rigmark.bench.telemetry.series import Described
+from rigmark.bench.telemetry.sources import Device, load
 
 FIELDS = {field.name: field for field in load("nvml").FIELDS}
 GPU = Described(

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from bench.telemetry.series import Described, described
-from bench.telemetry.sources import NAMES, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted, load
+from rigmark.bench.telemetry.series import Described, described
+from rigmark.bench.telemetry.sources import NAMES, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted, load
 
 UNITS = ("_s", "_w", "_j", "_hz", "_c", "_bytes", "_ratio")
 COUNTS = re.compile(

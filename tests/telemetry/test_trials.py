@@ -11,12 +11,11 @@ import duckdb
 import jsonschema
 import pytest
 
-from bench.record import Record
-from bench.store import Store
-from bench.telemetry import recorder
-from bench.words import Outcome, StartMethod, TrialKind
-
-from ..fakes import SHORT, lend_framework, measure, rigmark, timing_record
+from rigmark.bench.enums import Outcome, StartMethod, TrialKind
+from rigmark.bench.store.record import Record
+from rigmark.bench.store.store import Store
+from rigmark.bench.telemetry import recorder
+from tests.fakes import SHORT, lend_framework, measure, rigmark, timing_record
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/record.schema.json").read_text(encoding="utf-8"))
 LONGER = replace(SHORT, min_time_s=0.3, max_time_s=0.5)

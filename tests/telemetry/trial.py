@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry.recorder import Recorder, Recording
+from rigmark.bench.telemetry.recorder import Recorder, Recording
 from tests.telemetry import simulator
 
 ALWAYS = "-1e9 1e9"

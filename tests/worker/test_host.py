@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.worker import host
+from rigmark.bench.worker import host
 
 
 def test_the_allocator_is_the_library_that_was_preloaded(tmp_path: Path):

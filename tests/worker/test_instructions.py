@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench.worker.instructions import AVX, AVX512, SSE, encoding
+from rigmark.bench.worker.instructions import AVX, AVX512, SSE, encoding
 
 ENCODED = {
     # From a disassembler; the first instruction is the one meant.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.worker import jobs
+from rigmark.bench.worker import jobs
 from tests.fakes import Clock, Network
 
 PLAN = {"steps_per_timing": 1, "warm_up_max_s": 0.0, "min_timings": 2, "min_time_s": 0.0, "max_time_s": 1.0}

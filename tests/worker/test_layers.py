@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.tracing.timeline import Timeline
-from bench.worker import layers
+from rigmark.bench.worker import layers
+from rigmark.bench.worker.tracing.timeline import Timeline
 from tests.fakes import Clock, Network
 
 PLAN = {"steps_per_timing": 20, "min_timings": 10, "min_time_s": 1.0, "max_time_s": 20.0, "warm_up_max_s": 5.0}

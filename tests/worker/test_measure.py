@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.worker import measure
+from rigmark.bench.worker import measure
 from tests.fakes import Clock, Network
 
 

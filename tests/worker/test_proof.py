@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import frameworks
-from bench.ir.graph import Builder, Graph
-from bench.ir.training import Sgd
-from bench.ir.weights import initial_weights, perturbed, synthetic_batch
-from bench.worker.proof import dropout_masks, rounding, tie_effects
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
+from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
+from rigmark.bench.worker import frameworks
+from rigmark.bench.worker.proof import dropout_masks, rounding, tie_effects
 
 
 def network(activation: str) -> Graph:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.worker import turns
+from rigmark.bench.worker import turns
 from tests.fakes import Clock, Network
 
 PLAN = {"steps_per_timing": 2, "warm_up_max_s": 5.0}

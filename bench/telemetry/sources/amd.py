@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
 
 RATE_HZ = 20.0
 NOT_KNOWN = {"N/A", 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}      # what the library says of what a card lacks

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
 
 HOST, TRIAL = 0, 1           # positions of the devices
 PROC, SYS = Path("/proc"), Path("/sys")

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 import psutil
 import pynvml
 
-from bench.telemetry import cuda
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry import cuda
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted
 
 # Bits of nvmlDeviceGetCurrentClocksEventReasons, lowest first. Idle and application_clocks are no fault; the last two
 # exist under the older name of that function only.

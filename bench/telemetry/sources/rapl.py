@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
 
 POWERCAP = Path("/sys/class/powercap")
 FIELDS = (Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST),)

@@ -1,0 +1,175 @@
+"""What a machine can see: the least change that pairs would find in a given time, from pairs of a build with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.analysis.comparison.pairs import (
+    BLIND_CLOCK,
+    CONTENDED,
+    contention,
+    idle_share,
+    is_single_threaded,
+    log_speed_ups,
+)
+from rigmark.bench.analysis.comparison.stored_pairs import Records, groups, label_of
+from rigmark.bench.analysis.comparison.verdicts import SAID
+from rigmark.bench.analysis.statistics.decision import DELTA, LOOKS, Decision, decide, spread_of_pairs, visible_change
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Align, Cell, Column, Document, Items, Paragraph, Row, Section, Table
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Clock, Outcome
+
+MINUTES = (1, 5, 20)
+SETTLED = 0.3                # correlation of neighbouring pairs above which the noise comes and goes in spells
+WILD = 3.0                   # plain / robust spread above which a few pairs are far from the rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Of one case on this machine."""
+
+    label: str
+    clock: Clock
+    pairs: int
+    spread: float | None             # standard deviation of the pairs' log ratios, robust; None below 6 pairs
+    seconds_per_pair: float
+    visible: Mapping[int, float | None]      # by minutes: 0.03 for 3 %; None where no look is reached, or not known
+    decision: Decision               # of the build against itself: faster or slower would be a false alarm
+    disturbances: tuple[str, ...]
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether even the longest time would not show a change that matters."""
+        visible = self.visible[MINUTES[-1]]
+        return visible is None or visible > DELTA
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def noise(
+    label: str, case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], seconds_per_pair: float,
+    clock: Clock = Clock.WALL,
+) -> Noise:
+    """What the pairs of one case, of a build with itself, tell about the machine."""
+    known = log_speed_ups(case, pairs, clock)
+    values = known or []
+    spread = spread_of_pairs(values)
+    disturbances = [tr(BLIND_CLOCK)] if known is None else _disturbances(case, pairs, values, spread, clock)
+    return Noise(
+        label=label, clock=clock, pairs=len(values), spread=spread, seconds_per_pair=seconds_per_pair,
+        visible={minutes: _visible(spread, 60 * minutes / seconds_per_pair) for minutes in MINUTES},
+        decision=decide(values), disturbances=tuple(disturbances),
+    )
+
+
+def _visible(spread: float | None, pairs: float) -> float | None:
+    reached = [look for look in LOOKS if look <= pairs]
+    return None if spread is None or not reached else visible_change(spread, reached[-1])
+
+
+def _disturbances(
+    case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], values: Sequence[float], spread: float | None,
+    clock: Clock,
+) -> list[str]:
+    found = []
+    if spread is None:
+        found.append(tr(
+            "{pairs}, too few to tell; a larger --budget, or the same command once more, takes more",
+            pairs=formatting.count(len(values), "pair"),
+        ))
+    ratio = contention(pairs) if is_single_threaded(case) else None
+    if ratio is not None and ratio > CONTENDED and clock is Clock.WALL:
+        found.append(tr(
+            "other processes take a share of the core: wall time is {ratio:.2f} times CPU time; stop them, or "
+            "judge by --clock cpu", ratio=ratio,
+        ))
+    idle = idle_share(pairs, "new", "base")
+    if idle is not None and idle > CONTENDED - 1:
+        found.append(tr("the waiting side works for {idle} of the other's turns", idle=formatting.percent(idle)))
+    if spread is not None and len(values) >= LOOKS[0]:
+        neighbours = np.corrcoef(np.abs(values[1:]), np.abs(values[:-1]))[0, 1] if np.ptp(values) > 0 else 0.0
+        if neighbours > SETTLED:
+            found.append(tr("noise comes and goes in spells: something else runs from time to time"))
+        if spread > 0 and np.std(values) / spread > WILD:
+            found.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
+    if any(pair["design"] != "turns" for pair in pairs):
+        found.append(tr("both processes do not fit in memory together, so whole processes alternate"))
+    return found
+
+
+def by_case(
+    records: Sequence[Mapping[str, Any]], *, machine: str | None = None, clock: Clock = Clock.WALL
+) -> list[Noise]:
+    """The noise of every case of which pairs of a build with itself are among these records of pairs.
+
+    ``machine`` is the only one that counts; None: each does. Of pairs whose facts differ, such as versions of packages,
+    the latest count.
+    """
+    latest: dict[tuple[str, str], Records] = {}
+    for alike in alike_records(records).values():
+        key = label_of(alike[0]), str(alike[0]["identity"]["machine"])
+        if machine in (None, key[1]) and (key not in latest or _ended(latest[key]) < _ended(alike)):
+            latest[key] = alike
+    return [
+        noise(
+            label, alike[0]["identity"]["case"], [record["pair"] for record in alike],
+            float(np.mean([record["wall_time_s"] for record in alike])), clock,
+        )
+        for (label, _), alike in latest.items()
+    ]
+
+
+def _ended(records: Records) -> str:
+    return str(records[-1]["recorded_at"])
+
+
+def alike_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
+    """Those of pairs of a build with itself that went well, as bench.analysis.comparison.stored_pairs groups them."""
+    return groups([
+        record for record in records if record["outcome"] == Outcome.OK and _is_with_itself(record["identity"])
+    ])
+
+
+def _is_with_itself(identity: Mapping[str, Any]) -> bool:
+    base = {name: fact for name, fact in identity["base"].items() if name != "name"}
+    return bool(base == {"code_version": identity["code_version"], **identity["build"]})
+
+
+def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()) -> Document:
+    """What can be seen, as a table, and what disturbs."""
+    rows = tuple(
+        Row(id=each.label, cells=(
+            Cell(text=each.label),
+            *(Cell(text=_percent(each.visible[minutes]), value=each.visible[minutes]) for minutes in MINUTES),
+            Cell(text=_percent(each.spread), value=each.spread),
+            Cell(text=formatting.significant(each.seconds_per_pair, 2), value=each.seconds_per_pair),
+            Cell(text=str(each.pairs)), Cell(text=tr(SAID[each.decision.verdict])),
+        ))
+        for each in found
+    )
+    columns = (
+        Column(title=tr("case")),
+        *(Column(title=tr("visible in {minutes} min", minutes=minutes), align=Align.RIGHT) for minutes in MINUTES),
+        Column(title=tr("spread of pairs"), align=Align.RIGHT, is_detail=True),
+        Column(title=tr("a pair"), unit="s", align=Align.RIGHT, is_detail=True),
+        Column(title=tr("pairs"), align=Align.RIGHT, is_detail=True),
+        Column(title=tr("against itself"), is_detail=True),
+    )
+    disturbed = tuple(f"{each.label}: {words}" for each in found for words in each.disturbances)
+    caption = tr("Smallest change that would be found with 95 % chance")
+    section = Section(id="noise", title=tr("What this machine can see"), blocks=(
+        Table(id="noise", caption=caption, columns=columns, rows=rows),
+        *((Items(texts=disturbed),) if disturbed else (Paragraph(text=tr("Nothing disturbs that can be told.")),)),
+        *((Items(texts=tuple(problems)),) if problems else ()),
+    ))
+    return Document(title=title, summary=(), sections=(section,))
+
+
+def _percent(ratio: float | None) -> str:
+    return formatting.UNKNOWN if ratio is None else formatting.percent(ratio)

@@ -1,0 +1,110 @@
+"""Verdicts from stored pairs: the same that ``rigmark ab`` gave when it took them, without measuring."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.analysis.comparison.pairs import (
+    BLIND_CLOCK,
+    case_verdict,
+    differences,
+    is_single_threaded,
+    log_speed_ups,
+)
+from rigmark.bench.analysis.comparison.sides import case_label
+from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts
+from rigmark.bench.analysis.statistics.decision import decide_all
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import PLANNED_GAPS, Clock, Outcome
+
+Records = list[Mapping[str, Any]]
+
+
+def groups(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
+    """Records of pairs with equal facts on both sides, in the order of measuring, by the label of their case.
+
+    Sessions are pooled: each pair has its own coin.
+    """
+    alike: dict[str, Records] = {}
+    for record in records:
+        identity = {**record["identity"], "repetition": None, "session": None}
+        alike.setdefault(json.dumps(identity, sort_keys=True), []).append(record)
+    for members in alike.values():
+        members.sort(key=lambda record: (record["recorded_at"], record["identity"]["repetition"]))
+    # Another version of a package, or another machine, is another case.
+    namesakes: dict[str, list[Records]] = {}
+    for members in alike.values():
+        namesakes.setdefault(label_of(members[0]), []).append(members)
+    return {
+        f"{label}{_apart(members, others)}": members for label, others in namesakes.items() for members in others
+    }
+
+
+def label_of(record: Mapping[str, Any]) -> str:
+    """Of the case of a pair, whichever builds it compares."""
+    return case_label({**record["identity"]["case"], "build": "default"})
+
+
+def _apart(members: Records, others: Sequence[Records]) -> str:
+    """What tells a group from its namesakes: " (code_version 1a2b3c4d)"; empty for one that has none."""
+    if len(others) == 1:
+        return ""
+    first = [other[0]["identity"] for other in others]
+    varying = [
+        name for name in first[0]
+        if name not in ("repetition", "session") and any(identity[name] != first[0][name] for identity in first)
+    ]
+    own = members[0]["identity"]
+    words = [f"{name} {own[name][:8]}" for name in varying if isinstance(own[name], str)]
+    return f" ({', '.join(words or [f'facts {list(others).index(members) + 1}'])})"
+
+
+def compare_pairs(
+    records: Sequence[Mapping[str, Any]], *, names: tuple[str, str], clock: Clock = Clock.WALL,
+    problems: Sequence[str] = (),
+) -> Verdicts:
+    """The verdicts on every case of which these records hold pairs; judged together.
+
+    By CPU time only cases of one thread on the CPU are judged.
+    """
+    cases = {
+        label: members for label, members in groups(records).items()
+        if clock is Clock.WALL or is_single_threaded(members[0]["identity"]["case"])
+    }
+    measured = {label: [record["pair"] for record in members if record["outcome"] == Outcome.OK]
+                for label, members in cases.items()}
+    decided, twins = (
+        decide_all({
+            label: values for label, members in cases.items()
+            if (values := log_speed_ups(members[0]["identity"]["case"], measured[label], by)) is not None
+        }) for by in (clock, Clock.CPU)
+    )
+    found = []
+    for label, members in cases.items():
+        identity = members[-1]["identity"]
+        failed = [record for record in members if record["outcome"] != Outcome.OK]
+        case = CaseVerdict(
+            label=label, facts=identity["case"], verdict=None,
+            has_failed=any(record["outcome"] not in PLANNED_GAPS for record in failed),
+            differs=differences(identity["base"], {**identity["build"], "code_version": identity["code_version"]}),
+            doubts=tuple(f"{len(failed)} of {len(members)} pairs failed, {record['outcome']}: {record['reason']}"
+                         for record in failed[:1]),
+        )
+        if not measured[label]:
+            found.append(replace(case, reason=f"{failed[0]['outcome']}: {failed[0]['reason']}", doubts=()))
+            continue
+        if label not in decided:
+            found.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
+            continue
+        twin = twins.get(label) if clock is Clock.WALL else None
+        found.append(case_verdict(
+            label, identity["case"], measured[label], decided[label], twin, clock=clock,
+            has_failed=case.has_failed, differs=case.differs, doubts=case.doubts,
+            seconds_per_pair=float(np.mean([record["wall_time_s"] for record in members])),
+        ))
+    return Verdicts(base=names[0], new=names[1], cases=tuple(found), problems=tuple(problems))

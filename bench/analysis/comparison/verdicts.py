@@ -1,0 +1,242 @@
+"""The verdicts on all cases of a comparison: as plain data, as a document, and what they come to together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from rigmark.bench.analysis.statistics.decision import DELTA, FALSE_ALARMS, Decision, Verdict
+from rigmark.bench.analysis.statistics.estimate import Estimate
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Document,
+    Fold,
+    Items,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from rigmark.bench.document.language import tr, tr_later
+
+
+class Method(StrEnum):
+    """What makes a pair, or else a unit, of a comparison."""
+
+    TURNS = "turns"                  # two processes that took turns step by step
+    ALTERNATING = "alternating"      # two processes, one after the other, in random order
+    REPETITIONS = "repetitions"      # the same repetition of one run, within which the order is random
+    SESSIONS = "sessions"            # nothing is paired: means of sessions, each side in its own
+    UNREPLICATED = "unreplicated"    # nothing is paired and too few sessions: no interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseVerdict:
+    """One case on both sides."""
+
+    label: str                           # for people
+    facts: Mapping[str, Any]             # columns of the case that both sides share
+    verdict: Verdict | None              # None where the sides could not be compared; ``reason`` says why
+    method: Method | None = None
+    decision: Decision | None = None
+    base_step_time_s: Estimate | None = None
+    new_step_time_s: Estimate | None = None
+    reason: str | None = None            # why there is no verdict, or no interval
+    has_failed: bool = False             # a trial failed that no plan expects to fail, or the sides are unlike
+    differs: tuple[str, ...] = ()        # "framework_version: 2.12.0 against 2.13.0"
+    doubts: tuple[str, ...] = ()
+    seconds_per_pair: float | None = None
+
+    @property
+    def change(self) -> float | None:
+        """Of the step time, from base to new: 0.03 is 3 % more, that is slower."""
+        if self.decision is None or self.decision.speed_up is None:
+            return None
+        return 1 / self.decision.speed_up.value - 1
+
+    @property
+    def about_more_s(self) -> float | None:
+        """Seconds that ``about_more_pairs`` would take; None where that is not known."""
+        more = self.decision and self.decision.about_more_pairs
+        return None if not more or self.seconds_per_pair is None else more * self.seconds_per_pair
+
+    def plain(self) -> dict[str, Any]:
+        found = self.decision
+        return {
+            "label": self.label, **self.facts, "verdict": self.verdict, "method": self.method,
+            "speed_up": found and _plain(found.speed_up), "base_step_time_s": _plain(self.base_step_time_s),
+            "new_step_time_s": _plain(self.new_step_time_s), "p_value": found and found.p_value,
+            "pairs": found and found.pairs, "about_more_pairs": found and found.about_more_pairs,
+            "about_more_s": self.about_more_s, "visible_change": found and found.visible, "reason": self.reason,
+            "has_failed": self.has_failed, "differs": list(self.differs), "doubts": list(self.doubts),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """Base against new."""
+
+    base: str                            # as the user named it
+    new: str
+    cases: tuple[CaseVerdict, ...]
+    only_base: tuple[str, ...] = ()      # labels of cases that the other side lacks
+    only_new: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()       # what could not be read
+    notes: tuple[str, ...] = field(default=())
+
+    def having(self, *verdicts: Verdict | None) -> tuple[CaseVerdict, ...]:
+        return tuple(case for case in self.cases if case.verdict in verdicts)
+
+    @property
+    def has_failed(self) -> bool:
+        return bool(self.problems) or any(case.has_failed for case in self.cases)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.having(Verdict.INCONCLUSIVE, Verdict.TOO_NOISY))
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "base": self.base, "new": self.new, "cases": [case.plain() for case in self.cases],
+            "only_base": list(self.only_base), "only_new": list(self.only_new), "problems": list(self.problems),
+        }
+
+
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else asdict(estimate)
+
+
+# In words -----------------------------------------------------------------------------------------------------------
+
+SAID = {
+    Verdict.SLOWER: tr_later("slower"), Verdict.FASTER: tr_later("faster"), Verdict.SAME: tr_later("same"),
+    Verdict.INCONCLUSIVE: tr_later("inconclusive"), Verdict.TOO_NOISY: tr_later("too noisy"),
+    None: tr_later("not compared"),
+}
+
+
+def summary(verdicts: Verdicts) -> str:
+    """"12 cases: 1 slower, 10 same, 1 inconclusive"."""
+    counts = [
+        f"{len(cases)} {tr(SAID[verdict])}"
+        for verdict in (Verdict.SLOWER, Verdict.FASTER, Verdict.SAME, Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None)
+        if (cases := verdicts.having(verdict))
+    ]
+    return tr(
+        "{cases}: {counts}", cases=formatting.count(len(verdicts.cases), "case"),
+        counts=", ".join(counts) or tr("nothing to compare"),
+    )
+
+
+def change(speed_up: Estimate) -> str:
+    """Of the time, in per cent: "+3.0 % (+2.6 to +3.4 %)"; above zero is slower."""
+    time = speed_up.inverse(1.0)
+    return formatting.change(time.value, time.low, time.high)
+
+
+def basis(case: CaseVerdict) -> str:
+    """What the verdict stands on: "12 pairs in turns"."""
+    if case.decision is None or case.method is None:
+        return ""
+    count = case.decision.pairs
+    return {
+        Method.TURNS: tr("{pairs} in turns", pairs=formatting.count(count, "pair")),
+        Method.ALTERNATING: tr("{pairs} of alternating processes", pairs=formatting.count(count, "pair")),
+        Method.REPETITIONS: tr("{repetitions} of one run", repetitions=formatting.count(count, "repetition")),
+        Method.SESSIONS: tr("{n} sessions a side", n=count),
+        Method.UNREPLICATED: tr("unreplicated"),
+    }[case.method]
+
+
+def outlook(case: CaseVerdict) -> str:
+    """Why there is no verdict and what would give one; empty where there is one."""
+    if case.reason is not None:
+        return case.reason
+    found = case.decision
+    if found is None or case.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY):
+        return ""
+    if case.verdict is Verdict.TOO_NOISY and found.visible is not None:
+        return tr("could see only > {change}", change=formatting.percent(found.visible))
+    if not found.about_more_pairs:
+        return ""
+    nouns = {Method.REPETITIONS: "more repetition", Method.SESSIONS: "more session"}
+    more = formatting.count(found.about_more_pairs, nouns.get(case.method or Method.TURNS, "more pair"))
+    words = tr("needs about {more}", more=more)
+    return words if case.about_more_s is None else f"{words}, {duration(case.about_more_s)}"
+
+
+def duration(seconds: float) -> str:
+    """"40 s", "12 min"."""
+    return f"{math.ceil(seconds)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} min"
+
+
+def document(verdicts: Verdicts) -> Document:
+    """What changed first; what is the same, and what the figures rest on, folded."""
+    same, rest = verdicts.having(Verdict.SAME), [case for case in verdicts.cases if case.verdict is not Verdict.SAME]
+    order = list(SAID)
+    rest.sort(key=lambda case: order.index(case.verdict))
+    blocks: list[Block] = [Paragraph(text=f"{summary(verdicts)}.")]
+    if rest:
+        blocks.append(_table("verdicts", tr("Cases that are not the same"), rest))
+    if same:
+        title = tr("{cases} the same to within {delta:.0%}", cases=formatting.count(len(same), "case"), delta=DELTA)
+        blocks.append(Fold(title=title, blocks=(_table("same", tr("Cases that are the same"), same),)))
+    unlike = [f"{case.label}: {'; '.join(case.differs)}" for case in verdicts.cases if case.differs]
+    if unlike:
+        blocks.append(Fold(title=tr("What differs between the sides"), blocks=(Items(texts=tuple(unlike)),)))
+    doubts = [f"{case.label}: {doubt}" for case in verdicts.cases for doubt in case.doubts]
+    if doubts:
+        blocks.append(Fold(title=tr("Doubts"), blocks=(Items(texts=tuple(doubts)),)))
+    for side, labels in ((verdicts.base, verdicts.only_base), (verdicts.new, verdicts.only_new)):
+        if labels:
+            title = tr("{cases} only in {side}", cases=formatting.count(len(labels), "case"), side=side)
+            blocks.append(Fold(title=title, blocks=(Items(texts=labels),)))
+    if verdicts.problems:
+        blocks.append(Items(texts=verdicts.problems))
+    notes = (
+        tr(
+            "Time is that of a step; + is slower. Intervals are 95 %. Of the cases called slower or faster, "
+            "{false_alarms:.0%} at most are neither.", false_alarms=FALSE_ALARMS,
+        ), *verdicts.notes,
+    )
+    blocks += [Paragraph(text=note) for note in notes]
+    return Document(
+        title=tr("{base} against {new}", base=verdicts.base, new=verdicts.new), summary=(), sections=(
+            Section(id="verdicts", title=tr("Verdicts"), blocks=tuple(blocks)),
+        ),
+    )
+
+
+def _table(name: str, caption: str, cases: Sequence[CaseVerdict]) -> Table:
+    unit = formatting.time_unit(
+        side.value for case in cases for side in (case.base_step_time_s, case.new_step_time_s) if side is not None
+    )
+    rows = []
+    for case in cases:
+        speed_up = case.decision.speed_up if case.decision else None
+        rows.append(Row(id=case.label, cells=(
+            Cell(text=case.label), Cell(text=tr(SAID[case.verdict])),
+            Cell(text=change(speed_up) if speed_up else formatting.UNKNOWN, value=case.change),
+            *(
+                Cell(text=formatting.significant(side.value / unit.scale, 4), value=side.value) if side
+                else Cell(text=formatting.UNKNOWN)
+                for side in (case.base_step_time_s, case.new_step_time_s)
+            ),
+            Cell(text=basis(case)), Cell(text=outlook(case)),
+        )))
+    return Table(
+        id=name, caption=caption, rows=tuple(rows), columns=(
+            Column(title=tr("case")), Column(title=tr("verdict")),
+            Column(title=tr("change of time"), align=Align.RIGHT),
+            Column(title=tr("base"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("new"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("from"), is_detail=True), Column(title=tr("what it would take")),
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Layer times and the roofline."""

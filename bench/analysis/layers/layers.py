@@ -1,0 +1,236 @@
+"""Where the time of a step goes: layer trials as tables, held against the machine's limits and against one another."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.layers import roofline
+from rigmark.bench.analysis.layers.roofline import NOWHERE, Peaks, Place
+from rigmark.bench.analysis.results.findings import Finding, LayerFigures, layer_findings, unevenness
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, CASE_COLUMNS, key, rows_of
+from rigmark.bench.document import formatting
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Mode, Outcome, TrialKind
+
+UNATTRIBUTED = "(unattributed)"      # as bench.trials.layers and bench.worker.tracing write them into records
+TOO_SHORT = "(too short to time)"
+
+SAME_COLUMNS = tuple(column for column in ALIKE_COLUMNS if column != "settings")
+"""What a layer trial and the timed trials that it speaks of have in common: all but how long they are timed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """A part of a step's time: of one layer in one direction, of several fused into one, or of none."""
+
+    layer: str                       # that the time is booked to, or a name in round brackets that is no layer
+    members: tuple[str, ...]         # layers whose work it does, its own included
+    op: str | None                   # None for what is no layer
+    direction: str | None            # "forward", "backward", "update"; None for the residual
+    method: str                      # "in_place" or "replayed"
+    time_s: float                    # of one step
+    share: float                     # of the instrumented step
+    flops: int | None
+    bytes_moved: int | None          # at least
+    is_told: bool                    # False where the clock cannot tell the time from none
+    place: Place                     # nowhere then
+
+    @property
+    def is_residual(self) -> bool:
+        return self.layer == UNATTRIBUTED
+
+    @property
+    def name(self) -> str:
+        """The layer, with those that are fused into it: "conv1 + bn1 + relu1", "conv1 + 7 more"."""
+        others = [member for member in self.members if member != self.layer]
+        if self.layer == TOO_SHORT:
+            return tr("{layers} (too short to time)", layers=formatting.count(len(others), "layer"))
+        few = others if len(others) < 3 else [tr("{n} more", n=len(others))]
+        return " + ".join([self.layer, *few])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenApart:
+    """The step of one case, from its layer trial."""
+
+    id: str                          # of the layer trial
+    case: Mapping[str, Any]          # Case.plain()
+    facts: Mapping[str, Any]         # framework_version, machine, session, recorded_at
+    rows: tuple[LayerRow, ...]       # in the order of the step; the residual last
+    step_time_s: float               # instrumented, the mean; the rows add up to it
+    plain_step_time_s: float         # of the same process without instruments, the median
+    timed_step_time_s: float | None  # of the timed trials; None where there is none
+    figures: LayerFigures
+    without_kernel: tuple[str, ...]  # layers for which nothing ran in one of the directions
+    peaks: Peaks
+    findings: tuple[Finding, ...]
+
+
+def chosen(trials: pd.DataFrame) -> pd.DataFrame:
+    """Of each case on each machine the layer trial that was recorded last, in the order of their first."""
+    return _latest(trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)])
+
+
+def refused(trials: pd.DataFrame) -> pd.DataFrame:
+    """The layer trials without times that are the last of their case on their machine."""
+    latest = _latest(trials[trials.kind == TrialKind.LAYERS])
+    return latest[latest.outcome != Outcome.OK]
+
+
+def _latest(found: pd.DataFrame) -> pd.DataFrame:
+    latest = found.sort_values("recorded_at", kind="stable").drop_duplicates([*CASE_COLUMNS, "machine"], keep="last")
+    return found.loc[sorted(latest.index)]
+
+
+def read(
+    trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]]
+) -> tuple[list[TakenApart], list[str]]:
+    """Those of the ``chosen`` trials whose records are among these, and a sentence for each that is not understood.
+
+    ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the machine.
+    """
+    by_id = {record.get("id"): record for record in records}
+    is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
+    timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
+    found, problems = [], []
+    limits_of: dict[tuple[Any, ...], Peaks] = {}
+    for trial in rows_of(trials):
+        record = by_id.get(trial["id"])
+        if record is None:
+            continue
+        conditions = {name: trial[name] for name in ("machine", "device", "threads", "precision")}
+        where = tuple(conditions.values())
+        limits = limits_of.get(where) or roofline.peaks(results, **conditions)
+        limits_of[where] = limits
+        try:
+            found.append(_taken_apart(record, timed.get(key(trial, SAME_COLUMNS)), limits))
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+            problems.append(tr("record {id} does not hold what a layer trial should, and was left out", id=trial["id"]))
+    return found, problems
+
+
+def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> TakenApart:
+    identity, stored = record["identity"], record["layers"]
+    case = identity["case"]
+    step_time_s = math.fsum(stored["step_times_s"]) / len(stored["step_times_s"])
+    plain_step_time_s = statistics.median(stored["plain_step_times_s"])
+    if not all(map(math.isfinite, (step_time_s, plain_step_time_s, *(row["time_s"] for row in stored["rows"])))):
+        raise ValueError("a time that is none")
+    rows = tuple(_row(row, limits, stored["resolution_s"]) for row in stored["rows"])
+    too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
+    flops = record["graph"]["flops_per_sample"][Mode(case["mode"])] * case["local_batch"]
+    figures = LayerFigures(
+        cover=float(stored["cover"]), overhead=float(stored["overhead"]), problem=stored["problem"],
+        closure=None if timed_step_time_s is None else stored["attributed_time_s"] / timed_step_time_s,
+        variables=dict(stored["variables"]), too_short=tuple(dict.fromkeys(too_short)),
+        unevenness=unevenness(stored["step_times_s"]),
+        of_peak=roofline.best_of_peak((row.place for row in rows), limits),
+        mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
+    )
+    return TakenApart(
+        id=record["id"], case=case,
+        facts={
+            "framework_version": identity["build"]["framework_version"], "machine": identity["machine"],
+            "session": identity["session"], "recorded_at": record["recorded_at"],
+        },
+        rows=rows, step_time_s=step_time_s, plain_step_time_s=plain_step_time_s, timed_step_time_s=timed_step_time_s,
+        figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in stored["without_kernel"])),
+        peaks=limits, findings=layer_findings(figures),
+    )
+
+
+def _row(row: Mapping[str, Any], limits: Peaks, resolution_s: float | None) -> LayerRow:
+    time_s = float(row["time_s"])
+    is_told = row["layer"] != TOO_SHORT and time_s > 0 and time_s >= (resolution_s or 0.0)
+    return LayerRow(
+        layer=str(row["layer"]), members=tuple(map(str, row["members"])), op=row["op"], direction=row["direction"],
+        method=str(row["method"]), time_s=time_s, share=float(row["share"]), flops=row["flops"],
+        bytes_moved=row["bytes_moved"], is_told=is_told,
+        place=roofline.place(time_s, row["flops"], row["bytes_moved"], limits) if is_told else NOWHERE,
+    )
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Several rows together."""
+
+    name: str
+    time_s: float
+    share: float
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def limit_s(self) -> float | None:
+        """The sum of the limits; None where one of them is not known."""
+        limits = [row.place.limit_s for row in self.rows]
+        return None if None in limits else math.fsum(limit for limit in limits if limit is not None)
+
+
+def part(name: str, rows: Sequence[LayerRow]) -> Part:
+    return Part(
+        name=name, time_s=math.fsum(row.time_s for row in rows), share=math.fsum(row.share for row in rows),
+        rows=tuple(rows),
+    )
+
+
+def by_op(rows: Sequence[LayerRow]) -> list[Part]:
+    """The rows of each type of operation, longest first, the residual last. A fused row counts as its own layer's."""
+    names = dict.fromkeys(row.op or row.layer for row in rows)
+    parts = [part(name, [row for row in rows if (row.op or row.layer) == name]) for name in names]
+    return sorted(parts, key=lambda each: (each.name == UNATTRIBUTED, -each.time_s))
+
+
+def by_layer(rows: Sequence[LayerRow]) -> list[Part]:
+    """Each layer in all directions, as they come in the step."""
+    names = dict.fromkeys(row.layer for row in rows)
+    return [part(name, [row for row in rows if row.layer == name]) for name in names]
+
+
+def longest(rows: Sequence[LayerRow], count: int | None = None) -> list[LayerRow]:
+    """So many rows that take the most time, all if None; never the residual."""
+    return sorted((row for row in rows if not row.is_residual), key=lambda row: -row.time_s)[:count]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A layer in one of several cases that stand side by side."""
+
+    time_s: float | None             # of its own rows, in all directions; None where it has none
+    within: tuple[str, ...]          # layers whose rows do work of this one too
+    is_idle: bool                    # no kernel ran for it in one direction or both
+
+
+def side_by_side(cases: Sequence[TakenApart]) -> dict[str, tuple[Side, ...]]:
+    """For each layer of the graph, in its order, and for what is no layer, how it stands in each case."""
+    layers: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for case in cases:
+        for row in case.rows:
+            layers |= dict.fromkeys(member for member in row.members if not _is_bracketed(member))
+            others |= dict.fromkeys([row.layer] if _is_bracketed(row.layer) else [])
+        layers |= dict.fromkeys(case.without_kernel)
+    order = sorted(others, key=lambda name: name == UNATTRIBUTED)
+    return {name: tuple(_side(case, name) for case in cases) for name in [*layers, *order]}
+
+
+def _side(case: TakenApart, name: str) -> Side:
+    own = [row for row in case.rows if row.layer == name]
+    within = dict.fromkeys(row.layer for row in case.rows if row.layer != name and name in row.members)
+    return Side(
+        time_s=math.fsum(row.time_s for row in own) if own else None, within=tuple(within),
+        is_idle=name in case.without_kernel,
+    )
+
+
+def _is_bracketed(name: str) -> bool:
+    """True for names of rows that are no layer; a graph has none such."""
+    return name.startswith("(")

@@ -1,0 +1,1 @@
+"""From the table of trials to one row per case, with validity and findings."""

@@ -1,0 +1,411 @@
+"""Doubts as values: what was seen, the evidence, what to do. Each is attached to the result that it weakens."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL, Estimate, median
+from rigmark.bench.document import formatting
+from rigmark.bench.document.language import tr, word
+from rigmark.bench.enums import NOT_PROVEN, Isa
+
+OTHER_CORES = 0.1            # kept busy by other processes, above which they are in the way
+CONTENDED_SHARE = 0.2        # of the trials
+DRIFT_RATIO = 1.05           # between the medians of the two halves of a trial's timings
+DRIFTING_SHARE = 0.2         # of the trials
+WIDE_RATIO = 1.10            # upper / lower end of the interval
+CLOSED = (0.90, 1.10)        # of cover, closure and overhead: a tenth of a step unaccounted for may hide a layer
+UNEVEN_RATIO = 1.25          # CPU time of the busiest rank over the idlest
+
+
+class FindingKind(StrEnum):
+    NOTE = "note"            # limits what may be said
+    WARNING = "warning"      # makes the result suspect
+    INVALID = "invalid"      # the figure is not that of what it is booked under
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    id: str
+    kind: FindingKind
+    text: str                # what, evidence, advice in one sentence
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerFigures:
+    """How well the layers of one case account for its step."""
+
+    cover: float                     # sum of the layers / the instrumented step that they are of
+    overhead: float                  # instrumented / plain step of the same process
+    closure: float | None            # sum of the layers / step of the timed trials; None where none was timed
+    problem: str | None              # what the framework's trace lacks; None for nothing
+    variables: Mapping[str, str] = field(default_factory=dict)     # that only layer trials had
+    too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
+    unevenness: float = 1.0          # mean / median of the instrumented steps; rows and cover are of the mean
+    of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
+    mfu: float | None = None         # of the timed trials or, without, of the plain steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsaFigures:
+    """The instruction set that one case was held to, and what ran."""
+
+    asked: str                       # "avx2", or "native": it was held to none
+    proof: str                       # a level, "mixed" or "not proven"
+    evidence: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)     # by operation: level, evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldFigures:
+    """The devices of one case."""
+
+    size: int
+    threads: int                     # of each
+    is_oversubscribed: bool
+    rank_spread: float | None        # CPU time of the busiest rank over the idlest; None for a single process
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What the findings of one case are drawn from."""
+
+    measured: Sequence[Mapping[str, Any]]    # its trials that are ok, rows of the table of trials
+    failed: Sequence[Mapping[str, Any]]      # its other trials
+    step_time_s: Estimate
+    threads: int
+    layers: LayerFigures | None = None     # of its layer trial, where it has one
+    isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
+    world: WorldFigures | None = None      # None where nothing is said of devices
+    of_trials: tuple[Finding, ...] = ()    # about its trials, see bench.analysis.results.validity
+
+
+def failed_trials(evidence: Evidence) -> Iterator[Finding]:
+    if len(evidence.failed):
+        first = evidence.failed[0]
+        yield Finding(
+            id="failed_trials", kind=FindingKind.WARNING,
+            text=tr(
+                "{n} of {all} trials failed ({outcome}: {reason}); the figure is of the others",
+                n=len(evidence.failed), all=len(evidence.failed) + len(evidence.measured),
+                outcome=word(first["outcome"]), reason=first["reason"],
+            ),
+        )
+
+
+def few_trials(evidence: Evidence) -> Iterator[Finding]:
+    count = evidence.step_time_s.count
+    if count < FEWEST_FOR_INTERVAL:
+        yield Finding(
+            id="few_trials", kind=FindingKind.NOTE,
+            text=tr(
+                "{trials}: too few for an interval; repeat at least {fewest} times (--repetitions)",
+                trials=formatting.count(count, "trial"), fewest=FEWEST_FOR_INTERVAL,
+            ),
+        )
+
+
+def contended(evidence: Evidence) -> Iterator[Finding]:
+    """Other work on this machine while the steps were timed."""
+    wall_times_s = [math.fsum(trial["host_times_s"]) for trial in evidence.measured]
+    cores = np.array([trial["other_cpu_time_s"] for trial in evidence.measured], float) / wall_times_s
+    busy = cores[cores > OTHER_CORES]        # NaN, not known, is not above
+    share = len(busy) / len(cores)
+    if share > CONTENDED_SHARE:
+        yield Finding(
+            id="contended", kind=FindingKind.WARNING,
+            text=tr(
+                "other processes kept {busy:.1f} cores busy while steps were timed in {share:.0%} of the trials; "
+                "stop them and repeat", busy=np.median(busy), share=share,
+            ),
+        )
+
+
+def drifting(evidence: Evidence) -> Iterator[Finding]:
+    ratios = np.array([halves(trial["timings_s"]) for trial in evidence.measured])
+    share = float(np.mean((ratios > DRIFT_RATIO) | (ratios < 1 / DRIFT_RATIO))) if len(ratios) else 0.0
+    if share > DRIFTING_SHARE:
+        yield Finding(
+            id="drifting", kind=FindingKind.WARNING,
+            text=tr(
+                "step times moved by more than {change:.0%} within {share:.0%} of the trials; give them a "
+                "longer warm-up or a quieter machine", change=DRIFT_RATIO - 1, share=share,
+            ),
+        )
+
+
+def halves(timings_s: Sequence[float]) -> float:
+    """Median of the second half over that of the first; 1.0 where there are no two halves."""
+    middle = len(timings_s) // 2
+    return median(timings_s[middle:]) / median(timings_s[:middle]) if middle else 1.0
+
+
+def wide_interval(evidence: Evidence) -> Iterator[Finding]:
+    low, high = evidence.step_time_s.low, evidence.step_time_s.high
+    if low is not None and high is not None and high / low > WIDE_RATIO:
+        yield Finding(
+            id="wide_interval", kind=FindingKind.NOTE,
+            text=tr(
+                "the interval spans {width:.0%}; more repetitions or a quieter machine would narrow it",
+                width=high / low - 1,
+            ),
+        )
+
+
+# Worlds -------------------------------------------------------------------------------------------------------------
+
+
+def oversubscribed(evidence: Evidence) -> Iterator[Finding]:
+    world = evidence.world
+    if world is not None and world.is_oversubscribed:
+        yield Finding(
+            id="oversubscribed", kind=FindingKind.WARNING,
+            text=tr(
+                "{size} devices of {threads} each took turns on fewer cores: this shows that it runs, not how it "
+                "scales; use as many cores as threads for that", size=world.size,
+                threads=formatting.count(world.threads, "thread"),
+            ),
+        )
+
+
+def uneven_ranks(evidence: Evidence) -> Iterator[Finding]:
+    world = evidence.world
+    if world is not None and world.rank_spread is not None and world.rank_spread > UNEVEN_RATIO:
+        yield Finding(
+            id="uneven_ranks", kind=FindingKind.NOTE,
+            text=tr(
+                "the busiest rank used {rank_spread:.2f}x the CPU time of the idlest, and all wait for the "
+                "slowest; look for other work on its cores, or for cores that share a physical one",
+                rank_spread=world.rank_spread,
+            ),
+        )
+
+
+# Instruction sets ---------------------------------------------------------------------------------------------------
+
+
+def isa_mixed(evidence: Evidence) -> Iterator[Finding]:
+    """Held to one instruction set, and yet another ran, in some library or in all."""
+    isa = evidence.isa
+    if isa.asked != Isa.NATIVE and isa.proof not in (isa.asked, NOT_PROVEN):
+        levels = ", ".join(f"{name} {found['level'] or tr('not known')}" for name, found in isa.evidence.items())
+        yield Finding(
+            id="isa_mixed", kind=FindingKind.WARNING,
+            text=tr(
+                "{asked} was asked for, and something else ran ({levels}); do not call it a figure of {asked}",
+                asked=isa.asked, levels=levels or word(isa.proof),
+            ),
+        )
+
+
+def isa_not_proven(evidence: Evidence) -> Iterator[Finding]:
+    isa = evidence.isa
+    if isa.asked != Isa.NATIVE and isa.proof == NOT_PROVEN:
+        reasons = "; ".join(f"{name}: {e['evidence']}" for name, e in isa.evidence.items() if e["level"] is None)
+        yield Finding(
+            id="isa_not_proven", kind=FindingKind.WARNING,
+            text=tr(
+                "{asked} was asked for, and that it ran is not proven ({reasons}); do not call it a figure of "
+                "{asked}", asked=isa.asked, reasons=reasons or tr("trials disagree"),
+            ),
+        )
+
+
+# Layers -------------------------------------------------------------------------------------------------------------
+
+
+def layer_closure(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.closure is not None and not _is_closed(layers.closure):
+        yield _note(
+            "layer_closure",
+            tr(
+                "its layers add up to {closure:.0%} of the timed step ({reasons}); trust their order, not their "
+                "times, and repeat with --layers on a quiet machine", closure=layers.closure,
+                reasons="; ".join(_reasons(layers)),
+            ),
+        )
+
+
+def layer_cover(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.cover):
+        problem = tr(", and {problem}", problem=layers.problem) if layers.problem else ""
+        yield _note(
+            "layer_cover",
+            tr(
+                "its layers add up to {cover:.0%} of the step that they were timed in: {missing}{problem}; shares "
+                "are of that whole step", cover=layers.cover, missing=_missing(layers), problem=problem,
+            ),
+        )
+
+
+def layer_overhead(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.overhead):
+        yield _note(
+            "layer_overhead",
+            tr(
+                "{instruments} in the same process; short layers are the most wrong: a larger batch, or a quiet "
+                "machine, would weaken it", instruments=_instruments(layers),
+            ),
+        )
+
+
+def layer_uneven(layers: LayerFigures) -> Iterator[Finding]:
+    if not _is_closed(layers.unevenness):
+        yield _note(
+            "layer_uneven",
+            tr(
+                "{outliers}: its times and shares are of that mean, and the long steps decide them; repeat with "
+                "--layers on a quiet machine", outliers=_outliers(layers),
+            ),
+        )
+
+
+def layer_trace(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.problem:
+        yield _note("layer_trace", tr("its trace of layers is not whole: {problem}", problem=layers.problem))
+
+
+def layer_program(layers: LayerFigures) -> Iterator[Finding]:
+    """The switches that make layers visible make another program of the network."""
+    if layers.variables:
+        yield _note(
+            "layer_program",
+            tr(
+                "its layers were timed in another program than the step, built with {settings}, without which they "
+                "cannot be told apart; shares may differ from those of the timed steps", settings=_settings(layers),
+            ),
+        )
+
+
+def layers_too_short(layers: LayerFigures) -> Iterator[Finding]:
+    count = len(layers.too_short)
+    if count:
+        yield _note(
+            "layers_too_short",
+            tr(
+                "{n} of its layers took less time than the clock can tell ({layers}) and have no rate of their own; "
+                "a larger batch would show them", n=count, layers=_some(layers.too_short),
+            ),
+        )
+
+
+def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
+    if layers.of_peak is not None and layers.of_peak > CLOSED[1]:
+        yield _note(
+            "layer_above_peak",
+            tr(
+                "a layer of it ran at {of_peak:.1f}x this machine's measured peak, which is then too low to judge "
+                "by, unless its algorithm needs fewer FLOPs than its definition; measure the limits again, in this "
+                "framework too and on a quiet machine", of_peak=layers.of_peak,
+            ),
+        )
+    elif layers.mfu is not None and layers.mfu > 1:
+        yield _note(
+            "layer_above_peak",
+            tr(
+                "its whole step ran at {mfu:.1%} of this machine's measured peak, which is then too low to judge by, "
+                "unless its algorithms need fewer FLOPs than their definitions; measure the limits again, in this "
+                "framework too and on a quiet machine", mfu=layers.mfu,
+            ),
+        )
+
+
+def unevenness(step_times_s: Sequence[float]) -> float:
+    """Mean over median: how far a few long steps decide a mean."""
+    return statistics.fmean(step_times_s) / statistics.median(step_times_s)
+
+
+def _note(name: str, text: str) -> Finding:
+    """What is said of layers leaves the step time as it was."""
+    return Finding(id=name, kind=FindingKind.NOTE, text=text)
+
+
+def _is_closed(ratio: float) -> bool:
+    low, high = CLOSED
+    return low <= ratio <= high
+
+
+def _reasons(layers: LayerFigures) -> Iterator[str]:
+    """What keeps closure from 1: the product of cover, overhead, unevenness and how the two kinds of trial differ."""
+    product = layers.cover * layers.overhead * layers.unevenness
+    elsewhere = layers.closure / product if layers.closure is not None and product > 0 else 1.0
+    is_explained = not all(map(_is_closed, (layers.cover, layers.overhead, layers.unevenness, elsewhere)))
+    if not is_explained or not _is_closed(layers.cover):
+        yield _missing(layers)
+    if not is_explained or not _is_closed(layers.overhead):
+        yield _instruments(layers)
+    if not _is_closed(layers.unevenness):
+        yield _outliers(layers)
+    if layers.problem:
+        yield layers.problem
+    if layers.variables:
+        yield tr("they were timed in another program, with {settings}", settings=_settings(layers))
+    elif not is_explained or not _is_closed(elsewhere):
+        yield tr(
+            "plain steps beside them took {elsewhere:.2f}x the timed ones: the machine was in another state",
+            elsewhere=elsewhere,
+        )
+
+
+def _missing(layers: LayerFigures) -> str:
+    """What keeps cover from 1."""
+    if layers.cover > 1:
+        return tr("some time is booked to more than one layer")
+    return tr("{share:.0%} of the step belongs to no layer, loss or optimizer", share=1 - layers.cover)
+
+
+def _instruments(layers: LayerFigures) -> str:
+    return tr("instrumented steps took {overhead:.2f}x the plain ones", overhead=layers.overhead)
+
+
+def _outliers(layers: LayerFigures) -> str:
+    return tr("a few instrumented steps were much longer, so that their mean is {unevenness:.2f}x their median",
+              unevenness=layers.unevenness)
+
+
+def _settings(layers: LayerFigures) -> str:
+    return " ".join(f"{name}={value}" for name, value in layers.variables.items())
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+    failed_trials, few_trials, contended, drifting, wide_interval, oversubscribed, uneven_ranks, isa_mixed,
+    isa_not_proven,
+)
+LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
+    layer_closure, layer_cover, layer_overhead, layer_uneven, layer_trace, layer_program, layers_too_short,
+    layer_above_peak,
+)
+
+
+def findings(evidence: Evidence) -> tuple[Finding, ...]:
+    """Every doubt about one case."""
+    of_layers = () if evidence.layers is None else layer_findings(evidence.layers)
+    return merged([*(finding for rule in RULES for finding in rule(evidence)), *evidence.of_trials, *of_layers])
+
+
+def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
+    """One finding for each id, in the order of the first: with the text of all, and the gravest kind."""
+    kinds = list(FindingKind)
+    found: dict[str, Finding] = {}
+    for finding in every:
+        before = found.get(finding.id)
+        found[finding.id] = finding if before is None else Finding(
+            id=finding.id, kind=max(before.kind, finding.kind, key=kinds.index),
+            text=tr("{first}. Also: {second}", first=before.text, second=finding.text),
+        )
+    return tuple(found.values())
+
+
+def layer_findings(layers: LayerFigures) -> tuple[Finding, ...]:
+    """Every doubt about where the time of one case's step goes."""
+    return tuple(finding for rule in LAYER_RULES for finding in rule(layers))

@@ -1,0 +1,116 @@
+"""Tables of others (see bench.store.quoted) beside our own results: the same columns, another origin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Outcome
+
+Table = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+KIND = "quoted"              # of a result row, beside "timing" and "limit", so that nothing that measures takes it up
+
+FACTS = (
+    "model", "mode", "framework", "framework_version", "compile_mode", "layout", "precision", "data", "device",
+    "device_name", "local_batch", "world_size", "strategy",
+)
+
+
+def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
+    """Every line of some tables, each with its ``table``, ``source`` and ``name``: "scaling.csv, line 17 (vgg16)"."""
+    return [
+        {**dict.fromkeys(FACTS), **row, "conditions": row.get("conditions", {}), "table": table["id"],
+         "source": table["source"], "name": f"{table['source']['file']}, {row['line']} ({row['model']})"}
+        for table in tables for row in table["rows"]
+    ]
+
+
+def step_time(row: Row) -> float | None:
+    """Seconds of a step: the median of the timings where they are stated, else what is stated, else batch / throughput.
+
+    None where none of them is stated, or it cannot be, such as 0.
+    """
+    timings_s = row.get("timings_s") or ()
+    found = float(np.median(timings_s)) if timings_s else row.get("step_time_s")
+    rate, batch = _positive(row.get("throughput_samples_per_s")), samples(row)
+    if _positive(found) is None and rate and batch:
+        found = batch / rate
+    return _positive(found)
+
+
+def throughput(row: Row) -> float | None:
+    """Samples per second of all devices: as stated, else batch / step time; None where neither is, or it cannot be."""
+    stated = _positive(row.get("throughput_samples_per_s"))
+    if stated is not None:
+        return stated
+    time_s, batch = step_time(row), samples(row)
+    return None if time_s is None or batch is None else batch / time_s
+
+
+def samples(row: Row) -> int | None:
+    """Samples of a step on all devices; None where the batch is not stated. One device is taken for granted."""
+    batch = row.get("local_batch")
+    return None if batch is None else int(batch) * int(row.get("world_size") or 1)
+
+
+def _positive(number: Any) -> float | None:
+    return float(number) if isinstance(number, int | float) and 0 < number < float("inf") else None
+
+
+def results(tables: Sequence[Table]) -> pd.DataFrame:
+    """One row a line, in the columns of bench.analysis.results.summary.results; what is not stated is None."""
+    found = [_result(row) for row in rows(tables)]
+    return pd.DataFrame(found, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
+
+
+def _result(row: Row) -> dict[str, Any]:
+    time_s, rate = step_time(row), throughput(row)
+    is_ok = row.get("outcome", Outcome.OK) == Outcome.OK
+    reason = row.get("reason") or (None if time_s or rate else tr("its source states no step time and no throughput"))
+    source = row["source"]
+    return {
+        **{name: row.get(name) for name in FACTS}, "kind": KIND, "origin": Origin.QUOTED.value,
+        "suite": source["format"], "source": row["name"],
+        "outcome": row.get("outcome", Outcome.OK.value), "reason": reason, "global_batch": samples(row),
+        "step_time_s": time_s if is_ok else None, "throughput_samples_per_s": rate if is_ok else None,
+        "latency_p50_s": row.get("latency_p50_s"), "latency_p99_s": row.get("latency_p99_s"),
+        "peak_memory_bytes": row.get("peak_memory_bytes"), "parameters": row.get("parameters"),
+        "flops_per_sample": row.get("flops_per_sample"), "findings": "", "finding_texts": "[]",
+        "run_id": row["table"], "recorded_at": source.get("published") or source["imported_at"],
+    }
+
+
+def together(measured: pd.DataFrame, tables: Sequence[Table]) -> pd.DataFrame:
+    """Our own results, and below them those of others."""
+    if not tables:
+        return measured
+    quoted = results(tables)
+    return quoted if measured.empty else pd.concat([measured.astype(object), quoted], ignore_index=True)
+
+
+def plain_name(model: str) -> str:
+    """A network's name without what people write differently: "ResNet-50" and "resnet50" are the same."""
+    return re.sub(r"[^a-z0-9]", "", model.lower())
+
+
+def provenance(source: Mapping[str, Any]) -> str:
+    """Where a table comes from, in a sentence."""
+    said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source["file"], format=source["format"],
+               sha256=source["sha256"][:12])]
+    said += [str(source[name]) for name in ("title", "published") if source.get(name)]
+    said.append(source["url"] if source.get("url") else tr("no address given"))
+    said.append(tr("licence {licence}", licence=source["licence"]) if source.get("licence") else tr("no licence given"))
+    entered = source.get("stated_by_user") or {}
+    if entered:
+        said.append(tr("{mark} entered by hand: {facts}", mark=Origin.ENTERED.mark,
+                       facts=tr(", ").join(f"{name} {fact}" for name, fact in entered.items())))
+    return tr("{said}; imported {date}.", said="; ".join(said), date=source["imported_at"][:10])

@@ -1,0 +1,236 @@
+"""Is a trial's time to be believed, and what do the doubts about single trials make of their case?
+
+A trial is ``valid``, ``suspect`` (some WARNING: its time may not be that of an undisturbed machine) or ``invalid``
+(INVALID: its time is not that of the thing it is booked under). Suspect trials count; invalid ones are left out, and
+said to be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rigmark.bench.analysis.results.findings import Finding, FindingKind, halves
+from rigmark.bench.analysis.results.observed import Seen, seen
+from rigmark.bench.analysis.results.telemetry_findings import RULES, TIMING_RULES, TrialFinding
+from rigmark.bench.analysis.statistics.estimate import median
+from rigmark.bench.document.language import tr
+
+MANY_TRIALS = 0.2            # share of the trials above which what weakens one weakens the case: the estimate holds
+                             # against fewer (Hodges-Lehmann breaks down at 29 %; Hampel et al. 1986)
+RATE_FALL = 1.05             # of the step time of the later half of the trials over the earlier: as within a trial
+FEWEST_FOR_FALL = 6          # trials
+
+
+class Validity(StrEnum):
+    VALID = "valid"
+    SUSPECT = "suspect"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One trial with its doubts."""
+
+    seen: Seen
+    findings: tuple[TrialFinding, ...]           # of RULES
+    of_timings: tuple[TrialFinding, ...]         # of TIMING_RULES
+
+    @property
+    def validity(self) -> Validity:
+        return validity(finding.kind for finding in (*self.findings, *self.of_timings))
+
+
+def validity(kinds: Iterable[FindingKind]) -> Validity:
+    """What findings of these kinds make of what they are about."""
+    found = set(kinds)
+    if FindingKind.INVALID in found:
+        return Validity.INVALID
+    return Validity.SUSPECT if FindingKind.WARNING in found else Validity.VALID
+
+
+def judge(trial: Mapping[str, Any]) -> Judged:
+    """A row of the table of trials, one that is ok."""
+    of = seen(trial)
+    return Judged(
+        seen=of, findings=tuple(finding for rule in RULES for finding in rule(of)),
+        of_timings=tuple(finding for rule in TIMING_RULES for finding in rule(of)),
+    )
+
+
+def judge_record(record: Mapping[str, Any]) -> Judged:
+    """As ``judge``, of a plain record that holds a measurement."""
+    return judge({
+        **record["identity"]["case"], **record["measurement"], "telemetry": record["telemetry"],
+        "system": record["system"],
+    })
+
+
+def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials that are ok, but for those whose time is not to be believed."""
+    return trials[~is_invalid(trials)]
+
+
+def is_invalid(trials: pd.DataFrame) -> NDArray[np.bool_]:
+    """Of each of these trials, all ok, whether its time is not to be believed."""
+    found = np.zeros(len(trials), bool)
+    if "telemetry" in trials:
+        watched = trials.telemetry.notna().to_numpy()      # only what was seen of the machine makes a trial invalid
+        rows = ({str(name): fact for name, fact in row.items()} for row in trials[watched].to_dict("records"))
+        found[watched] = [judge(row).validity is Validity.INVALID for row in rows]
+    return found
+
+
+def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
+    """Doubts about one case from its trials in the order in which they ran.
+
+    What few trials show is a note: the estimate holds against them.
+    """
+    counted = [each for each in judged if each.validity is not Validity.INVALID] or list(judged)
+    found = [*_left_out(judged), *_over(counted)]
+    return (*found, *rate_falling(counted), *system_changed(counted))
+
+
+def doubts(judged: Sequence[Judged]) -> tuple[Finding, ...]:
+    """What makes alike trials suspect, or leaves some of them out, for who does not look at their timings besides.
+
+    That later ones were slower is not among it: pairs and sessions stand for the order in which trials ran.
+    """
+    counted = [each for each in judged if each.validity is not Validity.INVALID]
+    every = [replace(each, findings=(*each.findings, *each.of_timings)) for each in counted]
+    return tuple(found for found in (*_left_out(judged), *_over(every)) if found.kind is not FindingKind.NOTE)
+
+
+def why_invalid(judged: Iterable[Judged]) -> str:
+    """Every reason once."""
+    return "; ".join(dict.fromkeys(
+        finding.text for each in judged for finding in each.findings if finding.kind is FindingKind.INVALID
+    ))
+
+
+def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
+    invalid = [each for each in judged if each.validity is Validity.INVALID]
+    if not invalid:
+        return
+    reasons = why_invalid(invalid)
+    if len(invalid) == len(judged):
+        yield Finding(
+            id="invalid_trials", kind=FindingKind.INVALID,
+            text=tr(
+                "all {n} trials are invalid; their figures stand here for want of better ones ({reasons})",
+                n=len(judged), reasons=reasons,
+            ),
+        )
+    else:
+        yield Finding(
+            id="invalid_trials", kind=FindingKind.WARNING,
+            text=tr(
+                "{n} of {all} trials are invalid and left out of the figures ({reasons})", n=len(invalid),
+                all=len(judged), reasons=reasons,
+            ),
+        )
+
+
+def _over(judged: Sequence[Judged]) -> Iterator[Finding]:
+    by: dict[str, list[TrialFinding]] = {}
+    for each in judged:
+        for name in dict.fromkeys(finding.id for finding in each.findings):
+            of_trial = [finding for finding in each.findings if finding.id == name]
+            by.setdefault(name, []).append(max(of_trial, key=_badness))
+    for name, findings in by.items():
+        worst = max(findings, key=_badness)
+        share = len(findings) / len(judged)
+        kind = worst.kind if share > MANY_TRIALS else FindingKind.NOTE
+        where = "" if len(judged) == 1 else tr("in {n} of {all} trials, at worst: ", n=len(findings), all=len(judged))
+        yield Finding(id=name, kind=kind, text=where + worst.text)
+
+
+def _badness(finding: TrialFinding) -> tuple[bool, bool, float]:
+    return (finding.kind is FindingKind.INVALID, finding.kind is FindingKind.WARNING, finding.size)
+
+
+def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
+    """Later trials slower than earlier ones: a machine that cannot hold its peak rate, as laptops and hot rooms do."""
+    medians = [median(each.seen.timings_s) for each in judged]
+    if len(medians) >= FEWEST_FOR_FALL and (ratio := halves(medians)) > RATE_FALL:
+        yield Finding(
+            id="rate_falling", kind=FindingKind.WARNING,
+            text=tr(
+                "the later half of the trials took {ratio:.2f}x as long as the earlier: the machine does not hold "
+                "its peak rate; plug it in, cool it, let it rest between sweeps, and repeat", ratio=ratio,
+            ),
+        )
+
+
+def system_changed(judged: Sequence[Judged]) -> Iterator[Finding]:
+    systems = [each.seen.system for each in judged if each.seen.system]
+    if len({system["fingerprint"] for system in systems}) > 1:
+        names = sorted({name for system in systems for name in _differing(systems[0]["facts"], system["facts"])})
+        yield Finding(
+            id="system_changed", kind=FindingKind.WARNING,
+            text=tr(
+                "the system was not the same for all trials ({names}); measure them anew in a session of their own "
+                "(--session)", names=", ".join(names) or tr("in facts not known"),
+            ),
+        )
+
+
+def _differing(left: Any, right: Any, at: str = "") -> Iterator[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        for name in sorted({*left, *right}):
+            yield from _differing(left.get(name), right.get(name), f"{at}.{name}" if at else name)
+    elif left != right:
+        yield at
+
+
+def reasons(trials: Iterable[tuple[Mapping[str, Any], Judged]]) -> str:
+    """As JSON: each trial that is not valid, with why."""
+    return json.dumps([
+        {
+            "id": trial.get("id"), "repetition": int(trial["repetition"]), "validity": judged.validity,
+            "findings": [
+                {"id": finding.id, "kind": finding.kind, "text": finding.text}
+                for finding in (*judged.findings, *judged.of_timings) if finding.kind is not FindingKind.NOTE
+            ],
+        }
+        for trial, judged in trials if judged.validity is not Validity.VALID
+    ])
+
+
+# Energy of a case ---------------------------------------------------------------------------------------------------
+
+
+def energy(judged: Sequence[Judged]) -> dict[str, Any]:
+    """``power_w`` and ``energy_per_sample_j`` of the devices that did the work, medians over trials, and the method.
+
+    Devices are the GPUs that a trial on GPUs used, the processor packages of one on the CPU. A trial in which the
+    energy of one is not known, or whether it was used, has none, and one on several machines, since the telemetry is
+    that of the first; all None where no trial has any.
+    """
+    found = []
+    for each in judged:
+        of = each.seen
+        devices = tuple(of.of_kind("package")) if of.device.startswith("cpu") else of.gpus
+        if of.nodes > 1 or not all(device.is_used for device in devices):
+            continue
+        known = [(d.energy_j, d.duration_s, d.energy_method) for d in devices if d.energy_j is not None]
+        if devices and len(known) == len(devices) and known[0][1] > 0:
+            joules = math.fsum(j for j, _, _ in known)
+            found.append((joules / known[0][1], of.samples and joules / of.samples, {method for _, _, method in known}))
+    if not found:
+        return dict.fromkeys(("power_w", "energy_per_sample_j", "energy_method"))
+    per_sample = [joules for _, joules, _ in found if joules is not None]
+    methods = set().union(*(methods for _, _, methods in found))
+    return {
+        "power_w": float(np.median([power for power, _, _ in found])),
+        "energy_per_sample_j": float(np.median(per_sample)) if per_sample else None,
+        "energy_method": ", ".join(sorted(str(method) for method in methods)),
+    }

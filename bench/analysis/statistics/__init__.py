@@ -1,0 +1,1 @@
+"""Estimates, intervals, decisions and change points: numbers in, numbers out."""

@@ -1,0 +1,179 @@
+"""Makes and removes the environments of builds that are recipes, and edits builds.toml."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from rigmark.bench import files
+from rigmark.bench.builds import build as builds
+from rigmark.bench.builds.build import Build
+from rigmark.bench.errors import UserError
+
+FINISHED = "rigmark-build.json"      # written last: an environment without it was never finished
+NEEDED = "numpy"                     # by every worker
+OVER = "rigmark-over.pth"            # its folders come after the environment's own, so that its packages come first
+LAST_LINES = 12
+
+
+def is_finished(build: Build) -> bool:
+    """True where the environment of a recipe was made to its end, from the recipe as it is now."""
+    try:
+        made = files.read_json(_folder(build) / FINISHED)
+    except files.Unreadable:
+        return False
+    return isinstance(made, dict) and made.get("recipe") == _recipe(build)
+
+
+def of_revisions() -> dict[str, Build]:
+    """By name, the builds that were made of git revisions, which stand in no builds.toml; see bench.builds.revisions."""
+    found = {}
+    for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
+        try:
+            recipe = json.loads((folder / FINISHED).read_text(encoding="utf-8"))["recipe"]
+        except (OSError, ValueError, KeyError, TypeError):
+            recipe = {"packages": [NEEDED]}          # its making was killed, and it can only be removed
+        found[folder.name] = Build(
+            name=folder.name, interpreter=str(builds.managed_interpreter(folder.name)),
+            packages=tuple(recipe["packages"]), python=recipe.get("python"), post_install=recipe.get("post_install"),
+            over=tuple(recipe.get("over", ())),
+        )
+    return found
+
+
+def create(build: Build, tell: Callable[[str], None]) -> None:
+    """Make the environment of a recipe; ``tell`` hears what is being done.
+
+    An environment that an interrupted attempt left unfinished is made anew. Whatever ends this before its end, Ctrl-C
+    included, also removes what was made. Raises UserError where a step fails, with the end of what it said.
+    """
+    folder = _folder(build)
+    shutil.rmtree(folder, ignore_errors=True)
+    started = time.monotonic()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tell(f"making an environment in {folder}")
+        _step(build, [build.python or sys.executable, "-m", "venv", str(folder)], tell)
+        if build.over:
+            (own,) = (folder / "lib").glob("python*/site-packages")
+            (own / OVER).write_text("".join(f"{other}\n" for other in build.over), encoding="utf-8")
+        tell(f"installing {', '.join(build.packages)}")
+        pip = [build.interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
+        _step(build, [*pip, NEEDED, *build.packages], tell)
+        if build.post_install:
+            tell(f"running {build.post_install}")
+            _step(build, ["/bin/sh", "-c", build.post_install], tell)
+        seconds = time.monotonic() - started
+        made = {"recipe": _recipe(build), "size_bytes": size_bytes(folder), "seconds": round(seconds, 1)}
+        (folder / FINISHED).write_text(json.dumps(made, indent=1), encoding="utf-8")
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise UserError(f"cannot make build '{build.name}' in {folder}: {error.strerror or error}") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def remove(build: Build) -> int:
+    """Remove the environment of a recipe; the bytes that were freed, 0 where there was none."""
+    folder = _folder(build)
+    freed = size_bytes(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+def size_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder, links not followed."""
+    return sum(
+        os.lstat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(folder) for name in names
+    )
+
+
+def _folder(build: Build) -> Path:
+    assert build.is_managed
+    return builds.environment(build.name)
+
+
+def _recipe(build: Build) -> dict[str, Any]:
+    recipe = {"packages": list(build.packages), "python": build.python, "post_install": build.post_install}
+    return {**recipe, "over": list(build.over)} if build.over else recipe
+
+
+def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Run a command of the making, in the environment that is being made."""
+    bin_folder = str(Path(build.interpreter).parent)
+    variables = {**os.environ, **build.variables, "VIRTUAL_ENV": str(_folder(build)), "PYTHONUNBUFFERED": "1"}
+    variables["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", os.defpath)])
+    last: list[str] = []
+    with subprocess.Popen(
+        command, env=variables, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                last = [*last, line.rstrip()][-LAST_LINES:]
+                tell(line.strip())
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        said = "\n".join(f"    {line}" for line in last)
+        raise UserError(f"build '{build.name}' could not be made: {command[0]} ended with exit code "
+                        f"{process.returncode}; its last words:\n{said}")
+
+
+# builds.toml ---------------------------------------------------------------------------------------------------------
+
+
+def name_of(requirement: str) -> str:
+    """A build's name for a requirement: "torch==2.9.1" is torch-2.9.1, "jax[cpu]" is jax-cpu."""
+    return re.sub(r"[^A-Za-z0-9_.+]+", "-", requirement).strip("-")
+
+
+def write(path: Path, name: str, table: dict[str, Any]) -> None:
+    """Put a build into a builds.toml, whose other lines and comments stay; raises UserError where that cannot be."""
+    document = _document(path)
+    document.setdefault("build", tomlkit.table(is_super_table=True))[name] = table
+    _save(path, document)
+
+
+def erase(path: Path, name: str) -> bool:
+    """Take a build out of a builds.toml; False where it does not have it."""
+    document = _document(path)
+    if name not in document.get("build", {}):
+        return False
+    del document["build"][name]
+    _save(path, document)
+    return True
+
+
+def _document(path: Path) -> Any:
+    if not path.exists():
+        return tomlkit.document()
+    text = files.read_text(path, files.MOST_TOML_BYTES)
+    files.parsed_toml(text, path)        # tells of what is wrong in one sentence, where tomlkit has many ways
+    return tomlkit.parse(text)
+
+
+def _save(path: Path, document: Any) -> None:
+    text = tomlkit.dumps(document)
+    tomllib.loads(text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".toml.tmp")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from None

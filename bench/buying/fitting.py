@@ -1,0 +1,109 @@
+"""Whether a batch fits into memory, and the largest that does: a line through measured peaks, else an estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from rigmark.bench.document.language import tr
+
+FEWEST_BATCHES = 3           # a line through two peaks would fit anything
+USABLE = 0.93                # of the memory; the rest goes to what allocators cannot join together
+TIGHT = 0.07                 # within this share of what is usable, another run may end otherwise
+WORST_FIT = 0.10             # relative; peaks that lie further off their line do not grow as one
+CONTEXT_BYTES = 0.5 * 2**30  # of a GPU's context, which its allocator does not count: 0.3 to 0.7 GB were seen
+ESTIMATE_FACTOR = 1.5        # by which an estimate may be off either way
+
+
+class Answer(StrEnum):
+    FITS = "fits"
+    TIGHT = "tight"
+    NO = "does not fit"
+    OPEN = "cannot be told"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Peak bytes = fixed_bytes + bytes_per_sample x batch."""
+
+    fixed_bytes: float
+    bytes_per_sample: float
+    batches: tuple[int, ...]             # measured ones; empty for an estimate
+    largest_error: float | None          # relative, of those; None for an estimate
+
+    @property
+    def is_estimate(self) -> bool:
+        return not self.batches
+
+    def peak_bytes(self, batch: int) -> float:
+        return self.fixed_bytes + self.bytes_per_sample * batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a memory holds."""
+
+    line: Line
+    capacity_bytes: float
+    largest_batch: int                   # 0: not even one sample
+    batch: int | None                    # that was asked about
+    answer: Answer | None                # on it
+
+
+def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
+    """By least squares through the peaks of three batches or more; a sentence where there is no line."""
+    batches = sorted(peaks_bytes)
+    if len(batches) < FEWEST_BATCHES:
+        have = ", ".join(map(str, batches)) or tr("none")
+        return tr("a fit needs {n} measured batches, and there are: {batches}", n=FEWEST_BATCHES, batches=have)
+    peaks = np.array([peaks_bytes[batch] for batch in batches])
+    slope, fixed = (float(number) for number in np.polyfit(batches, peaks, 1))
+    if slope <= 0:
+        return tr("measured peaks do not grow with the batch, so that something else makes them")
+    error = float(np.max(np.abs(fixed + slope * np.array(batches) - peaks) / peaks))
+    if error > WORST_FIT:
+        return tr("measured peaks lie {error:.0%} off a line, so that no other batch can be told from them",
+                  error=error)
+    return Line(fixed_bytes=fixed, bytes_per_sample=slope, batches=tuple(batches), largest_error=error)
+
+
+def estimated_line(
+    *, parameters: int, activations: int, largest_pair: int, is_training: bool, optimizer_states: int, itemsize: float,
+) -> Line:
+    """From a network's definition, without running it.
+
+    ``activations`` counts the numbers that all layers write for a sample, ``largest_pair`` those that the layer with
+    the most reads and writes, ``itemsize`` is the bytes of each: 3 where arithmetic is in 16 bits, since some stay in 4
+    bytes. Inference keeps the largest pair; what kernels need beside it is not counted, hence ESTIMATE_FACTOR.
+    Training keeps weights, gradients and the optimizer's states in 4 bytes each, and all activations.
+    """
+    if is_training:
+        return Line(
+            fixed_bytes=4.0 * parameters * (2 + optimizer_states), bytes_per_sample=itemsize * activations,
+            batches=(), largest_error=None,
+        )
+    return Line(
+        fixed_bytes=4.0 * parameters, bytes_per_sample=itemsize * largest_pair, batches=(), largest_error=None
+    )
+
+
+def fit(line: Line, capacity_bytes: float, *, context_bytes: float = 0.0, batch: int | None = None) -> Fit:
+    """``context_bytes`` are taken by what the peaks do not count."""
+    room = USABLE * capacity_bytes - context_bytes
+    largest = max(0, math.floor((room - line.fixed_bytes) / line.bytes_per_sample))
+    answer = None if batch is None else _answer(line, line.peak_bytes(batch), room)
+    return Fit(line=line, capacity_bytes=capacity_bytes, largest_batch=largest, batch=batch, answer=answer)
+
+
+def _answer(line: Line, peak_bytes: float, room: float) -> Answer:
+    if line.is_estimate:
+        if peak_bytes * ESTIMATE_FACTOR <= room:
+            return Answer.FITS
+        return Answer.NO if peak_bytes > room * ESTIMATE_FACTOR else Answer.OPEN
+    if peak_bytes > room:
+        return Answer.NO
+    return Answer.TIGHT if peak_bytes > room * (1 - TIGHT) else Answer.FITS

@@ -1,0 +1,288 @@
+"""What machines hold: their cards (supply, plugs, slots, lanes, links) and their speed (heat).
+
+Most of it is reckoned from data sheets; links and heat also from what was measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.results import pcie_links
+from rigmark.bench.analysis.results.observed import seen
+from rigmark.bench.analysis.results.pcie_links import Link
+from rigmark.bench.analysis.results.summary import is_nothing
+from rigmark.bench.analysis.results.validity import judge
+from rigmark.bench.analysis.statistics.estimate import median
+from rigmark.bench.buying import box
+from rigmark.bench.buying.box import Endurance
+from rigmark.bench.buying.candidates import link_of, other_lanes
+from rigmark.bench.buying.offers.market import Build, Market, Part
+from rigmark.bench.buying.rating import rate
+from rigmark.bench.buying.terms import Candidate, Figure, Network, Workload
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr, tr_later, word
+from rigmark.bench.enums import Mode, Outcome, TrialKind
+from rigmark.bench.errors import UserError
+from rigmark.bench.machine import gpu_specifications
+
+SUPPLY, PLUGS, SLOTS, LANES = (
+    tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
+)
+USUAL_BASE_W = 75.0          # board, memory, disks, fans, where nothing is given; 75 to 100 W is usual
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing about one machine; ``holds`` None: cannot be told."""
+
+    build: str
+    about: str
+    holds: bool | None
+    words: str
+    origin: Origin               # of the numbers: QUOTED for data sheets
+
+
+def checks(
+    market: Market, candidates: Sequence[Candidate] = (), workloads: Sequence[Workload] = (),
+    known: Sequence[Figure] = (), networks: Mapping[str, Network] | None = None,
+) -> list[Check]:
+    """Of every machine; how much of its links a workload needs, where that is known."""
+    found: list[Check] = []
+    for build in market.builds.values():
+        parts = [(market.parts[name], count) for name, count in build.parts.items()]
+        gpus = [part for part, count in parts if part.kind in ("gpu", "accelerator") for _ in range(count)]
+        found += _supply(build, parts, gpus, market)
+        found += _plugs(build, parts, gpus)
+        found += _room(build, parts, gpus)
+        found += _lanes(build, parts, gpus, market)
+        found += [each for own in candidates if own.build is build for workload in workloads
+                  for each in _links(own, workload, known, networks or {}, gpus, market)]
+    return found
+
+
+def _check(build: Build, about: str, holds: bool | None, words: str, origin: Origin = Origin.QUOTED) -> Check:
+    return Check(build=build.id, about=about, holds=holds, words=words, origin=origin)
+
+
+def _of(parts: Sequence[tuple[Part, int]], kind: str) -> list[Part]:
+    return [part for part, count in parts if part.kind == kind for _ in range(count)]
+
+
+def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part], market: Market) -> Iterator[Check]:
+    cpus = _of(parts, "cpu")
+    unknown = [part.id for part in (*cpus, *gpus) if part.tdp_w is None]
+    if unknown or not cpus:
+        lacking = tr("power of {names}", names=formatting.listed(unknown)) if unknown else tr("a CPU among its parts")
+        yield _check(build, SUPPLY, None, tr("cannot be told without {what}", what=lacking))
+        return
+    base_w = USUAL_BASE_W if build.base_w is None else build.base_w
+    need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
+    size = tr("no usual size is enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
+    taken = tr(" (75 W taken for board, memory, disks and fans)") if build.base_w is None else ""
+    words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
+               "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
+    rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
+    holds = None
+    if rated:
+        holds = sum(rated) >= need.needed_w
+        spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < sum(rated)]
+        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=tr("too little") if not holds else tr(
+            "{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough"))
+    suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
+    if suggested and len(gpus) == 1:
+        words += tr("; the card's database row suggests {n:.0f} W", n=suggested[0])
+    yield _check(build, SUPPLY, holds, words)
+    wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
+    if market.energy.circuit_w is not None:
+        room = box.CIRCUIT_SHARE * market.energy.circuit_w
+        yield _check(build, tr_later("wall circuit"), wall <= room,
+                     tr("draws {wall:.0f} W of {room:.0f} W, 80 % of the circuit", wall=wall, room=room))
+
+
+def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
+    needed = [plug for part in gpus for plug in part.plugs]
+    there = [plug for part in _of(parts, "psu") for plug in part.plugs]
+    if not needed:
+        return
+    wanted = formatting.listed([f"{needed.count(plug)} x {plug}" for plug in dict.fromkeys(needed)])
+    if not there:
+        yield _check(build, PLUGS, None, tr("the cards need {plugs}; the supply lists no plugs", plugs=wanted))
+        return
+    missing = box.missing_plugs(needed, there)
+    words = tr("the cards need {plugs}; missing: {missing}", plugs=wanted, missing=", ".join(missing)) if missing else \
+        tr("the cards need {plugs}; they are there", plugs=wanted)
+    yield _check(build, PLUGS, not missing, words)
+
+
+def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
+    boards, cases = _of(parts, "board"), _of(parts, "case")
+    slots = [part.slots for part in gpus]
+    if gpus and boards and boards[0].slots is not None:
+        if any(count is None for count in slots):
+            yield _check(build, SLOTS, None, tr("how many slots a card covers is not known"))
+        else:
+            total = sum(count or 0 for count in slots)
+            words = tr("the cards cover {n} slots of {all}", n=total, all=boards[0].slots)
+            yield _check(build, SLOTS, total <= boards[0].slots, words)
+    lengths = [part.length_mm for part in gpus if part.length_mm is not None]
+    if lengths and cases and cases[0].length_mm is not None:
+        words = tr("the longest card has {card:.0f} mm, the case takes {case:.0f} mm", card=max(lengths),
+                   case=cases[0].length_mm)
+        yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, words)
+
+
+def _lanes(
+    build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part], market: Market
+) -> Iterator[Check]:
+    cpus = _of(parts, "cpu")
+    if not gpus or not cpus:
+        return
+    lanes = cpus[0].pcie_lanes
+    if lanes is None:
+        yield _check(build, LANES, None, tr("how many lanes {cpu} has is not given", cpu=cpus[0].name))
+        return
+    taken = other_lanes(build, market)
+    found = box.widths(len(gpus), lanes, taken)
+    if found is None:
+        yield _check(build, LANES, False, tr("{n} cards do not go into {lanes} lanes, 4 for each", n=len(gpus),
+                                             lanes=lanes - taken))
+        return
+    link = link_of(build, gpus[0], len(gpus), market)
+    rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
+    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, found)),
+               lanes=lanes, taken=taken, rate=rate_of)
+    yield _check(build, LANES, True, words)
+
+
+def _links(
+    own: Candidate, workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network], gpus: Sequence[Part],
+    market: Market,
+) -> Iterator[Check]:
+    network, build = networks.get(workload.model), own.build
+    rated = rate(own, workload, known, networks)
+    if network is None or build is None or not gpus or rated.samples_per_s is None or workload.local_batch is None:
+        return
+    link = link_of(build, gpus[0], len(gpus), market)
+    if link is None:
+        return
+    each = rated.samples_per_s.value / len(gpus)
+    gradients = 4.0 * network.parameters if workload.mode == Mode.TRAINING else 0.0
+    used = box.link_use(each, network.sample_bytes, gradients, each / workload.local_batch, len(gpus), link)
+    words = tr("{workload}: input and gradients use {share} of a link of {link:.2f} GB/s", workload=workload.in_words,
+               share=formatting.share(used), link=link / 1e9)
+    yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
+
+
+# Links that were measured ---------------------------------------------------------------------------------------------
+
+TRANSFER_BYTES = 1e9         # whose time tells a slow link from a fast one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """How one GPU was linked in the latest trial that told."""
+
+    subject: str                 # the GPU and its machine
+    link: Link
+    words: str
+
+
+def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked]:
+    """Of every GPU whose driver told its link while it worked, held against its driver's most and its data sheet."""
+    found: dict[tuple[str, str], Linked] = {}
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
+    for row in measured.sort_values("recorded_at").to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        for gpu in seen(trial).gpus:
+            link = pcie_links.under_load(gpu)
+            if link is None:
+                continue
+            with contextlib.suppress(UserError):     # no data sheet, or several: what the driver says is all there is
+                link = link.against(gpu_specifications.by_name(gpu.product))
+            found[str(trial["machine"]), gpu.name] = Linked(
+                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
+                link=link, words=_linked(link, trial, networks.get(str(trial["model"]))),
+            )
+    return list(found.values())
+
+
+def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> str:
+    """"ran at x8 of x16: ...; a transfer of 1 GB takes 127 ms, 63 ms longer than it could"."""
+    now, most = link.bytes_per_s, link.most_bytes_per_s
+    at = [tr("{now} of {most}", now=written.format(value), most=written.format(limit)) if limit is not None and
+          value < limit else written.format(value)
+          for written, value, limit in (("x{}", link.lanes, link.most_lanes),
+                                        ("PCIe {}.0", link.generation, link.most_generation)) if value is not None]
+    said = tr("ran at {link}", link=formatting.listed(at))
+    if now is None:
+        return said
+    takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=said, rate=now / 1e9,
+               time=_milliseconds(TRANSFER_BYTES / now))
+    if not link.below:
+        return tr("{said}; that is all it can do", said=takes)
+    if most is None:
+        return takes
+    words = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
+               longer=_milliseconds(TRANSFER_BYTES / now - TRANSFER_BYTES / most))
+    if network is not None:
+        size = float(network.sample_bytes) * trial["local_batch"]
+        words = tr(
+            "{said}; the input of a batch of {model} ({size:.1f} MB) takes {time} in a step of {step}, {longer} longer",
+            said=words, model=trial["model"], size=size / 1e6, time=_milliseconds(size / now),
+            longer=_milliseconds(size / now - size / most),
+            step=_milliseconds(median(trial["timings_s"]) / trial["steps_per_timing"]),
+        )
+    return tr("{said}; look at its slot, riser, what else has lanes of its processor, and the firmware's settings",
+              said=words)
+
+
+def _milliseconds(time_s: float) -> str:
+    return f"{formatting.significant(1e3 * time_s)} ms"
+
+
+# Heat -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """How a machine held its speed in its longest trial of a case."""
+
+    subject: str
+    endurance: Endurance
+    is_on_battery: bool | None           # None: the machine has none, or does not tell
+    causes: tuple[str, ...]              # that telemetry saw for a loss, a sentence each
+
+
+OF_HEAT = ("throttled", "power_capped", "clock_drop")
+"""Findings about a trial that tell why it slowed down."""
+
+
+def held(trials: pd.DataFrame) -> list[Held]:
+    """Of trials long enough to tell; on battery and on mains a machine is two."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    found: dict[tuple[str, bool | None], Held] = {}
+    for row in measured.to_dict("records"):
+        trial = {str(name): fact for name, fact in row.items()}
+        endurance = box.endurance(trial["timings_s"]) if math.fsum(trial["timings_s"]) >= box.LONG_S else None
+        if endurance is None:
+            continue
+        judged = judge(trial)
+        of = Held(
+            subject=tr("{case} on {device}",
+                       device=trial["device" if is_nothing(trial["device_name"]) else "device_name"],
+                       case=f"{trial['model']} {word(trial['mode'])}, {trial['framework']}"),
+            endurance=endurance, is_on_battery=judged.seen.is_on_battery,
+            causes=tuple(each.text for each in judged.findings if each.id in OF_HEAT),
+        )
+        other = found.get((of.subject, of.is_on_battery))
+        if other is None or other.endurance.duration_s < endurance.duration_s:
+            found[of.subject, of.is_on_battery] = of
+    return list(found.values())

@@ -1,0 +1,217 @@
+"""Who is known to do what: throughputs that are measured, entered with ``hardware.toml``, or imported, as figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rigmark.bench.analysis.results import quoted
+from rigmark.bench.analysis.results.observed import seen
+from rigmark.bench.analysis.results.summary import CASE_COLUMNS, is_nothing, key
+from rigmark.bench.analysis.results.validity import Validity
+from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
+from rigmark.bench.buying.offers.market import Market, Throughput
+from rigmark.bench.buying.pricing import quantity
+from rigmark.bench.buying.quantity import Quantity
+from rigmark.bench.buying.terms import Device, Figure, Workload
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr, tr_later
+from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.errors import UserError
+from rigmark.bench.machine import gpu_specifications
+from rigmark.bench.machine.gpu_specifications import Card
+
+NOT_STATED = tr_later("software not stated")
+SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "framework_version")
+"""What tells a result from one that was measured again."""
+
+
+def figures(
+    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[Figure], list[str]]:
+    """Every usable throughput, and a sentence for each GPU that no one specification fits.
+
+    ``tables`` are those of others, as they are imported: a ``source`` with format and title, and ``rows`` with what
+    each line states.
+    """
+    devices = _Devices(market)
+    found = [
+        *_stored(results, trials, devices), *(_entered(each) for each in market.throughputs),
+        *(figure for table in tables for figure in _imported(table, devices)),
+    ]
+    return found, [*devices.problems, *_unstated(tables)]
+
+
+class _Devices:
+    """GPUs by the names that drivers and tables call them; ``problems`` are those that no one specification fits."""
+
+    def __init__(self, market: Market):
+        self.entered = {part.device_name: part.card for part in market.parts.values() if part.device_name and part.card}
+        self.problems: dict[str, None] = {}
+
+    def gpu(self, name: str) -> Device:
+        if name in self.entered:
+            return Device(name=name, card=self.entered[name])
+        try:
+            return Device(name=name, card=gpu_specifications.by_name(name))
+        except UserError as error:
+            self.problems[tr("{error}: write a [[part]] with device_name = \"{name}\" and the spec of its card",
+                             error=error, name=name)] = None
+            return Device(name=name)
+
+
+def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> Iterator[Figure]:
+    rows = [
+        {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
+        if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK
+        and not is_nothing(row["throughput_samples_per_s"]) and row["validity"] != Validity.INVALID
+        and row["isa"] == Isa.NATIVE and not row["oversubscribed"]
+    ]
+    latest = _latest(rows)
+    graphs: dict[tuple[Any, ...], set[str]] = {}
+    for row in latest:
+        graphs.setdefault((row["model"], row["mode"]), set()).add(str(row["graph_fingerprint"]))
+    for row in latest:
+        is_cpu = str(row["device"]).startswith("cpu")
+        if is_cpu and row["world_size"] > 1:
+            continue     # parts of one processor are no devices that are bought
+        device = _device_of(row, is_cpu, devices)
+        if device is None:
+            continue
+        several = len(graphs[row["model"], row["mode"]]) > 1
+        workload = Workload(
+            model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
+            data=row["data"], graph=str(row["graph_fingerprint"]) if several else None,
+        )
+        software = f"{row['framework']} {row['framework_version']} {row['compile_mode']} {row['layout']}"
+        origin = Origin(row["origin"]) if row["origin"] in tuple(Origin) else Origin.QUOTED
+        trials_of = int(row["trials"]) if origin is Origin.MEASURED else None
+        yield Figure(
+            workload=workload, device=device, devices=int(row["world_size"]), software=software,
+            samples_per_s=Quantity(
+                name=f"{workload.label} on {row['world_size']} {device.id}, {software}, {row['machine']}",
+                value=float(row["throughput_samples_per_s"]), low=_number(row["throughput_low_samples_per_s"]),
+                high=_number(row["throughput_high_samples_per_s"]), origin=origin, note=software,
+            ),
+            power_w=_number(row["power_w"]), busy_ratio=None if is_cpu else _busy_ratio(row, trials), is_cpu=is_cpu,
+            trials=trials_of,
+        )
+
+
+def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of each software on each machine what was measured last, with an interval where any has one.
+
+    The fastest of many sessions is the luckiest of them.
+    """
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: ((row["trials"] or 0) >= FEWEST_FOR_INTERVAL, str(row["recorded_at"]))):
+        found[key(row, SOFTWARE)] = row
+    return [row for row in rows if found[key(row, SOFTWARE)] is row]
+
+
+def _number(fact: Any) -> float | None:
+    return None if is_nothing(fact) else float(fact)
+
+
+def _device_of(row: Mapping[str, Any], is_cpu: bool, devices: _Devices) -> Device | None:
+    if is_cpu:
+        return Device(name=str(row["device_name"]))
+    if is_nothing(row["device_name"]):
+        devices.problems[tr("a figure of {model} ran on {device}, whose name its record does not hold",
+                            model=row["model"], device=row["device"])] = None
+        return None
+    return devices.gpu(str(row["device_name"]))
+
+
+def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:
+    """Median over trials of the share of the time in which the GPU was at work; None where nobody looked."""
+    own = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & (trials.run_id == row["run_id"])]
+    for name in ("model", "framework", "mode", "precision", "local_batch", "device", "compile_mode", "layout",
+                 "world_size"):
+        own = own[own[name] == row[name]]
+    ratios = [
+        ratio for trial in own.to_dict("records")
+        for gpu in seen({str(name): fact for name, fact in trial.items()}).gpus
+        if (ratio := gpu.mean("busy_ratio")) is not None
+    ]
+    return float(np.median(ratios)) if ratios else None
+
+
+def _entered(each: Throughput) -> Figure:
+    source = each.samples_per_s.source
+    workload = Workload(
+        model=each.model, mode=str(each.mode), precision=str(each.precision), local_batch=each.local_batch,
+        data=each.data, only_from=(source.id if source else "entered") if each.local_batch is None else None,
+    )
+    card = each.device if isinstance(each.device, Card) else None
+    name = each.device.name if isinstance(each.device, Card) else each.device
+    return Figure(
+        workload=workload, device=Device(name=name, card=card), devices=each.devices,
+        samples_per_s=quantity(each.samples_per_s, each.id), software=each.software or tr(NOT_STATED),
+        power_w=each.power_w, busy_ratio=each.busy_ratio, is_cpu=card is None, trials=None,
+    )
+
+
+STATED = ("mode", "precision", "local_batch", "device_name")
+"""What an imported line must state, beside its network and how fast it ran, to be held against anything."""
+
+
+def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """How many lines of tables are of no use for what they lack, a sentence for each lack."""
+    lacking = Counter(
+        tuple(name for name in STATED if is_nothing(row.get(name)))
+        for table in tables for row in table["rows"] if quoted.throughput(row) is not None
+    )
+    for names, count in lacking.items():
+        if names:
+            yield tr("{lines} of imported tables: {names} not stated, so held against nothing; import again with "
+                     "--again --set NAME=VALUE", lines=formatting.count(count, "line"), names=formatting.listed(names))
+
+
+def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
+    """Lines that state what they are of; their other conditions keep them apart from all without the same."""
+    source = table["source"]
+    for line, row in enumerate(table["rows"]):
+        rate = quoted.throughput(row)
+        if rate is None or any(is_nothing(row.get(name)) for name in STATED):
+            continue
+        conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
+        software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
+                            if row.get(name)) or tr(NOT_STATED)
+        yield Figure(
+            workload=Workload(
+                model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
+                data=row.get("data") or "synthetic",
+                only_from=f"{source['format']}, {conditions}" if conditions else None,
+            ),
+            device=Device(name=row["device_name"]) if row.get("device") == "cpu" else devices.gpu(row["device_name"]),
+            devices=int(row.get("world_size") or 1), software=software, power_w=None, busy_ratio=None, trials=None,
+            is_cpu=row.get("device") == "cpu", samples_per_s=Quantity(
+                name=f"{source['format']} {source.get('file')} {line}", value=rate,
+                origin=Origin.QUOTED, note=str(source.get("title") or source.get("file")),
+            ),
+        )
+
+
+def workloads(known: Iterable[Figure]) -> list[Workload]:
+    """All that there are, by name. Figures without a fingerprint join each workload of the same name."""
+    return sorted({figure.workload for figure in known}, key=lambda each: (each.label, each.only_from or ""))
+
+
+def of_workload(known: Iterable[Figure], workload: Workload) -> list[Figure]:
+    return [each for each in known if each.workload in (workload, replace(workload, graph=None))]
+
+
+def surest(known: Sequence[Figure]) -> list[Figure]:
+    """Without ours of too few trials, where the same devices have one with an interval for the workload."""
+    def place(figure: Figure) -> tuple[Any, ...]:
+        return figure.workload, figure.device.id, figure.devices
+
+    sure = {place(each) for each in known if each.origin is Origin.MEASURED and not each.is_few}
+    return [each for each in known if not each.is_few or place(each) not in sure]

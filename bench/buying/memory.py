@@ -1,0 +1,151 @@
+"""Which batches fit into which memory: by a line through measured peaks, else by an estimate from the definition."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from rigmark.bench.analysis.results.summary import is_nothing
+from rigmark.bench.buying import fitting
+from rigmark.bench.buying.terms import Candidate, Kind, Network
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr, word
+from rigmark.bench.enums import Mode, Outcome, TrialKind
+from rigmark.bench.machine.gpu_specifications import GIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Whether batches of one network fit somewhere."""
+
+    subject: str                 # "resnet50 training, fp32, torch eager on cuda"
+    where: str                   # whose memory
+    fit: fitting.Fit | None
+    origin: Origin               # MEASURED for a fit, PREDICTED for an estimate
+    words: str
+
+
+CASE_OF_PEAKS = (
+    "model", "mode", "precision", "framework", "framework_version", "compile_mode", "layout", "device", "world_size",
+    "threads", "data", "graph_fingerprint", "machine", "build",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """Largest peak bytes by batch, of cases that differ by batch alone."""
+
+    model: str
+    subject: str
+    host_memory_bytes: float | None      # of the machine, where a CPU computes; None: a GPU does
+    by_batch: Mapping[int, float]
+
+
+def peaks(trials: pd.DataFrame) -> list[Peaks]:
+    """One for each series of cases whose peak memory is known."""
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    found = []
+    for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
+        first = own.iloc[0]
+        is_cpu = str(first.device).startswith("cpu")
+        facts = json.loads(first.machine_facts) if isinstance(first.machine_facts, str) else {}
+        by_batch = {
+            int(str(batch)): float(of.peak_memory_bytes.max()) for batch, of in own.groupby("local_batch")
+            if not is_nothing(of.peak_memory_bytes.max())
+        }
+        if by_batch and (not is_cpu or facts.get("memory_bytes")):
+            found.append(Peaks(
+                model=str(first["model"]), by_batch=by_batch,
+                subject=tr("{case} on {device}", device=first.device, case=(
+                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
+                    f"{first.framework_version} {first.compile_mode} {first.layout}")),
+                host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
+            ))
+    return found
+
+
+def memories(
+    trials: pd.DataFrame, capacities: Mapping[str, float], batch: int | None,
+    networks: Mapping[str, Network], models: Sequence[str], precision: str, mode: str | None,
+) -> list[Memory]:
+    """For each series of measured peaks the line through them; for ``models`` that have none, an estimate.
+
+    ``capacities`` are bytes by the name of a card; a CPU's peaks are held against its own machine's memory.
+    """
+    found: list[Memory] = []
+    have = set()
+    for each in peaks(trials):
+        if models and each.model not in models:
+            continue
+        line = fitting.line_of(each.by_batch)
+        if isinstance(line, str):
+            if models:
+                found.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
+            continue
+        have.add(each.model)
+        is_cpu = each.host_memory_bytes is not None
+        places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
+        context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
+        found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
+    for model in models:
+        if model in have or model not in networks:
+            continue
+        for asked in (mode,) if mode else tuple(Mode):
+            line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
+            found += [
+                _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
+                for place, size in capacities.items()
+            ]
+    return found
+
+
+def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
+    """From a network's definition; 16-bit arithmetic keeps some numbers in 4 bytes."""
+    itemsize = {"fp16": 3.0, "bf16": 3.0, "fp16_pure": 2.0, "bf16_pure": 2.0, "fp64": 8.0}.get(precision, 4.0)
+    return fitting.estimated_line(
+        parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
+        is_training=is_training, optimizer_states=network.optimizer_states, itemsize=itemsize,
+    )
+
+
+def _memory(
+    name: str, place: str, line: fitting.Line, capacity: float, context: float, batch: int | None
+) -> Memory:
+    fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
+    size = f"{capacity / GIB:.0f} GB"
+    if line.is_estimate:
+        said = tr("estimated from the network's definition, which may be off by {factor:g}x: about {batch:,} samples "
+                  "in {size}; measure {n} batches for a fit", factor=fitting.ESTIMATE_FACTOR, batch=fit.largest_batch,
+                  size=size, n=fitting.FEWEST_BATCHES)
+    else:
+        batches = ", ".join(map(str, line.batches))
+        said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
+                  "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
+                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error or 0))
+        if fit.largest_batch > 4 * max(line.batches):
+            said += tr("; that is far beyond what was measured")
+    if batch is not None and fit.answer is not None:
+        said = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
+                  peak=line.peak_bytes(batch) / GIB, size=size, said=said)
+    return Memory(
+        subject=name, where=place, fit=fit, words=said,
+        origin=Origin.PREDICTED if line.is_estimate else Origin.MEASURED,
+    )
+
+
+def _answer(answer: fitting.Answer) -> str:
+    return {fitting.Answer.FITS: tr("fits"), fitting.Answer.TIGHT: tr("fits, but tightly"),
+            fitting.Answer.NO: tr("does not fit"), fitting.Answer.OPEN: tr("may or may not fit")}[answer]
+
+
+def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Bytes of each card that memory is known of, by its name."""
+    return {
+        each.device.card.name if each.device and each.device.card else each.name: each.memory_bytes
+        for each in candidates
+        if each.memory_bytes and (each.kind is not Kind.MACHINE) and each.device and each.device.card
+    }

@@ -1,0 +1,91 @@
+"""What may be bought or rented, and for how much: ``hardware.toml``, read and checked. docs/buy.md shows its format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from rigmark.bench.buying.offers.file import File, Rate
+from rigmark.bench.buying.offers.market import Energy, Market, Price
+from rigmark.bench.buying.offers.reading import read
+from rigmark.bench.errors import UserError, unknown
+
+FILE = "hardware.toml"
+
+
+def seed(name: str) -> Path:
+    """A file of offers that comes with Rigmark; raises UnknownName with the nearest names."""
+    folder = resources.files("bench") / "seeds"
+    names = sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml"))
+    if name not in names:
+        raise unknown("seed", name, names)
+    return Path(str(folder / f"{name}.toml"))
+
+
+def load(paths: Sequence[Path], today: date) -> Market:
+    """All files as one; of two with the same id the one in the earlier file counts.
+
+    Raises UserError for what is wrong, with file, table and key, and for a currency without a rate.
+    """
+    read_files = [File(read(path), today) for path in paths]
+    currency = next((each.base for each in read_files if each.base), None)
+    merged = Market(
+        currency=currency, files=tuple(str(path) for path in paths),
+        parts=_first(each.parts for each in read_files), builds=_first(each.builds for each in read_files),
+        offers=_first(each.offers for each in read_files),
+        energy=next((each.energy for each in read_files if each.energy is not None), Energy()),
+        throughputs=tuple(_first({t.id: t for t in each.throughputs} for each in read_files).values()),
+        problems=tuple(problem for each in read_files for problem in each.problems),
+    )
+    for build in merged.builds.values():
+        for part in build.parts:
+            if part not in merged.parts:
+                where = next(each.top.file for each in read_files if build.id in each.builds)
+                raise UserError(f"{where}: [[build]] {build.id}, parts: {unknown('part', part, merged.parts)}")
+    return _in_one_currency(merged, [rate for each in read_files for rate in each.rates])
+
+
+def _first(tables: Any) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for table in tables:
+        merged = {**table, **merged}
+    return merged
+
+
+# Currencies -----------------------------------------------------------------------------------------------------------
+
+
+def _in_one_currency(market: Market, rates: Sequence[Rate]) -> Market:
+    used: dict[str, str] = {}
+
+    def converted(price: Price | None) -> Price | None:
+        if price is None or price.currency == market.currency:
+            return price
+        for rate in rates:
+            pair = (rate.currency, rate.base)
+            if pair in ((price.currency, market.currency), (market.currency, price.currency)):
+                dated = f" on {rate.as_of}" if rate.as_of else ", undated"
+                said = f"1 {rate.currency} = {rate.rate:g} {rate.base}{dated}"
+                used[said] = f"{said} ({rate.note})" if rate.note else said
+                forth = pair[0] == price.currency
+                return replace(price, rate=rate.rate if forth else 1 / rate.rate)
+        raise UserError(
+            f"{price.where}: is in {price.currency} while others are in {market.currency}, and no rate is given; write "
+            f"[fx] with base = \"{market.currency}\" and {price.currency} = {{ rate = ... }}"
+        )
+
+    return replace(
+        market,
+        parts={name: replace(part, price=converted(part.price)) for name, part in market.parts.items()},
+        builds={name: replace(build, price=converted(build.price)) for name, build in market.builds.items()},
+        offers={
+            name: replace(offer, price_per_hour=converted(offer.price_per_hour))
+            for name, offer in market.offers.items()
+        },
+        energy=replace(market.energy, price_per_kwh=converted(market.energy.price_per_kwh)),
+        rates=tuple(used.values()),
+    )

@@ -1,0 +1,132 @@
+"""Prices of machines for rent, fetched once into a dated file of offers; with gpuhunt, of rigmark[prices]."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from rigmark.bench.buying.offers.file import SCHEMA
+from rigmark.bench.buying.offers.market import Billing
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.machine import gpu_specifications
+
+CURRENCY = "USD"             # of every price in these catalogues
+PROVIDERS = ("aws", "azure", "cloudrift", "gcp", "lambdalabs", "nebius", "oci", "runpod", "verda")
+"""Those whose catalogues gpuhunt publishes; others it would ask one by one, some with an account."""
+
+
+class Item(Protocol):
+    """What is needed of gpuhunt's CatalogItem."""
+
+    instance_name: str
+    location: str
+    price: float
+    cpu: int
+    gpu_count: int
+    gpu_name: str | None
+    gpu_memory: float | None
+    spot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """One provider's catalogue."""
+
+    provider: str
+    version: str | None          # of the catalogue; None for one from a folder
+    items: Sequence[Item]
+
+
+def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[Fetched]:
+    """Over the network; raises UserError where that fails, a provider is not known, or gpuhunt is missing."""
+    try:
+        gpuhunt = importlib.import_module("gpuhunt")
+    except ImportError:
+        words = "prices are fetched with gpuhunt, which is not installed; pip install 'rigmark[prices]'"
+        raise UserError(words) from None
+    for provider in providers:
+        if provider not in PROVIDERS:
+            raise unknown("provider", provider, PROVIDERS)
+    logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)     # it logs a traceback for each provider before it fails
+    catalog = gpuhunt.Catalog(balance_resources=False, auto_reload=False)
+    if "GPUHUNT_CATALOG_DIR" not in os.environ:
+        try:
+            catalog.load()
+        except Exception as error:       # its own, and whatever the network raises
+            why = error.__cause__ or error
+            raise UserError(
+                f"no prices were fetched: {why}; this needs the network, all other verbs work without it and with "
+                "prices that you enter in hardware.toml"
+            ) from None
+    found = []
+    for provider in providers:
+        known = catalog.catalog.get(provider)
+        try:
+            items = catalog.query(
+                provider=provider, gpu_name=list(gpus) or None, min_gpu_count=1, spot=None if spot else False
+            )
+        except OSError as error:
+            raise UserError(f"no prices of {provider}: {error}; another --provider may answer") from None
+        found.append(Fetched(provider=provider, version=known.version if known else None, items=items))
+    return found
+
+
+def offers(fetched: Fetched, today: date) -> dict[str, Any]:
+    """Content of an offers file: one offer for each instance and way of billing, its price over all regions."""
+    alike: dict[tuple[str, bool], list[Item]] = {}
+    for item in fetched.items:
+        if item.gpu_name and item.gpu_count and item.price > 0:
+            alike.setdefault((item.instance_name, item.spot), []).append(item)
+    name = f"{fetched.provider}-catalogue"
+    version = "" if fetched.version is None else f" {fetched.version}"
+    return {
+        "schema": SCHEMA, "as_of": today, "currency": CURRENCY,
+        "source": {name: {
+            "title": f"gpuhunt, catalogue of {fetched.provider}{version}, {len(fetched.items)} items",
+            "kind": "catalogue", "confidence": "quoted",
+        }},
+        "offer": [_offer(fetched.provider, name, own) for _, own in sorted(alike.items())],
+    }
+
+
+def _offer(provider: str, source: str, items: Sequence[Item]) -> dict[str, Any]:
+    first, prices = items[0], [item.price for item in items]
+    billing = Billing.SPOT if first.spot else Billing.ON_DEMAND
+    spread = {"low": min(prices), "high": max(prices)} if len(set(prices)) > 1 else {}
+    return {
+        "id": f"{provider}.{first.instance_name}" + (".spot" if first.spot else ""), "provider": provider,
+        "price_per_hour": {"value": statistics.median_low(prices), **spread, "source": source},
+        "billing": billing.value, "gpus": {_device(first): first.gpu_count},
+        **({"memory_per_gpu_gb": first.gpu_memory} if first.gpu_memory else {}),
+        **({"vcpus": first.cpu} if first.cpu else {}),
+    }
+
+
+def _device(item: Item) -> str:
+    """The one card that fits the catalogue's short name; else that name, which means that none could be told."""
+    name = str(item.gpu_name)
+    for spelled in (name, f"Tesla {name}", f"GeForce {name}"):
+        try:
+            return f"{gpu_specifications.PREFIX}{gpu_specifications.by_name(spelled, memory_gb=item.gpu_memory).key}"
+        except gpu_specifications.ManyCards:
+            return name
+        except UserError:
+            continue
+    return name
+
+
+def text(content: Mapping[str, Any]) -> str:
+    import tomlkit
+
+    return tomlkit.dumps(content)
+
+
+def count(content: Mapping[str, Any]) -> int:
+    found: Iterable[Any] = content["offer"]
+    return len(list(found))

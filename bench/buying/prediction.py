@@ -1,0 +1,286 @@
+"""How fast a network would run on a card that was not measured: a range, with its reason, or a refusal.
+
+The range covers the ratios of arithmetic (of vector units, and of tensor cores where the precision uses them) and of
+memory bandwidth, on paper, of the card to one that was measured, and 1.0x where the host may have held the measured one
+up; the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the
+rest take, fitted to them. evidence/predictions.py says how often the truth lies within, on published tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rigmark.bench.document.language import tr
+from rigmark.bench.machine.gpu_specifications import TENSOR_SHARES, Card
+
+MARGIN = 0.10                # of either end
+WIDE_MARGIN = 0.25           # of what is less certain: other makers, other arithmetic, a power cap, unknown software
+CAPPED = 0.8                 # of the desktop card's power, below which a cap counts
+FEWEST_BUSY = 0.9            # share of the time at which the measured GPU was at work, below which nothing follows
+SHORT_STEP_S = 0.2           # below which launching may take all of a step: DenseNet-201 trains at batch 12 in 0.14 to
+                             # 0.18 s on each of five cards, of which one has 1.6 times the arithmetic of another
+SAME_RATIO = 0.25            # relative, up to which tensor cores and vector units of two cards differ alike
+FEWEST_FOR_FIT = 2
+FEWEST_FOR_ITS_RANGE = 3     # from which the error of leaving one out is believed; of two it may be small by luck
+MODEL_ERROR = 0.05           # relative, of a step as the sum of three terms: 2 to 5 % on published tables
+SHARE_SPREAD = 0.3           # of each term's share of a step around what is expected before any card is known
+EXPECTED_SHARES = (0.5, 0.5, 0.0)        # arithmetic, memory, rest: those of which the middle of a range follows
+OLD = ("Fermi", "Kepler")
+"""Architectures from which and to which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.3x to 4.6x as
+fast as a K80, where specifications say 2.6x to 3.0x."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A throughput that is known, and the card that it was measured on."""
+
+    card: Card
+    samples_per_s: float
+    precision: str
+    software: str = ""                   # empty: not stated
+    busy_ratio: float | None = None      # of the GPU while it was measured; None: not known
+    step_time_s: float | None = None     # None: its batch is not known
+    device: str = ""                     # as it is called in sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Samples/s of one device; the truth lies within low and high about as often as evidence/predictions.py says."""
+
+    value: float
+    low: float
+    high: float
+    method: str                          # "range" or "fit"
+    reasons: tuple[str, ...]             # a sentence each: from what, and what widens it
+    error: float | None                  # of the fit, largest relative one of leaving each measured card out in turn
+    software: str                        # of the figures that it rests on, and so of the prediction
+
+
+def predicted(references: Sequence[Reference], target: Card) -> Prediction | Refusal:
+    """Throughput of a card, from figures of one network at one batch and precision."""
+    refusals = [(each, reason) for each in references if (reason := refusal(each, target)) is not None]
+    refused = {id(each) for each, _ in refusals}
+    usable = [each for each in references if id(each) not in refused]
+    if not usable:
+        return Refusal(reason=refusals[0][1] if refusals else tr(
+            "no GPU was measured that it could be predicted from"))
+    # Kernels are made for an architecture, so a card of the same one says most.
+    alike = [each for each in usable if each.card.architecture == target.architecture] or usable
+    alike = [each for each in alike if not _widened(each, target)] or alike
+    nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
+    ranged = from_one(nearest, target)
+    # Another framework or version moves a figure as much as another card does; and the terms of a fit know nothing of
+    # other makers, other arithmetic and caps.
+    alike = [each for each in alike if each.software == nearest.software and not _widened(each, target)]
+    if not nearest.software or len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
+        return ranged
+    return _fitted(alike, target, ranged)
+
+
+def refusal(reference: Reference, target: Card) -> str | None:
+    """Why nothing follows from a figure for a card; None where something does."""
+    if reference.busy_ratio is not None and reference.busy_ratio < FEWEST_BUSY:
+        return tr("{device} was busy for {share:.0%} of the time only: launching or input holds it up, so nothing can "
+                  "be predicted, and a faster card will not help much", device=_named(reference),
+                  share=reference.busy_ratio)
+    for card in (reference.card, target):
+        if not card.fp32_flops_per_s and not card.bandwidth_bytes_per_s:
+            return tr("FLOP/s and memory bandwidth of {card} are not known", card=card.name)
+        if not card.fp32_flops_per_s:
+            return tr("FLOP/s of {card} is not known", card=card.name)
+        if not card.bandwidth_bytes_per_s:
+            return tr("memory bandwidth of {card} is not known", card=card.name)
+        if card.architecture.startswith(OLD) and reference.card.key != target.key:
+            return tr("{card} is of the {generation} generation, whose specification says too little of how fast "
+                      "networks run on it", card=card.name, generation=card.architecture)
+    return None
+
+
+def from_one(reference: Reference, target: Card) -> Prediction:
+    """The range from one measured card, which is not refused."""
+    old, new = reference.card, target
+    ratios = {tr("arithmetic"): _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s),
+              tr("memory bandwidth"): _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)}
+    tensor = _tensor_ratio(reference, target)
+    if tensor is not None and not _is_near(tensor, ratios[tr("arithmetic")]):
+        ratios[tr("arithmetic with tensor cores")] = tensor
+    doubts = [*_widened(reference, target), *_not_stated(reference)]
+    waits = _may_wait(reference, target)
+    ends = [*ratios.values(), *([1.0] if waits else ())]
+    low, high = min(ends), max(ends)
+    margin = WIDE_MARGIN if doubts or waits else MARGIN
+    said = ", ".join(tr("{ratio:.2f}x in {what}", ratio=value, what=name) for name, value in ratios.items())
+    reasons = [tr("{card} has {ratios} of {reference}, widened by {margin:.0%} at either end", card=new.name,
+                  ratios=said, reference=_named(reference), margin=margin), *doubts, *waits]
+    return Prediction(
+        value=reference.samples_per_s * math.sqrt(low * high), low=reference.samples_per_s * low * (1 - margin),
+        high=reference.samples_per_s * high * (1 + margin), method="range", reasons=tuple(reasons), error=None,
+        software=reference.software,
+    )
+
+
+def _tensor_ratio(reference: Reference, target: Card) -> float | None:
+    """Of what multiplies matrices at the precision: tensor cores, or vector units where a card has none for it.
+
+    None where neither card has any, or how fast they are is not known.
+    """
+    rates = [card.tensor_rate(reference.precision) for card in (reference.card, target)]
+    if rates == [None, None] or any(_is_unstated(card, reference.precision) for card in (reference.card, target)):
+        return None
+    old, new = (rate or card.fp32_flops_per_s for rate, card in zip(rates, (reference.card, target), strict=True))
+    return _ratio(new, old)
+
+
+def _is_unstated(card: Card, precision: str) -> bool:
+    """It has tensor cores, but their rate is in no source that the table of cards is made from."""
+    return card.has_tensor_cores and card.tensor_flops_per_s is None and precision in TENSOR_SHARES
+
+
+def _is_near(ratio: float, other: float) -> bool:
+    return abs(math.log(ratio / other)) <= math.log(1 + SAME_RATIO)
+
+
+def _not_stated(reference: Reference) -> list[str]:
+    return [] if reference.software else [
+        tr("the software of {reference} is not stated, and other software moves a figure as much as another card does",
+           reference=_named(reference))]
+
+
+def _may_wait(reference: Reference, target: Card) -> list[str]:
+    """Why the host, and no card, may set the pace on one of the two: a sentence, or none.
+
+    A GPU that was seen at work nearly all of the time did not wait, but one that is faster may.
+    """
+    step_s = reference.step_time_s
+    if reference.card.key == target.key or (step_s is not None and step_s >= SHORT_STEP_S):
+        return []
+    if reference.busy_ratio is not None:
+        is_faster = (target.fp32_flops_per_s or 0) > (reference.card.fp32_flops_per_s or 0)
+        return [tr("a step takes {step:.0f} ms, so that launching it may hold a faster card up", step=1e3 * step_s)
+                ] if is_faster and step_s is not None else []
+    if step_s is None:
+        return [tr("neither its batch nor how busy that GPU was is known: if launching or input held it up, another "
+                   "card is no faster and no slower, so the range takes in 1.00x")]
+    return [tr("a step took {step:.0f} ms, and how busy that GPU was is not known: if launching held it up, another "
+               "card is no faster and no slower, so the range takes in 1.00x", step=1e3 * step_s)]
+
+
+def _widened(reference: Reference, target: Card) -> list[str]:
+    """Why the range is wider than usual, a sentence each."""
+    old, found = reference.card, []
+    if old.vendor != target.vendor:
+        found.append(tr("the makers differ ({old}, {new})", old=old.vendor, new=target.vendor))
+    found += [tr("how fast the tensor cores of {card} are is not known", card=card.name)
+              for card in (old, target) if _is_unstated(card, reference.precision)]
+    rates, tensor = [card.tensor_rate(reference.precision) for card in (old, target)], _tensor_ratio(reference, target)
+    if tensor is not None and None in rates:
+        found.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
+    elif tensor is not None and not _is_near(tensor, _ratio(target.fp32_flops_per_s, old.fp32_flops_per_s)):
+        found.append(tr("tensor cores and vector units differ by unlike ratios, and which of them a network waits for "
+                        "is not known"))
+    for card in (target, old):
+        if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
+            of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \
+                tr("{power:.0f} of {full:.0f} W", power=card.tdp_w, full=card.desktop_tdp_w)
+            found.append(tr("the power of {card} is capped ({how_far})", card=card.name, how_far=of))
+    return found
+
+
+# Several measured cards -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Seconds a sample on any card: arithmetic_flops / FLOP/s + memory_bytes / bytes/s + rest_s."""
+
+    arithmetic_flops: float              # that a sample takes as if at the peak; so of the next
+    memory_bytes: float
+    rest_s: float
+
+    def samples_per_s(self, card: Card) -> float | None:
+        """None where the fit, or the card's specification, has nothing to go by."""
+        if not card.fp32_flops_per_s or not card.bandwidth_bytes_per_s:
+            return None
+        time_s = (self.arithmetic_flops / card.fp32_flops_per_s + self.memory_bytes / card.bandwidth_bytes_per_s
+                  + self.rest_s)
+        return 1 / time_s if time_s > 0 else None
+
+
+def fit(references: Sequence[Reference]) -> Fit:
+    """Non-negative least squares of relative errors (Lawson and Hanson 1974); cards must have both rates.
+
+    What is expected of each term's share is among the lines (Tikhonov's regularisation, or a normal prior): two or
+    three cards leave it open which term is which, and cards of one kind would have all of a step as the rest, which no
+    card makes faster.
+    """
+    from scipy.optimize import nnls
+
+    times_s = np.array([1 / each.samples_per_s for each in references])
+    parts = np.array([
+        [1 / (each.card.fp32_flops_per_s or math.nan), 1 / (each.card.bandwidth_bytes_per_s or math.nan), 1.0]
+        for each in references
+    ])
+    of_a_middle_card = np.exp(np.mean(np.log(parts), axis=0)) / np.exp(np.mean(np.log(times_s)))
+    weight = MODEL_ERROR / SHARE_SPREAD
+    lines = np.vstack([parts / times_s[:, None], weight * np.diag(of_a_middle_card)])
+    targets = np.concatenate([np.ones_like(times_s), weight * np.array(EXPECTED_SHARES)])
+    # Columns of like size: FLOP/s and seconds are thirteen powers of ten apart.
+    sizes = np.linalg.norm(lines, axis=0)
+    found, _ = nnls(lines / sizes, targets)
+    arithmetic, memory, rest = (float(part) for part in found / sizes)
+    return Fit(arithmetic_flops=arithmetic, memory_bytes=memory, rest_s=rest)
+
+
+def left_out_errors(references: Sequence[Reference]) -> list[float]:
+    """For each card, the relative error of its throughput as fitted to the others."""
+    errors = []
+    for left_out in references:
+        others = [each for each in references if each.card.key != left_out.card.key]
+        found = fit(others).samples_per_s(left_out.card)
+        errors.append(math.inf if found is None else abs(found / left_out.samples_per_s - 1))
+    return errors
+
+
+def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -> Prediction:
+    """By the fit, unless it has nothing to say of the card."""
+    value, worst = fit(references).samples_per_s(target), max(left_out_errors(references))
+    if value is None:
+        return ranged
+    count = len({each.card.key for each in references})
+    names = ", ".join(sorted({each.card.name for each in references}))
+    reasons = [tr("fitted to {n} known cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most",
+                  n=count, names=names, worst=worst)]
+    margin = max(worst, MARGIN)
+    low, high = value / (1 + margin), value * (1 + margin)
+    waits = any(_may_wait(each, target) for each in references)
+    if count < FEWEST_FOR_ITS_RANGE or waits:
+        low, high = min(low, ranged.low), max(high, ranged.high)
+        why = tr("the host may have set the pace") if waits else tr("two cards are few")
+        reasons.append(tr("{why}, so the range takes in that from one of them: {reason}", why=why,
+                          reason=ranged.reasons[0]))
+        reasons += ranged.reasons[1:]
+    return Prediction(
+        value=value, low=low, high=high, method="fit", reasons=tuple(reasons), error=worst, software=ranged.software
+    )
+
+
+def _ratio(new: float | None, old: float | None) -> float:
+    return (new or math.nan) / (old or math.nan)
+
+
+def _distance(one: Card, other: Card) -> float:
+    return abs(math.log(_ratio(one.fp32_flops_per_s, other.fp32_flops_per_s))) + abs(
+        math.log(_ratio(one.bandwidth_bytes_per_s, other.bandwidth_bytes_per_s)))
+
+
+def _named(reference: Reference) -> str:
+    return reference.device or reference.card.name

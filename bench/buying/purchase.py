@@ -1,0 +1,234 @@
+"""All the answers to a buyer's questions together, as ``rigmark buy`` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.buying import candidates as offered
+from rigmark.bench.buying import holding, known_figures, memory, pricing, renting, value
+from rigmark.bench.buying import terms as buying
+from rigmark.bench.buying.holding import Check, Held, Linked
+from rigmark.bench.buying.memory import Memory
+from rigmark.bench.buying.offers.market import Market
+from rigmark.bench.buying.quantity import Quantity
+from rigmark.bench.buying.renting import RentOrBuy
+from rigmark.bench.buying.terms import Candidate, Figure, Network, Workload
+from rigmark.bench.buying.value import CpuOrGpu, OneOrMany, Ranking
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.machine.gpu_specifications import Card
+
+MOST_WORKLOADS = 12          # of which advice is readable
+
+
+class Question(StrEnum):
+    VALUE = "value"              # which gives the most for the money, for a watt
+    RENT = "rent"                # rent or buy
+    SPEED = "speed"              # how fast on what I do not own
+    MANY = "many"                # one large card or several small
+    MEMORY = "memory"            # which batch fits
+    BOX = "box"                  # does the machine hold its cards
+    HEAT = "heat"                # does it hold its speed
+    CPU = "cpu"                  # CPU or GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What was asked; None and empty: everything."""
+
+    questions: Collection[Question] = ()
+    models: Sequence[str] = ()
+    mode: str | None = None
+    precision: str | None = None
+    local_batch: int | None = None
+    cards: Sequence[Card] = ()           # more of them than ``hardware.toml`` names
+    capacity_bytes: float | None = None
+    hours_per_week: float | None = None
+    how_many: int = 2                    # small cards against a large one
+
+    def asks(self, question: Question) -> bool:
+        return not self.questions or question in self.questions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    wanted: Wanted
+    market: Market
+    figures: tuple[Figure, ...]
+    workloads: tuple[Workload, ...]
+    rankings: tuple[Ranking, ...]
+    rentals: tuple[RentOrBuy, ...]
+    many: tuple[OneOrMany, ...]
+    memories: tuple[Memory, ...]
+    checks: tuple[Check, ...]
+    failed_checks: tuple[Check, ...]     # asked about or not: what a machine does not hold weakens all advice on it
+    links: tuple[Linked, ...]
+    held: tuple[Held, ...]
+    cpu_or_gpu: tuple[CpuOrGpu, ...]
+    doubts: tuple[str, ...]              # of prices
+    problems: tuple[str, ...]            # what could not be told, a sentence each
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why nothing can be told, a sentence each: of cards that are asked about, then of what was stored."""
+        unknown = [f"{each.candidate.name}: {'; '.join(each.reasons)}" for ranking in self.rankings
+                   for each in ranking.rated if each.samples_per_s is None and each.reasons]
+        return tuple(dict.fromkeys([*unknown, *self.problems]))
+
+    @property
+    def has_answers(self) -> bool:
+        found = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
+        others = (self.rentals, self.many, self.memories, self.checks, self.links, self.held, self.cpu_or_gpu)
+        return bool(found or any(others))
+
+
+def advise(
+    market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
+    today: date, tables: Sequence[Mapping[str, Any]] = (),
+) -> Advice:
+    """All that can be said on what is wanted; ``tables`` are those of others: see known_figures."""
+    figures, problems = known_figures.figures(results, trials, market, tables)
+    chosen = _chosen(known_figures.workloads(figures), wanted)
+    for_batch = _chosen(chosen, wanted, by_batch=True)
+    if len(for_batch) > MOST_WORKLOADS:
+        problems.append(tr("of {all:,} workloads {n} are shown, our own first; --model, --mode, --precision and "
+                           "--batch choose", all=len(for_batch), n=MOST_WORKLOADS))
+        own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
+        for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
+    candidates = offered.candidates(market, wanted.cards)
+    asks = wanted.asks
+    checks = tuple(holding.checks(market, candidates, for_batch, figures, networks))
+    rentals, lacking = renting.rentals(
+        candidates, for_batch, figures, networks, market, wanted.hours_per_week
+    ) if asks(Question.RENT) else ([], [])
+    rankings = [
+        ranking for workload in for_batch
+        for ranking in value.rankings(candidates, workload, figures, networks)
+    ] if asks(Question.VALUE) or asks(Question.SPEED) else []
+    return Advice(
+        wanted=wanted, market=market, figures=tuple(figures), workloads=tuple(for_batch), rankings=tuple(rankings),
+        rentals=tuple(rentals),
+        many=tuple(
+            each for workload in for_batch
+            for each in value.one_or_many(candidates, workload, figures, networks, wanted.how_many)
+        ) if asks(Question.MANY) else (),
+        memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
+        checks=checks if asks(Question.BOX) else (),
+        failed_checks=tuple(each for each in checks if each.holds is False),
+        links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
+        held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
+        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
+        if asks(Question.CPU) else (),
+        doubts=tuple(pricing.doubts_of_prices(market, today)),
+        problems=(*market.problems, *problems, *lacking),
+    )
+
+
+def _chosen(workloads: Sequence[Workload], wanted: Wanted, *, by_batch: bool = False) -> list[Workload]:
+    found = list(workloads)
+    for what, name in (("model", wanted.models), ("mode", wanted.mode), ("precision", wanted.precision)):
+        names = [name] if isinstance(name, str) else list(name or ())
+        if names:
+            found = [each for each in found if getattr(each, what) in names]
+    if by_batch and wanted.local_batch is not None:
+        found = [each for each in found if each.local_batch == wanted.local_batch]
+    return found
+
+
+def checked_models(names: Sequence[str], figures_models: Collection[str], networks: Collection[str]) -> None:
+    """Raises UnknownName for a network that neither a figure nor a definition is of."""
+    for name in names:
+        if name not in figures_models and name not in networks:
+            raise unknown("model", name, {*figures_models, *networks})
+
+
+def _memories(
+    trials: pd.DataFrame, candidates: Sequence[Candidate], networks: Mapping[str, Network], wanted: Wanted
+) -> list[Memory]:
+    sizes = memory.capacities(candidates)
+    if wanted.capacity_bytes is not None:
+        sizes = {f"{wanted.capacity_bytes / 2**30:g} GB": wanted.capacity_bytes}
+    models = wanted.models
+    if list(wanted.questions) == [Question.MEMORY] and not models and trials.empty:
+        raise UserError("which network? name it with --model; nothing is measured that its memory could be told from")
+    return memory.memories(
+        trials, sizes, wanted.local_batch, networks, models, wanted.precision or "fp32", wanted.mode
+    )
+
+
+def plain(advice: Advice) -> dict[str, Any]:
+    """For scripts: names stay, more may be added."""
+    market = advice.market
+    return {
+        "currency": market.currency, "files": list(market.files), "exchange_rates": list(market.rates),
+        "workloads": [{"label": each.label, **buying.plain(each)} for each in advice.workloads],
+        "rankings": [_ranking(each) for each in advice.rankings],
+        "rent_or_buy": [_rental(each) for each in advice.rentals],
+        "one_or_many": [
+            {"workload": each.workload.label, "big": each.big.candidate.id, "small": each.small.candidate.id,
+             "count": each.many.candidate.devices, "chance": each.chance, "standing": each.standing.value,
+             "words": each.words, "many_samples_per_s": buying.plain(each.many.samples_per_s),
+             "big_samples_per_s": buying.plain(each.big.samples_per_s)}
+            for each in advice.many
+        ],
+        "memory": [buying.plain(each) for each in advice.memories],
+        "checks": [buying.plain(each) for each in advice.checks],
+        "failed_checks": [buying.plain(each) for each in advice.failed_checks],
+        "links": [
+            {"subject": each.subject, "words": each.words, "below": bool(each.link.below),
+             "bytes_per_s": each.link.bytes_per_s, "most_bytes_per_s": each.link.most_bytes_per_s,
+             **buying.plain(each.link)} for each in advice.links
+        ],
+        "held_speed": [buying.plain(each) for each in advice.held],
+        "cpu_or_gpu": [
+            {"model": each.cpu.workload.model, "mode": each.cpu.workload.mode, "ratio": each.ratio,
+             "cpu": buying.plain(each.cpu), "gpu": buying.plain(each.gpu)} for each in advice.cpu_or_gpu
+        ],
+        "doubts": list(advice.doubts), "problems": list(advice.problems),
+    }
+
+
+def _ranking(ranking: Ranking) -> dict[str, Any]:
+    return {
+        "workload": ranking.workload.label, "kind": ranking.kind.value, "standing": ranking.standing.value,
+        "words": ranking.words,
+        "candidates": [
+            {
+                "id": each.candidate.id, "device": None if each.candidate.device is None else each.candidate.device.id,
+                "devices": each.candidate.devices, "origin": None if each.origin is None else each.origin.value,
+                "samples_per_s": _ends(each.samples_per_s), "money": _ends(each.candidate.money),
+                "samples_per_s_per_money": buying.plain(each.per_money), "samples_per_j": each.per_watt,
+                "power_w": each.power_w, "power_origin": None if each.power_origin is None else each.power_origin.value,
+                "chance_of_best": each.chance, "on_pareto_front": each.is_on_front, "software": each.software,
+                "memory_bytes": each.candidate.memory_bytes, "reasons": list(each.reasons),
+            }
+            for each in ranking.rated
+        ],
+    }
+
+
+def _ends(of: Quantity | None) -> dict[str, Any] | None:
+    return None if of is None else {
+        "value": of.value, "low": of.low, "high": of.high, "level": of.level, "origin": of.origin.value}
+
+
+def _rental(each: RentOrBuy) -> dict[str, Any]:
+    return {
+        "build": each.build.id, "offer": each.offer.id,
+        "workload": None if each.workload is None else each.workload.label,
+        "steps": [
+            {"name": step.name, "hours": buying.plain(step.hours), "words": step.words, "origin": step.origin.value}
+            for step in each.steps
+        ],
+        "life_years": each.life_years, "power_w": each.power_w,
+        "hours_at_energy_prices": buying.plain(each.at_energy_prices), "hours_wanted": each.hours_wanted,
+        "money_per_million_samples": buying.plain(each.per_million),
+        "chance_that_buying_is_cheaper": each.chance, "standing": each.standing.value, "words": list(each.words),
+    }

@@ -1,0 +1,217 @@
+"""Which candidate gives the most for the money, the watt, the joule; CPU or GPU; one large or several small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
+from rigmark.bench.buying import cost
+from rigmark.bench.buying.known_figures import surest
+from rigmark.bench.buying.quantity import Draws, chance_in_words, chances_of_most, spread, standing
+from rigmark.bench.buying.rating import rate
+from rigmark.bench.buying.terms import Candidate, Figure, Kind, Network, Rated, Workload
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin, Standing
+from rigmark.bench.document.language import tr
+from rigmark.bench.machine.gpu_specifications import GIB
+
+FAR = 1.33                   # times as fast as all the small ones together: no question any more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Candidates of one kind for one workload, the most for the money first."""
+
+    workload: Workload
+    kind: Kind
+    rated: tuple[Rated, ...]
+    standing: Standing
+    words: str                           # the answer
+
+
+def rankings(
+    all_candidates: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network]
+) -> list[Ranking]:
+    """One for each kind of candidate that there is."""
+    found = []
+    for kind in Kind:
+        own = [each for each in all_candidates if each.kind is kind]
+        if own:
+            found.append(_ranked(workload, kind, [rate(each, workload, known, networks) for each in own]))
+    return found
+
+
+def _ranked(workload: Workload, kind: Kind, rated: Sequence[Rated]) -> Ranking:
+    per_unit = cost.SECONDS_OF_AN_HOUR if kind is Kind.RENTED else 1.0      # an hour's samples, or samples/s
+    priced: list[tuple[int, Draws]] = []
+    judged = list(rated)
+    for index, each in enumerate(rated):
+        price, speed = each.candidate.money, each.samples_per_s
+        if price is None or speed is None or not price.value:
+            continue
+        draws = per_unit * each.draws() / price.draws()
+        judged[index] = replace(each, per_money=spread(per_unit * speed.value / price.value, draws))
+        priced.append((index, draws))
+    can_judge = len(priced) > 1 and not any(judged[index].is_few for index, _ in priced)
+    if can_judge:
+        chances = chances_of_most([draws for _, draws in priced])
+        for (index, _), chance in zip(priced, chances, strict=True):
+            judged[index] = replace(judged[index], chance=chance)
+    judged = _with_front(judged)
+    judged.sort(key=lambda each: (-(each.per_money.value if each.per_money else 0.0),
+                                  -(each.samples_per_s.value if each.samples_per_s else 0.0)))
+    return Ranking(workload=workload, kind=kind, rated=tuple(judged), **_judgement(judged))
+
+
+def _with_front(rated: Sequence[Rated]) -> list[Rated]:
+    places = [
+        index for index, each in enumerate(rated)
+        if each.candidate.money is not None and each.samples_per_s is not None
+    ]
+    points = []
+    for index in places:
+        price, speed = rated[index].candidate.money, rated[index].samples_per_s
+        assert price is not None
+        assert speed is not None
+        points.append((-price.value, speed.value, rated[index].candidate.memory_bytes or 0.0))
+    found = list(rated)
+    for index, is_on_front in zip(places, cost.pareto_front(points), strict=True):
+        found[index] = replace(found[index], is_on_front=is_on_front)
+    return found
+
+
+def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
+    """The standing of the first, and the answer in words."""
+    priced = [each for each in rated if each.per_money is not None]
+    if not priced:
+        lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
+            tr("no throughput known of what has a price")
+        words = tr("Nothing can be said of value for money: {reason}.", reason=lacking)
+        return {"standing": Standing.NOTHING, "words": words}
+    first = priced[0]
+    if len(priced) == 1:
+        words = tr("Only {name} has both a price and a throughput.", name=first.candidate.name)
+        return {"standing": Standing.ALONE, "words": words}
+    if first.chance is None:
+        few = [each.candidate.name for each in priced if each.is_few]
+        words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so that no chance can be told.",
+                   name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
+        return {"standing": Standing.FEW, "words": words}
+    best = max(priced, key=lambda each: each.chance or 0.0)
+    assert best.chance is not None
+    is_predicted = best.origin is Origin.PREDICTED
+    found = standing(best.chance, is_predicted=is_predicted)
+    others = [each for each in priced if each is not best]
+    second = max(others, key=lambda each: each.per_money.value if each.per_money else 0.0)
+    assert best.per_money is not None
+    assert second.per_money is not None
+    facts = {"best": best.candidate.name, "second": second.candidate.name,
+             "times": formatting.times(best.per_money.value / second.per_money.value, 2)}
+    if found is Standing.CLEAR:
+        lead = tr("{best} gives the most for the money, {times} {second}", **facts)
+    elif found is Standing.LIKELY:
+        lead = tr("{best} likely gives the most for the money, {times} {second}", **facts)
+    else:
+        lead = tr("{best} and {second} are too close to call ({times})", **facts)
+    words = tr("{lead}; the chance that it is the best of {n} is {chance}.", lead=lead, n=len(priced),
+               chance=chance_in_words(best.chance))
+    unlike = {each.software.removeprefix("as ") for each in priced}
+    if len(unlike) > 1:
+        words += tr(" The software differs too, so this is not the hardware's doing alone.")
+    if is_predicted:
+        words += tr(" Its throughput is predicted, so it wins nothing alone: measure before you buy.")
+    return {"standing": found, "words": words}
+
+
+# CPU or GPU; one big or several small ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class CpuOrGpu:
+    """The best CPU and the best GPU for a network; a ratio only where their workloads are alike."""
+
+    cpu: Figure
+    gpu: Figure
+    ratio: float | None                  # GPU over CPU; None: batch, data or precision differ
+
+
+def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
+    found = []
+    for model, mode in sorted({(each.workload.model, each.workload.mode) for each in known}):
+        own = [each for each in surest(known) if (each.workload.model, each.workload.mode) == (model, mode)
+               and each.devices == 1]
+        cpus, gpus = [each for each in own if each.is_cpu], [each for each in own if not each.is_cpu]
+        pairs = [(cpu, gpu) for cpu in cpus for gpu in gpus if cpu.workload == gpu.workload]
+        if pairs:
+            cpu, gpu = max(pairs, key=lambda pair: (pair[1].samples_per_s.value, pair[0].samples_per_s.value))
+            found.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=gpu.samples_per_s.value / cpu.samples_per_s.value))
+        elif cpus and gpus:
+            cpu, gpu = (max(side, key=lambda each: each.samples_per_s.value) for side in (cpus, gpus))
+            found.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=None))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOrMany:
+    """One large card against several small ones, for a workload."""
+
+    workload: Workload
+    big: Rated
+    small: Rated                         # one of them
+    many: Rated                          # all of them
+    chance: float | None                 # that the many are faster; None: too few trials
+    standing: Standing
+    words: str
+
+
+def one_or_many(
+    all_candidates: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network],
+    count: int = 2,
+) -> list[OneOrMany]:
+    """For each pair of cards of which one is faster, against ``count`` of the slower, unless it is far ahead of all."""
+    alone = [each for each in all_candidates if each.kind is Kind.CARD and each.device and each.device.card]
+    rated = {each.id: rate(each, workload, known, networks) for each in alone}
+    found = []
+    for small in alone:
+        rated_w = None if small.rated_w is None else small.rated_w * count
+        many = rate(replace(small, devices=count, rated_w=rated_w), workload, known, networks)
+        for big in alone:
+            one, of = rated[big.id], rated[small.id]
+            if one.samples_per_s is None or of.samples_per_s is None or many.samples_per_s is None:
+                continue
+            if of.samples_per_s.value < one.samples_per_s.value < count * FAR * of.samples_per_s.value:
+                found.append(_one_or_many(workload, one, of, many, count))
+    return found
+
+
+def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, count: int) -> OneOrMany:
+    assert big.samples_per_s is not None
+    assert many.samples_per_s is not None
+    chance = None
+    if not (big.is_few or many.is_few):
+        chance = float(np.mean(many.draws() > big.draws()))
+    names = f"{count} {small.candidate.name}", big.candidate.name
+    ratio = formatting.times(many.samples_per_s.value / big.samples_per_s.value, 2)
+    is_predicted = Origin.PREDICTED in (big.origin, many.origin)
+    stands = Standing.FEW if chance is None else standing(max(chance, 1 - chance), is_predicted=is_predicted)
+    words = [tr("{many} do {times} the samples/s of one {big}", many=names[0], times=ratio, big=names[1])]
+    if chance is not None:
+        words[0] += tr(" (chance of more: {chance})", chance=chance_in_words(chance))
+    sizes = [each.candidate.memory_bytes for each in (small, big)]
+    if sizes[0] is not None and sizes[1] is not None:
+        words.append(tr("memory is not pooled: a batch must fit into {small:.0f} GB on each, against {big:.0f} GB",
+                        small=sizes[0] / GIB, big=sizes[1] / GIB))
+    prices = [each.candidate.money for each in (small, big)]
+    if prices[0] is not None and prices[1] is not None:
+        words.append(tr("they cost {times} as much",
+                        times=formatting.times(count * prices[0].value / prices[1].value, 2)))
+    if many.power_w and big.power_w:
+        words.append(tr("they draw {many:.0f} W against {big:.0f} W", many=many.power_w, big=big.power_w))
+    return OneOrMany(
+        workload=workload, big=big, small=small, many=many, chance=chance, standing=stands,
+        words=tr("{said}.", said="; ".join(words)),
+    )

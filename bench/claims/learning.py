@@ -1,0 +1,89 @@
+"""Testers of claims about what networks learn, from the one pass that a proof trains for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rigmark.bench.analysis.statistics.estimate import CONFIDENCE
+from rigmark.bench.claims.claim import Answer, Claim
+from rigmark.bench.claims.evidence import Evidence, is_asked, names_of
+from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Outcome, Precision
+
+if TYPE_CHECKING:
+    from rigmark.bench.analysis.results.proofs import Proof
+
+SIGMAS = 1.959964            # of a normal distribution, for an interval of 95 %
+assert CONFIDENCE == 0.95
+
+
+def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+    """Share of held-out samples that are told right, after the one pass that a proof trains for."""
+    held_out = int(claim.where["held_out"])
+    for proof in held_against.proofs:
+        if proof.accuracy is not None and proof.outcome == Outcome.OK and is_asked(proof.facts, claim) \
+                and proof.facts.get("precision") == Precision.FP32:
+            low, high = wilson(proof.accuracy, held_out)
+            yield Answer(about=_proof(proof), value=proof.accuracy, low=low, high=high, count=1)
+
+
+def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+    """Accuracy in a precision less that in fp32, of one framework, network and data."""
+    wanted, held_out = names_of(claim.where["precision"]), int(claim.where["held_out"])
+    yield from _accuracy_differences(
+        held_against, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
+        lambda proof: proof.facts["precision"] == Precision.FP32, ("framework", "model", "data", "device"),
+        lambda one, other: tr("{case}, {precision} less fp32", case=_proof(one), precision=one.facts["precision"]),
+    )
+
+
+def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+    """Accuracy of a deeper network less that of a shallower one."""
+    deeper, shallower = str(claim.where["deeper"]), str(claim.where["shallower"])
+    yield from _accuracy_differences(
+        held_against, int(claim.where["held_out"]),
+        lambda proof: proof.facts["model"] == deeper and proof.facts["precision"] == Precision.FP32,
+        lambda proof: proof.facts["model"] == shallower and proof.facts["precision"] == Precision.FP32,
+        ("framework", "compile_mode", "data", "device"),
+        lambda one, other: tr("{case}, less {other}", case=_proof(one), other=shallower),
+    )
+
+
+def _accuracy_differences(
+    held_against: Evidence, held_out: int, is_one: Callable[[Proof], bool], is_other: Callable[[Proof], bool],
+    same: Sequence[str], about: Callable[[Proof, Proof], str],
+) -> Iterator[Answer]:
+    learnt = [p for p in held_against.proofs if p.accuracy is not None and p.outcome == Outcome.OK]
+    for one in filter(is_one, learnt):
+        for other in filter(is_other, learnt):
+            if all(one.facts.get(name) == other.facts.get(name) for name in same):
+                assert one.accuracy is not None
+                assert other.accuracy is not None
+                low, high = newcombe(one.accuracy, other.accuracy, held_out)
+                yield Answer(about=about(one, other), value=one.accuracy - other.accuracy, low=low, high=high, count=1)
+
+
+def _proof(proof: Proof) -> str:
+    facts = proof.facts
+    about = tr("{model} on {data}", model=facts["model"], data=facts["data"])
+    return f"{about}, {facts['framework']} {facts['compile_mode']}"
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a share of ``count`` samples (Wilson 1927, score interval)."""
+    z2 = SIGMAS**2
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = SIGMAS / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def newcombe(one: float, other: float, count: int) -> tuple[float, float]:
+    """95 % interval of one share less another, each of ``count`` samples (Newcombe 1998, method 10).
+
+    Both are of the same samples here, which makes it wider than it need be, never narrower.
+    """
+    (low_1, high_1), (low_2, high_2) = wilson(one, count), wilson(other, count)
+    difference = one - other
+    return (difference - math.hypot(one - low_1, high_2 - other), difference + math.hypot(high_1 - one, other - low_2))

@@ -1,0 +1,98 @@
+"""``rigmark import``: tables of others into the store, marked as quoted, with where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rigmark.bench.errors import UserError
+from rigmark.bench.importers import NAMES
+
+if TYPE_CHECKING:
+    from rigmark.bench.store.quoted import QuotedTable
+
+NEEDS_ARGUMENTS = True
+
+
+def command(
+    format: Annotated[str, typer.Argument(help=f"{', '.join(NAMES)}.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of that format; for asv, folders.")],
+    results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A fact that the file does not hold.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="Our name of a column of a CSV table.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="What it is, in a few words.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where it was published.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Under which licence.")] = None,
+    published: Annotated[str | None, typer.Option(metavar="DATE", help="When: 2017, 2017-05 or 2017-05-12.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Replace what was imported from the same file.")] = False,
+) -> None:
+    """Store results that others published. They are shown as quoted, and never compared as if measured here.
+
+    Examples:
+
+    rigmark import cnn_benchmarks outputs/*/*.json --title cnn-benchmarks --licence MIT --published 2017
+
+    rigmark import csv scaling.csv --column gpus=world_size --column images_per_s=throughput_samples_per_s
+    """
+    from rigmark.bench import importers
+    from rigmark.bench.cli import say
+    from rigmark.bench.store.store import Store
+
+    stated, columns = pairs(set_, "--set"), pairs(column, "--column")
+    _check_date(published)
+    tables = [
+        importers.read(format, path, stated=stated, columns=columns, title=title, url=url, licence=licence,
+                       published=published)
+        for path in files
+    ]     # all are read before one is stored
+    store = Store(results).create()
+    for table in tables:
+        is_new = store.put_quoted(table, again=again)
+        lines = f"{len(table.rows):,} result{'s' * (len(table.rows) != 1)}"
+        say(f"{table.source.file}: {lines} stored as {table.id}" if is_new else
+            f"{table.source.file}: stored before as {table.id} and left as it was; --again replaces it")
+    for note, of in _notes(tables).items():
+        say(f"{of[0] if len(of) == 1 else f'{len(of)} files'}: {note}")
+
+
+def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:
+    """Each note with the files that it is about."""
+    found: dict[str, list[str]] = {}
+    for table in tables:
+        for note in table.notes:
+            found.setdefault(note, []).append(table.source.file)
+    return found
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, str]:
+    """NAME=VALUE options as a dictionary; raises UserError for another form, and for a name given twice."""
+    found: dict[str, str] = {}
+    for each in given or []:
+        name, is_pair, value = (part.strip() for part in each.partition("="))
+        if not (name and is_pair and value):
+            raise UserError(f"{option} takes NAME=VALUE, not '{each}'")
+        if name in found:
+            raise UserError(f"{option} names '{name}' twice")
+        found[name] = value
+    return found
+
+
+def _check_date(stated: str | None) -> None:
+    import datetime
+    import re
+
+    if stated is None:
+        return
+    try:
+        if not re.fullmatch(r"\d{4}(-\d\d(-\d\d)?)?", stated):
+            raise ValueError
+        datetime.date.fromisoformat(f"{stated}-01-01"[:10])
+    except ValueError:
+        raise UserError(f"--published takes a date such as 2017, 2017-05 or 2017-05-12, not '{stated}'") from None

@@ -1,0 +1,41 @@
+"""Real input: one file a source, found by its name, each with ``load(graph) -> Dataset``. No framework code."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rigmark.bench.errors import UserError
+
+if TYPE_CHECKING:                # the command line reads NAMES for its help, which waits for nothing heavy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rigmark.bench.ir.graph import Graph
+
+SYNTHETIC = "synthetic"      # seeded random numbers: pure speed, no input to load
+REAL: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = (SYNTHETIC, *REAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Samples for one pass of training, and samples held out; x in NCHW float32 or int64 tokens."""
+
+    x: NDArray[np.generic]
+    y: NDArray[np.generic]
+    test_x: NDArray[np.generic]
+    test_y: NDArray[np.generic]
+
+
+def load(name: str, graph: Graph) -> Dataset:
+    """The samples of a source in the shape that a graph takes; raises UserError where they do not fit it."""
+    dataset: Dataset = importlib.import_module(f"rigmark.bench.datasets.{name}").load(graph)
+    if dataset.x.shape[1:] != graph.input.shape:
+        raise UserError(
+            f"data '{name}' has samples of {dataset.x.shape[1:]} but {graph.name} takes {graph.input.shape}; "
+            f"use --data {SYNTHETIC} or another model"
+        )
+    return dataset

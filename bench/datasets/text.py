@@ -1,0 +1,66 @@
+"""Real English for character models: what the documentation strings of Rigmark's own modules say, some 30 KB.
+
+It is there wherever Rigmark is installed and nobody else's property. It changes with Rigmark's version, as what is
+learnt from it does. Characters beyond ASCII become "?".
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rigmark.bench.datasets import Dataset
+from rigmark.bench.errors import UserError
+from rigmark.bench.ir.graph import Graph
+
+ASCII = 128
+HELD_OUT_SHARE = 0.1
+
+
+def load(graph: Graph) -> Dataset:
+    """Excerpts of as many characters as the graph has steps, none twice, shuffled once and for all.
+
+    x holds ASCII codes, y the character after each of them. Raises UserError where the graph does not predict the next
+    of at least 128 tokens at every step.
+    """
+    if graph.input.vocabulary is None or graph.output_shape != (*graph.input.shape, graph.input.vocabulary):
+        raise UserError(f"data 'text' is for models that predict the next token at every step, which {graph.name} "
+                        "does not; use --data synthetic or --model lstm")
+    if graph.input.vocabulary < ASCII:
+        raise UserError(f"data 'text' has {ASCII} different characters but {graph.name} knows only "
+                        f"{graph.input.vocabulary}; use --data synthetic or another model")
+    (steps,) = graph.input.shape
+    tokens = np.frombuffer(text().encode("ascii", "replace"), np.uint8).astype(np.int64)
+    x, y = _excerpts(tokens, steps)
+    held_out = max(1, round(HELD_OUT_SHARE * len(x)))
+    return Dataset(x=x[held_out:], y=y[held_out:], test_x=x[:held_out], test_y=y[:held_out])
+
+
+def _excerpts(tokens: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(count, steps) tokens in a shuffled order, and the token after each."""
+    count = (len(tokens) - 1) // steps
+    order = np.random.RandomState(0).permutation(count)
+    x, y = (tokens[first : first + count * steps].reshape(count, steps)[order] for first in (0, 1))
+    return x, y
+
+
+@cache
+def text() -> str:
+    """All documentation strings, module by module in the order of their names, with an empty line between two."""
+    root = Path(__file__).parent.parent     # of bench
+    return "\n\n".join(
+        said for path in sorted(root.rglob("*.py")) for said in _documentation(path.read_text(encoding="utf-8"))
+    )
+
+
+def _documentation(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            said = ast.get_docstring(node)
+            if said:
+                yield said

@@ -1,0 +1,1 @@
+"""Series of measurements over commits or sessions, ours and those of asv."""

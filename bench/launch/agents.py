@@ -1,0 +1,299 @@
+"""Ranks on machines where somebody else started them: torchrun, mpirun or srun, of the same command everywhere.
+
+The process that has rank 0 measures, and is the parent of its own workers as ever. Every other is an agent: it connects
+to rank 0, starts a worker when asked, and sends back what became of it. Nothing is pickled; what agents run is their
+own build of the name that they are told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.builds import build as builds
+from rigmark.bench.builds.worker_package import code_version, write_child
+from rigmark.bench.enums import Outcome
+from rigmark.bench.errors import UserError
+from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Case
+from rigmark.bench.processes.spawn import Answer, run_worker
+from rigmark.bench.processes.workfolder import working_folder
+
+PORT_VARIABLE = "RIGMARK_PORT"
+DEFAULT_PORT = 29_517
+PATIENCE_S = 120.0           # for all ranks to come
+RETRY_S = 0.1
+STOP = b"stop"
+FILES = ("inputs", "weights")        # of a job, by the names under which it has their paths; "shards" has many
+
+LAUNCHERS = (
+    # Their names, and the variables that tell rank, number of ranks, rank on this machine, and which job it is.
+    ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID"),
+    ("mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_NAMESPACE"),
+    ("mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "PMI_ID"),
+    ("srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_JOB_ID"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a launcher has put this process."""
+
+    launcher: str
+    rank: int
+    processes: int
+    address: str                 # of the machine of rank 0
+    port: int                    # where it waits for the others
+    job: str
+
+
+def place(variables: Mapping[str, str]) -> Place | None:
+    """None where no launcher started this process, or only this one; raises UserError for what makes no sense."""
+    for launcher, rank, size, _, job in LAUNCHERS:
+        if rank in variables and size in variables:
+            try:
+                found = Place(
+                    launcher=launcher, rank=int(variables[rank]), processes=int(variables[size]),
+                    address=variables.get("MASTER_ADDR") or variables.get("SLURM_LAUNCH_NODE_IPADDR") or LOOPBACK,
+                    port=_port(variables), job=variables.get(job, ""),
+                )
+            except ValueError:
+                raise UserError(
+                    f"{launcher} says rank '{variables[rank]}' of '{variables[size]}'; unset {rank} and {size} to "
+                    "measure in this process alone"
+                ) from None
+            return found if found.processes > 1 else None
+    return None
+
+
+def _port(variables: Mapping[str, str]) -> int:
+    if PORT_VARIABLE in variables:
+        return int(variables[PORT_VARIABLE])
+    # torchrun itself listens on the master's port.
+    return int(variables["MASTER_PORT"]) + 1 if "MASTER_PORT" in variables else DEFAULT_PORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """What an agent says of itself when it comes."""
+
+    rank: int
+    host: str
+    cpus: tuple[int, ...]
+    machine: str
+    code: str
+
+
+def _here(rank: int) -> Agent:
+    return Agent(
+        rank=rank, host=socket.gethostname(), cpus=tuple(hardware.usable_cpus()), machine=hardware.machine().id,
+        code=code_version(),
+    )
+
+
+# Rank 0 ---------------------------------------------------------------------------------------------------------------
+
+
+class Agents:
+    """The agents of a launcher, all there; use it as a context manager, at whose end they end too.
+
+    Raises UserError where one does not come, or is on another kind of machine, or has other code.
+    """
+
+    def __init__(self, at: Place):
+        self.address, self.processes = at.address, at.processes
+        self._of: list[Agent] = [_here(0)]
+        self._connections: dict[int, Connection] = {}
+        try:
+            with contextlib.closing(Listener((at.address, at.port), authkey=_key(at))) as listener:
+                self._gather(listener, at)
+        except OSError as error:
+            raise UserError(
+                f"cannot wait for {at.launcher}'s other ranks at {at.address}:{at.port}: {error.strerror or error}; "
+                f"set {PORT_VARIABLE} to a free port, the same for all ranks"
+            ) from None
+        self._of.sort(key=lambda agent: agent.rank)
+        for agent in self._of[1:]:
+            for what, own, ours in (
+                ("measuring code", agent.code, self._of[0].code),
+                ("kind of machine", agent.machine, self._of[0].machine),
+            ):
+                if own != ours:
+                    self.__exit__()
+                    raise UserError(f"rank {agent.rank} on {agent.host} has another {what} than rank 0; devices of a "
+                                    "world must be alike")
+
+    def _gather(self, listener: Listener, at: Place) -> None:
+        # An accept without an end would wait for ever for a rank that crashed.
+        listener._listener._socket.settimeout(PATIENCE_S)    # type: ignore[attr-defined]
+        while len(self._connections) < at.processes - 1:
+            try:
+                connection = listener.accept()
+            except TimeoutError:
+                missing = sorted(set(range(1, at.processes)) - self._connections.keys())
+                raise UserError(f"rank {missing[0]} of {at.processes} did not come within {PATIENCE_S:g} s") from None
+            except AuthenticationError:
+                continue
+            hello = json.loads(connection.recv_bytes())
+            agent = Agent(**{**hello, "cpus": tuple(hello["cpus"])})
+            self._connections[agent.rank] = connection
+            self._of.append(agent)
+
+    def __enter__(self) -> Agents:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for connection in self._connections.values():
+            connection.close()
+
+    @property
+    def cores(self) -> int:
+        """Of all machines; cores that many ranks may use are counted once."""
+        return len({(agent.host, cpu) for agent in self._of for cpu in agent.cpus})
+
+    def nodes(self, case: Case) -> int:
+        return len({agent.host for agent in self._of[:case.processes]})
+
+    def local_rank(self, rank: int) -> int:
+        """The index of a rank among those on its machine."""
+        return sum(agent.host == self._of[rank].host for agent in self._of[:rank])
+
+    def here(self, case: Case) -> int:
+        """How many of a case's processes are on the machine of rank 0."""
+        return sum(agent.host == self._of[0].host for agent in self._of[:case.processes])
+
+    def cpus(self, case: Case, rank: int) -> list[int]:
+        """The cores of a rank: its own share of those that it and others before it may use."""
+        own = self._of[rank]
+        before = [agent for agent in self._of[:rank] if (agent.host, agent.cpus) == (own.host, own.cpus)]
+        return cpus_of(case, len(before), own.cpus)
+
+    def refusal(self, case: Case) -> str | None:
+        """Why the launcher's processes cannot be a case's world; None where they can."""
+        if case.processes <= self.processes:
+            return None
+        return (f"{case.processes} processes are needed and {self.processes} were started; start as many, or fewer "
+                "devices")
+
+    def start(self, rank: Rank, stop: int, build: str, deadline_s: float) -> Ran:
+        """As bench.launch.ranks.Start, of a rank other than 0."""
+        connection = self._connections[rank.index]
+        try:
+            _send_job(connection, rank, build, deadline_s)
+            ready = wait([connection, stop])
+            if connection not in ready:
+                connection.send_bytes(STOP)
+            return _receive_answer(connection)
+        except (OSError, EOFError):
+            agent = self._of[rank.index]
+            return Answer(
+                outcome=Outcome.CRASHED, reason=f"its agent on {agent.host} is gone", result={}, marks={},
+                last_words="", wall_time_s=0.0,
+            ), {}
+
+
+def _key(at: Place) -> bytes:
+    """So that processes of another job, which came by mistake, are turned away."""
+    return f"rigmark {at.job} {at.processes}".encode()
+
+
+def _paths(job: Mapping[str, Any]) -> list[str]:
+    return [*(job[name] for name in FILES if name in job), *job.get("shards", ())]
+
+
+def _send_job(connection: Connection, rank: Rank, build: str, deadline_s: float) -> None:
+    paths = sorted(set(_paths(rank.job)))
+    order = {"job": rank.job, "build": build, "threads": rank.threads, "deadline_s": deadline_s, "files": paths}
+    connection.send_bytes(json.dumps(order).encode())
+    for path in paths:
+        connection.send_bytes(Path(path).read_bytes())
+
+
+def _receive_answer(connection: Connection) -> Ran:
+    plain = json.loads(connection.recv_bytes())
+    has_arrays = plain.pop("has_arrays")
+    answer = Answer(**{**plain, "outcome": Outcome(plain["outcome"])})
+    if not has_arrays:
+        return answer, {}
+    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+        file.write(connection.recv_bytes())
+        file.flush()
+        with np.load(file.name) as arrays:
+            return answer, dict(arrays)
+
+
+# Every other rank -----------------------------------------------------------------------------------------------------
+
+
+def serve(at: Place) -> None:
+    """Be an agent until rank 0 is done; raises UserError where there is no rank 0."""
+    connection = _connected(at)
+    with contextlib.closing(connection), working_folder() as folder:
+        child, known = write_child(folder), builds.load()
+        connection.send_bytes(json.dumps(asdict(_here(at.rank))).encode())
+        with contextlib.suppress(EOFError, OSError):         # rank 0 is done, or gone
+            while True:
+                message = connection.recv_bytes()
+                if message != STOP:                          # which may come after an answer has left
+                    _do(json.loads(message), connection, folder, child, known)
+
+
+def _connected(at: Place) -> Connection:
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return Client((at.address, at.port), authkey=_key(at))
+        except AuthenticationError:
+            raise UserError(
+                f"at {at.address}:{at.port} another job is waiting; set {PORT_VARIABLE} to a free port, the same for "
+                "all ranks"
+            ) from None
+        except (OSError, EOFError) as error:
+            if time.monotonic() > until:
+                raise UserError(f"no rank 0 at {at.address}:{at.port}: {error}") from None
+            time.sleep(RETRY_S)
+
+
+def _do(
+    order: Mapping[str, Any], connection: Connection, folder: Path, child: Path, known: Mapping[str, builds.Build]
+) -> None:
+    received = {}
+    for index, path in enumerate(order["files"]):
+        received[path] = str(folder / f"file-{index}.npz")
+        Path(received[path]).write_bytes(connection.recv_bytes())
+    job = dict(order["job"])
+    job |= {name: received[job[name]] for name in FILES if name in job}
+    if "shards" in job:
+        job["shards"] = [received[path] for path in job["shards"]]
+    build = known.get(order["build"])
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        directory = Path(name)
+        if build is None:
+            answer = Answer(
+                outcome=Outcome.NOT_INSTALLED, reason=f"no build '{order['build']}' on {socket.gethostname()}",
+                result={}, marks={}, last_words="", wall_time_s=0.0,
+            )
+        else:
+            # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
+            answer = run_worker(
+                build, child, job, directory, threads=order["threads"], deadline_s=order["deadline_s"],
+                stop=connection.fileno(),
+            )
+        arrays = directory / "answer.npz"
+        has_arrays = answer.outcome is Outcome.OK and arrays.exists()
+        connection.send_bytes(json.dumps({**asdict(answer), "has_arrays": has_arrays}).encode())
+        if has_arrays:
+            connection.send_bytes(arrays.read_bytes())
+

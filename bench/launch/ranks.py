@@ -1,0 +1,228 @@
+"""A world: processes that train one network together, started as one gang, ended as one, answering as one.
+
+How a rank is started is a function that the caller gives; this module says with which job and on which cores, sees to
+it that all end when one fails, and makes one answer of theirs. Whoever starts ranks elsewhere gives another function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.enums import Outcome, Precision
+from rigmark.bench.plan.case import Case
+from rigmark.bench.processes.spawn import STOPPED, Answer
+from rigmark.bench.worker import strategies
+
+LOOPBACK = "127.0.0.1"
+GRACE_S = 2.0                # for the other ranks to say themselves what is wrong, when one has failed
+CONSEQUENCES = (STOPPED, "Lost: ")       # begin the reasons of ranks that only met the failure of another
+Arrays = dict[str, Any]
+Ran = tuple[Answer, Arrays]
+
+WORST_FIRST = (
+    Outcome.BUILD_BROKEN, Outcome.NOT_INSTALLED, Outcome.UNSUPPORTED, Outcome.OUT_OF_MEMORY, Outcome.PARITY_FAILED,
+    Outcome.TIMEOUT, Outcome.CRASHED,
+)
+"""Which rank's outcome is the world's: that a peer is lost, a crash, is what the others meet when one has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rank:
+    """One process of a world, before it is started."""
+
+    index: int
+    job: Mapping[str, Any]       # with "world" as bench.worker.strategies describes it, and "cpus"
+    threads: int                 # of all its devices together
+
+
+Start = Callable[[Rank, int], Ran]
+"""Starts a rank and waits for its end; the number is a descriptor that becomes readable when it must end before."""
+
+
+def cpus_of(case: Case, rank: int, cpus: Sequence[int]) -> list[int]:
+    """The cores of a rank: its own, unless there are fewer cores than all ranks have threads."""
+    count = case.threads * case.devices_per_process
+    return sorted({cpus[(rank * count + index) % len(cpus)] for index in range(count)})
+
+
+def ranks(
+    case: Case, jobs: Sequence[Mapping[str, Any]], cpus: Callable[[int], Sequence[int]], *, patience_s: float,
+    address: str = LOOPBACK, local_rank: Callable[[int], int] = int,
+) -> list[Rank]:
+    """The processes of a case's world, each with its job: what to do, on which ``cpus`` of a rank, where to meet.
+
+    ``local_rank`` of a rank is its index among those on its machine.
+    """
+    ports = free_ports(case.processes + 1, address)
+    found = []
+    for index, job in enumerate(jobs):
+        world = {
+            "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
+            "rank": index, "local_rank": local_rank(index), "strategy": case.strategy, "address": address,
+            "ports": ports, "patience_s": patience_s, "options": strategies.options(case.strategy),
+        }
+        found.append(Rank(
+            index=index, job={**job, "world": world, "cpus": list(cpus(index))},
+            threads=case.threads * case.devices_per_process,
+        ))
+    return found
+
+
+def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
+    """Ports that nobody listens on at this moment, all different."""
+    with contextlib.ExitStack() as held:
+        found = []
+        for _ in range(count):
+            listener = held.enter_context(socket.socket())
+            listener.bind((address, 0))
+            found.append(int(listener.getsockname()[1]))
+        return found
+
+
+def together(start: Start, of: Sequence[Rank]) -> list[Ran]:
+    """What became of all ranks, each started in a thread that sleeps until its end.
+
+    When one fails, the others have GRACE_S to say so themselves; then they are ended, also by an exception here.
+    """
+    has_to_stop, stop_end = os.pipe()
+    stop = contextlib.ExitStack()
+    stop.callback(os.close, stop_end)
+    try:
+        with ThreadPoolExecutor(max_workers=len(of)) as threads, stop:
+            futures = [threads.submit(start, rank, has_to_stop) for rank in of]
+            waiting = set(futures)
+            while waiting:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                if any(future.exception() or future.result()[0].outcome is not Outcome.OK for future in done):
+                    wait(waiting, timeout=GRACE_S)
+                    break
+            stop.close()
+            return [future.result() for future in futures]
+    finally:
+        os.close(has_to_stop)
+
+
+# One answer of many -------------------------------------------------------------------------------------------------
+
+
+def joined(case: Case, answers: Sequence[Answer]) -> Answer:
+    """The answer of a world: that of its worst rank, which is named; where all are ok, of all together.
+
+    Its steps are those of the slowest rank, timing by timing, and its CPU time that of all processes.
+    """
+    failed = [(rank, answer) for rank, answer in enumerate(answers) if answer.outcome is not Outcome.OK]
+    if failed:
+        rank, worst = min(failed, key=_badness)
+        return replace(worst, reason=f"rank {rank} of {len(answers)}: {worst.reason}")
+    differing = _differing(case, answers)
+    if differing:
+        return replace(answers[0], outcome=Outcome.PARITY_FAILED, reason=differing, result={}, last_words="")
+    result = dict(answers[0].result)
+    if "timings_s" in result:
+        result |= _measurement([answer.result for answer in answers])
+    result.pop("digests", None)
+    communication = result.pop("communication", None)
+    return replace(
+        answers[0], result=result | {"world": _world(case, answers, communication)},
+        wall_time_s=max(answer.wall_time_s for answer in answers),
+    )
+
+
+def _badness(failed: tuple[int, Answer]) -> tuple[Any, ...]:
+    _, answer = failed
+    follows = str(answer.reason).startswith(CONSEQUENCES)
+    progress = len(answer.marks) if answer.outcome is Outcome.TIMEOUT else 0     # who hangs has come least far
+    return follows, WORST_FIRST.index(answer.outcome), progress, answer.wall_time_s
+
+
+def _differing(case: Case, answers: Sequence[Answer]) -> str | None:
+    """A sentence where devices that should have taken the same updates have not; None where all are equal."""
+    if not strategies.load(case.strategy).SUMS_GRADIENTS:
+        return None
+    first, *others = [digests for answer in answers for digests in answer.result["digests"]]
+    for device, digests in enumerate(others, start=1):
+        strange = [key for key in first if digests.get(key) != first[key]]
+        if strange:
+            return (f"after equal numbers of steps {len(strange)} of {len(first)} parameters of device {device} differ "
+                    f"from those of device 0, '{strange[0]}' among them")
+    return None
+
+
+def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is told of all ranks together, of measurements as bench.worker.measure gives them."""
+    def over_ranks(name: str, function: Callable[..., float]) -> list[float]:
+        return [function(values) for values in zip(*(rank[name] for rank in ranks), strict=True)]
+
+    own_s = [math.fsum(rank["cpu_times_s"]) for rank in ranks]
+    strangers = [
+        max(0.0, rank["other_cpu_time_s"] - (math.fsum(own_s) - own))
+        for rank, own in zip(ranks, own_s, strict=True) if rank["other_cpu_time_s"] is not None
+    ]
+    memory = [rank["peak_memory_bytes"] for rank in ranks if rank["peak_memory_bytes"] is not None]
+    return {
+        "timings_s": over_ranks("timings_s", max), "host_times_s": over_ranks("host_times_s", max),
+        "cpu_times_s": over_ranks("cpu_times_s", math.fsum),
+        "warm_up_timings_s": over_ranks("warm_up_timings_s", max),
+        "prepare_time_s": max(rank["prepare_time_s"] for rank in ranks),
+        "first_step_s": max(rank["first_step_s"] for rank in ranks),
+        "peak_memory_bytes": max(memory, default=None),
+        "other_cpu_time_s": min(strangers, default=None),
+    }
+
+
+def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is told of each rank."""
+    told: dict[str, Any] = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes", "nodes"))
+    if communication is not None:
+        ranks = [answer.result for answer in answers]
+        told |= {
+            "rank_timings_s": [rank["timings_s"] for rank in ranks],
+            "rank_cpu_times_s": [rank["cpu_times_s"] for rank in ranks],
+            "communication": _communication([rank["communication"] for rank in ranks]),
+        }
+    return {"processes": case.processes, **told}
+
+
+COMMUNICATION = ("time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s")
+
+
+def _communication(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over the ranks; the first reason where one does not know."""
+    problem = next((rank["problem"] for rank in ranks if "problem" in rank), None)
+    if problem is not None:
+        return {**dict.fromkeys(COMMUNICATION), "problem": problem}
+    return {
+        "problem": None,
+        **{name: math.fsum(rank[name] for rank in ranks) / len(ranks) for name in ("time_s", "exposed_s")},
+        **{name: ranks[0][name] for name in ("buckets", "reduced_bytes")},
+        "step_times_s": [max(times_s) for times_s in zip(*(rank["step_times_s"] for rank in ranks), strict=True)],
+    }
+
+
+def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
+    """The arrays of one proof from those of all ranks: whole outputs, mean losses, and the gradients that all share."""
+    first = of_ranks[0]
+    whole = {**first, "output": np.concatenate([arrays["output"] for arrays in of_ranks])}
+    if "losses" in first:
+        whole["losses"] = np.mean([arrays["losses"] for arrays in of_ranks], axis=0)
+    return whole
+
+
+def sent_bytes(case: Case, parameters: int) -> int | None:
+    """What each device must at least send in a step; None where its strategy cannot tell.
+
+    Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
+    """
+    is_compressed = strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy)
+    gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
+    found: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
+    return found

@@ -1,0 +1,1 @@
+"""What this machine is: hardware, the state of its system, instruction sets, specifications of GPUs."""

@@ -1,0 +1,264 @@
+"""The system under test: facts that explain a number, in two parts.
+
+``facts`` stay the same from one trial to the next and over a restart; their hash is the fingerprint. ``volatile`` facts
+are those of the moment. A fact that this system does not tell is None. Only files are read, no device is asked: nothing
+here can hang.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rigmark.bench import __version__
+from rigmark.bench.machine import hardware
+
+ROOT = Path("/")
+GIB = 2**30
+
+KERNEL_OPTIONS = frozenset({
+    "amd_pstate", "cgroup_disable", "clocksource", "default_hugepagesz", "hugepages", "hugepagesz", "idle",
+    "intel_idle.max_cstate", "intel_iommu", "intel_pstate", "iommu", "irqaffinity", "isolcpus", "maxcpus", "mem",
+    "mitigations", "nohz", "nohz_full", "nosmt", "nospectre_v1", "nospectre_v2", "nopti", "numa_balancing", "preempt",
+    "processor.max_cstate", "pti", "rcu_nocbs", "spec_store_bypass_disable", "spectre_v2", "transparent_hugepage",
+    "tsc",
+})
+"""Options of the kernel's command line that change how fast programs run; the others may hold what is private."""
+
+UNLIMITED_V1 = 2**60         # what version 1 of cgroups says for no limit is near 2**63, by page size
+
+
+def described() -> dict[str, Any]:
+    """As it stands in a record: {"fingerprint", "facts", "volatile"}."""
+    return {"fingerprint": fingerprint(facts()), "facts": facts(), "volatile": volatile()}
+
+
+def fingerprint(of: Mapping[str, Any]) -> str:
+    """Hash of facts, by which two systems are told apart."""
+    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """What stays the same; read once a process."""
+    return {
+        "software": {"rigmark": __version__, "python": platform.python_version()},
+        "operating_system": {
+            "name": _operating_system(), "kernel": platform.release(), "kernel_options": kernel_options(),
+            "virtual_machine": virtual_machine(), "container": container(), "clock_source": text(
+                "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        },
+        "processor": processor(),
+        "memory": {
+            # In whole GiB: how much the kernel keeps for itself differs by a little from one start to the next.
+            "bytes": round(hardware.machine().memory_bytes / GIB) * GIB,
+            "swap_bytes": round(psutil.swap_memory().total / GIB) * GIB, "huge_pages": hardware.machine().huge_pages,
+            "numa_balancing": text("proc/sys/kernel/numa_balancing"),
+            "address_randomisation": text("proc/sys/kernel/randomize_va_space"),
+        },
+        "numa_nodes": numa_nodes(),
+        "frequency": {
+            "driver": text("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"), "turbo": turbo(),
+            "min_hz": _kilohertz("cpuinfo_min_freq"), "max_hz": _kilohertz("cpuinfo_max_freq"),
+        },
+        "limits": {
+            "cpus": list(hardware.usable_cpus()), "cpu_quota_cores": cpu_quota_cores(),
+            "memory_bytes": memory_limit_bytes(),
+        },
+        "gpus": [dict(gpu) for gpu in hardware.nvidia_gpus()],
+        "gpu_driver": hardware.nvidia_driver(),
+    }
+
+
+def volatile() -> dict[str, Any]:
+    """What is so just now."""
+    swap = psutil.swap_memory()
+    return {
+        "load": hardware.load_average(), "free_memory_bytes": psutil.virtual_memory().available,
+        "swap_used_bytes": swap.used, "governors": governors(), "energy_preferences": _policies(
+            "energy_performance_preference"),
+        **battery(), "temperatures_c": temperatures_c(), "cpu_pressure_ratio": pressure("cpu"),
+    }
+
+
+def text(path: str) -> str | None:
+    """What a file below the root says, without white space around it; None where it cannot be read, or is empty."""
+    try:
+        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip() or None
+    except OSError:
+        return None
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()
+
+
+def kernel_options() -> list[str] | None:
+    """Those that change how fast programs run, sorted."""
+    line = text("proc/cmdline")
+    if line is None:
+        return None
+    return sorted({option for option in line.split() if option.partition("=")[0] in KERNEL_OPTIONS})
+
+
+def processor() -> dict[str, Any]:
+    """Of the first processor, as Linux describes it; ``flags`` are what it can do and what its faults are."""
+    first: dict[str, str] = {}
+    for line in (text("proc/cpuinfo") or "").split("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        first[name.strip()] = value.strip()
+    machine = hardware.machine()
+    sockets = set(_each_cpu("topology/physical_package_id"))
+    return {
+        "name": machine.cpu, "vendor": first.get("vendor_id"), "family": first.get("cpu family"),
+        "model": first.get("model"), "stepping": first.get("stepping"), "microcode": first.get("microcode"),
+        "flags": sorted({*first.get("flags", first.get("Features", "")).split(), *first.get("bugs", "").split()}),
+        "sockets": len(sockets) or None, "cores": machine.cores, "logical_cores": machine.logical_cores,
+        "smt": text("sys/devices/system/cpu/smt/control"),
+    }
+
+
+def _each_cpu(name: str) -> Iterator[str]:
+    for folder in sorted((ROOT / "sys/devices/system/cpu").glob("cpu[0-9]*")):
+        if (value := text(str(folder.relative_to(ROOT) / name))) is not None:
+            yield value
+
+
+def numa_nodes() -> list[dict[str, Any]]:
+    """The cores of each node, "0-7", and how far its memory is from each node."""
+    folders = sorted(
+        (ROOT / "sys/devices/system/node").glob("node[0-9]*"), key=lambda folder: int(folder.name.removeprefix("node"))
+    )
+    found = []
+    for folder in folders:
+        where = folder.relative_to(ROOT)
+        distances = (text(f"{where}/distance") or "").split()
+        found.append({"cpus": text(f"{where}/cpulist"), "distances": [int(distance) for distance in distances]})
+    return found
+
+
+def virtual_machine() -> str | None:
+    """What kind of virtual machine this is, or "unknown kind"; None on hardware of its own."""
+    if "hypervisor" not in (text("proc/cpuinfo") or ""):
+        return None
+    vendor, product = text("sys/class/dmi/id/sys_vendor"), text("sys/class/dmi/id/product_name")
+    return " ".join(filter(None, [vendor, product])) or text("sys/hypervisor/type") or "unknown kind"
+
+
+def container() -> str | None:
+    """What kind of container this runs in; None for none that shows."""
+    if (ROOT / ".dockerenv").exists():
+        return "docker"
+    if (ROOT / "run/.containerenv").exists():
+        return "podman"
+    return text("run/systemd/container")
+
+
+def turbo() -> bool | None:
+    """Whether the processor may run above its base frequency; None where the system does not say."""
+    for path, on in (
+        ("sys/devices/system/cpu/intel_pstate/no_turbo", "0"), ("sys/devices/system/cpu/cpufreq/boost", "1"),
+    ):
+        if (value := text(path)) is not None:
+            return value == on
+    return None
+
+
+def governors() -> list[str] | None:
+    """By which the kernel chooses the cores' frequency, each once; None where it does not choose it."""
+    return _policies("scaling_governor")
+
+
+def _policies(name: str) -> list[str] | None:
+    folders = (ROOT / "sys/devices/system/cpu/cpufreq").glob("policy[0-9]*")
+    found = {value for folder in folders if (value := text(str(folder.relative_to(ROOT) / name)))}
+    return sorted(found) or None
+
+
+def _kilohertz(name: str) -> float | None:
+    value = text(f"sys/devices/system/cpu/cpu0/cpufreq/{name}")
+    return 1e3 * int(value) if value and value.isdigit() else None
+
+
+def battery() -> dict[str, Any]:
+    """{"on_battery": None where it cannot be told, "battery_ratio": its charge, "battery_reason": why one is None}."""
+    supplies = sorted((ROOT / "sys/class/power_supply").glob("*"))
+    kinds = {folder: text(str(folder.relative_to(ROOT) / "type")) for folder in supplies}
+    # Mice, keyboards and pens have batteries too, which psutil takes for the machine's.
+    own = [folder for folder, kind in kinds.items()
+           if kind == "Battery" and text(str(folder.relative_to(ROOT) / "scope")) != "Device"]
+    try:
+        found = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
+    except (AttributeError, OSError, ValueError):        # not for this system, or in another form than psutil expects
+        found = None
+    if found is None:
+        reason = "its system tells nothing of its battery" if own else "its system shows no battery"
+        return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
+    is_plugged = getattr(found, "power_plugged", None)       # None where it is not known, whatever its type says
+    if is_plugged is None:       # psutil knows two names of a mains adapter; a full battery may be "Not charging"
+        online = [text(str(folder.relative_to(ROOT) / "online")) for folder, kind in kinds.items() if kind != "Battery"]
+        is_plugged = True if "1" in online else None
+    return {
+        "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": found.percent / 100,
+        "battery_reason": "its system does not tell mains from battery" if is_plugged is None else None,
+    }
+
+
+def temperatures_c() -> dict[str, float] | None:
+    """The hottest reading of each sensor chip; None where the system shows none."""
+    found = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    return {chip: max(each.current for each in readings) for chip, readings in found.items() if readings} or None
+
+
+def pressure(resource: str) -> float | None:
+    """Share of the last ten seconds in which some process waited for this resource; None where it is not told."""
+    found = re.search(r"some avg10=([\d.]+)", text(f"proc/pressure/{resource}") or "")
+    return float(found[1]) / 100 if found else None
+
+
+# Limits of the control group --------------------------------------------------------------------------------------
+
+
+def cpu_quota_cores() -> float | None:
+    """How many cores' time this process may use, by its control group; None for no quota."""
+    found = []
+    for setting in _settings("cpu", "cpu.max"):                  # version 2: "200000 100000", or "max 100000"
+        quota, _, period = setting.partition(" ")
+        if quota.isdigit() and period.isdigit():
+            found.append(int(quota) / int(period))
+    quotas, periods = _settings("cpu", "cpu.cfs_quota_us"), _settings("cpu", "cpu.cfs_period_us")
+    found += [int(q) / int(p) for q, p in zip(quotas, periods, strict=False) if q.isdigit() and int(q) > 0]
+    return min(found, default=None)
+
+
+def memory_limit_bytes() -> int | None:
+    """Of this process's control group; None for no limit."""
+    settings = [*_settings("memory", "memory.max"), *_settings("memory", "memory.limit_in_bytes")]
+    limits = [int(setting) for setting in settings if setting.isdigit()]
+    return min((limit for limit in limits if limit < UNLIMITED_V1), default=None)
+
+
+def _settings(controller: str, name: str) -> Iterator[str]:
+    """What the control group and each above it say; inside a container its own group may stand at the top."""
+    for line in (text("proc/self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        group = Path(controllers) if controllers else Path()
+        while True:
+            if (value := text(f"sys/fs/cgroup/{group}/{path.strip('/')}/{name}")) is not None:
+                yield value
+            if path.strip("/") in ("", "."):
+                break
+            path = str(Path(path).parent)

@@ -1,0 +1,92 @@
+"""One case: a combination of model, framework, build, precision, device and the other axes; and how long it is timed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rigmark.bench import datasets as data
+from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
+from rigmark.bench.errors import UserError
+from rigmark.bench.worker import microbenchmarks
+from rigmark.bench.worker.strategies import SINGLE
+
+DEFAULT = "default"
+DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One combination of everything a user may choose; equal cases may be pooled over repetitions.
+
+    A limit of the machine is a case too: its name is the ``model``, and its mode, batch and data are always the same.
+    """
+
+    model: str
+    framework: str
+    build: str = DEFAULT_BUILD
+    compile_mode: CompileMode
+    layout: Layout
+    precision: Precision = Precision.FP32
+    mode: Mode = Mode.INFERENCE
+    device: str = "cpu"
+    local_batch: int
+    threads: int
+    data: str = data.SYNTHETIC
+    steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
+    isa: Isa = Isa.NATIVE        # that was asked for
+    world_size: int = 1          # devices; threads and local batch are those of each
+    devices_per_process: int = 1
+    strategy: str = SINGLE
+    oversubscribed: bool = False         # more threads than cores: devices take turns
+
+    def plain(self) -> dict[str, Any]:
+        return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
+
+    @property
+    def is_limit(self) -> bool:
+        return self.model in microbenchmarks.NAMES
+
+    @property
+    def processes(self) -> int:
+        return self.world_size // self.devices_per_process
+
+    @property
+    def global_batch(self) -> int:
+        """Samples per step on all devices."""
+        return self.local_batch * self.world_size
+
+    @property
+    def label(self) -> str:
+        """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
+        setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
+        if self.isa != Isa.NATIVE:
+            setting += f", held to {self.isa}"
+        if self.is_limit:
+            return f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
+        label = f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
+        if self.world_size == 1:
+            return label
+        label += f" on each of {self.world_size} devices ({self.strategy})"
+        return f"{label}, oversubscribed" if self.oversubscribed else label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How a trial's process starts, and when it has been timed enough; see bench.worker.measure."""
+
+    start_method: StartMethod = StartMethod.SPAWN
+
+    min_timings: int = 10
+    min_time_s: float = 1.0
+    max_time_s: float = 20.0
+    warm_up_max_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.min_time_s <= 0 or self.min_timings < 2:
+            raise UserError("a trial needs at least 2 timings and a min time above 0 s")
+        if self.min_time_s > self.max_time_s:
+            object.__setattr__(self, "max_time_s", self.min_time_s)
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,83 @@
+"""From sweeps to an ordered list of trials: proofs, then timings interleaved at random from a seed, then layers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from rigmark.bench.enums import TIMED, Mode, StartMethod, TrialKind
+from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.worker.frameworks import WITHOUT_TRAINING
+from rigmark.bench.worker.strategies import SINGLE, load
+
+PROOF_BATCH = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One repetition of one case, the proof that vouches for a network, or a step of it taken apart."""
+
+    kind: TrialKind
+    case: Case
+    repetition: int = 0
+    timing: Timing | None = None     # None for a proof
+
+    @property
+    def label(self) -> str:
+        is_repeated = self.kind in TIMED or self.kind is TrialKind.PAIR
+        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if is_repeated else "")
+
+
+def proof_case(case: Case, cores: int) -> Case:
+    """What a proof covers, once for all timed cases of the same network, build, settings, data and world."""
+    if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
+        return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
+    case = replace(case, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False)
+    mode = Mode.INFERENCE if case.precision in WITHOUT_TRAINING else Mode.TRAINING
+    return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
+
+
+def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None) -> list[Trial]:
+    """Trials in the order in which they run.
+
+    Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
+    falls on all cases alike. A case that several sweeps declare with one start method is timed as the first of them
+    says, and as often as any of them says. Limits of the machine are among these cases; they need no proof. Layer
+    trials come last, since they answer another question: one for each case that a sweep wants them for.
+    ``cores`` are those of this machine, ``world_cores`` as Sweep.cases has them.
+    """
+    declared: dict[tuple[Case, StartMethod], tuple[Timing, int]] = {}
+    for sweep in sweeps:
+        for case in sweep.cases(cores, world_cores):
+            key = case, sweep.timing.start_method
+            timing, repetitions = declared.get(key, (sweep.timing, 0))
+            declared[key] = timing, max(repetitions, sweep.repetitions)
+    proofs = dict.fromkeys(
+        Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared if not case.is_limit
+    )
+    timings: list[Trial] = []
+    for repetition in range(max((repetitions for _, repetitions in declared.values()), default=0)):
+        batch = [
+            Trial(
+                kind=TrialKind.LIMIT if case.is_limit else TrialKind.TIMING, case=case, repetition=repetition,
+                timing=timing,
+            )
+            for (case, _), (timing, repetitions) in declared.items()
+            if repetition < repetitions
+        ]
+        random.Random(f"{seed}/{repetition}").shuffle(batch)
+        timings += batch
+    return [*proofs, *timings, *_layer_trials(sweeps, cores, world_cores)]
+
+
+def _layer_trials(sweeps: Sequence[Sweep], cores: int, world_cores: int | None) -> list[Trial]:
+    """One for each case, for as long as the first sweep says that wants it."""
+    timing: dict[Case, Timing] = {}
+    for sweep in sweeps:
+        if sweep.layers:
+            for case in sweep.cases(cores, world_cores):
+                if not case.is_limit and case.world_size == 1:
+                    timing.setdefault(case, sweep.timing)
+    return [Trial(kind=TrialKind.LAYERS, case=case, timing=long) for case, long in timing.items()]

@@ -1,0 +1,233 @@
+"""What is to be run: a Case, the Sweep that declares many of them, and how long each is timed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rigmark.bench import datasets as data
+from rigmark.bench import models
+from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.plan.case import DEFAULT, DEFAULT_BUILD, Case, Timing
+from rigmark.bench.worker import frameworks, microbenchmarks, strategies
+from rigmark.bench.worker.strategies import SINGLE
+
+BEST = "best"
+USUAL = "usual"              # the strategy that a framework's users know best
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Declared axes whose product is a set of cases.
+
+    ``models`` are networks and limits (see bench.worker.microbenchmarks); of the axes, a limit has no mode, batch and data, and
+    ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default": each
+    framework's best documented setting, or what a new user gets.
+
+    Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
+    ``threads``, devices of all world sizes get as many as the largest world leaves each: a device is the same in all of
+    them. Strategies are those of them that a framework and mode has; a single device has none.
+    """
+
+    models: tuple[str, ...]
+    frameworks: tuple[str, ...]
+    builds: tuple[str, ...] = (DEFAULT_BUILD,)
+    compile_modes: tuple[str, ...] = (BEST,)
+    layouts: tuple[str, ...] = (BEST,)
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    modes: tuple[Mode, ...] = (Mode.INFERENCE, Mode.TRAINING)
+    devices: tuple[str, ...] = ("cpu",)
+    local_batches: tuple[int, ...] = (32,)
+    threads: tuple[int, ...] = ()        # empty: one for each core this process may use
+    data: tuple[str, ...] = (data.SYNTHETIC,)
+    isas: tuple[str, ...] = (Isa.NATIVE,)
+    world_sizes: tuple[int, ...] = (1,)
+    strategies: tuple[str, ...] = (USUAL,)
+    devices_per_process: int | None = None       # None: as the strategy usually has it
+    buckets_mb: tuple[float | None, ...] = (None,)               # of gradients in a world; None: the framework's own
+    gradient_compressions: tuple[str | None, ...] = (None,)      # formats that gradients are sent in; None: their own
+    global_batches: tuple[int, ...] = ()         # beside or instead of local_batches
+    oversubscribe: bool = False
+    steps_per_timing: int = 1
+    repetitions: int = 10
+    layers: bool = False                 # one more trial a case: where the time of a step goes
+    timing: Timing = Timing()
+
+    def __post_init__(self) -> None:
+        for axis, value in vars(self).items():
+            if isinstance(value, str):       # its letters would each be taken for a name
+                raise UserError(f"{axis} of a sweep are a tuple, not the text '{value}'; write {axis}=(\"{value}\",)")
+
+    def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
+        """Every case once, in declared order; raises UserError for a name or a number that cannot be.
+
+        ``world_cores`` are those of all machines that ranks may run on; None: those of this one.
+        """
+        self._check()
+        seen: set[Case] = set()
+        of_models = (self._cases_of(model, cores, world_cores or cores) for model in self.models)
+        for case in itertools.chain.from_iterable(of_models):
+            if case not in seen:
+                seen.add(case)
+                yield case
+
+    def _cases_of(self, model: str, cores: int, world_cores: int) -> Iterator[Case]:
+        modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
+        if model in microbenchmarks.NAMES:
+            samples = microbenchmarks.work(model, Precision.FP32)["samples"]
+            modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (data.SYNTHETIC,)
+            steps = max(steps, microbenchmarks.least_steps_per_timing(model))
+        worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
+        if model not in microbenchmarks.NAMES:
+            worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, modes)}
+        threads_each = self.threads or (self._threads_of_a_device(cores, world_cores, is_limit=model in microbenchmarks.NAMES),)
+        for framework, build, isa, precision, mode, device in itertools.product(
+            self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices
+        ):
+            for world in worlds.get((framework, mode), (ONE_DEVICE,)):
+                whole = () if model in microbenchmarks.NAMES else self.global_batches
+                local_batches = dict.fromkeys([*batches, *(_divided(batch, world.size) for batch in whole)])
+                for batch, threads, source, (compile_mode, layout) in itertools.product(
+                    local_batches, threads_each, sources, tuple(self._settings(framework, mode))
+                ):
+                    yield Case(
+                        model=model, framework=framework, build=build, compile_mode=CompileMode(compile_mode),
+                        layout=Layout(layout), precision=Precision(precision), mode=Mode(mode), device=device,
+                        local_batch=batch, threads=threads, data=source, steps_per_timing=steps, isa=Isa(isa),
+                        world_size=world.size, strategy=world.strategy, devices_per_process=world.devices_per_process,
+                        oversubscribed=self._is_oversubscribed(world.size, threads, world_cores, device),
+                    )
+
+    def _threads_of_a_device(self, cores: int, world_cores: int, *, is_limit: bool) -> int:
+        fitting = [size for size in self.world_sizes if size <= world_cores]
+        return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
+
+    def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: str) -> bool:
+        """Raises UserError for more threads of a world than cores, unless that was asked for."""
+        if world_size == 1 or world_size * threads <= cores or not device.startswith("cpu"):
+            return False
+        if not self.oversubscribe:
+            raise UserError(
+                f"{world_size} devices of {threads} thread{'s' * (threads > 1)} each need {world_size * threads} "
+                f"cores, and {cores} may be used; ask for fewer, or with --oversubscribe for devices that take turns"
+            )
+        return True
+
+    def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
+        """The worlds of a framework in a mode; none where it has no strategy among those asked for."""
+        named = [strategies.usual(framework, mode) if name == USUAL else name for name in self.strategies]
+        fitting = [
+            name for each in dict.fromkeys(named) if each is not None and strategies.fits(each, framework, mode)
+            for name in self._with_options(each)
+        ]
+        for size in self.world_sizes:
+            if size == 1 and (fitting or len(self.world_sizes) == 1):
+                yield ONE_DEVICE
+            for strategy in fitting if size > 1 else ():
+                yield World(size, strategy, self._devices_of_a_process(strategy, size))
+
+    def _with_options(self, strategy: str) -> Iterator[str]:
+        """The strategy with each combination of what is asked of the gradients that it sums."""
+        if not strategies.load(strategy).SUMS_GRADIENTS:
+            yield strategy
+            return
+        for bucket_mb, compression in itertools.product(self.buckets_mb, self.gradient_compressions):
+            asked = {
+                strategies.BUCKET_MB: None if bucket_mb is None else f"{bucket_mb:g}",
+                strategies.GRADIENT_COMPRESSION: compression,
+            }
+            yield strategies.with_options(
+                strategy, {option: value for option, value in asked.items() if value is not None}
+            )
+
+    def _devices_of_a_process(self, strategy: str, world_size: int) -> int:
+        possible = strategies.load(strategy).PROCESSES
+        usual = 1 if possible == strategies.EACH else world_size
+        asked = usual if self.devices_per_process is None else self.devices_per_process
+        if asked != usual and possible != strategies.ANY:
+            raise UserError(
+                f"strategy '{strategy}' has {usual} of {world_size} devices in a process, not {asked}; leave "
+                "--devices-per-process out"
+            )
+        if world_size % asked:
+            raise UserError(f"{world_size} devices cannot be shared out to processes of {asked}; choose a divisor")
+        return asked
+
+    def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
+        adapter = frameworks.load(framework)
+        best = adapter.BEST[mode]
+        default = (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])
+        for compile_mode, layout in itertools.product(self.compile_modes, self.layouts):
+            named = {BEST: best, DEFAULT: default}
+            yield (
+                CompileMode(named[compile_mode][0] if compile_mode in named else compile_mode),
+                Layout(named[layout][1] if layout in named else layout),
+            )
+
+    def _check(self) -> None:
+        for what, names, known in (
+            ("model", self.models, (*models.NAMES, *microbenchmarks.NAMES)),
+            ("framework", self.frameworks, frameworks.NAMES),
+            ("data", self.data, data.NAMES),
+            ("compile mode", self.compile_modes, (BEST, DEFAULT, *CompileMode)),
+            ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
+            ("precision", self.precisions, tuple(Precision)),
+            ("mode", self.modes, tuple(Mode)),
+            ("instruction set", self.isas, tuple(Isa)), ("strategy", self.strategies, (USUAL, *strategies.NAMES)),
+        ):
+            for name in names:
+                if name not in known:
+                    raise unknown(what, name, known)
+        for what, numbers in (
+            ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
+            ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
+            ("global batch", self.global_batches),
+            ("devices per process", (1 if self.devices_per_process is None else self.devices_per_process,)),
+        ):
+            for number in numbers:
+                if number < 1:
+                    raise UserError(f"{what} must be at least 1, not {number}")
+        self._check_gradients()
+        if not self.local_batches and not self.global_batches:
+            raise UserError("a sweep needs a batch, local or global")
+        for framework in self.frameworks if max(self.world_sizes) > 1 else ():
+            if not any(name == USUAL or strategies.fits(name, framework) for name in self.strategies):
+                possible = [name for name in strategies.NAMES if strategies.fits(name, framework)]
+                raise UserError(
+                    f"{framework} has no strategy '{self.strategies[0]}'; it has: {', '.join(possible) or 'none'}"
+                )
+
+    def _check_gradients(self) -> None:
+        if any(bucket_mb is not None and not 0 < bucket_mb < math.inf for bucket_mb in self.buckets_mb):
+            raise UserError("a bucket of gradients has a size above 0 MB")
+        for compression in self.gradient_compressions:
+            if compression is not None and compression not in strategies.COMPRESSIONS:
+                raise unknown("gradient compression", compression, strategies.COMPRESSIONS)
+        asks_of_gradients = (self.buckets_mb, self.gradient_compressions) != ((None,), (None,))
+        if asks_of_gradients and (max(self.world_sizes) == 1 or Mode.TRAINING not in self.modes):
+            raise UserError(
+                "buckets and compression are for gradients that devices share; add --world-size 2 and --mode training"
+            )
+
+
+@dataclass(frozen=True)
+class World:
+    """How many devices, and how they share the work."""
+
+    size: int
+    strategy: str
+    devices_per_process: int
+
+
+ONE_DEVICE = World(1, SINGLE, 1)
+
+
+def _divided(global_batch: int, world_size: int) -> int:
+    if global_batch % world_size:
+        raise UserError(
+            f"a global batch of {global_batch} cannot be shared by {world_size} devices alike; choose a multiple"
+        )
+    return global_batch // world_size

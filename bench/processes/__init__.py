@@ -1,0 +1,1 @@
+"""How one worker process is started, answers and ends."""

@@ -1,0 +1,144 @@
+"""Workers that live on: told what to do next, line by line, asleep in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.variables import environment
+from rigmark.bench.enums import Outcome
+from rigmark.bench.processes.spawn import (
+    GRACE_S,
+    LAST_WORDS,
+    Answer,
+    Pipes,
+    cannot_start,
+    end_of,
+    judge,
+    kernel_kills,
+    write_job,
+)
+
+
+class Ended(Exception):
+    """A live worker came to its end where an answer was due; ``answer`` says what became of it."""
+
+    def __init__(self, answer: Answer):
+        super().__init__(answer.reason)
+        self.answer = answer
+
+
+class LiveWorker:
+    """A fresh process that is told what to do next, line by line, and sleeps in between. Use it as a context manager.
+
+    Each answer, the first one included, is due within ``deadline_s``. The whole process group is gone when the block
+    is left, also by an exception.
+    """
+
+    def __init__(
+        self, build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
+        cache: Path | None = None,
+    ):
+        """Raises Ended where the build cannot be started."""
+        self._directory = directory
+        self._deadline_s = deadline_s
+        self._started = time.monotonic()
+        self._kills_before = kernel_kills()
+        self._messages: list[dict[str, Any]] = []        # marks and what ends it, by which it is judged
+        self._pending = b""
+        self._is_gone = False
+        with contextlib.ExitStack() as stack:
+            self._pipes = stack.enter_context(Pipes())
+            commands_read, commands_write = os.pipe()
+            self._commands = stack.enter_context(open(commands_write, "wb", buffering=0))
+            with (
+                open(commands_read, "rb") as commands,
+                open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr,
+            ):
+                lent = (self._pipes.answer_write, self._pipes.lifeline_read, commands.fileno())
+                write_job({**job, "commands": commands.fileno()}, directory)
+                try:
+                    self._process = subprocess.Popen(
+                        [build.interpreter, str(child), str(directory), *map(str, lent[:2])],
+                        env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                        pass_fds=lent, start_new_session=True, cwd=directory,
+                    )
+                except OSError as error:
+                    raise Ended(cannot_start(build, error)) from None
+            self._pipes.close_child_ends()
+            stack.callback(self._kill)
+            self._ended = stack.enter_context(end_of(self._process.pid))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> LiveWorker:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def hear(self) -> dict[str, Any]:
+        """Its next answer; raises Ended where it came to its end instead, or where the deadline passed."""
+        until = time.monotonic() + self._deadline_s
+        while True:
+            line, newline, rest = self._pending.partition(b"\n")
+            if newline:
+                self._pending = rest
+                message: dict[str, Any] = json.loads(line)
+                if message["event"] not in ("mark", "result", "failed"):
+                    return message
+                self._messages.append(message)
+                if message["event"] != "mark":
+                    raise Ended(self._judged(is_late=False))
+                continue
+            answers = self._pipes.answer_read
+            ready, _, _ = select.select([answers, *self._ended], [], [], max(0.0, until - time.monotonic()))
+            chunk = os.read(answers, 1 << 16) if answers in ready else b""
+            if not chunk:
+                raise Ended(self._judged(is_late=not ready))
+            self._pending += chunk
+
+    def ask(self, do: str, **more: Any) -> dict[str, Any]:
+        """Its answer to a command; raises Ended as ``hear`` does."""
+        with contextlib.suppress(BrokenPipeError):       # it has ended, as ``hear`` will find
+            self._commands.write(json.dumps({"do": do, **more}).encode() + b"\n")
+        return self.hear()
+
+    def end(self) -> Answer:
+        """What it says in the end."""
+        try:
+            self.ask("end")
+        except Ended as ended:
+            return ended.answer
+        raise AssertionError("a worker that was told to end gave another answer")
+
+    def _judged(self, *, is_late: bool) -> Answer:
+        if not is_late:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_S)
+        code = self._kill()
+        last_words = (self._directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
+        outcome, reason, result = judge(
+            self._messages, code, is_late, self._deadline_s, last_words, self._kills_before
+        )
+        return Answer(
+            outcome=outcome, reason=reason, result=result,
+            marks={m["mark"]: m["at_s"] for m in self._messages if m["event"] == "mark"},
+            last_words="" if outcome is Outcome.OK else last_words, wall_time_s=time.monotonic() - self._started,
+        )
+
+    def _kill(self) -> int:
+        """Its exit code, after its whole group is gone."""
+        if not self._is_gone:        # later its number may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._is_gone = True
+        return self._process.wait()

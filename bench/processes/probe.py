@@ -1,0 +1,42 @@
+"""What a build turns out to be, asked of a worker in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.worker_package import write_child
+from rigmark.bench.enums import Outcome
+from rigmark.bench.machine import hardware
+from rigmark.bench.processes.spawn import Answer, run_worker
+from rigmark.bench.processes.workfolder import working_folder
+from rigmark.bench.worker import frameworks, microbenchmarks
+
+DEADLINE_S = 60.0
+
+
+def job() -> dict[str, Any]:
+    """What a worker is asked: its Python, and the versions of all packages that any framework or limit may use."""
+    of_frameworks = {d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS}
+    of_limits = {d for n in frameworks.NAMES for limit in microbenchmarks.NAMES for d in microbenchmarks.distributions(n, limit)}
+    return {
+        "kind": "probe", "distributions": sorted({*of_frameworks, *of_limits, "numpy"}),
+        "cpus": list(hardware.usable_cpus()[:1]),
+    }
+
+
+def failure(answer: Answer) -> tuple[Outcome, str] | None:
+    """Why no worker can run in the build that answered; None where one can."""
+    if answer.outcome is Outcome.OK:
+        return None
+    # A build that cannot even say what it is.
+    is_broken = answer.outcome is Outcome.CRASHED
+    return (Outcome.BUILD_BROKEN if is_broken else answer.outcome), answer.reason or ""
+
+
+def facts(build: Build) -> tuple[dict[str, Any], str | None]:
+    """(Python and package versions, None), or ({}, why no worker can run in this build)."""
+    with working_folder() as directory:
+        answer = run_worker(build, write_child(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
+    broken = failure(answer)
+    return answer.result, broken[1] if broken else None

@@ -1,0 +1,210 @@
+"""Starting a worker: a fresh process in a build's interpreter, heard on its own pipe, never outliving its parent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.variables import environment
+from rigmark.bench.enums import Outcome
+
+GRACE_S = 10.0           # for a worker to end by itself after its answer
+LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
+STOPPED = "killed with its world"        # begins the reason of a worker that was told to stop
+
+
+class Listener(Protocol):
+    """Who wants to know at once how far a worker is; called while it runs, so it must be quick and raise nothing."""
+
+    def started(self, pid: int) -> None: ...
+
+    def marked(self, name: str, at_s: float) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What became of a worker."""
+
+    outcome: Outcome
+    reason: str | None           # None if ok
+    result: dict[str, Any]       # empty unless ok
+    marks: dict[str, float]      # seconds on the host's monotonic clock
+    last_words: str              # the end of its stderr, kept where it failed
+    wall_time_s: float
+
+
+def run_worker(
+    build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
+    cache: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+) -> Answer:
+    """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
+
+    ``stop`` is a descriptor that becomes readable where the worker shall be killed before.
+
+    The whole process group is gone when this returns, also by an exception.
+    """
+    write_job(job, directory)
+    with Pipes() as pipes:
+        try:
+            with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
+                process = subprocess.Popen(
+                    [build.interpreter, str(child), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
+                    env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
+                )
+        except OSError as error:
+            return cannot_start(build, error)
+        pipes.close_child_ends()
+        with end_of(process.pid) as ended:
+            return attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
+
+
+def write_job(job: Mapping[str, Any], directory: Path) -> None:
+    """Where a worker that starts in this directory reads it."""
+    (directory / "job.json").write_text(json.dumps(job))
+
+
+class Pipes:
+    """The pipe of the answers, and the lifeline that ends when this process does."""
+
+    def __init__(self, *, lifeline: bool = True):
+        self.answer_read, self.answer_write = os.pipe()
+        self.lifeline_read, self._lifeline_write = os.pipe() if lifeline else (-1, -1)
+
+    def __enter__(self) -> Pipes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close_child_ends(self) -> None:
+        """So that the end of the child is the end of its answers."""
+        self._close("answer_write", "lifeline_read")
+
+    def close(self) -> None:
+        self._close("answer_read", "answer_write", "lifeline_read", "_lifeline_write")
+
+    def _close(self, *names: str) -> None:
+        for name in names:
+            if (descriptor := getattr(self, name)) >= 0:
+                os.close(descriptor)
+                setattr(self, name, -1)
+
+
+def cannot_start(build: Build, error: OSError) -> Answer:
+    """Of a build whose interpreter the system does not start."""
+    return Answer(
+        outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
+        reason=f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}",
+    )
+
+
+def attend(
+    pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
+    deadline_s: float, listener: Listener | None = None, stop: int | None = None,
+) -> Answer:
+    """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
+
+    ``ended`` holds a descriptor that becomes readable when the worker ends, where the system has such a thing.
+    """
+    started = time.monotonic()
+    kills_before = kernel_kills()
+    try:
+        if listener is not None:
+            listener.started(pid)
+        messages, is_late = _listen(answer_read, ended, started + deadline_s, listener, stop)
+        if not is_late:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                exit_code(GRACE_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        code = exit_code(None)
+    last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
+    is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
+    outcome, reason, result = judge(messages, code, is_late, deadline_s, last_words, kills_before, is_stopped)
+    return Answer(
+        outcome=outcome, reason=reason, result=result,
+        marks={m["mark"]: m["at_s"] for m in messages if m["event"] == "mark"},
+        last_words="" if outcome is Outcome.OK else last_words, wall_time_s=time.monotonic() - started,
+    )
+
+
+def _listen(
+    descriptor: int, ended: Sequence[int], until: float, listener: Listener | None = None, stop: int | None = None
+) -> tuple[list[dict[str, Any]], bool]:
+    """(messages, whether it must be killed); ends at the last message, when the worker is gone, or at ``stop``."""
+    pending = b""
+    messages: list[dict[str, Any]] = []
+    while True:
+        watched = [descriptor, *ended, *([] if stop is None else [stop])]
+        ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+        if not ready or stop in ready:
+            return messages, True
+        if descriptor not in ready:      # gone, while a process it forked still holds the pipe open
+            return messages, False
+        chunk = os.read(descriptor, 1 << 20)
+        *lines, pending = (pending + chunk).split(b"\n")
+        for message in map(json.loads, lines):
+            messages.append(message)
+            if listener is not None and message["event"] == "mark":
+                listener.marked(message["mark"], message["at_s"])
+        if not chunk or (messages and messages[-1]["event"] in ("result", "failed")):
+            return messages, False
+
+
+@contextlib.contextmanager
+def end_of(pid: int) -> Iterator[list[int]]:
+    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    if not hasattr(os, "pidfd_open"):
+        yield []
+        return
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield [descriptor]
+    finally:
+        os.close(descriptor)
+
+
+def judge(
+    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str, kills_before: int,
+    is_stopped: bool = False,
+) -> tuple[Outcome, str | None, dict[str, Any]]:
+    """(outcome, reason, result) of a worker that said this and ended so."""
+    final = messages[-1] if messages else {"event": "nothing"}
+    if final["event"] == "result":
+        return Outcome.OK, None, {name: value for name, value in final.items() if name != "event"}
+    if final["event"] == "failed":
+        return Outcome(final["outcome"]), final["reason"], {}
+    reached = f"after '{final['mark']}'" if final["event"] == "mark" else "before it started"
+    if is_late and is_stopped:
+        return Outcome.CRASHED, f"{STOPPED} {reached}", {}
+    if is_late:
+        return Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}", {}
+    last_line = (last_words.strip().splitlines() or ["nothing on stderr"])[-1][:300]
+    if code == -signal.SIGKILL and kernel_kills() > kills_before:
+        return Outcome.OUT_OF_MEMORY, f"killed by the kernel's out-of-memory killer {reached}", {}
+    if code < 0:
+        return Outcome.CRASHED, f"killed by {signal.Signals(-code).name} {reached}; last words: {last_line}", {}
+    if final["event"] == "nothing":
+        return Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}", {}
+    return Outcome.CRASHED, f"ended with exit code {code} {reached} without an answer; last words: {last_line}", {}
+
+
+def kernel_kills() -> int:
+    """How many processes the kernel has killed for memory since it started; 0 where it does not count them."""
+    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as counters:
+        for line in counters:
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

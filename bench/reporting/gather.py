@@ -1,0 +1,76 @@
+"""From a results folder to its report: what is read for it, in one place for every command that shows it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.layers import layers
+from rigmark.bench.analysis.results.summary import behind, results
+from rigmark.bench.claims import hold
+from rigmark.bench.claims import load as loader
+from rigmark.bench.claims.evidence import Evidence, gather
+from rigmark.bench.document.document import Document
+from rigmark.bench.document.heap import growing
+from rigmark.bench.sections import claims, document, proofs, quoted, records_needed, series_needed
+from rigmark.bench.store.store import Store, filtered
+from rigmark.bench.telemetry.series import read_parquet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The document on all that is stored, and what could not be read, a sentence each."""
+
+    document: Document
+    problems: tuple[str, ...]
+    is_empty: bool                       # nothing is stored, or nothing that the condition holds for
+
+
+@growing()
+def report(store: Store, where: str | None = None) -> Report:
+    """On the results that an SQL condition holds for, or on all; in the language that it is called in.
+
+    Claims and what others published stand in the report on all. Raises UserError for what is no condition.
+    """
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    rows, table = results(trials.table), trials.table
+    if where is not None and not rows.empty:
+        rows = filtered(rows, where)
+        table = behind(rows, table)
+    records = [store.get(trial_id) for trial_id in records_needed(table)]
+    more, said = [], loader.shipped()
+    if where is None:
+        told = claims.told(hold(said, evidence(table, rows, records, tables)[0]))
+        more = [section for section in (told, quoted.section(tables)) if section]
+    problems = (*trials.problems, *unreadable)
+    return Report(
+        document=document(
+            rows, table, records, problems, more=more, claims=said,
+            series=telemetry_of(store, series_needed(rows, table)),
+        ),
+        problems=problems, is_empty=table.empty and (where is not None or not tables),
+    )
+
+
+def evidence(
+    trials: pd.DataFrame, found: pd.DataFrame, records: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]
+) -> tuple[Evidence, list[str]]:
+    """All that claims are held against, and a sentence for each record that could not be understood."""
+    taken_apart, no_layers = layers.read(layers.chosen(trials), found, records)
+    learnt, no_proofs = proofs.read(records)
+    held = gather(found, trials, taken_apart, learnt, tables, models=loader.MODELS, filters=loader.filters)
+    return held, [*no_layers, *no_proofs]
+
+
+def telemetry_of(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Telemetry by trial, of those whose file is there and whole; the record says what is to be known of the others."""
+    found = {}
+    for trial_id in trial_ids:
+        if (path := store.series(trial_id)) is not None:
+            with contextlib.suppress(OSError):
+                found[trial_id] = read_parquet(path)
+    return found

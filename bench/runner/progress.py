@@ -1,0 +1,81 @@
+"""How far a sweep is, for a person at a terminal: redrawn between trials only, silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+
+from rigmark.bench.enums import TIMED, Outcome
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.store.record import Record
+
+
+def duration(seconds: float) -> str:
+    """ "4 s", "3 min 20 s", "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class TerminalProgress:
+    """One status line on stderr: which trial runs, and about how long the rest will take.
+
+    It is drawn when a trial starts and stands still while it runs, so that nothing runs beside a measurement.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._is_shown = sys.stderr.isatty()     # Rich also calls a file a terminal where FORCE_COLOR is set
+        self._seconds: dict[str, list[float]] = {}
+        self._started = time.monotonic()
+
+    def __enter__(self) -> TerminalProgress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._clear()
+
+    def before(self, trial: Trial, index: int, total: int) -> None:
+        if not self._is_shown:
+            return
+        self._clear()
+        line = self._line(trial, index, total)
+        self._console.print(line[: self._console.width - 1], end="", markup=False, highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+
+    def after(self, trial: Trial, record: Record | None) -> None:
+        if record is None:
+            return
+        self._seconds.setdefault(trial.kind, []).append(record.wall_time_s)
+        if self._is_shown and record.outcome is not Outcome.OK:
+            self._clear()
+            self._console.print(f"{record.outcome}: {trial.label}: {record.reason}", markup=False, highlight=False)
+
+    def _line(self, trial: Trial, index: int, total: int) -> str:
+        return f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}"
+
+    def _left(self, trials: int) -> str:
+        """Time left by the mean of the trials so far; timing trials follow proofs, so theirs is not known at first."""
+        seconds = [time_s for kind in TIMED for time_s in self._seconds.get(kind, [])]
+        return f", about {duration(trials * sum(seconds) / len(seconds))} left" if seconds else ""
+
+    def _clear(self) -> None:
+        if self._is_shown:
+            self._console.file.write("\r\x1b[2K")
+            self._console.file.flush()
+
+
+class BudgetProgress(TerminalProgress):
+    """The same where nobody knows how many trials there will be, and a budget of seconds ends them."""
+
+    def __init__(self, budget_s: float):
+        super().__init__()
+        self._until = time.monotonic() + budget_s
+
+    def _line(self, trial: Trial, index: int, total: int) -> str:
+        return f"{trial.label}, {duration(max(0.0, self._until - time.monotonic()))} of the budget left"

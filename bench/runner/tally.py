@@ -1,0 +1,42 @@
+"""What a sweep tells while it runs, and what it came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
+
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.store.record import Record
+
+
+class Progress(Protocol):
+    """Who wants to know how far a sweep is; called between trials only."""
+
+    def before(self, trial: Trial, index: int, total: int) -> None: ...
+
+    def after(self, trial: Trial, record: Record | None) -> None: ...
+
+
+class Silent:
+    """Nobody."""
+
+    def before(self, trial: Trial, index: int, total: int) -> None:
+        pass
+
+    def after(self, trial: Trial, record: Record | None) -> None:
+        pass
+
+
+@dataclass
+class Tally:
+    """What a sweep came to."""
+
+    stored: list[Record] = field(default_factory=list)           # by this sweep
+    already_there: list[dict[str, Any]] = field(default_factory=list)    # records of trials that an earlier one stored
+    not_started: int = 0                                         # repetitions after a hopeless outcome
+    stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
+    wall_time_s: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of both together."""
+        return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})

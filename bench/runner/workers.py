@@ -1,0 +1,272 @@
+"""Starts the workers of a sweep: in their builds, on their cores, fresh or forked, alone or as a world."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.builds import build as builds_module
+from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.variables import environment, with_variables
+from rigmark.bench.builds.worker_package import code_version, version_of, write_child
+from rigmark.bench.enums import TIMED, Outcome, StartMethod, TrialKind
+from rigmark.bench.launch import ranks as world
+from rigmark.bench.launch.agents import Agents
+from rigmark.bench.machine import hardware, isa
+from rigmark.bench.plan.case import DEFAULT_BUILD, Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes import probe
+from rigmark.bench.processes.forkserver import ForkServer, ForkServers
+from rigmark.bench.processes.persistent import LiveWorker
+from rigmark.bench.processes.spawn import Answer, Listener, run_worker
+from rigmark.bench.processes.workfolder import working_folder
+from rigmark.bench.telemetry.recorder import Recorder, Recording
+from rigmark.bench.worker import frameworks
+
+DEFAULT_DEADLINE_S = 600.0
+
+Arrays = dict[str, Any]
+"""What a worker left beside its answer, by name; empty where it failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """What a build turned out to be."""
+
+    build: Build
+    facts: dict[str, Any]            # Python and package versions; empty where it does not start
+    failure: tuple[Outcome, str] | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """Tells a recorder of a rank's process, and leaves the marks to the first rank: barriers make them those of all."""
+
+    recorder: Recorder
+
+    def started(self, pid: int) -> None:
+        self.recorder.started(pid)
+
+    def marked(self, name: str, at_s: float) -> None:
+        pass
+
+
+class Workers:
+    """Starts workers and gives their answers. Use it as a context manager: its working folder goes with it.
+
+    ``cache`` is where what frameworks compile is kept. ``lent`` is a child's half of another revision than ours.
+    """
+
+    def __init__(
+        self, builds: Mapping[str, Build], *, cache: Path, deadline_s: float = DEFAULT_DEADLINE_S,
+        agents: Agents | None = None, telemetry: bool = True, telemetry_rate_hz: float | None = None,
+        lent: Mapping[str, bytes] | None = None,
+    ):
+        self.cpus = hardware.usable_cpus()
+        self.agents = agents             # who starts ranks in our stead, where a launcher started us with others
+        self.code_version = code_version() if lent is None else version_of(lent)
+        self.recording: Recording | None = None          # of the timed trial that ran last; None: there is none
+        self._builds = dict(builds)
+        self._cache = cache
+        self._deadline_s = deadline_s
+        self._telemetry = telemetry
+        self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
+        self._recorder: Recorder | None = None           # None: off
+        self._lent = lent
+        self._probed: dict[str, Probed] = {}
+        self._servers = ForkServers()
+        self._open: contextlib.ExitStack = contextlib.ExitStack()
+
+    def __enter__(self) -> Workers:
+        self.folder = self._open.enter_context(working_folder())
+        self._own_child = write_child(self.folder)
+        self._child = self._own_child if self._lent is None else write_child(self._new_folder(), self._lent)
+        if self._telemetry:
+            self._recorder = Recorder(self.folder, self._telemetry_rate_hz)
+            self._open.callback(self._recorder.close)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close_servers()
+        self._open.close()
+
+    def close_servers(self) -> None:
+        """End the processes that workers are forked from; the next fork starts one anew."""
+        self._servers.close()
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    # Builds ---------------------------------------------------------------------------------------------------------
+
+    def probe(self, name: str) -> Probed:
+        """A build's Python and package versions, asked once."""
+        if name not in self._probed:
+            build = builds_module.find(name, self._builds)
+            answer, _ = self._run(build, probe.job(), threads=1)
+            self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
+        return self._probed[name]
+
+    def build_of(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
+        """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
+        build = with_variables(self.probe(case.build).build, more)
+        return with_variables(build, isa.variables(case.framework, case.isa))
+
+    def variables(self, case: Case) -> dict[str, str]:
+        """What a worker of this case finds in its environment, as far as it may change results."""
+        threads = case.threads * case.devices_per_process
+        return hardware.variables(environment(self.build_of(case), threads), case.device)
+
+    # Cores ----------------------------------------------------------------------------------------------------------
+
+    def cpus_of(self, case: Case) -> list[int]:
+        """The cores that all processes of a case are held to."""
+        if case.world_size == 1:
+            return list(self.cpus[:case.threads])
+        return sorted({cpu for rank in range(case.processes) for cpu in self._cpus_of_rank(case, rank)})
+
+    def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
+        return world.cpus_of(case, rank, self.cpus) if self.agents is None else self.agents.cpus(case, rank)
+
+    # Answers --------------------------------------------------------------------------------------------------------
+
+    def get_ready(self) -> None:
+        """Before a trial: forget the last recording, and let the sampler start, so that no timed trial waits for it."""
+        self.recording = None
+        if self._recorder is not None:
+            self._recorder.start()
+
+    def ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
+        """The answer of our own NumPy, on all cores."""
+        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self.cpus), child=self._own_child)
+
+    def ask(self, trial: Trial, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
+        """A worker's answer on a trial of one process, with telemetry beside it where that is on and it is timed."""
+        build, server, threads = self._build_of_trial(trial), self._server(trial), trial.case.threads
+        if self._recorder is None or trial.kind is TrialKind.PROOF:
+            return self._run(build, job, threads=threads, server=server)
+        self._recorder.begin(self.cpus[:threads], trial.case.device, environment(build, threads))
+        answer, arrays = self._run(build, job, threads=threads, server=server, listener=self._recorder)
+        self.recording = self._recorder.end(answer.marks)
+        return answer, arrays
+
+    def ask_world(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
+        """The answers of all processes of a world, and their arrays."""
+        case, build = trial.case, self._build_of_trial(trial)
+        address, local_rank = (
+            (world.LOOPBACK, int) if self.agents is None else (self.agents.address, self.agents.local_rank)
+        )
+        ranks = world.ranks(
+            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address,
+            local_rank=local_rank,
+        )
+        # With agents all ranks are spawned, for they must be alike.
+        servers = [None if self.agents else self._server(trial, rank) for rank in ranks]
+        recorder = self._recorder if trial.kind in TIMED else None
+
+        def start(rank: world.Rank, stop: int) -> world.Ran:
+            if self.agents is not None and rank.index > 0:
+                return self.agents.start(rank, stop, case.build, self._deadline_s)
+            listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
+            return self._run(
+                build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop, listener=listener
+            )
+
+        if recorder is None:
+            return world.together(start, ranks)
+        here = (case.processes if self.agents is None else self.agents.here(case)) * case.devices_per_process
+        recorder.begin(self.cpus_of(case), case.device, environment(build, case.threads), devices=here)
+        ran = world.together(start, ranks)
+        self.recording = recorder.end(ran[0][0].marks)
+        return ran
+
+    def overhear(self, case: Case, job: Mapping[str, Any], more: Mapping[str, str]) -> tuple[Answer, str]:
+        """The answer of a fresh worker with more variables, and what it printed; empty where it failed."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            answer = self._run_in(Path(name), self.build_of(case, more), job, threads=case.threads)
+            is_ok = answer.outcome is Outcome.OK
+            return answer, (Path(name) / "stdout").read_text(errors="replace") if is_ok else ""
+
+    def live(self, trial: Trial, job: Mapping[str, Any], *, is_beside: bool) -> LiveWorker:
+        """A worker that steps a trial's network when it is told to.
+
+        ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
+        are such with the same memory.
+        """
+        threads = trial.case.threads
+        turns_on, others = list(self.cpus[:threads]), list(self.cpus[threads:2 * threads])
+        is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
+        return LiveWorker(
+            self._build_of_trial(trial), self._child,
+            {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job}, self._new_folder(),
+            threads=threads, deadline_s=self._deadline_s, cache=self._cache,
+        )
+
+    # Processes ------------------------------------------------------------------------------------------------------
+
+    def _run(
+        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
+        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+    ) -> tuple[Answer, Arrays]:
+        """A worker's answer, and its arrays; in a fresh process, or forked from ``server``."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            answer = self._run_in(
+                Path(name), build, job, threads=threads, server=server, child=child, listener=listener, stop=stop
+            )
+            arrays: Arrays = {}
+            if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
+                with np.load(path) as stored:
+                    arrays = dict(stored)
+            return answer, arrays
+
+    def _run_in(
+        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
+        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+    ) -> Answer:
+        """A worker's answer; what it wrote is in the directory."""
+        job = {"cpus": list(self.cpus[:threads]), **job}
+        if server is not None:
+            return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
+        return run_worker(
+            build, child or self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
+            cache=self._cache, listener=listener, stop=stop,
+        )
+
+    def _build_of_trial(self, trial: Trial) -> Build:
+        """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
+        return self.build_of(trial.case, layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
+
+    def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
+        """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
+
+        Proofs may always be forked, since nothing in them is timed.
+        """
+        case = trial.case
+        is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
+        if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
+            return None
+        cpus = self.cpus[: case.threads] if rank is None else rank.job["cpus"]
+        threads = case.threads * case.devices_per_process
+        # Each rank has one of its own: a server looks after one fork at a time.
+        build = self._build_of_trial(trial)
+        key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
+        return self._servers.of(
+            (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
+                build, self._child, self._new_folder(), threads=threads, cpus=cpus, preload=case.framework,
+                cache=self._cache,
+            )
+        )
+
+
+def layer_variables(case: Case) -> dict[str, str]:
+    """What is set for layer trials only; not empty: they run another program than the timed ones."""
+    variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
+    return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))

@@ -1,0 +1,215 @@
+"""From stored trials to a finished report: verdict first, then figures, proofs, doubts, and how to repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis import scaling as scaling_module
+from rigmark.bench.analysis.layers import layers as layers_module
+from rigmark.bench.analysis.results import exports
+from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, FEWEST_FOR_INTERVAL
+from rigmark.bench.claims.claim import Claim
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Attachment, Block, Code, Document, Items, Paragraph, Section, Verdicts
+from rigmark.bench.document.language import tr, word
+from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.sections import (
+    axes,
+    cases,
+    environment,
+    failures,
+    figures,
+    hardware,
+    history,
+    latency,
+    not_comparable,
+    scaling,
+    timeline,
+)
+from rigmark.bench.sections import doubts as doubts_module
+from rigmark.bench.sections import layers as layers_story
+from rigmark.bench.sections import proofs as proofs_module
+from rigmark.bench.sections.groups import Group, groups
+from rigmark.bench.sections.layer_groups import together
+from rigmark.bench.sections.sessions import latest
+from rigmark.bench.sections.verdicts import verdict
+
+SAME_DIGITS = 9              # of a float; processors disagree on later ones
+MOST_DRAWN = 60              # comparisons that get a card and figures of their own
+NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
+
+
+def records_needed(trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials whose whole records a document needs: proofs, what failed, and the latest layer trials."""
+    needed = trials[(trials.kind == TrialKind.PROOF) | (trials.outcome != Outcome.OK)].id
+    return [*needed, *layers_module.chosen(trials).id]
+
+
+def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
+    """Ids of the trials whose telemetry a document draws."""
+    if not trials.telemetry.notna().any():
+        return []
+    return [each.id for each in timeline.chosen(latest(groups(results, trials)), results, trials)]
+
+
+def document(
+    results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
+    *, more: Sequence[Section] = (), title: str | None = None, series: Mapping[str, pd.DataFrame] = NO_SERIES,
+    claims: Sequence[Claim] = (),
+) -> Document:
+    """The report on some results (see bench.analysis.results.summary), the trials they come from, and ``records_needed``.
+
+    ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
+    ``series`` are the readings of telemetry of ``series_needed``, by trial, as bench.telemetry.series.read_parquet has
+    them; ``claims`` that are about an axis stand beside what was measured along it. It is in the language of
+    bench.document.language that it is called in, and so must the results have been made.
+    """
+    title = title or tr("Rigmark report")
+    if trials.empty:
+        return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
+    found = groups(results, trials)
+    now = latest(found)
+    taken_apart, no_layers = layers_module.read(layers_module.chosen(trials), results, records)
+    apart = together(taken_apart, trials)
+    doubts = doubts_module.doubts(
+        found, [(member.about, member.case.findings) for each in apart for member in each.members]
+    )
+    proofs, no_proofs = proofs_module.read(records)
+    unreadable = [*no_proofs, *no_layers]
+    learning = proofs_module.learning_section(proofs)
+    layers, machine = layers_story.section(apart, doubts), hardware.section(results)
+    devices = scaling.section(scaling_module.read(results, trials))
+    over_time = history.watched(trials)
+    sections = [
+        _verdict_section(now, history.news(over_time), has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
+        *_drawn(now, cases.section(found, doubts), doubts, trials),
+        *axes.sections(found, doubts, claims),
+        *([devices] if devices else []),
+        *([layers] if layers else []),
+        *([machine] if machine else []),
+        *_known(timeline.section(timeline.chosen(now, results, trials) if series else (), trials, series)),
+        *_known(history.section(over_time)),
+        proofs_module.parity_section(proofs),
+        *([learning] if learning else []),
+        *more,
+        doubts_module.section(doubts),
+        failures.section(trials, records, [*problems, *unreadable]),
+        *_known(not_comparable.section(now)),
+        environment.section(trials),
+        _limits(trials),
+        _reproduce(results, trials),
+    ]
+    return Document(title=title, summary=_summary(trials, [*problems, *unreadable]), sections=tuple(sections))
+
+
+def _empty(title: str, problems: Sequence[str]) -> Document:
+    words = tr(
+        "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
+    )
+    blocks: tuple[Block, ...] = (Paragraph(text=words),)
+    if problems:
+        blocks += (Items(texts=tuple(problems)),)
+    return Document(title=title, summary=(), sections=(Section(id="verdict", title=tr("Verdict"), blocks=blocks),))
+
+
+def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
+    """Machines, dates and counts, a phrase each."""
+    machines = sorted({str(name) for name in trials.device_name.dropna()})
+    dates = sorted(str(date) for date in trials.recorded_at.dropna())
+    phrases = [formatting.listed(machines)] if machines else []
+    if dates:
+        first, last = (date[:16].replace("T", " ") for date in (dates[0], dates[-1]))
+        last = last.removeprefix(f"{first[:10]} ")
+        phrases.append(tr("measured {first} UTC", first=first) if first.endswith(last) else tr(
+            "measured {first} to {last} UTC", first=first, last=last,
+        ))
+    for kind, name in ((TrialKind.TIMING, "timed trial"), (TrialKind.PAIR, "pair"), (TrialKind.PROOF, "proof")):
+        outcomes = trials[trials.kind == kind].outcome.value_counts()
+        if len(outcomes):
+            counts = [tr("{n} {outcome}", n=n, outcome=word(outcome)) for outcome, n in sorted(outcomes.items())]
+            number_of = formatting.count(int(outcomes.sum()), name)
+            phrases.append(tr("{trials}: {counts}", trials=number_of, counts=", ".join(counts)))
+    if problems:
+        phrases.append(tr("{records} could not be read", records=formatting.count(len(problems), "record")))
+    return tuple(phrases)
+
+
+def _verdict_section(found: Sequence[Group], news: Sequence[Block], *, has_pairs: bool) -> Section:
+    # What is held to an instruction set is not at its best; it has a section of its own.
+    found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
+    if not found:
+        words = tr("No trial was timed, so no framework can be called faster.")
+        if has_pairs:
+            words += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
+        return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
+    verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
+    blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
+    return Section(id="verdict", title=tr("Verdict"), blocks=(*news, *blocks))
+
+
+def _drawn(
+    found: Sequence[Group], every: Section | None, doubts: figures.Doubts, trials: pd.DataFrame
+) -> list[Section]:
+    """Throughput and latency, a figure for each comparison; where those are too many, ``every`` result in one table."""
+    interval = Paragraph(text=figures.interval_words())
+    if len(found) > MOST_DRAWN:
+        words = tr(
+            "{n:,} comparisons are too many to draw; every result is in the table below. Choose some with rigmark "
+            "report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.", n=len(found),
+        )
+        said = Section(id="throughput", title=tr("Throughput"), blocks=(interval, Paragraph(text=words)))
+        return [said, *_known(every)]
+    several = figures.sections(found, doubts)
+    if not several:
+        return []
+    throughput = Section(id="throughput", title=tr("Throughput"), blocks=(interval,), sections=several)
+    return [throughput, *_known(every, latency.section(found, trials))]
+
+
+def _known(*sections: Section | None) -> list[Section]:
+    return [section for section in sections if section is not None]
+
+
+def _limits(trials: pd.DataFrame) -> Section:
+    timing = trials[trials.kind == TrialKind.TIMING]
+    machines = max(trials.machine.nunique(), 1)
+    processes = int((timing.outcome == Outcome.OK).sum())
+    where = tr("one machine") if machines == 1 else tr("{machines} machines", machines=machines)
+    texts = (
+        tr(
+            "Measured on {where}, in {processes}. It says nothing about other processors, other versions of these "
+            "libraries, or other networks, batches and thread counts than those named.", where=where,
+            processes=formatting.count(processes, "process", "processes"),
+        ),
+        tr(
+            "Intervals are {confidence:.0%} intervals over processes, not steps, and need at least {fewest} of "
+            "them; they hold the chance within a session. The same machine at another time may lie outside them, "
+            "which 'rigmark run --sessions 5 --spread 2h' would show, and so may another machine of the same kind.",
+            confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
+        ),
+        tr("Each framework ran at the setting named in its row. Another setting may be faster."),
+        tr("Loading and decoding of data are not timed: batches lie in memory before the clock starts."),
+        tr("Parity and learning vouch for equal arithmetic, not for the accuracy that a long training would reach."),
+    )
+    return Section(id="limits", title=tr("Limits"), blocks=(Items(texts=texts),))
+
+
+def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
+    commands = list(dict.fromkeys(str(command) for command in trials.command.dropna()))
+    words = tr(
+        "This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
+        "already are not repeated, so choose another results folder for a second opinion."
+    )
+    attachment = Attachment(
+        name="rigmark-results.csv", mime_type="text/csv", content=exports.csv(results, digits=SAME_DIGITS),
+        description=tr("all results, one row a case, as CSV"),
+    )
+    return Section(
+        id="reproduce", title=tr("How to repeat it"),
+        blocks=(Paragraph(text=words), *(Code(text=command) for command in commands), attachment),
+    )

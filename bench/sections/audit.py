@@ -1,0 +1,63 @@
+"""What an audit found, what it looked at, and what it could not."""
+
+from __future__ import annotations
+
+from rigmark.bench.analysis.audit import Audit
+from rigmark.bench.analysis.results.findings import FindingKind
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Align, Block, Cell, Column, Document, Items, Paragraph, Row, Section, Table
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import tr, tr_later
+
+SAID = {
+    FindingKind.INVALID: tr_later("Wrong: {finding} [{id}]."),
+    FindingKind.WARNING: tr_later("Suspect: {finding} [{id}]."),
+    FindingKind.NOTE: tr_later("Note: {finding} [{id}]."),
+}
+COUNTED = {
+    FindingKind.INVALID: tr_later("{n} wrong"), FindingKind.WARNING: tr_later("{n} suspect"),
+    FindingKind.NOTE: tr_later("{n} note"),
+}
+
+
+def section(found: Audit, *, id: str = "audit") -> Section:
+    kinds = [finding.kind for finding in found.findings]
+    counts = formatting.listed([tr(text, n=kinds.count(kind)) for kind, text in COUNTED.items() if kind in kinds])
+    lines = formatting.count(found.lines, "line")
+    blocks: list[Block] = [Paragraph(text=tr(
+        "{lines}: {findings}, {counts}.", lines=lines, findings=formatting.count(len(kinds), "finding"), counts=counts,
+    ) if kinds else tr("{lines}: nothing was found.", lines=lines))]
+    if found.findings:
+        blocks.append(Items(
+            texts=tuple(tr(SAID[each.kind], finding=each.text, id=each.id) for each in found.findings),
+            ids=tuple(f"{id}.{identifier(finding.id, index)}" for index, finding in enumerate(found.findings, start=1)),
+        ))
+    blocks.append(_looked(found, id))
+    return Section(id=id, title=tr("Audit"), blocks=tuple(blocks))
+
+
+def document(found: Audit) -> Document:
+    return Document(title=tr("Do these results hang together?"), summary=(), sections=(section(found),))
+
+
+def _looked(found: Audit, id: str) -> Table:
+    by_rule = {looked.rule: sum(finding.id == looked.rule for finding in found.findings) for looked in found.looked}
+    return Table(
+        id=f"table.{id}", caption=tr("What was looked at"),
+        columns=(
+            Column(title=tr("check")), Column(title=tr("could be checked"), unit=tr("lines"), align=Align.RIGHT),
+            Column(title=tr("found"), align=Align.RIGHT), Column(title=tr("why not more"), is_detail=True),
+        ),
+        rows=tuple(
+            Row(
+                id=f"{id}.rule.{looked.rule}",
+                cells=(
+                    Cell(text=looked.about), Cell(text=f"{looked.lines:,}", value=float(looked.lines)),
+                    Cell(text=str(by_rule[looked.rule]), value=float(by_rule[looked.rule])),
+                    Cell(text="" if looked.lines else looked.why_none),
+                ),
+            )
+            for looked in found.looked
+        ),
+        notes=(tr("What could not be checked is not cleared by it."),),
+    )

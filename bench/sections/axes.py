@@ -1,0 +1,281 @@
+"""What does one axis change, all else equal? Instruction sets and precisions, a section each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rigmark.bench.analysis.comparison.compare import Comparison
+from rigmark.bench.analysis.results.summary import key
+from rigmark.bench.analysis.statistics.decision import Verdict
+from rigmark.bench.claims.claim import Claim
+from rigmark.bench.claims.speeds import said_of_a_speed_up
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import tr, tr_later, word
+from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Precision
+from rigmark.bench.sections.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
+from rigmark.bench.sections.groups import HELD_TO, Entry, Group, versus
+from rigmark.bench.sections.sessions import SessionResults, unrepeated
+
+SETTINGS = ("framework", "framework_version", "build", "compile_mode", "layout")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """Results that differ in the axis alone, in its order."""
+
+    group: Group                         # of the first of them: what they have in common, but for the axis
+    entries: tuple[Entry, ...]
+
+    @property
+    def framework(self) -> str:
+        return str(self.entries[0].row["framework"])
+
+    @property
+    def baseline(self) -> Entry | None:
+        """The first that was measured."""
+        return next((entry for entry in self.entries if entry.is_measured), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A column of results of which the report says what it brings."""
+
+    column: str
+    order: tuple[str, ...]               # the baseline first
+    title: str
+    noun: str                            # one of its values
+    head: str                            # of its column in the table
+    question: str                        # what the section answers
+    shows: Callable[[], tuple[Show, ...]]      # what stands beside the speed
+    sentences: Callable[[Sequence[Series], Sequence[Claim]], Iterator[str]]
+    notes: Callable[[Sequence[Series]], Iterator[str]]
+
+
+def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = ()) -> list[Section]:
+    """One for each axis along which something was measured; ``claims`` about it are held against that."""
+    found = ((axis, series(groups, axis)) for axis in AXES)
+    return [_section(axis, several, doubts, claims) for axis, several in found if several]
+
+
+def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
+    """Every result that has another beside it which differs in this axis alone; of sessions the latest."""
+    members: dict[tuple[object, ...], list[tuple[Group, Entry]]] = {}
+    for group in groups:
+        shared = tuple(fact for name, fact in group.facts.items() if name != axis.column)
+        for entry in group.entries:
+            members.setdefault((*shared, *key(entry.row, SETTINGS)), []).append((group, entry))
+
+    def position(member: tuple[Group, Entry]) -> int:
+        return axis.order.index(member[1].row[axis.column])
+
+    several = [sorted(alike, key=position) for alike in members.values()]
+    found = [
+        Series(group=alike[0][0], entries=tuple(entry for _, entry in alike))
+        for alike in several if len({entry.row[axis.column] for _, entry in alike}) > 1
+    ]
+    but = (axis.column, "session")
+    by_session = (
+        SessionResults.of_entries(
+            each, (*(fact for name, fact in each.group.facts.items() if name not in but),
+                   *key(each.entries[0].row, SETTINGS)),
+            each.entries, (axis.column,),
+        )
+        for each in found
+    )
+    return [each for each, _ in unrepeated(by_session)]
+
+
+def _section(axis: Axis, several: Sequence[Series], doubts: Doubts, claims: Sequence[Claim]) -> Section:
+    models = dict.fromkeys(str(each.group.facts["model"]) for each in several)
+    tables = [
+        _table(axis, model, [each for each in several if each.group.facts["model"] == model], doubts)
+        for model in models
+    ]
+    blocks: tuple[Block, ...] = (Paragraph(text=tr(axis.question)),)
+    if sentences := tuple(axis.sentences(several, claims)):
+        blocks += (Items(texts=sentences),)
+    return Section(id=axis.column, title=tr(axis.title), blocks=(*blocks, *tables))
+
+
+def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) -> Table:
+    shows = (throughput(), *axis.shows(), *trust(doubts))
+    name = identifier("table", axis.column, model)
+    rows = tuple(
+        Row(
+            id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
+            cells=(
+                Cell(text=word(each.group.facts["mode"])), Cell(text=tr(", ").join(_conditions(each, axis.column))),
+                Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
+                Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
+            ),
+        )
+        for each in several for entry in each.entries
+    )
+    return Table(
+        id=name, caption=tr("{model}: one {noun} after the other, all else equal", model=model, noun=tr(axis.noun)),
+        columns=(
+            Column(title=tr("mode")), Column(title=tr("conditions"), is_detail=True), Column(title=tr("framework")),
+            Column(title=tr(axis.head)), Column(title=tr("speed-up against the first"), align=Align.RIGHT),
+            *(show.column for show in shows),
+        ),
+        rows=rows, notes=tuple(axis.notes(several)),
+    )
+
+
+def _conditions(each: Series, column: str) -> list[str]:
+    """Those of its group, without what varies along the axis of this column."""
+    varied = {str(entry.row[column]) for entry in each.entries}
+    return [part for part in each.group.conditions.split(tr(", ")) if part.removeprefix(tr(HELD_TO)) not in varied]
+
+
+def _subjects(several: Sequence[Series], column: str) -> list[str]:
+    """Framework and network of each, with what tells it from others of the same."""
+    names = [tr("{framework}, {subject}", framework=each.framework, subject=each.group.subject) for each in several]
+    parts = [[*_conditions(each, column), *map(str, key(each.entries[0].row, SETTINGS[1:]))] for each in several]
+    shared: dict[str, set[str]] = {}
+    for name, own in zip(names, parts, strict=True):
+        shared[name] = shared.get(name, set(own)) & set(own)
+    apart = [[part for part in own if part not in shared[name]] for name, own in zip(names, parts, strict=True)]
+    return [f"{name} ({tr(', ').join(own)})" if own else name for name, own in zip(names, apart, strict=True)]
+
+
+def _ratio(each: Series, entry: Entry) -> Cell:
+    if each.baseline is None or not entry.has_figures:
+        return Cell(text=formatting.UNKNOWN)
+    return speed_up(each.baseline, entry)
+
+
+def _against_first(each: Series, value: str, column: str) -> Comparison | None:
+    """How the entry with this value stands to the first; None where one of them was not measured."""
+    entry = next((e for e in each.entries if e.row[column] == value and e.is_measured), None)
+    if entry is None or each.baseline is None or entry is each.baseline:
+        return None
+    return versus(each.baseline, entry).comparison
+
+
+def _size(comparison: Comparison) -> str:
+    speed = comparison.speed_up
+    size = formatting.ratio(speed.value, speed.low, speed.high, (speed.value,))
+    return size if comparison.is_paired else tr("{size} (not measured in one run, so without a verdict)", size=size)
+
+
+# Instruction sets ---------------------------------------------------------------------------------------------------
+
+
+def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
+    for each, subject in zip(several, _subjects(several, "isa"), strict=True):
+        found = _against_first(each, Isa.NATIVE, "isa")
+        first = each.baseline
+        if found is None or first is None:
+            continue
+        proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
+        ran = proof[first.row["isa"]]
+        held = f"{tr(HELD_TO)}{first.row['isa']}"
+        if ran != first.row["isa"]:
+            held += tr(" (of which not all is)") if ran == MIXED else tr(" (that it kept to it is not proven)")
+        sentence = tr(
+            "{subject}: with all that this processor has, {size} the throughput of itself {held}.",
+            subject=subject, size=_size(found), held=held,
+        )
+        native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
+        for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
+            sentence += tr(' It is said: "{says}" Here that is {outcome}.', says=tr(claim.says), outcome=word(standing))
+        yield sentence
+
+
+def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
+    yield tr(
+        "Asked: a ceiling, by each framework's own switches. Ran: the widest encoding of the vector instructions "
+        "that were met while the convolution, the matrix product and the element-wise operation ran; '{mixed}' if "
+        "these differ, '{not_proven}' where too few were met, and then it is no figure of that instruction set.",
+        mixed=word(MIXED), not_proven=word(NOT_PROVEN),
+    )
+    yield tr(
+        "sse41 holds all that SSE encodes, up to SSE4.2; avx2 is with FMA. Native is without a switch, and may "
+        "take another library than the levels do."
+    )
+
+
+def _ran(entry: Entry) -> Cell:
+    return Cell(text=word(entry.row["isa_proof"]))
+
+
+# Precisions ---------------------------------------------------------------------------------------------------------
+
+
+def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
+    for each, subject in zip(several, _subjects(several, "precision"), strict=True):
+        if each.baseline is None or each.baseline.row["precision"] != Precision.FP32:
+            continue
+        parts = []
+        for entry in each.entries:
+            found = _against_first(each, entry.row["precision"], "precision")
+            if found is None:
+                continue
+            off = entry.row["parity_error"]
+            error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
+            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER) or not found.is_paired
+            doubt = "" if is_clear else tr(", {doubt}", doubt=word(found.verdict))
+            parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
+        if parts:
+            yield tr(
+                "{subject}, throughput against fp32: {parts}.", subject=subject, parts="; ".join(parts),
+            )
+
+
+def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
+    stated: dict[str, Mapping[str, object]] = {}
+    for entry in (entry for each in several for entry in each.entries if entry.row["policy"]):
+        stated.setdefault(str(entry.row["precision"]), json.loads(str(entry.row["policy"])))
+    for name, policy in stated.items():
+        scaled = tr("; training scales the loss") if policy["is_loss_scaled"] else ""
+        yield tr(
+            "{name}: weights kept in {weights}, activations in {activations}, products of {products}, summed in "
+            "{sums}{scaled}.", name=name, weights=policy["weights"], activations=policy["activations"],
+            products=policy["products"], sums=policy["sums"], scaled=scaled,
+        )
+    if all(str(each.group.facts["device"]).startswith("cpu") for each in several):
+        yield tr(
+            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it "
+            "is emulated: what they bring on a GPU has to be measured there."
+        )
+
+
+def _overflows(entry: Entry) -> Cell:
+    steps = entry.row["overflow_steps"]
+    return Cell(text=formatting.UNKNOWN) if steps is None else Cell(text=str(int(steps)), value=float(steps))
+
+
+AXES = (
+    Axis(
+        column="isa", order=(*LEVELS, Isa.NATIVE), title=tr_later("Instruction sets: what do they bring?"),
+        noun=tr_later("instruction set"), head=tr_later("asked"),
+        question=tr_later(
+            "The same framework, from the same files, held to less than this processor can: what a build without "
+            "these instructions would cost."
+        ),
+        shows=lambda: (Show(column=Column(title=tr("ran")), cell=_ran),),
+        sentences=_isa_sentences, notes=_isa_notes,
+    ),
+    Axis(
+        column="precision",
+        order=(Precision.FP32, *(name for name in Precision if name is not Precision.FP32)),
+        title=tr_later("Precision: what do narrower numbers bring, and cost?"),
+        noun=tr_later("precision"), head=tr_later("precision"),
+        question=tr_later(
+            "The same network and weights in other formats: speed beside the error against the float64 oracle, and "
+            "the memory."
+        ),
+        shows=lambda: (
+            parity(), memory(),
+            Show(
+                column=Column(title=tr("steps left out"), align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
+            ),
+        ),
+        sentences=_precision_sentences, notes=_precision_notes,
+    ),
+)

@@ -1,0 +1,180 @@
+"""Every result in one table, to be sorted, filtered and compared; with the command that measures each again."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import (
+    Align,
+    Block,
+    Cell,
+    Column,
+    Paragraph,
+    Row,
+    Section,
+    Standing,
+    Table,
+    Verdicts,
+)
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import tr, tr_later, word
+from rigmark.bench.enums import Isa
+from rigmark.bench.sections import figures
+from rigmark.bench.sections.figures import Doubts, Show
+from rigmark.bench.sections.groups import Entry, Group
+
+FACTS = {
+    "model": tr_later("model"), "mode": tr_later("mode"), "precision": tr_later("precision"),
+    "isa": tr_later("held to"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
+    "strategy": tr_later("strategy"), "data": tr_later("data"), "device": tr_later("device"),
+    "device_name": tr_later("name of the device"), "threads": tr_later("threads"),
+    "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),
+    "framework_version": tr_later("version"), "build": tr_later("build"), "compile_mode": tr_later("compile mode"),
+    "layout": tr_later("layout"), "session": tr_later("session"), "machine": tr_later("machine"),
+    "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
+}
+"""Columns of results that are columns of the table where they vary, and are said once where they do not."""
+
+ALWAYS = ("model", "mode", "framework")
+OPTIONS = {
+    "model": "--model", "framework": "--framework", "build": "--build", "isa": "--isa",
+    "compile_mode": "--compile-mode", "layout": "--layout", "precision": "--precision", "mode": "--mode",
+    "device": "--device", "local_batch": "--batch", "world_size": "--world-size", "strategy": "--strategy",
+    "devices_per_process": "--devices-per-process", "threads": "--threads", "data": "--data",
+    "steps_per_timing": "--steps-per-timing",
+}
+"""Of ``rigmark run``, by the column that each chooses."""
+
+USUAL = {"build": "default", "isa": Isa.NATIVE, "world_size": 1, "strategy": "single", "devices_per_process": 1}
+
+
+def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
+    """None for a single group, whose own table says as much."""
+    if len(groups) < 2:
+        return None
+    members = [(group, entry) for group in groups for entry in group.entries]
+    varying = [
+        name for name in FACTS
+        if name in ALWAYS or len({str(entry.row[name]) for _, entry in members}) > 1
+    ]
+    shows = list(_shows(groups, doubts))
+    table = Table(
+        id="table.cases", caption=tr("Every result"),
+        columns=(
+            *(Column(title=tr(FACTS[name]), align=_align(name)) for name in varying),
+            *(show.column for show in shows),
+        ),
+        rows=tuple(
+            _row(group, entry, index, varying, shows) for index, group in enumerate(groups) for entry in group.entries
+        ),
+        notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
+    )
+    words = tr(
+        "Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or over "
+        "the one that you choose as the baseline."
+    )
+    return Section(id="cases", title=tr("Every result"), blocks=(Paragraph(text=words), table))
+
+
+def verdicts(block: Verdicts) -> tuple[Block, ...]:
+    """Many answers in one table, after how many there are of each kind."""
+    counts = Counter(verdict.standing for verdict in block.verdicts)
+    said = tr(", ").join(
+        tr("{n:,} {standing}", n=counts[standing], standing=word(standing)) for standing in Standing if counts[standing]
+    )
+    table = Table(
+        id="table.verdicts", caption=tr("Every comparison"),
+        columns=(
+            Column(title=tr("of")), Column(title=tr("answer")), Column(title=tr("in words")),
+            Column(title=tr("conditions")),
+        ),
+        rows=tuple(
+            Row(id=verdict.id, cells=(
+                Cell(text=verdict.subject), Cell(text=word(verdict.standing)),
+                Cell(text=" ".join(verdict.sentences)), Cell(text=verdict.conditions),
+            ))
+            for verdict in block.verdicts
+        ),
+    )
+    words = tr(
+        "{comparisons}: {counts}.", comparisons=formatting.count(len(block.verdicts), "comparison"), counts=said,
+    )
+    return (Paragraph(text=words), table)
+
+
+def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:
+    """Of all entries alike, whichever their group."""
+    unit = formatting.time_unit(e.row["step_time_s"] for group in groups for e in group.entries if e.has_figures)
+    baseline = {id(entry): group.baseline for group in groups for entry in group.entries}
+
+    def speed_up(entry: Entry) -> Cell:
+        against = baseline[id(entry)]
+        return figures.speed_up(against, entry) if against else Cell(text=formatting.UNKNOWN)
+
+    def step_time(entry: Entry) -> Cell:
+        row = entry.row
+        low, high = (
+            None if row[name] is None else row[name] / unit.scale for name in ("step_time_low_s", "step_time_high_s")
+        )
+        return Cell(text=formatting.centre(row["step_time_s"] / unit.scale, low, high), value=row["step_time_s"])
+
+    yield figures.throughput()
+    yield Show(column=Column(title=tr("speed-up"), align=Align.RIGHT), cell=figures.figure(speed_up))
+    yield Show(
+        column=Column(title=tr("step time"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+        cell=figures.figure(step_time),
+    )
+    yield from (figures.memory(), figures.parity(), *figures.trust(doubts))
+
+
+def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: Sequence[Show]) -> Row:
+    facts = [_fact(name, entry.row[name]) for name in varying]
+    first = Cell(text=f"{entry.origin.mark} {facts[0].text}")
+    return Row(
+        id=identifier("case", group.id, entry.label), name=entry.label, group=str(index),
+        command=command(entry.row), against=figures.against(group, entry),
+        cells=(first, *facts[1:], *(show.cell(entry) for show in shows)),
+    )
+
+
+def _fact(name: str, fact: Any) -> Cell:
+    if fact is None:
+        return Cell(text=formatting.UNKNOWN)
+    is_number = isinstance(fact, int | float) or (name == "session" and str(fact).isdecimal())
+    return Cell(text=_in_words(name, fact), value=float(fact) if is_number else None)
+
+
+def _in_words(name: str, fact: Any) -> str:
+    """Names stay as they are typed; a mode is a word."""
+    return word(fact) if name == "mode" else str(fact)
+
+
+def _align(name: str) -> Align:
+    return Align.RIGHT if name in ("local_batch", "world_size", "threads", "steps_per_timing") else Align.LEFT
+
+
+def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> Iterator[str]:
+    origins = dict.fromkeys(entry.origin for _, entry in members)
+    yield tr("{said}.", said="; ".join(f"{origin.mark} {word(origin)}" for origin in origins))
+    same = [
+        f"{tr(FACTS[name])} {_in_words(name, members[0][1].row[name])}" for name in FACTS
+        if name not in varying and members[0][1].row[name] is not None
+    ]
+    if same:
+        yield tr("The same for all: {facts}.", facts=tr(", ").join(same))
+
+
+def command(row: Mapping[str, Any]) -> str:
+    """The command line that measures a result again, as often as before."""
+    words = ["rigmark", "run"]
+    for name, option in OPTIONS.items():
+        fact = row[name]
+        if fact is not None and fact != USUAL.get(name):
+            words += [option, str(fact)]
+    if row["oversubscribed"]:
+        words.append("--oversubscribe")
+    return shlex.join([*words, "--repetitions", str(max(int(row["trials"] or 0), 1))])

@@ -1,0 +1,107 @@
+"""What was not measured, and why; nothing that was tried is left out of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.results.summary import is_nothing
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Align, Block, Cell, Code, Column, Fold, Paragraph, Row, Section, Table
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
+from rigmark.bench.enums import PLANNED_GAPS, Outcome
+
+FACTS = {
+    "framework": tr_later("framework"), "model": tr_later("model"), "mode": tr_later("mode"), "kind": tr_later("trial"),
+    "outcome": tr_later("outcome"), "reason": tr_later("reason"),
+}
+"""Columns of a failure, and their titles."""
+
+SETTINGS = {
+    "framework_version": "{}", "build": tr_later("{} build"), "compile_mode": "{}", "layout": "{}", "precision": "{}",
+    "device": "{}", "local_batch": tr_later("batch {}"), "data": tr_later("{} data"),
+}
+"""What else tells a trial from others, in one cell."""
+
+
+def section(trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str]) -> Section:
+    """Failed and unsupported trials with their reasons, and records that cannot be read."""
+    bad = trials[trials.outcome != Outcome.OK]
+    blocks: list[Block] = []
+    if bad.empty and not problems:
+        blocks.append(Paragraph(text=tr("Every trial came to an end and passed its checks.")))
+    if not bad.empty:
+        planned = int(bad.outcome.isin(list(PLANNED_GAPS)).sum())
+        blocks.append(
+            Paragraph(
+                text=tr(
+                    "{trials} gave no time; {planned} of them because a framework does not offer what was asked or "
+                    "is not there. After such an outcome further repetitions of the same case are not started.",
+                    trials=formatting.count(len(bad), "trial"), planned=planned,
+                )
+            )
+        )
+        blocks.append(_table(bad))
+        blocks += last_words(records)
+    if problems:
+        rows = tuple(Row(id=identifier("problem", text), cells=(Cell(text=text),)) for text in problems)
+        blocks.append(
+            Table(id="table.problems", caption=tr("Records that could not be read"),
+                  columns=(Column(title=tr("problem")),), rows=rows)
+        )
+    return Section(id="failures", title=tr("Failed, unsupported and unreadable"), blocks=tuple(blocks))
+
+
+def _table(bad: pd.DataFrame) -> Table:
+    """One row for each different failure, with how often it happened."""
+    alike: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
+    for trial in bad.to_dict("records"):
+        with speaking(ENGLISH):      # a row keeps its id in every language
+            words = _words(trial)
+        alike.setdefault(words, []).append(trial)
+    rows = tuple(
+        Row(
+            id=identifier("failure", *words),
+            cells=(
+                *(Cell(text=text) for text in _words(trials[0])), Cell(text=str(len(trials)), value=float(len(trials))),
+            ),
+        )
+        for words, trials in alike.items()
+    )
+    columns = (
+        *(Column(title=tr(title)) for title in FACTS.values()), Column(title=tr("settings"), is_detail=True),
+        Column(title="n", unit=tr("trials"), align=Align.RIGHT),
+    )
+    return Table(id="table.failures", caption=tr("Trials without a time"), columns=columns, rows=rows)
+
+
+def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The cells of a trial that failed."""
+    facts = [formatting.UNKNOWN if is_nothing(trial[name]) else trial[name] for name in FACTS]
+    settings = [tr(form).format(trial[name]) for name, form in SETTINGS.items() if not is_nothing(trial[name])]
+    stored = ("mode", "kind", "outcome")
+    return (
+        *(word(fact) if name in stored else str(fact) for name, fact in zip(FACTS, facts, strict=True)),
+        ", ".join(settings),
+    )
+
+
+def last_words(records: Sequence[Mapping[str, Any]]) -> tuple[Fold, ...]:
+    """What workers wrote before they failed, a fold for each different text."""
+    said: dict[str, list[str]] = {}
+    for record in records:
+        text, identity = record.get("last_words"), record.get("identity")
+        case = identity.get("case") if isinstance(identity, dict) else None
+        if isinstance(text, str) and text.strip() and isinstance(case, dict) and record.get("outcome") != Outcome.OK:
+            names = (case.get("framework", ""), case.get("model", ""), word(case.get("mode", "")))
+            said.setdefault(text, []).append(" ".join(map(str, names)))
+    return tuple(
+        Fold(
+            title=tr("Last words of {names}", names=formatting.listed(list(dict.fromkeys(names)))),
+            blocks=(Code(text=text),),
+        )
+        for text, names in said.items()
+    )

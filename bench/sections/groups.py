@@ -1,0 +1,214 @@
+"""Results sorted into groups within which they may be compared, each with a short name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.comparison.compare import Comparison, Repetition, by_repetition, compare
+from rigmark.bench.analysis.comparison.systems import known_facts
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
+from rigmark.bench.analysis.results.validity import Validity
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
+from rigmark.bench.enums import Isa, Outcome, TrialKind
+
+HELD_TO = tr_later("held to ")         # an instruction set, among the conditions
+
+EQUAL_COLUMNS = (
+    "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
+    "device_name", "oversubscribed",
+    "graph_fingerprint", "machine", "code_version", "start_method", "session",
+)
+"""Facts that are equal among results that may be compared; what is left differs because the question varies it."""
+
+RARE_COLUMNS = {
+    "device_name": "", "graph_fingerprint": tr_later("graph "), "machine": tr_later("machine "),
+    "code_version": tr_later("measuring code "), "start_method": tr_later("started by "),
+    "session": tr_later("session "),
+}
+"""Facts that are only mentioned where they tell groups apart, and how they are introduced."""
+
+ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
+
+WATCHED = {False: "off", True: "on"}
+
+LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "device", "strategy", "devices_per_process")
+"""What tells results of one framework apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One result in its group."""
+
+    label: str                           # "torch", or as much more as tells it from the others in its group
+    row: Mapping[str, Any]               # of the table of results
+    step_times_s: Mapping[Repetition, float]     # but for invalid trials; empty where nothing was measured
+    state: Mapping[str, str] = field(default_factory=dict)      # in which it was measured: {"system gpu_driver": "550"}
+
+    @property
+    def is_measured(self) -> bool:
+        """True for a time measured here that is not invalid; only those win."""
+        return bool(self.step_times_s) and self.origin is Origin.MEASURED
+
+    @property
+    def origin(self) -> Origin:
+        return origin(self.row["origin"])
+
+    @property
+    def has_figures(self) -> bool:
+        return self.row["outcome"] == Outcome.OK and self.row["step_time_s"] is not None
+
+    @property
+    def is_invalid(self) -> bool:
+        """True for a time that is shown and not believed: all its trials are invalid."""
+        return self.has_figures and self.row["validity"] == Validity.INVALID
+
+    @property
+    def throughputs(self) -> list[float]:
+        """Of the single trials, in samples per second."""
+        return [self.row["global_batch"] / time_s for time_s in self.row["trial_step_times_s"] or ()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Results that may be compared, fastest first, those without a time last."""
+
+    id: str
+    facts: Mapping[str, Any]             # what they have in common
+    conditions: str                      # "batch 32, digits, fp32, cpu, 2 threads"
+    entries: tuple[Entry, ...]
+    earlier: tuple[Group, ...] = ()      # sessions that this one repeats, newest first; see ...story.sessions
+
+    @property
+    def subject(self) -> str:
+        return f"{self.facts['model']} {word(self.facts['mode'])}"
+
+    @property
+    def measured(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.is_measured)
+
+    @property
+    def baseline(self) -> Entry | None:
+        """The slowest of what was measured, so that every speed-up in the group is above 1; None if there is none."""
+        return self.measured[-1] if self.measured else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versus:
+    """How an entry stands to another, and the speed-up of each pair of trials."""
+
+    comparison: Comparison
+    ratios: tuple[float, ...]            # empty where no repetition of both ran in one run
+
+
+def versus(baseline: Entry, this: Entry) -> Versus:
+    """The speed-up of one over the other, both measured."""
+    found = compare(baseline.step_times_s, this.step_times_s)
+    assert found is not None
+    pairs = sorted(baseline.step_times_s.keys() & this.step_times_s.keys())
+    return Versus(
+        comparison=found, ratios=tuple(baseline.step_times_s[pair] / this.step_times_s[pair] for pair in pairs)
+    )
+
+
+def origin(name: Any) -> Origin:
+    """Where a row comes from; what does not say that it was measured here counts as quoted."""
+    return ORIGINS.get(name, Origin.QUOTED)
+
+
+def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
+    """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
+    times, states = by_repetition(trials), _states(trials)
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows_of(results[results.kind != TrialKind.LIMIT]):
+        rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)
+    usual = [column for column in EQUAL_COLUMNS if column not in RARE_COLUMNS]
+    twins: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for members in rows.values():
+        twins.setdefault(key(members[0], usual), []).append(members[0])
+    found: list[Group] = []
+    for members in rows.values():
+        facts = {column: members[0][column] for column in EQUAL_COLUMNS}
+        alike = twins[key(facts, usual)]
+        telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
+        with speaking(ENGLISH):      # a link holds in every language
+            identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling)))
+        found.append(
+            Group(
+                id=identity, facts=facts, conditions=tr(", ").join(_conditions(facts, telling)),
+                entries=_entries(members, times, states),
+            )
+        )
+    return sorted(found, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
+
+
+def _sortable(fact: Any) -> tuple[bool, float, str]:
+    """Numbers by size, "10" after "9", then words by letter."""
+    is_number = isinstance(fact, int | float) or str(fact).isdecimal()
+    return (not is_number, float(fact) if is_number else 0.0, "" if is_number else str(fact))
+
+
+def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:
+    batch = tr("batch {batch}", batch=facts["local_batch"])
+    of_many = tr("{batch} on each of {devices} devices", batch=batch, devices=facts["world_size"])
+    yield batch if facts["world_size"] == 1 else of_many
+    if facts["oversubscribed"]:
+        yield tr("oversubscribed")
+    yield tr("{data} data", data=facts["data"])
+    yield str(facts["precision"])
+    if facts["isa"] != Isa.NATIVE:
+        yield f"{tr(HELD_TO)}{facts['isa']}"
+    yield str(facts["device"])
+    yield formatting.count(facts["threads"], "thread")
+    if facts["steps_per_timing"] != 1:
+        yield tr("{steps} steps per timing", steps=facts["steps_per_timing"])
+    for column in telling:
+        yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
+
+
+def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
+    """Of each group of alike timing trials: what is known of their system, their clock, and if telemetry was on."""
+    alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
+    for trial in rows_of(measured[[*ALIKE_COLUMNS, "system_facts", "clock", "telemetry"]]):
+        alike.setdefault(key(trial, ALIKE_COLUMNS), []).append(trial)
+    found = {}
+    for identity, members in alike.items():
+        clocks = {str(trial["clock"]) for trial in members if not is_nothing(trial["clock"])}
+        watched = {WATCHED[not is_nothing(trial["telemetry"])] for trial in members}
+        found[identity] = {
+            **{f"system {name}": words for name, words in known_facts(t["system_facts"] for t in members).items()},
+            **({"clock": "/".join(sorted(clocks))} if clocks else {}), "telemetry": "/".join(sorted(watched)),
+        }
+    return found
+
+
+def _entries(
+    rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[Repetition, float]],
+    states: Mapping[tuple[Any, ...], dict[str, str]],
+) -> tuple[Entry, ...]:
+    found = [
+        Entry(label=label, row=row, step_times_s=times.get(alike, {}), state=states.get(alike, {}))
+        for label, row in zip(labels(rows), rows, strict=True) for alike in [key(row, ALIKE_COLUMNS)]
+    ]
+    return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
+
+
+def labels(rows: Sequence[Mapping[str, Any]], always: Sequence[str] = ()) -> list[str]:
+    """The shortest names that tell rows apart: the framework, what varies among its own rows, and ``always``."""
+    names = []
+    for row in rows:
+        own = [other for other in rows if other["framework"] == row["framework"]]
+        varying = [c for c in LABEL_COLUMNS if len({key(other, (c,)) for other in own}) > 1]
+        names.append(" ".join([str(row["framework"]), *(str(row[column]) for column in (*varying, *always))]))
+    # Builds may differ in packages that no column shows.
+    return [
+        f"{name} #{names[: index + 1].count(name)}" if names.count(name) > 1 else name
+        for index, name in enumerate(names)
+    ]

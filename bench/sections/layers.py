@@ -1,0 +1,434 @@
+"""Where the time goes: stacked bars side by side, shares by operation, the longest layers, the roofline, the words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis.layers.layers import (
+    TOO_SHORT,
+    UNATTRIBUTED,
+    LayerRow,
+    Part,
+    Side,
+    TakenApart,
+    by_op,
+    longest,
+    part,
+    side_by_side,
+)
+from rigmark.bench.analysis.layers.roofline import Peaks
+from rigmark.bench.analysis.results import exports
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import (
+    Align,
+    Attachment,
+    Block,
+    Cell,
+    Column,
+    Document,
+    Fold,
+    Items,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from rigmark.bench.document.identifiers import identifier
+from rigmark.bench.document.language import ENGLISH, speaking, tr, word
+from rigmark.bench.sections.advice import ABOVE_LIMIT, advice, step_of
+from rigmark.bench.sections.doubts import Doubt
+from rigmark.bench.sections.layer_figures import MOST_LAYERS, family, peak_words, roofline_plot, stacked_bars
+from rigmark.bench.sections.layer_groups import Member, Together
+
+Doubts = Mapping[tuple[str, str], Doubt]
+
+TOP = 10
+NAMED_MEMBERS = 12           # of a fused row
+
+FILE_FACTS = ("model", "mode", "framework", "compile_mode", "layout", "precision", "local_batch", "threads")
+FILE_FIGURES = (
+    "layer", "members", "op", "direction", "method", "time_s", "share", "flops", "bytes_moved", "flops_per_s", "bound",
+)
+"""Columns of the attached file; the others follow from them."""
+
+def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
+    """One subsection a model, in it one a group; None where no step was taken apart."""
+    if not found:
+        return None
+    models = dict.fromkeys(each.group.facts["model"] for each in found)
+    words = tr(
+        "Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and shares "
+        "are of those instrumented steps; cover, closure and overhead say how far they can be trusted."
+    )
+    return Section(
+        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=words), _attachment(found)),
+        sections=tuple(
+            Section(
+                id=f"layers.{identifier(model)}", title=str(model),
+                sections=tuple(_group(each, doubts) for each in found if each.group.facts["model"] == model),
+            )
+            for model in models
+        ),
+    )
+
+
+def document(found: Sequence[Together], *, top: int | None) -> Document:
+    """The cases one after another, each with its ``top`` rows, all if None."""
+    sections = []
+    for each in found:
+        for member in each.members:
+            case = member.case
+            caption = tr("What takes the most time of {step}", step=step_of(case))
+            table = rows_table(case, identifier("table", case.id), caption, top)
+            bars = stacked_bars([member], identifier("bars", case.id), table.id, each.group.subject)
+            blocks: list[Block] = [Paragraph(text=_figures_words(case)), bars, Items(texts=tuple(advice(case))), table]
+            if case.findings:
+                blocks.append(Items(texts=tuple(f"{finding.id}: {finding.text}." for finding in case.findings)))
+            title = f"{each.group.subject}, {settings(case)}, {each.group.conditions}"
+            sections.append(Section(id=identifier("case", case.id), title=title, blocks=tuple(blocks)))
+    return Document(title=tr("Where the time goes"), summary=(), sections=tuple(sections))
+
+
+def settings(case: TakenApart) -> str:
+    """"torch 2.13.0 eager channels_last"."""
+    words = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
+    return " ".join(str(word) for word in words if word is not None)
+
+
+def _group(found: Together, doubts: Doubts) -> Section:
+    side = _side_table(found)
+    bars = stacked_bars(
+        found.members, f"bars.{found.id}", side.id, f"{found.group.subject}, {found.group.conditions}"
+    )
+    is_alone = len(found.members) == 1
+    words = [
+        text if is_alone else tr("{label}: {said}", label=member.label, said=text)
+        for member in found.members for text in advice(member.case)
+    ]
+    blocks: tuple[Block, ...] = (
+        bars, Items(texts=tuple(words)), _figures_table(found, doubts), _op_table(found),
+        *(block for member in found.members for block in _details(found, member)),
+        Fold(title=tr("Every layer, side by side"), blocks=(side,)),
+    )
+    title = f"{word(found.group.facts['mode'])}{tr(': ')}{found.group.conditions}"
+    return Section(id=found.id, title=title, blocks=blocks)
+
+
+def _details(found: Together, member: Member) -> list[Block]:
+    table = f"table.top.{identifier(member.case.id)}"
+    title = tr("Layers of {label} that take the most time, {subject}", label=member.label, subject=found.group.subject)
+    plot = roofline_plot(member, f"roofline.{identifier(member.case.id)}", table)
+    blocks: list[Block] = [rows_table(member.case, table, title, TOP)]
+    return [plot, *blocks] if plot.dots else blocks
+
+
+# Tables of a group --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """One column of a table of cases: its head, and the cell of a case."""
+
+    column: Column
+    cell: Callable[[Member], Cell]
+
+
+def _figures_table(found: Together, doubts: Doubts) -> Table:
+    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
+
+    def time(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+        return lambda member: _number(value(member.case), lambda time_s: formatting.significant(time_s / unit.scale))
+
+    def ratio(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+        return lambda member: _number(value(member.case), lambda ratio: formatting.number(ratio, 2))
+
+    def doubted(member: Member) -> Cell:
+        notes = tuple(doubts[finding.id, finding.text].note for finding in member.case.findings)
+        return Cell(text=formatting.count(len(notes), "finding") if notes else tr("none"), notes=notes)
+
+    right = Align.RIGHT
+    shows = [
+        Show(column=Column(title=tr("framework")), cell=lambda member: Cell(text=member.label)),
+        Show(column=Column(title=tr("settings"), is_detail=True), cell=lambda member: Cell(text=settings(member.case))),
+        Show(
+            column=Column(title=tr("instrumented step"), unit=unit.name, align=right),
+            cell=time(lambda c: c.step_time_s),
+        ),
+        Show(
+            column=Column(title=tr("timed step"), unit=unit.name, align=right),
+            cell=time(lambda c: c.timed_step_time_s),
+        ),
+        Show(column=Column(title=tr("cover"), align=right), cell=ratio(lambda c: c.figures.cover)),
+        Show(column=Column(title=tr("closure"), align=right), cell=ratio(lambda c: c.figures.closure)),
+        Show(column=Column(title=tr("overhead"), align=right), cell=ratio(lambda c: c.figures.overhead)),
+        Show(column=Column(title="MFU", align=right), cell=lambda m: _number(m.case.figures.mfu, formatting.share)),
+        Show(column=Column(title=tr("findings")), cell=doubted),
+    ]
+    return Table(
+        id=f"table.figures.{found.id}",
+        caption=tr("How far the layers account for the step, {subject}", subject=found.group.subject),
+        columns=tuple(show.column for show in shows),
+        rows=tuple(
+            Row(id=identifier("taken-apart", m.case.id), cells=tuple(show.cell(m) for show in shows))
+            for m in found.members
+        ),
+        notes=(
+            tr(
+                "Cover: all layers, loss and optimizer over the instrumented step. Closure: the same over the step "
+                "of the timed trials. Overhead: instrumented over plain step of one process. 1 is best; outside "
+                "0.90 to 1.10 is a finding. MFU: the FLOPs that the network's definition needs, over step time and "
+                "this machine's peak."
+            ),
+            *_peak_notes(found.members[0].case.peaks),
+        ),
+    )
+
+
+def _time(time_s: float, unit: formatting.Unit) -> str:
+    return formatting.significant(time_s / unit.scale, 2)
+
+
+def _number(value: float | None, words: Callable[[float], str]) -> Cell:
+    return Cell(text=formatting.UNKNOWN) if value is None else Cell(text=words(value), value=value)
+
+
+def _op_table(found: Together) -> Table:
+    parts = {member.label: {each.name: each for each in by_op(member.case.rows)} for member in found.members}
+    largest = {
+        name: max(of[name].share for of in parts.values() if name in of)
+        for name in dict.fromkeys(name for of in parts.values() for name in of)
+    }
+    names = sorted(largest, key=lambda name: (name == UNATTRIBUTED, -largest[name]))
+    rows = tuple(
+        Row(
+            id=identifier("op", found.short_id, name),
+            cells=(
+                Cell(text=f"{family(name).letter} {row_name(name)}"),
+                *(_number(of[name].share if name in of else None, formatting.share) for of in parts.values()),
+            ),
+        )
+        for name in names
+    )
+    return Table(
+        id=f"table.ops.{found.id}",
+        caption=tr("Share of {step} by type of operation", step=step_of(found.members[0].case)),
+        columns=(Column(title=tr("operation")), *(Column(title=label, align=Align.RIGHT) for label in parts)),
+        rows=rows,
+        notes=(tr(
+            "What is fused into one kernel counts as the layer in it that has the most arithmetic. The letter is "
+            "the one in the figures. {sign}: no row of its own.", sign=formatting.UNKNOWN,
+        ),),
+    )
+
+
+def _side_table(found: Together) -> Table:
+    """Every layer of the graph and its time in each case, so that equal layers stand in one line."""
+    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
+    sides = side_by_side([member.case for member in found.members])
+    shown = set(sorted(sides, key=lambda name: -max(side.time_s or 0.0 for side in sides[name]))[:MOST_LAYERS])
+    notes = [
+        tr('All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.')
+    ]
+    if len(shown) < len(sides):
+        notes.append(tr("The {n} longest of {all} rows; the attached file has all.", n=len(shown), all=len(sides)))
+    return Table(
+        id=f"table.side.{found.id}", caption=tr("Time of each layer, {subject}", subject=found.group.subject),
+        columns=(
+            Column(title=tr("layer")),
+            *(Column(title=member.label, unit=unit.name, align=Align.RIGHT) for member in found.members),
+        ),
+        rows=tuple(
+            Row(
+                id=identifier("side", found.short_id, name),
+                cells=(Cell(text=row_name(name)), *(_side_cell(side, unit) for side in sides[name])),
+            )
+            for name in sides if name in shown
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
+    within = [
+        tr("too short to time") if name == TOO_SHORT else tr("in {layer}", layer=name) for name in side.within
+    ]
+    if side.time_s is None:
+        return Cell(text=", ".join(within) or (tr("no kernel seen") if side.is_idle else formatting.UNKNOWN))
+    words = [_time(side.time_s, unit), *(tr("and {others}", others=name) for name in within)]
+    return Cell(text=" ".join(words), value=side.time_s)
+
+
+# Rows of a case -----------------------------------------------------------------------------------------------------
+
+
+def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -> Table:
+    """The rows that take the most time with what they achieve; the others as one, and last the residual."""
+    rows = longest(case.rows, top)
+    # The longest rows are what is read, so the units are theirs.
+    time_unit = formatting.time_unit(row.time_s for row in rows[:1])
+    flops_unit, bytes_unit = (
+        formatting.rate_unit([max((rate for rate in rates if rate is not None), default=None)], name)
+        for name, rates in (
+            ("FLOP/s", [row.place.flops_per_s for row in rows]), ("B/s", [row.place.bytes_per_s for row in rows])
+        )
+    )
+    is_known = any(row.place.bound for row in rows)
+
+    def cells(row: LayerRow) -> list[Cell]:
+        place = row.place
+        return [
+            Cell(text=full_name(row)), Cell(text=word(row.direction or "")), Cell(text=row.op or ""),
+            Cell(text=_time(row.time_s, time_unit), value=row.time_s),
+            Cell(text=formatting.share(row.share), value=row.share),
+            _number(place.flops_per_s, lambda rate: formatting.significant(rate / flops_unit.scale, 2)),
+            _number(place.bytes_per_s, lambda rate: formatting.significant(rate / bytes_unit.scale, 2)),
+            _number(place.intensity, lambda intensity: formatting.significant(intensity, 2)),
+            *([
+                Cell(text=word(place.bound or formatting.UNKNOWN)),
+                _number(place.limit_s, lambda limit_s: _time(limit_s, time_unit)),
+                _number(place.gap, lambda gap: formatting.times(gap, 2)),
+            ] if is_known else []),
+        ]
+
+    right = Align.RIGHT
+    columns = [
+        Column(title=tr("layer")), Column(title=tr("direction")), Column(title=tr("op"), is_detail=True),
+        Column(title=tr("time"), unit=time_unit.name, align=right), Column(title=tr("share"), align=right),
+        Column(title="FLOP/s", unit=flops_unit.name, align=right),
+        Column(title=tr("bytes/s"), unit=bytes_unit.name, align=right, is_detail=True),
+        Column(title="FLOP/byte", align=right, is_detail=True),
+    ]
+    if is_known:
+        columns += [
+            Column(title=tr("bound by")), Column(title=tr("limit"), unit=time_unit.name, align=right, is_detail=True),
+            Column(title=tr("time / limit"), align=right),
+        ]
+    shown = [(identifier(case.id, row.layer, row.direction or ""), cells(row)) for row in rows]
+    shown += [
+        (identifier(case.id, name), [
+            Cell(text=words), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
+            Cell(text=formatting.share(each.share), value=each.share), *[Cell(text="")] * (len(columns) - 5),
+        ])
+        for name, words, each in _below(case, rows)
+    ]
+    return Table(
+        id=identity, caption=caption, columns=tuple(columns),
+        rows=tuple(Row(id=name, cells=tuple(row)) for name, row in shown), notes=tuple(_row_notes(case, rows)),
+    )
+
+
+def _below(case: TakenApart, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
+    """What stands below the longest rows, so that the table adds up to the step: its name, in words, and its part."""
+    others = longest(case.rows)[len(shown):]
+    found = []
+    if others:
+        with speaking(ENGLISH):      # a row keeps its id in every language
+            name = f"({formatting.count(len(others), 'other row')})"
+        found.append((name, f"({formatting.count(len(others), 'other row')})", part("", others)))
+    return [
+        *found, *((row.layer, row_name(row.layer), part(row.layer, [row])) for row in case.rows if row.is_residual)
+    ]
+
+
+def full_name(row: LayerRow) -> str:
+    """The layer and those that are fused into it, by their names."""
+    others = [member for member in row.members if member != row.layer]
+    named = _first(others)
+    if row.layer == TOO_SHORT:
+        return f"{row_name(row.layer)}: {', '.join(named)}"
+    return " + ".join([row_name(row.layer), *named])
+
+
+def row_name(name: str) -> str:
+    """Of a layer as it is called; in words of "(optimizer)" and what else is no layer."""
+    return f"({tr(name[1:-1])})" if name.startswith("(") and name.endswith(")") else name
+
+
+def _first(names: Sequence[str]) -> list[str]:
+    more = len(names) - NAMED_MEMBERS
+    return [*names[:NAMED_MEMBERS], *([tr("{n} more", n=more)] if more > 0 else [])]
+
+
+def _row_notes(case: TakenApart, rows: Sequence[LayerRow]) -> list[str]:
+    notes = []
+    if any(len(row.members) > 1 for row in rows):
+        notes.append(tr(
+            "Layers joined by + run as one: their time cannot be told apart, their work is counted together."
+        ))
+    above = {row.place.bound for row in rows if row.place.gap is not None and row.place.gap < 1}
+    if above:
+        reasons = "; ".join(f"{word(bound)}, {tr(why)}" for bound, why in ABOVE_LIMIT.items() if bound in above)
+        notes.append(tr(
+            "Below 1x is faster than the limit. {reasons}.", reasons=reasons[:1].upper() + reasons[1:],
+        ))
+    if any(row.method != "in_place" for row in rows):
+        replayed = [row.layer for row in rows if row.method != "in_place"]
+        notes.append(tr("Timed alone and not within the step: {layers}.", layers=", ".join(replayed)))
+    if case.without_kernel:
+        notes.append(tr(
+            "No kernel was seen, in one direction at least, for {layers}.",
+            layers=", ".join(_first(case.without_kernel)),
+        ))
+    return notes
+
+
+def _peak_notes(peaks: Peaks) -> list[str]:
+    every = ((peaks.flops_per_s, "FLOP/s"), (peaks.bytes_per_s, "B/s"), (peaks.launch_s, "s"))
+    known = [f"{peak_words(peak, name)} ({peak.source})" for peak, name in every if peak]
+    return [tr("This machine's limits: {limits}.", limits="; ".join(known))] if known else []
+
+
+def _figures_words(case: TakenApart) -> str:
+    times = [case.step_time_s, case.timed_step_time_s]
+    unit = formatting.time_unit(times)
+    timed = "" if case.timed_step_time_s is None else tr(
+        ", timed without instruments {step_time}", step_time=formatting.with_unit(case.timed_step_time_s, unit),
+    )
+    figures = {
+        tr("cover"): case.figures.cover, tr("closure"): case.figures.closure, tr("overhead"): case.figures.overhead,
+    }
+    ratios = ", ".join(
+        f"{name} {formatting.UNKNOWN if value is None else formatting.number(value, 2)}"
+        for name, value in figures.items()
+    )
+    of_peak = "" if case.figures.mfu is None else tr("; MFU {mfu}", mfu=formatting.share(case.figures.mfu))
+    peaks = "".join(f" {note}" for note in _peak_notes(case.peaks))
+    return tr(
+        "Instrumented step {step_time}{timed}; {ratios}{of_peak}.{peaks}",
+        step_time=formatting.with_unit(case.step_time_s, unit), timed=timed, ratios=ratios, of_peak=of_peak,
+        peaks=peaks,
+    )
+
+
+# File ---------------------------------------------------------------------------------------------------------------
+
+
+def plain(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
+    """Rows as others script against them; None for what is not known."""
+    return [
+        {
+            "layer": row.layer, "members": list(row.members), "op": row.op, "direction": row.direction,
+            "method": row.method, "time_s": row.time_s, "share": row.share, "flops": row.flops,
+            "bytes_moved": row.bytes_moved, "flops_per_s": row.place.flops_per_s, "bytes_per_s": row.place.bytes_per_s,
+            "intensity": row.place.intensity, "bound": row.place.bound, "limit_s": row.place.limit_s,
+            "gap": row.place.gap,
+        }
+        for row in rows
+    ]
+
+
+def _attachment(found: Sequence[Together]) -> Attachment:
+    """All rows of all cases."""
+    rows = [
+        {"trial": member.case.id} | {name: member.case.case[name] for name in FILE_FACTS}
+        | {name: row[name] for name in FILE_FIGURES} | {"members": " ".join(row["members"])}
+        for each in found for member in each.members for row in plain(member.case.rows)
+    ]
+    return Attachment(
+        name="rigmark-layers.csv", mime_type="text/csv", description=tr("every row of every step, as CSV"),
+        content=exports.csv(pd.DataFrame(rows), digits=4),
+    )

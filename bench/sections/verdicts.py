@@ -1,0 +1,176 @@
+"""The answers in words: in each group, who is fastest, by how much, and whether one may say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rigmark.bench.analysis.statistics.decision import DELTA
+from rigmark.bench.analysis.statistics.decision import Verdict as Judgement
+from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Standing, Verdict
+from rigmark.bench.document.language import tr, word
+from rigmark.bench.sections.groups import Entry, Group, Versus, versus
+
+MOST_NAMED = 5               # sessions
+
+
+def verdict(group: Group) -> Verdict:
+    """What a group of comparable results says, and whether earlier sessions agree."""
+    standing, sentences = _answer(group)
+    if group.earlier and group.measured and (before := _before(group, standing)):
+        sentences.append(before)
+    return Verdict(
+        id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
+        sentences=(*sentences, *_reservations(group)),
+    )
+
+
+def _answer(group: Group) -> tuple[Standing, list[str]]:
+    measured = group.measured
+    if not measured:
+        return Standing.NOTHING, [tr("No framework was measured here.")]
+    return (Standing.ALONE, [_alone(measured[0])]) if len(measured) == 1 else _compared(measured)
+
+
+def _before(group: Group, standing: Standing) -> str:
+    """How far sessions differ: the figures of one who is alone, else how many gave this answer; may be empty."""
+    if standing is Standing.ALONE:
+        found = [float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured]
+        sessions = formatting.count(len(group.earlier), "earlier session")
+        if not found:
+            return tr("In {sessions} nothing was measured.", sessions=sessions)
+        low, high = (formatting.significant(each, 4) for each in (min(found), max(found)))
+        said = low if low == high else tr("{low} to {high}", low=low, high=high)
+        return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
+    if standing is Standing.FEW:
+        return ""                # no answer yet that others could share
+    every = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
+             for each in group.earlier if len(each.measured) > 1}
+    answers = {name: answer for name, answer in every.items() if answer[0] is not Standing.FEW}
+    sessions = formatting.count(len(answers), "earlier session")
+    others = [name for name, answer in answers.items() if answer != (standing, group.measured[0].label)]
+    if not others:
+        return tr("{sessions} gave the same answer.", sessions=sessions) if answers else ""
+    named = tr(" ({names})", names=", ".join(others)) if len(others) <= MOST_NAMED else ""
+    return tr(
+        "{others} of {sessions} gave another answer{named}; see every result.", others=len(others), sessions=sessions,
+        named=named,
+    )
+
+
+def _alone(entry: Entry) -> str:
+    row = entry.row
+    throughput = formatting.quantity(
+        row["throughput_samples_per_s"], row["throughput_low_samples_per_s"], row["throughput_high_samples_per_s"],
+        entry.throughputs,
+    )
+    return tr(
+        "Only {label} was measured: {throughput} samples/s, n = {trials}; there is nothing to compare it with.",
+        label=entry.label, throughput=throughput, trials=formatting.count(len(entry.step_times_s), "trial"),
+    )
+
+
+def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
+    """The head of the field against each other one."""
+    head, rest = measured[0], measured[1:]
+    against = [(entry, versus(entry, head)) for entry in rest]
+    pairs = {found.comparison.speed_up.count for _, found in against if found.comparison.is_paired}
+    by: dict[Judgement, list[str]] = {}
+    few, unpaired = [], []
+    for entry, found in against:
+        if not found.comparison.is_paired:
+            unpaired.append((entry, found))
+        elif found.comparison.speed_up.low is None:
+            ratios = formatting.listed([formatting.times(ratio) for ratio in found.ratios])
+            few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
+        else:
+            by.setdefault(found.comparison.verdict, []).append(_beaten_by(entry, found, say_pairs=len(pairs) > 1))
+    size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
+
+    faster = by.get(Judgement.FASTER, [])
+    same = by.get(Judgement.SAME, [])
+    unclear = by.get(Judgement.INCONCLUSIVE, []) + by.get(Judgement.SLOWER, [])
+    sentences = []
+    if faster and not (same or unclear or few or unpaired):
+        sentences.append(tr(
+            "{label} is fastest: {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
+        ))
+    elif faster:
+        sentences.append(tr(
+            "{label} is {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
+        ))
+    sentences += [
+        tr(
+            "{label} is {words}{size}: the same to within {delta:.0%}.", label=head.label, words=words,
+            size="" if faster else size, delta=DELTA,
+        ) for words in same
+    ]
+    sentences += [
+        tr(
+            "Too close to call: {label} is {words}{size}; more repetitions or a quieter machine may tell.",
+            label=head.label, words=words, size="" if faster else size,
+        ) for words in unclear
+    ]
+    if few:
+        sentences.append(
+            tr(
+                "{label} had {few} in the single pairs{size}; below {fewest} pairs there is no interval and no "
+                "verdict: repeat at least {fewest} times (--repetitions).", label=head.label,
+                few=formatting.listed(few), size="" if faster else size, fewest=FEWEST_FOR_INTERVAL,
+            )
+        )
+    sentences += [
+        tr(
+            "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and what was "
+            "measured at two times gets no verdict: measure both in one run, in a session of its own (--session).",
+            label=head.label, ratio=formatting.times(found.comparison.speed_up.value), other=entry.label,
+        ) for entry, found in unpaired
+    ]
+    return _standing(same, unclear, bool(few or unpaired)), sentences
+
+
+def _standing(same: list[str], unclear: list[str], few: bool) -> Standing:
+    """That of the weakest link: being fastest means to be faster than all others."""
+    if few:
+        return Standing.FEW
+    if unclear:
+        return Standing.OPEN
+    return Standing.SAME if same else Standing.CLEAR
+
+
+def _beaten_by(entry: Entry, found: Versus, *, say_pairs: bool) -> str:
+    speed_up = found.comparison.speed_up
+    size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
+    words = tr("{size} the throughput of {label}", size=size, label=entry.label)
+    if say_pairs:
+        words += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
+    if found.comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
+        words += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
+    return words
+
+
+def _reservations(group: Group) -> list[str]:
+    """What weakens the answer, beside its size: doubtful figures, different runs, who is missing."""
+    sentences = []
+    suspect = [entry.label for entry in group.measured if entry.row["validity"] == "suspect"]
+    if suspect:
+        sentences.append(tr("Suspect: {suspect} (see the findings).", suspect=formatting.listed(suspect)))
+    if len({entry.row["run_id"] for entry in group.measured}) > 1:
+        sentences.append(tr("These were not all measured in one run, so the machine may have changed in between."))
+    missing = [f"{entry.label} ({word(entry.row['outcome'])})" for entry in group.entries
+               if not entry.has_figures]
+    if missing:
+        sentences.append(tr("Not measured: {missing}.", missing=formatting.listed(missing)))
+    without = [entry for entry in group.entries if entry.has_figures and not entry.is_measured]
+    invalid = [entry.label for entry in without if entry.is_invalid]
+    if invalid:
+        sentences.append(tr(
+            "Invalid, and so without a say: {invalid} (see the findings).", invalid=formatting.listed(invalid),
+        ))
+    elsewhere = [entry.label for entry in without if not entry.is_invalid]
+    if elsewhere:
+        sentences.append(tr(
+            "Not measured on this machine, and so without a say: {elsewhere}.", elsewhere=formatting.listed(elsewhere),
+        ))
+    return sentences

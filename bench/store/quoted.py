@@ -1,0 +1,124 @@
+"""Results of others: a table as its source states it, and where it comes from. Never pooled with measured ones.
+
+One file that is imported makes one record, in a folder of the store of its own; docs/quoted.schema.json describes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+SCHEMA = 1
+ORIGIN = "quoted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotedLayer:
+    """Time of one layer in one direction, as its source states it."""
+
+    layer: str
+    op: str                          # as in bench.ir where it has a word for it, else the source's own in small letters
+    direction: str                   # "forward" or "backward"
+    time_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quoted:
+    """One line of a table, with what it states and no more: None is not stated.
+
+    Numbers are the source's own, in SI units. What cannot be, say a throughput of 0, stays, so that an audit finds it.
+    """
+
+    line: str                        # where it stands in the file: "line 17", "benchmarks[3]"
+    model: str                       # what was timed: a network, or the name of another benchmark
+    mode: str | None = None          # "inference" or "training"; None where it is neither
+    framework: str | None = None
+    framework_version: str | None = None
+    compile_mode: str | None = None
+    layout: str | None = None
+    precision: str | None = None
+    data: str | None = None
+    device: str | None = None        # "cpu" or "gpu"
+    device_name: str | None = None
+    local_batch: int | None = None
+    world_size: int | None = None    # devices
+    strategy: str | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what else makes it another result, in its own words
+
+    outcome: str = "ok"              # as bench.enums.Outcome
+    reason: str | None = None        # why it is not ok
+    throughput_samples_per_s: float | None = None        # of all devices together
+    step_time_s: float | None = None                     # of a whole batch: forward, and backward if training
+    statistic: str | None = None                         # what the step time is of its timings: "mean", "median"
+    median_time_s: float | None = None                   # where a mean is stated beside it
+    forward_time_s: float | None = None
+    backward_time_s: float | None = None
+    latency_p50_s: float | None = None
+    latency_p99_s: float | None = None
+    peak_memory_bytes: float | None = None
+    parameters: float | None = None                      # as far as it is stated, say 0.37e6
+    flops_per_sample: float | None = None                # of a forward pass; a multiply-add counts 2
+    value: float | None = None                           # a figure of another kind, and its unit
+    unit: str | None = None
+    timings_s: tuple[float, ...] = ()                    # single steps
+    forward_timings_s: tuple[float, ...] = ()
+    backward_timings_s: tuple[float, ...] = ()
+    layers: tuple[QuotedLayer, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Without what is not stated."""
+        return {name: fact for name, fact in asdict(self).items() if fact not in (None, (), {})}
+
+
+FACTS = (
+    "model", "mode", "framework", "framework_version", "compile_mode", "layout", "precision", "data", "device",
+    "device_name", "local_batch", "world_size", "strategy",
+)
+"""What a line is about, beside its conditions."""
+
+WHOLE = ("local_batch", "world_size")
+SERIES = ("timings_s", "forward_timings_s", "backward_timings_s", "layers")
+WORDS = (*(name for name in FACTS if name not in WHOLE), "line", "outcome", "reason", "statistic", "unit")
+FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES, *WORDS, "conditions"))
+"""Names of single numbers."""
+
+PASSES = ("throughput_samples_per_s", "step_time_s", "forward_time_s", "backward_time_s", "value")
+"""Figures of which a line must have one, or timings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a table comes from."""
+
+    format: str                      # as in bench/importers
+    file: str                        # its name, without the folders of whoever imported it
+    sha256: str                      # of its content; of a folder, of all its files
+    imported_at: str                 # UTC, ISO 8601
+    title: str | None = None         # what it is, for people: "cnn-benchmarks, 2017"
+    url: str | None = None
+    licence: str | None = None
+    published: str | None = None     # a date as far as it is known: "2017", "2017-05"
+    stated_by_user: Mapping[str, str] = field(default_factory=dict)      # facts that the file does not hold
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotedTable:
+    """All that was imported from one file."""
+
+    source: Source
+    rows: tuple[Quoted, ...]
+    notes: tuple[str, ...] = ()      # what was left out, or had to be assumed, a sentence each
+
+    @property
+    def id(self) -> str:
+        """Of the format and content of the file, so that it is stored once, whatever it is called."""
+        return hashlib.sha256(json.dumps([self.source.format, self.source.sha256]).encode()).hexdigest()[:16]
+
+    def plain(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA, "id": self.id, "origin": ORIGIN, "source": asdict(self.source),
+            "notes": list(self.notes), "rows": [row.plain() for row in self.rows],
+        }

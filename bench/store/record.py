@@ -1,0 +1,74 @@
+"""The record of one trial: plain data, written once, never edited. docs/record.schema.json describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rigmark.bench.enums import Outcome, TrialKind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """All that makes a trial another trial; its hash is the trial's id."""
+
+    kind: TrialKind
+    case: dict[str, Any]             # Case.plain(); of a proof, only the facts that it covers
+    repetition: int
+    session: str
+    graph_fingerprint: str           # of a limit, the hash of its work
+    build: dict[str, Any]            # Python, packages, variables that change results
+    machine: str                     # Machine.id
+    code_version: str                # hash of the code that measures
+    settings: dict[str, Any]         # how long it was timed, seed
+    base: dict[str, Any] | None = None       # of a pair: the build it is compared with, and its code_version
+
+    @property
+    def id(self) -> str:
+        facts = asdict(self)
+        if self.base is None:        # so that trials keep the ids that they had before there were pairs
+            del facts["base"]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One trial and what became of it."""
+
+    identity: Identity
+    suite: str
+    run_id: str                      # of the command that measured it
+    command: str                     # the command line that repeats it
+    recorded_at: str                 # UTC, ISO 8601
+    outcome: Outcome
+    reason: str | None               # a sentence; None if ok
+    last_words: str = ""             # end of the worker's stderr where it failed
+    graph: dict[str, Any] | None     # name, parameters, multiply_adds, flops_per_sample, optimizer; None for a limit
+    work: dict[str, Any] | None = None           # of one execution of a limit, see bench.worker.microbenchmarks; None for a network
+    interpreter: str                 # that the worker ran in
+    machine: dict[str, Any]          # Machine.plain()
+    system: dict[str, Any] | None = None         # fingerprint, facts and volatile facts; see bench.machine.system
+    telemetry: dict[str, Any] | None = None      # what the machine did meanwhile, see bench.telemetry; None: off
+    load_before: float | None        # load average when the trial started
+    wall_time_s: float               # of the whole trial, start of its process to its end
+    measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure
+    layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.trials.layers
+    parity: dict[str, Any] | None = None         # of a proof; see bench.trials.parity
+    pair: dict[str, Any] | None = None           # of a pair that is ok; see bench.trials.pair
+    isa: dict[str, Any] | None = None            # what was asked for and what ran, see bench.trials.instruction_sets; None: not asked
+    cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
+    world: dict[str, Any] | None = None      # what is told of each rank, see bench.launch.ranks; None for one device
+    certificate: str | None = None   # id of the proof that vouches for a timing or layer trial
+    origin: str = "measured"
+    schema: int = field(default=SCHEMA)
+
+    @property
+    def id(self) -> str:
+        return self.identity.id
+
+    def plain(self) -> dict[str, Any]:
+        return {"schema": self.schema, "id": self.id, **asdict(self)}

@@ -1,0 +1,97 @@
+"""What workers are given: the graphs of networks, their weights and inputs as .npz files, each written once a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench import datasets, models
+from rigmark.bench.ir import weights as ir_weights
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import PROOF_BATCH
+
+SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
+DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
+SHARDS = (0, 1)             # of timed samples: devices of a world take them in turn
+
+
+class Inputs:
+    """The files of a sweep in a folder, which exists for as long as this is used."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._graphs: dict[str, Graph] = {}
+
+    def graph(self, model: str) -> Graph:
+        if model not in self._graphs:
+            self._graphs[model] = models.build(model)
+        return self._graphs[model]
+
+    def weights(self, model: str) -> Path:
+        graph = self.graph(model)
+        return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
+
+    def perturbed_weights(self, model: str) -> Path:
+        """Those of a proof."""
+        graph = self.graph(model)
+        return self._once(
+            f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
+        )
+
+    def of_proof(self, case: Case) -> Path:
+        """x and y of a proof's batch on all devices; of real data also "train_x", "train_y", "test_x" and "test_y"."""
+        samples = PROOF_BATCH * case.world_size
+
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), samples, SEED)
+            if case.data == datasets.SYNTHETIC or case.world_size > 1:
+                return {"x": x, "y": y}
+            real = datasets.load(case.data, self.graph(case.model))
+            return {
+                "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
+            }
+
+        return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
+
+    def timed(self, case: Case, shard: int = 0) -> tuple[Path, int]:
+        """(file with x and y of timed steps, how many of its first samples decide the first loss)."""
+        batch = case.local_batch
+        if case.data != datasets.SYNTHETIC:
+            real = datasets.load(case.data, self.graph(case.model))
+            if shard == 0:
+                return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+            begin = shard * batch % len(real.x)
+
+            def turned() -> dict[str, Any]:
+                return {"x": np.roll(real.x, -begin, axis=0), "y": np.roll(real.y, -begin, axis=0)}
+
+            return self._once(f"real-{case.model}-{case.data}-{begin}", turned), batch
+        # A batch of repeated samples has the loss of one of each, also under batch normalisation.
+        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
+
+        def arrays() -> dict[str, Any]:
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED + shard)
+            return {"x": x, "y": y}
+
+        return self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays), distinct
+
+    def of_first_loss(self, case: Case, shard: int = 0) -> Path:
+        """x and y of those samples alone."""
+        inputs, count = self.timed(case, shard)
+
+        def arrays() -> dict[str, Any]:
+            with np.load(inputs) as every:
+                samples = np.arange(count) % len(every["x"])     # as a worker fills a batch beyond the data
+                return {"x": every["x"][samples], "y": every["y"][samples]}
+
+        return self._once(f"first-{inputs.stem}-{count}", arrays)
+
+    def _once(self, name: str, arrays: Callable[[], dict[str, Any]]) -> Path:
+        path = self._folder / f"{name}.npz"
+        if not path.exists():
+            np.savez(path, **arrays())
+        return path

@@ -1,0 +1,129 @@
+"""Which instruction set a framework's libraries really ran: one small network a library, watched while it steps."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.training import Sgd
+
+LOCAL_BATCHES = {"convolution": 8, "gemm": 256, "elementwise": 32}
+FEWEST_SAMPLES = 20          # in vector instructions; fewer tell nothing
+LEAST_SHARE = 0.1            # of these samples: below it, a copy or a rest of a loop is no reason to name its encoding
+
+LEVEL_OF = {"sse": Isa.SSE41, "avx": Isa.AVX2, "avx512": Isa.AVX512}
+"""A level is a ceiling: instructions as SSE encodes them are at most SSE4, those of AVX at most AVX2."""
+
+WORDS = {"sse": "SSE", "avx": "AVX", "avx512": "AVX-512"}
+
+
+@cache
+def networks() -> dict[str, Graph]:
+    """One for each library that computes: convolution, gemm and elementwise, by these names."""
+    optimizer = Sgd(learning_rate=0.01)
+    convolution = Builder("convolution", (64, 28, 28))
+    convolution.conv2d("conv", 64, kernel=3, padding=1)
+    gemm = Builder("gemm", (1024,))
+    gemm.dense("dense", 1024)
+    elementwise = Builder("elementwise", (64, 56, 56))
+    elementwise.batch_norm("norm")
+    elementwise.relu("relu")
+    return {
+        name: network.build(loss="mean_squared_error", optimizer=optimizer)
+        for name, network in (("convolution", convolution), ("gemm", gemm), ("elementwise", elementwise))
+    }
+
+
+def job() -> dict[str, Any]:
+    """What a worker is asked beside its settings."""
+    return {
+        "graphs": {name: graph.plain() for name, graph in networks().items()}, "local_batches": LOCAL_BATCHES,
+        "fewest_samples": 2 * FEWEST_SAMPLES,
+    }
+
+
+VARIABLES = {"ONEDNN_VERBOSE": "1"}
+"""That only the watched worker has: oneDNN prints the kernels it chose."""
+
+
+def proof(found: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
+    """{operation: its level, with the evidence} from a worker's result and what its libraries printed.
+
+    ``level`` is None where it is not proven; ``evidence`` then says why. What a library says of itself stands in
+    ``statement``, and counts only where instructions could not be watched; None where it says nothing.
+    """
+    said = statements(log)
+    return {
+        name: _judged(found["operations"].get(name), said.get(name), found["problem"]) for name in networks()
+    }
+
+
+def unproven(reason: str) -> dict[str, dict[str, Any]]:
+    """As ``proof``, where no worker came to a result."""
+    return {name: _entry(None, reason, None) for name in networks()}
+
+
+def summary(proofs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The level of all operations; MIXED where they differ, else NOT_PROVEN where one is not known."""
+    levels = {entry["level"] for entry in proofs.values()}
+    if len(levels - {None}) > 1:
+        return MIXED
+    return NOT_PROVEN if None in levels else str(levels.pop())
+
+
+def _entry(level: str | None, evidence: str, statement: str | None) -> dict[str, Any]:
+    return {"level": None if level is None else str(level), "evidence": evidence, "statement": statement}
+
+
+def _judged(watched: Mapping[str, Any] | None, statement: str | None, problem: str | None) -> dict[str, Any]:
+    if watched is None:
+        level = None if statement is None else stated_level(statement)
+        unwatched = problem or "it was not watched"
+        if level is None:
+            return _entry(None, unwatched, statement)
+        return _entry(level, f"oneDNN said that it ran {statement}; {unwatched}", statement)
+    encodings = watched["encodings"]
+    count = sum(encodings.values())
+    if count < FEWEST_SAMPLES:
+        return _entry(
+            None, f"{count} of {watched['samples']} samples were in vector instructions, too few to tell", statement
+        )
+    level = max((LEVEL_OF[name] for name, n in encodings.items() if n >= LEAST_SHARE * count), key=LEVELS.index)
+    shares = ", ".join(f"{WORDS[name]} {n / count:.0%}" for name, n in Counter(encodings).most_common())
+    place, most = Counter(watched["places"]).most_common(1)[0]
+    return _entry(level, f"{shares} of {count} sampled vector instructions, {most / count:.0%} in {place}", statement)
+
+
+# What oneDNN says ---------------------------------------------------------------------------------------------------
+
+EXECUTED = re.compile(r"onednn_verbose,(?:v\d,)?(?:primitive,)?exec,cpu,(\w+),([^,]+),")
+OPERATION = re.compile(r"(\w+):")
+PRIMITIVES = {
+    "convolution": {"convolution", "fused_convolution"}, "gemm": {"inner_product", "matmul", "gemm_api"},
+    "elementwise": {"eltwise"},
+}
+
+
+def statements(log: str) -> dict[str, str]:
+    """{operation: the kernel that oneDNN said it ran most often in it, "jit:avx2"}, for those it spoke of."""
+    said: dict[str, Counter[str]] = {}
+    current = None
+    for line in log.splitlines():
+        if (name := OPERATION.fullmatch(line)) and name[1] in PRIMITIVES:
+            current = name[1]
+        elif current is not None and (ran := EXECUTED.match(line)) and ran[1] in PRIMITIVES[current]:
+            said.setdefault(current, Counter())[ran[2]] += 1
+    return {name: kernels.most_common(1)[0][0] for name, kernels in said.items()}
+
+
+def stated_level(kernel: str) -> Isa | None:
+    """The level of a kernel that oneDNN names, "brg_conv_fwd:avx512_core"; None where the name does not tell."""
+    for word, level in (("avx512", Isa.AVX512), ("avx10", Isa.AVX512), ("avx", Isa.AVX2), ("sse41", Isa.SSE41)):
+        if word in kernel:
+            return level
+    return None

@@ -1,0 +1,95 @@
+"""What workers are asked: plain data, from a trial and the files that were made for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rigmark.bench import datasets
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
+from rigmark.bench.trials.oracle import Oracle
+
+LEARNING_BATCH = 32
+
+
+def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
+    """A job of that kind, with the settings that a case has."""
+    return {
+        "kind": kind, "framework": case.framework,
+        "settings": {
+            "mode": case.mode, "precision": case.precision, "compile_mode": case.compile_mode,
+            "layout": case.layout, "device": case.device, "threads": case.threads, "seed": SEED,
+        },
+        **more,
+    }
+
+
+def timing(trial: Trial) -> dict[str, Any]:
+    """How long a worker times, and how many steps at once."""
+    assert trial.timing is not None
+    case = trial.case
+    return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
+
+
+def limit(trial: Trial, folder: Path) -> dict[str, Any]:
+    """To reach a limit of the machine; of the disk, that which the folder lies on."""
+    asked = job(trial.kind, trial.case, limit=trial.case.model, timing=timing(trial))
+    asked["settings"]["folder"] = str(folder.absolute())
+    return asked
+
+
+def proof(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """To show what the oracle is compared with; of a world, the same for each rank."""
+    learning = None
+    if case.data != datasets.SYNTHETIC and case.world_size == 1:
+        learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
+    return job(
+        "proof", case, graph=inputs.graph(case.model).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
+        weights=str(inputs.perturbed_weights(case.model)),
+    )
+
+
+def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:
+    """To step a network on one device; what became of the oracle where that failed."""
+    case = trial.case
+    expected = oracle.first_loss(case)
+    if isinstance(expected, Answer):
+        return expected
+    file, check_samples = inputs.timed(case)
+    return job(
+        trial.kind, case, graph=inputs.graph(case.model).plain(), inputs=str(file),
+        weights=str(inputs.weights(case.model)), check_samples=check_samples, expected_loss=expected.value,
+        loss_tolerance=expected.tolerance, timing=timing(trial),
+    )
+
+
+def steps_of_ranks(trial: Trial, inputs: Inputs, oracle: Oracle) -> Sequence[dict[str, Any]] | Answer:
+    """To step a network together, a job for each process of a world; what became of the oracle where that failed.
+
+    Neighbours have other samples, so that equal weights at the end tell of sharing.
+    """
+    case = trial.case
+    losses = []
+    for shard in SHARDS:
+        expected = oracle.first_loss(case, shard)
+        if isinstance(expected, Answer):
+            return expected
+        losses.append(expected)
+    files = [inputs.timed(case, shard) for shard in SHARDS]
+    asked = []
+    for rank in range(case.processes):
+        first = rank * case.devices_per_process
+        shards = [(first + device) % len(SHARDS) for device in range(case.devices_per_process)]
+        asked.append(job(
+            trial.kind, case, graph=inputs.graph(case.model).plain(),
+            shards=[str(files[shard][0]) for shard in shards], weights=str(inputs.weights(case.model)),
+            check_samples=files[0][1],
+            expected_loss=math.fsum(losses[shard].value for shard in shards) / len(shards),
+            loss_tolerance=max(losses[shard].tolerance for shard in shards), timing=timing(trial),
+        ))
+    return asked

@@ -1,0 +1,106 @@
+"""What a layer trial says: where the time of a step goes, with the work of each layer beside it."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.ir.graph import Cost, Graph
+
+UNATTRIBUTED = "(unattributed)"      # the residual row: the host's work between layers, and that of the instruments
+TOO_SHORT = "(too short to time)"    # layers that took less than the clock can tell, together
+IN_PLACE = "in_place"                # timed within a whole step, not replayed alone
+
+Row = tuple[str, str | None]         # layer and direction
+
+ELEMENT_BYTES = {Precision.FP64: 8, Precision.FP32: 4, Precision.TF32: 4, Precision.INT8: 1}
+HALF_BYTES = 2
+
+
+def described(
+    answer: Mapping[str, Any], graph: Graph, *, mode: Mode, batch: int, precision: Precision
+) -> dict[str, Any]:
+    """A worker's answer (see bench.worker.layers) as a record holds it.
+
+    Each row has its ``share`` of the instrumented step; the residual included, they add up to 1. ``members`` are the
+    layers whose work its kernels do, most often one. ``flops`` and ``bytes_moved`` of a batch come from the graph: of
+    the row's own layer and of those that have no row by themselves. They are None, as ``op`` is, for a row that is no
+    layer of it. ``without_kernel`` lists (layer, direction) pairs for which nothing ran. ``attributed_time_s`` is the
+    sum of all rows but the residual, ``cover`` that sum / the instrumented step, both as means over the steps, and
+    ``overhead`` the median instrumented step / the median plain step of the same process.
+    """
+    step_time_s = statistics.fmean(answer["step_times_s"])
+    attributed_time_s = math.fsum(row["time_s"] for row in answer["rows"] if row["layer"] != UNATTRIBUTED)
+    itemsize = ELEMENT_BYTES.get(precision, HALF_BYTES)
+    work = Work(graph, batch=batch, itemsize=itemsize, training=mode is Mode.TRAINING)
+    timed = {(row["layer"], row["direction"]) for row in answer["rows"]}
+    rows = _short_ones_together(answer["rows"], graph, answer["resolution_s"])
+    return {
+        **answer,
+        "rows": [_row(row, step_time_s, work, timed) for row in rows],
+        "without_kernel": work.left(),
+        "attributed_time_s": attributed_time_s,
+        "cover": attributed_time_s / step_time_s,
+        "overhead": statistics.median(answer["step_times_s"]) / statistics.median(answer["plain_step_times_s"]),
+    }
+
+
+class Work:
+    """The FLOPs and traffic of a step, each layer's in each direction given out once."""
+
+    def __init__(self, graph: Graph, *, batch: int, itemsize: int, training: bool):
+        self.graph = graph
+        self._batch, self._itemsize, self._training = batch, itemsize, training
+        self._given: set[Row] = set()
+
+    def of(self, names: Iterable[str], direction: str | None) -> Cost | None:
+        """Of these layers as one; None where none of them is a layer that was not given out before."""
+        new = [name for name in names if name in self.graph and (name, direction) not in self._given]
+        self._given.update((name, direction) for name in new)
+        if not new:
+            return None
+        return self.graph.fused_cost(
+            new, batch=self._batch, itemsize=self._itemsize, training=self._training,
+            backward=direction == "backward",
+        )
+
+    def left(self) -> list[list[str]]:
+        """The (layer, direction) pairs that were not given out."""
+        every = [(layer.name, "forward") for layer in self.graph.layers]
+        every += [(layer.name, "backward") for layer in self.graph.layers
+                  if self._training and self.graph.needs_gradient(layer.name)]
+        return [list(row) for row in every if row not in self._given]
+
+
+def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolution_s: float | None) -> list[Any]:
+    """The rows, those of layers that took less than the clock can tell as one row for each direction."""
+    short = [row for row in rows if row["layer"] in graph and row["time_s"] < (resolution_s or 0.0)]
+    if len(short) < 2:
+        return list(rows)
+    together = [
+        {
+            "layer": TOO_SHORT, "direction": direction, "time_s": math.fsum(row["time_s"] for row in these),
+            "members": list(dict.fromkeys(name for row in these for name in row.get("members", [row["layer"]]))),
+        }
+        for direction in ("forward", "backward")
+        if (these := [row for row in short if row["direction"] == direction])
+    ]
+    others = [row for row in rows if row not in short]
+    return [*others[:-1], *together, others[-1]]     # the residual stays last
+
+
+def _row(row: Mapping[str, Any], step_time_s: float, work: Work, timed: set[Row]) -> dict[str, Any]:
+    layer, direction = row["layer"], row["direction"]
+    members = row.get("members", [layer])
+    # A layer in an update gives its weight's gradient there, which is backward work.
+    of = "backward" if direction == "update" else direction
+    fused = [name for name in members if layer == TOO_SHORT or (name, of) not in timed]
+    cost = work.of([layer, *fused], of)
+    return {
+        **row, "members": members, "share": row["time_s"] / step_time_s, "method": row.get("method", IN_PLACE),
+        "op": work.graph[layer].op.kind if layer in work.graph else None,
+        "flops": cost.flops if cost else None, "bytes_moved": cost.bytes_moved if cost else None,
+    }

@@ -1,0 +1,137 @@
+"""The float64 answers that networks are held against: asked of NumPy's adapter once, then kept in the store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.builds.worker_package import oracle_version
+from rigmark.bench.enums import Mode, Outcome, Precision
+from rigmark.bench.plan.case import Case
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.store.store import Store
+from rigmark.bench.trials import parity
+from rigmark.bench.trials.inputs import SEED, Inputs
+from rigmark.bench.worker import frameworks, strategies
+
+FRAMEWORK = "numpy"
+
+Arrays = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLoss:
+    """What the first step of a timed trial must show."""
+
+    value: float
+    tolerance: float                 # largest relative error
+
+
+class Oracle:
+    """Answers for cases; ``ask`` has a worker do a job in the default build, and gives its answer and its arrays."""
+
+    def __init__(
+        self, store: Store, inputs: Inputs, ask: Callable[[Mapping[str, Any]], tuple[Answer, Arrays]]
+    ):
+        self._store = store
+        self._inputs = inputs
+        self._ask = ask
+
+    def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
+        """The arrays that a proof compares with those of its own ``job``; an Answer where the oracle failed."""
+        case = replace(case, mode=Mode.TRAINING)     # it answers for all precisions, also those without training
+        same = {name: job[name] for name in ("inputs", "learning", "weights")}
+        asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
+        exact = self._known(f"proof-{self._key(case, case.world_size)}", lambda: self._ask(asked))
+        if isinstance(exact, Answer):
+            return exact
+        found: list[Arrays | Answer] = [exact]
+        if case.precision in parity.ROUNDINGS:
+            found.append(self._rounding_effects(case, {**same, "learning": None}, exact))
+        if strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy):
+            found.append(self._compression_effects(case, {**same, "learning": None}, exact))
+        arrays: Arrays = {}
+        for each in found:
+            if isinstance(each, Answer):
+                return each
+            arrays |= each
+        return arrays
+
+    def _rounding_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
+        """What computing in a narrower format does to this network."""
+        rounding = parity.ROUNDINGS[case.precision]
+
+        def ask() -> tuple[Answer, Arrays]:
+            rounded = []
+            for seed in range(parity.REALISATIONS):
+                job = self._job("proof", case, **same)
+                # In fp32, whose own rounding is nothing beside it.
+                job["settings"] |= {"precision": Precision.FP32, "rounding": rounding.plain(seed)}
+                answer, found = self._ask(job)
+                if answer.outcome is not Outcome.OK:
+                    return answer, {}
+                rounded.append(found)
+            return answer, parity.rounding_effects(rounded, exact)
+
+        return self._known(f"rounding-{self._key(case, case.world_size, rounding)}", ask)
+
+    def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
+        """What sending the gradients of shards in a narrower format does to this network."""
+        compression = strategies.options(case.strategy)[strategies.GRADIENT_COMPRESSION]
+
+        def ask() -> tuple[Answer, Arrays]:
+            job = self._job("proof", case, **same)
+            job["settings"]["gradients_sent_as"] = parity.SENT_AS[compression][0]
+            answer, found = self._ask(job)
+            if answer.outcome is not Outcome.OK:
+                return answer, {}
+            return answer, parity.compression_effects(found, exact, compression)
+
+        return self._known(f"compression-{self._key(case, case.world_size, compression)}", ask)
+
+    def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
+        """The arrays kept under a key; asked for, and kept, where there are none."""
+        if (known := self._store.oracle_answer(key)) is not None:
+            return known
+        answer, found = ask()
+        if answer.outcome is not Outcome.OK:
+            return _failed(answer)
+        self._store.put_oracle_answer(key, found)
+        return found
+
+    def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
+        """The loss that the first step of a timed trial must show on a shard; an Answer where the oracle failed."""
+        key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1], shard)}"
+        if (known := self._store.oracle_answer(key)) is None:
+            files = {"inputs": self._inputs.of_first_loss(case, shard), "weights": self._inputs.weights(case.model)}
+            answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
+            if answer.outcome is not Outcome.OK:
+                return _failed(answer)
+            known = {name: np.array(answer.result[name]) for name in ("loss", "output_rounding")}
+            self._store.put_oracle_answer(key, known)
+        loss, rounding = float(known["loss"]), float(known["output_rounding"])
+        return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
+
+    def _key(self, case: Case, *more: object) -> str:
+        facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, oracle_version(), *more)
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
+        adapter = frameworks.load(FRAMEWORK)
+        return {
+            "kind": kind, "framework": FRAMEWORK, "graph": self._inputs.graph(case.model).plain(),
+            "settings": {
+                "mode": case.mode, "precision": Precision.FP64, "threads": case.threads, "seed": SEED,
+                "compile_mode": adapter.COMPILE_MODES[0], "layout": adapter.LAYOUTS[0], "device": "cpu",
+                "shards": case.world_size if kind == "proof" else 1,
+            },
+            **more,
+        }
+
+
+def _failed(answer: Answer) -> Answer:
+    return replace(answer, result={}, reason=f"the oracle failed: {answer.reason}")

@@ -1,0 +1,258 @@
+"""A pair: two fresh processes, base and new, that take turns on the same cores; one number, one record.
+
+Both live at the same time and one of them works: it steps when it is told to, while the other sleeps. Which side starts
+first, and which goes first in each pair of turns, is drawn by a coin. So noise, drift and neighbours fall on both sides
+alike, and the sign of a pair's ratio is a fair coin where nothing differs. Each turn begins with a step that is not
+timed, since the other side has emptied the caches; still, such times are for verdicts, not for publishing.
+
+Where both do not fit in memory together, whole processes run one after the other, in an order drawn by the coin.
+
+What a record holds of a pair, beside facts about both:
+
+``design``         "turns", or "alternating" for whole processes
+``why``            why processes alternate; None where they took turns
+``started_first``  the side whose process started first
+``first``          the side that went first in each pair of turns; empty where processes alternate
+``base``, ``new``  seconds of each turn, on the clocks that bench.worker.turns has, and what a timing trial tells
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rigmark.bench.enums import Outcome
+from rigmark.bench.processes.persistent import Ended, LiveWorker
+from rigmark.bench.processes.spawn import Answer
+
+BASE, NEW = "base", "new"
+SIDES = (BASE, NEW)
+TURNS, ALTERNATING = "turns", "alternating"
+
+FEWEST_TURNS = 10            # where steps take long
+TURNS_ALONE = 300            # of each side, where whole processes alternate
+TURNS_AT_ONCE = 30           # before it is looked at whether they are enough
+PRECISION = 0.003            # standard error of a pair's log ratio that is enough: processes differ by more than that
+TURN_TIME_S = 0.001          # least seconds of a turn: many short steps make one, so that waking up weighs little
+# Not longer: a process that has slept is served at once, and gives way when it has had its share (Linux: some ms).
+# With 9 processes on two cores, turns of 10, 3 and 1 ms that took 3 to 4 s together had a standard error of 4.2, 3.2
+# and 0.8 %.
+MEMORY_MARGIN = 1.1          # of what processes like these held at their peak, which must be free
+
+QUARTILES_TO_SIGMA = 1.349   # normal distribution, between its quartiles
+MEDIAN_ERROR = 1.2533        # sqrt(pi / 2): of the median, relative to that of the mean
+
+SETTINGS = {"turn_precision": PRECISION, "turn_time_s": TURN_TIME_S}
+"""What makes a pair another pair, beside the timing of its sweep."""
+
+PASSIVE = {
+    # OpenMP (PyTorch, MXNet): GNU's and LLVM's runtimes. OpenBLAS (NumPy) waits 2**N cycles, and 4 is the least.
+    # TensorFlow's and JAX's pools (Eigen) sleep by themselves after some microseconds and have no variable.
+    "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4",
+}
+"""Environment variables that make idle thread pools sleep, so that the side that waits leaves the other the cores."""
+
+Start = Callable[[bool], LiveWorker]
+"""Starts a side; True where it may start beside the other, on cores of its own. For its turns it moves to the shared
+ones."""
+
+
+class _SideEnded(Exception):
+    """A side came to an end where it should have gone on."""
+
+    def __init__(self, side: str, answer: Answer):
+        super().__init__(side)
+        self.side, self.answer = side, answer
+
+
+class _DoesNotFit(Exception):
+    """Both sides do not fit in memory together; the message says why."""
+
+
+def measure(
+    starts: Mapping[str, Start], *, seed: str, max_time_s: float, needed_bytes: int | None = None
+) -> Answer:
+    """One pair of the workers that ``starts`` starts by side.
+
+    Turns end when their ratio is precise, or when they took as long as the start of both sides, since another pair then
+    brings more; and after ``max_time_s``. How precise they are does not depend on which side is which.
+
+    ``needed_bytes`` of memory are for both sides together, as an earlier pair has shown; None where that is not known
+    yet: then the second side starts when it is known of the first. The seed decides every coin. Where a side fails, its
+    outcome is that of the pair, and the reason names it.
+    """
+    started = time.monotonic()
+    coin = random.Random(seed)
+    launch = coin.sample(SIDES, 2)
+    try:
+        try:
+            pair = _in_turns(starts, launch, coin, max_time_s, needed_bytes)
+        except _DoesNotFit as reason:
+            pair = {**_alternating(starts, launch, max_time_s), "why": str(reason)}
+    except _SideEnded as ended:
+        return replace(
+            ended.answer, reason=f"{ended.side}: {ended.answer.reason}", wall_time_s=time.monotonic() - started
+        )
+    return Answer(
+        outcome=Outcome.OK, reason=None, result=pair, marks={}, last_words="", wall_time_s=time.monotonic() - started
+    )
+
+
+def _in_turns(
+    starts: Mapping[str, Start], launch: Sequence[str], coin: random.Random, max_time_s: float, needed_bytes: int | None
+) -> dict[str, Any]:
+    one, other = launch
+    started = time.monotonic()
+    is_known = needed_bytes is not None
+    if needed_bytes is not None:
+        _refuse_where_full(needed_bytes, "both processes need", available_memory_bytes())
+    with _started(one, starts[one], False) as first:
+        if not is_known:
+            held = held_bytes(_heard(one, first))
+            _refuse_where_full(int(MEMORY_MARGIN * held), "the second process needs", available_memory_bytes())
+        try:
+            with _started(other, starts[other], is_known) as second:
+                if is_known:
+                    _heard(one, first)
+                _heard(other, second)
+                workers = {one: first, other: second}
+                return _turns(workers, launch, coin, max_time_s, time.monotonic() - started)
+        except _SideEnded as ended:
+            if ended.answer.outcome is Outcome.OUT_OF_MEMORY:
+                raise _DoesNotFit(f"{ended.side} ran out of memory beside the other: {ended.answer.reason}") from None
+            raise
+
+
+def held_bytes(side: Mapping[str, Any]) -> int:
+    """Main memory that a side held at its peak; 0 where that is not known, and for a device, which says if full."""
+    peak = side["peak_memory_bytes"]
+    return int(peak) if side["peak_memory_method"] == "process_resident" and peak is not None else 0
+
+
+def memory_of(pair: Mapping[str, Any]) -> int:
+    """Memory that another pair like this one takes."""
+    return int(MEMORY_MARGIN * sum(held_bytes(pair[side]) for side in SIDES))
+
+
+def _refuse_where_full(needed: int, what: str, free: int) -> None:
+    if needed > free:
+        raise _DoesNotFit(f"{what} {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
+
+
+def _turns(
+    workers: Mapping[str, LiveWorker], launch: Sequence[str], coin: random.Random, max_time_s: float,
+    start_time_s: float,
+) -> dict[str, Any]:
+    warm_up = {side: _asked(side, workers[side], "warm_up")["timings_s"] for side in launch}
+    timings = timings_per_turn(warm_up.values())
+    first: list[str] = []
+    turns: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
+    begun = time.monotonic()
+    while True:
+        if len(first) >= FEWEST_TURNS and time.monotonic() >= begun + max_time_s:
+            break
+        if first and len(first) % TURNS_AT_ONCE == 0:
+            times_s = ([turn["time_s"] for turn in turns[side]] for side in SIDES)
+            if time.monotonic() >= begun + start_time_s or standard_error(*times_s) <= PRECISION:
+                break
+        order = coin.sample(SIDES, 2)
+        for side in order:
+            turns[side].append(_asked(side, workers[side], "turn", timings=timings))
+        first.append(order[0])
+    return {
+        "design": TURNS, "why": None, "started_first": launch[0], "first": first, "timings_per_turn": timings,
+        **{side: _told(side, workers[side], warm_up[side], turns[side]) for side in SIDES},
+    }
+
+
+def _alternating(starts: Mapping[str, Start], launch: Sequence[str], max_time_s: float) -> dict[str, Any]:
+    """One whole process after the other, with as many timings in each turn."""
+    timings = 0
+    told = {}
+    for side in launch:
+        with _started(side, starts[side], False) as worker:
+            _heard(side, worker)
+            warm_up = _asked(side, worker, "warm_up")["timings_s"]
+            timings = timings or timings_per_turn([warm_up])
+            turns: list[dict[str, Any]] = []
+            until = time.monotonic() + max_time_s / 2
+            while len(turns) < TURNS_ALONE and (len(turns) < FEWEST_TURNS or time.monotonic() < until):
+                turns.append(_asked(side, worker, "turn", timings=timings))
+            told[side] = _told(side, worker, warm_up, turns)
+    return {
+        "design": ALTERNATING, "started_first": launch[0], "first": [], "timings_per_turn": timings,
+        **{side: told[side] for side in SIDES},
+    }
+
+
+def timings_per_turn(warm_up_timings_s: Iterable[Sequence[float]]) -> int:
+    """How many timings make a turn of TURN_TIME_S on the faster side; the same number for both."""
+    fastest_s = min(statistics.median(timings_s) for timings_s in warm_up_timings_s)
+    return max(1, math.ceil(TURN_TIME_S / fastest_s)) if fastest_s > 0 else 1
+
+
+def standard_error(base_s: Sequence[float], new_s: Sequence[float]) -> float:
+    """Of the median of ln(base / new), from the middle half of the turns; infinite where a turn took no time."""
+    if min(*base_s, *new_s) <= 0:
+        return math.inf
+    low, _, high = statistics.quantiles([math.log(b / n) for b, n in zip(base_s, new_s, strict=True)], n=4)
+    return MEDIAN_ERROR * (high - low) / QUARTILES_TO_SIGMA / math.sqrt(len(base_s))
+
+
+def _told(
+    side: str, worker: LiveWorker, warm_up_timings_s: Sequence[float], turns: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What a record holds of one side; ends it."""
+    answer = worker.end()
+    if answer.outcome is not Outcome.OK:
+        raise _SideEnded(side, answer)
+    return {
+        **{f"{name}s_s": [turn[f"{name}_s"] for turn in turns]
+           for name in ("time", "host_time", "cpu_time", "idle_cpu_time")},
+        "warm_up_timings_s": list(warm_up_timings_s), **answer.result, "marks": answer.marks,
+    }
+
+
+@contextlib.contextmanager
+def _started(side: str, start: Start, is_beside: bool) -> Iterator[LiveWorker]:
+    try:
+        worker = start(is_beside)
+    except Ended as ended:
+        raise _SideEnded(side, ended.answer) from None
+    with worker:
+        yield worker
+
+
+def _heard(side: str, worker: LiveWorker) -> dict[str, Any]:
+    try:
+        return worker.hear()
+    except Ended as ended:
+        raise _SideEnded(side, ended.answer) from None
+
+
+def _asked(side: str, worker: LiveWorker, do: str, **more: Any) -> dict[str, Any]:
+    try:
+        return worker.ask(do, **more)
+    except Ended as ended:
+        raise _SideEnded(side, ended.answer) from None
+
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_memory_bytes() -> int:
+    """Bytes that new processes may take without swapping, in this container too."""
+    free = [psutil.virtual_memory().available]
+    with contextlib.suppress(OSError, ValueError):       # "max" is no number: no limit
+        limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        free.append(max(0, limit - used))
+    return min(free)

@@ -1,0 +1,223 @@
+"""Did a framework compute the same? Its answers against the float64 oracle's, with a tolerance for each precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rigmark.bench.enums import Precision
+
+Arrays = Mapping[str, NDArray[Any]]
+GRADIENT = "gradient:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Largest relative errors that rounding explains."""
+
+    output: float                # relative L2 of the forward output
+    loss: float                  # first loss
+    gradient: float              # of each parameter, relative to the norm of the whole gradient
+    second_loss: float           # after one update: checks the learning rate
+    third_loss: float            # after two: checks what the optimiser remembers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """How a format rounds; see Rounding in bench.worker.frameworks.numpy.adapter, which computes as if in it."""
+
+    roundoff: float              # largest error of one number: relative to itself, or to the largest of its array
+    of_largest: bool = False
+    takers: tuple[str, ...] | None = None        # operations that alone round, what they take; None: all that is stored
+
+    def plain(self, seed: int) -> dict[str, Any]:
+        return {**asdict(self), "seed": seed}
+
+
+# Half a unit in the last place: of 8 bits (7 are stored), of 11 bits (10 are stored).
+BF16 = Rounding(roundoff=2**-8)
+FP16 = Rounding(roundoff=2**-11)
+
+ROUNDINGS = {
+    Precision.BF16: BF16, Precision.BF16_PURE: BF16,
+    Precision.FP16: FP16, Precision.FP16_PURE: FP16,
+    Precision.TF32: Rounding(roundoff=2**-11, takers=("conv2d", "dense", "lstm")),
+    # 127 steps over values of both signs: PyTorch keeps an eighth bit back, for the sums of older CPUs.
+    Precision.INT8: Rounding(roundoff=1 / 127, of_largest=True, takers=("dense", "lstm")),
+}
+"""Precisions that round more than fp32."""
+
+SENT_AS = {"fp16": ("float16", FP16.roundoff)}
+"""Formats that gradients may be compressed to on their way (see bench.worker.strategies.COMPRESSIONS): NumPy's name of the
+dtype, and its unit roundoff."""
+
+REALISATIONS = 3             # of the oracle's random rounding
+ROUNDING_ERRORS = 3          # a framework may be off by as many times the largest of them
+
+
+def _one_rounding(roundoff: float) -> Tolerance:
+    # The loss stands alone in timed trials, and is a mean over few samples.
+    return Tolerance(
+        output=roundoff, loss=4 * roundoff, gradient=roundoff, second_loss=4 * roundoff, third_loss=4 * roundoff
+    )
+
+
+TOLERANCES = {
+    # An fp32 sum of some thousand products is off by about 1e-6; deep networks add up to a few times that.
+    Precision.FP32: Tolerance(output=1e-5, loss=1e-5, gradient=1e-4, second_loss=1e-4, third_loss=2e-4),
+    Precision.FP64: Tolerance(output=1e-11, loss=1e-11, gradient=1e-10, second_loss=1e-10, third_loss=2e-10),
+    # Narrower ones: what one rounding of each number does, and what the oracle loses in that format comes on top.
+    **{precision: _one_rounding(rounding.roundoff) for precision, rounding in ROUNDINGS.items()},
+}
+
+TIE_ERRORS = 10
+"""A value closer to a decision than this many times the error of an fp32 forward pass may be decided either way.
+
+The error is a root mean square of NumPy's pass; single values are off by up to nine times that, and other programs,
+which sum in another order, by two or three times as much.
+"""
+
+
+LOSS_ROUNDINGS = 10
+"""By how many times the error of NumPy's fp32 output a first loss may be off.
+
+Of cross entropy the gradient by one sample's scores is no longer than the root of 2; other programs, which sum in
+another order, were met to be off eight times as far (ResNet-50 in training mode, 2.7e-5 of the loss).
+"""
+
+
+def first_loss_tolerance(precision: Precision, loss: float, output_rounding: float) -> float:
+    """Largest relative error of a timed trial's first loss; see bench.worker.jobs.oracle for ``output_rounding``."""
+    return TOLERANCES[precision].loss + (LOSS_ROUNDINGS * output_rounding / abs(loss) if loss else 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """What a proof found: relative errors against the oracle, beside what was allowed."""
+
+    output_error: float
+    loss_error: float | None         # None, as what follows: the precision has no training
+    gradient_error: float | None
+    worst_gradient: str              # key of the parameter with that error
+    second_loss_error: float | None
+    third_loss_error: float | None
+    tolerance: dict[str, float]      # of what is judged: by rounding, and by decisions that rounding leaves open
+    losses: list[float]              # first, second and later ones; these diverge chaotically
+    oracle_losses: list[float]
+    learning_losses: list[float] | None = None           # over one pass of real data; None for synthetic input
+    oracle_learning_losses: list[float] | None = None
+    learning_accuracy: float | None = None               # share of held-out samples right after that pass
+    oracle_learning_accuracy: float | None = None
+
+    def failures(self) -> list[str]:
+        """What is beyond its tolerance, a phrase each; empty if the same was computed."""
+        return [
+            f"{name.replace('_', ' ')} off by {error:.2g} (allowed {self.tolerance[name]:.0e}"
+            + (f", worst at {self.worst_gradient})" if name == "gradient" else ")")
+            for name, error in self.errors().items()
+            if not error <= self.tolerance[name]     # so that NaN fails
+        ]
+
+    def errors(self) -> dict[str, float]:
+        """By name of what is judged."""
+        return {name: getattr(self, f"{name}_error") for name in self.tolerance}
+
+    def plain(self) -> dict[str, Any]:
+        """Plain data for the record, in which None stands for what is not finite: JSON has no infinity and no NaN."""
+        return {name: _finite(value) for name, value in asdict(self).items()}
+
+
+def rounding_effects(rounded: Iterable[Arrays], exact: Arrays) -> dict[str, NDArray[Any]]:
+    """What ``compare`` adds to each tolerance of a narrower format, as "rounding_NAME".
+
+    ``rounded`` are the oracle's answers in that format, one for each draw of its random rounding.
+    """
+    errors = [compare(answer, exact, Precision.FP64).errors() for answer in rounded]
+    return {f"rounding_{name}": np.array(ROUNDING_ERRORS * max(e[name] for e in errors)) for name in errors[0]}
+
+
+def compression_effects(compressed: Arrays, exact: Arrays, compression: str) -> dict[str, NDArray[Any]]:
+    """What ``compare`` adds to the tolerances of gradients and of what follows from them, as "compression_NAME".
+
+    ``compressed`` is the oracle's answer with the gradients of its shards summed in that format, which rounds alike
+    whatever draws: one realisation, and one rounding for values that fall on its other side.
+    """
+    errors, once = compare(compressed, exact, Precision.FP64).errors(), asdict(_one_rounding(SENT_AS[compression][1]))
+    return {
+        f"compression_{name}": np.array(ROUNDING_ERRORS * errors[name] + once[name])
+        for name in ("gradient", "second_loss", "third_loss")
+    }
+
+
+def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
+    """L2 norm of the difference over that of the reference; infinite where shapes or finiteness differ."""
+    value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
+    if value.shape != reference.shape or not np.all(np.isfinite(value)):
+        return math.inf
+    norm = float(np.linalg.norm(reference))
+    difference = float(np.linalg.norm(value - reference))
+    return difference / norm if norm else (0.0 if not difference else math.inf)
+
+
+def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
+    """Errors of a proof's answer (see bench.worker.proof) against the oracle's.
+
+    An answer without losses, of a precision that has no training, is judged by its output.
+    """
+    tolerance = asdict(TOLERANCES[precision])
+    effect = "rounding" if precision in ROUNDINGS else "tie"
+    if precision is not Precision.FP64:      # in which nothing lies that close to a decision
+        for name in tolerance:
+            tolerance[name] += float(oracle.get(f"{effect}_{name}", 0.0))
+    for name in tolerance:
+        tolerance[name] += float(oracle.get(f"compression_{name}", 0.0))
+    output_error = relative_error(answer["output"], oracle["output"])
+    if "losses" not in answer:
+        return Parity(
+            output_error=output_error, loss_error=None, gradient_error=None, worst_gradient="", second_loss_error=None,
+            third_loss_error=None, tolerance={"output": tolerance["output"]}, losses=[], oracle_losses=[],
+        )
+    gradients = [key for key in oracle if key.startswith(GRADIENT)]
+    norm = math.sqrt(sum(float(np.square(oracle[key]).sum()) for key in gradients))
+    errors = {key: _gradient_error(answer.get(key), oracle[key], norm) for key in gradients}
+    worst = max(errors, key=errors.__getitem__)
+    losses, oracle_losses = answer["losses"].tolist(), oracle["losses"].tolist()
+    learnt = {
+        name: _plain(arrays.get(key))
+        for name, arrays, key in (
+            ("learning_losses", answer, "learning_losses"), ("oracle_learning_losses", oracle, "learning_losses"),
+            ("learning_accuracy", answer, "learning_accuracy"),
+            ("oracle_learning_accuracy", oracle, "learning_accuracy"),
+        )
+    }
+    return Parity(
+        output_error=output_error,
+        loss_error=relative_error(losses[0], oracle_losses[0]),
+        gradient_error=errors[worst], worst_gradient=worst.removeprefix(GRADIENT),
+        # Relative to the first loss where that is larger: a network may learn a small batch by heart in one step.
+        second_loss_error=abs(losses[1] - oracle_losses[1]) / max(map(abs, oracle_losses[:2])),
+        third_loss_error=abs(losses[2] - oracle_losses[2]) / max(map(abs, oracle_losses[:3])),
+        tolerance=tolerance, losses=losses, oracle_losses=oracle_losses, **learnt,
+    )
+
+
+def _gradient_error(gradient: NDArray[Any] | None, reference: NDArray[Any], norm: float) -> float:
+    if gradient is None or gradient.shape != reference.shape or not np.all(np.isfinite(gradient)):
+        return math.inf
+    difference = float(np.linalg.norm(gradient - reference))
+    return difference / norm if norm else (0.0 if not difference else math.inf)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(element) for element in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _plain(array: NDArray[Any] | None) -> Any:
+    return None if array is None else array.tolist()

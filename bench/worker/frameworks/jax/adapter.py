@@ -1,0 +1,464 @@
+"""JAX: pure functions of jax.lax, one a layer, traced into one program a step and compiled by XLA.
+
+Runs with JAX 0.10.
+"""
+
+import glob
+import itertools
+import math
+import os
+import tempfile
+import time
+
+import numpy as np
+
+from ...tracing import LOSS, OPTIMIZER, hlo, trace
+from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
+from .._image_layouts import channels_first, channels_last, flattened_images, inverse
+from . import layer_owners as traced
+from . import lowerings
+
+DISTRIBUTIONS = ("jax", "jaxlib")
+IMPORTS = "jax"
+COMPILE_MODES = ("xla",)         # jax.jit; nobody runs a network operation by operation, so that is no mode here
+LAYOUTS = ("channels_last", "nchw")
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # JAX quantises nothing itself
+DEVICES = ("cpu", "cuda")
+LOWERINGS = lowerings.LOWERINGS
+
+# NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
+BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
+
+# XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference),
+# which no trace can take apart. This makes a call of each. In training they are not merged, and the option would slow
+# the step. A jaxlib that does not know the option ends the process and says so.
+LAYER_VARIABLES = {
+    ("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xla", "training"): hlo.KERNELS_APART,
+    ("cpu", "xla", "inference"): {
+        "XLA_FLAGS": "--xla_cpu_experimental_ynn_fusion_type=individual_convolution,individual_dot",
+    },
+}
+
+
+def prepare(graph, weights, settings, kind=None):
+    """The network on its device with these weights; raises Unsupported where JAX cannot do what is asked.
+
+    XLA compiles in the first step of each batch shape. Its CPU threads are as many as the cores that this process
+    might use when JAX started, so "threads" is not looked at here: set the affinity before.
+    """
+    import jax
+
+    refuse_unknown("jax", graph, settings)
+    if jax.config.jax_disable_jit:
+        raise Unsupported("JAX_DISABLE_JIT is set, so JAX would run one operation after the other; unset it")
+    # Not for others, where random numbers would be float64 too.
+    jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
+    is_cpu = settings["device"] == "cpu"
+    device = cpu_device(jax) if is_cpu else cuda_device(jax, settings["device"], settings["precision"])
+    return (kind or JaxPrepared)(jax, graph, weights, settings, device)
+
+
+def facts():
+    """Versions, the platform with its own version, devices, and cores in reach (None where the system cannot say)."""
+    import jax
+    import jaxlib
+
+    device = jax.devices()[0]
+    return {
+        "version": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "platform": device.platform,
+        "platform_version": device.client.platform_version,
+        "device_count": jax.device_count(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+    }
+
+
+def cpu_device(jax):
+    # Otherwise JAX would start every platform it has, and a GPU's takes most of that card's memory.
+    jax.config.update("jax_platforms", "cpu")
+    return jax.devices("cpu")[0]
+
+
+def cuda_device(jax, name, precision):
+    """The device of that name, with TF32 only where asked for; raises Unsupported if there is none."""
+    kind, _, index = name.partition(":")
+    if kind != "cuda":
+        raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
+    # JAX would take most of the memory of every card that it sees, also where another process works.
+    jax.config.update("jax_cuda_visible_devices", str(int(index or 0)))
+    try:
+        device, *_ = jax.devices("cuda")
+    except RuntimeError as error:                        # "Unknown backend cuda", or no such card
+        reason = str(error).splitlines()[0]
+        raise Unsupported(f"no device '{name}': JAX {jax.__version__} has no usable CUDA here ({reason})") from error
+    if precision == "tf32" and float(device.compute_capability) < 8:
+        raise Unsupported(f"no tf32 on {device.device_kind}: it begins with compute capability 8.0")
+    # Products and convolutions would use TF32 unasked.
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+    return device
+
+
+# What XLA says where it has no kernel for a format.
+_MISSING_KERNEL = r"UNIMPLEMENTED: .*|NOT_FOUND: .*|.*[Uu]nsupported (?:element )?type.*"
+
+
+def _at_least_fp32(jax, array):
+    return array.astype(np.float32) if array.dtype.itemsize < 4 else array
+
+
+def _all_finite(jax, arrays):
+    """True where every number in every array is finite; a JAX value, which may be traced."""
+    return jax.numpy.stack([jax.numpy.isfinite(array).all() for array in jax.tree.leaves(arrays)]).all()
+
+
+def _softmax_cross_entropy(jax, output, y):
+    # A product and not an index, whose gradient would be a scatter.
+    return -(jax.nn.log_softmax(output) * jax.nn.one_hot(y, output.shape[-1])).sum(-1).mean()
+
+
+def _mean_squared_error(jax, output, y):
+    return ((output - y) ** 2).mean()
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+# Mixed precision. Defaults of Keras' LossScaleOptimizer, and of Flax's DynamicScale but for the first scale.
+FIRST_SCALE = 2.0 ** 15
+GROWTH_STEPS = 2000              # without an overflow; then the scale doubles
+
+STORED = {"fp64": np.float64, "bf16_pure": "bfloat16", "fp16_pure": np.float16}          # others: fp32
+COMPUTED = {"bf16": "bfloat16", "fp16": np.float16}                                      # others: as stored
+
+
+def _rescaled(jax, scaling, is_finite):
+    """The (scale, steps since it changed, overflows) after a step whose gradients were finite or not."""
+    scale, steps, overflows = scaling
+    grows = steps + 1 >= GROWTH_STEPS
+    where = jax.numpy.where
+    finite = where(grows, scale * 2, scale), where(grows, 0, steps + 1), overflows
+    overflow = jax.numpy.maximum(scale / 2, 1), 0, overflows + 1
+    return jax.tree.map(lambda one, other: where(is_finite, one, other), finite, overflow)
+
+
+# The optimizers: (jax, settings, step from 1, weight, gradient, moments) -> (weight, moments), for each parameter.
+
+
+def _sgd(jax, o, step, weight, gradient, moments):
+    velocity = gradient
+    if moments:
+        velocity = o["momentum"] * moments[0] + gradient
+        moments = (velocity,)
+    return weight - o["learning_rate"] * velocity, moments
+
+
+def _adam(jax, o, step, weight, gradient, moments):
+    first = o["beta1"] * moments[0] + (1 - o["beta1"]) * gradient
+    second = o["beta2"] * moments[1] + (1 - o["beta2"]) * gradient ** 2
+    root = jax.numpy.sqrt(second / _bias(jax, o["beta2"], step)) + o["epsilon"]
+    return weight - o["learning_rate"] * (first / _bias(jax, o["beta1"], step)) / root, (first, second)
+
+
+def _bias(jax, beta, step):
+    """1 - beta ** step, without the rounding of 0.999 to fp32, of which 1 - 0.999 would keep 1e-5."""
+    return -jax.numpy.expm1(step * math.log(beta)) if beta else 1.0
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+
+
+def _moments_per_parameter(optimizer):
+    return 2 if optimizer["kind"] == "adam" else int(optimizer["momentum"] != 0)
+
+
+class JaxPrepared(Prepared):
+    """A network as jitted functions, and the arrays that they read or, in training, take and give back."""
+
+    def __init__(self, jax, graph, weights, settings, device):
+        self._jax = jax
+        self._graph = graph
+        self._device = device
+        self._layout = lowerings.Layout(settings["layout"])
+        self._is_training = settings["mode"] == "training"
+        self._seed = settings["seed"]
+        precision = settings["precision"]
+        self.can_train = precision not in WITHOUT_TRAINING
+        self._stored = jax.numpy.dtype(STORED.get(precision, np.float32))
+        self._computed = jax.numpy.dtype(COMPUTED.get(precision, self._stored))
+        self._is_scaled = precision == "fp16" and self._is_training
+
+        images = flattened_images(graph) if self._layout.is_channels_last else ({}, {})
+        self._flattened = {name + "/weight": image for name, image in images[0].items()}     # by key of a parameter
+        self._vectors = images[1]                                                            # by name of a layer
+        self._axes = {
+            layer["name"] + "/" + p["name"]: self._layout.parameter_axes(layer["op"], len(p["shape"]))
+            for layer in graph["layers"] for p in layer["parameters"]
+        }
+        trainable = {
+            layer["name"] + "/" + p["name"]
+            for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
+        }
+        kept = {key: self._array(self._kept(key, np.asarray(weights[key], self._stored))) for key in self._axes}
+        self._parameters = {key: array for key, array in kept.items() if key in trainable}
+        self._statistics = {key: array for key, array in kept.items() if key not in trainable}
+        self._moments = None                             # with the first update; inference has no room for them
+        self._steps = None
+        self._scaling = ()                               # where there is one: see _rescaled
+        if self._is_scaled:
+            self._scaling = tuple(self._array(start) for start in (np.float32(FIRST_SCALE), np.int32(0), np.int32(0)))
+
+        self._infer = jax.jit(self._output)
+        self._differentiate = jax.jit(self._loss_and_gradients)
+        # Donated: the update writes over the old weights, statistics and moments.
+        self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3, 4))
+        self._advance = self._update if self._is_training else self._answer
+        self._loaded = self._batches = None
+        self._last = None
+        self._programs = {}                              # what layer_times knows of them, by shape of a batch
+
+    # The timed way.
+
+    def load(self, batches):
+        self._loaded = [(self._input(x), self._target(y)) for x, y in batches]
+        self._batches = itertools.cycle(self._loaded)
+
+    def step(self):
+        x, y = next(self._batches)
+        self._last = self._advance(x, y)
+
+    def synchronize(self):
+        self._jax.block_until_ready((self._last, self._parameters, self._statistics, self._moments))
+
+    def result(self):
+        return self._number(self._last) if self._is_training else self._canonical(self._last)
+
+    def overflow_steps(self):
+        return int(self._scaling[2]) if self._is_scaled else None
+
+    peak_memory_method = "device_allocator_since_start"
+
+    def peak_memory_bytes(self):
+        """Peak bytes in use by arrays and programs since the process started; the allocator reserves more."""
+        return None if self._device.platform == "cpu" else self._device.memory_stats()["peak_bytes_in_use"]
+
+    def layer_times(self, steps):
+        """See the contract; from JAX's own trace of the steps, and the names in the program that XLA made of them."""
+        module, owners, kernels = self._program()
+        options = self._jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0
+        options.host_tracer_level = 1                    # holds the operations of a CPU; more slows them down
+        options.enable_hlo_proto = False
+        step_times_s = []
+        with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
+            self._jax.profiler.start_trace(folder, profiler_options=options)
+            try:
+                for _ in range(steps):
+                    begin_s = time.perf_counter()
+                    self.step()
+                    self.synchronize()
+                    step_times_s.append(time.perf_counter() - begin_s)
+            finally:
+                self._jax.profiler.stop_trace()
+            lines = self._lines(folder)
+        lack = hlo.lack(lines, {module}, steps, owners, kernels)
+        problem = lack and f"JAX's trace {lack}, so there are no layer times"
+        spans = [] if problem else hlo.spans(lines, module)
+        ran = [trace.Kernel(begin_s, end_s, *owners[name]) for begin_s, end_s, name in spans]
+        rows = trace.rows(ran, steps, [layer["name"] for layer in self._graph["layers"]])
+        return {"step_times_s": step_times_s, "layers": rows, "problem": problem}
+
+    def _program(self):
+        """Of the program of a step: its name, {instruction: (row, members)}, and those that each run of it shows."""
+        x, y = self._loaded[0]
+        if x.shape not in self._programs:
+            if self._is_training:
+                self._set_off()
+                arguments = (
+                    self._parameters, self._statistics, self._moments, self._steps, self._scaling, x, y, None
+                )
+                lowered = self._train.lower(*arguments)
+            else:
+                lowered = self._infer.lower(self._parameters, self._statistics, x)
+            text, scopes = lowered.compile().as_text(), traced.Scopes(self._graph)
+            module = text.split(None, 2)[1].rstrip(",")  # "HloModule jit__updated, is_scheduled=true, ..."
+            owners = hlo.layers_of(text, scopes.row_of, scopes.gradient_of)
+            self._programs[x.shape] = module, owners, hlo.kernels(text)
+        return self._programs[x.shape]
+
+    def _lines(self, folder):
+        """The events, (begin_s, end_s, name, stats), of each thread or stream that the trace has of the device."""
+        is_cpu = self._device.platform == "cpu"
+        device = "/host:CPU" if is_cpu else f"/device:GPU:{self._device.local_hardware_id}"
+        return [
+            [(event.start_ns / 1e9, event.end_ns / 1e9, event.name, dict(event.stats)) for event in line.events]
+            for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True)
+            for plane in self._jax.profiler.ProfileData.from_file(path).planes if plane.name == device
+            for line in plane.lines
+        ]
+
+    # The proof way.
+
+    def forward(self, x):
+        with refusals(_MISSING_KERNEL):
+            return self._canonical(self._answer(self._input(x)))
+
+    def gradients(self, x, y, masks):
+        arrays = self._input(x), self._target(y), self._masks(masks)
+        with refusals(_MISSING_KERNEL):
+            (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
+            while self._is_scaled and self._scaling[0] > 1 and not _all_finite(self._jax, gradients):
+                self._scaling = (self._scaling[0] / 2, *self._scaling[1:])       # as a step with an overflow would
+                (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
+        return self._number(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
+
+    def train(self, x, y, masks):
+        with refusals(_MISSING_KERNEL):
+            return self._number(self._update(self._input(x), self._target(y), self._masks(masks)))
+
+    def weights(self):
+        arrays = {**self._parameters, **self._statistics}
+        return {key: self._canonical_parameter(key, arrays[key]) for key in self._axes}
+
+    # What both share.
+
+    def _answer(self, x, y=None):
+        return self._infer(self._parameters, self._statistics, x)
+
+    def _update(self, x, y, masks=None):
+        """One training step; the loss before its update, on the device."""
+        self._set_off()
+        self._parameters, self._statistics, self._moments, self._steps, self._scaling, loss = self._train(
+            self._parameters, self._statistics, self._moments, self._steps, self._scaling, x, y, masks
+        )
+        return loss
+
+    def _set_off(self):
+        if self._moments is None:
+            self._moments, self._steps = self._first_moments()
+
+    def _first_moments(self):
+        count = _moments_per_parameter(self._graph["optimizer"])
+        moments = {
+            key: tuple(self._array(np.zeros(array.shape, array.dtype)) for _ in range(count))
+            for key, array in self._parameters.items()
+        }
+        return moments, self._array(np.zeros((), np.int32))
+
+    # What JAX traces.
+
+    def _output(self, parameters, statistics, x):
+        return self._run({**parameters, **statistics}, x, lowerings.Pass(self._jax, self._layout, self._vectors))
+
+    def _loss_and_gradients(self, parameters, statistics, scaling, x, y, masks, step=None):
+        """((loss, new statistics), gradients); of the scaled loss, and divided again, where there is a scaling."""
+        def loss(parameters):
+            run = lowerings.Pass(
+                self._jax, self._layout, self._vectors, is_training=True, masks=masks, seed=self._seed, step=step
+            )
+            output = self._run({**parameters, **statistics}, x, run)
+            with self._jax.named_scope(LOSS):
+                found = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
+                return found * scaling[0] if scaling else found, (found, run.statistics)
+
+        (_, found), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
+        if scaling:
+            with self._jax.named_scope(OPTIMIZER):
+                gradients = {key: gradient / scaling[0] for key, gradient in gradients.items()}
+        return found, gradients
+
+    def _updated(self, parameters, statistics, moments, steps, scaling, x, y, masks):
+        """What the first five are after a step, and the loss before it."""
+        # Counted and drawn from within the program, so that the host has nothing to do for a step.
+        (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, scaling, x, y, masks, steps)
+        before = parameters, moments, steps
+        optimizer = self._graph["optimizer"]
+        changed = {}
+        with self._jax.named_scope(OPTIMIZER):
+            steps = steps + 1
+            for name, weight in parameters.items():
+                with self._jax.named_scope(name):        # tells whose gradient it takes, see Scopes.gradient_of
+                    changed[name] = OPTIMIZERS[optimizer["kind"]](
+                        self._jax, optimizer, steps, weight, gradients[name], moments[name]
+                    )
+        parameters = {name: weight for name, (weight, _) in changed.items()}
+        moments = {name: own for name, (_, own) in changed.items()}
+        if scaling:
+            with self._jax.named_scope(OPTIMIZER):
+                is_finite = _all_finite(self._jax, gradients)
+                parameters, moments, steps = self._jax.tree.map(
+                    lambda new, old: self._jax.numpy.where(is_finite, new, old), (parameters, moments, steps), before
+                )
+                scaling = _rescaled(self._jax, scaling, is_finite)
+        return parameters, statistics, moments, steps, scaling, loss
+
+    def _run(self, weights, x, run):
+        values = {"input": x}
+        for layer in self._graph["layers"]:
+            name = layer["name"]
+            own = {p["name"]: weights[name + "/" + p["name"]] for p in layer["parameters"]}
+            with self._jax.named_scope(name):
+                values[name] = self._lowered(layer["op"])(run, layer, own, *[values[i] for i in layer["inputs"]])
+        return values[name]
+
+    def _lowered(self, op):
+        """The lowering of an operation, with its floating-point operands in the format of this precision."""
+        lower, jax = LOWERINGS[op], self._jax
+        if self._computed == self._stored and self._computed.itemsize >= 4:
+            return lower
+
+        def cast(value, dtype):
+            return value.astype(dtype) if jax.numpy.issubdtype(value.dtype, jax.numpy.floating) else value
+
+        def forward(run, layer, weights, *inputs):
+            dtype = np.float32 if op in lowerings.IN_FP32 else self._computed
+            weights, inputs = jax.tree.map(lambda value: cast(value, dtype), (weights, inputs))
+            return cast(lower(run, layer, weights, *inputs), self._computed)
+
+        return forward
+
+    # Arrays in and out.
+
+    def _array(self, array):
+        # A copy first: device_put may keep NumPy's own memory, and the update writes into what it is given.
+        return self._jax.device_put(np.array(array, order="C"), self._device)
+
+    def _samples(self, array):
+        """An array with an axis of samples in front."""
+        return self._array(array)
+
+    def _number(self, loss):
+        return float(loss)
+
+    def _input(self, x):
+        if self._graph["input"]["vocabulary"] is not None:
+            return self._samples(np.asarray(x, np.int32))
+        return self._samples(self._layout.kept(np.asarray(x, self._stored)))
+
+    def _target(self, y):
+        if self._graph["loss"] == "softmax_cross_entropy":
+            return self._samples(np.asarray(y, np.int32))
+        return self._samples(self._layout.kept(np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)))
+
+    def _masks(self, masks):
+        """None without any, so that a network without dropout has one program for proofs and timed steps."""
+        return {name: self._samples(self._mask(name, mask)) for name, mask in masks.items()} or None
+
+    def _mask(self, name, mask):
+        return channels_last(mask, self._vectors[name]) if name in self._vectors else self._layout.kept(mask)
+
+    def _canonical(self, array):
+        return np.array(self._layout.canonical(widened(np.asarray(array))), order="C")
+
+    def _kept(self, key, array):
+        """A parameter from canonical order to that of its lowering."""
+        if key in self._flattened:
+            array = channels_last(array, self._flattened[key])
+        return array.transpose(self._axes[key])
+
+    def _canonical_parameter(self, key, array):
+        """A copy of what ``_kept`` was given, as NumPy."""
+        array = widened(np.asarray(array)).transpose(inverse(self._axes[key]))
+        if key in self._flattened:
+            array = channels_first(array, self._flattened[key])
+        return np.array(array, order="C")

@@ -1,0 +1,420 @@
+"""NumPy: the oracle that every other framework must agree with, and a framework to be timed like them.
+
+Each operation is a forward and a backward formula written out by hand. Images are NCHW. Nothing here is shared with
+the frameworks that are proven against it. In float64 this is the reference; it runs from Python 3.6, NumPy 1.19.
+"""
+
+import ctypes
+import os
+
+import numpy as np
+
+from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
+from ...tracing.timeline import Timeline
+from .. import Prepared, Unsupported
+from .lowerings import INPUT, LOWERINGS
+
+DISTRIBUTIONS = ("numpy",)
+IMPORTS = "numpy"
+COMPILE_MODES = ("eager",)
+LAYOUTS = ("nchw",)
+PRECISIONS = ("fp32", "fp64")
+DEVICES = ("cpu",)
+BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
+
+DTYPES = {"fp32": np.float32, "fp64": np.float64}
+def softmax_cross_entropy(output, target):
+    shifted = output - output.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    chosen = np.asarray(target)[..., None] == np.arange(output.shape[-1])
+    loss = -log_probabilities[chosen].mean()
+    return loss, (np.exp(log_probabilities) - chosen) / output.dtype.type(chosen[..., 0].size)
+
+
+def mean_squared_error(output, target):
+    difference = output - np.asarray(target, dtype=output.dtype)
+    return np.mean(difference ** 2), 2 * difference / output.dtype.type(difference.size)
+
+
+LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
+
+
+def loss_and_gradient(kind, output, target):
+    """(loss as a float, its gradient for the output) of a loss by its name.
+
+    ``output`` is (samples, classes) or (samples, steps, classes) with ``target`` int (samples,) or (samples, steps)
+    for softmax_cross_entropy; for mean_squared_error both have one shape.
+    """
+    loss, gradient = LOSSES[kind](output, target)
+    return float(loss), gradient
+
+
+class Sgd:
+    """Changes weights in place, both by key."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.velocity = {}
+
+    def update(self, weights, gradients):
+        for key, gradient in gradients.items():
+            if key in self.velocity:
+                self.velocity[key] *= self.settings["momentum"]
+                self.velocity[key] += gradient
+            else:
+                self.velocity[key] = gradient.copy()
+            weights[key] -= self.settings["learning_rate"] * self.velocity[key]
+
+
+class Adam:
+    """Changes weights in place, both by key."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.moments = {}
+        self.steps = 0
+
+    def update(self, weights, gradients):
+        s = self.settings
+        self.steps += 1
+        first_bias, second_bias = 1 - s["beta1"] ** self.steps, 1 - s["beta2"] ** self.steps
+        for key, gradient in gradients.items():
+            if key not in self.moments:
+                self.moments[key] = np.zeros_like(gradient), np.zeros_like(gradient)
+            first, second = self.moments[key]
+            first *= s["beta1"]
+            first += (1 - s["beta1"]) * gradient
+            second *= s["beta2"]
+            second += (1 - s["beta2"]) * gradient ** 2
+            root = np.sqrt(second / second_bias) + s["epsilon"]
+            weights[key] -= s["learning_rate"] / first_bias * first / root
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+
+
+DECIDING = ("relu", "max_pool")
+
+
+class Network(Prepared):
+    def __init__(self, graph, weights, settings):
+        self._graph = graph
+        self._is_training = settings["mode"] == "training"
+        self._dtype = DTYPES[settings["precision"]]
+        self._weights = {key: np.array(value, dtype=self._dtype) for key, value in weights.items()}
+        self._optimizer = OPTIMIZERS[graph["optimizer"]["kind"]](graph["optimizer"])
+        self._random = np.random.default_rng(settings["seed"])
+        self._with_gradient = with_gradient(graph)
+        self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+        self._steps = 0
+        self._shards = settings.get("shards", 1)             # equal parts of a batch, each with its own statistics
+        self._sent_as = settings.get("gradients_sent_as")    # dtype in which their gradients are summed, if another
+        self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
+        tie_seed = settings.get("tie_seed")
+        self._tie_random = None if tie_seed is None else np.random.RandomState(tie_seed)
+
+    def load(self, batches):
+        self._batches = [(self._input(x), y) for x, y in batches]
+        self._steps = 0
+
+    def step(self):
+        x, y = self._batches[self._steps % len(self._batches)]
+        self._steps += 1
+        self._result = (
+            self.descend(x, y, self._draw_masks(len(x)))[0] if self._is_training else self._forward(x)[0]
+        )
+
+    def synchronize(self):
+        pass                             # NumPy returns when it has finished
+
+    def result(self):
+        return self._result
+
+    def forward(self, x):
+        return self._forward(self._input(x))[0]
+
+    def output(self, x, is_training):
+        """The network's output in either mode, without dropout."""
+        return self._forward(self._input(x), {} if is_training else None)[0]
+
+    def gradients(self, x, y, masks):
+        loss, gradients, _ = self._gradients(self._input(x), y, masks)
+        return loss, gradients
+
+    def train(self, x, y, masks):
+        return self.descend(x, y, masks)[0]
+
+    def weights(self):
+        return {key: value.copy() for key, value in self._weights.items()}
+
+    def _input(self, x):
+        return np.asarray(x, dtype=self._dtype) if self._graph["input"]["vocabulary"] is None else np.asarray(x)
+
+    def layer_times(self, steps):
+        timeline = Timeline()
+        watched = WatchedNetwork(self, timeline)
+        for _ in range(steps):
+            timeline.step(watched.step, watched.synchronize)
+        self._steps, self._result = watched._steps, watched._result
+        return timeline.plain()
+
+    def _draw_masks(self, samples):
+        """A fresh mask for each dropout layer, 0 or 1/(1-rate)."""
+        layers = (layer for layer in self._graph["layers"] if layer["op"] == "dropout")
+        return {layer["name"]: self._draw_mask(layer, samples) for layer in layers}
+
+    def _draw_mask(self, layer, samples):
+        rate = layer["attributes"]["rate"]
+        kept = self._random.random([samples, *layer["output_shape"]], dtype=np.float32) >= rate
+        return kept * self._dtype(1 / (1 - rate))
+
+    def _operation(self, layer, masks):
+        weights = {p["name"]: self._weights[layer["name"] + "/" + p["name"]] for p in layer["parameters"]}
+        mask = masks.get(layer["name"]) if masks else None
+        return LOWERINGS[layer["op"]](
+            layer["attributes"], weights,
+            training=masks is not None,
+            mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
+            needs_input_gradient=any(name in self._with_gradient for name in layer["inputs"]),
+            tie_margin=self._tie_margins.get(layer["name"], 0), random=self._tie_random,
+        )
+
+    def decided(self, x, masks):
+        """{layer: its input} of the layers that decide by it which gradients pass, in a training-mode forward pass."""
+        shards = []
+        for part in self._parts(len(x)):
+            shards.append({})
+            self._forward(self._input(x[part]), {name: mask[part] for name, mask in masks.items()}, shards[-1])
+        return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
+
+    def _forward(self, x, masks=None, seen=None):
+        """(output, operations that can run backward); inference, and no operations, without masks."""
+        values = {INPUT: x}
+        operations = []
+        for layer in self._graph["layers"]:
+            operation = self._operation(layer, masks)
+            if seen is not None and layer["op"] in DECIDING:
+                seen[layer["name"]] = values[layer["inputs"][0]]
+            values[layer["name"]] = operation.forward(*[values[name] for name in layer["inputs"]])
+            if masks is not None:
+                operations.append(operation)
+            for name in set(layer["inputs"]):
+                if self._last_read[name] == layer["name"]:
+                    del values[name]
+        return values[layer["name"]], operations
+
+    def _parts(self, samples):
+        size = samples // self._shards
+        return [slice(start, start + size) for start in range(0, size * self._shards, size)]
+
+    def _gradients(self, x, y, masks):
+        """(loss, {key: gradient}, {key: new running statistic}); the mean over the shards, where there are many."""
+        found = []
+        for part in self._parts(len(x)):
+            own_masks = {name: mask[part] for name, mask in masks.items()}
+            found.append(self._gradients_of_shard(x[part], y[part], own_masks))
+        if len(found) == 1:
+            return found[0]
+        losses, gradients, statistics = zip(*found)
+        mean = {key: self._mean_gradient([shard[key] for shard in gradients]) for key in gradients[0]}
+        mean_statistics = {key: sum(shard[key] for shard in statistics) / self._shards for key in statistics[0]}
+        return sum(losses) / self._shards, mean, mean_statistics
+
+    def _mean_gradient(self, shards):
+        if self._sent_as is None:
+            return sum(shards) / self._shards
+        # As PyTorch's fp16_compress_hook: divided before the sum, in the narrower format.
+        sent_as = np.dtype(self._sent_as).type
+        return sum(each.astype(sent_as) / sent_as(self._shards) for each in shards).astype(self._dtype)
+
+    def _gradients_of_shard(self, x, y, masks):
+        output, operations = self._forward(x, masks)
+        loss, gradient = self._loss_and_gradient(output, y)
+        arriving = {self._graph["layers"][-1]["name"]: gradient}
+        gradients, statistics = {}, {}
+        for layer in reversed(self._graph["layers"]):
+            operation = operations.pop()             # and with it what it kept for now
+            if layer["name"] not in self._with_gradient:
+                continue
+            passed_on = operation.backward(arriving.pop(layer["name"]))
+            for name, part in zip(layer["inputs"], passed_on):
+                if name in self._with_gradient:
+                    arriving[name] = self._sum(arriving[name], part) if name in arriving else part
+            for found, of_layer in ((gradients, operation.gradients), (statistics, operation.statistics)):
+                found.update((layer["name"] + "/" + name, value) for name, value in of_layer.items())
+        return loss, gradients, statistics
+
+    def descend(self, x, y, masks):
+        """One training step with given dropout masks: (loss before its update, {key: gradient})."""
+        loss, gradients, statistics = self._gradients(self._input(x), y, masks)
+        self._update(gradients, statistics)
+        return loss, gradients
+
+    def _loss_and_gradient(self, output, y):
+        return loss_and_gradient(self._graph["loss"], output, y)
+
+    def _sum(self, gradient, other):
+        return gradient + other
+
+    def _update(self, gradients, statistics):
+        self._optimizer.update(self._weights, gradients)
+        self._weights.update(statistics)
+
+
+class WatchedNetwork(Network):
+    """A network over the weights and batches of another one that books its time to a timeline."""
+
+    def __init__(self, network, timeline):
+        vars(self).update(vars(network))
+        self._timeline = timeline
+        for layer in self._graph["layers"]:
+            timeline.add_row((layer["name"], "forward"))
+        # One formula gives the loss with its gradient, so all of it is booked as forward.
+        self._loss_and_gradient = timeline.booked((LOSS, "forward"), self._loss_and_gradient)
+        self._sum = timeline.booked((GRADIENT_ADD, "backward"), self._sum)
+        self._update = timeline.booked((OPTIMIZER, "update"), self._update)
+
+    def _draw_mask(self, layer, samples):
+        return self._timeline.booked((layer["name"], "forward"), super()._draw_mask)(layer, samples)
+
+    def _operation(self, layer, masks):
+        return WatchedOperation(super()._operation(layer, masks), layer["name"], self._timeline)
+
+
+class WatchedOperation:
+    """An operation whose time is booked to its layer."""
+
+    def __init__(self, operation, name, timeline):
+        self._operation, self._name, self._timeline = operation, name, timeline
+        self.gradients, self.statistics = {}, {}
+
+    def forward(self, *inputs):
+        return self._timeline.booked((self._name, "forward"), self._operation.forward)(*inputs)
+
+    def backward(self, gradient):
+        return self._timeline.booked((self._name, "backward"), self._backward)(gradient)
+
+    def _backward(self, gradient):
+        operation, self._operation = self._operation, None       # freeing what it kept is part of its time
+        passed_on = operation.backward(gradient)
+        self.gradients, self.statistics = operation.gradients, operation.statistics
+        return passed_on
+
+
+class Rounding:
+    """What a narrower format does: each value goes to the nearest that it has, which is off by up to ``roundoff``.
+
+    That is relative to the value itself or, for integers, to the largest of its array (Higham, "Accuracy and stability
+    of numerical algorithms", section 2.2). Where the format's values lie is drawn at random for each array: so values
+    that are nearly equal are off alike, as they are in the format, and their sum is off by as much as they are. A
+    format in which values are stored rounds all that a layer gives, passes back and reads as weights. One that is not
+    rounds only what ``takers``, names of operations, take.
+    """
+
+    def __init__(self, roundoff, of_largest, takers, seed):
+        self.roundoff, self.of_largest, self.takers = roundoff, of_largest, takers
+        self.is_stored = takers is None
+        self.random = np.random.default_rng(seed)
+
+    def rounded(self, array):
+        real, shift = array.dtype.type, self.random.random()
+        if self.of_largest:
+            step = real(2 * self.roundoff * np.abs(array).max())
+            return (np.rint(array / step + real(shift)) - real(shift)) * step if step else array
+        scale = real(2 ** shift)
+        fraction, exponent = np.frexp(array * scale)         # the fraction lies from 1/2 to 1
+        return np.ldexp(np.rint(fraction / real(self.roundoff)) * real(self.roundoff), exponent) / scale
+
+    def stored(self, array):
+        return self.rounded(array) if self.is_stored else array
+
+
+class RoundedNetwork(Network):
+    """A network that computes as if in a narrower format: how far that leads is how far a framework may be off."""
+
+    def __init__(self, graph, weights, settings):
+        super().__init__(graph, weights, settings)
+        self._rounding = Rounding(**settings["rounding"])
+
+    def _operation(self, layer, masks):
+        operation = super()._operation(layer, masks)
+        if not self._rounding.is_stored and layer["op"] not in self._rounding.takers:
+            return operation
+        operation.rounding = self._rounding
+        operation.weights = {name: self._rounding.rounded(weight) for name, weight in operation.weights.items()}
+        return RoundedOperation(operation, self._rounding)
+
+    def _loss_and_gradient(self, output, y):
+        loss, gradient = super()._loss_and_gradient(output, y)
+        return loss, self._rounding.stored(gradient)
+
+
+class RoundedOperation:
+    """An operation of which a narrower format stores what it gives, or takes what it multiplies."""
+
+    def __init__(self, operation, rounding):
+        self._operation, self._rounding = operation, rounding
+        self.gradients, self.statistics = {}, {}
+
+    def forward(self, *inputs):
+        if self._rounding.is_stored:
+            output = self._rounding.rounded(self._operation.forward(*inputs))
+        else:
+            output = self._operation.forward(*map(self._rounding.rounded, inputs))
+        self.statistics = self._operation.statistics
+        return output
+
+    def backward(self, gradient):
+        rounding = self._rounding
+        passed_on = self._operation.backward(gradient if rounding.is_stored else rounding.rounded(gradient))
+        self.gradients = {name: rounding.stored(each) for name, each in self._operation.gradients.items()}
+        return tuple(None if each is None else rounding.stored(each) for each in passed_on)
+
+
+def with_gradient(graph):
+    """Names of the layers in or before which a trainable parameter lies."""
+    found = set()
+    for layer in graph["layers"]:
+        if any(p["is_trainable"] for p in layer["parameters"]) or found.intersection(layer["inputs"]):
+            found.add(layer["name"])
+    return found
+
+
+def prepare(graph, weights, settings):
+    if settings["precision"] not in DTYPES:
+        raise Unsupported("NumPy's matrix products run in fp32 or fp64, not " + settings["precision"])
+    if settings["device"] != "cpu":
+        raise Unsupported("NumPy runs on the CPU, not on " + settings["device"])
+    if settings["compile_mode"] != "eager":
+        raise Unsupported("NumPy has no compiler, so compile mode is eager, not " + settings["compile_mode"])
+    if settings["layout"] != "nchw":
+        raise Unsupported("the NumPy operations are written for layout nchw, not " + settings["layout"])
+    set_threads = openblas_function("set_num_threads")
+    if set_threads is not None:
+        set_threads(settings["threads"])
+    return (RoundedNetwork if "rounding" in settings else Network)(graph, weights, settings)
+
+
+def openblas_function(name):
+    """A function of the OpenBLAS that a NumPy wheel brings along; None where NumPy uses another library."""
+    folder = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), "numpy.libs")
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    for file in files:
+        if "openblas" in file:
+            library = ctypes.CDLL(os.path.join(folder, file))        # loaded by NumPy already, so the same one
+            for spelling in ("scipy_openblas_{}64_", "scipy_openblas_{}", "openblas_{}64_", "openblas_{}"):
+                if hasattr(library, spelling.format(name)):
+                    return getattr(library, spelling.format(name))
+    return None
+
+
+def facts():
+    """Version, linear algebra library with its kernel, and threads it uses; None where the library does not say."""
+    config, threads = openblas_function("get_config"), openblas_function("get_num_threads")
+    if config is not None:
+        config.restype = ctypes.c_char_p
+    return {
+        "version": np.__version__,
+        "blas": None if config is None else config().decode(),
+        "threads": None if threads is None else threads(),
+    }

@@ -1,0 +1,615 @@
+"""TensorFlow: raw ``tf.nn`` operations on NHWC images, in a ``tf.function`` unless eager.
+
+Needs TensorFlow 2.5 (Python 3.6) or newer, on CUDA 2.12.
+"""
+
+import collections
+import contextlib
+import itertools
+import os
+import tempfile
+import time
+
+import numpy as np
+
+from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
+from ...tracing.timeline import Timeline
+from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
+from .._image_layouts import channels_last, flattened_images
+from . import lowerings
+
+DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
+IMPORTS = "tensorflow"
+COMPILE_MODES = ("compiled", "xla", "eager")     # Keras compiles unasked
+LAYOUTS = ("channels_last",)                     # convolutions of NCHW images have no kernel on a CPU
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # int8 is another runtime's
+DEVICES = ("cpu", "cuda")
+LOWERINGS = lowerings.LOWERINGS
+
+# XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
+BEST = {"inference": ("compiled", "channels_last"), "training": ("compiled", "channels_last")}
+
+LAYER_VARIABLES = {("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xla", "training"): hlo.KERNELS_APART}
+
+
+def prepare(graph, weights, settings, kind=None):
+    """The network on its device with these weights; raises Unsupported where TensorFlow cannot do what is asked."""
+    import tensorflow as tf
+
+    refuse_unknown("tensorflow", graph, settings)
+    with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
+        tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    is_cpu = settings["device"] == "cpu"
+    device = cpu_device(tf) if is_cpu else cuda_device(tf, settings["device"], settings["precision"])
+    tf.random.set_seed(settings["seed"])
+    return (kind or TensorflowPrepared)(tf, graph, weights, settings, device)
+
+
+def facts():
+    """Version, threads in force (0: one a core), and what the build was made with; None where it does not say."""
+    import tensorflow as tf
+
+    build = tf.sysconfig.get_build_info()
+    return {
+        "version": tf.__version__,
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "interop_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "onednn_variable": os.environ.get("TF_ENABLE_ONEDNN_OPTS"),
+        "cuda": build.get("cuda_version"),
+        "cudnn": build.get("cudnn_version"),
+    }
+
+
+def cpu_device(tf):
+    """TensorFlow's name of the CPU; it will not look for a GPU."""
+    with contextlib.suppress(RuntimeError):      # too late once it runs
+        tf.config.set_visible_devices([], "GPU")
+    return "CPU:0"
+
+
+def cuda_device(tf, device, precision):
+    """TensorFlow's name of a CUDA device, with TF32 only where asked for; raises Unsupported if there is none."""
+    if not device.startswith("cuda"):
+        raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")
+    if not tf.test.is_built_with_cuda():
+        raise Unsupported(f"no device '{device}': this is TensorFlow {tf.__version__}, built without CUDA")
+    if not hasattr(tf.test.experimental, "sync_devices"):
+        raise Unsupported(f"CUDA is timed with TensorFlow 2.12 or newer, this is {tf.__version__}")
+    found = tf.config.list_physical_devices("GPU")
+    index = int(device[len("cuda:"):] or 0)      # plain "cuda" has none
+    if index >= len(found):
+        raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(found)} CUDA device(s)")
+    with contextlib.suppress(RuntimeError):      # too late once it runs
+        for gpu in found:                        # TensorFlow wants the same for all
+            tf.config.experimental.set_memory_growth(gpu, True)
+    is_tf32 = precision == "tf32"
+    if is_tf32 and tf.config.experimental.get_device_details(found[index])["compute_capability"] < (8, 0):
+        raise Unsupported(f"no tf32 on '{device}': it begins with compute capability 8.0")
+    tf.config.experimental.enable_tensor_float_32_execution(is_tf32)     # matrix products would use it unasked
+    return f"GPU:{index}"
+
+
+# What TensorFlow says where it has no kernel for a format.
+_MISSING_KERNEL = (
+    r"Could not find device for node: .*|No OpKernel was registered.*"
+    r"|Value for attr 'T' of \w+ is not in the list of .*|.*not in list of allowed values.*"
+    r"|.*[Uu]nsupported (?:data |element )?type.*"
+)
+
+
+# Mixed and narrow precision.
+
+STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
+COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
+IN_FP32 = ("local_response_norm", "softmax")     # in mixed precision; batch normalisation sees to itself
+
+
+def _cast(tf, values, dtype):
+    return [tf.cast(value, dtype) if value.dtype.is_floating else value for value in values]
+
+
+def _in_format(tf, op, function, stored, computed):
+    """The function with its floating-point operands in the format that a precision computes in."""
+    inner = tf.float32 if op in IN_FP32 and stored == tf.float32 else computed
+    of_parameters = tf.float32 if op == "batch_norm" else computed
+
+    def forward(run, *inputs, **parameters):
+        parameters = dict(zip(parameters, _cast(tf, parameters.values(), of_parameters)))
+        return tf.cast(function(run, *_cast(tf, inputs, inner), **parameters), computed)
+
+    def look_up(run, tokens, weight):
+        return tf.cast(function(run, tokens, weight), computed)      # and not all rows
+
+    return look_up if op == "embedding" else forward
+
+
+class LossScaling:
+    """Dynamic scaling of the loss, with the defaults of Keras' LossScaleOptimizer."""
+
+    FIRST_SCALE = 2.0 ** 15
+    GROWTH_STEPS = 2000          # without an overflow; then the scale doubles
+
+    def __init__(self, tf):
+        self._tf = tf
+        self.scale = tf.Variable(self.FIRST_SCALE, trainable=False)
+        self.overflows = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)        # since the scale changed
+
+    def unscaled(self, gradients):
+        return [gradient / self.scale for gradient in gradients]
+
+    def shrink(self):
+        self.scale.assign(self._tf.maximum(self.scale / 2, 1.0))
+
+    def update(self, gradients, update):
+        """Call ``update`` with the gradients divided again, unless one is not finite; and adapt the scale."""
+        tf = self._tf
+        gradients = self.unscaled(gradients)
+
+        def finite():
+            update(gradients)
+            grows = self._steps.assign_add(1) >= self.GROWTH_STEPS
+            self.scale.assign(tf.where(grows, self.scale * 2, self.scale))
+            self._steps.assign(tf.where(grows, tf.zeros_like(self._steps), self._steps))
+            return True
+
+        def overflow():
+            self.shrink()
+            self._steps.assign(0)
+            self.overflows.assign_add(1)
+            return False
+
+        tf.cond(self.are_finite(gradients), finite, overflow)
+
+    def are_finite(self, gradients):
+        return self._tf.reduce_all([self._tf.reduce_all(self._tf.math.is_finite(each)) for each in gradients])
+
+
+def _softmax_cross_entropy(tf, output, y):
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=output))
+
+
+def _mean_squared_error(tf, output, y):
+    return tf.reduce_mean(tf.math.squared_difference(output, y))
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+def _scope_of(key):
+    """The name scope of the layer of a "layer/parameter"."""
+    return xplane.LAYER_SCOPE % key.partition("/")[0]
+
+
+def _name_of_update(key):
+    """The name of the operation that updates a parameter: traces tell by it whose gradient it takes."""
+    return xplane.LAYER_SCOPE % key.partition("/")[0] + key.partition("/")[2]
+
+
+def _dtype(variables):
+    """Of all of them."""
+    return next(iter(variables.values())).dtype
+
+
+class Sgd:
+    """Updates variables, by "layer/parameter", with fused operations."""
+
+    def __init__(self, tf, settings, variables):
+        self._tf, self._settings, self._variables = tf, settings, variables
+        moving = variables.values() if settings["momentum"] else []
+        self._velocities = [tf.Variable(tf.zeros_like(v), trainable=False) for v in moving]
+
+    def update(self, gradients):
+        ops, dtype = self._tf.raw_ops, _dtype(self._variables)
+        rate, momentum = (self._tf.constant(self._settings[name], dtype) for name in ("learning_rate", "momentum"))
+        if not self._velocities:
+            for (key, variable), gradient in zip(self._variables.items(), gradients):
+                ops.ResourceApplyGradientDescent(
+                    var=variable.handle, alpha=rate, delta=gradient, name=_name_of_update(key)
+                )
+        for (key, variable), velocity, gradient in zip(self._variables.items(), self._velocities, gradients):
+            ops.ResourceApplyMomentum(
+                var=variable.handle, accum=velocity.handle, lr=rate, grad=gradient, momentum=momentum,
+                name=_name_of_update(key),
+            )
+
+
+class Adam:
+    """Updates variables, by "layer/parameter", with fused operations whose epsilon stands before the bias correction.
+
+    With c1 = 1 - beta1**t and c2 = 1 - beta2**t,
+    m / c1 / (sqrt(v / c2) + epsilon) = sqrt(c2) / c1 * m / (sqrt(v) + epsilon * sqrt(c2)),
+    so learning rate and epsilon are corrected here, in float64, and the operation is told that no correction is due.
+    """
+
+    def __init__(self, tf, settings, variables):
+        self._tf, self._settings, self._variables = tf, settings, variables
+        self._moments = [
+            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables.values()
+        ]
+        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
+
+    def update(self, gradients):
+        tf, o = self._tf, self._settings
+        steps = tf.cast(self._steps.assign_add(1), tf.float64)
+        dtype = _dtype(self._variables)
+        # The betas as the operation rounds them, since 1 - beta2 must cancel in the first steps.
+        betas = [np.float64(dtype.as_numpy_dtype(o[beta])) for beta in ("beta1", "beta2")]
+        first, second = (1 - tf.pow(beta, steps) for beta in betas)
+        rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, dtype)
+        epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), dtype)
+        none, beta1, beta2 = (tf.constant(number, dtype) for number in (0.0, o["beta1"], o["beta2"]))
+        for (key, variable), (m, v), gradient in zip(self._variables.items(), self._moments, gradients):
+            tf.raw_ops.ResourceApplyAdam(
+                var=variable.handle, m=m.handle, v=v.handle, beta1_power=none, beta2_power=none, lr=rate,
+                beta1=beta1, beta2=beta2, epsilon=epsilon, grad=gradient, name=_name_of_update(key),
+            )
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+
+
+Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters")
+"""``scope`` of names; ``finished`` are the inputs that no later layer reads; ``parameters`` are variables by name."""
+
+
+def _formats(tf, precision):
+    """(of stored weights, of activations)"""
+    stored = STORED.get(precision, "float32")
+    return tf.as_dtype(stored), tf.as_dtype(COMPUTED.get(precision, stored))
+
+
+def _layers(tf, graph, variables, settings, device):
+    """The Layers in order."""
+    flat_images = flattened_images(graph)[1]
+    ways = {
+        "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
+        "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
+    }
+    stored, computed = _formats(tf, settings["precision"])
+    last_reader = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+    layers = []
+    for layer in graph["layers"]:
+        name = layer["name"]
+        function = LOWERINGS[layer["op"]](tf, dict(layer, keeps_order=name in flat_images, **ways))
+        if computed.size < 4:
+            function = _in_format(tf, layer["op"], function, stored, computed)
+        parameters = {p["name"]: variables[name + "/" + p["name"]] for p in layer["parameters"]}
+        finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
+        layers.append(Layer(name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters))
+    return layers
+
+
+# Layer times.
+
+
+class WatchedSteps:
+    """Steps of a network run eagerly whose time is booked layer by layer.
+
+    In training each layer has a gradient tape of its own. One tape for all does the work of a layer's gradient when it
+    comes to it, so that some of it would fall among that of other layers.
+    """
+
+    def __init__(self, tf, prepared, timeline):
+        self.timeline = timeline
+        self._tf, self._prepared = tf, prepared
+        self._layers = [
+            layer._replace(function=timeline.booked((layer.name, "forward"), layer.function))
+            for layer in prepared._layers
+        ]
+        self._readers = collections.Counter(name for layer in prepared._layers for name in layer.inputs)
+        self._trainable = {                      # of each layer, by key
+            layer.name: {key: v for key, v in prepared._trainable.items() if _scope_of(key) == layer.scope}
+            for layer in prepared._layers
+        }
+        self._with_gradient = set()
+        for layer in prepared._layers:
+            if self._trainable[layer.name] or self._with_gradient.intersection(layer.inputs):
+                self._with_gradient.add(layer.name)
+
+    def step(self, x, y):
+        """One step on a batch: the network's output, or in training the loss before the update."""
+        with self._tf.device(self._prepared._device):
+            work = self._update if self._prepared._is_training else self._infer
+            return self.timeline.step(lambda: work(x, y), self._prepared.synchronize)
+
+    def _infer(self, x, y):
+        return self._prepared._output_of(self._layers, lowerings.Pass(is_training=False), x)
+
+    def _update(self, x, y):
+        tf, prepared, booked = self._tf, self._prepared, self.timeline.booked
+        run, tapes, values = lowerings.Pass(is_training=True), {}, {"input": x}
+        for layer in self._layers:
+            with tf.GradientTape() as tape, tf.name_scope(layer.scope):
+                # A tensor for each reader, so that it is told apart what each sends back.
+                inputs = [
+                    tf.identity(values[name]) if self._readers[name] > 1 else values[name] for name in layer.inputs
+                ]
+                tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
+                values[layer.name] = layer.function(run, *inputs, **layer.parameters)
+            tapes[layer.name] = tape, inputs
+        output = values[layer.name]
+        with tf.GradientTape() as tape:
+            tape.watch(output)
+            loss = booked((LOSS, "forward"), prepared._loss)(output, y)
+            scaled = prepared._scaled(loss)
+        sent_back = collections.defaultdict(list)
+        sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
+        gradients = {}
+        for layer in reversed([each for each in self._layers if each.name in self._with_gradient]):
+            summands = sent_back.pop(layer.name)
+            gradient = summands[0] if len(summands) == 1 else booked((GRADIENT_ADD, "backward"), tf.add_n)(summands)
+            backward = booked((layer.name, "backward"), self._backward)
+            of_inputs, of_parameters = backward(layer, *tapes.pop(layer.name), values.pop(layer.name), gradient)
+            gradients.update(of_parameters)
+            for name, each in of_inputs:
+                sent_back[name].append(each)
+        booked((OPTIMIZER, "update"), prepared._update_parameters)([gradients[key] for key in prepared._trainable])
+        for key, value in run.statistics.items():
+            booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
+        return loss
+
+    def _backward(self, layer, tape, inputs, output, gradient):
+        """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""
+        trainable = self._trainable[layer.name]
+        wanted = [(name, each) for name, each in zip(layer.inputs, inputs) if name in self._with_gradient]
+        found = tape.gradient(output, [*(each for _, each in wanted), *trainable.values()], gradient)
+        of_inputs = [(name, each) for (name, _), each in zip(wanted, found)]
+        of_parameters = zip(trainable, found[len(wanted):])
+        return of_inputs, {key: self._prepared._as_tensor(key, each) for key, each in of_parameters}
+
+
+class TensorflowPrepared(Prepared):
+    """Functions of tensors, compiled or not, over variables that both ways share."""
+
+    def __init__(self, tf, graph, weights, settings, device):
+        self._tf = tf
+        self._graph = graph
+        self._device = device
+        self._is_cuda = device.startswith("GPU")
+        self._is_training = settings["mode"] == "training"
+        self.can_train = settings["precision"] not in WITHOUT_TRAINING
+        self._stored = _formats(tf, settings["precision"])[0]
+        self._gives_image = len(graph["layers"][-1]["output_shape"]) == 3
+
+        dense_images, self._flat_images = flattened_images(graph)
+        self._layouts, self._variables, self._trainable = {}, {}, {}
+        for layer in graph["layers"]:
+            for p in layer["parameters"]:
+                key = layer["name"] + "/" + p["name"]
+                self._layouts[key] = lowerings.layouts(layer, p["name"], dense_images.get(layer["name"]))
+                start = self._tensor(self._layouts[key][0](weights[key]))
+                with tf.device(device):
+                    self._variables[key] = tf.Variable(start, trainable=p["is_trainable"])
+                if p["is_trainable"]:
+                    self._trainable[key] = self._variables[key]
+
+        self._layers = _layers(tf, graph, self._variables, settings, device)
+        self._loss_function = LOSSES[graph["loss"]]
+        self._optimizer = self._scaling = None
+        if self._is_training and settings["precision"] == "fp16":
+            with tf.device(device):
+                self._scaling = LossScaling(tf)
+        if self._is_training:
+            self._make_optimizer()
+        self._compile_mode = settings["compile_mode"]
+        self._infer = self._compiled(self._infer)
+        self._differentiate = self._compiled(self._differentiate)
+        self._update = self._compiled(self._update)
+        self._loaded = self._batches = None
+        self._last = None
+        self._traced = self._program = None      # the function that layer_times runs, and what its kernels are
+
+    def _compiled(self, function):
+        if self._compile_mode == "eager":
+            return function
+        # Traced once for each shape of a batch, which is then a constant of the program.
+        return self._tf.function(function, autograph=False, jit_compile=self._compile_mode == "xla" or None)
+
+    # The timed way.
+
+    def load(self, batches):
+        self._loaded = [(self._input(x), self._input(y)) for x, y in batches]
+        self._batches = itertools.cycle(self._loaded)
+
+    def step(self):
+        arguments = self._arguments(*next(self._batches))
+        self._last = self._update(*arguments) if self._is_training else self._infer(*arguments)
+
+    def _arguments(self, x, y):
+        return (x, y, {}) if self._is_training else (x,)
+
+    def synchronize(self):
+        # On a CPU a step returns when it has finished.
+        if self._is_cuda:
+            self._tf.test.experimental.sync_devices()
+
+    def result(self):
+        return float(self._last.numpy()) if self._is_training else self._output(self._last)
+
+    def peak_memory_bytes(self):
+        """Peak bytes that the device's allocator had given out."""
+        return self._tf.config.experimental.get_memory_info(self._device)["peak"] if self._is_cuda else None
+
+    def forget_peak_memory(self):
+        if self._is_cuda:
+            self._tf.config.experimental.reset_memory_stats(self._device)
+
+    def overflow_steps(self):
+        return None if self._scaling is None else int(self._scaling.overflows.numpy())
+
+    def layer_times(self, steps):
+        """See the contract; by marks between the layers where the host runs them, else by TensorFlow's own trace."""
+        if self._compile_mode == "eager":
+            return self._layer_times_by_marks(steps)
+        space = xplane.empty_space()
+        if space is None:
+            raise Unsupported(f"TensorFlow {self._tf.__version__} brings nothing to read its own trace with")
+        if self._traced is None:
+            self._traced, self._program = self._make_traced()
+        step_times_s = []
+        with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
+            with xplane.written(self._tf, folder, self._is_cuda):
+                for _ in range(steps):
+                    with self._tf.profiler.experimental.Trace(xplane.STEP):
+                        begin_s = time.perf_counter()
+                        self._last = self._traced(*self._arguments(*next(self._batches)))
+                        self.synchronize()
+                        step_times_s.append(time.perf_counter() - begin_s)
+            xplane.read(space, folder)
+        try:
+            kernels, problem = xplane.kernels(space, self._program, steps, self._device), None
+        except xplane.Unusable as unusable:
+            kernels, problem = [], f"TensorFlow's trace {unusable}, so there are no layer times"
+        rows = trace.rows(kernels, steps, [layer.name for layer in self._layers])
+        return {"step_times_s": step_times_s, "layers": rows, "problem": problem}
+
+    def _make_traced(self):
+        """The function of a step that runs with traces, written but not run yet, and what its kernels are."""
+        function = self._update if self._is_training else self._infer
+        if self._compile_mode == "compiled":
+            # The executor estimates what each kernel costs, from very much downwards with each run without a trace.
+            # From 8000 cycles on, after some ninety runs or within a loop's first, traces leave the kernel out:
+            # host_tracer_level=3 should keep it, but TensorFlow 2.21 takes no option ("expects an i value"). A function
+            # that runs with traces only loses none.
+            function = self._compiled(function.python_function)
+        arguments = self._arguments(*self._loaded[0])
+        program = xplane.Operations({
+            each.name: xplane.Operation(each.type, [tensor.op.name for tensor in each.inputs])
+            for each in function.get_concrete_function(*arguments).graph.get_operations()
+        }, self._graph["layers"])
+        if self._compile_mode == "xla":
+            if not hasattr(function, "experimental_get_compiler_ir"):
+                raise Unsupported(f"TensorFlow {self._tf.__version__} does not tell what XLA made of a function")
+            text = function.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+            program = xplane.XlaProgram(text, program)
+        return function, program
+
+    def _layer_times_by_marks(self, steps):
+        if self._is_cuda:
+            raise Unsupported("layers on CUDA are timed in compile mode compiled or xla; eager is run by the host")
+        watched = WatchedSteps(self._tf, self, Timeline())
+        for _ in range(steps):
+            self._last = watched.step(*next(self._batches))
+        return watched.timeline.plain()
+
+    # The proof way.
+
+    def forward(self, x):
+        with refusals(_MISSING_KERNEL):
+            return self._output(self._infer(self._input(x)))
+
+    def gradients(self, x, y, masks):
+        arrays = self._input(x), self._input(y), self._masks(masks)
+        with refusals(_MISSING_KERNEL):
+            loss, gradients = self._differentiate(*arrays)
+        scaling = self._scaling
+        while scaling is not None and scaling.scale > 1 and not scaling.are_finite(gradients):
+            scaling.shrink()                     # as a step with an overflow would
+            loss, gradients = self._differentiate(*arrays)
+        return float(loss.numpy()), {key: self._canonical(key, g) for key, g in zip(self._trainable, gradients)}
+
+    def train(self, x, y, masks):
+        self._make_optimizer()
+        with refusals(_MISSING_KERNEL):
+            return float(self._update(self._input(x), self._input(y), self._masks(masks)).numpy())
+
+    def weights(self):
+        return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
+
+    # What both share: functions of tensors, which see variables and shapes, and are run as they are or compiled.
+
+    def _infer(self, x):
+        with self._tf.device(self._device):
+            return self._output_of(self._layers, lowerings.Pass(is_training=False), x)
+
+    def _output_of(self, layers, run, x):
+        values = {"input": x}
+        for layer in layers:
+            with self._tf.name_scope(layer.scope):
+                values[layer.name] = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
+            for i in layer.finished:             # eager memory
+                del values[i]
+        return values[layers[-1].name]
+
+    def _differentiate(self, x, y, masks):
+        loss, gradients, _ = self._pass(x, y, masks)
+        return loss, gradients if self._scaling is None else self._scaling.unscaled(gradients)
+
+    def _update(self, x, y, masks):
+        """One training step; the loss before its update."""
+        with self._tf.device(self._device):
+            loss, gradients, statistics = self._pass(x, y, masks)
+            self._update_parameters(gradients)
+            self._assign(statistics)
+            return loss
+
+    def _update_parameters(self, gradients):
+        with self._tf.name_scope(xplane.OPTIMIZER_SCOPE):
+            if self._scaling is None:
+                self._optimizer.update(gradients)
+            else:
+                self._scaling.update(gradients, self._optimizer.update)
+
+    def _assign(self, statistics):
+        for key, value in statistics.items():
+            with self._tf.name_scope(_scope_of(key)):
+                self._variables[key].assign(value)
+
+    def _loss(self, output, y):
+        with self._tf.name_scope(xplane.LOSS_SCOPE):
+            output = self._tf.cast(output, self._tf.float32) if output.dtype.size < 4 else output
+            return self._loss_function(self._tf, output, y)
+
+    def _scaled(self, loss):
+        return loss if self._scaling is None else loss * self._scaling.scale
+
+    def _as_tensor(self, key, gradient):
+        """A parameter's gradient as a tensor; an embedding's is a list of rows, but every row moves by momentum."""
+        if not isinstance(gradient, self._tf.IndexedSlices):
+            return gradient
+        with self._tf.name_scope(xplane.GRADIENT_SCOPE + _scope_of(key)):
+            return self._tf.convert_to_tensor(gradient)
+
+    def _pass(self, x, y, masks):
+        """(loss, gradients of the scaled one in the order of the parameters, {key: new running statistic})."""
+        tf, run = self._tf, lowerings.Pass(is_training=True, masks=masks)
+        with tf.device(self._device):
+            with tf.GradientTape() as tape:
+                loss = self._loss(self._output_of(self._layers, run, x), y)
+                scaled = self._scaled(loss)
+            gradients = tape.gradient(scaled, list(self._trainable.values()))
+            return loss, [self._as_tensor(*each) for each in zip(self._trainable, gradients)], run.statistics
+
+    def _make_optimizer(self):
+        """Its variables, which a compiled function cannot make."""
+        if self._optimizer is None:
+            o = self._graph["optimizer"]
+            with self._tf.device(self._device):
+                self._optimizer = OPTIMIZERS[o["kind"]](self._tf, o, self._trainable)
+
+    # Arrays to tensors and back.
+
+    def _tensor(self, array):
+        # A copy: the tensor may otherwise share NumPy's memory.
+        dtype = self._stored.as_numpy_dtype if np.issubdtype(array.dtype, np.floating) else None
+        with self._tf.device(self._device):
+            return self._tf.constant(np.array(array, dtype, order="C"))
+
+    def _input(self, x):
+        """A batch of inputs, targets or masks."""
+        return self._tensor(np.transpose(x, lowerings.TO_NHWC) if np.ndim(x) == 4 else x)
+
+    def _masks(self, masks):
+        return {name: self._mask(name, mask) for name, mask in masks.items()}
+
+    def _mask(self, name, mask):
+        return self._input(channels_last(mask, self._flat_images[name]) if name in self._flat_images else mask)
+
+    def _output(self, tensor):
+        array = widened(tensor.numpy())
+        return np.ascontiguousarray(array.transpose(lowerings.TO_NCHW)) if self._gives_image else array
+
+    def _canonical(self, key, tensor):
+        return np.ascontiguousarray(self._layouts[key][1](widened(tensor.numpy())))

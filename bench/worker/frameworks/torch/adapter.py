@@ -1,0 +1,439 @@
+"""PyTorch: one nn.Module a layer, run in order by a small network module.
+
+Needs PyTorch 1.9 (Python 3.6) or newer, the compiled mode 2.1.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import shutil
+import sys
+import warnings
+
+import numpy as np
+
+from ...tracing.timeline import Timeline
+from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown
+from . import inductor, lowerings
+from .layer_hooks import LayerHooks
+
+DISTRIBUTIONS = ("torch",)
+IMPORTS = "torch"
+PRELOADS = ("torch._dynamo",)        # what the first optimizer imports, for a second or more
+COMPILE_MODES = ("eager", "compiled")
+LAYOUTS = ("nchw", "channels_last")
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure", "int8")
+DEVICES = ("cpu", "cuda")
+LOWERINGS = lowerings.LOWERINGS
+
+# torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
+# process pays 10 to 30 s of compilation for it, so it is a choice of the user's and not the headline.
+BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
+
+
+def prepare(graph, weights, settings, kind=None):
+    """The network on its device with these weights; raises Unsupported where PyTorch cannot do what is asked."""
+    import torch
+
+    refuse_unknown("torch", graph, settings)
+    torch.manual_seed(settings["seed"])
+    torch.set_num_threads(settings["threads"])
+    if torch.get_num_interop_threads() != 1:
+        with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
+            torch.set_num_interop_threads(1)
+    if settings["device"] != "cpu":
+        start_cuda(torch, settings["device"], settings["precision"])
+    return (kind or TorchPrepared)(torch, graph, weights, settings)
+
+
+def facts():
+    """Version, threads in force, and what the CPU and CUDA libraries say of themselves; None where there is none."""
+    import torch
+
+    return {
+        "version": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else None,
+        "onednn": torch.backends.mkldnn.is_available(),
+        "mkl": torch.backends.mkl.is_available(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def start_cuda(torch, device, precision):
+    """Make ``device`` the current one, with TF32 only where asked for; raises Unsupported where it lacks something."""
+    if not device.startswith("cuda"):
+        raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")
+    if not torch.cuda.is_available():
+        built = "built without CUDA" if torch.version.cuda is None else "which finds no usable GPU or driver"
+        raise Unsupported(f"no device '{device}': this is PyTorch {torch.__version__}, {built}")
+    index = torch.device(device).index or 0              # plain "cuda" has none
+    if index >= torch.cuda.device_count():
+        raise Unsupported(f"no device '{device}': PyTorch sees {torch.cuda.device_count()} CUDA device(s)")
+    torch.cuda.set_device(index)
+    torch.backends.cudnn.benchmark = True                # the tuning guide's advice for inputs of one size
+    is_tf32 = precision == "tf32"
+    if is_tf32 and not _has_tf32(torch, index):
+        raise Unsupported(f"no tf32 on {torch.cuda.get_device_name(index)}: it begins with compute capability 8.0")
+    torch.backends.cuda.matmul.allow_tf32 = is_tf32
+    torch.backends.cudnn.allow_tf32 = is_tf32            # convolutions would use TF32 unasked
+
+
+def _has_tf32(torch, index):
+    """Whether the current device, of that number, has TF32. AMD's capabilities count otherwise than NVIDIA's."""
+    if hasattr(torch.cuda, "is_tf32_supported"):
+        return torch.cuda.is_tf32_supported()
+    return torch.version.hip is None and torch.cuda.get_device_capability(index) >= (8, 0)
+
+
+# What PyTorch says where it has no kernel for a format, on the first line that says so.
+_MISSING_KERNEL = (
+    r".*not implemented for '\w+'.*|.*could not create a primitive.*|Expected tensor for argument.*"
+    r"|Unsupported dtype.*|.*does not support automatic mixed precision.*"
+)
+
+
+def _autocast(torch, device, precision):
+    """What enters mixed precision; raises Unsupported where this PyTorch or device has none for the format."""
+    if precision not in ("bf16", "fp16"):
+        return contextlib.ExitStack                      # enters nothing
+    dtype = getattr(torch, _HALVES[precision])
+    if not hasattr(torch, "autocast"):
+        raise Unsupported(f"mixed precision is used with PyTorch 1.10 or newer, this is {torch.__version__}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)      # it would go on in fp32 with no more than a warning
+        try:
+            torch.autocast(device.type, dtype=dtype)
+        except (RuntimeError, UserWarning) as error:
+            raise Unsupported(str(error).strip().splitlines()[0]) from error
+    return functools.partial(torch.autocast, device.type, dtype=dtype)
+
+
+def _scaler(torch, device):
+    """PyTorch's own loss scaling, which doubles its scale after 2000 steps without overflow; or raises Unsupported."""
+    if hasattr(getattr(torch, "amp", None), "GradScaler"):
+        return torch.amp.GradScaler(device.type)
+    if device.type == "cuda":
+        return torch.cuda.amp.GradScaler()
+    raise Unsupported(f"loss scaling on a CPU needs PyTorch 2.3 or newer, this is {torch.__version__}")
+
+
+def _quantized(torch, network):
+    """The network with dense and LSTM layers that quantise what they take; raises Unsupported where it has none."""
+    quantization = getattr(getattr(torch, "ao", torch), "quantization", None)
+    engines = [name for name in torch.backends.quantized.supported_engines if name != "none"]
+    if not hasattr(quantization, "quantize_dynamic") or not engines:
+        raise Unsupported(f"PyTorch {torch.__version__} has no dynamic quantisation: {engines or 'no'} engines")
+    kinds = (torch.nn.Linear, torch.nn.LSTM)
+    if not any(isinstance(module, kinds) for module in network.modules()):
+        raise Unsupported("PyTorch quantises dense and LSTM layers dynamically, and this network has none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")                  # that it is deprecated
+        return quantization.quantize_dynamic(network, set(kinds), dtype=torch.qint8)
+
+
+_HALVES = {"bf16": "bfloat16", "fp16": "float16"}
+_STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}       # others: float32
+
+
+def _compiled(torch, network):
+    """The network under torch.compile; raises Unsupported where there is no compiler for it."""
+    if not hasattr(getattr(torch, "compiler", None), "reset"):
+        raise Unsupported(f"the compiled mode needs PyTorch 2.1 or newer, this is {torch.__version__}")
+    # The same choice as torch._inductor.config.cpp.cxx.
+    compiler = os.environ.get("CXX") or {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
+    if shutil.which(compiler) is None:
+        raise Unsupported(f"torch.compile needs a C++ compiler and there is no '{compiler}'; install one or set CXX")
+    if torch._dynamo.config.disable:
+        raise Unsupported("TORCH_COMPILE_DISABLE is set, so PyTorch would compile nothing; unset it")
+    # Asked here, since Dynamo says so in the first step only, and without fullgraph goes on in eager mode.
+    if any(isinstance(module, torch.nn.RNNBase) for module in network.modules()):
+        raise Unsupported("torch.compile: Dynamo does not support RNN, GRU, or LSTM")
+    # Networks share the code of one forward, whose compilations are counted together against a limit of 8.
+    torch.compiler.reset()
+    try:
+        # Not dynamic: a second batch size would otherwise exchange the kernels for slower ones of any size.
+        # Full graph: at the limit it raises, where it would otherwise go on in eager mode without a word.
+        return torch.compile(network, dynamic=False, fullgraph=True)
+    except RuntimeError as error:                        # "Dynamo is not supported on Python 3.x"
+        raise Unsupported(str(error)) from error
+
+
+def _softmax_cross_entropy(functional, output, y):
+    return functional.cross_entropy(_widened(output).flatten(0, -2), y.flatten())
+
+
+def _mean_squared_error(functional, output, y):
+    return functional.mse_loss(_widened(output), y)
+
+
+LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+
+
+def _sgd(optim, parameters, o):
+    return optim.SGD(parameters, lr=o["learning_rate"], momentum=o["momentum"])
+
+
+def _adam(optim, parameters, o):
+    return optim.Adam(parameters, lr=o["learning_rate"], betas=(o["beta1"], o["beta2"]), eps=o["epsilon"])
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+
+
+class TorchPrepared(Prepared):
+    """A network of nn.Modules with its loss and optimizer."""
+
+    def __init__(self, torch, graph, weights, settings):
+        self._torch = torch
+        self._device = torch.device(settings["device"])
+        self._is_cuda = self._device.type == "cuda"
+        self._memory_format = (
+            torch.channels_last if settings["layout"] == "channels_last" else torch.contiguous_format
+        )
+        self._is_training = settings["mode"] == "training"
+
+        precision = settings["precision"]
+        self.can_train = precision not in WITHOUT_TRAINING
+        self._dtype = getattr(torch, _STORED.get(precision, "float32"))
+        self._autocast = _autocast(torch, self._device, precision)
+        self._scaler = _scaler(torch, self._device) if precision == "fp16" and self._is_training else None
+        self._steps = self._updates = 0
+
+        network, layers = lowerings.lowered(graph, weights)
+        self._layers = layers
+        self._is_eager = settings["compile_mode"] == "eager"
+        network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
+        self._tensors = lowerings.tensors(graph, layers)          # which quantised layers have no more
+        if precision == "int8":
+            if self._is_cuda:
+                raise Unsupported("PyTorch has no dynamically quantised layers on CUDA")
+            network = _quantized(torch, network)
+            self._layers = dict(zip(layers, network.layers))
+        self._network = network.train(self._is_training)
+        self._trainable = lowerings.tensors(graph, layers, trainable_only=True)
+        self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
+        self._run = network if self._is_eager else _compiled(torch, network)
+        self._marked = None      # the compiled network with marks in it, for layer times
+
+        self._loss_function = LOSSES[graph["loss"]]
+        optimizer = graph["optimizer"]
+        self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
+        if self._scaler is not None:
+            self._optimizer.register_step_post_hook(self._count_update)
+        self._advance = self._update if self._is_training else self._infer
+        self._batches = None
+        self._last = None
+
+    # The timed way.
+
+    def load(self, batches):
+        self._batches = itertools.cycle([(self._values(x), self._values(y)) for x, y in batches])
+
+    def step(self):
+        x, y = next(self._batches)
+        self._last = self._advance(x, y)
+
+    def synchronize(self):
+        if self._is_cuda:
+            self._torch.cuda.synchronize(self._device)
+
+    def result(self):
+        return self._last.item() if self._is_training else _array(self._last)
+
+    def peak_memory_bytes(self):
+        """Peak bytes allocated by tensors; the allocator reserves more."""
+        return self._torch.cuda.max_memory_allocated(self._device) if self._is_cuda else None
+
+    def forget_peak_memory(self):
+        if self._is_cuda:
+            self._torch.cuda.reset_peak_memory_stats(self._device)
+
+    def overflow_steps(self):
+        return None if self._scaler is None else self._steps - self._updates
+
+    def device_timer(self):
+        return CudaTimer(self._torch) if self._is_cuda else None
+
+    def layer_times(self, steps):
+        """As the contract says; on CUDA a row includes the time that the device waits for the host to launch it.
+
+        The first call in compiled mode compiles the network once more, for some seconds: see MarkedInductor.
+        """
+        node = self._torch.ones(1, requires_grad=True).sum().grad_fn
+        if self._is_training and not hasattr(node, "register_prehook"):
+            raise Unsupported(f"layer times of training need PyTorch 2.0 or newer, this is {self._torch.__version__}")
+        timeline = _cuda_timeline(self._torch) if self._is_cuda else Timeline()
+        if self._is_eager:
+            self._book_steps(timeline, steps, self._layers)
+            return timeline.plain()
+        if self._marked is None:
+            self._compile_marked()
+        with self._running(self._marked.bound(timeline)):
+            self._book_steps(timeline, steps, {})
+        return self._marked.told(timeline.plain())
+
+    def _book_steps(self, timeline, steps, layers):
+        """So many steps with the time of these nn.Modules, of the loss and of the optimizer booked."""
+        loss_function = self._loss_function
+        with LayerHooks(timeline, layers, self._optimizer) as hooks:
+            self._loss_function = hooks.watched_loss(loss_function)
+            try:
+                for _ in range(steps):
+                    timeline.step(self.step, self.synchronize)
+                    hooks.forget_step()
+            finally:
+                self._loss_function = loss_function
+
+    def _compile_marked(self):
+        """Compile the network with marks, by a pass that leaves batches, weights, statistics and random numbers be."""
+        if not inductor.tells_kernels_apart():
+            version = self._torch.__version__
+            raise Unsupported(f"layer times in compiled mode need PyTorch 2.9 or newer, this is {version}")
+        marked = inductor.MarkedInductor(self._torch, self._network, list(self._layers))
+        x, y = next(self._batches)
+        self._batches = itertools.chain([(x, y)], self._batches)
+        devices = [self._device] if self._is_cuda else []
+        with self._running(marked.bound(Timeline())), self._kept_statistics(), self._torch.random.fork_rng(devices):
+            if self._is_training:
+                self._torch.autograd.grad(self._scaled(self._loss(x, y)), list(self._trainable.values()))
+            else:
+                self._infer(x)
+        self._marked = marked
+
+    @contextlib.contextmanager
+    def _running(self, network):
+        """Steps run this one."""
+        plain, self._run = self._run, network
+        try:
+            yield
+        finally:
+            self._run = plain
+
+    # The proof way.
+
+    def forward(self, x):
+        with self._proof(is_training=False):
+            return _array(self._infer(self._values(x)))
+
+    def gradients(self, x, y, masks):
+        with self._proof(is_training=True, masks=masks), self._kept_statistics():
+            while True:
+                loss = self._loss(self._values(x), self._values(y))
+                gradients = self._torch.autograd.grad(self._scaled(loss), list(self._trainable.values()))
+                scale = 1 if self._scaler is None else self._scaler.get_scale()
+                if scale <= 1 or all(gradient.isfinite().all() for gradient in gradients):
+                    break
+                self._scaler.update(scale / 2)           # as a step with an overflow would
+        return loss.item(), {key: _array(gradient) / scale for key, gradient in zip(self._trainable, gradients)}
+
+    def train(self, x, y, masks):
+        with self._proof(is_training=True, masks=masks):
+            return self._update(self._values(x), self._values(y)).item()
+
+    def weights(self):
+        return {key: _array(tensor) for key, tensor in self._tensors.items()}
+
+    # What both share.
+
+    def _infer(self, x, y=None):
+        with self._torch.inference_mode(), self._autocast():
+            return self._run(x)
+
+    def _loss(self, x, y):
+        with self._autocast():
+            return self._loss_function(self._torch.nn.functional, self._run(x), y)
+
+    def _scaled(self, loss):
+        return loss if self._scaler is None else self._scaler.scale(loss)
+
+    def _update(self, x, y):
+        """One training step; the loss before its update, on the device."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._loss(x, y)
+        self._scaled(loss).backward()
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            self._steps += 1
+            self._scaler.step(self._optimizer)           # leaves the update out where a gradient is not finite
+            self._scaler.update()
+        return loss.detach()
+
+    def _count_update(self, *step):
+        self._updates += 1
+
+    def _values(self, array):
+        """A batch of inputs, targets or masks, in the format that activations have at first."""
+        tensor = self._tensor(array)
+        return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
+
+    def _tensor(self, array):
+        # A copy: NumPy's memory may be read-only, and is not aligned as torch aligns its own.
+        tensor = self._torch.tensor(np.ascontiguousarray(array), device=self._device)
+        return tensor.contiguous(memory_format=self._memory_format) if tensor.dim() == 4 else tensor
+
+    @contextlib.contextmanager
+    def _proof(self, is_training, masks=None):
+        """The network in a mode, with dropout masks; afterwards as the timed way needs it."""
+        self._network.train(is_training)
+        for name, mask in (masks or {}).items():
+            self._dropouts[name].mask = self._values(mask)
+        try:
+            with refusals(_MISSING_KERNEL):
+                yield
+        finally:
+            for dropout in self._dropouts.values():
+                dropout.mask = None
+            self._network.train(self._is_training)
+
+    @contextlib.contextmanager
+    def _kept_statistics(self):
+        buffers = list(self._network.buffers())
+        before = [buffer.clone() for buffer in buffers]
+        try:
+            yield
+        finally:
+            for buffer, old in zip(buffers, before):
+                buffer.copy_(old)
+
+
+class CudaTimer:
+    """Time on the device's own clock, between two events of the current stream."""
+
+    def __init__(self, torch):
+        self._begin = torch.cuda.Event(enable_timing=True)
+        self._end = torch.cuda.Event(enable_timing=True)
+
+    def start(self):
+        self._begin.record()
+
+    def stop(self):
+        self._end.record()
+
+    def elapsed_s(self):
+        return self._begin.elapsed_time(self._end) / 1000     # CUDA says milliseconds
+
+
+def _cuda_timeline(torch):
+    """A timeline on the device's own clock: its marks are events of the current stream."""
+    def mark():
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    # CUDA says milliseconds; "resolution of approximately 0.5 microseconds", cudaEventElapsedTime.
+    return Timeline(mark, lambda begin, end: begin.elapsed_time(end) / 1000, resolution_s=0.5e-6)
+
+
+def _widened(tensor):
+    """The tensor in fp32 where it is narrower; NumPy has no bf16."""
+    return tensor.float() if tensor.element_size() < 4 else tensor
+
+
+def _array(tensor):
+    """A copy as NumPy, in C order."""
+    return np.array(_widened(tensor.detach()).cpu().numpy(), order="C")

@@ -1,0 +1,88 @@
+"""PyTorch's fully_shard (FSDP2), a process for each device, which keeps its share of weights and optimizer only.
+
+Each layer with parameters is gathered before it runs, forward and backward, and its gradients are scattered; between
+them no device holds a whole network. Running statistics of batch normalisation are each rank's own.
+"""
+
+from ..frameworks import Unsupported
+from ..frameworks.torch.adapter import OPTIMIZERS, TorchPrepared, _array
+from ..frameworks.torch.lowerings import tensors
+from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION
+from .ddp import met
+
+FRAMEWORKS = ("torch",)
+MODES = ("training",)
+IS_USUAL = False
+PROCESSES = EACH
+SUMS_GRADIENTS = True
+REFUSES = {
+    BUCKET_MB: "fully_shard sends the gradients of a layer as one message and has no size for it",
+    GRADIENT_COMPRESSION: "fully_shard compresses by its mixed-precision policy only, which is not tried here; use ddp",
+}
+
+
+def sent_bytes(gradient_bytes, world_size):
+    """Weights are gathered twice and gradients scattered once, each (N - 1) / N of them."""
+    return 3 * (world_size - 1) * gradient_bytes // world_size
+
+
+def prepare(adapter, graph, weights, settings, world):
+    _fully_shard()
+    if settings["compile_mode"] != "eager":
+        raise Unsupported("fully_shard is run in eager mode here; compiled it was never tried")
+    if settings["precision"] != "fp32":
+        raise Unsupported(f"fully_shard is run in fp32 here, not in {settings['precision']}")
+    if any(layer["op"] == "lstm" for layer in graph["layers"]):
+        raise Unsupported("nn.LSTM keeps its weights in a way that fully_shard cannot divide")
+    return adapter.prepare(graph, weights, met(settings, world), FsdpPrepared)
+
+
+def _fully_shard():
+    """The function; raises Unsupported where this PyTorch has none."""
+    import torch
+
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError:
+        raise Unsupported(f"fully_shard is used with PyTorch 2.6 or newer, this is {torch.__version__}") from None
+    return fully_shard
+
+
+class FsdpPrepared(TorchPrepared):
+    """A network whose weights, gradients and moments are divided among the ranks."""
+
+    def __init__(self, torch, graph, weights, settings):
+        super().__init__(torch, graph, weights, settings)
+        fully_shard = _fully_shard()
+        # It refuses weights that are not contiguous; images stay in the layout that was asked for.
+        self._network.to(memory_format=torch.contiguous_format)
+        mesh = torch.distributed.init_device_mesh(self._device.type, (torch.distributed.get_world_size(),))
+        for layer in self._layers.values():
+            if any(True for _ in layer.parameters()):
+                fully_shard(layer, mesh=mesh)
+        fully_shard(self._network, mesh=mesh)
+        self._tensors = tensors(graph, self._layers)
+        self._trainable = tensors(graph, self._layers, trainable_only=True)
+        optimizer = graph["optimizer"]
+        self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
+
+    def _infer(self, x, y=None):
+        with self._torch.no_grad():      # weights that are gathered in inference mode could not be trained any more
+            return self._run(x)
+
+    def gradients(self, x, y, masks):
+        with self._proof(is_training=True, masks=masks), self._kept_statistics():
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._loss(self._values(x), self._values(y))
+            loss.backward()
+            found = {key: _array(tensor.grad.full_tensor()) for key, tensor in self._trainable.items()}
+        return loss.item(), found
+
+    def weights(self):
+        return {
+            key: _array(tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor)
+            for key, tensor in self._tensors.items()
+        }
+
+    def communication(self, steps):
+        raise Unsupported("fully_shard does not tell how long it gathers and scatters")

@@ -1,0 +1,1 @@
+"""One file per medium: renders a finished document as one text."""

@@ -1,0 +1,241 @@
+"""The report for a terminal of some width, through Rich."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterator
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from rigmark.bench.document.document import (
+    Align,
+    Attachment,
+    Bar,
+    Bars,
+    Block,
+    Cell,
+    Code,
+    Column,
+    Curves,
+    Document,
+    Family,
+    Fold,
+    Items,
+    Origin,
+    Paragraph,
+    Roofline,
+    Row,
+    Section,
+    SpeedUps,
+    Spreads,
+    StackedBar,
+    StackedBars,
+    Standing,
+    Table,
+    Timeline,
+    Verdict,
+    Verdicts,
+)
+from rigmark.bench.document.language import speaking, tr, word
+from rigmark.reports.plain import printable
+
+SUFFIX = ".txt"
+WIDTH = 100
+LONGEST_WORD = 24            # characters that a table keeps on one line
+STYLES = {Standing.CLEAR: "green", Standing.OPEN: "yellow", Standing.FEW: "yellow"}
+FILLS = {Origin.MEASURED: "█", Origin.QUOTED: "░", Origin.PREDICTED: "▒", Origin.ENTERED: "▚"}
+
+
+def render(document: Document, *, width: int = WIDTH, color: bool = False) -> str:
+    """The document in lines of at most ``width``; with escape sequences for colour only if asked for."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=color, color_system="standard" if color else None,
+        legacy_windows=False, highlight=False, markup=False, emoji=False, _environ={},
+    )
+    with console.capture() as captured:
+        console.print(Text(document.title, style="bold"))
+        if document.summary:
+            console.print(Text("; ".join(document.summary), style="dim"))
+        for section in document.sections:
+            for part in _section(section, 1, width):
+                console.print(part)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip() + "\n"
+
+
+def show(document: Document, *, width: int, color: bool) -> str:
+    """The same of a document as it was made, for a command that knows its terminal."""
+    with speaking(document.language):
+        return render(printable(document), width=width, color=color)
+
+
+def _section(section: Section, level: int, width: int) -> Iterator[RenderableType]:
+    yield ""
+    title = Text(section.title, style="bold")
+    has_room = title.cell_len + 2 <= width       # a rule would cut it
+    yield Rule(title, align="left", style="dim") if level == 1 and has_room else title
+    for block in section.blocks:
+        yield from _block(block, width)
+    for inner in section.sections:
+        yield from _section(inner, level + 1, width)
+
+
+def _block(block: Block, width: int) -> Iterator[RenderableType]:
+    match block:
+        case Paragraph(text=text):
+            yield Text(text)
+        case Items(texts=texts):
+            yield from (_hanging("- ", Text(text)) for text in texts)
+        case Code(text=text):
+            yield Padding(Text(text.rstrip("\n")), (0, 0, 0, 4))
+        case Verdicts(verdicts=verdicts):
+            yield from (_verdict(verdict) for verdict in verdicts)
+        case Bars():
+            yield _bars(block, width)
+        case StackedBars():
+            yield _stacked_bars(block, width)
+        case Table():
+            yield from _table(block, width)
+        case Fold(title=title, blocks=blocks):
+            yield Text(f"{title}:", style="bold")
+            for inner in blocks:
+                yield from _block(inner, width)
+        case Curves() | SpeedUps() | Roofline() | Spreads() | Timeline() | Attachment():
+            pass     # the table of a curve or plot follows it; a terminal holds no files
+
+
+def _hanging(sign: str, text: RenderableType) -> RenderableType:
+    grid = RichTable.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")     # languages without spaces, and paths, are longer than a line
+    grid.add_row(Text(sign), text)
+    return grid
+
+
+def _verdict(verdict: Verdict) -> RenderableType:
+    standing = (word(verdict.standing), STYLES.get(verdict.standing, ""))
+    head = Text.assemble((verdict.subject, "bold"), f" ({verdict.conditions}): ", standing)
+    return _hanging("- ", Group(head, Text(" ".join(verdict.sentences))))
+
+
+# Bars ---------------------------------------------------------------------------------------------------------------
+
+
+def _bar_grid() -> RichTable:
+    """Label, bar, number: where they are wider than the terminal the words wrap, and are never cut."""
+    grid = RichTable.grid(padding=(0, 1))
+    grid.add_column(overflow="fold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _bars(figure: Bars, width: int) -> RenderableType:
+    """Bars of blocks from zero; the numbers carry the interval."""
+    grid = _bar_grid()
+    labels, texts = (max(cell_len(words) for words in column) for column in
+                     zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
+    room = max(width - labels - texts - 4, 8)
+    largest = max((bar.value for bar in figure.bars if math.isfinite(bar.value)), default=0.0)
+    for bar in figure.bars:
+        grid.add_row(Text(bar.label), Text(_blocks(bar, largest, room)), Text(bar.text))
+    return Group(Text(f"{figure.title} ({figure.unit})"), grid)
+
+
+def _blocks(bar: Bar, largest: float, room: int) -> str:
+    share = bar.value / largest if largest > 0 and math.isfinite(bar.value) else 0.0
+    return FILLS[bar.origin] * max(round(room * share), 1)
+
+
+def _stacked_bars(figure: StackedBars, width: int) -> RenderableType:
+    """Bars of letters, one for each kind of work."""
+    grid = _bar_grid()
+    labels, texts = (max(cell_len(words) for words in column) for column in
+                     zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
+    room = max(width - labels - texts - 4, 8)
+    largest = max(sum(segment.value for segment in bar.segments) for bar in figure.bars)
+    for bar in figure.bars:
+        grid.add_row(Text(bar.label), Text(_letters(bar, largest, room)), Text(bar.text))
+    legend = ", ".join(f"{family.letter} {word(family)}" for family in figure.families)
+    return Group(Text(f"{figure.title} ({figure.unit})"), grid, Text(legend, style="dim"))
+
+
+def _letters(bar: StackedBar, largest: float, room: int) -> str:
+    """Each character is the kind of work that is done at its middle."""
+    ends: list[tuple[float, Family]] = []
+    total = 0.0
+    for segment in bar.segments:
+        total += segment.value
+        ends.append((total, segment.family))
+    count = max(round(room * total / largest), 1) if largest > 0 else 0
+    middles = ((index + 0.5) * total / count for index in range(count))
+    return "".join(next((family for end, family in ends if middle <= end), ends[-1][1]).letter for middle in middles)
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+def _table(table: Table, width: int) -> Iterator[RenderableType]:
+    """The table; where it is too wide, without its details, which are then named; else a paragraph for each row."""
+    shown = list(range(len(table.columns)))
+    if _needed(table, shown) > width:
+        shown = [index for index in shown if not table.columns[index].is_detail]
+    yield Text(table.caption, style="italic")
+    if _needed(table, shown, longest=_longest_word) > width:
+        yield from (_hanging("- ", Text(_in_words(table, row, shown))) for row in table.rows)
+    else:
+        yield _grid(table, shown)
+    hidden = [column.title for index, column in enumerate(table.columns) if index not in shown]
+    notes = list(table.notes)
+    if hidden:
+        notes.append(tr(
+            "Too narrow for: {columns}; a wider terminal or another format shows them.", columns=", ".join(hidden)
+        ))
+    yield from (Text(note, style="dim") for note in notes)
+    yield ""
+
+
+def _grid(table: Table, shown: list[int]) -> RenderableType:
+    found = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for index in shown:
+        column = table.columns[index]
+        found.add_column(
+            Text(_head(column)), justify="right" if column.align is Align.RIGHT else "left", overflow="fold"
+        )
+    for row in table.rows:
+        found.add_row(*(Text(_cell(row.cells[index])) for index in shown))
+    return found
+
+
+def _in_words(table: Table, row: Row, shown: list[int]) -> str:
+    """"torch | mode training | throughput (samples/s) 3,143"."""
+    cells = [_cell(row.cells[index]) for index in shown]
+    named = [f"{_head(table.columns[index])} {text}" for index, text in zip(shown[1:], cells[1:], strict=True) if text]
+    return " | ".join([cells[0], *named])
+
+
+def _needed(table: Table, shown: list[int], longest: Callable[[str], int] = cell_len) -> int:
+    """Width of the columns that are shown, each as wide as the longest of its texts."""
+    return sum(
+        max([longest(_head(table.columns[i])), *(longest(_cell(row.cells[i])) for row in table.rows)]) + 2
+        for i in shown
+    )
+
+
+def _longest_word(text: str) -> int:
+    """Characters that should stay on one line; paths and sums may break, and so may languages without spaces."""
+    return min(max(map(len, re.findall(r"[!-~]+", text)), default=2), LONGEST_WORD)
+
+
+def _head(column: Column) -> str:
+    return f"{column.title} ({column.unit})" if column.unit else column.title
+
+
+def _cell(cell: Cell) -> str:
+    return " ".join([cell.text, *(f"[{note.number}]" for note in cell.notes)])

@@ -1,0 +1,106 @@
+"""Faster, slower, same, or not to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from rigmark.bench.analysis.comparison.compare import Repetition, compare
+from rigmark.bench.analysis.statistics.decision import DELTA, FLOOR, Verdict, judge
+from rigmark.bench.analysis.statistics.estimate import Estimate
+
+
+def in_run(name: str, times_s: Sequence[float]) -> dict[Repetition, float]:
+    return {(name, number): time_s for number, time_s in enumerate(times_s)}
+
+
+def verdict(value: float, low: float | None, high: float | None, count: int = 10) -> Verdict:
+    return judge(Estimate(value=value, low=low, high=high, count=count))
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (1.31, 1.27, 1.35, Verdict.FASTER),
+        (1.015, 1.005, 1.025, Verdict.FASTER),           # above the floor, though below DELTA
+        (0.76, 0.74, 0.79, Verdict.SLOWER),
+        (0.985, 0.975, 0.995, Verdict.SLOWER),
+        (1.005, 1.001, 1.009, Verdict.SAME),             # excludes 1, but is below the floor
+        (0.995, 0.991, 0.999, Verdict.SAME),
+        (1.0, 0.98, 1.02, Verdict.SAME),
+        (1.005, 1.001, 1.08, Verdict.INCONCLUSIVE),      # below the floor, and not within DELTA
+        (1.1, 0.99, 1.2, Verdict.INCONCLUSIVE),
+        (1.0, 0.9, 1.1, Verdict.INCONCLUSIVE),
+        (1.01, 0.99, 1.04, Verdict.INCONCLUSIVE),
+        (0.99, 0.96, 1.01, Verdict.INCONCLUSIVE),
+        (2.0, None, None, Verdict.INCONCLUSIVE),         # too few trials for an interval
+    ],
+)
+def test_verdicts(value: float, low: float | None, high: float | None, expected: Verdict):
+    assert verdict(value, low, high) is expected
+
+
+def test_the_limits_themselves():
+    assert verdict(1 + FLOOR, 1.0001, 1.05) is Verdict.FASTER
+    assert verdict(1 / (1 + FLOOR), 0.95, 0.9999) is Verdict.SLOWER
+    assert verdict(1.0, 1 / (1 + DELTA), 1 + DELTA) is Verdict.SAME
+    assert verdict(1.05, 1.0, 1.1) is Verdict.INCONCLUSIVE      # an interval that touches 1 does not exclude it
+
+
+@pytest.mark.parametrize("times_s", [[1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.0]])
+def test_faster_read_the_other_way_is_slower(times_s: list[float]):
+    slow = in_run("a", times_s)
+    quick = in_run("a", [time_s / 1.2 for time_s in times_s])
+
+    there, back = compare(slow, quick), compare(quick, slow)
+
+    assert there is not None
+    assert back is not None
+    assert (there.verdict, back.verdict) == (Verdict.FASTER, Verdict.SLOWER)
+    assert there.speed_up.value == pytest.approx(1.2)
+    assert back.speed_up.value == pytest.approx(1 / 1.2)
+
+
+def test_drift_that_falls_on_both_alike_cancels_in_pairs():
+    drift = [1.0, 1.3, 1.7, 2.2, 2.9, 3.7]
+    wobble = [1.0, 1.01, 0.99, 1.0, 1.01, 0.99]
+
+    quicker = [d * w / 1.1 for d, w in zip(drift, wobble, strict=True)]
+
+    found = compare(in_run("a", drift), in_run("a", quicker))
+
+    assert found is not None
+    assert found.verdict is Verdict.FASTER
+
+
+def test_only_repetitions_that_both_have_are_compared():
+    found = compare(
+        {("a", 0): 1.0, ("a", 1): 1.0, ("a", 7): 99.0}, {("a", 1): 0.5, ("a", 0): 0.5, ("a", 3): 99.0}
+    )
+
+    assert found is not None
+    assert (found.speed_up.value, found.speed_up.count) == (pytest.approx(2.0), 2)
+    assert found.verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_two_runs_measured_is_a_ratio_without_interval_or_verdict():
+    """However many trials: drift between the runs passes for a difference."""
+    found = compare(in_run("a", [1.0] * 12), in_run("b", [0.5] * 12))
+
+    assert found is not None
+    assert (found.verdict, found.is_paired) == (Verdict.INCONCLUSIVE, False)
+    assert (found.speed_up.value, found.speed_up.low, found.speed_up.high) == (pytest.approx(2.0), None, None)
+
+
+def test_a_sweep_that_was_resumed_has_the_pairs_of_both_its_runs():
+    halves = [in_run("a", [1.0] * 3) | in_run("b", [time_s] * 6) for time_s in (1.0, 0.5)]
+
+    found = compare(*halves)
+
+    assert found is not None
+    assert found.speed_up.count == 9
+
+
+def test_without_times_there_is_nothing_to_compare():
+    assert compare(in_run("a", [1.0]), {}) is None

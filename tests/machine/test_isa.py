@@ -1,0 +1,52 @@
+"""Instruction-set levels: every one is a ceiling, and what cannot be is refused in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from rigmark.bench.enums import LEVELS, Isa
+from rigmark.bench.machine import hardware, isa
+from rigmark.bench.worker import frameworks
+
+WHOLE = {feature for level in LEVELS for feature in isa.FEATURES[level]}
+
+
+@pytest.mark.parametrize("framework", isa.FRAMEWORKS)
+def test_native_sets_nothing_and_every_level_that_is_not_refused_sets_something(framework: str):
+    assert isa.variables(framework, Isa.NATIVE) == {}
+    sets = [isa.variables(framework, level) for level in LEVELS if not isa.refusal(framework, level, "cpu", WHOLE)]
+
+    assert sets
+    assert all(sets)
+    assert all(one != other for one in sets for other in sets if one is not other)
+    assert all(isinstance(v, str) for one in sets for v in one.values())
+
+
+@pytest.mark.parametrize("framework", isa.FRAMEWORKS)
+def test_every_variable_that_holds_a_framework_is_part_of_a_trials_identity(framework: str):
+    for level in LEVELS:
+        own = isa.variables(framework, level)
+
+        assert hardware.variables(own) == own
+
+
+def test_there_are_levels_of_known_frameworks_only():
+    assert set(isa.FRAMEWORKS) <= set(frameworks.NAMES)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_that_the_processor_lacks_is_refused(level: Isa):
+    one = min(isa.FEATURES[level])
+
+    assert isa.refusal("torch", level, "cpu", WHOLE) is None
+    assert f"this processor cannot run {level}: it lacks {one}" in str(
+        isa.refusal("torch", level, "cpu", WHOLE - {one}))
+    assert isa.refusal("torch", level, "cpu", {"asimd"}) is not None
+    assert isa.refusal("torch", Isa.NATIVE, "cpu", {"asimd"}) is None
+
+
+def test_a_device_that_is_no_cpu_and_a_framework_without_switches_are_refused():
+    assert "this runs on cuda:0" in str(isa.refusal("torch", Isa.AVX2, "cuda:0", WHOLE))
+    assert isa.refusal("torch", Isa.NATIVE, "cuda:0", WHOLE) is None
+    assert "no switch is known that holds abacus to avx2; levels it can be held to: none" in str(
+        isa.refusal("abacus", Isa.AVX2, "cpu", WHOLE))

@@ -1,0 +1,243 @@
+"""A sweep declares cases: every combination once, and a wrong word is answered with the right one."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from typing import Any
+
+import pytest
+
+from rigmark.bench.enums import CompileMode, Layout, Mode, Precision
+from rigmark.bench.errors import UnknownName, UserError
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.worker import frameworks
+
+
+def cases(**axes: Any) -> list[Case]:
+    return list(Sweep(**{"models": ("mlp",), "frameworks": ("torch",), **axes}).cases(cores=2))
+
+
+def test_the_cases_are_the_product_of_the_axes_in_declared_order():
+    found = cases(
+        models=("mlp", "resnet18"), frameworks=("numpy", "torch"), modes=(Mode.INFERENCE,), local_batches=(1, 8),
+        threads=(1, 2),
+    )
+
+    assert [(c.model, c.framework, c.local_batch, c.threads) for c in found] == list(
+        product(("mlp", "resnet18"), ("numpy", "torch"), (1, 8), (1, 2))
+    )
+
+
+def test_a_sweep_without_threads_uses_every_core():
+    assert {case.threads for case in cases()} == {2}
+
+
+@pytest.mark.parametrize("name", frameworks.NAMES)
+@pytest.mark.parametrize("mode", Mode)
+def test_best_and_default_are_what_the_adapter_says(name: str, mode: Mode):
+    adapter = frameworks.load(name)
+
+    best, = cases(frameworks=(name,), modes=(mode,))
+    default, = cases(frameworks=(name,), modes=(mode,), compile_modes=("default",), layouts=("default",))
+
+    assert (best.compile_mode, best.layout) == adapter.BEST[mode]
+    assert (default.compile_mode, default.layout) == (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])
+
+
+def test_a_setting_named_twice_is_one_case():
+    best, = cases(modes=(Mode.TRAINING,))
+
+    again = cases(modes=(Mode.TRAINING,), compile_modes=("best", str(best.compile_mode)), layouts=("best", best.layout))
+
+    assert again == [best]
+
+
+def test_words_and_their_texts_declare_the_same_cases():
+    texts = cases(modes=("training",), precisions=("fp32",), compile_modes=("eager",), layouts=("nchw",))
+    words = cases(modes=(Mode.TRAINING,), precisions=(Precision.FP32,), compile_modes=(CompileMode.EAGER,),
+                  layouts=(Layout.NCHW,))
+
+    assert texts == words
+    assert set(texts) == set(words)
+    assert repr(texts) == repr(words)        # a text is equal to its word, and not the same: "is" would tell them apart
+    assert texts[0].plain() == words[0].plain()
+
+
+def test_a_plain_case_is_text_and_whole_numbers():
+    plain = cases()[0].plain()
+
+    assert {type(value) for value in plain.values()} <= {str, int, bool}
+    assert Case(**plain) == cases()[0]
+
+
+def test_a_limit_has_no_mode_no_batch_and_no_data():
+    launch, convolution = cases(
+        models=("launch", "conv2d_wide"), local_batches=(1, 99), data=("synthetic", "digits"), precisions=("bf16",)
+    )
+
+    assert (launch.is_limit, launch.mode, launch.local_batch, launch.data) == (True, "inference", 1, "synthetic")
+    assert (convolution.local_batch, convolution.precision) == (8, "bf16")      # images of one execution
+    assert not cases()[0].is_limit
+
+
+def test_a_short_limit_is_executed_often_between_two_clock_reads():
+    steps = {case.model: case.steps_per_timing for case in cases(models=("launch", "copy_32KiB", "matmul_1024"))}
+    more, = cases(models=("matmul_1024",), steps_per_timing=7)
+
+    assert steps["launch"] > steps["copy_32KiB"] > steps["matmul_1024"] == 1
+    assert more.steps_per_timing == 7
+
+
+@pytest.mark.parametrize(
+    ("axis", "wrong", "sentence"),
+    [
+        ("models", "resnet81", "no model 'resnet81'; did you mean 'resnet18'"),
+        ("models", "matmul_1023", "no model 'matmul_1023'; did you mean 'matmul_1024'"),
+        ("frameworks", "pytroch", "no framework 'pytroch'; did you mean 'torch'"),
+        ("data", "digit", "no data 'digit'; did you mean 'digits'"),
+        ("compile_modes", "compile", "no compile mode 'compile'; did you mean 'compiled'"),
+        ("layouts", "nhcw", "no layout 'nhcw'; did you mean 'nchw'"),
+        ("precisions", "f32", "no precision 'f32'; did you mean '"),
+        ("modes", "train", "no mode 'train'; did you mean 'training'"),
+        ("isas", "avx", "no instruction set 'avx'; did you mean 'avx2'"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_the_nearest_one(axis: str, wrong: str, sentence: str):
+    with pytest.raises(UnknownName, match=sentence):
+        cases(**{axis: (wrong,)})
+
+
+def test_a_word_that_is_near_none_is_answered_with_all():
+    with pytest.raises(UnknownName, match="no mode 'xyz'; known: inference, training"):
+        cases(modes=("xyz",))
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "sentence"),
+    [
+        ("local_batches", (8, 0), "batch must be at least 1, not 0"),
+        ("threads", (-1,), "threads must be at least 1, not -1"),
+        ("repetitions", 0, "repetitions must be at least 1, not 0"),
+        ("steps_per_timing", 0, "steps per timing must be at least 1, not 0"),
+    ],
+)
+def test_a_count_below_one_is_refused(axis: str, value: Any, sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        cases(**{axis: value})
+
+
+@pytest.mark.parametrize(("axis", "value"), [("models", "mlp"), ("data", "digits"), ("precisions", Precision.BF16)])
+def test_a_text_in_place_of_an_axis_is_refused_before_it_is_read_by_its_letters(axis: str, value: str):
+    with pytest.raises(UserError, match=re.escape(f'not the text \'{value}\'; write {axis}=("{value}",)')):
+        cases(**{axis: value})
+
+
+def test_a_label_says_what_tells_cases_apart():
+    label = cases(modes=("training",), compile_modes=("eager",), layouts=("nchw",), local_batches=(8,))[0].label
+
+    assert label == "mlp training, torch eager nchw fp32, cpu, batch 8"
+
+
+def test_a_label_names_an_instruction_set_only_where_one_was_asked_for():
+    native, held = cases(modes=("training",), isas=("native", "sse41"))
+
+    assert "native" not in native.label
+    assert held.label == native.label.replace(", batch", ", held to sse41, batch")
+
+
+def test_a_label_of_a_limit_says_its_threads():
+    label = cases(models=("matmul_1024",), frameworks=("numpy",))[0].label
+
+    assert label == "matmul_1024, numpy eager nchw fp32, cpu, 2 threads"
+
+
+# Worlds --------------------------------------------------------------------------------------------------------------
+
+
+def sizes(**axes: Any) -> list[tuple[int, int, str, int]]:
+    """(devices, local batch, strategy, threads of each) of a training sweep on four cores."""
+    sweep = Sweep(**{"models": ("mlp",), "frameworks": ("torch",), "modes": (Mode.TRAINING,), **axes})
+    return [(c.world_size, c.local_batch, c.strategy, c.threads) for c in sweep.cases(cores=4)]
+
+
+def test_equal_local_batches_are_weak_scaling_and_equal_global_batches_strong():
+    assert [(1, 8, "single", 2), (2, 8, "ddp", 2)] == sizes(world_sizes=(1, 2), local_batches=(8,))
+    assert [(1, 8, "single", 2), (2, 4, "ddp", 2)] == sizes(world_sizes=(1, 2), local_batches=(), global_batches=(8,))
+
+
+def test_both_kinds_of_scaling_share_the_single_device():
+    assert [(1, 8, "single", 2), (2, 8, "ddp", 2), (2, 4, "ddp", 2)] == sizes(
+        world_sizes=(1, 2), local_batches=(8,), global_batches=(8,)
+    )
+
+
+def test_a_device_has_as_many_threads_alone_as_among_others():
+    assert {1} == {threads for *_, threads in sizes(world_sizes=(1, 2, 4))}
+
+
+def test_a_mode_without_a_strategy_is_left_out_and_replicas_answer_requests():
+    both = sizes(world_sizes=(1, 2), modes=tuple(Mode))
+    named = sizes(world_sizes=(1, 2), modes=tuple(Mode), strategies=("ddp",))
+
+    assert ["single", "replicas", "single", "ddp"] == [strategy for _, _, strategy, _ in both]
+    assert ["single", "ddp"] == [strategy for _, _, strategy, _ in named]
+
+
+def test_what_is_asked_of_gradients_is_part_of_the_strategies_that_sum_them():
+    asked = Sweep(
+        models=("mlp",), frameworks=("torch",), world_sizes=(1, 2), buckets_mb=(None, 5),
+        gradient_compressions=("fp16",),
+    )
+
+    assert {
+        ("inference", "single"), ("inference", "replicas"), ("training", "single"),
+        ("training", "ddp gradient_compression=fp16"), ("training", "ddp bucket_mb=5 gradient_compression=fp16"),
+    } == {(case.mode, case.strategy) for case in asked.cases(cores=2)}
+
+
+def test_strategies_go_to_the_frameworks_that_have_them():
+    found = cases(
+        frameworks=("torch", "jax"), strategies=("ddp", "shard_map"), world_sizes=(2,), modes=(Mode.TRAINING,),
+        threads=(1,),
+    )
+
+    assert [("torch", "ddp", 1), ("jax", "shard_map", 2)] == [
+        (case.framework, case.strategy, case.devices_per_process) for case in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axes", "sentence"),
+    [
+        ({"world_sizes": (8,)}, "8 devices of 1 thread each need 8 cores, and 4 may be used; ask for fewer, or with "
+                                "--oversubscribe"),
+        ({"world_sizes": (4,), "threads": (2,)}, "4 devices of 2 threads each need 8 cores, and 4 may be used"),
+        ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be shared by 2 devices alike"),
+        ({"world_sizes": (2,), "strategies": ("shard_map",)}, "torch has no strategy 'shard_map'; it has: ddp"),
+        ({"world_sizes": (2,), "strategies": ("dpp",)}, "no strategy 'dpp'; did you mean 'ddp'?"),
+        ({"world_sizes": (2,), "buckets_mb": (0.0,)}, "a bucket of gradients has a size above 0 MB"),
+        ({"world_sizes": (2,), "gradient_compressions": ("fp8",)}, "no gradient compression 'fp8'"),
+        ({"buckets_mb": (5.0,)}, "buckets and compression are for gradients that devices share; add --world-size 2"),
+        ({"world_sizes": (2,), "devices_per_process": 2}, "strategy 'ddp' has 1 of 2 devices in a process, not 2"),
+        ({"world_sizes": (0,)}, "world size must be at least 1, not 0"),
+        ({"local_batches": ()}, "a sweep needs a batch, local or global"),
+    ],
+)
+def test_a_world_that_cannot_be_is_answered_in_a_sentence(axes: dict[str, Any], sentence: str):
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        sizes(**axes)
+
+
+def test_more_devices_than_cores_are_labelled_wherever_they_were_asked_for():
+    few, many = (
+        Sweep(models=("mlp",), frameworks=("torch",), modes=(Mode.TRAINING,), world_sizes=(size,), oversubscribe=True,
+              threads=(1,)).cases(cores=4)
+        for size in (4, 8)
+    )
+
+    assert [False] == [case.oversubscribed for case in few]
+    (case,) = many
+    assert case.oversubscribed
+    assert case.label.endswith("batch 32 on each of 8 devices (ddp), oversubscribed")

@@ -1,0 +1,690 @@
+"""A fixed table of tiny graphs that meets every operation and every attribute that can be lowered wrongly.
+
+Most begin with a layer that has weights, so that the operation under test must pass a gradient on. Heights and widths
+differ, and channels are few but more than one: a transposed axis shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rigmark.bench.ir.graph import Builder, Graph, Shape
+from rigmark.bench.ir.training import Adam, Optimizer, Sgd
+
+SGD = Sgd(learning_rate=0.05, momentum=0.9)
+
+_CASES: dict[str, Callable[[], Graph]] = {}
+
+
+def _case(build: Callable[[], Graph]) -> Callable[[], Graph]:
+    _CASES[build.__name__] = build
+    return build
+
+
+def cases() -> dict[str, Graph]:
+    """Every graph of the table by its name."""
+    return {name: build() for name, build in _CASES.items()}
+
+
+def covered_ops() -> set[str]:
+    """Kinds of the operations that the table meets."""
+    return {layer.op.kind for graph in cases().values() for layer in graph.layers}
+
+
+def _image(shape: Shape, channels: int = 4) -> Builder:
+    """A builder whose first layer, a 1 x 1 convolution, gives an image of so many channels."""
+    net = Builder("case", shape)
+    net.conv2d("first", channels, kernel=1)
+    return net
+
+
+def _scores(net: Builder, optimizer: Optimizer = SGD) -> Graph:
+    """Three classes from whatever the builder ends with."""
+    net.flatten("to_vector")
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=optimizer)
+
+
+def _values(net: Builder) -> Graph:
+    """The builder's last layer is the output, compared value by value."""
+    return net.build(loss="mean_squared_error", optimizer=SGD)
+
+
+# Convolution -----------------------------------------------------------------------------------------------------
+
+
+@_case
+def conv_of_the_input() -> Graph:
+    net = Builder("case", (3, 6, 5))
+    net.conv2d("conv", 4, kernel=3, padding=1)
+    return _values(net)
+
+
+@_case
+def conv_same() -> Graph:
+    net = _image((2, 5, 7))
+    net.conv2d("conv", 3, kernel=3, padding=1)
+    return _values(net)
+
+
+@_case
+def conv_without_bias() -> Graph:
+    net = _image((2, 5, 4))
+    net.conv2d("conv", 3, kernel=2, bias=False)
+    return _values(net)
+
+
+@_case
+def conv_stride_2_even_size() -> Graph:              # SAME would pad the other side
+    net = _image((2, 8, 6))
+    net.conv2d("conv", 3, kernel=3, stride=2, padding=1)
+    return _values(net)
+
+
+@_case
+def conv_stride_2_odd_size() -> Graph:
+    net = _image((2, 7, 9))
+    net.conv2d("conv", 3, kernel=3, stride=2, padding=1)
+    return _values(net)
+
+
+@_case
+def conv_pixels_left_over() -> Graph:                # the last row and column are never seen
+    net = _image((2, 7, 10))
+    net.conv2d("conv", 3, kernel=3, stride=3)
+    return _values(net)
+
+
+@_case
+def conv_stride_beyond_kernel() -> Graph:
+    net = _image((2, 6, 9))
+    net.conv2d("conv", 5, kernel=1, stride=2, bias=False)
+    return _values(net)
+
+
+@_case
+def conv_large_kernel_and_padding() -> Graph:
+    net = _image((2, 6, 5))
+    net.conv2d("conv", 3, kernel=7, stride=2, padding=3)
+    return _values(net)
+
+
+@_case
+def conv_padding_beyond_kernel() -> Graph:
+    net = _image((2, 4, 3))
+    net.conv2d("conv", 3, kernel=2, padding=(2, 3))
+    return _values(net)
+
+
+@_case
+def conv_unequal_sides() -> Graph:
+    net = _image((2, 8, 7))
+    net.conv2d("conv", 3, kernel=(2, 5), stride=(3, 1), padding=(0, 2))
+    return _values(net)
+
+
+@_case
+def conv_dilated() -> Graph:
+    net = _image((2, 9, 8))
+    net.conv2d("conv", 3, kernel=3, padding=(2, 1), dilation=(2, 3))
+    return _values(net)
+
+
+@_case
+def conv_two_groups() -> Graph:
+    net = _image((2, 5, 6), channels=4)
+    net.conv2d("conv", 6, kernel=3, padding=1, groups=2)
+    return _values(net)
+
+
+@_case
+def conv_depthwise() -> Graph:
+    net = _image((2, 6, 5), channels=3)
+    net.conv2d("conv", 3, kernel=3, stride=2, padding=1, groups=3, bias=False)
+    return _values(net)
+
+
+@_case
+def conv_depthwise_with_multiplier() -> Graph:
+    net = _image((2, 6, 5), channels=3)
+    net.conv2d("conv", 6, kernel=3, padding=1, groups=3)
+    return _values(net)
+
+
+@_case
+def conv_of_everything() -> Graph:
+    net = _image((2, 11, 9), channels=6)
+    net.conv2d("conv", 4, kernel=(3, 2), stride=(2, 3), padding=(2, 1), dilation=(2, 1), groups=2)
+    return _values(net)
+
+
+# Pooling ---------------------------------------------------------------------------------------------------------
+
+
+@_case
+def max_pool_halves() -> Graph:
+    net = _image((2, 6, 8))
+    net.max_pool("pool", kernel=2, stride=2)
+    return _values(net)
+
+
+@_case
+def max_pool_overlapping_padded() -> Graph:          # padding of zero would win over negative values
+    net = _image((2, 8, 7))
+    net.max_pool("pool", kernel=3, stride=2, padding=1)
+    return _values(net)
+
+
+@_case
+def max_pool_rounds_down() -> Graph:
+    net = _image((2, 8, 7))
+    net.max_pool("pool", kernel=3, stride=2)
+    return _values(net)
+
+
+@_case
+def max_pool_unequal_sides() -> Graph:
+    net = _image((2, 7, 8))
+    net.max_pool("pool", kernel=(3, 2), stride=(1, 3), padding=(1, 0))
+    return _values(net)
+
+
+@_case
+def avg_pool_halves() -> Graph:
+    net = _image((2, 6, 9))
+    net.avg_pool("pool", kernel=2, stride=2)
+    return _values(net)
+
+
+@_case
+def avg_pool_counts_padding() -> Graph:
+    net = _image((2, 8, 7))
+    net.avg_pool("pool", kernel=3, stride=2, padding=1, count_include_pad=True)
+    return _values(net)
+
+
+@_case
+def avg_pool_leaves_padding_out() -> Graph:
+    net = _image((2, 8, 7))
+    net.avg_pool("pool", kernel=3, stride=2, padding=1, count_include_pad=False)
+    return _values(net)
+
+
+@_case
+def avg_pool_unequal_sides() -> Graph:
+    net = _image((2, 7, 8))
+    net.avg_pool("pool", kernel=(2, 3), stride=(3, 1), padding=(0, 1), count_include_pad=False)
+    return _values(net)
+
+
+@_case
+def global_avg_pool() -> Graph:
+    net = _image((2, 5, 3))
+    net.global_avg_pool("pool")
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+# Normalisation ---------------------------------------------------------------------------------------------------
+
+
+@_case
+def batch_norm_of_an_image() -> Graph:
+    net = _image((2, 4, 3))
+    net.batch_norm("norm")
+    return _values(net)
+
+
+@_case
+def batch_norm_of_the_input() -> Graph:
+    net = Builder("case", (3, 4, 5))
+    net.batch_norm("norm", epsilon=1e-3, momentum=0.01)
+    return _values(net)
+
+
+@_case
+def batch_norm_of_a_vector() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("first", 6)
+    net.batch_norm("norm", epsilon=0.1, momentum=0.4)
+    return _values(net)
+
+
+@_case
+def local_response_norm() -> Graph:
+    net = _image((2, 3, 4), channels=7)
+    net.local_response_norm("norm", size=5, alpha=0.5, beta=0.75, k=2.0)
+    return _values(net)
+
+
+@_case
+def local_response_norm_over_few_channels() -> Graph:    # the window is wider than the image is deep
+    net = _image((2, 3, 4), channels=3)
+    net.local_response_norm("norm", size=7, alpha=1.5, beta=0.5, k=1.0)
+    return _values(net)
+
+
+# Element by element ----------------------------------------------------------------------------------------------
+
+
+@_case
+def relu_of_an_image() -> Graph:
+    net = _image((2, 4, 3))
+    net.relu("relu")
+    return _values(net)
+
+
+@_case
+def tanh_of_an_image() -> Graph:
+    net = _image((2, 4, 3))
+    net.tanh("tanh")
+    return _values(net)
+
+
+@_case
+def sigmoid_of_an_image() -> Graph:
+    net = _image((2, 4, 3))
+    net.sigmoid("sigmoid")
+    return _values(net)
+
+
+@_case
+def softmax_of_a_vector() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("first", 4)
+    net.softmax("softmax")
+    return _values(net)
+
+
+@_case
+def dropout_of_an_image() -> Graph:
+    net = _image((2, 4, 3))
+    net.dropout("dropout", 0.3)
+    return _values(net)
+
+
+@_case
+def dropout_of_the_input() -> Graph:
+    net = Builder("case", (6,))
+    net.dropout("dropout", 0.25)
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+# Branches: what one layer reads another may not overwrite ----------------------------------------------------------
+
+
+@_case
+def residual() -> Graph:
+    net = _image((3, 5, 4))
+    entry = net.relu("relu1")
+    net.conv2d("conv", 4, kernel=3, padding=1, bias=False)
+    branch = net.batch_norm("norm")
+    net.add("add", of=(branch, entry))
+    net.relu("relu2")
+    net.global_avg_pool("pool")
+    return _scores(net)
+
+
+@_case
+def relu_beside_its_input() -> Graph:
+    net = _image((2, 4, 3))
+    entry = net.last
+    positive = net.relu("relu")
+    net.add("add", of=(entry, positive))
+    return _values(net)
+
+
+@_case
+def dropout_beside_its_input() -> Graph:
+    net = Builder("case", (5,))
+    entry = net.dense("first", 6)
+    dropped = net.dropout("dropout", 0.5)
+    bent = net.tanh("tanh", of=entry)
+    net.add("add", of=(entry, dropped, bent))
+    return _values(net)
+
+
+@_case
+def add_to_itself() -> Graph:
+    net = _image((2, 4, 3))
+    net.add("add", of=("first", "first"))
+    return _values(net)
+
+
+@_case
+def add_the_input() -> Graph:
+    net = Builder("case", (3, 4, 5))
+    net.conv2d("conv", 3, kernel=3, padding=1)
+    net.add("add", of=("input", "conv"))
+    return _values(net)
+
+
+@_case
+def concat_of_images() -> Graph:
+    net = _image((2, 4, 3))
+    left = net.conv2d("left", 2, kernel=1)
+    right = net.conv2d("right", 3, kernel=3, padding=1, of="first")
+    net.concat("concat", of=(left, "first", right))
+    net.conv2d("last", 2, kernel=1)
+    return _values(net)
+
+
+@_case
+def concat_of_vectors() -> Graph:
+    net = Builder("case", (5,))
+    left = net.dense("left", 2)
+    right = net.dense("right", 3, of="input")
+    net.concat("concat", of=(left, right, "input"))
+    return _scores(net)
+
+
+# Flatten: the order of a vector that was an image ------------------------------------------------------------------
+
+
+@_case
+def flatten_of_the_input() -> Graph:
+    net = Builder("case", (2, 4, 3))
+    net.flatten("flatten")
+    net.dense("hidden", 5)
+    net.relu("relu")
+    return _scores(net)
+
+
+@_case
+def flatten_is_the_output() -> Graph:
+    net = _image((2, 4, 3))
+    net.flatten("flatten")
+    return _values(net)
+
+
+@_case
+def flatten_then_channelwise_layers() -> Graph:
+    net = _image((2, 4, 3))
+    net.flatten("flatten")
+    net.relu("relu")
+    net.dropout("dropout", 0.4)
+    net.batch_norm("norm")
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def concat_of_flattened_images() -> Graph:
+    net = _image((2, 4, 3), channels=3)
+    left = net.flatten("flatten1")
+    net.max_pool("pool", kernel=2, stride=2, of="first")
+    right = net.flatten("flatten2")
+    mean = net.global_avg_pool("mean", of="first")
+    net.concat("concat", of=(left, mean, right))
+    net.dense("scores", 4)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def add_of_flattened_image_and_dense() -> Graph:
+    net = _image((2, 3, 2), channels=2)
+    entry = net.flatten("flatten")
+    net.dense("dense", 12)
+    net.add("add", of=("dense", entry))
+    net.softmax("softmax")
+    return _values(net)
+
+
+@_case
+def flatten_of_a_flattened_image() -> Graph:
+    net = _image((2, 4, 3), channels=3)
+    net.flatten("flatten1")
+    net.tanh("tanh")
+    net.flatten("flatten2")
+    net.dense("hidden", 5)
+    return _scores(net)
+
+
+@_case
+def flatten_feeds_two_layers() -> Graph:
+    net = _image((2, 3, 2), channels=3)
+    entry = net.flatten("flatten")
+    left = net.dense("left", 4)
+    right = net.dense("right", 4, of=entry)
+    net.add("add", of=(left, right))
+    return _values(net)
+
+
+# Sequences -------------------------------------------------------------------------------------------------------
+
+
+@_case
+def sequence_scores_each_step() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("hidden", 6)
+    net.tanh("tanh")
+    net.dropout("dropout", 0.2)
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def sequence_softmax() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("hidden", 6, bias=False)
+    net.softmax("softmax")
+    return _values(net)
+
+
+@_case
+def sequence_flattened() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("hidden", 3)
+    net.relu("relu")
+    return _scores(net)
+
+
+@_case
+def lstm_of_the_input() -> Graph:
+    net = Builder("case", (5, 4))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def lstm_after_dense() -> Graph:                     # more features than hidden units, and the gradient goes on
+    net = Builder("case", (4, 5))
+    net.dense("first", 6)
+    net.lstm("lstm", 2)
+    net.tanh("tanh")
+    return _scores(net)
+
+
+@_case
+def tokens_through_two_lstms() -> Graph:             # 30 tokens of 7: rows of the table repeat
+    net = Builder("case", (5,), vocabulary=7)
+    net.embedding("embedding", 4)
+    net.lstm("lstm1", 3)
+    net.dropout("dropout", 0.3)
+    net.lstm("lstm2", 5)
+    net.dense("scores", 7)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def embedding_of_few_of_many_tokens() -> Graph:      # most rows have no gradient
+    net = Builder("case", (2,), vocabulary=50)
+    net.embedding("embedding", 3)
+    return _scores(net, Adam(learning_rate=0.01))
+
+
+@_case
+def embedding_feeds_two_layers() -> Graph:
+    net = Builder("case", (4,), vocabulary=6)
+    entry = net.embedding("embedding", 3)
+    net.lstm("lstm", 3)
+    net.relu("relu", of=entry)
+    net.add("add", of=("lstm", "relu"))
+    return _values(net)
+
+
+# Reshape and transpose: the order of the axes, whatever that of the memory ------------------------------------------
+
+
+@_case
+def rows_of_an_image_through_an_lstm() -> Graph:
+    net = _image((2, 4, 3), channels=3)
+    net.transpose("rows_first", (1, 0, 2))
+    net.reshape("rows", (4, 9))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def reshape_of_an_image_to_a_sequence() -> Graph:
+    net = _image((2, 4, 3))
+    net.reshape("sequence", (6, 8))
+    net.lstm("lstm", 3)
+    return _values(net)
+
+
+@_case
+def reshape_of_an_image_and_back() -> Graph:
+    net = _image((2, 4, 3))
+    net.reshape("image", (3, 2, 8))
+    net.conv2d("conv", 2, kernel=(2, 3), padding=(0, 1))
+    return _values(net)
+
+
+@_case
+def reshape_of_a_vector_to_an_image() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("first", 24)
+    net.reshape("image", (2, 3, 4))
+    net.max_pool("pool", kernel=2, stride=1)
+    return _values(net)
+
+
+@_case
+def reshape_beside_its_input() -> Graph:
+    net = _image((2, 4, 3), channels=2)
+    entry = net.last
+    net.reshape("vector", (24,))
+    net.tanh("tanh")
+    net.reshape("image", (2, 4, 3))
+    net.add("add", of=(entry, "image"))
+    return _values(net)
+
+
+@_case
+def reshape_of_the_input_to_a_vector() -> Graph:
+    net = Builder("case", (2, 4, 3))
+    net.reshape("vector", (24,))
+    return _scores(net)
+
+
+@_case
+def transpose_of_a_sequence() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("first", 3)
+    net.transpose("features_first", (1, 0))
+    net.dense("mixed", 2)
+    return _values(net)
+
+
+@_case
+def transpose_of_the_input() -> Graph:
+    net = Builder("case", (2, 4, 3))
+    net.transpose("turned", (2, 0, 1))
+    net.conv2d("conv", 2, kernel=2)
+    return _values(net)
+
+
+@_case
+def transpose_of_an_image() -> Graph:                # a turn by three axes is not its own inverse
+    net = _image((2, 3, 5))
+    net.transpose("turned", (1, 2, 0))
+    net.conv2d("conv", 2, kernel=(3, 2))
+    return _scores(net)
+
+
+@_case
+def transpose_of_an_image_and_back() -> Graph:
+    net = _image((2, 3, 5))
+    net.transpose("turned", (2, 0, 1))
+    net.batch_norm("norm")
+    net.relu("relu")
+    net.transpose("back", (1, 2, 0))
+    net.conv2d("conv", 2, kernel=3, padding=1)
+    net.global_avg_pool("pool")
+    return _values(net)
+
+
+# Losses and optimisers -------------------------------------------------------------------------------------------
+
+
+@_case
+def sgd_without_momentum() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("hidden", 4, bias=False)
+    net.sigmoid("sigmoid")
+    return _scores(net, Sgd(learning_rate=0.1))
+
+
+@_case
+def adam() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("hidden", 6)
+    net.tanh("tanh")
+    return _scores(net, Adam(learning_rate=0.01))
+
+
+@_case
+def adam_with_large_epsilon() -> Graph:              # inside the root, or before the bias correction, it shows
+    net = _image((2, 3, 4))
+    net.tanh("tanh")
+    return _scores(net, Adam(learning_rate=0.02, beta1=0.7, beta2=0.9, epsilon=0.1))
+
+
+# For modes in which compiling is slow ----------------------------------------------------------------------------
+
+
+@_case
+def small_network() -> Graph:
+    """What a compiler may get wrong in training: a branch, statistics, groups, a mask, the order of a vector."""
+    net = Builder("small_network", (3, 6, 5))
+    net.conv2d("conv1", 4, kernel=3, stride=2, padding=1, bias=False)
+    net.batch_norm("norm")
+    entry = net.relu("relu")
+    branch = net.conv2d("conv2", 4, kernel=3, padding=1, groups=2)
+    net.add("add", of=(branch, entry))
+    net.max_pool("pool", kernel=2, stride=1)
+    net.flatten("flatten")
+    net.dropout("dropout", 0.5)
+    net.dense("scores", 3)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+@_case
+def everything() -> Graph:
+    """Every operation but those of sequences in one graph."""
+    net = Builder("everything", (3, 12, 10))
+    net.conv2d("conv1", 8, kernel=3, stride=2, padding=1, bias=False)
+    net.batch_norm("norm1")
+    entry = net.relu("relu1")
+    net.conv2d("conv2", 8, kernel=3, padding=1, groups=2)
+    net.local_response_norm("norm2", size=5, alpha=0.5, beta=0.75, k=1.0)
+    branch = net.dropout("dropout1", 0.25)
+    net.add("add", of=(entry, branch))
+    merged = net.relu("relu2")
+    left = net.max_pool("left", kernel=3, stride=2, padding=1)
+    right = net.avg_pool("right", kernel=3, stride=2, padding=1, count_include_pad=False, of=merged)
+    net.concat("images", of=(left, right))
+    pooled = net.sigmoid("sigmoid")
+    net.transpose("turned", (1, 2, 0))
+    net.reshape("halves", (9, 2, 8))
+    flat = net.flatten("flatten")
+    mean = net.global_avg_pool("mean", of=pooled)
+    net.concat("vectors", of=(flat, mean))
+    net.dense("hidden", 6)
+    net.tanh("tanh")
+    net.dropout("dropout2", 0.5)
+    net.dense("classes", 4)
+    net.softmax("softmax")
+    return _values(net)

@@ -1,0 +1,341 @@
+"""Every installed framework against the float64 oracle, in each compile mode and layout that its adapter declares."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from functools import cache
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.ops import OPS
+from rigmark.bench.ir.training import Sgd
+from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
+from rigmark.bench.worker import frameworks
+from rigmark.bench.worker.frameworks import Unsupported
+from rigmark.bench.worker.frameworks.numpy import adapter as oracle
+from rigmark.bench.worker.proof import dropout_masks
+from tests.worker.frameworks.cases import cases
+
+# Relative L2 errors that fp32 explains.
+FORWARD = FIRST_LOSS = 1e-5
+GRADIENTS = SECOND_LOSS = UPDATES = STATISTICS = 1e-4
+
+SAMPLES = 6
+CASES = cases()
+WITHOUT_DROPOUT = ("residual", "conv_of_everything", "add_of_flattened_image_and_dense", "adam")
+
+ADAPTERS: dict[str, ModuleType] = {
+    name: adapter
+    for name, adapter in ((name, frameworks.load(name)) for name in frameworks.NAMES)
+    if importlib.util.find_spec(adapter.IMPORTS) is not None
+}
+by_adapter = pytest.mark.parametrize("framework", ADAPTERS)
+
+
+class Way(NamedTuple):
+    """How a framework is asked to run."""
+
+    framework: str
+    compile_mode: str
+    layout: str
+
+    @property
+    def is_first_choice(self) -> bool:
+        """True in the compile mode that the adapter names first, which meets every case; others compile for long.
+
+        Where that mode compiles too, one layout meets every case.
+        """
+        adapter = ADAPTERS[self.framework]
+        return self.compile_mode == adapter.COMPILE_MODES[0] and (
+            self.compile_mode == "eager" or self.layout == adapter.LAYOUTS[0]
+        )
+
+    @property
+    def is_last_layout(self) -> bool:
+        return self.layout == ADAPTERS[self.framework].LAYOUTS[-1]
+
+    def prepare(self, graph: Graph, weights: Any, mode: str = "training") -> Any:
+        asked = {
+            "mode": mode, "precision": "fp32", "compile_mode": self.compile_mode, "layout": self.layout,
+            "device": "cpu", "threads": 1, "seed": 1,
+        }
+        try:
+            return ADAPTERS[self.framework].prepare(graph.plain(), weights, asked)
+        except Unsupported as reason:
+            if self.is_first_choice:
+                raise
+            pytest.skip(str(reason))
+
+
+WAYS = [
+    Way(name, compile_mode, layout)
+    for name, adapter in ADAPTERS.items()
+    for compile_mode in adapter.COMPILE_MODES
+    for layout in adapter.LAYOUTS
+]
+FIRST_CHOICES = [way for way in WAYS if way.is_first_choice]
+
+
+# torch.compile takes half a minute for one small training step: one layout must do, the one that permutes most.
+TRAINED_COMPILED = [(way, "small_network") for way in WAYS if not way.is_first_choice and way.is_last_layout]
+INFERRED_COMPILED = [(way, "everything") for way in WAYS if not way.is_first_choice]
+
+
+def by_way_and_case(names: Iterable[str], compiled: Sequence[tuple[Way, str]] = ()) -> pytest.MarkDecorator:
+    """Every first choice with each case, and some pairs of a compiled way and a case."""
+    pairs = [*((way, name) for way in FIRST_CHOICES for name in names), *compiled]
+    return pytest.mark.parametrize(("way", "name"), pairs, ids=["-".join([*way, name]) for way, name in pairs])
+
+
+by_first_choice = pytest.mark.parametrize("way", FIRST_CHOICES, ids="-".join)
+
+
+def weights_of(graph: Graph) -> dict[str, Any]:
+    return perturbed(graph, initial_weights(graph, seed=1), seed=1)
+
+
+def oracle_for(graph: Graph, mode: str = "training") -> Any:
+    asked = {
+        "mode": mode, "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu", "threads": 1,
+        "seed": 1,
+    }
+    return oracle.prepare(graph.plain(), weights_of(graph), asked)
+
+
+class Steps(NamedTuple):
+    """What a network says to the same questions: proofs first, then two training steps on two batches."""
+
+    output: Any
+    gradients: dict[str, Any]
+    losses: tuple[float, float, float]           # of gradients, and of each step before its update
+    weights_untouched: dict[str, Any]            # after the proofs
+    weights: dict[str, Any]                      # after the steps
+    output_after: Any                            # from those
+
+
+def take_steps(prepared: Any, graph: Graph) -> Steps:
+    (x, y), other = (synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4))
+    masks, other_masks = (dropout_masks(graph.plain(), SAMPLES, seed) for seed in (3, 5))
+    output = prepared.forward(x)
+    loss, gradients = prepared.gradients(x, y, masks)
+    untouched = prepared.weights()
+    losses = loss, prepared.train(x, y, masks), prepared.train(*other, other_masks)
+    return Steps(output, gradients, losses, untouched, prepared.weights(), prepared.forward(x))
+
+
+@cache
+def expected_steps(name: str) -> Steps:
+    return take_steps(oracle_for(CASES[name]), CASES[name])
+
+
+def assert_close(got: Any, expected: Any, tolerance: float, scale: float | None = None) -> None:
+    """L2 error relative to ``scale``, by default the norm of what is expected."""
+    got = np.asarray(got)
+    assert got.shape == np.shape(expected)
+    assert got.dtype in (np.float32, np.float64)
+    assert np.linalg.norm(got - expected) <= tolerance * (np.linalg.norm(expected) if scale is None else scale)
+
+
+def assert_all_close(got: dict[str, Any], expected: dict[str, Any], tolerance: float) -> None:
+    """L2 error of each array relative to the norm of all."""
+    assert set(got) == set(expected)
+    scale = norm_of_all(expected)
+    for key, value in expected.items():
+        assert_close(got[key], value, tolerance, scale)
+
+
+def norm_of_all(arrays: dict[str, Any]) -> float:
+    return float(np.sqrt(sum(np.sum(np.square(array)) for array in arrays.values())))
+
+
+# The table -------------------------------------------------------------------------------------------------------
+
+
+@by_adapter
+def test_lowerings_are_exactly_the_operations(framework):
+    assert set(ADAPTERS[framework].LOWERINGS) == set(OPS)
+
+
+@by_adapter
+def test_the_best_setting_is_one_that_it_has(framework):
+    adapter = ADAPTERS[framework]
+
+    assert set(adapter.BEST) == {"inference", "training"}
+    for compile_mode, layout in adapter.BEST.values():
+        assert compile_mode in adapter.COMPILE_MODES
+        assert layout in adapter.LAYOUTS
+
+
+@by_way_and_case(CASES, TRAINED_COMPILED)
+def test_computes_what_the_oracle_computes(way, name):
+    graph, expected = CASES[name], expected_steps(name)
+    start = weights_of(graph)
+
+    got = take_steps(way.prepare(graph, start), graph)
+
+    assert_close(got.output, expected.output, FORWARD)
+    assert got.losses[:2] == pytest.approx(expected.losses[:2], rel=FIRST_LOSS)
+    assert_all_close(got.gradients, expected.gradients, GRADIENTS)
+    assert got.losses[2] == pytest.approx(expected.losses[2], rel=SECOND_LOSS)
+    for key, value in start.items():
+        np.testing.assert_array_equal(got.weights_untouched[key], value, err_msg=f"a proof changed {key}")
+    assert_weights_moved_alike(graph, start, got.weights, expected.weights)
+    assert_close(got.output_after, expected.output_after, 10 * FORWARD)
+
+
+def assert_weights_moved_alike(graph: Graph, start: Any, got: Any, expected: Any) -> None:
+    """Updates are compared, not weights: beside these a small wrong update would not show."""
+    assert set(got) == set(expected)
+    updates = {key: value - start[key] for key, value in expected.items() if graph.parameters[key].is_trainable}
+    rounding = np.finfo(np.float32).eps * norm_of_all({key: start[key] for key in updates})
+    for key, value in expected.items():
+        if key in updates:
+            assert_close(got[key] - start[key], updates[key], 1, scale=UPDATES * norm_of_all(updates) + rounding)
+        else:
+            assert_close(got[key], value, STATISTICS)
+
+
+# The timed way leads through the same lowering --------------------------------------------------------------------
+
+
+@by_way_and_case(("everything", *WITHOUT_DROPOUT), INFERRED_COMPILED)
+def test_timed_inference_takes_the_batches_in_turn(way, name):
+    graph = CASES[name]
+    batches = [synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4)]
+    prepared, reference = way.prepare(graph, weights_of(graph), "inference"), oracle_for(graph)
+    prepared.load(batches)
+
+    for x, _ in (*batches, batches[0]):
+        prepared.step()
+        prepared.synchronize()
+        assert_close(prepared.result(), reference.forward(x), FORWARD)
+
+
+@by_way_and_case(WITHOUT_DROPOUT)
+def test_timed_training_takes_the_steps_of_the_proof(way, name):
+    graph = CASES[name]
+    batches = [synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4)]
+    prepared = way.prepare(graph, weights_of(graph))
+    prepared.load(batches)
+
+    losses = []
+    for _ in batches:
+        prepared.step()
+        prepared.synchronize()
+        losses.append(prepared.result())
+
+    assert losses == pytest.approx(expected_steps(name).losses[1:], rel=SECOND_LOSS)
+    assert_weights_moved_alike(graph, weights_of(graph), prepared.weights(), expected_steps(name).weights)
+
+
+@by_first_choice
+def test_timed_dropout_zeroes_the_stated_share_and_scales_the_rest(way):
+    """The mean square grows by 1 / (1 - rate), and no two steps drop the same elements."""
+    net = Builder("dropout", (100,))
+    net.dense("dense", 100, bias=False)
+    net.dropout("dropout", 0.25)
+    graph = net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.0))
+    x = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), (500, 100))
+    prepared = way.prepare(graph, {"dense/weight": np.eye(100, dtype=np.float32)})
+    prepared.load([(x, np.zeros_like(x))])
+
+    losses = []
+    for _ in range(3):
+        prepared.step()
+        prepared.synchronize()
+        losses.append(prepared.result())
+
+    assert losses == pytest.approx([1 / 0.75] * 3, rel=0.02)     # 8 standard deviations
+    assert len(set(losses)) > 1
+
+
+# Any geometry ----------------------------------------------------------------------------------------------------
+
+few_examples = settings(derandomize=True, max_examples=15, deadline=None, database=None)
+pairs_up_to_3 = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+def image_for(draw: Any, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
+    """A height and width on which the window fits at least once."""
+    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, p, d in zip(kernel, padding, dilation, strict=True)]
+    return least[0] + draw(st.integers(0, 6)), least[1] + draw(st.integers(0, 6))
+
+
+@st.composite
+def convolutions(draw: Any) -> Graph:
+    kernel, stride, dilation = draw(pairs_up_to_3), draw(pairs_up_to_3), draw(pairs_up_to_3)
+    padding = draw(st.tuples(st.integers(0, 3), st.integers(0, 3)))
+    groups = draw(st.integers(1, 3))
+    net = Builder("convolution", (2, *image_for(draw, kernel, padding, dilation)))
+    net.conv2d("first", groups * draw(st.integers(1, 2)), kernel=1)
+    net.conv2d(
+        "conv", groups * draw(st.integers(1, 2)), kernel=kernel, stride=stride, padding=padding, dilation=dilation,
+        groups=groups, bias=draw(st.booleans()),
+    )
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+
+
+@st.composite
+def pools(draw: Any) -> Graph:
+    kernel, stride = draw(pairs_up_to_3), draw(pairs_up_to_3)
+    padding = draw(st.tuples(st.integers(0, kernel[0] // 2), st.integers(0, kernel[1] // 2)))
+    net = Builder("pool", (2, *image_for(draw, kernel, padding)))
+    net.conv2d("first", 3, kernel=1)
+    if draw(st.booleans()):
+        net.max_pool("pool", kernel=kernel, stride=stride, padding=padding)
+    else:
+        net.avg_pool("pool", kernel=kernel, stride=stride, padding=padding, count_include_pad=draw(st.booleans()))
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+
+
+@by_first_choice
+@pytest.mark.parametrize("graphs", [convolutions(), pools()], ids=["convolutions", "pools"])
+@few_examples
+@given(data=st.data())
+def test_any_geometry_gives_the_oracles_result(way, graphs, data):
+    graph = data.draw(graphs)
+    x, y = synthetic_batch(graph, SAMPLES, seed=2)
+    prepared, reference = way.prepare(graph, weights_of(graph)), oracle_for(graph)
+
+    assert_close(prepared.forward(x), reference.forward(x), FORWARD)
+    assert_all_close(prepared.gradients(x, y, {})[1], reference.gradients(x, y, {})[1], GRADIENTS)
+
+
+# A compile mode that its user has switched off ----------------------------------------------------------------------
+
+
+def refusal(framework: str, compile_mode: str) -> str:
+    graph = CASES["conv_same"]
+    with pytest.raises(Unsupported) as refused:
+        ADAPTERS[framework].prepare(graph.plain(), weights_of(graph), {
+            "mode": "inference", "precision": "fp32", "compile_mode": compile_mode, "layout": "channels_last",
+            "device": "cpu", "threads": 1, "seed": 1,
+        })
+    return str(refused.value)
+
+
+@pytest.mark.skipif("torch" not in ADAPTERS, reason="needs torch")
+def test_torch_does_not_pass_for_compiled_where_its_compiler_is_switched_off():
+    import torch
+
+    with torch._dynamo.config.patch(disable=True):
+        assert "TORCH_COMPILE_DISABLE is set" in refusal("torch", "compiled")
+
+
+@pytest.mark.skipif("jax" not in ADAPTERS, reason="needs JAX")
+def test_jax_does_not_pass_for_compiled_where_its_compiler_is_switched_off():
+    """It would run one operation after the other, several times slower, under the name of xla."""
+    import jax
+
+    jax.config.update("jax_disable_jit", True)
+    try:
+        assert "JAX_DISABLE_JIT is set" in refusal("jax", "xla")
+    finally:
+        jax.config.update("jax_disable_jit", False)
