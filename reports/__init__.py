@@ -6,31 +6,29 @@ reads the names for its help, so what else is imported here waits until there is
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from rigmark.bench.document.heap import growing
 from rigmark.bench.document.language import speaking
 from rigmark.bench.errors import unknown
+from rigmark.bench.worker import registry
+from rigmark.reports import folders, media
 
 if TYPE_CHECKING:
     from rigmark.bench.document.document import Document
     from rigmark.reports.folders import Folder
 
-HELPERS = frozenset({"junit", "plain", "svg"})
-NAMES: tuple[str, ...] = tuple(
-    sorted(m.name for m in pkgutil.iter_modules(__path__) if m.name not in HELPERS and not m.ispkg)
-)
-FOLDERS: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules([f"{__path__[0]}/folders"])))
+NAMES: tuple[str, ...] = registry.names(media.__path__)
+FOLDERS: tuple[str, ...] = registry.names(folders.__path__)
 
 
 def medium(name: str) -> ModuleType:
     """The module of a medium: its ``SUFFIX`` and ``render``; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("report format", name, (*NAMES, *FOLDERS))
-    return importlib.import_module(f"reports.{name}")
+    module: ModuleType = registry.load(media.__name__, name)
+    return module
 
 
 def render(name: str, document: Document) -> str:
@@ -47,5 +45,5 @@ def files(name: str, document: Document) -> Folder:
     from rigmark.reports.plain import printable
 
     with speaking(document.language):
-        found: Folder = importlib.import_module(f"rigmark.reports.folders.{name}").files(printable(document))
+        found: Folder = registry.load(folders.__name__, name).files(printable(document))
     return found

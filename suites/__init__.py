@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from rigmark.bench.errors import unknown
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.worker import registry
 
-NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def sweeps(name: str) -> tuple[Sweep, ...]:
     """What a suite declares; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("suite", name, NAMES)
-    declared: tuple[Sweep, ...] = importlib.import_module(f"suites.{name}").SWEEPS
+    declared: tuple[Sweep, ...] = registry.load(__name__, name).SWEEPS
     return declared

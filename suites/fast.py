@@ -1,9 +1,6 @@
 """Three single-threaded cases for continuous integration and ``asv continuous``: seconds each, steady on one core."""
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import Mode
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import Mode, Sweep, Timing, benchmark
 
 STEADY = Timing(min_timings=20, min_time_s=0.5, max_time_s=3.0, warm_up_max_s=1.0)
 
@@ -16,4 +13,4 @@ SWEEPS = (
         models=("mnist_cnn",), frameworks=("torch",), local_batches=(16,), threads=(1,), repetitions=8, timing=STEADY
     ),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

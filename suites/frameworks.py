@@ -5,10 +5,7 @@ Takes hours. Combinations that a framework does not have are recorded as unsuppo
 
 from dataclasses import replace
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import CompileMode, Layout, StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import CompileMode, Layout, StartMethod, Sweep, Timing, benchmark
 
 DIGITS = Sweep(
     models=("mlp", "mnist_cnn"), frameworks=("torch", "tensorflow", "jax"), compile_modes=tuple(CompileMode),
@@ -23,4 +20,4 @@ SWEEPS = (
     ),
     replace(DIGITS, models=("lstm",), data=("text",), local_batches=(1, 32)),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

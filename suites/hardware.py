@@ -6,10 +6,7 @@ longer. Of a GPU it measures the copies from and to the host; ``--device cuda:0`
 
 from dataclasses import replace
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import Precision, StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import Precision, StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=1.0, warm_up_max_s=0.1
@@ -38,4 +35,4 @@ SWEEPS = (
     replace(FP32, models=("all_reduce_2", "all_reduce_4"), frameworks=("torch",)),
     replace(FP32, models=TRANSFERS, frameworks=("torch",), devices=("cuda:0",)),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

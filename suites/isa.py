@@ -3,10 +3,7 @@
 What a processor lacks is unsupported; what ran is watched and stored beside each figure.
 """
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import Isa, StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import Isa, StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.2, max_time_s=3.0, warm_up_max_s=0.2
@@ -17,4 +14,4 @@ SWEEPS = (
         local_batches=(4,), repetitions=6, timing=BRIEF,
     ),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

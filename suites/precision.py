@@ -5,10 +5,7 @@ Most of its time goes into fp16, which few CPUs have units for: so each process 
 
 from dataclasses import replace
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import Mode, Precision, StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import Mode, Precision, StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=2, min_time_s=0.2, max_time_s=1.0, warm_up_max_s=0.1
@@ -30,4 +27,4 @@ SWEEPS = (
         precisions=(Precision.FP32, Precision.BF16, Precision.FP16),
     ),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

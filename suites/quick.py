@@ -3,10 +3,7 @@
 Small batches and few timings keep it within some minutes on two cores; six repetitions give each figure an interval.
 """
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=2.0, warm_up_max_s=0.2
@@ -21,4 +18,4 @@ SWEEPS = (
     Sweep(models=("resnet18",), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6, timing=BRIEF),
     Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6, timing=BRIEF),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

@@ -5,10 +5,7 @@ Four take turns where there are fewer cores, which is labelled.
 
 from dataclasses import replace
 
-from rigmark.bench.asv import benchmark
-from rigmark.bench.enums import Mode, StartMethod
-from rigmark.bench.plan.case import Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark import Mode, StartMethod, Sweep, Timing, benchmark
 
 TRAINING = Sweep(
     models=("mnist_cnn",), frameworks=("torch", "tensorflow", "jax"), modes=(Mode.TRAINING,), world_sizes=(1, 2, 4),
@@ -23,4 +20,4 @@ SWEEPS = (
         global_batches=(),
     ),
 )
-track_step_time = benchmark.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)

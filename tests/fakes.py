@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib.machinery
 import os
 import shutil
 import subprocess
@@ -149,17 +150,18 @@ def make_record(
 # Frameworks that misbehave ---------------------------------------------------------------------------------------
 
 HONEST = """
-from .numpy import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS, LOWERINGS, PRECISIONS, facts, prepare
+from .numpy.adapter import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS, LOWERINGS, PRECISIONS, facts, prepare
 """
 
 
 def lend_framework(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> None:
     """Make a framework known: NumPy's adapter with some of its names changed by Python source."""
     source = HONEST + changes
-    lent = {**worker_package.child_files(), f"{worker_package.CHILD_ROOT}/frameworks/{name}.py": source.encode()}
-    monkeypatch.setattr(worker_package, "child_files", lambda: lent)
+    shipped = {**worker_package.files(), f"frameworks/{name}.py": source.encode()}
+    monkeypatch.setattr(worker_package, "files", lambda: shipped)
     module = ModuleType(f"rigmark.bench.worker.frameworks.{name}")
     module.__package__ = "rigmark.bench.worker.frameworks"
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, None)
     exec(source, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(frameworks, "NAMES", (*frameworks.NAMES, name))
@@ -168,9 +170,11 @@ def lend_framework(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> 
 def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> None:
     """Make a framework known whose limits are NumPy's with some names changed by Python source."""
     lend_framework(monkeypatch, name, "")
-    source = "from .numpy import *\nfrom .numpy import prepare\n" + changes
-    lent = {**worker_package.child_files(), f"{worker_package.CHILD_ROOT}/limits/{name}.py": source.encode()}
-    monkeypatch.setattr(worker_package, "child_files", lambda: lent)
+    source = "from ..numpy.microbenchmarks import *\nfrom ..numpy.microbenchmarks import prepare\n" + changes
+    shipped = dict(worker_package.files())
+    shipped[f"frameworks/{name}/adapter.py"] = shipped.pop(f"frameworks/{name}.py").replace(b"from .", b"from ..")
+    shipped |= {f"frameworks/{name}/__init__.py": b"", f"frameworks/{name}/microbenchmarks.py": source.encode()}
+    monkeypatch.setattr(worker_package, "files", lambda: shipped)
 
 
 def measure(

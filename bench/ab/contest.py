@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import with_variables
+from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import PLANNED_GAPS, Clock, Outcome, StartMethod, TrialKind
 from rigmark.bench.errors import UserError, unknown
@@ -55,7 +56,7 @@ class Side:
 
     name: str                                    # as the user named it
     build: Build                                 # whose name identifies it in records
-    lent: Mapping[str, bytes] | None = None      # the child's half of another revision of Rigmark
+    shipped: Files | None = None     # the worker package of another revision of Rigmark
     problem: str | None = None                   # why it could not be made
 
 
@@ -86,9 +87,9 @@ def side(
         return Side(name=word, build=known[name])
     if revision is None:
         return existing(folder / name)
-    lent = revisions.lent(revision)
-    if lent is not None:
-        return Side(name=word, build=replace(beneath, name=revision.name), lent=lent)
+    shipped = revisions.worker_files(revision)
+    if shipped is not None:
+        return Side(name=word, build=replace(beneath, name=revision.name), shipped=shipped)
     try:
         return Side(name=word, build=revisions.installed(revision, beneath, packages, tell))
     except UserError as error:
@@ -172,7 +173,7 @@ class Contest:
     def _runner(self, measured: Side, base: Base | None = None) -> Runner:
         passive = with_variables(measured.build, pair.PASSIVE)
         known = {DEFAULT_BUILD: builds_module.load()[DEFAULT_BUILD], passive.name: passive}
-        return Runner(self._store, known, lent=measured.lent, base=base, **self._settings)
+        return Runner(self._store, known, shipped=measured.shipped, base=base, **self._settings)
 
     def _proofs(self, build: str) -> list[Trial]:
         cores = len(hardware.usable_cpus())
@@ -276,7 +277,7 @@ def against_stored(
     known = {**builds_module.load(), new.build.name: new.build}
     measured: set[str] = set()
     with Runner(
-        store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, lent=new.lent
+        store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped
     ) as runner:
         runner.run([trial for trial in trials if trial.kind is TrialKind.PROOF], progress)
         until = time.monotonic() + budget_s

@@ -3,8 +3,9 @@
 The environment holds the project as it is in that revision, and finds everything else in the build beneath. So two
 revisions run with the same framework and libraries, installing takes seconds, and nothing in the build changes.
 
-Rigmark itself is a project too. Of its revisions the adapters count, which no environment holds: they are lent to the
-workers from the revision, beside the measuring loop of the Rigmark that runs.
+Rigmark itself is a project too. Of its revisions the adapters count, which no environment holds: they are shipped to
+workers from the revision, beside the measuring loop of the Rigmark that runs. A manifest in each revision says where
+its adapters lie and which interface they have to that loop.
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rigmark.bench import files
 from rigmark.bench.builds import build as builds
-from rigmark.bench.builds import environments
+from rigmark.bench.builds import environments, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import NOT_LENT
-from rigmark.bench.builds.worker_package import CHILD_PACKAGES, child_files, child_files_of
 from rigmark.bench.errors import UserError
 
 RIGMARK = "rigmark"
-LENT = tuple(package for package in CHILD_PACKAGES if package != "worker")
+MANIFEST = "bench/worker/manifest.json"
+BEFORE_MANIFESTS = {name: f"bench/{name}" for name in ("frameworks", "limits", "lowerings", "strategies", "tracing")}
+"""Where the parts of a revision lie that is older than the manifest; their interface is 1."""
+
 INSTALL = ("python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps")
 # Without its dependencies: they come from the build beneath, or two revisions would be measured with two of them.
 SHORT = 12                   # digits of a commit that name it
@@ -59,21 +63,45 @@ def find(revision: str, folder: Path) -> Revision | None:
     return Revision(root=Path(root), commit=commit, project=_project(Path(root), commit))
 
 
-def lent(revision: Revision) -> Mapping[str, bytes] | None:
-    """The child's half of a revision of Rigmark; None for any other project."""
+def worker_files(revision: Revision) -> worker_package.Files | None:
+    """The worker package with the adapters of a revision of Rigmark; None for any other project.
+
+    Raises UserError where the revision has none that this measuring loop can drive.
+    """
     if revision.project != RIGMARK:
         return None
+    manifest = json.loads((worker_package.ROOT / Path(MANIFEST).name).read_text(encoding="utf-8"))
+    theirs = _git(revision.root, "show", f"{revision.commit}:{MANIFEST}")
+    told: dict[str, Any] = {"interface": 1, "parts": BEFORE_MANIFESTS} if theirs is None else json.loads(theirs)
+    if told["interface"] != manifest["interface"]:
+        raise UserError(
+            f"{revision.name} has adapters of interface {told['interface']}, and this Rigmark drives interface "
+            f"{manifest['interface']}; measure it with the Rigmark of a revision nearer to it"
+        )
+    of_loop = {
+        name: source for name, source in worker_package.files().items()
+        if name.partition("/")[0] not in manifest["parts"]
+    }
+    return {**of_loop, **_parts(revision, told["parts"])}
+
+
+def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
+    """Sources of a revision's parts by their path in the worker package; ``parts`` are folders of the commit by name."""
     packed = subprocess.run(
-        ["git", "archive", "--format=tar", revision.commit, *(f"bench/{package}" for package in LENT)],
+        ["git", "archive", "--format=tar", revision.commit, *parts.values()],
         cwd=revision.root, capture_output=True, check=False,
     )
     if packed.returncode:
         raise UserError(f"{revision.name} is no Rigmark that can be measured: {packed.stderr.decode().strip()}")
+    found = {}
     with tempfile.TemporaryDirectory() as name, tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(name, filter="data")
-        theirs = child_files_of(Path(name) / "bench", LENT)
-    ours = {path: content for path, content in child_files().items() if "/worker/" in path}
-    return {**theirs, **ours}
+        for part, folder in parts.items():
+            root = Path(name) / folder
+            found.update({
+                f"{part}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(root.rglob("*.py"))
+            })
+    return found
 
 
 def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell: Callable[[str], None]) -> Build:

@@ -1,73 +1,123 @@
-"""The child's half: what is lent to a build's interpreter, as one archive, and what it is known by."""
+"""The worker package: what is shipped to a build's interpreter as one archive, and the versions it is known by.
+
+It is ``bench/worker``, whole, under a name of its own, so that it meets neither the parent's package nor a project's.
+"""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import zipfile
-from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path, PurePosixPath
 
-CHILD_PACKAGES = ("frameworks", "limits", "lowerings", "strategies", "tracing", "worker")
-CHILD_ROOT = "rigmark_child"
-MAIN = f"import sys\nfrom {CHILD_ROOT}.worker.main import main\nmain(sys.argv[1:])\n"
+from rigmark.bench import worker
+from rigmark.bench.ir import weights
 
+ROOT = Path(worker.__file__).parent
+WEIGHTS = Path(weights.__file__)
+NAME = "rigmark_worker"
+MAIN = f"import sys\nfrom {NAME}.main import main\nmain(sys.argv[1:])\n"
 
-@cache
-def child_files() -> dict[str, bytes]:
-    """The child's half by path inside the archive."""
-    return child_files_of(Path(__file__).parent, CHILD_PACKAGES)
+Files = Mapping[str, bytes]
+"""Sources by their path within the worker package: "frameworks/torch/adapter.py"."""
 
-
-def child_files_of(root: Path, packages: Sequence[str]) -> dict[str, bytes]:
-    """Some packages of a child's half whose sources are in ``root``, by path inside the archive."""
-    files = {f"{CHILD_ROOT}/__init__.py": b"", "__main__.py": MAIN.encode()}
-    for package in packages:
-        for path in sorted((root / package).glob("*.py")):
-            files[f"{CHILD_ROOT}/{package}/{path.name}"] = path.read_bytes()
-    return files
-
-
-WEIGHTS = "ir/weights.py"
-ORACLE_FILES = (WEIGHTS, *(f"{CHILD_ROOT}/{name}" for name in (
-    "frameworks/__init__.py", "frameworks/numpy.py", "lowerings/__init__.py", "lowerings/numpy.py", "worker/jobs.py",
-    "worker/proof.py",
-)))
+FRAMEWORKS, STRATEGIES = "frameworks", "strategies"
+ORACLE = f"{FRAMEWORKS}/numpy"
+"""The framework whose answers every trial is held to."""
 
 
 @cache
-def code_version() -> str:
-    """Hash of the code that measures, and of that which draws weights and inputs: by other code, another trial."""
-    return version_of(child_files())
+def files() -> Files:
+    """The worker package of this Rigmark."""
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(ROOT.rglob("*.py"))}
 
 
-def version_of(files: Mapping[str, bytes]) -> str:
-    """The code version where these files are the child's half."""
-    return _hash(_versioned(files))
+def write(directory: Path, content: Files | None = None) -> Path:
+    """The worker package as one archive that any Python can run; ``content`` replaces our own files."""
+    path = directory / "worker.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
+        for name, source in (files() if content is None else content).items():
+            archive.writestr(zipfile.ZipInfo(f"{NAME}/{name}"), source)
+    return path
+
+
+def code_version(content: Files, framework: str, strategy: str) -> str:
+    """Hash of the code that a trial of this framework and strategy may run, and of that which draws its weights.
+
+    It depends on what the files say and not on where they lie, so that a file may move; and on no framework or
+    strategy beside these two and what their files import.
+    """
+    return _hash(content, _chosen(content, framework, strategy))
+
+
+def _chosen(content: Files, framework: str, strategy: str) -> Iterator[str]:
+    """What a trial starts from: the files at the top of the package, and those that are found by a name."""
+    places = (ORACLE, f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
+    for name in content:
+        if "/" not in name or name.startswith(tuple(f"{place}{end}" for place in places for end in ("/", ".py"))):
+            yield name
 
 
 @cache
 def oracle_version() -> str:
-    """Hash of that part of it which decides what the oracle answers."""
-    versioned = _versioned(child_files())
-    return _hash({name: versioned[name] for name in ORACLE_FILES})
+    """Hash of the code that decides what the oracle answers, and of that which draws weights."""
+    return _hash(files(), [*(name for name in files() if name.startswith(f"{ORACLE}/")), "jobs.py", "proof.py"])
 
 
-def _versioned(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {**files, WEIGHTS: (Path(__file__).parent / WEIGHTS).read_bytes()}
+def package_version() -> str:
+    """Hash of the whole package: nodes whose packages differ must not share a world."""
+    return _hash(files(), files())
 
 
-def _hash(files: Mapping[str, bytes]) -> str:
-    digest = hashlib.sha256()
-    for name, content in sorted(files.items()):
-        digest.update(name.encode() + b"\0" + content + b"\0")
+def _needed(content: Files, roots: Iterable[str]) -> set[str]:
+    """The files at ``roots`` and all that they import from the package, directly or not."""
+    needed: set[str] = set()
+    waiting = [name for name in roots if name in content]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting.extend(_imported(name, content))
+    return needed
+
+
+def _imported(name: str, content: Files) -> Iterator[str]:
+    """Files of the package that a file imports by relative imports, and the ``__init__.py`` of their folders."""
+    for level, module, names in _read(content[name]).imports:
+        folder = PurePosixPath(name).parents[level - 1]
+        base = folder.joinpath(*module.split(".")) if module else folder
+        for place in (base, *(base / imported for imported in names)):
+            for spelled in (f"{place}.py", f"{place}/__init__.py"):
+                if spelled in content:
+                    yield spelled
+
+
+def _hash(content: Files, roots: Iterable[str]) -> str:
+    """Of the files at ``roots`` and all that they need, in an order that their names have no part in."""
+    sources = sorted(_read(content[name]).code for name in _needed(content, roots))
+    digest = hashlib.sha256(_read(WEIGHTS.read_bytes()).code)
+    for source in sources:
+        digest.update(hashlib.sha256(source).digest())
     return digest.hexdigest()[:12]
 
 
-def write_child(directory: Path, files: Mapping[str, bytes] | None = None) -> Path:
-    """The child's half as one archive that any Python can run; of other ``files`` than ours where they are given."""
-    path = directory / "child.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (child_files() if files is None else files).items():
-            archive.writestr(name, content)
-    return path
+@dataclass(frozen=True)
+class _Source:
+    code: bytes                      # without the lines that import from Rigmark, which say where its files lie
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...]    # of the relative ones: dots, module, names
+
+
+@lru_cache(maxsize=1024)
+def _read(source: bytes) -> _Source:
+    lines, imports = source.splitlines(keepends=True), []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.ImportFrom) or not (node.level or (node.module or "").startswith("rigmark.")):
+            continue
+        if node.level:
+            imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+        lines[node.lineno - 1:node.end_lineno] = [b""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
+    return _Source(b"".join(lines), tuple(imports))

@@ -25,7 +25,7 @@ MODELS = frozenset(models.NAMES)
 
 def shipped() -> list[Claim]:
     """The claims that come with Rigmark."""
-    return parsed((resources.files("bench") / "claims.toml").read_text(encoding="utf-8"), "claims.toml")
+    return parsed((resources.files("rigmark.bench.claims") / "claims.toml").read_text(encoding="utf-8"), "claims.toml")
 
 
 def load(path: Path) -> list[Claim]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import sys
 import traceback
 from enum import IntEnum
@@ -13,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark import reports
-from rigmark.bench import __version__
 from rigmark.bench.document.language import names, speaking
 from rigmark.bench.errors import UserError
+from rigmark.bench.version import __version__
+from rigmark.bench.worker import registry
 
 if TYPE_CHECKING:
     from rigmark.bench.document.document import Document
@@ -64,12 +63,13 @@ def rigmark(
     """Time identical neural networks across frameworks, builds, devices and precisions, so as to be believed."""
 
 
-for _module in pkgutil.iter_modules(__path__):
-    _verb = importlib.import_module(f"rigmark.bench.cli.{_module.name}")
+for _name in registry.names(__path__):
+    _verb = registry.load(__name__, _name)
+    _spelled = _name.rstrip("_")     # "import" is a word of Python's and no name of a module
     if hasattr(_verb, "app"):        # a verb with verbs of its own
-        app.add_typer(_verb.app, name=_module.name)
+        app.add_typer(_verb.app, name=_spelled)
     else:
-        app.command(_module.name, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
+        app.command(_spelled, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
 
 
 def say(message: str) -> None:

@@ -24,9 +24,7 @@ Every case is proven to compute the same as a float64 oracle before it is timed;
 .asv/rigmark-results. Change the cases as you like; `rigmark run --help` tells the words.
 """
 
-from bench import asv
-from rigmark.bench.plan.sweep import Sweep, Timing
-from rigmark.bench.enums import Mode
+from rigmark import Mode, Sweep, Timing, benchmark
 
 STEADY = Timing(min_timings=20, min_time_s=0.5, max_time_s=3.0, warm_up_max_s=1.0)
 
@@ -36,7 +34,7 @@ SWEEPS = (
         threads=(1,), repetitions=8, timing=STEADY,
     ),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)
 '''
 
 
@@ -104,7 +102,7 @@ def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, A
     }
     if lock is None:
         return {
-            **common, "plugins": [".bench.asv"], "environment_type": "rigmark",
+            **common, "plugins": [".rigmark.bench.asv.environment"], "environment_type": "rigmark",
             "matrix": {"env_nobuild": {"RIGMARK_BUILD": ["default"]}},
         }
     # Nothing is built: one environment is upgraded in place, commit by commit.

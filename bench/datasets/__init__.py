@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.worker import registry
 
 if TYPE_CHECKING:                # the command line reads NAMES for its help, which waits for nothing heavy
     import numpy as np
@@ -16,7 +15,7 @@ if TYPE_CHECKING:                # the command line reads NAMES for its help, wh
     from rigmark.bench.ir.graph import Graph
 
 SYNTHETIC = "synthetic"      # seeded random numbers: pure speed, no input to load
-REAL: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+REAL: tuple[str, ...] = registry.names(__path__)
 NAMES: tuple[str, ...] = (SYNTHETIC, *REAL)
 
 
@@ -32,7 +31,7 @@ class Dataset:
 
 def load(name: str, graph: Graph) -> Dataset:
     """The samples of a source in the shape that a graph takes; raises UserError where they do not fit it."""
-    dataset: Dataset = importlib.import_module(f"rigmark.bench.datasets.{name}").load(graph)
+    dataset: Dataset = registry.load(__name__, name).load(graph)
     if dataset.x.shape[1:] != graph.input.shape:
         raise UserError(
             f"data '{name}' has samples of {dataset.x.shape[1:]} but {graph.name} takes {graph.input.shape}; "

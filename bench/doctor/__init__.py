@@ -12,6 +12,7 @@ from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.doctor.gpus import Gpus, gpu_checks, telemetry_checks, telemetry_devices
 from rigmark.bench.doctor.noise import noise_checks, other_work
 from rigmark.bench.doctor.room import room_checks
+from rigmark.bench.enums import LEVELS
 from rigmark.bench.machine import hardware, isa, system
 
 
@@ -38,7 +39,7 @@ def examine(results: Path) -> Examination:
     found, work = usable_builds(), other_work()
     gpus, described = telemetry_devices(), system.described()
     features = hardware.cpu_features()
-    levels = {level.value: not isa.FEATURES[level] - features for level in isa.LEVELS}
+    levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [
         *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *room_checks(results, described),
         *telemetry_checks(gpus), *noise_checks(described, work),

@@ -13,6 +13,7 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.doctor import compatibility
 from rigmark.bench.doctor.checks import Check, Severity
+from rigmark.bench.enums import LEVELS, Isa
 from rigmark.bench.machine import isa
 from rigmark.bench.processes import probe
 from rigmark.bench.worker import frameworks
@@ -140,5 +141,5 @@ def usable_levels(framework: str, of_build: str, features: frozenset[str]) -> li
 
     A build that is held to a level itself can run that one alone.
     """
-    levels = isa.LEVELS if of_build == isa.Isa.NATIVE else (isa.Isa(of_build),)
+    levels = LEVELS if of_build == Isa.NATIVE else (Isa(of_build),)
     return [level for level in levels if isa.refusal(framework, level, "cpu", features) is None]

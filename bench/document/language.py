@@ -61,7 +61,7 @@ def speaking(name: str) -> Iterator[None]:
 @cache
 def names() -> tuple[str, ...]:
     """Every language: English, and one for each catalogue."""
-    files = (file.name for file in (resources.files("rigmark.bench.analysis") / "languages").iterdir())
+    files = (file.name for file in (resources.files("rigmark.bench.document") / "languages").iterdir())
     return (ENGLISH, *sorted(name.removesuffix(".po") for name in files if name.endswith(".po")))
 
 
@@ -69,7 +69,7 @@ def names() -> tuple[str, ...]:
 def _catalogue(name: str) -> Mapping[str, str]:
     if name == ENGLISH:
         return {}
-    return read((resources.files("rigmark.bench.analysis") / "languages" / f"{name}.po").read_text(encoding="utf-8"))
+    return read((resources.files("rigmark.bench.document") / "languages" / f"{name}.po").read_text(encoding="utf-8"))
 
 
 def read(text: str) -> dict[str, str]:

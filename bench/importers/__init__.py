@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
-import importlib
 import json
 import math
-import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from csv import reader  # a format is called csv too
@@ -20,8 +18,9 @@ from typing import Any
 from rigmark.bench.enums import Mode, Precision
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.store.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source
+from rigmark.bench.worker import registry
 
-NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = registry.names(__path__)
 
 WANTED = ("mode", "precision", "local_batch", "device_name")
 """Facts without which a figure of a network is held against nothing."""
@@ -48,7 +47,8 @@ def importer(name: str) -> ModuleType:
     """The module of a format; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("format", name, NAMES)
-    return importlib.import_module(f"rigmark.bench.importers.{name}")
+    module: ModuleType = registry.load(__name__, name)
+    return module
 
 
 def read(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench.builds import build as builds
-from rigmark.bench.builds.worker_package import code_version, write_child
+from rigmark.bench.builds import worker_package
 from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
@@ -99,7 +99,7 @@ class Agent:
 def _here(rank: int) -> Agent:
     return Agent(
         rank=rank, host=socket.gethostname(), cpus=tuple(hardware.usable_cpus()), machine=hardware.machine().id,
-        code=code_version(),
+        code=worker_package.package_version(),
     )
 
 
@@ -241,13 +241,13 @@ def serve(at: Place) -> None:
     """Be an agent until rank 0 is done; raises UserError where there is no rank 0."""
     connection = _connected(at)
     with contextlib.closing(connection), working_folder() as folder:
-        child, known = write_child(folder), builds.load()
+        package, known = worker_package.write(folder), builds.load()
         connection.send_bytes(json.dumps(asdict(_here(at.rank))).encode())
         with contextlib.suppress(EOFError, OSError):         # rank 0 is done, or gone
             while True:
                 message = connection.recv_bytes()
                 if message != STOP:                          # which may come after an answer has left
-                    _do(json.loads(message), connection, folder, child, known)
+                    _do(json.loads(message), connection, folder, package, known)
 
 
 def _connected(at: Place) -> Connection:
@@ -267,7 +267,7 @@ def _connected(at: Place) -> Connection:
 
 
 def _do(
-    order: Mapping[str, Any], connection: Connection, folder: Path, child: Path, known: Mapping[str, builds.Build]
+    order: Mapping[str, Any], connection: Connection, folder: Path, package: Path, known: Mapping[str, builds.Build]
 ) -> None:
     received = {}
     for index, path in enumerate(order["files"]):
@@ -288,7 +288,7 @@ def _do(
         else:
             # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
             answer = run_worker(
-                build, child, job, directory, threads=order["threads"], deadline_s=order["deadline_s"],
+                build, package, job, directory, threads=order["threads"], deadline_s=order["deadline_s"],
                 stop=connection.fileno(),
             )
         arrays = directory / "answer.npz"

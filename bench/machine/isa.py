@@ -1,7 +1,7 @@
-"""Instruction-set levels of x86-64 that a framework can be held to; one file a framework says how.
+"""Instruction-set levels of x86-64 that a framework can be limited to.
 
 A level is a ceiling: no instructions above it. ``native`` is none: every library chooses by itself, and nothing is set.
-A framework's file has
+The file ``instruction_sets.py`` of a framework's folder has
 
 ``VARIABLES``   {level: {environment variable: value}}; there before the worker's interpreter starts. A level that the
                 framework cannot be held to at all is left out.
@@ -12,20 +12,17 @@ really ran is therefore watched; see bench.trials.instruction_sets.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Set
 from types import MappingProxyType
 
 from rigmark.bench.enums import LEVELS, Isa
+from rigmark.bench.worker import frameworks
 
 FEATURES = MappingProxyType({
     Isa.SSE41: {"sse4_1"}, Isa.AVX2: {"avx2", "fma"}, Isa.AVX512: {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     Isa.NATIVE: set[str](),
 })
 """What a processor must have, in the words of archspec, which are those of Linux."""
-
-FRAMEWORKS = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
 def variables(framework: str, isa: str) -> dict[str, str]:
@@ -48,7 +45,6 @@ def refusal(framework: str, isa: str, device: str, features: Set[str]) -> str | 
 
 
 def _of(framework: str) -> Mapping[str, Mapping[str, str]]:
-    if framework not in FRAMEWORKS:
-        return {}
-    found: Mapping[str, Mapping[str, str]] = importlib.import_module(f"rigmark.bench.machine.isa.{framework}").VARIABLES
-    return found
+    found = frameworks.part(framework, "instruction_sets")
+    levels: Mapping[str, Mapping[str, str]] = {} if found is None else found.VARIABLES
+    return levels

@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
-from rigmark.bench import __version__
 from rigmark.bench.machine import hardware
+from rigmark.bench.version import __version__
 
 ROOT = Path("/")
 GIB = 2**30

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.ir.graph import Graph
+from rigmark.bench.worker import registry
 
-NAMES: tuple[str, ...] = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def build(name: str) -> Graph:
@@ -18,7 +16,7 @@ def build(name: str) -> Graph:
     """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
-    graph: Graph = importlib.import_module(f"rigmark.bench.models.{name}").build()
+    graph: Graph = registry.load(__name__, name).build()
     if graph.name != name:
         raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rigmark.bench import datasets as data
+from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
 from rigmark.bench.errors import UserError
 from rigmark.bench.worker import microbenchmarks
@@ -32,7 +32,7 @@ class Case:
     device: str = "cpu"
     local_batch: int
     threads: int
-    data: str = data.SYNTHETIC
+    data: str = SYNTHETIC
     steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
     isa: Isa = Isa.NATIVE        # that was asked for
     world_size: int = 1          # devices; threads and local batch are those of each

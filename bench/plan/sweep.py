@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rigmark.bench import datasets as data
 from rigmark.bench import models
+from rigmark.bench.datasets import NAMES as DATA_NAMES
+from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.plan.case import DEFAULT, DEFAULT_BUILD, Case, Timing
@@ -42,7 +43,7 @@ class Sweep:
     devices: tuple[str, ...] = ("cpu",)
     local_batches: tuple[int, ...] = (32,)
     threads: tuple[int, ...] = ()        # empty: one for each core this process may use
-    data: tuple[str, ...] = (data.SYNTHETIC,)
+    data: tuple[str, ...] = (SYNTHETIC,)
     isas: tuple[str, ...] = (Isa.NATIVE,)
     world_sizes: tuple[int, ...] = (1,)
     strategies: tuple[str, ...] = (USUAL,)
@@ -78,7 +79,7 @@ class Sweep:
         modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
         if model in microbenchmarks.NAMES:
             samples = microbenchmarks.work(model, Precision.FP32)["samples"]
-            modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (data.SYNTHETIC,)
+            modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (SYNTHETIC,)
             steps = max(steps, microbenchmarks.least_steps_per_timing(model))
         worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
         if model not in microbenchmarks.NAMES:
@@ -171,7 +172,7 @@ class Sweep:
         for what, names, known in (
             ("model", self.models, (*models.NAMES, *microbenchmarks.NAMES)),
             ("framework", self.frameworks, frameworks.NAMES),
-            ("data", self.data, data.NAMES),
+            ("data", self.data, DATA_NAMES),
             ("compile mode", self.compile_modes, (BEST, DEFAULT, *CompileMode)),
             ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
             ("precision", self.precisions, tuple(Precision)),

@@ -36,7 +36,7 @@ class ForkServer:
     """
 
     def __init__(
-        self, build: Build, child: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str,
+        self, build: Build, package: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str,
         cache: Path | None = None,
     ):
         ours, theirs = socket.socketpair()
@@ -47,7 +47,7 @@ class ForkServer:
         self._stderr_path = directory / "server-stderr"
         self._kills_before = kernel_kills()
         command = [
-            build.interpreter, str(child), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
+            build.interpreter, str(package), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
             ",".join(map(str, cpus)), preload,
         ]
         try:

@@ -45,7 +45,7 @@ class LiveWorker:
     """
 
     def __init__(
-        self, build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
+        self, build: Build, package: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
         cache: Path | None = None,
     ):
         """Raises Ended where the build cannot be started."""
@@ -68,7 +68,7 @@ class LiveWorker:
                 write_job({**job, "commands": commands.fileno()}, directory)
                 try:
                     self._process = subprocess.Popen(
-                        [build.interpreter, str(child), str(directory), *map(str, lent[:2])],
+                        [build.interpreter, str(package), str(directory), *map(str, lent[:2])],
                         env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                         pass_fds=lent, start_new_session=True, cwd=directory,
                     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.worker_package import write_child
 from rigmark.bench.enums import Outcome
 from rigmark.bench.machine import hardware
 from rigmark.bench.processes.spawn import Answer, run_worker
@@ -37,6 +37,6 @@ def failure(answer: Answer) -> tuple[Outcome, str] | None:
 def facts(build: Build) -> tuple[dict[str, Any], str | None]:
     """(Python and package versions, None), or ({}, why no worker can run in this build)."""
     with working_folder() as directory:
-        answer = run_worker(build, write_child(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
+        answer = run_worker(build, worker_package.write(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
     broken = failure(answer)
     return answer.result, broken[1] if broken else None

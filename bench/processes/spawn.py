@@ -44,7 +44,7 @@ class Answer:
 
 
 def run_worker(
-    build: Build, child: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
+    build: Build, package: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
     cache: Path | None = None, listener: Listener | None = None, stop: int | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
@@ -58,7 +58,7 @@ def run_worker(
         try:
             with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
                 process = subprocess.Popen(
-                    [build.interpreter, str(child), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
+                    [build.interpreter, str(package), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
                     env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                     pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from rigmark.bench import datasets
 from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.enums import TIMED, Isa, Mode, Outcome, Precision, TrialKind
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.launch import ranks
@@ -60,13 +61,13 @@ class Base:
 class Runner:
     """Measures trials into a store. Use it as a context manager: its working folder goes with it.
 
-    ``lent`` is a child's half of another revision than ours; the oracle is always ours. Pairs need a ``base``.
+    ``shipped`` replaces our worker package by another revision's; the oracle is always ours. Pairs need a ``base``.
     """
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
         deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None, telemetry: bool = True,
-        telemetry_rate_hz: float | None = None, lent: Mapping[str, bytes] | None = None, base: Base | None = None,
+        telemetry_rate_hz: float | None = None, shipped: Files | None = None, base: Base | None = None,
     ):
         self._store = store
         self._suite = suite
@@ -76,7 +77,7 @@ class Runner:
         self._run_id = uuid.uuid4().hex[:12]
         self._workers = Workers(
             builds, cache=store.cache, deadline_s=deadline_s, agents=agents, telemetry=telemetry,
-            telemetry_rate_hz=telemetry_rate_hz, lent=lent,
+            telemetry_rate_hz=telemetry_rate_hz, shipped=shipped,
         )
         self._dispatched: dict[Case, dict[str, Any]] = {}
         self._asks_for_isa = False
@@ -110,7 +111,7 @@ class Runner:
             session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
             graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
             machine=hardware.machine().id, settings=settings, base=base,
-            code_version=self._workers.code_version,
+            code_version=self._workers.code_version(case),
         )
 
     def _of_base(self, trial: Trial) -> Trial:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench.builds import build as builds_module
+from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment, with_variables
-from rigmark.bench.builds.worker_package import code_version, version_of, write_child
 from rigmark.bench.enums import TIMED, Outcome, StartMethod, TrialKind
 from rigmark.bench.launch import ranks as world
 from rigmark.bench.launch.agents import Agents
@@ -62,17 +62,16 @@ class Member:
 class Workers:
     """Starts workers and gives their answers. Use it as a context manager: its working folder goes with it.
 
-    ``cache`` is where what frameworks compile is kept. ``lent`` is a child's half of another revision than ours.
+    ``cache`` is where what frameworks compile is kept. ``shipped`` replaces our worker package by another revision's.
     """
 
     def __init__(
         self, builds: Mapping[str, Build], *, cache: Path, deadline_s: float = DEFAULT_DEADLINE_S,
         agents: Agents | None = None, telemetry: bool = True, telemetry_rate_hz: float | None = None,
-        lent: Mapping[str, bytes] | None = None,
+        shipped: worker_package.Files | None = None,
     ):
         self.cpus = hardware.usable_cpus()
         self.agents = agents             # who starts ranks in our stead, where a launcher started us with others
-        self.code_version = code_version() if lent is None else version_of(lent)
         self.recording: Recording | None = None          # of the timed trial that ran last; None: there is none
         self._builds = dict(builds)
         self._cache = cache
@@ -80,15 +79,17 @@ class Workers:
         self._telemetry = telemetry
         self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
         self._recorder: Recorder | None = None           # None: off
-        self._lent = lent
+        self._shipped = shipped
         self._probed: dict[str, Probed] = {}
         self._servers = ForkServers()
         self._open: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Workers:
         self.folder = self._open.enter_context(working_folder())
-        self._own_child = write_child(self.folder)
-        self._child = self._own_child if self._lent is None else write_child(self._new_folder(), self._lent)
+        self._own_package = worker_package.write(self.folder)
+        self._package = self._own_package if self._shipped is None else worker_package.write(
+            self._new_folder(), self._shipped
+        )
         if self._telemetry:
             self._recorder = Recorder(self.folder, self._telemetry_rate_hz)
             self._open.callback(self._recorder.close)
@@ -125,6 +126,11 @@ class Workers:
         threads = case.threads * case.devices_per_process
         return hardware.variables(environment(self.build_of(case), threads), case.device)
 
+    def code_version(self, case: Case) -> str:
+        """Of the code that a trial of this case runs."""
+        content = worker_package.files() if self._shipped is None else self._shipped
+        return worker_package.code_version(content, case.framework, case.strategy.split()[0])
+
     # Cores ----------------------------------------------------------------------------------------------------------
 
     def cpus_of(self, case: Case) -> list[int]:
@@ -146,7 +152,7 @@ class Workers:
 
     def ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
         """The answer of our own NumPy, on all cores."""
-        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self.cpus), child=self._own_child)
+        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self.cpus), package=self._own_package)
 
     def ask(self, trial: Trial, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
         """A worker's answer on a trial of one process, with telemetry beside it where that is on and it is timed."""
@@ -205,7 +211,7 @@ class Workers:
         turns_on, others = list(self.cpus[:threads]), list(self.cpus[threads:2 * threads])
         is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
         return LiveWorker(
-            self._build_of_trial(trial), self._child,
+            self._build_of_trial(trial), self._package,
             {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job}, self._new_folder(),
             threads=threads, deadline_s=self._deadline_s, cache=self._cache,
         )
@@ -214,12 +220,12 @@ class Workers:
 
     def _run(
         self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+        package: Path | None = None, listener: Listener | None = None, stop: int | None = None,
     ) -> tuple[Answer, Arrays]:
         """A worker's answer, and its arrays; in a fresh process, or forked from ``server``."""
         with tempfile.TemporaryDirectory(dir=self.folder) as name:
             answer = self._run_in(
-                Path(name), build, job, threads=threads, server=server, child=child, listener=listener, stop=stop
+                Path(name), build, job, threads=threads, server=server, package=package, listener=listener, stop=stop
             )
             arrays: Arrays = {}
             if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
@@ -229,14 +235,14 @@ class Workers:
 
     def _run_in(
         self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        child: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+        package: Path | None = None, listener: Listener | None = None, stop: int | None = None,
     ) -> Answer:
         """A worker's answer; what it wrote is in the directory."""
         job = {"cpus": list(self.cpus[:threads]), **job}
         if server is not None:
             return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
         return run_worker(
-            build, child or self._child, job, directory, threads=threads, deadline_s=self._deadline_s,
+            build, package or self._package, job, directory, threads=threads, deadline_s=self._deadline_s,
             cache=self._cache, listener=listener, stop=stop,
         )
 
@@ -260,7 +266,7 @@ class Workers:
         key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
         return self._servers.of(
             (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
-                build, self._child, self._new_folder(), threads=threads, cpus=cpus, preload=case.framework,
+                build, self._package, self._new_folder(), threads=threads, cpus=cpus, preload=case.framework,
                 cache=self._cache,
             )
         )

@@ -12,6 +12,7 @@ import pandas as pd
 from rigmark.bench.analysis import scaling as scaling_module
 from rigmark.bench.analysis.layers import layers as layers_module
 from rigmark.bench.analysis.results import exports
+from rigmark.bench.analysis.results import proofs as results_proofs
 from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, FEWEST_FOR_INTERVAL
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document import formatting
@@ -79,7 +80,7 @@ def document(
     doubts = doubts_module.doubts(
         found, [(member.about, member.case.findings) for each in apart for member in each.members]
     )
-    proofs, no_proofs = proofs_module.read(records)
+    proofs, no_proofs = results_proofs.read(records)
     unreadable = [*no_proofs, *no_layers]
     learning = proofs_module.learning_section(proofs)
     layers, machine = layers_story.section(apart, doubts), hardware.section(results)

@@ -11,9 +11,18 @@ import time
 
 import numpy as np
 
-from . import frameworks, host, instructions, layers, measure, microbenchmarks, proof, strategies, turns
-from . import rendezvous as gangs
-from .frameworks.numpy.adapter import loss_and_gradient
+from . import (
+    frameworks,
+    host,
+    instructions,
+    layers,
+    measure,
+    microbenchmarks,
+    proof,
+    rendezvous,
+    strategies,
+    turns,
+)
 
 
 class Failed(Exception):
@@ -65,6 +74,10 @@ def installed_versions(distributions):
             found = None
         versions[name] = found
     return versions
+
+
+def _loss_and_gradient(loss, output, y):
+    return frameworks.load("numpy").loss_and_gradient(loss, output, y)
 
 
 def preload(framework):
@@ -146,7 +159,7 @@ def oracle(job, directory, answers):
     is_training = mode == "training" and not has_dropout(graph)
     exact, off = (network.output(inputs["x"], is_training) for network in (prepared, rounded))
     return {
-        "loss": loss_and_gradient(graph["loss"], exact, inputs["y"])[0],
+        "loss": _loss_and_gradient(graph["loss"], exact, inputs["y"])[0],
         "output_rounding": float(np.sqrt(np.mean(np.square(off - exact)))),
     }
 
@@ -163,12 +176,12 @@ def check_loss(prepared, graph, mode, x, y):
     """
     if mode == "training" and not has_dropout(graph):
         return float(prepared.gradients(x, y, {})[0])
-    return loss_and_gradient(graph["loss"], np.asarray(prepared.forward(x), np.float64), y)[0]
+    return _loss_and_gradient(graph["loss"], np.asarray(prepared.forward(x), np.float64), y)[0]
 
 
 def prove(job, directory, answers):
     """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
-    gang = gangs.of(job)
+    gang = rendezvous.of(job)
     inputs = _arrays(job["inputs"])
     module, prepared, seconds = _prepare(job, _arrays(job["weights"]), answers)
     answer = proof.answer(
@@ -197,7 +210,7 @@ def ended_together(job, gang, prepared):
     """
     if job.get("world") is None:
         return {}
-    told = {"digests": gangs.digests(prepared, job["graph"])}
+    told = {"digests": rendezvous.digests(prepared, job["graph"])}
     if job.get("timing"):
         try:
             told["communication"] = prepared.communication(COMMUNICATION_STEPS)
@@ -268,7 +281,7 @@ def started(job, answers, first_step):
     first_step_s = first_step(prepared)
     result = prepared.result()
     if mode == "inference":
-        first_loss = loss_and_gradient(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
+        first_loss = _loss_and_gradient(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
     elif first_loss is None:
         first_loss = float(result)
     expected = job["expected_loss"]
@@ -300,7 +313,7 @@ def time_layers(job, directory, answers):
 
 def time_steps(job, directory, answers):
     """Timed steps of one case, after its first answer was held against the oracle."""
-    gang = gangs.of(job)
+    gang = rendezvous.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
     timed = timed_steps(prepared, job["timing"], answers, gang)
     last = last_result(prepared)
@@ -328,7 +341,7 @@ def take_turns(job, directory, answers):
     )
 
 
-def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
+def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
     """Warm-up, timings, and what else the machine worked meanwhile."""
     gang.decided(None)       # ranks are ready one after the other
     answers.mark("warm_up")
@@ -350,9 +363,9 @@ def timed_steps(prepared, timing, answers, gang=gangs.ALONE):
 def time_limit(job, directory, answers):
     """Timed executions of a limit, after its first result was held against NumPy's."""
     framework, settings = job["framework"], job["settings"]
-    if framework not in microbenchmarks.FRAMEWORKS:
+    if not microbenchmarks.has(framework):
         raise Failed("unsupported", "no limits are written for %s; they are for: %s" % (
-            framework, ", ".join(microbenchmarks.FRAMEWORKS)))
+            framework, ", ".join(name for name in frameworks.NAMES if microbenchmarks.has(name))))
     module = microbenchmarks.load(framework)
     own_adapter = imported(frameworks.load(framework), job, module.PRECISIONS)
     answers.mark("imported")

@@ -1,6 +1,6 @@
-"""Entry of a worker process: ``python child.zip JOB_DIRECTORY ANSWER_FD LIFELINE_FD``.
+"""Entry of a worker process: ``python worker.zip JOB_DIRECTORY ANSWER_FD LIFELINE_FD``.
 
-Or of a server that forks one for each job: ``python child.zip --serve CONTROL_FD LIFELINE_FD CPUS PRELOAD``.
+Or of a server that forks one for each job: ``python worker.zip --serve CONTROL_FD LIFELINE_FD CPUS PRELOAD``.
 
 The job directory holds job.json. Answers are JSON lines on ANSWER_FD; stdout and stderr are left to the libraries,
 which write to them as they please. LIFELINE_FD ends when the parent does, however it does.

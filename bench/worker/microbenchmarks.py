@@ -1,7 +1,7 @@
 """Limits: what a machine can do at best, one small operation each with a known amount of work.
 
-This is the child's half, in Python 3.6 syntax; the parent reads names and amounts of work from here. One file a
-framework, found by its name, says how the framework does them:
+This is the child's half, in Python 3.6 syntax; the parent reads names and amounts of work from here. The file
+``microbenchmarks.py`` of a framework's folder says how the framework does them:
 
 ``PRECISIONS``      that it has
 ``DISTRIBUTIONS``   optional: {name of a limit: packages beside the framework's own whose version changes the result}
@@ -26,8 +26,8 @@ The names:
 """
 
 import collections
-import importlib
-import pkgutil
+
+from . import frameworks, registry
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -57,8 +57,6 @@ NAMES = (
     + ("launch",) + TRANSFERS + ("disk_read", "disk_write", "jpeg_decode")
     + tuple("all_reduce_%d" % world_size for world_size in WORLD_SIZES)
 )
-
-FRAMEWORKS = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 ITEM_BYTES = {"fp32": 4, "tf32": 4, "fp64": 8, "bf16": 2, "fp16": 2}     # precisions that limits have
 
@@ -115,15 +113,18 @@ def least_steps_per_timing(name):
     return LEAST_STEPS.get(name.rpartition("_")[2], 1)
 
 
+def has(framework):
+    """Whether a framework has micro-benchmarks."""
+    return load(framework) is not None
+
+
 def load(framework):
-    """The module that does the limits of a framework; the framework itself is not imported yet."""
-    return importlib.import_module("." + framework, __name__)
+    """The module that does the micro-benchmarks of a framework, which is not imported yet; None where it has none."""
+    return registry.load_if_there(frameworks.__name__, framework + ".microbenchmarks")
 
 
 def distributions(framework, name):
     """Packages that a framework's limit needs beside the framework's own; none where it does no limits."""
-    if framework not in FRAMEWORKS:
-        return ()
     return getattr(load(framework), "DISTRIBUTIONS", {}).get(name, ())
 
 

@@ -82,7 +82,7 @@ def _style() -> tuple[list[tuple[str, str]], dict[str, str]]:
 
     Renderers of files know neither variables nor ``:is``, so both are resolved.
     """
-    style = (resources.files("reports") / "templates" / "report.css").read_text(encoding="utf-8")
+    style = (resources.files("rigmark.reports") / "templates" / "report.css").read_text(encoding="utf-8")
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
     style = re.sub(r"@[^{;]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", style)
     found = [(selectors.strip(), body.strip()) for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", style)]

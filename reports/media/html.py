@@ -104,7 +104,7 @@ def render(document: Document) -> str:
 
 
 def _template(name: str) -> str:
-    return (resources.files("reports") / "templates" / name).read_text(encoding="utf-8")
+    return (resources.files("rigmark.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _source(text: str) -> str:

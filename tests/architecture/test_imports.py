@@ -1,4 +1,4 @@
-"""Imports run one way, so that each part can be read, tested and lent alone."""
+"""Imports run one way, so that each room can be read, tested and shipped alone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,35 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.worker import frameworks
+
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")} - {"__init__", "numpy"} | {
-    "torch", "tensorflow", "keras", "jax", "jaxlib", "mxnet",
-}
+PACKAGE = "rigmark"
+FRAMEWORKS = {*frameworks.NAMES} - {"numpy"} | {"torch", "tensorflow", "keras", "jax", "jaxlib", "mxnet"}
+"""Packages that only the measured process imports."""
+
+FLOORS = (
+    ("bench/errors.py", "bench/version.py", "bench/enums.py", "bench/ir", "bench/worker"),
+    ("bench/files.py",),
+    ("bench/telemetry",),
+    ("bench/document", "bench/history", "bench/models", "bench/datasets", "bench/machine"),
+    ("bench/plan", "bench/store"),
+    ("bench/builds", "bench/importers", "bench/analysis"),
+    ("bench/processes", "bench/buying", "reports"),
+    ("bench/launch", "bench/trials", "bench/doctor", "bench/claims"),
+    ("bench/runner", "bench/sections"),
+    ("bench/asv", "bench/reporting"),
+    ("bench/ab", "suites"),
+    ("bench/cli",),
+)
+"""The rooms of the house from the ground up. A room imports from the floors below it, and never from above."""
+
+LOOSE_MODULES = 8            # in bench/ itself, at most
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import statement's target: "bench.ir.graph", or "...words" as it is written where relative."""
+    """One import statement's target: "rigmark.bench.ir.graph", or "...words" as it is written where relative."""
 
     path: str
     line: int
@@ -46,7 +66,7 @@ def _imports(node: ast.AST, path: str, *, is_top: bool) -> Iterator[Import]:
             yield from (Import(path, child.lineno, alias.name, 0, is_top) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             for alias in child.names:
-                # "from bench import words" and "from bench.enums import Mode" both mean bench.enums.
+                # "from rigmark.bench import enums" and "from rigmark.bench.enums import Mode" both mean bench.enums.
                 target = ".".join(filter(None, [child.module, alias.name]))
                 yield Import(path, child.lineno, target, child.level, is_top)
         else:
@@ -60,169 +80,149 @@ def is_within(target: str, packages: set[str] | tuple[str, ...]) -> bool:
     return any(target == package or target.startswith(f"{package}.") for package in packages)
 
 
-def ours(target: str) -> bool:
-    return is_within(target, ("bench", "reports", "suites", "tests", "evidence"))
+def room_of(path: str) -> str:
+    """The room of a file: "bench/plan", "bench/enums.py", "reports"."""
+    parts = path.split("/")
+    return parts[0] if parts[0] != "bench" else "/".join(parts[:2])
 
 
-MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "bench/enums.py": (),
-    "bench/files.py": ("rigmark.bench.enums",),
-    "bench/ir": ("rigmark.bench.ir",),
-    "bench/models": ("rigmark.bench.models", "rigmark.bench.ir", "rigmark.bench.enums"),
-    "bench/data": ("rigmark.bench.datasets", "rigmark.bench.ir", "rigmark.bench.enums"),
-    "bench/trials/layers.py": ("rigmark.bench.ir", "rigmark.bench.enums"),
-    "bench/machine/hardware.py": ("rigmark.bench.enums",),
-    "bench/machine/system.py": ("bench.__version__", "rigmark.bench.machine.hardware"),
-    "bench/doctor/compatibility.py": (),
-    "bench/doctor": (
-        "rigmark.bench.builds.build", "rigmark.bench.doctor.compatibility", "rigmark.bench.doctor", "rigmark.bench.builds.environments", "rigmark.bench.worker.frameworks",
-        "rigmark.bench.machine.hardware", "rigmark.bench.machine.isa", "rigmark.bench.processes.probe", "rigmark.bench.machine.system", "rigmark.bench.telemetry.sources", "rigmark.bench.builds.variables",
-    ),
-    "bench/telemetry": ("rigmark.bench.telemetry", "rigmark.bench.enums"),
-    "bench/trials/parity.py": ("rigmark.bench.enums",),
-    "bench/store/record.py": ("rigmark.bench.enums",),
-    "bench/machine/devices.py": ("rigmark.bench.telemetry.cuda", "rigmark.bench.telemetry.sources"),
-    "bench/store/store.py": ("rigmark.bench.machine.devices", "rigmark.bench.files", "rigmark.bench.store.quoted", "rigmark.bench.store.record", "rigmark.bench.enums"),
-    "bench/store/quoted.py": (),
-    "bench/importers": ("rigmark.bench.history.asv_results", "rigmark.bench.files", "rigmark.bench.importers", "rigmark.bench.store.quoted", "rigmark.bench.enums"),
-    "bench/claims/load.py": ("rigmark.bench.analysis", "rigmark.bench.files", "rigmark.bench.ir", "rigmark.bench.models", "rigmark.bench.enums"),
-    "bench/isa": (),
-    "bench/launch/agents.py": (
-        "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.machine.hardware", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep", "rigmark.bench.enums",
-        "rigmark.bench.processes.workfolder", "rigmark.bench.launch.ranks",
-    ),
-    "bench/processes/workfolder.py": (),
-    "bench/launch/ranks.py": ("rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep", "rigmark.bench.worker.strategies", "rigmark.bench.enums"),
-    "bench/trials/instruction_sets.py": ("rigmark.bench.ir", "rigmark.bench.machine.isa"),
-    "bench/plan/sweep.py": (
-        "rigmark.bench.datasets", "rigmark.bench.worker.frameworks", "rigmark.bench.machine.isa", "rigmark.bench.worker.microbenchmarks", "rigmark.bench.models", "rigmark.bench.worker.strategies",
-        "rigmark.bench.enums",
-    ),
-    "bench/plan/schedule.py": ("rigmark.bench.enums", "rigmark.bench.worker.frameworks", "rigmark.bench.plan.sweep", "rigmark.bench.worker.strategies"),
-    "bench/trials/inputs.py": ("rigmark.bench.datasets", "rigmark.bench.ir", "rigmark.bench.models", "rigmark.bench.plan.schedule", "rigmark.bench.plan.sweep"),
-    "bench/trials/oracle.py": (
-        "rigmark.bench.builds.worker_package", "rigmark.bench.worker.frameworks", "rigmark.bench.trials.inputs", "rigmark.bench.trials.parity", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep",
-        "rigmark.bench.store.store", "rigmark.bench.worker.strategies", "rigmark.bench.enums",
-    ),
-    "bench/trials/jobs.py": (
-        "rigmark.bench.datasets", "rigmark.bench.trials.inputs", "rigmark.bench.trials.oracle", "rigmark.bench.plan.schedule", "rigmark.bench.processes.spawn", "rigmark.bench.plan.sweep",
-    ),
-    "bench/plan/sessions.py": (),
-    "bench/builds/build.py": ("rigmark.bench.files", "rigmark.bench.enums", "rigmark.bench.machine.isa", "rigmark.bench.plan.sweep"),
-    "bench/builds/environments.py": ("rigmark.bench.files", "rigmark.bench.enums", "rigmark.bench.builds.build"),
-    "bench/processes/probe.py": (
-        "rigmark.bench.enums", "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.worker.frameworks", "rigmark.bench.machine.hardware", "rigmark.bench.worker.microbenchmarks",
-        "rigmark.bench.processes.spawn", "rigmark.bench.processes.workfolder",
-    ),
-    "bench/builds/worker_package.py": (),
-    "bench/builds/variables.py": ("rigmark.bench.enums", "rigmark.bench.builds.build"),
-    "bench/processes/spawn.py": ("rigmark.bench.enums", "rigmark.bench.builds.build", "rigmark.bench.builds.variables"),
-    "bench/processes/forkserver.py": ("rigmark.bench.builds.build", "rigmark.bench.processes.spawn", "rigmark.bench.builds.variables"),
-    "bench/processes/persistent.py": ("rigmark.bench.enums", "rigmark.bench.builds.build", "rigmark.bench.processes.spawn", "rigmark.bench.builds.variables"),
-    "bench/trials/pair.py": ("rigmark.bench.enums", "rigmark.bench.processes.persistent", "rigmark.bench.processes.spawn"),
-    "bench/builds/revisions.py": (
-        "rigmark.bench.builds.worker_package", "rigmark.bench.builds.build", "rigmark.bench.builds.environments", "rigmark.bench.files", "rigmark.bench.builds.variables", "rigmark.bench.enums",
-    ),
-    "bench/runner/tally.py": ("rigmark.bench.plan.schedule", "rigmark.bench.store.record"),
-    "bench/history/series.py": (),
-    "bench/history/asv_results.py": ("rigmark.bench.history.directions", "rigmark.bench.files", "rigmark.bench.history.series", "rigmark.bench.enums"),
-    "bench/history/directions.py": ("rigmark.bench.history.series",),
-    "bench/reporting/gather.py": ("rigmark.bench.analysis", "rigmark.bench.claims.load", "rigmark.bench.store.store", "rigmark.bench.telemetry.series"),
-    "bench/reporting/notebook.py": ("rigmark.bench.analysis", "rigmark.bench.reporting.gather", "rigmark.bench.store.store", "reports"),
-    "bench/reporting/server.py": ("rigmark.bench.enums",),
-    "bench/offers": ("rigmark.bench.files", "rigmark.bench.buying.offers", "rigmark.bench.enums"),
-    "bench/analysis": ("rigmark.bench.analysis", "rigmark.bench.files", "rigmark.bench.machine.isa", "rigmark.bench.buying.offers", "rigmark.bench.history.series", "rigmark.bench.enums"),
-    "reports": ("reports", "rigmark.bench.analysis", "rigmark.bench.enums"),
-    "suites": ("suites", "rigmark.bench.asv.benchmark", "rigmark.bench.machine.isa", "rigmark.bench.plan.sweep", "rigmark.bench.enums"),
-}
-"""Of our own packages, what each part may import, lazily or not; the command line alone may import everything."""
+def room_named(target: str) -> str | None:
+    """The room that an absolute import leads to; None where it is none of ours, or the package itself."""
+    parts = target.split(".")
+    if parts[0] != PACKAGE or len(parts) == 1:
+        return None
+    if parts[1] != "bench":
+        return parts[1]
+    if len(parts) == 2:
+        return None
+    return f"bench/{parts[2]}" if (ROOT / "bench" / parts[2]).is_dir() else f"bench/{parts[2]}.py"
 
 
-@pytest.mark.parametrize("part", MAY_IMPORT)
-def test_imports_run_one_way(part: str):
-    strange = [str(i) for i in imports(part) if ours(i.target) and not is_within(i.target, MAY_IMPORT[part])]
-
-    assert strange == []
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+PARENT = [folder for folder in FLOOR_OF if folder != "bench/worker"]
 
 
-@pytest.mark.parametrize("part", ["bench/runner/runner.py", "bench/runner/workers.py", "bench/trials/pair.py", "bench/runner/progress.py"])
+def test_every_room_stands_on_a_floor():
+    of_bench = {
+        room_of(path.relative_to(ROOT).as_posix()) for path in (ROOT / "bench").rglob("*.py")
+        if path != ROOT / "bench" / "__init__.py"
+    }
+
+    assert {*of_bench, "reports", "suites"} == FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("room", FLOOR_OF)
+def test_a_room_imports_from_the_floors_below_it(room: str):
+    upward = [
+        str(i) for i in imports(room)
+        if i.level == 0 and (to := room_named(i.target)) is not None and to != room
+        and to in FLOOR_OF and FLOOR_OF[to] >= FLOOR_OF[room]
+    ]
+
+    assert upward == []
+
+
+def test_few_modules_lie_loose_in_bench():
+    assert len(list((ROOT / "bench").glob("*.py"))) <= LOOSE_MODULES
+
+
+def test_no_room_holds_a_fifth_of_the_house():
+    lines = dict.fromkeys(FLOOR_OF, 0)
+    for room in lines:
+        found = ROOT / room
+        for path in found.rglob("*.py") if found.is_dir() else [found]:
+            lines[room] += len(path.read_text(encoding="utf-8").splitlines())
+
+    assert {room: count for room, count in lines.items() if count > 0.2 * sum(lines.values())} == {}
+
+
+def test_the_parts_are_imported_as_parts_of_the_package():
+    """A project may have packages of its own called bench, reports or suites."""
+    loose = [
+        i for folder in ("bench", "reports", "suites", "tests", "evidence") for i in imports(folder)
+        if i.level == 0 and is_within(i.target, {"bench", "reports", "suites"})
+    ]
+
+    assert [str(i) for i in loose] == []
+
+
+@pytest.mark.parametrize("part", ["bench/runner", "bench/trials", "bench/launch", "bench/processes"])
 def test_what_measures_knows_nothing_of_analysis_and_reports(part: str):
-    above = ("rigmark.bench.analysis", "rigmark.bench.cli", "reports")
+    above = ("rigmark.bench.analysis", "rigmark.bench.sections", "rigmark.bench.cli", "rigmark.reports")
 
     assert [str(i) for i in imports(part) if is_within(i.target, above)] == []
 
 
 def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
-    above = ("rigmark.bench.analysis", "rigmark.bench.cli", "reports")
+    above = ("rigmark.bench.analysis", "rigmark.bench.cli", "rigmark.reports")
 
-    assert [str(i) for i in imports("bench/asv/benchmark.py") if i.is_top and is_within(i.target, above)] == []
+    assert [str(i) for i in imports("bench/asv") if i.is_top and is_within(i.target, above)] == []
 
 
-CHILDS_HALF: dict[str, tuple[str, ...]] = {
-    "bench/tracing": (),
-    "bench/lowerings": (),
-    "bench/frameworks": ("lowerings", "tracing"),
-    "bench/limits": ("frameworks", "lowerings"),
-    "bench/strategies": ("frameworks", "lowerings"),
-    "bench/worker": ("frameworks", "limits", "strategies", "tracing"),
-}
-"""What of the other parts of the child's half each may import."""
+# The worker package ---------------------------------------------------------------------------------------------------
 
-OF_FRAMEWORKS = ("bench/frameworks", "bench/limits", "bench/lowerings")
-"""One file a framework, which imports it when asked."""
+WORKER = "bench/worker"
 
-WHEN_ASKED = (*OF_FRAMEWORKS, "bench/strategies", "bench/tracing")
+WHEN_ASKED = (f"{WORKER}/frameworks", f"{WORKER}/strategies", f"{WORKER}/tracing")
 """What imports a framework when asked."""
 
 DECODERS = {"PIL"}
-"""What limits are measured through beside frameworks."""
-
-
-@pytest.mark.parametrize("part", CHILDS_HALF)
-def test_the_childs_half_stands_alone(part: str):
-    """It is lent to interpreters that have neither the parent's package nor its libraries."""
-    own = {path.stem for path in (ROOT / "bench/frameworks").glob("*.py")}
-    strange = [
-        str(i) for i in imports(part)
-        if i.level == 0 and not is_within(i.target, (*sys.stdlib_module_names, "numpy"))
-        and not (part in WHEN_ASKED and not i.is_top and is_within(i.target, {*own, *FRAMEWORKS, *DECODERS}))
-        # Distribution metadata before Python 3.8.
-        and not (i.target == "pkg_resources" and not i.is_top)
-    ]
-    beyond = [str(i) for i in imports(part) if i.level > 2 or (i.level == 2 and not is_within(
-        i.target, CHILDS_HALF[part]))]
-
-    assert strange == []
-    assert beyond == []
-
+"""What micro-benchmarks go through beside frameworks."""
 
 PARTS_OF = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
 """Packages that come with a framework."""
 
 
-@pytest.mark.parametrize("folder", OF_FRAMEWORKS)
-def test_a_file_of_a_framework_imports_its_own_and_only_when_asked(folder: str):
+def test_the_worker_package_stands_alone():
+    """It is shipped to interpreters that have neither the parent's package nor its libraries."""
+    strange = [
+        str(i) for i in imports(WORKER)
+        if i.level == 0 and not is_within(i.target, (*sys.stdlib_module_names, "numpy"))
+        and not (i.path.startswith(WHEN_ASKED) and not i.is_top and is_within(
+            i.target, {*frameworks.NAMES, *FRAMEWORKS, *DECODERS}))
+        # Distribution metadata before Python 3.8.
+        and not (i.target == "pkg_resources" and not i.is_top)
+    ]
+    beyond = [str(i) for i in imports(WORKER) if i.level > len(Path(i.path).relative_to(WORKER).parts)]
+
+    assert strange == []
+    assert beyond == []
+
+
+def test_tracing_and_measuring_know_no_framework_by_name():
+    named = {*frameworks.NAMES}
+    met = [
+        i for i in imports(WORKER)
+        if i.level and not i.path.startswith((f"{WORKER}/frameworks/", f"{WORKER}/strategies/"))
+        and set(i.target.split(".")) & named
+    ]
+
+    assert [str(i) for i in met] == []
+
+
+@pytest.mark.parametrize("name", frameworks.NAMES)
+def test_a_file_of_a_framework_imports_its_own_and_only_when_asked(name: str):
     """The parent reads an adapter's constants; it would load every framework with them."""
-    for path in sorted((ROOT / folder).glob("*.py")):
-        met = [i for i in imports(path.relative_to(ROOT).as_posix()) if is_within(i.target, FRAMEWORKS)]
+    folder = ROOT / WORKER / "frameworks" / name
+    for path in sorted(folder.rglob("*.py")):
+        met = [i for i in imports(path.relative_to(ROOT).as_posix()) if i.level == 0 and is_within(
+            i.target, FRAMEWORKS)]
 
         assert [str(i) for i in met if i.is_top] == []
-        others = FRAMEWORKS - {path.stem, *PARTS_OF.get(path.stem, ())}
-        assert [str(i) for i in met if is_within(i.target, others)] == []
+        assert [str(i) for i in met if is_within(i.target, FRAMEWORKS - {name, *PARTS_OF.get(name, ())})] == []
 
 
 def test_the_parent_imports_no_framework():
-    parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
-              if not i.path.startswith(tuple(f"{part}/" for part in CHILDS_HALF))]
+    parent = [i for folder in PARENT for i in imports(folder)]
 
     assert [str(i) for i in parent if i.level == 0 and is_within(i.target, FRAMEWORKS)] == []
 
 
 def test_the_parent_imports_absolutely():
-    parent = [i for folder in ("bench", "reports", "suites") for i in imports(folder)
-              if not i.path.startswith(tuple(f"{part}/" for part in CHILDS_HALF))]
+    assert [str(i) for folder in PARENT for i in imports(folder) if i.level] == []
 
-    assert [str(i) for i in parent if i.level] == []
+
+# What is loaded -------------------------------------------------------------------------------------------------------
 
 
 def modules_after(statement: str) -> set[str]:
@@ -238,20 +238,29 @@ def test_help_waits_for_nothing_heavy():
     assert modules_after("import rigmark.bench.cli") & heavy == set()
 
 
+def test_the_face_loads_nothing_until_it_is_used():
+    heavy = {"numpy", "pandas", "scipy", "duckdb", "psutil", "asv", "jinja2", "typer", "rich", *FRAMEWORKS}
+
+    assert modules_after("import rigmark; dir(rigmark)") & heavy == set()
+
+
 def test_the_runner_loads_no_framework_and_no_tables():
-    assert modules_after("import rigmark.bench.runner.runner") & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
+    loaded = modules_after("import rigmark.bench.runner.runner")
+
+    assert loaded & {"pandas", "scipy", "duckdb", *FRAMEWORKS} == set()
 
 
 def test_a_sampler_starts_without_what_only_its_parent_needs():
     heavy = {"numpy", "pandas", "duckdb", "scipy", "rich", "typer", *FRAMEWORKS}
+    loaded = modules_after("import rigmark.bench.telemetry.sampler, rigmark.bench.telemetry.sources.host")
 
-    assert modules_after("import rigmark.bench.telemetry.sampler, rigmark.bench.telemetry.sources.host") & heavy == set()
+    assert loaded & heavy == set()
 
 
 def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The test above is worth what its eyes are worth."""
     (tmp_path / "sample.py").write_text(
-        "from bench import runner\n"
+        "from rigmark.bench.runner import runner\n"
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    import pandas as pd\n"
         "try:\n    import torch.nn\nexcept ImportError:\n    pass\n"
@@ -262,12 +271,13 @@ def test_the_rules_see_an_import_wherever_it_stands(tmp_path: Path, monkeypatch:
     seen = [(i.target, i.level, i.is_top) for i in imports("sample.py")]
 
     assert seen == [
-        ("rigmark.bench.runner.runner", 0, True), ("typing.TYPE_CHECKING", 0, True), ("pandas", 0, False), ("torch.nn", 0, True),
-        ("worker.proof", 2, False),
+        ("rigmark.bench.runner.runner", 0, True), ("typing.TYPE_CHECKING", 0, True), ("pandas", 0, False),
+        ("torch.nn", 0, True), ("worker.proof", 2, False),
     ]
 
 
 def test_a_strategy_names_its_framework_without_importing_it():
     """The parent reads its constants too."""
-    assert modules_after("from bench import strategies; [strategies.load(name) for name in strategies.NAMES]") & (
-        FRAMEWORKS - {"numpy"}) == set()
+    statement = "from rigmark.bench.worker import strategies; [strategies.load(name) for name in strategies.NAMES]"
+
+    assert modules_after(statement) & (FRAMEWORKS - {"numpy"}) == set()

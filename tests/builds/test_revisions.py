@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -119,25 +121,47 @@ def test_what_git_does_not_know_is_no_revision(project: Path, tmp_path: Path):
     assert revisions.find("HEAD", tmp_path) is None
 
 
-def test_a_revision_of_rigmark_lends_its_adapters_and_not_its_measuring_loop(project: Path):
+def of_rigmark(project: Path, parts: Mapping[str, str], manifest: str | None) -> revisions.Revision:
+    """A commit that calls itself Rigmark, with a file in each part of a worker package."""
     (project / "pyproject.toml").write_text('[project]\nname = "rigmark"\n')
-    for package in revisions.LENT:
-        (project / "bench" / package).mkdir(parents=True)
-        (project / "bench" / package / "__init__.py").write_text(f"# {package} of the commit\n")
+    for part, folder in parts.items():
+        (project / folder / "inner").mkdir(parents=True)
+        (project / folder / "inner" / "file.py").write_text(f"# {part} of the commit\n")
+    if manifest is not None:
+        (project / revisions.MANIFEST).write_text(manifest)
     commit(project)
     found = revisions.find("HEAD", project)
     assert found is not None
-
-    lent = revisions.lent(found)
-
-    assert lent is not None
-    assert b"# frameworks of the commit\n" == lent["rigmark_child/frameworks/__init__.py"]
-    assert worker_package.child_files()["rigmark_child/worker/turns.py"] == lent["rigmark_child/worker/turns.py"]
-    assert worker_package.version_of(lent) != worker_package.code_version()
+    return found
 
 
-def test_any_other_project_lends_nothing(project: Path):
+PARTS = {"frameworks": "bench/worker/frameworks", "strategies": "bench/worker/strategies"}
+
+
+@pytest.mark.parametrize(("parts", "manifest"), [
+    (revisions.BEFORE_MANIFESTS, None), (PARTS, json.dumps({"interface": 1, "parts": PARTS})),
+])
+def test_a_revision_of_rigmark_ships_its_adapters_and_not_its_measuring_loop(
+    project: Path, parts: Mapping[str, str], manifest: str | None
+):
+    shipped = revisions.worker_files(of_rigmark(project, parts, manifest))
+
+    assert shipped is not None
+    for part in parts:
+        assert f"# {part} of the commit\n".encode() == shipped[f"{part}/inner/file.py"]
+    assert "frameworks/torch/adapter.py" not in shipped
+    assert worker_package.files()["turns.py"] == shipped["turns.py"]
+
+
+def test_a_revision_whose_adapters_have_another_interface_is_refused(project: Path):
+    found = of_rigmark(project, PARTS, json.dumps({"interface": 999, "parts": PARTS}))
+
+    with pytest.raises(UserError, match="adapters of interface 999, and this Rigmark drives interface 1"):
+        revisions.worker_files(found)
+
+
+def test_any_other_project_ships_nothing(project: Path):
     found = revisions.find("HEAD", project)
     assert found is not None
 
-    assert revisions.lent(found) is None
+    assert revisions.worker_files(found) is None

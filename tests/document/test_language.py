@@ -41,7 +41,7 @@ Template = tuple[str, str]           # and where it stands
 
 
 def sources() -> list[Path]:
-    folders = ("bench/analysis", "bench/cli", "reports")
+    folders = ("bench/analysis", "bench/buying", "bench/claims", "bench/cli", "bench/document", "bench/sections", "reports")
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
@@ -97,7 +97,7 @@ EVERY = [*(template for path in sources() for template in said(path)), *in_templ
 
 
 def catalogue(name: str) -> dict[str, str]:
-    return language.read((ROOT / f"bench/analysis/languages/{name}.po").read_text(encoding="utf-8"))
+    return language.read((ROOT / f"bench/document/languages/{name}.po").read_text(encoding="utf-8"))
 
 
 def values_of(template: str) -> list[tuple[str, str]]:
@@ -121,7 +121,7 @@ def test_a_translation_has_the_values_of_its_template(name: str) -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_template_stands_once_in_a_catalogue(name: str) -> None:
-    text = (ROOT / f"bench/analysis/languages/{name}.po").read_text(encoding="utf-8")
+    text = (ROOT / f"bench/document/languages/{name}.po").read_text(encoding="utf-8")
 
     assert text.count("\nmsgid ") - 1 == len(catalogue(name))       # but for the head
 
@@ -131,7 +131,7 @@ def test_the_story_says_no_sentence_past_the_catalogue() -> None:
     spoken = ("text", "title", "caption", "description", "x_title", "y_title")
     past = [
         f"{path.name}:{keyword.value.lineno}: {ast.unparse(keyword.value)}"
-        for path in sorted((ROOT / "bench/analysis/story").glob("*.py")) if path.stem not in NOT_YET
+        for path in sorted((ROOT / "bench/sections").glob("*.py")) if path.stem not in NOT_YET
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
         for keyword in node.keywords if keyword.arg in spoken and _is_bare(keyword.value)
     ]

@@ -45,9 +45,9 @@ Behave = Callable[..., Answer]
 
 
 def files_of(behaviour: str) -> dict[str, bytes]:
-    """The child's half with a job that behaves so."""
+    """The worker package with a job that behaves so."""
     jobs = JOBS + textwrap.indent(textwrap.dedent(behaviour), "    ")
-    return {**worker_package.child_files(), f"{worker_package.CHILD_ROOT}/worker/jobs.py": jobs.encode()}
+    return {**worker_package.files(), "jobs.py": jobs.encode()}
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ def behave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start_method: StartM
     """Run a worker that behaves as the given Python source says."""
     def run(behaviour: str, *, deadline_s: float = 20.0, **changes: Any) -> Answer:
         files = files_of(behaviour)
-        monkeypatch.setattr(worker_package, "child_files", lambda: files)
-        child = worker_package.write_child(tmp_path)
+        monkeypatch.setattr(worker_package, "files", lambda: files)
+        child = worker_package.write(tmp_path)
         build = Build(**{"name": "here", "interpreter": sys.executable, **changes})
         cpus = sorted(os.sched_getaffinity(0))[:1]
         job = {"cpus": cpus}
@@ -213,13 +213,14 @@ PARENT = """
 import sys
 from pathlib import Path
 
-from bench import archive, process
-from bench.builds.build import Build
+from rigmark.bench.builds import worker_package
+from rigmark.bench.builds.build import Build
+from rigmark.bench.processes.spawn import run_worker
 
 folder, files = Path(sys.argv[1]), eval(sys.stdin.read())
-archive.child_files = lambda: files
+worker_package.files = lambda: files
 build = Build(name="here", interpreter=sys.executable)
-process.run_worker(build, archive.write_child(folder), {"cpus": [0]}, folder, threads=1, deadline_s=60)
+run_worker(build, worker_package.write(folder), {"cpus": [0]}, folder, threads=1, deadline_s=60)
 """
 
 
@@ -320,7 +321,7 @@ def test_a_build_without_numpy_is_broken_and_told_so(tmp_path: Path):
     build = Build(name="bare", interpreter=str(interpreter))
     job = {"kind": "probe", "distributions": [], "cpus": [0]}
 
-    answer = run_worker(build, worker_package.write_child(tmp_path), job, tmp_path, threads=1, deadline_s=20)
+    answer = run_worker(build, worker_package.write(tmp_path), job, tmp_path, threads=1, deadline_s=20)
 
     assert Outcome.BUILD_BROKEN is answer.outcome
     assert answer.reason == (
@@ -371,12 +372,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Itera
     """Start a server whose import of a framework behaves as the given Python source says."""
     with contextlib.ExitStack() as stack:
         def start(importing: str, behaviour: str = "answers.send('result')") -> ForkServer:
-            name = f"{worker_package.CHILD_ROOT}/worker/jobs.py"
+            name = "jobs.py"
             files = files_of(behaviour)
             files[name] = files[name].replace(b"    pass\n\ndef run", f"    {importing}\n\ndef run".encode())
-            monkeypatch.setattr(worker_package, "child_files", lambda: files)
+            monkeypatch.setattr(worker_package, "files", lambda: files)
             started = ForkServer(
-                Build(name="here", interpreter=sys.executable), worker_package.write_child(tmp_path), tmp_path,
+                Build(name="here", interpreter=sys.executable), worker_package.write(tmp_path), tmp_path,
                 threads=1, cpus=[0], preload="numpy",
             )
             stack.callback(started.close)

@@ -31,7 +31,7 @@ from rigmark.bench.document.document import (
 )
 from rigmark.reports.media import html
 
-TEMPLATES = resources.files("reports") / "templates"
+TEMPLATES = resources.files("rigmark.reports") / "templates"
 
 
 def document(*blocks: Block) -> Document:

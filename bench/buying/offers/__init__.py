@@ -19,7 +19,7 @@ FILE = "hardware.toml"
 
 def seed(name: str) -> Path:
     """A file of offers that comes with Rigmark; raises UnknownName with the nearest names."""
-    folder = resources.files("bench") / "seeds"
+    folder = resources.files("rigmark.bench.buying") / "seeds"
     names = sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml"))
     if name not in names:
         raise unknown("seed", name, names)

@@ -12,12 +12,12 @@ A sampler reads it, in a process of its own that has imported no framework: see 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
+
+from rigmark.bench.worker import registry
 
 
 class Unavailable(Exception):
@@ -121,9 +121,9 @@ DEFAULT_RATE_HZ = 10.0
 EVERY_MEDIUM = 5             # FAST reads to one of the MEDIUM tier
 
 
-NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def load(name: str) -> Any:
     """The module of a source by its name."""
-    return importlib.import_module(f"{__name__}.{name}")
+    return registry.load(__name__, name)

@@ -33,12 +33,12 @@ OIHW, dense (out, in). ``settings`` is a dict:
 """
 
 import contextlib
-import importlib
 import os
-import pkgutil
 import re
 
 import numpy as np
+
+from .. import registry
 
 
 class Unsupported(Exception):
@@ -80,12 +80,18 @@ WITHOUT_TRAINING = {
 """Precisions for inference alone, and why."""
 
 
-NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES = registry.names(__path__)
 
 
 def load(name):
     """The adapter module of a framework; the framework itself is not imported yet."""
-    return importlib.import_module("." + name, __name__)
+    in_folder = part(name, "adapter")
+    return registry.load(__name__, name) if in_folder is None else in_folder
+
+
+def part(name, file):
+    """A module of a framework's folder; None where it has no such file, or there is no such framework."""
+    return registry.load_if_there(__name__, name + "." + file) if name in NAMES else None
 
 
 def refuse_unknown(name, graph, settings):
@@ -210,7 +216,7 @@ class Prepared(object):
 
         Raises Unsupported where the framework cannot tell in this compile mode.
         """
-        raise Unsupported("%s times no layers in this compile mode yet" % type(self).__module__.split(".")[-1])
+        raise Unsupported("%s times no layers in this compile mode yet" % type(self).__module__.partition(".frameworks.")[2].split(".")[0])
 
     def replicas(self):
         """What ``weights`` returns, of each device that this process trains the network on; see bench.worker.strategies."""

@@ -29,13 +29,12 @@ Of the arrays that come in, every process has its own part: local batch x device
 ``gradients`` gives the mean over all devices of the world, losses are means over the devices of this process.
 """
 
-import importlib
-import pkgutil
+from .. import registry
 
 EACH, ONE, ANY = "each", "one", "any"
 
 SINGLE = "single"            # one device has nothing to share
-NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+NAMES = registry.names(__path__)
 
 BUCKET_MB = "bucket_mb"      # MB (2**20 bytes) of gradients that are sent as one message
 GRADIENT_COMPRESSION = "gradient_compression"    # the format that gradients are sent and summed in
@@ -61,7 +60,7 @@ def refusal(name):
 
 def load(name):
     """The module of a strategy, with options in its name or without; the framework itself is not imported yet."""
-    return importlib.import_module("." + name.split()[0], __name__)
+    return registry.load(__name__, name.split()[0])
 
 
 def fits(name, framework, mode=None):

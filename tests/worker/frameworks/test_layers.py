@@ -122,7 +122,7 @@ def test_a_framework_that_tells_no_layer_times_says_so_in_a_sentence():
     class Silent(Prepared):
         pass
 
-    Silent.__module__ = "rigmark_child.frameworks.caffe"
+    Silent.__module__ = "rigmark_worker.frameworks.caffe.adapter"
     with pytest.raises(Unsupported, match=r"^caffe times no layers in this compile mode yet$"):
         Silent().layer_times(1)
 

@@ -16,8 +16,7 @@ def test_no_limit_is_called_like_a_network():
 
 
 def test_every_framework_says_which_limits_it_has():
-    assert set(microbenchmarks.FRAMEWORKS) <= set(frameworks.NAMES)
-    for name in microbenchmarks.FRAMEWORKS:
+    for name in filter(microbenchmarks.has, frameworks.NAMES):
         assert set(microbenchmarks.load(name).PRECISIONS) <= set(Precision)
         assert set(microbenchmarks.load(name).PRECISIONS) <= microbenchmarks.ITEM_BYTES.keys() == microbenchmarks.TOLERANCES.keys()
 

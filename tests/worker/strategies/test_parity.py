@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.worker_package import write_child
 from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.training import Adam, Sgd
@@ -111,7 +111,7 @@ def prove(
 ) -> tuple[Answer, dict[str, Any], dict[str, Any]]:
     """(the world's answer, its arrays, the oracle's), these with what fp16 does to them where that is asked for."""
     files = Files(folder, graph, case.world_size)
-    build, child = Build(name="here", interpreter=sys.executable), write_child(folder)
+    build, child = Build(name="here", interpreter=sys.executable), worker_package.write(folder)
     cpus = sorted(os.sched_getaffinity(0))
 
     def start(rank: ranks.Rank, stop: int) -> ranks.Ran:

@@ -1,0 +1,92 @@
+"""Measures one round of asv: the repetition of a case that comes next in this run of asv."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import shlex
+import statistics
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rigmark.bench.builds import build as builds
+from rigmark.bench.builds import revisions
+from rigmark.bench.enums import PLANNED_GAPS, Outcome, TrialKind
+from rigmark.bench.errors import UserError
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial, proof_case
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.runner import Runner
+from rigmark.bench.store.store import Store
+
+START = datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def measured(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> dict[str, Any] | float:
+    """What asv adds to its samples: seconds per step, the median of one fresh worker.
+
+    That worker makes one more repetition in this run of asv. An invalid trial adds no sample; nan where the rounds
+    before have none either. Raises asv's SkipNotImplemented for a planned gap (asv shows n/a) and UserError for a trial
+    that failed.
+    """
+    from asv_runner.benchmarks.mark import SkipNotImplemented
+
+    *earlier, record = _rounds(sweep, case, suite=suite, name=name, home=home)
+    sentence = f"{record['outcome']}: {record['reason']}"
+    if record["outcome"] in PLANNED_GAPS:
+        print(f"rigmark: {sentence}", file=sys.stderr)   # asv says n/a and not why
+        raise SkipNotImplemented(sentence)
+    if record["outcome"] != Outcome.OK:
+        print(record["last_words"], file=sys.stderr)
+        raise UserError(sentence)
+    if reasons := _why_invalid(record):
+        print(f"rigmark: invalid, and left out: {'; '.join(reasons)}", file=sys.stderr)
+        # asv joins lists of samples, and forgets those of the rounds before a nan.
+        return math.nan if all(map(_why_invalid, earlier)) else {"samples": [], "number": 1}
+    timings_s: list[float] = record["measurement"]["timings_s"]
+    return {"samples": [statistics.median(timings_s) / case.steps_per_timing], "number": 1}
+
+
+def _why_invalid(record: dict[str, Any]) -> list[str]:
+    """Why the time of a trial that is ok is not that of the thing it is booked under; empty where it is."""
+    # Not above, since asv and the command line import every suite, and with it this module.
+    from rigmark.bench.analysis.results.findings import FindingKind
+    from rigmark.bench.analysis.results.validity import judge_record
+
+    judged = judge_record(record)
+    return [
+        finding.text for finding in (*judged.findings, *judged.of_timings) if finding.kind is FindingKind.INVALID
+    ]
+
+
+def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> list[dict[str, Any]]:
+    """Records of this run of asv, repetition by repetition, the last of them measured now or the one that failed.
+
+    A failure stays one in all later rounds, since asv keeps what it hears in the last.
+    """
+    commit = os.environ.get("ASV_COMMIT", "")
+    session = f"asv {os.environ.get('RIGMARK_SESSION', START)} {commit[:8]}".strip()
+    only = ["--bench", rf"^{suite}\..*{name}.\)"]     # asv's own name ends with the case, a quote and a bracket
+    command = shlex.join(["asv", "run", *([f"{commit}^!"] if commit else []), *only])
+    store = Store(home / os.environ.get("RIGMARK_RESULTS", ".asv/rigmark-results")).create()
+    known = builds.load(home)
+    if checkout := os.environ.get("RIGMARK_CHECKOUT"):
+        build = revisions.checked_out(Path(checkout), builds.find(case.build, known))
+        known, case = known | {build.name: build}, replace(case, build=build.name)
+    kind = TrialKind.LIMIT if case.is_limit else TrialKind.TIMING
+    proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
+    with Runner(store, known, suite=suite, command=command, session=session) as runner:
+        records = []
+        for repetition in itertools.count():
+            trial = Trial(kind=kind, case=case, repetition=repetition, timing=sweep.timing)
+            trial_id = runner.identity(trial).id
+            if trial_id not in store or store.get(trial_id)["outcome"] != Outcome.OK:
+                break
+            records.append(store.get(trial_id))
+        runner.run([trial] if case.is_limit else [proof, trial])
+    return [*records, store.get(trial_id)]

@@ -1,0 +1,3 @@
+"""The version of Rigmark."""
+
+__version__ = "0.1.0"
