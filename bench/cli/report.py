@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,11 +26,14 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File instead of stdout; of figures and tables a folder.")
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="In the terminal too all of it, not the answers alone.")] = False,
     lang: Language = "en",
 ) -> None:
-    """Write a report of stored results.
+    """Write a report of stored results; to the terminal the answers and the figures alone, unless --full is given.
 
     Examples:
+
+    rigmark report
 
     rigmark report -o report.html
 
@@ -39,9 +43,11 @@ def command(
 
     rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
-    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.cli import Exit, say, show_document, write
     from rigmark.bench.reporting.gather import report
+    from rigmark.bench.sections.short import short
     from rigmark.bench.store.store import existing
+    from rigmark.reports.media import terminal
 
     medium = format or _by_suffix(output)
     if medium in reports.FOLDERS:
@@ -56,6 +62,11 @@ def command(
         say(f"wrote {len(folder.files)} files to {output}")
         for remark in folder.remarks:
             say(f"rigmark: {remark}")
+    elif medium == "terminal" and output is None:
+        document = found.document if full else short(
+            found.document, found.results, command=_command(results, where, found.document.language)
+        )
+        show_document(document, terminal.WIDTH)
     else:
         write(reports.render(medium, found.document), output)
         if output is not None:
@@ -66,6 +77,18 @@ def command(
         raise typer.Exit(Exit.BAD)
     if found.is_empty:
         raise typer.Exit(Exit.NOTHING_MEASURED)
+
+
+def _command(results: Path, where: str | None, language: str) -> str:
+    """That writes a report on the same, to which its medium may be added."""
+    words = ["rigmark", "report"]
+    if results != Path("results"):
+        words += ["--results", str(results)]
+    if where is not None:
+        words += ["--where", where]
+    if language != "en":
+        words += ["--lang", language]
+    return shlex.join(words)
 
 
 def _write(files: Sequence[File], folder: Path) -> None:

@@ -27,6 +27,7 @@ class Report:
     """The document on all that is stored, and what could not be read, a sentence each."""
 
     document: Document
+    results: pd.DataFrame                # that it is about; see bench.analysis.results.summary
     problems: tuple[str, ...]
     is_empty: bool                       # nothing is stored, or nothing that the condition holds for
 
@@ -53,7 +54,7 @@ def report(store: Store, where: str | None = None) -> Report:
             rows, table, records, problems, more=more, claims=said,
             series=telemetry_of(store, series_needed(rows, table)),
         ),
-        problems=problems, is_empty=table.empty and (where is not None or not tables),
+        results=rows, problems=problems, is_empty=table.empty and (where is not None or not tables),
     )
 
 

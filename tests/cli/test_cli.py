@@ -247,6 +247,28 @@ def stored(command: Command) -> Path:
     return folder
 
 
+def test_a_terminal_gets_the_answers_and_a_file_all(command: Command, stored: Path):
+    short, full = command("report").output, command("report", "--full").output
+    command("report", "-o", "report.txt")
+
+    assert "rigmark report --full" in short
+    assert "Findings" in short.split("The whole report also has")[1]
+    assert len(short) < len(full)
+    assert "How to repeat it ─" in full
+    assert full == Path("report.txt").read_text(encoding="utf-8")
+
+
+def test_the_short_report_names_the_command_for_the_whole_of_the_same(command: Command, stored: Path):
+    folder = stored.rename("res two")
+
+    ended = command("report", "--results", str(folder), "--where", "model = 'mlp'", "--lang", "zh")
+
+    (line,) = (line for line in ended.output.splitlines() if line.endswith(" --full"))
+    again = command(*shlex.split(line)[1:])
+    assert 0 == again.code
+    assert len(ended.output) < len(again.output)
+
+
 def test_data_goes_to_stdout_in_every_format(command: Command, stored: Path, tmp_path: Path):
     rows = json.loads(command("results", "--json").output)
     lines = list(csv.DictReader(io.StringIO(command("results", "--format", "csv").output)))
