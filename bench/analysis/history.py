@@ -43,6 +43,7 @@ from rigmark.bench.history.series import LESS_BY_KIND, Direction, Failure, Groun
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
 CHANGED = "table.history.changed"
+TABLES = (WORSE, CHANGED, BETTER, OLDER)     # in the order in which their series are drawn
 DRAWN = 20                   # series that a report draws
 NAMED = ("machine", "framework_version", "python", "build")
 """Facts by which series of one case are told apart where there are many."""
@@ -361,12 +362,10 @@ def section(
         caption = tr("Older steps, such as were undone, and those of series that are no longer measured")
         older_table = _table(OLDER, caption, older)
         blocks.append(Fold(title=formatting.count(len(older), "older or undone step"), blocks=(older_table,)))
-    blocks += [
-        _drawn(name, each, last) for name, each in together if each.steps
-    ][:DRAWN]
+    drawn = [_drawn(name, each, last) for name, each in together if each.steps]
+    blocks += sorted(drawn, key=lambda curves: TABLES.index(curves.table))[:DRAWN]
     unjudged = tuple(
-        f"{name}: {each.reason}" for name, each in together
-        if each.reason and not each.retirement
+        f"{name}: {each.reason}" for name, each in together if each.reason and not each.retirement
     )
     if unjudged:
         blocks.append(Fold(title=tr("{n} series not judged", n=len(unjudged)), blocks=(Items(texts=unjudged),)))

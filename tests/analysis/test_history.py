@@ -113,6 +113,17 @@ def test_an_axis_of_commits_names_them():
     ]
 
 
+def test_what_got_worse_is_drawn_although_much_else_changed_before():
+    older = [series(1.0, 1.1, 1.1, name=f"older{n}", seed=n) for n in range(25)]
+    watched = watch([*older, series(1.1, 1.1, 1.0, name="better"), series(1.0, 1.0, 1.1, name="worse")])
+
+    (section,) = document(watched, title="t", last=50).sections
+    figures = [block for block in section.blocks if isinstance(block, Curves)]
+
+    assert [figure.title for figure in figures[:3]] == ["worse", "better", "older0"]
+    assert len(figures) == 20
+
+
 def test_an_axis_of_sessions_has_numbers():
     revisions = [f"s{n} (run{n})" for n in range(80)]
     (figure,) = (
