@@ -128,7 +128,7 @@ def prepare(graph, weights, settings):
 """
 CRASHES = """
 import ctypes, os
-from . import numpy as honest
+from .numpy import adapter as honest
 
 class Crashing(honest.Network):
     def step(self):

@@ -62,7 +62,7 @@ def named_cases(sweeps: Sequence[Sweep], home: Path | None = None) -> dict[str, 
     of builds.toml; None: that of Rigmark's own suites.
     """
     build = os.environ.get("RIGMARK_BUILD", DEFAULT_BUILD)
-    known = builds.load(home or _home("suites"))
+    known = builds.load(home or _home("rigmark"))
     builds.find(build, known)
     named: dict[str, tuple[Sweep, Case]] = {}
     for sweep in sweeps:

@@ -20,7 +20,7 @@ from rigmark.bench.ab.contest import Contest, Side
 from rigmark.bench.analysis.comparison.pairs import log_speed_up
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
 from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict
-from rigmark.bench.builds import build, revisions
+from rigmark.bench.builds import build
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Clock, Mode, Outcome, TrialKind
 from rigmark.bench.errors import UserError
@@ -283,12 +283,11 @@ def test_a_real_pair_is_proven_on_both_sides_and_waits_passively(store: Store, f
 def test_a_revision_of_rigmark_is_measured_with_its_own_adapters(store: Store, tmp_path: Path):
     """Its own working tree is a project like any other; what is committed there does each step twice."""
     project = tmp_path / "rigmark"
-    for package in revisions.LENT:
-        shutil.copytree(ROOT / "bench" / package, project / "bench" / package)
+    shutil.copytree(ROOT / "bench" / "worker", project / "bench" / "worker")
     (project / "pyproject.toml").write_text('[project]\nname = "rigmark"\n')
     git(project, "init", "--quiet")
     commit(project)
-    with open(project / "bench" / "frameworks" / "numpy.py", "a", encoding="utf-8") as adapter:
+    with open(project / "bench/worker/frameworks/numpy/adapter.py", "a", encoding="utf-8") as adapter:
         adapter.write(TWICE)
     commit(project)
     base, new = (side_of(revision, project) for revision in ("HEAD~1", "HEAD"))
@@ -311,7 +310,7 @@ def test_pairs_are_no_timing_trials(store: Store):
 
 def test_a_worker_that_computes_another_thing_has_no_pair(store: Store, monkeypatch: pytest.MonkeyPatch):
     lend_framework(monkeypatch, "numpy_wrong", """
-from . import numpy as honest
+from .numpy import adapter as honest
 
 def prepare(graph, weights, settings):
     prepared = honest.prepare(graph, weights, settings)
@@ -333,7 +332,7 @@ def test_a_worker_that_hangs_in_its_turn_is_a_timeout_and_leaves_no_process(
     monkeypatch.setenv(TOKEN, token)
     lend_framework(monkeypatch, "numpy_stuck", """
 import time
-from . import numpy as honest
+from .numpy import adapter as honest
 
 def prepare(graph, weights, settings):
     prepared = honest.prepare(graph, weights, settings)

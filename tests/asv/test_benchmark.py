@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -26,8 +27,7 @@ ROOT = Path(__file__).parents[2]
 TINY = '''
 """A case that runs, and one that cannot."""
 
-from bench import asv
-from rigmark.bench.plan.sweep import Sweep, Timing
+from rigmark import Sweep, Timing, benchmark
 
 SWEEPS = (
     Sweep(
@@ -35,7 +35,7 @@ SWEEPS = (
         repetitions=3, timing=Timing(min_timings=3, min_time_s=0.01, max_time_s=1.0, warm_up_max_s=0.1),
     ),
 )
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)
 '''
 FP32 = "'mlp inference numpy eager nchw fp32 cpu local_batch=4'"
 BF16 = FP32.replace("fp32", "bf16")
@@ -47,8 +47,10 @@ class Checkout:
     def __init__(self, folder: Path):
         self.root = folder / "rigmark"
         self._home = folder
-        for name in ("bench", "suites"):
-            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("rigmark", "bench", "reports", "suites"):
+            shutil.copytree(
+                ROOT / name, self.root / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
+            )
         for name in ("asv.conf.json", "builds.toml", "pyproject.toml", ".gitignore"):
             shutil.copy(ROOT / name, self.root)
         (self.root / "suites" / "tiny.py").write_text(TINY)
@@ -104,9 +106,9 @@ def values(result: dict[str, Any], column: str = "result") -> dict[str, Any]:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(tmp_path_factory.mktemp("asv"))
     for state in ("of the commit before", "of the commit"):
-        checkout.append("bench/builds/worker_package.py", f"\n\ndef code_version():\n    return '{state}'\n")
+        checkout.append("bench/builds/worker_package.py", f"\n\ndef code_version(*of):\n    return '{state}'\n")
         checkout.commit()
-    checkout.append("bench/builds/worker_package.py", "\n\ndef code_version():\n    return 'of the working tree'\n")
+    checkout.append("bench/builds/worker_package.py", "\n\ndef code_version(*of):\n    return 'of the working tree'\n")
     assert 0 == checkout.asv("machine", "--yes").returncode
     return checkout
 
@@ -211,7 +213,7 @@ def test_the_site_has_the_history_of_the_cases(checkout: Checkout, quick: subpro
 
 @pytest.mark.parametrize("suite", suites.NAMES)
 def test_every_suite_is_a_benchmark_of_asv(suite: str):
-    module = __import__(f"suites.{suite}", fromlist=["track_step_time"])
+    module = importlib.import_module(f"rigmark.suites.{suite}")
 
     assert max(sweep.repetitions for sweep in module.SWEEPS) == module.track_step_time.rounds
 
@@ -226,7 +228,7 @@ def test_the_example_of_the_guide_is_a_suite(tmp_path: Path, monkeypatch: pytest
     sweep, = suites.sweeps("suite_of_the_guide")
 
     assert 8 == len(list(sweep.cases(cores=1)))      # 2 frameworks, modes and batches
-    assert 8 == len(sys.modules["suites.suite_of_the_guide"].track_step_time.params[0])
+    assert 8 == len(sys.modules["rigmark.suites.suite_of_the_guide"].track_step_time.params[0])
 
 
 def test_asv_is_not_imported_with_a_suite():

@@ -127,7 +127,7 @@ def test_what_a_strategy_lacks_is_unsupported_and_starts_no_worker(tmp_path: Pat
 
 MISBEHAVING = """
 import json, os, time
-from . import numpy as honest
+from .numpy import adapter as honest
 
 class Odd(honest.Network):
     def step(self):

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from rigmark import bench
+import rigmark
 from rigmark.bench.errors import UserError
 from rigmark.bench.reporting.notebook import Results
 from tests.reports import records
@@ -22,7 +22,7 @@ HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e"
 def _results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("results")
     records.stored(folder, records.sweep())
-    return bench.load(folder)
+    return rigmark.load(folder)
 
 
 def test_columns_of_quantities_say_their_unit(results: Results) -> None:
@@ -45,14 +45,14 @@ def test_each_table_has_its_rows(results: Results) -> None:
 
 def test_a_folder_without_results_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no results in"):
-        bench.load(tmp_path)
+        rigmark.load(tmp_path)
 
 
 def test_results_are_shown_as_text_of_a_table(tmp_path: Path) -> None:
     of = {**records.case("torch"), "model": HOSTILE}
     records.stored(tmp_path, [records.timing(of, 0, 0.01)])
     (tmp_path / "records" / "damaged<b>.json").write_text("{")
-    shown = bench.load(tmp_path)._repr_html_()
+    shown = rigmark.load(tmp_path)._repr_html_()
 
     assert "<script" not in shown
     assert "<b>" not in shown

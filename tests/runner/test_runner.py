@@ -297,7 +297,7 @@ def test_a_build_whose_interpreter_is_gone_fails_its_own_cells_only(tmp_path: Pa
 # Frameworks that do not compute the same -----------------------------------------------------------------------------
 
 WRONG = """
-from . import numpy as honest
+from .numpy import adapter as honest
 
 class Wrong(honest.Network):
     {method}

@@ -21,7 +21,7 @@ from tests.records import layer_times, make_record, timing_records, trials_of
 
 SILENT = """
 from . import Unsupported
-from .numpy import Network
+from .numpy.adapter import Network
 
 def silent(network, steps):
     raise Unsupported("the silent framework times no layers")
