@@ -31,13 +31,13 @@ ROUNDS = 8                                   # processes of each commit, as in t
 HERE = Path(__file__).parents[1]
 SUITE = """import sys
 
-from bench import asv
+from rigmark.bench.asv.benchmark import benchmark
 
 sys.path.append({here!r})
 from evidence import ab_power
 
 SWEEPS = (ab_power.case_of({framework!r}, {per_cent!r}, ab_power.arguments(None).parse_args({case!r}), {rounds}),)
-track_step_time = asv.benchmark(SWEEPS, __name__)
+track_step_time = benchmark(SWEEPS, __name__)
 """
 WORDS = {"+": "slower", "-": "faster", "~": "not significant", "": "not changed", "x": "not comparable", "!": "failed"}
 ROW = re.compile(r"^\| *(?P<mark>[-+x!]?) *\|.*\|\s*(?P<doubt>~?)(?P<ratio>[\d.]+|n/a)\s*\|[^|]*\|$", re.M)

@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import rigmark
 from rigmark.bench.telemetry import regions, sampler, series
 from rigmark.bench.telemetry.sampler import GPU
 from rigmark.bench.telemetry.series import Described
 from rigmark.bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(rigmark.__file__).parents[1]      # where a process of its own finds the package
 OPEN_S = 3.0                     # that the first trial of a sweep waits for sources; one that opens later joins it
 READY_S = OPEN_S + 5.0           # for a sampler to start; only that trial can have to wait
 STOP_S = 2.0                     # for it to answer at the end of a trial; then it is killed

@@ -19,6 +19,7 @@ import pytest
 
 from rigmark import suites
 from rigmark.bench.asv import benchmark as asv
+from rigmark.bench.asv import rounds as rounds_module
 from rigmark.bench.plan.sweep import Sweep
 from tests.analysis.results.test_telemetry_findings import block
 from tests.records import CASE, make_record
@@ -254,9 +255,9 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
 ):
     case = replace(CASE, device="cuda:0")
     records = [make_record(case=case, repetition=i, telemetry=block(**cause)).plain() for i, cause in enumerate(rounds)]
-    monkeypatch.setattr(asv, "_rounds", lambda *_, **__: records)
+    monkeypatch.setattr(rounds_module, "_rounds", lambda *_, **__: records)
 
-    given = asv.measure(SWEEP, case, suite="quick", name="a case", home=Path())
+    given = rounds_module.measured(SWEEP, case, suite="quick", name="a case", home=Path())
 
     assert (given["samples"] if isinstance(given, dict) else given) == pytest.approx(said, nan_ok=True)
     assert ("was lost to its driver" in capsys.readouterr().err) == (rounds[-1] is LOST)

@@ -17,7 +17,7 @@ from rigmark.bench.processes.workfolder import working_folder
 MAKER = """
 import sys
 
-from bench.processes.workfolder import working_folder
+from rigmark.bench.processes.workfolder import working_folder
 
 with working_folder() as folder:
     print(folder, flush=True)

@@ -235,7 +235,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.store.store import Store
+from rigmark.bench.store.store import Store
 
 os.{call} = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 store = Store(Path(sys.argv[1]))

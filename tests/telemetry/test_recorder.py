@@ -23,7 +23,7 @@ from tests.fakes import TOKEN, alive, eventually
 
 STEADY = """
 import time
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Tier, Unavailable
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier, Unavailable
 
 FIELDS = (
     Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),

@@ -56,7 +56,7 @@ def test_code_that_ends_early_does_no_harm(code: bytes):
 COMPUTE = """
 import json, sys
 import numpy as np
-from bench.worker.instructions import CannotWatch, Watcher
+from rigmark.bench.worker.instructions import CannotWatch, Watcher
 
 try:
     watcher = Watcher()
