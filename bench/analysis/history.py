@@ -235,13 +235,15 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
     first = group.iloc[0]
     varying = [name for name in FACTS if name in may_differ]
     # A session that was interrupted and resumed is one sitting.
-    points, outcomes = [], []
+    points, outcomes, tried = [], [], []
     for (session, *_), processes in group.groupby(["session", *varying], sort=False, dropna=False):
         measured = processes[processes.outcome == Outcome.OK]
         failed = processes[~processes.outcome.isin(WENT_AS_PLANNED)]
         earliest = processes.iloc[0] if measured.empty else measured.iloc[0]
         at, revision = str(earliest.recorded_at), f"{session} ({earliest.run_id})"
         has_failed = measured.empty and not failed.empty
+        if has_failed or not measured.empty:
+            tried.append((revision, _seconds(at)))
         outcomes.append((at, revision, f"{failed.iloc[-1].outcome}: {failed.iloc[-1].reason}" if has_failed else None))
         valid = measured[~measured.is_invalid]
         if valid.empty:
@@ -260,7 +262,7 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
         dates_s=np.array([_seconds(point[0]) for point in points]),
         environments=[point[3] for point in points] if may_differ else (),
         invalid_trials=int(group.is_invalid.sum()),
-        failure=failure([(revision, _seconds(at), reason) for at, revision, reason in outcomes]),
+        failure=failure([(revision, _seconds(at), reason) for at, revision, reason in outcomes]), tried=tried,
     )
 
 

@@ -280,6 +280,19 @@ def test_what_got_worse_or_failed_and_is_measured_no_more_is_no_news():
     assert "3 series no longer measured" in reports.render("markdown", document(watched, title="History", last=200))
 
 
+def test_what_crashes_in_every_session_is_measured_still_and_a_planned_gap_is_not(tmp_path: Path):
+    def measured(outcome: Outcome, batch: int) -> list[Record]:
+        return sessions(OK, OK, *[outcome] * 20, case=replace(CASE, local_batch=batch))
+
+    trials = trials_of(tmp_path, [
+        *measured(OK, 1), *measured(CRASHED, 2), *measured(Outcome.UNSUPPORTED, 3),
+    ])
+    found = {each.series.case.partition("batch ")[2][:1]: each for each in watch(series_of(trials))}
+
+    assert [bool(found[batch].retirement) for batch in "123"] == [False, False, True]
+    assert [bool(found[batch].failure) for batch in "123"] == [False, True, False]
+
+
 def test_series_of_the_past_do_not_decide_what_is_said_of_those_that_are_measured():
     """A thousand clear steps of long ago would let doubtful ones of today pass."""
     past = [series(1.0, 2.0, points=40, seed=seed) for seed in range(400)]
