@@ -262,7 +262,8 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
         dates_s=np.array([_seconds(point[0]) for point in points]),
         environments=[point[3] for point in points] if may_differ else (),
         invalid_trials=int(group.is_invalid.sum()),
-        failure=failure([(revision, _seconds(at), reason) for at, revision, reason in outcomes]), tried=tried,
+        failure=failure([(revision, _seconds(at), reason) for at, revision, reason in outcomes]),
+        tried=sorted(tried, key=lambda outcome: outcome[1]),
     )
 
 
