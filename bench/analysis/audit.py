@@ -155,6 +155,18 @@ def _many(id: str, kind: FindingKind, hits: Sequence[tuple[Row, str]], what: str
     return [_finding(id, kind, text, [row for row, _ in hits])]
 
 
+def _half_unit(row: Row, name: str) -> float:
+    """How far a figure may lie from what is stated: half a unit of its last digit, where that is worth knowing."""
+    return float((row.get("rounding") or {}).get(name, 0.0))
+
+
+def _rounded_away(row: Row) -> float:
+    """How much of its throughput rounding may have taken or given, relative to it."""
+    name = "throughput_samples_per_s" if row.get("throughput_samples_per_s") else "step_time_s"
+    stated = row.get(name)
+    return _half_unit(row, name) / float(stated) if stated and stated > 0 else 0.0
+
+
 def _time(time_s: float) -> str:
     return formatting.with_unit(time_s, formatting.time_unit([time_s]))
 
@@ -168,7 +180,6 @@ def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
         strange = [
             tr("{name} is {value:g}", name=name, value=value) for name, value in row.items()
             if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
-            and name not in ("local_batch", "world_size")
         ]
         strange += [
             tr("{name} has {n} of {all} at 0 or below", name=name, n=sum(value <= 0 for value in row[name]),
@@ -186,14 +197,19 @@ def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
     findings = []
-    for alike in _alike(rows, ()):
+    repeated: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        repeated.setdefault((row.get("measured_at"), *_key(row)), []).append(row)
+    for alike in repeated.values():
         if len(alike) < 2:
             continue
-        figures = [figure for row in alike if (figure := throughput(row) or step_time(row) or row.get("value"))]
+        figures = [figure for row in alike if (figure := throughput(row) or step_time(row) or _figure(row))]
         spread = max(figures) / min(figures) if len(figures) > 1 and min(figures) > 0 else 1.0
-        kind = FindingKind.NOTE if spread < 1 + WILD else FindingKind.WARNING
+        is_known = len(figures) == len(alike)
+        kind = FindingKind.NOTE if spread < 1 + WILD and is_known else FindingKind.WARNING
         differ = tr("whose figures differ by {times}", times=formatting.times(spread)) if spread > 1 \
-            else tr("with equal figures")
+            else tr("with equal figures") if is_known \
+            else tr("of which {n} state no figure", n=len(alike) - len(figures))
         findings.append(_finding(
             "duplicate_keys", kind,
             tr("{n} lines are about the same thing, {differ}: {lines}. Which of them counts must not hang on their "
@@ -212,8 +228,8 @@ def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
         checked += bool(found)
         wrong = [
             tr("{what} {parts}, stated {total}", what=what, parts=_time(parts_s), total=_time(total_s))
-            for what, parts_s, total_s in found
-            if abs(parts_s / total_s - 1) > ADDS_UP
+            for what, parts_s, total_s, half_units_s in found
+            if abs(parts_s - total_s) > ADDS_UP * total_s + half_units_s
         ]
         if wrong:
             hits.append((row, "; ".join(wrong)))
@@ -223,21 +239,23 @@ def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
     )
 
 
-def _parts(row: Row) -> Iterator[tuple[str, float, float]]:
-    """(what, sum of the parts, the whole stated), where both are."""
+def _parts(row: Row) -> Iterator[tuple[str, float, float, float]]:
+    """(what, sum of the parts, the whole stated, what rounding may have made of their difference), where both are."""
     forward_s, backward_s, total_s = (_stated_time(row, name) for name in ("forward", "backward", "step"))
     if forward_s and backward_s and total_s and row.get("mode") == Mode.TRAINING:
-        yield tr("forward and backward"), forward_s + backward_s, total_s
+        half_units_s = math.fsum(_half_unit(row, f"{part}_time_s") for part in ("forward", "backward", "step"))
+        yield tr("forward and backward"), forward_s + backward_s, total_s, half_units_s
     lists = [row.get(name) or () for name in ("forward_timings_s", "backward_timings_s", "timings_s")]
     if all(lists) and len({len(each) for each in lists}) == 1:
         worst = max(zip(*lists, strict=True), key=lambda each: abs(each[0] + each[1] - each[2]) / max(each[2], 1e-12))
         if worst[2] > 0:
-            yield tr("forward and backward of one pass"), worst[0] + worst[1], worst[2]
+            yield tr("forward and backward of one pass"), worst[0] + worst[1], worst[2], 0.0
     for direction, whole_s in (("forward", forward_s), ("backward", backward_s)):
         layers_s = math.fsum(each["time_s"] for each in row.get("layers") or () if each["direction"] == direction)
         # Layers that are less than the pass leave time that no layer has; more than it they cannot be.
         if layers_s and whole_s and layers_s > whole_s:
-            yield tr("layers {direction}", direction=word(direction)), layers_s, whole_s
+            half_unit_s = _half_unit(row, f"{direction}_time_s")
+            yield tr("layers {direction}", direction=word(direction)), layers_s, whole_s, half_unit_s
 
 
 def _stated_time(row: Row, part: str) -> float | None:
@@ -256,12 +274,13 @@ def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
         timings_s = [t for t in row.get("timings_s") or () if t > 0]
         mean_s, middle_s = (row.get("step_time_s"), row.get("median_time_s")) if row.get("statistic") == "mean" \
             else (None, None)
+        half_units_s = _half_unit(row, "step_time_s") + _half_unit(row, "median_time_s")
         if len(timings_s) >= 3:
-            mean_s, middle_s = float(np.mean(timings_s)), float(np.median(timings_s))
+            mean_s, middle_s, half_units_s = float(np.mean(timings_s)), float(np.median(timings_s)), 0.0
         if not mean_s or not middle_s:
             continue
         checked += 1
-        if abs(mean_s / middle_s - 1) > WILD:
+        if abs(mean_s - middle_s) > WILD * middle_s + half_units_s:
             farthest = max(range(len(timings_s)), key=lambda i: abs(math.log(timings_s[i] / middle_s)), default=None)
             which = "" if farthest is None else tr(
                 ", pass {index} of {n} took {times} the median", index=farthest + 1, n=len(timings_s),
@@ -286,9 +305,12 @@ def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
             continue
         checked += 1
         in_a_step = rate * time_s
-        if 1 / AGREES <= in_a_step / batch <= AGREES:
+        rates = [rate + sign * _half_unit(row, "throughput_samples_per_s") for sign in (-1, 1)]
+        times_s = [time_s + sign * _half_unit(row, "step_time_s") for sign in (-1, 1)]
+        least, most = rates[0] * times_s[0] / AGREES, rates[1] * times_s[1] * AGREES
+        if least <= batch <= most:
             continue
-        if batch > 1 and 1 / AGREES <= in_a_step <= AGREES:
+        if batch > 1 and least <= 1 <= most:
             mistaken.append((row, tr(
                 "{time} at batch {batch}, which takes {expected} at {rate} samples/s", time=_time(time_s), batch=batch,
                 expected=_time(batch / rate), rate=formatting.significant(rate),
@@ -321,7 +343,7 @@ def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
         checked += len(steps)
         small, large = steps[0], steps[-1]
         ratio = (step_time(large) or 0.0) / (step_time(small) or math.inf)
-        if ratio < SHORTER:
+        if ratio * (1 + _rounded_away(large)) < SHORTER * (1 - _rounded_away(small)):
             findings.append(_finding(
                 "per_sample_not_per_batch", FindingKind.INVALID,
                 tr("a step of batch {large} takes {times} the time of batch {small}: {lines}. Its time is that of a "
@@ -345,7 +367,7 @@ def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
                 continue
             checked |= {str(small["name"]), str(large["name"])}
             speed_up = (throughput(large) or 0.0) / (throughput(small) or math.inf)
-            if speed_up > IDEAL * size:
+            if speed_up * (1 - _rounded_away(large)) > IDEAL * size * (1 + _rounded_away(small)):
                 hits.setdefault(str(large["name"]), (
                     large, tr("{devices} devices do {times} of {fewer}, {share} of ideal", devices=large["world_size"],
                               times=formatting.times(speed_up), fewer=small["world_size"],
@@ -414,7 +436,7 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
 
 def _figure(row: Row) -> Any:
     """The number that a line is about, as it is stated."""
-    names = ("throughput_samples_per_s", "step_time_s", "value")
+    names = ("throughput_samples_per_s", "step_time_s", "value", "latency_p50_s", "latency_p90_s", "latency_p99_s")
     return next((row[name] for name in names if row.get(name)), None)
 
 
@@ -446,7 +468,8 @@ def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Found:
         # Tables state the FLOPs of a forward pass; backward needs about twice as many (Kaplan et al. 2020, 2.1).
         needed = flops * (3 if row.get("mode") == Mode.TRAINING and not row.get("is_flops_of_mode") else 1)
         reached, most = rate * needed, peak * int(row.get("world_size") or 1)
-        if reached > most:
+        rounded_away = _rounded_away(row) + _half_unit(row, "flops_per_sample") / flops
+        if reached * (1 - rounded_away) > most:
             unit = formatting.rate_unit([reached], "FLOP/s")
             hits.append((row, tr("{reached}, peak {peak}", reached=formatting.with_unit(reached, unit),
                                  peak=formatting.with_unit(most, unit))))

@@ -25,6 +25,9 @@ def command(
     column: Annotated[
         list[str] | None, typer.Option(metavar="THEIRS=OURS", help="As for rigmark import.")
     ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="As for rigmark import.")
+    ] = None,
     peak: Annotated[
         list[str] | None,
         typer.Option(metavar="DEVICE/PRECISION=FLOP/s", help="Most that a device can do: 'rtx4090/fp16=165e12'."),
@@ -49,7 +52,7 @@ def command(
     from rigmark.bench.cli import Exit, say, write_document
     from rigmark.bench.sections.audit import document
 
-    known, rows, problems = _rows(files or [], as_, results, set_, column)
+    known, rows, problems = _rows(files or [], as_, results, set_, column, decimal)
     found = audit(rows, known | _peaks(peak or [], rows))
     for problem in problems:
         say(f"rigmark: {problem}")
@@ -65,7 +68,8 @@ def command(
 
 
 def _rows(
-    files: list[Path], format: str | None, results: Path, set_: list[str] | None, column: list[str] | None
+    files: list[Path], format: str | None, results: Path, set_: list[str] | None, column: list[str] | None,
+    decimal: str | None,
 ) -> tuple[dict[tuple[str, str], float], list[dict[str, Any]], list[str]]:
     """(peaks that were measured, lines to look at, what could not be read)."""
     from importlib import import_module
@@ -81,10 +85,13 @@ def _rows(
             raise UserError(f"say with --as which format the files have: {', '.join(importers.NAMES)}")
         pairs = import_module("rigmark.bench.cli.import_").pairs
         stated, columns = pairs(set_, "--set"), pairs(column, "--column")
-        tables = [importers.read(format, path, stated=stated, columns=columns).plain() for path in files]
-        return {}, quoted.rows(tables), []
+        read = [importers.read(format, path, stated=stated, columns=columns, decimal=decimal) for path in files]
+        refused = [f"{table.source.file}: {table.refusal}" for table in read if table.refusal]
+        return {}, quoted.rows([table.plain() for table in read]), refused
     if format or set_ or column:
         raise UserError("--as, --set and --column are about files; name some")
+    if decimal:
+        raise UserError("--decimal is about files; name some")
     store = existing(results)
     trials, (tables, unreadable) = store.trials(), store.quoted()
     found = summarise(trials.table)

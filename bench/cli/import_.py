@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rigmark.bench.store.quoted import QuotedTable
 
 NEEDS_ARGUMENTS = True
+MOST_REFUSED = 20            # lines that are told one by one
 
 
 def command(
@@ -27,6 +28,9 @@ def command(
     column: Annotated[
         list[str] | None, typer.Option(metavar="THEIRS=OURS", help="Our name of a column of a CSV table.")
     ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(metavar="SIGN", help="Sign before decimals of a CSV table: . or a comma.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="What it is, in a few words.")] = None,
     url: Annotated[str | None, typer.Option(help="Where it was published.")] = None,
     licence: Annotated[str | None, typer.Option(help="Under which licence.")] = None,
@@ -35,21 +39,25 @@ def command(
 ) -> None:
     """Store results that others published. They are shown as quoted, and never compared as if measured here.
 
+    Ends with 2 where a line cannot be a result; it is told and left out.
+
     Examples:
 
     rigmark import cnn_benchmarks outputs/*/*.json --title cnn-benchmarks --licence MIT --published 2017
 
     rigmark import csv scaling.csv --column gpus=world_size --column images_per_s=throughput_samples_per_s
+
+    rigmark import csv messwerte.csv --decimal ,
     """
     from rigmark.bench import importers
-    from rigmark.bench.cli import say
+    from rigmark.bench.cli import Exit, say
     from rigmark.bench.store.store import Store
 
     stated, columns = pairs(set_, "--set"), pairs(column, "--column")
     _check_date(published)
     tables = [
-        importers.read(format, path, stated=stated, columns=columns, title=title, url=url, licence=licence,
-                       published=published)
+        importers.read(format, path, stated=stated, columns=columns, decimal=decimal, title=title, url=url,
+                       licence=licence, published=published)
         for path in files
     ]     # all are read before one is stored
     store = Store(results).create()
@@ -60,6 +68,13 @@ def command(
             f"{table.source.file}: stored before as {table.id} and left as it was; --again replaces it")
     for note, of in _notes(tables).items():
         say(f"{of[0] if len(of) == 1 else f'{len(of)} files'}: {note}")
+    for table in tables:
+        for each in table.refused[:MOST_REFUSED]:
+            say(f"rigmark: {table.source.file}: refused {each}")
+        if table.refused:
+            say(f"rigmark: {table.source.file}: {len(table.refused):,} refused, which cannot be results")
+    if any(table.refused for table in tables):
+        raise typer.Exit(Exit.BAD)
 
 
 def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:

@@ -21,13 +21,13 @@ def read(path: Path) -> Read:
         raise NotThisFormat(str(error)) from None
     rows = []
     for series in history.series:
-        conditions = {name: fact for name, fact in series.facts.items() if name != "machine" and fact}
+        conditions = {name: fact for name, fact in series.facts.items() if fact}
         unit = series.unit.strip().lower()
         for revision, value in zip(series.revisions, series.values, strict=True):
             is_time, is_rate = unit in SECONDS, bool(RATE.fullmatch(unit))
             rows.append(Quoted(
                 line=f"{series.label} at {revision[:10]}", model=series.label,
-                device_name=series.facts.get("machine"), conditions={**conditions, "revision": revision},
+                conditions={**conditions, "revision": revision},
                 step_time_s=float(value) if is_time else None, statistic="median" if is_time else None,
                 throughput_samples_per_s=float(value) if is_rate else None,
                 value=None if is_time or is_rate else float(value),

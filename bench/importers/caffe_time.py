@@ -1,23 +1,28 @@
 """Logs of ``caffe time``: forward and backward of each layer and of the whole, in ms, on glog lines.
 
 As printed by tools/caffe.cpp of BVLC Caffe, and found in caffe/ of soumith/convnet-benchmarks. A pass is forward and
-backward without an update of the weights.
+backward without an update of the weights; with -forward_only of Intel's Caffe it is inference, and has no backward.
+What a network reads and in which batch is told by the definition that the log repeats, in protobuf's text format.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from rigmark.bench.importers import NotThisFormat, Read, text
+from rigmark.bench.importers import BadFigure, NotThisFormat, Read, Refused, text
 from rigmark.bench.store.quoted import Quoted, QuotedLayer
 
 TITLE = "a log of 'caffe time'"
 GLOG = re.compile(r"^[IWEF]\d{4} [\d:.]+\s+\d+ \S+\] ?")
-LAYER = re.compile(r"\s*(\S+)\s+(forward|backward): ([\d.e+-]+) ms\.")
-PASS = re.compile(r"Average (Forward pass|Backward pass|Forward-Backward): ([\d.e+-]+) ms\.")
-ITERATION = re.compile(r"Iteration: \d+ forward-backward time: ([\d.e+-]+) ms\.")
+BEGINS, DEFINED = "*** Benchmark begins ***", "Initializing net from parameters:"
+PLACE = re.compile(r"Use (GPU|CPU)\b")
+LAYER = re.compile(r"\s*(\S+)\s+(forward|backward): (\S+) ms\.")
+PASS = re.compile(r"Average (Forward pass|Backward pass|Forward-Backward): (\S+) ms\.")
+ITERATION = re.compile(r"Iteration: \d+ (forward|forward-backward) time: (\S+) ms\.")
+FIELD = re.compile(r'( *)(\w+)\s*(?::\s*("[^"]*"|\S+)|\{)\s*$')
 OPS = {
     "convolution": "conv2d", "innerproduct": "dense", "relu": "relu", "lrn": "local_response_norm",
     "dropout": "dropout", "concat": "concat", "batchnorm": "batch_norm", "eltwise": "add", "softmax": "softmax",
@@ -25,41 +30,68 @@ OPS = {
 }
 """Our words for theirs, in small letters without '_', as new and old files of networks write them."""
 
+SYNTHETIC = ("input", "dummydata")
+"""Types of layers that make up what they give."""
+
+Block = list[tuple[str, Any]]
+"""(name, text or Block) of each field, in the order of the definition."""
+
 
 def read(path: Path) -> Read:
-    lines = [GLOG.sub("", line) for line in text(path).splitlines()]
-    begins = [index for index, line in enumerate(lines) if "*** Benchmark begins ***" in line]
+    lines = text(path).splitlines()
+    begins = [index for index, line in enumerate(lines) if BEGINS in line]
     if not begins:
-        raise NotThisFormat("it has no line '*** Benchmark begins ***'")
-    rows, notes, start = [], [], 0
+        raise NotThisFormat(f"it has no line '{BEGINS}'")
+    rows: list[Quoted] = []
+    notes: list[str] = []
+    refused, start = Refused(), 0
     for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
-        row = _row(lines[start:begin], lines[begin:end], begin + 1)
+        name = f"line {begin + 1}"
+        with refused.line(name):
+            row = _row(lines[start:begin], lines[begin:end], name, notes)
+            if row is None:
+                notes.append(f"the benchmark at {name} has no averages and was left out")
+            else:
+                rows.append(row)
         start = begin
-        if row is None:
-            notes.append(f"the benchmark at line {begin + 1} has no averages and was left out")
-        else:
-            rows.append(row)
-    return Read(rows=tuple(rows), notes=tuple(notes))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
 
 
-def _row(before: list[str], benchmark: list[str], line: int) -> Quoted | None:
+def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -> Quoted | None:
     """``before`` describes the network, ``benchmark`` has its times."""
-    text_of = "\n".join(benchmark)
-    times_s = {name: 1e-3 * float(time_ms) for name, time_ms in PASS.findall(text_of)}
-    if "Forward-Backward" not in times_s:
+    benchmark = [GLOG.sub("", line) for line in benchmark]
+    times_s = {found[1]: _seconds(found[2]) for line in benchmark if (found := PASS.match(line))}
+    iterations = [found.groups() for line in benchmark if (found := ITERATION.match(line))]
+    is_inference = bool(iterations) and all(direction == "forward" for direction, _ in iterations)
+    whole_s = times_s.get("Forward pass") if is_inference else times_s.get("Forward-Backward")
+    if whole_s is None:
         return None
-    name = next((found[1] for each in before if (found := re.match(r'name: "(.+)"', each))), None)
-    batch = next((int(found[1]) for each in before if (found := re.match(r"\s*(?:input_)?dim: (\d+)", each))), None)
-    place = next((each for each in before if re.search(r"Use (GPU|CPU)", each)), "")
+    definitions = list(_definitions(before))
+    net = definitions[-1] if definitions else []     # as it was timed: the last before its benchmark begins
+    layers = [block for field, block in net if field in ("layer", "layers") and isinstance(block, list)]
+    inputs = [*_net_inputs(net), *(each for layer in layers if (each := _layer_input(layer)))]
+    batches, sources = {batch for batch, _ in inputs if batch}, {source for _, source in inputs}
+    if len(batches) > 1:
+        notes.append(f"the network of the benchmark at {name} has inputs of different batches, "
+                     f"{' and '.join(map(str, sorted(batches)))}, and none was taken")
+    places = {found[1].lower() for line in before if (found := PLACE.match(GLOG.sub("", line)))}
+    types = {str(_text(layer, "name")): _type(layer) for layer in layers}
     return Quoted(
-        line=f"line {line}", model=name or "unnamed", mode="training", framework="caffe", data="synthetic",
-        device="gpu" if "Use GPU" in place else "cpu" if "Use CPU" in place else None, local_batch=batch, world_size=1,
-        conditions={"update": "no weights are updated"}, statistic="mean",
-        step_time_s=times_s["Forward-Backward"], forward_time_s=times_s.get("Forward pass"),
-        backward_time_s=times_s.get("Backward pass"),
-        timings_s=tuple(1e-3 * float(time_ms) for time_ms in ITERATION.findall(text_of)),
-        layers=tuple(_layers(benchmark, dict(_types(before)))),
+        line=name, model=_text(net, "name") or "", mode="inference" if is_inference else "training", framework="caffe",
+        data=next(iter(sources)) if len(sources) == 1 else None, device=places.pop() if len(places) == 1 else None,
+        local_batch=next(iter(batches)) if len(batches) == 1 else None, world_size=1,
+        conditions={} if is_inference else {"update": "no weights are updated"}, statistic="mean", step_time_s=whole_s,
+        forward_time_s=times_s.get("Forward pass"), backward_time_s=times_s.get("Backward pass"),
+        timings_s=tuple(_seconds(stated_ms) for _, stated_ms in iterations),
+        layers=tuple(_layers(benchmark, types)),
     )
+
+
+def _seconds(stated_ms: str) -> float:
+    try:
+        return 1e-3 * float(stated_ms)
+    except ValueError:
+        raise BadFigure("a time", f"is '{stated_ms}' ms, which is no number") from None
 
 
 def _layers(lines: list[str], types: dict[str, str]) -> Iterator[QuotedLayer]:
@@ -67,15 +99,66 @@ def _layers(lines: list[str], types: dict[str, str]) -> Iterator[QuotedLayer]:
         if found := LAYER.match(each):
             kind = types.get(found[1], "")
             yield QuotedLayer(
-                layer=found[1], op=OPS.get(kind, kind or "unknown"), direction=found[2], time_s=1e-3 * float(found[3])
+                layer=found[1], op=OPS.get(kind, kind or "unknown"), direction=found[2], time_s=_seconds(found[3])
             )
 
 
-def _types(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """(layer, type) from the network that the log repeats."""
-    name = None
-    for each in lines:
-        if found := re.match(r'  name: "(.+)"', each):
-            name = found[1]
-        elif name is not None and (found := re.match(r'  type: "?(\w+)"?', each)):
-            yield name, found[1].lower().replace("_", "")
+# The definition of a network ------------------------------------------------------------------------------------------
+
+
+def _definitions(lines: Sequence[str]) -> Iterator[Block]:
+    """Each network that the log repeats: the lines without glog's mark after one that announces it."""
+    for index, line in enumerate(lines):
+        if DEFINED in line:
+            end = next((i for i, each in enumerate(lines) if i > index and GLOG.match(each)), len(lines))
+            yield _parsed(lines[index + 1:end])
+
+
+def _parsed(lines: Sequence[str]) -> Block:
+    """Fields of a message as protobuf prints it: one to a line, two spaces for each level."""
+    whole: Block = []
+    open_blocks = [whole]
+    for line in lines:
+        if found := FIELD.match(line):
+            indent, name, stated = found.groups()
+            del open_blocks[len(indent) // 2 + 1:]
+            block: Block = []
+            open_blocks[-1].append((name, block if stated is None else stated.strip('"')))
+            open_blocks.append(block)
+    return whole
+
+
+def _text(block: Block, name: str) -> str | None:
+    return next((stated for field, stated in block if field == name and isinstance(stated, str)), None)
+
+
+def _blocks(block: Block, name: str) -> list[Block]:
+    return [stated for field, stated in block if field == name and isinstance(stated, list)]
+
+
+def _type(layer: Block) -> str:
+    """In small letters without '_', since old files write INNER_PRODUCT for InnerProduct."""
+    return (_text(layer, "type") or "").lower().replace("_", "")
+
+
+def _net_inputs(net: Block) -> Iterator[tuple[int | None, str]]:
+    """(batch, data) of inputs that old definitions have beside their layers: four numbers, or a shape, for each."""
+    numbers = [stated for field, stated in net if field == "input_dim"]
+    yield from ((_size(first), "synthetic") for first in numbers[::4])
+    yield from ((_size(_text(shape, "dim")), "synthetic") for shape in _blocks(net, "input_shape"))
+
+
+def _layer_input(layer: Block) -> tuple[int | None, str | None] | None:
+    """(batch, data) of a layer that gives data; None of another. Data are those it names, where it reads any."""
+    if not _type(layer).endswith(("data", "input")):
+        return None
+    settings = next((block for field, block in layer if field.endswith("_param") and isinstance(block, list)
+                     and field not in ("transform_param", "loss_param")), [])
+    shape = next(iter(_blocks(settings, "shape")), [])
+    batch = _text(settings, "batch_size") or _text(shape, "dim") or _text(settings, "num")
+    return _size(batch), "synthetic" if _type(layer) in SYNTHETIC else _text(settings, "source")
+
+
+def _size(stated: str | None) -> int | None:
+    """A batch; None for what is no size: 0 and -1 stand for another's in a definition."""
+    return int(stated) if stated is not None and stated.isdecimal() and int(stated) > 0 else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from rigmark.bench.importers import NotThisFormat, Read, json_object, numbers, whole
+from rigmark.bench.importers import NotThisFormat, Read, Refused, json_object, numbers, whole
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result of cnn-benchmarks"
@@ -16,18 +18,25 @@ def read(path: Path) -> Read:
     if missing:
         raise NotThisFormat(f"it has no '{missing[0]}'")
     settings = found["opt"]
-    is_cpu = found.get("gpu_name") == "cpu"
     conditions = {
         "cudnn": str(found.get("cudnn_version", "none")),
         "image": f"{settings['image_height']} x {settings['image_width']}",
         "update": "no weights are updated",
     }
-    row = Quoted(
+    rows, refused = [], Refused()
+    with refused.line("the file"):
+        rows.append(_row(found, settings, conditions))
+    return Read(rows=tuple(rows), refused=tuple(refused.told))
+
+
+def _row(found: Mapping[str, Any], settings: Mapping[str, Any], conditions: Mapping[str, str]) -> Quoted:
+    is_cpu = found.get("gpu_name") == "cpu"
+    return Quoted(
         line="the file", model=PurePosixPath(settings["model_t7"]).stem, mode="training", framework="torch7",
-        device="cpu" if is_cpu else "gpu", device_name=None if is_cpu else found.get("gpu_name"), data="synthetic",
+        device=None if "gpu_name" not in found else "cpu" if is_cpu else "gpu",
+        device_name=None if is_cpu else found.get("gpu_name"), data="synthetic",
         local_batch=whole(settings["batch_size"], "batch_size"), world_size=1, conditions=conditions,
         timings_s=numbers(found["total_times"], "total_times"),
         forward_timings_s=numbers(found["forward_times"], "forward_times"),
         backward_timings_s=numbers(found["backward_times"], "backward_times"),
     )
-    return Read(rows=(row,))

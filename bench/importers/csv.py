@@ -1,66 +1,91 @@
 """Plain CSV with our own names of facts and figures as column heads; another head is named with --column THEIRS=OURS.
 
 Figures may be in ms or us: "step_time_ms" is taken for "step_time_s". A column that is none of ours tells lines apart.
+Decimals stand after a point, or after the sign that --decimal names.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rigmark.bench.errors import unknown
-from rigmark.bench.importers import NotThisFormat, Read, has_figure, number, table, whole, without_end
-from rigmark.bench.store.quoted import FACTS, FIGURES, WHOLE, Quoted
+from rigmark.bench.importers import BadFigure, NotThisFormat, Read, Refused, cell, table, whole_cell, without_end
+from rigmark.bench.store.quoted import FACTS, FIGURES, OF_NETWORKS, WHOLE, Quoted
 
 TITLE = "a CSV table of results"
 HAS_COLUMNS = True
 SCALES = {"_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
-WORDS = ("statistic", "unit", "outcome", "reason")
+WORDS = ("statistic", "unit", "outcome", "reason", "measured_at")
 KNOWN = (*FACTS, *FIGURES, *WORDS)
 NEAR = 0.85                  # likeness of names from which a head is taken for a slip of the pen
 LESS_NEAR = 0.75             # from which another name is offered beside the nearest
 
 
-def read(path: Path, columns: Mapping[str, str] | None = None) -> Read:
+def read(path: Path, columns: Mapping[str, str] | None = None, decimal: str | None = None) -> Read:
     renamed = columns or {}
     for name in renamed.values():
         if _known(name) is None:
             raise unknown("column", name, KNOWN)
-    rows = []
-    for line, cells in table(path):
-        missing = [name for name in renamed if name not in cells]
-        if missing:
-            raise NotThisFormat(f"it has no column '{missing[0]}'; it has {', '.join(cells)}")
-        rows.append(_row(line, {renamed.get(name, name): cell for name, cell in cells.items()}))
-    if rows and not any(map(has_figure, rows)):
-        raise NotThisFormat(
-            "no column of it is a figure; name one with --column THEIRS=OURS, where OURS is one of "
-            + ", ".join(FIGURES)
-        )
-    return Read(rows=tuple(rows), notes=without_end(path))
+    rows, refused = [], Refused()
+    heads = None
+    for line, cells in table(path, decimal):
+        heads = heads or _heads(tuple(cells), renamed)
+        with refused.line(f"line {line}"):
+            rows.append(_row(line, cells, heads, decimal))
+    return Read(rows=tuple(rows), notes=without_end(path), refused=tuple(refused.told))
 
 
-def _row(line: int, cells: Mapping[str, str]) -> Quoted:
-    facts: dict[str, Any] = {}
-    conditions: dict[str, str] = {}
-    for head, cell in cells.items():
-        known = _known(head)
+def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[str, float] | None]:
+    """Our name and scale of each column, and None for one that is none of ours; raises NotThisFormat for a head that
+    looks like a slip, and where no column is a figure or names the model."""
+    missing = [name for name in renamed if name not in heads]
+    if missing:
+        raise NotThisFormat(f"it has no column '{missing[0]}'; it has {', '.join(heads)}")
+    found = {head: _known(renamed.get(head, head)) for head in heads}
+    for head, known in found.items():
         if known is None:
             _refuse_slips(head)
-            if cell:
-                conditions[head] = cell
-        else:
-            name, scale = known
-            where = f"{head} in line {line}"
-            facts[name] = whole(cell, where) if name in WHOLE else \
-                number(cell, where, scale) if name in FIGURES else cell or None
+    ours = [known[0] for known in found.values() if known is not None]
+    if twice := [name for name in ours if ours.count(name) > 1]:
+        raise NotThisFormat(f"two columns of it are {twice[0]}")
+    if "model" not in ours:
+        raise NotThisFormat("line 2 names no model; say which of its columns does with --column THEIRS=model: "
+                            + ", ".join(heads))
+    if not any(name in FIGURES and name not in OF_NETWORKS for name in ours):
+        raise NotThisFormat(
+            "no column of it is a figure; name one with --column THEIRS=OURS, where OURS is one of "
+            + ", ".join(name for name in FIGURES if name not in OF_NETWORKS)
+        )
+    return found
+
+
+def _row(line: int, cells: Mapping[str, str], heads: Mapping[str, tuple[str, float] | None],
+         decimal: str | None) -> Quoted:
+    facts: dict[str, Any] = {}
+    conditions: dict[str, str] = {}
+    rounding: dict[str, float] = {}
+    for head, text in cells.items():
+        known = heads[head]
+        if known is None:
+            if text:
+                conditions[head] = text
+            continue
+        name, scale = known
+        if name in WHOLE:
+            facts[name] = whole_cell(text, head, decimal)
+        elif name not in FIGURES:
+            facts[name] = text or None
+        elif found := cell(text, head, scale, decimal):
+            facts[name] = found.value
+            if found.rounding is not None:
+                rounding[name] = found.rounding
     if not facts.get("model"):
-        raise NotThisFormat(f"line {line} names no model; say which of its columns does with --column THEIRS=model: "
-                            + ", ".join(cells))
+        raise BadFigure("the model", "is not named")
     facts["outcome"] = facts.get("outcome") or "ok"
-    return Quoted(line=f"line {line}", conditions=conditions, **facts)
+    return Quoted(line=f"line {line}", conditions=conditions, rounding=rounding, **facts)
 
 
 def _known(head: str) -> tuple[str, float] | None:

@@ -1,75 +1,146 @@
 """MLPerf logs: lines with ":::MLLOG" and JSON, of a training run or of LoadGen (mlperf_log_detail.txt).
 
-Training gives the time from run_start to run_stop, that is, to the quality target; LoadGen gives its result_ keys.
+Training gives the time from run_start to run_stop, that is, to the quality target; LoadGen gives its result_ keys. Of
+LoadGen's scenarios Offline and Server are judged by samples or tokens per second, SingleStream by the 90th percentile
+of its latency, MultiStream by the 99th of that of its queries. LoadGen knows the harness (sut_name), and no network.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rigmark.bench import files
 from rigmark.bench.enums import Outcome
-from rigmark.bench.importers import NotThisFormat, Read, number, text, whole
+from rigmark.bench.importers import BadFigure, NotThisFormat, Read, Refused, number, text, whole
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "an MLPerf log"
 MARK = ":::MLLOG "
-RATES = ("result_samples_per_second", "result_completed_samples_per_sec")
-"""Offline, and what a server completed."""
+SUMMARY = "MLPerf Results Summary"
+DETAIL = "mlperf_log_detail.txt"
+RATES = ("result_samples_per_second", "result_completed_samples_per_sec", "result_qps_without_loadgen_overhead",
+         "result_qps_with_loadgen_overhead")
+"""Offline; what a server completed; one query of one sample after the other, without and with what LoadGen adds."""
+SINGLE, MULTI = "SingleStream", "MultiStream"
+
+Entry = Mapping[str, Any]
 
 
 def read(path: Path) -> Read:
-    entries, broken = [], 0
-    for index, line in enumerate(text(path).splitlines(), start=1):
+    lines = text(path).splitlines()
+    entries: list[tuple[int, Entry]] = []
+    broken = 0
+    for index, line in enumerate(lines, start=1):
         _, is_marked, content = line.partition(MARK)
         if is_marked:
-            try:
-                entries.append((index, json.loads(content)))
-            except ValueError:
+            entry = _entry(content)
+            if entry is None:
                 broken += 1
+            else:
+                entries.append((index, entry))
     notes = (f"{broken} lines with {MARK.strip()} are cut off and were left out",) if broken else ()
-    first = {entry["key"]: (index, entry) for index, entry in reversed(entries)}
-    last = {entry["key"]: (index, entry) for index, entry in entries}
-    if any(name.startswith("result_") for name in last):
-        return Read(rows=(_of_loadgen({name: entry["value"] for name, (_, entry) in last.items()}),), notes=notes)
-    if "run_start" in first and "run_stop" in last:
-        return Read(rows=(_of_training(first, last),), notes=notes)
-    raise NotThisFormat(f"no line with {MARK.strip()} has the key 'run_stop', or one that begins with 'result_'")
+    refused = Refused()
+    rows = []
+    keys = [entry["key"] for _, entry in entries]
+    if any(key.startswith("result_") for key in keys):
+        _refuse_more_than_one(keys, "result_validity")
+        with refused.line("result_validity"):
+            rows.append(_of_loadgen(_stated(entries)))
+    elif "run_start" in keys and "run_stop" in keys:
+        _refuse_more_than_one(keys, "run_start", "run_stop")
+        with refused.line("run_stop"):
+            rows.append(_of_training(entries))
+    elif any(SUMMARY in line for line in lines):
+        raise NotThisFormat(f"it is the summary of a run for people; name the {DETAIL} that LoadGen wrote beside it")
+    else:
+        raise NotThisFormat(f"no line with {MARK.strip()} has the key 'run_stop', or one that begins with 'result_'; "
+                            f"of LoadGen's files name {DETAIL}")
+    return Read(rows=tuple(rows), notes=notes, refused=tuple(refused.told))
+
+
+def _entry(content: str) -> Entry | None:
+    """What a line holds; None where it is cut off."""
+    try:
+        found = files.parsed_json(content, "line")
+    except files.Unreadable:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("key"), str) and "value" in found else None
+
+
+def _refuse_more_than_one(keys: Sequence[str], *of_a_run: str) -> None:
+    for key in of_a_run:
+        if keys.count(key) > 1:
+            raise NotThisFormat(f"it holds {keys.count(key)} runs, by its key '{key}'; give each its own file")
+
+
+def _stated(entries: Sequence[tuple[int, Entry]]) -> dict[str, Any]:
+    """The value of each key that is stated once, or always alike: of others nothing tells which counts."""
+    found: dict[str, list[Any]] = {}
+    for _, entry in entries:
+        found.setdefault(entry["key"], []).append(entry["value"])
+    return {key: values[0] for key, values in found.items() if all(value == values[0] for value in values)}
 
 
 def _of_loadgen(stated: Mapping[str, Any]) -> Quoted:
     is_valid = stated.get("result_validity") == "VALID"
-    percentiles = {name: number(stated.get(f"result_{name}.00_percentile_latency_ns"), scale=1e-9)
-                   for name in ("50", "99")}
+    scenario = stated.get("effective_scenario")
+    of_queries = "_per_query" if scenario == MULTI else ""
+    latencies_s = {
+        name: number(stated.get(f"result_{name}.00_percentile{of_queries}_latency_ns"), f"latency p{name}", 1e-9)
+        for name in ("50", "90", "99")
+    }
+    is_single = scenario == SINGLE and stated.get("effective_samples_per_query") == 1
+    rate = next((name for name in RATES if stated.get(name) is not None), None)
+    other = next((name for name in RATES[2:] if name != rate and stated.get(name) is not None), None)
+    tokens = "result_tokens_per_second" in stated
     return Quoted(
-        line="result_validity", model=str(stated.get("sut_name", "unnamed")), mode="inference", framework="loadgen",
+        line="result_validity", model="", mode="inference", framework="loadgen",
         framework_version=str(stated.get("loadgen_version", "")).split(" ")[0] or None,
-        conditions={"scenario": str(stated.get("effective_scenario")), "test": str(stated.get("effective_test_mode"))},
+        conditions={
+            name: str(stated[key]) for name, key in
+            (("scenario", "effective_scenario"), ("test", "effective_test_mode"), ("sut", "sut_name")) if key in stated
+        },
         outcome=Outcome.OK if is_valid else Outcome.CRASHED,
         reason=None if is_valid else f"LoadGen calls the run {stated.get('result_validity', 'nothing')}",
-        throughput_samples_per_s=next((number(stated[name]) for name in RATES if name in stated), None),
-        latency_p50_s=percentiles["50"], latency_p99_s=percentiles["99"],
-        value=number(stated.get("result_tokens_per_second")),
-        unit="tokens/s" if "result_tokens_per_second" in stated else None,
+        local_batch=1 if is_single else None,
+        step_time_s=number(stated.get("result_mean_latency_ns"), "mean latency", 1e-9) if is_single else None,
+        statistic="mean" if is_single else None,
+        throughput_samples_per_s=None if rate is None else number(stated[rate], rate),
+        latency_p50_s=latencies_s["50"], latency_p90_s=latencies_s["90"], latency_p99_s=latencies_s["99"],
+        value=number(stated.get("result_tokens_per_second" if tokens else other or ""), "rate"),
+        unit="tokens/s" if tokens else None if other is None else "queries/s with the overhead of LoadGen",
     )
 
 
-def _of_training(first: Mapping[str, tuple[int, Any]], last: Mapping[str, tuple[int, Any]]) -> Quoted:
-    index, stop = last["run_stop"]
-    stated = {name: entry["value"] for name, (_, entry) in last.items()}
+def _of_training(entries: Sequence[tuple[int, Entry]]) -> Quoted:
+    (_, start), = ((index, entry) for index, entry in entries if entry["key"] == "run_start")
+    (index, stop), = ((index, entry) for index, entry in entries if entry["key"] == "run_stop")
+    stated = _stated(entries)
     status = (stop.get("metadata") or {}).get("status")
     is_done = status == "success"
+    started_ms, stopped_ms = (number(entry.get("time_ms"), "time_ms") for entry in (start, stop))
+    if started_ms is None or stopped_ms is None:
+        raise BadFigure("time_ms", "is not stated of run_start or of run_stop")
     return Quoted(
-        line=f"line {index}", model=str(stated.get("submission_benchmark", "unnamed")), mode="training",
+        line=f"line {index}", model=str(stated.get("submission_benchmark") or ""), mode="training",
         device_name=stated.get("submission_platform"),
         conditions={
-            name: str(stated[name]) for name in ("submission_org", "submission_division", "global_batch_size", "seed")
+            name: str(stated[name]) for name in
+            ("submission_org", "submission_division", "global_batch_size", "micro_batch_size",
+             "gradient_accumulation_steps", "seed")
             if stated.get(name) is not None
         },
-        local_batch=whole(stated.get("micro_batch_size"), "micro_batch_size"),
+        local_batch=_local_batch(stated),
         outcome=Outcome.OK if is_done else Outcome.CRASHED,
         reason=None if is_done else f"run_stop has the status '{status}': the target was not reached",
-        value=1e-3 * (float(stop["time_ms"]) - float(first["run_start"][1]["time_ms"])), unit="s to the quality target",
+        value=1e-3 * (stopped_ms - started_ms), unit="s to the quality target",
     )
+
+
+def _local_batch(stated: Mapping[str, Any]) -> int | None:
+    """Samples of a step on one device: those of all its micro batches. None where their number is not stated."""
+    micro = whole(stated.get("micro_batch_size"), "micro_batch_size")
+    many = whole(stated.get("gradient_accumulation_steps"), "gradient_accumulation_steps")
+    return None if micro is None or many is None else micro * many

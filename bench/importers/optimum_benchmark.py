@@ -1,20 +1,26 @@
 """benchmark.json or benchmark_report.json of huggingface/optimum-benchmark: one line for each phase of a run.
 
 Latencies in s, memory in MB of 10^6 bytes, throughput in samples/s or tokens/s. The report alone does not say of which
-model and device it is.
+model and device it is. Of training, a step takes as many batches as gradients are accumulated over; its phase "train"
+is what comes after the warm-up, and "overall" is both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.importers import NotThisFormat, Read, json_object, number, numbers, whole
+from rigmark.bench.importers import NotThisFormat, Read, Refused, json_object, number, numbers, whole
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a benchmark of optimum-benchmark"
 PRECISIONS = {"float32": "fp32", "float16": "fp16_pure", "bfloat16": "bf16_pure"}
+MIXED = {"fp16": "fp16", "bf16": "bf16"}
+"""Arguments of the Trainer, and our precisions: weights stay as they are loaded, in float32 where nothing else is."""
+DEVICES = {"cpu": "cpu", "cuda": "gpu", "xpu": "gpu", "mps": "gpu"}
+TRAINED, WARMING = "train", ("warmup", "overall")
+LEFT_OUT = "phases 'warmup' and 'overall' hold steps before the steady state and were left out; 'train' is the others"
 
 
 def read(path: Path) -> Read:
@@ -23,47 +29,76 @@ def read(path: Path) -> Read:
     phases = {name: phase for name, phase in report.items() if isinstance(phase, dict) and phase.get("latency")}
     if not phases:
         raise NotThisFormat("it has no phase with a latency")
-    notes = () if config else ("it does not say of which model and device it is; state them with --set",)
-    return Read(rows=tuple(_rows(phases, config)), notes=notes)
-
-
-def _rows(phases: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Quoted]:
-    backend, scenario, machine = (config.get(name) or {} for name in ("backend", "scenario", "environment"))
-    device = backend.get("device")
-    of_training = scenario.get("training_arguments") or {}
+    is_training = (config.get("scenario") or {}).get("name") == "training" or TRAINED in phases
+    notes = [] if config else ["it does not say of which model and device it is; state them with --set"]
+    if is_training and TRAINED in phases and any(name in phases for name in WARMING):
+        phases = {name: phase for name, phase in phases.items() if name not in WARMING}
+        notes.append(LEFT_OUT)
+    rows, refused = [], Refused()
     for phase, stated in phases.items():
-        latency = stated["latency"]
-        if latency.get("unit") != "s":
-            raise NotThisFormat(f"latency of '{phase}' is in {latency.get('unit')}, not in s")
-        rate = stated.get("throughput") or {}
-        is_samples = rate.get("unit") == "samples/s"
-        memory = stated.get("memory") or {}
-        is_training = phase.startswith("train")
-        batch = of_training.get("per_device_train_batch_size") if is_training else \
-            (scenario.get("input_shapes") or {}).get("batch_size")
-        yield Quoted(
-            line=phase, model=str(backend.get("model", "unnamed")),
-            mode="training" if is_training else None if "load" in phase else "inference",
-            framework=backend.get("name"), framework_version=backend.get("version"),
-            precision=PRECISIONS.get(str(backend.get("torch_dtype") or backend.get("dtype"))),
-            device=None if device is None else "gpu" if device == "cuda" else str(device),
-            device_name=_device_name(device, machine),
-            local_batch=None if "load" in phase else whole(batch, "batch_size"),
-            conditions={"phase": phase, **_shapes(scenario)},
-            step_time_s=number(latency.get("mean")), statistic="mean", timings_s=numbers(latency.get("values")),
-            latency_p50_s=number(latency.get("p50")), latency_p99_s=number(latency.get("p99")),
-            throughput_samples_per_s=number(rate.get("value")) if is_samples else None,
-            value=None if is_samples else number(rate.get("value")), unit=None if is_samples else rate.get("unit"),
-            peak_memory_bytes=number(memory.get("max_allocated"), scale=1e6),
-        )
+        with refused.line(phase):
+            rows.append(_row(phase, stated, config, is_training))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
+
+
+def _row(phase: str, stated: Mapping[str, Any], config: Mapping[str, Any], is_training: bool) -> Quoted:
+    backend, scenario, machine = (config.get(name) or {} for name in ("backend", "scenario", "environment"))
+    latency, rate, memory = stated["latency"], stated.get("throughput") or {}, stated.get("memory") or {}
+    if latency.get("unit") != "s":
+        raise NotThisFormat(f"latency of '{phase}' is in {latency.get('unit')}, not in s")
+    is_samples = rate.get("unit") == "samples/s"
+    is_loading = "load" in phase
+    device = backend.get("device")
+    return Quoted(
+        line=phase, model=str(backend.get("model") or ""),
+        mode=None if is_loading else "training" if is_training else "inference",
+        framework=backend.get("name"), framework_version=backend.get("version"),
+        precision=_precision(backend, scenario), device=DEVICES.get(str(device)),
+        device_name=_device_name(device, machine),
+        local_batch=None if is_loading else _samples(scenario, is_training),
+        conditions={"phase": phase, **_conditions(device, scenario)},
+        step_time_s=number(latency.get("mean"), "mean"), statistic="mean",
+        timings_s=numbers(latency.get("values"), "values"),
+        latency_p50_s=number(latency.get("p50"), "p50"), latency_p90_s=number(latency.get("p90"), "p90"),
+        latency_p99_s=number(latency.get("p99"), "p99"),
+        throughput_samples_per_s=number(rate.get("value"), "throughput") if is_samples else None,
+        value=None if is_samples else number(rate.get("value"), "throughput"),
+        unit=None if is_samples else rate.get("unit"),
+        peak_memory_bytes=number(memory.get("max_allocated"), "max_allocated", 1e6),
+    )
+
+
+def _samples(scenario: Mapping[str, Any], is_training: bool) -> int | None:
+    """Of a step on one device; None where the batch is not stated. Where accumulation is not, there is none of it."""
+    if not is_training:
+        return whole((scenario.get("input_shapes") or {}).get("batch_size"), "batch_size")
+    arguments = scenario.get("training_arguments") or {}
+    batch = whole(arguments.get("per_device_train_batch_size"), "per_device_train_batch_size")
+    many = whole(arguments.get("gradient_accumulation_steps"), "gradient_accumulation_steps")
+    return None if batch is None else batch * (many or 1)
+
+
+def _precision(backend: Mapping[str, Any], scenario: Mapping[str, Any]) -> str | None:
+    stored = PRECISIONS.get(str(backend.get("torch_dtype") or backend.get("dtype")))
+    arguments = scenario.get("training_arguments") or {}
+    mixed = [ours for theirs, ours in MIXED.items() if arguments.get(theirs) is True]
+    if mixed and stored in (None, "fp32"):
+        return mixed[0] if len(mixed) == 1 else None
+    return stored
 
 
 def _device_name(device: str | None, machine: Mapping[str, Any]) -> str | None:
+    """None where the machine has several kinds: which of them was used, the file does not say."""
     if device == "cuda":
-        return next(iter(machine.get("gpu") or []), None)
+        gpus = machine.get("gpu") or []
+        names = {gpus} if isinstance(gpus, str) else set(gpus)
+        return names.pop() if len(names) == 1 else None
     return str(machine["cpu"]).strip() if device == "cpu" and machine.get("cpu") else None
 
 
-def _shapes(scenario: Mapping[str, Any]) -> dict[str, str]:
-    shapes = {**(scenario.get("input_shapes") or {}), "new_tokens": scenario.get("new_tokens")}
+def _conditions(device: str | None, scenario: Mapping[str, Any]) -> dict[str, str]:
+    shapes = {
+        **(scenario.get("input_shapes") or {}), **(scenario.get("dataset_shapes") or {}),
+        "new_tokens": scenario.get("new_tokens"), "accelerator": None if device in (None, "cpu", "cuda") else device,
+    }
     return {name: str(size) for name, size in shapes.items() if size is not None and name != "batch_size"}

@@ -1,14 +1,16 @@
 """JSON of pytest-benchmark (--benchmark-json, or its storage): seconds a call, one line a benchmark.
 
-Versions 2.5 to 5 of the package; single timings where it was told to keep them (--benchmark-save-data).
+Versions 2.5 to 5 of the package; single timings where it was told to keep them (--benchmark-save-data). It knows the
+machine, and not what of it a benchmark uses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.importers import NotThisFormat, Read, json_object, number, numbers
+from rigmark.bench.importers import NotThisFormat, Read, Refused, json_object, number, numbers
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result of pytest-benchmark"
@@ -18,19 +20,31 @@ def read(path: Path) -> Read:
     found = json_object(path)
     if "benchmarks" not in found or "machine_info" not in found:
         raise NotThisFormat("it has no 'benchmarks' and 'machine_info'")
-    machine = found["machine_info"]
-    processor = (machine.get("cpu") or {}).get("brand_raw") or machine.get("processor") or None
-    return Read(rows=tuple(
-        _row(index, each, machine, processor) for index, each in enumerate(found["benchmarks"])
-    ))
+    conditions = _conditions(found["machine_info"], found.get("commit_info") or {})
+    rows, refused = [], Refused()
+    for index, each in enumerate(found["benchmarks"]):
+        line = f"benchmarks[{index}]"
+        with refused.line(line):
+            rows.append(_row(line, each, conditions, found.get("datetime")))
+    return Read(rows=tuple(rows), refused=tuple(refused.told))
 
 
-def _row(index: int, benchmark: dict[str, Any], machine: dict[str, Any], processor: str | None) -> Quoted:
+def _conditions(machine: Mapping[str, Any], commit: Mapping[str, Any]) -> dict[str, str]:
+    stated = {
+        "python": machine.get("python_version"),
+        "processor": (machine.get("cpu") or {}).get("brand_raw") or machine.get("processor"),
+        "node": machine.get("node"), "revision": commit.get("id"),
+        "changed": "since that revision" if commit.get("dirty") else None,
+    }
+    return {name: str(fact) for name, fact in stated.items() if fact}
+
+
+def _row(line: str, benchmark: Mapping[str, Any], conditions: Mapping[str, str], measured_at: Any) -> Quoted:
     stats = benchmark["stats"]
     extra = {str(name): str(fact) for name, fact in (benchmark.get("extra_info") or {}).items()}
     return Quoted(
-        line=f"benchmarks[{index}]", model=str(benchmark.get("fullname") or benchmark["name"]), device="cpu",
-        device_name=processor, conditions={"python": str(machine.get("python_version")), **extra},
+        line=line, model=str(benchmark.get("fullname") or benchmark["name"]),
+        measured_at=str(measured_at) if measured_at else None, conditions={**conditions, **extra},
         step_time_s=number(stats["mean"], "mean"), statistic="mean",
         median_time_s=number(stats.get("median"), "median"), timings_s=numbers(stats.get("data"), "data"),
     )

@@ -1,58 +1,160 @@
 """What scripts/tf_cnn_benchmarks of tensorflow/benchmarks prints: the settings, and images a second of all devices.
 
-The running means that it prints on the way are of single ranks, and are no timings; only the total is taken.
+The running means that it prints on the way are of single ranks, and are no timings; only totals are taken. Several
+processes may print into one log: the ranks of one job, each with the same total, or jobs that have nothing in common.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rigmark.bench.importers import NotThisFormat, Read, text
+from rigmark.bench.importers import BadFigure, NotThisFormat, Read, Refused, counted, text
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "output of tf_cnn_benchmarks"
+LAUNCHER = r"^(.*\||\[\d+,\d+\]<\w+>:)? ?(?:INFO:tensorflow:|[IWEF]\d{4} \S+\s+\d+ \S+\] ?)?"
+"""A launcher may have put its own words before each line: "worker-0 | ", or "[1,0]<stdout>:" of mpirun. After them
+may stand those of a logger."""
 SETTING = re.compile(
-    r"^(?:.*\| ?)?(TensorFlow|Model|Dataset|Mode|Batch size|Devices|Data format|Variables|Optimizer):\s+(\S.*?)\s*$"
+    LAUNCHER + r"(TensorFlow|Model|Dataset|Mode|Batch size|Devices|Data format|Variables|Optimizer):\s+(\S.*?)\s*$"
 )
-"""A launcher may have put its own words and a bar before each line."""
-TOTAL = re.compile(r"total images/sec: ([\d.]+)")
+PER_DEVICE = re.compile(LAUNCHER + r"\s+(\S+) per device\s*$")
+END = re.compile(LAUNCHER + r"==========\s*$")
+TOTAL = re.compile(LAUNCHER + r"total images/sec: (\S+)\s*$")
 DEVICE = re.compile(r"device: \d+, name: ([^,]+), pci bus id")
 MODES = {"training": "training", "forward-only": "inference", "BenchmarkMode.TRAIN": "training",
          "BenchmarkMode.FORWARD_ONLY": "inference"}
+ONE_JOB = ("horovod", "kungfu", "distributed_all_reduce", "collective_all_reduce")
+"""Ways to share variables in which each process prints the total of its whole job."""
+SAME_TOTAL = 1.05            # of one job, as its processes clock it
+
+
+@dataclass
+class _Run:
+    """Processes that were at work at the same time: their settings, and the totals that they came to."""
+
+    line: int                                                        # of the first
+    settings: list[dict[str, str]] = field(default_factory=list)     # of each process that printed them
+    totals: list[tuple[int, str]] = field(default_factory=list)      # (line, images per second as printed)
 
 
 def read(path: Path) -> Read:
     lines = text(path).splitlines()
-    begins = [index for index, line in enumerate(lines) if re.match(r"^(?:.*\| ?)?TensorFlow:\s+\d", line)]
-    if not begins:
+    runs = list(_runs(lines))
+    if not runs:
         raise NotThisFormat("it has no line 'TensorFlow:  VERSION'")
-    names = dict.fromkeys(name for line in lines for name in DEVICE.findall(line))
-    rows, notes = [], []
-    for begin, end in zip(begins, [*begins[1:], len(lines)], strict=True):
-        row = _row(lines[begin:end], begin + 1, next(iter(names)) if len(names) == 1 else None)
-        if row is None:
-            notes.append(f"the run at line {begin + 1} has no line 'total images/sec' and was left out")
-        else:
-            rows.append(row)
-    return Read(rows=tuple(rows), notes=tuple(notes))
+    gpus = {name for line in lines for name in DEVICE.findall(line)}
+    gpu = next(iter(gpus)) if len(gpus) == 1 else None
+    rows: list[Quoted] = []
+    notes: list[str] = []
+    refused = Refused()
+    for run in runs:
+        if any(_of_all_tasks(settings) != _of_all_tasks(run.settings[0]) for settings in run.settings):
+            refused.told.append(
+                f"line {run.line}: {len(run.settings)} processes with different settings wrote at the same time, and "
+                "which total is whose is not told; give each its own file"
+            )
+            continue
+        notes += _notes(run)
+        for line, total in _kept(run):
+            with refused.line(f"line {line}"):
+                rows.append(_row(run.settings[0], line, total, gpu))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
 
 
-def _row(lines: list[str], line: int, device_name: str | None) -> Quoted | None:
-    totals = [float(total) for each in lines for total in TOTAL.findall(each)]
+def _runs(lines: list[str]) -> Iterator[_Run]:
+    """A run begins with settings that follow totals: whatever printed its settings before the first total ran beside
+    it. Settings are the lines from "TensorFlow:" to "====", of each launcher's words apart."""
+    run: _Run | None = None
+    reading: dict[str | None, dict[str, str]] = {}       # by the launcher's words
+    for number, line in enumerate(lines, start=1):
+        if (found := SETTING.match(line)) and found[2] == "TensorFlow":
+            if run is None or run.totals:
+                if run is not None:
+                    yield run
+                run = _Run(line=number)
+            reading[found[1]] = {found[2]: found[3]}
+            run.settings.append(reading[found[1]])
+        elif found and found[1] in reading:
+            reading[found[1]].setdefault(found[2], found[3])
+        elif (found := PER_DEVICE.match(line)) and found[1] in reading:
+            reading[found[1]].setdefault("per device", found[2])
+        elif found := END.match(line):
+            reading.pop(found[1], None)
+        elif run is not None and (found := TOTAL.match(line)):
+            run.totals.append((number, found[2]))
+    if run is not None:
+        yield run
+
+
+def _of_all_tasks(settings: dict[str, str]) -> dict[str, str]:
+    """Settings without the number of the task that printed them."""
+    return {name: re.sub(r"/task:\d+", "/task", stated) for name, stated in settings.items()}
+
+
+def _is_one_job(run: _Run) -> bool:
+    figures = [_figure(total) for _, total in run.totals]
+    return run.settings[0].get("Variables") in ONE_JOB and max(figures) <= SAME_TOTAL * min(figures)
+
+
+def _kept(run: _Run) -> list[tuple[int, str]]:
+    """Of one job the total of its slowest rank, which all wait for; of others every total."""
+    if len(run.totals) > 1 and _is_one_job(run):
+        return [min(run.totals, key=lambda total: _figure(total[1]))]
+    return run.totals
+
+
+def _notes(run: _Run) -> Iterator[str]:
+    processes, totals = len(run.settings), len(run.totals)
     if not totals:
-        return None
-    stated = {found[1]: found[2] for each in lines if (found := SETTING.match(each))}
+        yield f"the run at line {run.line} has no line 'total images/sec' and was left out"
+    elif totals < processes:
+        yield f"of the {processes} processes from line {run.line} only {totals} came to a line 'total images/sec'"
+    if totals > 1 and not _is_one_job(run):
+        yield (f"{counted(totals, 'total')} of the processes from line {run.line} stand for themselves: nothing tells "
+               "whether they are of one job")
+
+
+def _figure(stated: str) -> float:
+    try:
+        return float(stated)
+    except ValueError:
+        return math.nan
+
+
+def _row(stated: dict[str, str], line: int, total: str, gpu: str | None) -> Quoted:
     batch_of_all = re.match(r"(\d+) global", stated.get("Batch size", ""))
-    of_each = next((int(found[1]) for each in lines if (found := re.search(r"(\d+)\.? per device", each))), None)
+    of_each = _batch(stated.get("per device"))
     devices = re.findall(r"'([^']+)'", stated.get("Devices", ""))
-    size = int(batch_of_all[1]) // of_each if batch_of_all and of_each else len(devices) or None
+    size = int(batch_of_all[1]) / of_each if batch_of_all and of_each else len(devices)
+    device = None if not devices else "gpu" if "gpu" in devices[0] else "cpu"
     return Quoted(
-        line=f"line {line}", model=stated.get("Model", "unnamed"), mode=MODES.get(stated.get("Mode", "")),
+        line=f"line {line}", model=stated.get("Model", ""), mode=MODES.get(stated.get("Mode", "")),
         framework="tensorflow", framework_version=stated.get("TensorFlow"), compile_mode="compiled",
         layout={"NCHW": "nchw", "NHWC": "channels_last"}.get(stated.get("Data format", "")),
-        data=stated.get("Dataset"), strategy=stated.get("Variables"), local_batch=of_each, world_size=size,
-        device=None if not devices else "gpu" if "gpu" in devices[0] else "cpu", device_name=device_name,
+        data=stated.get("Dataset"), strategy=stated.get("Variables"), local_batch=of_each,
+        world_size=int(size) if size and size == int(size) else None, device=device,
+        device_name=gpu if device == "gpu" else None,
         conditions={"optimizer": stated["Optimizer"]} if "Optimizer" in stated else {},
-        throughput_samples_per_s=totals[-1],
+        throughput_samples_per_s=_total(total),
     )
+
+
+def _batch(stated: str | None) -> int | None:
+    """The batch of a device, which Python 3 prints as 128.0; raises BadFigure for what is no whole number."""
+    if stated is None:
+        return None
+    if not (found := re.fullmatch(r"(\d+)(\.0*)?", stated)):
+        raise BadFigure("the batch per device", f"is '{stated}', which is no whole number")
+    return int(found[1])
+
+
+def _total(stated: str) -> float:
+    figure = _figure(stated)
+    if math.isnan(figure):
+        raise BadFigure("total images/sec", f"is '{stated}', which is no number")
+    return figure

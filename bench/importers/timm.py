@@ -2,82 +2,123 @@
 
 Columns ``infer_*`` and ``train_*``: samples per second, step time in ms of a whole batch, the batch that fitted,
 parameters in millions, GMACs. Device, precision, layout and versions stand in the name of the file only:
-benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv.
+benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv, that is, -MODE-PRECISION-LAYOUT-PYTORCH-CUDA or cpu-DEVICE, and
+-dynamo at the end where torch.compile was on. A word that stands elsewhere is no device.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.importers import NotThisFormat, Read, number, table, whole, without_end
+from rigmark.bench.importers import NotThisFormat, Read, Refused, cell, table, whole_cell, without_end
 from rigmark.bench.store.quoted import Quoted
 
 TITLE = "a result table of timm's benchmark.py"
 MODES = {"infer": "inference", "train": "training"}
-PRECISIONS = {"amp": "fp16", "fp32": "fp32", "fp16": "fp16_pure", "bf16": "bf16_pure", "bfloat16": "bf16_pure"}
-"""amp is autocast to float16 with weights in float32, as our fp16."""
+PRECISIONS = {
+    "amp": "fp16", "amp_fp16": "fp16", "amp_float16": "fp16", "amp_bf16": "bf16", "amp_bfloat16": "bf16",
+    "fp32": "fp32", "float32": "fp32", "fp16": "fp16_pure", "float16": "fp16_pure", "bf16": "bf16_pure",
+    "bfloat16": "bf16_pure",
+}
+"""amp is autocast, to float16 where nothing else is said, with weights in float32, as our fp16 and bf16."""
 LAYOUTS = {"nchw": "nchw", "nhwc": "channels_last"}
+COMPILED = ("dynamo", "compile")
+FIGURES = {
+    "samples_per_sec": ("throughput_samples_per_s", 1.0), "step_time": ("step_time_s", 1e-3),
+    "gmacs": ("flops_per_sample", 2e9),
+}
+"""Our names and scales of columns that have a mode before their names."""
+DECIMAL = "."
+
+
+@dataclass
+class _Named:
+    """What the name of a file says of all its lines."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
+    strange: list[str] = field(default_factory=list)     # words of it that say nothing known
 
 
 def read(path: Path) -> Read:
-    of_file, conditions = _of_name(path.stem)
-    rows = []
-    for number_of_line, cells in table(path):
+    named = _of_name(path.stem)
+    rows: list[Quoted] = []
+    refused = Refused()
+    for line, cells in table(path):
         if "model" not in cells or not any(f"{mode}_samples_per_sec" in cells for mode in MODES):
             raise NotThisFormat("it has no columns 'model' and 'infer_samples_per_sec' or 'train_samples_per_sec'")
-        rows += list(_rows(number_of_line, cells, of_file, conditions))
-    notes = () if of_file else ("its name, unlike theirs, tells nothing of device, precision and versions",)
-    return Read(rows=tuple(rows), notes=(*notes, *without_end(path)))
+        with refused.line(f"line {line}"):
+            rows += _rows(line, cells, named)
+    return Read(rows=tuple(rows), notes=(*_notes(named), *without_end(path)), refused=tuple(refused.told))
 
 
-def _rows(
-    line: int, cells: dict[str, str], of_file: dict[str, Any], conditions: dict[str, str]
-) -> Iterator[Quoted]:
+def _notes(named: _Named) -> Iterator[str]:
+    if not named.facts:
+        yield "its name, unlike theirs, tells nothing of device, precision and versions"
+    if named.strange:
+        yield f"its name has {', '.join(map(repr, named.strange))}, which tells nothing known; add --set NAME=VALUE"
+
+
+def _rows(line: int, cells: dict[str, str], named: _Named) -> Iterator[Quoted]:
     for prefix, mode in MODES.items():
-        throughput = number(cells.get(f"{prefix}_samples_per_sec"), f"{prefix}_samples_per_sec in line {line}")
-        step_time_s = number(cells.get(f"{prefix}_step_time"), f"{prefix}_step_time in line {line}", 1e-3)
-        if throughput is None and step_time_s is None:
+        if f"{prefix}_samples_per_sec" not in cells:
             continue
+        figures: dict[str, Any] = {}
+        rounding: dict[str, float] = {}
+        stated = {"param_count": ("parameters", 1e6)} | {f"{prefix}_{name}": ours for name, ours in FIGURES.items()}
+        for column, (name, scale) in stated.items():
+            if found := cell(cells.get(column, ""), column, scale, DECIMAL):
+                figures[name] = found.value
+                if found.rounding is not None:
+                    rounding[name] = found.rounding
         size = cells.get(f"{prefix}_img_size", "")
-        gmacs = number(cells.get(f"{prefix}_gmacs"), f"{prefix}_gmacs in line {line}", 2e9)
         yield Quoted(
-            line=f"line {line}", model=cells["model"], mode=mode, throughput_samples_per_s=throughput,
-            step_time_s=step_time_s, statistic="mean", conditions=conditions | ({"image_size": size} if size else {}),
-            local_batch=whole(cells.get(f"{prefix}_batch_size"), f"{prefix}_batch_size in line {line}"),
-            parameters=number(cells.get("param_count"), f"param_count in line {line}", 1e6),
-            flops_per_sample=gmacs, world_size=1, framework="torch", data="synthetic", **of_file,
+            line=f"line {line}", model=cells["model"], mode=mode, statistic="mean",
+            conditions=named.conditions | ({"image_size": size} if size else {}),
+            local_batch=whole_cell(cells.get(f"{prefix}_batch_size", ""), f"{prefix}_batch_size", DECIMAL),
+            world_size=1, framework="torch", data="synthetic", rounding=rounding, **figures, **named.facts,
         )
 
 
-def _of_name(name: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """What the name of a file says of all its lines; nothing where it is not made as theirs are."""
+def _of_name(name: str) -> _Named:
+    """Nothing is known of a file whose name is not made as theirs are."""
     words = name.lower().split("-")
+    named = _Named()
     if words[0] != "benchmark" or len(words) < 2:
-        return {}, {}
-    facts: dict[str, Any] = {"compile_mode": "eager"}
-    conditions: dict[str, str] = {}
+        return named
+    named.facts["compile_mode"] = "eager"
     device: list[str] = []
+    is_platform_over = False             # what runs it comes after its PyTorch and CUDA
     for word in words[1:]:
-        if word in PRECISIONS:
-            facts["precision"] = PRECISIONS[word]
-        elif word in LAYOUTS:
-            facts["layout"] = LAYOUTS[word]
-        elif found := re.fullmatch(r"pt(\d)(\d+)", word):
-            # pt240 is 2.4.0, and pt112 is 1.12.
-            digits = found[2] if found[1] == "1" else ".".join(found[2])
-            facts["framework_version"] = f"{found[1]}.{digits}"
-        elif found := re.fullmatch(r"cu(\d+)(\d)", word):
-            conditions["cuda"] = f"{found[1]}.{found[2]}"
-            facts["device"] = "gpu"
-        elif word == "cpu":
-            facts["device"] = "cpu"
-        elif word in ("dynamo", "compile"):
-            facts["compile_mode"] = "compiled"
-        elif word not in MODES:
+        if word in COMPILED:
+            named.facts["compile_mode"] = "compiled"
+        elif is_platform_over:
             device.append(word)
+        elif word in PRECISIONS:
+            named.facts["precision"] = PRECISIONS[word]
+        elif word in LAYOUTS:
+            named.facts["layout"] = LAYOUTS[word]
+        elif found := re.fullmatch(r"pt(\d)(\d+)", word):
+            named.facts["framework_version"] = _version(found[1], found[2])
+        elif found := re.fullmatch(r"cu(\d+)(\d)", word):
+            named.conditions["cuda"] = f"{found[1]}.{found[2]}"
+            named.facts["device"] = "gpu"
+            is_platform_over = True
+        elif word == "cpu":
+            named.facts["device"] = "cpu"
+            is_platform_over = True
+        elif word not in MODES:
+            named.strange.append(word)
     if device:
-        facts["device_name"] = "-".join(device)
-    return facts, conditions
+        named.facts["device_name"] = "-".join(device)
+    return named
+
+
+def _version(major: str, digits: str) -> str:
+    """pt240 is 2.4.0 and pt2100 is 2.10.0; versions from 1.10 stand there without their last number: pt112 is 1.12."""
+    length = 2 if major == "1" and digits[0] == "1" else max(1, len(digits) - 1) if major != "1" else 1
+    return ".".join(filter(None, [major, digits[:length], digits[length:]]))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -29,7 +29,8 @@ class QuotedLayer:
 class Quoted:
     """One line of a table, with what it states and no more: None is not stated.
 
-    Numbers are the source's own, in SI units. What cannot be, say a throughput of 0, stays, so that an audit finds it.
+    Numbers are the source's own, in SI units. A figure of 0 stays, so that an audit finds it; what else cannot be is
+    ``impossible``, and stands in no table.
     """
 
     line: str                        # where it stands in the file: "line 17", "benchmarks[3]"
@@ -47,6 +48,7 @@ class Quoted:
     world_size: int | None = None    # devices
     strategy: str | None = None
     conditions: Mapping[str, str] = field(default_factory=dict)  # what else makes it another result, in its own words
+    measured_at: str | None = None   # when, as its source writes it; tells repetitions apart
 
     outcome: str = "ok"              # as bench.enums.Outcome
     reason: str | None = None        # why it is not ok
@@ -57,6 +59,7 @@ class Quoted:
     forward_time_s: float | None = None
     backward_time_s: float | None = None
     latency_p50_s: float | None = None
+    latency_p90_s: float | None = None
     latency_p99_s: float | None = None
     peak_memory_bytes: float | None = None
     parameters: float | None = None                      # as far as it is stated, say 0.37e6
@@ -67,6 +70,8 @@ class Quoted:
     forward_timings_s: tuple[float, ...] = ()
     backward_timings_s: tuple[float, ...] = ()
     layers: tuple[QuotedLayer, ...] = ()
+    rounding: Mapping[str, float] = field(default_factory=dict)
+    """Half a unit of the last digit of figures that are stated with few digits, by name: 0.005 of a 0.05."""
 
     def plain(self) -> dict[str, Any]:
         """Without what is not stated."""
@@ -81,12 +86,45 @@ FACTS = (
 
 WHOLE = ("local_batch", "world_size")
 SERIES = ("timings_s", "forward_timings_s", "backward_timings_s", "layers")
-WORDS = (*(name for name in FACTS if name not in WHOLE), "line", "outcome", "reason", "statistic", "unit")
-FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES, *WORDS, "conditions"))
+WORDS = (
+    *(name for name in FACTS if name not in WHOLE), "line", "measured_at", "outcome", "reason", "statistic", "unit",
+)
+FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES, *WORDS, "conditions", "rounding"))
 """Names of single numbers."""
 
-PASSES = ("throughput_samples_per_s", "step_time_s", "forward_time_s", "backward_time_s", "value")
-"""Figures of which a line must have one, or timings."""
+OF_NETWORKS = ("parameters", "flops_per_sample")
+"""Figures that are facts of a network, and no results."""
+
+MOST = 1e30                  # of a figure in any unit: 1e308 is a slip, and no sum or ratio with it can be trusted
+MOST_WHOLE = 2**31
+MOST_NAMED = 4               # lines in a sentence
+
+
+def has_figure(row: Quoted) -> bool:
+    """False where a line states nothing that was measured."""
+    return bool(row.timings_s or row.forward_timings_s or row.backward_timings_s) or any(
+        getattr(row, name) is not None for name in FIGURES if name not in OF_NETWORKS
+    )
+
+
+def impossible(row: Quoted) -> Iterator[str]:
+    """What no result can hold, a clause each: "local_batch is -1, and must be a whole number from 1"."""
+    for name in WHOLE:
+        count = getattr(row, name)
+        if count is not None and not (isinstance(count, int) and count is not True and 1 <= count <= MOST_WHOLE):
+            yield f"{name} is {count!r}, and must be a whole number from 1 to {MOST_WHOLE:,}"
+    figures = [(name, getattr(row, name)) for name in FIGURES]
+    figures += [(name, figure) for name in SERIES[:-1] for figure in getattr(row, name)]
+    figures += [(f"the time of layer '{layer.layer}'", layer.time_s) for layer in row.layers]
+    for name, figure in figures:
+        if figure is None:
+            continue
+        if isinstance(figure, bool) or not isinstance(figure, int | float):
+            yield f"{name} is {figure!r}, which is no number"
+        elif not -MOST <= figure <= MOST:        # nor is NaN
+            yield f"{name} is {figure:g}, which no figure can be"
+        elif figure < 0 and name != "value":     # whose kind, and so whose sign, only its source knows
+            yield f"{name} is {figure:g}, and must not be negative"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +149,7 @@ class QuotedTable:
     source: Source
     rows: tuple[Quoted, ...]
     notes: tuple[str, ...] = ()      # what was left out, or had to be assumed, a sentence each
+    refused: tuple[str, ...] = ()    # lines that cannot be, with what is wrong, a sentence each
 
     @property
     def id(self) -> str:
@@ -120,5 +159,17 @@ class QuotedTable:
     def plain(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA, "id": self.id, "origin": ORIGIN, "source": asdict(self.source),
-            "notes": list(self.notes), "rows": [row.plain() for row in self.rows],
+            "notes": [*self.notes, *filter(None, [self.refusal])],
+            "rows": [row.plain() for row in self.rows],
         }
+
+    @property
+    def refusal(self) -> str | None:
+        """A sentence that tells of all lines that were refused; None where there are none."""
+        count = len(self.refused)
+        if not count:
+            return None
+        more = f"; and {count - MOST_NAMED:,} more" if count > MOST_NAMED else ""
+        told = "; ".join(self.refused[:MOST_NAMED])
+        return f"{count:,} result{'s' * (count != 1)} cannot be and {'was' if count == 1 else 'were'} left out: " \
+            f"{told}{more}"

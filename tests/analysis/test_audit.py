@@ -60,6 +60,60 @@ def test_a_zero_is_read_as_missing_and_not_as_a_speed():
     ))
 
 
+def test_a_batch_or_a_number_of_devices_of_0_is_no_batch_and_no_number():
+    assert [("zero_for_missing", ["line 2", "line 3"])] == slips(found(
+        {"local_batch": 0, "throughput_samples_per_s": 90.0},
+        {"model": "b", "world_size": 0, "throughput_samples_per_s": 90.0},
+    ))
+
+
+def test_a_figure_that_nobody_states_is_equal_to_no_other():
+    of = found({"outcome": "crashed"}, {"outcome": "crashed"}, {"latency_p99_s": 0.5})
+
+    assert [("duplicate_keys", ["line 2", "line 3", "line 4"])] == slips(of)
+    assert "3 lines are about the same thing, of which 2 state no figure" in of.findings[0].text
+    assert FindingKind.WARNING is of.findings[0].kind
+
+
+def test_latencies_alone_are_held_together_too():
+    of = found({"latency_p90_s": 0.5}, {"latency_p90_s": 5.0})
+
+    assert "whose figures differ by 10.0x" in of.findings[0].text
+
+
+def test_what_was_measured_at_two_times_is_no_duplicate():
+    measured = {"step_time_s": 0.1}
+
+    assert [] == slips(found({**measured, "measured_at": "2026-01-01"}, {**measured, "measured_at": "2026-02-01"}))
+    assert [("duplicate_keys", ["line 2", "line 3"])] == slips(found(measured, measured))
+
+
+@pytest.mark.parametrize(("row", "half_units"), [
+    ({"local_batch": 1, "throughput_samples_per_s": 0.05, "step_time_s": 21.27}, {"throughput_samples_per_s": 0.005}),
+    ({"mode": "training", "forward_time_s": 0.01, "backward_time_s": 0.02, "step_time_s": 0.04},
+     {"forward_time_s": 0.005, "backward_time_s": 0.005, "step_time_s": 0.005}),
+    ({"step_time_s": 0.02, "statistic": "mean", "median_time_s": 0.01}, {"step_time_s": 0.005, "median_time_s": 0.005}),
+    ({"forward_time_s": 0.01, "layers": [{"layer": "a", "op": "relu", "direction": "forward", "time_s": 0.014}]},
+     {"forward_time_s": 0.005}),
+])
+def test_what_rounding_may_have_done_is_no_contradiction(row: dict[str, Any], half_units: dict[str, float]):
+    assert [] == slips(found({**row, "rounding": half_units}))
+    assert 1 == len(slips(found(row)))
+
+
+def test_rounding_alone_makes_no_scaling_above_ideal_and_no_batch_shorter_than_a_smaller_one():
+    def lines(name: str, rows: list[dict[str, Any]], half_unit: float) -> list[dict[str, Any]]:
+        return [{**row, "rounding": {name: half_unit}} for row in rows]
+
+    rates = [{"local_batch": 8, "world_size": n, "throughput_samples_per_s": rate} for n, rate in ((1, 1), (2, 3))]
+    times = [{"local_batch": batch, "step_time_s": time_s} for batch, time_s in ((8, 0.02), (16, 0.01))]
+
+    assert [] == slips(found(*lines("throughput_samples_per_s", rates, 0.5)))
+    assert ["scaling_above_ideal"] == [id for id, _ in slips(found(*lines("throughput_samples_per_s", rates, 0.01)))]
+    assert [] == slips(found(*lines("step_time_s", times, 0.005)))
+    assert ["per_sample_not_per_batch"] == [id for id, _ in slips(found(*lines("step_time_s", times, 0.0005)))]
+
+
 def test_forward_and_backward_that_do_not_make_the_whole_are_told():
     parts = {"mode": "training", "forward_time_s": 0.0431, "backward_time_s": 0.0958}
     of = found({**parts, "step_time_s": 0.1389}, {**parts, "model": "b", "step_time_s": 0.0958})

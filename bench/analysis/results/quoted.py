@@ -85,7 +85,8 @@ def _result(row: Row) -> dict[str, Any]:
         "latency_p50_s": row.get("latency_p50_s"), "latency_p99_s": row.get("latency_p99_s"),
         "peak_memory_bytes": row.get("peak_memory_bytes"), "parameters": row.get("parameters"),
         "flops_per_sample": row.get("flops_per_sample"), "findings": "", "finding_texts": "[]",
-        "run_id": row["table"], "recorded_at": source.get("published") or source["imported_at"],
+        "run_id": row["table"],
+        "recorded_at": row.get("measured_at") or source.get("published") or source["imported_at"],
     }
 
 
