@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from rigmark.bench.document.language import tr_later
 PSU_SIZES_W = (450, 550, 650, 750, 850, 1000, 1200, 1600)
 STEADY_SHARE = 0.8           # of its rating that a supply gives for hours
 TRANSIENT = 1.5              # a card's power for milliseconds over its rated one; sources say 1.3 to 2 since 2020
+TIGHT_SHARE = 0.9            # of its rating that all together may take where the card's own row suggests such a supply
+ADAPTED = ("12-pin", "16-pin")           # plugs that come with an adapter from some of eight pins
+PLUG_W, SLOT_W = 150.0, 75.0             # through a plug of eight pins, and a slot (PCI Express CEM 5.1)
 CIRCUIT_SHARE = 0.8          # of a wall circuit for what runs for hours (National Electrical Code 210.20)
 WIDTHS = (16, 8, 4)          # lanes that a slot may have
 
@@ -42,6 +46,30 @@ def supply(cpu_w: float, gpus_w: Sequence[float], base_w: float) -> Supply:
     return Supply(
         steady_w=steady, transient_w=transient, size_w=next((size for size in PSU_SIZES_W if size >= needed), None)
     )
+
+
+def is_tight(rated_w: float, load_w: float, suggested_w: float | None) -> bool:
+    """Whether a supply below what ``supply`` asks for is still enough: a single card's row suggests no more.
+
+    Rows count on a usual machine around the card, and on supplies that bear its peaks of milliseconds.
+    """
+    return suggested_w is not None and rated_w >= suggested_w and load_w <= TIGHT_SHARE * rated_w
+
+
+def adapted_plugs(cards_w: Sequence[float | None], needed: Sequence[str], there: Sequence[str]) -> int | None:
+    """How many plugs of eight pins adapters join into those of 12 or 16 pins that a supply lacks.
+
+    None where other plugs are missing too, or there are too few; 0: nothing has to be joined. ``cards_w`` are the
+    powers of the cards with such plugs.
+    """
+    lacking = missing_plugs(needed, there)
+    if not lacking:
+        return 0
+    if any(plug not in ADAPTED for plug in lacking) or any(watts is None for watts in cards_w):
+        return None
+    joined = sum(math.ceil(((watts or 0.0) - SLOT_W) / PLUG_W) for watts in cards_w)
+    others = [plug for plug in needed if plug not in ADAPTED]
+    return joined if not missing_plugs([*others, *["8-pin"] * joined], there) else None
 
 
 def missing_plugs(needed: Sequence[str], there: Sequence[str]) -> list[str]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rigmark.bench.buying.box import widths
 from rigmark.bench.buying.offers.market import Build, Market, Offer, Part
 from rigmark.bench.buying.pricing import money
 from rigmark.bench.buying.quantity import Quantity, multiple
-from rigmark.bench.buying.terms import ORDER, Candidate, Device, Kind
+from rigmark.bench.buying.terms import ORDER, Candidate, Device, Figure, Kind
 from rigmark.bench.document.language import tr
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import GIB, Card
 
 
-def candidates(market: Market, more: Iterable[Card] = ()) -> list[Candidate]:
-    """Every card, machine and offer; ``more`` cards have no price."""
+def candidates(market: Market, more: Iterable[Card] = (), known: Iterable[Figure] = ()) -> list[Candidate]:
+    """Every card, machine and offer; ``more`` cards have no price, nor have the devices that figures are known of."""
     found = [_card_alone(part, market) for part in market.parts.values() if part.kind in ("gpu", "cpu", "accelerator")]
     met = {each.device.card.key for each in found if each.device is not None and each.device.card is not None}
     found += [
@@ -26,8 +26,24 @@ def candidates(market: Market, more: Iterable[Card] = ()) -> list[Candidate]:
         )
         for card in more if card.key not in met
     ]
+    found += _seen(known, found)
     found += [_machine(build, market) for build in market.builds.values()]
     return found + [_rented(offer) for offer in market.offers.values()]
+
+
+def _seen(known: Iterable[Figure], listed: Sequence[Candidate]) -> list[Candidate]:
+    """One of each device that somebody has measured and that is not listed; the user may have it already."""
+    met = {name for each in listed if each.device is not None for name in (each.device.id, each.device.name)}
+    devices = {figure.device.id: figure.device for figure in known
+               if figure.device.id not in met and figure.device.name not in met}
+    return [
+        Candidate(
+            id=key, name=device.name if device.card is None else device.card.name, kind=Kind.CARD, device=device,
+            devices=1, money=None, rated_w=None if device.card is None else device.card.tdp_w,
+            memory_bytes=None if device.card is None else device.card.memory_bytes, link_bytes_per_s=None,
+        )
+        for key, device in devices.items()
+    ]
 
 
 def _card_alone(part: Part, market: Market) -> Candidate:
@@ -80,10 +96,17 @@ def _machine(build: Build, market: Market) -> Candidate:
     part = working[0][0] if len(working) == 1 else None
     return Candidate(
         id=build.id, name=build.id, kind=Kind.MACHINE, device=device, devices=devices,
-        money=build_price(build, market), rated_w=None if part is None else multiple(part.tdp_w, devices),
+        money=build_price(build, market), rated_w=_rated_w(working),
         memory_bytes=None if part is None else multiple(part.memory_gb, GIB), build=build, reason=reason,
         link_bytes_per_s=None if part is None else link_of(build, part, devices, market),
     )
+
+
+def _rated_w(working: Iterable[tuple[Part, int]]) -> float | None:
+    """Of all that computes, of one kind or several; None where the power of any is not known."""
+    each = [multiple(part.tdp_w, count) for part, count in working]
+    known = [watts for watts in each if watts is not None]
+    return math.fsum(known) if each and len(known) == len(each) else None
 
 
 def link_of(build: Build, part: Part, devices: int, market: Market) -> float | None:

@@ -32,6 +32,7 @@ from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Mode, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import gpu_specifications
+from rigmark.bench.machine.gpu_specifications import OVERRIDE
 
 SUPPLY, PLUGS, SLOTS, LANES = (
     tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
@@ -68,6 +69,14 @@ def checks(
     return found
 
 
+def in_words(failed: Sequence[Check]) -> dict[str, str]:
+    """What each machine does not hold, by its id: "power supply and slots"."""
+    found: dict[str, list[str]] = {}
+    for each in failed:
+        found.setdefault(each.build, []).append(tr(each.about))
+    return {build: formatting.listed(words) for build, words in found.items()}
+
+
 def _check(build: Build, about: str, holds: bool | None, words: str, origin: Origin = Origin.QUOTED) -> Check:
     return Check(build=build.id, about=about, holds=holds, words=words, origin=origin)
 
@@ -90,15 +99,15 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
                "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
     rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
+    suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
+    of_one = suggested[0] if len(suggested) == len(gpus) == 1 else None
     holds = None
     if rated:
-        holds = sum(rated) >= need.needed_w
-        spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < sum(rated)]
-        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=tr("too little") if not holds else tr(
-            "{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough"))
-    suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
-    if suggested and len(gpus) == 1:
-        words += tr("; the card's database row suggests {n:.0f} W", n=suggested[0])
+        load_w = sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w
+        holds, answer = _rated(sum(rated), load_w, need, of_one)
+        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=answer)
+    elif of_one is not None:
+        words += tr("; the card's database row suggests {n:.0f} W", n=of_one)
     yield _check(build, SUPPLY, holds, words)
     wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
     if market.energy.circuit_w is not None:
@@ -107,19 +116,37 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
                      tr("draws {wall:.0f} W of {room:.0f} W, 80 % of the circuit", wall=wall, room=room))
 
 
+def _rated(rated_w: float, load_w: float, need: box.Supply, suggested_w: float | None) -> tuple[bool, str]:
+    """Whether so much is enough, and how."""
+    if rated_w >= need.needed_w:
+        spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < rated_w]
+        return True, tr("{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough")
+    if box.is_tight(rated_w, load_w, suggested_w):
+        return True, tr("as the card's database row suggests, and tight: at full load {share} of it is taken, and "
+                        "peaks of milliseconds need one that bears them, as those of ATX 3.0 and later do",
+                        share=formatting.share(load_w / rated_w))
+    more = "" if suggested_w is None else tr("; the card's database row suggests {n:.0f} W", n=suggested_w)
+    return False, tr("too little{more}", more=more)
+
+
 def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:
     needed = [plug for part in gpus for plug in part.plugs]
     there = [plug for part in _of(parts, "psu") for plug in part.plugs]
     if not needed:
         return
     wanted = formatting.listed([f"{needed.count(plug)} x {plug}" for plug in dict.fromkeys(needed)])
+    if any(part.card is not None and part.card.origin_of("plugs") != OVERRIDE for part in gpus):
+        wanted += tr(" (those of the database; a partner's card may have others, which 'plugs' of the part says)")
     if not there:
         yield _check(build, PLUGS, None, tr("the cards need {plugs}; the supply lists no plugs", plugs=wanted))
         return
     missing = box.missing_plugs(needed, there)
-    words = tr("the cards need {plugs}; missing: {missing}", plugs=wanted, missing=", ".join(missing)) if missing else \
-        tr("the cards need {plugs}; they are there", plugs=wanted)
-    yield _check(build, PLUGS, not missing, words)
+    joined = box.adapted_plugs(
+        [part.tdp_w for part in gpus for plug in part.plugs if plug in box.ADAPTED], needed, there)
+    answer = tr("they are there") if not missing else tr("missing: {missing}", missing=", ".join(missing))
+    if joined:
+        answer += tr("; adapters, as most such cards come with, join {n} x 8-pin for that", n=joined)
+    yield _check(build, PLUGS, joined is not None, tr("the cards need {plugs}; {answer}", plugs=wanted, answer=answer))
 
 
 def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]) -> Iterator[Check]:

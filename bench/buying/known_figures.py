@@ -204,6 +204,14 @@ def workloads(known: Iterable[Figure]) -> list[Workload]:
     return sorted({figure.workload for figure in known}, key=lambda each: (each.label, each.only_from or ""))
 
 
+def by_workload(known: Iterable[Figure]) -> dict[Workload, list[Figure]]:
+    """Of just these workloads."""
+    found: dict[Workload, list[Figure]] = {}
+    for figure in known:
+        found.setdefault(figure.workload, []).append(figure)
+    return found
+
+
 def of_workload(known: Iterable[Figure], workload: Workload) -> list[Figure]:
     return [each for each in known if each.workload in (workload, replace(workload, graph=None))]
 

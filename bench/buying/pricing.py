@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
-from rigmark.bench.buying.offers.market import OLD_DAYS, Confidence, Market, Price, Range
+from rigmark.bench.buying import cost
+from rigmark.bench.buying.offers.market import OLD_DAYS, Confidence, Market, Offer, Price, Range
 from rigmark.bench.buying.quantity import Quantity
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
@@ -28,6 +30,30 @@ def quantity(of: Range, name: str, scale: float = 1.0) -> Quantity:
 def money(price: Price | None, name: str) -> Quantity | None:
     """In the market's currency."""
     return None if price is None else quantity(price, f"price of {name}", price.rate)
+
+
+def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
+    """What makes an hour of rented work dearer than its price: facts for cost.rent_per_hour_of_work, the same in words,
+    and what of it is not known.
+    """
+    facts: dict[str, Any] = {"restart_loss": offer.restart_loss}
+    said, lacking = [], ""
+    if offer.setup_hours_per_session and offer.session_hours:
+        facts |= {"setup_hours": offer.setup_hours_per_session, "session_hours": offer.session_hours}
+        said.append(tr("{setup:g} h before each {session:g} h of work", setup=offer.setup_hours_per_session,
+                       session=offer.session_hours))
+    elif offer.setup_hours_per_session:
+        lacking = tr("no session_hours say how often its {setup:g} h come", setup=offer.setup_hours_per_session)
+    elif offer.setup_hours_per_session is None:
+        lacking = tr("no setup_hours_per_session is given, so it is taken to take no time")
+    if offer.restart_loss:
+        said.append(tr("{share} of the hours are done twice", share=formatting.share(offer.restart_loss)))
+    return facts, "; ".join(said), lacking
+
+
+def hour_of_work(price: Quantity, offer: Offer) -> Quantity:
+    """What an hour of rented work costs, setting up and restarts included as far as they are known."""
+    return price.times(cost.rent_per_hour_of_work(1.0, **restarts_and_setup(offer)[0]))
 
 
 def doubts_of_prices(market: Market, today: date) -> list[str]:

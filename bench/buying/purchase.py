@@ -13,19 +13,21 @@ import pandas as pd
 from rigmark.bench.buying import candidates as offered
 from rigmark.bench.buying import holding, known_figures, memory, pricing, renting, value
 from rigmark.bench.buying import terms as buying
+from rigmark.bench.buying.family import ratings, works
 from rigmark.bench.buying.holding import Check, Held, Linked
 from rigmark.bench.buying.memory import Memory
 from rigmark.bench.buying.offers.market import Market
 from rigmark.bench.buying.quantity import Quantity
 from rigmark.bench.buying.renting import RentOrBuy
-from rigmark.bench.buying.terms import Candidate, Figure, Network, Workload
+from rigmark.bench.buying.terms import Candidate, Family, Figure, Network, Work, Workload
 from rigmark.bench.buying.value import CpuOrGpu, OneOrMany, Ranking
+from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.machine.gpu_specifications import Card
 
-MOST_WORKLOADS = 12          # of which advice is readable
+MOST_ANSWERS = 3             # of each question: workloads, or families of them
 
 
 class Question(StrEnum):
@@ -53,6 +55,10 @@ class Wanted:
     hours_per_week: float | None = None
     how_many: int = 2                    # small cards against a large one
 
+    @property
+    def is_narrow(self) -> bool:
+        return bool(self.models or self.mode or self.precision or self.local_batch)
+
     def asks(self, question: Question) -> bool:
         return not self.questions or question in self.questions
 
@@ -62,7 +68,7 @@ class Advice:
     wanted: Wanted
     market: Market
     figures: tuple[Figure, ...]
-    workloads: tuple[Workload, ...]
+    works: tuple[Work, ...]              # that are answered
     rankings: tuple[Ranking, ...]
     rentals: tuple[RentOrBuy, ...]
     many: tuple[OneOrMany, ...]
@@ -74,6 +80,11 @@ class Advice:
     cpu_or_gpu: tuple[CpuOrGpu, ...]
     doubts: tuple[str, ...]              # of prices
     problems: tuple[str, ...]            # what could not be told, a sentence each
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Those that are answered one by one."""
+        return tuple(each for each in self.works if isinstance(each, Workload))
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -97,38 +108,63 @@ def advise(
     figures, problems = known_figures.figures(results, trials, market, tables)
     chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
-    if len(for_batch) > MOST_WORKLOADS:
-        problems.append(tr("of {all:,} workloads {n} are shown, our own first; --model, --mode, --precision and "
-                           "--batch choose", all=len(for_batch), n=MOST_WORKLOADS))
-        own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
-        for_batch = sorted(for_batch, key=lambda each: each not in own)[:MOST_WORKLOADS]
-    candidates = offered.candidates(market, wanted.cards)
+    if not for_batch and figures and wanted.is_narrow:
+        problems.insert(0, _none_of(wanted, known_figures.workloads(figures)))
+    works = _works(for_batch, figures)
+    if len(works) > MOST_ANSWERS:
+        left_out = sum(len(each.workloads) if isinstance(each, Family) else 1 for each in works[MOST_ANSWERS:])
+        problems.append(tr("{workloads} more are not answered here; --model, --mode, --precision and --batch choose",
+                           workloads=formatting.count(left_out, "workload")))
+        works = works[:MOST_ANSWERS]
+    candidates = offered.candidates(market, wanted.cards, figures)
     asks = wanted.asks
-    checks = tuple(holding.checks(market, candidates, for_batch, figures, networks))
-    rentals, lacking = renting.rentals(
-        candidates, for_batch, figures, networks, market, wanted.hours_per_week
-    ) if asks(Question.RENT) else ([], [])
+    singles = [each for each in works if isinstance(each, Workload)]
+    checks = tuple(holding.checks(market, candidates, singles, figures, networks))
+    failed = tuple(each for each in checks if each.holds is False)
+    several = list(value.several(candidates, wanted.how_many).values()) if asks(Question.MANY) else []
+    rated = {each: ratings([*candidates, *several], each, figures, networks) for each in works}
+    does_not_hold = holding.in_words(failed)
+    rentals, lacking = renting.rentals(candidates, rated, market, wanted.hours_per_week, does_not_hold) \
+        if asks(Question.RENT) else ([], [])
     rankings = [
-        ranking for workload in for_batch
-        for ranking in value.rankings(candidates, workload, figures, networks)
+        ranking for work, of in rated.items()
+        for ranking in value.rankings(candidates, work, of, market, does_not_hold)
     ] if asks(Question.VALUE) or asks(Question.SPEED) else []
     return Advice(
-        wanted=wanted, market=market, figures=tuple(figures), workloads=tuple(for_batch), rankings=tuple(rankings),
+        wanted=wanted, market=market, figures=tuple(figures), works=tuple(works), rankings=tuple(rankings),
         rentals=tuple(rentals),
         many=tuple(
-            each for workload in for_batch
-            for each in value.one_or_many(candidates, workload, figures, networks, wanted.how_many)
+            each for work, of in rated.items() for each in value.one_or_many(candidates, work, of, wanted.how_many)
         ) if asks(Question.MANY) else (),
         memories=tuple(_memories(trials, candidates, networks, wanted)) if asks(Question.MEMORY) else (),
         checks=checks if asks(Question.BOX) else (),
-        failed_checks=tuple(each for each in checks if each.holds is False),
+        failed_checks=failed,
         links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
-        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in chosen]))
+        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in set(chosen)]))
         if asks(Question.CPU) else (),
         doubts=tuple(pricing.doubts_of_prices(market, today)),
         problems=(*market.problems, *problems, *lacking),
     )
+
+
+def _works(workloads: Sequence[Workload], figures: Sequence[Figure]) -> list[Work]:
+    """What is answered: the user's own workloads first, then those of others, families where they are many."""
+    own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
+    mine, theirs = ([each for each in workloads if (each in own) is is_own] for is_own in (True, False))
+    return [*works(mine), *works(theirs)]
+
+
+def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
+    """Nothing is known of what was asked for: what there is instead."""
+    asked = [*wanted.models, wanted.mode, wanted.precision,
+             None if wanted.local_batch is None else tr("batch {n}", n=wanted.local_batch)]
+    of_models = [each for each in known if each.model in wanted.models] or list(known)
+    there = list(dict.fromkeys(each.in_words for each in of_models))
+    more = [tr("{n} more", n=len(there) - MOST_ANSWERS)] if len(there) > MOST_ANSWERS else []
+    return tr("no figure is known of {asked}; there are some of {there}",
+              asked=", ".join(each for each in asked if each),
+              there="; ".join([*there[:MOST_ANSWERS], *more]))
 
 
 def _chosen(workloads: Sequence[Workload], wanted: Wanted, *, by_batch: bool = False) -> list[Workload]:
@@ -169,6 +205,7 @@ def plain(advice: Advice) -> dict[str, Any]:
     return {
         "currency": market.currency, "files": list(market.files), "exchange_rates": list(market.rates),
         "workloads": [{"label": each.label, **buying.plain(each)} for each in advice.workloads],
+        "families": [{"label": each.label, **buying.plain(each)} for each in advice.works if isinstance(each, Family)],
         "rankings": [_ranking(each) for each in advice.rankings],
         "rent_or_buy": [_rental(each) for each in advice.rentals],
         "one_or_many": [
@@ -198,7 +235,7 @@ def plain(advice: Advice) -> dict[str, Any]:
 def _ranking(ranking: Ranking) -> dict[str, Any]:
     return {
         "workload": ranking.workload.label, "kind": ranking.kind.value, "standing": ranking.standing.value,
-        "words": ranking.words,
+        "words": ranking.words, "unit": ranking.rated[0].unit if ranking.rated else None,
         "candidates": [
             {
                 "id": each.candidate.id, "device": None if each.candidate.device is None else each.candidate.device.id,
@@ -227,6 +264,7 @@ def _rental(each: RentOrBuy) -> dict[str, Any]:
             {"name": step.name, "hours": buying.plain(step.hours), "words": step.words, "origin": step.origin.value}
             for step in each.steps
         ],
+        "left_out": [{"name": of.name, "reason": of.reason, "holds": of.holds or None} for of in each.left_out],
         "life_years": each.life_years, "power_w": each.power_w,
         "hours_at_energy_prices": buying.plain(each.at_energy_prices), "hours_wanted": each.hours_wanted,
         "money_per_million_samples": buying.plain(each.per_million),

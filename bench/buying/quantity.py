@@ -47,10 +47,32 @@ class Quantity:
         deviations = standard_normal(self.name, count)
         return self.value * np.exp(np.where(deviations < 0, below, above) * deviations)
 
+    def __post_init__(self) -> None:
+        # A prediction that cannot be off would win by a chance that nobody can know.
+        if self.origin is Origin.PREDICTED and not (self.low or self.value) < (self.high or self.value):
+            raise ValueError(f"{self.name}: is predicted, and has no width")
+
     def times(self, factor: float) -> Quantity:
         """In another unit: still the same quantity."""
         low, high = (None if end is None else end * factor for end in (self.low, self.high))
         return Quantity(**{**vars(self), "value": self.value * factor, "low": low, "high": high})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Quantity):
+    """That of one of several workloads, not known beforehand which: ``low`` and ``high`` hold the middle 80 % of them.
+
+    Quantities of one ``family`` are of the same workload in each draw.
+    """
+
+    family: str
+    members: tuple[float, ...]           # one for each workload
+    error: Quantity | None = None        # a factor that all of them may be off by; None: not known to be
+
+    def draws(self, count: int = DRAWS) -> Draws:
+        places = np.random.default_rng(zlib.crc32(self.family.encode())).integers(len(self.members), size=count)
+        found = np.asarray(self.members, float)[places]
+        return found if self.error is None else found * self.error.draws(count)
 
 
 def multiple(value: float | None, factor: float) -> float | None:

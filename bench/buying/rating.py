@@ -18,6 +18,7 @@ from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
 USUAL_LANES = 8              # of each of two cards on a usual board
+SHARED_HOST = 0.8            # an assumption: of what devices do alone, where one host feeds several of them
 
 
 def rate(
@@ -27,7 +28,7 @@ def rate(
     own = surest(of_workload(known, workload))
     device = candidate.device
     if device is None:
-        return _unknown(candidate, candidate.reason)
+        return unknown(candidate, candidate.reason)
     if (found := _best(own, device, candidate.devices)) is not None:
         return _as_known(candidate, found)
     single = _best(own, device, 1)
@@ -36,7 +37,7 @@ def rate(
     if device.card is None:
         words = tr("nothing is known of {device} for this, and it has no specification to predict from",
                    device=device.name)
-        return _unknown(candidate, words)
+        return unknown(candidate, words)
     references = [each for each in own if each.devices == 1]
     return _scaled(candidate, workload, _predicted(candidate, device.card, workload, references), networks)
 
@@ -50,7 +51,8 @@ def _best(own: Iterable[Figure], device: Device, devices: int) -> Figure | None:
     return min(found, key=lambda each: (ORDER.index(each.origin), -each.samples_per_s.value), default=None)
 
 
-def _unknown(candidate: Candidate, *reasons: str) -> Rated:
+def unknown(candidate: Candidate, *reasons: str) -> Rated:
+    """A candidate of which nothing is known, and why."""
     return Rated(
         candidate=candidate, samples_per_s=None, reasons=reasons, software="", power_w=None, power_origin=None
     )
@@ -82,7 +84,7 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
         card,
     )
     if isinstance(found, Refusal):
-        return _unknown(candidate, tr("not predicted: {reason}", reason=found.reason))
+        return unknown(candidate, tr("not predicted: {reason}", reason=found.reason))
     return Rated(
         candidate=candidate, reasons=found.reasons, software=_as(found.software),
         samples_per_s=Quantity(
@@ -105,7 +107,7 @@ def _scaled(candidate: Candidate, workload: Workload, single: Rated, networks: M
         return single
     modelled = speed_up(count, workload, single.samples_per_s.value, networks, candidate.link_bytes_per_s)
     if isinstance(modelled, str):
-        return _unknown(candidate, *single.reasons, modelled)
+        return unknown(candidate, *single.reasons, modelled)
     low, high, words = modelled
     of, middle = single.samples_per_s, math.sqrt(low * high)
     own = NORMAL[0.8] / NORMAL[of.level]
@@ -129,11 +131,13 @@ def speed_up(
 ) -> tuple[float, float, str] | str:
     """(low, high, from what in words) of so many devices over one; a sentence where it cannot be told.
 
-    Inference shares nothing. In training gradients go around a ring: low is with all of that after the backward pass,
-    high with all of it hidden behind.
+    Inference shares the host alone. In training gradients go around a ring: low is with all of that after the backward
+    pass, high with all of it hidden behind.
     """
     if workload.mode == Mode.INFERENCE:
-        return devices, devices, tr("{n} devices answer on their own: {n}x one", n=devices)
+        return SHARED_HOST * devices, devices, tr(
+            "{n} devices answer on their own, {n}x one at most; {low:.2g}x is taken for where they share a processor "
+            "and links", n=devices, low=SHARED_HOST * devices)
     network = networks.get(workload.model)
     if network is None or workload.local_batch is None:
         what = tr("how many parameters the network has") if network is None else tr("its batch")

@@ -20,6 +20,7 @@ import numpy as np
 from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.buying.offers.market import Build, Offer, Part
 from rigmark.bench.buying.quantity import Draws, Quantity, Spread, of_another_unit
+from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
 from rigmark.bench.machine.gpu_specifications import Card
@@ -58,6 +59,36 @@ class Workload:
             "" if self.only_from is None or self.local_batch is None else self.only_from,
         ]
         return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Workloads that one answer is given for: many networks, or one at several batches and sizes."""
+
+    model: str | None                    # None: several
+    mode: str
+    precision: str
+    workloads: tuple[Workload, ...]
+
+    @property
+    def networks(self) -> int:
+        return len({each.model for each in self.workloads})
+
+    @property
+    def label(self) -> str:
+        """As a workload's."""
+        what = f"{self.networks} networks" if self.model is None else self.model
+        return f"{what} {self.mode}, {self.precision}, {len(self.workloads)} workloads together"
+
+    @property
+    def in_words(self) -> str:
+        what = [formatting.count(self.networks, "network"), word(self.mode)] if self.model is None else \
+            [f"{self.model} {word(self.mode)}"]
+        sizes = [] if self.model is None else [tr("{n} batches and sizes together", n=f"{len(self.workloads):,}")]
+        return ", ".join((*what, self.precision, *sizes))
+
+
+Work = Workload | Family
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +163,10 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Rated:
-    """A candidate's throughput for a workload."""
+    """A candidate's throughput for a workload, or what it is of another's for a family of them."""
 
     candidate: Candidate
-    samples_per_s: Quantity | None       # None: not known, and ``reasons`` says why
+    samples_per_s: Quantity | None       # None: not known, ``reasons`` says why; a ratio where there is a ``baseline``
     reasons: tuple[str, ...]
     software: str
     power_w: float | None                # of the devices
@@ -144,6 +175,7 @@ class Rated:
     per_money: Spread | None = None      # samples/s for one unit of money; of what is rented, samples
     chance: float | None = None          # of being the best for the money in its group; None: not computed
     is_on_front: bool = False            # nobody is better in price, throughput and memory together
+    baseline: str | None = None          # whose throughput is 1, of a family; None: samples/s
 
     @property
     def origin(self) -> Origin | None:
@@ -151,10 +183,14 @@ class Rated:
 
     @property
     def per_watt(self) -> float | None:
-        """Samples a joule, of the devices alone."""
-        if self.samples_per_s is None or not self.power_w:
+        """Samples per joule, of the devices alone; None of a family too, whose unit is no sample."""
+        if self.samples_per_s is None or not self.power_w or self.baseline is not None:
             return None
         return self.samples_per_s.value / self.power_w
+
+    @property
+    def unit(self) -> str:
+        return tr("samples/s") if self.baseline is None else tr("times {baseline}", baseline=self.baseline)
 
     def draws(self) -> Draws:
         assert self.samples_per_s is not None

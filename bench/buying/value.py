@@ -9,24 +9,27 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
-from rigmark.bench.buying import cost
+from rigmark.bench.buying import cost, power
+from rigmark.bench.buying.family import Ratings
 from rigmark.bench.buying.known_figures import surest
-from rigmark.bench.buying.quantity import Draws, chance_in_words, chances_of_most, spread, standing
-from rigmark.bench.buying.rating import rate
-from rigmark.bench.buying.terms import Candidate, Figure, Kind, Network, Rated, Workload
+from rigmark.bench.buying.offers.market import Market
+from rigmark.bench.buying.pricing import hour_of_work
+from rigmark.bench.buying.quantity import Draws, Quantity, chance_in_words, chances_of_most, multiple, spread, standing
+from rigmark.bench.buying.terms import Candidate, Figure, Kind, Rated, Work, Workload
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.document.language import tr
 from rigmark.bench.machine.gpu_specifications import GIB
 
 FAR = 1.33                   # times as fast as all the small ones together: no question any more
+USUAL_LIFE_H = 5 * cost.HOURS_OF_A_YEAR      # of work, beyond which no answer about what is bought today has to hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
     """Candidates of one kind for one workload, the most for the money first."""
 
-    workload: Workload
+    workload: Work
     kind: Kind
     rated: tuple[Rated, ...]
     standing: Standing
@@ -34,24 +37,35 @@ class Ranking:
 
 
 def rankings(
-    all_candidates: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network]
+    candidates: Sequence[Candidate], work: Work, ratings: Ratings, market: Market,
+    failed: Mapping[str, str] | None = None,
 ) -> list[Ranking]:
-    """One for each kind of candidate that there is."""
+    """One for each kind of candidate that there is; ``failed`` says of machines what they do not hold."""
     found = []
     for kind in Kind:
-        own = [each for each in all_candidates if each.kind is kind]
+        own = [each for each in candidates if each.kind is kind]
         if own:
-            found.append(_ranked(workload, kind, [rate(each, workload, known, networks) for each in own]))
+            found.append(_ranked(work, kind, [ratings[each.id] for each in own], market, failed or {}))
     return found
 
 
-def _ranked(workload: Workload, kind: Kind, rated: Sequence[Rated]) -> Ranking:
-    per_unit = cost.SECONDS_OF_AN_HOUR if kind is Kind.RENTED else 1.0      # an hour's samples, or samples/s
+def price_of(candidate: Candidate) -> Quantity | None:
+    """What is paid for it; of what is rented, for an hour of work with setting up and restarts."""
+    if candidate.money is None or not candidate.money.value:
+        return None
+    return candidate.money if candidate.offer is None else hour_of_work(candidate.money, candidate.offer)
+
+
+def _ranked(
+    work: Work, kind: Kind, rated: Sequence[Rated], market: Market, failed: Mapping[str, str]
+) -> Ranking:
+    # Samples of an hour, or samples/s; of a family both are multiples of its baseline's.
+    per_unit = cost.SECONDS_OF_AN_HOUR if kind is Kind.RENTED and isinstance(work, Workload) else 1.0
     priced: list[tuple[int, Draws]] = []
     judged = list(rated)
     for index, each in enumerate(rated):
-        price, speed = each.candidate.money, each.samples_per_s
-        if price is None or speed is None or not price.value:
+        price, speed = price_of(each.candidate), each.samples_per_s
+        if price is None or speed is None:
             continue
         draws = per_unit * each.draws() / price.draws()
         judged[index] = replace(each, per_money=spread(per_unit * speed.value / price.value, draws))
@@ -64,17 +78,17 @@ def _ranked(workload: Workload, kind: Kind, rated: Sequence[Rated]) -> Ranking:
     judged = _with_front(judged)
     judged.sort(key=lambda each: (-(each.per_money.value if each.per_money else 0.0),
                                   -(each.samples_per_s.value if each.samples_per_s else 0.0)))
-    return Ranking(workload=workload, kind=kind, rated=tuple(judged), **_judgement(judged))
+    return Ranking(workload=work, kind=kind, rated=tuple(judged), **_judgement(judged, kind, market, failed))
 
 
 def _with_front(rated: Sequence[Rated]) -> list[Rated]:
     places = [
         index for index, each in enumerate(rated)
-        if each.candidate.money is not None and each.samples_per_s is not None
+        if price_of(each.candidate) is not None and each.samples_per_s is not None
     ]
     points = []
     for index in places:
-        price, speed = rated[index].candidate.money, rated[index].samples_per_s
+        price, speed = price_of(rated[index].candidate), rated[index].samples_per_s
         assert price is not None
         assert speed is not None
         points.append((-price.value, speed.value, rated[index].candidate.memory_bytes or 0.0))
@@ -84,7 +98,7 @@ def _with_front(rated: Sequence[Rated]) -> list[Rated]:
     return found
 
 
-def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
+def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mapping[str, str]) -> dict[str, Any]:
     """The standing of the first, and the answer in words."""
     priced = [each for each in rated if each.per_money is not None]
     if not priced:
@@ -95,16 +109,18 @@ def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
     first = priced[0]
     if len(priced) == 1:
         words = tr("Only {name} has both a price and a throughput.", name=first.candidate.name)
+        words += _does_not_hold(first.candidate, failed)
         return {"standing": Standing.ALONE, "words": words}
     if first.chance is None:
         few = [each.candidate.name for each in priced if each.is_few]
         words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so that no chance can be told.",
                    name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
-        return {"standing": Standing.FEW, "words": words}
+        return {"standing": Standing.FEW, "words": words + _does_not_hold(first.candidate, failed)}
     best = max(priced, key=lambda each: each.chance or 0.0)
     assert best.chance is not None
     is_predicted = best.origin is Origin.PREDICTED
-    found = standing(best.chance, is_predicted=is_predicted)
+    caveats = [_does_not_hold(best.candidate, failed), *_by_energy(best, priced, kind, market)]
+    found = standing(best.chance, is_predicted=is_predicted or any(caveats))
     others = [each for each in priced if each is not best]
     second = max(others, key=lambda each: each.per_money.value if each.per_money else 0.0)
     assert best.per_money is not None
@@ -124,7 +140,55 @@ def _judgement(rated: Sequence[Rated]) -> dict[str, Any]:
         words += tr(" The software differs too, so this is not the hardware's doing alone.")
     if is_predicted:
         words += tr(" Its throughput is predicted, so it wins nothing alone: measure before you buy.")
-    return {"standing": found, "words": words}
+    return {"standing": found, "words": words + "".join(caveats)}
+
+
+def _does_not_hold(candidate: Candidate, failed: Mapping[str, str]) -> str:
+    return "" if candidate.id not in failed else " " + tr(
+        "As listed, {machine} does not hold what is in it, and its price is without a remedy: {what}.",
+        machine=candidate.id, what=failed[candidate.id])
+
+
+def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market) -> list[str]:
+    """Prices alone are ranked; from how many hours of work on electricity turns that, or what is missing to tell."""
+    if kind is Kind.RENTED:
+        return []
+    watts = {each.candidate.id: _wall_w(each, market) for each in priced}
+    unknown = [each.candidate.name for each in priced if watts[each.candidate.id] is None]
+    if unknown:
+        return [tr(" Electricity is left out, since the power of {names} is not known; it may turn this.",
+                   names=formatting.listed(unknown))]
+    money_for, watts_for = {}, {}
+    for each in priced:
+        price, speed, power_w = price_of(each.candidate), each.samples_per_s, watts[each.candidate.id]
+        if price is not None and speed is not None and power_w is not None:
+            money_for[each.candidate.id] = price.value / speed.value
+            watts_for[each.candidate.id] = power_w / speed.value
+    own = best.candidate.id
+    # Of each that costs more for a sample, and draws less for it: watt hours after which it has made that up.
+    turning = {
+        each.candidate.name: 1e3 * (money_for[each.candidate.id] - money_for[own])
+        / (watts_for[own] - watts_for[each.candidate.id])
+        for each in priced if watts_for[each.candidate.id] < watts_for[own]
+    }
+    if not turning:
+        return []
+    name, paid = min(turning.items(), key=lambda each: each[1])
+    kwh = market.energy.price_per_kwh
+    if kwh is None or not kwh.value:
+        return [tr(" Electricity is left out, since no price of a kWh is given; {name} draws less for a sample, so it "
+                   "may turn this.", name=name)]
+    hours = paid / (kwh.value * kwh.rate * market.energy.cooling_overhead)
+    return [tr(" With electricity counted that holds up to {hours} h of work; beyond, {name} is cheaper.",
+               hours=formatting.significant(hours, 2), name=name)] if hours < USUAL_LIFE_H else []
+
+
+def _wall_w(rated: Rated, market: Market) -> float | None:
+    """Of a machine all that is known of it, of a card its own share."""
+    if rated.candidate.build is not None:
+        of = power.of_machine(rated.candidate, rated, market)
+        return None if of.lacking else of.watts
+    return multiple(rated.power_w, 1 / market.energy.psu_efficiency)
 
 
 # CPU or GPU; one big or several small ---------------------------------------------------------------------------------
@@ -159,7 +223,7 @@ def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
 class OneOrMany:
     """One large card against several small ones, for a workload."""
 
-    workload: Workload
+    workload: Work
     big: Rated
     small: Rated                         # one of them
     many: Rated                          # all of them
@@ -168,27 +232,30 @@ class OneOrMany:
     words: str
 
 
+def several(candidates: Sequence[Candidate], count: int) -> dict[str, Candidate]:
+    """So many of each card, by the id of one."""
+    return {
+        each.id: replace(each, id=f"{count} x {each.id}", devices=count, rated_w=multiple(each.rated_w, count))
+        for each in candidates if each.kind is Kind.CARD and each.device and each.device.card
+    }
+
+
 def one_or_many(
-    all_candidates: Sequence[Candidate], workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network],
-    count: int = 2,
+    candidates: Sequence[Candidate], work: Work, ratings: Ratings, count: int = 2,
 ) -> list[OneOrMany]:
     """For each pair of cards of which one is faster, against ``count`` of the slower, unless it is far ahead of all."""
-    alone = [each for each in all_candidates if each.kind is Kind.CARD and each.device and each.device.card]
-    rated = {each.id: rate(each, workload, known, networks) for each in alone}
     found = []
-    for small in alone:
-        rated_w = None if small.rated_w is None else small.rated_w * count
-        many = rate(replace(small, devices=count, rated_w=rated_w), workload, known, networks)
-        for big in alone:
-            one, of = rated[big.id], rated[small.id]
-            if one.samples_per_s is None or of.samples_per_s is None or many.samples_per_s is None:
+    for small, many in several(candidates, count).items():
+        for big in several(candidates, count):
+            one, of, all_of = ratings[big], ratings[small], ratings[many.id]
+            if one.samples_per_s is None or of.samples_per_s is None or all_of.samples_per_s is None:
                 continue
             if of.samples_per_s.value < one.samples_per_s.value < count * FAR * of.samples_per_s.value:
-                found.append(_one_or_many(workload, one, of, many, count))
+                found.append(_one_or_many(work, one, of, all_of, count))
     return found
 
 
-def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, count: int) -> OneOrMany:
+def _one_or_many(workload: Work, big: Rated, small: Rated, many: Rated, count: int) -> OneOrMany:
     assert big.samples_per_s is not None
     assert many.samples_per_s is not None
     chance = None
@@ -198,7 +265,7 @@ def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, coun
     ratio = formatting.times(many.samples_per_s.value / big.samples_per_s.value, 2)
     is_predicted = Origin.PREDICTED in (big.origin, many.origin)
     stands = Standing.FEW if chance is None else standing(max(chance, 1 - chance), is_predicted=is_predicted)
-    words = [tr("{many} do {times} the samples/s of one {big}", many=names[0], times=ratio, big=names[1])]
+    words = [tr("{many} do {times} the work of one {big}", many=names[0], times=ratio, big=names[1])]
     if chance is not None:
         words[0] += tr(" (chance of more: {chance})", chance=chance_in_words(chance))
     sizes = [each.candidate.memory_bytes for each in (small, big)]
@@ -209,8 +276,13 @@ def _one_or_many(workload: Workload, big: Rated, small: Rated, many: Rated, coun
     if prices[0] is not None and prices[1] is not None:
         words.append(tr("they cost {times} as much",
                         times=formatting.times(count * prices[0].value / prices[1].value, 2)))
+    else:
+        words.append(tr("no price is given of {names}, so which costs less is left out", names=formatting.listed(
+            [of.candidate.name for of, price in zip((small, big), prices, strict=True) if price is None])))
     if many.power_w and big.power_w:
         words.append(tr("they draw {many:.0f} W against {big:.0f} W", many=many.power_w, big=big.power_w))
+    else:
+        words.append(tr("what they draw is not known of all, and left out"))
     return OneOrMany(
         workload=workload, big=big, small=small, many=many, chance=chance, standing=stands,
         words=tr("{said}.", said="; ".join(words)),

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import date
 
-from rigmark.bench.buying.holding import Check, Held, Linked
+from rigmark.bench.buying.holding import Check, Held, Linked, in_words
 from rigmark.bench.buying.memory import Memory
 from rigmark.bench.buying.purchase import Advice, Question
-from rigmark.bench.buying.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, chance_in_words
-from rigmark.bench.buying.renting import RentOrBuy, Step, hours_in_words
-from rigmark.bench.buying.terms import Figure, Kind, Rated
+from rigmark.bench.buying.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, Sampled, chance_in_words
+from rigmark.bench.buying.reckoning import Step
+from rigmark.bench.buying.renting import RentOrBuy, hours_in_words
+from rigmark.bench.buying.terms import Family, Figure, Kind, Rated
 from rigmark.bench.buying.value import CpuOrGpu, OneOrMany, Ranking
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import (
@@ -37,6 +38,8 @@ from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.machine.gpu_specifications import GIB
 
 MOST_PROBLEMS = 12
+NEVER_COUNTED = tr_later(
+    "In no line: repairs, one's own time, taxes, and what storing and moving data costs where one rents.")
 MOST_UNKNOWN = 6             # candidates named of which nothing is known; a catalogue has hundreds
 KINDS = {
     Kind.CARD: tr_later("cards and processors"), Kind.MACHINE: tr_later("whole machines"),
@@ -53,7 +56,7 @@ def document(advice: Advice, today: date, host: str = "") -> Document:
     sections = [
         _rent(advice), *_values(advice), _many(advice.many), _cpu_or_gpu(advice.cpu_or_gpu), _memory(advice.memories),
         _box(advice.checks, advice.links), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions),
-        _doubts(advice),
+        _doubts(advice), _numbers(advice),
     ]
     return Document(title=tr("What to buy"), summary=tuple(_summary(advice, today, host)),
                     sections=tuple(section for section in sections if section))
@@ -96,7 +99,6 @@ def _quantity(of: Quantity | None, written: Callable[[float], str] = formatting.
 def _rent(advice: Advice) -> Section | None:
     if not advice.rentals:
         return None
-    currency = advice.market.currency or ""
     verdicts = Verdicts(verdicts=tuple(
         Verdict(
             id=_identity(each), subject=tr("{build} or {offer}", build=each.build.id, offer=each.offer.id),
@@ -105,10 +107,15 @@ def _rent(advice: Advice) -> Section | None:
         )
         for each in advice.rentals
     ))
-    return Section(
-        id="rent", title=tr("Rent or buy"), blocks=(verdicts,),
-        sections=tuple(_steps(each, currency) for each in advice.rentals),
-    )
+    return Section(id="rent", title=tr("Rent or buy"), blocks=(verdicts,))
+
+
+def _numbers(advice: Advice) -> Section | None:
+    """What all the answers rest on; they stand before it."""
+    currency = advice.market.currency
+    sections = (*(_steps(each, currency or "") for each in advice.rentals),
+                *(_value_section(each, currency or tr("money")) for each in _known(advice)))
+    return Section(id="numbers", title=tr("The numbers behind it"), blocks=(), sections=sections) if sections else None
 
 
 def _identity(each: RentOrBuy) -> str:
@@ -124,7 +131,7 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
         rows=tuple(_step_row(identity, step, each.steps[0]) for step in each.steps),
         notes=(tr("Each line counts all above it too. In brackets stands the middle 95 % of 10,000 draws from the "
                   "spreads of prices, throughputs and machines of one kind."),
-               tr("{origins}; a line has the least certain of its marks.", origins=_origins())),
+               tr("{origins}; a line has the least certain of its marks.", origins=_origins()), tr(NEVER_COUNTED)),
     )
     bars = Bars(
         id=f"bars.{identity}", title=tr("Own hours until it has paid"), unit="h", table=table.id,
@@ -144,13 +151,16 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
     if each.per_million:
         said = [f"{tr(of)} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
         blocks.append(Paragraph(text=tr("A million samples cost: {prices}.", prices="; ".join(said))))
+    if each.left_out:
+        blocks += [Paragraph(text=tr("Not counted here, and why:")), Items(texts=tuple(
+            tr("{said}.", said=_capital(of.words)) for of in each.left_out))]
     reasons = [f"{of.candidate.id}: {reason}" for of in (each.own, each.rented) if of is not None
                for reason in of.reasons]
     notes = (each.build.build and each.build.build.note, each.offer.offer and each.offer.offer.note)
     sides = zip((each.build, each.offer), notes, strict=True)
     reasons += [f"{Origin.ENTERED.mark} {of.id}: {note}" for of, note in sides if note]
     if reasons:
-        blocks.append(Items(texts=tuple(reasons)))
+        blocks += [Paragraph(text=tr("Where these figures come from:")), Items(texts=tuple(reasons))]
     title = tr("{build} against {offer}", build=each.build.id, offer=each.offer.id) + (
         f", {each.workload.in_words}" if each.workload else "")
     return Section(id=f"steps.{identity}", title=title, blocks=tuple(blocks))
@@ -170,29 +180,41 @@ def _step_row(identity: str, step: Step, first: Step) -> Row:
 # For the money --------------------------------------------------------------------------------------------------------
 
 
+def _known(advice: Advice) -> list[Ranking]:
+    return [ranking for ranking in advice.rankings if any(each.samples_per_s for each in ranking.rated)]
+
+
 def _values(advice: Advice) -> list[Section]:
-    shown = [ranking for ranking in advice.rankings if any(each.samples_per_s for each in ranking.rated)]
+    shown = _known(advice)
     if not shown:
         return []
-    currency = advice.market.currency or tr("money")
     if not any(_has_prices(each) for each in shown):
         return [Section(
-            id="value", title=tr("How fast"),
-            blocks=(Paragraph(text=tr("No price is given, so nothing can be said of value for money.")),),
-            sections=tuple(_value_section(each, currency) for each in shown),
+            id="value", title=tr("How fast"), blocks=(
+                Paragraph(text=tr("No price is given, so nothing can be said of value for money.")),
+                Items(texts=tuple(_fastest(each) for each in shown)),
+            ),
         )]
     verdicts = Verdicts(verdicts=tuple(
         Verdict(id=_ranked(each), subject=tr(KINDS[each.kind]), conditions=each.workload.in_words,
                 standing=each.standing, sentences=(each.words,))
-        for each in shown
+        for each in shown if _has_prices(each)
     ))
     words = tr("Better for the money is what is so in {clear:.0%} of draws (clear) or {likely:.0%} (likely); less is "
-               "too close to call. Two machines of one kind differ too, by {spread:.0%} or so.",
+               "too close to call. Two machines of one kind differ too, by {spread:.0%} or so. Prices are counted, and "
+               "electricity where it turns that; of a card not the machine around it, and no resale.",
                clear=CLEAR, likely=LIKELY, spread=UNIT_SPREAD)
-    return [Section(
-        id="value", title=tr("For the money"), blocks=(Paragraph(text=words), verdicts),
-        sections=tuple(_value_section(each, currency) for each in shown),
-    )]
+    return [Section(id="value", title=tr("For the money"), blocks=(verdicts, Paragraph(text=words)))]
+
+
+def _fastest(ranking: Ranking) -> str:
+    """Who does most of a workload, in a sentence."""
+    shown = _shown(ranking)
+    best = max(shown, key=lambda each: each.samples_per_s.value if each.samples_per_s else 0.0)
+    facts = {"workload": ranking.workload.in_words, "name": best.candidate.name, "n": len(shown),
+             "speed": _quantity(best.samples_per_s).text, "unit": best.unit}
+    return tr("{workload}: {name} does {speed} {unit}.", **facts) if len(shown) == 1 else tr(
+        "{workload}: {name} is the fastest of {n}, {speed} {unit}.", **facts)
 
 
 def _has_prices(ranking: Ranking) -> bool:
@@ -207,7 +229,7 @@ def _value_section(ranking: Ranking, currency: str) -> Section:
     identity = _ranked(ranking)
     table = _value_table(ranking, currency, identity)
     bars = Bars(
-        id=f"bars.{identity}", title=tr("Throughput"), unit=tr("samples/s"), table=table.id,
+        id=f"bars.{identity}", title=tr("Throughput"), unit=_unit(ranking), table=table.id,
         bars=tuple(_bar(each, each.samples_per_s) for each in ranking.rated if each.samples_per_s is not None),
     )
     shown, unknown = _shown(ranking), [each for each in ranking.rated if each.samples_per_s is None]
@@ -216,6 +238,11 @@ def _value_section(ranking: Ranking, currency: str) -> Section:
     origins = Fold(title=tr("Where these figures come from"), blocks=(Items(texts=reasons),))
     title = tr("{workload}: {kind}", workload=ranking.workload.in_words, kind=tr(KINDS[ranking.kind]))
     return Section(id=f"section.{identity}", title=title, blocks=(bars, table, origins))
+
+
+def _unit(ranking: Ranking) -> str:
+    """"samples/s"; of a family "times GeForce RTX 3090"."""
+    return next((each.unit for each in ranking.rated if each.samples_per_s is not None), tr("samples/s"))
 
 
 def _shown(ranking: Ranking) -> list[Rated]:
@@ -231,18 +258,20 @@ def _bar(each: Rated, speed: Quantity) -> Bar:
 
 def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
     is_rented, has_prices = ranking.kind is Kind.RENTED, _has_prices(ranking)
-    per, price = (tr("samples"), f"{currency}/h") if is_rented else (tr("samples/s"), currency)
+    is_family, unit = isinstance(ranking.workload, Family), _unit(ranking)
+    per, price = (unit if is_family else tr("samples"), f"{currency}/h") if is_rented else (unit, currency)
     columns = (
         Column(title=tr(HEADS[ranking.kind])),
-        Column(title=tr("throughput"), unit=tr("samples/s"), align=Align.RIGHT),
+        Column(title=tr("throughput"), unit=unit, align=Align.RIGHT),
         *((
             Column(title=tr("price"), unit=price, align=Align.RIGHT),
-            Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per, money=currency),
+            Column(title=tr("for the money"), unit=tr("{samples} per {money}", samples=per,
+                                                      money=f"{_scale(ranking):,} {currency}".removeprefix("1 ")),
                    align=Align.RIGHT),
             Column(title=tr("chance of best"), align=Align.RIGHT),
         ) if has_prices else ()),
         Column(title=tr("power of its devices"), unit="W", align=Align.RIGHT),
-        Column(title=tr("for the energy"), unit=tr("samples/J"), align=Align.RIGHT),
+        *(() if is_family else (Column(title=tr("for the energy"), unit=tr("samples/J"), align=Align.RIGHT),)),
         Column(title=tr("memory"), unit=tr("GB each"), align=Align.RIGHT, is_detail=True),
         *((Column(title=tr("on the front"), is_detail=True),) if has_prices else ()),
         Column(title=tr("software"), is_detail=True),
@@ -251,17 +280,28 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
         id=f"table.{identity}", caption=tr("All figures, {workload}", workload=ranking.workload.in_words),
         columns=columns,
         rows=tuple(
-            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(each, has_prices))
+            Row(id=identifier(identity, each.candidate.id), cells=_value_cells(
+                each, has_prices, is_family, _scale(ranking)))
             for each in _shown(ranking)
         ),
         notes=(
             *_not_known([each.candidate.name for each in ranking.rated if each.samples_per_s is None]),
+            *((tr("Each network is compared at equal batch and precision; the geometric mean of {n} is shown, with the "
+                  "middle 80 % of them in brackets, each wider by what a prediction may be off. Yours may lie anywhere "
+                  "in it: --model NAME answers for one.", n=formatting.count(_counted(ranking), "ratio")),)
+              if is_family else ()),
             tr("{origins}. Power marked {mark} is the rated one on paper, and what comes of it is as weak.",
                origins=_origins(), mark=Origin.QUOTED.mark),
             *((tr("On the front is what no other beats in price, throughput and memory together."),) if has_prices
               else ()),
         ),
     )
+
+
+def _counted(ranking: Ranking) -> int:
+    """Workloads that a family's ratios are of."""
+    return max((len(each.samples_per_s.members) for each in ranking.rated
+                if isinstance(each.samples_per_s, Sampled)), default=0)
 
 
 def _not_known(names: Sequence[str]) -> list[str]:
@@ -271,26 +311,34 @@ def _not_known(names: Sequence[str]) -> list[str]:
     return [tr("No throughput is known of {names}.", names=formatting.listed([*names[:MOST_UNKNOWN], *more]))]
 
 
-def _money_cells(each: Rated) -> tuple[Cell, ...]:
+THOUSAND = 1000              # units of money that a family's multiple is given for; less would be all zeros
+
+
+def _scale(ranking: Ranking) -> int:
+    return THOUSAND if isinstance(ranking.workload, Family) and ranking.kind is not Kind.RENTED else 1
+
+
+def _money_cells(each: Rated, scale: int) -> tuple[Cell, ...]:
     candidate, value = each.candidate, each.per_money
     return (
         _quantity(candidate.money, formatting.money) if candidate.money else Cell(text=tr("no price given")),
-        Cell(text=tr("{value} ({low} to {high})", value=_text(value.value), low=_text(value.low),
-                     high=_text(value.high)), value=value.value) if value else Cell(text=formatting.UNKNOWN),
+        Cell(text=tr("{value} ({low} to {high})", value=_text(scale * value.value), low=_text(scale * value.low),
+                     high=_text(scale * value.high)), value=scale * value.value) if value
+        else Cell(text=formatting.UNKNOWN),
         Cell(text=chance_in_words(each.chance), value=each.chance) if each.chance is not None
         else Cell(text=tr("too few trials") if each.is_few else formatting.UNKNOWN),
     )
 
 
-def _value_cells(each: Rated, has_prices: bool) -> tuple[Cell, ...]:
+def _value_cells(each: Rated, has_prices: bool, is_family: bool, scale: int) -> tuple[Cell, ...]:
     candidate = each.candidate
     mark = "" if each.power_origin is None else f"{each.power_origin.mark} "
     return (
         Cell(text=candidate.name),
         _quantity(each.samples_per_s),
-        *(_money_cells(each) if has_prices else ()),
+        *(_money_cells(each, scale) if has_prices else ()),
         Cell(text=f"{mark}{_text(each.power_w)}", value=each.power_w),
-        Cell(text=f"{mark}{_text(each.per_watt)}", value=each.per_watt),
+        *(() if is_family else (Cell(text=f"{mark}{_text(each.per_watt)}", value=each.per_watt),)),
         Cell(text=formatting.UNKNOWN if candidate.memory_bytes is None else f"{candidate.memory_bytes / GIB:.0f}",
              value=candidate.memory_bytes),
         *((Cell(text=tr("yes") if each.is_on_front else formatting.UNKNOWN),) if has_prices else ()),
@@ -371,7 +419,8 @@ def _linked(links: Sequence[Linked]) -> Items:
 def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
     failed = [each for each in found if each.holds is False]
     words = tr("Nothing is seen that these machines would not hold.") if not failed else " ".join(
-        tr("{build}: the {about} does not hold.", build=each.build, about=tr(each.about)) for each in failed)
+        tr("{build} does not hold what is in it: {what}.", build=build, what=what)
+        for build, what in in_words(failed).items())
     table = Table(
         id="table.box", caption=tr("Machines and what they must hold"),
         columns=(Column(title=tr("machine")), Column(title=tr("about")), Column(title=tr("answer")),
@@ -415,8 +464,8 @@ def _held(each: Held) -> str:
 def _doubts(advice: Advice) -> Section | None:
     texts = [*advice.doubts, *(tr("{said}.", said=_capital(problem)) for problem in advice.problems[:MOST_PROBLEMS])]
     texts += [] if advice.checks else [
-        tr("{build}: the {about} does not hold, and its price is without a remedy ({words}).", build=each.build,
-           about=tr(each.about), words=each.words)
+        tr("{build} does not hold what is in it: {about} ({words}).", build=each.build, about=tr(each.about),
+           words=each.words)
         for each in advice.failed_checks if each.build in {of.build.id for of in advice.rentals} | {
             of.candidate.id for ranking in advice.rankings for of in ranking.rated}
     ]

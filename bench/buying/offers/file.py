@@ -239,7 +239,7 @@ class File:
             resale_table.finish()
         return Build(
             id=own, parts=parts, price=self._price(table, "price"), base_w=table.number("base_w", "W"),
-            idle_w=table.number("idle_w", "W") or 0.0, resale=resale, resale_after_years=after,
+            idle_w=table.number("idle_w", "W"), resale=resale, resale_after_years=after,
             life_years=table.number("life_years", "years", least=0.1), note=table.text("note"),
         )
 
@@ -261,7 +261,7 @@ class File:
             price_per_hour=self._price(table, "price_per_hour", "/h", self._currency(table)),
             billing=Billing(table.text("billing", tuple(Billing)) or Billing.ON_DEMAND), gpus=tuple(gpus),
             device_name=table.text("device_name"), memory_per_gpu_gb=memory_gb, vcpus=table.whole("vcpus", "CPUs"),
-            setup_hours_per_session=table.number("setup_hours_per_session", "hours") or 0.0,
+            setup_hours_per_session=table.number("setup_hours_per_session", "hours"),
             session_hours=table.number("session_hours", "hours", least=0.01),
             restart_loss=table.number("restart_loss", "a share of the hours", most=0.99) or 0.0,
             note=table.text("note"),

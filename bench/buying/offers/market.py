@@ -90,7 +90,7 @@ class Build:
     parts: Mapping[str, int]             # ids, how many
     price: Price | None                  # of all together; None: the sum of its parts
     base_w: float | None                 # board, memory, disks, fans
-    idle_w: float                        # drawn while it does nothing; 0: it is switched off
+    idle_w: float | None                 # drawn while it does nothing; 0: it is switched off; None: not said
     resale: Range | None                 # share of the price
     resale_after_years: float | None
     life_years: float | None
@@ -109,7 +109,7 @@ class Offer:
     device_name: str | None
     memory_per_gpu_gb: float | None
     vcpus: int | None
-    setup_hours_per_session: float
+    setup_hours_per_session: float | None    # None: not said
     session_hours: float | None          # of work between two setups; None: nothing is said
     restart_loss: float                  # share of paid hours whose work is lost, of spot machines
     note: str | None

@@ -1,0 +1,361 @@
+"""The sum of rent or buy, term by term: what is counted, what is left out and why, and how far the answer holds.
+
+Every term that there could be is one of the two: nothing is missing without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench.buying import cost, power
+from rigmark.bench.buying.offers.market import Build, Market, Range
+from rigmark.bench.buying.power import WallPower
+from rigmark.bench.buying.pricing import money, quantity, restarts_and_setup
+from rigmark.bench.buying.quantity import Draws, Quantity
+from rigmark.bench.buying.terms import Candidate, Rated
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Origin
+from rigmark.bench.document.language import tr, tr_later
+
+WEEKS_OF_A_YEAR = 365.25 / 7
+BARE = tr_later("bare hours")
+ENERGY = tr_later("with energy")
+IDLE = tr_later("with idle energy")
+SETUP = tr_later("with setting up what is rented")
+EQUAL_WORK = tr_later("for equal work")
+RESALE = tr_later("with resale")
+LEAST_CERTAIN = (Origin.MEASURED, Origin.QUOTED, Origin.ENTERED, Origin.PREDICTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hours:
+    """To break even; infinite: never. ``low`` and ``high`` hold the middle 95 % of the draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The hours once one more thing is counted."""
+
+    name: str                            # as it stands in scripts; said by ``tr``
+    hours: Hours
+    words: str                           # with which numbers
+    origin: Origin                       # the least certain of what entered
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A term that is not counted."""
+
+    name: str                            # as it stands in scripts; said by ``tr``
+    reason: str
+    holds: str                           # up to which value of it the answer holds; empty: it cannot turn the answer
+
+    @property
+    def words(self) -> str:
+        return tr("{term}: {reason}", term=tr(self.name), reason=self.reason) + (
+            tr("; {holds}", holds=self.holds) if self.holds else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """All that enters the formula, as draws and as values."""
+
+    value: Mapping[str, Any]
+    draws: Mapping[str, Any]
+
+    def hours(self) -> Hours:
+        drawn = cost.break_even_hours(**self.draws)
+        low, high = (_quantile(drawn, share) for share in (0.025, 0.975))
+        return Hours(value=float(cost.break_even_hours(**self.value)), low=low, high=high)
+
+    def with_term(self, name: str, value: Any, draws: Any) -> Terms:
+        return Terms(value={**self.value, name: value}, draws={**self.draws, name: draws})
+
+    def saved_per_hour(self) -> float:
+        """Money that an hour of own work spares, beside what was paid for the machine; below 0: it costs more."""
+        of = self.value
+        return float(of["rent_per_hour"] * of.get("speed_ratio", 1.0) - of.get("running_per_hour", 0.0)
+                     + of.get("idle_per_hour", 0.0))
+
+    def paid(self) -> float:
+        """Money for the machine, and for its idle hours if it did no work at all."""
+        of = self.value
+        idle = cost.HOURS_OF_A_YEAR * of.get("life_years", 0.0) * of.get("idle_per_hour", 0.0)
+        return float(of["price"] - of.get("resale", 0.0) + idle)
+
+
+def _quantile(values: Any, share: float) -> float:
+    """Of values that may be infinite, between which nothing is to be averaged."""
+    return float(np.quantile(np.asarray(values, float), share, method="inverted_cdf"))
+
+
+class _Missing(Enum):
+    """What a term that is left out would do."""
+
+    RUNNING = 1                  # an own hour costs more
+    PART = 2                     # the same, for a part of what it draws
+    IDLE = 3                     # the hours without work cost more
+    SETUP = 4                    # a rented hour costs more
+    SPEED = 5                    # either
+    RESALE = 6                   # the machine costs less
+
+
+MOST_W = {_Missing.RUNNING: 5000.0, _Missing.PART: 500.0, _Missing.IDLE: 300.0}
+"""At the wall, beyond which nobody need be told that the answer would turn: no desk has it."""
+LEAST_RATIO = 0.1            # of the work of what is rented, that any machine does which is compared with it
+MOST_RESALE = 0.8            # of its price, that no machine brings in the end
+MOST_SETUP = 0.5             # of the rent, that no setting up adds
+
+
+@dataclass(kw_only=True)
+class Reckoning:
+    """One machine against one offer: ``steps`` are the terms that count, each on top of those above it."""
+
+    build: Candidate
+    offer: Candidate
+    market: Market
+    hours_wanted: float | None
+    terms: Terms
+    power: WallPower
+    origins: list[Origin]
+    steps: list[Step] = field(default_factory=list)
+    _missing: list[tuple[str, str, _Missing]] = field(default_factory=list)
+
+    def count(self, name: str, words: str, *origins: Origin, terms: Mapping[str, tuple[Any, Any]]) -> None:
+        for key, (value, draws) in terms.items():
+            self.terms = self.terms.with_term(key, value, draws)
+        self.origins += origins
+        self.steps.append(Step(
+            name=name, hours=self.terms.hours(), words=words, origin=max(self.origins, key=LEAST_CERTAIN.index)))
+
+    def leave_out(self, name: str, reason: str, missing: _Missing) -> None:
+        self._missing.append((name, reason, missing))
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Once all is counted: how far the answer holds depends on the rest of the sum."""
+        return tuple(LeftOut(name=name, reason=reason, holds=self._holds(missing))
+                     for name, reason, missing in self._missing)
+
+    def _holds(self, missing: _Missing) -> str:
+        if missing is _Missing.SPEED:
+            return self._holds_for_speed()
+        if missing in MOST_W:
+            return self._holds_for_costs(missing)
+        return self._holds_for_renting(missing)
+
+    def _holds_for_costs(self, missing: _Missing) -> str:
+        """Of what makes a machine of one's own dearer: nothing turns where renting is cheaper without it."""
+        saved = self.terms.saved_per_hour()
+        if self.hours_wanted is None:
+            limit = "" if saved <= 0 or missing is _Missing.IDLE else self._as_power(saved, missing)
+            return tr("with more than {limit} of it buying never pays", limit=limit) if limit else ""
+        spare = saved * self.hours_wanted - self.terms.paid()
+        life = self.build.build.life_years if self.build.build is not None else None
+        hours = cost.HOURS_OF_A_YEAR * (life or 0.0) - self.hours_wanted if missing is _Missing.IDLE \
+            else self.hours_wanted
+        limit = self._as_power(spare / hours, missing) if spare > 0 and hours > 0 else ""
+        return tr("buying is the cheaper one with less than {limit} of it", limit=limit) if limit else ""
+
+    def _as_power(self, money_per_hour: float, missing: _Missing) -> str:
+        """In what is not known: watts, the price of a kWh, or money; empty where nothing draws so much."""
+        energy, currency = self.market.energy, self.market.currency or ""
+        price = money(energy.price_per_kwh, "energy")
+        if price is not None and price.value:
+            watts = 1e3 * money_per_hour / (price.value * energy.cooling_overhead)
+            return tr("{watts} W at the wall", watts=formatting.significant(watts)) if watts < MOST_W[missing] else ""
+        if missing is _Missing.RUNNING and self.power.watts is not None:
+            per_kwh = money_per_hour / (self.power.watts / 1e3 * energy.cooling_overhead)
+            return tr("{price} {currency} a kWh", price=formatting.significant(per_kwh), currency=currency)
+        return tr("{price} {currency} an hour", price=formatting.significant(money_per_hour), currency=currency)
+
+    def _holds_for_renting(self, missing: _Missing) -> str:
+        """Of what makes renting dearer, or one's own machine cheaper: nothing turns where buying is cheaper anyway."""
+        if self.hours_wanted is None:
+            return ""
+        spare = self.terms.paid() - self.terms.saved_per_hour() * self.hours_wanted
+        price = float(self.terms.value["price"])
+        rent = float(self.terms.value["rent_per_hour"] * self.terms.value.get("speed_ratio", 1.0)) * self.hours_wanted
+        most = MOST_RESALE * price if missing is _Missing.RESALE else MOST_SETUP * rent
+        if not 0 < spare < most:
+            return ""
+        if missing is _Missing.RESALE:
+            return tr("renting is the cheaper one unless it sells for more than {share} of its price",
+                      share=formatting.share(spare / price))
+        return tr("renting is the cheaper one unless that adds more than {share} to the rent",
+                  share=formatting.share(spare / rent))
+
+    def _holds_for_speed(self) -> str:
+        of = self.terms.value
+        running = of.get("running_per_hour", 0.0) - of.get("idle_per_hour", 0.0)
+        if self.hours_wanted is None:
+            never = running / of["rent_per_hour"] if of["rent_per_hour"] else 0.0
+            return "" if never < LEAST_RATIO else tr(
+                "it never pays unless an hour of {build} does more than {ratio} the work of an hour of {offer}",
+                build=self.build.id, offer=self.offer.id, ratio=formatting.times(never, 2))
+        ratio = (self.terms.paid() / self.hours_wanted + running) / of["rent_per_hour"]
+        return tr("buying is the cheaper one where an hour of {build} does more than {ratio} the work of an hour of "
+                  "{offer}, and renting below that", build=self.build.id, offer=self.offer.id,
+                  ratio=formatting.times(ratio, 2))
+
+    # By what was asked ------------------------------------------------------------------------------------------------
+
+    def at_energy_prices(self) -> dict[str, float]:
+        """Break-even hours at each price of electricity that is given."""
+        price, watts = money(self.market.energy.price_per_kwh, "energy"), self.power.watts
+        if price is None or watts is None:
+            return {}
+        found = {}
+        for value in (price.low, price.value, price.high):
+            if value is None:
+                continue
+            terms, at = self.terms, replace(price, value=value, low=None, high=None)
+            for key, power_w in (("running_per_hour", watts), ("idle_per_hour", self._idle_w())):
+                if key in terms.value:
+                    terms = terms.with_term(key, *self._energy(at, power_w))
+            found[f"{formatting.money(value)} {self.market.currency or ''}"] = float(
+                cost.break_even_hours(**terms.value))
+        return found
+
+    def _idle_w(self) -> float:
+        return (self.build.build.idle_w if self.build.build is not None else None) or 0.0
+
+    def _energy(self, price: Quantity, power_w: float) -> tuple[float, Draws]:
+        overhead = self.market.energy.cooling_overhead
+        return (cost.energy_cost_per_hour(power_w, price.value, overhead),
+                cost.energy_cost_per_hour(power_w, price.draws(), overhead))
+
+    # The terms --------------------------------------------------------------------------------------------------------
+
+    def electricity(self) -> None:
+        price, currency = money(self.market.energy.price_per_kwh, "energy"), self.market.currency or ""
+        watts, lacking = self.power.watts, formatting.listed(self.power.lacking)
+        if watts is None or price is None:
+            reasons = [tr("the power of {names} is not known", names=lacking)] if watts is None else []
+            reasons += [tr("no price of a kWh is given")] if price is None else []
+            self.leave_out(tr_later("electricity"), "; ".join(reasons), _Missing.RUNNING)
+            return
+        self.count(ENERGY, tr("{power:.0f} W at the wall, {price} a kWh", power=watts, price=priced(price, currency)),
+                   price.origin, terms={"running_per_hour": self._energy(price, watts)})
+        if lacking:
+            self.leave_out(tr_later("electricity of a part"), tr("the power of {names} is not known", names=lacking),
+                           _Missing.PART)
+
+    def idle(self, build: Build) -> None:
+        price, name = money(self.market.energy.price_per_kwh, "energy"), tr_later("electricity while it does no work")
+        if build.idle_w is None:
+            self.leave_out(name, tr("no idle_w is given, so it is taken to be switched off then"), _Missing.IDLE)
+        elif build.idle_w and price is None:
+            self.leave_out(name, tr("no price of a kWh is given"), _Missing.IDLE)
+        elif build.idle_w and build.life_years is None:
+            self.leave_out(name, tr("no life_years are given, so how long it stands idle is not known"), _Missing.IDLE)
+        elif build.idle_w and price is not None:
+            words = tr("{power:.0f} W in all hours of its {years:g} years that it does no work in", power=build.idle_w,
+                       years=build.life_years)
+            life = (build.life_years, build.life_years)
+            self.count(IDLE, words, price.origin,
+                       terms={"idle_per_hour": self._energy(price, build.idle_w), "life_years": life})
+
+    def setting_up(self) -> None:
+        assert self.offer.offer is not None
+        facts, words, lacking = restarts_and_setup(self.offer.offer)
+        if words:
+            rents = (self.terms.value["rent_per_hour"], self.terms.draws["rent_per_hour"])
+            value, draws = (cost.rent_per_hour_of_work(rent, **facts) for rent in rents)
+            self.count(SETUP, words, terms={"rent_per_hour": (value, draws)})
+        if lacking:
+            self.leave_out(tr_later("setting up what is rented"), lacking, _Missing.SETUP)
+
+    def speed(self, own: Rated | None, rented: Rated | None) -> None:
+        mine = None if own is None else own.samples_per_s
+        theirs = None if rented is None else rented.samples_per_s
+        if mine is None or theirs is None:
+            self.leave_out(tr_later("speed"), tr(
+                "no workload is known for both, so an hour of the one is taken for an hour of the other"),
+                _Missing.SPEED)
+            return
+        assert own is not None
+        assert rented is not None
+        self.count(EQUAL_WORK, tr("{own} against {rented} rented", own=_speed(mine, own.unit),
+                                  rented=_speed(theirs, rented.unit)),
+                   mine.origin, theirs.origin,
+                   terms={"speed_ratio": (mine.value / theirs.value, own.draws() / rented.draws())})
+
+    def resale(self, build: Build) -> None:
+        if build.resale is None:
+            self.leave_out(tr_later("resale"), tr("no resale is given, so it is taken to be worth nothing in the end"),
+                           _Missing.RESALE)
+            return
+        of = quantity(build.resale, f"resale of {build.id}")
+        share, draws, words = resale_in_the_end(of, build.resale, build)
+        price, prices = self.terms.value["price"], self.terms.draws["price"]
+        self.count(RESALE, words, of.origin, terms={"resale": (price * share, prices * draws)})
+
+
+def resale_in_the_end(of: Quantity, resale: Range, build: Build) -> tuple[float, Draws, str]:
+    """The share of its price that a machine brings at the end of its life, its draws, and how that came to be.
+
+    A share that is given for another age is that of a machine which loses the same share of its value each year.
+    """
+    after, life, draws = build.resale_after_years, build.life_years, np.minimum(of.draws(), 1.0)
+    said = tr("{share} of its price", share=formatting.share(resale.value))
+    if after:
+        said += tr(" after {years:g} years", years=after)
+    if not after or life is None or math.isclose(after, life) or not resale.value:
+        return resale.value, draws, said
+    share = resale.value ** (life / after)
+    return share, draws ** (life / after), said + tr(
+        ", so {share} after its {years:g}, at the same loss each year", share=formatting.share(share), years=life)
+
+
+def reckoned(
+    build: Candidate, offer: Candidate, own: Rated | None, rented: Rated | None, market: Market,
+    hours_per_week: float | None,
+) -> Reckoning:
+    """All terms of one machine against one offer, both of which have a price."""
+    price, hourly, machine = build.money, offer.money, build.build
+    assert price is not None
+    assert hourly is not None
+    assert machine is not None
+    wanted = None if hours_per_week is None or machine.life_years is None else \
+        hours_per_week * WEEKS_OF_A_YEAR * machine.life_years
+    found = Reckoning(
+        build=build, offer=offer, market=market, hours_wanted=wanted, origins=[],
+        power=power.of_machine(build, own, market), terms=Terms(value={}, draws={}),
+    )
+    currency = market.currency or ""
+    words = tr("{price} / {rent} an hour", price=priced(price, currency), rent=priced(hourly, currency))
+    found.count(BARE, words, price.origin, hourly.origin, terms={
+        "price": (price.value, price.draws()), "rent_per_hour": (hourly.value, hourly.draws())})
+    found.electricity()
+    found.idle(machine)
+    found.setting_up()
+    found.speed(own, rented)
+    found.resale(machine)
+    return found
+
+
+def priced(of: Quantity, currency: str) -> str:
+    return f"{of.origin.mark} {formatting.money(of.value)} {currency}"
+
+
+def _speed(of: Quantity, unit: str) -> str:
+    rate = formatting.significant(of.value) if of.low is None or of.high is None else tr(
+        "{value} ({low} to {high})", value=formatting.significant(of.value), low=formatting.significant(of.low),
+        high=formatting.significant(of.high))
+    return tr("{mark} {rate} {unit}", mark=of.origin.mark, rate=rate, unit=unit)
+
+
+def answers(steps: Sequence[Step], name: str) -> Step | None:
+    """The step of a name."""
+    return next((step for step in steps if step.name == name), None)
