@@ -16,7 +16,6 @@ import os
 import shlex
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from rigmark.bench.builds import environments, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import NOT_LENT
 from rigmark.bench.errors import UserError
+from rigmark.bench.processes.workfolder import working_folder
 
 RIGMARK = "rigmark"
 MANIFEST = "bench/worker/manifest.json"
@@ -94,10 +94,10 @@ def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
     if packed.returncode:
         raise UserError(f"{revision.name} is no Rigmark that can be measured: {packed.stderr.decode().strip()}")
     found = {}
-    with tempfile.TemporaryDirectory() as name, tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(name, filter="data")
+    with working_folder() as unpacked, tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(unpacked, filter="data")
         for part, folder in parts.items():
-            root = Path(name) / folder
+            root = unpacked / folder
             found.update({
                 f"{part}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(root.rglob("*.py"))
             })

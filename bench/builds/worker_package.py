@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 from rigmark.bench import worker
+from rigmark.bench.host import writing
 from rigmark.bench.ir import weights
 
 ROOT = Path(worker.__file__).parent
@@ -38,7 +39,7 @@ def files() -> Files:
 def write(directory: Path, content: Files | None = None) -> Path:
     """The worker package as one archive that any Python can run; ``content`` replaces our own files."""
     path = directory / "worker.zip"
-    with zipfile.ZipFile(path, "w") as archive:
+    with writing(path), zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
         for name, source in (files() if content is None else content).items():
             archive.writestr(zipfile.ZipInfo(f"{NAME}/{name}"), source)

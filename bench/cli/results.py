@@ -51,7 +51,7 @@ def command(
     """
     from rigmark.bench.analysis.results.quoted import together
     from rigmark.bench.analysis.results.summary import results as summarise
-    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.cli import Exit, say, write, write_data
     from rigmark.bench.store.store import existing, filtered
 
     chosen = Format.JSON if json else format
@@ -63,7 +63,7 @@ def command(
     if chosen is Format.PARQUET and output is not None:
         _write_parquet(table, output)
     else:
-        write(_text(table, chosen), output)
+        (write if chosen is Format.TABLE else write_data)(_text(table, chosen), output)
     if not table.empty and (invalid := int(table.invalid_trials.dropna().sum())):
         say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
     problems = (*trials.problems, *unreadable)
@@ -106,7 +106,9 @@ def _for_people(table: pd.DataFrame) -> str:
 def _write_parquet(table: pd.DataFrame, output: Path) -> None:
     import duckdb
 
-    with duckdb.connect() as connection:
+    from rigmark.bench.database import connected
+
+    with connected() as connection:
         connection.register("results", table)
         try:
             connection.execute("COPY (SELECT * FROM results) TO $1 (FORMAT parquet)", [str(output)])

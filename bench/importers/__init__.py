@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import hashlib
 import importlib
 import json
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rigmark.bench import files
+from rigmark.bench import files, host
 from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.store.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source, has_figure, impossible
@@ -125,7 +124,7 @@ def read(
         source=Source(
             format=format, file=file, sha256=digest, title=title, url=url, licence=licence,
             published=published, stated_by_user=dict(stated or {}),
-            imported_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            imported_at=host.now().isoformat(timespec="seconds"),
         ),
         rows=tuple(row if row.model else dataclasses.replace(row, model=unnamed) for row in rows),
         notes=(*found.notes, *without, *_unstated(rows)), refused=refused,

@@ -23,10 +23,12 @@ def unused(trials: pd.DataFrame) -> str:
 def wait_s(trials: pd.DataFrame, previous: str, apart_s: float, now: datetime | None = None) -> float:
     """Seconds until the session after ``previous`` is to begin: ``apart_s`` after the first trial of that one did.
 
-    0 where that time has passed, or where nothing of it is stored.
+    0 where that time has passed, or where nothing of it is stored; at most ``apart_s``, also after the clock was set
+    back.
     """
     of_previous = trials[trials.session == previous]
     if of_previous.empty:
         return 0.0
     begun = min(datetime.fromisoformat(at) for at in of_previous.recorded_at)
-    return max(0.0, apart_s - ((now or datetime.now(UTC)) - begun).total_seconds())
+    passed_s = ((now or datetime.now(UTC)) - begun).total_seconds()
+    return min(apart_s, max(0.0, apart_s - passed_s))

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Outcome
+from rigmark.bench.host import writing
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
@@ -71,7 +72,9 @@ def run_worker(
 
 def write_job(job: Mapping[str, Any], directory: Path) -> None:
     """Where a worker that starts in this directory reads it."""
-    (directory / "job.json").write_text(json.dumps(job))
+    path = directory / "job.json"
+    with writing(path):
+        path.write_text(json.dumps(job))
 
 
 class Pipes:

@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from rigmark.bench.errors import UserError
+from rigmark.bench.host import TEMPORARY
+
 PREFIX = "rigmark-"
 LOCK = "in-use"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -22,10 +25,17 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @contextlib.contextmanager
 def working_folder() -> Iterator[Path]:
-    """A new folder for the block; those that killed processes of this machine left behind are removed first."""
-    _sweep(Path(tempfile.gettempdir()))
+    """A new folder for the block; those that killed processes of this machine left behind are removed first.
+
+    Raises UserError where none can be made.
+    """
+    try:
+        _sweep(Path(tempfile.gettempdir()))
+        folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot make a folder for temporary files: {error.strerror}; {TEMPORARY}") from None
     # The lock is the last to go.
-    with contextlib.ExitStack() as held, tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+    with contextlib.ExitStack() as held, folder as name:
         if (lock := _locked(Path(name))) is not None:
             held.enter_context(lock)
         yield Path(name)

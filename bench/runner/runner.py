@@ -9,13 +9,13 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
-from rigmark.bench import datasets
+from rigmark.bench import datasets, host
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.enums import TIMED, Isa, Mode, Outcome, Precision, TrialKind
+from rigmark.bench.errors import UserError
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.launch import ranks
 from rigmark.bench.launch.agents import Agents
@@ -173,7 +173,7 @@ class Runner:
     def _measure(self, trial: Trial, identity: Identity) -> Record:
         case, kind = trial.case, trial.kind
         load_before, described = hardware.load_average(), system.described()
-        recorded_at = datetime.now(UTC).isoformat(timespec="seconds")
+        recorded_at = host.now().isoformat(timespec="seconds")
         self._workers.get_ready()
         started = time.monotonic()
         measure = {
@@ -218,7 +218,7 @@ class Runner:
         block = recording.block
         try:
             return block | {"series": self._store.put_series(identity.id, recording.write_parquet)}
-        except OSError as error:
+        except (OSError, MemoryError, UserError) as error:     # what was measured is not lost for it
             return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
 
     # Proof ----------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rigmark.bench import npz
+from rigmark.bench.database import connected
 from rigmark.bench.enums import TIMED, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import devices
@@ -259,7 +261,7 @@ class Store:
         files = [str(path) for path in self._records.glob("*.json")]
         if not files:
             columns = ", ".join(f"NULL::{kind} AS {name}" for name, (_, kind) in TRIAL_COLUMNS.items())
-            with duckdb.connect() as connection:
+            with connected() as connection:
                 return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
         read_columns = TRIAL_COLUMNS | PAIR_COLUMNS
         columns = ", ".join(
@@ -269,7 +271,7 @@ class Store:
         paths = [*(path for path, _ in read_columns.values()), "$.schema"]
         parts = [part for part in (files[::2], files[1::2]) if part]     # a core each; one scan would keep to one
         read = " UNION ALL ".join(f"FROM read_blob(${number})" for number, _ in enumerate(parts, start=2))
-        with duckdb.connect() as connection:
+        with connected() as connection:
             connection.execute("SET preserve_insertion_order = false")
             with contextlib.suppress(duckdb.InvalidInputException):      # a notebook without ipywidgets has none
                 connection.execute("SET enable_progress_bar = false")    # it would stand among data on stdout
@@ -341,7 +343,7 @@ class Store:
     def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep arrays for later sweeps; a full disk only costs the time to compute them again."""
         content = io.BytesIO()
-        np.savez(content, allow_pickle=False, **arrays)
+        npz.write(content, arrays)
         with contextlib.suppress(OSError):
             _write_atomically(self._oracle / f"{key}.npz", content.getvalue())
 
@@ -419,7 +421,7 @@ def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
 
     if where is None or table.empty:
         return table
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+    with connected(enable_external_access="false") as connection:
         connection.register("results", table.assign(row_number=range(len(table))))
         try:
             rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()

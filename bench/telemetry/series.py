@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rigmark.bench.database import connected
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 
@@ -155,7 +156,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     names = "source, device, field, begin_ns, end_ns, value, reason"
-    with duckdb.connect() as connection:
+    with connected() as connection:
         try:
             found = connection.execute(f"SELECT {names} FROM read_parquet($1) ORDER BY begin_ns", [str(path)]).df()
         except duckdb.Error as error:
@@ -176,7 +177,7 @@ def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Describe
     """The table as a Parquet file; raises OSError where it cannot be written."""
     import duckdb
 
-    with duckdb.connect() as connection:
+    with connected() as connection:
         connection.register("readings", table(readings, sources))
         try:
             connection.execute("COPY readings TO $1 (FORMAT parquet, COMPRESSION zstd)", [str(path)])

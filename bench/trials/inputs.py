@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rigmark.bench import datasets, models
+from rigmark.bench import datasets, models, npz
+from rigmark.bench.host import writing
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.plan.case import Case
@@ -93,5 +94,7 @@ class Inputs:
     def _once(self, name: str, arrays: Callable[[], dict[str, Any]]) -> Path:
         path = self._folder / f"{name}.npz"
         if not path.exists():
-            np.savez(path, **arrays())
+            content = arrays()
+            with writing(path):
+                npz.write(path, content)
         return path

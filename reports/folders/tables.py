@@ -57,7 +57,7 @@ def _frame(table: Table) -> pd.DataFrame:
 
 def _parquet(frame: pd.DataFrame) -> bytes:
     """Texts as VARCHAR and values as DOUBLE, also where there is none."""
-    import duckdb
+    from rigmark.bench.database import connected
 
     plain = frame.set_axis([str(index) for index in range(frame.shape[1])], axis=1)
     types = ["DOUBLE" if is_numeric_dtype(kind) else "VARCHAR" for kind in plain.dtypes]
@@ -65,7 +65,7 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     columns = ", ".join(
         f'"{name}"::{kind} AS "{title}"' for name, kind, title in zip(plain, types, titles, strict=True)
     )
-    with tempfile.TemporaryDirectory() as scratch, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory() as scratch, connected() as connection:
         path = Path(scratch) / "table.parquet"
         connection.register("rows", plain)
         connection.execute(f"COPY (SELECT {columns} FROM rows) TO $1 (FORMAT parquet)", [str(path)])
