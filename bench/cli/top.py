@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json as json_format
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.streams import is_heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,13 +50,14 @@ def command(
         raise UserError(f"interval must be from 0.05 to 3600 s, not {interval:g}")
     if prometheus is not None and not 0 < prometheus < 65536:
         raise UserError(f"a port is from 1 to 65535, not {prometheus}")
-    with Live(interval) as live, contextlib.suppress(KeyboardInterrupt):
+    with Live(interval) as live:
         if prometheus is not None:
             from rigmark.bench.cli import say
             from rigmark.bench.telemetry.prometheus import serve
+            from rigmark.bench.web import at
 
             serve(live, host, prometheus)
-            say(f"metrics at http://{host}:{prometheus}/metrics")
+            say(f"metrics at http://{at(host, prometheus)}/metrics")
         live.wait()
         if json:
             _write_lines(live, interval, count)
@@ -65,9 +66,11 @@ def command(
 
 
 def _looks(live: Live, interval_s: float, count: int | None) -> Iterator[Snapshot]:
-    """So many snapshots, an interval apart by the clock."""
+    """So many snapshots, an interval apart by the clock; no more where nobody reads them any more."""
     due = time.monotonic()
     for number in itertools.count() if count is None else range(count):
+        if not is_heard():
+            return
         if number:
             due = max(due + interval_s, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
@@ -98,11 +101,13 @@ def _page(snapshot: Snapshot) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
+    from rigmark.reports.plain import plain_line
+
     kinds: dict[tuple[str, str], list[Now]] = {}
     for now in snapshot.devices:
         kinds.setdefault((now.source, now.device.kind), []).append(now)
     parts: list[RenderableType] = [_table(devices) for devices in kinds.values()]
-    parts += [Text(f"{source}: {why}", style="dim") for source, why in snapshot.unavailable.items()]
+    parts += [Text(plain_line(f"{source}: {why}"), style="dim") for source, why in snapshot.unavailable.items()]
     return Group(Text(snapshot.at, style="dim"), *parts)
 
 
@@ -110,15 +115,18 @@ def _table(devices: Sequence[Now]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    from rigmark.reports.plain import plain_line
+
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column(devices[0].device.kind)
+    table.add_column(Text(devices[0].device.kind))
     for number, now in enumerate(devices):
         late = f" ({now.age_s:.0f} s ago)" if now.age_s > STALE_S else ""
-        table.add_column(f"{f'{number} ' if len(devices) > 1 else ''}{now.device.name}{late}", justify="right")
+        name = plain_line(now.device.name)
+        table.add_column(Text(f"{f'{number} ' if len(devices) > 1 else ''}{name}{late}"), justify="right")
     of_each = [{value.field.name: value for value in now.values} for now in devices]
     for name in dict.fromkeys(name for values in of_each for name in values):
         cells = [values.get(name) for values in of_each]
-        table.add_row(name, *(
+        table.add_row(Text(name), *(
             Text("" if value is None else text_of(value), style="dim" if value is None or value.value is None else "")
             for value in cells
         ))

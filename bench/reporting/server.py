@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import shortage
+from rigmark.bench.web import Handler, Server
 
 ADDRESS = "127.0.0.1"
-NAMES = frozenset({"127.0.0.1", "localhost"})
-PLAIN = "text/plain; charset=utf-8"
 
 
 class Page:
@@ -50,81 +49,36 @@ def folder_version(folder: Path) -> Hashable:
 
 
 @contextmanager
-def serving(page: Page, *, port: int, refresh_s: int) -> Iterator[ThreadingHTTPServer]:
+def serving(page: Page, *, port: int, refresh_s: int) -> Iterator[Server]:
     """A server at ``http://127.0.0.1:PORT/``, to be run by ``serve_forever``; port 0 takes any that is free.
 
     Browsers ask again every ``refresh_s`` seconds, and are sent the page only if it changed. Raises UserError where
     the port is taken.
     """
-    handler = type("Handler", (_Handler,), {"page": page, "refresh_s": refresh_s})
-    try:
-        server = ThreadingHTTPServer((ADDRESS, port), handler)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"cannot listen on port {port}: {reason}; choose another --port, or 0 for any") from None
-    with server:
+    handler = type("PageHandler", (_Handler,), {"page": page, "refresh_s": refresh_s})
+    with Server(ADDRESS, port, handler, advice="choose another --port, or 0 for any") as server:
         yield server
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     page: Page
     refresh_s: int
 
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "rigmark", ""
-    timeout = 30                 # seconds that a browser may hold a connection without a word
-
-    def do_GET(self) -> None:
-        self._answer(with_content=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(with_content=False)
-
-    def _refuse(self) -> None:
-        self.close_connection = True         # what else was sent is not read
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"this page can only be read\n", {"Allow": "GET, HEAD"})
-
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
-
-    def _answer(self, *, with_content: bool) -> None:
-        if not self._is_ours(self.headers.get_all("Host") or []):
-            return self._send(HTTPStatus.FORBIDDEN, b"this address is answered as localhost or 127.0.0.1 only\n")
+    def answer(self) -> None:
         if self.path.partition("?")[0] != "/":
-            return self._send(HTTPStatus.NOT_FOUND, b"there is one page: /\n")
+            return self.send(HTTPStatus.NOT_FOUND, b"there is one page: /\n")
         try:
             content, tag = self.page.get()
-        except UserError as error:
-            words = f"{error}\n".encode(errors="replace")
-            return self._send(HTTPStatus.SERVICE_UNAVAILABLE, words, {"Refresh": str(self.refresh_s)})
+        except Exception as error:
+            if (words := str(error) if isinstance(error, UserError) else shortage(error)) is None:
+                raise
+            again = {"Refresh": str(self.refresh_s)}
+            return self.send(HTTPStatus.SERVICE_UNAVAILABLE, f"{words}\n".encode(errors="replace"), again)
         headers = {"ETag": tag, "Refresh": str(self.refresh_s)}
         if tag in re.findall(r'"[^"]*"', self.headers.get("If-None-Match", "")):
-            return self._send(HTTPStatus.NOT_MODIFIED, b"", headers)
+            return self.send(HTTPStatus.NOT_MODIFIED, b"", headers)
         headers |= {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy(content.decode())}
-        return self._send(HTTPStatus.OK, content, headers, with_content=with_content)
-
-    def _is_ours(self, hosts: list[str]) -> bool:
-        name, _, port = hosts[0].partition(":") if len(hosts) == 1 else ("", "", "")
-        return name.lower() in NAMES and port in (str(self.connection.getsockname()[1]), "")
-
-    def _send(
-        self, status: HTTPStatus, content: bytes, headers: dict[str, str] | None = None, *, with_content: bool = True
-    ) -> None:
-        always = {
-            "Content-Type": PLAIN, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff",
-            "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer",
-            "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-        }
-        self.send_response(status)
-        for name, value in (always | (headers or {})).items():
-            self.send_header(name, value)
-        if status is not HTTPStatus.NOT_MODIFIED:
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if with_content and self.command != "HEAD":
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what browsers ask for is of no interest, and would be text of others in a terminal."""
+        return self.send(HTTPStatus.OK, content, headers)
 
 
 def policy(page: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
+import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from rigmark.bench.errors import UserError
 from rigmark.bench.telemetry.live import Live, Value
 from rigmark.bench.telemetry.sources import Meaning
+from rigmark.bench.web import LOOPBACK_NAMES, Handler, Server
 
 UNITS = {"_j": "_joules", "_w": "_watts", "_c": "_celsius", "_hz": "_hertz", "_s": "_seconds"}
 """How a unit that ends a field's name is spelled there: prometheus.io/docs/practices/naming."""
@@ -62,12 +67,40 @@ def spelled(name: str) -> str:
     return next((name.removesuffix(unit) + long for unit, long in UNITS.items() if name.endswith(unit)), name)
 
 
-def serve(live: Live, host: str, port: int) -> None:
+def serve(live: Live, host: str, port: int) -> Server:
     """Answer at http://host:port/metrics until the process ends; raises UserError where it cannot listen there."""
     registry = CollectorRegistry()
     registry.register(Readings(live))
+    handler = type("MetricsHandler", (_Handler,), {"registry": registry, "host": host.lower()})
+    server = Server(host, port, handler, advice="choose another --prometheus PORT")
+    threading.Thread(target=server.serve_forever, daemon=True, name="prometheus").start()
+    return server
+
+
+class _Handler(Handler):
+    registry: CollectorRegistry
+    host: str                    # that it listens at
+
+    def is_own(self, name: str, port: str) -> bool:
+        """On the network by any address, which no foreign name can be made to look like, and by this machine's name."""
+        if ipaddress.ip_address(self.server.server_name).is_loopback:
+            return name in LOOPBACK_NAMES | {self.host, "[::1]"}
+        own = socket.gethostname().lower()
+        return name in LOOPBACK_NAMES | {self.host, own, own.partition(".")[0]} or _is_address(name.strip("[]"))
+
+    def refusal(self) -> str:
+        return "metrics are answered under this machine's own name and addresses only"
+
+    def answer(self) -> None:
+        if self.path.partition("?")[0] not in ("/metrics", "/"):
+            return self.send(HTTPStatus.NOT_FOUND, b"the metrics are at /metrics\n")
+        encode, kind = choose_encoder(self.headers.get("Accept", ""))
+        return self.send(HTTPStatus.OK, encode(self.registry), {"Content-Type": kind})
+
+
+def _is_address(name: str) -> bool:
     try:
-        start_http_server(port, addr=host, registry=registry)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"cannot serve metrics at {host}:{port}: {reason}; choose another --prometheus PORT") from None
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_asked_again() -> None:
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:
     with (
-        served(Made().page) as port, pytest.raises(UserError, match=f"cannot listen on port {port}.*--port"),
+        served(Made().page) as port, pytest.raises(UserError, match=f"cannot listen at 127.0.0.1:{port}.*--port"),
         serving(Made().page, port=port, refresh_s=5),
     ):
         pass

@@ -168,7 +168,7 @@ def test_a_port_that_is_taken_is_told(live: Live):
     port = free_port()
     serve(live, "127.0.0.1", port)
 
-    with pytest.raises(UserError, match=rf"cannot serve metrics at 127.0.0.1:{port}: Address already in use"):
+    with pytest.raises(UserError, match=rf"cannot listen at 127.0.0.1:{port}: Address already in use; .*--prometheus"):
         serve(live, "127.0.0.1", port)
 
 
