@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import pkgutil
 import sys
 import traceback
 from enum import IntEnum
@@ -11,12 +14,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark import reports
+from rigmark.bench import __version__, host, streams
 from rigmark.bench.document.language import names, speaking
 from rigmark.bench.errors import UserError
+from rigmark.bench.interrupts import Interrupted, Interrupts
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rigmark.bench.document.document import Document
 
 
@@ -88,6 +95,15 @@ def write(text: str, output: Path | None) -> None:
         raise UserError(f"cannot write {output}: {error.strerror}") from None
 
 
+def write_data(text: str, output: Path | None) -> None:
+    """The same for what programs read: on stdout it is UTF-8, as in a file, whatever encoding other text has there."""
+    if output is not None:
+        write(text, output)
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+
+
 def show_document(document: Document, width: int) -> None:
     """A document on stdout: as wide as the terminal and in colour there, else plain in so many columns."""
     import shutil
@@ -103,26 +119,65 @@ def write_document(document: Document, format: str | None, output: Path | None) 
     """A document in a medium: that which is named, or that of the file's name, or the terminal's."""
     by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}
     medium = format or ("terminal" if output is None else by_suffix.get(output.suffix, "html"))
-    write(reports.render(medium, document), output)
+    write_text(reports.render(medium, document), medium, output)
+
+
+def write_text(text: str, medium: str, output: Path | None) -> None:
+    """What a medium made of a document: for people where it is the terminal's, else for programs."""
+    (write if medium == "terminal" else write_data)(text, output)
+
+
+@contextlib.contextmanager
+def keeping(what: str) -> Iterator[None]:
+    """For what is measured in it: says of an interrupt what stays."""
+    try:
+        yield
+    except Interrupted:
+        raise Interrupted(f"finished {what} are stored, and the same command goes on from there") from None
 
 
 def main() -> None:
-    """Entry of the command; a user's mistake ends in one sentence and exit code 2, never in a traceback.
+    """Entry of the command, as what the process is for: its streams and signals are the command's.
 
-    A fault of ours ends in a traceback and exit code 2 too.
+    A user's mistake, an interrupt and a host that lacks something end in one sentence, never in a traceback; a fault of
+    ours ends in a traceback, and exit code 2 too. The exit code is 2 where output could not be written.
     """
+    interrupts = Interrupts()
+    with streams.guarded() as standard:
+        try:
+            interrupts.catch()
+            code = _code(interrupts)
+        except Interrupted as interrupt:
+            say("; ".join(filter(None, ["rigmark: interrupted", str(interrupt)])))
+            code = Exit.INTERRUPTED
+        interrupts.leave_to_system()
+        if standard.problem is not None and code != Exit.INTERRUPTED:
+            say(f"rigmark: {standard.problem}")
+            code = Exit.BAD
+        if standard.note is not None:
+            say(f"rigmark: {standard.note}")
+    sys.exit(code)
+
+
+def _code(interrupts: Interrupts) -> int:
+    """Runs the command; its exit code, after what has to be said of an error was said."""
+    code: int = Exit.DONE
     try:
         app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else code
     except UserError as error:
         say(f"rigmark: {error}")
-        sys.exit(Exit.BAD)
-    except KeyboardInterrupt:
-        say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
-        sys.exit(Exit.INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()       # the reader of our output has gone; that is its right
-        sys.exit(Exit.DONE)
-    except Exception:
-        traceback.print_exc()
-        say("rigmark: this is a fault of Rigmark; please report it with the lines above")
-        sys.exit(Exit.BAD)       # Python's own code for it, 1, says that something got slower
+        code = Exit.BAD
+    except Exception as error:
+        if interrupts.have_come:         # what a library makes of an interrupt that fell into it
+            raise Interrupted from None
+        sentence = host.shortage(error)
+        if sentence is None:
+            traceback.print_exc()
+            sentence = "this is a fault of Rigmark; please report it with the lines above"
+        say(f"rigmark: {sentence}")
+        code = Exit.BAD                  # Python's own code for it, 1, says that something got slower
+    if interrupts.have_come:
+        raise Interrupted
+    return code

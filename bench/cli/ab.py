@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,7 +90,7 @@ def decided(
     """
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build
-    from rigmark.bench.cli import Exit, run, say
+    from rigmark.bench.cli import keeping, say
     from rigmark.bench.runner.progress import BudgetProgress
     from rigmark.bench.store.store import Store
 
@@ -103,21 +102,16 @@ def decided(
     if isinstance(second, Store):
         raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
     settings |= {"command": shlex.join(["rigmark", *sys.argv[1:]]), "budget_s": budget_s}
-    signal.signal(signal.SIGTERM, run.interrupt)
-    try:
-        with BudgetProgress(budget_s) as progress:
-            if not isinstance(first, Store):
-                contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
-                store.create()
-                return contest.run(progress)
-            if clock is not Clock.WALL:
-                raise UserError("stored results are compared by wall time; leave --clock out")
-            return ab.against_stored(
-                store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
-            )
-    except KeyboardInterrupt:
-        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    with keeping("pairs"), BudgetProgress(budget_s) as progress:
+        if not isinstance(first, Store):
+            contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
+            store.create()
+            return contest.run(progress)
+        if clock is not Clock.WALL:
+            raise UserError("stored results are compared by wall time; leave --clock out")
+        return ab.against_stored(
+            store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
+        )
 
 
 def _axes(**words: str | None) -> dict[str, Any]:

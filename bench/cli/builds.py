@@ -103,7 +103,8 @@ def create(
     from rigmark.bench import files
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
-    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.cli import say
+    from rigmark.bench.interrupts import Interrupted
     from rigmark.bench.runner.progress import duration
 
     known, packages = builds.load(), [*(recipe or ()), *(package or ())]
@@ -131,9 +132,8 @@ def create(
         if not environments.is_finished(build):
             with _status() as tell:
                 environments.create(build, tell)
-    except KeyboardInterrupt:
-        say(f"rigmark: interrupted; nothing is left of build '{wanted}', and the same command makes it anew")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    except Interrupted:
+        raise Interrupted(f"nothing is left of build '{wanted}', and the same command makes it anew") from None
     if not is_known:     # now that it is there: the name of one whose making was killed is free
         environments.write(_file(user), wanted, table)
     made = files.read_json(builds.environment(wanted) / environments.FINISHED)
@@ -235,6 +235,7 @@ def _described(build: Build) -> dict[str, Any]:
 def _status() -> AbstractContextManager[Callable[[str], None]]:
     """Where the making of a build tells what it does: one line that changes at a terminal, else a line each."""
     from rich.console import Console
+    from rich.text import Text
 
     @contextmanager
     def shown() -> Any:
@@ -243,6 +244,6 @@ def _status() -> AbstractContextManager[Callable[[str], None]]:
             return
         console = Console(stderr=True)
         with console.status("") as status:
-            yield lambda line: status.update(line[: console.width - 4])
+            yield lambda line: status.update(Text(line[: console.width - 4]))
 
     return shown()

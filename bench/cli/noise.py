@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_format
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,7 +79,7 @@ def _measured(
     """Stores pairs of a build with itself; what failed, a sentence each."""
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build as builds
-    from rigmark.bench.cli import Exit, run, say
+    from rigmark.bench.cli import keeping, run
     from rigmark.bench.cli.ab import _axes
     from rigmark.bench.runner.progress import BudgetProgress
 
@@ -90,11 +89,6 @@ def _measured(
         command=shlex.join(["rigmark", *sys.argv[1:]]), budget_s=budget_s, deadline_s=600.0,
     )
     store.create()
-    signal.signal(signal.SIGTERM, run.interrupt)
-    try:
-        with BudgetProgress(budget_s) as progress:
-            verdicts = contest.run(progress)
-    except KeyboardInterrupt:
-        say("rigmark: interrupted; finished pairs are stored, and the same command goes on from there")
-        raise typer.Exit(Exit.INTERRUPTED) from None
+    with keeping("pairs"), BudgetProgress(budget_s) as progress:
+        verdicts = contest.run(progress)
     return tuple(f"{case.label}: {case.reason or '; '.join(case.doubts)}" for case in verdicts.cases if case.has_failed)

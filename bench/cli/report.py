@@ -43,7 +43,7 @@ def command(
 
     rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
-    from rigmark.bench.cli import Exit, say, show_document, write
+    from rigmark.bench.cli import Exit, say, show_document, write_text
     from rigmark.bench.reporting.gather import report
     from rigmark.bench.sections.short import short
     from rigmark.bench.store.store import existing
@@ -68,7 +68,7 @@ def command(
         )
         show_document(document, terminal.WIDTH)
     else:
-        write(reports.render(medium, found.document), output)
+        write_text(reports.render(medium, found.document), medium, output)
         if output is not None:
             say(f"wrote {output}")
     for problem in found.problems:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -196,16 +195,15 @@ def _measure(
     ``apart_s`` are from the start of one session to that of the next. An interrupt ends the command, and what is
     finished is stored.
     """
-    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.cli import keeping, say
     from rigmark.bench.plan import sessions
     from rigmark.bench.runner.progress import TerminalProgress, duration
     from rigmark.bench.runner.runner import Runner
     from rigmark.bench.runner.tally import Tally
 
-    signal.signal(signal.SIGTERM, interrupt)
     line = shlex.join(["rigmark", *sys.argv[1:]])
     tally, previous = Tally(), None
-    try:
+    with keeping("trials"):
         for session, trials in plans.items():
             if previous is not None and (wait_s := sessions.wait_s(store.trials().table, previous, apart_s)) > 0:
                 say(f"session {session} begins in {duration(wait_s)}")
@@ -216,14 +214,7 @@ def _measure(
                 TerminalProgress() as progress,
             ):
                 tally += runner.run(trials, progress)
-        return tally
-    except KeyboardInterrupt:
-        say("rigmark: interrupted; finished trials are stored, and the same command goes on from there")
-        raise typer.Exit(Exit.INTERRUPTED) from None
-
-
-def interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    return tally
 
 
 def split(text: str) -> tuple[str, ...]:

@@ -10,10 +10,9 @@ import pty
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +46,10 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     """The command in this process, in a folder of its own; its workers are real."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(oracle_answers(), tmp_path / "results" / "oracle")
-    before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["rigmark", *arguments])
@@ -61,8 +59,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
         shown = capsys.readouterr()
         return Ended(int(ended.value.code or 0), shown.out, shown.err)
 
-    yield run
-    signal.signal(signal.SIGTERM, before)
+    return run
 
 
 @pytest.fixture
