@@ -243,11 +243,10 @@ class Contest:
         if decision is None:
             return CaseVerdict(label=label, facts=case, verdict=None, reason=tr(judging.BLIND_CLOCK), has_failed=True)
         identity = attempt.records[-1]["identity"]
-        new = {**identity["build"], "code_version": identity["code_version"]}
         return judging.case_verdict(
             label, case, attempt.pairs, decision, twin, clock=self._clock,
             has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
-            differs=judging.differences(identity["base"], new),
+            differs=judging.differences(identity),
             doubts=[f"{len(attempt.failures)} of {len(attempt.records)} pairs failed, {said}"] if said else [],
         )
 
@@ -270,11 +269,11 @@ def against_stored(
     """The verdicts where the base is stored trials: the new side is timed, repetition by repetition, in the budget."""
     if new.problem is not None:
         raise UserError(new.problem)
+    known = {**builds_module.load(), new.build.name: new.build}
     trials = plan(
         [replace(sweep, builds=(new.build.name,), layers=False) for sweep in sweeps],
-        cores=len(hardware.usable_cpus()), seed=session,
+        cores=len(hardware.usable_cpus()), seed=session, held_builds=builds_module.held_builds(known),
     )
-    known = {**builds_module.load(), new.build.name: new.build}
     measured: set[str] = set()
     with Runner(
         store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped

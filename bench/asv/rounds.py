@@ -19,7 +19,7 @@ from rigmark.bench.enums import PLANNED_GAPS, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Case
-from rigmark.bench.plan.schedule import Trial, proof_case
+from rigmark.bench.plan.schedule import Trial, asks_for_isa, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
@@ -83,7 +83,10 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
     with Runner(store, known, suite=suite, command=command, session=session) as runner:
         records = []
         for repetition in itertools.count():
-            trial = Trial(kind=kind, case=case, repetition=repetition, timing=sweep.timing)
+            trial = Trial(
+                kind=kind, case=case, repetition=repetition, timing=sweep.timing,
+                asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
+            )
             trial_id = runner.identity(trial).id
             if trial_id not in store or store.get(trial_id)["outcome"] != Outcome.OK:
                 break

@@ -88,7 +88,7 @@ def load(directory: Path | None = None) -> dict[str, Build]:
     return builds
 
 
-def find(name: str, builds: dict[str, Build]) -> Build:
+def find(name: str, builds: Mapping[str, Build]) -> Build:
     """Raises UnknownName with the nearest names."""
     if name not in builds:
         raise unknown("build", name, builds)
@@ -97,7 +97,7 @@ def find(name: str, builds: dict[str, Build]) -> Build:
 
 def held(case: Case, builds: Mapping[str, Build]) -> Case:
     """The case at the instruction set of its build; raises UserError where another one is asked for."""
-    isa = builds[case.build].isa
+    isa = find(case.build, builds).isa
     if isa == Isa.NATIVE:
         return case
     if case.isa not in (isa, Isa.NATIVE):
@@ -105,6 +105,11 @@ def held(case: Case, builds: Mapping[str, Build]) -> Case:
             f"build '{case.build}' is held to {isa} and cannot run {case.isa}; leave it or that instruction set out"
         )
     return replace(case, isa=Isa(isa))
+
+
+def held_builds(builds: Mapping[str, Build]) -> frozenset[str]:
+    """Names of those that hold their cases to an instruction set."""
+    return frozenset(name for name, build in builds.items() if build.isa != Isa.NATIVE)
 
 
 def _read(path: Path) -> dict[str, Build]:

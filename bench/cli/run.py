@@ -59,7 +59,7 @@ def command(
         str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
     ] = None,
     oversubscribe: Annotated[
-        bool | None, typer.Option("--oversubscribe", help="Allow more devices than cores; labelled wherever shown.")
+        bool | None, typer.Option("--oversubscribe", help="Allow more threads than cores; labelled wherever shown.")
     ] = None,
     threads: Annotated[
         str | None, typer.Option(help="Host threads of a device; left out: all usable cores, shared by the devices.")
@@ -173,7 +173,8 @@ def command(
         plans = {
             name: [
                 replace(trial, case=builds.held(trial.case, known_builds)) for trial in
-                plan(sweeps, cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores)
+                plan(sweeps, cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores,
+                     held_builds=builds.held_builds(known_builds))
             ] for name in sessions.names(session, session_count)
         }
         if dry_run:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rigmark.bench import kernel
 from rigmark.bench.doctor.builds import Usable
 from rigmark.bench.doctor.checks import Check, Severity
-from rigmark.bench.machine import hardware, system
+from rigmark.bench.machine import hardware
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.sources import Unavailable, Wanted
 
@@ -89,10 +90,10 @@ def _opened_in_time(name: str) -> list[sources.Device]:
 
 def nvidia_places() -> Iterator[str]:
     """Addresses on the bus of NVIDIA's GPUs, with a driver or without."""
-    for folder in sorted((system.ROOT / "sys/bus/pci/devices").glob("*")):
-        where = folder.relative_to(system.ROOT)
-        is_nvidia = system.text(f"{where}/vendor") == NVIDIA_VENDOR
-        if is_nvidia and (system.text(f"{where}/class") or "").startswith(DISPLAY_CLASS):
+    for folder in sorted((kernel.ROOT / "sys/bus/pci/devices").glob("*")):
+        where = folder.relative_to(kernel.ROOT)
+        is_nvidia = kernel.text(f"{where}/vendor") == NVIDIA_VENDOR
+        if is_nvidia and (kernel.text(f"{where}/class") or "").startswith(DISPLAY_CLASS):
             yield folder.name
 
 
@@ -158,7 +159,7 @@ def telemetry_checks(gpus: Gpus) -> Iterator[Check]:
 
     For GPUs that are on the bus see ``gpu_checks``.
     """
-    has_counters = any((system.ROOT / "sys/class/powercap").glob("*/energy_uj"))
+    has_counters = any((kernel.ROOT / "sys/class/powercap").glob("*/energy_uj"))
     for name, why in gpus.unavailable.items():
         if name == "nvml" and (gpus.on_bus or gpus.has_library):
             continue

@@ -34,9 +34,9 @@ def room_checks(results: Path, described: Mapping[str, Any]) -> Iterator[Check]:
     if quota is not None and quota < cores:
         yield Check(
             topic="room", severity=Severity.NOISE,
-            text=f"the control group allows {quota:g} cores' time on {cores} cores: more threads are stopped now "
-                 "and then",
-            fix=f"--threads {max(1, int(quota))}, or lift the limit (docker --cpus, a pod's cpu limit)",
+            text=f"the control group allows {quota:g} cores' time on {cores} cores: a worker gets "
+                 f"{max(1, int(quota))} of them, and with more threads it would be stopped now and then",
+            fix="lift the limit (docker --cpus, a pod's cpu limit) to measure with all cores",
         )
     limit, total = facts["limits"]["memory_bytes"], facts["memory"]["bytes"]
     if limit is not None and limit < total:

@@ -23,10 +23,11 @@ import numpy as np
 
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import worker_package
+from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
-from rigmark.bench.machine import hardware
+from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.case import Case
 from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.processes.workfolder import working_folder
@@ -187,11 +188,11 @@ class Agents:
         return (f"{case.processes} processes are needed and {self.processes} were started; start as many, or fewer "
                 "devices")
 
-    def start(self, rank: Rank, stop: int, build: str, deadline_s: float) -> Ran:
-        """As bench.launch.ranks.Start, of a rank other than 0."""
+    def start(self, rank: Rank, stop: int, case: Case, deadline_s: float) -> Ran:
+        """As bench.launch.ranks.Start, of a rank other than 0, in its own build of that name."""
         connection = self._connections[rank.index]
         try:
-            _send_job(connection, rank, build, deadline_s)
+            _send_job(connection, rank, case, deadline_s)
             ready = wait([connection, stop])
             if connection not in ready:
                 connection.send_bytes(STOP)
@@ -213,11 +214,18 @@ def _paths(job: Mapping[str, Any]) -> list[str]:
     return [*(job[name] for name in FILES if name in job), *job.get("shards", ())]
 
 
-def _send_job(connection: Connection, rank: Rank, build: str, deadline_s: float) -> None:
-    paths = sorted(set(_paths(rank.job)))
-    order = {"job": rank.job, "build": build, "threads": rank.threads, "deadline_s": deadline_s, "files": paths}
+def _order(rank: Rank, case: Case, deadline_s: float) -> dict[str, Any]:
+    """What an agent is told to start; the contents of its files follow."""
+    return {
+        "job": rank.job, "build": case.build, "isa": case.isa, "threads": rank.threads, "deadline_s": deadline_s,
+        "files": sorted(set(_paths(rank.job))),
+    }
+
+
+def _send_job(connection: Connection, rank: Rank, case: Case, deadline_s: float) -> None:
+    order = _order(rank, case, deadline_s)
     connection.send_bytes(json.dumps(order).encode())
-    for path in paths:
+    for path in order["files"]:
         connection.send_bytes(Path(path).read_bytes())
 
 
@@ -288,8 +296,8 @@ def _do(
         else:
             # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
             answer = run_worker(
-                build, package, job, directory, threads=order["threads"], deadline_s=order["deadline_s"],
-                stop=connection.fileno(),
+                with_variables(build, isa.variables(job["framework"], order["isa"])), package, job, directory,
+                threads=order["threads"], deadline_s=order["deadline_s"], stop=connection.fileno(),
             )
         arrays = directory / "answer.npz"
         has_arrays = answer.outcome is Outcome.OK and arrays.exists()

@@ -17,6 +17,8 @@ from typing import Any
 import archspec.cpu
 import psutil
 
+from rigmark.bench import kernel
+
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES")
 FAMILIES = (
     # Threads and where they run; linear algebra; the frameworks, their compilers and kernels; allocators.
@@ -239,7 +241,15 @@ def _cpu_name() -> str | None:
 
 
 def usable_cpus() -> tuple[int, ...]:
-    """Numbers of the cores this process may run on."""
+    """Numbers of the cores for this process: as many of those that it may run on as its quota has time for, whole ones,
+    one at least. More threads would be stopped now and then by the control group.
+    """
+    quota, cpus = kernel.cpu_quota_cores(), affinity()
+    return cpus if quota is None else cpus[:max(1, int(quota))]
+
+
+def affinity() -> tuple[int, ...]:
+    """Numbers of the cores that this process may run on, whatever its control group's quota."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(psutil.cpu_count() or 1))

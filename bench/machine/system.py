@@ -13,15 +13,15 @@ import platform
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psutil
 
+from rigmark.bench import __version__, kernel
+from rigmark.bench.kernel import text
 from rigmark.bench.machine import hardware
 from rigmark.bench.version import __version__
 
-ROOT = Path("/")
 GIB = 2**30
 
 KERNEL_OPTIONS = frozenset({
@@ -32,8 +32,6 @@ KERNEL_OPTIONS = frozenset({
     "tsc",
 })
 """Options of the kernel's command line that change how fast programs run; the others may hold what is private."""
-
-UNLIMITED_V1 = 2**60         # what version 1 of cgroups says for no limit is near 2**63, by page size
 
 
 def described() -> dict[str, Any]:
@@ -70,8 +68,8 @@ def facts() -> dict[str, Any]:
             "min_hz": _kilohertz("cpuinfo_min_freq"), "max_hz": _kilohertz("cpuinfo_max_freq"),
         },
         "limits": {
-            "cpus": list(hardware.usable_cpus()), "cpu_quota_cores": cpu_quota_cores(),
-            "memory_bytes": memory_limit_bytes(),
+            "cpus": list(hardware.affinity()), "cpu_quota_cores": kernel.cpu_quota_cores(),
+            "memory_bytes": kernel.memory_limit_bytes(),
         },
         "gpus": [dict(gpu) for gpu in hardware.nvidia_gpus()],
         "gpu_driver": hardware.nvidia_driver(),
@@ -87,14 +85,6 @@ def volatile() -> dict[str, Any]:
             "energy_performance_preference"),
         **battery(), "temperatures_c": temperatures_c(), "cpu_pressure_ratio": pressure("cpu"),
     }
-
-
-def text(path: str) -> str | None:
-    """What a file below the root says, without white space around it; None where it cannot be read, or is empty."""
-    try:
-        return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip() or None
-    except OSError:
-        return None
 
 
 def _operating_system() -> str:
@@ -130,19 +120,18 @@ def processor() -> dict[str, Any]:
 
 
 def _each_cpu(name: str) -> Iterator[str]:
-    for folder in sorted((ROOT / "sys/devices/system/cpu").glob("cpu[0-9]*")):
-        if (value := text(str(folder.relative_to(ROOT) / name))) is not None:
+    for folder in sorted((kernel.ROOT / "sys/devices/system/cpu").glob("cpu[0-9]*")):
+        if (value := text(str(folder.relative_to(kernel.ROOT) / name))) is not None:
             yield value
 
 
 def numa_nodes() -> list[dict[str, Any]]:
     """The cores of each node, "0-7", and how far its memory is from each node."""
-    folders = sorted(
-        (ROOT / "sys/devices/system/node").glob("node[0-9]*"), key=lambda folder: int(folder.name.removeprefix("node"))
-    )
+    nodes = (kernel.ROOT / "sys/devices/system/node").glob("node[0-9]*")
+    folders = sorted(nodes, key=lambda folder: int(folder.name.removeprefix("node")))
     found = []
     for folder in folders:
-        where = folder.relative_to(ROOT)
+        where = folder.relative_to(kernel.ROOT)
         distances = (text(f"{where}/distance") or "").split()
         found.append({"cpus": text(f"{where}/cpulist"), "distances": [int(distance) for distance in distances]})
     return found
@@ -158,9 +147,9 @@ def virtual_machine() -> str | None:
 
 def container() -> str | None:
     """What kind of container this runs in; None for none that shows."""
-    if (ROOT / ".dockerenv").exists():
+    if (kernel.ROOT / ".dockerenv").exists():
         return "docker"
-    if (ROOT / "run/.containerenv").exists():
+    if (kernel.ROOT / "run/.containerenv").exists():
         return "podman"
     return text("run/systemd/container")
 
@@ -181,8 +170,8 @@ def governors() -> list[str] | None:
 
 
 def _policies(name: str) -> list[str] | None:
-    folders = (ROOT / "sys/devices/system/cpu/cpufreq").glob("policy[0-9]*")
-    found = {value for folder in folders if (value := text(str(folder.relative_to(ROOT) / name)))}
+    folders = (kernel.ROOT / "sys/devices/system/cpu/cpufreq").glob("policy[0-9]*")
+    found = {value for folder in folders if (value := text(str(folder.relative_to(kernel.ROOT) / name)))}
     return sorted(found) or None
 
 
@@ -193,11 +182,11 @@ def _kilohertz(name: str) -> float | None:
 
 def battery() -> dict[str, Any]:
     """{"on_battery": None where it cannot be told, "battery_ratio": its charge, "battery_reason": why one is None}."""
-    supplies = sorted((ROOT / "sys/class/power_supply").glob("*"))
-    kinds = {folder: text(str(folder.relative_to(ROOT) / "type")) for folder in supplies}
+    supplies = sorted((kernel.ROOT / "sys/class/power_supply").glob("*"))
+    kinds = {folder: text(str(folder.relative_to(kernel.ROOT) / "type")) for folder in supplies}
     # Mice, keyboards and pens have batteries too, which psutil takes for the machine's.
     own = [folder for folder, kind in kinds.items()
-           if kind == "Battery" and text(str(folder.relative_to(ROOT) / "scope")) != "Device"]
+           if kind == "Battery" and text(str(folder.relative_to(kernel.ROOT) / "scope")) != "Device"]
     try:
         found = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
     except (AttributeError, OSError, ValueError):        # not for this system, or in another form than psutil expects
@@ -207,7 +196,8 @@ def battery() -> dict[str, Any]:
         return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
     is_plugged = getattr(found, "power_plugged", None)       # None where it is not known, whatever its type says
     if is_plugged is None:       # psutil knows two names of a mains adapter; a full battery may be "Not charging"
-        online = [text(str(folder.relative_to(ROOT) / "online")) for folder, kind in kinds.items() if kind != "Battery"]
+        mains = [folder.relative_to(kernel.ROOT) for folder, kind in kinds.items() if kind != "Battery"]
+        online = [text(f"{folder}/online") for folder in mains]
         is_plugged = True if "1" in online else None
     return {
         "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": found.percent / 100,
@@ -225,40 +215,3 @@ def pressure(resource: str) -> float | None:
     """Share of the last ten seconds in which some process waited for this resource; None where it is not told."""
     found = re.search(r"some avg10=([\d.]+)", text(f"proc/pressure/{resource}") or "")
     return float(found[1]) / 100 if found else None
-
-
-# Limits of the control group --------------------------------------------------------------------------------------
-
-
-def cpu_quota_cores() -> float | None:
-    """How many cores' time this process may use, by its control group; None for no quota."""
-    found = []
-    for setting in _settings("cpu", "cpu.max"):                  # version 2: "200000 100000", or "max 100000"
-        quota, _, period = setting.partition(" ")
-        if quota.isdigit() and period.isdigit():
-            found.append(int(quota) / int(period))
-    quotas, periods = _settings("cpu", "cpu.cfs_quota_us"), _settings("cpu", "cpu.cfs_period_us")
-    found += [int(q) / int(p) for q, p in zip(quotas, periods, strict=False) if q.isdigit() and int(q) > 0]
-    return min(found, default=None)
-
-
-def memory_limit_bytes() -> int | None:
-    """Of this process's control group; None for no limit."""
-    settings = [*_settings("memory", "memory.max"), *_settings("memory", "memory.limit_in_bytes")]
-    limits = [int(setting) for setting in settings if setting.isdigit()]
-    return min((limit for limit in limits if limit < UNLIMITED_V1), default=None)
-
-
-def _settings(controller: str, name: str) -> Iterator[str]:
-    """What the control group and each above it say; inside a container its own group may stand at the top."""
-    for line in (text("proc/self/cgroup") or "").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        group = Path(controllers) if controllers else Path()
-        while True:
-            if (value := text(f"sys/fs/cgroup/{group}/{path.strip('/')}/{name}")) is not None:
-                yield value
-            if path.strip("/") in ("", "."):
-                break
-            path = str(Path(path).parent)

@@ -38,7 +38,7 @@ class Case:
     world_size: int = 1          # devices; threads and local batch are those of each
     devices_per_process: int = 1
     strategy: str = SINGLE
-    oversubscribed: bool = False         # more threads than cores: devices take turns
+    oversubscribed: bool = False         # more threads than cores: they take turns
 
     def plain(self) -> dict[str, Any]:
         return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
@@ -62,12 +62,11 @@ class Case:
         setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
         if self.isa != Isa.NATIVE:
             setting += f", held to {self.isa}"
-        if self.is_limit:
-            return f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
         label = f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
-        if self.world_size == 1:
-            return label
-        label += f" on each of {self.world_size} devices ({self.strategy})"
+        if self.is_limit:
+            label = f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
+        elif self.world_size > 1:
+            label += f" on each of {self.world_size} devices ({self.strategy})"
         return f"{label}, oversubscribed" if self.oversubscribed else label
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from rigmark.bench.enums import TIMED, Mode, StartMethod, TrialKind
+from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.worker.frameworks import WITHOUT_TRAINING
@@ -23,6 +23,7 @@ class Trial:
     case: Case
     repetition: int = 0
     timing: Timing | None = None     # None for a proof
+    asks_for_isa: bool = False       # its sweep holds cases to instruction sets: what runs without any is watched too
 
     @property
     def label(self) -> str:
@@ -39,37 +40,47 @@ def proof_case(case: Case, cores: int) -> Case:
     return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 
 
-def plan(sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None) -> list[Trial]:
+def plan(
+    sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None,
+    held_builds: Collection[str] = (),
+) -> list[Trial]:
     """Trials in the order in which they run.
 
     Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
     falls on all cases alike. A case that several sweeps declare with one start method is timed as the first of them
     says, and as often as any of them says. Limits of the machine are among these cases; they need no proof. Layer
     trials come last, since they answer another question: one for each case that a sweep wants them for.
-    ``cores`` are those of this machine, ``world_cores`` as Sweep.cases has them.
+    ``cores`` are those of this machine, ``world_cores`` as Sweep.cases has them, and ``held_builds`` those that hold
+    their cases to an instruction set.
     """
-    declared: dict[tuple[Case, StartMethod], tuple[Timing, int]] = {}
+    declared: dict[tuple[Case, StartMethod], tuple[Timing, int, bool]] = {}
     for sweep in sweeps:
         for case in sweep.cases(cores, world_cores):
             key = case, sweep.timing.start_method
-            timing, repetitions = declared.get(key, (sweep.timing, 0))
-            declared[key] = timing, max(repetitions, sweep.repetitions)
+            timing, repetitions, asks = declared.get(key, (sweep.timing, 0, False))
+            asks = asks or asks_for_isa(sweep, held_builds)
+            declared[key] = timing, max(repetitions, sweep.repetitions), asks
     proofs = dict.fromkeys(
         Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared if not case.is_limit
     )
     timings: list[Trial] = []
-    for repetition in range(max((repetitions for _, repetitions in declared.values()), default=0)):
+    for repetition in range(max((repetitions for _, repetitions, _ in declared.values()), default=0)):
         batch = [
             Trial(
                 kind=TrialKind.LIMIT if case.is_limit else TrialKind.TIMING, case=case, repetition=repetition,
-                timing=timing,
+                timing=timing, asks_for_isa=asks,
             )
-            for (case, _), (timing, repetitions) in declared.items()
+            for (case, _), (timing, repetitions, asks) in declared.items()
             if repetition < repetitions
         ]
         random.Random(f"{seed}/{repetition}").shuffle(batch)
         timings += batch
     return [*proofs, *timings, *_layer_trials(sweeps, cores, world_cores)]
+
+
+def asks_for_isa(sweep: Sweep, held_builds: Collection[str]) -> bool:
+    """Whether a sweep declares instruction sets, by itself or by its builds: then all its cases are watched."""
+    return set(sweep.isas) != {Isa.NATIVE} or not set(sweep.builds).isdisjoint(held_builds)
 
 
 def _layer_trials(sweeps: Sequence[Sweep], cores: int, world_cores: int | None) -> list[Trial]:

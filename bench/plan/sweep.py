@@ -99,7 +99,9 @@ class Sweep:
                         layout=Layout(layout), precision=Precision(precision), mode=Mode(mode), device=device,
                         local_batch=batch, threads=threads, data=source, steps_per_timing=steps, isa=Isa(isa),
                         world_size=world.size, strategy=world.strategy, devices_per_process=world.devices_per_process,
-                        oversubscribed=self._is_oversubscribed(world.size, threads, world_cores, device),
+                        oversubscribed=self._is_oversubscribed(
+                            world.size, threads, cores if world.size == 1 else world_cores, device
+                        ),
                     )
 
     def _threads_of_a_device(self, cores: int, world_cores: int, *, is_limit: bool) -> int:
@@ -107,13 +109,16 @@ class Sweep:
         return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
 
     def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: str) -> bool:
-        """Raises UserError for more threads of a world than cores, unless that was asked for."""
-        if world_size == 1 or world_size * threads <= cores or not device.startswith("cpu"):
+        """Raises UserError for more threads than cores, unless that was asked for."""
+        needed = world_size * threads
+        if needed <= cores or not device.startswith("cpu"):
             return False
         if not self.oversubscribe:
+            each = f"{threads} thread{'s' * (threads > 1)}"
+            asked = each if world_size == 1 else f"{world_size} devices of {each} each"
             raise UserError(
-                f"{world_size} devices of {threads} thread{'s' * (threads > 1)} each need {world_size * threads} "
-                f"cores, and {cores} may be used; ask for fewer, or with --oversubscribe for devices that take turns"
+                f"{asked} need {needed} cores, and {cores} may be used; ask for fewer, or with --oversubscribe for "
+                "threads that take turns (rigmark doctor tells what limits the cores)"
             )
         return True
 

@@ -14,17 +14,8 @@ from typing import Any
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
-from rigmark.bench.processes.spawn import (
-    LAST_WORDS,
-    Answer,
-    Listener,
-    Pipes,
-    attend,
-    cannot_start,
-    judge,
-    kernel_kills,
-    write_job,
-)
+from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.processes.spawn import LAST_WORDS, Answer, Listener, Pipes, attend, cannot_start, judge, write_job
 
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
 
@@ -45,7 +36,7 @@ class ForkServer:
         self._pipes = Pipes()
         self._failure: Answer | None = None
         self._stderr_path = directory / "server-stderr"
-        self._kills_before = kernel_kills()
+        self._kills = MemoryKills()
         command = [
             build.interpreter, str(package), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
             ",".join(map(str, cpus)), preload,
@@ -92,7 +83,10 @@ class ForkServer:
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(1.0)
         last_words = self._stderr_path.read_text(errors="replace")[-LAST_WORDS:]
-        outcome, reason, _ = judge([], code or 0, code is None, deadline_s, last_words, self._kills_before)
+        pid = self._process.pid
+        outcome, reason, _ = judge(
+            [], code or 0, code is None, deadline_s, last_words, lambda: self._kills.has_killed(pid)
+        )
         self.close()
         return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words=last_words, wall_time_s=0.0)
 
@@ -100,6 +94,7 @@ class ForkServer:
         """End the server; it has no job by now. Once is enough, more do no harm."""
         self._control.close()
         self._pipes.close()
+        self._kills.close()
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -16,17 +16,8 @@ from typing import Any
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Outcome
-from rigmark.bench.processes.spawn import (
-    GRACE_S,
-    LAST_WORDS,
-    Answer,
-    Pipes,
-    cannot_start,
-    end_of,
-    judge,
-    kernel_kills,
-    write_job,
-)
+from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.processes.spawn import GRACE_S, LAST_WORDS, Answer, Pipes, cannot_start, end_of, judge, write_job
 
 
 class Ended(Exception):
@@ -52,11 +43,11 @@ class LiveWorker:
         self._directory = directory
         self._deadline_s = deadline_s
         self._started = time.monotonic()
-        self._kills_before = kernel_kills()
         self._messages: list[dict[str, Any]] = []        # marks and what ends it, by which it is judged
         self._pending = b""
         self._is_gone = False
         with contextlib.ExitStack() as stack:
+            self._kills = stack.enter_context(MemoryKills())
             self._pipes = stack.enter_context(Pipes())
             commands_read, commands_write = os.pipe()
             self._commands = stack.enter_context(open(commands_write, "wb", buffering=0))
@@ -127,7 +118,8 @@ class LiveWorker:
         code = self._kill()
         last_words = (self._directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
         outcome, reason, result = judge(
-            self._messages, code, is_late, self._deadline_s, last_words, self._kills_before
+            self._messages, code, is_late, self._deadline_s, last_words,
+            lambda: self._kills.has_killed(self._process.pid),
         )
         return Answer(
             outcome=outcome, reason=reason, result=result,

@@ -18,6 +18,7 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Outcome
 from rigmark.bench.host import writing
+from rigmark.bench.kernel import MemoryKills
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
@@ -121,21 +122,23 @@ def attend(
     ``ended`` holds a descriptor that becomes readable when the worker ends, where the system has such a thing.
     """
     started = time.monotonic()
-    kills_before = kernel_kills()
-    try:
-        if listener is not None:
-            listener.started(pid)
-        messages, is_late = _listen(answer_read, ended, started + deadline_s, listener, stop)
-        if not is_late:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                exit_code(GRACE_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        code = exit_code(None)
-    last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
-    is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
-    outcome, reason, result = judge(messages, code, is_late, deadline_s, last_words, kills_before, is_stopped)
+    with MemoryKills() as kills:
+        try:
+            if listener is not None:
+                listener.started(pid)
+            messages, is_late = _listen(answer_read, ended, started + deadline_s, listener, stop)
+            if not is_late:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    exit_code(GRACE_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            code = exit_code(None)
+        last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
+        is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
+        outcome, reason, result = judge(
+            messages, code, is_late, deadline_s, last_words, lambda: kills.has_killed(pid), is_stopped
+        )
     return Answer(
         outcome=outcome, reason=reason, result=result,
         marks={m["mark"]: m["at_s"] for m in messages if m["event"] == "mark"},
@@ -180,10 +183,10 @@ def end_of(pid: int) -> Iterator[list[int]]:
 
 
 def judge(
-    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str, kills_before: int,
-    is_stopped: bool = False,
+    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
+    was_killed_for_memory: Callable[[], bool | None], is_stopped: bool = False,
 ) -> tuple[Outcome, str | None, dict[str, Any]]:
-    """(outcome, reason, result) of a worker that said this and ended so."""
+    """(outcome, reason, result) of a worker that said this and ended so; see bench.kernel.MemoryKills.has_killed."""
     final = messages[-1] if messages else {"event": "nothing"}
     if final["event"] == "result":
         return Outcome.OK, None, {name: value for name, value in final.items() if name != "event"}
@@ -195,19 +198,14 @@ def judge(
     if is_late:
         return Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}", {}
     last_line = (last_words.strip().splitlines() or ["nothing on stderr"])[-1][:300]
-    if code == -signal.SIGKILL and kernel_kills() > kills_before:
+    for_memory = was_killed_for_memory() if code == -signal.SIGKILL else False
+    if for_memory:
         return Outcome.OUT_OF_MEMORY, f"killed by the kernel's out-of-memory killer {reached}", {}
     if code < 0:
-        return Outcome.CRASHED, f"killed by {signal.Signals(-code).name} {reached}; last words: {last_line}", {}
+        killed = f"killed by {signal.Signals(-code).name} {reached}"
+        if for_memory is None:
+            killed += " (the kernel killed a process for memory meanwhile, and does not tell here whether this one)"
+        return Outcome.CRASHED, f"{killed}; last words: {last_line}", {}
     if final["event"] == "nothing":
         return Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}", {}
     return Outcome.CRASHED, f"ended with exit code {code} {reached} without an answer; last words: {last_line}", {}
-
-
-def kernel_kills() -> int:
-    """How many processes the kernel has killed for memory since it started; 0 where it does not count them."""
-    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as counters:
-        for line in counters:
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0

@@ -80,7 +80,6 @@ class Runner:
             telemetry_rate_hz=telemetry_rate_hz, shipped=shipped,
         )
         self._dispatched: dict[Case, dict[str, Any]] = {}
-        self._asks_for_isa = False
         self._needed_bytes: dict[Case, int] = {}         # by pairs
 
     def __enter__(self) -> Runner:
@@ -96,7 +95,7 @@ class Runner:
 
     def identity(self, trial: Trial) -> Identity:
         """All that makes this trial this one, on this machine, in this build as it is installed now."""
-        case = trial.case
+        case = self._workers.held(trial.case)
         settings: dict[str, Any] = {"seed": SEED}
         if trial.timing is not None:
             settings |= trial.timing.plain()
@@ -104,7 +103,10 @@ class Runner:
         if trial.kind is TrialKind.PAIR:
             assert self._base is not None
             other = self._base.runner.identity(replace(self._of_base(trial), kind=TrialKind.TIMING))
-            base = {"name": other.case["build"], "code_version": other.code_version, **other.build}
+            base = {
+                "name": other.case["build"], "isa": other.case["isa"], "code_version": other.code_version,
+                **other.build,
+            }
             settings |= pair.SETTINGS
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition,
@@ -113,6 +115,10 @@ class Runner:
             machine=hardware.machine().id, settings=settings, base=base,
             code_version=self._workers.code_version(case),
         )
+
+    def _held(self, trial: Trial) -> Trial:
+        """At the instruction set of its build; a pair as it was asked for, since each side has a build of its own."""
+        return trial if trial.kind is TrialKind.PAIR else replace(trial, case=self._workers.held(trial.case))
 
     def _of_base(self, trial: Trial) -> Trial:
         assert self._base is not None
@@ -140,12 +146,16 @@ class Runner:
     # Running --------------------------------------------------------------------------------------------------------
 
     def run(self, trials: Sequence[Trial], progress: Progress | None = None) -> Tally:
-        """Measure every trial that is not stored yet; each record is safe on disk before the next trial starts."""
+        """Measure every trial that is not stored yet; each record is safe on disk before the next trial starts.
+
+        Cases are held to the instruction sets of their builds, whoever asks; raises UserError where one asks for
+        another.
+        """
         progress = progress or Silent()
         tally = Tally()
         hopeless: set[Case] = set()
         started = time.monotonic()
-        self._asks_for_isa = any(trial.case.isa != Isa.NATIVE for trial in trials)
+        trials = [self._held(trial) for trial in trials]
         with self._store.measuring():
             for index, trial in enumerate(trials):
                 if trial.kind is not TrialKind.PROOF and trial.case in hopeless:
@@ -195,7 +205,7 @@ class Runner:
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
             pair=answer.result if kind is TrialKind.PAIR and answer.result else None,
-            isa=self._isa(case) if kind in TIMED and answer.outcome is Outcome.OK else None,
+            isa=self._isa(trial) if kind in TIMED and answer.outcome is Outcome.OK else None,
             cpus=self._workers.cpus_of(case), world=of_world,
             certificate=None if kind in (TrialKind.PROOF, TrialKind.LIMIT) else self._certificate_id(case),
         )
@@ -306,8 +316,11 @@ class Runner:
         )
         if answer.outcome is Outcome.OK:
             self._needed_bytes[trial.case] = pair.memory_of(answer.result)
-            answer.result[pair.BASE]["certificate"] = base._certificate_id(other.case)
-            answer.result[pair.NEW]["certificate"] = self._certificate_id(trial.case)
+            held = {pair.BASE: base._workers.held(other.case), pair.NEW: self._workers.held(trial.case)}
+            asks = any(case.isa != Isa.NATIVE for case in held.values())
+            for side, runner in ((pair.BASE, base), (pair.NEW, self)):
+                answer.result[side]["certificate"] = runner._certificate_id(held[side])
+                answer.result[side]["isa"] = runner._isa(replace(trial, case=held[side], asks_for_isa=asks))
         return answer
 
     def start(self, trial: Trial, *, is_beside: bool) -> LiveWorker:
@@ -316,6 +329,7 @@ class Runner:
         ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
         are such with the same memory.
         """
+        trial = replace(trial, case=self._workers.held(trial.case))
         job = (
             self._hindrance(trial.case) or _no_pair(trial.case) or self._unproven(trial.case)
             or jobs.steps(trial, self._inputs, self._oracle)
@@ -331,12 +345,13 @@ class Runner:
 
     # Instruction sets -----------------------------------------------------------------------------------------------
 
-    def _isa(self, case: Case) -> dict[str, Any] | None:
+    def _isa(self, trial: Trial) -> dict[str, Any] | None:
         """What was asked for and what ran, watched once for all cases with the same settings.
 
-        None for a sweep that asks for no level; where it asks for one, its native cases are watched too.
+        None where neither the case nor its sweep asks for a level.
         """
-        if not self._asks_for_isa or not case.device.startswith("cpu"):
+        case = trial.case
+        if (case.isa == Isa.NATIVE and not trial.asks_for_isa) or not case.device.startswith("cpu"):
             return None
         alike = replace(
             case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=datasets.SYNTHETIC,

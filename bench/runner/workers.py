@@ -119,7 +119,11 @@ class Workers:
     def build_of(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
         """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
         build = with_variables(self.probe(case.build).build, more)
-        return with_variables(build, isa.variables(case.framework, case.isa))
+        return with_variables(build, isa.variables(case.framework, self.held(case).isa))
+
+    def held(self, case: Case) -> Case:
+        """The case at the instruction set of its build; raises UserError where another one is asked for."""
+        return builds_module.held(case, self._builds)
 
     def variables(self, case: Case) -> dict[str, str]:
         """What a worker of this case finds in its environment, as far as it may change results."""
@@ -180,7 +184,7 @@ class Workers:
 
         def start(rank: world.Rank, stop: int) -> world.Ran:
             if self.agents is not None and rank.index > 0:
-                return self.agents.start(rank, stop, case.build, self._deadline_s)
+                return self.agents.start(rank, stop, self.held(case), self._deadline_s)
             listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
             return self._run(
                 build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop, listener=listener

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from dataclasses import replace
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rigmark.bench.enums import Isa, Outcome, StartMethod, TrialKind
+from rigmark.bench.analysis.comparison.pairs import differences
+from rigmark.bench.builds import build as builds
+from rigmark.bench.builds.build import Build
+from rigmark.bench.enums import Isa, Mode, Outcome, StartMethod, TrialKind
+from rigmark.bench.errors import UserError
+from rigmark.bench.launch import agents
+from rigmark.bench.launch.ranks import Rank
 from rigmark.bench.machine import hardware, isa
-from tests.fakes import SHORT, lend_framework, measure
+from rigmark.bench.plan.schedule import Trial, plan, proof_case
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.runner.runner import Base, Runner
+from rigmark.bench.store.store import Store
+from tests.fakes import SHORT, lend_framework, make_case, measure, oracle_answers
+from tests.store.test_record import complaints
 
 HAS_AVX2 = isa.refusal("numpy", Isa.AVX2, "cpu", hardware.cpu_features()) is None
+
+
+def runner(folder: Path, known: dict[str, Build], **more: Any) -> Runner:
+    shutil.copytree(oracle_answers(), folder / "results" / "oracle", dirs_exist_ok=True)
+    store = Store(folder / "results").create()
+    return Runner(store, known, suite="test", command="rigmark", deadline_s=60.0, telemetry=False, **more)
 
 
 KERNELS = {"sse41": "Nehalem", "avx2": "Haswell"}
@@ -45,6 +68,89 @@ def test_a_sweep_that_asks_for_no_level_sets_nothing_and_watches_nothing(tmp_pat
     assert record.isa is None
     assert "NPY_DISABLE_CPU_FEATURES" not in record.identity.build["variables"]
     assert record.cpus == list(hardware.usable_cpus()[:1])
+
+
+@pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
+def test_what_a_build_is_held_to_holds_whoever_asks(tmp_path: Path):
+    """A record is the same, whatever other trials are in the call."""
+    (tmp_path / builds.FILE).write_text('[build.held]\nisa = "avx2"\n')
+    known, cores = builds.load(tmp_path), len(hardware.usable_cpus())
+    sweep = Sweep(
+        models=("mlp",), frameworks=("numpy",), modes=(Mode.INFERENCE,), local_batches=(2,), threads=(1,),
+        repetitions=1, timing=SHORT, builds=("default", "held"),
+    )
+    trials = plan([sweep], cores=cores, seed=1, held_builds=builds.held_builds(known))
+
+    with runner(tmp_path, known) as measuring:
+        for trial in trials:
+            measuring.run([trial])
+        stored = [measuring._store.get(measuring.identity(trial).id) for trial in trials]
+
+    timed = {record["identity"]["case"]["build"]: record for record in stored if record["measurement"]}
+    assert ("native", "avx2") == tuple(timed[build]["identity"]["case"]["isa"] for build in ("default", "held"))
+    assert ("native", "avx2") == tuple(timed[build]["isa"]["asked"] for build in ("default", "held"))
+    assert KERNELS["avx2"] in timed["held"]["measurement"]["facts"]["blas"]
+    assert timed["held"]["identity"]["build"]["variables"].items() >= isa.variables("numpy", "avx2").items()
+    assert {"native", "avx2"} == {record["identity"]["case"]["isa"] for record in stored if record["parity"]}
+
+
+@pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
+@pytest.mark.parametrize("is_new_held", [True, False])
+def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is_new_held: bool):
+    free = Build(name="default", interpreter=sys.executable)
+    held = Build(name="held", interpreter=sys.executable, isa="sse41")
+    base, new = (free, held) if is_new_held else (held, free)
+    case, cores = make_case(build=new.name), len(hardware.usable_cpus())
+    pair = Trial(kind=TrialKind.PAIR, case=case, timing=SHORT)
+
+    with runner(tmp_path, {"default": free, base.name: base}) as of_base, runner(
+        tmp_path, {"default": free, new.name: new}, base=Base(runner=of_base, build=base.name)
+    ) as of_new:
+        for each, build in ((of_base, base), (of_new, new)):
+            each.run([Trial(kind=TrialKind.PROOF, case=replace(proof_case(case, cores), build=build.name))])
+        (record,) = (json.loads(json.dumps(record.plain())) for record in of_new.run([pair]).stored)
+
+    assert "ok" == record["outcome"], record["reason"]
+    assert [] == complaints(record)
+    sides = {"base": record["identity"]["base"], "new": record["identity"]["build"]}
+    levels = {"base": record["identity"]["base"]["isa"], "new": record["identity"]["case"]["isa"]}
+    assert levels == {"base": "native", "new": "sse41"} if is_new_held else {"base": "sse41", "new": "native"}
+    for side, level in levels.items():
+        assert (level == "sse41") == ("Nehalem" in record["pair"][side]["facts"]["blas"])
+        assert (level == "sse41") == ("NPY_DISABLE_CPU_FEATURES" in sides[side]["variables"])
+        assert level == record["pair"][side]["isa"]["asked"]
+    assert any(difference.startswith("isa: ") for difference in differences(record["identity"]))
+
+
+def test_another_set_than_that_of_the_build_is_refused_before_anything_is_measured(tmp_path: Path):
+    held = Build(name="held", interpreter=sys.executable, isa="sse41")
+    trials = [Trial(kind=TrialKind.TIMING, case=make_case(build="held", isa=level), timing=SHORT)
+              for level in (Isa.NATIVE, Isa.AVX2)]
+
+    refused = pytest.raises(UserError, match="build 'held' is held to sse41 and cannot run avx2")
+    with runner(tmp_path, {"default": held, "held": held}) as measuring, refused:
+        measuring.run(trials)
+
+    assert [] == list((tmp_path / "results" / "records").iterdir())
+
+
+def test_a_rank_on_another_machine_is_held_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    held: list[Build] = []
+
+    def run(build: Build, *arguments: Any, **more: Any) -> Answer:
+        held.append(build)
+        return Answer(outcome=Outcome.CRASHED, reason="not asked", result={}, marks={}, last_words="", wall_time_s=0.0)
+
+    monkeypatch.setattr(agents, "run_worker", run)
+    here, there = Pipe()
+    order = agents._order(
+        Rank(index=1, job={"framework": "numpy"}, threads=1), make_case(build="default", isa=Isa.AVX2), 1.0
+    )
+
+    agents._do(json.loads(json.dumps(order)), there, tmp_path, tmp_path, builds.load(tmp_path))
+
+    assert "not asked" == json.loads(here.recv_bytes())["reason"]
+    assert held[0].variables.items() >= isa.variables("numpy", "avx2").items()
 
 
 def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(

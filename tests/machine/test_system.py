@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+from rigmark.bench import kernel
 from rigmark.bench.machine import hardware, system
 from tests.records import MACHINE
 
@@ -29,7 +30,7 @@ processor\t: 1
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(system, "ROOT", tmp_path)
+    monkeypatch.setattr(kernel, "ROOT", tmp_path)
     system.facts.cache_clear()
     yield tmp_path
     system.facts.cache_clear()
@@ -126,31 +127,6 @@ def test_turbo_is_told_by_either_driver(root: Path, file: str, value: str, turbo
     write(root, **{f"sys__devices__system__cpu__{file}": value})
 
     assert system.turbo() is turbo
-
-
-def test_the_limits_of_a_control_group_are_those_of_the_strictest_above(root: Path):
-    write(root, proc__self__cgroup="0::/pod/box\n", sys__fs__cgroup__pod__box__cgroup_type="domain")
-    group = root / "sys/fs/cgroup/pod"
-    (group / "box/cpu.max").write_text("300000 100000\n")
-    (group / "cpu.max").write_text("150000 100000\n")
-    (group / "box/memory.max").write_text("1073741824\n")
-    (group / "memory.max").write_text("max\n")
-    (root / "sys/fs/cgroup/cpu.max").write_text("max 100000\n")
-
-    assert (system.cpu_quota_cores(), system.memory_limit_bytes()) == (1.5, 2**30)
-
-
-def test_a_control_group_of_the_first_version_is_understood(root: Path):
-    write(root, proc__self__cgroup="5:memory:/docker/1\n4:cpu,cpuacct:/docker/1\n1:name=systemd:/docker/1\n")
-    for name, text in {
-        "cpu,cpuacct/cpu.cfs_quota_us": "200000", "cpu,cpuacct/cpu.cfs_period_us": "100000",
-        "memory/memory.limit_in_bytes": "9223372036854771712",
-    }.items():
-        path = root / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    assert (system.cpu_quota_cores(), system.memory_limit_bytes()) == (2.0, None)
 
 
 # The machine --------------------------------------------------------------------------------------------------------

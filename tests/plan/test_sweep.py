@@ -214,6 +214,8 @@ def test_strategies_go_to_the_frameworks_that_have_them():
         ({"world_sizes": (8,)}, "8 devices of 1 thread each need 8 cores, and 4 may be used; ask for fewer, or with "
                                 "--oversubscribe"),
         ({"world_sizes": (4,), "threads": (2,)}, "4 devices of 2 threads each need 8 cores, and 4 may be used"),
+        ({"world_sizes": (1,), "threads": (99,)}, "99 threads need 99 cores, and 4 may be used; ask for fewer, or with "
+                                                  "--oversubscribe"),
         ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be shared by 2 devices alike"),
         ({"world_sizes": (2,), "strategies": ("shard_map",)}, "torch has no strategy 'shard_map'; it has: ddp"),
         ({"world_sizes": (2,), "strategies": ("dpp",)}, "no strategy 'dpp'; did you mean 'ddp'?"),
@@ -241,3 +243,12 @@ def test_more_devices_than_cores_are_labelled_wherever_they_were_asked_for():
     (case,) = many
     assert case.oversubscribed
     assert case.label.endswith("batch 32 on each of 8 devices (ddp), oversubscribed")
+
+
+@pytest.mark.parametrize(("model", "device"), [("mlp", "cpu"), ("launch", "cpu"), ("mlp", "cuda:0")])
+def test_more_threads_than_cores_are_labelled_on_one_cpu_too(model: str, device: str):
+    sweep = Sweep(models=(model,), frameworks=("numpy",), modes=(Mode.INFERENCE,), threads=(4, 8), devices=(device,),
+                  oversubscribe=True)
+
+    assert [False, device == "cpu"] == [case.oversubscribed for case in sweep.cases(cores=4)]
+    assert [False, device == "cpu"] == [case.label.endswith(", oversubscribed") for case in sweep.cases(cores=4)]

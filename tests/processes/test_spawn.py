@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import itertools
 import os
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from rigmark.bench.builds import variables, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.enums import Outcome, StartMethod
-from rigmark.bench.processes import spawn
+from rigmark.bench.kernel import MemoryKills
 from rigmark.bench.processes.forkserver import ForkServer
 from rigmark.bench.processes.spawn import Answer, run_worker
 from tests.fakes import TOKEN, alive, bare_environment, eventually
@@ -157,8 +156,7 @@ def test_half_an_answer_is_no_answer(behave: Behave):
 def test_a_worker_killed_by_the_kernel_for_memory_ran_out_of_memory(
     behave: Behave, monkeypatch: pytest.MonkeyPatch
 ):
-    counts = itertools.count(7)
-    monkeypatch.setattr(spawn, "kernel_kills", lambda: next(counts))
+    monkeypatch.setattr(MemoryKills, "has_killed", lambda self, pid: True)
 
     answer = behave("os.kill(os.getpid(), signal.SIGKILL)")
 
@@ -166,14 +164,24 @@ def test_a_worker_killed_by_the_kernel_for_memory_ran_out_of_memory(
     assert "killed by the kernel's out-of-memory killer after 'started'" == answer.reason
 
 
-def test_a_worker_killed_by_someone_else_crashed(behave: Behave, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(spawn, "kernel_kills", lambda: 7)
+@pytest.mark.parametrize(
+    ("for_memory", "reason"),
+    [
+        (False, "killed by SIGKILL after 'started'; last words: "),
+        (None, "killed by SIGKILL after 'started' (the kernel killed a process for memory meanwhile, and does not "
+               "tell here whether this one); last words: "),
+    ],
+)
+def test_a_worker_killed_by_someone_else_crashed(
+    behave: Behave, monkeypatch: pytest.MonkeyPatch, for_memory: bool | None, reason: str
+):
+    monkeypatch.setattr(MemoryKills, "has_killed", lambda self, pid: for_memory)
 
     answer = behave("os.kill(os.getpid(), signal.SIGKILL)")
 
     assert Outcome.CRASHED is answer.outcome
     assert answer.reason is not None
-    assert "SIGKILL" in answer.reason
+    assert answer.reason.startswith(reason)
 
 
 # Workers that never answer, and processes that they leave behind ---------------------------------------------------

@@ -15,6 +15,7 @@ from rigmark.bench.analysis.comparison.pairs import (
     idle_share,
     is_single_threaded,
     log_speed_ups,
+    sides,
 )
 from rigmark.bench.analysis.comparison.stored_pairs import Records, groups, label_of
 from rigmark.bench.analysis.comparison.verdicts import SAID
@@ -137,8 +138,8 @@ def alike_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
 
 
 def _is_with_itself(identity: Mapping[str, Any]) -> bool:
-    base = {name: fact for name, fact in identity["base"].items() if name != "name"}
-    return bool(base == {"code_version": identity["code_version"], **identity["build"]})
+    base, new = sides(identity)
+    return base == new
 
 
 def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()) -> Document:

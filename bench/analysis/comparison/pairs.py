@@ -135,10 +135,19 @@ def contention(pairs: Sequence[Mapping[str, Any]]) -> float | None:
     return wall / cpu if cpu > 0 else None
 
 
-def differences(base: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+def sides(identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(base, new): the facts of the builds that a pair with this identity compares, without their names."""
+    base = {"isa": "native", **identity["base"]}             # older pairs were held to none, and do not say
+    del base["name"]
+    isa = identity["case"].get("isa", "native")
+    return base, {"isa": isa, "code_version": identity["code_version"], **identity["build"]}
+
+
+def differences(identity: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs between the builds of a pair, a sentence each: "packages: torch 2.12.0 against 2.13.0"."""
+    base, new = sides(identity)
     found = []
-    for fact in ("python", "packages", "variables", "code_version"):
+    for fact in ("isa", "python", "packages", "variables", "code_version"):
         if base.get(fact) == new.get(fact):
             continue
         left, right = ({"": facts.get(fact)} if not isinstance(facts.get(fact), Mapping) else facts[fact]

@@ -91,7 +91,7 @@ def compare_pairs(
         case = CaseVerdict(
             label=label, facts=identity["case"], verdict=None,
             has_failed=any(record["outcome"] not in PLANNED_GAPS for record in failed),
-            differs=differences(identity["base"], {**identity["build"], "code_version": identity["code_version"]}),
+            differs=differences(identity),
             doubts=tuple(f"{len(failed)} of {len(members)} pairs failed, {record['outcome']}: {record['reason']}"
                          for record in failed[:1]),
         )

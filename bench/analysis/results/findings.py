@@ -163,15 +163,19 @@ def wide_interval(evidence: Evidence) -> Iterator[Finding]:
 
 def oversubscribed(evidence: Evidence) -> Iterator[Finding]:
     world = evidence.world
-    if world is not None and world.is_oversubscribed:
-        yield Finding(
-            id="oversubscribed", kind=FindingKind.WARNING,
-            text=tr(
-                "{size} devices of {threads} each took turns on fewer cores: this shows that it runs, not how it "
-                "scales; use as many cores as threads for that", size=world.size,
-                threads=formatting.count(world.threads, "thread"),
-            ),
-        )
+    if world is None or not world.is_oversubscribed:
+        return
+    threads = formatting.count(world.threads, "thread")
+    yield Finding(
+        id="oversubscribed", kind=FindingKind.WARNING,
+        text=tr(
+            "{threads} took turns on fewer cores: this shows that it runs, not how fast it is; ask for no more threads "
+            "than cores for that", threads=threads,
+        ) if world.size == 1 else tr(
+            "{size} devices of {threads} each took turns on fewer cores: this shows that it runs, not how it "
+            "scales; use as many cores as threads for that", size=world.size, threads=threads,
+        ),
+    )
 
 
 def uneven_ranks(evidence: Evidence) -> Iterator[Finding]:

@@ -106,10 +106,13 @@ def test_a_core_that_others_use_too_is_a_reason_to_ask_the_cpu_clock():
 
 
 def test_what_differs_between_the_builds_is_told_and_nothing_else():
-    base = {**build_facts("2.12.0", MKL_DYNAMIC="1"), "code_version": "c0de"}
-    new = {**build_facts("2.13.0"), "code_version": "c0de"}
+    old, new = build_facts("2.12.0", MKL_DYNAMIC="1"), build_facts("2.13.0")
 
-    assert (
-        "packages: torch 2.12.0 against 2.13.0", "variables: MKL_DYNAMIC 1 against not set"
-    ) == pairs.differences(base, new)
-    assert ("code_version: c0de against beef",) == pairs.differences(new, {**new, "code_version": "beef"})
+    def told(base: dict[str, Any], **changes: Any) -> tuple[str, ...]:
+        identity = {"case": {"isa": "native"}, "build": new, "code_version": "c0de", **changes}
+        return pairs.differences({**identity, "base": {"name": "stable", "code_version": "c0de", **base}})
+
+    assert ("packages: torch 2.12.0 against 2.13.0", "variables: MKL_DYNAMIC 1 against not set") == told(old)
+    assert ("code_version: c0de against beef",) == told(new, code_version="beef")
+    assert () == told(new) == told({**new, "isa": "native"}) == told({**new, "isa": "avx2"}, case={"isa": "avx2"})
+    assert ("isa: native against avx2",) == told(new, case={"isa": "avx2"})

@@ -171,6 +171,7 @@ def test_devices_that_take_turns_make_a_figure_suspect_and_uneven_ranks_are_note
     assert (FindingKind.WARNING, True) == (
         only(world(size=4, is_oversubscribed=True)).kind, "4 devices of 1 thread each" in only(
             world(size=4, is_oversubscribed=True)).text)
+    assert only(world(size=1, threads=9, is_oversubscribed=True)).text.startswith("9 threads took turns on fewer cores")
     assert FindingKind.NOTE is only(world(rank_spread=1.5)).kind
 
 
