@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import math
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import memory_limit_bytes
+from rigmark.bench.machine import hardware
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,16 +26,25 @@ def connected(**config: Any) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory; raises UserError where a limit leaves too few addresses, in which DuckDB would crash."""
     import duckdb
 
-    limit = memory_limit_bytes()
-    if limit is not None:
-        free = limit - psutil.Process().memory_info().vms
-        threads = (free - BASE_BYTES) // THREAD_BYTES
-        if threads < 1:
-            raise UserError(
-                f"there is not enough memory to read records: this process is limited to {limit / 2**20:.0f} MiB of "
-                f"addresses, and DuckDB needs {(BASE_BYTES + THREAD_BYTES) / 2**20:.0f} beside those in use; raise the "
-                f"limit (ulimit -v) to {(limit - free + BASE_BYTES + THREAD_BYTES + 1023) // 1024} or more"
-            )
-        config["threads"] = min(threads, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    if (threads := _threads_that_fit()) is not None:
+        config["threads"] = threads
     with duckdb.connect(config=config) as connection:
         yield connection
+
+
+@cache       # what the first connection of a process reserves is there for the others
+def _threads_that_fit() -> int | None:
+    """How many threads DuckDB may have; None where nothing limits them."""
+    limit = memory_limit_bytes()
+    if limit is None:
+        return None
+    used = psutil.Process().memory_info().vms
+    threads = (limit - used - BASE_BYTES) // THREAD_BYTES
+    if threads < 1:
+        needed = BASE_BYTES + THREAD_BYTES
+        raise UserError(
+            f"there is not enough memory to read records: this process is limited to {limit / 2**20:.0f} MiB of "
+            f"addresses, and DuckDB needs {needed / 2**20:.0f} beside the {used / 2**20:.0f} in use; raise the limit "
+            f"(ulimit -v) to {math.ceil((used + needed) / 1024)} KiB or more"
+        )
+    return min(threads, len(hardware.usable_cpus()))

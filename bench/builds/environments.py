@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import tomlkit
 
 from rigmark.bench import files
@@ -126,12 +128,21 @@ def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> 
                 last = [*last, line.rstrip()][-LAST_LINES:]
                 tell(line.strip())
         except BaseException:
-            process.kill()
+            _kill(process)
             raise
     if process.returncode:
         said = "\n".join(f"    {line}" for line in last)
         raise UserError(f"build '{build.name}' could not be made: {command[0]} ended with exit code "
                         f"{process.returncode}; its last words:\n{said}")
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """With what it has started: compilers, say, or a download."""
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    process.kill()
 
 
 # builds.toml ---------------------------------------------------------------------------------------------------------

@@ -328,7 +328,7 @@ def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
     skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
     gave_up = f", {tally.not_started} not started after a failure of their case" if tally.not_started else ""
     say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")
-    if tally.stored:
+    if tally.stored and tally.wall_time_s > 0:       # by a monotonic clock, which some sandboxes turn back
         say(f"{tally.stepping_time_s / tally.wall_time_s:.0%} of the time went into warm-up and timed steps")
     say(f"next: rigmark report --results {results}")
     failed = [

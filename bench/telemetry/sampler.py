@@ -13,7 +13,7 @@ processes PID...           the trial is these processes
 mark                       read the FAST tier at once: the trial has come to where a region begins or ends
 end                        stop reading, and say "ended", with a JSON list of the readers that have not stopped
 
-The end of stdin ends the sampler, so that it never outlives the one who started it.
+The end of stdin ends the sampler, so that it never outlives the one who started it; on Linux the kernel ends it too.
 
 Each source is read in a thread of its own, and so is each device of a source that may hang alone. A library that hangs,
 as a driver may, then holds up its own thread alone, since calls into libraries let the others run; a process each would
@@ -50,6 +50,7 @@ from rigmark.bench.telemetry.sources import (
     load,
     parts,
 )
+from rigmark.bench.worker.main import die_with_parent_on_linux
 
 NICENESS = 5                 # of two that want a core, the trial is to have it
 STOP_S = 1.0                 # one that has not stopped by then hangs
@@ -306,6 +307,7 @@ def _numbers(text: str) -> list[int]:
 
 
 def main(directory: str) -> None:
+    die_with_parent_on_linux()               # the end of stdin is not seen by a process that was stopped
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError):       # a session of its own, which Linux may weigh as one: autogroup, sched(7)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import environments
 from rigmark.bench.builds.build import Build
 from rigmark.bench.errors import UserError
-from tests.fakes import RIGMARK
+from tests.fakes import RIGMARK, TOKEN, alive
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +92,14 @@ def test_of_a_build_that_fails_nothing_is_left(tmp_path: Path, arguments: list[s
     assert ["other"] == list(tomllib.loads(text)["build"])
 
 
-def test_ctrl_c_leaves_nothing_and_kill_is_made_good(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_and_kill_is_made_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+):
     waiting = tmp_path / "waiting"
     command = [RIGMARK, "builds", "create", "numpy==1.0", "--post-install", f"touch {waiting}; sleep 60"]
+    token = uuid.uuid4().hex
+    monkeypatch.setenv(TOKEN, token)
 
     def started() -> subprocess.Popen[str]:
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -104,11 +110,12 @@ def test_ctrl_c_leaves_nothing_and_kill_is_made_good(tmp_path: Path):
         return process
 
     interrupted = started()
-    os.killpg(interrupted.pid, signal.SIGINT)
+    interrupted.send_signal(number)          # to it alone: what it has started has not heard of it
     errors = interrupted.communicate(timeout=30)[1]
 
     assert 130 == interrupted.returncode
     assert "nothing is left of build 'numpy-1.0'" in errors
+    assert not alive(token)
     assert [] == list(builds.environments().glob("*"))
 
     killed = started()

@@ -34,7 +34,7 @@ def test_a_new_session_has_a_number_that_no_sessions_share():
     assert "3" == sessions.unused(trials(_1_1=NOON, _1_2=NOON, _2=NOON))
 
 
-@pytest.mark.parametrize(("minutes_later", "wait_s"), [(10, 1200.0), (30, 0.0), (500, 0.0)])
+@pytest.mark.parametrize(("minutes_later", "wait_s"), [(10, 1200.0), (30, 0.0), (500, 0.0), (-60, 1800.0)])
 def test_a_session_waits_from_the_beginning_of_the_one_before(minutes_later: int, wait_s: float):
     now = NOON + timedelta(minutes=minutes_later)
 

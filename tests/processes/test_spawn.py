@@ -233,7 +233,8 @@ run_worker(build, worker_package.write(folder), {"cpus": [0]}, folder, threads=1
 
 
 @pytest.mark.parametrize(
-    "hang", ["time.sleep(60)", "ctypes.PyDLL(None).sleep(60)"], ids=["asleep", "holds the GIL"]
+    "hang", ["time.sleep(60)", "ctypes.PyDLL(None).sleep(60)", "os.kill(os.getpid(), signal.SIGSTOP)"],
+    ids=["asleep", "holds the GIL", "stopped"]
 )
 @pytest.mark.parametrize("close_fds", [True, False], ids=["descriptors closed", "descriptors inherited"])
 def test_a_killed_parent_leaves_neither_worker_nor_grandchild(

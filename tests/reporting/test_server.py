@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench import web
 from rigmark.bench.errors import UserError
 from rigmark.bench.reporting.server import Page, folder_version, policy, serving
+from tests.fakes import eventually
 from tests.reports import records
 
 PAGE = '<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'"><p>{}'
@@ -141,6 +146,49 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
         serving(Made().page, port=port, refresh_s=5),
     ):
         pass
+
+
+def test_a_browser_that_hangs_up_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
+    big = Page(lambda: PAGE.format("x" * 2**24), lambda: 1)
+    with served(big) as port:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.recv(1)
+                # Answers on their way are refused (RST) rather than thrown away.
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert 200 == asked(port)[0].status
+
+    assert "" == capfd.readouterr().err
+
+
+def test_connections_without_a_request_are_few_and_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    with served(Made().page) as port:
+        halves = [socket.create_connection(("127.0.0.1", port)) for _ in range(web.MOST_CONNECTIONS + 8)]
+        assert [b""] * 8 == [half.recv(1) for half in halves[-8:]]       # hung up on at once
+        assert threading.active_count() <= before + 1 + web.MOST_CONNECTIONS
+        for half in halves[: web.MOST_CONNECTIONS]:
+            half.sendall(b"GET / HTTP/1.1\r\nHost: local")              # a little now and then does not help
+
+        monkeypatch.setattr(web, "HEAD_S", 0.0)
+
+        assert [b""] * web.MOST_CONNECTIONS == [half.recv(1) for half in halves[: web.MOST_CONNECTIONS]]
+        monkeypatch.undo()
+        assert eventually(lambda: 200 == asked(port)[0].status, within_s=30.0)
+        for half in halves:
+            half.close()
+
+
+def test_what_the_host_lacks_is_told_the_browser() -> None:
+    def fails() -> str:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with served(Page(fails, lambda: 1)) as port:
+        answer, text = asked(port)
+
+    assert 503 == answer.status
+    assert "Too many open files; raise the limit on open files (ulimit -n)" in text
 
 
 def test_a_folder_has_another_version_when_a_record_comes_or_is_replaced(tmp_path: Path) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import threading
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 
-from rigmark.bench.cli.top import text_of
+from rigmark.bench.cli.top import _page, text_of
 from rigmark.bench.errors import UserError
 from rigmark.bench.telemetry import sources
-from rigmark.bench.telemetry.live import Live, Value
+from rigmark.bench.telemetry.live import Live, Now, Snapshot, Value
 from rigmark.bench.telemetry.prometheus import serve, spelled
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable
 from tests.fakes import rigmark
@@ -123,24 +127,25 @@ def test_what_is_not_known_is_shown_with_its_reason():
 # Prometheus ---------------------------------------------------------------------------------------------------------
 
 
+@contextmanager
+def serving(live: Live, host: str = "127.0.0.1") -> Iterator[int]:
+    """The port at which metrics are served."""
+    server = serve(live, host, 0)
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def scraped(live: Live) -> tuple[str, dict[tuple[str, str | None], float]]:
     """The content type, and every sample by its name and flag."""
-    port = free_port()
-    serve(live, "127.0.0.1", port)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with serving(live) as port, urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text, kind = answer.read().decode(), answer.headers["Content-Type"]
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return kind, {
         (sample.name, sample.labels.get("flag") or sample.labels.get("source")): sample.value for sample in samples
     }
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def test_readings_are_exported_with_base_units_and_what_is_unknown_is_left_out(live: Live):
@@ -165,11 +170,59 @@ def test_names_are_spelled_as_prometheus_has_them():
 
 
 def test_a_port_that_is_taken_is_told(live: Live):
-    port = free_port()
-    serve(live, "127.0.0.1", port)
-
-    with pytest.raises(UserError, match=rf"cannot listen at 127.0.0.1:{port}: Address already in use; .*--prometheus"):
+    with (
+        serving(live) as port,
+        pytest.raises(UserError, match=rf"cannot listen at 127.0.0.1:{port}: Address already in use; .*--prometheus"),
+    ):
         serve(live, "127.0.0.1", port)
+
+
+def status(port: int, host: str) -> int:
+    """Of an answer to a request for this host."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/metrics", headers={"Host": host})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "", "192.0.2.1:{port}"]
+)
+def test_metrics_of_this_machine_alone_are_not_for_a_foreign_name(live: Live, host: str):
+    with serving(live) as port:
+        assert 403 == status(port, host.format(port=port))
+        assert 200 == status(port, f"localhost:{port}")
+        assert 200 == status(port, "localhost:19400")    # as a tunnel has it
+
+
+def test_metrics_for_the_network_are_for_any_address_and_the_machine_s_own_name(live: Live):
+    with serving(live, "0.0.0.0") as port:
+        named = {host: status(port, host) for host in (
+            f"192.0.2.1:{port}", f"[2001:db8::1]:{port}", f"{socket.gethostname()}:19400", "evil.example", "localhost",
+        )}
+
+    assert [200, 200, 200, 403, 200] == list(named.values())
+
+
+# The table ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["X [/b] Y", "[red]X[/red]", "\x1b[2J\x1b]0;title\x07X"])
+def test_a_name_of_a_device_is_shown_and_not_obeyed(name: str):
+    value = Value(field=FIELDS[0], value=100.0, rate=None, unknown=None)
+    device = Device(id="GPU-1", kind="gpu", name=name)
+    now = Now(source="fake", device=device, values=(value,), age_s=0.0)
+    console = Console(width=120, highlight=False)
+    with console.capture() as captured:
+        console.print(_page(Snapshot(at="now", devices=(now,), unavailable={"other [/b]": name})))
+    shown = captured.get()
+
+    assert (name if "\x1b" not in name else "X") in shown
+    assert "other [/b]: " in shown
+    assert "\x1b" not in shown
+    assert "title" not in shown
 
 
 # The command --------------------------------------------------------------------------------------------------------

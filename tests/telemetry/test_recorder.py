@@ -330,7 +330,10 @@ def test_a_sampler_that_cannot_start_is_tried_a_few_times_only(
     assert ([], None) == (blocks[0]["devices"], blocks[0]["sampler"]["cpu_time_s"])
 
 
-def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["running", "stopped"])
+def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_stopped: bool):
+    if is_stopped and not sys.platform.startswith("linux"):
+        pytest.skip("only Linux kills a process that is stopped when its parent ends")
     token = uuid.uuid4().hex
     monkeypatch.setenv(TOKEN, token)
     code = (
@@ -342,7 +345,10 @@ def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_pat
                               env={**os.environ, "PYTHONPATH": str(recorder_module.ROOT)})
     assert parent.stdout is not None
     assert b"on\n" == parent.stdout.readline()
-    assert 2 == len(alive(token))
+    found = alive(token)
+    assert 2 == len(found)
+    if is_stopped:
+        next(each for each in found if each.pid != parent.pid).suspend()
 
     parent.send_signal(signal.SIGKILL)
     parent.wait()
