@@ -27,9 +27,9 @@ from typing import Any
 
 import platformdirs
 
-from rigmark.bench import files
 from rigmark.bench.enums import Isa
 from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.host import files
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 
 FILE = "builds.toml"

@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 import tomlkit
 
-from rigmark.bench import files
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds.build import Build
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import files
 
 FINISHED = "rigmark-build.json"      # written last: an environment without it was never finished
 NEEDED = "numpy"                     # by every worker

@@ -21,13 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench import files
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import environments, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import NOT_LENT
 from rigmark.bench.errors import UserError
-from rigmark.bench.processes.workfolder import working_folder
+from rigmark.bench.host import files
+from rigmark.bench.host.workfolder import working_folder
 
 RIGMARK = "rigmark"
 MANIFEST = "bench/worker/manifest.json"

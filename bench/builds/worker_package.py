@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 from rigmark.bench import worker
-from rigmark.bench.host import writing
+from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import weights
 
 ROOT = Path(worker.__file__).parent

@@ -8,12 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench import files, models
+from rigmark.bench import models
 from rigmark.bench.claims import QUANTITIES
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.claims.evidence import Filters
 from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.host import files
 from rigmark.bench.ir.graph import Builder
 from rigmark.bench.ir.training import Sgd
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pkgutil
 import sys
 import traceback
 from enum import IntEnum
@@ -14,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark import reports
-from rigmark.bench import __version__, host, streams
 from rigmark.bench.document.language import names, speaking
 from rigmark.bench.errors import UserError
-from rigmark.bench.interrupts import Interrupted, Interrupts
+from rigmark.bench.host import limits as host
+from rigmark.bench.host import streams
+from rigmark.bench.host.interrupts import Interrupted, Interrupts
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
 

@@ -100,11 +100,11 @@ def create(
 
     rigmark builds create torch==2.9.1 --package intel-extension-for-pytorch --name ipex
     """
-    from rigmark.bench import files
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
     from rigmark.bench.cli import say
-    from rigmark.bench.interrupts import Interrupted
+    from rigmark.bench.host import files
+    from rigmark.bench.host.interrupts import Interrupted
     from rigmark.bench.runner.progress import duration
 
     known, packages = builds.load(), [*(recipe or ()), *(package or ())]

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rigmark.bench import files
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import files
 
 NEEDS_ARGUMENTS = True
 CONFIGURATION = "asv.conf.json"

@@ -106,7 +106,7 @@ def _for_people(table: pd.DataFrame) -> str:
 def _write_parquet(table: pd.DataFrame, output: Path) -> None:
     import duckdb
 
-    from rigmark.bench.database import connected
+    from rigmark.bench.host.database import connected
 
     with connected() as connection:
         connection.register("results", table)

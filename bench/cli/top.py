@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.streams import is_heard
+from rigmark.bench.host.streams import is_heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,8 +53,8 @@ def command(
     with Live(interval) as live:
         if prometheus is not None:
             from rigmark.bench.cli import say
+            from rigmark.bench.host.web import at
             from rigmark.bench.telemetry.prometheus import serve
-            from rigmark.bench.web import at
 
             serve(live, host, prometheus)
             say(f"metrics at http://{at(host, prometheus)}/metrics")

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rigmark.bench import kernel
 from rigmark.bench.doctor.builds import Usable
 from rigmark.bench.doctor.checks import Check, Severity
+from rigmark.bench.host import kernel
 from rigmark.bench.machine import hardware
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.sources import Unavailable, Wanted

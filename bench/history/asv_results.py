@@ -18,10 +18,10 @@ from typing import Any
 import json5
 import numpy as np
 
-from rigmark.bench import files
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.history.directions import by_words
 from rigmark.bench.history.series import LESS_BY_KIND, Direction, Ended, Grounds, Series, failure, label
+from rigmark.bench.host import files
 
 BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"
 CONFIGURATIONS = ("asv.conf.json", "asv.conf.jsonc")

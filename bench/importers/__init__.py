@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import importlib
-import json
 import math
 import re
 from collections import Counter
@@ -17,10 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rigmark.bench import files, host
 from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.errors import UserError, unknown
-from rigmark.bench.store.quoted import FACTS, PASSES, WHOLE, Quoted, QuotedTable, Source, has_figure, impossible
+from rigmark.bench.host import files
+from rigmark.bench.host import limits as host
+from rigmark.bench.store.quoted import FACTS, WHOLE, Quoted, QuotedTable, Source, has_figure, impossible
 from rigmark.bench.worker import registry
 
 NAMES: tuple[str, ...] = registry.names(__path__)

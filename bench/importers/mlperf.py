@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench import files
 from rigmark.bench.enums import Outcome
+from rigmark.bench.host import files
 from rigmark.bench.importers import BadFigure, NotThisFormat, Read, Refused, number, text, whole
 from rigmark.bench.store.quoted import Quoted
 

@@ -26,11 +26,11 @@ from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
+from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
 from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.case import Case
 from rigmark.bench.processes.spawn import Answer, run_worker
-from rigmark.bench.processes.workfolder import working_folder
 
 PORT_VARIABLE = "RIGMARK_PORT"
 DEFAULT_PORT = 29_517

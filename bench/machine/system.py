@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from rigmark.bench import __version__, kernel
-from rigmark.bench.kernel import text
+from rigmark.bench.host import kernel
+from rigmark.bench.host.kernel import text
 from rigmark.bench.machine import hardware
 from rigmark.bench.version import __version__
 

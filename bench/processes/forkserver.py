@@ -14,7 +14,7 @@ from typing import Any
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
-from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.spawn import LAST_WORDS, Answer, Listener, Pipes, attend, cannot_start, judge, write_job
 
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code

@@ -16,7 +16,7 @@ from typing import Any
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Outcome
-from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.spawn import GRACE_S, LAST_WORDS, Answer, Pipes, cannot_start, end_of, judge, write_job
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Outcome
+from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.machine import hardware
 from rigmark.bench.processes.spawn import Answer, run_worker
-from rigmark.bench.processes.workfolder import working_folder
 from rigmark.bench.worker import frameworks, microbenchmarks
 
 DEADLINE_S = 60.0

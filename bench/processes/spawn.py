@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Outcome
-from rigmark.bench.host import writing
-from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.host.kernel import MemoryKills
+from rigmark.bench.host.limits import writing
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
@@ -186,7 +186,7 @@ def judge(
     messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
     was_killed_for_memory: Callable[[], bool | None], is_stopped: bool = False,
 ) -> tuple[Outcome, str | None, dict[str, Any]]:
-    """(outcome, reason, result) of a worker that said this and ended so; see bench.kernel.MemoryKills.has_killed."""
+    """(outcome, reason, result) of a worker that said this and ended so; see bench.host.kernel.MemoryKills.has_killed."""
     final = messages[-1] if messages else {"event": "nothing"}
     if final["event"] == "result":
         return Outcome.OK, None, {name: value for name, value in final.items() if name != "event"}

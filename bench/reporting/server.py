@@ -15,8 +15,8 @@ from http import HTTPStatus
 from pathlib import Path
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.host import shortage
-from rigmark.bench.web import Handler, Server
+from rigmark.bench.host.limits import shortage
+from rigmark.bench.host.web import Handler, Server
 
 ADDRESS = "127.0.0.1"
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rigmark.bench import datasets, host
+from rigmark.bench import datasets
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.enums import TIMED, Isa, Mode, Outcome, Precision, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import limits as host
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.launch import ranks
 from rigmark.bench.launch.agents import Agents

@@ -18,6 +18,7 @@ from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment, with_variables
 from rigmark.bench.enums import TIMED, Outcome, StartMethod, TrialKind
+from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.launch import ranks as world
 from rigmark.bench.launch.agents import Agents
 from rigmark.bench.machine import hardware, isa
@@ -27,7 +28,6 @@ from rigmark.bench.processes import probe
 from rigmark.bench.processes.forkserver import ForkServer, ForkServers
 from rigmark.bench.processes.persistent import LiveWorker
 from rigmark.bench.processes.spawn import Answer, Listener, run_worker
-from rigmark.bench.processes.workfolder import working_folder
 from rigmark.bench.telemetry.recorder import Recorder, Recording
 from rigmark.bench.worker import frameworks
 

@@ -18,10 +18,10 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rigmark.bench import npz
-from rigmark.bench.database import connected
 from rigmark.bench.enums import TIMED, Outcome, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import npz
+from rigmark.bench.host.database import connected
 from rigmark.bench.machine import devices
 from rigmark.bench.store import quoted
 from rigmark.bench.store.quoted import QuotedTable

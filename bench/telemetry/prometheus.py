@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from rigmark.bench.host.web import LOOPBACK_NAMES, Handler, Server
 from rigmark.bench.telemetry.live import Live, Value
 from rigmark.bench.telemetry.sources import Meaning
-from rigmark.bench.web import LOOPBACK_NAMES, Handler, Server
 
 UNITS = {"_j": "_joules", "_w": "_watts", "_c": "_celsius", "_hz": "_hertz", "_s": "_seconds"}
 """How a unit that ends a field's name is spelled there: prometheus.io/docs/practices/naming."""

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rigmark.bench.database import connected
+from rigmark.bench.host.database import connected
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rigmark.bench import datasets, models, npz
-from rigmark.bench.host import writing
+from rigmark.bench import datasets, models
+from rigmark.bench.host import npz
+from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.plan.case import Case

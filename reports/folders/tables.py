@@ -57,7 +57,7 @@ def _frame(table: Table) -> pd.DataFrame:
 
 def _parquet(frame: pd.DataFrame) -> bytes:
     """Texts as VARCHAR and values as DOUBLE, also where there is none."""
-    from rigmark.bench.database import connected
+    from rigmark.bench.host.database import connected
 
     plain = frame.set_axis([str(index) for index in range(frame.shape[1])], axis=1)
     types = ["DOUBLE" if is_numeric_dtype(kind) else "VARCHAR" for kind in plain.dtypes]

@@ -20,7 +20,7 @@ FRAMEWORKS = {*frameworks.NAMES} - {"numpy"} | {"torch", "tensorflow", "keras", 
 
 FLOORS = (
     ("bench/errors.py", "bench/version.py", "bench/enums.py", "bench/ir", "bench/worker"),
-    ("bench/files.py",),
+    ("bench/host",),
     ("bench/telemetry",),
     ("bench/document", "bench/history", "bench/models", "bench/datasets", "bench/machine"),
     ("bench/plan", "bench/store"),

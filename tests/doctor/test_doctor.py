@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from rigmark.bench import doctor, kernel
+from rigmark.bench import doctor
 from rigmark.bench.builds.build import Build
 from rigmark.bench.doctor.builds import Usable
 from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.doctor.compatibility import COMPILERS, Installed
 from rigmark.bench.doctor.gpus import Gpus
 from rigmark.bench.doctor.noise import OtherWork
+from rigmark.bench.host import kernel
 from rigmark.bench.machine import isa
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.sources import Device, Unavailable

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from rigmark.bench import kernel
+from rigmark.bench.host import kernel
 from rigmark.bench.machine import hardware, system
 from tests.records import MACHINE
 

@@ -21,7 +21,7 @@ from rigmark.bench.builds import variables, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.enums import Outcome, StartMethod
-from rigmark.bench.kernel import MemoryKills
+from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.forkserver import ForkServer
 from rigmark.bench.processes.spawn import Answer, run_worker
 from tests.fakes import TOKEN, alive, bare_environment, eventually

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from rigmark.bench import web
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import web
 from rigmark.bench.reporting.server import Page, folder_version, policy, serving
 from tests.fakes import eventually
 from tests.reports import records

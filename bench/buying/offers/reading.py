@@ -9,8 +9,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench import files
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import files
 
 
 class Table:

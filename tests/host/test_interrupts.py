@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rigmark.bench.interrupts import EXIT_CODE, PATIENCE_S, Interrupted, Interrupts
+from rigmark.bench.host.interrupts import EXIT_CODE, PATIENCE_S, Interrupted, Interrupts
 from tests.fakes import Clock, alive, eventually, start_rigmark
 from tests.test_faults import SWEEP, records, token
 
@@ -35,7 +35,7 @@ def ended(body: str, *numbers: signal.Signals, **options: object) -> tuple[int, 
     """Exit code and standard error of a command that does this, and is sent these signals when it tells."""
     with subprocess.Popen(
         [sys.executable, "-c", WAITS.format(body=body)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[1], **options,      # type: ignore[call-overload]
+        cwd=Path(__file__).parents[2], **options,      # type: ignore[call-overload]
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()

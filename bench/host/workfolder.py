@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.host import TEMPORARY
+from rigmark.bench.host.limits import TEMPORARY
 
 PREFIX = "rigmark-"
 LOCK = "in-use"

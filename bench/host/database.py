@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.host import memory_limit_bytes
-from rigmark.bench.machine import hardware
+from rigmark.bench.host.limits import memory_limit_bytes
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,4 +47,4 @@ def _threads_that_fit() -> int | None:
             f"addresses, and DuckDB needs {needed / 2**20:.0f} beside the {used / 2**20:.0f} in use; raise the limit "
             f"(ulimit -v) to {math.ceil((used + needed) / 1024)} KiB or more"
         )
-    return min(threads, len(hardware.usable_cpus()))
+    return min(threads, os.cpu_count() or 1)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.processes import workfolder
-from rigmark.bench.processes.workfolder import working_folder
 
 MAKER = """
 import sys
 
-from rigmark.bench.processes.workfolder import working_folder
+from rigmark.bench.host.workfolder import working_folder
 
 with working_folder() as folder:
     print(folder, flush=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rigmark.bench import files
+from rigmark.bench.host import files
 
 DEEP = 100_000
 
