@@ -11,7 +11,7 @@ BRIEF = Timing(
 SWEEPS = (
     Sweep(
         models=("alexnet", "resnet18"), frameworks=("torch", "tensorflow", "jax"), isas=tuple(Isa),
-        local_batches=(4,), repetitions=6, timing=BRIEF,
+        local_batches=(4,), repetitions=8, timing=BRIEF,
     ),
 )
 track_step_time = benchmark(SWEEPS, __name__)

@@ -12,7 +12,7 @@ BRIEF = Timing(
 )
 SPEED = Sweep(
     models=("alexnet", "resnet18"), frameworks=("torch", "tensorflow", "jax"),
-    precisions=(Precision.FP32, Precision.FP64, Precision.BF16, Precision.FP16), local_batches=(4,), repetitions=6,
+    precisions=(Precision.FP32, Precision.FP64, Precision.BF16, Precision.FP16), local_batches=(4,), repetitions=8,
     timing=BRIEF,
 )
 SWEEPS = (

@@ -1,6 +1,6 @@
 """What ``make bench`` runs: three real networks in each framework at its best setting, digits among the input.
 
-Small batches and few timings keep it within some minutes on two cores; six repetitions give each figure an interval.
+Small batches and few timings keep it within some minutes on two cores; eight repetitions can give a verdict.
 """
 
 from rigmark import StartMethod, Sweep, Timing, benchmark
@@ -13,9 +13,9 @@ FRAMEWORKS = ("torch", "tensorflow", "jax")
 SWEEPS = (
     Sweep(
         models=("mnist_cnn",), frameworks=("numpy", *FRAMEWORKS), data=("digits",), local_batches=(32,),
-        repetitions=6, timing=BRIEF,
+        repetitions=8, timing=BRIEF,
     ),
-    Sweep(models=("resnet18",), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=6, timing=BRIEF),
-    Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=6, timing=BRIEF),
+    Sweep(models=("resnet18",), frameworks=FRAMEWORKS, local_batches=(2,), repetitions=8, timing=BRIEF),
+    Sweep(models=("lstm",), frameworks=FRAMEWORKS, local_batches=(4,), repetitions=8, timing=BRIEF),
 )
 track_step_time = benchmark(SWEEPS, __name__)

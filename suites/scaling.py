@@ -9,7 +9,7 @@ from rigmark import Mode, StartMethod, Sweep, Timing, benchmark
 
 TRAINING = Sweep(
     models=("mnist_cnn",), frameworks=("torch", "tensorflow", "jax"), modes=(Mode.TRAINING,), world_sizes=(1, 2, 4),
-    threads=(1,), local_batches=(32,), global_batches=(32,), oversubscribe=True, repetitions=6,
+    threads=(1,), local_batches=(32,), global_batches=(32,), oversubscribe=True, repetitions=8,
     timing=Timing(start_method=StartMethod.FORKSERVER),
 )
 SWEEPS = (

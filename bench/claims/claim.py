@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from rigmark.bench.analysis.statistics.decision import fewest_pairs
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 
 NO_INTERVAL = 1.10           # factor by which a published figure, or a share of one trial's time, may be off
-FEW_TRIALS = 1.50            # the same of a time of too few trials for an interval: the machine may have been disturbed
 
 
 class Standing(StrEnum):
@@ -43,13 +43,16 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One figure that bears on a claim. Without an interval ``low`` and ``high`` are None."""
+    """One figure that bears on a claim, with its 95 % interval; without one ``low`` and ``high`` are None."""
 
     about: str
     value: float
     low: float | None = None
     high: float | None = None
+    certain: tuple[float, float] | None = None   # what decides: the interval of a verdict, see bench.analysis.comparison.compare;
+                                                 # None where a measured figure has too few trials for one
     count: int | None = None             # trials
+    is_suspect: bool = False             # some trial of it may not be of an undisturbed machine
     origin: Origin = Origin.MEASURED
     doubt: str = ""                      # why it decides nothing; empty where it does
     remark: str = ""
@@ -57,17 +60,30 @@ class Answer:
 
 
 def judged(answer: Answer, claim: Claim) -> Answer:
-    """The answer with what it says of the claim: its whole interval within what is claimed, or outside, or neither."""
-    low, high = answer.low, answer.high
-    if low is None or high is None:
-        may_be_off = NO_INTERVAL if answer.origin is Origin.QUOTED else FEW_TRIALS
-        low, high = answer.value / may_be_off, answer.value * may_be_off
+    """The answer with what it says of the claim: all of what it may be within what is claimed, or outside, or neither.
+
+    A measured figure needs what a verdict needs. A published one may be off by NO_INTERVAL.
+    """
+    between = answer.certain
+    if between is None and answer.origin is Origin.QUOTED:
+        between = answer.value / NO_INTERVAL, answer.value * NO_INTERVAL
+    if between is None or answer.doubt:
+        return replace(answer, standing=Standing.OPEN, doubt=answer.doubt or too_few(answer.count))
+    low, high = between
     is_within = (claim.low is None or low >= claim.low) and (claim.high is None or high <= claim.high)
     is_beyond = (claim.low is not None and high < claim.low) or (claim.high is not None and low > claim.high)
     standing = Standing.CONFIRMED if is_within else Standing.REFUTED if is_beyond else Standing.OPEN
-    if answer.doubt or (standing is Standing.REFUTED and not claim.can_refute):
+    if standing is Standing.REFUTED and not claim.can_refute:
         standing = Standing.OPEN
     return replace(answer, standing=standing)
+
+
+def too_few(count: int | None) -> str:
+    """Why a figure decides nothing."""
+    if count is None:
+        return tr("a figure without an interval")
+    return tr("{trials}, and a verdict needs {fewest} or more", trials=formatting.count(count, "trial"),
+              fewest=fewest_pairs(1, 1))
 
 
 def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
@@ -78,17 +94,25 @@ def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
         if counts[standing] == len(answers):
             if all(answer.origin is Origin.ENTERED for answer in answers):
                 return standing, tr("the figures that it states")
-            return standing, tr("the one figure that there is") if len(answers) == 1 \
-                else tr("all {figures}", figures=figures)
+            why = tr("the one figure that there is") if len(answers) == 1 else tr("all {figures}", figures=figures)
+            return standing, why + _suspicion(answers)
     said = [text for standing, text in (
         (Standing.CONFIRMED, formatting.count(counts[Standing.CONFIRMED], "says yes", "say yes")),
         (Standing.REFUTED, formatting.count(counts[Standing.REFUTED], "says no", "say no")),
         (Standing.OPEN, formatting.count(counts[Standing.OPEN], "says neither", "say neither")),
     ) if counts[standing]]
     doubts = list(dict.fromkeys(answer.doubt for answer in answers if answer.doubt))
-    why = tr("{figures}: {said}", figures=figures, said=formatting.listed(said))
+    why = tr("{figures}: {said}", figures=figures, said=formatting.listed(said)) + _suspicion(answers)
     if doubts:
         why += tr(" ({doubts})", doubts="; ".join(doubts))
     elif counts[Standing.OPEN] == len(answers) and not claim.can_refute:
         why += tr(", and what was measured cannot refute it")
     return Standing.OPEN, why
+
+
+def _suspicion(answers: Sequence[Answer]) -> str:
+    """That figures are suspect, where some are."""
+    suspect = sum(answer.is_suspect for answer in answers)
+    if not suspect:
+        return ""
+    return tr(", suspect") if suspect == len(answers) else tr(", {n} of them suspect", n=suspect)

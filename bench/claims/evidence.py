@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rigmark.bench.analysis import scaling
-from rigmark.bench.analysis.comparison.compare import Repetition, by_repetition
+from rigmark.bench.analysis.comparison.compare import Comparison, Comparisons, by_repetition
 from rigmark.bench.analysis.layers.layers import TakenApart
 from rigmark.bench.analysis.results import quoted
-from rigmark.bench.analysis.results.summary import is_nothing, rows_of
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document.language import tr, word
@@ -38,9 +38,13 @@ class Evidence:
     filters: Callable[[int, int], Filters]       # (kernel, how many) -> what a stack of such convolutions is
 
     @cached_property
-    def times(self) -> dict[tuple[Any, ...], dict[Repetition, float]]:
-        """Step times by repetition of each group of alike trials."""
-        return by_repetition(self.trials)
+    def comparisons(self) -> Comparisons:
+        """Every result against every other."""
+        return Comparisons(by_repetition(self.trials))
+
+    def between(self, baseline: Mapping[str, Any], this: Mapping[str, Any]) -> Comparison | None:
+        """How one result stands to another; None where one of them has no times that count."""
+        return self.comparisons.between(key(baseline, ALIKE_COLUMNS), key(this, ALIKE_COLUMNS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS
 from rigmark.bench.analysis.statistics.estimate import CONFIDENCE
 from rigmark.bench.claims.claim import Answer, Claim
 from rigmark.bench.claims.evidence import Evidence, is_asked, names_of
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from rigmark.bench.analysis.results.proofs import Proof
 
 SIGMAS = 1.959964            # of a normal distribution, for an interval of 95 %
-assert CONFIDENCE == 0.95
+CERTAIN_SIGMAS = 2.575829    # the same for 99 %, as a verdict wants it
+assert (CONFIDENCE, FALSE_ALARMS) == (0.95, 0.01)
 
 
 def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -26,7 +28,10 @@ def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         if proof.accuracy is not None and proof.outcome == Outcome.OK and is_asked(proof.facts, claim) \
                 and proof.facts.get("precision") == Precision.FP32:
             low, high = wilson(proof.accuracy, held_out)
-            yield Answer(about=_proof(proof), value=proof.accuracy, low=low, high=high, count=1)
+            yield Answer(
+                about=_proof(proof), value=proof.accuracy, low=low, high=high, count=1,
+                certain=wilson(proof.accuracy, held_out, CERTAIN_SIGMAS),
+            )
 
 
 def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -61,8 +66,12 @@ def _accuracy_differences(
             if all(one.facts.get(name) == other.facts.get(name) for name in same):
                 assert one.accuracy is not None
                 assert other.accuracy is not None
+                # Of the same samples, for which the interval is far wider than it need be: that is certain enough.
                 low, high = newcombe(one.accuracy, other.accuracy, held_out)
-                yield Answer(about=about(one, other), value=one.accuracy - other.accuracy, low=low, high=high, count=1)
+                yield Answer(
+                    about=about(one, other), value=one.accuracy - other.accuracy, low=low, high=high, count=1,
+                    certain=(low, high),
+                )
 
 
 def _proof(proof: Proof) -> str:
@@ -71,11 +80,11 @@ def _proof(proof: Proof) -> str:
     return f"{about}, {facts['framework']} {facts['compile_mode']}"
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """95 % interval of a share of ``count`` samples (Wilson 1927, score interval)."""
-    z2 = SIGMAS**2
+def wilson(share: float, count: int, sigmas: float = SIGMAS) -> tuple[float, float]:
+    """Interval, of 95 % if not said, of a share of ``count`` samples (Wilson 1927, score interval)."""
+    z2 = sigmas**2
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = SIGMAS / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    half = sigmas / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rigmark.bench.analysis.comparison.compare import Comparison, compare
+from rigmark.bench.analysis import scaling
+from rigmark.bench.analysis.comparison.compare import Comparison, certain
 from rigmark.bench.analysis.results import quoted
 from rigmark.bench.analysis.results.observed import seen
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
-from rigmark.bench.analysis.statistics.estimate import Estimate
+from rigmark.bench.analysis.results.validity import Validity
+from rigmark.bench.analysis.statistics.decision import fewest_pairs
 from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing, judged
 from rigmark.bench.claims.evidence import Evidence, case_in_words, has_model, is_asked, is_on, is_usual, names_of
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.formatting import share
-from rigmark.bench.document.language import tr, word
+from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Isa, Mode, Outcome, Precision, TrialKind
 
 SAME = tuple(name for name in ALIKE_COLUMNS if name != "build_facts")       # which holds the switches of an axis
 FACTS_OF_A_BUILD = ("framework_version",)
+DOUBTS_OF_SHARES = frozenset({"layer_closure", "layer_overhead", "layer_uneven", "layer_trace"})
+"""Findings about a layer trial, besides that of its cover, which the share's own range has."""
 
 
 def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Share of a step that operations take; up to all the time that no layer accounts for might be theirs too.
 
-    One trial tells no spread: what it says is taken as within NO_INTERVAL on top of that.
+    One trial tells no spread: what it says is taken as within NO_INTERVAL on top of that, unless it is doubted how far
+    its layers are those of the timed step.
     """
     ops = set(names_of(claim.where["op"]))
     for case in held_against.taken_apart:
         if is_asked(case.case, claim) and is_usual(case.case):
             own = math.fsum(row.share for row in case.rows if row.op in ops)
             nowhere = math.fsum(row.share for row in case.rows if row.is_residual)
+            between = own / NO_INTERVAL, min((own + max(nowhere, 0.0)) * NO_INTERVAL, 1.0)
+            doubts = [finding.id for finding in case.findings if finding.id in DOUBTS_OF_SHARES]
             yield Answer(
-                about=case_in_words({**case.case, "origin": "measured"}), value=own, low=own / NO_INTERVAL,
-                high=min((own + max(nowhere, 0.0)) * NO_INTERVAL, 1.0), count=1,
+                about=case_in_words({**case.case, "origin": "measured"}), value=own, low=between[0], high=between[1],
+                certain=between, count=1,
+                doubt=tr("its layer trial is doubted: {findings}", findings=", ".join(doubts)) if doubts else "",
                 remark=tr("{share} of the step are of no layer", share=share(nowhere)),
             )
     for row in held_against.quoted:
@@ -51,14 +59,13 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Speed of one value of an axis over another, all else equal, in pairs of repetitions."""
     axis, of, over = (str(claim.where[name]) for name in ("axis", "of", "over"))
-    times = held_against.times
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name != axis)
     bases = {key(row, same): row for row in held_against.results if row[axis] == over}
     for row in held_against.results:
         base = bases.get(key(row, same))
         if row[axis] != of or base is None or not is_asked(row, claim):
             continue
-        found = compare(times.get(key(base, ALIKE_COLUMNS), {}), times.get(key(row, ALIKE_COLUMNS), {}))
+        found = held_against.between(base, row)
         if found is not None:
             yield _of_pairs(axis, row, base, found)
 
@@ -67,7 +74,7 @@ def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found:
     doubt = ""
     if axis == "isa" and base["isa"] != Isa.NATIVE and base["isa_proof"] != base["isa"]:
         doubt = tr("that it kept to {isa} is not proven ({proof})", isa=base["isa"], proof=word(base["isa_proof"]))
-    return _of_estimate(case_in_words(row), found.speed_up, doubt=doubt)
+    return _of_comparison(case_in_words(row), found, base, row, doubt=doubt)
 
 
 def said_of_a_speed_up(
@@ -80,16 +87,23 @@ def said_of_a_speed_up(
             yield claim, judged(_of_pairs(axis, row, base, found), claim).standing
 
 
-def _of_estimate(about: str, found: Estimate, doubt: str = "") -> Answer:
+def _of_comparison(
+    about: str, found: Comparison, *rows: Mapping[str, Any], factor: float = 1.0, doubt: str = ""
+) -> Answer:
+    """``factor`` times the speed-up of one of these results over the other."""
+    of, sure = scaling.scaled(found.speed_up, factor), found.certain
     return Answer(
-        about=about, value=found.value, low=found.low, high=found.high, count=found.count,
-        doubt="; ".join(filter(None, (doubt, _of_two_times(found)))),
+        about=about, value=of.value, low=of.low, high=of.high, count=of.count, is_suspect=_are_suspect(rows),
+        certain=None if sure is None else (factor * sure[0], factor * sure[1]),
+        doubt="; ".join(filter(None, (doubt, "" if found.is_paired else tr(NOT_TOGETHER)))),
     )
 
 
-def _of_two_times(*found: Estimate) -> str:
-    """The doubt about ratios of what no run measured together; empty where each is one of pairs."""
-    return "" if all(each.count for each in found) else tr("not measured in one run, so without a verdict")
+NOT_TOGETHER = tr_later("not measured in one run, so without a verdict")
+
+
+def _are_suspect(rows: Iterable[Mapping[str, Any]]) -> bool:
+    return any(row["validity"] == Validity.SUSPECT for row in rows)
 
 
 def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -97,11 +111,13 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     size = int(claim.where["world_size"])
     for series in held_against.series:
         if is_asked(series.facts, claim):
-            yield from (
-                _of_estimate(tr("{case}, {scaling} scaling", case=case_in_words(series.facts),
-                                scaling=word(series.scaling)), point.speed_up)
-                for point in series.points if point.world_size == size and not point.is_oversubscribed
-            )
+            for point in series.points:
+                found = held_against.between(series.points[0].row, point.row)
+                if point.world_size == size and not point.is_oversubscribed and found is not None:
+                    about = tr("{case}, {scaling} scaling", case=case_in_words(series.facts),
+                               scaling=word(series.scaling))
+                    yield _of_comparison(about, found, series.points[0].row, point.row,
+                                         factor=point.global_batch / series.points[0].global_batch)
     for single, worlds in _quoted_worlds(claim, held_against):
         yield from (
             Answer(about=_on(row, size), value=_rate(row) / _rate(single), origin=Origin.QUOTED, remark=row["name"])
@@ -112,12 +128,13 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Efficiency of the most devices over that of two: below 1 it falls."""
     for series in held_against.series:
-        own = {p.world_size: p.efficiency for p in series.points if not p.is_oversubscribed}
+        own = {point.world_size: point for point in series.points if not point.is_oversubscribed}
         if is_asked(series.facts, claim) and 2 in own and max(own) > 2:
-            most, two = own[max(own)], own[2]
-            yield Answer(
-                about=_on(series.facts, max(own)), value=most.value / two.value, doubt=_of_two_times(most, two)
-            )
+            two, most = own[2], own[max(own)]
+            found = held_against.between(two.row, most.row)
+            if found is not None:
+                factor = most.global_batch / most.world_size / (two.global_batch / two.world_size)
+                yield _of_comparison(_on(series.facts, most.world_size), found, two.row, most.row, factor=factor)
     for single, worlds in _quoted_worlds(claim, held_against):
         efficiency = {int(row["world_size"]): (_rate(row) / _rate(single) / row["world_size"], row) for row in worlds}
         if 2 in efficiency and max(efficiency) > 2:
@@ -166,6 +183,8 @@ def _of_row(row: Mapping[str, Any]) -> Answer:
     return Answer(
         about=case_in_words(row), value=float(row["throughput_samples_per_s"]), count=int(row["trials"]),
         low=_known(row["throughput_low_samples_per_s"]), high=_known(row["throughput_high_samples_per_s"]),
+        certain=certain([row["global_batch"] / time_s for time_s in row["trial_step_times_s"] or ()]),
+        is_suspect=_are_suspect([row]),
     )
 
 
@@ -188,12 +207,12 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
                 fast_ones.setdefault(_matched(row), []).append((row, rate))
         for slow, slow_rate in asked:
             for fast, fast_rate in fast_ones.get(_matched(slow), ()) if is_on(slow, over) else ():
+                about = tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
+                           batch=slow["local_batch"], fast=_device(fast), slow=_device(slow))
+                found = held_against.between(slow, fast) if origin is Origin.MEASURED else None
                 yield Answer(
-                    about=tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
-                             batch=slow["local_batch"], fast=_device(fast), slow=_device(slow)),
-                    value=fast_rate / slow_rate, origin=origin,
-                    remark="" if origin is Origin.MEASURED else f"{fast['name']}; {slow['name']}",
-                )
+                    about=about, value=fast_rate / slow_rate, origin=origin, remark=f"{fast['name']}; {slow['name']}",
+                ) if found is None else _of_comparison(about, found, slow, fast)
 
 
 MATCHED = ("model", "mode", "local_batch", "world_size", "framework", "framework_version", "precision")
@@ -219,15 +238,14 @@ def _rate_of(row: quoted.Row, mode: str) -> float | None:
 def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Step time of one network over that of another, in pairs of repetitions, all else equal."""
     of, over = (str(claim.where[name]) for name in ("model", "over_model"))
-    times = held_against.times
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name not in ("model", "graph_fingerprint"))
     bases = {key(row, same): row for row in held_against.results if row["model"] == over}
     for row in held_against.results:
         base = bases.get(key(row, same))
         if row["model"] == of and base is not None:
-            found = compare(times.get(key(row, ALIKE_COLUMNS), {}), times.get(key(base, ALIKE_COLUMNS), {}))
+            found = held_against.between(row, base)
             if found is not None:
-                yield _of_estimate(tr("{case}, over {other}", case=case_in_words(row), other=over), found.speed_up)
+                yield _of_comparison(tr("{case}, over {other}", case=case_in_words(row), other=over), found, base, row)
 
 
 def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -236,18 +254,30 @@ def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for row in held_against.results:
         if is_asked(row, claim, mode=Mode.TRAINING, precision=Precision.FP32) and is_usual(row):
             rate = _of_row(row)
-            ends = (None, None) if rate.low is None or rate.high is None else \
-                (samples / rate.high / 60, samples / rate.low / 60)
-            yield replace(rate, value=samples / rate.value / 60, low=ends[0], high=ends[1])
+
+            def minutes(per_s: float) -> float:
+                return samples / per_s / 60
+
+            yield replace(
+                rate, value=minutes(rate.value), low=None if rate.high is None else minutes(rate.high),
+                high=None if rate.low is None else minutes(rate.low),
+                certain=rate.certain and (minutes(rate.certain[1]), minutes(rate.certain[0])),
+            )
 
 
 def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Share of the driver's sampling periods in which a GPU had work, while steps were timed."""
+    """Share of the driver's sampling periods in which a GPU had work, while steps were timed: the median of trials."""
     timed = held_against.trials
     timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK) & timed.telemetry.notna()]
+    found: dict[tuple[Any, ...], list[float]] = {}
     for trial in rows_of(timed):
         if is_asked(trial, claim):
             for gpu in seen(trial).gpus:
                 if (busy := gpu.mean("busy_ratio")) is not None:
                     about = f"{case_in_words({**trial, 'origin': 'measured'})}, {gpu.name}"
-                    yield Answer(about=about, value=busy, count=1)
+                    found.setdefault((about, *key(trial, ALIKE_COLUMNS)), []).append(busy)
+    for (about, *_), shares in found.items():
+        # As the sign test has it, a median is beyond all of n values with the chance 2 ** (1 - n).
+        is_enough = len(shares) >= fewest_pairs(1, 1)
+        yield Answer(about=about, value=float(np.median(shares)), count=len(shares),
+                     certain=(min(shares), max(shares)) if is_enough else None)

@@ -29,7 +29,9 @@ def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 def _exact(about: str, value: float, remark: str = "") -> Answer:
     """A figure that follows from what is given; no measurement."""
-    return Answer(about=about, value=value, low=value, high=value, origin=Origin.ENTERED, remark=remark)
+    return Answer(
+        about=about, value=value, low=value, high=value, certain=(value, value), origin=Origin.ENTERED, remark=remark,
+    )
 
 
 def computed(formula: Callable[[Mapping[str, Any]], float]) -> Callable[[Claim, Evidence], Iterator[Answer]]:

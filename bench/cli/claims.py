@@ -69,8 +69,8 @@ def plain(each: Held) -> dict[str, Any]:
         "figures": [
             {
                 "about": answer.about, "value": answer.value, "low": answer.low, "high": answer.high,
-                "trials": answer.count, "origin": answer.origin.value, "says": answer.standing.value,
-                "doubt": answer.doubt or None, "remark": answer.remark or None,
+                "trials": answer.count, "suspect": answer.is_suspect, "origin": answer.origin.value,
+                "says": answer.standing.value, "doubt": answer.doubt or None, "remark": answer.remark or None,
             }
             for answer in each.answers
         ],

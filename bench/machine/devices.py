@@ -54,7 +54,10 @@ def device_name(
     """
     if device.startswith("cpu"):
         return machine.get("cpu")
-    first = int(device.partition(":")[2] or 0)
+    number = device.partition(":")[2] or "0"
+    if not number.isdecimal():
+        return None
+    first = int(number)
     there: Sequence[str] = machine.get("gpus") or ()
     seen = [each for each in (telemetry or {}).get("devices") or () if each["kind"] == "gpu"]
     names = (

@@ -13,6 +13,7 @@ from rigmark.bench.analysis import scaling as scaling_module
 from rigmark.bench.analysis.layers import layers as layers_module
 from rigmark.bench.analysis.results import exports
 from rigmark.bench.analysis.results import proofs as results_proofs
+from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS, fewest_pairs
 from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, FEWEST_FOR_INTERVAL
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document import formatting
@@ -192,6 +193,11 @@ def _limits(trials: pd.DataFrame) -> Section:
             "them; they hold the chance within a session. The same machine at another time may lie outside them, "
             "which 'rigmark run --sessions 5 --spread 2h' would show, and so may another machine of the same kind.",
             confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
+        ),
+        tr(
+            "Of the results called faster or slower, {false_alarms:.0%} at most are neither, which takes {fewest} "
+            "pairs or more; rigmark compare and rigmark claims judge by the same rule.", false_alarms=FALSE_ALARMS,
+            fewest=fewest_pairs(1, 1),
         ),
         tr("Each framework ran at the setting named in its row. Another setting may be faster."),
         tr("Loading and decoding of data are not timed: batches lie in memory before the clock starts."),

@@ -154,7 +154,7 @@ def _against_first(each: Series, value: str, column: str) -> Comparison | None:
     entry = next((e for e in each.entries if e.row[column] == value and e.is_measured), None)
     if entry is None or each.baseline is None or entry is each.baseline:
         return None
-    return versus(each.baseline, entry).comparison
+    return versus(each.baseline, entry)
 
 
 def _size(comparison: Comparison) -> str:

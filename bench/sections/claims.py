@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rigmark.bench.analysis.results.validity import Validity
+from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS, fewest_pairs
 from rigmark.bench.claims import Held
-from rigmark.bench.claims.claim import FEW_TRIALS, NO_INTERVAL, Answer, Claim, Standing
+from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import (
     Align,
@@ -79,11 +81,15 @@ def _behind(tested: Sequence[Held]) -> Fold:
 def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
     marks = dict.fromkeys(answer.origin for each in tested for answer in each.answers)
     notes = ["; ".join(f"{origin.mark} {_origin(origin)}" for origin in marks) + "."]
-    if any(answer.low is None for each in tested for answer in each.answers):
+    if Origin.QUOTED in marks:
         notes.append(tr(
-            "Without an interval a published figure is taken as off by up to {published:g}x, a time of too few "
-            "trials by up to {few:g}x: it decides only where that leaves no choice.",
-            published=NO_INTERVAL, few=FEW_TRIALS,
+            "Without an interval a published figure is taken as off by up to {published:g}x: it decides only where "
+            "that leaves no choice.", published=NO_INTERVAL,
+        ))
+    if Origin.MEASURED in marks:
+        notes.append(tr(
+            "In brackets stands the 95 % interval. A measured figure decides as a verdict does, with {certainty:.0%} "
+            "certainty and from {fewest} trials on.", certainty=1 - FALSE_ALARMS, fewest=fewest_pairs(1, 1),
         ))
     return Table(
         id=id, caption=caption, notes=tuple(notes),
@@ -188,7 +194,9 @@ def _figures(each: Held) -> Table:
                     Cell(text=figure(answer, each.unit), value=answer.value),
                     Cell(text=formatting.UNKNOWN if answer.count is None else str(answer.count)),
                     Cell(text=f"{SIGNS[answer.standing]} {tr(_SAYS[answer.standing])}"),
-                    Cell(text="; ".join(filter(None, (answer.doubt, answer.remark)))),
+                    Cell(text="; ".join(filter(None, (
+                        answer.doubt, word(Validity.SUSPECT) if answer.is_suspect else "", answer.remark,
+                    )))),
                 ),
             )
             for index, answer in enumerate(shown, start=1)

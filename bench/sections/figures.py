@@ -169,12 +169,12 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
     if not entry.is_measured:
         return Cell(text=tr("invalid") if entry.is_invalid else tr("not measured here"))
     found = versus(baseline, entry)
-    ratio, judgement = found.comparison.speed_up, found.comparison.verdict
-    if not found.comparison.is_paired:
+    ratio = found.speed_up
+    if not found.is_paired:
         return Cell(text=tr("{ratio}, not in one run", ratio=formatting.times(ratio.value)), value=ratio.value)
     text = formatting.ratio(ratio.value, ratio.low, ratio.high, found.ratios)
-    if ratio.low is not None and judgement is not Judgement.FASTER:
-        text += f" {word(judgement)}"
+    if ratio.low is not None and found.verdict is not Judgement.FASTER:
+        text += f" {word(found.verdict)}"
     return Cell(text=text, value=ratio.value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from rigmark.bench.analysis.comparison.compare import Comparison, Repetition, by_repetition, compare
+from rigmark.bench.analysis.comparison.compare import Alike, Comparison, Comparisons, Repetition, by_repetition
 from rigmark.bench.analysis.comparison.systems import known_facts
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from rigmark.bench.analysis.results.validity import Validity
@@ -49,6 +49,8 @@ class Entry:
     label: str                           # "torch", or as much more as tells it from the others in its group
     row: Mapping[str, Any]               # of the table of results
     step_times_s: Mapping[Repetition, float]     # but for invalid trials; empty where nothing was measured
+    alike: Alike                                 # what its trials have in common
+    comparisons: Comparisons = field(repr=False)
     state: Mapping[str, str] = field(default_factory=dict)      # in which it was measured: {"system gpu_driver": "550"}
 
     @property
@@ -99,22 +101,11 @@ class Group:
         return self.measured[-1] if self.measured else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Versus:
-    """How an entry stands to another, and the speed-up of each pair of trials."""
-
-    comparison: Comparison
-    ratios: tuple[float, ...]            # empty where no repetition of both ran in one run
-
-
-def versus(baseline: Entry, this: Entry) -> Versus:
-    """The speed-up of one over the other, both measured."""
-    found = compare(baseline.step_times_s, this.step_times_s)
+def versus(baseline: Entry, this: Entry) -> Comparison:
+    """How one stands to the other, both measured."""
+    found = this.comparisons.between(baseline.alike, this.alike)
     assert found is not None
-    pairs = sorted(baseline.step_times_s.keys() & this.step_times_s.keys())
-    return Versus(
-        comparison=found, ratios=tuple(baseline.step_times_s[pair] / this.step_times_s[pair] for pair in pairs)
-    )
+    return found
 
 
 def origin(name: Any) -> Origin:
@@ -124,7 +115,7 @@ def origin(name: Any) -> Origin:
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
     """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
-    times, states = by_repetition(trials), _states(trials)
+    comparisons, states = Comparisons(by_repetition(trials)), _states(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows_of(results[results.kind != TrialKind.LIMIT]):
         rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)
@@ -142,7 +133,7 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
         found.append(
             Group(
                 id=identity, facts=facts, conditions=tr(", ").join(_conditions(facts, telling)),
-                entries=_entries(members, times, states),
+                entries=_entries(members, comparisons, states),
             )
         )
     return sorted(found, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
@@ -190,11 +181,13 @@ def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
 
 
 def _entries(
-    rows: Sequence[Mapping[str, Any]], times: Mapping[tuple[Any, ...], dict[Repetition, float]],
-    states: Mapping[tuple[Any, ...], dict[str, str]],
+    rows: Sequence[Mapping[str, Any]], comparisons: Comparisons, states: Mapping[Alike, dict[str, str]],
 ) -> tuple[Entry, ...]:
     found = [
-        Entry(label=label, row=row, step_times_s=times.get(alike, {}), state=states.get(alike, {}))
+        Entry(
+            label=label, row=row, step_times_s=comparisons.times.get(alike, {}), alike=alike, comparisons=comparisons,
+            state=states.get(alike, {}),
+        )
         for label, row in zip(labels(rows), rows, strict=True) for alike in [key(row, ALIKE_COLUMNS)]
     ]
     return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rigmark.bench.analysis.statistics.decision import DELTA
+from rigmark.bench.analysis.comparison.compare import Comparison
+from rigmark.bench.analysis.comparison.verdicts import Method, prospects
+from rigmark.bench.analysis.statistics.decision import DELTA, fewest_pairs
 from rigmark.bench.analysis.statistics.decision import Verdict as Judgement
 from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Standing, Verdict
 from rigmark.bench.document.language import tr, word
-from rigmark.bench.sections.groups import Entry, Group, Versus, versus
+from rigmark.bench.sections.groups import Entry, Group, versus
 
 MOST_NAMED = 5               # sessions
+ENOUGH = fewest_pairs(1, 1)
+"""Pairs, below which there is no verdict however clear it looks."""
 
 
 def verdict(group: Group) -> Verdict:
@@ -75,24 +79,29 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
     """The head of the field against each other one."""
     head, rest = measured[0], measured[1:]
     against = [(entry, versus(entry, head)) for entry in rest]
-    pairs = {found.comparison.speed_up.count for _, found in against if found.comparison.is_paired}
+    pairs = {len(found.ratios) for _, found in against if found.is_paired}
     by: dict[Judgement, list[str]] = {}
     few, unpaired = [], []
+    too_few: list[tuple[str, str]] = []
+    unclear: list[tuple[str, str]] = []
     for entry, found in against:
-        if not found.comparison.is_paired:
+        if not found.is_paired:
             unpaired.append((entry, found))
-        elif found.comparison.speed_up.low is None:
+        elif found.speed_up.low is None:
             ratios = formatting.listed([formatting.times(ratio) for ratio in found.ratios])
             few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
         else:
-            by.setdefault(found.comparison.verdict, []).append(_beaten_by(entry, found, say_pairs=len(pairs) > 1))
+            words = _beaten_by(entry, found, say_pairs=len(pairs) > 1)
+            if found.verdict in (Judgement.FASTER, Judgement.SAME):
+                by.setdefault(found.verdict, []).append(words)
+            else:
+                (too_few if len(found.ratios) < ENOUGH else unclear).append((words, _outlook(found)))
     size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
     same = by.get(Judgement.SAME, [])
-    unclear = by.get(Judgement.INCONCLUSIVE, []) + by.get(Judgement.SLOWER, [])
     sentences = []
-    if faster and not (same or unclear or few or unpaired):
+    if faster and not (same or unclear or few or too_few or unpaired):
         sentences.append(tr(
             "{label} is fastest: {faster}{size}.", label=head.label, faster=formatting.listed(faster), size=size,
         ))
@@ -108,29 +117,44 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
     ]
     sentences += [
         tr(
-            "Too close to call: {label} is {words}{size}; more repetitions or a quieter machine may tell.",
-            label=head.label, words=words, size="" if faster else size,
-        ) for words in unclear
+            "Too close to call: {label} is {words}{size}; {outlook}.", label=head.label, words=words, outlook=outlook,
+            size="" if faster else size,
+        ) for words, outlook in unclear
+    ]
+    sentences += [
+        tr(
+            "{label} is {words}{size}, too few for a verdict: {outlook}.", label=head.label, words=words,
+            outlook=outlook, size="" if faster else size,
+        ) for words, outlook in too_few
     ]
     if few:
         sentences.append(
             tr(
-                "{label} had {few} in the single pairs{size}; below {fewest} pairs there is no interval and no "
-                "verdict: repeat at least {fewest} times (--repetitions).", label=head.label,
+                "{label} had {few} in the single pairs{size}; below {fewest} pairs there is no interval, and below "
+                "{enough} no verdict: repeat at least {enough} times (--repetitions).", label=head.label,
                 few=formatting.listed(few), size="" if faster else size, fewest=FEWEST_FOR_INTERVAL,
+                enough=ENOUGH,
             )
         )
     sentences += [
         tr(
             "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and what was "
             "measured at two times gets no verdict: measure both in one run, in a session of its own (--session).",
-            label=head.label, ratio=formatting.times(found.comparison.speed_up.value), other=entry.label,
+            label=head.label, ratio=formatting.times(found.speed_up.value), other=entry.label,
         ) for entry, found in unpaired
     ]
-    return _standing(same, unclear, bool(few or unpaired)), sentences
+    return _standing(same, unclear, bool(few or too_few or unpaired)), sentences
 
 
-def _standing(same: list[str], unclear: list[str], few: bool) -> Standing:
+def _outlook(found: Comparison) -> str:
+    """What a verdict would take."""
+    if found.verdict is Judgement.SLOWER:
+        return tr("it is slower in the pairs, though its own figure is the higher one")
+    words = "" if found.decision is None else prospects(found.decision, Method.REPETITIONS)
+    return words or tr("more repetitions or a quieter machine may tell")
+
+
+def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> Standing:
     """That of the weakest link: being fastest means to be faster than all others."""
     if few:
         return Standing.FEW
@@ -139,13 +163,13 @@ def _standing(same: list[str], unclear: list[str], few: bool) -> Standing:
     return Standing.SAME if same else Standing.CLEAR
 
 
-def _beaten_by(entry: Entry, found: Versus, *, say_pairs: bool) -> str:
-    speed_up = found.comparison.speed_up
+def _beaten_by(entry: Entry, found: Comparison, *, say_pairs: bool) -> str:
+    speed_up = found.speed_up
     size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
     words = tr("{size} the throughput of {label}", size=size, label=entry.label)
     if say_pairs:
         words += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
-    if found.comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
+    if found.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
         words += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
     return words
 

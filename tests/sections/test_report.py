@@ -111,7 +111,7 @@ def test_two_pairs_give_values_and_no_verdict(say: Any) -> None:
     assert Standing.FEW is verdict.standing
     assert verdict.sentences[0].startswith(
         "torch had 4.80x and 4.70x the throughput of numpy in the single pairs, n = 2 pairs; below 6 pairs there is no "
-        "interval and no verdict"
+        "interval, and below 8 no verdict: repeat at least 8 times"
     )
     assert ["3,200; 3,200", "666.7; 680.9"] == column(table(document, "table.mnist_cnn"), "throughput")
 

@@ -358,9 +358,12 @@ def _pairs(base: Side, new: Side) -> list[float]:
 
 
 def _together(pending: Sequence[Pending]) -> list[CaseVerdict]:
-    """Judged with the false discovery rate over all of them."""
-    paired = {str(index): found.log_speed_ups for index, found in enumerate(pending) if found.log_speed_ups}
-    decided = decide_all(paired, looks=None)
+    """Judged with the false discovery rate over all of a kind: networks are one question, limits another."""
+    paired: dict[str, dict[str, Sequence[float]]] = {}
+    for place, found in enumerate(pending):
+        if found.log_speed_ups:
+            paired.setdefault(str(found.case.facts["kind"]), {})[str(place)] = found.log_speed_ups
+    decided = {index: each for alike in paired.values() for index, each in decide_all(alike, looks=None).items()}
     welch = {
         str(index): decision for index, found in enumerate(pending)
         if found.sessions is not None and (decision := compare_sessions(*found.sessions)) is not None

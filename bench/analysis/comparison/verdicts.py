@@ -160,16 +160,22 @@ def outlook(case: CaseVerdict) -> str:
     if case.reason is not None:
         return case.reason
     found = case.decision
-    if found is None or case.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY):
+    if found is None:
         return ""
-    if case.verdict is Verdict.TOO_NOISY and found.visible is not None:
+    words = prospects(found, case.method or Method.TURNS)
+    more_s = None if found.verdict is Verdict.TOO_NOISY else case.about_more_s
+    return words if not words or more_s is None else f"{words}, {duration(more_s)}"
+
+
+def prospects(found: Decision, method: Method) -> str:
+    """What would give a verdict, "needs about 5 more pairs" or "could see only > 31 %"; empty where there is one."""
+    if found.verdict is Verdict.TOO_NOISY and found.visible is not None:
         return tr("could see only > {change}", change=formatting.percent(found.visible))
-    if not found.about_more_pairs:
+    if found.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) or not found.about_more_pairs:
         return ""
     nouns = {Method.REPETITIONS: "more repetition", Method.SESSIONS: "more session"}
-    more = formatting.count(found.about_more_pairs, nouns.get(case.method or Method.TURNS, "more pair"))
-    words = tr("needs about {more}", more=more)
-    return words if case.about_more_s is None else f"{words}, {duration(case.about_more_s)}"
+    more = formatting.count(found.about_more_pairs, nouns.get(method, "more pair"))
+    return tr("needs about {more}", more=more)
 
 
 def duration(seconds: float) -> str:

@@ -118,16 +118,19 @@ def decide_all(
 ) -> dict[str, Decision]:
     """The decisions on the cases of one run: of those called faster or slower, FALSE_ALARMS at most are neither.
 
-    A case that is significant alone and not among so many is inconclusive: more pairs would tell.
+    A case that is significant alone and not among so many is inconclusive: more pairs would tell. One whose number of
+    pairs was fixed at too few for any verdict is none of the many (Tarone 1990).
     """
     def limit(case: str) -> int | None:
         return pairs_at_most.get(case) if isinstance(pairs_at_most, Mapping) else pairs_at_most
 
+    able = [case for case, values in log_speed_ups.items() if looks is not None or len(values) >= fewest_pairs(1, 1)]
     alone = {
-        case: decide(values, pairs_at_most=limit(case), looks=looks, cases=len(log_speed_ups))
+        case: decide(values, pairs_at_most=limit(case), looks=looks, cases=len({*able, case}))
         for case, values in log_speed_ups.items()
     }
-    adjusted = false_discovery({case: found.p_value for case, found in alone.items()})
+    every = {case: found.p_value for case, found in alone.items()}
+    adjusted = every | false_discovery({case: every[case] for case in able})
     together = {}
     for case, found in alone.items():
         together[case] = replace(found, p_value=adjusted[case])
@@ -135,7 +138,7 @@ def decide_all(
             values = log_speed_ups[case]
             together[case] = _with_prospects(
                 replace(together[case], verdict=judge(found.speed_up, is_significant=False)), values[:found.pairs],
-                len(values), _looks(looks, values), _most(limit(case)), len(alone),
+                len(values), _looks(looks, values), _most(limit(case)), len(able),
             )
     return together
 

@@ -6,12 +6,23 @@ from collections.abc import Sequence
 
 import pytest
 
-from rigmark.bench.analysis.comparison.compare import Repetition, compare
-from rigmark.bench.analysis.statistics.decision import DELTA, FLOOR, Verdict, judge
+from rigmark.bench.analysis.comparison.compare import Alike, Comparison, Comparisons, Times
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS
+from rigmark.bench.analysis.statistics.decision import DELTA, FALSE_ALARMS, FLOOR, Verdict, fewest_pairs, judge
 from rigmark.bench.analysis.statistics.estimate import Estimate
 
 
-def in_run(name: str, times_s: Sequence[float]) -> dict[Repetition, float]:
+def alike(**facts: object) -> Alike:
+    return tuple(facts.get(name) for name in ALIKE_COLUMNS)
+
+
+def compare(baseline_s: Times, this_s: Times) -> Comparison | None:
+    """Two frameworks on one case, and nothing else."""
+    baseline, this = alike(framework="a"), alike(framework="b")
+    return Comparisons({baseline: baseline_s, this: this_s}).between(baseline, this)
+
+
+def in_run(name: str, times_s: Sequence[float]) -> Times:
     return {(name, number): time_s for number, time_s in enumerate(times_s)}
 
 
@@ -63,8 +74,8 @@ def test_faster_read_the_other_way_is_slower(times_s: list[float]):
 
 
 def test_drift_that_falls_on_both_alike_cancels_in_pairs():
-    drift = [1.0, 1.3, 1.7, 2.2, 2.9, 3.7]
-    wobble = [1.0, 1.01, 0.99, 1.0, 1.01, 0.99]
+    drift = [1.0, 1.3, 1.7, 2.2, 2.9, 3.7, 4.8, 6.2]
+    wobble = [1.0, 1.01, 0.99, 1.0, 1.01, 0.99, 1.0, 1.0]
 
     quicker = [d * w / 1.1 for d, w in zip(drift, wobble, strict=True)]
 
@@ -94,7 +105,7 @@ def test_what_two_runs_measured_is_a_ratio_without_interval_or_verdict():
 
 
 def test_a_sweep_that_was_resumed_has_the_pairs_of_both_its_runs():
-    halves = [in_run("a", [1.0] * 3) | in_run("b", [time_s] * 6) for time_s in (1.0, 0.5)]
+    halves = [{**in_run("a", [1.0] * 3), **in_run("b", [time_s] * 6)} for time_s in (1.0, 0.5)]
 
     found = compare(*halves)
 
@@ -104,3 +115,76 @@ def test_a_sweep_that_was_resumed_has_the_pairs_of_both_its_runs():
 
 def test_without_times_there_is_nothing_to_compare():
     assert compare(in_run("a", [1.0]), {}) is None
+
+
+# What a verdict takes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pairs", "expected"), [
+    (fewest_pairs(1, 1) - 1, Verdict.INCONCLUSIVE), (fewest_pairs(1, 1), Verdict.FASTER),
+])
+def test_a_verdict_takes_as_many_pairs_as_its_error_rate(pairs: int, expected: Verdict):
+    found = compare(in_run("a", [2.0 + 0.01 * n for n in range(pairs)]), in_run("a", [1.0] * pairs))
+
+    assert found is not None
+    assert found.verdict is expected
+    assert (found.certain is None) == (expected is Verdict.INCONCLUSIVE)
+    assert found.speed_up.low is not None                # and a 95 % interval it has below
+    assert found.decision is not None
+    assert (found.decision.about_more_pairs is None) == (expected is Verdict.FASTER)
+
+
+def many(clear: int, open_: int, pairs: int = 8) -> tuple[Comparisons, Alike, Alike]:
+    """So many cases in which b is twice as fast as a, and so many in which they take turns; and the first clear one."""
+    up_and_down = [1.0 + 0.2 * (-1) ** n for n in range(pairs)]
+    times: dict[Alike, Times] = {}
+    for batch in range(clear + open_):
+        times[alike(framework="a", local_batch=batch)] = in_run("a", [2.0] * pairs if batch < clear else up_and_down)
+        times[alike(framework="b", local_batch=batch)] = in_run("a", [1.0] * pairs)
+    return Comparisons(times), alike(framework="a", local_batch=0), alike(framework="b", local_batch=0)
+
+
+@pytest.mark.parametrize(("clear", "open_", "expected"), [
+    (1, 0, Verdict.FASTER), (1, 1, Verdict.INCONCLUSIVE), (4, 1, Verdict.FASTER), (1, 9, Verdict.INCONCLUSIVE),
+])
+def test_the_cases_of_two_sides_are_judged_together(clear: int, open_: int, expected: Verdict):
+    comparisons, baseline, this = many(clear, open_)
+
+    found = comparisons.between(baseline, this)
+
+    assert found is not None
+    assert found.verdict is expected
+    assert found.certain is not None
+    assert (found.certain[0] > 1) == (expected is Verdict.FASTER)      # what is no difference is certain of none
+
+
+def test_cases_of_another_session_or_of_others_are_another_question():
+    comparisons, baseline, this = many(1, 0)
+    others = {
+        alike(framework=name, local_batch=9, **facts): in_run("a", [1.0 + wobble * (-1) ** n for n in range(8)])
+        for facts in ({"session": "2"}, {"machine": "m"}) for name, wobble in (("a", 0.2), ("b", 0.0))
+    }
+    strangers = {
+        alike(framework=name, local_batch=9): in_run("a", [1.0 + wobble * (-1) ** n for n in range(8)])
+        for name, wobble in (("a", 0.2), ("c", 0.0))
+    }
+
+    found = Comparisons({**comparisons.times, **others, **strangers}).between(baseline, this)
+
+    assert found is not None
+    assert found.verdict is Verdict.FASTER
+    assert found.decision is not None
+    assert found.decision.p_value <= FALSE_ALARMS
+
+
+def test_a_case_that_no_number_of_signs_could_tell_is_none_of_the_many():
+    comparisons, baseline, this = many(1, 0)
+    short = {
+        alike(framework=name, local_batch=batch): in_run("a", [1.0, 1.1])
+        for name in "ab" for batch in (8, 9)
+    }
+
+    found = Comparisons({**comparisons.times, **short}).between(baseline, this)
+
+    assert found is not None
+    assert found.verdict is Verdict.FASTER
