@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from enum import StrEnum
 
 
@@ -86,6 +88,16 @@ PLANNED_GAPS = frozenset({Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED})
 
 THREAD_POOLS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Variables that every worker has: the threads of all devices of its process."""
+
+
+def network_key(name: str) -> str:
+    """What names of one network have in common: "ResNet-50", "resnet_50" and "resnet50" are the same.
+
+    Case and what is neither letter nor digit tell nothing, but for a separator between two digits: "wide_resnet50_2" is
+    no "wideresnet502", and "squeezenet1.1" is "squeezenet1_1". To be compared with, and never shown.
+    """
+    parts = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", name).casefold())
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(parts)) or name
 
 
 

@@ -17,7 +17,7 @@ from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, ke
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document.language import tr, word
-from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
 from rigmark.bench.machine import gpu_specifications
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def is_usual(row: Mapping[str, Any]) -> bool:
 
 
 def has_model(model: Any, wanted: Any) -> bool:
-    names = [quoted.plain_name(name) for name in names_of(wanted)]
-    return not names or quoted.plain_name(str(model)) in names
+    names = [network_key(name) for name in names_of(wanted)]
+    return not names or network_key(str(model)) in names
 
 
 def is_gpu(row: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -96,11 +95,6 @@ def together(measured: pd.DataFrame, tables: Sequence[Table]) -> pd.DataFrame:
         return measured
     quoted = results(tables)
     return quoted if measured.empty else pd.concat([measured.astype(object), quoted], ignore_index=True)
-
-
-def plain_name(model: str) -> str:
-    """A network's name without what people write differently: "ResNet-50" and "resnet50" are the same."""
-    return re.sub(r"[^a-z0-9]", "", model.lower())
 
 
 def provenance(source: Mapping[str, Any]) -> str:
