@@ -28,8 +28,8 @@ def quantity(of: Range, name: str, scale: float = 1.0) -> Quantity:
 
 
 def money(price: Price | None, name: str) -> Quantity | None:
-    """In the market's currency."""
-    return None if price is None else quantity(price, f"price of {name}", price.rate)
+    """In the market's currency; None where there is no rate to it."""
+    return None if price is None or price.rate is None else quantity(price, f"price of {name}", price.rate)
 
 
 def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:

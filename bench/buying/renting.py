@@ -233,7 +233,7 @@ def _pays(of: Reckoning, work: Work | None) -> str:
 def _against_bare(steps: Sequence[Step], work: Work | None) -> list[str]:
     """What price over rent alone would have said."""
     bare, found = steps[0].hours, steps[-1].hours
-    if work is None or not math.isfinite(found.value / bare.value):
+    if work is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
         return []
     equal = answers(steps, EQUAL_WORK)
     more = "" if equal is None else tr(

@@ -13,7 +13,7 @@ from rigmark.bench.buying import cost, power
 from rigmark.bench.buying.family import Ratings
 from rigmark.bench.buying.known_figures import surest
 from rigmark.bench.buying.offers.market import Market
-from rigmark.bench.buying.pricing import hour_of_work
+from rigmark.bench.buying.pricing import hour_of_work, money
 from rigmark.bench.buying.quantity import Draws, Quantity, chance_in_words, chances_of_most, multiple, spread, standing
 from rigmark.bench.buying.terms import Candidate, Figure, Kind, Rated, Work, Workload
 from rigmark.bench.document import formatting
@@ -174,11 +174,11 @@ def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market)
     if not turning:
         return []
     name, paid = min(turning.items(), key=lambda each: each[1])
-    kwh = market.energy.price_per_kwh
+    kwh = money(market.energy.price_per_kwh, "energy")
     if kwh is None or not kwh.value:
         return [tr(" Electricity is left out, since no price of a kWh is given; {name} draws less for a sample, so it "
                    "may turn this.", name=name)]
-    hours = paid / (kwh.value * kwh.rate * market.energy.cooling_overhead)
+    hours = paid / (kwh.value * market.energy.cooling_overhead)
     return [tr(" With electricity counted that holds up to {hours} h of work; beyond, {name} is cheaper.",
                hours=formatting.significant(hours, 2), name=name)] if hours < USUAL_LIFE_H else []
 

@@ -30,6 +30,7 @@ def fetch(
     """
     from datetime import date
 
+    from rigmark.bench import files
     from rigmark.bench.buying.offers import catalogue
     from rigmark.bench.cli import Exit, say
     from rigmark.bench.errors import UserError
@@ -44,7 +45,7 @@ def fetch(
         text = catalogue.text(content)
         path = directory / f"offers-{fetched.provider}-{today}.toml"
         number = 2
-        while path.exists() and path.read_text(encoding="utf-8") != text:
+        while path.exists() and files.read_text(path) != text:
             path = directory / f"offers-{fetched.provider}-{today}-{number}.toml"
             number += 1
         try:

@@ -40,6 +40,7 @@ from rigmark.bench.machine.gpu_specifications import GIB
 MOST_PROBLEMS = 12
 NEVER_COUNTED = tr_later(
     "In no line: repairs, one's own time, taxes, and what storing and moving data costs where one rents.")
+MOST_PAIRS = 4               # of a large card and several small ones, those with prices first
 MOST_UNKNOWN = 6             # candidates named of which nothing is known; a catalogue has hundreds
 KINDS = {
     Kind.CARD: tr_later("cards and processors"), Kind.MACHINE: tr_later("whole machines"),
@@ -167,7 +168,7 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
 
 
 def _step_row(identity: str, step: Step, first: Step) -> Row:
-    ratio = step.hours.value / first.hours.value
+    ratio = step.hours.value / first.hours.value if 0 < first.hours.value < math.inf else math.nan
     return Row(id=identifier(identity, step.name), cells=(
         Cell(text=f"{step.origin.mark} {tr(step.name)}"),
         Cell(text=hours_in_words(step.hours), value=step.hours.value if math.isfinite(step.hours.value) else None),
@@ -352,6 +353,9 @@ def _value_cells(each: Rated, has_prices: bool, is_family: bool, scale: int) -> 
 def _many(found: Sequence[OneOrMany]) -> Section | None:
     if not found:
         return None
+    shown = sorted(found, key=lambda each: not (each.small.candidate.money and each.big.candidate.money))[:MOST_PAIRS]
+    more = formatting.count(len(found) - len(shown), "pair")
+    left = [Paragraph(text=tr("{pairs} more are told by --json.", pairs=more))] if len(shown) < len(found) else []
     return Section(id="many", title=tr("One large or several small"), blocks=(Verdicts(verdicts=tuple(
         Verdict(
             id=identifier("many", each.workload.label, each.many.candidate.id, each.big.candidate.id),
@@ -361,8 +365,8 @@ def _many(found: Sequence[OneOrMany]) -> Section | None:
             sentences=(_capital(each.words),
                        *(tr("{said}.", said=_capital(reason)) for reason in each.many.reasons[-1:])),
         )
-        for each in found
-    )),))
+        for each in shown
+    )), *left))
 
 
 def _capital(words: str) -> str:

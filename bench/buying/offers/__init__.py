@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -29,10 +30,13 @@ def seed(name: str) -> Path:
 def load(paths: Sequence[Path], today: date) -> Market:
     """All files as one; of two with the same id the one in the earlier file counts.
 
-    Raises UserError for what is wrong, with file, table and key, and for a currency without a rate.
+    Money is shown in the currency of the first file that has one. Prices of a later file in a currency without a rate
+    to it are of no use, and ``problems`` says so. Raises UserError for what is wrong, with file, table and key, and for
+    a currency without a rate in that first file itself.
     """
     read_files = [File(read(path), today) for path in paths]
-    currency = next((each.base for each in read_files if each.base), None)
+    first = next((each for each in read_files if each.base), None)
+    currency = None if first is None else first.base
     merged = Market(
         currency=currency, files=tuple(str(path) for path in paths),
         parts=_first(each.parts for each in read_files), builds=_first(each.builds for each in read_files),
@@ -44,9 +48,10 @@ def load(paths: Sequence[Path], today: date) -> Market:
     for build in merged.builds.values():
         for part in build.parts:
             if part not in merged.parts:
-                where = next(each.top.file for each in read_files if build.id in each.builds)
-                raise UserError(f"{where}: [[build]] {build.id}, parts: {unknown('part', part, merged.parts)}")
-    return _in_one_currency(merged, [rate for each in read_files for rate in each.rates])
+                top = next(each.top for each in read_files if build.id in each.builds)
+                raise top.wrong(f"[[build]] {build.id}, parts", str(unknown("part", part, merged.parts)))
+    own = "" if first is None else first.top.file
+    return _in_one_currency(merged, [rate for each in read_files for rate in each.rates], own)
 
 
 def _first(tables: Any) -> dict[str, Any]:
@@ -59,8 +64,9 @@ def _first(tables: Any) -> dict[str, Any]:
 # Currencies -----------------------------------------------------------------------------------------------------------
 
 
-def _in_one_currency(market: Market, rates: Sequence[Rate]) -> Market:
+def _in_one_currency(market: Market, rates: Sequence[Rate], own_file: str) -> Market:
     used: dict[str, str] = {}
+    left_out: Counter[tuple[str, str]] = Counter()      # file, currency
 
     def converted(price: Price | None) -> Price | None:
         if price is None or price.currency == market.currency:
@@ -73,12 +79,16 @@ def _in_one_currency(market: Market, rates: Sequence[Rate]) -> Market:
                 used[said] = f"{said} ({rate.note})" if rate.note else said
                 forth = pair[0] == price.currency
                 return replace(price, rate=rate.rate if forth else 1 / rate.rate)
-        raise UserError(
-            f"{price.where}: is in {price.currency} while others are in {market.currency}, and no rate is given; write "
-            f"[fx] with base = \"{market.currency}\" and {price.currency} = {{ rate = ... }}"
-        )
+        file = price.where.partition(": ")[0]
+        if file == own_file:
+            raise UserError(
+                f"{price.where}: is in {price.currency} while others are in {market.currency}, and no rate is given; "
+                f"write [fx] with base = \"{market.currency}\" and {price.currency} = {{ rate = ... }}"
+            )
+        left_out[file, price.currency] += 1
+        return replace(price, rate=None)
 
-    return replace(
+    converted_market = replace(
         market,
         parts={name: replace(part, price=converted(part.price)) for name, part in market.parts.items()},
         builds={name: replace(build, price=converted(build.price)) for name, build in market.builds.items()},
@@ -89,3 +99,9 @@ def _in_one_currency(market: Market, rates: Sequence[Rate]) -> Market:
         energy=replace(market.energy, price_per_kwh=converted(market.energy.price_per_kwh)),
         rates=tuple(used.values()),
     )
+    problems = [
+        f"{file}: {count} prices in {code} are left out, since no rate to {market.currency} is given; write [fx] with "
+        f"base = \"{market.currency}\" and {code} = {{ rate = ... }} in {own_file}"
+        for (file, code), count in left_out.items()
+    ]
+    return replace(converted_market, problems=(*market.problems, *problems))

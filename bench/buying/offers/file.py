@@ -26,6 +26,7 @@ from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
 SCHEMA = 1
+WIDEST = 1e6                 # times that an end of a range may lie from its value
 KINDS = ("gpu", "cpu", "board", "ram", "psu", "case", "storage", "cooler", "accelerator")
 SOURCE_KINDS = ("document", "vendor", "catalogue", "user")
 
@@ -71,10 +72,10 @@ class File:
             table.finish()
         return found
 
-    def _currency(self, table: Table) -> str | None:
-        code = table.text("currency")
+    def _currency(self, table: Table, key: str = "currency") -> str | None:
+        code = table.text(key)
         if code is not None and not re.fullmatch(r"[A-Z]{3}", code):
-            raise table.wrong("currency", f"must be three capital letters such as EUR, not '{code}'")
+            raise table.wrong(key, f"must be three capital letters such as EUR, not '{code}'")
         return code
 
     def _sources(self) -> dict[str, Source]:
@@ -98,7 +99,9 @@ class File:
         whole = self.top.table("fx")
         if whole is None:
             return [], None
-        base = whole.required_text("base")
+        whole.required_text("base")
+        base = self._currency(whole, "base")
+        assert base is not None
         found = []
         for name in whole.content:
             if name == "base":
@@ -129,6 +132,9 @@ class File:
                 if (end > value) if words == "low" else (end < value):
                     relation = "above" if words == "low" else "below"
                     raise table.wrong(words, f"{end:g} is {relation} the value, {value:g}")
+            if max(value / low if low else 1.0, high / value if value else 1.0) > WIDEST:
+                raise table.wrong(None, f"goes from {low:g} to {high:g}, which is wider than any doubt; give ends "
+                                        f"within {WIDEST:g} times of the value, or none")
         name = table.text("source")
         if name is not None and name not in self.sources:
             raise table.wrong("source", str(unknown("source", name, self.sources)))

@@ -52,10 +52,10 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Price(Range):
-    """In ``currency``; ``rate`` of it is one unit's worth in the currency that everything is shown in."""
+    """In ``currency``; ``rate`` is one unit's worth in the currency that everything is shown in, None: not known."""
 
     currency: str
-    rate: float = 1.0
+    rate: float | None = 1.0
     as_of: date | None = None
     where: str = ""                      # file, table and key, for sentences
 
@@ -143,7 +143,7 @@ class Throughput:
 
 @dataclass(frozen=True, kw_only=True)
 class Market:
-    """All that was read; prices have the rate to ``currency`` already."""
+    """All that was read; prices have the rate to ``currency`` already, as far as one is known."""
 
     currency: str | None = None
     files: tuple[str, ...] = ()
@@ -161,4 +161,4 @@ class Market:
             *(part.price for part in self.parts.values()), *(build.price for build in self.builds.values()),
             *(offer.price_per_hour for offer in self.offers.values()), self.energy.price_per_kwh,
         ]
-        return [price for price in found if price is not None]
+        return [price for price in found if price is not None and price.rate is not None]

@@ -12,6 +12,8 @@ from typing import Any
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 
+MOST_PIECES = 1000           # of one part in a machine
+
 
 class Table:
     """Keys that nobody asked for are unknown ones: ``finish`` tells of them."""
@@ -24,7 +26,8 @@ class Table:
 
     def wrong(self, key: str | None, words: str) -> UserError:
         place = ", ".join(filter(None, [self.name, key]))
-        return UserError(f"{self.file}: {place}: {words}" if place else f"{self.file}: {words}")
+        # Ids and values of a file may hold what would steer a terminal.
+        return UserError(files.shown(f"{self.file}: {place}: {words}" if place else f"{self.file}: {words}"))
 
     def __contains__(self, key: str) -> bool:
         return key in self.content
@@ -49,8 +52,8 @@ class Table:
             raise self.wrong(key, f"must be {bounds} ({unit}), and is {value:g}")
         return float(value)
 
-    def whole(self, key: str, unit: str, *, least: int = 0) -> int | None:
-        value = self.number(key, unit, least=least)
+    def whole(self, key: str, unit: str, *, least: int = 0, most: float = math.inf) -> int | None:
+        value = self.number(key, unit, least=least, most=most)
         if value is None:
             return None
         if value != int(value):
@@ -110,7 +113,7 @@ class Table:
         table = self.table(key)
         if table is None:
             return {}
-        found = {name: table.whole(name, "pieces", least=1) for name in table.content}
+        found = {name: table.whole(name, "pieces", least=1, most=MOST_PIECES) for name in table.content}
         return {name: count for name, count in found.items() if count is not None}
 
     def finish(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from rigmark.bench.buying import offers
+from rigmark.bench.buying import candidates, offers, pricing
 from rigmark.bench.buying.offers.market import Confidence, Market
 from rigmark.bench.errors import UserError
 
@@ -86,6 +87,20 @@ def test_a_rate_is_used_either_way(tmp_path: Path):
     assert 1 / 0.9 == pytest.approx(getattr(market.parts["gpu.big"].price, "rate", None))
 
 
+def test_prices_of_a_later_file_without_a_rate_are_of_no_use_and_said_to_be(tmp_path: Path):
+    """Its figures are: nobody needs a rate of 2018 to read somebody's samples/s."""
+    path = tmp_path / "own.toml"
+    path.write_text('currency = "EUR"\n[energy]\nprice_per_kwh = { value = 0.3 }\n', encoding="utf-8")
+    market = offers.load([path, offers.seed("documents")], TODAY)
+
+    assert "EUR" == market.currency
+    assert market.throughputs
+    assert pricing.money(market.builds["self-built-2018"].price, "x") is None
+    assert candidates.build_price(market.builds["self-built-2018"], market) is None
+    assert 0.3 == getattr(market.energy.price_per_kwh, "value", None)
+    assert any("prices in CNY are left out, since no rate to EUR is given" in problem for problem in market.problems)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
@@ -113,7 +128,7 @@ def test_a_rate_is_used_either_way(tmp_path: Path):
         ('source = "shop"', 'source = "shpo"',
          "[[part]] gpu.big, price, source: no source 'shpo'; did you mean 'shop'?"),
         ('"cpu" = 1 }', '"cpuu" = 1 }', "[[build]] box, parts: no part 'cpuu'; did you mean 'cpu'?"),
-        ('"cpu" = 1 }', '"cpu" = 0 }', "[[build]] box, parts, cpu: must be at least 1 (pieces), and is 0"),
+        ('"cpu" = 1 }', '"cpu" = 0 }', "[[build]] box, parts, cpu: must be from 1 to 1000 (pieces), and is 0"),
         ('id = "cpu"', 'id = "gpu.big"', "[[part]] gpu.big, id: is there twice"),
         ('kind = "cpu"', 'kind = "cpy"', "[[part]] cpu, kind: 'cpy' is not known; did you mean 'cpu'?"),
         ("value = 0.4, after", "value = 40, after",
@@ -123,7 +138,19 @@ def test_a_rate_is_used_either_way(tmp_path: Path):
         ("schema = 1", "schema = 2", "schema: is 2, and this version of Rigmark reads 1"),
         ("life_years = 3", "life_years = nan", "[[build]] box, life_years: must be a number (years), not nan"),
         ("[[offer]]", "[[ofer]]", "no key 'ofer'; did you mean 'offer'?"),
+        ("low = 0.25, high = 0.4", "low = 0.25, high = 1e300",
+         "[energy], price_per_kwh: goes from 0.25 to 1e+300, which is wider than any doubt"),
+        ('base = "EUR"', 'base = "euro"', "[fx], base: must be three capital letters such as EUR, not 'euro'"),
         ("schema = 1", "schema = ", "is not valid TOML"),
+        ("schema = 1", f"schema = {'9' * 5_000}", "it holds an integer of more than 300 digits"),
+        ("schema = 1", f"deep = {'[' * 3_000}{']' * 3_000}", "nested too deeply to be read"),
+        ("schema = 1", 'schema = "\\u001b[31m"', "schema: must be a number (versions), without a unit and quotes, not "
+         "'\\x1b[31m'"),
+        ("value = 1800", "value = nan", "[[part]] gpu.big, price, value: must be a number (EUR), not nan"),
+        ("value = 1800", "value = inf", "[[part]] gpu.big, price, value: must be a number (EUR), not inf"),
+        ("value = 1800", 'value = "1800"', "[[part]] gpu.big, price, value: must be a number (EUR), without a unit"),
+        ('"cpu" = 1 }', '"cpu" = 100000000 }',
+         "[[build]] box, parts, cpu: must be from 1 to 1000 (pieces), and is 1e+08"),
     ],
 )
 def test_each_mistake_is_one_sentence_with_its_place(tmp_path: Path, old: str, new: str, sentence: str):
@@ -151,3 +178,10 @@ def test_the_seed_marks_what_no_document_says():
     assert all(price.confidence is not None for price in market.prices)
     with pytest.raises(UserError, match="did you mean 'documents'"):
         offers.seed("document")
+
+
+def test_what_is_no_file_is_told_at_once(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.toml")
+
+    with pytest.raises(UserError, match="it is a named pipe, not a file"):
+        offers.load([tmp_path / "pipe.toml"], TODAY)
