@@ -37,17 +37,18 @@ def works(workloads: Sequence[Workload]) -> list[Work]:
     for_each_network = _grouped(workloads, lambda each: (each.model, each.mode, each.precision))
     if len(for_each_network) <= MOST_SINGLE:
         return for_each_network
-    return _grouped(workloads, lambda each: (None, each.mode, each.precision))
+    return _grouped(workloads, lambda each: (None, each.mode, each.precision), fewest=MOST_SINGLE + 1)
 
 
-def _grouped(workloads: Sequence[Workload], key: Callable[[Workload], Group]) -> list[Work]:
+def _grouped(workloads: Sequence[Workload], key: Callable[[Workload], Group], fewest: int = 2) -> list[Work]:
+    """Families by a key, the largest first; workloads of a smaller group than ``fewest`` stay what they are."""
     groups: dict[Group, list[Workload]] = {}
     for each in workloads:
         groups.setdefault(key(each), []).append(each)
     found: list[Work] = []
     for (model, mode, precision), own in groups.items():
-        if len(own) == 1:
-            found.append(own[0])
+        if len(own) < fewest:
+            found += own
             continue
         name = own[0].model if len({each.model for each in own}) == 1 else model
         found.append(Family(model=name, mode=mode, precision=precision, workloads=tuple(own)))

@@ -17,7 +17,7 @@ from rigmark.bench.buying import cost, power
 from rigmark.bench.buying.offers.market import Build, Market, Range
 from rigmark.bench.buying.power import WallPower
 from rigmark.bench.buying.pricing import money, quantity, restarts_and_setup
-from rigmark.bench.buying.quantity import Draws, Quantity
+from rigmark.bench.buying.quantity import Draws, Quantity, of_another_unit
 from rigmark.bench.buying.terms import Candidate, Rated
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
@@ -277,6 +277,12 @@ class Reckoning:
             self.leave_out(tr_later("setting up what is rented"), lacking, _Missing.SETUP)
 
     def speed(self, own: Rated | None, rented: Rated | None) -> None:
+        if is_alike(self.build, self.offer):
+            units = of_another_unit(self.build.id) / of_another_unit(self.offer.id)
+            self.count(EQUAL_WORK, tr("both compute with {n} x {device}, so an hour of each does the same work",
+                                      n=self.build.devices, device=self.build.device.name if self.build.device else ""),
+                       terms={"speed_ratio": (1.0, units)})
+            return
         mine = None if own is None else own.samples_per_s
         theirs = None if rented is None else rented.samples_per_s
         if mine is None or theirs is None:
@@ -300,6 +306,12 @@ class Reckoning:
         share, draws, words = resale_in_the_end(of, build.resale, build)
         price, prices = self.terms.value["price"], self.terms.draws["price"]
         self.count(RESALE, words, of.origin, terms={"resale": (price * share, prices * draws)})
+
+
+def is_alike(build: Candidate, offer: Candidate) -> bool:
+    """Whether both compute with the same, so that an hour of one is one of the other without any figure."""
+    return (build.device is not None and offer.device is not None and build.device.id == offer.device.id
+            and build.devices == offer.devices)
 
 
 def resale_in_the_end(of: Quantity, resale: Range, build: Build) -> tuple[float, Draws, str]:

@@ -23,6 +23,7 @@ from rigmark.bench.buying.reckoning import (
     Step,
     Terms,
     answers,
+    is_alike,
     reckoned,
 )
 from rigmark.bench.buying.terms import Candidate, Kind, Rated, Work, Workload
@@ -93,7 +94,8 @@ def rentals(
         pairs: list[tuple[Candidate, Work]] = []
         for work, ratings in rated.items():
             cheapest = _cheapest(offers, ratings)
-            pairs += [(offer, work) for offer in cheapest[:MOST_OFFERS]]
+            told = {offer.id for offer, _ in pairs if is_alike(build, offer)}      # it is the same for every workload
+            pairs += [(offer, work) for offer in cheapest[:MOST_OFFERS] if offer.id not in told]
             if len(cheapest) > MOST_OFFERS:
                 lacking[tr("of {all} offers the {n} cheapest for {workload} are shown", all=len(cheapest),
                            n=MOST_OFFERS, workload=work.in_words)] = None
@@ -135,8 +137,8 @@ def _compared(
         build=of.build, offer=of.offer, workload=work, own=own, rented=rented, steps=tuple(of.steps),
         left_out=left_out, life_years=life, power_w=of.power.watts, at_energy_prices=of.at_energy_prices(),
         hours_wanted=wanted, chance=chance, per_million=_per_million(terms, work, own, rented, life, wanted),
-        standing=_standing(chance, never, work, of.steps[-1].origin, left_out),
-        words=tuple(_answer(of, work, chance, own, rented, hours_per_week, failed)),
+        standing=_standing(chance, never, _has_equal_work(of), of.steps[-1].origin, left_out),
+        words=tuple(_answer(of, chance, own, rented, hours_per_week, failed)),
     )
 
 
@@ -158,8 +160,12 @@ def _per_million(
     return found
 
 
+def _has_equal_work(of: Reckoning) -> bool:
+    return answers(of.steps, EQUAL_WORK) is not None
+
+
 def _standing(
-    chance: float | None, never: float | None, work: Work | None, origin: Origin, left_out: Sequence[LeftOut]
+    chance: float | None, never: float | None, has_equal_work: bool, origin: Origin, left_out: Sequence[LeftOut]
 ) -> Standing:
     """What rests on a prediction, or on a term that is left out and may turn it, is never clear.
 
@@ -169,26 +175,26 @@ def _standing(
         return Standing.FEW
     if chance is None and never < LIKELY:
         return Standing.DEPENDS
-    if work is None:
+    if not has_equal_work:
         return Standing.OPEN
     is_open = origin is Origin.PREDICTED or any(each.holds for each in left_out)
     return standing(never if chance is None else max(chance, 1 - chance), is_predicted=is_open)
 
 
 def _answer(
-    of: Reckoning, work: Work | None, chance: float | None, own: Rated | None, rented: Rated | None,
+    of: Reckoning, chance: float | None, own: Rated | None, rented: Rated | None,
     hours_per_week: float | None, failed: str | None,
 ) -> list[str]:
     assert of.build.build is not None
     build, offer, life, found = of.build.id, of.offer.id, of.build.build.life_years, of.steps[-1].hours
-    said = [_pays(of, work)]
+    said = [_pays(of)]
     if life is not None and math.isfinite(found.value):
         share = cost.busy_share(found.value, life)
         weekly = found.value / (life * WEEKS_OF_A_YEAR)
         late = "" if share <= 1 else tr(", which is more than there are, so it never pays")
         said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h a week{late}.",
                        share=formatting.share(share), years=life, hours=formatting.significant(weekly, 2), late=late))
-    said += _against_bare(of.steps, work)
+    said += _against_bare(of.steps)
     if of.hours_wanted is not None and chance is not None:
         cheaper = tr("buying") if chance >= 0.5 else tr("renting")
         said.append(tr("At the {hours} h of work that you want, {cheaper} is cheaper with a chance of {chance}.",
@@ -202,42 +208,41 @@ def _answer(
                        hours=hours_per_week, build=build))
     said += [tr("Left out is {term}: {holds}.", term=tr(each.name), holds=each.holds)
              for each in of.left_out if each.holds]
-    predicted = [each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
+    predicted = [] if is_alike(of.build, of.offer) else [
+        each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
     if predicted:
         said.append(tr("The throughput of {names} is {mark} predicted, so this is never clear: measure before you buy.",
                        names=formatting.listed(predicted), mark=Origin.PREDICTED.mark))
     if failed is not None:
         said.append(tr("As listed, {machine} does not hold what is in it, and its price is without a remedy: {what}.",
                        machine=build, what=failed))
-    if work is None:
+    if not _has_equal_work(of):
         said.append(tr("No workload is known for both, so an hour of {build} is taken for an hour of {offer}: enter a "
                        "[[throughput]] of each, since this may be off by several times.", build=build, offer=offer))
     return said
 
 
-def _pays(of: Reckoning, work: Work | None) -> str:
+def _pays(of: Reckoning) -> str:
     """From how many hours on, or why never."""
     build, offer, found = of.build.id, of.offer.id, of.steps[-1].hours
     if math.isinf(found.value):
         template = tr_later("Renting {offer} is always cheaper: what {build} draws costs more than the rent of equal "
-                            "work.") if work is not None else tr_later(
+                            "work.") if _has_equal_work(of) else tr_later(
             "Renting {offer} is always cheaper: an hour of what {build} draws costs more than an hour of rent.")
         return tr(template, offer=offer, build=build)
-    counted = "" if work is None else tr(" for equal work")
+    counted = tr(" for equal work") if _has_equal_work(of) else ""
     if answers(of.steps, RESALE) is not None:
         counted += tr(", its resale counted")
     return tr("{build} pays from {hours} of its own work on, against {offer}{work}.", build=build,
               hours=hours_in_words(found), offer=offer, work=counted)
 
 
-def _against_bare(steps: Sequence[Step], work: Work | None) -> list[str]:
+def _against_bare(steps: Sequence[Step]) -> list[str]:
     """What price over rent alone would have said."""
-    bare, found = steps[0].hours, steps[-1].hours
-    if work is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
+    bare, found, equal = steps[0].hours, steps[-1].hours, answers(steps, EQUAL_WORK)
+    if equal is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
         return []
-    equal = answers(steps, EQUAL_WORK)
-    more = "" if equal is None else tr(
-        "; equal work alone makes it {hours}, {times} that", hours=hours_in_words(equal.hours),
+    more = tr(        "; equal work alone makes it {hours}, {times} that", hours=hours_in_words(equal.hours),
         times=formatting.times(equal.hours.value / bare.value, 2))
     return [tr("Price over rent alone, as buyers' guides reckon, would say {hours}{more}.", hours=hours_in_words(bare),
                more=more)]

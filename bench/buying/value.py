@@ -18,7 +18,7 @@ from rigmark.bench.buying.quantity import Draws, Quantity, chance_in_words, chan
 from rigmark.bench.buying.terms import Candidate, Figure, Kind, Rated, Work, Workload
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin, Standing
-from rigmark.bench.document.language import tr
+from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.machine.gpu_specifications import GIB
 
 FAR = 1.33                   # times as fast as all the small ones together: no question any more
@@ -119,8 +119,11 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
     best = max(priced, key=lambda each: each.chance or 0.0)
     assert best.chance is not None
     is_predicted = best.origin is Origin.PREDICTED
-    caveats = [_does_not_hold(best.candidate, failed), *_by_energy(best, priced, kind, market)]
-    found = standing(best.chance, is_predicted=is_predicted or any(caveats))
+    found = standing(best.chance, is_predicted=is_predicted)
+    caveats = [_does_not_hold(best.candidate, failed)]
+    if found is not Standing.OPEN:
+        caveats += _by_energy(best, priced, kind, market)
+        found = standing(best.chance, is_predicted=is_predicted or any(caveats))
     others = [each for each in priced if each is not best]
     second = max(others, key=lambda each: each.per_money.value if each.per_money else 0.0)
     assert best.per_money is not None
@@ -133,8 +136,9 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
         lead = tr("{best} likely gives the most for the money, {times} {second}", **facts)
     else:
         lead = tr("{best} and {second} are too close to call ({times})", **facts)
-    words = tr("{lead}; the chance that it is the best of {n} is {chance}.", lead=lead, n=len(priced),
-               chance=chance_in_words(best.chance))
+    template = tr_later("{lead}; the chance that it is the best of {n} is {chance}.") if found is not Standing.OPEN \
+        else tr_later("{lead}; the chance that {best} is the best of {n} is {chance}.")
+    words = tr(template, lead=lead, best=best.candidate.name, n=len(priced), chance=chance_in_words(best.chance))
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
         words += tr(" The software differs too, so this is not the hardware's doing alone.")

@@ -10,7 +10,7 @@ from rigmark.bench.buying.holding import Check, Held, Linked, in_words
 from rigmark.bench.buying.memory import Memory
 from rigmark.bench.buying.purchase import Advice, Question
 from rigmark.bench.buying.quantity import CLEAR, LIKELY, UNIT_SPREAD, Quantity, Sampled, chance_in_words
-from rigmark.bench.buying.reckoning import Step
+from rigmark.bench.buying.reckoning import Step, is_alike
 from rigmark.bench.buying.renting import RentOrBuy, hours_in_words
 from rigmark.bench.buying.terms import Family, Figure, Kind, Rated
 from rigmark.bench.buying.value import CpuOrGpu, OneOrMany, Ranking
@@ -103,7 +103,7 @@ def _rent(advice: Advice) -> Section | None:
     verdicts = Verdicts(verdicts=tuple(
         Verdict(
             id=_identity(each), subject=tr("{build} or {offer}", build=each.build.id, offer=each.offer.id),
-            conditions=each.workload.in_words if each.workload else tr("no workload known for both"),
+            conditions=_of_rental(each),
             standing=each.standing, sentences=each.words,
         )
         for each in advice.rentals
@@ -117,6 +117,12 @@ def _numbers(advice: Advice) -> Section | None:
     sections = (*(_steps(each, currency or "") for each in advice.rentals),
                 *(_value_section(each, currency or tr("money")) for each in _known(advice)))
     return Section(id="numbers", title=tr("The numbers behind it"), blocks=(), sections=sections) if sections else None
+
+
+def _of_rental(each: RentOrBuy) -> str:
+    if is_alike(each.build, each.offer):
+        return tr("any workload, since both compute with the same")
+    return each.workload.in_words if each.workload else tr("no workload known for both")
 
 
 def _identity(each: RentOrBuy) -> str:
@@ -162,8 +168,7 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
     reasons += [f"{Origin.ENTERED.mark} {of.id}: {note}" for of, note in sides if note]
     if reasons:
         blocks += [Paragraph(text=tr("Where these figures come from:")), Items(texts=tuple(reasons))]
-    title = tr("{build} against {offer}", build=each.build.id, offer=each.offer.id) + (
-        f", {each.workload.in_words}" if each.workload else "")
+    title = tr("{build} against {offer}", build=each.build.id, offer=each.offer.id) + f", {_of_rental(each)}"
     return Section(id=f"steps.{identity}", title=title, blocks=tuple(blocks))
 
 

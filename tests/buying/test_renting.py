@@ -224,7 +224,7 @@ kind = "cpu"
 price = {{ value = 500 }}
 [[build]]
 id = "mixed"
-parts = {{ "cpu" = 1, "gpu.3090" = 1, "gpu.4090" = 1 }}
+parts = {{ "cpu" = 1, {cards} }}
 {build}
 life_years = 4
 [[offer]]
@@ -237,16 +237,27 @@ KWH = "[energy]\nprice_per_kwh = { value = 0.40 }"
 
 def unlike(
     folder: Path, *, energy: str = KWH, cpu: str = "tdp_w = 170", build: str = "base_w = 75", rent: float = 0.4,
-    hours_per_week: float | None = None,
+    hours_per_week: float | None = None, cards: str = '"gpu.3090" = 1, "gpu.4090" = 1',
 ) -> RentOrBuy:
     path = folder / "hardware.toml"
-    path.write_text(UNLIKE.format(energy=energy, cpu=cpu, build=build, rent=rent), encoding="utf-8")
+    path.write_text(UNLIKE.format(energy=energy, cpu=cpu, build=build, rent=rent, cards=cards), encoding="utf-8")
     (found,) = answers(offers.load([path], TODAY), hours_per_week)
     return found
 
 
 def holds(found: RentOrBuy) -> dict[str, str]:
     return {each.name: each.holds for each in found.left_out}
+
+
+def test_the_same_card_needs_no_figure_to_be_held_against_itself(tmp_path: Path):
+    """2,300 / (1 - (450 + 170 + 75) W / 0.9 x 0.40)."""
+    found = unlike(tmp_path, rent=1.0, hours_per_week=60, cards='"gpu.4090" = 1')
+
+    assert 2_300 / (1 - 0.4 * 695 / 900) == pytest.approx(found.hours.value)
+    assert "speed" not in holds(found)
+    assert "both compute with 1 x GeForce RTX 4090" in " ".join(step.words for step in found.steps)
+    assert "No workload is known" not in " ".join(found.words)
+    assert Standing.CLEAR == found.standing
 
 
 def test_electricity_of_unlike_cards_is_counted(tmp_path: Path):
@@ -307,8 +318,9 @@ def test_idle_hours_are_a_term_of_their_own(tmp_path: Path):
 
 def test_hours_a_week_without_a_life_are_said_to_tell_nothing(tmp_path: Path):
     path = tmp_path / "hardware.toml"
-    path.write_text(UNLIKE.format(energy=KWH, cpu="tdp_w = 170", build="base_w = 75", rent=1.0).replace(
-        "life_years = 4\n", ""), encoding="utf-8")
+    text = UNLIKE.format(energy=KWH, cpu="tdp_w = 170", build="base_w = 75", rent=1.0,
+                         cards='"gpu.3090" = 1, "gpu.4090" = 1')
+    path.write_text(text.replace("life_years = 4\n", ""), encoding="utf-8")
     (found,) = answers(offers.load([path], TODAY), 20.0)
 
     assert "without the life_years of mixed" in " ".join(found.words)

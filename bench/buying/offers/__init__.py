@@ -100,8 +100,8 @@ def _in_one_currency(market: Market, rates: Sequence[Rate], own_file: str) -> Ma
         rates=tuple(used.values()),
     )
     problems = [
-        f"{file}: {count} prices in {code} are left out, since no rate to {market.currency} is given; write [fx] with "
-        f"base = \"{market.currency}\" and {code} = {{ rate = ... }} in {own_file}"
+        f"{file}: no rate from {code} to {market.currency} is given, so {count} of its prices cannot be used; write "
+        f"[fx] with base = \"{market.currency}\" and {code} = {{ rate = ... }} in {own_file}"
         for (file, code), count in left_out.items()
     ]
     return replace(converted_market, problems=(*market.problems, *problems))

@@ -98,7 +98,8 @@ def test_prices_of_a_later_file_without_a_rate_are_of_no_use_and_said_to_be(tmp_
     assert pricing.money(market.builds["self-built-2018"].price, "x") is None
     assert candidates.build_price(market.builds["self-built-2018"], market) is None
     assert 0.3 == getattr(market.energy.price_per_kwh, "value", None)
-    assert any("prices in CNY are left out, since no rate to EUR is given" in problem for problem in market.problems)
+    assert any("no rate from CNY to EUR is given, so 4 of its prices cannot be used" in problem
+               for problem in market.problems)
 
 
 @pytest.mark.parametrize(
