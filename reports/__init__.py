@@ -9,9 +9,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rigmark.bench.document.heap import growing
 from rigmark.bench.document.language import speaking
 from rigmark.bench.errors import unknown
+from rigmark.bench.heap import growing
 from rigmark.bench.worker import registry
 from rigmark.reports import folders, media
 

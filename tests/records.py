@@ -199,5 +199,5 @@ def trials_of(folder: Path, records: Iterable[Record]) -> pd.DataFrame:
     for record in records:
         store.put(record)
     trials = store.trials()
-    assert not trials.problems
+    assert not trials.problems, trials.problems
     return trials.table

@@ -111,6 +111,6 @@ def _write_parquet(table: pd.DataFrame, output: Path) -> None:
     with connected() as connection:
         connection.register("results", table)
         try:
-            connection.execute("COPY (SELECT * FROM results) TO $1 (FORMAT parquet)", [str(output)])
+            connection.execute("COPY (SELECT * FROM results) TO $1 (FORMAT parquet)", [str(output.absolute())])
         except duckdb.IOException as error:
             raise UserError(f"cannot write {output}: {str(error).splitlines()[0]}") from None

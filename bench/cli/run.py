@@ -325,6 +325,8 @@ def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
         if outcome is not Outcome.OK
     ):
         say(f"{outcome}: {case}: {reason}")
+    for what in tally.damaged:
+        say(f"rigmark: {what}; it was measured anew")
     skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
     gave_up = f", {tally.not_started} not started after a failure of their case" if tally.not_started else ""
     say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -29,6 +30,7 @@ from rigmark.bench.runner.tally import Progress, Silent, Tally
 from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S, Workers, layer_variables
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.store import Store
+from rigmark.bench.stored import LeftOut
 from rigmark.bench.trials import instruction_sets, jobs, layers, pair, parity
 from rigmark.bench.trials.inputs import SEED, Inputs
 from rigmark.bench.trials.oracle import Oracle
@@ -150,7 +152,7 @@ class Runner:
         """Measure every trial that is not stored yet; each record is safe on disk before the next trial starts.
 
         Cases are held to the instruction sets of their builds, whoever asks; raises UserError where one asks for
-        another.
+        another, and stored.TooNew where a record of one is of a later Rigmark, both before anything is measured.
         """
         progress = progress or Silent()
         tally = Tally()
@@ -158,15 +160,17 @@ class Runner:
         started = time.monotonic()
         trials = [self._held(trial) for trial in trials]
         with self._store.measuring():
+            for trial in trials:
+                self._store.keep_newer(self.identity(trial).id)
             for index, trial in enumerate(trials):
                 if trial.kind is not TrialKind.PROOF and trial.case in hopeless:
                     tally.not_started += 1
                     continue
                 identity = self.identity(trial)
-                stored = self._store.get(identity.id) if identity.id in self._store else None
-                if stored is not None and stored["outcome"] not in PASSING:
-                    outcome = Outcome(stored["outcome"])
-                    tally.already_there.append(stored)
+                known = self._known(identity, tally)
+                if known is not None and known["outcome"] not in PASSING:
+                    outcome = Outcome(known["outcome"])
+                    tally.already_there.append(known)
                     record = None
                 else:
                     progress.before(trial, index, len(trials))
@@ -175,11 +179,33 @@ class Runner:
                     outcome = record.outcome
                     tally.stored.append(record)
                     tally.stepping_time_s += _stepping_time_s(record)
+                self._forget_unanswered(identity)
                 progress.after(trial, record)
                 if trial.kind in TIMED and outcome in HOPELESS:      # a proof's case may equal a timed one
                     hopeless.add(trial.case)
         tally.wall_time_s = time.monotonic() - started
         return tally
+
+    def _known(self, identity: Identity, tally: Tally) -> dict[str, Any] | None:
+        """The stored record of a trial; None where there is none, or it cannot be read: then it is measured anew."""
+        try:
+            return self._store.find(identity.id)
+        except LeftOut as error:
+            tally.damaged.append(error.what)
+            return None
+
+    def _forget_unanswered(self, identity: Identity) -> None:
+        """Remove what was stored of a trial while its build did not say what it is, now that it does.
+
+        A build's contents are part of a trial's identity, so no later attempt would stand in the place of that one.
+        """
+        asked = [identity.build, *([] if identity.base is None else [identity.base])]
+        for silent in itertools.product((False, True), repeat=len(asked)):
+            build, *base = (_unanswered(each) if is_silent else each
+                            for each, is_silent in zip(asked, silent, strict=True))
+            other = replace(identity, build=build, base=base[0] if base else None)
+            if other.id != identity.id:
+                self._store.forget_failed(other.id)
 
     def _measure(self, trial: Trial, identity: Identity) -> Record:
         case, kind = trial.case, trial.kind
@@ -389,6 +415,11 @@ def _described(graph: Graph) -> dict[str, Any]:
 
 def _not_run(outcome: Outcome, reason: str) -> Answer:
     return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words="", wall_time_s=0.0)
+
+
+def _unanswered(build: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts of the same build, as they are where it does not start."""
+    return {**build, "python": None, "framework_version": None, "packages": dict.fromkeys(build["packages"])}
 
 
 def _stepping_time_s(record: Record) -> float:

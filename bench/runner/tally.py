@@ -33,6 +33,7 @@ class Tally:
 
     stored: list[Record] = field(default_factory=list)           # by this sweep
     already_there: list[dict[str, Any]] = field(default_factory=list)    # records of trials that an earlier one stored
+    damaged: list[str] = field(default_factory=list)             # a clause on each record that could not be read
     not_started: int = 0                                         # repetitions after a hopeless outcome
     stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
     wall_time_s: float = 0.0

@@ -154,7 +154,7 @@ class QuotedTable:
     @property
     def id(self) -> str:
         """Of the format and content of the file, so that it is stored once, whatever it is called."""
-        return hashlib.sha256(json.dumps([self.source.format, self.source.sha256]).encode()).hexdigest()[:16]
+        return id_of(self.source)
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -173,3 +173,8 @@ class QuotedTable:
         told = "; ".join(self.refused[:MOST_NAMED])
         return f"{count:,} result{'s' * (count != 1)} cannot be and {'was' if count == 1 else 'were'} left out: " \
             f"{told}{more}"
+
+
+def id_of(source: Source) -> str:
+    """The id of the table that was imported from there."""
+    return hashlib.sha256(json.dumps([source.format, source.sha256]).encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,10 +30,14 @@ class Identity:
 
     @property
     def id(self) -> str:
-        facts = asdict(self)
-        if self.base is None:        # so that trials keep the ids that they had before there were pairs
-            del facts["base"]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return id_of(asdict(self))
+
+
+def id_of(facts: Mapping[str, Any]) -> str:
+    """The id of the trial with this identity, as plain data: also of a stored one, which may have fewer facts."""
+    if facts.get("base") is None:    # so that trials keep the ids that they had before there were pairs
+        facts = {name: fact for name, fact in facts.items() if name != "base"}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,25 +1,27 @@
-"""The results folder: one JSON file a trial, written atomically; queried through DuckDB, merged by copying."""
+"""The results folder: one JSON file per trial, written atomically, read at one door, merged by copying."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
-import math
 import os
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rigmark.bench.database import connected
 
-from rigmark.bench.enums import TIMED, Outcome, TrialKind
+from rigmark.bench import files, npz, stored, stored_quoted, trial_table
+from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
+from rigmark.bench.heap import growing
 from rigmark.bench.host import npz
 from rigmark.bench.host.database import connected
 from rigmark.bench.machine import devices
@@ -33,120 +35,6 @@ if TYPE_CHECKING:
 DEFAULT_RESULTS = Path("results")
 RECORDS, SERIES, ORACLE, CACHE, LOCK = "records", "telemetry", "oracle", "cache", "lock"
 QUOTED = "quoted"            # tables of others, one file each; apart, so that no query of trials ever meets them
-
-TRIAL_COLUMNS = {
-    "id": ("$.id", "VARCHAR"),
-    "kind": ("$.identity.kind", "VARCHAR"),
-    "suite": ("$.suite", "VARCHAR"),
-    "origin": ("$.origin", "VARCHAR"),
-    **{
-        name: (f"$.identity.case.{name}", kind)
-        for name, kind in {
-            "model": "VARCHAR", "framework": "VARCHAR", "build": "VARCHAR", "compile_mode": "VARCHAR",
-            "layout": "VARCHAR", "precision": "VARCHAR", "mode": "VARCHAR", "device": "VARCHAR",
-            "local_batch": "BIGINT", "threads": "BIGINT", "data": "VARCHAR", "steps_per_timing": "BIGINT",
-            "isa": "VARCHAR", "world_size": "BIGINT", "devices_per_process": "BIGINT", "strategy": "VARCHAR",
-            "oversubscribed": "BOOLEAN",
-        }.items()
-    },
-    "start_method": ("$.identity.settings.start_method", "VARCHAR"),
-    "settings": ("$.identity.settings", "JSON"),
-    "repetition": ("$.identity.repetition", "BIGINT"),
-    "session": ("$.identity.session", "VARCHAR"),
-    "graph_fingerprint": ("$.identity.graph_fingerprint", "VARCHAR"),
-    "code_version": ("$.identity.code_version", "VARCHAR"),
-    "build_facts": ("$.identity.build", "JSON"),
-    "python": ("$.identity.build.python", "VARCHAR"),
-    "framework_version": ("$.identity.build.framework_version", "VARCHAR"),
-    "machine": ("$.identity.machine", "VARCHAR"),
-    "device_name": ("$.machine.cpu", "VARCHAR"),         # of trials on a GPU see bench.machine.devices
-    "machine_facts": ("$.machine", "JSON"),
-    "system": ("$.system", "JSON"),
-    "system_facts": ("$.system.facts", "JSON"),
-    "telemetry": ("$.telemetry", "JSON"),
-    "optimizer": ("$.graph.optimizer", "VARCHAR"),
-    "parameters": ("$.graph.parameters", "BIGINT"),
-    "flops_inference": ("$.graph.flops_per_sample.inference", "BIGINT"),
-    "flops_training": ("$.graph.flops_per_sample.training", "BIGINT"),
-    "marks": ("$.measurement.marks", "JSON"),
-    "work_flops": ("$.work.flops", "BIGINT"),
-    "work_bytes": ("$.work.bytes", "BIGINT"),
-    "work_samples": ("$.work.samples", "BIGINT"),
-    "outcome": ("$.outcome", "VARCHAR"),
-    "reason": ("$.reason", "VARCHAR"),
-    "run_id": ("$.run_id", "VARCHAR"),
-    "command": ("$.command", "VARCHAR"),
-    "recorded_at": ("$.recorded_at", "VARCHAR"),
-    "wall_time_s": ("$.wall_time_s", "DOUBLE"),
-    "load_before": ("$.load_before", "DOUBLE"),
-    "certificate": ("$.certificate", "VARCHAR"),
-    "timings_s": ("$.measurement.timings_s", "DOUBLE[]"),
-    "clock": ("$.measurement.clock", "VARCHAR"),
-    "cpu_times_s": ("$.measurement.cpu_times_s", "DOUBLE[]"),
-    "host_times_s": ("$.measurement.host_times_s", "DOUBLE[]"),
-    "other_cpu_time_s": ("$.measurement.other_cpu_time_s", "DOUBLE"),
-    "warm_up_timings_s": ("$.measurement.warm_up_timings_s", "DOUBLE[]"),
-    "prepare_time_s": ("$.measurement.prepare_time_s", "DOUBLE"),
-    "first_step_s": ("$.measurement.first_step_s", "DOUBLE"),
-    "peak_memory_bytes": ("$.measurement.peak_memory_bytes", "BIGINT"),
-    "policy": ("$.measurement.policy", "JSON"),
-    "overflow_steps": ("$.measurement.overflow_steps", "BIGINT"),
-    "rank_timings_s": ("$.world.rank_timings_s", "DOUBLE[][]"),
-    "rank_cpu_times_s": ("$.world.rank_cpu_times_s", "DOUBLE[][]"),
-    "sent_bytes": ("$.world.sent_bytes", "BIGINT"),
-    "nodes": ("$.world.nodes", "BIGINT"),
-    "communication": ("$.world.communication", "JSON"),
-    "isa_proof": ("$.isa.summary", "VARCHAR"),
-    "isa_evidence": ("$.isa.proof", "JSON"),
-    "layer_cover": ("$.layers.cover", "DOUBLE"),
-    "layer_overhead": ("$.layers.overhead", "DOUBLE"),
-    "layer_problem": ("$.layers.problem", "VARCHAR"),
-    "layer_step_times_s": ("$.layers.step_times_s", "DOUBLE[]"),
-    "layer_variables": ("$.layers.variables", "JSON"),
-    "attributed_time_s": ("$.layers.attributed_time_s", "DOUBLE"),
-    "output_error": ("$.parity.output_error", "DOUBLE"),
-    "gradient_error": ("$.parity.gradient_error", "DOUBLE"),
-    "loss_error": ("$.parity.loss_error", "DOUBLE"),
-    "second_loss_error": ("$.parity.second_loss_error", "DOUBLE"),
-    "third_loss_error": ("$.parity.third_loss_error", "DOUBLE"),
-}
-"""Columns of the flat table of trials: where each stands in a record, and its DuckDB type."""
-
-WHERE_UNSAID = {
-    "isa": "native", "world_size": "1", "devices_per_process": "1", "strategy": "single", "oversubscribed": "false",
-}
-"""What holds for records that are older than a field."""
-
-PAIR_COLUMNS = {
-    f"{side}_{name}": (f"$.pair.{side}.{name}", "DOUBLE[]")
-    for side in ("base", "new") for name in ("times_s", "host_times_s", "cpu_times_s")
-}
-"""What of pairs is looked at, and stands in no table; as TRIAL_COLUMNS."""
-
-IS_WHOLE = (
-    f"coalesce(schema BETWEEN 1 AND {SCHEMA} AND outcome IS NOT NULL AND kind IS NOT NULL AND NOT (outcome = 'ok' AND "
-    "CASE WHEN kind IN ('timing', 'limit') THEN host_times_s IS NULL "
-    "WHEN kind = 'pair' THEN base_host_times_s IS NULL OR new_host_times_s IS NULL ELSE false END), false)"
-)
-"""What a record must have to be read at all; one whose kind is of TIMED, or a pair, must hold its timings."""
-
-
-def _all_times(*columns: str) -> str:
-    """SQL for whether lists hold times: one at least, all finite and positive; a CPU's clock may be too coarse."""
-    return " AND ".join(
-        f"list_count({column}) = len({column}) AND list_min({column}) {'>=' if 'cpu' in column else '>'} 0 "
-        f"AND list_max({column}) < 'infinity'::DOUBLE"       # NaN is more than infinity to DuckDB
-        for column in columns
-    )
-
-
-HAS_TIMES = (
-    "coalesce(CASE WHEN outcome != 'ok' THEN true WHEN kind IN ('timing', 'limit') THEN steps_per_timing > 0 AND "
-    f"{_all_times('timings_s', 'host_times_s', 'cpu_times_s')} "
-    f"WHEN kind = 'pair' THEN steps_per_timing > 0 AND {_all_times(*PAIR_COLUMNS)} ELSE true END, false)"
-)
-"""What a record must have to be counted: no figure can be made of times that are none."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
@@ -195,29 +83,46 @@ class Store:
                 leftover.unlink(missing_ok=True)
             yield
 
-    def _lock(self) -> IO[str]:
+    def _lock(self) -> IO[bytes]:
         try:
-            return open(self.root / LOCK, "w", encoding="ascii")
+            # Of a named pipe without a reader, plain opening would wait for one.
+            return open(self.root / LOCK, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o644))
         except OSError as error:
-            raise UserError(f"cannot write to {self.root}: {error.strerror}; choose another --results") from None
+            raise UserError(
+                f"cannot write to {files.shown(self.root)}: {error.strerror}; choose another --results"
+            ) from None
 
     def __contains__(self, trial_id: str) -> bool:
         """True where the record is there and can be read; a damaged one is measured anew."""
         try:
-            self.get(trial_id)
-        except UserError:
+            return self.find(trial_id) is not None
+        except stored.LeftOut:
             return False
-        return True
 
     def _path(self, trial_id: str) -> Path:
         return self._records / f"{trial_id}.json"
 
     def put(self, record: Record) -> None:
-        """Write a record so that it is there whole or not at all; raises UserError where the disk is full."""
+        """Write a record so that it is there whole or not at all.
+
+        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError where the disk is full.
+        """
+        self.keep_newer(record.id)
         try:
             _write_atomically(self._path(record.id), json.dumps(record.plain(), indent=1).encode())
         except OSError as error:
-            raise UserError(f"cannot store a record in {self._records}: {error.strerror}") from None
+            raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
+
+    def keep_newer(self, trial_id: str) -> None:
+        """Raises stored.TooNew where the record of a trial is of a later Rigmark, whose work is not to be replaced."""
+        _keep_newer("record", self._path(trial_id), SCHEMA)
+
+    def forget_failed(self, trial_id: str) -> None:
+        """Remove the record of a trial that failed, in whose place there is another now; any other record stays."""
+        with contextlib.suppress(stored.LeftOut):
+            record = self.find(trial_id)
+            if record is not None and record["outcome"] != Outcome.OK:
+                self._path(trial_id).unlink(missing_ok=True)
 
     def put_series(self, trial_id: str, write: Callable[[Path], None]) -> str:
         """Keep the telemetry of a trial, whole or not at all, and give its name in this folder.
@@ -240,112 +145,91 @@ class Store:
         return path if path.is_file() else None
 
     def get(self, trial_id: str) -> dict[str, Any]:
-        """A record as plain data; raises UserError where it cannot be read or is from a later version."""
-        path = self._path(trial_id)
-        try:
-            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            schema = int(record["schema"])
-            has_times = schema > SCHEMA or _has_times(record)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(_damaged(path)) from None
-        if schema > SCHEMA:
-            raise UserError(_too_new(path, schema))
-        if not has_times:
-            raise UserError(_no_times(path))
+        """A record as plain data; raises stored.LeftOut where it cannot be read or is from a later version."""
+        record = self.find(trial_id)
+        if record is None:
+            raise UserError(f"no record {trial_id} in {files.shown(self._records)}; it was removed meanwhile")
         return record
 
+    def find(self, trial_id: str) -> dict[str, Any] | None:
+        """The same; None where it is not stored."""
+        path = self._path(trial_id)
+        try:
+            content = stored.read_content(path)
+        except files.NotThere:
+            return None
+        stored.check(content, path)
+        plain: dict[str, Any] = json.loads(content)
+        return plain
+
+    @growing()
     def trials(self) -> Trials:
         """Every stored trial, oldest first; a record that cannot be read is a problem, not an end."""
-        import duckdb
-
-        files = [str(path) for path in self._records.glob("*.json")]
-        if not files:
-            columns = ", ".join(f"NULL::{kind} AS {name}" for name, (_, kind) in TRIAL_COLUMNS.items())
-            with connected() as connection:
-                return Trials(table=connection.execute(f"SELECT {columns} LIMIT 0").df(), problems=())
-        read_columns = TRIAL_COLUMNS | PAIR_COLUMNS
-        columns = ", ".join(
-            f"{_typed(f'fields[{index}]', kind, WHERE_UNSAID.get(name))} AS {name}"
-            for index, (name, (_, kind)) in enumerate(read_columns.items(), start=1)
-        )
-        paths = [*(path for path, _ in read_columns.values()), "$.schema"]
-        parts = [part for part in (files[::2], files[1::2]) if part]     # a core each; one scan would keep to one
-        read = " UNION ALL ".join(f"FROM read_blob(${number})" for number, _ in enumerate(parts, start=2))
-        with connected() as connection:
-            connection.execute("SET preserve_insertion_order = false")
-            with contextlib.suppress(duckdb.InvalidInputException):      # a notebook without ipywidgets has none
-                connection.execute("SET enable_progress_bar = false")    # it would stand among data on stdout
-            connection.execute(
-                # All paths at once, since each look into a text parses all of it; read_blob, since read_text would
-                # give up on all files for one that is not UTF-8.
-                "CREATE TEMP TABLE files AS SELECT filename, TRY(json_extract_string(TRY(decode(content)), $1)) AS "
-                f"fields FROM ({read})", [paths, *parts],
-            )
-            connection.execute(
-                f"CREATE TEMP VIEW trials AS SELECT filename, TRY_CAST(fields[{len(paths)}] AS BIGINT) AS schema, "
-                f"{columns} FROM files"
-            )
-            strange = connection.execute(
-                f"SELECT filename, schema, {IS_WHOLE} FROM trials WHERE NOT ({IS_WHOLE} AND {HAS_TIMES}) "
-                "ORDER BY filename"
-            ).fetchall()
-            table = connection.execute(
-                f"SELECT {', '.join(TRIAL_COLUMNS)} FROM trials WHERE {IS_WHOLE} AND {HAS_TIMES} "
-                "ORDER BY recorded_at, id"
-            ).df()
+        records, problems = stored.read_all(self._records.glob("*.json"))
+        table = trial_table.table(records)
         table["device_name"] = devices.names(table)
-        problems = tuple(
-            _too_new(Path(name), schema) if schema is not None and schema > SCHEMA
-            else _no_times(Path(name)) if is_whole else _damaged(Path(name))
-            for name, schema, is_whole in strange
-        )
-        return Trials(table=table, problems=problems)
+        return Trials(table=table, problems=tuple(problems))
 
     def put_quoted(self, table: QuotedTable, *, again: bool = False) -> bool:
         """Keep a table of somebody else's; False where its file is stored already and is not to be replaced.
 
-        Raises UserError where the disk is full.
+        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError where the disk is full.
         """
         path = self._quoted / f"{table.id}.json"
         if path.exists() and not again:
             return False
+        _keep_newer("table", path, quoted.SCHEMA)
         try:
             self._quoted.mkdir(parents=True, exist_ok=True)
             _write_atomically(path, json.dumps(table.plain(), indent=1).encode())
         except OSError as error:
-            raise UserError(f"cannot store a table in {self._quoted}: {error.strerror}") from None
+            raise UserError(f"cannot store a table in {files.shown(self._quoted)}: {error.strerror}") from None
         return True
 
     def quoted(self) -> tuple[list[dict[str, Any]], list[str]]:
         """Tables of others as plain data, first imported first, and a sentence for each that cannot be read."""
-        tables, problems = [], []
-        for path in sorted(self._quoted.glob("*.json")):
-            try:
-                table = json.loads(path.read_text(encoding="utf-8"))
-                if int(table["schema"]) > quoted.SCHEMA:
-                    problems.append(_too_new(path, table["schema"], quoted.SCHEMA))
-                elif table["origin"] == quoted.ORIGIN and table["source"]["imported_at"] and table["rows"]:
-                    tables.append(table)
-                else:
-                    raise ValueError
-            except (OSError, ValueError, KeyError, TypeError):
-                problems.append(f"table {path} is damaged and was left out; rigmark import reads its file anew")
-        return sorted(tables, key=lambda table: (table["source"]["imported_at"], table["id"])), problems
+        return stored_quoted.read_all(self._quoted.glob("*.json"))
+
+    # The oracle -----------------------------------------------------------------------------------------------------
 
     def oracle_answer(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Arrays that the oracle computed under this key before; None where it has not, or they are damaged."""
+        """Arrays that the oracle computed under this key before; None where it has not, or they are not whole."""
+        path = self._oracle / f"{key}.npz"
         try:
-            with np.load(self._oracle / f"{key}.npz") as stored:
-                return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            if not path.is_file():       # a named pipe would be waited for
+                return None
+            with np.load(path) as content:
+                arrays = {name: content[name] for name in content.files}
+            digest = str(arrays.pop(DIGEST))
+        except Exception:        # NumPy, zipfile and zlib have a dozen for what is no file of theirs
             return None
+        return arrays if digest == _digest(key, arrays) else None
 
     def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep arrays for later sweeps; a full disk only costs the time to compute them again."""
         content = io.BytesIO()
-        npz.write(content, arrays)
+        kept = {name: np.asarray(array) for name, array in arrays.items()}
+        npz.write(content, {**kept, DIGEST: np.array(_digest(key, kept))})
         with contextlib.suppress(OSError):
             _write_atomically(self._oracle / f"{key}.npz", content.getvalue())
+
+
+DIGEST = "sha256"            # of all arrays of an answer and its key, beside them
+
+
+def _digest(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    found = hashlib.sha256(key.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def _keep_newer(what: str, path: Path, newest: int) -> None:
+    """Raises stored.TooNew where what stands in a place is of a later schema."""
+    with contextlib.suppress(files.Unreadable):
+        stored.check_schema(what, files.read_bytes(path), path, newest)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
@@ -362,50 +246,6 @@ def _write_atomically(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
-
-
-def _typed(text: str, kind: str, where_unsaid: str | None) -> str:
-    """SQL for a value of a DuckDB type from its text in JSON; NULL, or ``where_unsaid``, where it is none."""
-    if where_unsaid is not None:
-        text = f"coalesce({text}, '{where_unsaid}')"
-    if kind.startswith("DOUBLE["):
-        shape = "[" * kind.count("[") + '"DOUBLE"' + "]" * kind.count("[")
-        return f"TRY(from_json({text}, '{shape}'))"     # three times as fast as a cast
-    return f"TRY_CAST({text} AS {kind})"
-
-
-def _has_times(record: Mapping[str, Any]) -> bool:
-    """As HAS_TIMES; raises KeyError or TypeError for a record that is not as IS_WHOLE says."""
-    kind = record["identity"]["kind"]
-    if record["outcome"] != Outcome.OK or kind not in (*TIMED, TrialKind.PAIR):
-        return True
-    if kind in TIMED:
-        name, processes = "timings_s", [record["measurement"]]
-    else:
-        name, processes = "times_s", [record["pair"]["base"], record["pair"]["new"]]
-    return (record["identity"]["case"]["steps_per_timing"] or 0) > 0 and all(
-        _are_times(told[name]) and _are_times(told["host_times_s"]) and _are_times(told["cpu_times_s"], or_zero=True)
-        for told in processes
-    )
-
-
-def _are_times(times_s: Sequence[float | None], *, or_zero: bool = False) -> bool:
-    return bool(times_s) and all(
-        time_s is not None and (0 < time_s < math.inf or (or_zero and time_s == 0)) for time_s in times_s
-    )
-
-
-def _damaged(path: Path) -> str:
-    return f"record {path} is damaged and was left out; the same run measures it anew"
-
-
-def _no_times(path: Path) -> str:
-    return (f"record {path} was left out: its times and steps are not all positive, finite numbers, so the clock was "
-            "stepped or the record was edited; the same run measures it anew")
-
-
-def _too_new(path: Path, schema: Any, newest: int = SCHEMA) -> str:
-    return f"record {path} has schema {schema}, newer than this Rigmark reads ({newest}); upgrade Rigmark to read it"
 
 
 def existing(root: Path) -> Store:

@@ -5,6 +5,7 @@ The sampler writes the file, so nothing heavy is imported here before it is need
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import struct
@@ -158,7 +159,11 @@ def read_parquet(path: Path) -> pd.DataFrame:
     names = "source, device, field, begin_ns, end_ns, value, reason"
     with connected() as connection:
         try:
-            found = connection.execute(f"SELECT {names} FROM read_parquet($1) ORDER BY begin_ns", [str(path)]).df()
+            found = connection.execute(
+                # DuckDB takes a path for a pattern, and a folder called a=1 for a column of its own.
+                f"SELECT {names} FROM read_parquet($1, hive_partitioning = false) ORDER BY begin_ns",
+                [glob.escape(os.path.abspath(path))],
+            ).df()
         except duckdb.Error as error:
             raise OSError(f"{path}: {str(error).splitlines()[0]}") from None
     parts = [found]
@@ -180,6 +185,6 @@ def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Describe
     with connected() as connection:
         connection.register("readings", table(readings, sources))
         try:
-            connection.execute("COPY readings TO $1 (FORMAT parquet, COMPRESSION zstd)", [str(path)])
+            connection.execute("COPY readings TO $1 (FORMAT parquet, COMPRESSION zstd)", [os.path.abspath(path)])
         except duckdb.Error as error:
             raise OSError(str(error).splitlines()[0]) from None

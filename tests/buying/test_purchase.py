@@ -23,7 +23,7 @@ from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.enums import CompileMode, Layout, Mode
 from rigmark.bench.sections.buying import document
 from rigmark.bench.store.record import Record
-from rigmark.bench.store.store import TRIAL_COLUMNS
+from rigmark.bench.trial_table import TRIAL_COLUMNS
 from rigmark.reports.media.terminal import render
 from rigmark.reports.plain import printable
 from tests.analysis.results.test_telemetry_findings import block
@@ -605,8 +605,12 @@ def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_
         "power supply." in text
 
 
+def all_took(times_s: list[float]) -> dict[str, list[float]]:
+    return dict.fromkeys(("timings_s", "host_times_s", "cpu_times_s"), times_s)
+
+
 def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
-    hot = make_record(measurement=measurement() | {"timings_s": [1.0] * 60 + [1.25] * 600})
+    hot = make_record(measurement=measurement() | all_took([1.0] * 60 + [1.25] * 600))
     (one,) = advice(tmp_path, Market(), [hot], questions=[Question.HEAT]).held
 
     assert "throttles" == one.endurance.words
@@ -614,7 +618,7 @@ def test_a_long_trial_tells_whether_the_machine_holds_its_speed(tmp_path: Path):
 
 
 def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
-    long = measurement() | {"timings_s": [1.0] * 660}
+    long = measurement() | all_took([1.0] * 660)
     records = [
         make_record(repetition=number, measurement=long, system={"fingerprint": "a" * 12, "facts": {}, "volatile": {
             "on_battery": is_on_battery}}) for number, is_on_battery in enumerate((True, True, False))

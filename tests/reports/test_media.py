@@ -83,8 +83,8 @@ def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
 
 @pytest.fixture(name="hostile", scope="module")
 def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Document:
-    """A report in which every text of every record wants to be more than text."""
-    case = {**records.case("torch"), "model": HOSTILE, "data": HOSTILE, "device": HOSTILE, "layout": HOSTILE}
+    """A report in which every text of every record that may say anything wants to be more than text."""
+    case = {**records.case("torch"), "model": HOSTILE, "data": HOSTILE, "build": HOSTILE}
     root = tmp_path_factory.mktemp("hostile")
     store = records.stored(root, [
         _spoilt(records.proof(case)),
@@ -92,7 +92,7 @@ def _hostile(tmp_path_factory: pytest.TempPathFactory) -> Document:
         _spoilt(records.failed(case, Outcome.CRASHED, HOSTILE, last_words=HOSTILE, repetition=7)),
         _spoilt(_hostile_layers(case)),
         *map(_spoilt, records.limit(HOSTILE, "torch", 0.01, samples=3)),
-        *map(_spoilt, records.limit("matmul_8", "torch", 0.01, flops=1024, precision=HOSTILE)),
+        *map(_spoilt, records.limit("matmul_8", "torch", 0.01, flops=1024)),
     ])
     (root / "records" / "damaged\x1b[2J<b>.json").write_text("{", encoding="utf-8")
     return records.report(store)
@@ -102,8 +102,7 @@ def _hostile_layers(case: dict[str, Any]) -> Any:
     """A layer trial of rows that are named badly, done by layers that are named badly."""
     record = records.layer_trial(records.case("torch"), records.step_by_work(records.case("torch"), 0.01))
     rows = [
-        {**row, "layer": f"{index} {HOSTILE}", "members": [f"{index} {HOSTILE}", HOSTILE], "op": HOSTILE,
-         "direction": HOSTILE, "method": HOSTILE}
+        {**row, "layer": f"{index} {HOSTILE}", "members": [f"{index} {HOSTILE}", HOSTILE], "op": HOSTILE}
         for index, row in enumerate(record.layers["rows"])
     ]
     doubtful = {"rows": rows, "cover": 0.5, "problem": HOSTILE, "variables": {HOSTILE: HOSTILE},

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from rigmark.bench import datasets, models
-from rigmark.bench.builds import build
+from rigmark.bench.builds import build as builds
 from rigmark.bench.enums import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
+from rigmark.bench.errors import UserError
 from rigmark.bench.ir.weights import synthetic_batch
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.runner.tally import Tally
+from rigmark.bench.runner.workers import Workers
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
 from tests.fakes import (
@@ -109,6 +113,81 @@ def test_a_damaged_record_is_measured_again_and_no_other(measured: tuple[Path, T
     assert () == Store(folder / "results").trials().problems
 
 
+SPOILT: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a kind that is a list": lambda plain: plain["identity"].update(kind=["timing"]),
+    "no outcome": lambda plain: plain.update(outcome=None),
+    "a failure without a reason": lambda plain: (plain.update(outcome="parity_failed"), plain.pop("reason")),
+    "an infinite schema": lambda plain: plain.update(schema=float("inf")),
+    "a missing fact": lambda plain: plain["identity"]["case"].pop("threads"),
+    "the facts of another trial": lambda plain: plain["identity"]["case"].update(framework="torch"),
+    "nothing at all": lambda plain: plain.clear(),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("kind", [TrialKind.PROOF, TrialKind.TIMING])
+def test_a_spoilt_record_is_told_once_and_measured_anew(
+    measured: tuple[Path, Tally], kind: TrialKind, spoil: Callable[[dict[str, Any]], Any]
+):
+    folder, before = measured
+    victim = next(record for record in before.stored if record.identity.kind is kind)
+    path = folder / "results" / "records" / f"{victim.id}.json"
+    plain = json.loads(path.read_text())
+    spoil(plain)
+    path.write_text(json.dumps(plain))
+
+    after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+
+    assert [victim.id] == ids(after)
+    (told,) = after.damaged
+    assert str(path) in told
+    assert () == Store(folder / "results").trials().problems
+
+
+@pytest.mark.parametrize("kind", [TrialKind.PROOF, TrialKind.TIMING])
+def test_what_a_later_rigmark_measured_ends_the_sweep_before_it_begins(
+    measured: tuple[Path, Tally], tmp_path: Path, kind: TrialKind
+):
+    folder, before = measured
+    shutil.copytree(folder / "results", tmp_path / "results")
+    records = tmp_path / "results" / "records"
+    newer = records / f"{[record for record in before.stored if record.identity.kind is kind][-1].id}.json"
+    newer.write_text(newer.read_text().replace('"schema": 1', '"schema": 2'))
+    lost = records / f"{before.stored[0].id}.json"
+    if lost != newer:
+        lost.unlink()
+    content = newer.read_bytes()
+
+    with pytest.raises(UserError, match="has schema 2, newer than this Rigmark reads"):
+        measure(tmp_path, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+
+    assert content == newer.read_bytes()
+    assert lost == newer or not lost.exists()        # nothing was measured
+
+
+def test_what_was_stored_while_a_build_did_not_answer_goes_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    run = Workers._run
+
+    def killed(self: Workers, build: Any, job: Any, **more: Any) -> Any:
+        answer, arrays = run(self, build, job, **more)
+        if job["kind"] == "probe":
+            answer = replace(answer, outcome=Outcome.CRASHED, reason="killed by signal 9", result={})
+        return answer, arrays
+
+    monkeypatch.setattr(Workers, "_run", killed)
+    broken = measure(tmp_path)
+    monkeypatch.undo()
+    assert {Outcome.BUILD_BROKEN} == {record.outcome for record in broken.stored}
+
+    healed = measure(tmp_path)
+    table = Store(tmp_path / "results").trials().table
+
+    assert ["ok", "ok"] == list(table.outcome)
+    assert set(table.id) == set(ids(healed))
+
+
 def test_another_session_times_anew_and_keeps_the_old(measured: tuple[Path, Tally]):
     folder, before = measured
 
@@ -149,7 +228,7 @@ TIMING = Trial(kind=TrialKind.TIMING, case=make_case(), timing=SHORT)
 def identity(folder: Path, trial: Trial = TIMING, session: str = "1") -> str:
     """The id that a trial has for a runner that starts now."""
     with Runner(
-        Store(folder / "results"), build.load(folder), suite="test", command="rigmark run", session=session
+        Store(folder / "results"), builds.load(folder), suite="test", command="rigmark run", session=session
     ) as runner:
         return runner.identity(trial).id
 

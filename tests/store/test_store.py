@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import json
 import math
 import os
@@ -13,7 +15,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -21,11 +25,14 @@ import pytest
 
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
-from rigmark.bench.store.record import SCHEMA, Record
+from rigmark.bench.store.record import SCHEMA, Record, id_of
 from rigmark.bench.store.store import Store, existing
+from rigmark.bench.stored import LeftOut
+from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier
 from tests.fakes import make_record, measure
+from tests.records import CASE, WORLD, with_measurement
 from tests.records import make_record as make_record_of
-from tests.records import with_measurement
 
 SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "record.schema.json"
 
@@ -137,16 +144,30 @@ def test_a_damaged_record_is_named_and_hides_no_other(store: Store, spoil: Calla
     trials = store.trials()
 
     assert [good.id] == list(trials.table.id)
-    assert (f"record {path} is damaged and was left out; the same run measures it anew",) == trials.problems
+    (problem,) = trials.problems
+    assert problem.startswith(f"record {path} is damaged and was left out (")
+    assert problem.endswith("); the same run measures it anew")
     assert bad.id not in store
     with pytest.raises(UserError, match="is damaged"):
         store.get(bad.id)
 
 
+def test_what_a_later_rigmark_wrote_is_never_replaced(store: Store):
+    record = make_record()
+    content = json.dumps({"schema": SCHEMA + 1, "anything": "else"})
+    path_of(store, record).write_text(content)
+
+    with pytest.raises(UserError, match=f"has schema {SCHEMA + 1}, newer than this Rigmark reads"):
+        store.put(record)
+
+    assert content == path_of(store, record).read_text()
+    assert [path_of(store, record).name] == files(store)
+
+
 def test_a_record_of_a_later_schema_is_left_alone_and_the_user_told_to_upgrade(store: Store):
     good, later = make_record(repetition=0), make_record(repetition=1)
     store.put(good)
-    store.put(replace(later, schema=SCHEMA + 1))
+    path_of(store, later).write_text(json.dumps({**later.plain(), "schema": SCHEMA + 1}))
 
     trials = store.trials()
 
@@ -158,40 +179,260 @@ def test_a_record_of_a_later_schema_is_left_alone_and_the_user_told_to_upgrade(s
         store.get(later.id)
 
 
-@pytest.mark.parametrize("kind", ["timing", "pair"])
+IMPOSSIBLE = {
+    "identity.case.local_batch": [-1, 0, 2.5, "32", True, 2**80],
+    "identity.case.threads": [0],
+    "identity.case.world_size": [0],
+    "identity.case.steps_per_timing": [0, None],
+    "identity.case.mode": ["sleeping", ["training"]],
+    "identity.repetition": [-1],
+    "outcome": [None, "fine"],
+    "schema": [math.inf, 0, "1"],
+    "recorded_at": ["yesterday", "2026-01-01"],
+    "wall_time_s": [-1],
+    "graph.parameters": [-1],
+    "graph.flops_per_sample.training": [1.5],
+    "machine.memory_bytes": [0],
+    "measurement.timings_s": [[], [0.0] * 20, [-0.01] * 20, [None] * 20, [0.01] * 19 + [0.0], ["1_0"] * 20, [True] * 20,
+                              [1e308] * 20, [5e-324] * 20, [math.inf] * 20, [math.nan] * 20, [0.01] * 19, 0.01, None],
+    "measurement.cpu_times_s": [[-1.0] * 20],
+    "measurement.prepare_time_s": [-1, 1e308],
+    "measurement.peak_memory_bytes": [-5, 2.5, 1e308],
+    "measurement.steps_per_timing": [7],
+    "measurement.overflow_steps": [-1],
+    "telemetry.regions.0.devices.0.energy_j": [-1.5, "1", 1e308],
+    "telemetry.regions.0.devices.0.energy_bound_j": [-1.5],
+    "telemetry.regions.0.devices.0.device": [1, -1],
+    "telemetry.regions.0.devices.0.coverage": [1.5],
+    "telemetry.regions.0.devices.0.values.power_w": [{"mean": 1.0, "min": -1.0, "max": 2.0}, {"mean": -1.0}],
+    "world.rank_timings_s": [[[-1.0]]],
+    "world.sent_bytes": [-1],
+}
+"""Values that cannot be, by the place in a record; none of them is a figure."""
+
+
+def timing_of_a_world() -> Record:
+    return make_record_of(case=replace(CASE, world_size=2, strategy="ddp"), world=WORLD, telemetry={
+        "devices": [{"kind": "package", "name": "CPU", "used": True}],
+        "regions": [{"name": "timed", "duration_s": 1.0, "devices": [
+            {"device": 0, "values": {"power_w": {"mean": 5.0, "min": 4.0, "max": 6.0}}, "energy_j": 5.0,
+             "energy_method": "counter_ticks", "energy_bound_j": 0.1, "coverage": 1.0},
+        ]}],
+    })
+
+
+def changed(record: Record, place: str, value: Any) -> dict[str, Any]:
+    """The record as it is stored, with another value in one place; its id is that of what it says."""
+    plain: Any = json.loads(json.dumps(record.plain()))
+    *parts, name = place.split(".")
+    part = plain
+    for each in parts:
+        part = part[int(each)] if isinstance(part, list) else part[each]
+    part[name] = value
+    return {**plain, "id": id_of(plain["identity"])}
+
+
+def stored_as(store: Store, plain: dict[str, Any]) -> Path:
+    path = store.root / "records" / f"{plain['id']}.json"
+    path.write_text(json.dumps(plain))
+    return path
+
+
+def test_figures_that_can_be_are_taken(store: Store):
+    store.put(timing_of_a_world())
+
+    assert () == store.trials().problems
+    assert 1 == len(store.trials().table)
+
+
 @pytest.mark.parametrize(
-    "times_s", [[], [0.0] * 5, [-0.01] * 5, [None] * 5, [math.inf], [0.01, math.nan], [0.01, 0.0, 0.01]],
-    ids=["none", "zero", "negative", "null", "infinite", "one not a number", "one zero"],
+    ("place", "value"), [(place, value) for place, values in IMPOSSIBLE.items() for value in values],
+    ids=lambda each: each if isinstance(each, str) else repr(each)[:20],
 )
-def test_times_that_are_none_are_told_and_hide_no_other_record(store: Store, kind: str, times_s: list[float | None]):
-    good, bad = (make_record_of(TrialKind(kind), repetition=n) for n in range(2))
-    record = bad.plain()
-    if kind == "timing":
-        record["measurement"]["timings_s"] = times_s
-    else:
-        record["pair"]["new"]["times_s"] = times_s
+def test_a_figure_that_cannot_be_is_told_with_its_place_and_hides_no_other_record(
+    store: Store, place: str, value: Any
+):
+    good = make_record_of(repetition=1)
     store.put(good)
-    path_of(store, bad).write_text(json.dumps(record))
+    plain = changed(timing_of_a_world(), place, value)
+    path = stored_as(store, plain)
 
     trials = store.trials()
 
     assert [good.id] == list(trials.table.id)
     (problem,) = trials.problems
-    assert str(path_of(store, bad)) in problem
-    assert "not all positive, finite numbers, so the clock was stepped or the record was edited" in problem
-    assert bad.id not in store       # so that the same run measures it anew
-    with pytest.raises(UserError, match="clock was stepped"):
-        store.get(bad.id)
+    assert str(path) in problem
+    is_json = "Infinity" not in path.read_text() and "NaN" not in path.read_text()
+    assert not is_json or place.rsplit(".", maxsplit=1)[-1] in problem or place.split(".")[-2] in problem
+    assert plain["id"] not in store          # so that the same run measures it anew
+    with pytest.raises(LeftOut):
+        store.get(plain["id"])
 
 
-def test_timings_of_an_unknown_number_of_steps_are_told(store: Store):
-    record = make_record_of().plain()
-    record["identity"]["case"]["steps_per_timing"] = None
-    (store.root / "records" / "odd.json").write_text(json.dumps(record))
+def test_a_value_that_cannot_be_is_shown(store: Store):
+    path = stored_as(store, changed(make_record_of(), "measurement.peak_memory_bytes", -5))
+
+    assert store.trials().problems == (
+        f"record {path} is damaged and was left out (measurement.peak_memory_bytes is -5: expected int >= 0); the same "
+        "run measures it anew",
+    )
+
+
+@pytest.mark.parametrize("side", ["base", "new"])
+@pytest.mark.parametrize("times_s", [[], [0.0] * 10, [-0.01] * 10, [None] * 10, [0.01] * 9])
+def test_turns_that_took_no_time_are_told(store: Store, side: str, times_s: list[float | None]):
+    stored_as(store, changed(make_record_of(TrialKind.PAIR), f"pair.{side}.times_s", times_s))
 
     assert store.trials().table.empty
-    assert "steps are not all positive" in store.trials().problems[0]
-    assert "odd" not in store
+    assert f"pair.{side}" in store.trials().problems[0]
+
+
+# Whose record it is ------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_is_not_counted_twice(store: Store):
+    record = make_record()
+    store.put(record)
+    copy = store.root / "records" / f"{record.id} (copy).json"
+    shutil.copy(path_of(store, record), copy)
+
+    trials = store.trials()
+
+    assert [record.id] == list(trials.table.id)
+    assert (
+        f"record {copy} was left out: it is a copy or was renamed, since its id is {record.id}; delete it, or call it "
+        f"{record.id}.json",
+    ) == trials.problems
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("case.framework", "jax"), ("repetition", 7), ("build.framework_version", "9.9"),
+                         ("machine", "0" * 12), ("settings.seed", 2), ("code_version", "beef")],
+)
+def test_a_record_whose_facts_were_edited_is_not_believed(store: Store, place: str, value: Any):
+    record = make_record()
+    plain = {**changed(record, f"identity.{place}", value), "id": record.id}
+    if place == "machine":
+        plain["machine"]["id"] = value
+    path = stored_as(store, plain)
+
+    trials = store.trials()
+
+    assert trials.table.empty
+    (problem,) = trials.problems
+    assert problem.startswith(f"record {path} was left out: its facts were edited, since their id is ")
+    assert record.id not in store
+
+
+def test_a_misspelled_fact_is_told_and_hides_no_other_record(store: Store):
+    good, bad = make_record(repetition=0), make_record(repetition=1)
+    store.put(good)
+    store.put(bad)
+    path = path_of(store, bad)
+    path.write_text(path.read_text().replace('"threads"', '"uhreads"'))
+
+    assert [good.id] == list(store.trials().table.id)
+    assert "object missing required field threads" in store.trials().problems[0]
+    assert bad.id not in store
+
+
+def test_a_record_of_the_first_rigmark_is_still_read(store: Store):
+    plain = json.loads(json.dumps(make_record_of().plain()))
+    del plain["identity"]["base"]
+    for name in ("isa", "world_size", "devices_per_process", "strategy", "oversubscribed"):
+        del plain["identity"]["case"][name]
+    for name in ("work", "system", "telemetry", "layers", "pair", "isa", "cpus", "world"):
+        del plain[name]
+    for name in ("policy", "overflow_steps", "result_error", "host"):
+        del plain["measurement"][name]
+    for name in ("numa_nodes", "huge_pages"):
+        del plain["machine"][name]
+    plain["id"] = hashlib.sha256(json.dumps(plain["identity"], sort_keys=True).encode()).hexdigest()[:16]
+    stored_as(store, plain)
+
+    (row,) = store.trials().table.to_dict("records")
+
+    assert () == store.trials().problems
+    assert ("native", 1, 1, "single", False) == tuple(
+        row[name] for name in ("isa", "world_size", "devices_per_process", "strategy", "oversubscribed")
+    )
+    assert plain == store.get(plain["id"])
+
+
+@pytest.mark.parametrize("name", ["res[1]", "res*", "r?s", "res{1,2}", "a=1", r"res\1", "~"])
+def test_a_folder_named_like_a_pattern_shows_its_own_results(tmp_path: Path, name: str):
+    kept = {}
+    for number, each in enumerate((name, "res1", "res2", "resa", "ras")):
+        store = Store(tmp_path / each).create()
+        record = make_record(repetition=number)
+        store.put(record)
+        store.put_series(record.id, partial(write_readings, number))
+        kept[each] = record.id, number
+
+    store, (trial_id, number) = Store(tmp_path / name), kept[name]
+
+    assert [trial_id] == list(store.trials().table.id)
+    path = store.series(trial_id)
+    assert path is not None
+    assert [float(number)] == list(read_parquet(path).value)
+
+
+def write_readings(value: float, path: Path) -> None:
+    """One reading of a made-up source."""
+    source = Described(
+        name="made_up", rate_hz=1.0, fields=(Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),),
+        devices=(Device(id="a", kind="gpu", name="A"),),
+    )
+    readings = read_bytes(packed(0, Reading(begin_ns=1, end_ns=2, value=value, reason=None, device=0, field=0)))
+    write_parquet(path, readings, [source])
+
+
+# What is no file, and what is no record ----------------------------------------------------------------------------
+
+
+def test_a_named_pipe_holds_nothing_up(store: Store):
+    good, bad = make_record(repetition=0), make_record(repetition=1)
+    store.put(good)
+    os.mkfifo(path_of(store, bad))
+    os.mkfifo(store.root / "oracle" / "key.npz")
+    (store.root / "quoted").mkdir()
+    os.mkfifo(store.root / "quoted" / "0.json")
+
+    assert [good.id] == list(store.trials().table.id)
+    assert "it is a named pipe, not a file" in store.trials().problems[0]
+    assert "it is a named pipe, not a file" in store.quoted()[1][0]
+    assert store.oracle_answer("key") is None
+    assert bad.id not in store
+
+
+def test_a_lock_that_is_a_named_pipe_is_told(store: Store):
+    os.mkfifo(store.root / "lock")
+
+    with pytest.raises(UserError, match=r"cannot write to .*: No such device"), store.measuring():
+        pass
+
+
+HOSTILE = {
+    "nested deeply": b'{"schema": 1, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a huge integer": b'{"schema": 1, "wall_time_s": ' + b"1" * 10_000 + b"}",
+    "a NUL": b'{"schema": 1, "id": "\x00"}',
+    "half a surrogate pair": b'{"schema": 1, "id": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("folder", ["records", "quoted"])
+def test_a_hostile_file_is_told_in_one_printable_sentence(store: Store, content: bytes, folder: str):
+    (store.root / folder).mkdir(exist_ok=True)
+    # A name that is not UTF-8, with an escape sequence.
+    path = os.fsencode(store.root / folder) + b"/\xff\x1b[31m.json"
+    with open(path, "wb") as file:
+        file.write(content)
+
+    (problem,) = store.trials().problems if folder == "records" else store.quoted()[1]
+
+    assert problem.isprintable()
+    assert "is damaged and was left out" in problem
 
 
 def test_a_pair_without_its_turns_is_damaged(store: Store):
@@ -219,9 +460,18 @@ def test_a_damaged_oracle_answer_is_computed_again(store: Store):
     (path,) = store.root.glob("oracle/*")
     whole = path.read_bytes()
 
-    for content in (b"", whole[:20], whole[:-20], b"\0" * len(whole), b"PK\x03\x04"):
+    other, pickled = io.BytesIO(), io.BytesIO()
+    np.savez(other, gradient=np.array(2.3))
+    np.savez(pickled, loss=np.array([{}], dtype=object), allow_pickle=True)
+    spoiled = [whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1:] for at in range(len(whole))]
+    for content in (b"", whole[:20], whole[:-20], b"\0" * len(whole), b"PK\x03\x04", other.getvalue(),
+                    pickled.getvalue(), *spoiled):
         path.write_bytes(content)
-        assert store.oracle_answer("key") is None
+        assert store.oracle_answer("key") in (None, {"loss": 2.3})     # some bytes of an archive say nothing
+
+    path.write_bytes(whole)
+    shutil.copy(path, path.with_name("another.npz"))
+    assert store.oracle_answer("another") is None        # it answers another question
 
     path.write_bytes(whole)
     assert {"loss": 2.3} == store.oracle_answer("key")

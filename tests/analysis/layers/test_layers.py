@@ -144,23 +144,27 @@ def test_a_trial_that_failed_is_not_read(read: Any):
     assert [] == read(failed)
 
 
-def test_a_record_that_lacks_something_is_a_sentence_and_no_end(read: Any):
+@pytest.mark.parametrize("changes", [{"rows": [{"layer": "conv1"}]}, {"plain_step_times_s": []}, {"variables": None}])
+def test_a_record_that_lacks_something_is_a_sentence_and_no_end(tmp_path: Path, changes: dict[str, Any]):
     trial = records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101))
-    broken = dataclasses.replace(trial, layers={**trial.layers, "rows": [{"layer": "conv1"}]})
-    sentence = f"record {trial.id} does not hold what a layer trial should, and was left out"
+    chosen, rows, (record,) = _read_back(tmp_path, [trial])
+    broken = {**record, "layers": {**record["layers"], **changes}}
 
-    assert [] == read(broken, problems=[sentence])
+    assert ([], [f"record {trial.id} does not hold what a layer trial should, and was left out"]) == layers.read(
+        chosen, rows, [broken]
+    )
 
 
 @pytest.mark.parametrize("changes", [
-    {"plain_step_times_s": []}, {"step_times_s": [float("nan")]}, {"variables": None}, {"cover": None},
+    {"rows": [{"layer": "conv1"}]}, {"plain_step_times_s": []}, {"step_times_s": [0.0]}, {"cover": None},
+    {"overhead": -1},
 ])
-def test_a_record_with_times_that_are_none_is_a_sentence_and_no_end(read: Any, changes: dict[str, Any]):
-    timed = [records.timing(TORCH, repetition, 0.01) for repetition in range(2)]
-    broken = with_layers(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)), **changes)
-    sentence = f"record {broken.id} does not hold what a layer trial should, and was left out"
+def test_a_layer_trial_that_is_none_is_told_where_it_is_read(tmp_path: Path, changes: dict[str, Any]):
+    store = Store(tmp_path).create()
+    store.put(with_layers(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)), **changes))
 
-    assert [] == read(*timed, broken, problems=[sentence])
+    assert store.trials().table.empty
+    assert f"layers.{next(iter(changes))}" in store.trials().problems[0]
 
 
 # Tables -------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from rigmark.bench.analysis.results.summary import FEWEST_FOR_P99, RESULT_COLUMNS, results
 from rigmark.bench.enums import Isa, Layout, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.sections.groups import groups
-from rigmark.bench.store.record import Record
+from rigmark.bench.store.record import Record, id_of
 from rigmark.bench.store.store import Store
 from tests.records import (
     CASE,
@@ -103,7 +103,9 @@ def test_records_that_are_older_than_instruction_sets_were_native(tmp_path: Path
     for path in (tmp_path / "records").glob("*.json"):
         plain = json.loads(path.read_text())
         del plain["identity"]["case"]["isa"], plain["isa"]
-        path.write_text(json.dumps(plain))
+        plain["id"] = id_of(plain["identity"])
+        path.unlink()
+        path.with_stem(plain["id"]).write_text(json.dumps(plain))
 
     row = only(results(store.trials().table))
 

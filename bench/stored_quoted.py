@@ -1,0 +1,79 @@
+"""The one door through which a stored table of others is read; as bench.stored is for records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from rigmark.bench import files, stored
+from rigmark.bench.store import quoted
+from rigmark.bench.store.quoted import Quoted, Source
+from rigmark.bench.stored import LeftOut, Part
+
+
+class StoredTable(Part, frozen=True, kw_only=True):
+    schema: stored.Number
+    id: str
+    origin: Literal["quoted"]
+    source: Source
+    rows: list[Quoted]
+    notes: tuple[str, ...] = ()
+
+
+TABLE = msgspec.json.Decoder(StoredTable)
+
+
+def read_all(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Tables as plain data, first imported first, and a sentence for each that was left out."""
+    tables, problems = [], []
+    for path in sorted(paths):
+        try:
+            tables.append(_read(path))
+        except files.NotThere:
+            continue
+        except LeftOut as error:
+            problems.append(str(error))
+    return sorted(tables, key=lambda table: (table["source"]["imported_at"], table["id"])), problems
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = files.read_bytes(path)
+    except files.NotThere:
+        raise
+    except files.Unreadable as error:
+        raise _damaged(path, error.reason) from None
+    try:
+        table = TABLE.decode(content)
+        if table.schema > quoted.SCHEMA:
+            raise stored.too_new("table", path, table.schema, quoted.SCHEMA)
+        if why := next(_wrong(table), None):
+            raise ValueError(why)
+    except (ValueError, RecursionError) as error:
+        stored.check_schema("table", content, path, quoted.SCHEMA)
+        raise _damaged(path, stored.reason(error, content)) from None
+    found = quoted.id_of(table.source)
+    if found != table.id:
+        raise _damaged(path, f"its id is {table.id}, and {found} by its source")
+    stored.check_name("table", path, found)
+    plain: dict[str, Any] = json.loads(content)
+    return plain
+
+
+def _wrong(table: StoredTable) -> Iterator[str]:
+    """What no table of others can hold, a clause each."""
+    if not table.rows:
+        yield "it has no rows"
+    for row in table.rows:
+        yield from (f"{row.line}: {why}" for why in quoted.impossible(row))
+
+
+def _damaged(path: Path, why: str) -> LeftOut:
+    return LeftOut(
+        f"table {files.shown(path)} is damaged and was left out ({files.shown(why)})",
+        "rigmark import reads its file anew",
+    )

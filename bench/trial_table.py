@@ -1,0 +1,174 @@
+"""Stored records as a flat table, one row per record: what of a record stands in which column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from rigmark.bench.stored import Checked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = Sequence[Any]
+
+
+def _column(values: Values, dtype: str | None) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series(values, dtype=dtype)
+
+
+def _texts(values: Values) -> pd.Series[Any]:
+    """Nothing is None or NaN, as this version of pandas has it."""
+    return _column(values, None if any(value is not None for value in values) else "object")
+
+
+def _words(values: Values) -> pd.Series[Any]:
+    """Of an enumeration."""
+    return _texts([None if value is None else value.value for value in values])
+
+
+def _whole(values: Values) -> pd.Series[Any]:
+    return _column(values, "Int64" if None in values else "int64")
+
+
+def _numbers(values: Values) -> pd.Series[Any]:
+    return _column(values, "float64")
+
+
+def _flags(values: Values) -> pd.Series[Any]:
+    return _column(values, "bool")
+
+
+def _series(values: Values) -> pd.Series[Any]:
+    import pandas as pd
+
+    return _column([pd.NA if value is None else np.array(value, float) for value in values], "object")
+
+
+def _series_of_ranks(values: Values) -> pd.Series[Any]:
+    import pandas as pd
+
+    return _column(
+        [pd.NA if value is None else [np.array(times, float) for times in value] for value in values], "object"
+    )
+
+
+def _json(values: Values) -> pd.Series[Any]:
+    return _texts([None if value is None else _compact(value) for value in values])
+
+
+def _compact(value: Any) -> str | None:
+    """The text of a part, without blanks; None of what is null."""
+    text = msgspec.json.format(value, indent=-1) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    return None if text == b"null" else text.decode()
+
+
+TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
+    "id": ("record.id", _texts),
+    "kind": ("identity.kind", _words),
+    "suite": ("record.suite", _texts),
+    "origin": ("record.origin", _texts),
+    **{
+        name: (f"identity.case.{name}", kind)
+        for name, kind in {
+            "model": _texts, "framework": _texts, "build": _texts, "compile_mode": _words, "layout": _words,
+            "precision": _words, "mode": _words, "device": _texts, "local_batch": _whole, "threads": _whole,
+            "data": _texts, "steps_per_timing": _whole, "isa": _words, "world_size": _whole,
+            "devices_per_process": _whole, "strategy": _texts, "oversubscribed": _flags,
+        }.items()
+    },
+    "start_method": ("identity.settings.start_method", _words),
+    "settings": ("facts.settings", _json),
+    "repetition": ("identity.repetition", _whole),
+    "session": ("identity.session", _texts),
+    "graph_fingerprint": ("identity.graph_fingerprint", _texts),
+    "code_version": ("identity.code_version", _texts),
+    "build_facts": ("facts.build", _json),
+    "python": ("identity.build.python", _texts),
+    "framework_version": ("identity.build.framework_version", _texts),
+    "machine": ("identity.machine", _texts),
+    "device_name": ("machine.cpu", _texts),              # of trials on a GPU see bench.machine.devices
+    "machine_facts": ("record.machine", _json),
+    "system": ("record.system", _json),
+    "system_facts": ("system.facts", _json),
+    "telemetry": ("record.telemetry", _json),
+    "optimizer": ("record.graph.optimizer", _texts),
+    "parameters": ("record.graph.parameters", _whole),
+    "flops_inference": ("record.graph.flops_per_sample.inference", _whole),
+    "flops_training": ("record.graph.flops_per_sample.training", _whole),
+    "marks": ("record.measurement.marks", _json),
+    "work_flops": ("record.work.flops", _whole),
+    "work_bytes": ("record.work.bytes", _whole),
+    "work_samples": ("record.work.samples", _whole),
+    "outcome": ("record.outcome", _words),
+    "reason": ("record.reason", _texts),
+    "run_id": ("record.run_id", _texts),
+    "command": ("record.command", _texts),
+    "recorded_at": ("record.recorded_at", _texts),
+    "wall_time_s": ("record.wall_time_s", _numbers),
+    "load_before": ("record.load_before", _numbers),
+    "certificate": ("record.certificate", _texts),
+    "timings_s": ("record.measurement.timings_s", _series),
+    "clock": ("record.measurement.clock", _texts),
+    "cpu_times_s": ("record.measurement.cpu_times_s", _series),
+    "host_times_s": ("record.measurement.host_times_s", _series),
+    "other_cpu_time_s": ("record.measurement.other_cpu_time_s", _numbers),
+    "warm_up_timings_s": ("record.measurement.warm_up_timings_s", _series),
+    "prepare_time_s": ("record.measurement.prepare_time_s", _numbers),
+    "first_step_s": ("record.measurement.first_step_s", _numbers),
+    "peak_memory_bytes": ("record.measurement.peak_memory_bytes", _whole),
+    "policy": ("record.measurement.policy", _json),
+    "overflow_steps": ("record.measurement.overflow_steps", _whole),
+    "rank_timings_s": ("record.world.rank_timings_s", _series_of_ranks),
+    "rank_cpu_times_s": ("record.world.rank_cpu_times_s", _series_of_ranks),
+    "sent_bytes": ("record.world.sent_bytes", _whole),
+    "nodes": ("record.world.nodes", _whole),
+    "communication": ("record.world.communication", _json),
+    "isa_proof": ("record.isa.summary", _texts),
+    "isa_evidence": ("record.isa.proof", _json),
+    "layer_cover": ("record.layers.cover", _numbers),
+    "layer_overhead": ("record.layers.overhead", _numbers),
+    "layer_problem": ("record.layers.problem", _texts),
+    "layer_step_times_s": ("record.layers.step_times_s", _series),
+    "layer_variables": ("record.layers.variables", _json),
+    "attributed_time_s": ("record.layers.attributed_time_s", _numbers),
+    "output_error": ("record.parity.output_error", _numbers),
+    "gradient_error": ("record.parity.gradient_error", _numbers),
+    "loss_error": ("record.parity.loss_error", _numbers),
+    "second_loss_error": ("record.parity.second_loss_error", _numbers),
+    "third_loss_error": ("record.parity.third_loss_error", _numbers),
+}
+"""Columns of the flat table of trials: where each stands in a checked record, and how its values become a column."""
+
+
+def table(records: Iterable[Checked]) -> pd.DataFrame:
+    """One row per record, in their order; what a record does not have is nothing."""
+    import pandas as pd
+
+    every = list(records)
+    parts: dict[str, Values] = {"": every}
+    for path, _ in TRIAL_COLUMNS.values():
+        _add_parts(parts, path.rpartition(".")[0])
+    return pd.DataFrame({
+        name: kind(_of_parts(parts[path.rpartition(".")[0]], path.rpartition(".")[2]))
+        for name, (path, kind) in TRIAL_COLUMNS.items()
+    })
+
+
+def _add_parts(parts: dict[str, Values], path: str) -> None:
+    """Looks a part up in every record, once for all columns that stand in it."""
+    if path not in parts:
+        whole, _, name = path.rpartition(".")
+        _add_parts(parts, whole)
+        parts[path] = _of_parts(parts[whole], name)
+
+
+def _of_parts(parts: Values, name: str) -> Values:
+    field = itemgetter(name) if parts and isinstance(parts[0], dict) else attrgetter(name)
+    return [None if part is None else field(part) for part in parts]
