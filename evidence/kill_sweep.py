@@ -1,11 +1,13 @@
-"""Claim: whenever a sweep is killed, nothing finished is lost, nothing is measured twice, and no process stays.
+"""Claim: however and whenever a sweep is ended, nothing finished is lost, nothing is measured twice, no process stays.
 
-A real sweep (NumPy, the network mlp) is killed with SIGKILL at random moments, resumed each time, and at last left to
-finish. After every kill it is checked that
+A real sweep (NumPy, the network mlp) is ended at random moments, resumed each time, and at last left to finish. In turn
+it is killed, killed while its children are stopped, interrupted by Ctrl-C once and twice, terminated, and hung up on.
+After every end it is checked that
 
 - every record of before is still there, byte for byte, and every record is whole,
 - the command resumes: it measures exactly the trials that have no record yet,
 - no process of the sweep is alive a second later,
+- one that was asked to end said so in one line, without a traceback, and ended with exit code 130,
 - the finished sweep leaves no temporary file in its folder.
 
 Run: .venv/bin/python evidence/kill_sweep.py [--kills 20] [--seed 1]
@@ -15,11 +17,13 @@ Prints a line for each kill, and ends with exit code 1 where a check failed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,8 +33,13 @@ from pathlib import Path
 
 import psutil
 
-RIGMARK = Path(sys.executable).with_name("rigmark")
+ROOT = Path(__file__).parents[1]
 TOKEN = "RIGMARK_KILL_SWEEP"     # a variable that every process of the sweep inherits, however it detaches itself
+ENDS: dict[str, tuple[signal.Signals, ...]] = {
+    "SIGKILL": (signal.SIGKILL,), "stopped": (signal.SIGKILL,), "SIGINT twice": (signal.SIGINT, signal.SIGINT),
+    "SIGINT": (signal.SIGINT,), "SIGTERM": (signal.SIGTERM,), "SIGHUP": (signal.SIGHUP,),
+}
+INTERRUPTED = "rigmark: interrupted; finished trials are stored, and the same command goes on from there\n"
 LONGEST_S = 3.0                  # from the first moment of measuring to the kill: as long as some trials take
 GONE_WITHIN_S = 1.0
 
@@ -75,11 +84,25 @@ def orphans(token: str) -> list[int]:
 def start(folder: Path, repetitions: int, token: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            RIGMARK, "run", "--model", "mlp", "--framework", "numpy", "--batch", "2", "--threads", "1",
-            "--mode", "inference", "--repetitions", str(repetitions), "--min-time", "0.05",
+            sys.executable, "-m", "bench", "run", "--model", "mlp", "--framework", "numpy", "--batch", "2",
+            "--threads", "1", "--mode", "inference", "--repetitions", str(repetitions), "--min-time", "0.05",
         ],
-        cwd=folder, env={**os.environ, TOKEN: token}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        cwd=folder, env={**os.environ, TOKEN: token, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
     )
+
+
+def end(command: subprocess.Popen[str], how: str, token: str) -> str:
+    """Ends the command; what it said."""
+    if how == "stopped":
+        for pid in alive(token):
+            if pid != command.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+    for number in ENDS[how]:
+        command.send_signal(number)
+    _, errors = command.communicate()
+    return errors
 
 
 def await_lock(results: Path, command: subprocess.Popen[str]) -> None:
@@ -116,25 +139,27 @@ def sweep(folder: Path, kills: int, moments: random.Random) -> list[str]:
     results, token, violations = folder / "results", uuid.uuid4().hex, []
     repetitions = 4 * kills              # about as many as the killed commands finish
     before: dict[str, str] = {}
-    print(" kill   after  records  temporary files")
+    print(" kill  by             after  records  temporary files")
     for kill in range(1, kills + 1):
-        after_s = moments.uniform(0, LONGEST_S)
+        after_s, how = moments.uniform(0, LONGEST_S), list(ENDS)[(kill - 1) % len(ENDS)]
         with start(folder, repetitions, token) as command:
             await_lock(results, command)
             time.sleep(after_s)
-            command.kill()
+            errors = end(command, how, token)
+        if ENDS[how] != (signal.SIGKILL,) and (command.returncode, errors) != (130, INTERRUPTED):
+            violations.append(f"kill {kill} by {how}: exit code {command.returncode}, and it said: {errors}")
         if left := orphans(token):
             violations.append(f"kill {kill}: processes {left} are alive {GONE_WITHIN_S:g} s later")
         now = hashes(results)
         if not before.items() <= now.items():
             violations.append(f"kill {kill}: finished records were lost or changed")
         violations += [f"kill {kill}: record {name} is not whole" for name in unreadable(results)]
-        print(f"{kill:5} {after_s:6.2f}s {len(now):8} {len(temporary_files(results)):16}")
+        print(f"{kill:5}  {how:12} {after_s:6.2f}s {len(now):8} {len(temporary_files(results)):16}")
         before = now
     with start(folder, repetitions, token) as command:
         _, errors = command.communicate()
     now, trials = hashes(results), 1 + repetitions           # a proof before them
-    print(f"  end         {len(now):9} {len(temporary_files(results)):16}")
+    print(f"  end                       {len(now):9} {len(temporary_files(results)):16}")
     counts = re.search(r"^(\d+) trials measured in [^,;]*(?:, (\d+) were stored already)?", errors, re.MULTILINE)
     expected = (trials - len(before), len(before))
     if command.returncode or counts is None or (int(counts[1]), int(counts[2] or 0)) != expected:

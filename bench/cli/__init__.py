@@ -135,13 +135,13 @@ def keeping(what: str) -> Iterator[None]:
         raise Interrupted(f"finished {what} are stored, and the same command goes on from there") from None
 
 
-def main() -> None:
+def main(interrupts: Interrupts | None = None) -> None:
     """Entry of the command, as what the process is for: its streams and signals are the command's.
 
     A user's mistake, an interrupt and a host that lacks something end in one sentence, never in a traceback; a fault of
     ours ends in a traceback, and exit code 2 too. The exit code is 2 where output could not be written.
     """
-    interrupts = Interrupts()
+    interrupts = interrupts or Interrupts()
     with streams.guarded() as standard:
         try:
             interrupts.catch()

@@ -133,10 +133,15 @@ class Store:
         self._series.mkdir(exist_ok=True)
         path = self._series / f"{trial_id}.parquet"
         beside = self._series / f".{trial_id}.tmp"
-        write(beside)
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        try:
+            write(beside)
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
         return f"{SERIES}/{path.name}"
 
     def series(self, trial_id: str) -> Path | None:

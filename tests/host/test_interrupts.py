@@ -102,6 +102,26 @@ def test_what_a_library_makes_of_an_interrupt_is_an_interrupt(body: str):
     assert (EXIT_CODE, "rigmark: interrupted\n") == ended(within)
 
 
+def test_an_interrupt_before_the_command_is_there_is_the_same_sentence():
+    code = """
+import os, runpy, signal, sys
+
+class Slow:
+    def find_spec(self, name, *rest):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Slow())
+runpy.run_module("bench", run_name="__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1],
+    )
+
+    assert (EXIT_CODE, "", "rigmark: interrupted\n") == (done.returncode, done.stdout, done.stderr)
+
+
 def test_a_signal_that_is_ignored_stays_so():
     def ignore() -> None:        # as nohup does
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
