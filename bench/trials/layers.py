@@ -25,7 +25,8 @@ def described(
 ) -> dict[str, Any]:
     """A worker's answer (see bench.worker.layers) as a record holds it.
 
-    Each row has its ``share`` of the instrumented step; the residual included, they add up to 1. ``members`` are the
+    Each row has its ``share`` of the instrumented step, by its usual time (see ``usual_s``), so that a single step does
+    not decide it; the residual included, they add up to 1. ``members`` are the
     layers whose work its kernels do, most often one. ``flops`` and ``bytes_moved`` of a batch come from the graph: of
     the row's own layer and of those that have no row by themselves. They are None, as ``op`` is, for a row that is no
     layer of it. ``without_kernel`` lists (layer, direction) pairs for which nothing ran. ``attributed_time_s`` is the
@@ -33,6 +34,7 @@ def described(
     ``overhead`` the median instrumented step / the median plain step of the same process.
     """
     step_time_s = statistics.fmean(answer["step_times_s"])
+    usual_step_s = math.fsum(map(usual_s, answer["rows"]))
     attributed_time_s = math.fsum(row["time_s"] for row in answer["rows"] if row["layer"] != UNATTRIBUTED)
     itemsize = ELEMENT_BYTES.get(precision, HALF_BYTES)
     work = Work(graph, batch=batch, itemsize=itemsize, training=mode is Mode.TRAINING)
@@ -40,7 +42,7 @@ def described(
     rows = _short_ones_together(answer["rows"], graph, answer["resolution_s"])
     return {
         **answer,
-        "rows": [_row(row, step_time_s, work, timed) for row in rows],
+        "rows": [_row(row, usual_step_s, work, timed) for row in rows],
         "without_kernel": work.left(),
         "attributed_time_s": attributed_time_s,
         "cover": attributed_time_s / step_time_s,
@@ -77,12 +79,13 @@ class Work:
 
 def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolution_s: float | None) -> list[Any]:
     """The rows, those of layers that took less than the clock can tell as one row for each direction."""
-    short = [row for row in rows if row["layer"] in graph and row["time_s"] < (resolution_s or 0.0)]
+    short = [row for row in rows if row["layer"] in graph and usual_s(row) < (resolution_s or 0.0)]
     if len(short) < 2:
         return list(rows)
     together = [
         {
             "layer": TOO_SHORT, "direction": direction, "time_s": math.fsum(row["time_s"] for row in these),
+            "turn_times_s": [math.fsum(turn) for turn in zip(*(row["turn_times_s"] for row in these), strict=True)],
             "members": list(dict.fromkeys(name for row in these for name in row.get("members", [row["layer"]]))),
         }
         for direction in ("forward", "backward")
@@ -92,7 +95,12 @@ def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolu
     return [*others[:-1], *together, others[-1]]     # the residual stays last
 
 
-def _row(row: Mapping[str, Any], step_time_s: float, work: Work, timed: set[Row]) -> dict[str, Any]:
+def usual_s(row: Mapping[str, Any]) -> float:
+    """Seconds of a row in one step: the median over the turns, in which a long step is outvoted."""
+    return float(statistics.median(row["turn_times_s"]))
+
+
+def _row(row: Mapping[str, Any], usual_step_s: float, work: Work, timed: set[Row]) -> dict[str, Any]:
     layer, direction = row["layer"], row["direction"]
     members = row.get("members", [layer])
     # A layer in an update gives its weight's gradient there, which is backward work.
@@ -100,7 +108,7 @@ def _row(row: Mapping[str, Any], step_time_s: float, work: Work, timed: set[Row]
     fused = [name for name in members if layer == TOO_SHORT or (name, of) not in timed]
     cost = work.of([layer, *fused], of)
     return {
-        **row, "members": members, "share": row["time_s"] / step_time_s, "method": row.get("method", IN_PLACE),
+        **row, "members": members, "share": usual_s(row) / usual_step_s, "method": row.get("method", IN_PLACE),
         "op": work.graph[layer].op.kind if layer in work.graph else None,
         "flops": cost.flops if cost else None, "bytes_moved": cost.bytes_moved if cost else None,
     }

@@ -22,7 +22,8 @@ def steps_in_turns(plan, step_time_s):
 def taken_apart(prepared, plan, mark, clock=time.perf_counter):
     """Rows of a step's time in seconds, and the step times of the instrumented and of the plain steps beside them.
 
-    A row is the mean over all instrumented steps, ``problem`` what the framework's trace lacks (None: nothing),
+    A row's ``time_s`` is the mean over all instrumented steps, its ``turn_times_s`` that over the steps of each turn,
+    of which the median holds whatever one step did; ``problem`` is what the framework's trace lacks (None: nothing),
     ``resolution_s`` the shortest time that its clock can tell from none (None: not known). Steps are synchronised one
     by one, however many the case lets run ahead. ``mark`` is told when warm-up begins and ends.
     """
@@ -48,13 +49,18 @@ def taken_apart(prepared, plan, mark, clock=time.perf_counter):
 def mean_rows(turns):
     """The rows of several turns as one, each turn weighing as much as it has steps."""
     found = collections.OrderedDict()
-    for turn in turns:
+    for place, turn in enumerate(turns):
         for row in turn["layers"]:
-            merged = found.setdefault((row["layer"], row["direction"]), dict(row, time_s=0.0))
-            merged["time_s"] += row["time_s"] * len(turn["step_times_s"])
+            merged = found.setdefault((row["layer"], row["direction"]), dict(row, turn_times_s=[0.0] * len(turns)))
+            merged["turn_times_s"][place] += row["time_s"]
             merged.update(joined(merged, row))
-    steps = sum(len(turn["step_times_s"]) for turn in turns)
-    return [dict(row, time_s=row["time_s"] / steps) for row in found.values()]
+    return [dict(row, time_s=mean_s(row["turn_times_s"], turns)) for row in found.values()]
+
+
+def mean_s(turn_times_s, turns):
+    """Of all steps, from that of each turn's."""
+    steps = [len(turn["step_times_s"]) for turn in turns]
+    return math.fsum(time_s * n for time_s, n in zip(turn_times_s, steps)) / sum(steps)
 
 
 def joined(row, other):
@@ -66,6 +72,9 @@ def joined(row, other):
 
 def with_residual(rows, turns):
     """The rows, and last one of the time that belongs to none of them, so that they add up to the step."""
-    step_times_s = [time_s for turn in turns for time_s in turn["step_times_s"]]
-    rest_s = math.fsum(step_times_s) / len(step_times_s) - math.fsum(row["time_s"] for row in rows)
-    return [*rows, {"layer": UNATTRIBUTED, "direction": None, "time_s": rest_s}]
+    rests_s = []
+    for place, turn in enumerate(turns):
+        step_time_s = math.fsum(turn["step_times_s"]) / len(turn["step_times_s"])
+        rests_s.append(step_time_s - math.fsum(row["turn_times_s"][place] for row in rows))
+    rest = {"layer": UNATTRIBUTED, "direction": None, "time_s": mean_s(rests_s, turns), "turn_times_s": rests_s}
+    return [*rows, rest]

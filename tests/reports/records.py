@@ -121,6 +121,8 @@ def layer_trial(
         "step_times_s": [step_time_s] * 10, "plain_step_times_s": [step_time_s / overhead] * 10,
         "warm_up_timings_s": [step_time_s] * 3, "problem": problem, "resolution_s": resolution_s,
     }
+    for row in answer["rows"]:
+        row["turn_times_s"] = [row["time_s"]] * 5
     described = layers.described(
         answer, models.build(of["model"]), mode=Mode(of["mode"]), batch=of["local_batch"],
         precision=Precision(of["precision"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,11 @@ def test_a_layer_trial_comes_last_and_tells_where_the_time_goes(tmp_path: Path, 
     assert 2 * hidden.op.flops((784,)) == rows["hidden", "forward"]["flops"]
     assert rows["hidden", "backward"]["bytes_moved"] > 4 * 784 * 800
     assert (None, None) == (rows["(optimizer)", "update"]["op"], rows["(optimizer)", "update"]["flops"])
-    assert record.layers["cover"] == pytest.approx(1 - rows["(unattributed)", None]["share"])
+    attributed = math.fsum(row["time_s"] for row in rows.values()) - rows["(unattributed)", None]["time_s"]
+    assert record.layers["attributed_time_s"] == pytest.approx(attributed)
+    assert record.layers["cover"] == pytest.approx(attributed / statistics.fmean(record.layers["step_times_s"]))
+    for row in rows.values():
+        assert row["time_s"] == pytest.approx(statistics.fmean(row["turn_times_s"]))     # turns are equally long
 
 
 @pytest.mark.parametrize("start_method", StartMethod)
@@ -95,8 +100,9 @@ def described(
     *rows: dict[str, Any], resolution_s: float | None = None, mode: Mode = Mode.TRAINING, model: str = "mlp"
 ) -> dict[tuple[str, str], dict[str, Any]]:
     residual = {"layer": "(unattributed)", "direction": None, "time_s": 0.5}
+    every = [{"time_s": 0.5, **row} for row in (*rows, residual)]
     answer = {
-        "rows": [*({"time_s": 0.5, **row} for row in rows), residual],
+        "rows": [{"turn_times_s": [row["time_s"]] * 5, **row} for row in every],
         "step_times_s": [1.0, 1.0], "plain_step_times_s": [1.0, 1.0], "resolution_s": resolution_s,
     }
     found = layers.described(answer, build(model), mode=mode, batch=1, precision=Precision.FP32)
@@ -149,6 +155,14 @@ def test_layers_that_the_clock_cannot_tell_from_none_are_one_row_that_names_them
     assert 2e-7 == pytest.approx(together["time_s"])
     assert ("relu", "forward") not in rows
     assert list(rows)[-1] == ("(unattributed)", None)
+
+
+def test_a_share_is_not_that_of_one_long_step():
+    """A turn with such a step makes the mean 45 % of the step, and is one of five."""
+    rows = described({"layer": "hidden", "direction": "forward", "time_s": 2.4, "turn_times_s": [0.5] * 4 + [10.0]})
+
+    assert 0.5 == rows["hidden", "forward"]["share"] == rows["(unattributed)", None]["share"]
+    assert 2.4 == rows["hidden", "forward"]["time_s"]         # which cover and closure are of
 
 
 def test_layer_trials_are_off_unless_asked_for_and_resumed_like_others(tmp_path: Path):

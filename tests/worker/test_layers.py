@@ -65,7 +65,8 @@ def test_plain_and_instrumented_steps_take_turns_and_each_is_synchronised():
 def test_the_residual_makes_the_rows_add_up_to_the_step():
     rows = taken_apart()[1]["rows"]
 
-    assert {"layer": "(unattributed)", "direction": None, "time_s": 0.125} == rows[-1]
+    rest = {"layer": "(unattributed)", "direction": None, "time_s": 0.125, "turn_times_s": [0.125] * 5}
+    assert rest == rows[-1]
     assert ["conv", "(optimizer)"] == [row["layer"] for row in rows[:-1]]
     assert 0.5 == math.fsum(row["time_s"] for row in rows)
 
@@ -78,6 +79,25 @@ def test_a_turn_weighs_as_much_as_it_has_steps():
     (row,) = layers.mean_rows([turn(3, 0.5), turn(1, 0.25)])
 
     assert (3 * 0.5 + 0.25) / 4 == row["time_s"]
+
+
+def test_one_long_step_is_in_the_mean_and_outvoted_among_the_turns():
+    def turn(time_s: float) -> dict[str, Any]:
+        return {"step_times_s": [time_s + 0.5] * 2, "layers": [{"layer": "conv", "direction": None, "time_s": time_s}]}
+
+    turns = [turn(time_s) for time_s in (0.25, 0.25, 8.0, 0.25, 0.25)]
+
+    conv, rest = layers.with_residual(layers.mean_rows(turns), turns)
+
+    assert [1.8, [0.25, 0.25, 8.0, 0.25, 0.25]] == [conv["time_s"], conv["turn_times_s"]]
+    assert [0.5, [0.5] * 5] == [rest["time_s"], rest["turn_times_s"]]
+
+
+def test_a_turn_in_which_nothing_ran_for_a_row_has_no_time_of_it():
+    row = {"layer": "conv", "direction": None, "time_s": 0.5}
+    turns = [{"step_times_s": [1.0], "layers": rows} for rows in ([], [row])]
+
+    assert [0.0, 0.5] == layers.mean_rows(turns)[0]["turn_times_s"]
 
 
 def test_members_of_one_row_are_those_of_all_turns():

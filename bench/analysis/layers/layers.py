@@ -34,7 +34,7 @@ class LayerRow:
     op: str | None                   # None for what is no layer
     direction: str | None            # "forward", "backward", "update"; None for the residual
     method: str                      # "in_place" or "replayed"
-    time_s: float                    # of one step
+    time_s: float                    # of one step, the median over the turns; of older records the mean over the steps
     share: float                     # of the instrumented step
     flops: int | None
     bytes_moved: int | None          # at least
@@ -63,7 +63,7 @@ class TakenApart:
     case: Mapping[str, Any]          # Case.plain()
     facts: Mapping[str, Any]         # framework_version, machine, session, recorded_at
     rows: tuple[LayerRow, ...]       # in the order of the step; the residual last
-    step_time_s: float               # instrumented, the mean; the rows add up to it
+    step_time_s: float               # instrumented: what the rows add up to
     plain_step_time_s: float         # of the same process without instruments, the median
     timed_step_time_s: float | None  # of the timed trials; None where there is none
     figures: LayerFigures
@@ -118,9 +118,9 @@ def read(
 def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> TakenApart:
     identity, stored = record["identity"], record["layers"]
     case = identity["case"]
-    step_time_s = math.fsum(stored["step_times_s"]) / len(stored["step_times_s"])
+    step_time_s = math.fsum(map(usual_s, stored["rows"]))
     plain_step_time_s = statistics.median(stored["plain_step_times_s"])
-    if not all(map(math.isfinite, (step_time_s, plain_step_time_s, *(row["time_s"] for row in stored["rows"])))):
+    if not all(map(math.isfinite, (plain_step_time_s, *stored["step_times_s"], *map(usual_s, stored["rows"])))):
         raise ValueError("a time that is none")
     rows = tuple(_row(row, limits, stored["resolution_s"]) for row in stored["rows"])
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
@@ -145,8 +145,16 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
     )
 
 
+def usual_s(row: Mapping[str, Any]) -> float:
+    """Seconds of a stored row in one step: the median over the turns, in which a long step is outvoted.
+
+    Records from before turns were told apart have the mean over all steps alone.
+    """
+    return float(statistics.median(row["turn_times_s"])) if row.get("turn_times_s") else float(row["time_s"])
+
+
 def _row(row: Mapping[str, Any], limits: Peaks, resolution_s: float | None) -> LayerRow:
-    time_s = float(row["time_s"])
+    time_s = usual_s(row)
     is_told = row["layer"] != TOO_SHORT and time_s > 0 and time_s >= (resolution_s or 0.0)
     return LayerRow(
         layer=str(row["layer"]), members=tuple(map(str, row["members"])), op=row["op"], direction=row["direction"],

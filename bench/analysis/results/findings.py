@@ -48,7 +48,7 @@ class LayerFigures:
     problem: str | None              # what the framework's trace lacks; None for nothing
     variables: Mapping[str, str] = field(default_factory=dict)     # that only layer trials had
     too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
-    unevenness: float = 1.0          # mean / median of the instrumented steps; rows and cover are of the mean
+    unevenness: float = 1.0          # mean / median of the instrumented steps; cover and closure are of the mean
     of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
     mfu: float | None = None         # of the timed trials or, without, of the plain steps
 
@@ -264,8 +264,8 @@ def layer_uneven(layers: LayerFigures) -> Iterator[Finding]:
         yield _note(
             "layer_uneven",
             tr(
-                "{outliers}: its times and shares are of that mean, and the long steps decide them; repeat with "
-                "--layers on a quiet machine", outliers=_outliers(layers),
+                "{outliers}: its cover and closure are of that mean, and in records without times of each turn its "
+                "shares are too; repeat with --layers on a quiet machine", outliers=_outliers(layers),
             ),
         )
 
@@ -369,6 +369,9 @@ def _instruments(layers: LayerFigures) -> str:
 
 
 def _outliers(layers: LayerFigures) -> str:
+    if layers.unevenness < 1:
+        return tr("some instrumented steps were much shorter than most, so that their mean is {unevenness:.2f}x their "
+                  "median", unevenness=layers.unevenness)
     return tr("a few instrumented steps were much longer, so that their mean is {unevenness:.2f}x their median",
               unevenness=layers.unevenness)
 

@@ -91,6 +91,21 @@ def test_every_operation_has_a_family():
     assert Family.OTHER is family(layers.TOO_SHORT)
 
 
+def test_times_are_those_of_the_usual_turn_and_of_older_records_the_mean(read: Any):
+    trial = records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101))
+    assert trial.layers is not None
+    first, *others = trial.layers["rows"]
+    long = {**first, "turn_times_s": [*first["turn_times_s"][1:], 1.0], "time_s": first["time_s"] + 0.2}
+    older = [{name: fact for name, fact in row.items() if name != "turn_times_s"} for row in trial.layers["rows"]]
+
+    outvoted, = read(with_layers(trial, rows=[long, *others]))
+    of_mean, = read(with_layers(trial, rows=older))
+
+    for case in (outvoted, of_mean):
+        assert first["time_s"] == case.rows[0].time_s
+        assert case.step_time_s == pytest.approx(sum(row.time_s for row in case.rows))
+
+
 def test_a_step_is_held_against_the_machines_limits(read: Any):
     trial = records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101))
     case, = read(*records.limits(), trial, *(records.timing(TORCH, n, 0.0101) for n in range(6)))

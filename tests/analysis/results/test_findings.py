@@ -239,6 +239,15 @@ def test_a_few_long_steps_are_told_apart_from_another_state_of_the_machine():
     assert 4.0 == unevenness([1.0] * 9 + [31.0])
 
 
+def test_steps_that_are_shorter_than_most_are_not_called_longer():
+    uneven = about(layers(unevenness=0.77))
+
+    assert "layer_uneven" == uneven.id
+    assert "some instrumented steps were much shorter than most" in uneven.text
+    assert "their mean is 0.77x their median" in uneven.text
+    assert 0.6 == pytest.approx(unevenness([0.1] * 4 + [1.0] * 5))
+
+
 def test_time_that_is_booked_twice_is_no_negative_rest():
     closure, _ = layer_findings(layers(cover=1.12, closure=1.12))
 
