@@ -18,11 +18,11 @@ from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.buying.offers.market import Market, Throughput
 from rigmark.bench.buying.pricing import quantity
 from rigmark.bench.buying.quantity import Quantity
-from rigmark.bench.buying.terms import Device, Figure, Workload
+from rigmark.bench.buying.terms import ORDER, Device, Figure, Workload
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, tr_later
-from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
@@ -33,10 +33,12 @@ SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "
 
 
 def figures(
-    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = ()
+    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = (),
+    networks: Iterable[str] = (),
 ) -> tuple[list[Figure], list[str]]:
     """Every usable throughput, and a sentence for each GPU that no one specification fits.
 
+    A network has one name however it is spelled: that among ``networks``, else that of the user's own figures.
     ``tables`` are those of others, as they are imported: a ``source`` with format and title, and ``rows`` with what
     each line states.
     """
@@ -45,7 +47,16 @@ def figures(
         *_stored(results, trials, devices), *(_entered(each) for each in market.throughputs),
         *(figure for table in tables for figure in _imported(table, devices)),
     ]
-    return found, [*devices.problems, *_unstated(tables)]
+    return _under_one_name(found, networks), [*devices.problems, *_unstated(tables)]
+
+
+def _under_one_name(found: Sequence[Figure], networks: Iterable[str]) -> list[Figure]:
+    names = {network_key(name): name for name in networks}
+    for figure in sorted(found, key=lambda each: ORDER.index(each.origin)):
+        names.setdefault(network_key(figure.workload.model), figure.workload.model)
+    return [
+        replace(each, workload=replace(each.workload, model=names[network_key(each.workload.model)])) for each in found
+    ]
 
 
 class _Devices:

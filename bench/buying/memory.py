@@ -14,7 +14,7 @@ from rigmark.bench.buying.terms import Candidate, Kind, Network
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
-from rigmark.bench.enums import Mode, Outcome, TrialKind
+from rigmark.bench.enums import Mode, Outcome, TrialKind, network_key
 from rigmark.bench.machine.gpu_specifications import GIB
 
 
@@ -79,21 +79,20 @@ def memories(
     found: list[Memory] = []
     have = set()
     for each in peaks(trials):
-        if models and each.model not in models:
+        if models and network_key(each.model) not in {network_key(name) for name in models}:
             continue
         line = fitting.line_of(each.by_batch)
         if isinstance(line, str):
             if models:
                 found.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
             continue
-        have.add(each.model)
+        have.add(network_key(each.model))
         is_cpu = each.host_memory_bytes is not None
         places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
         context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
         found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
-    for model in models:
-        if model in have or model not in networks:
-            continue
+    by_key = {network_key(name): name for name in networks}
+    for model in (by_key[key] for key in map(network_key, models) if key in by_key and key not in have):
         for asked in (mode,) if mode else tuple(Mode):
             line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
             found += [

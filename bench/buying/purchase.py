@@ -24,6 +24,7 @@ from rigmark.bench.buying.value import CpuOrGpu, OneOrMany, Ranking
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
+from rigmark.bench.enums import network_key
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.machine.gpu_specifications import Card
 
@@ -105,7 +106,7 @@ def advise(
     today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
     """All that can be said on what is wanted; ``tables`` are those of others: see known_figures."""
-    figures, problems = known_figures.figures(results, trials, market, tables)
+    figures, problems = known_figures.figures(results, trials, market, tables, networks)
     chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
     if not for_batch and figures and wanted.is_narrow:
@@ -123,7 +124,7 @@ def advise(
     failed = tuple(each for each in checks if each.holds is False)
     several = list(value.several(candidates, wanted.how_many).values()) if asks(Question.MANY) else []
     rated = {each: ratings([*candidates, *several], each, figures, networks) for each in works}
-    does_not_hold = holding.in_words(failed)
+    does_not_hold, asked_about = holding.in_words(failed), set(chosen)
     rentals, lacking = renting.rentals(candidates, rated, market, wanted.hours_per_week, does_not_hold) \
         if asks(Question.RENT) else ([], [])
     rankings = [
@@ -141,7 +142,7 @@ def advise(
         failed_checks=failed,
         links=tuple(holding.linked(trials, networks)) if asks(Question.BOX) else (),
         held=tuple(holding.held(trials)) if asks(Question.HEAT) else (),
-        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in set(chosen)]))
+        cpu_or_gpu=tuple(value.cpu_or_gpu([each for each in figures if each.workload in asked_about]))
         if asks(Question.CPU) else (),
         doubts=tuple(pricing.doubts_of_prices(market, today)),
         problems=(*market.problems, *problems, *lacking),
@@ -159,7 +160,8 @@ def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
     """Nothing is known of what was asked for: what there is instead."""
     asked = [*wanted.models, wanted.mode, wanted.precision,
              None if wanted.local_batch is None else tr("batch {n}", n=wanted.local_batch)]
-    of_models = [each for each in known if each.model in wanted.models] or list(known)
+    models = {network_key(name) for name in wanted.models}
+    of_models = [each for each in known if network_key(each.model) in models] or list(known)
     there = list(dict.fromkeys(each.in_words for each in of_models))
     more = [tr("{n} more", n=len(there) - MOST_ANSWERS)] if len(there) > MOST_ANSWERS else []
     return tr("no figure is known of {asked}; there are some of {there}",
@@ -169,19 +171,22 @@ def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
 
 def _chosen(workloads: Sequence[Workload], wanted: Wanted, *, by_batch: bool = False) -> list[Workload]:
     found = list(workloads)
-    for what, name in (("model", wanted.models), ("mode", wanted.mode), ("precision", wanted.precision)):
-        names = [name] if isinstance(name, str) else list(name or ())
-        if names:
-            found = [each for each in found if getattr(each, what) in names]
+    if wanted.models:
+        models = {network_key(name) for name in wanted.models}
+        found = [each for each in found if network_key(each.model) in models]
+    for what, name in (("mode", wanted.mode), ("precision", wanted.precision)):
+        if name is not None:
+            found = [each for each in found if getattr(each, what) == name]
     if by_batch and wanted.local_batch is not None:
         found = [each for each in found if each.local_batch == wanted.local_batch]
     return found
 
 
 def checked_models(names: Sequence[str], figures_models: Collection[str], networks: Collection[str]) -> None:
-    """Raises UnknownName for a network that neither a figure nor a definition is of."""
+    """Raises UnknownName for a network that neither a figure nor a definition is of, however it is spelled."""
+    known = {network_key(name) for name in (*figures_models, *networks)}
     for name in names:
-        if name not in figures_models and name not in networks:
+        if network_key(name) not in known:
             raise unknown("model", name, {*figures_models, *networks})
 
 

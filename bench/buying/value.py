@@ -208,10 +208,13 @@ class CpuOrGpu:
 
 
 def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
+    """For each network and mode that a CPU and a GPU are known of."""
+    groups: dict[tuple[str, str], list[Figure]] = {}
+    for each in surest(known):
+        if each.devices == 1:
+            groups.setdefault((each.workload.model, each.workload.mode), []).append(each)
     found = []
-    for model, mode in sorted({(each.workload.model, each.workload.mode) for each in known}):
-        own = [each for each in surest(known) if (each.workload.model, each.workload.mode) == (model, mode)
-               and each.devices == 1]
+    for _, own in sorted(groups.items()):
         cpus, gpus = [each for each in own if each.is_cpu], [each for each in own if not each.is_cpu]
         pairs = [(cpu, gpu) for cpu in cpus for gpu in gpus if cpu.workload == gpu.workload]
         if pairs:

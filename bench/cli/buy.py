@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rigmark.bench.cli import Language, Medium
-from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.enums import Mode, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
     from rigmark.bench.ir.training import Adam, Sgd
 
     found = {}
-    for name in sorted(set(names) & set(models.NAMES)):
+    keys = {network_key(name) for name in names}
+    for name in sorted(name for name in models.NAMES if network_key(name) in keys):
         graph = models.build(name)
         optimizer = graph.optimizer
         written = [layer for layer in graph.layers if not layer.op.is_view(training=False)]

@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import date
 
+import numpy as np
+
+from rigmark.bench.buying.family import MOST_SINGLE
 from rigmark.bench.buying.holding import Check, Held, Linked, in_words
 from rigmark.bench.buying.memory import Memory
 from rigmark.bench.buying.purchase import Advice, Question
@@ -379,20 +382,35 @@ def _capital(words: str) -> str:
 
 
 def _cpu_or_gpu(found: Sequence[CpuOrGpu]) -> Section | None:
+    """Networks one by one while they are few, else together."""
     if not found:
         return None
+    alike, unlike = ([each for each in found if (each.ratio is not None) is has_ratio] for has_ratio in (True, False))
+    texts = [_one_cpu_or_gpu(each) for own in (alike, unlike) if len(own) <= MOST_SINGLE for each in own]
+    if len(alike) > MOST_SINGLE:
+        ratios = np.array([each.ratio for each in alike if each.ratio is not None])
+        low, high = np.quantile(ratios, (0.1, 0.9))
+        texts.append(tr(
+            "{n}: of each the fastest GPU that is known does {times} ({low} to {high}) the samples/s of the CPU, at "
+            "equal batch and precision; the geometric mean, and the middle 80 % of them.",
+            n=formatting.count(len(alike), "network"), times=formatting.times(float(np.exp(np.log(ratios).mean()))),
+            low=formatting.significant(float(low)), high=formatting.significant(float(high))))
+    if len(unlike) > MOST_SINGLE:
+        texts.append(tr("Of {n} a CPU and a GPU are known, but none at one batch and precision, so no ratio is given; "
+                        "measure both at one batch. One of them: {said}",
+                        n=formatting.count(len(unlike), "network"), said=_one_cpu_or_gpu(unlike[0])))
+    return Section(id="cpu", title=tr("CPU or GPU"), blocks=(Items(texts=tuple(texts)),))
 
-    def said(each: CpuOrGpu) -> str:
-        what = f"{each.cpu.workload.model} {word(each.cpu.workload.mode)}"
-        if each.ratio is not None:
-            return tr("{what}: {gpu} does {times} the samples/s of {cpu} at equal batch and precision ({workload}).",
-                      what=what, gpu=_device(each.gpu), times=formatting.times(each.ratio), cpu=_device(each.cpu),
-                      workload=each.gpu.workload.in_words)
-        return tr("{what}: {gpu} with {workload}, and {cpu} with {other}, are not alike, so no ratio is given; measure "
-                  "both at one batch.", what=what, gpu=_device(each.gpu), workload=each.gpu.workload.in_words,
-                  cpu=_device(each.cpu), other=each.cpu.workload.in_words)
 
-    return Section(id="cpu", title=tr("CPU or GPU"), blocks=(Items(texts=tuple(said(each) for each in found)),))
+def _one_cpu_or_gpu(each: CpuOrGpu) -> str:
+    what = f"{each.cpu.workload.model} {word(each.cpu.workload.mode)}"
+    if each.ratio is not None:
+        return tr("{what}: {gpu} does {times} the samples/s of {cpu} at equal batch and precision ({workload}).",
+                  what=what, gpu=_device(each.gpu), times=formatting.times(each.ratio), cpu=_device(each.cpu),
+                  workload=each.gpu.workload.in_words)
+    return tr("{what}: {gpu} with {workload}, and {cpu} with {other}, are not alike, so no ratio is given; measure "
+              "both at one batch.", what=what, gpu=_device(each.gpu), workload=each.gpu.workload.in_words,
+              cpu=_device(each.cpu), other=each.cpu.workload.in_words)
 
 
 def _device(figure: Figure) -> str:

