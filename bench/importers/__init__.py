@@ -30,6 +30,7 @@ WANTED = ("mode", "precision", "local_batch", "device_name")
 DEVICES = ("cpu", "gpu")
 
 MOST_NAMED = 4               # lines in a sentence
+MOST_SAID = 1000             # characters of one that quotes a file
 
 DECIMALS = (".", ",")
 
@@ -71,7 +72,7 @@ class Refused:
         try:
             yield
         except BadFigure as error:
-            self.told.append(f"{error.name} in {name} {error.why}")
+            self.told.append(_told(f"{error.name} in {name} {error.why}"))
 
 
 def importer(name: str) -> ModuleType:
@@ -105,10 +106,10 @@ def read(
     except OSError as error:
         raise files.Unreadable(path, error.strerror or str(error)) from None
     except NotThisFormat as error:
-        raise UserError(f"{shown} is not {module.TITLE}: {error}") from None
+        raise UserError(f"{shown} is not {module.TITLE}: {_told(str(error))}") from None
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise UserError(f"{shown} is not {module.TITLE}: {said}") from None
+        raise UserError(f"{shown} is not {module.TITLE}: {_told(said)}") from None
     rows = tuple(dataclasses.replace(row, **facts) for row in found.rows)
     _refuse_unknown_words(shown, rows)
     rows, refused = _possible(rows)
@@ -147,7 +148,7 @@ def _possible(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str, ..
     wrong = [(row, "; ".join(impossible(row))) for row in rows]
     return (
         tuple(row for row, why in wrong if not why),
-        tuple(f"{_named(row)}: {why}" for row, why in wrong if why),
+        tuple(f"{_named(row)}: {_told(why)}" for row, why in wrong if why),
     )
 
 
@@ -164,7 +165,13 @@ def _with_figures(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str
 
 
 def _named(row: Quoted) -> str:
-    return f"{row.line} ({row.model})" if row.model else row.line
+    return _told(f"{row.line} ({row.model})" if row.model else row.line)
+
+
+def _told(text: str) -> str:
+    """What quotes a file, in one line of bounded length."""
+    said = files.shown(text)
+    return said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]}..."
 
 
 def _refuse_what_is_no_text(path: Path) -> None:
@@ -185,7 +192,7 @@ def _refuse_unknown_words(path: str, rows: Sequence[Quoted]) -> None:
         for row in rows:
             word = getattr(row, what)
             if word is not None and word not in known:
-                raise UserError(f"{path}, {row.line}: {unknown(what, word, known)}")
+                raise UserError(f"{path}, {row.line}: {_told(str(unknown(what, str(word), known)))}")
 
 
 def _unstated(rows: Sequence[Quoted]) -> Iterator[str]:

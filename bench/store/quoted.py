@@ -109,6 +109,10 @@ def has_figure(row: Quoted) -> bool:
 
 def impossible(row: Quoted) -> Iterator[str]:
     """What no result can hold, a clause each: "local_batch is -1, and must be a whole number from 1"."""
+    for name in WORDS:
+        word = getattr(row, name)
+        if word is not None and not isinstance(word, str):
+            yield f"{name} is {word!r}, which is no text"
     for name in WHOLE:
         count = getattr(row, name)
         if count is not None and not (isinstance(count, int) and count is not True and 1 <= count <= MOST_WHOLE):

@@ -161,3 +161,34 @@ def test_an_audit_of_nothing_is_told(command: Command, arguments: tuple[str, ...
     ended = command("audit", *arguments)
 
     assert (code, True) == (ended.code, words in ended.errors)
+
+
+def test_lines_that_cannot_be_are_told_one_by_one_and_end_the_command_with_2_after_the_others_are_stored(
+    command: Command, tmp_path: Path
+):
+    wrong = "".join(f"b{index},-1\n" for index in range(25))
+    (tmp_path / "table.csv").write_text(f"model,step_time_s\na,0.5\n{wrong}")
+
+    imported = command("import", "csv", "table.csv")
+    looked = command("audit", "--as", "csv", "table.csv")
+
+    assert (2, True) == (imported.code, "table.csv: 1 result stored as" in imported.errors)
+    assert "table.csv: refused line 3 (b0): step_time_s is -1, and must not be negative" in imported.errors
+    assert 20 == imported.errors.count("refused line")
+    assert "table.csv: 25 refused, which cannot be results" in imported.errors
+    (table,), problems = Store(Path("results")).quoted()
+    assert (["a"], []) == ([row["model"] for row in table["rows"]], problems)
+    assert any("25 results cannot be and were left out: line 3 (b0)" in note for note in table["notes"])
+    assert (2, True) == (looked.code, "25 results cannot be and were left out" in looked.errors)
+
+
+def test_decimal_commas_are_read_once_they_are_told(command: Command, tmp_path: Path):
+    (tmp_path / "table.csv").write_text('model,step_time_s\nalexnet,"0,123"\n')
+
+    untold, told = (command("import", "csv", "table.csv", *more) for more in ((), ("--decimal", ",")))
+
+    assert (2, True) == (untold.code, "which has a decimal comma; say so with --decimal ," in untold.errors)
+    assert 0 == told.code
+    assert [0.123] == [row["step_time_s"] for row in Store(Path("results")).quoted()[0][0]["rows"]]
+    assert 0 == command("audit", "--as", "csv", "table.csv", "--decimal", ",").code
+    assert "--decimal is about files" in command("audit", "--decimal", ",").errors

@@ -489,6 +489,21 @@ def test_a_figure_of_json_that_cannot_be_is_refused(figure: str, tmp_path: Path)
         importers.read("pytest_benchmark", csv_of(tmp_path, text, "a.json"))
 
 
+def test_a_fact_that_is_no_text_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"train \(bert\): framework is 3, which is no text"):
+        optimum(tmp_path, {}, name=3)
+
+
+def test_what_a_file_holds_is_told_in_one_line_of_bounded_length(tmp_path: Path):
+    path = csv_of(tmp_path, f'model,step_time_s\na,1\nb,"0,\n123{"x" * 100_000}"\n"c\x1bc",-1\n')
+
+    number, negative = importers.read("csv", path).refused
+
+    assert r"step_time_s in line 4 is '0,\n123xxx" in number
+    assert len(number) < 1100
+    assert r"line 5 (c\x1bc): step_time_s is -1, and must not be negative" == negative
+
+
 def test_a_gap_in_single_timings_is_refused_and_not_closed(tmp_path: Path):
     text = re.sub(r'("forward_times": ?\[)[\d.e-]+', r"\1null", FIRST["cnn_benchmarks"].read_text())
 
