@@ -43,6 +43,7 @@ from rigmark.bench.machine.gpu_specifications import GIB
 MOST_PROBLEMS = 12
 NEVER_COUNTED = tr_later(
     "In no line: repairs, one's own time, taxes, and what storing and moving data costs where one rents.")
+MOST_FASTEST = 4             # named where no price is known; the table has all
 MOST_PAIRS = 4               # of a large card and several small ones, those with prices first
 MOST_UNKNOWN = 6             # candidates named of which nothing is known; a catalogue has hundreds
 KINDS = {
@@ -217,13 +218,12 @@ def _values(advice: Advice) -> list[Section]:
 
 
 def _fastest(ranking: Ranking) -> str:
-    """Who does most of a workload, in a sentence."""
-    shown = _shown(ranking)
-    best = max(shown, key=lambda each: each.samples_per_s.value if each.samples_per_s else 0.0)
-    facts = {"workload": ranking.workload.in_words, "name": best.candidate.name, "n": len(shown),
-             "speed": _quantity(best.samples_per_s).text, "unit": best.unit}
-    return tr("{workload}: {name} does {speed} {unit}.", **facts) if len(shown) == 1 else tr(
-        "{workload}: {name} is the fastest of {n}, {speed} {unit}.", **facts)
+    """The fastest few for a workload, in a sentence."""
+    fastest = sorted(_shown(ranking), key=lambda each: -each.samples_per_s.value if each.samples_per_s else 0.0)
+    named = [f"{each.candidate.name} {_quantity(each.samples_per_s).text}" for each in fastest[:MOST_FASTEST]]
+    more = [tr("{n} more", n=len(fastest) - MOST_FASTEST)] if len(fastest) > MOST_FASTEST else []
+    return tr("{workload}, in {unit}: {speeds}.", workload=ranking.workload.in_words, unit=_unit(ranking),
+              speeds=formatting.listed([*named, *more]))
 
 
 def _has_prices(ranking: Ranking) -> bool:
@@ -297,7 +297,7 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
             *_not_known([each.candidate.name for each in ranking.rated if each.samples_per_s is None]),
             *((tr("Each network is compared at equal batch and precision; the geometric mean of {n} is shown, with the "
                   "middle 80 % of them in brackets, each wider by what a prediction may be off. Yours may lie anywhere "
-                  "in it: --model NAME answers for one.", n=formatting.count(_counted(ranking), "ratio")),)
+                  "in it; --model, --precision and --batch choose.", n=formatting.count(_counted(ranking), "ratio")),)
               if is_family else ()),
             tr("{origins}. Power marked {mark} is the rated one on paper, and what comes of it is as weak.",
                origins=_origins(), mark=Origin.QUOTED.mark),
