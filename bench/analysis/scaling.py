@@ -23,7 +23,7 @@ from rigmark.bench.analysis.results.validity import Validity, without_invalid
 from rigmark.bench.analysis.statistics.estimate import Estimate, estimate
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
-from rigmark.bench.document.language import tr, tr_later
+from rigmark.bench.document.language import tr
 from rigmark.bench.enums import THREAD_POOLS, Outcome, Scaling, TrialKind
 
 Row = Mapping[str, Any]
@@ -387,10 +387,23 @@ def cause(points: Sequence[Point], costs: Costs | None) -> str:
         share=_share(1 - largest.efficiency.value), devices=largest.world_size, lost=_time(lost_s),
         step_time=_time(largest.step_time_s),
     )
+    loss += _doubt_of_loss(single, largest)
     found = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
     return f"{loss}: {'; '.join(found)}" if found else tr(
         "{loss}, and what was measured does not tell to what", loss=loss,
     )
+
+
+def _doubt_of_loss(single: Point, largest: Point) -> str:
+    """How sure it is that anything is lost; empty where it is."""
+    high, doubts = largest.efficiency.high, []
+    if high is None:
+        doubts.append(tr("too few pairs of one run tell how far this is off"))
+    elif high >= NO_LOSS:
+        doubts.append(tr("its interval reaches {share} of ideal, so that it is not certain", share=_share(high)))
+    if any(point.row.get("validity") == Validity.SUSPECT for point in (single, largest)):
+        doubts.append(tr("the figures are suspect"))
+    return tr(" ({doubts})", doubts="; ".join(doubts)) if doubts else ""
 
 
 def _communication(largest: Point, lost_s: float) -> Iterator[str]:
@@ -411,12 +424,19 @@ def _communication(largest: Point, lost_s: float) -> Iterator[str]:
     if time_s:
         rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s"))
     words = tr(
-        "{amount} at {rate}, of which {exposed} are not hidden behind the backward pass (waiting for slower "
-        "ranks is part of it)", amount=amount, rate=rate, exposed=_time(exposed_s),
+        "{amount} at {rate}, of which {exposed} are not hidden behind the backward pass", amount=amount, rate=rate,
+        exposed=_time(exposed_s),
     )
-    is_most = exposed_s >= MOST_OF * lost_s
-    said = tr_later("the link, not the model: {words}") if is_most else tr_later("{words}, which is not the most of it")
-    yield tr(said, words=words)
+    if exposed_s < MOST_OF * lost_s:
+        yield tr("{words}, which is not the most of it", words=words)
+        return
+    machines = int(_number(row, "nodes") or 1)
+    where = tr("within one machine, so that no network is part of it") if machines == 1 \
+        else tr("over {n} machines, whose network is part of it", n=machines)
+    yield tr(
+        "for most of that time ranks exchange gradients or wait for each other, {where} ({words}); how much of it is "
+        "waiting for the slowest was not measured", where=where, words=words,
+    )
 
 
 def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:

@@ -56,7 +56,7 @@ def command(
         raise typer.Exit(Exit.BAD)
     if not found:
         say(
-            f"no case in {results} has valid times on one device and on more; rigmark run --world-size 1,2 measures "
-            "some"
+            f"no case in {results} has valid times on one device and on more; rigmark run scaling --results {results} "
+            "measures some"
         )
         raise typer.Exit(Exit.NOTHING_MEASURED)

@@ -191,7 +191,8 @@ def _limits(trials: pd.DataFrame) -> Section:
         tr(
             "Intervals are {confidence:.0%} intervals over processes, not steps, and need at least {fewest} of "
             "them; they hold the chance within a session. The same machine at another time may lie outside them, "
-            "which 'rigmark run --sessions 5 --spread 2h' would show, and so may another machine of the same kind.",
+            "which the same 'rigmark run' with --sessions 5 --spread 2h would show, and so may another machine of the "
+            "same kind.",
             confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
         ),
         tr(

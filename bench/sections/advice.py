@@ -161,11 +161,11 @@ def _unknown(case: TakenApart) -> Iterator[str]:
     yield tr(
         UNKNOWN_LIMITS[has_flops, has_bytes], precision=products, device=facts["device"],
         threads=formatting.count(facts["threads"], "thread"),
-        command=_measuring(None if has_flops else products, facts["threads"], facts["device"]),
+        command=measuring(None if has_flops else products, facts["threads"], facts["device"]),
     )
 
 
-def _measuring(precision: str | None, threads: int, device: str) -> str:
+def measuring(precision: str | None, threads: int, device: str) -> str:
     """The command that measures limits; the bandwidth holds for every precision."""
     options = {"precision": precision, "threads": threads, "device": None if device == "cpu" else device}
     return " ".join(["rigmark run hardware", *(f"--{name} {value}" for name, value in options.items() if value)])

@@ -269,8 +269,28 @@ def test_published_real_data_that_cannot_keep_up_is_told_from_the_link():
 def test_a_link_that_is_not_hidden_is_named_with_its_rate(tmp_path: Path):
     (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014]))
 
-    assert "the link, not the model: 2.54 MB of gradients leave each device in a step at 636 MB/s, of which 3.00 ms " \
-           "are not hidden" in found.cause
+    assert "within one machine, so that no network is part of it (2.54 MB of gradients leave each device in a step " \
+           "at 636 MB/s, of which 3.00 ms are not hidden" in found.cause
+    assert found.cause.endswith("how much of that is waiting for the slowest was not measured")
+
+
+def test_the_network_is_a_part_only_where_there_are_several_machines(tmp_path: Path):
+    apart = {**WORLD, "nodes": 2}
+
+    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **apart))
+
+    assert "over 2 machines, whose network is part of it" in found.cause
+
+
+@pytest.mark.parametrize(("times_s", "doubt"), [
+    ([0.014], "(too few pairs of one run tell how far this is off)"),
+    ([0.009, 0.014] * 4, "of ideal, so that it is not certain)"),
+    ([0.014, 0.0141] * 4, None),
+])
+def test_a_loss_says_how_sure_it_is(times_s: list[float], doubt: str | None, tmp_path: Path):
+    (found,) = read(tmp_path, *timed(case_of(1), [0.01] * len(times_s)), *timed(case_of(2), times_s))
+
+    assert (doubt in found.cause) if doubt else ("(" not in found.cause.split(" is lost")[1][:3])
 
 
 def test_communication_that_nobody_timed_is_said_to_be_unknown(tmp_path: Path):

@@ -396,7 +396,7 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
         reason=tr(
             "unreplicated: {base} against {new} sessions of {processes} processes or more, each side in its own time, "
             "which tells no difference from drift; {advice} {sessions} sessions a side "
-            "(rigmark run --sessions {sessions} --spread 2h)",
+            "(the same rigmark run with --sessions {sessions} --spread 2h)",
             base=counts[0], new=counts[1], processes=PROCESSES, advice=advice, sessions=SESSIONS,
         ),
     )
