@@ -271,7 +271,7 @@ def test_a_link_that_is_not_hidden_is_named_with_its_rate(tmp_path: Path):
 
     assert "within one machine, so that no network is part of it (2.54 MB of gradients leave each device in a step " \
            "at 636 MB/s, of which 3.00 ms are not hidden" in found.cause
-    assert found.cause.endswith("how much of that is waiting for the slowest was not measured")
+    assert found.cause.endswith("how much of it is waiting for the slowest was not measured")
 
 
 def test_the_network_is_a_part_only_where_there_are_several_machines(tmp_path: Path):
