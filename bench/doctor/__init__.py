@@ -9,7 +9,7 @@ from typing import Any
 
 from rigmark.bench.doctor.builds import Usable, build_checks, compilers, framework_version, usable_builds, usable_levels
 from rigmark.bench.doctor.checks import Check, Severity
-from rigmark.bench.doctor.gpus import Gpus, gpu_checks, telemetry_checks, telemetry_devices
+from rigmark.bench.doctor.gpus import Gpus, Look, gpu_checks, telemetry_checks
 from rigmark.bench.doctor.noise import noise_checks, other_work
 from rigmark.bench.doctor.room import room_checks
 from rigmark.bench.enums import LEVELS
@@ -36,8 +36,9 @@ def examine(results: Path) -> Examination:
 
     Raises UserError for a builds.toml that cannot be understood.
     """
-    found, work = usable_builds(), other_work()
-    gpus, described = telemetry_devices(), system.described()
+    look = Look()
+    found = usable_builds()
+    gpus, work, described = look.end(), other_work(), system.described()
     features = hardware.cpu_features()
     levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [
@@ -58,7 +59,11 @@ def plain(of: Examination) -> dict[str, Any]:
         "gpus": {
             "on_bus": of.gpus.on_bus, "driver": of.gpus.driver, "unavailable": dict(of.gpus.unavailable),
             "devices": [
-                {"id": gpu.id, "name": gpu.name, "facts": gpu.facts, "unknown": gpu.unknown} for gpu in of.gpus.devices
+                {
+                    "id": gpu.id, "name": gpu.name, "facts": gpu.facts, "unknown": gpu.unknown,
+                    "silent": of.gpus.silent.get(gpu.id),
+                }
+                for gpu in of.gpus.devices
             ],
         },
         "builds": [

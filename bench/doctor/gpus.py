@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import ctypes
-import threading
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from rigmark.bench.doctor.builds import Usable
 from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.host import kernel
 from rigmark.bench.machine import hardware
 from rigmark.bench.telemetry import sources
-from rigmark.bench.telemetry.sources import Unavailable, Wanted
+from rigmark.bench.telemetry.recorder import Recorder, Recording
+from rigmark.bench.telemetry.series import REASONS, Described
+from rigmark.bench.telemetry.sources import Reason
 
-ANSWER_S = 20.0              # within which a source of telemetry must open: a driver that hangs is a finding, too
+ANSWER_S = 25.0              # within which a source of telemetry must open: nvml itself waits for GPUs that hang
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # of PCI: display controllers, 3D ones among them
 
 
@@ -28,6 +31,7 @@ class Gpus:
     by_source: Mapping[str, tuple[sources.Device, ...]]      # of telemetry that sees them
     driver: str | None                           # NVIDIA's
     unavailable: Mapping[str, str]               # source of telemetry: why it has none
+    silent: Mapping[str, Reason] = field(default_factory=dict)   # id of a GPU that answers nothing: LOST, or TIMEOUT
 
     @property
     def devices(self) -> tuple[sources.Device, ...]:
@@ -38,21 +42,59 @@ class Gpus:
         return self.by_source.get("nvml", ())
 
 
-def telemetry_devices() -> Gpus:
-    """The GPUs that any source of telemetry sees, and why each other source has none."""
+class Look:
+    """What telemetry sees of this machine, found while other things are examined.
+
+    By the sampler that trials have, since a driver that hangs holds up its whole process, even the end of it.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self._recorder = Recorder(Path(self._folder.name))
+        self._until = time.monotonic() + ANSWER_S
+        self._recorder.start()
+
+    def end(self) -> Gpus:
+        """The GPUs that any source sees, which of them answer, and why each other source has none."""
+        with self._folder:
+            hanging = self._recorder.wait_until_open(max(0.0, self._until - time.monotonic()))
+            self._recorder.begin((), "cuda:0")
+            self._recorder.marked("steady", 0.0)         # each GPU is read once
+            recording = self._recorder.end({})
+            self._recorder.close()
+        return seen(recording, hanging)
+
+
+def seen(recording: Recording, hanging: Sequence[str]) -> Gpus:
+    """From one read of all sources, but for those that hang."""
     found: dict[str, tuple[sources.Device, ...]] = {}
-    unavailable: dict[str, str] = {}
-    for name in sources.NAMES:
-        try:
-            found[name] = tuple(device for device in _opened_in_time(name) if device.kind == "gpu")
-        except Unavailable as problem:
-            unavailable[name] = str(problem)
+    silent: dict[str, Reason] = {}
+    for number, source in enumerate(recording.sources):
+        found[source.name] = tuple(device for device in source.devices if device.kind == "gpu")
+        silent |= {device.id: reason for device, reason in _silent(number, source, recording)}
+    found = {name: gpus for name, gpus in found.items() if gpus}
+    problem = recording.block["problem"]
+    unavailable = recording.block["unavailable"] if recording.sources else dict.fromkeys(sources.NAMES, problem)
     # The drivers of other makers have versions of their own, of which CUDA knows nothing.
     stated = [str(gpu.facts["driver"]) for gpu in found.get("nvml", ()) if gpu.facts.get("driver")]
     return Gpus(
-        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=found,
-        driver=next(iter(stated), None) or hardware.nvidia_driver(), unavailable=unavailable,
+        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=found, silent=silent,
+        driver=next(iter(stated), None) or hardware.nvidia_driver(),
+        unavailable={**unavailable, **dict.fromkeys(
+            hanging, f"it did not answer within {ANSWER_S:.0f} s; its driver hangs: look in dmesg, then reboot"
+        )},
     )
+
+
+def _silent(number: int, source: Described, recording: Recording) -> Iterator[tuple[sources.Device, Reason]]:
+    """The GPUs of the source of that number that told nothing, and whether they are lost or hang."""
+    of_source = recording.readings[recording.readings["source"] == number]
+    for position, device in enumerate(source.devices):
+        reasons = {REASONS[code] for code in of_source["reason"][of_source["device"] == position]}
+        if device.kind == "gpu" and Reason.LOST in reasons:
+            yield device, Reason.LOST
+        elif device.kind == "gpu" and reasons <= {Reason.TIMEOUT}:       # also where no read of it has come back
+            yield device, Reason.TIMEOUT
 
 
 def _loads(library: str) -> bool:
@@ -61,31 +103,6 @@ def _loads(library: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _opened_in_time(name: str) -> list[sources.Device]:
-    """Devices of a source; raises Unavailable, also where it does not answer."""
-    answer: list[Any] = []
-
-    def ask() -> None:
-        try:
-            source = sources.load(name).open_source(Wanted())
-            answer.append(list(source.devices))
-            source.close()
-        except Unavailable as problem:
-            answer.append(problem)
-        except Exception as error:      # whatever a driver's library does must not end the examination
-            answer.append(Unavailable(f"{type(error).__name__}: {error}"))
-
-    # A thread of its own, since a driver that hangs cannot be interrupted; as a daemon it does not outlive us.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(ANSWER_S)
-    if not answer:
-        raise Unavailable(f"it did not answer within {ANSWER_S:.0f} s; its driver hangs: look in dmesg, then reboot")
-    if isinstance(answer[0], Unavailable):
-        raise answer[0]
-    return list(answer[0])
 
 
 def nvidia_places() -> Iterator[str]:
@@ -116,6 +133,8 @@ def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
             topic="gpus", severity=Severity.PROBLEM, text="no build has a framework with CUDA, so no GPU is measured",
             fix="rigmark builds create torch",
         )
+    if gpus.silent:
+        yield from _silent_checks(gpus, severity)
     for gpu in gpus.devices:
         facts, name = gpu.facts, name_of(gpu)
         limit_w, default_w = facts.get("power_limit_w"), facts.get("power_limit_default_w")
@@ -146,6 +165,34 @@ def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
             yield Check(
                 topic="gpus", severity=Severity.NOISE, text=f"{name} is divided (MIG): each part is a device"
             )
+
+
+def _silent_checks(gpus: Gpus, where_all_are: Severity) -> Iterator[Check]:
+    """GPUs that are listed and cannot be used; others beside them can."""
+    severity = where_all_are if len(gpus.silent) == len(gpus.devices) else Severity.PROBLEM
+    for gpu in gpus.devices:
+        reason = gpus.silent.get(gpu.id)
+        which = str(gpu.facts.get("index", gpu.id))
+        reset = f"'sudo nvidia-smi -r -i {which}'" if gpu in gpus.nvidia else "its driver's tools"
+        if reason is Reason.LOST:
+            yield Check(
+                topic="gpus", severity=severity,
+                text=f"{_where(gpu)} is lost to its driver, as one that fell off the bus",
+                fix="look for Xid in dmesg, look at its slot and power cables, then reboot",
+            )
+        elif reason is Reason.TIMEOUT:
+            yield Check(
+                topic="gpus", severity=severity, text=f"{_where(gpu)} does not answer: it, or its driver, hangs",
+                fix=f"look for Xid in dmesg, stop what runs on it and reset it with {reset}; if that hangs too, reboot",
+            )
+
+
+def _where(gpu: sources.Device) -> str:
+    """Its name and place; those that the driver's files tell where it tells none itself."""
+    index, known = gpu.facts.get("index"), hardware.nvidia_gpus()
+    if "id" not in gpu.unknown or index is None or index >= len(known):
+        return name_of(gpu)
+    return f"{known[index]['name'] or gpu.name} (GPU {index}, at {known[index]['bus_id']})"
 
 
 def name_of(gpu: sources.Device) -> str:

@@ -21,6 +21,7 @@ from rigmark.bench.host import kernel
 from rigmark.bench.host.kernel import text
 from rigmark.bench.machine import hardware
 from rigmark.bench.version import __version__
+from rigmark.bench.telemetry.sources import TEMPERATURE_C
 
 GIB = 2**30
 
@@ -206,9 +207,13 @@ def battery() -> dict[str, Any]:
 
 
 def temperatures_c() -> dict[str, float] | None:
-    """The hottest reading of each sensor chip; None where the system shows none."""
+    """The hottest reading of each sensor chip that can be; None where the system shows none."""
     found = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
-    return {chip: max(each.current for each in readings) for chip, readings in found.items() if readings} or None
+    sound = {
+        chip: [each.current for each in readings if each.current is not None and TEMPERATURE_C.holds(each.current)]
+        for chip, readings in found.items()
+    }
+    return {chip: max(readings) for chip, readings in sound.items() if readings} or None
 
 
 def pressure(resource: str) -> float | None:

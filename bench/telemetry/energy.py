@@ -65,6 +65,7 @@ def of_region(
 
     The counter comes first, unless it was reset meanwhile. Reads must lie within ``longest_gap_s`` of both ends.
     """
+    counter = None if counter is None else _unbroken(counter, begin_s, end_s)
     if counter is not None and _reaches(counter, begin_s, end_s, longest_gap_s):
         highest_w = _highest_power_w(counter, power, sensor)
         moves = np.diff(counter.values)
@@ -73,6 +74,14 @@ def of_region(
     if power is not None and _reaches(power, begin_s, end_s, longest_gap_s):
         return from_power(begin_s, end_s, power, sensor)
     return None
+
+
+def _unbroken(counter: Reads, begin_s: float, end_s: float) -> Reads:
+    """The reads since the counter was last reset before a region, and until it is reset after it."""
+    resets = np.flatnonzero(np.diff(counter.values) < 0) + 1         # each is the first read of a new beginning
+    before = resets[counter.end_s[resets] <= begin_s]
+    after = resets[counter.begin_s[resets - 1] >= end_s]
+    return Reads(*(column[max(before, default=0):min(after, default=None)] for column in counter))
 
 
 def _reaches(reads: Reads, begin_s: float, end_s: float, longest_gap_s: float) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rigmark.bench.telemetry import sources
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Source, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +137,17 @@ class _Watch:
             if read:
                 yield Now(
                     source=self.name, device=device,
-                    values=tuple(_value(self.fields[key[1]], reading, before.get(key)) for key, reading in read),
+                    values=tuple(
+                        _value(self.fields[key[1]], device, reading, before.get(key)) for key, reading in read
+                    ),
                     age_s=(time.perf_counter_ns() - max(reading.end_ns for _, reading in read)) * 1e-9,
                 )
 
 
-def _value(of: Field, newest: Reading, before: Reading | None) -> Value:
+def _value(of: Field, device: Device, newest: Reading, before: Reading | None) -> Value:
+    within = of.plausible if of.meaning is Meaning.GAUGE else None
+    if within is not None and newest.value is not None and not within.holds(newest.value, device.facts):
+        return Value(field=of, value=None, rate=None, unknown=Reason.IMPLAUSIBLE.value)
     rate = None
     if of.meaning is Meaning.COUNTER and before is not None and newest.value is not None and before.value is not None:
         passed_s = (newest.begin_ns + newest.end_ns - before.begin_ns - before.end_ns) / 2e9

@@ -34,6 +34,7 @@ ROOT = Path(rigmark.__file__).parents[1]      # where a process of its own finds
 OPEN_S = 3.0                     # that the first trial of a sweep waits for sources; one that opens later joins it
 READY_S = OPEN_S + 5.0           # for a sampler to start; only that trial can have to wait
 STOP_S = 2.0                     # for it to answer at the end of a trial; then it is killed
+POLL_S = 0.02
 SILENT_S = 0.5                   # beside GAP_PERIODS: a source that told nothing for longer before the end has stopped
 MOST_FAILURES = 3                # trials in a row that a sampler failed in, after which none is started any more
 FILE = "readings.bin"
@@ -74,6 +75,13 @@ class Recorder:
         if self._sampler is None and self._failures < MOST_FAILURES:
             with self._noting():
                 self._sampler = _started(self._directory, self._rate_hz)
+
+    def wait_until_open(self, within_s: float) -> tuple[str, ...]:
+        """Wait until every source is open, or has told why it is not; names of those that still are being opened."""
+        until = time.monotonic() + within_s
+        while (opening := self._sampler.opening() if self._sampler else ()) and time.monotonic() < until:
+            time.sleep(POLL_S)
+        return opening
 
     def begin(
         self, cpus: Collection[int], device: str = "cpu", variables: Mapping[str, str] = MappingProxyType({}),
@@ -116,7 +124,8 @@ class Recorder:
         readings = series.read_bytes(b"")
         told = _Told(end_ns=end_ns)
         if self._sampler is not None:
-            told, readings = self._sampler.told(end_ns), self._sampler.readings()
+            told = self._sampler.told(end_ns)
+            readings = series.sifted(self._sampler.readings(), told.sources)
         sources, active = told.sources, told.active
         with self._noting():
             _check(readings, told, self._begin_ns)
@@ -167,17 +176,19 @@ class Recorder:
         return self._sampler
 
     def _used(self, sources: Sequence[Described]) -> Callable[[str], bool | None]:
-        """Whether the trial ran on a GPU, by the GPU's id; None where that cannot be told."""
+        """Whether the trial ran on a GPU, by its id; None where that cannot be told, or it was a part of it (MIG)."""
         number = int(self._device.partition(":")[2] or 0)
         visible: tuple[str, ...] | None = None
+        parts: dict[str, set[str]] = {}
         for source in sources:
             gpus = [device for device in source.devices if device.kind == GPU]
             if gpus and hasattr(load(source.name), "visible_gpus"):
                 visible = load(source.name).visible_gpus(self._variables, gpus)
+                parts = {gpu.id: set(gpu.facts.get("mig_instances", ())) for gpu in gpus}
         if visible is None or number + self._devices > len(visible):
             return lambda _: None
         mine = visible[number:number + self._devices]
-        return lambda device: device in mine
+        return lambda device: None if parts.get(device, set()) & set(mine) else device in mine
 
 
 def _started(directory: Path, rate_hz: float | None) -> _Sampler:
@@ -253,11 +264,26 @@ class _Sampler:
         if hanging:
             raise Failed(f"{' and '.join(hanging)} did not answer any more at the end of the trial")
 
+    def opening(self) -> tuple[str, ...]:
+        """Names of the sources that it has not told of yet, whether they could be opened; none once it has ended."""
+        if self._process.poll() is not None:
+            return ()
+        told = self._devices()
+        return tuple(NAMES) if told is None else tuple(
+            name for name, opening in told["openings"].items() if opening["problem"] is opening["opened_ns"] is None
+        )
+
+    def _devices(self) -> dict[str, Any] | None:
+        try:
+            told: dict[str, Any] = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return told
+
     def told(self, end_ns: int) -> _Told:
         """What it has told of its sources until then; nothing where it never began."""
-        try:
-            told = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        told = self._devices()
+        if told is None:
             return _Told(end_ns=end_ns)
         sources = tuple(series.described(plain) for plain in told["sources"])
         opened_ns = {

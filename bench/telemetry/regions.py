@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rigmark.bench.telemetry import energy
 from rigmark.bench.telemetry.energy import Reads, Sensor
 from rigmark.bench.telemetry.series import REASONS, SAMPLER, Described
-from rigmark.bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Tier
+from rigmark.bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Reason, Tier
 
 REGIONS = {"warm_up": ("warm_up", "steady"), "timed": ("steady", "timed")}
 """Of each region, the marks of the worker between which it lies; see bench.worker."""
@@ -40,13 +40,27 @@ class Looked(NamedTuple):
 
     field: Field
     reads: Reads                 # the known ones
-    failed_s: NDArray[np.float64]        # when it could not be read
-    reasons: list[str]           # and why
+    failed: Reads                # the others; their values are what was said, NaN for nothing
+    reasons: list[str]           # of each of them
 
     def gap_s(self, rate_hz: float) -> float:
         """The longest time between two reads that is no gap."""
-        period_s = {Tier.FAST: 1 / rate_hz, Tier.MEDIUM: EVERY_MEDIUM / rate_hz, Tier.SLOW: max(1.0, 1 / rate_hz)}
+        seldom_s = max(1.0, 1 / rate_hz)
+        period_s = {
+            Tier.FAST: 1 / rate_hz, Tier.MEDIUM: EVERY_MEDIUM / rate_hz, Tier.EVENTS: seldom_s, Tier.SLOW: seldom_s,
+        }
         return GAP_PERIODS * period_s[self.field.tier]
+
+    def why_unknown(self, region: Region) -> str:
+        """Most often in the region; where nothing was read in it, by the last read before, then by the first after."""
+        is_inside = (self.failed.end_s >= region.begin_s) & (self.failed.begin_s <= region.end_s)
+        if np.any(is_inside):
+            found = [reason for reason, inside in zip(self.reasons, is_inside, strict=True) if inside]
+            return Counter(found).most_common(1)[0][0]
+        if len(self.reads.values) or not self.reasons:       # it did answer: what it failed for is of another time
+            return NOT_READ
+        before = int(np.sum(self.failed.begin_s <= region.end_s))
+        return self.reasons[max(0, before - 1)]
 
 
 def regions(marks: Mapping[str, float]) -> list[Region]:
@@ -94,10 +108,10 @@ def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]
     for number, field in enumerate(fields):
         found = readings[readings["field"] == number]
         if len(found):
+            every = Reads(found["begin_ns"] * 1e-9, found["end_ns"] * 1e-9, found["value"])
             is_known = found["reason"] == 0
-            begin_s, end_s = found["begin_ns"] * 1e-9, found["end_ns"] * 1e-9
             yield Looked(
-                field, Reads(begin_s[is_known], end_s[is_known], found["value"][is_known]), begin_s[~is_known],
+                field, every.known(is_known), every.known(~is_known),
                 [str(REASONS[code]) for code in found["reason"][~is_known]],
             )
 
@@ -105,21 +119,54 @@ def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]
 def _device(region: Region, source: Described, device: Device, fields: Sequence[Looked]) -> dict[str, Any]:
     values: dict[str, dict[str, float]] = {}
     unknown: dict[str, str] = {}
+    implausible: dict[str, dict[str, float]] = {}
     shares: dict[str, float] | None = None
     for looked in fields:
-        found = _field(region, looked, looked.gap_s(source.rate_hz))
+        name, gap_s = looked.field.name, looked.gap_s(source.rate_hz)
+        found = _field(region, looked, gap_s)
+        if (said := _implausible(region, looked, device, found)) is not None:
+            implausible[name] = said
         if isinstance(found, str):
-            unknown[looked.field.name] = found
+            unknown[name] = found
         elif looked.field.meaning is Meaning.BITS:
             shares = {**(shares or {}), **found}
+        elif looked.field.meaning is Meaning.COUNTER and said is not None:
+            unknown[name] = Reason.IMPLAUSIBLE
         else:
-            values[looked.field.name] = found
+            values[name] = found
     fast = [looked for looked in fields if looked.field.tier is Tier.FAST and len(looked.reads.values)]
     gap_s = GAP_PERIODS / source.rate_hz
+    sound = [
+        looked for looked in fields
+        if unknown.get(looked.field.name) != Reason.IMPLAUSIBLE and not (
+            # Beside a counter that does not count, power that never moves is stuck as well.
+            looked.field.name == "power_w" and "energy_j" in implausible and _stands_still(values.get("power_w"))
+        )
+    ]
     return {
-        "values": values, "unknown": unknown, **_energy(region, device, fields, gap_s), "event_shares": shares,
+        "values": values, "unknown": unknown, "implausible": implausible, "lost_s": _lost_s(region, fields),
+        **_energy(region, device, sound, gap_s), "event_shares": shares,
         "coverage": max((_covered(region, looked.reads, gap_s) for looked in fast), default=0.0),
     }
+
+
+def _stands_still(gauge: Mapping[str, float] | None) -> bool:
+    return gauge is not None and gauge["min"] == gauge["max"]
+
+
+def _lost_s(region: Region, fields: Sequence[Looked]) -> float | None:
+    """Seconds from the region's begin to the read that first found the device lost; None where none did.
+
+    The first read of a field after the region's end tells of the time since the one before it, and of a mark's it is
+    next to none.
+    """
+    first_s = np.inf
+    for looked in fields:
+        lost_s = looked.failed.begin_s[np.array([reason == Reason.LOST for reason in looked.reasons], bool)]
+        every_s = np.concatenate([looked.reads.begin_s, looked.failed.begin_s])
+        until_s = np.min(every_s[every_s >= region.end_s], initial=np.inf)
+        first_s = min(first_s, np.min(lost_s[(lost_s >= region.begin_s) & (lost_s <= until_s)], initial=np.inf))
+    return None if first_s == np.inf else float(first_s) - region.begin_s
 
 
 def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | str:
@@ -127,16 +174,51 @@ def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | s
     if region.duration_s < LEAST_BUSY_S and looked.field.name.endswith("busy_ratio"):
         return TOO_SHORT
     if _covered(region, looked.reads, gap_s) < LEAST_COVERED:
-        inside = (looked.failed_s >= region.begin_s) & (looked.failed_s <= region.end_s)
-        reasons = [reason for reason, is_inside in zip(looked.reasons, inside, strict=True) if is_inside]
-        return Counter(reasons or looked.reasons[-1:] or [NOT_READ]).most_common(1)[0][0]
+        return looked.why_unknown(region)
     match looked.field.meaning:
         case Meaning.GAUGE:
             return _gauge(region, looked.reads)
         case Meaning.COUNTER:
-            return _difference(region, looked.reads)
+            return (_count if looked.field.tier is Tier.EVENTS else _difference)(region, looked.reads)
         case Meaning.BITS:
             return _shares(region, looked.reads, looked.field.flags)
+
+
+def _implausible(
+    region: Region, looked: Looked, device: Device, found: Mapping[str, float] | str
+) -> dict[str, float] | None:
+    """What was said that cannot be, see docs/record.schema.json; None for nothing.
+
+    Of a counter it is the growth in a second, over the whole region.
+    """
+    within = looked.field.plausible
+    if within is None:
+        return None
+    low, high = within.ends(device.facts)
+    is_counter = looked.field.meaning is Meaning.COUNTER
+    if is_counter:
+        if isinstance(found, str):
+            return None
+        # Counters move in ticks, so that in a short time they may not move, or by more than their rate.
+        is_long = region.duration_s >= 1.0
+        growth = found["difference"]
+        is_sound = growth <= high * max(1.0, region.duration_s) and (growth >= low * region.duration_s or not is_long)
+        said = np.array([] if is_sound else [growth / region.duration_s])
+        reads = 1
+    else:
+        is_meant = np.array([reason == Reason.IMPLAUSIBLE for reason in looked.reasons], bool)
+        said = _inside(region, looked.failed.known(is_meant)).values
+        reads = len(said) + len(_inside(region, looked.reads).values)
+    if not len(said):
+        return None
+    furthest = said[np.argmax(np.maximum(low - said, said - high))]
+    return {
+        "said": float(furthest), "low": low, "high": high, "reads": len(said), "of": reads, "per_second": is_counter,
+    }
+
+
+def _inside(region: Region, reads: Reads) -> Reads:
+    return reads.known((reads.begin_s >= region.begin_s) & (reads.begin_s <= region.end_s))
 
 
 def _covered(region: Region, reads: Reads, gap_s: float) -> float:
@@ -175,6 +257,22 @@ def _difference(region: Region, reads: Reads) -> dict[str, float] | str:
         return NOT_READ
     at_begin, at_end = np.interp([begin_s, end_s], reads.middle_s, reads.values)
     return {"difference": float((at_end - at_begin) * region.duration_s / (end_s - begin_s))}
+
+
+def _count(region: Region, reads: Reads) -> dict[str, float] | str:
+    """Growth of a counter of single events, as it was read at both marks: no event is divided or added.
+
+    Where a mark was not read, the read next after it counts, else the last one before.
+    """
+    first, last = (
+        min(int(np.searchsorted(reads.begin_s, at_s)), len(reads.values) - 1)
+        for at_s in (region.begin_s, region.end_s)
+    )
+    if first == last:
+        return NOT_READ
+    if np.any(np.diff(reads.values[first:last + 1]) < 0):
+        return RESET
+    return {"difference": float(reads.values[last] - reads.values[first])}
 
 
 def _shares(region: Region, reads: Reads, flags: Sequence[str]) -> dict[str, float]:

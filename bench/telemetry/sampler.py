@@ -10,7 +10,8 @@ for lines on stdin:
 begin FILE SOURCES CPUS    read these sources (names with commas, ALL or BUT_GPUS), and append to this new file of the
                            directory; run on these cores
 processes PID...           the trial is these processes
-mark                       read the FAST tier at once: the trial has come to where a region begins or ends
+mark                       read the FAST and EVENTS tiers at once: the trial has come to where a region begins or
+                           ends
 end                        stop reading, and say "ended", with a JSON list of the readers that have not stopped
 
 The end of stdin ends the sampler, so that it never outlives the one who started it; on Linux the kernel ends it too.
@@ -87,7 +88,7 @@ class Reader(threading.Thread):
             try:
                 command = self.commands.get(timeout=wait_s)
             except queue.Empty:
-                command = self._tick
+                command = self.tick
             try:
                 command()
             except Exception:            # nothing more of this source in this trial, which its series shows
@@ -106,7 +107,8 @@ class Reader(threading.Thread):
 
     def mark(self) -> None:
         if self._writer is not None:
-            self._write(self._writer, self._source.read(Tier.FAST))
+            for tier in (Tier.FAST, Tier.EVENTS):
+                self._write(self._writer, self._source.read(tier))
 
     def end(self, stopped: threading.Event) -> None:
         self._writer = None
@@ -115,7 +117,8 @@ class Reader(threading.Thread):
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Read what is due now."""
         assert self._writer is not None
         begin_ns = time.perf_counter_ns()
         late_s = (begin_ns - self._deadline_ns) * 1e-9
@@ -134,7 +137,8 @@ class Reader(threading.Thread):
 
     def _due(self) -> Iterator[Tier]:
         for tier, every in (
-            (Tier.FAST, 1), (Tier.MEDIUM, EVERY_MEDIUM), (Tier.SLOW, math.ceil(self._rate_hz)),
+            (Tier.FAST, 1), (Tier.MEDIUM, EVERY_MEDIUM), (Tier.EVENTS, math.ceil(self._rate_hz)),
+            (Tier.SLOW, math.ceil(self._rate_hz)),
         ):
             if self._ticks >= self._next[tier]:
                 self._next[tier] = self._ticks + every

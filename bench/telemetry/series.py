@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rigmark.bench.host.database import connected
 from rigmark.bench.telemetry import sources
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Range, Reading, Reason, Tier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def described(plain: dict[str, Any]) -> Described:
     fields = tuple(
         Field(
             name=field["name"], meaning=Meaning(field["meaning"]), tier=Tier(field["tier"]),
-            flags=tuple(field["flags"]),
+            flags=tuple(field["flags"]), plausible=field["plausible"] and Range(**field["plausible"]),
         )
         for field in plain["fields"]
     )
@@ -112,6 +112,27 @@ def read_bytes(content: bytes) -> NDArray[Any]:
         "itemsize": RECORD.size,
     })
     found: np.ndarray[Any, Any] = np.frombuffer(content[: len(content) // RECORD.size * RECORD.size], columns)
+    return found
+
+
+def sifted(readings: NDArray[Any], sources: Sequence[Described]) -> NDArray[Any]:
+    """The readings, of which those of gauges that cannot be are unknown; what was said stays as their value."""
+    import numpy as np
+
+    shape = (
+        len(sources), max((len(source.fields) for source in sources), default=0),
+        max((len(source.devices) for source in sources), default=0),
+    )
+    low, high = np.full(shape, -math.inf), np.full(shape, math.inf)
+    for number, source in enumerate(sources):
+        for position, field in enumerate(source.fields):
+            if field.meaning is Meaning.GAUGE and field.plausible is not None:
+                for device, of in enumerate(source.devices):
+                    low[number, position, device], high[number, position, device] = field.plausible.ends(of.facts)
+    found = readings.copy()
+    place = (found["source"], found["field"], found["device"])
+    is_within = (low[place] <= found["value"]) & (found["value"] <= high[place])
+    found["reason"][(found["reason"] == 0) & ~is_within] = REASONS.index(Reason.IMPLAUSIBLE)
     return found
 
 

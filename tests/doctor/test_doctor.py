@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +21,7 @@ from rigmark.bench.doctor.gpus import Gpus
 from rigmark.bench.doctor.noise import OtherWork
 from rigmark.bench.host import kernel
 from rigmark.bench.machine import isa
-from rigmark.bench.telemetry import sources
-from rigmark.bench.telemetry.sources import Device, Unavailable
+from rigmark.bench.telemetry.sources import Device, Reason
 from tests.fakes import rigmark, write_builds
 
 COMPILER = dict.fromkeys(COMPILERS, True)
@@ -231,18 +230,40 @@ def test_gpus_without_a_framework_for_them_are_told():
     assert "no build has a framework with CUDA" in only(doctor.gpus.gpu_checks(ONE_GPU, [build()])).text
 
 
-def test_gpus_of_another_maker_are_not_asked_for_cuda(monkeypatch: pytest.MonkeyPatch):
+def test_gpus_of_another_maker_are_not_asked_for_cuda():
     gpu = Device(id="GPU-2", kind="gpu", name="AMD Instinct MI250", facts={"driver": "6.3.6"})
-    source = SimpleNamespace(devices=(gpu,), close=lambda: None)
-    monkeypatch.setattr(sources, "NAMES", ("amd",))
-    monkeypatch.setattr(sources, "load", lambda name: SimpleNamespace(open_source=lambda wanted: source))
-    monkeypatch.setattr(doctor.gpus.hardware, "nvidia_driver", lambda: None)
+    found = Gpus(on_bus=0, has_library=False, by_source={"amd": (gpu,)}, driver=None, unavailable={})
 
-    found = doctor.gpus.telemetry_devices()
-
-    assert (gpu,) == found.devices
-    assert found.driver is None                  # it says nothing of which CUDA may run
     assert list(doctor.gpus.gpu_checks(found, [build()])) == []
+
+
+@pytest.mark.parametrize(("reason", "text", "fix"), [
+    (Reason.TIMEOUT, "unknown GPU (GPU 1) does not answer", "sudo nvidia-smi -r -i 1"),
+    (Reason.LOST, "unknown GPU (GPU 1) is lost to its driver", "look for Xid in dmesg"),
+])
+def test_a_gpu_that_hangs_or_is_lost_is_named_with_what_to_do(reason: Reason, text: str, fix: str):
+    gpu = Device(id="gpu-1", kind="gpu", name="unknown GPU", facts={"index": 1}, unknown={"id": reason})
+    alone = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={},
+                 silent={"gpu-1": reason})
+    beside = replace(alone, on_bus=2, by_source={"nvml": (A100, gpu)})
+
+    for found, severity in ((alone, Severity.PREVENTS), (beside, Severity.PROBLEM)):
+        check = only(doctor.gpus.gpu_checks(found, [TORCH]))
+        assert severity is check.severity
+        assert check.text.startswith(text)
+        assert fix in (check.fix or "")
+
+
+def test_a_gpu_that_does_not_say_what_it_is_has_the_name_that_its_drivers_files_tell(monkeypatch: pytest.MonkeyPatch):
+    gpu = Device(id="gpu-0", kind="gpu", name="unknown GPU", facts={"index": 0}, unknown={"id": Reason.TIMEOUT})
+    silent = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={},
+                  silent={"gpu-0": Reason.TIMEOUT})
+    told = ({"name": "NVIDIA A100", "bus_id": "0000:3b:00.0", "vbios": None},)
+    monkeypatch.setattr(doctor.gpus.hardware, "nvidia_gpus", lambda: told)
+
+    text = only(doctor.gpus.gpu_checks(silent, [TORCH])).text
+
+    assert text.startswith("NVIDIA A100 (GPU 0, at 0000:3b:00.0) does not answer")
 
 
 def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -256,30 +277,6 @@ def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (folder / "class").write_text(f"{kind}\n")
 
     assert list(doctor.gpus.nvidia_places()) == ["0000:3b:00.0"]
-
-
-def test_a_source_that_hangs_or_breaks_is_told_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
-    def opened(name: str) -> Any:
-        def hang(wanted: Any) -> Any:
-            time.sleep(30)
-
-        def breaks(wanted: Any) -> Any:
-            raise OSError("bad library")
-
-        def none(wanted: Any) -> Any:
-            raise Unavailable("no driver")
-
-        return SimpleNamespace(open_source={"hang": hang, "broken": breaks, "none": none}[name])
-
-    monkeypatch.setattr(sources, "NAMES", ("hang", "broken", "none"))
-    monkeypatch.setattr(sources, "load", opened)
-    monkeypatch.setattr(doctor.gpus, "ANSWER_S", 0.05)
-
-    unavailable = doctor.gpus.telemetry_devices().unavailable
-
-    assert "did not answer" in unavailable["hang"]
-    assert unavailable["broken"] == "OSError: bad library"
-    assert unavailable["none"] == "no driver"
 
 
 # The command --------------------------------------------------------------------------------------------------------

@@ -15,6 +15,9 @@
  *   log FILE                                     a line "SECONDS GPU FUNCTION" for each call
  *   set GPU QUANTITY CURVE...                    see quantities[] and read_curve()
  *   sensor GPU QUANTITY PERIOD_S [AVERAGE_S]     updated at multiples of the period; mean of the last AVERAGE_S
+ *   lie GPU QUANTITY FROM_S TO_S VALUE           what the sensor says instead
+ *   errors GPU QUANTITY AT_S COUNT               so many of what is counted (ecc_...), at once
+ *   uuid GPU INDEX                               it tells the UUID of that GPU
  *   counter GPU PERIOD_S                         the energy counter moves at multiples of the period
  *   reset GPU AT_S                               counters of that GPU begin anew
  *   event GPU BITS FROM_S TO_S                   clock event reasons
@@ -36,7 +39,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_GPUS = 64, MOST_LEVELS = 8, MOST_EVENTS = 16, MOST_FAULTS = 64, MOST_PROCESSES = 64, MOST_INSTANCES = 7 };
+enum { MOST_GPUS = 64, MOST_LEVELS = 8, MOST_EVENTS = 16, MOST_FAULTS = 64, MOST_LIES = 8, MOST_PROCESSES = 64, MOST_INSTANCES = 7 };
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, MISMATCH = 25 };
 
 /* ---- curves ------------------------------------------------------------------------------------------------------ */
@@ -79,14 +82,16 @@ static const struct { const char *name; double initial; } quantities[QUANTITIES]
 
 typedef struct { int pid; unsigned long long bytes; } Process;
 typedef struct { unsigned long long bits; double from, to; } Event;
+typedef struct { int quantity; double from, to, value; } Lie;      /* of errors: "to" is not used */
 typedef struct Device {
     int index, instance;                     /* instance: -1 for the whole GPU */
     struct Device *board;
     Curve curves[QUANTITIES];
     double period[QUANTITIES], average[QUANTITIES], counter_period, reset_at;
-    int used_holds_reserved, instances, major, minor, events, processes;
+    int used_holds_reserved, instances, major, minor, events, processes, lies, errors, uuid;
     char name[96];
     Event event[MOST_EVENTS];
+    Lie lie[MOST_LIES], error[MOST_LIES];
     Process process[MOST_PROCESSES];
 } Device;
 typedef enum { ERROR, HANG, FROZEN, EVERY } Kind;
@@ -172,7 +177,7 @@ static void read_fault(const char *line, int index) {
 
 static void read_gpu_line(const char *line, const char *word, Device *d) {
     char name[64], text[96];
-    double a = 0, b = 0;
+    double a = 0, b = 0, c = 0;
     unsigned long long bits = 0;
     int used = 0, pid = 0;
     if (strcmp(word, "set") == 0 && sscanf(line, "set %*s %63s%n", name, &used) == 1)
@@ -185,6 +190,11 @@ static void read_gpu_line(const char *line, const char *word, Device *d) {
     else if (strcmp(word, "event") == 0 && d->events < MOST_EVENTS
              && sscanf(line, "event %*s %lli %lf %lf", (long long *)&bits, &a, &b) == 3)
         d->event[d->events++] = (Event){bits, a, b};
+    else if (strcmp(word, "lie") == 0 && d->lies < MOST_LIES && sscanf(line, "lie %*s %63s %lf %lf %lf", name, &a, &b, &c) == 4)
+        d->lie[d->lies++] = (Lie){quantity(name, line), a, b, c};
+    else if (strcmp(word, "errors") == 0 && d->errors < MOST_LIES && sscanf(line, "errors %*s %63s %lf %lf", name, &a, &b) == 3)
+        d->error[d->errors++] = (Lie){quantity(name, line), a, 0, b};
+    else if (strcmp(word, "uuid") == 0 && sscanf(line, "uuid %*s %d", &d->uuid) == 1) return;
     else if (strcmp(word, "memory") == 0 && sscanf(line, "memory %*s %63s", name) == 1)
         d->used_holds_reserved = strcmp(name, "includes") == 0;
     else if (strcmp(word, "name") == 0 && sscanf(line, "name %*s %95[^\n]", text) == 1) strcpy(d->name, text);
@@ -232,7 +242,7 @@ static void read_scenario(const char *path) {
     strcpy(driver, "550.54.15");
     for (int i = 0; i < MOST_GPUS; i++) {
         Device *d = &gpu[i];
-        *d = (Device){.index = i, .instance = -1, .board = d, .counter_period = 0.1, .reset_at = -1, .major = 8};
+        *d = (Device){.index = i, .instance = -1, .uuid = i, .board = d, .counter_period = 0.1, .reset_at = -1, .major = 8};
         strcpy(d->name, "Simulated A100");
         for (int q = 0; q < QUANTITIES; q++) {
             d->curves[q] = (Curve){1, {quantities[q].initial}, {1}, 1, 0};
@@ -288,15 +298,24 @@ static double enter(Device *d, const char *call, int *code) {
 
 #define ENTER(device, call) int code; double t = enter(device, call, &code); (void)t; if (code) return code
 
+static const Lie *lied(const Device *d, int q, double t) {
+    for (int i = 0; i < d->lies; i++)
+        if (d->lie[i].quantity == q && t >= d->lie[i].from && t < d->lie[i].to) return &d->lie[i];
+    return NULL;
+}
+
 static double shown(const Device *d, int q, double t) {
+    if (lied(d, q, t)) return lied(d, q, t)->value;
     double tick = d->period[q] > 0 ? floor(t / d->period[q] + 1e-9) * d->period[q] : t;
     if (d->average[q] <= 0) return value_at(&d->curves[q], tick);
     return (integral_to(&d->curves[q], tick) - integral_to(&d->curves[q], tick - d->average[q])) / d->average[q];
 }
 
 static double counted(const Device *d, int q, double t) {
-    double from = d->reset_at >= 0 && t >= d->reset_at ? d->reset_at : 0;
-    return t <= from ? 0 : integral_to(&d->curves[q], t) - integral_to(&d->curves[q], from);
+    double from = d->reset_at >= 0 && t >= d->reset_at ? d->reset_at : 0, sum = 0;
+    for (int i = 0; i < d->errors; i++)
+        if (d->error[i].quantity == q && d->error[i].from <= t) sum += d->error[i].value;
+    return t <= from ? sum : sum + integral_to(&d->curves[q], t) - integral_to(&d->curves[q], from);
 }
 
 static unsigned long long events_at(const Device *d, double t) {
@@ -368,7 +387,7 @@ int nvmlDeviceGetUUID(Device *d, char *to, unsigned size) {
     char uuid[96];
     ENTER(d, "GetUUID");
     const char *kind = d->instance < 0 ? "GPU" : "MIG";
-    snprintf(uuid, sizeof uuid, "%s-%08x-1111-2222-3333-44445555%04x", kind, 0xa0000000u + d->index, d->instance & 0xffff);
+    snprintf(uuid, sizeof uuid, "%s-%08x-1111-2222-3333-44445555%04x", kind, 0xa0000000u + d->uuid, d->instance & 0xffff);
     return text(to, size, uuid);
 }
 int nvmlDeviceGetHandleByUUID(const char *uuid, Device **d) {
@@ -542,7 +561,8 @@ static int field(Device *d, FieldValue *f, double t) {
     case 139: *whole = counted(d, NVLINK_RECEIVED, t) / 1024 / (f->scope == 0xFFFFFFFF ? 1 : 12); return SUCCESS;
     case 144: f->type = TYPE_UNSIGNED, f->value.u = 0; return SUCCESS;
     case 186:
-        f->type = TYPE_UNSIGNED, f->value.u = round(1e3 * value_at(&d->curves[POWER], floor(t / d->period[POWER] + 1e-9) * d->period[POWER]));
+        f->type = TYPE_UNSIGNED, f->value.u = round(1e3 * (lied(d, POWER, t) ? lied(d, POWER, t)->value
+            : value_at(&d->curves[POWER], floor(t / d->period[POWER] + 1e-9) * d->period[POWER])));
         return SUCCESS;
     case 197: *whole = counted(d, PCIE_SENT, t); return SUCCESS;
     case 198: *whole = counted(d, PCIE_RECEIVED, t); return SUCCESS;

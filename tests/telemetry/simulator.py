@@ -136,9 +136,11 @@ class Driver:
     def play(
         self, scenario: str = "", *, at: Sequence[float] = (1.0,), tiers: Sequence[str] = ALL_TIERS,
         gpus: Sequence[str] = (), processes: Sequence[int] = (), opened_at: float = 0.5,
-        silent_s: float = nvml.SILENT_S,
+        silent_s: float = nvml.SILENT_S, trial: Mapping[str, Any] | None = None,
     ) -> Look:
         """Opens the source over the scenario, reads it at each of those seconds (no one waits for them), closes it.
+
+        ``trial`` is one to record besides: {"file" to write, "marks_s", "mark_s" after which each is heard, "end_s"}.
 
         ``processes`` are the trial's; "own" in the scenario is the number of the process that reads.
         """
@@ -149,6 +151,7 @@ class Driver:
         request = {
             "clock": str(self._clock), "at": list(at), "tiers": list(tiers), "gpus": list(gpus),
             "processes": list(processes), "opened_at": opened_at, "silent_s": silent_s,
+            "trial": trial,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None

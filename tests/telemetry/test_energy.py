@@ -156,3 +156,17 @@ def test_a_device_that_was_not_read_at_an_end_has_no_energy(lost: tuple[float, f
 
     for read in ((counter("sine", seen_s, 0.1), None), (None, sensor("sine", seen_s, 0.1))):
         assert energy.of_region(8.0, 12.0, *read, known, 0.15) is None
+
+
+@pytest.mark.parametrize(("reset_s", "method"), [
+    (0.5, Method.COUNTER_DIFFERENCE), (3.0, Method.POWER_INSTANT), (5.5, Method.COUNTER_DIFFERENCE),
+])
+def test_a_counter_that_begins_anew_outside_a_region_counts_in_it(reset_s: float, method: Method):
+    at_s = np.arange(0.0, 6.0, 0.05)
+    counted = energy.Reads(at_s, at_s, np.where(at_s < reset_s, 9000 + 100 * at_s, 100 * (at_s - reset_s)))
+    power = energy.Reads(at_s, at_s, np.full(len(at_s), 100.0))
+
+    found = energy.of_region(1.0, 5.0, counted, power, Sensor(power_limit_w=LIMIT_W), 0.5)
+
+    assert found is not None
+    assert (method, pytest.approx(400.0)) == (found.method, found.joules)

@@ -47,7 +47,7 @@ FILES = {
     "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "2\n",
     "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count": "1\n",
     "sys/class/hwmon/hwmon0/name": "coretemp\n", "sys/class/hwmon/hwmon0/temp1_input": "61000\n",
-    "sys/class/hwmon/hwmon0/temp2_input": "67500\n",
+    "sys/class/hwmon/hwmon0/temp2_input": "67500\n", "sys/class/hwmon/hwmon0/temp3_input": "255000\n",
     "sys/class/hwmon/hwmon1/name": "nvme\n", "sys/class/hwmon/hwmon1/temp1_input": "99000\n",
 }
 EXPECTED = {

@@ -22,7 +22,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.telemetry import sources
 from rigmark.bench.telemetry.live import Live, Now, Snapshot, Value
 from rigmark.bench.telemetry.prometheus import serve, spelled
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Range, Reading, Reason, Tier, Unavailable
 from tests.fakes import rigmark
 
 FIELDS = (
@@ -99,8 +99,20 @@ def test_a_counter_that_begins_anew_has_no_rate():
 
     before, after = (Reading(0, 1, at, at, value, None) for at, value in ((0, 9000.0), (SECOND, 10.0)))
 
-    assert _value(FIELDS[1], after, before).rate is None
-    assert _value(FIELDS[1], after, None).rate is None
+    assert _value(FIELDS[1], Fake.devices[0], after, before).rate is None
+    assert _value(FIELDS[1], Fake.devices[0], after, None).rate is None
+
+
+@pytest.mark.parametrize(("power_w", "shown"), [(250.0, 250.0), (0.0, None), (4e6, None), (601.0, None)])
+def test_what_a_sensor_says_that_cannot_be_is_not_known(power_w: float, shown: float | None):
+    from rigmark.bench.telemetry.live import _value
+
+    of = Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST, plausible=Range(low=1, high=1e4, of="limit"))
+    gpu = Device(id="GPU-1", kind="gpu", name="A", facts={"limit": 600.0})
+
+    found = _value(of, gpu, Reading(0, 0, 0, 0, power_w, None), None)
+
+    assert (shown, None if shown else "implausible") == (found.value, found.unknown)
 
 
 @pytest.mark.parametrize(

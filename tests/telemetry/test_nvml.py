@@ -171,9 +171,11 @@ def test_other_processes_are_counted_only_where_the_list_shows_the_trial(driver:
 def test_what_is_dear_is_asked_once_a_second_only(driver: Driver):
     fast = driver.play(at=[1.0, 1.05, 1.1], tiers=["fast"]).calls
     medium = driver.play(at=[1.0], tiers=["medium"]).calls
+    at_marks = driver.play(at=[1.0], tiers=["fast", "events"]).calls
 
     assert {"GetFieldValues", "GetUtilizationRates"} == set(fast)
     assert 6 == len(fast)
+    assert ["GetFieldValues"] * 2 == [call for call in at_marks if call != "GetUtilizationRates"]
     assert not {"GetComputeRunningProcesses", "GetFanSpeed"} & {*fast, *medium}
 
 
@@ -211,8 +213,19 @@ def test_what_a_card_lacks_is_unknown_with_its_reason_and_never_zero(driver: Dri
     assert "power_average_s" not in both.devices[0]["facts"]
 
 
-def test_no_watts_at_all_is_no_reading(driver: Driver):
-    assert ["failed"] == driver.play("set 0 power_w constant 0")[0, POWER]
+@pytest.mark.parametrize("limit_w", [0, 4e6])
+def test_a_limit_that_cannot_be_is_no_fact(driver: Driver, limit_w: float):
+    device = driver.play(f"lie 0 power_limit_w 0 99 {limit_w}").devices[0]
+
+    assert "implausible" == device["unknown"]["power_limit_w"]
+    assert "power_limit_w" not in device["facts"]
+
+
+def test_two_gpus_that_tell_one_uuid_are_known_by_their_places(driver: Driver):
+    look = driver.play("gpus 3\nuuid 1 0\nset 1 power_w constant 200")
+
+    assert ["00000000:10:00.0", "00000000:11:00.0", UUIDS[2]] == [device["id"] for device in look.devices]
+    assert ([100], [200]) == (pytest.approx(look[0, POWER]), pytest.approx(look[1, POWER]))
 
 
 def test_refused_facts_are_unknown_each_for_itself(driver: Driver):
@@ -231,7 +244,7 @@ def test_a_lost_gpu_is_lost_from_then_on_and_the_others_go_on(driver: Driver):
 
 
 def test_a_lost_gpu_is_asked_once_a_tier_not_for_every_field(driver: Driver):
-    assert 3 == len(driver.play("fault 0 * 2 99 error 15", at=[3.0]).calls)
+    assert len(Tier) == len(driver.play("fault 0 * 2 99 error 15", at=[3.0]).calls)
 
 
 def test_a_gpu_lost_before_the_start_is_listed_as_such(driver: Driver):

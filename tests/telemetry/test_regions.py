@@ -10,14 +10,16 @@ import pytest
 
 from rigmark.bench.telemetry import regions, series
 from rigmark.bench.telemetry.series import Described, packed
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Range, Reading, Reason, Tier
 
 FIELDS = (
     Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),
-    Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST),
+    Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST, plausible=Range(low=0.1, high=800.0)),
     Field(name="busy_ratio", meaning=Meaning.GAUGE, tier=Tier.FAST),
     Field(name="clock_events", meaning=Meaning.BITS, tier=Tier.MEDIUM, flags=("idle", "thermal")),
     Field(name="errors", meaning=Meaning.COUNTER, tier=Tier.SLOW),
+    Field(name="ecc", meaning=Meaning.COUNTER, tier=Tier.EVENTS),
+    Field(name="held_s", meaning=Meaning.COUNTER, tier=Tier.EVENTS, plausible=Range(low=0.1, high=1.1)),
 )
 NUMBERS = {field.name: number for number, field in enumerate(FIELDS)}
 GPU = Described(
@@ -84,6 +86,64 @@ def test_a_counter_that_began_anew_is_not_known():
     found = device_of(of("errors", every(1.0), lambda s: 50.0 + s if s < 6 else s))
 
     assert {"errors": "reset"} == found["unknown"]
+
+
+AT_MARKS = sorted([*every(1.0, 0.3), *(at_s + 0.002 for at_s in MARKS.values())])
+
+
+@pytest.mark.parametrize(("at_s", "count"), [(1.0, 0), (3.9, 0), (4.1, 1), (7.0, 1), (9.99, 1), (10.1, 0), (11.0, 0)])
+def test_an_event_counts_once_and_in_the_region_in_which_it_was(at_s: float, count: int):
+    found = device_of(of("ecc", AT_MARKS, lambda s: 7.0 + (s >= at_s)))
+
+    assert {"difference": count} == found["values"]["ecc"]
+
+
+def test_events_are_counted_up_to_the_last_read_where_there_is_none_after():
+    assert {"difference": 2.0} == device_of(of("ecc", every(1.0, 0.3, 9.5), lambda s: 2.0 * (s > 6)))["values"]["ecc"]
+
+
+def test_one_read_tells_no_growth():
+    assert "not_read" == device_of(of("ecc", [4.1], 7.0), marks={"steady": 4.0, "timed": 4.5})["unknown"]["ecc"]
+
+
+@pytest.mark.parametrize(("rate", "reason"), [(0.5, None), (1.0, None), (1.5, "implausible"), (0.0, "implausible")])
+def test_a_counter_that_grows_as_it_cannot_is_not_known(rate: float, reason: str | None):
+    found = device_of(of("held_s", AT_MARKS, lambda s: rate * s))
+
+    assert reason == found["unknown"].get("held_s")
+    assert ("held_s" in found["implausible"]) == (reason is not None) == ("held_s" not in found["values"])
+
+
+def test_a_counter_and_a_sensor_that_both_stand_still_tell_no_energy():
+    stuck = [*of("energy_j", every(0.05), 7.0), *of("power_w", every(0.05), 150.0)]
+    moving = [*of("energy_j", every(0.05), 7.0), *of("power_w", every(0.05), lambda s: 150.0 + (s > 6))]
+
+    assert None is device_of(stuck)["energy_j"]
+    assert "implausible" == device_of(stuck)["unknown"]["energy_j"]
+    assert "power_integral_instant" == device_of(moving)["energy_method"]
+
+
+def test_the_ticks_of_a_counter_in_a_short_region_are_plausible():
+    found = device_of(of("held_s", AT_MARKS, lambda s: 0.0 if s < 4.1 else 0.5), marks={"steady": 4.0, "timed": 4.2})
+
+    assert {} == found["implausible"]
+
+
+@pytest.mark.parametrize(("lost", "lost_s"), [
+    ((8.5, 99), 4.5), ((9.97, 99), 6.0), ((10.2, 99), None), ((1.0, 3.0), None), ((5.0, 5.3), 1.0), ((1.0, 99), 0.0),
+])
+def test_when_a_device_was_lost_in_a_region_is_told(lost: tuple[float, float], lost_s: float | None):
+    readings = of("power_w", every(0.05), lambda s: Reason.LOST if lost[0] <= s < lost[1] else 100.0)
+
+    found = device_of(readings)["lost_s"]
+
+    assert lost_s == (found if found is None else pytest.approx(found, abs=0.06))
+
+
+def test_what_was_not_read_in_time_is_not_lost_for_what_it_was_before():
+    found = device_of(of("errors", [1.0, 2.0, 3.9], lambda s: Reason.LOST if s < 3 else 0.0))
+
+    assert {"errors": "not_read"} == found["unknown"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+WARM_UP_REGION = "warm_up"
 TIMED_REGION = "timed"       # the region of a trial whose seconds are the figure
 
 
@@ -25,6 +26,9 @@ class Watched:
     facts: Mapping[str, Any]
     values: Mapping[str, Mapping[str, float | None]]
     unknown: Mapping[str, str]               # field: why
+    implausible: Mapping[str, Mapping[str, float]]       # field: what was said that cannot be, see docs
+    lost_s: float | None                     # since the first timed step, when it was found lost to its driver
+    is_lost_before: bool                     # in the warm-up
     events: Mapping[str, float]              # share of the time in each clock event
     duration_s: float
     coverage: float | None
@@ -32,6 +36,7 @@ class Watched:
     energy_method: str | None
     energy_bound_j: float | None
     energy_check: Mapping[str, Any] | None   # the other method's energy and bound, where there are two
+    module_power_w: float | None             # where its power is told for its whole module alone; None: of itself
 
     def mean(self, name: str) -> float | None:
         return self._of(name, "mean")
@@ -114,17 +119,37 @@ def _watched(block: Mapping[str, Any]) -> tuple[Watched, ...]:
     timed = next((region for region in block.get("regions") or () if region["name"] == TIMED_REGION), None)
     if timed is None:
         return ()
+    warm_up = next((region for region in block["regions"] if region["name"] == WARM_UP_REGION), {"devices": ()})
+    lost_before = {part["device"] for part in warm_up["devices"] if _lost_s(part) is not None}
     found = []
     for part in timed["devices"]:
         device = block["devices"][part["device"]]
+        is_of_module = (device.get("facts") or {}).get("power_scope") == "module"
+        energy = _without_power(part) if is_of_module else part
         found.append(Watched(
             kind=device["kind"], name=_name(device), product=str(device["name"]), is_used=device.get("used"),
             facts=device.get("facts") or {}, values=part.get("values") or {},
-            unknown=part.get("unknown") or {}, events=part.get("event_shares") or {}, duration_s=timed["duration_s"],
-            coverage=part.get("coverage"), energy_j=part.get("energy_j"), energy_method=part.get("energy_method"),
-            energy_bound_j=part.get("energy_bound_j"), energy_check=part.get("energy_check"),
+            unknown=part.get("unknown") or {}, implausible=part.get("implausible") or {}, lost_s=_lost_s(part),
+            is_lost_before=part["device"] in lost_before, events=part.get("event_shares") or {},
+            duration_s=timed["duration_s"], coverage=part.get("coverage"), energy_j=energy.get("energy_j"),
+            energy_method=energy.get("energy_method"), energy_bound_j=energy.get("energy_bound_j"),
+            energy_check=energy.get("energy_check"),
+            module_power_w=((part.get("values") or {}).get("power_w") or {}).get("mean") if is_of_module else None,
         ))
     return tuple(found)
+
+
+def _lost_s(part: Mapping[str, Any]) -> float | None:
+    """Of a device in a region; older records tell no moment, but of which fields it had no reading for that."""
+    told: float | None = part.get("lost_s", 0.0 if "lost" in (part.get("unknown") or {}).values() else None)
+    return told
+
+
+def _without_power(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the energy that was found by power: of a module it is that of the processor and its memory, too."""
+    is_by_power = str(part.get("energy_method")).startswith("power")
+    nothing = dict.fromkeys(("energy_j", "energy_method", "energy_bound_j")) if is_by_power else {}
+    return {**part, **nothing, "energy_check": None}
 
 
 def _name(device: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rigmark.bench.analysis.results import pcie_links
 from rigmark.bench.analysis.results.findings import DRIFT_RATIO, OTHER_CORES, Finding, FindingKind, halves
-from rigmark.bench.analysis.results.observed import Seen
+from rigmark.bench.analysis.results.observed import Seen, Watched
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later
 
@@ -134,12 +134,20 @@ def clock_drop(trial: Seen) -> Iterator[TrialFinding]:
 
 def gpu_lost(trial: Seen) -> Iterator[TrialFinding]:
     for gpu in trial.gpus:
-        if "lost" in gpu.unknown.values():
+        if gpu.lost_s is not None:
             yield _finding(
                 "gpu_lost", FindingKind.INVALID, 1.0,
                 tr(
                     "{name} was lost to its driver while steps were timed; look for Xid in dmesg, reset or reboot "
                     "it", name=gpu.name,
+                ),
+            )
+        elif gpu.is_lost_before:
+            yield _finding(
+                "gpu_lost", FindingKind.WARNING, 0.5,
+                tr(
+                    "{name} was lost to its driver during the warm-up, and answered again while steps were timed; look "
+                    "for Xid in dmesg, reset it, then repeat", name=gpu.name,
                 ),
             )
 
@@ -326,18 +334,51 @@ def energy_disagrees(trial: Seen) -> Iterator[TrialFinding]:
 
 def frozen_sensor(trial: Seen) -> Iterator[TrialFinding]:
     for device in trial.involved:
-        mean, highest = device.mean("power_w"), device.max("power_w")
-        busy = device.mean("busy_ratio")
-        if (
-            mean and highest and device.duration_s >= FROZEN_S and busy is not None and busy > FROZEN_BUSY
-            and math.isclose(mean, highest, rel_tol=1e-9)
-        ):
+        if has_frozen_power(device):
             yield _finding(
                 "frozen_sensor", FindingKind.NOTE, device.duration_s,
                 tr(
                     "{name} said {mean:.1f} W for {duration_s:.0f} s of work without a change: its sensor is "
-                    "stuck, so trust no power or energy of it", name=device.name, mean=mean,
+                    "stuck, so trust no power or energy of it", name=device.name, mean=device.mean("power_w"),
                     duration_s=device.duration_s,
+                ),
+            )
+
+
+def has_frozen_power(device: Watched) -> bool:
+    """Whether a device at work told the same power all the time, as no sound sensor does."""
+    mean, highest, busy = device.mean("power_w"), device.max("power_w"), device.mean("busy_ratio")
+    return bool(
+        mean and highest and device.duration_s >= FROZEN_S and busy is not None and busy > FROZEN_BUSY
+        and math.isclose(mean, highest, rel_tol=1e-9)
+    )
+
+
+def implausible_sensor(trial: Seen) -> Iterator[TrialFinding]:
+    """What was said and cannot be is left out of the figures."""
+    for device in trial.involved:
+        for field, of in device.implausible.items():
+            yield _finding(
+                "implausible_sensor", FindingKind.NOTE, of["reads"] / of["of"],
+                tr(
+                    "{field} of {name} was read as {said:g} in {reads:.0f} of {of:.0f} reads, and can be {low:g} to "
+                    "{high:g}: such reads count as unknown; update its driver, or have its sensor looked at",
+                    field=tr("growth of {field} in a second", field=field) if of["per_second"] else field,
+                    name=device.name, said=of["said"], reads=of["reads"], of=of["of"], low=of["low"],
+                    high=of["high"],
+                ),
+            )
+
+
+def power_of_module(trial: Seen) -> Iterator[TrialFinding]:
+    for gpu in trial.gpus:
+        if gpu.module_power_w is not None:
+            yield _finding(
+                "power_of_module", FindingKind.NOTE, gpu.module_power_w,
+                tr(
+                    "the driver tells the power of {name} for its whole module alone ({power_w:.0f} W, with processor "
+                    "and memory): it is not that of a GPU, and no energy of the trial is made of it", name=gpu.name,
+                    power_w=gpu.module_power_w,
                 ),
             )
 
@@ -361,7 +402,7 @@ def telemetry_gap(trial: Seen) -> Iterator[TrialFinding]:
         yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, tr("telemetry is not whole: {problem}", problem=problem))
         return
     for device in trial.involved:
-        if device.coverage is not None and device.coverage < COVERED:
+        if device.coverage is not None and device.coverage < COVERED and device.lost_s is None:      # see gpu_lost
             yield _finding(
                 "telemetry_gap", FindingKind.NOTE, 1 - device.coverage,
                 tr(
@@ -402,8 +443,8 @@ def drifting(trial: Seen) -> Iterator[TrialFinding]:
 
 RULES: tuple[Callable[[Seen], Iterator[TrialFinding]], ...] = (
     gpu_lost, throttled, power_capped, power_limit_lowered, clock_drop, contended, quota, swap, major_faults, ecc,
-    link_below_maximum, governor, on_battery, energy_uncertain, energy_disagrees, frozen_sensor, sampler_late,
-    telemetry_gap,
+    link_below_maximum, governor, on_battery, energy_uncertain, energy_disagrees, frozen_sensor,
+    implausible_sensor, power_of_module, sampler_late, telemetry_gap,
 )
 TIMING_RULES: tuple[Callable[[Seen], Iterator[TrialFinding]], ...] = (other_work, drifting)
 """Of the timings alone. Findings of a case have these doubts about all its trials together, in words of their own."""

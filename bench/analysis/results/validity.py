@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rigmark.bench.analysis.results.findings import Finding, FindingKind, halves
 from rigmark.bench.analysis.results.observed import Seen, seen
-from rigmark.bench.analysis.results.telemetry_findings import RULES, TIMING_RULES, TrialFinding
+from rigmark.bench.analysis.results.telemetry_findings import RULES, TIMING_RULES, TrialFinding, has_frozen_power
 from rigmark.bench.analysis.statistics.estimate import median
 from rigmark.bench.document.language import tr
 
@@ -221,7 +221,11 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
         devices = tuple(of.of_kind("package")) if of.device.startswith("cpu") else of.gpus
         if of.nodes > 1 or not all(device.is_used for device in devices):
             continue
-        known = [(d.energy_j, d.duration_s, d.energy_method) for d in devices if d.energy_j is not None]
+        known = [
+            (device.energy_j, device.duration_s, device.energy_method) for device in devices
+            if device.energy_j is not None
+            and not (has_frozen_power(device) and str(device.energy_method).startswith("power"))
+        ]
         if devices and len(known) == len(devices) and known[0][1] > 0:
             joules = math.fsum(j for j, _, _ in known)
             found.append((joules / known[0][1], of.samples and joules / of.samples, {method for _, _, method in known}))

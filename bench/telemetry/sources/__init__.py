@@ -13,8 +13,12 @@ A sampler reads it, in a process of its own that has imported no framework: see 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from rigmark.bench.worker import registry
@@ -29,6 +33,7 @@ class Tier(StrEnum):
 
     FAST = "fast"                # at the asked rate, and at each mark
     MEDIUM = "medium"            # a fifth of that
+    EVENTS = "events"            # once a second at most, and at each mark: what happens seldom, and when must be known
     SLOW = "slow"                # once a second at most
 
 
@@ -48,7 +53,37 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found"              # a function that an old driver lacks, a file that this kernel lacks
     LOST = "lost"                        # the device fell off its bus, or is gone
     TIMEOUT = "timeout"
+    IMPLAUSIBLE = "implausible"          # it was said, and cannot be: see Range
     FAILED = "failed"                    # any other error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """From where to where a sound sensor's values lie, in the unit of its field; of a counter, its growth in a second.
+
+    A sensor that is broken, or a driver that has no reading, was seen to answer 0, 255, or all bits set.
+    """
+
+    low: float = 0.0
+    high: float
+    of: str | None = None                # the fact of the device that sets the upper end, where it is known
+    times: float = 1.0                   # how far above it a value may lie
+
+    def ends(self, facts: Mapping[str, Any]) -> tuple[float, float]:
+        """(lowest, highest) of a device with these facts."""
+        limit = facts.get(self.of) if self.of is not None else None
+        return self.low, self.high if not limit else min(self.high, limit * self.times)
+
+    def holds(self, number: float, facts: Mapping[str, Any] = MappingProxyType({})) -> bool:
+        low, high = self.ends(facts)
+        return low <= number <= high
+
+
+POWER_W = Range(low=0.1, high=10_000.0)      # what is powered draws some
+TEMPERATURE_C = Range(low=1.0, high=150.0)   # above which silicon does not work; 0 is what a missing sensor says
+CLOCK_HZ = Range(low=1e6, high=2e10)         # what answers has a clock that runs
+RATIO = Range(high=1.0)
+BYTES = Range(high=2.0**50)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +94,7 @@ class Field:
     meaning: Meaning
     tier: Tier
     flags: tuple[str, ...] = ()          # names of the bits of BITS, lowest first
+    plausible: Range | None = None       # every gauge has one; None of a counter: it may grow by any amount
 
 
 @dataclass(frozen=True, kw_only=True)

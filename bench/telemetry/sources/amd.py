@@ -11,7 +11,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import (
+    BYTES,
+    CLOCK_HZ,
+    POWER_W,
+    RATIO,
+    TEMPERATURE_C,
+    Device,
+    Field,
+    Meaning,
+    Range,
+    Reading,
+    Reason,
+    Tier,
+    Unavailable,
+    Wanted,
+)
 
 RATE_HZ = 20.0
 NOT_KNOWN = {"N/A", 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}      # what the library says of what a card lacks
@@ -43,17 +58,19 @@ def _temperature_c(smi: Any, gpu: Any) -> float:
     return _first({"temperature": smi.amdsmi_get_temp_metric(gpu, kind, metric)}, "temperature")
 
 
-def _field(name: str, tier: Tier, meaning: Meaning = Meaning.GAUGE) -> Field:
-    return Field(name=name, meaning=meaning, tier=tier)
+def _field(name: str, tier: Tier, within: Range, meaning: Meaning = Meaning.GAUGE) -> Field:
+    return Field(name=name, meaning=meaning, tier=tier, plausible=within)
 
 
 LOOKS: tuple[tuple[Field, Look], ...] = (
-    (_field("energy_j", Tier.FAST, Meaning.COUNTER), _energy_j),
-    (_field("power_w", Tier.FAST), lambda smi, gpu: _first(smi.amdsmi_get_power_info(gpu), "current_socket_power")),
-    (_field("busy_ratio", Tier.FAST), lambda smi, gpu: _first(smi.amdsmi_get_gpu_activity(gpu), "gfx_activity") / 100),
-    (_field("temperature_c", Tier.MEDIUM), _temperature_c),
-    (_field("sm_clock_hz", Tier.MEDIUM), _clock_hz),
-    (_field("memory_used_bytes", Tier.MEDIUM),
+    (_field("energy_j", Tier.FAST, POWER_W, Meaning.COUNTER), _energy_j),
+    (_field("power_w", Tier.FAST, POWER_W),
+     lambda smi, gpu: _first(smi.amdsmi_get_power_info(gpu), "current_socket_power")),
+    (_field("busy_ratio", Tier.FAST, RATIO),
+     lambda smi, gpu: _first(smi.amdsmi_get_gpu_activity(gpu), "gfx_activity") / 100),
+    (_field("temperature_c", Tier.MEDIUM, TEMPERATURE_C), _temperature_c),
+    (_field("sm_clock_hz", Tier.MEDIUM, CLOCK_HZ), _clock_hz),
+    (_field("memory_used_bytes", Tier.MEDIUM, Range(high=BYTES.high, of="memory_bytes")),
      lambda smi, gpu: 2**20 * _first(smi.amdsmi_get_gpu_vram_usage(gpu), "vram_used")),
 )
 FIELDS = tuple(field for field, _ in LOOKS)

@@ -19,7 +19,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import (
+    BYTES,
+    CLOCK_HZ,
+    TEMPERATURE_C,
+    Device,
+    Field,
+    Meaning,
+    Range,
+    Reading,
+    Reason,
+    Tier,
+    Unavailable,
+    Wanted,
+)
 
 HOST, TRIAL = 0, 1           # positions of the devices
 PROC, SYS = Path("/proc"), Path("/sys")
@@ -357,7 +370,7 @@ def _clock(opened: Opened) -> Values:
 
 
 def _temperature(opened: Opened) -> Values:
-    """That of the hottest sensor of the processors."""
+    """That of the hottest sensor of the processors, of those that say what can be."""
     sensors = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
     files = [
         opened.file(path) for folder in sorted((SYS / "class/hwmon").glob("hwmon*"))
@@ -365,7 +378,12 @@ def _temperature(opened: Opened) -> Values:
     ]
     if not files:
         raise FileNotFoundError
-    return lambda: [1e-3 * max(file.number() for file in files)]
+
+    def read() -> list[float]:
+        said = [1e-3 * file.number() for file in files]
+        return [max((each for each in said if TEMPERATURE_C.holds(each)), default=max(said))]
+
+    return read
 
 
 def _thermal_throttles(opened: Opened) -> Values:
@@ -385,16 +403,22 @@ class Group:
     tier: Tier
     opened: Callable[[Opened], Values]       # raises OSError where the system has no such thing
     device: int = HOST
+    within: Range | None = None
 
 
-COUNTER, GAUGE, FAST, MEDIUM, SLOW = Meaning.COUNTER, Meaning.GAUGE, Tier.FAST, Tier.MEDIUM, Tier.SLOW
+COUNTER, GAUGE = Meaning.COUNTER, Meaning.GAUGE
+FAST, MEDIUM, EVENTS, SLOW = Tier.FAST, Tier.MEDIUM, Tier.EVENTS, Tier.SLOW
+CORES = Range(high=1e5, of="logical_cores", times=1.1)       # seconds of a core in a second
+WHOLE_TIME = Range(high=1.1)
 
 GROUPS = (
     # Of all cores together; steal is time that a hypervisor gave to others while a core here had work.
-    Group(names=("cpu_busy_s", "cpu_steal_s", "cpu_idle_s"), meaning=COUNTER, tier=FAST, opened=_cpu_times),
+    Group(names=("cpu_busy_s", "cpu_steal_s", "cpu_idle_s"), meaning=COUNTER, tier=FAST, opened=_cpu_times,
+          within=CORES),
     # Time in which some process of the machine waited for a core, memory or a disk.
-    Group(names=("cpu_pressure_s", "memory_pressure_s", "io_pressure_s"), meaning=COUNTER, tier=FAST, opened=_pressure),
-    Group(names=("swap_in_bytes", "swap_out_bytes"), meaning=COUNTER, tier=MEDIUM, opened=_virtual_memory),
+    Group(names=("cpu_pressure_s", "memory_pressure_s", "io_pressure_s"), meaning=COUNTER, tier=FAST, opened=_pressure,
+          within=WHOLE_TIME),
+    Group(names=("swap_in_bytes", "swap_out_bytes"), meaning=COUNTER, tier=EVENTS, opened=_virtual_memory),
     Group(names=("disk_read_bytes", "disk_write_bytes"), meaning=COUNTER, tier=MEDIUM, opened=_disks),
     Group(names=("network_receive_bytes", "network_send_bytes"), meaning=COUNTER, tier=MEDIUM, opened=_network),
     Group(names=("cgroup_throttled_s", "cgroup_throttled_periods"), meaning=COUNTER, tier=FAST, opened=_throttled),
@@ -402,16 +426,18 @@ GROUPS = (
           opened=lambda opened: opened.processes.cpu_and_wait_s),
     Group(names=("major_faults",), meaning=COUNTER, tier=FAST, device=TRIAL,
           opened=lambda opened: opened.processes.major_faults),
-    Group(names=("memory_available_bytes", "swap_used_bytes"), meaning=GAUGE, tier=MEDIUM, opened=_memory),
+    Group(names=("memory_available_bytes", "swap_used_bytes"), meaning=GAUGE, tier=MEDIUM, opened=_memory,
+          within=BYTES),
     Group(names=("resident_bytes", "peak_resident_bytes"), meaning=GAUGE, tier=MEDIUM, device=TRIAL,
-          opened=lambda opened: opened.processes.memory_bytes),
-    Group(names=("cpu_clock_hz",), meaning=GAUGE, tier=MEDIUM, opened=_clock),
-    Group(names=("cpu_temperature_c",), meaning=GAUGE, tier=SLOW, opened=_temperature),
-    Group(names=("cpu_thermal_throttles",), meaning=COUNTER, tier=SLOW, opened=_thermal_throttles),
+          opened=lambda opened: opened.processes.memory_bytes, within=BYTES),
+    Group(names=("cpu_clock_hz",), meaning=GAUGE, tier=MEDIUM, opened=_clock, within=CLOCK_HZ),
+    Group(names=("cpu_temperature_c",), meaning=GAUGE, tier=SLOW, opened=_temperature, within=TEMPERATURE_C),
+    Group(names=("cpu_thermal_throttles",), meaning=COUNTER, tier=EVENTS, opened=_thermal_throttles),
 )
 
 FIELDS = tuple(
-    Field(name=name, meaning=group.meaning, tier=group.tier) for group in GROUPS for name in group.names
+    Field(name=name, meaning=group.meaning, tier=group.tier, plausible=group.within)
+    for group in GROUPS for name in group.names
 )
 
 REASONS: dict[type[Exception], Reason] = {

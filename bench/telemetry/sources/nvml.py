@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,7 +20,23 @@ import psutil
 import pynvml
 
 from rigmark.bench.telemetry import cuda
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Source, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import (
+    BYTES,
+    CLOCK_HZ,
+    POWER_W,
+    RATIO,
+    TEMPERATURE_C,
+    Device,
+    Field,
+    Meaning,
+    Range,
+    Reading,
+    Reason,
+    Source,
+    Tier,
+    Unavailable,
+    Wanted,
+)
 
 # Bits of nvmlDeviceGetCurrentClocksEventReasons, lowest first. Idle and application_clocks are no fault; the last two
 # exist under the older name of that function only.
@@ -94,8 +111,12 @@ class _Item:
     ways: tuple[_Way, ...]
 
 
-def _item(tier: Tier, meaning: Meaning, names: str, *ways: _Way, flags: tuple[str, ...] = ()) -> _Item:
-    fields = tuple(Field(name=name, meaning=meaning, tier=tier, flags=flags) for name in names.split())
+def _item(
+    tier: Tier, meaning: Meaning, names: str, *ways: _Way, within: Range | None = None, flags: tuple[str, ...] = ()
+) -> _Item:
+    fields = tuple(
+        Field(name=name, meaning=meaning, tier=tier, flags=flags, plausible=within) for name in names.split()
+    )
     return _Item(fields, ways)
 
 
@@ -168,49 +189,65 @@ def _ecc_errors(kind: str) -> _Call:
 
 # Tiers by what a call costs, as others measured: instant power 3 us, utilisation 2.5 us, memory 12 us, fan 137 us, byte
 # counters of PCIe 0.3 ms, the list of processes 4.5 ms. nvmlDeviceGetPcieThroughput blocks for 20 ms and is not used.
+#
+# What a card says beyond its own limits is no reading. Power swings above the limit that is enforced on its mean, a
+# clock may be raised by hand, and a chip gets a little hotter than its threshold before it is shut down.
+_POWER = Range(low=POWER_W.low, high=POWER_W.high, of="power_limit_max_w", times=2.0)
+_TEMPERATURE = Range(low=TEMPERATURE_C.low, high=TEMPERATURE_C.high, of="temperature_shutdown_c", times=1.15)
+_OWN_BYTES = Range(high=BYTES.high, of="memory_bytes")
+_LINK_BYTES_PER_S = Range(high=1e13)
+_SECONDS_PER_S = Range(high=1.1)
+
 _ITEMS = (
     _item(Tier.FAST, Meaning.COUNTER, "energy_j",
           _Value(83, 1e-3),
-          lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu.board) * 1e-3),
+          lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu.board) * 1e-3, within=_POWER),
     # Scope 1 is the module, which on Grace Hopper is all that has an answer.
-    _item(Tier.FAST, Meaning.GAUGE, "power_w", _Value(186, 1e-3), _power, _Value(186, 1e-3, 1)),
-    _item(Tier.FAST, Meaning.GAUGE, "busy_ratio memory_busy_ratio", _busy),
+    _item(Tier.FAST, Meaning.GAUGE, "power_w", _Value(186, 1e-3), _power, _Value(186, 1e-3, 1),
+          within=_POWER),
+    _item(Tier.FAST, Meaning.GAUGE, "busy_ratio memory_busy_ratio", _busy, within=RATIO),
     _item(Tier.MEDIUM, Meaning.GAUGE, "temperature_c",
           lambda gpu: pynvml.nvmlDeviceGetTemperatureV(gpu.board, pynvml.NVML_TEMPERATURE_GPU),
-          lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu.board, pynvml.NVML_TEMPERATURE_GPU)),
-    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_temperature_c", _Value(82)),
-    _item(Tier.MEDIUM, Meaning.GAUGE, "sm_clock_hz", _clock("NVML_CLOCK_SM")),
-    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_clock_hz", _clock("NVML_CLOCK_MEM")),
+          lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu.board, pynvml.NVML_TEMPERATURE_GPU), within=_TEMPERATURE),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_temperature_c", _Value(82), within=TEMPERATURE_C),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "sm_clock_hz", _clock("NVML_CLOCK_SM"),
+          within=Range(low=CLOCK_HZ.low, high=CLOCK_HZ.high, of="sm_clock_max_hz", times=1.25)),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "memory_clock_hz", _clock("NVML_CLOCK_MEM"),
+          within=Range(low=CLOCK_HZ.low, high=CLOCK_HZ.high, of="memory_clock_max_hz", times=1.25)),
     _item(Tier.MEDIUM, Meaning.BITS, "clock_events",
           lambda gpu: pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu.board),
           lambda gpu: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu.board), flags=CLOCK_EVENTS),
     _item(Tier.MEDIUM, Meaning.GAUGE, "memory_used_bytes",
-          _memory, lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu.handle).used),
-    _item(Tier.MEDIUM, Meaning.GAUGE, "performance_state", _performance_state),
+          _memory, lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu.handle).used, within=_OWN_BYTES),
+    _item(Tier.MEDIUM, Meaning.GAUGE, "performance_state", _performance_state, within=Range(high=15)),
     _item(Tier.SLOW, Meaning.GAUGE, "power_limit_w",
-          lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.board) * 1e-3),
+          lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.board) * 1e-3, within=_POWER),
     # A link that idles may slow down, so these two count under load only.
     _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_generation",
-          lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board)),
-    _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_width", lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu.board)),
-    _item(Tier.SLOW, Meaning.COUNTER, "pcie_sent_bytes", _Value(197)),
-    _item(Tier.SLOW, Meaning.COUNTER, "pcie_received_bytes", _Value(198)),
+          lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board), within=Range(low=1, high=8)),
+    _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_width",
+          lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu.board), within=Range(low=1, high=32)),
+    _item(Tier.SLOW, Meaning.COUNTER, "pcie_sent_bytes", _Value(197), within=_LINK_BYTES_PER_S),
+    _item(Tier.SLOW, Meaning.COUNTER, "pcie_received_bytes", _Value(198), within=_LINK_BYTES_PER_S),
     _item(Tier.SLOW, Meaning.COUNTER, "pcie_replays", lambda gpu: pynvml.nvmlDeviceGetPcieReplayCounter(gpu.board)),
-    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_sent_bytes", _Value(138, 1024, ALL_LINKS)),
-    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_received_bytes", _Value(139, 1024, ALL_LINKS)),
+    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_sent_bytes", _Value(138, 1024, ALL_LINKS), within=_LINK_BYTES_PER_S),
+    _item(Tier.SLOW, Meaning.COUNTER, "nvlink_received_bytes", _Value(139, 1024, ALL_LINKS), within=_LINK_BYTES_PER_S),
     # Catches what is too short for a look at clock_events. Finer counters (hardware thermal, power brake) changed their
     # numbers between releases of NVML, 251 to 253 then 269 to 271: an older driver would answer another question.
-    _item(Tier.SLOW, Meaning.COUNTER, "throttled_power_s", _Value(74, 1e-9), _throttled(0)),
-    _item(Tier.SLOW, Meaning.COUNTER, "throttled_thermal_s", _Value(75, 1e-9), _throttled(1)),
-    _item(Tier.SLOW, Meaning.COUNTER, "ecc_corrected_errors",
+    _item(Tier.EVENTS, Meaning.COUNTER, "throttled_power_s", _Value(74, 1e-9), _throttled(0), within=_SECONDS_PER_S),
+    _item(Tier.EVENTS, Meaning.COUNTER, "throttled_thermal_s", _Value(75, 1e-9), _throttled(1), within=_SECONDS_PER_S),
+    _item(Tier.EVENTS, Meaning.COUNTER, "ecc_corrected_errors",
           _Value(3), _ecc_errors("NVML_MEMORY_ERROR_TYPE_CORRECTED")),
-    _item(Tier.SLOW, Meaning.COUNTER, "ecc_uncorrected_errors",
+    _item(Tier.EVENTS, Meaning.COUNTER, "ecc_uncorrected_errors",
           _Value(4), _ecc_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED")),
-    _item(Tier.SLOW, Meaning.GAUGE, "row_remap_pending",
-          _Value(144), lambda gpu: pynvml.nvmlDeviceGetRemappedRows(gpu.board)[2]),
-    _item(Tier.SLOW, Meaning.GAUGE, "fan_ratio", lambda gpu: pynvml.nvmlDeviceGetFanSpeed(gpu.board) / 100),
+    _item(Tier.EVENTS, Meaning.GAUGE, "row_remap_pending",
+          _Value(144), lambda gpu: pynvml.nvmlDeviceGetRemappedRows(gpu.board)[2], within=RATIO),
+    # By its documentation it may exceed 100 % of the speed that noise allows.
+    _item(Tier.SLOW, Meaning.GAUGE, "fan_ratio", lambda gpu: pynvml.nvmlDeviceGetFanSpeed(gpu.board) / 100,
+          within=Range(high=2.0)),
     _item(Tier.SLOW, Meaning.GAUGE, "other_processes process_memory_bytes",
-          _processes("nvmlDeviceGetComputeRunningProcesses_v3"), _processes("nvmlDeviceGetComputeRunningProcesses_v2")),
+          _processes("nvmlDeviceGetComputeRunningProcesses_v3"), _processes("nvmlDeviceGetComputeRunningProcesses_v2"),
+          within=_OWN_BYTES),
 )
 FIELDS = tuple(field for item in _ITEMS for field in item.fields)
 _NUMBERS = {field.name: number for number, field in enumerate(FIELDS)}
@@ -291,6 +328,14 @@ _FACTS: dict[str, _Way] = {
 }
 
 
+_PLAUSIBLE: dict[str, Range] = {
+    **dict.fromkeys(("power_limit_w", "power_limit_default_w", "power_limit_max_w"), POWER_W),
+    **dict.fromkeys(("sm_clock_max_hz", "memory_clock_max_hz"), CLOCK_HZ),
+    **dict.fromkeys(("temperature_slowdown_c", "temperature_shutdown_c"), TEMPERATURE_C),
+    "memory_bytes": Range(low=1.0, high=BYTES.high),
+}
+"""Facts that readings are held against, and energy's bounds: limits that cannot be are unknown."""
+
 _MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")      # by NVML's number of a value's type
 
 
@@ -327,27 +372,28 @@ def _decoded(entry: Any, scale: float) -> float | Reason:
     return Reason.NOT_FOUND if number is None else float(number) * scale
 
 
-def _checked(number: int, answer: Any) -> float | Reason:
+def _reason(field: Field, answer: Any) -> Reason | None:
+    """Why there is no answer, or why it is none: another way may have a sound one."""
     if isinstance(answer, Reason):
         return answer
-    # A powered board draws some; drivers were seen to answer 0 W where they have no reading.
-    return Reason.FAILED if FIELDS[number].name == "power_w" and not answer else float(answer)
+    within = field.plausible if field.meaning is Meaning.GAUGE else None
+    return None if within is None or within.holds(answer) else Reason.IMPLAUSIBLE
 
 
 def _best_way(ways: Sequence[_Way], number: int, gpu: _Gpu) -> _Way | Reason:
     """The first way that has an answer, else the first that may have one later, else why there is none."""
-    hopeful, reason = [], Reason.NOT_SUPPORTED
+    hopeful: list[_Way] = []
+    reason: Reason | None = Reason.NOT_SUPPORTED
     for way in ways:
         answer = _answer(way, gpu)
         if isinstance(answer, tuple):        # the function works, whatever it says of each
             return way
-        checked = _checked(number, answer)
-        if not isinstance(checked, Reason):
+        reason = _reason(FIELDS[number], answer)
+        if reason is None:
             return way
-        reason = checked
         if reason not in _FOR_GOOD:
             hopeful.append(way)
-    return hopeful[0] if hopeful else reason
+    return hopeful[0] if hopeful else reason or Reason.NOT_SUPPORTED
 
 
 _Read = tuple[tuple[int, ...], Callable[[], Sequence[Any]]]      # numbers of fields, and what asks for them all at once
@@ -477,6 +523,9 @@ def _facts(gpu: _Gpu) -> tuple[dict[str, Any], dict[str, Reason]]:
     elif answers["mig"] is True:
         uuids = [_guarded(pynvml.nvmlDeviceGetUUID, handle) for handle in _instances(gpu)]
         answers["mig_instances"] = [uuid for uuid in uuids if not isinstance(uuid, Reason)]
+    for name, within in _PLAUSIBLE.items():
+        if not isinstance(answers[name], Reason) and not within.holds(answers[name]):
+            answers[name] = Reason.IMPLAUSIBLE
     facts = {name: answer for name, answer in answers.items() if not isinstance(answer, Reason)}
     return facts, {name: answer for name, answer in answers.items() if isinstance(answer, Reason)}
 
@@ -503,11 +552,10 @@ class _Board:
             end = time.perf_counter_ns()
             is_lost = is_lost or Reason.LOST in answers
             for number, answer in zip(numbers, answers, strict=True):
-                value = _checked(number, answer)
-                if isinstance(value, Reason):
-                    yield Reading(self._position, number, begin, end, None, value)
+                if isinstance(answer, Reason):
+                    yield Reading(self._position, number, begin, end, None, answer)
                 else:
-                    yield Reading(self._position, number, begin, end, value, None)
+                    yield Reading(self._position, number, begin, end, float(answer), None)
 
     def watch(self, processes: Sequence[int]) -> None:
         self._watched[:] = processes
@@ -520,7 +568,7 @@ class Nvml:
     """The GPUs that are wanted. The Source of this file."""
 
     def __init__(self, wanted: Wanted) -> None:
-        found = _boards(wanted.processes)
+        found = _told_apart(_boards(wanted.processes))
         if not found:
             raise Unavailable("the NVIDIA driver is loaded and sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
         if wanted.gpus:
@@ -544,6 +592,18 @@ class Nvml:
 
     def close(self) -> None:
         _guarded(pynvml.nvmlShutdown)
+
+
+def _told_apart(found: Sequence[_Found]) -> list[_Found]:
+    """GPUs that tell one and the same UUID, as clones and engineering samples do, are known by their places."""
+    times = Counter(one.device.id for one in found)
+    return [
+        one if times[one.device.id] == 1 else replace(one, device=replace(
+            one.device, id=str(one.device.facts.get("pci_bus_id", f"gpu-{number}")),
+            unknown={**one.device.unknown, "id": Reason.IMPLAUSIBLE},
+        ))
+        for number, one in enumerate(found)
+    ]
 
 
 def _select(name: str, boards: Sequence[_Found]) -> _Found:

@@ -12,10 +12,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Reason, Tier, Unavailable, Wanted
+from rigmark.bench.telemetry.sources import (
+    POWER_W,
+    Device,
+    Field,
+    Meaning,
+    Range,
+    Reading,
+    Reason,
+    Tier,
+    Unavailable,
+    Wanted,
+)
 
 POWERCAP = Path("/sys/class/powercap")
-FIELDS = (Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST),)
+# The limits of a zone are no bound: boards set them as high as can be, or do not enforce them.
+ZONE_W = Range(low=POWER_W.low, high=2000.0)
+FIELDS = (Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST, plausible=ZONE_W),)
 
 PERIOD_S = 0.001     # in which a counter is renewed: Intel SDM volume 3B, "Package RAPL Domain", about 1 ms
 KINDS = {"package": "package", "dram": "dram", "psys": "platform"}
@@ -95,7 +108,7 @@ def _device(folder: Path) -> Device:
         id_ = f"{_name(folder.with_name(folder.name.rpartition(':')[0]))}/{name}"
     facts: dict[str, Any] = {"energy_period_s": PERIOD_S}
     limits_uw = [_number(path) for path in folder.glob("constraint_*_power_limit_uw")]
-    known_uw = [limit_uw for limit_uw in limits_uw if limit_uw]
+    known_uw = [limit_uw for limit_uw in limits_uw if limit_uw and POWER_W.holds(limit_uw * 1e-6)]
     if known_uw:
         facts["power_limit_w"] = max(known_uw) * 1e-6        # the short-term one is the highest
     return Device(

@@ -15,7 +15,7 @@ from rigmark.bench.analysis.results import telemetry_findings
 from rigmark.bench.analysis.results.findings import FindingKind
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.analysis.results.telemetry_findings import RULES, TrialFinding
-from rigmark.bench.analysis.results.validity import Validity, judge, of_case, without_invalid
+from rigmark.bench.analysis.results.validity import Validity, energy, judge, of_case, without_invalid
 from rigmark.bench.sections import environment
 from rigmark.bench.sections.groups import groups
 from rigmark.bench.sections.verdicts import verdict
@@ -118,6 +118,7 @@ def test_without_telemetry_nothing_is_said_of_the_machine():
     assert ids(block(regions=[])) == []
 
 
+LIE = {"said": 255.0, "low": 1.0, "high": 105.8, "reads": 3, "of": 30, "per_second": False}
 SUSPECT, INVALID, VALID = Validity.SUSPECT, Validity.INVALID, Validity.VALID
 CAUSES: list[tuple[str, Validity, dict[str, Any], str]] = [
     ("throttled", SUSPECT, {"part": {"event_shares": {"thermal": 0.42}}}, "for 42% of the timed steps by heat"),
@@ -138,7 +139,13 @@ CAUSES: list[tuple[str, Validity, dict[str, Any], str]] = [
     ("ecc_uncorrected", INVALID, {"gpu": {"ecc_uncorrected_errors": {"difference": 1.0}}}, "is in doubt"),
     ("row_remap_pending", VALID, {"gpu": {"row_remap_pending": {"mean": 1.0, "max": 1.0}}}, "faulty row"),
     ("link_below_maximum", VALID, {"gpu": {"pcie_link_width": {"mean": 8, "max": 8}}}, "width 8 of 16"),
-    ("gpu_lost", INVALID, {"part": {"unknown": {"power_w": "lost"}}}, "was lost to its driver"),
+    ("gpu_lost", INVALID, {"part": {"unknown": {"power_w": "lost"}}}, "was lost to its driver"),     # an older record
+    ("gpu_lost", INVALID, {"part": {"lost_s": 9.9, "unknown": {}}}, "was lost to its driver while steps were timed"),
+    ("implausible_sensor", VALID, {"part": {"implausible": {"temperature_c": LIE}}},
+     "temperature_c of NVIDIA A100 was read as 255 in 3 of 30 reads, and can be 1 to 105.8"),
+    ("implausible_sensor", VALID, {"part": {"implausible": {"energy_j": {**LIE, "per_second": True}}}},
+     "growth of energy_j in a second of NVIDIA A100"),
+    ("power_of_module", VALID, {"facts": {"power_scope": "module"}}, "for its whole module alone (380 W"),
     ("energy_uncertain", VALID, {"part": {"energy_bound_j": 1000.0}}, "known to 26% only"),
     ("frozen_sensor", VALID, {"gpu": {"power_w": {"mean": 380.0, "max": 380.0}}}, "said 380.0 W for 10 s"),
     ("sampler_late", VALID, {"sampler": {"samples": 100, "overruns": 30, "late_p95_s": 0.2}}, "30% of its moments"),
@@ -223,6 +230,37 @@ def test_two_methods_for_energy_may_disagree_within_their_bounds_only():
 
     assert ids(block(part={"energy_check": check})) == []
     assert only(block(part={"energy_check": {**check, "energy_j": 3900.0}})).id == "energy_disagrees"
+
+
+def test_a_gpu_that_was_lost_in_the_warm_up_alone_is_said_to_have_been():
+    seen = block(part={"lost_s": None, "unknown": {"fan_ratio": "lost"}})
+    seen["regions"][0]["devices"] = [{**seen["regions"][1]["devices"][2], "lost_s": 0.5}]
+
+    found = only(seen)
+
+    assert found.text.startswith("NVIDIA A100 was lost to its driver during the warm-up, and answered again")
+    assert judge(row(seen)).validity is Validity.SUSPECT
+
+
+def test_power_of_a_module_makes_no_energy_of_a_gpu():
+    by_power = {"energy_method": "power_integral_instant", "energy_j": 9000.0, "energy_bound_j": 10.0}
+    check = {**by_power, "energy_j": 9000.0}
+    of_module = judge(row(block(facts={"power_scope": "module"}, part=by_power)))
+    by_counter = judge(row(block(facts={"power_scope": "module"}, part={"energy_check": check})))
+    of_itself = judge(row(block(part=by_power)))
+
+    assert [None, 380.0, 900.0] == [energy([each])["power_w"] for each in (of_module, by_counter, of_itself)]
+    assert ["power_of_module"] == [finding.id for finding in by_counter.findings]        # and not that they disagree
+
+
+def test_power_that_is_stuck_makes_no_energy():
+    stuck = {"gpu": {"power_w": {"mean": 380.0, "max": 380.0}}}
+    by_power, by_counter = (
+        judge(row(block(part={"energy_method": method}, **stuck)))
+        for method in ("power_integral_instant", "counter_ticks")
+    )
+
+    assert (None, 380.0) == (energy([by_power])["power_w"], energy([by_counter])["power_w"])
 
 
 def test_the_governor_and_the_battery_are_told_by_the_system_of_the_record():
