@@ -355,9 +355,9 @@ class Region(Part, frozen=True, kw_only=True):
 class WatchedDevice(Part, frozen=True, kw_only=True):
     kind: str
     name: str
+    source: str
+    id: str
     used: bool | None = None
-    source: str | None = None
-    id: str | None = None
     rate_hz: Amount | None = None
     facts: dict[str, Any] = {}
     unknown: dict[str, str] = {}
@@ -374,8 +374,8 @@ class Sampler(Part, frozen=True, kw_only=True):
 
 
 class Telemetry(Part, frozen=True, kw_only=True):
-    devices: list[WatchedDevice] = []
-    regions: list[Region] = []
+    devices: list[WatchedDevice]
+    regions: list[Region]
     rate_hz: Amount | None = None
     series: str | None = None
     problem: str | None = None

@@ -190,7 +190,10 @@ def overheated(record: Record) -> Record:
         "energy_j": None, "energy_method": None, "energy_bound_j": None,
     }
     return replace(record, telemetry={
-        "devices": [{"kind": "gpu", "name": "NVIDIA H100", "used": True, "facts": {"index": 0}}],
+        "devices": [
+            {"source": "nvml", "id": "GPU-0", "kind": "gpu", "name": "NVIDIA H100", "used": True,
+             "facts": {"index": 0}},
+        ],
         "regions": [{"name": "timed", "duration_s": 1.0, "devices": [of_gpu]}],
     })
 

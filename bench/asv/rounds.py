@@ -18,6 +18,7 @@ from rigmark.bench.builds import revisions
 from rigmark.bench.enums import PLANNED_GAPS, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import hardware
+from rigmark.bench.plain import plain_lines
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial, asks_for_isa, proof_case
 from rigmark.bench.plan.sweep import Sweep
@@ -39,13 +40,13 @@ def measured(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> 
     *earlier, record = _rounds(sweep, case, suite=suite, name=name, home=home)
     sentence = f"{record['outcome']}: {record['reason']}"
     if record["outcome"] in PLANNED_GAPS:
-        print(f"rigmark: {sentence}", file=sys.stderr)   # asv says n/a and not why
+        print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)   # asv says n/a and not why
         raise SkipNotImplemented(sentence)
     if record["outcome"] != Outcome.OK:
-        print(record["last_words"], file=sys.stderr)
+        print(plain_lines(record["last_words"]), file=sys.stderr)
         raise UserError(sentence)
     if reasons := _why_invalid(record):
-        print(f"rigmark: invalid, and left out: {'; '.join(reasons)}", file=sys.stderr)
+        print(plain_lines(f"rigmark: invalid, and left out: {'; '.join(reasons)}"), file=sys.stderr)
         # asv joins lists of samples, and forgets those of the rounds before a nan.
         return math.nan if all(map(_why_invalid, earlier)) else {"samples": [], "number": 1}
     timings_s: list[float] = record["measurement"]["timings_s"]

@@ -19,6 +19,8 @@ from rigmark.bench.host import streams
 from rigmark.bench.host.interrupts import Interrupted, Interrupts
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
+from rigmark.bench.interrupts import Interrupted, Interrupts
+from rigmark.bench.plain import plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +81,13 @@ for _name in registry.names(__path__):
 
 
 def say(message: str) -> None:
-    """A line for people, on stderr, so that stdout holds data only."""
-    print(message, file=sys.stderr)
+    """A line for people, on stderr, so that stdout holds data only; it may quote whatever records and files say."""
+    print(plain_lines(message), file=sys.stderr)
+
+
+def tell(text: str) -> None:
+    """The same on stdout, for verbs that have nothing but text for people."""
+    print(plain_lines(text))
 
 
 def write(text: str, output: Path | None) -> None:
@@ -173,7 +180,7 @@ def _code(interrupts: Interrupts) -> int:
             raise Interrupted from None
         sentence = host.shortage(error)
         if sentence is None:
-            traceback.print_exc()
+            say(traceback.format_exc())
             sentence = "this is a fault of Rigmark; please report it with the lines above"
         say(f"rigmark: {sentence}")
         code = Exit.BAD                  # Python's own code for it, 1, says that something got slower

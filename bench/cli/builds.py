@@ -33,6 +33,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
     """
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
+    from rigmark.bench.cli import tell
 
     found = [_described(build) for build in (builds.load() | environments.of_revisions()).values()]
     if as_json:
@@ -42,12 +43,12 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
         versions = ", ".join(f"{name} {version}" for name, version in build["packages"].items() if version)
         size = f", {build['size_bytes'] / 1e9:.2f} GB" if build["size_bytes"] else ""
         state = f"Python {build['python']}: {versions or 'no framework'}{size}" if build["python"] else build["problem"]
-        print(f"{build['name']:<20} {state}")
-        print(f"{'':<20} {build['interpreter']}")
+        tell(f"{build['name']:<20} {state}")
+        tell(f"{'':<20} {build['interpreter']}")
         if build["isa"] != "native":
-            print(f"{'':<20} held to {build['isa']}")
+            tell(f"{'':<20} held to {build['isa']}")
         for name, value in build["variables"].items():
-            print(f"{'':<20} {name}={value}")
+            tell(f"{'':<20} {name}={value}")
 
 
 @app.command()
@@ -237,13 +238,16 @@ def _status() -> AbstractContextManager[Callable[[str], None]]:
     from rich.console import Console
     from rich.text import Text
 
+    from rigmark.bench.cli import say
+    from rigmark.bench.plain import plain_line
+
     @contextmanager
     def shown() -> Any:
         if not sys.stderr.isatty():
-            yield lambda line: print(line, file=sys.stderr)
+            yield say
             return
         console = Console(stderr=True)
         with console.status("") as status:
-            yield lambda line: status.update(Text(line[: console.width - 4]))
+            yield lambda line: status.update(Text(plain_line(line)[: console.width - 4]))
 
     return shown()

@@ -46,18 +46,20 @@ def _show(found: Examination) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from rigmark.bench.plain import plain_lines
+
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
     facts = Table.grid(padding=(0, 2))
     for name, words in _facts(found):
-        facts.add_row(Text(name, style="bold"), Text(words))
+        facts.add_row(Text(name, style="bold"), Text(plain_lines(words)))
     console.print(facts)
     checks = Table.grid(padding=(0, 2))
     for severity, mark in MARKS.items():
         for check in (each for each in found.checks if each.severity == severity):
-            text = Text(check.text)
+            text = Text(plain_lines(check.text))
             if check.fix:
-                text.append(f"\n→ {check.fix}", style="dim")
-            checks.add_row(Text(f"{mark} {check.topic}", style=COLORS[severity]), text)
+                text.append(f"\n→ {plain_lines(check.fix)}", style="dim")
+            checks.add_row(Text(plain_lines(f"{mark} {check.topic}"), style=COLORS[severity]), text)
     if found.checks:
         console.print()
         console.print(checks)

@@ -32,7 +32,7 @@ def fetch(
 
     from rigmark.bench import files
     from rigmark.bench.buying.offers import catalogue
-    from rigmark.bench.cli import Exit, say
+    from rigmark.bench.cli import Exit, say, tell
     from rigmark.bench.errors import UserError
 
     today = date.today()
@@ -52,7 +52,7 @@ def fetch(
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from None
-        print(f"{path}: {offers} offers")
+        tell(f"{path}: {offers} offers")
         wrote += 1
     if not wrote:
         raise typer.Exit(Exit.NOTHING_MEASURED)

@@ -91,12 +91,16 @@ def _for_people(table: pd.DataFrame) -> str:
     from rich.table import Table
     from rich.text import Text
 
+    from rigmark.bench.plain import plain_line
+
     by_framework = table.groupby("framework", dropna=False)
     differing = [name for name in TOLD_APART if by_framework[name].nunique(dropna=False).max() > 1]
     columns = {**SHOWN, **{name: TOLD_APART[name] for name in differing}}
     shown = Table(*columns.values(), box=None, header_style="bold")
     for row in table[list(columns)].itertuples(index=False):
-        shown.add_row(*(Text("" if v is None else f"{v:.4g}" if isinstance(v, float) else str(v)) for v in row))
+        shown.add_row(*(
+            Text("" if v is None else f"{v:.4g}" if isinstance(v, float) else plain_line(str(v))) for v in row
+        ))
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     with console.capture() as captured:
         console.print(shown)

@@ -288,6 +288,7 @@ def seconds(name: str, text: str) -> float:
 
 def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
     """The trials of each session in order, and how long they may take by what alike trials took before."""
+    from rigmark.bench.cli import tell
     from rigmark.bench.runner.progress import duration
 
     table = store.trials().table
@@ -302,9 +303,9 @@ def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
                 GUESSED_START_S[timing.start_method] + timing.min_time_s + 1
             )
         total_s += before
-        print(trial.label)
+        tell(trial.label)
     basis = f"{guesses} of them guessed" if guesses else "by what they took before"
-    print(f"{len(trials)} trials, about {duration(total_s)} ({basis}); what is stored already is skipped")
+    tell(f"{len(trials)} trials, about {duration(total_s)} ({basis}); what is stored already is skipped")
 
 
 def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:

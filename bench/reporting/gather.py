@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rigmark.bench.document.heap import growing
 
+from rigmark.bench import files
 from rigmark.bench.analysis.layers import layers
 from rigmark.bench.analysis.results import proofs
 from rigmark.bench.analysis.results.summary import behind, results
@@ -49,12 +49,10 @@ def report(store: Store, where: str | None = None) -> Report:
     if where is None:
         told = claims.told(hold(said, evidence(table, rows, records, tables)[0]))
         more = [section for section in (told, quoted.section(tables)) if section]
-    problems = (*trials.problems, *unreadable)
+    series, damaged = telemetry_of(store, series_needed(rows, table))
+    problems = (*trials.problems, *unreadable, *damaged)
     return Report(
-        document=document(
-            rows, table, records, problems, more=more, claims=said,
-            series=telemetry_of(store, series_needed(rows, table)),
-        ),
+        document=document(rows, table, records, problems, more=more, claims=said, series=series),
         results=rows, problems=problems, is_empty=table.empty and (where is not None or not tables),
     )
 
@@ -69,11 +67,16 @@ def evidence(
     return held, [*no_layers, *no_proofs]
 
 
-def telemetry_of(store: Store, trial_ids: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """Telemetry by trial, of those whose file is there and whole; the record says what is to be known of the others."""
-    found = {}
+def telemetry_of(store: Store, trial_ids: Iterable[str]) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Telemetry by trial, of those whose file is there, and a sentence for each file that cannot be read."""
+    found, problems = {}, []
     for trial_id in trial_ids:
         if (path := store.series(trial_id)) is not None:
-            with contextlib.suppress(OSError):
+            try:
                 found[trial_id] = read_parquet(path)
-    return found
+            except OSError as error:
+                problems.append(
+                    f"telemetry {files.shown(path)} is damaged and was left out ({files.shown(str(error))}); the "
+                    "figures of its trial do not come from it"
+                )
+    return found, problems

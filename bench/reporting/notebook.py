@@ -14,11 +14,11 @@ from rigmark.bench.analysis.layers import layers as layers_module
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document
 from rigmark.bench.document.language import ENGLISH, speaking
+from rigmark.bench.plain import plain_line
 from rigmark.bench.reporting.gather import report
 from rigmark.bench.sections.layers import FILE_FACTS, plain
 from rigmark.bench.store.store import Store, existing
 from rigmark.reports.media.terminal import show
-from rigmark.reports.plain import plain_line
 
 SHOWN = (
     "model", "mode", "framework", "compile_mode", "precision", "world_size", "local_batch", "outcome",

@@ -8,6 +8,7 @@ import time
 from rich.console import Console
 
 from rigmark.bench.enums import TIMED, Outcome
+from rigmark.bench.plain import plain_line, plain_lines
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.store.record import Record
 
@@ -54,10 +55,11 @@ class TerminalProgress:
         self._seconds.setdefault(trial.kind, []).append(record.wall_time_s)
         if self._is_shown and record.outcome is not Outcome.OK:
             self._clear()
-            self._console.print(f"{record.outcome}: {trial.label}: {record.reason}", markup=False, highlight=False)
+            said = plain_lines(f"{record.outcome}: {trial.label}: {record.reason}")
+            self._console.print(said, markup=False, highlight=False)
 
     def _line(self, trial: Trial, index: int, total: int) -> str:
-        return f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}"
+        return plain_line(f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}")
 
     def _left(self, trials: int) -> str:
         """Time left by the mean of the trials so far; timing trials follow proofs, so theirs is not known at first."""

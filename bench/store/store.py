@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -260,6 +262,23 @@ def existing(root: Path) -> Store:
     return Store(root)
 
 
+NO_COLUMN = re.compile(r'Referenced column "(.*?)" (?:was )?not found')
+PLACE = re.compile(r'syntax error at or near "(.*?)"')
+
+
+def _said(error: Exception, table: pd.DataFrame) -> str:
+    """What a database complains of in a condition, in words of whoever wrote it."""
+    text = str(error)
+    if found := NO_COLUMN.search(text):
+        near = difflib.get_close_matches(found[1], [str(name) for name in table], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"a text stands in single quotes: '{found[1]}'"
+        return f"no column is called {found[1]}; {hint}"
+    example = "write it as in: framework = 'torch' AND local_batch > 8"
+    if found := PLACE.search(text):
+        return f"it is not valid at '{found[1]}'; {example}"
+    return f"{text.splitlines()[0].partition(': ')[2].rstrip('!.')}; {example}"
+
+
 def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
     """The rows of results that an SQL condition holds for; raises UserError for what is none."""
     import duckdb
@@ -271,6 +290,5 @@ def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
         try:
             rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
         except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"--where must be an SQL condition on the columns of --format json: {reason}") from None
+            raise UserError(f"--where is no condition on results: {_said(error, table)}") from None
     return table.iloc[sorted(row for (row,) in rows)]

@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from rigmark.bench.host.web import LOOPBACK_NAMES, Handler, Server
+from rigmark.bench.plain import plain_line
 from rigmark.bench.telemetry.live import Live, Value
 from rigmark.bench.telemetry.sources import Meaning
 
@@ -33,7 +34,7 @@ class Readings(Collector):
         found = self._live.snapshot()
         metrics: dict[str, Metric] = {}
         for now in found.devices:
-            labels = [now.device.id, now.device.name]
+            labels = [plain_line(now.device.id), plain_line(now.device.name)]
             for value in now.values:
                 if value.value is not None:
                     name = f"rigmark_{now.source}_{spelled(value.field.name)}"

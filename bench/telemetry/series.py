@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 RECORD = struct.Struct("<qqdBBHHxx")     # begin_ns, end_ns, value, source, reason, device, field
 REASONS = (None, *Reason)                # by their numbers in a record
 
+MOST_VALUE = 1e18            # of a reading in any unit
+MOST_FLAGS = 2.0**53         # what a reading holds exactly
+
 SAMPLER = "sampler"                      # the source of what the sampler tells of itself; always the first
 OWN_FIELDS = (
     Field(name="late_s", meaning=Meaning.GAUGE, tier=Tier.FAST),         # from when a read was due to when it began
@@ -171,7 +174,7 @@ def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
 def read_parquet(path: Path) -> pd.DataFrame:
     """The table of ``write_parquet``, with a field for each flag that was ever set: 0 or 1, "clock_events.thermal".
 
-    Raises OSError where the file cannot be read.
+    Raises OSError where the file cannot be read, or holds something else.
     """
     import duckdb
     import numpy as np
@@ -185,18 +188,38 @@ def read_parquet(path: Path) -> pd.DataFrame:
                 f"SELECT {names} FROM read_parquet($1, hive_partitioning = false) ORDER BY begin_ns",
                 [glob.escape(os.path.abspath(path))],
             ).df()
-        except duckdb.Error as error:
-            raise OSError(f"{path}: {str(error).splitlines()[0]}") from None
+        except (duckdb.Error, ValueError) as error:
+            raise OSError((str(error).splitlines() or [type(error).__name__])[0]) from None
+    if why := _wrong(found):
+        raise OSError(why)
     parts = [found]
     for source in found.source.unique():
         for field in sources.load(source).FIELDS if source in sources.NAMES else ():
             words = found[(found.source == source) & (found.field == field.name) & found.value.notna()]
-            values = words.value.to_numpy("uint64")
+            if field.flags and not words.value.between(0, MOST_FLAGS).all():
+                raise OSError(f"{field.name} of {source} is no set of flags")
+            values = words.value.to_numpy("uint64") if field.flags else np.zeros(0, np.uint64)
             parts += [
                 words.assign(field=f"{field.name}.{flag}", value=is_set.astype(float))
                 for bit, flag in enumerate(field.flags) if (is_set := (values >> np.uint64(bit)) & np.uint64(1)).any()
             ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _wrong(found: pd.DataFrame) -> str | None:
+    """Why a table cannot be one of readings; None where it can."""
+    import pandas as pd
+
+    texts = ("source", "device", "field")
+    if found[["begin_ns", "end_ns"]].dtypes.ne("int64").any() or found.value.dtype != "float64" or not all(
+        pd.api.types.is_string_dtype(found[name]) and found[name].notna().all() for name in texts
+    ):
+        return "its columns are not those of readings"
+    if (found.begin_ns < 0).any() or (found.end_ns < found.begin_ns).any():
+        return "a reading ends before it begins"
+    if (found.value.abs() > MOST_VALUE).any():
+        return "a reading is too large for any unit"
+    return None
 
 
 def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Described]) -> None:

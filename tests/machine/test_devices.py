@@ -28,7 +28,7 @@ def on(*names: str, device: str = "cuda:0", seen: tuple[dict[str, Any], ...] | N
 
 
 def gpu(name: str, *, used: bool | None = True, **facts: Any) -> dict[str, Any]:
-    return {"kind": "gpu", "name": name, "used": used, "facts": facts}
+    return {"source": "nvml", "id": name, "kind": "gpu", "name": name, "used": used, "facts": facts}
 
 
 def name_of(folder: Path, record: Record) -> Any:

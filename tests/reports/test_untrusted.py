@@ -46,8 +46,9 @@ from rigmark.bench.document.document import (
     Verdict,
     Verdicts,
 )
+from rigmark.bench.plain import plain_line
 from rigmark.reports.media import markdown
-from rigmark.reports.plain import LONGEST_LINE, plain_line
+from rigmark.reports.plain import LONGEST_LINE
 
 PIECES = (
     "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</style>", "</title>", "-->", "]]>", '"', "'", "`",

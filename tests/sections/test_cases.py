@@ -181,7 +181,8 @@ def test_another_state_of_the_machine_is_a_red_line(tmp_path: Path) -> None:
 
 def test_another_clock_and_telemetry_on_one_side_are_red_lines(tmp_path: Path) -> None:
     other = unlike(
-        tmp_path, torch={"more": {"clock": "device"}}, jax={"more": {"clock": "host"}, "telemetry": {"regions": []}}
+        tmp_path, torch={"more": {"clock": "device"}},
+        jax={"more": {"clock": "host"}, "telemetry": {"devices": [], "regions": []}},
     )
 
     assert [["clock of timings", "torch: device; jax: host"], ["telemetry", "torch: off; jax: on"]] == [

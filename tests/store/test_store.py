@@ -9,6 +9,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -26,7 +27,7 @@ import pytest
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.store.record import SCHEMA, Record, id_of
-from rigmark.bench.store.store import Store, existing
+from rigmark.bench.store.store import Store, existing, filtered
 from rigmark.bench.stored import LeftOut
 from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier
@@ -213,7 +214,7 @@ IMPOSSIBLE = {
 
 def timing_of_a_world() -> Record:
     return make_record_of(case=replace(CASE, world_size=2, strategy="ddp"), world=WORLD, telemetry={
-        "devices": [{"kind": "package", "name": "CPU", "used": True}],
+        "devices": [{"source": "rapl", "id": "package-0", "kind": "package", "name": "CPU", "used": True}],
         "regions": [{"name": "timed", "duration_s": 1.0, "devices": [
             {"device": 0, "values": {"power_w": {"mean": 5.0, "min": 4.0, "max": 6.0}}, "energy_j": 5.0,
              "energy_method": "counter_ticks", "energy_bound_j": 0.1, "coverage": 1.0},
@@ -588,6 +589,25 @@ def test_a_lock_that_cannot_be_taken_is_told(store: Store):
 def test_a_folder_without_results_is_told(tmp_path: Path):
     with pytest.raises(UserError, match=f"no results in {tmp_path}; rigmark run quick --results {tmp_path} makes some"):
         existing(tmp_path)
+
+
+# Conditions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("model = mlp", "no column is called mlp; a text stands in single quotes: 'mlp'"),
+        ("modell = 'mlp'", "no column is called modell; did you mean model?"),
+        ("local_batch >", "it is not valid at '>'; write it as in: framework = 'torch' AND local_batch > 8"),
+        ("local_batch > 'x'", "Could not convert string 'x' to INT64; write it as in"),
+    ],
+)
+def test_what_is_no_condition_is_told_in_a_sentence(store: Store, where: str, said: str):
+    store.put(make_record())
+
+    with pytest.raises(UserError, match="--where is no condition on results: " + re.escape(said)):
+        filtered(store.trials().table, where)
 
 
 # One sweep at a time -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -45,4 +46,36 @@ def test_a_file_that_is_none_is_an_error_in_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"no parquet")
 
     with pytest.raises(OSError, match=r"trial\.parquet"):
+        series.read_parquet(path)
+
+
+SPOILT = {
+    "no times": "SELECT * EXCLUDE (begin_ns) FROM good",
+    "times that are texts": "SELECT * REPLACE (begin_ns::VARCHAR AS begin_ns) FROM good",
+    "values that are texts": "SELECT * REPLACE ('1_0' AS value) FROM good",
+    "values that are truths": "SELECT * REPLACE (true AS value) FROM good",
+    "an unknown time": "SELECT * REPLACE (NULL::BIGINT AS end_ns) FROM good",
+    "an end before its beginning": "SELECT * REPLACE (begin_ns - 1 AS end_ns) FROM good",
+    "a field that is a number": "SELECT * REPLACE (1 AS field) FROM good",
+    "no device": "SELECT * REPLACE (NULL::VARCHAR AS device) FROM good",
+    "an infinite value": "SELECT * REPLACE ('infinity'::DOUBLE AS value) FROM good",
+    "flags below 0": "SELECT * REPLACE (-1.0 AS value) FROM good",
+    "flags above all": "SELECT * REPLACE (1e17 AS value) FROM good",
+}
+
+
+@pytest.mark.parametrize("query", SPOILT.values(), ids=SPOILT)
+def test_a_file_of_something_else_is_an_error_in_a_sentence(tmp_path: Path, query: str) -> None:
+    path = tmp_path / "series.parquet"
+    clock_events = (
+        "SELECT 'nvml' AS source, 'GPU-1' AS device, 'clock_events' AS field, 1::BIGINT AS begin_ns, "
+        "2::BIGINT AS end_ns, 4.0::DOUBLE AS value, NULL::VARCHAR AS reason"
+    )
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE VIEW good AS {clock_events}")
+        connection.execute("COPY good TO $1 (FORMAT parquet)", [str(path)])
+        assert 2 == len(series.read_parquet(path))      # the word, and its one flag
+        connection.execute(f"COPY ({query}) TO $1 (FORMAT parquet)", [str(path)])
+
+    with pytest.raises(OSError, match=r"columns|reading|flags|begin_ns"):
         series.read_parquet(path)

@@ -10,17 +10,18 @@ from typing import Any
 import pandas as pd
 
 from rigmark.bench.analysis.results.summary import is_nothing, rows_of
+from rigmark.bench.plain import plain_lines
 
-FORMULA = frozenset("=+-@\t\r＝＋－＠")
+FORMULA = frozenset("=+-@＝＋－＠")
 NUMBER = re.compile(r"^[+\-][\d.,]+(e[+\-]?\d+)?( ?%)?$", re.IGNORECASE)
 
 
 def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
     """A table as CSV, a line a row, with a head; floats with so many significant digits, or all that they have.
 
-    Names and messages come from records, and a spreadsheet runs a text as a formula that begins with =, +, - or @
-    (OWASP, "CSV Injection"): such a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet
-    hold every text as it was.
+    Names and messages come from records, and people look at tables in terminals: what those could obey becomes a mark,
+    see bench.plain. A spreadsheet runs a text as a formula that begins with =, +, - or @ (OWASP, "CSV Injection"): such
+    a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet hold every text as it was.
     """
     def shown(cell: Any) -> Any:
         if digits is not None and isinstance(cell, float):
@@ -43,7 +44,8 @@ def records(frame: pd.DataFrame) -> str:
 
 
 def inert(cell: Any) -> Any:
-    """The cell; where it is a text that a spreadsheet would run, with an apostrophe before it."""
-    if isinstance(cell, str) and cell[:1] in FORMULA and not NUMBER.match(cell):
-        return f"'{cell}"
-    return cell
+    """The cell; a text without what a terminal obeys, and with an apostrophe before what a spreadsheet would run."""
+    if not isinstance(cell, str):
+        return cell
+    text = plain_lines(cell)
+    return f"'{text}" if text.lstrip()[:1] in FORMULA and not NUMBER.match(text) else text
