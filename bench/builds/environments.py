@@ -43,8 +43,8 @@ def of_revisions() -> dict[str, Build]:
     found = {}
     for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
         try:
-            recipe = json.loads((folder / FINISHED).read_text(encoding="utf-8"))["recipe"]
-        except (OSError, ValueError, KeyError, TypeError):
+            recipe = files.read_json(folder / FINISHED)["recipe"]
+        except (files.Unreadable, KeyError, TypeError):
             recipe = {"packages": [NEEDED]}          # its making was killed, and it can only be removed
         found[folder.name] = Build(
             name=folder.name, interpreter=str(builds.managed_interpreter(folder.name)),

@@ -70,7 +70,7 @@ def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -
     net = definitions[-1] if definitions else []     # as it was timed: the last before its benchmark begins
     layers = [block for field, block in net if field in ("layer", "layers") and isinstance(block, list)]
     inputs = [*_net_inputs(net), *(each for layer in layers if (each := _layer_input(layer)))]
-    batches, sources = {batch for batch, _ in inputs if batch}, {source for _, source in inputs}
+    batches, sources = {batch for batch, _ in inputs if batch is not None}, {source for _, source in inputs}
     if len(batches) > 1:
         notes.append(f"the network of the benchmark at {name} has inputs of different batches, "
                      f"{' and '.join(map(str, sorted(batches)))}, and none was taken")

@@ -141,6 +141,7 @@ BOTH_WAYS = ("Iteration: 1 forward-backward time: 53 ms.", "Average Forward pass
     ('input: "data"\ninput_shape {\n  dim: 4\n  dim: 3\n}\n', 4, "synthetic"),
     (DATA_LAYER.replace("    batch_size: 32\n", ""), None, "my_lmdb"),
     (DATA_LAYER + DATA_LAYER.replace("32", "8"), None, "my_lmdb"),
+    (DATA_LAYER.replace("32", "0"), None, "my_lmdb"),
     ("", None, None),
 ])
 def test_the_batch_of_caffe_is_that_of_the_layers_that_give_data(
