@@ -60,6 +60,11 @@ def step_of(case: TakenApart) -> str:
     return tr("inference") if case.case["mode"] == Mode.INFERENCE else tr("the training step")
 
 
+def row_name(name: str) -> str:
+    """Of a layer as it is called; in words of "(optimizer)" and what else is no layer."""
+    return f"({tr(name[1:-1])})" if name.startswith("(") and name.endswith(")") else name
+
+
 def op_name(name: str) -> str:
     """"conv2d layers"; "the optimizer" of what is no layer."""
     return tr("the {name}", name=word(name.strip("()"))) if name.startswith("(") else tr("{name} layers", name=name)

@@ -39,7 +39,8 @@ from rigmark.bench.document.document import (
 )
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, word
-from rigmark.bench.sections.advice import ABOVE_LIMIT, advice, step_of
+from rigmark.bench.sections import gaps
+from rigmark.bench.sections.advice import ABOVE_LIMIT, advice, row_name, step_of
 from rigmark.bench.sections.doubts import Doubt
 from rigmark.bench.sections.layer_figures import MOST_LAYERS, family, peak_words, roofline_plot, stacked_bars
 from rigmark.bench.sections.layer_groups import Member, Together
@@ -80,6 +81,10 @@ def document(found: Sequence[Together], *, top: int | None) -> Document:
     """The cases one after another, each with its ``top`` rows, all if None."""
     sections = []
     for each in found:
+        if between := tuple(gaps.sentences(each)):
+            title = tr("What makes the difference: {subject}, {conditions}", subject=each.group.subject,
+                       conditions=each.group.conditions)
+            sections.append(Section(id=f"gap.{each.id}", title=title, blocks=(Items(texts=between),)))
         for member in each.members:
             case = member.case
             caption = tr("What takes the most time of {step}", step=step_of(case))
@@ -109,8 +114,10 @@ def _group(found: Together, doubts: Doubts) -> Section:
         text if is_alone else tr("{label}: {said}", label=member.label, said=text)
         for member in found.members for text in advice(member.case)
     ]
+    between = tuple(gaps.sentences(found))
     blocks: tuple[Block, ...] = (
-        bars, Items(texts=tuple(words)), _figures_table(found, doubts), _op_table(found),
+        bars, *([Items(texts=between)] if between else []), Items(texts=tuple(words)), _figures_table(found, doubts),
+        _op_table(found),
         *(block for member in found.members for block in _details(found, member)),
         Fold(title=tr("Every layer, side by side"), blocks=(side,)),
     )
@@ -341,11 +348,6 @@ def full_name(row: LayerRow) -> str:
     if row.layer == TOO_SHORT:
         return f"{row_name(row.layer)}: {', '.join(named)}"
     return " + ".join([row_name(row.layer), *named])
-
-
-def row_name(name: str) -> str:
-    """Of a layer as it is called; in words of "(optimizer)" and what else is no layer."""
-    return f"({tr(name[1:-1])})" if name.startswith("(") and name.endswith(")") else name
 
 
 def _first(names: Sequence[str]) -> list[str]:

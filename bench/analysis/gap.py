@@ -1,0 +1,90 @@
+"""What makes one framework's step longer than another's: the layers of both, matched, with what each adds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerRow, TakenApart
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """Layers that in neither case share a kernel with any other, or one row that is no layer."""
+
+    layers: tuple[str, ...]          # in the graph's order as far as the rows tell it
+    flops: int | None                # in all directions; None where it is not known
+    slow_s: float
+    fast_s: float
+
+    @property
+    def lost_s(self) -> float:
+        """What it adds to the difference; below 0 where the slow one is the faster here."""
+        return self.slow_s - self.fast_s
+
+    def flops_per_s(self, time_s: float) -> float | None:
+        return self.flops / time_s if self.flops and time_s > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """By how much one step is longer than another, by what."""
+
+    slow: TakenApart
+    fast: TakenApart
+    parts: tuple[Matched, ...]       # what adds most first; they add up to ``lost_s``
+
+    @property
+    def lost_s(self) -> float:
+        """Of the instrumented steps, which the layers are of."""
+        return self.slow.step_time_s - self.fast.step_time_s
+
+    @property
+    def timed_lost_s(self) -> float | None:
+        """Of the uninstrumented steps; None where one of the cases was not timed."""
+        slow_s, fast_s = self.slow.timed_step_time_s, self.fast.timed_step_time_s
+        return None if slow_s is None or fast_s is None else slow_s - fast_s
+
+    def share(self, part: Matched) -> float:
+        return part.lost_s / self.lost_s
+
+
+def gap(slow: TakenApart, fast: TakenApart) -> Gap:
+    """The difference of two steps of one network, part by part."""
+    groups = _together([*slow.rows, *fast.rows])
+    parts = [
+        Matched(
+            layers=layers, slow_s=_time_s(slow, layers), fast_s=_time_s(fast, layers),
+            flops=_flops(slow, layers) or _flops(fast, layers),
+        )
+        for layers in groups
+    ]
+    return Gap(slow=slow, fast=fast, parts=tuple(sorted(parts, key=lambda each: -each.lost_s)))
+
+
+def _together(rows: Iterable[LayerRow]) -> list[tuple[str, ...]]:
+    """The names of rows, those together whose kernels do the work of one another in either case."""
+    group_of: dict[str, list[str]] = {}
+    for row in rows:
+        # What is no layer, and what is too short, has parts of many layers: joining it would join all of them.
+        names = [row.layer] if row.layer.startswith("(") else [row.layer, *row.members]
+        joined = list(dict.fromkeys(name for own in names for name in group_of.get(own, [own])))
+        group_of.update(dict.fromkeys(joined, joined))
+    return [tuple(group) for group in dict.fromkeys(tuple(group) for group in group_of.values())]
+
+
+def _own(case: TakenApart, layers: Sequence[str]) -> list[LayerRow]:
+    return [row for row in case.rows if row.layer in layers]
+
+
+def _time_s(case: TakenApart, layers: Sequence[str]) -> float:
+    return math.fsum(row.time_s for row in _own(case, layers))
+
+
+def _flops(case: TakenApart, layers: Sequence[str]) -> int | None:
+    """None where some of its work is in no row of its own."""
+    if layers == (TOO_SHORT,):
+        return None
+    known = [row.flops for row in _own(case, layers) if row.flops is not None]
+    return sum(known) if known else None
