@@ -1,4 +1,4 @@
-"""DuckDB, which reads many records at once: connections that fit into the memory that this process may use."""
+"""DuckDB, for queries and Parquet files: connections that fit into the memory that this process may use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _threads_that_fit() -> int | None:
     if threads < 1:
         needed = BASE_BYTES + THREAD_BYTES
         raise UserError(
-            f"there is not enough memory to read records: this process is limited to {limit / 2**20:.0f} MiB of "
+            f"there is not enough memory for a query: this process is limited to {limit / 2**20:.0f} MiB of "
             f"addresses, and DuckDB needs {needed / 2**20:.0f} beside the {used / 2**20:.0f} in use; raise the limit "
             f"(ulimit -v) to {math.ceil((used + needed) / 1024)} KiB or more"
         )
