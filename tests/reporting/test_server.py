@@ -165,7 +165,10 @@ def test_a_browser_that_hangs_up_is_no_error(capfd: pytest.CaptureFixture[str]) 
 def test_connections_without_a_request_are_few_and_do_not_last(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     with served(Made().page) as port:
-        halves = [socket.create_connection(("127.0.0.1", port)) for _ in range(web.MOST_CONNECTIONS + 8)]
+        # Less patient than the server is with a connection that is quite silent.
+        patience_s = web.Handler.timeout / 3
+        address = ("127.0.0.1", port)
+        halves = [socket.create_connection(address, patience_s) for _ in range(web.MOST_CONNECTIONS + 8)]
         assert [b""] * 8 == [half.recv(1) for half in halves[-8:]]       # hung up on at once
         assert threading.active_count() <= before + 1 + web.MOST_CONNECTIONS
         for half in halves[: web.MOST_CONNECTIONS]:
