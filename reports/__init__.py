@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from rigmark.bench import added
 from rigmark.bench.document.language import speaking
 from rigmark.bench.errors import unknown
 from rigmark.bench.heap import growing
@@ -27,8 +28,7 @@ def medium(name: str) -> ModuleType:
     """The module of a medium: its ``SUFFIX`` and ``render``; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("report format", name, (*NAMES, *FOLDERS))
-    module: ModuleType = registry.load(media.__name__, name)
-    return module
+    return added.load(media.__name__, name, "report format")
 
 
 def render(name: str, document: Document) -> str:
@@ -36,7 +36,9 @@ def render(name: str, document: Document) -> str:
     from rigmark.reports.plain import printable
 
     with speaking(document.language), growing():
-        text: str = medium(name).render(printable(document))
+        module = medium(name)
+        with added.mistakes_in(media.__name__, name, "report format"):
+            text: str = module.render(printable(document))
     return text
 
 
@@ -44,6 +46,7 @@ def files(name: str, document: Document) -> Folder:
     """A document in a medium of many files."""
     from rigmark.reports.plain import printable
 
-    with speaking(document.language):
-        found: Folder = registry.load(folders.__name__, name).files(printable(document))
+    module = added.load(folders.__name__, name, "report format")
+    with speaking(document.language), added.mistakes_in(folders.__name__, name, "report format"):
+        found: Folder = module.files(printable(document))
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rigmark.bench.errors import unknown
+from rigmark.bench import added
+from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.worker import registry
 
@@ -10,8 +11,10 @@ NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def sweeps(name: str) -> tuple[Sweep, ...]:
-    """What a suite declares; raises UnknownName with the nearest names."""
+    """What a suite declares; raises UnknownName with the nearest names, UserError for a mistake in its file."""
     if name not in NAMES:
         raise unknown("suite", name, NAMES)
-    declared: tuple[Sweep, ...] = registry.load(__name__, name).SWEEPS
-    return declared
+    declared = getattr(added.load(__name__, name, "suite"), "SWEEPS", None)
+    if not isinstance(declared, tuple | list) or not declared or not all(isinstance(each, Sweep) for each in declared):
+        raise UserError(f"suite '{name}' declares nothing: suites/{name}.py needs SWEEPS = (Sweep(...),)")
+    return tuple(declared)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language
 from rigmark.bench.cli.compare import Format
 from rigmark.bench.enums import Clock
@@ -64,10 +65,14 @@ def command(
     from rigmark.bench.plan import sessions
     from rigmark.bench.store.store import Store
 
-    budget_s = run.seconds("budget", budget)
-    if timeout <= 0:
-        raise UserError(f"timeout must be above 0 s, not {timeout:g}")
-    sweeps = run.declared(suite, _axes(model=model, framework=framework, mode=mode, batch=batch, threads=threads), {})
+    budget_s = options.seconds("--budget", budget)
+    options.above("--timeout", timeout, "s")
+    instead = {
+        axis: options.numbers(option, text)
+        for axis, option, text in (("local_batches", "--batch", batch), ("threads", "--threads", threads))
+        if text is not None
+    }
+    sweeps = run.declared(suite, named(model=model, framework=framework, mode=mode), {}, instead=instead)
     store = Store(results)
     if again:
         session = sessions.unused(store.trials().table)
@@ -114,13 +119,6 @@ def decided(
         )
 
 
-def _axes(**words: str | None) -> dict[str, Any]:
-    from rigmark.bench.cli import run
-
-    names = {"model": "models", "framework": "frameworks", "mode": "modes"}
-    numbers = {"batch": "local_batches", "threads": "threads"}
-    given = {name: run.split(text) for name, text in words.items() if text is not None}
-    return {names[name]: parts for name, parts in given.items() if name in names} | {
-        numbers[name]: tuple(run.number(name, part) for part in parts)
-        for name, parts in given.items() if name in numbers
-    }
+def named(**words: str | None) -> dict[str, Any]:
+    """Axes by the options that name some of a suite's values."""
+    return {f"{name}s": options.listed(f"--{name}", text) for name, text in words.items() if text is not None}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language
 from rigmark.bench.cli.history import (
     LAST,
@@ -78,7 +79,7 @@ def command(
 
     if (base is None) != (new is None) or (base is not None and confirm is None):
         raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
-    budget_s = run.seconds("budget", budget)
+    budget_s = options.seconds("--budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
     found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
     worse = [(each, step) for each in found.series for step in each.worse(last)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Clock
@@ -47,13 +48,12 @@ def command(
     """
     from rigmark.bench.analysis.comparison import noise
     from rigmark.bench.cli import Exit, write, write_document
-    from rigmark.bench.cli.run import seconds
     from rigmark.bench.machine import hardware
     from rigmark.bench.store.store import Store, existing
 
     failures: tuple[str, ...] = ()
     if budget.strip() not in ("0", "0s", "0m"):
-        failures = _measured(suite, build, seconds("budget", budget), framework, Store(results), session)
+        failures = _measured(suite, build, options.seconds("--budget", budget), framework, Store(results), session)
     store = existing(results)
     trials = store.trials()
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
@@ -80,12 +80,12 @@ def _measured(
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import keeping, run
-    from rigmark.bench.cli.ab import _axes
+    from rigmark.bench.cli.ab import named
     from rigmark.bench.runner.progress import BudgetProgress
 
     side = ab.Side(name=build, build=builds.find(build, builds.load()))
     contest = ab.Contest(
-        store, side, side, run.declared(suite, _axes(framework=framework), {}), suite=suite, session=session,
+        store, side, side, run.declared(suite, named(framework=framework), {}), suite=suite, session=session,
         command=shlex.join(["rigmark", *sys.argv[1:]]), budget_s=budget_s, deadline_s=600.0,
     )
     store.create()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench import options
+from rigmark.bench.cli import Language
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
 from rigmark.bench.errors import UserError, unknown
@@ -22,14 +23,16 @@ from rigmark.bench.worker import strategies
 
 if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
+    from rigmark.bench.enums import Outcome
+    from rigmark.bench.launch.agents import Agents
     from rigmark.bench.plan.schedule import Trial
     from rigmark.bench.plan.sweep import Sweep
     from rigmark.bench.runner.tally import Tally
     from rigmark.bench.store.store import Store
 
 MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
-GUESSED_PROOF_S = 15.0       # of a trial that no stored record tells the time of
-GUESSED_START_S = {"spawn": 4.0, "forkserver": 0.5}
+LONG_S = 60.0                # of a sweep that one would rather know of before it begins
+WIDTH = 120                  # of the figures where no terminal is
 
 
 def command(
@@ -85,12 +88,19 @@ def command(
         str | None, typer.Option(help="off, or reads a second; left out: 10 of the host, 20 of GPUs.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and the expected time only.")] = False,
+    beyond: Annotated[
+        bool, typer.Option("--beyond", help="Options replace the values of a suite, also by what it has not.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what is stored, what is to be measured, and how long it may take.")
+    ] = False,
+    lang: Language = "en",
 ) -> None:
     """Measure, and store one record a trial; what is stored already is not measured again.
 
-    Options that name an axis replace it in a suite. Started by torchrun, mpirun or srun, it measures worlds over all
-    the machines that they start it on.
+    On a suite, options limit it to those of its cases that they name; --build, --device, --threads and how to time
+    replace what the suite says. With --beyond all options replace. Started by torchrun, mpirun or srun, it measures
+    worlds over all the machines that they start it on.
 
     Examples:
 
@@ -111,28 +121,14 @@ def command(
     from rigmark.bench.plan.schedule import plan
     from rigmark.bench.store.store import Store
 
-    axes: dict[str, Any] = {
-        axis: split(text)
-        for axis, text in (
-            ("models", model), ("frameworks", framework), ("builds", build), ("compile_modes", compile_mode),
-            ("layouts", layout), ("precisions", precision), ("modes", mode), ("devices", device), ("data", data),
-            ("isas", isa), ("strategies", strategy),
-        )
-        if text is not None
-    }
-    axes |= {
-        axis: tuple(number(name, part) for part in split(text))
-        for axis, name, text in (
-            ("local_batches", "batch", batch), ("threads", "threads", threads),
-            ("world_sizes", "world size", world_size), ("global_batches", "global batch", global_batch),
-        )
-        if text is not None
-    }
-    if bucket_mb is not None:
-        axes["buckets_mb"] = tuple(None if part == "usual" else megabytes(part) for part in split(bucket_mb))
-    if gradient_compression is not None:
-        axes["gradient_compressions"] = tuple(None if part == "none" else part for part in split(gradient_compression))
-    axes |= {
+    of_suite = _parsed({
+        "models": model, "frameworks": framework, "compile_modes": compile_mode, "layouts": layout,
+        "precisions": precision, "modes": mode, "data": data, "isas": isa, "strategies": strategy,
+        "local_batches": batch, "global_batches": global_batch, "world_sizes": world_size, "buckets_mb": bucket_mb,
+        "gradient_compressions": gradient_compression,
+    })
+    places = _parsed({"builds": build, "devices": device, "threads": threads})
+    instead = places | {
         name: value
         for name, value in (
             ("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers),
@@ -140,10 +136,13 @@ def command(
         )
         if value is not None
     }
-    if global_batch is not None and batch is None:
-        axes["local_batches"] = ()       # strong scaling alone
-    if timeout <= 0:
-        raise UserError(f"timeout must be above 0 s, not {timeout:g}")
+    asked = None if suite is None else of_suite | places
+    if suite is None or beyond:
+        of_suite |= {"local_batches": ()} if global_batch is not None and batch is None else {}      # strong scaling
+    if beyond:
+        of_suite, instead = {}, instead | of_suite
+    options.above("--timeout", timeout, "s")
+    options.above("--min-time", 1.0 if min_time is None else min_time, "s")
     if start_method is not None and start_method not in tuple(StartMethod):
         raise unknown("start method", start_method, StartMethod)
     apart_s = _apart_s(session_count, spread)
@@ -151,7 +150,7 @@ def command(
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
     }
-    sweeps = declared(suite, axes, timing)
+    sweeps = declared(suite, of_suite, timing, instead=instead)
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
@@ -177,15 +176,18 @@ def command(
                      held_builds=builds.held_builds(known_builds))
             ] for name in sessions.names(session, session_count)
         }
+        _check_files(plans)
         if dry_run:
-            _show_plan(plans, store)
+            _show_plan(plans, store, known_builds, others)
             return
         store.create()
         tally = _measure(
             plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, agents=others,
             telemetry=is_watched, telemetry_rate_hz=rate_hz,
         )
-    _conclude(tally, results, asked_by_name=framework is not None)
+    _tell(tally, results)
+    _show_measured(tally, store, lang)
+    _conclude(tally, asked)
 
 
 def _measure(
@@ -214,14 +216,9 @@ def _measure(
                 Runner(store, known_builds, command=line, session=session, **settings) as runner,
                 TerminalProgress() as progress,
             ):
+                _foretell([trial for trial in trials if not runner.is_settled(trial)], store)
                 tally += runner.run(trials, progress)
     return tally
-
-
-def split(text: str) -> tuple[str, ...]:
-    if not text.strip(" ,"):
-        raise UserError(f"an axis needs at least one value, not '{text}'; leave the option out for the usual one")
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _apart_s(session_count: int, spread: str | None) -> float:
@@ -230,7 +227,7 @@ def _apart_s(session_count: int, spread: str | None) -> float:
         raise UserError(f"there must be at least 1 session, not {session_count}")
     if spread is not None and session_count == 1:
         raise UserError("one session cannot be spread; say how many with --sessions 5")
-    return 0.0 if spread is None else seconds("spread", spread) / (session_count - 1)
+    return 0.0 if spread is None else options.seconds("--spread", spread) / (session_count - 1)
 
 
 def _telemetry(text: str | None) -> tuple[bool, float | None]:
@@ -246,28 +243,47 @@ def _telemetry(text: str | None) -> tuple[bool, float | None]:
     return True, rate_hz
 
 
-def number(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise UserError(f"{name} takes whole numbers with commas, not '{text}'") from None
+OPTIONS: Mapping[str, tuple[str, Callable[[str, str], tuple[Any, ...]]]] = {
+    "models": ("--model", options.listed), "frameworks": ("--framework", options.listed),
+    "builds": ("--build", options.listed), "compile_modes": ("--compile-mode", options.listed),
+    "layouts": ("--layout", options.listed), "precisions": ("--precision", options.listed),
+    "modes": ("--mode", options.listed), "devices": ("--device", options.listed), "data": ("--data", options.listed),
+    "isas": ("--isa", options.listed), "strategies": ("--strategy", options.listed),
+    "local_batches": ("--batch", options.numbers), "global_batches": ("--global-batch", options.numbers),
+    "world_sizes": ("--world-size", options.numbers), "threads": ("--threads", options.numbers),
+    "buckets_mb": ("--bucket-mb", lambda option, text: tuple(
+        None if part == "usual" else options.number(option, part, "usual, or ") for part in options.listed(option, text)
+    )),
+    "gradient_compressions": ("--gradient-compression", lambda option, text: tuple(
+        None if part == "none" else part for part in options.listed(option, text)
+    )),
+}
+"""The option of each axis, and how its text is read."""
 
 
-def megabytes(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"bucket mb takes usual, or numbers with commas, not '{text}'") from None
+def _parsed(texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """The values of each axis that a text names some of."""
+    return {
+        axis: parse(option, text)
+        for axis, (option, parse) in OPTIONS.items() if (text := texts.get(axis)) is not None
+    }
 
 
-def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) -> Sequence[Sweep]:
+def declared(
+    suite: str | None, axes: Mapping[str, Any], timing: Mapping[str, Any], *, instead: Mapping[str, Any] | None = None
+) -> Sequence[Sweep]:
+    """The sweeps of a suite with those of their values that ``axes`` names, and what is said ``instead`` of theirs;
+    without a suite, the one sweep of both. Raises UserError for values that a suite has not, or that nothing has."""
     from rigmark import suites
-    from rigmark.bench.plan.sweep import Sweep
+    from rigmark.bench.plan.sweep import Sweep, check_words
+    from rigmark.bench.selection import limited
 
+    instead = instead or {}
+    check_words({**axes, **instead})
     if suite is not None:
-        sweeps = tuple(replace(sweep, **axes) for sweep in suites.sweeps(suite))
+        sweeps = tuple(replace(sweep, **instead) for sweep in limited(suite, suites.sweeps(suite), axes))
     elif {"models", "frameworks"} <= axes.keys():
-        sweeps = (Sweep(**axes),)
+        sweeps = (Sweep(**axes, **instead),)
     else:
         raise UserError(
             f"name a suite ({', '.join(suites.NAMES)}), or a --model and a --framework; rigmark run --help shows how"
@@ -275,54 +291,113 @@ def declared(suite: str | None, axes: dict[str, Any], timing: dict[str, Any]) ->
     return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
 
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+def _check_files(plans: Mapping[str, Sequence[Trial]]) -> None:
+    """Builds the networks and reads their input, so that a mistake in a file is told before anything is measured."""
+    from rigmark.bench import datasets as data
+    from rigmark.bench import models
+
+    cases = {(t.case.model, t.case.data) for trials in plans.values() for t in trials if not t.case.is_limit}
+    graphs = {model: models.build(model) for model in sorted({model for model, _ in cases})}
+    for model, source in sorted(cases):
+        if source != SYNTHETIC:
+            data.load(source, graphs[model])
 
 
-def seconds(name: str, text: str) -> float:
-    """Of "90s", "10m", "1.5h"; raises UserError for what is no time."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in UNITS_S or not float(match[1]):
-        raise UserError(f"a {name} is a time as 90s, 10m or 1h, not '{text}'")
-    return float(match[1]) * UNITS_S[match[2]]
+def _foretell(trials: Sequence[Trial], store: Store) -> None:
+    """Tells how long these will take, where one would rather know it than wait."""
+    from rigmark.bench.cli import say
+    from rigmark.bench.expectation import expected
+
+    ahead = expected(trials, store.trials().table)
+    if ahead.seconds > LONG_S:
+        say(f"to measure: {ahead.words}; Ctrl-C at any time, and the same command goes on from there")
 
 
-def _show_plan(plans: Mapping[str, Sequence[Trial]], store: Store) -> None:
-    """The trials of each session in order, and how long they may take by what alike trials took before."""
+def _show_plan(
+    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], agents: Agents | None
+) -> None:
+    """The trials of each session in order, which of them are stored, and how long the others may take."""
     from rigmark.bench.cli import tell
-    from rigmark.bench.runner.progress import duration
+    from rigmark.bench.expectation import expected
+    from rigmark.bench.runner.runner import Runner
 
-    table = store.trials().table
-    known = table[table.outcome == "ok"].groupby(["kind", "model", "framework"]).wall_time_s.median().to_dict()
-    total_s, guesses, trials = 0.0, 0, [trial for planned in plans.values() for trial in planned]
-    for trial in trials:
-        before = known.get((trial.kind, trial.case.model, trial.case.framework))
-        if before is None:
-            guesses += 1
-            timing = trial.timing
-            before = GUESSED_PROOF_S if timing is None else (
-                GUESSED_START_S[timing.start_method] + timing.min_time_s + 1
-            )
-        total_s += before
-        tell(trial.label)
-    basis = f"{guesses} of them guessed" if guesses else "by what they took before"
-    tell(f"{len(trials)} trials, about {duration(total_s)} ({basis}); what is stored already is skipped")
+    ahead: list[Trial] = []
+    count = 0
+    for session, trials in plans.items():
+        with Runner(
+            store, known_builds, suite="", command="", session=session, agents=agents, telemetry=False
+        ) as runner:
+            for trial in trials:
+                is_settled = runner.is_settled(trial)
+                tell(f"{'stored   ' if is_settled else 'measure  '}{trial.label}")
+                count += is_settled
+                ahead += [] if is_settled else [trial]
+    there = f"; {count:,} trial{' is' if count == 1 else 's are'} stored already" if count else ""
+    tell(f"to measure: {expected(ahead, store.trials().table).words if ahead else 'nothing'}{there}")
 
 
-def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
-    """What came of it, and the exit code."""
-    from rigmark.bench.cli import Exit, say
-    from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome, TrialKind
-    from rigmark.bench.runner.progress import duration
+def _show_measured(tally: Tally, store: Store, language: str) -> None:
+    """The figures of the cases whose trials were timed, now or before, and which command shows all of them."""
+    from rigmark.bench.cli import show_document
+    from rigmark.bench.enums import TIMED
+    from rigmark.bench.sections.short import concluded
 
-    outcomes = [
+    ids = [record.id for record in tally.stored if record.identity.kind in TIMED]
+    ids += [record["id"] for record in tally.already_there if record["identity"]["kind"] in TIMED]
+    if ids:
+        command = shlex.join([
+            "rigmark", "report", *(["--results", str(store.root)] if store.root != Path("results") else []),
+            *(["--lang", language] if language != "en" else []),
+        ])
+        show_document(concluded(store.trials().table, set(ids), command=command), WIDTH)
+
+
+FIELDS = {
+    "models": "model", "frameworks": "framework", "builds": "build", "compile_modes": "compile_mode",
+    "layouts": "layout", "precisions": "precision", "modes": "mode", "devices": "device", "data": "data",
+    "isas": "isa", "strategies": "strategy", "local_batches": "local_batch", "world_sizes": "world_size",
+    "threads": "threads",
+}
+"""The field of a case that an axis gives its values to."""
+
+
+def _unmet(
+    asked: Mapping[str, Sequence[Any]] | None, gaps: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether cells that a framework or build does not have were asked for by name.
+
+    Of a suite that is so of a value that was named and of which nothing could be measured: its other cells are planned.
+    None: a sweep that was put together by hand, so that each of its cells was asked for.
+    """
+    if asked is None:
+        return bool(gaps)
+    return any(
+        any(case[FIELDS[axis]] == value for case in gaps) and not any(case[FIELDS[axis]] == value for case in measured)
+        for axis, values in asked.items() if axis in FIELDS for value in values
+    )
+
+
+def _outcomes(tally: Tally) -> list[tuple[Outcome, str, str, Mapping[str, Any]]]:
+    """(outcome, kind, reason, case) of each trial, those stored before too."""
+    from rigmark.bench.enums import Outcome
+
+    return [
         (r.outcome, r.identity.kind, str(r.reason), r.identity.case) for r in tally.stored
     ] + [
         (Outcome(r["outcome"]), r["identity"]["kind"], str(r["reason"]), r["identity"]["case"])
         for r in tally.already_there
     ]
+
+
+def _tell(tally: Tally, results: Path) -> None:
+    """What failed and why, and how much was measured."""
+    from rigmark.bench.cli import say
+    from rigmark.bench.enums import Outcome
+    from rigmark.bench.runner.progress import duration
+
     for outcome, reason, case in dict.fromkeys(
         (outcome, reason, f"{case['model']}/{case['framework']}/{case['mode']}")
-        for outcome, _, reason, case in outcomes
+        for outcome, _, reason, case in _outcomes(tally)
         if outcome is not Outcome.OK
     ):
         say(f"{outcome}: {case}: {reason}")
@@ -333,14 +408,19 @@ def _conclude(tally: Tally, results: Path, *, asked_by_name: bool) -> None:
     say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")
     if tally.stored and tally.wall_time_s > 0:       # by a monotonic clock, which some sandboxes turn back
         say(f"{tally.stepping_time_s / tally.wall_time_s:.0%} of the time went into warm-up and timed steps")
-    say(f"next: rigmark report --results {results}")
-    failed = [
-        outcome for outcome, kind, *_ in outcomes
-        # That a framework tells no layer times is no fault of a case that it can run.
-        if outcome is not Outcome.OK
-        and (outcome not in PLANNED_GAPS or (asked_by_name and kind != TrialKind.LAYERS))
-    ]
-    if failed:
+
+
+def _conclude(tally: Tally, asked: Mapping[str, Sequence[Any]] | None) -> None:
+    """The exit code; ``asked`` are the values that were named, as _unmet has them."""
+    from rigmark.bench.cli import Exit
+    from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome, TrialKind
+
+    outcomes = _outcomes(tally)
+    failed = [outcome for outcome, *_ in outcomes if outcome is not Outcome.OK and outcome not in PLANNED_GAPS]
+    # That a framework tells no layer times is no fault of a case that it can run.
+    gaps = [case for outcome, kind, _, case in outcomes if outcome in PLANNED_GAPS and kind != TrialKind.LAYERS]
+    measured = [case for outcome, kind, _, case in outcomes if outcome is Outcome.OK and kind in TIMED]
+    if failed or _unmet(asked, gaps, measured):
         raise typer.Exit(Exit.BAD)
-    if not any(o is Outcome.OK and kind in TIMED for o, kind, *_ in outcomes):
+    if not measured:
         raise typer.Exit(Exit.NOTHING_MEASURED)

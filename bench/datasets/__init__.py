@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rigmark.bench import added
 from rigmark.bench.errors import UserError
 from rigmark.bench.worker import registry
 
@@ -30,11 +31,16 @@ class Dataset:
 
 
 def load(name: str, graph: Graph) -> Dataset:
-    """The samples of a source in the shape that a graph takes; raises UserError where they do not fit it."""
-    dataset: Dataset = registry.load(__name__, name).load(graph)
-    if dataset.x.shape[1:] != graph.input.shape:
+    """The samples of a source in the shape that a graph takes; raises UserError where they do not fit it, and for a
+    mistake in its file.
+    """
+    module = added.load(__name__, name, "data")
+    with added.mistakes_in(__name__, name, "data"):
+        dataset: Dataset = module.load(graph)
+        shape = dataset.x.shape[1:]
+    if shape != graph.input.shape:
         raise UserError(
-            f"data '{name}' has samples of {dataset.x.shape[1:]} but {graph.name} takes {graph.input.shape}; "
+            f"data '{name}' has samples of {shape} but {graph.name} takes {graph.input.shape}; "
             f"use --data {SYNTHETIC} or another model"
         )
     return dataset

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rigmark.bench import added, files, host
 from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host import files
@@ -33,6 +34,9 @@ MOST_NAMED = 4               # lines in a sentence
 MOST_SAID = 1000             # characters of one that quotes a file
 
 DECIMALS = (".", ",")
+
+ABOUT_THE_FILE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What an importer meets in a file that is not of its format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +83,7 @@ def importer(name: str) -> ModuleType:
     """The module of a format; raises UnknownName with the nearest names."""
     if name not in NAMES:
         raise unknown("format", name, NAMES)
-    module: ModuleType = registry.load(__name__, name)
-    return module
+    return added.load(__name__, name, "format")
 
 
 def read(
@@ -102,12 +105,12 @@ def read(
     try:
         digest = _sha256(path)
         _refuse_what_is_no_text(path)
-        found: Read = module.read(path, **options)
+        found: Read = _read(module, path, options)
     except OSError as error:
         raise files.Unreadable(path, error.strerror or str(error)) from None
     except NotThisFormat as error:
         raise UserError(f"{shown} is not {module.TITLE}: {_told(str(error))}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except ABOUT_THE_FILE as error:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise UserError(f"{shown} is not {module.TITLE}: {_told(said)}") from None
     rows = tuple(dataclasses.replace(row, **facts) for row in found.rows)
@@ -129,6 +132,18 @@ def read(
         rows=tuple(row if row.model else dataclasses.replace(row, model=unnamed) for row in rows),
         notes=(*found.notes, *without, *_unstated(rows)), refused=refused,
     )
+
+
+def _read(module: ModuleType, path: Path, options: Mapping[str, Any]) -> Read:
+    """What the module of a format reads; raises UserError for a mistake in it that no file can bring about."""
+    try:
+        found: Read = module.read(path, **options)
+    except (*ABOUT_THE_FILE, OSError):
+        raise
+    except Exception as error:
+        name = module.__name__.rpartition(".")[2]
+        raise added.mistake(error, __name__, name, "format") from error
+    return found
 
 
 def _options(format: str, module: ModuleType, columns: Mapping[str, str], decimal: str | None) -> dict[str, Any]:

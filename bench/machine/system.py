@@ -20,8 +20,8 @@ import psutil
 from rigmark.bench.host import kernel
 from rigmark.bench.host.kernel import text
 from rigmark.bench.machine import hardware
-from rigmark.bench.version import __version__
 from rigmark.bench.telemetry.sources import TEMPERATURE_C
+from rigmark.bench.version import __version__
 
 GIB = 2**30
 

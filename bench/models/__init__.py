@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rigmark.bench import added
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.worker import registry
@@ -12,11 +13,17 @@ NAMES: tuple[str, ...] = registry.names(__path__)
 def build(name: str) -> Graph:
     """The graph of a model at its published size; raises UnknownName with the nearest names.
 
-    Raises UserError where the graph bears another name than its file, since trials and reports go by both.
+    Raises UserError for a mistake in its file, and where the graph bears another name than the file, since trials and
+    reports go by both.
     """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
-    graph: Graph = registry.load(__name__, name).build()
+    module = added.load(__name__, name, "model")
+    with added.mistakes_in(__name__, name, "model"):
+        graph: Graph = module.build()
+        if not isinstance(graph, Graph):
+            raise TypeError(f"build() returns a {type(graph).__name__}, not a Graph; let it return net.build(...)")
+        assert graph.fingerprint         # it is worked out from all of the graph
     if graph.name != name:
         raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph

@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rigmark.bench import models
-from rigmark.bench.datasets import NAMES as DATA_NAMES
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
 from rigmark.bench.errors import UserError, unknown
@@ -174,19 +174,7 @@ class Sweep:
             )
 
     def _check(self) -> None:
-        for what, names, known in (
-            ("model", self.models, (*models.NAMES, *microbenchmarks.NAMES)),
-            ("framework", self.frameworks, frameworks.NAMES),
-            ("data", self.data, DATA_NAMES),
-            ("compile mode", self.compile_modes, (BEST, DEFAULT, *CompileMode)),
-            ("layout", self.layouts, (BEST, DEFAULT, *Layout)),
-            ("precision", self.precisions, tuple(Precision)),
-            ("mode", self.modes, tuple(Mode)),
-            ("instruction set", self.isas, tuple(Isa)), ("strategy", self.strategies, (USUAL, *strategies.NAMES)),
-        ):
-            for name in names:
-                if name not in known:
-                    raise unknown(what, name, known)
+        check_words(vars(self))
         for what, numbers in (
             ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
             ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
@@ -217,6 +205,24 @@ class Sweep:
             raise UserError(
                 "buckets and compression are for gradients that devices share; add --world-size 2 and --mode training"
             )
+
+
+def check_words(axes: Mapping[str, Any]) -> None:
+    """Raises UnknownName for a word in one of these axes of a Sweep that nothing is called."""
+    for axis, what, known in (
+        ("models", "model", (*models.NAMES, *microbenchmarks.NAMES)),
+        ("frameworks", "framework", frameworks.NAMES),
+        ("data", "data", DATA_NAMES),
+        ("compile_modes", "compile mode", (BEST, DEFAULT, *CompileMode)),
+        ("layouts", "layout", (BEST, DEFAULT, *Layout)),
+        ("precisions", "precision", tuple(Precision)),
+        ("modes", "mode", tuple(Mode)),
+        ("isas", "instruction set", tuple(Isa)),
+        ("strategies", "strategy", (USUAL, *strategies.NAMES)),
+    ):
+        for name in axes.get(axis, ()):
+            if name not in known:
+                raise unknown(what, name, known)
 
 
 @dataclass(frozen=True)

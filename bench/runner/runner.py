@@ -207,6 +207,11 @@ class Runner:
             if other.id != identity.id:
                 self._store.forget_failed(other.id)
 
+    def is_settled(self, trial: Trial) -> bool:
+        """Whether a record is stored that makes measuring this trial unnecessary."""
+        known = self._known(self.identity(trial), Tally())
+        return known is not None and known["outcome"] not in PASSING
+
     def _measure(self, trial: Trial, identity: Identity) -> Record:
         case, kind = trial.case, trial.kind
         load_before, described = hardware.load_average(), system.described()

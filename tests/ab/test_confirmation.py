@@ -147,7 +147,7 @@ def test_a_step_of_another_suite_still_fails_the_check(command: Callable[..., En
         (("--base", "a", "--new", "b"), "--base and --new name the two sides of --confirm SUITE; give all three"),
         (("--confirm", "fast", "--base", "a"), "--base and --new name the two sides of --confirm SUITE"),
         (("--confirm", "fats"), "no suite 'fats'; did you mean 'fast'?"),
-        (("--confirm", "fast", "--budget", "soon"), "a budget is a time as 90s, 10m or 1h, not 'soon'"),
+        (("--confirm", "fast", "--budget", "soon"), "--budget takes a time such as 90s, 10m or 1h, not 'soon'"),
         (("--confirm", "fast"), "'000000"),
     ],
 )

@@ -37,7 +37,7 @@ from tests.store.test_record import complaints
 
 ROOT = Path(__file__).parents[2]
 HERE = Side(name="stable", build=Build(name="default", interpreter=sys.executable))
-SMALL = ("--model", "mlp", "--framework", "numpy", "--mode", "inference", "--batch", "2", "--threads", "1")
+SMALL = ("--model", "mlp", "--framework", "numpy", "--mode", "training", "--batch", "2", "--threads", "1")
 Ratio = Callable[[Trial], float]
 
 
@@ -427,7 +427,7 @@ def test_a_budget_is_a_time(tmp_path: Path):
     refused = rigmark("ab", "fast", *SMALL, "--base", "default", "--new", "default", "--budget", "soon", cwd=tmp_path)
 
     assert 2 == refused.returncode
-    assert "rigmark: a budget is a time as 90s, 10m or 1h, not 'soon'\n" == refused.stderr
+    assert "rigmark: --budget takes a time such as 90s, 10m or 1h, not 'soon'\n" == refused.stderr
 
 
 def test_a_revision_that_does_not_build_ends_the_command_with_its_last_words(

@@ -109,13 +109,25 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(
     [
         (("run",), "name a suite"),
         (("run", "--model", "mlp"), "name a suite"),
-        ((*ONCE, "--batch", "0"), "batch must be at least 1, not 0"),
-        ((*ONCE, "--batch", "1,x"), "batch takes whole numbers with commas, not 'x'"),
+        ((*ONCE, "--batch", "0"), "--batch must be at least 1, not 0"),
+        ((*ONCE, "--batch", "1e3"), "--batch takes whole numbers with commas, not '1e3'"),
+        ((*ONCE, "--batch", "1,,2"), "--batch takes values with commas between them, and one of '1,,2' is empty"),
+        ((*ONCE, "--batch", "1,2,1"), "--batch names '1' twice"),
+        ((*ONCE, "--world-size", "0"), "--world-size must be at least 1, not 0"),
+        ((*ONCE, "--bucket-mb", "usual,nan"), "--bucket-mb takes usual, or numbers above 0, not 'nan'"),
+        ((*ONCE, "--framework", ""), "--framework takes values with commas between them, and one of '' is empty"),
+        (("ab", "fast", "--base", "default", "--new", "default", "--budget", "banana"),
+         "--budget takes a time such as 90s, 10m or 1h, not 'banana'"),
+        (("run", "quick", "--model", "alexnet"),
+         "suite 'quick' has no model alexnet; it has mnist_cnn, resnet18, lstm; with --beyond an option may"),
+        (("run", "quick", "--model", "lstm", "--batch", "32"),
+         "suite 'quick' has no case with model lstm and batch 32 together"),
+        ((*ONCE, "--batch", "1,x"), "--batch takes whole numbers with commas, not 'x'"),
         ((*ONCE, "--threads", "-1"), "threads must be at least 1, not -1"),
         ((*ONCE, "--repetitions", "0"), "repetitions must be at least 1, not 0"),
         ((*ONCE, "--steps-per-timing", "0"), "steps per timing must be at least 1, not 0"),
-        ((*ONCE, "--min-time", "0"), "min time"),
-        ((*ONCE, "--timeout", "0"), "timeout must be above 0 s, not 0"),
+        ((*ONCE, "--min-time", "0"), "--min-time must be a number above 0 s, not 0"),
+        ((*ONCE, "--timeout", "0"), "--timeout must be a number above 0 s, not 0"),
         (("run", "--model", "resnet18", "--framework", "numpy", "--data", "digits"), "data 'digits' has samples of"),
         (("results", "--results", "nowhere"), "no results in nowhere; rigmark run quick --results nowhere makes some"),
     ],
@@ -168,6 +180,8 @@ def test_a_sweep_that_went_well_ends_with_0_and_resumes(command: Command):
     assert "2 trials measured" in first.errors
     assert "0 trials measured" in second.errors
     assert "2 were stored already" in second.errors
+    assert "mlp inference, numpy" in first.output        # with its figure
+    assert first.output == second.output
 
 
 def test_again_times_anew_in_a_session_of_its_own(command: Command):
@@ -199,8 +213,14 @@ def test_a_suite_of_nothing_but_planned_gaps_measured_nothing(command: Command, 
 def test_a_gap_that_was_asked_for_by_name_is_a_failure(command: Command, suite: Callable[..., None]):
     suite(layouts=("nchw", "channels_last"))
 
-    assert 2 == command("run", "quick", "--framework", "numpy").code
+    assert 2 == command("run", "quick", "--layout", "nchw,channels_last").code
     assert 2 == command(*ONCE, "--layout", "channels_last").code
+
+
+def test_a_gap_beside_what_was_asked_for_by_name_is_planned(command: Command, suite: Callable[..., None]):
+    suite(layouts=("nchw", "channels_last"))
+
+    assert 0 == command("run", "quick", "--framework", "numpy").code
 
 
 def test_a_framework_that_is_not_installed_is_a_gap_of_a_suite_and_a_failure_by_name(
@@ -364,9 +384,18 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(command: Command, tmp_path
     ended = command(*MLP, "--framework", "numpy", "--repetitions", "2", "--dry-run", "--results", "untouched")
 
     assert 0 == ended.code
-    assert ended.output.startswith("proof of mlp training, numpy eager nchw fp32")
-    assert "3 trials, about " in ended.output
+    assert ended.output.startswith("measure  proof of mlp training, numpy eager nchw fp32")
+    assert "to measure: 3 trials, about " in ended.output
     assert not (tmp_path / "untouched").exists()
+
+
+def test_a_dry_run_tells_what_is_stored_from_what_is_to_be_measured(command: Command):
+    command(*ONCE)
+
+    lines = command(*MLP, "--framework", "numpy", "--repetitions", "2", "--dry-run").output.splitlines()
+
+    assert ["stored", "stored", "measure"] == [line.split()[0] for line in lines[:-1]]
+    assert re.fullmatch(r"to measure: 1 trial, about .*; 2 trials are stored already", lines[-1])
 
 
 # Progress ------------------------------------------------------------------------------------------------------------
@@ -377,7 +406,6 @@ def test_progress_is_silent_where_stderr_is_no_terminal(tmp_path: Path, variable
     ended = rigmark(*ONCE, cwd=tmp_path, **variables)
 
     assert 0 == ended.returncode
-    assert "" == ended.stdout
     assert "\r" not in ended.stderr
     assert "\x1b" not in ended.stderr
     assert ended.stderr.startswith("2 trials measured")

@@ -63,7 +63,7 @@ def test_a_command_measures_its_sessions_apart(tmp_path: Path):
     [
         (("--sessions", "0"), "there must be at least 1 session, not 0"),
         (("--spread", "2h"), "one session cannot be spread; say how many with --sessions 5"),
-        (("--sessions", "2", "--spread", "soon"), "a spread is a time as 90s, 10m or 1h, not 'soon'"),
+        (("--sessions", "2", "--spread", "soon"), "--spread takes a time such as 90s, 10m or 1h, not 'soon'"),
     ],
 )
 def test_sessions_that_cannot_be_are_bad_input(tmp_path: Path, options: tuple[str, ...], sentence: str):

@@ -1,0 +1,65 @@
+"""What people write on a command line, read: lists, whole numbers, times. Each raises UserError for what is none."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from rigmark.bench.errors import UserError
+
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def listed(option: str, text: str) -> tuple[str, ...]:
+    """The values of a list with commas, each once and none empty. ``option`` is its name: "--batch"."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise UserError(f"{option} takes values with commas between them, and one of '{text}' is empty")
+    for part in parts:
+        if parts.count(part) > 1:
+            raise UserError(f"{option} names '{part}' twice; name each value once")
+    return parts
+
+
+def chosen(option: str, text: str | None) -> tuple[str, ...]:
+    """The same of an option that may be left out; () then."""
+    return () if text is None else listed(option, text)
+
+
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers of at least 1."""
+    return tuple(_whole(option, part) for part in listed(option, text))
+
+
+def _whole(option: str, text: str) -> int:
+    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise UserError(f"{option} takes whole numbers with commas, not '{text}'")
+    if int(text) < 1:
+        raise UserError(f"{option} must be at least 1, not {text}")
+    return int(text)
+
+
+def above(option: str, number: float, unit: str = "") -> float:
+    """A number that is finite and above 0."""
+    if not 0 < number < math.inf:
+        raise UserError(f"{option} must be a number above 0{unit and ' '}{unit}, not {number:g}")
+    return number
+
+
+def number(option: str, text: str, or_else: str = "") -> float:
+    """One that is finite and above 0; ``or_else`` is what else the option takes, for the sentence."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise UserError(f"{option} takes {or_else}numbers above 0, not '{text}'")
+    return found
+
+
+def seconds(option: str, text: str) -> float:
+    """Of "90s", "10m", "1.5h"."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in UNITS_S or not float(match[1]):
+        raise UserError(f"{option} takes a time such as 90s, 10m or 1h, not '{text}'")
+    return float(match[1]) * UNITS_S[match[2]]

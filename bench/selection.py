@@ -1,0 +1,59 @@
+"""Those cases of a suite that somebody names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rigmark.bench.errors import UserError
+from rigmark.bench.plan.sweep import Sweep, check_words
+
+WHAT = {
+    "models": "model", "frameworks": "framework", "compile_modes": "compile mode", "layouts": "layout",
+    "precisions": "precision", "modes": "mode", "data": "data", "isas": "instruction set", "strategies": "strategy",
+    "local_batches": "batch", "global_batches": "global batch", "world_sizes": "world size",
+    "buckets_mb": "bucket of gradients", "gradient_compressions": "gradient compression",
+}
+"""What a value of an axis is called."""
+
+BATCHES = ("local_batches", "global_batches")
+"""The two ways in which a sweep says how much a step is: who names some of the one wants none of the other."""
+
+
+def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[Any]]) -> tuple[Sweep, ...]:
+    """The sweeps of a suite with those of their values that are ``wanted``, axis by axis; sweeps without such drop out.
+
+    Raises UserError for a value that the suite has nowhere, and for values that it does not have together.
+    """
+    check_words(wanted)
+    for axis, values in wanted.items():
+        there = list(dict.fromkeys(value for sweep in sweeps for value in getattr(sweep, axis)))
+        for value in values:
+            if value not in there:
+                raise UserError(
+                    f"suite '{suite}' has no {WHAT[axis]} {_said([value])}; it has {_said(there) or 'none'}; with "
+                    "--beyond an option may name what a suite has not, and replaces its values"
+                )
+    found = [sweep for sweep in (_limited(sweep, wanted) for sweep in sweeps) if sweep is not None]
+    if not found:
+        named = " and ".join(f"{WHAT[axis]} {_said(values)}" for axis, values in wanted.items())
+        raise UserError(f"suite '{suite}' has no case with {named} together; rigmark run {suite} --dry-run shows its "
+                        "cases")
+    return tuple(found)
+
+
+def _limited(sweep: Sweep, wanted: Mapping[str, Sequence[Any]]) -> Sweep | None:
+    kept: dict[str, Any] = {
+        axis: tuple(each for each in getattr(sweep, axis) if each in values) for axis, values in wanted.items()
+    }
+    batches = [kept.pop(axis) for axis in BATCHES if axis in kept]
+    if not all(kept.values()) or (batches and not any(batches)):
+        return None
+    if batches:
+        kept |= {axis: tuple(each for each in getattr(sweep, axis) if each in wanted.get(axis, ())) for axis in BATCHES}
+    return replace(sweep, **kept)
+
+
+def _said(values: Iterable[Any]) -> str:
+    return ", ".join("the usual" if value is None else str(value) for value in values)
