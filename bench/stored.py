@@ -86,6 +86,7 @@ class Build(Part, frozen=True, kw_only=True):
 class Base(Build, frozen=True, kw_only=True):
     name: str
     code_version: str
+    isa: Isa = Isa.NATIVE
 
 
 class Settings(Part, frozen=True, kw_only=True):
@@ -201,12 +202,25 @@ class Measurement(Steps, frozen=True, kw_only=True):
         _check_alike(self, "timings_s", "host_times_s", "cpu_times_s")
 
 
+class Dispatched(Part, frozen=True, kw_only=True):
+    level: Isa | None            # the highest that ran; None: not proven
+    evidence: str
+    statement: str | None = None
+
+
+class IsaProof(Part, frozen=True, kw_only=True):
+    asked: Isa
+    proof: dict[str, Dispatched]
+    summary: str
+
+
 class PairSide(Steps, frozen=True, kw_only=True):
     times_s: Times
     host_times_s: Times
     cpu_times_s: list[Seconds]
     idle_cpu_times_s: list[Seconds | None]
     certificate: str
+    isa: IsaProof | None = None
 
     def __post_init__(self) -> None:
         _check_alike(self, "times_s", "host_times_s", "cpu_times_s", "idle_cpu_times_s")
@@ -296,18 +310,6 @@ class World(Part, frozen=True, kw_only=True):
     rank_cpu_times_s: list[Annotated[list[Seconds], Meta(min_length=1)]] | None = None
     sent_bytes: Count | None = None
     communication: Communication | None = None
-
-
-class Dispatched(Part, frozen=True, kw_only=True):
-    level: Isa | None            # the highest that ran; None: not proven
-    evidence: str
-    statement: str | None = None
-
-
-class IsaProof(Part, frozen=True, kw_only=True):
-    asked: Isa
-    proof: dict[str, Dispatched]
-    summary: str
 
 
 # Telemetry ----------------------------------------------------------------------------------------------------------

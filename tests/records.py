@@ -119,7 +119,8 @@ def pair(
         idle: list[float | None] = [idle_share * time_s for time_s in times_s]
         return {
             "times_s": list(times_s), "host_times_s": list(times_s), "cpu_times_s": [cpu_share * t for t in times_s],
-            "idle_cpu_times_s": [None, *idle[1:]], **{name: known[name] for name in same}, "certificate": "ce27" * 4,
+            "idle_cpu_times_s": [None, *idle[1:]], **{name: known[name] for name in same},
+            "certificate": "ce27" * 4, "isa": None,
         }
 
     is_in_turns = design == "turns"
@@ -144,7 +145,9 @@ def make_record(
         kind=kind, case=case.plain(), repetition=repetition, session=session, graph_fingerprint=graph_fingerprint,
         build=build or build_facts(), machine=machine.id, code_version=code_version,
         settings={"seed": 1} | ({} if is_proof else Timing().plain()) | (pairs.SETTINGS if is_pair else {}),
-        base={"name": "stable", "code_version": code_version, **build_facts("2.12.0")} if is_pair else None,
+        base={
+            "name": "stable", "isa": "native", "code_version": code_version, **build_facts("2.12.0")
+        } if is_pair else None,
     )
     of_a_proof = {**PARITY.plain(), "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5}
     return Record(**{

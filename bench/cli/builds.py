@@ -216,6 +216,7 @@ def _variables(texts: list[str] | None) -> dict[str, str]:
 
 def _described(build: Build) -> dict[str, Any]:
     """What a build is, as a worker in it says; ``problem`` is None where it can be used."""
+    from rigmark.bench import secrets
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
     from rigmark.bench.processes import probe
@@ -226,9 +227,11 @@ def _described(build: Build) -> dict[str, Any]:
         problem: str | None = f"not made yet; rigmark {again}"
     else:
         facts, problem = probe.facts(build)
+    shown = secrets.without(build.variables)
     size = environments.size_bytes(builds.environment(build.name)) if build.is_managed else None
     return {
-        "name": build.name, "interpreter": build.interpreter, "variables": build.variables, "isa": build.isa,
+        "name": build.name, "interpreter": build.interpreter, "isa": build.isa,
+        "variables": {name: value if name in shown else secrets.HIDDEN for name, value in build.variables.items()},
         "python": facts.get("python"), "packages": facts.get("packages", {}), "size_bytes": size, "problem": problem,
     }
 

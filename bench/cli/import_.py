@@ -10,6 +10,7 @@ import typer
 
 from rigmark.bench.errors import UserError
 from rigmark.bench.importers import NAMES
+from rigmark.bench.secrets import hidden
 
 if TYPE_CHECKING:
     from rigmark.bench.store.quoted import QuotedTable
@@ -56,8 +57,8 @@ def command(
     stated, columns = pairs(set_, "--set"), pairs(column, "--column")
     _check_date(published)
     tables = [
-        importers.read(format, path, stated=stated, columns=columns, decimal=decimal, title=title, url=url,
-                       licence=licence, published=published)
+        importers.read(format, path, stated=stated, columns=columns, decimal=decimal, title=title,
+                       url=url and hidden(url), licence=licence, published=published)
         for path in files
     ]     # all are read before one is stored
     store = Store(results).create()

@@ -17,6 +17,7 @@ from typing import Any
 import archspec.cpu
 import psutil
 
+from rigmark.bench import kernel, secrets
 from rigmark.bench.host import kernel
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES")
@@ -256,12 +257,12 @@ def affinity() -> tuple[int, ...]:
 
 
 def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str]:
-    """Those variables of an environment that change results on that device ("cpu", "cuda:0")."""
+    """Those variables of an environment that change results on that device ("cpu", "cuda:0"), without secrets."""
     families = FAMILIES if device.startswith("cpu") else FAMILIES + OF_GPUS
-    return {
+    return secrets.without({
         name: value for name, value in sorted(environment.items())
         if (name in VARIABLES or name.startswith(families)) and name not in QUIET and not name.startswith(OF_TERRAFORM)
-    }
+    })
 
 
 def load_average() -> float | None:

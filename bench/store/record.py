@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rigmark.bench import secrets
 from rigmark.bench.enums import Outcome, TrialKind
 
 SCHEMA = 1
@@ -76,4 +77,6 @@ class Record:
         return self.identity.id
 
     def plain(self) -> dict[str, Any]:
-        return {"schema": self.schema, "id": self.id, **asdict(self)}
+        """As it is stored. Free texts are without secrets; so are the variables of an identity when it is made."""
+        plain = asdict(self)
+        return {"schema": self.schema, "id": self.id, **secrets.cleaned(plain), "identity": plain["identity"]}

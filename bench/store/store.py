@@ -109,9 +109,13 @@ class Store:
 
         Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError where the disk is full.
         """
-        self.keep_newer(record.id)
+        self.put_plain(record.plain())
+
+    def put_plain(self, record: Mapping[str, Any]) -> None:
+        """As ``put``, of a record as it stands in a file."""
+        self.keep_newer(record["id"])
         try:
-            _write_atomically(self._path(record.id), json.dumps(record.plain(), indent=1).encode())
+            _write_atomically(self._path(record["id"]), json.dumps(record, indent=1).encode())
         except OSError as error:
             raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
 
@@ -145,6 +149,21 @@ class Store:
                 beside.unlink(missing_ok=True)
             raise
         return f"{SERIES}/{path.name}"
+
+    def copy_series(self, trial_id: str, to_id: str) -> None:
+        """Keep the telemetry of a trial, where there is any, under another id too; raises UserError where it cannot."""
+        series = self.series(trial_id)
+        if series is None:
+            return
+        try:
+            _write_atomically(self._series / f"{to_id}.parquet", series.read_bytes())
+        except OSError as error:
+            raise UserError(f"cannot store telemetry in {files.shown(self._series)}: {error.strerror}") from None
+
+    def remove(self, trial_id: str) -> None:
+        """Of a trial, the telemetry and then the record, without which nobody would find it any more."""
+        (self._series / f"{trial_id}.parquet").unlink(missing_ok=True)
+        self._path(trial_id).unlink(missing_ok=True)
 
     def series(self, trial_id: str) -> Path | None:
         """The Parquet file of a trial's telemetry; None where there is none."""

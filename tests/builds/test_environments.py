@@ -171,6 +171,14 @@ def test_no_folder_that_a_file_names_as_a_build_is_deleted(tmp_path: Path, verb:
         environments.remove(Build(name=named, interpreter="python3", packages=("x",)))
 
 
+def test_a_secret_of_a_build_is_not_shown(tmp_path: Path):
+    variables = 'variables = { TF_API_KEY = "hunter2", OMP_PLACES = "cores" }'
+    (tmp_path / builds.FILE).write_text(f'[build.mine]\ninterpreter = "{sys.executable}"\n{variables}\n')
+
+    assert {"TF_API_KEY": "****", "OMP_PLACES": "cores"} == listed()["mine"]["variables"]
+    assert "hunter2" not in rigmark("builds", "list").stdout
+
+
 def test_a_build_that_cannot_be_used_is_not_added(tmp_path: Path):
     refused = rigmark("builds", "add", "mine", "/no/python")
 

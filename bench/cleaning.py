@@ -1,0 +1,109 @@
+"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see bench.secrets.
+
+No trial is lost. What identifies a trial held its secrets too, so a cleaned one has another id and another file, and
+what points to it follows. Where trials then differ in nothing, they are repetitions of one case, and get numbers so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rigmark.bench import secrets, stored
+from rigmark.bench.enums import TrialKind
+from rigmark.bench.store.record import id_of
+from rigmark.bench.store.store import SERIES, Store
+from rigmark.bench.trials.pair import SIDES
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaned:
+    """What came of it, or would."""
+
+    records: int                     # that held a secret
+    variables: tuple[str, ...]       # names of those that were taken out
+    renumbered: int                  # trials that now are further repetitions
+    problems: tuple[str, ...]        # a sentence for each record that was left as it is, since it cannot be read
+
+
+def clean(store: Store, *, is_dry: bool) -> Cleaned:
+    """Take the secrets out of all records; ``is_dry``: only tell. Interrupted at any moment, it is done by doing it
+    again. Raises UserError while a sweep measures into the folder.
+    """
+    records, problems = _read(store)
+    settled = list(_settled(records))
+    changed = [(old, new) for old, new in settled if old != new]
+    if not is_dry and changed:
+        with store.measuring():
+            for old, new in changed:
+                if old["id"] != new["id"]:
+                    store.copy_series(old["id"], new["id"])
+                store.put_plain(new)
+            # Proofs last: until then, those that they vouch for can be traced to them.
+            for old, new in sorted(changed, key=lambda pair: _is_proof(pair[0])):
+                if old["id"] != new["id"]:
+                    store.remove(old["id"])
+    return Cleaned(
+        records=sum(secrets.cleaned(old) != old for old, _ in changed), problems=tuple(problems),
+        variables=tuple(sorted({name for old, new in changed for name in _variables(old) - _variables(new)})),
+        renumbered=sum(old["identity"]["repetition"] != new["identity"]["repetition"] for old, new in changed),
+    )
+
+
+def _read(store: Store) -> tuple[list[Plain], list[str]]:
+    """The records that can be read, proofs first, then by age, and a sentence for each other one."""
+    found, problems = [], []
+    for path in sorted(store.records_folder.glob("*.json")):
+        try:
+            found.append(store.get(path.stem))
+        except stored.LeftOut as problem:
+            problems.append(str(problem))
+    return sorted(found, key=lambda record: (not _is_proof(record), record["recorded_at"], record["id"])), problems
+
+
+def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:
+    """Each record as it is and as it is to be; the same where nothing of it changes."""
+    there = {record["id"]: record for record in records}
+    renamed: dict[str, str] = {}
+    for record in records:
+        new = secrets.cleaned(record)
+        identity = new["identity"]
+        while True:
+            new = _pointing(new | {"id": id_of(identity), "identity": identity}, renamed)
+            other = there.get(new["id"])
+            # Equal: it was put there before cleaning was interrupted.
+            if other is None or other["id"] == record["id"] or other == new:
+                break
+            identity = {**identity, "repetition": identity["repetition"] + 1}
+        there[new["id"]] = new
+        renamed[record["id"]] = new["id"]
+        yield record, new
+
+
+def _pointing(record: Plain, renamed: Mapping[str, str]) -> Plain:
+    """A record with the ids that it refers to: its own series, and the proofs that vouch for it."""
+    def of_proof(identity: str | None) -> str | None:
+        return None if identity is None else renamed.get(identity, identity)
+
+    record = dict(record)
+    if "certificate" in record:
+        record["certificate"] = of_proof(record["certificate"])
+    if (telemetry := record.get("telemetry")) and telemetry.get("series"):
+        record["telemetry"] = {**telemetry, "series": f"{SERIES}/{record['id']}.parquet"}
+    if pair := record.get("pair"):
+        record["pair"] = pair | {
+            side: {**pair[side], "certificate": of_proof(pair[side]["certificate"])} for side in SIDES
+        }
+    return record
+
+
+def _is_proof(record: Plain) -> bool:
+    return bool(record["identity"]["kind"] == TrialKind.PROOF)
+
+
+def _variables(record: Plain) -> set[str]:
+    identity = record["identity"]
+    return {*identity["build"]["variables"], *(identity.get("base") or {}).get("variables", ())}
