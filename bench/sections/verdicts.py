@@ -95,7 +95,8 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
             if found.verdict in (Judgement.FASTER, Judgement.SAME):
                 by.setdefault(found.verdict, []).append(words)
             else:
-                (too_few if len(found.ratios) < ENOUGH else unclear).append((words, _outlook(found)))
+                is_short = len(found.ratios) < ENOUGH and found.verdict is Judgement.INCONCLUSIVE
+                (too_few if is_short else unclear).append((words, _outlook(found)))
     size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
