@@ -18,7 +18,7 @@ from rigmark.bench.telemetry.recorder import Recorder, Recording
 from rigmark.bench.telemetry.series import REASONS, Described
 from rigmark.bench.telemetry.sources import Reason
 
-ANSWER_S = 25.0              # within which a source of telemetry must open: nvml itself waits for GPUs that hang
+ANSWER_S = 15.0              # within which a source of telemetry must open: nvml itself waits 10 s for GPUs that hang
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # of PCI: display controllers, 3D ones among them
 
 

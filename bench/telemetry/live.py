@@ -153,6 +153,8 @@ def _value(of: Field, device: Device, newest: Reading, before: Reading | None) -
         passed_s = (newest.begin_ns + newest.end_ns - before.begin_ns - before.end_ns) / 2e9
         if passed_s > 0 and newest.value >= before.value:        # less: it began anew, as with a new driver
             rate = (newest.value - before.value) / passed_s
+        if rate is not None and of.plausible is not None and rate > of.plausible.ends(device.facts)[1]:
+            return Value(field=of, value=None, rate=None, unknown=Reason.IMPLAUSIBLE.value)
     return Value(
         field=of, value=newest.value, rate=rate, unknown=None if newest.reason is None else newest.reason.value
     )

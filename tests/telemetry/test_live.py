@@ -103,6 +103,18 @@ def test_a_counter_that_begins_anew_has_no_rate():
     assert _value(FIELDS[1], Fake.devices[0], after, None).rate is None
 
 
+@pytest.mark.parametrize(("joules", "rate"), [(300.0, 300.0), (4e6, None)])
+def test_a_counter_that_grows_as_it_cannot_is_not_known(joules: float, rate: float | None):
+    from rigmark.bench.telemetry.live import _value
+
+    of = Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST, plausible=Range(low=1, high=1e4))
+    before, after = (Reading(0, 0, at, at, value, None) for at, value in ((0, 0.0), (SECOND, joules)))
+
+    found = _value(of, Fake.devices[0], after, before)
+
+    assert (rate, None if rate else "implausible") == (found.rate, found.unknown)
+
+
 @pytest.mark.parametrize(("power_w", "shown"), [(250.0, 250.0), (0.0, None), (4e6, None), (601.0, None)])
 def test_what_a_sensor_says_that_cannot_be_is_not_known(power_w: float, shown: float | None):
     from rigmark.bench.telemetry.live import _value

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rigmark.bench.telemetry import recorder
+from rigmark.bench.telemetry import recorder, series
 from tests.telemetry import simulator
 from tests.telemetry.trial import NO_COUNTER, NO_POWER, Trial, recorded
 
@@ -115,6 +115,27 @@ def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
     assert f"nvml of {hanging} did not answer any more at the end of the trial" == trial.recording.block["problem"]
     assert trial.gpu(1)["energy_j"] is None
     assert all(is_right(trial, number) and trial.gpu(number)["coverage"] > 0.9 for number in (0, 2))
+
+
+def test_what_a_sensor_says_that_cannot_be_is_in_no_figure_of_the_record_and_not_in_its_series(tmp_path: Path):
+    trial = recorded("lie 0 temperature_c 0 1e9 255", tmp_path)
+
+    recording, found = trial.recording, trial.gpu(0)
+    told = series.table(recording.readings, recording.sources)
+    temperatures = told[(told.field == "temperature_c") & (told.begin_ns > trial.marks["warm_up"] * 1e9)]
+    assert ("implausible", 255.0) == (found["unknown"]["temperature_c"], found["implausible"]["temperature_c"]["said"])
+    assert temperatures.value.isna().all()
+    assert {"implausible"} == set(temperatures.reason)
+
+
+def test_a_trial_on_a_part_of_a_gpu_may_not_claim_the_whole_nor_disown_it(tmp_path: Path):
+    """A board that is lost takes its parts with it, and its energy is that of all of them."""
+    part = "MIG-a0000000-1111-2222-3333-444455550001"
+    block = recorded("gpus 2\nmig 0 2", tmp_path, timed_s=0.3, CUDA_VISIBLE_DEVICES=part).recording.block
+
+    assert {0: None, 1: False} == {
+        device["facts"]["index"]: device["used"] for device in block["devices"] if device["kind"] == "gpu"
+    }
 
 
 def test_a_sampler_that_is_killed_mid_trial_leaves_what_it_had_read(tmp_path: Path):

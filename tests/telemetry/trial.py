@@ -36,18 +36,18 @@ class Trial:
 
 def recorded(
     scenario: str, folder: Path, *, warm_up_s: float = 1.0, timed_s: float = 1.5,
-    meanwhile: Callable[[], None] = lambda: None, is_old: bool = False,
+    meanwhile: Callable[[], None] = lambda: None, is_old: bool = False, **variables: str,
 ) -> Trial:
     """A trial of a warm-up and timed steps on the first GPU; something may happen as the steps begin.
 
-    Its process is this one, whose number is "own" in the scenario.
+    Its process is this one, whose number is "own" in the scenario; it has these environment variables besides.
     """
     directory = folder / "sampler"
     directory.mkdir()
     marks, took_s = {}, []
     with simulator.Installed(scenario.replace("own", str(os.getpid())), folder, is_old=is_old) as driver:
         recorder = Recorder(directory)
-        recorder.begin((), "cuda:0", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        recorder.begin((), "cuda:0", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **variables})
         recorder.started(os.getpid())
         driver.start()
         for name, length_s in (("warm_up", warm_up_s), ("steady", timed_s), ("timed", 0.0)):
