@@ -98,7 +98,7 @@ class Column:
     title: str
     unit: str = ""
     align: Align = Align.LEFT
-    is_detail: bool = False              # a narrow medium may leave it out, if it says so
+    is_detail: bool = False              # a narrow medium may show it after the others
 
 
 @dataclass(frozen=True, kw_only=True)

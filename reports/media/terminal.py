@@ -182,23 +182,39 @@ def _letters(bar: StackedBar, largest: float, room: int) -> str:
 
 
 def _table(table: Table, width: int) -> Iterator[RenderableType]:
-    """The table; where it is too wide, without its details, which are then named; else a paragraph for each row."""
-    shown = list(range(len(table.columns)))
-    if _needed(table, shown) > width:
-        shown = [index for index in shown if not table.columns[index].is_detail]
+    """The table; where it is too wide, its details in more tables of the same rows; else a paragraph for each row."""
     yield Text(table.caption, style="italic")
-    if _needed(table, shown, longest=_longest_word) > width:
-        yield from (_hanging("- ", Text(_in_words(table, row, shown))) for row in table.rows)
-    else:
+    everything = list(range(len(table.columns)))
+    parts = [everything] if _needed(table, everything) <= width else _parts(table, width)
+    for number, shown in enumerate(parts):
+        if number:
+            yield Text(tr("The same rows go on:"), style="dim")
         yield _grid(table, shown)
-    hidden = [column.title for index, column in enumerate(table.columns) if index not in shown]
-    notes = list(table.notes)
-    if hidden:
-        notes.append(tr(
-            "Too narrow for: {columns}; a wider terminal or another format shows them.", columns=", ".join(hidden)
-        ))
-    yield from (Text(note, style="dim") for note in notes)
+    if not parts:
+        yield from (_hanging("- ", Text(_in_words(table, row, everything))) for row in table.rows)
+    yield from (Text(note, style="dim") for note in table.notes)
     yield ""
+
+
+def _parts(table: Table, width: int) -> list[list[int]]:
+    """Columns that fit beside each other, those of the first table before those of its details; each further table
+    begins with the columns that tell the rows apart. None where even words wrapped in cells do not fit."""
+    first = [index for index, column in enumerate(table.columns) if not column.is_detail]
+    names = next((first[:count] for count in range(1, len(first) + 1) if _tell_apart(table, first[:count])), None)
+    parts = [first]
+    for index in range(len(table.columns)):
+        if index in first:
+            continue
+        if names is None:
+            return []
+        if len(parts) == 1 or _needed(table, [*parts[-1], index], longest=_longest_word) > width:
+            parts.append([*names])
+        parts[-1].append(index)
+    return parts if all(_needed(table, part, longest=_longest_word) <= width for part in parts) else []
+
+
+def _tell_apart(table: Table, columns: list[int]) -> bool:
+    return len({tuple(_cell(row.cells[index]) for index in columns) for row in table.rows}) == len(table.rows)
 
 
 def _grid(table: Table, shown: list[int]) -> RenderableType:

@@ -508,3 +508,18 @@ def test_a_report_is_written_in_the_language_that_it_was_made_in(tmp_path: Path)
     for name in reports.NAMES:
         assert "难分高下" in reports.render(name, document)
         assert "too close to call" in reports.render(name, records.report(store))
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_a_terminal_of_any_width_shows_every_cell_of_a_table(width: int) -> None:
+    words = [[f"{row}x{column}y{row * column:04}" for column in range(14)] for row in range(3)]
+    table = Table(
+        id="t", caption="c", columns=tuple(Column(title=f"c{column}", is_detail=column > 4) for column in range(14)),
+        rows=tuple(Row(id=f"r{row[0]}", cells=tuple(Cell(text=text) for text in row)) for row in words),
+    )
+    document = Document(title="T", summary=(), sections=(Section(id="s", title="S", blocks=(table,)),))
+
+    shown = terminal.render(document, width=width)
+
+    assert {word for row in words for word in row} <= set(shown.split())
+    assert max(map(len, shown.splitlines())) <= width
