@@ -70,6 +70,10 @@ FAULTS = {
         expected={**_for_all(TIMED, (INVALID, "gpu_lost")), "in the warm-up": (SUSPECT, "gpu_lost")},
         says="was lost to its driver",
     ),
+    "in need of a reset": Fault(
+        scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 16",
+        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="reset or reboot",
+    ),
     "not found any more": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 28",
         expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="was lost to its driver while",

@@ -61,6 +61,7 @@ _REASONS = {
     pynvml.NVML_ERROR_TIMEOUT: Reason.TIMEOUT,
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: Reason.NOT_FOUND,
     pynvml.NVML_ERROR_GPU_IS_LOST: Reason.LOST,
+    pynvml.NVML_ERROR_RESET_REQUIRED: Reason.LOST,       # nothing runs on it before that
     25: Reason.NOT_FOUND,        # NVML_ERROR_ARGUMENT_VERSION_MISMATCH; older bindings have no name for it
     26: Reason.NOT_FOUND,        # NVML_ERROR_DEPRECATED
     28: Reason.LOST,             # NVML_ERROR_GPU_NOT_FOUND
