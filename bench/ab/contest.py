@@ -40,12 +40,15 @@ from rigmark.bench.runner.runner import HOPELESS, Base, Runner
 from rigmark.bench.runner.tally import Progress
 from rigmark.bench.store.store import RECORDS, Store, existing
 from rigmark.bench.trials import pair
+from rigmark.bench.worker import frameworks
 
 FAILURES_AT_MOST = 3         # of the pairs of a case, before no more are started
 NOTE_TURNS = "Both sides took turns in pairs of fresh processes; such step times are for verdicts, not for publishing."
 NOTE_UNPAIRED = ("The base is stored results, so nothing is paired: the sides were measured at different times, and "
                  "what changed on the machine in between passes for a difference. rigmark compare judges the same "
                  "trials, and takes --across.")
+
+NOTE_IDLE = "{project} is not used by {frameworks}, whose cases were left out: no commit of it can change them."
 
 KINDS = ("build", "results", "rev")
 
@@ -58,6 +61,7 @@ class Side:
     build: Build                                 # whose name identifies it in records
     shipped: Files | None = None     # the worker package of another revision of Rigmark
     problem: str | None = None                   # why it could not be made
+    is_installed: bool = False                   # it is a revision of another project than Rigmark
 
 
 def side(
@@ -91,9 +95,37 @@ def side(
     if shipped is not None:
         return Side(name=word, build=replace(beneath, name=revision.name), shipped=shipped)
     try:
-        return Side(name=word, build=revisions.installed(revision, beneath, packages, tell))
+        return Side(
+            name=word, build=revisions.installed(revision, beneath, packages, tell), is_installed=True
+        )
     except UserError as error:
         return Side(name=word, build=replace(beneath, name=revision.name), problem=str(error))
+
+
+def depending(
+    sweeps: Sequence[Sweep], sides: Sequence[Side | Store], suite: str
+) -> tuple[tuple[Sweep, ...], tuple[str, ...]]:
+    """The part of the sweeps that the sides can differ in, and a note for what was left out.
+
+    Our networks run in a framework. So the commits of a project that no framework uses cannot change what is measured,
+    and "the same" would be said of anything. Raises UserError where that holds for all of it.
+    """
+    made = [each.build for each in sides if isinstance(each, Side) and each.is_installed]
+    if not made or any(isinstance(each, Side) and each.problem is not None for each in sides):
+        return tuple(sweeps), ()
+    imports = {name: frameworks.load(name).IMPORTS for sweep in sweeps for name in sweep.frameworks}
+    using = frozenset[str]().union(*(revisions.users(build, imports.values()) for build in made))
+    idle = sorted(name for name, imported in imports.items() if imported not in using)
+    project = made[-1].name.partition(builds_module.OF_REVISION)[0]
+    if len(idle) == len(imports):
+        raise UserError(
+            f"nothing that suite {suite} measures depends on {project}: it is not used by {', '.join(idle)}, so that "
+            "all its commits would be called the same; compare revisions of a framework, or of what one imports, or "
+            "two builds with what the commits pin (rigmark builds create)"
+        )
+    kept = (replace(sweep, frameworks=tuple(name for name in sweep.frameworks if name not in idle)) for sweep in sweeps)
+    note = NOTE_IDLE.format(project=project, frameworks=", ".join(idle))
+    return tuple(sweep for sweep in kept if sweep.frameworks), (note,) if idle else ()
 
 
 @dataclass

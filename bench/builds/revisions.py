@@ -16,8 +16,9 @@ import os
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import environments, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import NOT_LENT
+from rigmark.bench.builds.variables import NOT_LENT, environment
+from rigmark.bench.builds.worker_package import CHILD_PACKAGES, child_files, child_files_of
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 from rigmark.bench.host.workfolder import working_folder
@@ -37,6 +40,12 @@ BEFORE_MANIFESTS = {name: f"bench/{name}" for name in ("frameworks", "limits", "
 INSTALL = ("python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps")
 # Without its dependencies: they come from the build beneath, or two revisions would be measured with two of them.
 SHORT = 12                   # digits of a commit that name it
+LOADED = """
+import importlib, json, sys
+importlib.import_module(sys.argv[1])
+print()
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
 PACKAGE_FOLDERS = "import json, sys; print(json.dumps([p for p in sys.path if p.endswith('-packages')]))"
 
 
@@ -132,6 +141,48 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
     finally:
         _remove(revision, sources)
     return build
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provided:
+    """What an installed revision brings."""
+
+    modules: tuple[str, ...]     # top-level names that can be imported
+    plugged_into: str            # names by which it makes itself known to others: groups of entry points, and folders
+
+
+def provided(build: Build) -> Provided:
+    """What the project in a build that ``installed`` made brings."""
+    (own,) = (builds.environment(build.name) / "lib").glob("python*/site-packages")
+    for distribution in metadata.distributions(path=[str(own)]):
+        direct = json.loads(distribution.read_text("direct_url.json") or "{}")
+        if str(direct.get("url", "")).startswith("file:"):       # nothing else was installed from a folder
+            tops = {
+                file.parts[0].partition(".")[0] for file in distribution.files or ()
+                if not file.parts[0].endswith((".dist-info", ".pth")) and file.parts[0] not in ("..", "__pycache__")
+            }
+            groups = {entry.group for entry in distribution.entry_points}
+            return Provided(modules=tuple(sorted(tops)), plugged_into=" ".join(sorted(groups | tops)))
+    return Provided(modules=(), plugged_into="")
+
+
+def users(build: Build, frameworks: Iterable[str]) -> frozenset[str]:
+    """Which frameworks, by the names that they are imported by, use the project that a build was made of.
+
+    They import a module of it, or it makes itself known to them, as plug-ins do. One that cannot be imported in this
+    build counts too, since nothing is known of it.
+    """
+    brought = provided(build)
+    found = set()
+    for framework in frameworks:
+        done = subprocess.run(
+            [build.interpreter, "-c", LOADED, framework], env=environment(build, 1), capture_output=True, text=True,
+            check=False,
+        )
+        loaded = [] if done.returncode else json.loads(done.stdout.splitlines()[-1])
+        if done.returncode or set(loaded) & set(brought.modules) or f" {framework}" in f" {brought.plugged_into}":
+            found.add(framework)
+    return frozenset(found)
 
 
 def checked_out(folder: Path, beneath: Build) -> Build:

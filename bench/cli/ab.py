@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,17 +107,20 @@ def decided(
     )
     if isinstance(second, Store):
         raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
+    sweeps, notes = ab.depending(sweeps, (first, second), settings["suite"])
     settings |= {"command": shlex.join(["rigmark", *sys.argv[1:]]), "budget_s": budget_s}
     with keeping("pairs"), BudgetProgress(budget_s) as progress:
         if not isinstance(first, Store):
             contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
             store.create()
-            return contest.run(progress)
-        if clock is not Clock.WALL:
+            verdicts = contest.run(progress)
+        elif clock is not Clock.WALL:
             raise UserError("stored results are compared by wall time; leave --clock out")
-        return ab.against_stored(
-            store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
-        )
+        else:
+            verdicts = ab.against_stored(
+                store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
+            )
+    return replace(verdicts, notes=(*notes, *verdicts.notes))
 
 
 def named(**words: str | None) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from rigmark.bench.analysis.comparison.pairs import log_speed_up
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
 from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict
 from rigmark.bench.builds import build
+from rigmark.bench.builds import build as builds
+from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Clock, Mode, Outcome, TrialKind
 from rigmark.bench.errors import UserError
@@ -401,7 +403,7 @@ def test_stored_results_as_the_base_are_not_paired_and_it_is_said(tmp_path: Path
 
 def side_of(word: str, folder: Path, **known: Build) -> Any:
     return ab.side(
-        word, {**build.load(folder), **known}, folder=folder, beneath=HERE.build, packages=(), tell=lambda line: None
+        word, {**builds.load(folder), **known}, folder=folder, beneath=HERE.build, packages=(), tell=lambda line: None
     )
 
 
@@ -442,3 +444,31 @@ def test_a_revision_that_does_not_build_ends_the_command_with_its_last_words(
     assert (2, None) == (found.returncode, case["verdict"])
     assert case["reason"].startswith("build_broken: new: build 'tiny@")
     assert "no compiler today" in case["reason"]
+
+
+def test_commits_that_cannot_change_what_is_measured_are_not_called_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = make_project(tmp_path, monkeypatch)
+
+    found = rigmark("ab", "fast", *SMALL, "--base", "HEAD~2", "--new", "HEAD", "--budget", "1s", cwd=project)
+
+    assert 2 == found.returncode
+    assert "nothing that suite fast measures depends on tiny: it is not used by numpy" in found.stderr
+    assert "" == found.stdout
+    assert not (project / "results").exists()
+
+
+def test_only_cases_that_a_project_can_change_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(revisions, "users", lambda build, imports: frozenset(imports) & {"jax"})
+    made = Side(name="HEAD", build=Build(name="tiny@0123", interpreter="python"), is_installed=True)
+    sweeps = [
+        Sweep(models=("mlp",), frameworks=("numpy", "jax")), Sweep(models=("mlp",), frameworks=("numpy",))
+    ]
+
+    kept, notes = ab.depending(sweeps, (HERE, made), "fast")
+
+    assert [("jax",)] == [sweep.frameworks for sweep in kept]
+    assert ("tiny is not used by numpy, whose cases were left out: no commit of it can change them.",) == notes
+    assert (tuple(sweeps), ()) == ab.depending(sweeps, (HERE, HERE), "fast")
+    assert (tuple(sweeps), ()) == ab.depending(sweeps, (HERE, replace(made, problem="no compiler")), "fast")

@@ -35,6 +35,9 @@ def build_wheel(folder, config=None, metadata=None):
         wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n")
         wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("tiny-1.0.dist-info/RECORD", "")
+        for file in ("tiny.pth", "tiny-1.0.dist-info/entry_points.txt"):
+            if os.path.exists(os.path.basename(file)):
+                wheel.write(os.path.basename(file), file)
     return name
 '''
 
@@ -165,3 +168,26 @@ def test_any_other_project_ships_nothing(project: Path):
     assert found is not None
 
     assert revisions.worker_files(found) is None
+
+
+# What of it can change a measurement ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("tiny.pth", "import tiny\n"), ("entry_points.txt", "[numpy.backends]\ntiny = tiny\n")],
+    ids=["is imported", "makes itself known"],
+)
+def test_a_framework_uses_what_it_imports_and_what_makes_itself_known_to_it(project: Path, file: str, content: str):
+    unused = install(project, "HEAD")
+    (project / file).write_text(content)
+    commit(project)
+    used = install(project, "HEAD")
+
+    assert ("tiny",) == revisions.provided(used).modules
+    assert frozenset() == revisions.users(unused, ["numpy", "json"])
+    assert "numpy" in revisions.users(used, ["numpy", "json"])
+
+
+def test_of_what_cannot_be_imported_nothing_is_known(project: Path):
+    assert {"no_such_framework"} == revisions.users(install(project, "HEAD"), ["numpy", "no_such_framework"])
