@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from asv import util
@@ -47,7 +48,9 @@ class ThisInterpreter(Environment):  # type: ignore[misc]
         # Environments that differ in RIGMARK_BUILD only share a checkout; asv tells the commit to the first alone.
         self._set_commit_hash(self.installed_commit_hash)
         # Both paths: asv's own run_executable sets PYTHONPATH only, and benchmark.py then takes it away again.
-        paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), self._build_root)
+        root = Path(self._build_root)
+        found = os.pathsep.join(str(folder) for folder in (root / "src", root) if folder.is_dir())
+        paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), found)
         own = {"RIGMARK_SESSION": START, "RIGMARK_CHECKOUT": self._build_root}
         env = {**options.pop("env", os.environ), **self._global_env_vars, **paths, **own}
         return util.check_output([sys.executable, *args], env=env, **options)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from rigmark.bench import __version__, files
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 
@@ -18,8 +22,9 @@ CONFIGURATION = "asv.conf.json"
 FOLDER = "benchmarks"
 LOCK_FILES = ("requirements.lock", "requirements.txt")
 
-SUITE = '''"""Networks of Rigmark on the commits of this project: seconds per step, less is better.
+SUITE = '''"""Networks of Rigmark, timed at each commit of this project: seconds per step, less is better.
 
+They do not import this project. {depends}
 Every case is proven to compute the same as a float64 oracle before it is timed; the records are in
 .asv/rigmark-results. Change the cases as you like; `rigmark run --help` tells the words.
 """
@@ -36,6 +41,25 @@ SWEEPS = (
 )
 track_step_time = benchmark(SWEEPS, __name__)
 '''
+WITH_LOCK = '''Their times change with what {lock} pins at a commit, such as an upgrade of
+{framework}, and not with the project's own code.
+'''
+WITHOUT_LOCK = '''Their times change with its commits only where {framework} uses it, as a
+plug-in does; else they show the noise of this machine. Benchmarks of your own code go into files beside this one.
+'''
+
+OWN = '''"""Benchmarks of this project's own code, measured by asv alone: https://asv.readthedocs.io/en/stable/writing_benchmarks.html
+
+The first one times how long it takes to import the project, in a fresh process.
+"""
+
+
+def timeraw_import():
+    return "import {package}"
+
+
+timeraw_import.number = 1
+'''
 
 
 def command(
@@ -43,14 +67,17 @@ def command(
     folder: Annotated[Path, typer.Argument(help="The project, a git repository.")] = Path(),
     lock: Annotated[Path | None, typer.Option(help="Lock file whose commits date a framework's upgrade.")] = None,
     framework: Annotated[str, typer.Option(help="What the first case runs on.")] = "torch",
-    rigmark: Annotated[str, typer.Option(help="What pip installs Rigmark from: a name, folder or URL.")] = "rigmark",
+    rigmark: Annotated[
+        str | None, typer.Option(help="What pip installs Rigmark from; left out: as this one was installed.")
+    ] = None,
 ) -> None:
-    """Make a project ready for asv with the networks of Rigmark: your commits, our cases.
+    """Make a project ready for asv with the networks of Rigmark: your commits, our cases, which do not import it.
 
     With a lock file, each commit is measured with what that file pins, so that asv dates a slowdown to the upgrade.
     Without one, workers import what each commit's checkout (or its folder src) holds before all else, and nothing is
     installed: enough for pure Python, while a project that is compiled wants 'rigmark ab', which installs each
-    revision. Files that are there already are never overwritten.
+    revision. Then a benchmark of the project's own import is written too. Files that are there already are never
+    overwritten.
 
     Examples:
 
@@ -58,6 +85,7 @@ def command(
 
     rigmark init --asv ../project --lock requirements.lock --framework jax
     """
+    from rigmark.bench.analysis.statistics.changepoints import FEWEST
     from rigmark.bench.cli import say
     from rigmark.bench.errors import unknown
     from rigmark.bench.worker import frameworks
@@ -73,10 +101,13 @@ def command(
         raise UserError(f"no lock file {folder / lock}; leave --lock out to install nothing")
     configuration = folder / CONFIGURATION
     benchmarks = _benchmark_dir(configuration) if configuration.is_file() else FOLDER
+    source, package = rigmark or _installed_from(), None if found else _package(folder)
+    depends = (WITH_LOCK if found else WITHOUT_LOCK).format(lock=found, framework=framework)
     files = {
-        configuration: json.dumps(_configuration(folder, found, rigmark), indent=4) + "\n",
+        configuration: json.dumps(_configuration(folder, found, source), indent=4) + "\n",
         folder / benchmarks / "__init__.py": "",
-        folder / benchmarks / "rigmark_networks.py": SUITE.replace("{framework!r}", repr(framework)),
+        folder / benchmarks / "rigmark_networks.py": SUITE.format(framework=framework, depends=depends),
+        **({} if package is None else {folder / benchmarks / "own_code.py": OWN.format(package=package)}),
     }
     for path, text in files.items():
         if path.exists():
@@ -90,7 +121,11 @@ def command(
         say(f"wrote {path}")
     pinned = f"each commit with what {found} pins" if found else "each commit's checkout in this interpreter"
     say(f"measures {pinned}; keep .asv out of git (.gitignore)")
-    say("next: asv machine --yes; asv run --quick; asv run NEW; rigmark check --asv .")
+    if found:
+        say(f"installs Rigmark from {source}; --rigmark git+https://... names what other machines can install")
+    say(f"the networks do not import this project: {' '.join(depends.split())}")
+    say("next: asv machine --yes; asv run --quick; asv run NEW; and rigmark check --asv ., which needs "
+        f"{FEWEST} measured commits before it says anything")
 
 
 def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, Any]:
@@ -114,6 +149,38 @@ def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, A
         ],
         "install_timeout": 1800,
     }
+
+
+def _installed_from() -> str:
+    """What pip can install this Rigmark from again: its checkout, the repository or file that it came from, or else
+    its version on the package index.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "pyproject.toml").is_file():
+        return shlex.quote(str(checkout))
+    try:
+        direct = json.loads(metadata.distribution("rigmark").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        direct = {}
+    if "url" not in direct:
+        return f"rigmark=={__version__}"
+    commit = direct.get("vcs_info")
+    url: str = direct["url"]
+    return shlex.quote(f"{commit['vcs']}+{url}@{commit['commit_id']}" if commit else url)
+
+
+def _package(folder: Path) -> str | None:
+    """What the project is imported as, by its name or that of its folder; None where no such package is found."""
+    try:
+        named = str(tomllib.loads(files.read_text(folder / "pyproject.toml"))["project"]["name"])
+    except (files.Unreadable, tomllib.TOMLDecodeError, KeyError, TypeError):
+        named = folder.resolve().name
+    name = re.sub(r"[-.]+", "_", named)
+    for where in (folder / "src", folder):
+        for candidate in dict.fromkeys((name, name.lower())):
+            if (where / candidate / "__init__.py").is_file() or (where / f"{candidate}.py").is_file():
+                return candidate if candidate.isidentifier() else None
+    return None
 
 
 def _in_git(folder: Path) -> bool:

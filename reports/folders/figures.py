@@ -23,7 +23,7 @@ FONTS = "'Noto Sans', 'DejaVu Sans', 'Noto Sans CJK SC', 'Source Han Sans SC', '
 VARIABLE = re.compile(r"var\((--[\w-]+)\)")
 XML = "http://www.w3.org/2000/svg"
 
-NO_RESVG = "PNG files need resvg, which is not installed: pip install 'rigmark[figures]'; the SVG files are complete"
+NO_RESVG = "PNG files need resvg, which is not installed: pip install resvg-py; the SVG files are complete"
 NO_FONT = ("no font of this machine has letters such as {letters}, so the PNG files lack them; install one that has, "
            "such as Noto Sans CJK; the SVG files are complete")
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from rigmark.bench import __version__
 from rigmark.bench.cli import main
 
 
@@ -31,7 +37,32 @@ def test_without_a_lock_file_nothing_is_installed(monkeypatch: pytest.MonkeyPatc
 
     configuration = json.loads((project / "asv.conf.json").read_text())
     assert (configuration["environment_type"], configuration["benchmark_dir"]) == ("rigmark", "benchmarks")
-    assert "frameworks=('numpy',)" in (project / "benchmarks/rigmark_networks.py").read_text()
+    suite = (project / "benchmarks/rigmark_networks.py").read_text()
+    assert "frameworks=('numpy',)" in suite
+    assert "They do not import this project. Their times change with its commits only where numpy uses it" in suite
+    assert not (project / "benchmarks/own_code.py").exists()         # there is no code yet
+
+
+def test_the_projects_own_import_is_timed_and_what_the_networks_tell_of_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, project: Path, capsys: pytest.CaptureFixture[str]
+):
+    (project / "pyproject.toml").write_text("[project]\nname = 'my-project'\n")
+    (project / "src" / "my_project").mkdir(parents=True)
+    seen = project / "seen"
+    (project / "src/my_project/__init__.py").write_text(f"open({str(seen)!r}, 'a').write(__file__)\n")
+
+    assert init(monkeypatch, "--asv", str(project), "--framework", "numpy") == 0
+    said = capsys.readouterr().err
+    commit = committed(project)
+    asv(project, "machine", "--yes")
+    ran = asv(project, "run", "--quick", "--show-stderr", "--bench", "own_code")
+
+    assert "the networks do not import this project: Their times change with its commits only where" in said
+    assert "needs 12 measured commits" in said
+    [path] = (project / ".asv/results").glob(f"*/{commit[:8]}-*.json")
+    result = json.loads(path.read_text())
+    assert all(time_s > 0 for time_s in result["results"]["own_code.timeraw_import"][0]), ran
+    assert str(project / ".asv/env") in seen.read_text()             # of the commit, and not of the working tree
 
 
 def test_without_a_lock_file_workers_import_what_the_commit_holds(monkeypatch: pytest.MonkeyPatch, project: Path):
@@ -70,6 +101,7 @@ def test_a_lock_file_is_installed_at_each_commit(monkeypatch: pytest.MonkeyPatch
     assert init(monkeypatch, "--asv", str(project), "--rigmark", "/src/rigmark") == 0
 
     commands = json.loads((project / "asv.conf.json").read_text())["install_command"]
+    assert "what requirements.txt pins at a commit" in (project / "benchmarks/rigmark_networks.py").read_text()
     assert commands[0].endswith("pip install /src/rigmark")
     assert commands[1].endswith("-r {build_dir}/requirements.txt")
 
@@ -79,8 +111,6 @@ def test_the_suite_is_one_that_asv_would_find(monkeypatch: pytest.MonkeyPatch, p
     monkeypatch.syspath_prepend(str(project))
     for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
         monkeypatch.delitem(sys.modules, name)
-
-    import importlib
 
     suite = importlib.import_module("benchmarks.rigmark_networks")
 
@@ -127,3 +157,45 @@ def test_asv_measures_commits_and_no_folder(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "plain").mkdir()
 
     assert init(monkeypatch, "--asv", str(tmp_path / "plain")) == 2
+
+
+# Installing ---------------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("direct", "source"),
+    [
+        ({"url": "https://host/rigmark.git", "vcs_info": {"vcs": "git", "commit_id": "c0de"}},
+         "git+https://host/rigmark.git@c0de"),
+        ({"url": "file:///tmp/rigmark-1.0-py3-none-any.whl", "archive_info": {}},
+         "file:///tmp/rigmark-1.0-py3-none-any.whl"),
+        (None, f"rigmark=={__version__}"),
+    ],
+    ids=["repository", "file", "index"],
+)
+def test_rigmark_is_installed_from_where_this_one_came_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, direct: dict[str, Any] | None, source: str
+):
+    module = importlib.import_module("rigmark.bench.cli.init")
+    assert str(ROOT) == module._installed_from()                     # a checkout
+
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "site-packages/bench/cli/init.py"))
+    said = None if direct is None else json.dumps(direct)
+    monkeypatch.setattr(metadata, "distribution", lambda name: SimpleNamespace(read_text=lambda file: said))
+
+    assert source == module._installed_from()
+
+
+def test_nobody_is_told_to_install_rigmark_from_an_index_that_does_not_have_it():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    told = re.compile(r"pip install[^`\n#]*[ '\"](?:rigmark(?![\w/.])|\$RIGMARK\b)")
+
+    kinds = (".py", ".md", ".yml", ".sh", ".toml", ".ipynb", ".po", "Makefile")
+    assert [] == [
+        f"{name}: {line.strip()}" for name in tracked if name.endswith(kinds) and name != f"tests/{Path(__file__).name}"
+        for line in (ROOT / name).read_text(encoding="utf-8").splitlines() if told.search(line)
+    ]
+    assert told.search("pip install 'rigmark[data]'")
+    assert told.search("pip install rigmark")

@@ -15,7 +15,7 @@ from rigmark.bench.errors import UserError
 resnet18 = importlib.import_module("rigmark.bench.models.resnet18")
 needs_photos = pytest.mark.skipif(
     importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("PIL") is None,
-    reason="the extra rigmark[data] is not installed",
+    reason="scikit-learn and pillow are not installed",
 )
 
 
@@ -78,5 +78,5 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, m
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
 
-    with pytest.raises(UserError, match=r"scikit-learn and pillow; pip install 'rigmark\[data\]'"):
+    with pytest.raises(UserError, match="scikit-learn and pillow; pip install scikit-learn pillow"):
         datasets.load("photos", resnet18.build(size=40))

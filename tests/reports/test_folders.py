@@ -123,7 +123,7 @@ def test_without_resvg_the_svgs_are_there_and_one_sentence(monkeypatch: pytest.M
     folder = reports.files("figures", of(bars()))
 
     assert ["b.svg"] == [file.name for file in folder.files]
-    assert "pip install 'rigmark[figures]'" in folder.remarks[0]
+    assert "pip install resvg-py" in folder.remarks[0]
 
 
 def test_letters_that_no_font_here_has_are_told() -> None:

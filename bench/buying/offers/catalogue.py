@@ -1,4 +1,4 @@
-"""Prices of machines for rent, fetched once into a dated file of offers; with gpuhunt, of rigmark[prices]."""
+"""Prices of machines for rent, fetched once into a dated file of offers; with the package gpuhunt."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
     try:
         gpuhunt = importlib.import_module("gpuhunt")
     except ImportError:
-        words = "prices are fetched with gpuhunt, which is not installed; pip install 'rigmark[prices]'"
+        words = "prices are fetched with gpuhunt, which is not installed; pip install gpuhunt"
         raise UserError(words) from None
     for provider in providers:
         if provider not in PROVIDERS:

