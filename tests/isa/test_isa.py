@@ -122,6 +122,24 @@ def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is
     assert any(difference.startswith("isa: ") for difference in differences(record["identity"]))
 
 
+def test_a_side_whose_build_asks_for_more_than_the_processor_has_is_unsupported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(hardware, "cpu_features", lambda: frozenset({"sse4_1", "avx2", "fma"}))
+    known = {"default": Build(name="default", interpreter=sys.executable),
+             "held": Build(name="held", interpreter=sys.executable, isa="avx512")}
+    pair = Trial(kind=TrialKind.PAIR, case=make_case(build="held"), timing=SHORT)
+
+    with runner(tmp_path, known) as of_base, runner(
+        tmp_path, known, base=Base(runner=of_base, build="default")
+    ) as of_new:
+        of_base.run([Trial(kind=TrialKind.PROOF, case=proof_case(make_case(), len(hardware.usable_cpus())))])
+        (record,) = of_new.run([pair]).stored
+
+    assert Outcome.UNSUPPORTED is record.outcome
+    assert "new: this processor cannot run avx512" in str(record.reason)
+
+
 def test_another_set_than_that_of_the_build_is_refused_before_anything_is_measured(tmp_path: Path):
     held = Build(name="held", interpreter=sys.executable, isa="sse41")
     trials = [Trial(kind=TrialKind.TIMING, case=make_case(build="held", isa=level), timing=SHORT)
