@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rigmark.bench.interrupts import EXIT_CODE, Interrupted, Interrupts
+from rigmark.bench.host.interrupts import EXIT_CODE, Interrupted, Interrupts
 
 
 def main() -> None:

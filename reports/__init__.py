@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rigmark.bench import added
 from rigmark.bench.document.language import speaking
 from rigmark.bench.errors import unknown
-from rigmark.bench.heap import growing
+from rigmark.bench.host.heap import growing
 from rigmark.bench.worker import registry
 from rigmark.reports import folders, media
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, change, outlook
 from rigmark.bench.analysis.statistics.decision import Verdict
-from rigmark.bench.plain import plain_line
+from rigmark.bench.host.plain import plain_line
 
 
 def junit(verdicts: Verdicts) -> str:

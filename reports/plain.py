@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from rigmark.bench.document.document import Attachment, Code
 from rigmark.bench.document.language import tr
-from rigmark.bench.plain import plain_line, plain_lines
+from rigmark.bench.host.plain import plain_line, plain_lines
 
 T = TypeVar("T")
 

@@ -31,8 +31,8 @@ def add(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
 
 
 MODEL = """
-from bench.ir.graph import Builder
-from bench.ir.training import Sgd
+from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.training import Sgd
 
 def build():
     net = Builder("mine", (1, 28, 28))

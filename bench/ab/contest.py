@@ -38,6 +38,7 @@ from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import HOPELESS, Base, Runner
 from rigmark.bench.runner.tally import Progress
+from rigmark.bench.store.record import BASE, NEW
 from rigmark.bench.store.store import RECORDS, Store, existing
 from rigmark.bench.trials import pair
 from rigmark.bench.worker import frameworks
@@ -264,7 +265,7 @@ class Contest:
         case = {axis: value for axis, value in attempt.case.plain().items() if axis != "build"}
         label = case_label(case)
         failure = next(iter(attempt.failures), None)
-        for name, measured in ((pair.BASE, self._base), (pair.NEW, self._new)):
+        for name, measured in ((BASE, self._base), (NEW, self._new)):
             if measured.problem is not None:
                 failure = {"outcome": Outcome.BUILD_BROKEN, "reason": f"{name}: {measured.problem}"}
         said = None if failure is None else f"{failure['outcome']}: {failure['reason']}"

@@ -17,8 +17,8 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import revisions
 from rigmark.bench.enums import PLANNED_GAPS, Outcome, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.host.plain import plain_lines
 from rigmark.bench.machine import hardware
-from rigmark.bench.plain import plain_lines
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial, asks_for_isa, proof_case
 from rigmark.bench.plan.sweep import Sweep

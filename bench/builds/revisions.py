@@ -25,9 +25,7 @@ from typing import Any
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import environments, worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import NOT_LENT
 from rigmark.bench.builds.variables import NOT_LENT, environment
-from rigmark.bench.builds.worker_package import CHILD_PACKAGES, child_files, child_files_of
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 from rigmark.bench.host.workfolder import working_folder

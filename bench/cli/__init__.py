@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rigmark.bench.interrupts import Interrupted, Interrupts
 
 from rigmark import reports
 from rigmark.bench.document.language import names, speaking
@@ -18,7 +17,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.host import limits as host
 from rigmark.bench.host import streams
 from rigmark.bench.host.interrupts import Interrupted, Interrupts
-from rigmark.bench.plain import plain_lines
+from rigmark.bench.host.plain import plain_lines
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
 

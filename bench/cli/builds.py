@@ -216,9 +216,9 @@ def _variables(texts: list[str] | None) -> dict[str, str]:
 
 def _described(build: Build) -> dict[str, Any]:
     """What a build is, as a worker in it says; ``problem`` is None where it can be used."""
-    from rigmark.bench import secrets
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
+    from rigmark.bench.host import secrets
     from rigmark.bench.processes import probe
 
     if build.is_managed and not environments.is_finished(build):
@@ -242,7 +242,7 @@ def _status() -> AbstractContextManager[Callable[[str], None]]:
     from rich.text import Text
 
     from rigmark.bench.cli import say
-    from rigmark.bench.plain import plain_line
+    from rigmark.bench.host.plain import plain_line
 
     @contextmanager
     def shown() -> Any:

@@ -175,7 +175,7 @@ def _stored(
     from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
     from rigmark.bench.analysis.results.summary import results as summarise
     from rigmark.bench.store.store import existing
-    from rigmark.bench.trial_table import TRIAL_COLUMNS
+    from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 
     if results is None and not RESULTS.exists():
         return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), (), ()

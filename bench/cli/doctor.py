@@ -46,7 +46,7 @@ def _show(found: Examination) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from rigmark.bench.plain import plain_lines
+    from rigmark.bench.host.plain import plain_lines
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
     facts = Table.grid(padding=(0, 2))

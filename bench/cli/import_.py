@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.host.secrets import hidden
 from rigmark.bench.importers import NAMES
-from rigmark.bench.secrets import hidden
 
 if TYPE_CHECKING:
     from rigmark.bench.store.quoted import QuotedTable

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from rigmark.bench import __version__, files
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
+from rigmark.bench.version import __version__
 
 NEEDS_ARGUMENTS = True
 CONFIGURATION = "asv.conf.json"

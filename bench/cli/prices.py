@@ -30,10 +30,10 @@ def fetch(
     """
     from datetime import date
 
-    from rigmark.bench import files
     from rigmark.bench.buying.offers import catalogue
     from rigmark.bench.cli import Exit, say, tell
     from rigmark.bench.errors import UserError
+    from rigmark.bench.host import files
 
     today = date.today()
     wrote = 0

@@ -91,7 +91,7 @@ def _for_people(table: pd.DataFrame) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    from rigmark.bench.plain import plain_line
+    from rigmark.bench.host.plain import plain_line
 
     by_framework = table.groupby("framework", dropna=False)
     differing = [name for name in TOLD_APART if by_framework[name].nunique(dropna=False).max() > 1]

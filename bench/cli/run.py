@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench import options
 from rigmark.bench.cli import Language
+from rigmark.bench.cli import _options as options
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
 from rigmark.bench.errors import UserError, unknown
@@ -275,8 +275,8 @@ def declared(
     """The sweeps of a suite with those of their values that ``axes`` names, and what is said ``instead`` of theirs;
     without a suite, the one sweep of both. Raises UserError for values that a suite has not, or that nothing has."""
     from rigmark import suites
+    from rigmark.bench.plan.selection import limited
     from rigmark.bench.plan.sweep import Sweep, check_words
-    from rigmark.bench.selection import limited
 
     instead = instead or {}
     check_words({**axes, **instead})
@@ -306,7 +306,7 @@ def _check_files(plans: Mapping[str, Sequence[Trial]]) -> None:
 def _foretell(trials: Sequence[Trial], store: Store) -> None:
     """Tells how long these will take, where one would rather know it than wait."""
     from rigmark.bench.cli import say
-    from rigmark.bench.expectation import expected
+    from rigmark.bench.runner.expectation import expected
 
     ahead = expected(trials, store.trials().table)
     if ahead.seconds > LONG_S:
@@ -318,7 +318,7 @@ def _show_plan(
 ) -> None:
     """The trials of each session in order, which of them are stored, and how long the others may take."""
     from rigmark.bench.cli import tell
-    from rigmark.bench.expectation import expected
+    from rigmark.bench.runner.expectation import expected
     from rigmark.bench.runner.runner import Runner
 
     ahead: list[Trial] = []

@@ -29,8 +29,8 @@ def clean(
 
     rigmark store clean --results results
     """
-    from rigmark.bench import cleaning
     from rigmark.bench.cli import Exit, say
+    from rigmark.bench.store import cleaning
     from rigmark.bench.store.store import existing
 
     found = cleaning.clean(existing(results), is_dry=dry_run)

@@ -101,7 +101,7 @@ def _page(snapshot: Snapshot) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from rigmark.bench.plain import plain_line
+    from rigmark.bench.host.plain import plain_line
 
     kinds: dict[tuple[str, str], list[Now]] = {}
     for now in snapshot.devices:
@@ -115,7 +115,7 @@ def _table(devices: Sequence[Now]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from rigmark.bench.plain import plain_line
+    from rigmark.bench.host.plain import plain_line
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column(Text(devices[0].device.kind))

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rigmark.bench import added, files, host
+from rigmark.bench import added
 from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host import files

@@ -17,8 +17,7 @@ from typing import Any
 import archspec.cpu
 import psutil
 
-from rigmark.bench import kernel, secrets
-from rigmark.bench.host import kernel
+from rigmark.bench.host import kernel, secrets
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES")
 FAMILIES = (

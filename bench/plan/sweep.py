@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rigmark.bench import models
+from rigmark.bench.datasets import NAMES as DATA_NAMES
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
 from rigmark.bench.errors import UserError, unknown

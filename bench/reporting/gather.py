@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from rigmark.bench.document.heap import growing
 
-from rigmark.bench import files
 from rigmark.bench.analysis.layers import layers
 from rigmark.bench.analysis.results import proofs
 from rigmark.bench.analysis.results.summary import behind, results
@@ -17,8 +15,9 @@ from rigmark.bench.claims import hold
 from rigmark.bench.claims import load as loader
 from rigmark.bench.claims.evidence import Evidence, gather
 from rigmark.bench.document.document import Document
-from rigmark.bench.heap import growing
-from rigmark.bench.sections import claims, document, proofs, quoted, records_needed, series_needed
+from rigmark.bench.host import files
+from rigmark.bench.host.heap import growing
+from rigmark.bench.sections import claims, document, quoted, records_needed, series_needed
 from rigmark.bench.store.store import Store, filtered
 from rigmark.bench.telemetry.series import read_parquet
 

@@ -14,7 +14,7 @@ from rigmark.bench.analysis.layers import layers as layers_module
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document
 from rigmark.bench.document.language import ENGLISH, speaking
-from rigmark.bench.plain import plain_line
+from rigmark.bench.host.plain import plain_line
 from rigmark.bench.reporting.gather import report
 from rigmark.bench.sections.layers import FILE_FACTS, plain
 from rigmark.bench.store.store import Store, existing

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 
 from rigmark.bench.enums import TIMED, Outcome
-from rigmark.bench.plain import plain_line, plain_lines
+from rigmark.bench.host.plain import plain_line, plain_lines
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.store.record import Record
 

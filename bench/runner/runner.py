@@ -28,9 +28,9 @@ from rigmark.bench.processes.persistent import Ended, LiveWorker
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.runner.tally import Progress, Silent, Tally
 from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S, Workers, layer_variables
-from rigmark.bench.store.record import Identity, Record
+from rigmark.bench.store.record import BASE, NEW, Identity, Record
 from rigmark.bench.store.store import Store
-from rigmark.bench.stored import LeftOut
+from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.trials import instruction_sets, jobs, layers, pair, parity
 from rigmark.bench.trials.inputs import SEED, Inputs
 from rigmark.bench.trials.oracle import Oracle
@@ -340,17 +340,17 @@ class Runner:
             workers.close_servers()      # of the proofs: nothing but the pair is to hold memory
         answer = pair.measure(
             {
-                pair.BASE: lambda is_beside: base.start(other, is_beside=is_beside),
-                pair.NEW: lambda is_beside: self.start(trial, is_beside=is_beside),
+                BASE: lambda is_beside: base.start(other, is_beside=is_beside),
+                NEW: lambda is_beside: self.start(trial, is_beside=is_beside),
             },
             seed=f"{self._session}/{trial.repetition}/{trial.case.label}", max_time_s=2 * trial.timing.max_time_s,
             needed_bytes=self._needed_bytes.get(trial.case),
         )
         if answer.outcome is Outcome.OK:
             self._needed_bytes[trial.case] = pair.memory_of(answer.result)
-            held = {pair.BASE: base._workers.held(other.case), pair.NEW: self._workers.held(trial.case)}
+            held = {BASE: base._workers.held(other.case), NEW: self._workers.held(trial.case)}
             asks = any(case.isa != Isa.NATIVE for case in held.values())
-            for side, runner in ((pair.BASE, base), (pair.NEW, self)):
+            for side, runner in ((BASE, base), (NEW, self)):
                 answer.result[side]["certificate"] = runner._certificate_id(held[side])
                 answer.result[side]["isa"] = runner._isa(replace(trial, case=held[side], asks_for_isa=asks))
         return answer

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rigmark.bench import secrets
 from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.host import secrets
 
 SCHEMA = 1
+BASE, NEW = SIDES = ("base", "new")     # of a pair, as its record names them
 
 
 @dataclass(frozen=True, kw_only=True)

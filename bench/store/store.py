@@ -18,16 +18,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rigmark.bench.database import connected
 
-from rigmark.bench import files, npz, stored, stored_quoted, trial_table
 from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
-from rigmark.bench.heap import growing
-from rigmark.bench.host import npz
+from rigmark.bench.host import files, npz
 from rigmark.bench.host.database import connected
+from rigmark.bench.host.heap import growing
 from rigmark.bench.machine import devices
-from rigmark.bench.store import quoted
+from rigmark.bench.store import quoted, stored, stored_quoted, trial_table
 from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import SCHEMA, Record
 

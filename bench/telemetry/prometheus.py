@@ -13,8 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from rigmark.bench.host.plain import plain_line
 from rigmark.bench.host.web import LOOPBACK_NAMES, Handler, Server
-from rigmark.bench.plain import plain_line
 from rigmark.bench.telemetry.live import Live, Value
 from rigmark.bench.telemetry.sources import Meaning
 

@@ -33,9 +33,8 @@ import psutil
 from rigmark.bench.enums import Outcome
 from rigmark.bench.processes.persistent import Ended, LiveWorker
 from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.store.record import SIDES
 
-BASE, NEW = "base", "new"
-SIDES = (BASE, NEW)
 TURNS, ALTERNATING = "turns", "alternating"
 
 FEWEST_TURNS = 10            # where steps take long

@@ -20,7 +20,6 @@ from rigmark.bench.ab.contest import Contest, Side
 from rigmark.bench.analysis.comparison.pairs import log_speed_up
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
 from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict
-from rigmark.bench.builds import build
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build

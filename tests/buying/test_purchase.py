@@ -23,7 +23,7 @@ from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.enums import CompileMode, Layout, Mode
 from rigmark.bench.sections.buying import document
 from rigmark.bench.store.record import Record
-from rigmark.bench.trial_table import TRIAL_COLUMNS
+from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 from rigmark.reports.media.terminal import render
 from rigmark.reports.plain import printable
 from tests.analysis.results.test_telemetry_findings import block

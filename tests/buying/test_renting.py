@@ -17,7 +17,7 @@ from rigmark.bench.buying.offers.market import Market
 from rigmark.bench.buying.renting import RentOrBuy, hours_in_words, rentals
 from rigmark.bench.buying.terms import Candidate, Figure, Network, Work
 from rigmark.bench.document.document import Origin, Standing
-from rigmark.bench.trial_table import TRIAL_COLUMNS
+from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 
 TODAY = date(2026, 6, 1)
 RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, activations=1, largest_pair=1,

@@ -18,7 +18,7 @@ __all__ = ["token"]
 
 WAITS = """
 import os, signal, sys, time
-from bench import cli
+from rigmark.bench import cli
 
 def tell():
     print("waits", flush=True)

@@ -134,7 +134,7 @@ def test_that_some_process_was_killed_tells_nothing_of_this_one(machine: Path, c
 
 BOTH = """
 import subprocess, sys
-from bench.host.kernel import MemoryKills
+from rigmark.bench.host.kernel import MemoryKills
 
 with MemoryKills() as kills:
     hog = subprocess.Popen([sys.executable, "-c", "held = bytearray(1 << 30)"])

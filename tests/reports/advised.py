@@ -10,7 +10,7 @@ from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
 from rigmark.bench.buying import offers, purchase
 from rigmark.bench.document.document import Document
 from rigmark.bench.sections import buying
-from rigmark.bench.trial_table import TRIAL_COLUMNS
+from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 
 TODAY = date(2026, 11, 22)
 HOST = "AMD EPYC 9B14 (zen4, registers of 512 bits)"

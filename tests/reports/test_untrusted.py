@@ -46,7 +46,7 @@ from rigmark.bench.document.document import (
     Verdict,
     Verdicts,
 )
-from rigmark.bench.plain import plain_line
+from rigmark.bench.host.plain import plain_line
 from rigmark.reports.media import markdown
 from rigmark.reports.plain import LONGEST_LINE
 

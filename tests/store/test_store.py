@@ -28,7 +28,7 @@ from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.store.record import SCHEMA, Record, id_of
 from rigmark.bench.store.store import Store, existing, filtered
-from rigmark.bench.stored import LeftOut
+from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier
 from tests.fakes import make_record, measure

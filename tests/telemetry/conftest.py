@@ -13,7 +13,7 @@ from rigmark.bench.telemetry import recorder as recorder_module
 
 STEADY = """
 import time
-from bench.telemetry.sources import Device, Field, Meaning, Reading, Tier, Unavailable
+from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier, Unavailable
 
 FIELDS = (
     Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST),

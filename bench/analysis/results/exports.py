@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from rigmark.bench.analysis.results.summary import is_nothing, rows_of
-from rigmark.bench.plain import plain_lines
+from rigmark.bench.host.plain import plain_lines
 
 FORMULA = frozenset("=+-@＝＋－＠")
 NUMBER = re.compile(r"^[+\-][\d.,]+(e[+\-]?\d+)?( ?%)?$", re.IGNORECASE)
@@ -20,7 +20,7 @@ def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
     """A table as CSV, a line a row, with a head; floats with so many significant digits, or all that they have.
 
     Names and messages come from records, and people look at tables in terminals: what those could obey becomes a mark,
-    see bench.plain. A spreadsheet runs a text as a formula that begins with =, +, - or @ (OWASP, "CSV Injection"): such
+    see bench.host.plain. A spreadsheet runs a text as a formula that begins with =, +, - or @ (OWASP, "CSV Injection"): such
     a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet hold every text as it was.
     """
     def shown(cell: Any) -> Any:

@@ -12,8 +12,6 @@ A sampler reads it, in a process of its own that has imported no framework: see 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

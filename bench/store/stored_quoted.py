@@ -1,4 +1,4 @@
-"""The one door through which a stored table of others is read; as bench.stored is for records."""
+"""The one door through which a stored table of others is read; as bench.store.stored is for records."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from rigmark.bench import files, stored
-from rigmark.bench.store import quoted
+from rigmark.bench.host import files
+from rigmark.bench.store import quoted, stored
 from rigmark.bench.store.quoted import Quoted, Source
-from rigmark.bench.stored import LeftOut, Part
+from rigmark.bench.store.stored import LeftOut, Part
 
 
 class StoredTable(Part, frozen=True, kw_only=True):

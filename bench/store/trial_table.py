@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from rigmark.bench.stored import Checked
+from rigmark.bench.store.stored import Checked
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from rigmark.bench import cleaning
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.store import cleaning
 from rigmark.bench.store.record import Record, id_of
 from rigmark.bench.store.store import Store
 from tests.fakes import rigmark

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
-from rigmark.bench.plain import INVISIBLE, MARK, plain_line
+from rigmark.bench.host.plain import INVISIBLE, MARK, plain_line
 from rigmark.bench.store.record import id_of
 from rigmark.bench.store.store import Store
 from rigmark.bench.telemetry.live import Live, Now, Snapshot, Value

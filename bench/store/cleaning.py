@@ -1,4 +1,4 @@
-"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see bench.secrets.
+"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see bench.host.secrets.
 
 No trial is lost. What identifies a trial held its secrets too, so a cleaned one has another id and another file, and
 what points to it follows. Where trials then differ in nothing, they are repetitions of one case, and get numbers so.
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rigmark.bench import secrets, stored
 from rigmark.bench.enums import TrialKind
-from rigmark.bench.store.record import id_of
+from rigmark.bench.host import secrets
+from rigmark.bench.store import stored
+from rigmark.bench.store.record import SIDES, id_of
 from rigmark.bench.store.store import SERIES, Store
-from rigmark.bench.trials.pair import SIDES
 
 Plain = dict[str, Any]
 

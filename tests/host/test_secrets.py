@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rigmark.bench import secrets
+from rigmark.bench.host import secrets
 from rigmark.bench.machine import hardware
 
 

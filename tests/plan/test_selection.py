@@ -8,8 +8,8 @@ import pytest
 
 from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UserError
+from rigmark.bench.plan.selection import limited
 from rigmark.bench.plan.sweep import Sweep
-from rigmark.bench.selection import limited
 
 SUITE = (
     Sweep(models=("mnist_cnn",), frameworks=("numpy", "torch"), local_batches=(32,)),

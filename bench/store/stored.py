@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Raw
 
-from rigmark.bench import files
 from rigmark.bench.enums import TIMED, CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import files
 from rigmark.bench.store.record import SCHEMA, id_of
 
 # Ranges -------------------------------------------------------------------------------------------------------------
