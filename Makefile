@@ -29,7 +29,7 @@ test: $(TESTABLE)  ## run the tests
 lint: $(TESTABLE)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker bench/tracing bench/frameworks/__init__.py bench/worker/frameworks/numpy/adapter.py bench/lowerings/__init__.py bench/worker/frameworks/numpy/lowerings.py bench/limits/__init__.py bench/worker/frameworks/numpy/microbenchmarks.py bench/strategies/__init__.py bench/worker/strategies/replicas.py
+	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker/*.py bench/worker/tracing bench/worker/strategies/__init__.py bench/worker/strategies/replicas.py bench/worker/frameworks/*.py bench/worker/frameworks/numpy
 
 fairness: $(READY)  ## is our step as fast as by hand? one small network in each framework, fails above 1.10
 	$(BIN)/python -m evidence.fairness --model mnist_cnn --mode training --processes 6 --gate 1.10

@@ -7,8 +7,8 @@ Record a bank first, of a build against itself, and then draw from it:
 
 A draw takes pairs of a case's bank in random order and gives each a random sign, as the coins that decide who goes
 first would have: where nothing differs, another label is as likely as that which was drawn. Sequential looks, false
-discovery rate and the floor are those of bench.analysis.statistics.decision. A slowdown is put in by multiplying the new side's
-time. Beside the recorded banks stand made-up ones that drift, jump and have wild values.
+discovery rate and the floor are those of bench.analysis.statistics.decision. A slowdown is put in by multiplying the
+new side's time. Beside the recorded banks stand made-up ones that drift, jump and have wild values.
 """
 
 from __future__ import annotations

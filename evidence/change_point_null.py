@@ -1,4 +1,6 @@
-"""Simulates the null of bench.analysis.statistics.changepoints and prints its table. Run: python -m evidence.change_point_null
+"""Simulates the null of bench.analysis.statistics.changepoints and prints its table.
+
+Run: python -m evidence.change_point_null
 
 For each length of series, the largest rank CUSUM over all intervals of independent noise, and its upper quantiles.
 """

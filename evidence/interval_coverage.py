@@ -1,4 +1,6 @@
-"""How often the 95 % interval of bench.analysis.statistics.estimate holds the truth. Run: python evidence/interval_coverage.py
+"""How often the 95 % interval of bench.analysis.statistics.estimate holds the truth.
+
+Run: python evidence/interval_coverage.py
 
     rigmark run --model mlp --framework numpy --sessions 20 --repetitions 6 --results repeated
     python evidence/interval_coverage.py --results repeated

@@ -82,7 +82,8 @@ def pairs(table: str, speeds: Mapping[str, Speeds], precision: str, software: st
     for old, of_old in speeds.items():
         for new, of_new in speeds.items():
             if old != new:
-                yield pair(table, gpu_specifications.by_key(old), gpu_specifications.by_key(new), of_old, of_new, precision, software)
+                cards = gpu_specifications.by_key(old), gpu_specifications.by_key(new)
+                yield pair(table, *cards, of_old, of_new, precision, software)
 
 
 def pair(
@@ -259,7 +260,8 @@ def main() -> int:
     of_tensorflow = list(pairs(
         "tensorflow", tensorflow(folder / "tensorflow/scaling-2017.csv"), "fp32", "TensorFlow of May 2017"))
     of_others = list(others(folder))
-    print(f"specifications of {gpu_specifications.source()}; errors are median / 90th hundredth; width is high over low, median")
+    print(f"specifications of {gpu_specifications.source()}; errors are median / 90th hundredth; "
+          "width is high over low, median")
     print(f"{'table':<15} {'from':<20} {'to':<20} {'n':>5} {'within':>7} {'width':>5} {'arithmetic':>13} "
           f"{'bandwidth':>13} {'middle':>13}")
     for each in (*of_timm, *of_cnn, *of_tensorflow):

@@ -1,7 +1,8 @@
 """What this machine can do at best: FLOP/s of products and convolutions, bandwidths, latency of a call, decoding.
 
-See bench.worker.microbenchmarks for the names. It takes some minutes on two cores; more repetitions (six for an interval) only take
-longer. Of a GPU it measures the copies from and to the host; ``--device cuda:0`` has all the rest run there too.
+See bench.worker.microbenchmarks for the names. It takes some minutes on two cores; more repetitions (six for an
+interval) only take longer. Of a GPU it measures the copies from and to the host; ``--device cuda:0`` has all the rest
+run there too.
 """
 
 from dataclasses import replace

@@ -150,7 +150,8 @@ def make_record(
 # Frameworks that misbehave ---------------------------------------------------------------------------------------
 
 HONEST = """
-from .numpy.adapter import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS, LOWERINGS, PRECISIONS, facts, prepare
+from .numpy.adapter import BEST, COMPILE_MODES, DEVICES, DISTRIBUTIONS, IMPORTS, LAYOUTS, LOWERINGS, PRECISIONS
+from .numpy.adapter import facts, prepare
 """
 
 

@@ -9,8 +9,9 @@ from multiprocessing import get_context
 from pathlib import Path
 
 PRELOADED = (
-    "rigmark.bench.cli", "rigmark.bench.reporting.gather", "rigmark.bench.runner.runner", "rigmark.bench.analysis.results.summary", "duckdb", "jinja2", "numpy", "pandas",
-    "psutil", "rigmark.reports.media.html", "rich.console", "rich.table", "rich.live", "scipy.stats", "tests.hosts",
+    "rigmark.bench.cli", "rigmark.bench.reporting.gather", "rigmark.bench.runner.runner",
+    "rigmark.bench.analysis.results.summary", "duckdb", "jinja2", "numpy", "pandas", "psutil",
+    "rigmark.reports.media.html", "rich.console", "rich.table", "rich.live", "scipy.stats", "tests.hosts",
 )
 """Modules that take long to import. One that no longer exists only costs time: it is then imported by each fork."""
 

@@ -2,8 +2,8 @@
 
 A side is a build of builds.toml or a git revision of the user's project. Every case of a suite gets a pair, in an order
 drawn from the session's name, then another, until its verdict is final or the budget is spent. Verdicts are made at
-the numbers of pairs that bench.analysis.statistics.decision names, so that stopping early costs no truth. Every pair is stored at
-once: the same command goes on from there.
+the numbers of pairs that bench.analysis.statistics.decision names, so that stopping early costs no truth. Every pair
+is stored at once: the same command goes on from there.
 
 Where the base is a folder of stored results, nothing can be paired: the new side is timed as ``rigmark run`` does it.
 """

@@ -1,7 +1,7 @@
 """Does a table hang together? Slips that published tables have, each a finding with the lines named.
 
-Every rule takes the lines of tables (see bench.analysis.results.quoted.rows, or ``measured``) and tells what it found and how
-many lines it could look at: a rule that had nothing to look at has cleared nobody.
+Every rule takes the lines of tables (see bench.analysis.results.quoted.rows, or ``measured``) and tells what it found
+and how many lines it could look at: a rule that had nothing to look at has cleared nobody.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def is_finished(build: Build) -> bool:
 
 
 def of_revisions() -> dict[str, Build]:
-    """By name, the builds that were made of git revisions, which stand in no builds.toml; see bench.builds.revisions."""
+    """By name, the builds that were made of git revisions, which stand in no builds.toml; see revisions."""
     found = {}
     for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
         try:

@@ -93,7 +93,7 @@ def worker_files(revision: Revision) -> worker_package.Files | None:
 
 
 def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
-    """Sources of a revision's parts by their path in the worker package; ``parts`` are folders of the commit by name."""
+    """Sources of a revision's parts by their path in the worker package; ``parts`` are its folders by name."""
     packed = subprocess.run(
         ["git", "archive", "--format=tar", revision.commit, *parts.values()],
         cwd=revision.root, capture_output=True, check=False,

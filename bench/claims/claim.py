@@ -49,7 +49,7 @@ class Answer:
     value: float
     low: float | None = None
     high: float | None = None
-    certain: tuple[float, float] | None = None   # what decides: the interval of a verdict, see bench.analysis.comparison.compare;
+    certain: tuple[float, float] | None = None   # what decides: the interval of a verdict, see comparison.compare;
                                                  # None where a measured figure has too few trials for one
     count: int | None = None             # trials
     is_suspect: bool = False             # some trial of it may not be of an undisturbed machine

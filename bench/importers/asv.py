@@ -1,4 +1,4 @@
-"""Result folders of asv, of any project, through bench.history.asv_results: one line for each commit that was measured."""
+"""Result folders of asv, of any project: one line per commit that was measured; see bench.history.asv_results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One case: a combination of model, framework, build, precision, device and the other axes; and how long it is timed."""
+"""One case: a model, framework, build, precision, device and value of each other axis; and how it is timed."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ USUAL = "usual"              # the strategy that a framework's users know best
 class Sweep:
     """Declared axes whose product is a set of cases.
 
-    ``models`` are networks and limits (see bench.worker.microbenchmarks); of the axes, a limit has no mode, batch and data, and
-    ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default": each
-    framework's best documented setting, or what a new user gets.
+    ``models`` are networks and limits (see bench.worker.microbenchmarks); of the axes, a limit has no mode, batch and
+    data, and ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default":
+    each framework's best documented setting, or what a new user gets.
 
     Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
     ``threads``, devices of all world sizes get as many as the largest world leaves each: a device is the same in all of
@@ -85,7 +85,9 @@ class Sweep:
         worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
         if model not in microbenchmarks.NAMES:
             worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, modes)}
-        threads_each = self.threads or (self._threads_of_a_device(cores, world_cores, is_limit=model in microbenchmarks.NAMES),)
+        threads_each = self.threads or (
+            self._threads_of_a_device(cores, world_cores, is_limit=model in microbenchmarks.NAMES),
+        )
         for framework, build, isa, precision, mode, device in itertools.product(
             self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices
         ):

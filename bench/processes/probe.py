@@ -18,7 +18,9 @@ DEADLINE_S = 60.0
 def job() -> dict[str, Any]:
     """What a worker is asked: its Python, and the versions of all packages that any framework or limit may use."""
     of_frameworks = {d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS}
-    of_limits = {d for n in frameworks.NAMES for limit in microbenchmarks.NAMES for d in microbenchmarks.distributions(n, limit)}
+    of_limits = {
+        d for n in frameworks.NAMES for limit in microbenchmarks.NAMES for d in microbenchmarks.distributions(n, limit)
+    }
     return {
         "kind": "probe", "distributions": sorted({*of_frameworks, *of_limits, "numpy"}),
         "cpus": list(hardware.usable_cpus()[:1]),

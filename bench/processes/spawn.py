@@ -60,7 +60,10 @@ def run_worker(
         try:
             with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
                 process = subprocess.Popen(
-                    [build.interpreter, str(package), str(directory), str(pipes.answer_write), str(pipes.lifeline_read)],
+                    [
+                        build.interpreter, str(package), str(directory), str(pipes.answer_write),
+                        str(pipes.lifeline_read),
+                    ],
                     env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                     pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )
@@ -186,7 +189,7 @@ def judge(
     messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
     was_killed_for_memory: Callable[[], bool | None], is_stopped: bool = False,
 ) -> tuple[Outcome, str | None, dict[str, Any]]:
-    """(outcome, reason, result) of a worker that said this and ended so; see bench.host.kernel.MemoryKills.has_killed."""
+    """(outcome, reason, result) of a worker that said this and ended so; see kernel.MemoryKills.has_killed."""
     final = messages[-1] if messages else {"event": "nothing"}
     if final["event"] == "result":
         return Outcome.OK, None, {name: value for name, value in final.items() if name != "event"}

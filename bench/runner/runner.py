@@ -394,11 +394,15 @@ class Runner:
         return self._dispatched[alike]
 
     def _watch(self, case: Case) -> dict[str, Any]:
-        answer, log = self._workers.overhear(case, jobs.job("isa", case, **instruction_sets.job()), instruction_sets.VARIABLES)
+        answer, log = self._workers.overhear(
+            case, jobs.job("isa", case, **instruction_sets.job()), instruction_sets.VARIABLES
+        )
         if answer.outcome is Outcome.OK:
             proof = instruction_sets.proof(answer.result, log)
         else:
-            proof = instruction_sets.unproven(f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}")
+            proof = instruction_sets.unproven(
+                f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}"
+            )
         return {"asked": case.isa.value, "proof": proof, "summary": instruction_sets.summary(proof)}
 
 

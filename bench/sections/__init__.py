@@ -64,7 +64,8 @@ def document(
     *, more: Sequence[Section] = (), title: str | None = None, series: Mapping[str, pd.DataFrame] = NO_SERIES,
     claims: Sequence[Claim] = (),
 ) -> Document:
-    """The report on some results (see bench.analysis.results.summary), the trials they come from, and ``records_needed``.
+    """The report on some results (see bench.analysis.results.summary), the trials they come from, and
+    ``records_needed``.
 
     ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
     ``series`` are the readings of telemetry of ``series_needed``, by trial, as bench.telemetry.series.read_parquet has

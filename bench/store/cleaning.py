@@ -1,4 +1,5 @@
-"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see bench.host.secrets.
+"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see
+bench.host.secrets.
 
 No trial is lost. What identifies a trial held its secrets too, so a cleaned one has another id and another file, and
 what points to it follows. Where trials then differ in nothing, they are repetitions of one case, and get numbers so.

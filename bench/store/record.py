@@ -55,7 +55,7 @@ class Record:
     reason: str | None               # a sentence; None if ok
     last_words: str = ""             # end of the worker's stderr where it failed
     graph: dict[str, Any] | None     # name, parameters, multiply_adds, flops_per_sample, optimizer; None for a limit
-    work: dict[str, Any] | None = None           # of one execution of a limit, see bench.worker.microbenchmarks; None for a network
+    work: dict[str, Any] | None = None           # of one execution of a limit; None for a network
     interpreter: str                 # that the worker ran in
     machine: dict[str, Any]          # Machine.plain()
     system: dict[str, Any] | None = None         # fingerprint, facts and volatile facts; see bench.machine.system
@@ -66,7 +66,7 @@ class Record:
     layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.trials.layers
     parity: dict[str, Any] | None = None         # of a proof; see bench.trials.parity
     pair: dict[str, Any] | None = None           # of a pair that is ok; see bench.trials.pair
-    isa: dict[str, Any] | None = None            # what was asked for and what ran, see bench.trials.instruction_sets; None: not asked
+    isa: dict[str, Any] | None = None            # what was asked for and what ran; None: not asked
     cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
     world: dict[str, Any] | None = None      # what is told of each rank, see bench.launch.ranks; None for one device
     certificate: str | None = None   # id of the proof that vouches for a timing or layer trial

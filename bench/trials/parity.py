@@ -53,8 +53,8 @@ ROUNDINGS = {
 """Precisions that round more than fp32."""
 
 SENT_AS = {"fp16": ("float16", FP16.roundoff)}
-"""Formats that gradients may be compressed to on their way (see bench.worker.strategies.COMPRESSIONS): NumPy's name of the
-dtype, and its unit roundoff."""
+"""Formats that gradients may be compressed to on their way (see bench.worker.strategies.COMPRESSIONS): NumPy's name of
+the dtype, and its unit roundoff."""
 
 REALISATIONS = 3             # of the oracle's random rounding
 ROUNDING_ERRORS = 3          # a framework may be off by as many times the largest of them

@@ -18,7 +18,7 @@ class Lost(Exception):
 
 
 class Gang(object):
-    """``world`` is the dict that bench.worker.strategies describes; raises Lost where not all ranks come in its time."""
+    """``world`` is described by bench.worker.strategies; raises Lost where not all ranks come in its time."""
 
     def __init__(self, world):
         self.rank, self.processes = world["rank"], world["processes"]

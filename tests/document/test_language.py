@@ -41,7 +41,9 @@ Template = tuple[str, str]           # and where it stands
 
 
 def sources() -> list[Path]:
-    folders = ("bench/analysis", "bench/buying", "bench/claims", "bench/cli", "bench/document", "bench/sections", "reports")
+    folders = (
+        "bench/analysis", "bench/buying", "bench/claims", "bench/cli", "bench/document", "bench/sections", "reports",
+    )
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 

@@ -1,7 +1,8 @@
 """Is one case faster than another that ran beside it, repetition by repetition?
 
-One rule gives every verdict on what is stored: that of bench.analysis.statistics.decision, of the pairs, judged together with the
-other cases in which the same two sides met. The page, rigmark compare and rigmark claims so say the same of one folder.
+One rule gives every verdict on what is stored: that of bench.analysis.statistics.decision, of the pairs, judged
+together with the other cases in which the same two sides met. The page, rigmark compare and rigmark claims so say the
+same of one folder.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def read(
 ) -> tuple[list[TakenApart], list[str]]:
     """Those of the ``chosen`` trials whose records are among these, and a sentence for each that is not understood.
 
-    ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the machine.
+    ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the
+    machine.
     """
     by_id = {record.get("id"): record for record in records}
     is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)

@@ -183,7 +183,8 @@ class File:
         if spec is None:
             return None
         if not spec.startswith(gpu_specifications.PREFIX):
-            raise table.wrong(key, f"must begin with '{gpu_specifications.PREFIX}', as '{gpu_specifications.PREFIX}geforce-gtx-1070' does, and "
+            prefix = gpu_specifications.PREFIX
+            raise table.wrong(key, f"must begin with '{prefix}', as '{prefix}geforce-gtx-1070' does, and "
                                    f"is '{spec}'")
         return gpu_specifications.by_key(spec, where=f"{table.file}: {table.name}, {key}: ")
 
@@ -204,8 +205,9 @@ class File:
             table.get(key)
         if card is not None:
             changes = {
-                "tdp_w": tdp_w, "memory_bytes": _times(memory_gb, gpu_specifications.GIB), "slots": slots, "length_mm": length,
-                "plugs": plugs or None, "pcie_generation": generation, "pcie_lanes": lanes, **rates,
+                "tdp_w": tdp_w, "memory_bytes": _times(memory_gb, gpu_specifications.GIB), "slots": slots,
+                "length_mm": length, "plugs": plugs or None, "pcie_generation": generation, "pcie_lanes": lanes,
+                **rates,
             }
             card = card.with_overrides({name: value for name, value in changes.items() if value is not None})
         elif any(rate is not None for rate in rates.values()):

@@ -209,17 +209,18 @@ class Prepared(object):
         """Where the time of a step goes, by so many instrumented steps on the loaded batches; after warm-up.
 
         ``{"step_times_s": [...], "layers": [...]}``: seconds of each instrumented step, and the rows of their mean as
-        bench.worker.tracing has them. Every layer of the graph for which a kernel ran is in a row, or among the members of
-        one. Time that belongs to no row is left out. Beside them may stand ``"resolution_s"``, the shortest time
-        that the clock can tell from none, and ``"problem"``, a sentence about what the trace lacks. The steps compute
-        what ``step`` does, and ``result`` is that of the last one.
+        bench.worker.tracing has them. Every layer of the graph for which a kernel ran is in a row, or among the
+        members of one. Time that belongs to no row is left out. Beside them may stand ``"resolution_s"``, the shortest
+        time that the clock can tell from none, and ``"problem"``, a sentence about what the trace lacks. The steps
+        compute what ``step`` does, and ``result`` is that of the last one.
 
         Raises Unsupported where the framework cannot tell in this compile mode.
         """
-        raise Unsupported("%s times no layers in this compile mode yet" % type(self).__module__.partition(".frameworks.")[2].split(".")[0])
+        name = type(self).__module__.partition(".frameworks.")[2].split(".")[0]
+        raise Unsupported("%s times no layers in this compile mode yet" % name)
 
     def replicas(self):
-        """What ``weights`` returns, of each device that this process trains the network on; see bench.worker.strategies."""
+        """What ``weights`` returns, of each device that this process trains the network on; see strategies."""
         return [self.weights()]
 
     def communication(self, steps):

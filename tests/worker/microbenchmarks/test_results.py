@@ -17,9 +17,12 @@ from rigmark.bench.worker.frameworks.numpy import microbenchmarks as reference
 
 MODULES: dict[str, ModuleType] = {
     name: microbenchmarks.load(name)
-    for name in filter(microbenchmarks.has, frameworks.NAMES) if importlib.util.find_spec(frameworks.load(name).IMPORTS) is not None
+    for name in filter(microbenchmarks.has, frameworks.NAMES)
+    if importlib.util.find_spec(frameworks.load(name).IMPORTS) is not None
 }
-SMALL = ("matmul_256", *microbenchmarks.CONVOLUTIONS, "copy_32KiB", "triad_32KiB", "triad_256KiB", "launch", "jpeg_decode")
+SMALL = (
+    "matmul_256", *microbenchmarks.CONVOLUTIONS, "copy_32KiB", "triad_32KiB", "triad_256KiB", "launch", "jpeg_decode",
+)
 LAYOUTS = ("nchw", "channels_last")
 
 

@@ -18,11 +18,13 @@ def test_no_limit_is_called_like_a_network():
 def test_every_framework_says_which_limits_it_has():
     for name in filter(microbenchmarks.has, frameworks.NAMES):
         assert set(microbenchmarks.load(name).PRECISIONS) <= set(Precision)
-        assert set(microbenchmarks.load(name).PRECISIONS) <= microbenchmarks.ITEM_BYTES.keys() == microbenchmarks.TOLERANCES.keys()
+        assert set(microbenchmarks.load(name).PRECISIONS) <= microbenchmarks.ITEM_BYTES.keys()
+    assert microbenchmarks.ITEM_BYTES.keys() == microbenchmarks.TOLERANCES.keys()
 
 
 def test_a_matrix_product_takes_two_flops_for_each_multiply_add():
-    assert microbenchmarks.work("matmul_1024", "fp32")["flops"] == 2_147_483_648 == microbenchmarks.work("matmul_1024", "bf16")["flops"]
+    for precision in ("fp32", "bf16"):
+        assert microbenchmarks.work("matmul_1024", precision)["flops"] == 2_147_483_648
 
 
 @pytest.mark.parametrize("name", microbenchmarks.CONVOLUTIONS)
