@@ -21,7 +21,8 @@ def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
 
     Names and messages come from records, and people look at tables in terminals: what those could obey becomes a mark,
     see bench.host.plain. A spreadsheet runs a text as a formula that begins with =, +, - or @ (OWASP, "CSV
-    Injection"): such a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet hold every text as it was.
+    Injection"): such a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet hold every
+    text as it was.
     """
     def shown(cell: Any) -> Any:
         if digits is not None and isinstance(cell, float):

@@ -56,7 +56,8 @@ RESULT_COLUMNS = (
 
 ``kind`` is "timing" for a network and "limit" for a limit of the machine, whose name (see
 bench.worker.microbenchmarks) is the ``model`` and whose single execution is the step. ``flops_per_s`` are the FLOPs
-that the definition of a network or limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk or links must move.
+that the definition of a network or limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk
+or links must move.
 ``policy`` is a JSON object, what the precision stands for; ``overflow_steps`` the most steps that one process left its
 update out of, None where the loss is not scaled.
 
