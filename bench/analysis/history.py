@@ -431,7 +431,7 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Watched, Step]]) 
             where = tr("{value} ({low} to {high})", value=where, low=_cut(step.earliest), high=_cut(step.latest))
         rows.append(Row(id=identifier(name, label, step.first_after), cells=(
             Cell(text=label),
-            Cell(text=_changed(step.change.ratio), value=step.change.ratio - 1),
+            Cell(text=changed_by(step.change.ratio), value=step.change.ratio - 1),
             Cell(text=better_is(each.series.direction)),
             Cell(text=formatting.significant(step.change.before, 4), value=step.change.before),
             Cell(text=formatting.significant(step.change.after, 4), value=step.change.after),
@@ -445,7 +445,7 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Watched, Step]]) 
     ))
 
 
-def _changed(ratio: float) -> str:
+def changed_by(ratio: float) -> str:
     """"+3.1 %"; beyond a tenth or ten times "0.00281x", since no change but a total one is −100 %."""
     if not 0.1 <= ratio <= 10:
         return formatting.times(ratio)
@@ -492,7 +492,7 @@ def _drawn(name: str, each: Watched, last: int) -> Curves:
                 at=step.change.index + 1,
                 label=tr(
                     "{verdict}: {change}, {revision} {date}", revision=_cut(step.first_after), date=step.date,
-                    verdict=word(step.verdict) if step.verdict else tr("changed"), change=_changed(step.change.ratio),
+                    verdict=word(step.verdict) if step.verdict else tr("changed"), change=changed_by(step.change.ratio),
                 ),
             )
             for step in each.steps

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import pkgutil
+import re
+import shutil
 import sys
 import traceback
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rigmark import reports
 from rigmark.bench.document.language import names, speaking
@@ -20,9 +25,12 @@ from rigmark.bench.host.interrupts import Interrupted, Interrupts
 from rigmark.bench.host.plain import plain_lines
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.interrupts import Interrupted, Interrupts
+from rigmark.bench.plain import plain_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from rigmark.bench.document.document import Document
 
@@ -49,12 +57,63 @@ Language = Annotated[
 ]
 """Option of every verb that shows a document."""
 
+TERMINAL, JSON = "terminal", "json"
+MEDIA = (TERMINAL, *(name for name in reports.NAMES if name != TERMINAL))
+ENDINGS = {TERMINAL: ".txt", "markdown": ".md", "table": ".txt"}
+"""Those that names of files have whose format is called otherwise."""
+
 Medium = Annotated[
-    str | None, typer.Option("--format", help=f"{', '.join(reports.NAMES)}; left out: by the file's name.")
+    str | None, typer.Option("--format", help=f"{', '.join((*MEDIA, JSON))}; left out: by the file's name.")
 ]
 """Option of every verb that shows a document, and no folders of files."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class Verbs(TyperGroup):
+    """Verbs whose misuse is answered like any other bad input: in one sentence, with the nearest known word."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _answered():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _answered():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _answered() -> Iterator[None]:
+    """Raises UserError for a word or a value that the parser of the command line does not know."""
+    try:
+        yield
+    except USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":      # a verb that needs arguments and got none shows its help
+            raise
+        raise UserError(_sentence(error)) from None
+
+
+USAGE_ERROR: Any = typer.BadParameter.__base__       # of the parser that Typer has inside
+
+
+def _sentence(error: Any) -> str:
+    command = error.ctx.command_path if error.ctx else "rigmark"
+    parameter = getattr(error, "param", None)
+    if (option := getattr(error, "option_name", None)) is not None and hasattr(error, "possibilities"):
+        near = " or ".join(error.possibilities or ())
+        hint = f"did you mean {near}? " if near else ""
+        return f"no option '{option}' of {command}; {hint}{command} --help lists them"
+    if (choice := re.search(r"'([^']*)' is not one of (.*)", error.message)) is not None and parameter is not None:
+        return str(unknown(max(parameter.opts, key=len), choice[1], re.findall(r"'([^']*)'", choice[2])))
+    if (word := re.match(r"No such command '(.*?)'\.?", error.message)) is not None:
+        return str(unknown(f"verb of {command}", word[1], error.ctx.command.commands))
+    said = error.format_message().rstrip(".")
+    wrong = [f", not '{each['input']}'" for each in getattr(error.__cause__, "errors", list)()[:1]]     # Pydantic's
+    return f"{said[:1].lower()}{said[1:]}{''.join(wrong)}; {command} --help tells more"
+
+
+app = typer.Typer(
+    cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
 
 
 def _version(wanted: bool) -> None:
@@ -111,25 +170,51 @@ def write_data(text: str, output: Path | None) -> None:
 
 def show_document(document: Document, width: int) -> None:
     """A document on stdout: as wide as the terminal and in colour there, else plain in so many columns."""
-    import shutil
-
     from rigmark.reports.media import terminal
 
-    is_terminal = sys.stdout.isatty()
-    columns = shutil.get_terminal_size().columns if is_terminal else width
-    sys.stdout.write(terminal.show(document, width=columns, color=is_terminal))
+    sys.stdout.write(terminal.show(document, width=columns_of(width), color=sys.stdout.isatty()))
 
 
-def write_document(document: Document, format: str | None, output: Path | None) -> None:
-    """A document in a medium: that which is named, or that of the file's name, or the terminal's."""
-    by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}
-    medium = format or ("terminal" if output is None else by_suffix.get(output.suffix, "html"))
-    write_text(reports.render(medium, document), medium, output)
+def columns_of(width: int) -> int:
+    """How wide the terminal is that stdout goes to; ``width`` where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else width
 
 
-def write_text(text: str, medium: str, output: Path | None) -> None:
-    """What a medium made of a document: for people where it is the terminal's, else for programs."""
-    (write if medium == "terminal" else write_data)(text, output)
+def medium_of(
+    format: str | None, output: Path | None, *, json: bool = False, known: Sequence[str] = (*MEDIA, JSON),
+) -> str:
+    """The one of the ``known`` formats that is named, or that the file's name says; without either, the first of them.
+
+    Raises UserError where the two contradict each other, and for a name that says no format. To be asked before
+    anything is measured.
+    """
+    named = format or (JSON if json else None)
+    if named is not None and named not in known:
+        raise unknown("format", named, known)
+    if json and named != JSON:
+        raise UserError(f"--json and --format {named} contradict each other; leave one of them out")
+    if output is None or named in reports.FOLDERS:
+        return named or known[0]
+    endings = {ENDINGS.get(name, f".{name}"): name for name in known if name not in reports.FOLDERS}
+    by_name = endings.get(output.suffix.lower())
+    if named is None and by_name is None:
+        raise UserError(
+            f"'{output}' does not end as any format is called; end it with {', '.join(endings)}, or name a --format"
+        )
+    if None not in (named, by_name) and named != by_name:
+        raise UserError(f"'{output}' ends as {by_name} and {named} is asked for; change the one or the other")
+    return str(named or by_name)
+
+
+def write_document(document: Document, medium: str, output: Path | None, width: int | None = None) -> None:
+    """A document in a medium, to a file or to stdout: there for people as wide as their terminal, or in ``width``
+    columns where it is none."""
+    from rigmark.reports.media import terminal
+
+    if medium == TERMINAL and output is None:
+        show_document(document, width or terminal.WIDTH)
+    else:
+        (write if medium == TERMINAL else write_data)(reports.render(medium, document), output)
 
 
 @contextlib.contextmanager
@@ -168,7 +253,7 @@ def _code(interrupts: Interrupts) -> int:
     """Runs the command; its exit code, after what has to be said of an error was said."""
     code: int = Exit.DONE
     try:
-        app()
+        app(prog_name="rigmark")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else code
     except UserError as error:

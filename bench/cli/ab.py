@@ -14,6 +14,8 @@ import typer
 from rigmark.bench.cli import Language
 from rigmark.bench.cli import _options as options
 from rigmark.bench.cli.compare import Format
+from rigmark.bench import options
+from rigmark.bench.cli import Language, Medium
 from rigmark.bench.enums import Clock
 from rigmark.bench.errors import UserError
 
@@ -43,7 +45,7 @@ def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[str, typer.Option(help="Name of this sitting; pairs of another sitting are others.")] = "1",
     again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
-    format: Annotated[Format, typer.Option(help="markdown is for a pull request.")] = Format.TERMINAL,
+    format: Medium = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
@@ -61,11 +63,12 @@ def command(
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
     """
-    from rigmark.bench.cli import run
+    from rigmark.bench.cli import medium_of, run
     from rigmark.bench.cli.compare import conclude, show
     from rigmark.bench.plan import sessions
     from rigmark.bench.store.store import Store
 
+    medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     options.above("--timeout", timeout, "s")
     instead = {
@@ -81,7 +84,7 @@ def command(
         base, new, sweeps, store, beneath=beneath, packages=tuple(package or ()), clock=clock, suite=suite,
         session=session, budget_s=budget_s, deadline_s=timeout,
     )
-    show(verdicts, Format.JSON if json else format, output, junit)
+    show(verdicts, medium, output, junit)
     raise typer.Exit(conclude(verdicts))
 
 

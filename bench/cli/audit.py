@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,17 +48,18 @@ def command(
     """
     from rigmark.bench.analysis.audit import audit
     from rigmark.bench.analysis.results.findings import FindingKind
-    from rigmark.bench.cli import Exit, say, write_document
+    from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.sections.audit import document
 
+    medium = medium_of(format, output, json=json)
     known, rows, problems = _rows(files or [], as_, results, set_, column, decimal)
     found = audit(rows, known | _peaks(peak or [], rows))
     for problem in problems:
         say(f"rigmark: {problem}")
-    if json:
-        sys.stdout.write(json_format.dumps(_plain(found), indent=1) + "\n")
+    if medium == JSON:
+        write(json_format.dumps(_plain(found), indent=1) + "\n", output)
     elif rows:
-        write_document(document(found), format, output)
+        write_document(document(found), medium, output)
     if not rows:
         say(f"no results in {results}; name files with --as FORMAT, or import some")
         raise typer.Exit(Exit.BAD if problems else Exit.NOTHING_MEASURED)

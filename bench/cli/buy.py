@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rigmark.bench.buying.offers.market import Market
     from rigmark.bench.buying.purchase import Question
     from rigmark.bench.buying.terms import Network
-    from rigmark.bench.document.document import Document
 
 RESULTS = Path("results")
 HOURS_OF_A_WEEK = 168
@@ -65,12 +63,12 @@ def command(
 
     from rigmark.bench import models
     from rigmark.bench.buying import purchase
-    from rigmark.bench.cli import Exit, say, write
+    from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.machine import gpu_specifications
     from rigmark.bench.machine.gpu_specifications import GIB
     from rigmark.bench.sections.buying import document
 
-    today = date.today()
+    today, medium = date.today(), medium_of(format, output, json=json)
     _above("batch", batch)
     wanted = purchase.Wanted(
         questions=_questions(questions or []), models=_names(model), mode=_known("mode", mode, Mode),
@@ -92,10 +90,12 @@ def command(
     advice = purchase.advise(market, table, trials, networks, wanted, today, tables)
     for problem in problems:
         say(f"rigmark: {problem}")
-    if json:
+    if medium == JSON:
         write(json_format.dumps(purchase.plain(advice), indent=1) + "\n", output)
     elif advice.has_answers:
-        _show(document(advice, today, _host()), format, output)
+        write_document(document(advice, today, _host()), medium, output, width=180)
+        if output is not None:
+            say(f"wrote {output}")
     if problems:
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
@@ -104,24 +104,6 @@ def command(
         for reason in reasons:
             say(f"rigmark: nothing to advise on: {reason}")
         raise typer.Exit(Exit.NOTHING_MEASURED)
-
-
-def _show(document: Document, format: str | None, output: Path | None) -> None:
-    """As wide as the terminal, where it goes there."""
-    from rigmark.bench.cli import say, write_document
-    from rigmark.reports.media import terminal
-    from rigmark.reports.plain import printable
-
-    if output is None and format in (None, "terminal"):
-        import shutil
-
-        is_terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size().columns if is_terminal else 180
-        sys.stdout.write(terminal.render(printable(document), width=width, color=is_terminal))
-        return
-    write_document(document, format, output)
-    if output is not None:
-        say(f"wrote {output}")
 
 
 def _host() -> str:

@@ -13,13 +13,14 @@ import typer
 
 from rigmark.bench.cli import Language
 from rigmark.bench.cli import _options as options
+from rigmark.bench import options
+from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli.history import (
     LAST,
     RESULTS,
     Across,
     Asv,
     Bench,
-    Format,
     HigherIsBetter,
     Json,
     Last,
@@ -55,7 +56,8 @@ def command(
     base: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit before a step.")] = None,
     new: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit after a step.")] = None,
     beneath: Annotated[str, typer.Option(help="The build whose packages --confirm uses for commits.")] = "default",
-    format: Format = None, json: Json = False, output: Output = None, lang: Language = "en",
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file: a series is a test.")] = None,
+    format: Medium = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
     """Fail where a series got worse: less throughput, more time or memory. A step that was undone does not count.
 
@@ -72,13 +74,15 @@ def command(
 
     rigmark check --asv .asv/results --confirm fast --budget 20m
 
-    rigmark check --last 50 --format markdown
+    rigmark check --last 50 --format markdown --junit series.xml
     """
     from rigmark.bench.analysis.history import document, plain
-    from rigmark.bench.cli import Exit, run, write, write_document
+    from rigmark.bench.cli import JSON, Exit, medium_of, run, write, write_data, write_document
+    from rigmark.reports.junit import junit_of_series
 
     if (base is None) != (new is None) or (base is not None and confirm is None):
         raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
+    medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
     found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
@@ -89,7 +93,7 @@ def command(
     if confirm is not None and worse:
         sides = None if base is None or new is None else (base, new)
         verdicts, others = _confirmed(worse, confirm, sweeps, sides, results, beneath, budget_s)
-    if json:
+    if medium == JSON:
         write(json_format.dumps({
             "worse": [_plain(each, step) for each, step in worse],
             "direction_not_known": [_plain(each, step) for each in found.series for step in each.changed(last)],
@@ -102,7 +106,12 @@ def command(
             found.series, title=tr("Check of {name}", name=found.name), last=last, problems=found.problems,
             notes=found.notes, advice="" if confirm else _advice([step for _, step in worse]),
         )
-        write_document(_with_verdicts(shown, verdicts, others, confirm), format, output)
+        write_document(_with_verdicts(shown, verdicts, others, confirm), medium, output)
+    if junit is not None:
+        write_data(junit_of_series(
+            found.series, name=found.name, last=last, problems=found.problems,
+            verdicts=None if confirm is None else verdicts, others=others,
+        ), junit)
     if found.problems or (has_failed and fail_on is not FailOn.NEVER):
         raise typer.Exit(Exit.BAD)
     if worse and (fail_on is FailOn.SLOWER or confirm):

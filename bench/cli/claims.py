@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,12 +33,13 @@ def command(
     from rigmark.bench.analysis.results.summary import results as summarise
     from rigmark.bench.claims import hold
     from rigmark.bench.claims import load as loader
-    from rigmark.bench.cli import Exit, say, write_document
-    from rigmark.bench.reporting.gather import evidence
+    from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
+    from rigmark.bench.reporting.gather import evidence, measured
     from rigmark.bench.sections import records_needed
     from rigmark.bench.sections.claims import document
     from rigmark.bench.store.store import existing
 
+    medium = medium_of(format, output, json=json)
     wanted = loader.shipped()
     if claims is not None:
         wanted = loader.together(wanted, loader.load(claims))
@@ -49,14 +49,16 @@ def command(
     held_against, no_records = evidence(trials.table, summarise(trials.table), records, tables)
     found = hold(wanted, held_against)
     problems = [*trials.problems, *unreadable, *no_records]
-    if json:
-        sys.stdout.write(json_format.dumps([plain(each) for each in found], indent=1) + "\n")
+    if medium == JSON:
+        write(json_format.dumps([plain(each) for each in found], indent=1) + "\n", output)
     else:
-        write_document(document(found), format, output)
+        write_document(document(found), medium, output)
     for problem in problems:
         say(f"rigmark: {problem}")
     if problems:
         raise typer.Exit(Exit.BAD)
+    if not (measured(trials.table) or tables):
+        raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
 def plain(each: Held) -> dict[str, Any]:

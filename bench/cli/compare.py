@@ -5,13 +5,12 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench.cli import Language
+from rigmark.bench.cli import Language, Medium
 from rigmark.bench.enums import Clock, TrialKind
 from rigmark.bench.errors import UserError
 
@@ -25,19 +24,13 @@ NEEDS_ARGUMENTS = True
 SHORTEST = 4                 # letters of an id that is cut short
 
 
-class Format(StrEnum):
-    TERMINAL = "terminal"
-    MARKDOWN = "markdown"
-    JSON = "json"
-
-
 def command(
     base: Annotated[str, typer.Argument(help="Results folder, RESULTS@NAME, or NAME: see below.")],
     new: Annotated[str, typer.Argument(help="The other side, in the same words.")],
     results: Annotated[Path, typer.Option(help="Results folder of a NAME that stands alone.")] = Path("results"),
     across: Annotated[str | None, typer.Option(help="Facts that may differ, with commas: build, machine, ...")] = None,
     clock: Annotated[Clock, typer.Option(help="cpu: pairs of one thread by CPU time.")] = Clock.WALL,
-    format: Annotated[Format, typer.Option(help="markdown is for a pull request.")] = Format.TERMINAL,
+    format: Medium = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
@@ -61,11 +54,13 @@ def command(
     from rigmark.bench.analysis.comparison.sides import across as facts
     from rigmark.bench.analysis.comparison.sides import compare_sides
     from rigmark.bench.analysis.comparison.stored_pairs import compare_pairs
+    from rigmark.bench.cli import medium_of
 
+    medium = medium_of(format, output, json=json)
     paired = stored_pairs(base, new, results)
     if paired is not None:
         verdicts = compare_pairs(paired.records, names=(base, new), clock=clock, problems=paired.problems)
-        show(verdicts, Format.JSON if json else format, output, junit)
+        show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
     if clock is not Clock.WALL:
         raise UserError(f"only pairs are judged by CPU time, and none of {base} and {new} are stored; see rigmark ab")
@@ -79,7 +74,7 @@ def command(
         sides[0].trials, sides[1].trials, names=(base, new), may_differ=facts(asked),
         problems=tuple(dict.fromkeys(problem for side in sides for problem in side.problems)),
     )
-    show(verdicts, Format.JSON if json else format, output, junit)
+    show(verdicts, medium, output, junit)
     raise typer.Exit(conclude(verdicts))
 
 
@@ -97,15 +92,15 @@ def conclude(verdicts: Verdicts) -> Exit:
     return Exit.DONE if verdicts.having(Verdict.FASTER, Verdict.SAME) else Exit.NOTHING_MEASURED
 
 
-def show(verdicts: Verdicts, format: Format, output: Path | None = None, junit: Path | None = None) -> None:
+def show(verdicts: Verdicts, medium: str, output: Path | None = None, junit: Path | None = None) -> None:
     """The verdicts in a medium, on stdout or in a file; as JUnit XML in another file too."""
     from rigmark.bench.analysis.comparison.verdicts import document
-    from rigmark.bench.cli import write, write_document
+    from rigmark.bench.cli import JSON, write, write_document
 
-    if format is Format.JSON:
+    if medium == JSON:
         write(json_format.dumps(verdicts.plain(), indent=1) + "\n", output)
     else:
-        write_document(document(verdicts), format, output)
+        write_document(document(verdicts), medium, output)
     if junit is not None:
         from rigmark.reports.junit import junit as as_junit
 

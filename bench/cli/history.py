@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rigmark.bench.cli import Language
+from rigmark.bench.cli import Language, Medium
 from rigmark.bench.document.language import tr
 from rigmark.bench.errors import UserError
 
@@ -26,7 +26,6 @@ Across = Annotated[str | None, typer.Option(help="Facts that do not end a series
 HigherIsBetter = Annotated[str | None, typer.Option(help="Regular expression for series of asv: more is better.")]
 LowerIsBetter = Annotated[str | None, typer.Option(help="Regular expression for series of asv: less is better.")]
 Last = Annotated[int, typer.Option(min=1, help="Points of each series whose steps are news.")]
-Format = Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")]
 Json = Annotated[bool, typer.Option("--json", help="Data instead of words.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")]
 """Options of ``history`` and of ``check``, which looks at the same series."""
@@ -37,7 +36,7 @@ RESULTS = Path("results")
 def command(
     results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
     higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
-    format: Format = None, json: Json = False, output: Output = None, lang: Language = "en",
+    format: Medium = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
     """Show the steps of every series, with the commits or runs between which they happened.
 
@@ -53,10 +52,11 @@ def command(
     rigmark history --across framework_version
     """
     from rigmark.bench.analysis.history import document, plain
-    from rigmark.bench.cli import Exit, write, write_document
+    from rigmark.bench.cli import JSON, Exit, medium_of, write, write_document
 
+    medium = medium_of(format, output, json=json)
     found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
-    if json:
+    if medium == JSON:
         text = json_format.dumps({
             "series": plain(found.series), "problems": list(found.problems), "notes": list(found.notes),
         }, indent=1) + "\n"
@@ -64,7 +64,7 @@ def command(
     else:
         write_document(
             document(found.series, title=tr("History of {name}", name=found.name), last=last, problems=found.problems,
-                     notes=found.notes), format, output,
+                     notes=found.notes), medium, output,
         )
     if found.problems:
         raise typer.Exit(Exit.BAD)

@@ -12,6 +12,8 @@ import typer
 
 from rigmark.bench.cli import Language
 from rigmark.bench.cli import _options as options
+from rigmark.bench import options
+from rigmark.bench.cli import Language, Medium
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Clock
 from rigmark.bench.errors import UserError
@@ -30,7 +32,7 @@ def command(
     framework: Annotated[str | None, typer.Option(help="Only these frameworks, with commas.")] = None,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[str, typer.Option(help="Name of this sitting; another one measures more pairs.")] = "noise",
-    format: Annotated[str | None, typer.Option(help="terminal, markdown, html; left out: by the file's name.")] = None,
+    format: Medium = None,
     json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
     lang: Language = "en",
@@ -47,10 +49,11 @@ def command(
     rigmark noise fast --budget 0 --json
     """
     from rigmark.bench.analysis.comparison import noise
-    from rigmark.bench.cli import Exit, write, write_document
+    from rigmark.bench.cli import JSON, Exit, medium_of, write, write_document
     from rigmark.bench.machine import hardware
     from rigmark.bench.store.store import Store, existing
 
+    medium = medium_of(format, output, json=json)
     failures: tuple[str, ...] = ()
     if budget.strip() not in ("0", "0s", "0m"):
         failures = _measured(suite, build, options.seconds("--budget", budget), framework, Store(results), session)
@@ -59,12 +62,12 @@ def command(
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
     found = noise.by_case([store.get(identity) for identity in pairs.id], machine=hardware.machine().id, clock=clock)
     problems = (*trials.problems, *failures)
-    if json:
+    if medium == JSON:
         plain = {"cases": [each.plain() for each in found], "problems": list(problems)}
         write(json_format.dumps(plain, indent=1) + "\n", output)
     elif found or problems:
         title = tr("Noise of {suite}", suite=suite)
-        write_document(noise.document(found, title=title, problems=problems), format, output)
+        write_document(noise.document(found, title=title, problems=problems), medium, output)
     if problems:
         raise typer.Exit(Exit.BAD)
     if not found:

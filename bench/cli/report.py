@@ -43,18 +43,14 @@ def command(
 
     rigmark report --where "model = 'resnet50' AND precision = 'bf16'" -o resnet50.html
     """
-    from rigmark.bench.cli import Exit, say, show_document, write_text
+    from rigmark.bench.cli import MEDIA, TERMINAL, Exit, medium_of, say, write_document
     from rigmark.bench.reporting.gather import report
     from rigmark.bench.sections.short import short
     from rigmark.bench.store.store import existing
-    from rigmark.reports.media import terminal
 
-    medium = format or _by_suffix(output)
-    if medium in reports.FOLDERS:
-        if output is None:
-            raise UserError(f"{medium} are many files; name a folder with --output")
-    else:
-        reports.medium(medium)       # a wrong name is told before anything is read
+    medium = medium_of(format, output, known=(*MEDIA, *reports.FOLDERS))
+    if medium in reports.FOLDERS and output is None:
+        raise UserError(f"{medium} are many files; name a folder with --output")
     found = report(existing(results), where)
     if medium in reports.FOLDERS and output is not None:
         folder = reports.files(medium, found.document)
@@ -62,20 +58,18 @@ def command(
         say(f"wrote {len(folder.files)} files to {output}")
         for remark in folder.remarks:
             say(f"rigmark: {remark}")
-    elif medium == "terminal" and output is None:
-        document = found.document if full else short(
-            found.document, found.results, command=_command(results, where, found.document.language)
-        )
-        show_document(document, terminal.WIDTH)
     else:
-        write_text(reports.render(medium, found.document), medium, output)
+        is_short = medium == TERMINAL and output is None and not full
+        write_document(short(
+            found.document, found.results, command=_command(results, where, found.document.language)
+        ) if is_short else found.document, medium, output)
         if output is not None:
             say(f"wrote {output}")
     for problem in found.problems:
         say(f"rigmark: {problem}")
     if found.problems:
         raise typer.Exit(Exit.BAD)
-    if found.is_empty:
+    if not found.is_measured:
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
@@ -99,10 +93,3 @@ def _write(files: Sequence[File], folder: Path) -> None:
             (folder / file.name).write_bytes(file.content)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-
-
-def _by_suffix(output: Path | None) -> str:
-    if output is None:
-        return "terminal"
-    by_suffix = {reports.medium(name).SUFFIX: name for name in reports.NAMES}
-    return by_suffix.get(output.suffix, "html")

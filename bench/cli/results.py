@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,13 +12,10 @@ from rigmark.bench.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rigmark.bench.document.document import Table
 
-class Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    PARQUET = "parquet"
 
+FORMATS = ("table", "csv", "json", "parquet")
 
 SHOWN = {
     "origin": "origin", "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile",
@@ -31,6 +26,22 @@ SHOWN = {
 }
 """Columns of the table for people; the other formats have all."""
 
+DETAILS = frozenset({"global_batch", "trials", "strategy", "layout", "origin"})
+"""Of these columns, those that a narrow terminal shows below the others."""
+
+NUMBERS = frozenset({
+    "world_size", "local_batch", "global_batch", "throughput_samples_per_s", "throughput_low_samples_per_s",
+    "throughput_high_samples_per_s", "trials", "threads",
+})
+
+ORDER = (
+    "origin", "model", "mode", "precision", "local_batch", "world_size", "framework", "compile_mode", "layout", "build",
+    "isa", "device", "threads", "data", "session",
+)
+"""What rows are sorted by."""
+
+WIDTH = 200                  # where no terminal is
+
 TOLD_APART = {
     "isa": "isa", "build": "build", "framework_version": "version", "device": "device", "threads": "threads",
     "data": "data", "session": "session", "machine": "machine", "code_version": "code",
@@ -40,30 +51,30 @@ TOLD_APART = {
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    format: Annotated[Format, typer.Option(help="table is for people; the others have all columns.")] = Format.TABLE,
+    format: Annotated[str | None, typer.Option(
+        help=f"{', '.join(FORMATS)}: table is for people, the others have all columns; left out: by the file's name.",
+    )] = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     where: Annotated[str | None, typer.Option(help="SQL condition on the columns.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
 ) -> None:
-    """Show stored results, one row a case.
+    """Show stored results, one row a case, in the order of model, mode, precision, batch, devices and framework.
 
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """
     from rigmark.bench.analysis.results.quoted import together
     from rigmark.bench.analysis.results.summary import results as summarise
-    from rigmark.bench.cli import Exit, say, write, write_data
+    from rigmark.bench.cli import Exit, medium_of, say
+    from rigmark.bench.enums import Outcome
     from rigmark.bench.store.store import existing, filtered
 
-    chosen = Format.JSON if json else format
-    if chosen is Format.PARQUET and output is None:
+    chosen = medium_of(format, output, json=json, known=FORMATS)
+    if chosen == "parquet" and output is None:
         raise UserError("parquet is not text; name a file with --output")
     store = existing(results)
     trials, (quoted, unreadable) = store.trials(), store.quoted()
-    table = filtered(together(summarise(trials.table), quoted), where)
-    if chosen is Format.PARQUET and output is not None:
-        _write_parquet(table, output)
-    else:
-        (write if chosen is Format.TABLE else write_data)(_text(table, chosen), output)
+    table = filtered(_ordered(together(summarise(trials.table), quoted)), where)
+    _write(table, chosen, output)
     if not table.empty and (invalid := int(table.invalid_trials.dropna().sum())):
         say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
     problems = (*trials.problems, *unreadable)
@@ -73,38 +84,55 @@ def command(
         raise typer.Exit(Exit.BAD)
     if table.empty:
         say("no results match; rigmark run measures some")
+    if not (table.outcome == Outcome.OK).any():
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
-def _text(table: pd.DataFrame, format: Format) -> str:
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """What may be compared stands together; what is not known stands last."""
+    return table.sort_values(list(ORDER), key=_comparable, kind="stable", na_position="last", ignore_index=True)
+
+
+def _comparable(column: pd.Series[Any]) -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.to_numeric(column) if column.name in NUMBERS else column.astype("string")
+
+
+def _write(table: pd.DataFrame, format: str, output: Path | None) -> None:
     from rigmark.bench.analysis.results.exports import csv, records
+    from rigmark.bench.cli import columns_of, write, write_data
+    from rigmark.reports.media import terminal
 
-    if format is Format.JSON:
-        return records(table)
-    if format is Format.CSV:
-        return csv(table)
-    return _for_people(table)
+    if format == "parquet" and output is not None:
+        _write_parquet(table, output)
+    elif format == "table":
+        width = WIDTH if output is not None else columns_of(WIDTH)
+        write(terminal.table(_for_people(table), width=width), output)
+    else:
+        write_data(records(table) if format == "json" else csv(table), output)
 
 
-def _for_people(table: pd.DataFrame) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from rigmark.bench.host.plain import plain_line
+def _for_people(table: pd.DataFrame) -> Table:
+    """The columns of most interest, and those without which unlike rows would look alike."""
+    from rigmark.bench.document.document import Align, Cell, Column, Row, Table
 
     by_framework = table.groupby("framework", dropna=False)
     differing = [name for name in TOLD_APART if by_framework[name].nunique(dropna=False).max() > 1]
     columns = {**SHOWN, **{name: TOLD_APART[name] for name in differing}}
-    shown = Table(*columns.values(), box=None, header_style="bold")
-    for row in table[list(columns)].itertuples(index=False):
-        shown.add_row(*(
-            Text("" if v is None else f"{v:.4g}" if isinstance(v, float) else plain_line(str(v))) for v in row
-        ))
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
-    with console.capture() as captured:
-        console.print(shown)
-    return captured.get()
+    heads = tuple(
+        Column(title=title, align=Align.RIGHT if name in NUMBERS else Align.LEFT, is_detail=name in DETAILS)
+        for name, title in columns.items()
+    )
+    rows = tuple(
+        Row(id=str(number), cells=tuple(Cell(text=_text(value)) for value in row))
+        for number, row in enumerate(table[list(columns)].itertuples(index=False))
+    )
+    return Table(id="results", caption="", columns=heads, rows=rows)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _write_parquet(table: pd.DataFrame, output: Path) -> None:

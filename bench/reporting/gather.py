@@ -18,6 +18,9 @@ from rigmark.bench.document.document import Document
 from rigmark.bench.host import files
 from rigmark.bench.host.heap import growing
 from rigmark.bench.sections import claims, document, quoted, records_needed, series_needed
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.heap import growing
+from rigmark.bench.sections import claims, document, proofs, quoted, records_needed, series_needed
 from rigmark.bench.store.store import Store, filtered
 from rigmark.bench.telemetry.series import read_parquet
 
@@ -29,7 +32,7 @@ class Report:
     document: Document
     results: pd.DataFrame                # that it is about; see bench.analysis.results.summary
     problems: tuple[str, ...]
-    is_empty: bool                       # nothing is stored, or nothing that the condition holds for
+    is_measured: bool                    # a trial that the condition holds for went well, or a table of others is told
 
 
 @growing()
@@ -52,8 +55,13 @@ def report(store: Store, where: str | None = None) -> Report:
     problems = (*trials.problems, *unreadable, *damaged)
     return Report(
         document=document(rows, table, records, problems, more=more, claims=said, series=series),
-        results=rows, problems=problems, is_empty=table.empty and (where is not None or not tables),
+        results=rows, problems=problems, is_measured=measured(table) or (where is None and bool(tables)),
     )
+
+
+def measured(trials: pd.DataFrame) -> bool:
+    """Whether any of these trials has a figure: it went well, and is no proof."""
+    return bool(((trials.outcome == Outcome.OK) & (trials.kind != TrialKind.PROOF)).any())
 
 
 def evidence(

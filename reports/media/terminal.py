@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -55,18 +55,31 @@ FILLS = {Origin.MEASURED: "█", Origin.QUOTED: "░", Origin.PREDICTED: "▒", 
 
 def render(document: Document, *, width: int = WIDTH, color: bool = False) -> str:
     """The document in lines of at most ``width``; with escape sequences for colour only if asked for."""
+    return _printed(_parts_of(document, width), width, color=color)
+
+
+def table(found: Table, *, width: int) -> str:
+    """A table alone, in lines of at most ``width``: without its caption and its notes."""
+    return _printed(_rows(printable(found), width), width, color=False)
+
+
+def _printed(parts: Iterable[RenderableType], width: int, *, color: bool) -> str:
     console = Console(
         file=io.StringIO(), width=width, force_terminal=color, color_system="standard" if color else None,
         legacy_windows=False, highlight=False, markup=False, emoji=False, _environ={},
     )
     with console.capture() as captured:
-        console.print(Text(document.title, style="bold"))
-        if document.summary:
-            console.print(Text("; ".join(document.summary), style="dim"))
-        for section in document.sections:
-            for part in _section(section, 1, width):
-                console.print(part)
+        for part in parts:
+            console.print(part)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip() + "\n"
+
+
+def _parts_of(document: Document, width: int) -> Iterator[RenderableType]:
+    yield Text(document.title, style="bold")
+    if document.summary:
+        yield Text("; ".join(document.summary), style="dim")
+    for section in document.sections:
+        yield from _section(section, 1, width)
 
 
 def show(document: Document, *, width: int, color: bool) -> str:
@@ -184,6 +197,12 @@ def _letters(bar: StackedBar, largest: float, room: int) -> str:
 def _table(table: Table, width: int) -> Iterator[RenderableType]:
     """The table; where it is too wide, its details in more tables of the same rows; else a paragraph for each row."""
     yield Text(table.caption, style="italic")
+    yield from _rows(table, width)
+    yield from (Text(note, style="dim") for note in table.notes)
+    yield ""
+
+
+def _rows(table: Table, width: int) -> Iterator[RenderableType]:
     everything = list(range(len(table.columns)))
     parts = [everything] if _needed(table, everything) <= width else _parts(table, width)
     for number, shown in enumerate(parts):
@@ -192,8 +211,6 @@ def _table(table: Table, width: int) -> Iterator[RenderableType]:
         yield _grid(table, shown)
     if not parts:
         yield from (_hanging("- ", Text(_in_words(table, row, everything))) for row in table.rows)
-    yield from (Text(note, style="dim") for note in table.notes)
-    yield ""
 
 
 def _parts(table: Table, width: int) -> list[list[int]]:

@@ -21,7 +21,7 @@ import pytest
 import typer
 
 from rigmark import reports, suites
-from rigmark.bench import datasets, importers
+from rigmark.bench import cli, datasets, importers
 from rigmark.bench.cli import app, main
 from rigmark.bench.enums import Mode, TrialKind
 from rigmark.bench.plan.sweep import Sweep
@@ -168,6 +168,92 @@ def test_a_builds_file_that_cannot_be_understood_is_told(command: Command, tmp_p
     assert 2 == ended.code
     assert sentence in ended.errors
     assert 1 == ended.errors.count("\n")
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), [
+    (("reprot",), "no verb of rigmark 'reprot'; did you mean 'report'? known: "),
+    (("builds", "lst"), "no verb of rigmark builds 'lst'; did you mean 'list'? known: add, create, list, remove"),
+    (("report", "--formt", "html"), "no option '--formt' of rigmark report; did you mean --format? rigmark report"),
+    (("run", "quick", "--repetitions", "x"), "invalid value for '--repetitions': "),
+    (("run", "quick", "--repetitions", "x"), ", not 'x'; rigmark run --help tells more"),
+    (("check", "--fail-on", "slow"), "no --fail-on 'slow'; did you mean 'slower'? known: never, slower"),
+    (("compare", "a", "b", "--clock", "cup"), "no --clock 'cup'; did you mean 'cpu'? known: cpu, wall"),
+    (("ab", "fast"), "missing option '--base'; rigmark ab --help tells more"),
+])
+def test_a_command_that_the_parser_refuses_is_answered_in_a_sentence(
+    command: Command, arguments: tuple[str, ...], sentence: str
+):
+    ended = command(*arguments)
+
+    assert (2, "") == (ended.code, ended.output)
+    assert sentence in ended.errors
+    assert 1 == ended.errors.count("\n")
+
+
+DOCUMENTS = sorted(
+    name for name, verb in typer.main.get_command(app).commands.items()
+    if {"format", "output"} <= {each.name for each in verb.params}
+)
+"""Verbs that write a document or a table."""
+
+NEEDED = {"ab": ("fast", "--base", "default", "--new", "default"), "compare": ("a", "b"), "noise": ("fast",)}
+
+
+@pytest.mark.parametrize("verb", DOCUMENTS)
+@pytest.mark.parametrize(("more", "sentence"), [
+    (("-o", "x.docx"), "'x.docx' does not end as any format is called; end it with .txt, "),
+    (("-o", "x"), "'x' does not end as any format is called"),
+    (("-o", "x.txt", "--format", "jsno"), "no format 'jsno'"),
+    (("-o", "x.txt", "--format", "json"), None),
+    (("-o", "x.html", "--json"), None),
+])
+def test_a_file_is_what_its_name_says_or_is_refused_before_anything_is_done(
+    command: Command, tmp_path: Path, verb: str, more: tuple[str, ...], sentence: str | None
+):
+    ended = command(verb, *NEEDED.get(verb, ()), *more)
+
+    assert (2, "") == (ended.code, ended.output)
+    assert sentence is None or sentence in ended.errors
+    assert 1 == ended.errors.count("\n")
+    assert not (tmp_path / more[1]).exists()
+
+
+@pytest.mark.parametrize(("file", "begin"), [
+    ("x.txt", "Rigmark report"), ("x.md", "# "), ("x.html", "<!doctype html>"), ("X.HTML", "<!doctype html>"),
+])
+def test_the_name_of_a_file_says_its_format(command: Command, stored: Path, file: str, begin: str):
+    assert 0 == command("report", "-o", file).code
+    assert Path(file).read_text(encoding="utf-8").startswith(begin)
+
+
+def test_data_goes_into_the_file_that_is_named(command: Command, stored: Path):
+    for verb in DOCUMENTS:
+        if verb in NEEDED or verb == "report":
+            continue
+        ended = command(verb, "-o", f"{verb}.json")
+
+        assert "" == ended.output, verb
+        assert json.loads(Path(f"{verb}.json").read_text(encoding="utf-8")) is not None
+
+
+def test_every_verb_has_a_short_option_for_its_help(command: Command):
+    for verb in typer.main.get_command(app).commands:
+        long, short = command(verb, "--help"), command(verb, "-h")
+
+        assert (0, long.output) == (short.code, short.output)
+
+
+def test_every_verb_that_shows_a_document_does_so_in_any_language():
+    """Those that call what shows one."""
+    folder = Path(cli.__file__).parent
+    shows = {
+        path.stem for path in folder.glob("[!_]*.py")
+        if re.search(r"\b(show_document|write_document|show)\(", path.read_text(encoding="utf-8"))
+    }
+    verbs = typer.main.get_command(app).commands
+
+    assert {"run", "report", "compare", "layers"} <= shows
+    assert [] == sorted(name for name in shows if "lang" not in {each.name for each in verbs[name].params})
 
 
 # Exit codes ----------------------------------------------------------------------------------------------------------

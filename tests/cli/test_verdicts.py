@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -209,6 +210,40 @@ def test_no_rate_that_halves_is_better_whatever_its_words(command: Callable[...,
     _, page, _ = command("check", "--asv", "asv", "--format", "html")
     assert "more (name)" in page
     assert "not known (nothing tells)" in page
+
+
+def test_a_check_as_junit_says_which_series_got_worse_and_which_way_each_is_better(
+    command: Callable[..., Ended], tmp_path: Path
+):
+    rates(tmp_path / "asv", ["suite.track_fps", "suite.track_gpointss"])
+
+    code, _, _ = command("check", "--asv", "asv", "--junit", "series.xml")
+    suite = ElementTree.fromstring((tmp_path / "series.xml").read_text(encoding="utf-8"))
+    worse, unknown = suite.iter("testcase")
+
+    assert (code, suite.get("tests"), suite.get("failures"), suite.get("skipped")) == (1, "2", "1", "1")
+    assert ("suite.track_fps", "suite.track_gpointss") == (worse.get("name"), unknown.get("name"))
+    assert "−50 % between" in worse[0].get("message", "")
+    assert worse[0].get("message", "").endswith("better is more (name)")
+    assert "better is not known (nothing tells)" == unknown.findtext("system-out")
+    assert ["failure", "skipped"] == [worse[0].tag, unknown[0].tag]
+
+
+def test_a_series_that_fails_now_is_an_error_and_one_as_before_passes_in_junit(
+    command: Callable[..., Ended], tmp_path: Path
+):
+    rng = np.random.default_rng(0)
+    folder(tmp_path / "asv", *(version_2(n, {
+        "s.time_broken": [[None if n > 20 else 1.0], [], "1"], "s.time_fine": [[rng.normal(1, 0.01)], [], "1"],
+    }) for n in range(60)), benchmarks={name: {"type": "time", "version": "1"} for name in (
+        "s.time_broken", "s.time_fine",
+    )})
+
+    command("check", "--asv", "asv", "--junit", "series.xml")
+    suite = ElementTree.fromstring((tmp_path / "series.xml").read_text(encoding="utf-8"))
+    ended = {case.get("name"): [each.tag for each in case] for case in suite.iter("testcase")}
+
+    assert {"s.time_broken": ["error", "system-out"], "s.time_fine": ["system-out"]} == ended
 
 
 @pytest.mark.parametrize(
