@@ -103,7 +103,7 @@ def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         *within, name = path.split(".")
         value = (_object(system.get(within[0])) if within else system).get(name)
         if value is not None and value != []:
-            yield title, ", ".join(value) if isinstance(value, list) else str(value)
+            yield title, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     if build.get("python") is not None:
         yield "Python", str(build["python"])
     for package, version in _object(build.get("packages")).items():

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -187,6 +188,18 @@ class Steps(Part, frozen=True, kw_only=True):
     peak_memory_method: str | None = None
 
 
+class Dispatched(Part, frozen=True, kw_only=True):
+    level: Isa | None            # the highest that ran; None: not proven
+    evidence: str
+    statement: str | None = None
+
+
+class IsaProof(Part, frozen=True, kw_only=True):
+    asked: Isa
+    proof: dict[str, Dispatched]
+    summary: str
+
+
 class Measurement(Steps, frozen=True, kw_only=True):
     timings_s: Times
     host_times_s: Times
@@ -200,18 +213,6 @@ class Measurement(Steps, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _check_alike(self, "timings_s", "host_times_s", "cpu_times_s")
-
-
-class Dispatched(Part, frozen=True, kw_only=True):
-    level: Isa | None            # the highest that ran; None: not proven
-    evidence: str
-    statement: str | None = None
-
-
-class IsaProof(Part, frozen=True, kw_only=True):
-    asked: Isa
-    proof: dict[str, Dispatched]
-    summary: str
 
 
 class PairSide(Steps, frozen=True, kw_only=True):
@@ -330,10 +331,23 @@ class EnergyCheck(Part, frozen=True, kw_only=True):
     energy_bound_j: Joules
 
 
+class Implausible(Part, frozen=True, kw_only=True):
+    """What a sensor or driver said that cannot be."""
+
+    said: float
+    low: float
+    high: float
+    reads: Count
+    of: Count
+    per_second: bool
+
+
 class RegionDevice(Part, frozen=True, kw_only=True):
     device: Index
     values: dict[str, Gauge] = {}
     unknown: dict[str, str] = {}
+    implausible: dict[str, Implausible] = {}
+    lost_s: Seconds | None = None
     energy_j: Joules | None = None
     energy_method: str | None = None
     energy_bound_j: Joules | None = None
@@ -464,6 +478,22 @@ TELEMETRY: msgspec.json.Decoder[Telemetry | None] = msgspec.json.Decoder(Telemet
 ANEW = "the same run measures it anew"
 
 
+def _free(record: StoredRecord, system: System | None) -> Iterator[Raw]:
+    """Parts that may hold anything that is JSON."""
+    found: list[Measurement | Layers | Parity | PairSide | None] = [record.measurement, record.layers, record.parity]
+    if record.pair is not None:
+        found += [record.pair.base, record.pair.new]
+    yield from (part.facts for part in found if part is not None)
+    if system is not None:
+        yield from (system.facts, system.volatile)
+
+
+@lru_cache(maxsize=512)      # most trials of a machine and a framework say the same
+def _decodable(part: bytes) -> None:
+    """Raises ValueError or RecursionError for what is valid JSON, but no number or depth that can be read."""
+    PLAIN.decode(part)
+
+
 class LeftOut(UserError):
     """A stored file that is not read: ``what`` it is and why, and what to do."""
 
@@ -494,6 +524,7 @@ def read_content(path: Path) -> bytes:
 def check(content: bytes, path: Path) -> Checked:
     """The record that a file holds; raises as ``read`` does."""
     try:
+        content.decode()             # texts that no field needs are skipped unseen
         record = RECORD.decode(content)
         if record.schema > SCHEMA:
             raise too_new("record", path, record.schema, SCHEMA)
@@ -502,6 +533,8 @@ def check(content: bytes, path: Path) -> Checked:
         machine: Machine = _part("machine", lambda: MACHINE.decode(record.machine))
         system: System | None = _part("system", lambda: SYSTEM.decode(record.system))
         _part("telemetry", lambda: TELEMETRY.decode(record.telemetry))
+        for free in _free(record, system):
+            _decodable(bytes(free))
         if why := next(_contradictions(record, identity, machine), None):
             raise ValueError(why)
     except (ValueError, RecursionError) as error:        # of which msgspec's are

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from rigmark.bench import stored as stored_records
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.ir.training import LOSSES
 from rigmark.bench.machine.hardware import Machine
@@ -162,6 +163,27 @@ def test_every_field_of_the_code_is_in_the_schema(part: Any, described: str):
 
 MAY_LACK = ("settings", "marks", "layers", "layer_row")
 """Parts that have fields of some trials alone, or that older records are without."""
+
+
+@pytest.mark.parametrize(
+    ("part", "described"),
+    [
+        (stored_records.StoredRecord, "record"), (stored_records.Identity, "identity"), (stored_records.Case, "case"),
+        (stored_records.Build, "build"), (stored_records.Base, "base"), (stored_records.Settings, "settings"),
+        (stored_records.Graph, "graph"), (stored_records.Work, "work"), (stored_records.Machine, "machine"),
+        (stored_records.System, "system"), (stored_records.Measurement, "measurement"),
+        (stored_records.PairSide, "side"), (stored_records.Pair, "pair"), (stored_records.LayerRow, "layer_row"),
+        (stored_records.Layers, "layers"), (stored_records.Parity, "parity"), (stored_records.World, "world"),
+        (stored_records.Communication, "communication"), (stored_records.IsaProof, "isa"),
+        (stored_records.Telemetry, "telemetry"), (stored_records.WatchedDevice, "watched_device"),
+        (stored_records.Region, "region"), (stored_records.RegionDevice, "region_device"),
+        (stored_records.Sampler, "sampler"), (stored_records.Policy, "policy"),
+    ],
+)
+def test_every_field_that_is_read_is_in_the_schema(part: Any, described: str):
+    unknown = set(part.__struct_fields__) - set(WITH_FIELDS[described]["properties"])
+
+    assert unknown <= ({"last_loss", "peak_memory_bytes", "peak_memory_method"} if described == "layers" else set())
 
 
 @pytest.mark.parametrize("part", [part for part in WITH_FIELDS if part not in MAY_LACK])

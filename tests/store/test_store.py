@@ -288,6 +288,24 @@ def test_turns_that_took_no_time_are_told(store: Store, side: str, times_s: list
     assert f"pair.{side}" in store.trials().problems[0]
 
 
+FREE = {
+    "bytes that are not UTF-8": (b"HERE", b"\xff"), "a huge integer": (b'"HERE"', b"1" * 5000),
+    "half a surrogate pair": (b"HERE", b"\\ud800"), "deep lists": (b'"HERE"', b"[" * 100_000 + b"]" * 100_000),
+}
+
+
+@pytest.mark.parametrize(("here", "there"), FREE.values(), ids=FREE)
+@pytest.mark.parametrize("place", ["measurement.facts.version", "system.facts.software"])
+def test_parts_that_may_hold_anything_hold_what_can_be_read(store: Store, place: str, here: bytes, there: bytes):
+    system = {"fingerprint": "f" * 12, "facts": {}, "volatile": {}}
+    path = stored_as(store, changed(make_record_of(system=system), place, "HERE"))
+    assert () == store.trials().problems
+    path.write_bytes(path.read_bytes().replace(here, there))
+
+    assert store.trials().table.empty
+    assert "is damaged and was left out" in store.trials().problems[0]
+
+
 # Whose record it is ------------------------------------------------------------------------------------------------
 
 
@@ -362,20 +380,17 @@ def test_a_record_of_the_first_rigmark_is_still_read(store: Store):
 
 @pytest.mark.parametrize("name", ["res[1]", "res*", "r?s", "res{1,2}", "a=1", r"res\1", "~"])
 def test_a_folder_named_like_a_pattern_shows_its_own_results(tmp_path: Path, name: str):
-    kept = {}
-    for number, each in enumerate((name, "res1", "res2", "resa", "ras")):
+    for number, each in enumerate((name, "res1", "res2", "resa", "ras")):        # of the same trial, but for its time
         store = Store(tmp_path / each).create()
-        record = make_record(repetition=number)
-        store.put(record)
-        store.put_series(record.id, partial(write_readings, number))
-        kept[each] = record.id, number
+        store.put(replace(make_record(), wall_time_s=number))
+        store.put_series(make_record().id, partial(write_readings, number))
 
-    store, (trial_id, number) = Store(tmp_path / name), kept[name]
+    store = Store(tmp_path / name)
+    path = store.series(make_record().id)
 
-    assert [trial_id] == list(store.trials().table.id)
-    path = store.series(trial_id)
+    assert [0.0] == list(store.trials().table.wall_time_s)
     assert path is not None
-    assert [float(number)] == list(read_parquet(path).value)
+    assert [0.0] == list(read_parquet(path).value)
 
 
 def write_readings(value: float, path: Path) -> None:
