@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from typer.testing import CliRunner
 
-from rigmark.bench import files
 from rigmark.bench.cli import app
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import files
 from rigmark.bench.store.record import id_of
 from rigmark.bench.store.store import Store
 

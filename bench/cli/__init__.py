@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pkgutil
 import re
 import shutil
 import sys
@@ -18,16 +16,13 @@ from typer.core import TyperGroup
 
 from rigmark import reports
 from rigmark.bench.document.language import names, speaking
-from rigmark.bench.errors import UserError
+from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host import limits as host
 from rigmark.bench.host import streams
 from rigmark.bench.host.interrupts import Interrupted, Interrupts
 from rigmark.bench.host.plain import plain_lines
 from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
-from rigmark.bench.errors import UserError, unknown
-from rigmark.bench.interrupts import Interrupted, Interrupts
-from rigmark.bench.plain import plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

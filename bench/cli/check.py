@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench.cli import Language
-from rigmark.bench.cli import _options as options
-from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
+from rigmark.bench.cli import _options as options
 from rigmark.bench.cli.history import (
     LAST,
     RESULTS,

@@ -15,12 +15,10 @@ from rigmark.bench.claims import hold
 from rigmark.bench.claims import load as loader
 from rigmark.bench.claims.evidence import Evidence, gather
 from rigmark.bench.document.document import Document
+from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.host import files
 from rigmark.bench.host.heap import growing
 from rigmark.bench.sections import claims, document, quoted, records_needed, series_needed
-from rigmark.bench.enums import Outcome, TrialKind
-from rigmark.bench.heap import growing
-from rigmark.bench.sections import claims, document, proofs, quoted, records_needed, series_needed
 from rigmark.bench.store.store import Store, filtered
 from rigmark.bench.telemetry.series import read_parquet
 

@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rigmark.bench import stored as stored_records
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.ir.training import LOSSES
 from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.store import stored as stored_records
 from rigmark.bench.store.record import SCHEMA, Identity, Record
 from rigmark.bench.trials import pair
 from rigmark.bench.trials.parity import Parity, Tolerance
