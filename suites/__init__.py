@@ -10,6 +10,11 @@ from rigmark.bench.worker import registry
 NAMES: tuple[str, ...] = registry.names(__path__)
 
 
+def title(name: str) -> str:
+    """What a suite is for: the first line of its file, without the full stop."""
+    return (added.load(__name__, name, "suite").__doc__ or "").strip().partition("\n")[0].removesuffix(".")
+
+
 def sweeps(name: str) -> tuple[Sweep, ...]:
     """What a suite declares; raises UnknownName with the nearest names, UserError for a mistake in its file."""
     if name not in NAMES:

@@ -47,7 +47,7 @@ def _in_braces(part: ast.expr) -> str:
 
 def advised(text: str) -> Iterator[list[str]]:
     """The words of each command that a text names, from the verb to the last that belongs to it."""
-    for named in re.findall(r"\brigmark ([a-z](?:[^'\";:()\n`]|:(?=\S))*)", text):
+    for named in re.findall(r"(?<![-\w])rigmark ([a-z](?:[^'\";:()\n`]|:(?=\S))*)", text):
         verb, *words = re.sub(r"\{[^{}]*?(\w+)[^\w{}]*\}", lambda m: PLACEHOLDERS.get(m[1], "x"), named).split()
         command = COMMANDS.commands.get(verb.rstrip(".,"))
         if command is None:
@@ -109,7 +109,10 @@ def test_a_command_that_is_advised_is_one(where: str, line: str):
         command = command.commands[verb]
     found = command.make_context(verb, list(words)).params
     if verb == "run":
-        axes = {f"{name}s": (found[name],) for name in ("model", "framework") if found[name] is not None}
+        axes = {
+            f"{name}s": tuple(some if each.isupper() else each for each in found[name].split(","))
+            for name, some in (("model", "mlp"), ("framework", "numpy")) if found[name] is not None
+        }
         assert declared(found["suite"], axes, {})
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from rigmark import reports
 from rigmark.bench.document.language import names, speaking
@@ -25,7 +25,7 @@ from rigmark.bench.version import __version__
 from rigmark.bench.worker import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rigmark.bench.document.document import Document
 
@@ -124,13 +124,28 @@ def rigmark(
     """Time identical neural networks across frameworks, builds, devices and precisions, so as to be believed."""
 
 
+def _with_more_help(more: Callable[[], str] | None) -> type[TyperCommand]:
+    """A command whose help ends with what is worked out when it is asked for."""
+
+    class Verb(TyperCommand):
+        def format_help(self, *arguments: Any) -> None:
+            if more is not None:
+                self.epilog = more()
+            super().format_help(*arguments)
+
+    return Verb
+
+
 for _name in registry.names(__path__):
     _verb = registry.load(__name__, _name)
     _spelled = _name.rstrip("_")     # "import" is a word of Python's and no name of a module
     if hasattr(_verb, "app"):        # a verb with verbs of its own
         app.add_typer(_verb.app, name=_spelled)
     else:
-        app.command(_spelled, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False))(_verb.command)
+        app.command(
+            _spelled, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False),
+            cls=_with_more_help(getattr(_verb, "more_help", None)),
+        )(_verb.command)
 
 
 def say(message: str) -> None:

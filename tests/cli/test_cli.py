@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ from rigmark import reports, suites
 from rigmark.bench import cli, datasets, importers
 from rigmark.bench.cli import app, main
 from rigmark.bench.enums import Mode, TrialKind
+from rigmark.bench.expectation import expected
+from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.progress import duration
 from rigmark.bench.store.store import Store
 from rigmark.bench.worker import strategies
 from tests.fakes import RIGMARK, SHORT, add_numpy, bare_environment, make_record, oracle_answers, rigmark, write_builds
@@ -43,6 +46,7 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -565,6 +569,51 @@ def test_a_command_of_the_readme_does_what_it_says(command: Command, stored: Pat
 
     assert ended.code in (0, 3), ended.errors       # 3: no stored result matches the condition
     assert "rigmark:" not in ended.errors
+
+
+def test_the_readme_says_how_long_each_suite_takes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    for name in suites.NAMES:
+        ahead = expected(plan(suites.sweeps(name), cores=2, seed=name))
+        assert f"| `{name}` | {ahead.trials:,} | {duration(ahead.seconds)} | " in text
+
+
+def test_help_of_run_lists_every_suite_with_what_it_takes(command: Command):
+    text = " ".join(command("run", "--help").output.split())
+
+    for name in suites.NAMES:
+        assert re.search(rf"\b{name}: [\d,]+ trials, about \d+ (s|min|h)\b", text)
+
+
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
+def code_of(page: Path) -> Iterator[str]:
+    """Those in code, whole: lines of its blocks, and what stands between backticks."""
+    for number, part in enumerate(page.read_text(encoding="utf-8").split("```")):
+        if number % 2:
+            yield from (line for line in part.replace("\\\n", " ").splitlines() if line.startswith("rigmark "))
+        else:
+            yield from re.findall(r"`(rigmark [^`]+)`", part)
+
+
+GUIDES = sorted({
+    (page.relative_to(ROOT).as_posix(), " ".join(line.split())) for page in PAGES for line in code_of(page)
+})
+
+
+@pytest.mark.parametrize(("page", "line"), GUIDES)
+def test_a_command_of_a_guide_is_known_with_its_options(page: str, line: str):
+    _, name, *words = shlex.split(line, comments=True)
+    verb = typer.main.get_command(app).commands[name]
+    if hasattr(verb, "commands"):
+        if not words:
+            return
+        name, *words = words
+        verb = verb.commands[name]
+    if words not in ([], ["--help"]):        # else it is the verb that is meant, by its name
+        assert verb.make_context(name, words).params
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
