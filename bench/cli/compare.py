@@ -12,7 +12,7 @@ import typer
 
 from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
-from rigmark.bench.enums import Clock, TrialKind
+from rigmark.bench.enums import TIMED, Clock, TrialKind
 from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(
     from rigmark.bench.analysis.comparison.sides import across as facts
     from rigmark.bench.analysis.comparison.sides import compare_sides
     from rigmark.bench.analysis.comparison.stored_pairs import compare_pairs
-    from rigmark.bench.cli import medium_of
+    from rigmark.bench.cli import Exit, medium_of, say
 
     medium = medium_of(format, output, json=json)
     paired = stored_pairs(base, new, results)
@@ -68,6 +68,10 @@ def command(
     asked = list(options.chosen("--across", across))
     facts(asked)     # a wrong name is told before anything is read
     sides = [select(name, results) for name in (base, new)]
+    for name, side in zip((base, new), sides, strict=True):
+        if not side.problems and not side.trials.kind.isin(TIMED).any():
+            say(f"{name} has no timing trials; rigmark run measures some")
+            raise typer.Exit(Exit.NOTHING_MEASURED)
     implied = {side.fact for side in sides}
     if len(implied) == 1:
         asked += [fact for fact in implied if fact is not None]

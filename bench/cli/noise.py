@@ -14,7 +14,6 @@ from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli import _options as options
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Clock
-from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
     from rigmark.bench.store.store import Store
@@ -47,7 +46,7 @@ def command(
     rigmark noise fast --budget 0 --json
     """
     from rigmark.bench.analysis.comparison import noise
-    from rigmark.bench.cli import JSON, Exit, medium_of, write, write_document
+    from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.machine import hardware
     from rigmark.bench.store.store import Store, existing
 
@@ -69,7 +68,8 @@ def command(
     if problems:
         raise typer.Exit(Exit.BAD)
     if not found:
-        raise UserError(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out")
+        say(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out")
+        raise typer.Exit(Exit.NOTHING_MEASURED)
     if any(each.is_blind for each in found):
         raise typer.Exit(Exit.TOO_NOISY)
 

@@ -14,11 +14,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from rigmark.bench.analysis.comparison.verdicts import Verdicts
 from rigmark.bench.builds import revisions
 from rigmark.bench.cli import main
+from rigmark.bench.cli.history import watched
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
+from rigmark.reports.junit import junit_of_series
 from tests.history.test_asv_results import BENCHMARKS, folder, version_2
 from tests.records import CASE, MACHINE, make_record, pair, timing_records
 
@@ -227,6 +230,19 @@ def test_a_check_as_junit_says_which_series_got_worse_and_which_way_each_is_bett
     assert worse[0].get("message", "").endswith("better is more (name)")
     assert "better is not known (nothing tells)" == unknown.findtext("system-out")
     assert ["failure", "skipped"] == [worse[0].tag, unknown[0].tag]
+
+
+def test_what_was_measured_again_is_decided_by_its_pairs_in_junit_too(tmp_path: Path):
+    rates(tmp_path / "asv", ["suite.track_fps", "suite.track_speed"])
+    found = watched(tmp_path, tmp_path / "asv", None, None, None, None).series
+
+    suite = ElementTree.fromstring(junit_of_series(
+        found, name="asv", last=200, verdicts=[Verdicts(base="a", new="b", cases=())], others=["suite.track_speed"],
+    ))
+
+    assert {"suite.track_fps": "skipped", "suite.track_speed": "failure"} == {
+        case.get("name"): case[0].tag for case in suite.iter("testcase")
+    }
 
 
 def test_a_series_that_fails_now_is_an_error_and_one_as_before_passes_in_junit(
