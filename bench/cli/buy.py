@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
+from rigmark.bench.cli import _options as options
 from rigmark.bench.enums import Mode, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
+from rigmark.bench.cli import _options as options
 from rigmark.bench.enums import TIMED, Clock, TrialKind
 from rigmark.bench.errors import UserError
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rigmark.bench import options
 from rigmark.bench.cli import Language, Medium
+from rigmark.bench.cli import _options as options
 from rigmark.bench.document.language import tr
 from rigmark.bench.errors import UserError
 

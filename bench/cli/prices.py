@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rigmark.bench import options
+from rigmark.bench.cli import _options as options
 
 app = typer.Typer(no_args_is_help=True, help="Fetch prices of machines for rent into dated files.")
 

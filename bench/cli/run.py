@@ -223,8 +223,9 @@ def _measure(
 
 def more_help() -> str:
     """The suites, with what each takes on this machine."""
+    from rigmark.bench.plan.expectation import expected
+
     from rigmark import suites
-    from rigmark.bench.expectation import expected
     from rigmark.bench.machine import hardware
     from rigmark.bench.plan.schedule import plan
 

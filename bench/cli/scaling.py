@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from rigmark.bench import options
 from rigmark.bench.cli import Language
+from rigmark.bench.cli import _options as options
 from rigmark.bench.enums import Scaling
 from rigmark.bench.errors import UserError, unknown
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 import typer
+from rigmark.bench.plan.expectation import expected
 
 from rigmark import reports, suites
 from rigmark.bench import cli, datasets, importers
 from rigmark.bench.cli import app, main
 from rigmark.bench.enums import Mode, TrialKind
-from rigmark.bench.expectation import expected
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.progress import duration
