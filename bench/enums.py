@@ -84,6 +84,16 @@ class Outcome(StrEnum):
     PARITY_FAILED = "parity_failed"      # ran, but did not compute the same
 
 
+class Cause(StrEnum):
+    """Why a process of several failed, where that is known; a failure of its own needs none."""
+
+    PEER_LOST = "peer_lost"              # another rank had ended, or never came
+    STOPPED = "stopped"                  # the parent ended it, since another rank had failed
+
+
+CONSEQUENCES = frozenset({Cause.PEER_LOST, Cause.STOPPED})
+"""Causes of ranks that only met the failure of another."""
+
 PLANNED_GAPS = frozenset({Outcome.UNSUPPORTED, Outcome.NOT_INSTALLED})
 """Outcomes that do not fail a sweep, unless the cell was asked for by name."""
 

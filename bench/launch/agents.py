@@ -24,7 +24,7 @@ import numpy as np
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.variables import with_variables
-from rigmark.bench.enums import Outcome
+from rigmark.bench.enums import Cause, Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
@@ -196,7 +196,7 @@ class Agents:
             ready = wait([connection, stop])
             if connection not in ready:
                 connection.send_bytes(STOP)
-            return _receive_answer(connection)
+            return receive_answer(connection)
         except (OSError, EOFError):
             agent = self._of[rank.index]
             return Answer(
@@ -229,10 +229,20 @@ def _send_job(connection: Connection, rank: Rank, case: Case, deadline_s: float)
         connection.send_bytes(Path(path).read_bytes())
 
 
-def _receive_answer(connection: Connection) -> Ran:
+def send_answer(connection: Connection, answer: Answer, arrays: Path) -> None:
+    """What became of a worker, with the arrays that it may have left in a file; for ``receive_answer``."""
+    has_arrays = answer.outcome is Outcome.OK and arrays.exists()
+    connection.send_bytes(json.dumps({**asdict(answer), "has_arrays": has_arrays}).encode())
+    if has_arrays:
+        connection.send_bytes(arrays.read_bytes())
+
+
+def receive_answer(connection: Connection) -> Ran:
+    """What ``send_answer`` has sent at the other end."""
     plain = json.loads(connection.recv_bytes())
     has_arrays = plain.pop("has_arrays")
-    answer = Answer(**{**plain, "outcome": Outcome(plain["outcome"])})
+    cause = None if plain["cause"] is None else Cause(plain["cause"])
+    answer = Answer(**{**plain, "outcome": Outcome(plain["outcome"]), "cause": cause})
     if not has_arrays:
         return answer, {}
     with tempfile.NamedTemporaryFile(suffix=".npz") as file:
@@ -299,9 +309,5 @@ def _do(
                 with_variables(build, isa.variables(job["framework"], order["isa"])), package, job, directory,
                 threads=order["threads"], deadline_s=order["deadline_s"], stop=connection.fileno(),
             )
-        arrays = directory / "answer.npz"
-        has_arrays = answer.outcome is Outcome.OK and arrays.exists()
-        connection.send_bytes(json.dumps({**asdict(answer), "has_arrays": has_arrays}).encode())
-        if has_arrays:
-            connection.send_bytes(arrays.read_bytes())
+        send_answer(connection, answer, directory / "answer.npz")
 

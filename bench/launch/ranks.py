@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from rigmark.bench.enums import Outcome, Precision
+from rigmark.bench.enums import CONSEQUENCES, Outcome, Precision
 from rigmark.bench.plan.case import Case
-from rigmark.bench.processes.spawn import STOPPED, Answer
+from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.worker import strategies
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2.0                # for the other ranks to say themselves what is wrong, when one has failed
-CONSEQUENCES = (STOPPED, "Lost: ")       # begin the reasons of ranks that only met the failure of another
 Arrays = dict[str, Any]
 Ran = tuple[Answer, Arrays]
 
@@ -139,9 +138,8 @@ def joined(case: Case, answers: Sequence[Answer]) -> Answer:
 
 def _badness(failed: tuple[int, Answer]) -> tuple[Any, ...]:
     _, answer = failed
-    follows = str(answer.reason).startswith(CONSEQUENCES)
     progress = len(answer.marks) if answer.outcome is Outcome.TIMEOUT else 0     # who hangs has come least far
-    return follows, WORST_FIRST.index(answer.outcome), progress, answer.wall_time_s
+    return answer.cause in CONSEQUENCES, WORST_FIRST.index(answer.outcome), progress, answer.wall_time_s
 
 
 def _differing(case: Case, answers: Sequence[Answer]) -> str | None:

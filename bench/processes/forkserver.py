@@ -84,11 +84,11 @@ class ForkServer:
             code = self._process.wait(1.0)
         last_words = self._stderr_path.read_text(errors="replace")[-LAST_WORDS:]
         pid = self._process.pid
-        outcome, reason, _ = judge(
-            [], code or 0, code is None, deadline_s, last_words, lambda: self._kills.has_killed(pid)
+        answer = judge(
+            [], code or 0, code is None, deadline_s, last_words, lambda: self._kills.has_killed(pid), wall_time_s=0.0
         )
         self.close()
-        return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words=last_words, wall_time_s=0.0)
+        return answer
 
     def close(self) -> None:
         """End the server; it has no job by now. Once is enough, more do no harm."""

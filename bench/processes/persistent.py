@@ -15,7 +15,6 @@ from typing import Any
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
-from rigmark.bench.enums import Outcome
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.spawn import GRACE_S, LAST_WORDS, Answer, Pipes, cannot_start, end_of, judge, write_job
 
@@ -117,14 +116,9 @@ class LiveWorker:
                 self._process.wait(GRACE_S)
         code = self._kill()
         last_words = (self._directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
-        outcome, reason, result = judge(
+        return judge(
             self._messages, code, is_late, self._deadline_s, last_words,
-            lambda: self._kills.has_killed(self._process.pid),
-        )
-        return Answer(
-            outcome=outcome, reason=reason, result=result,
-            marks={m["mark"]: m["at_s"] for m in self._messages if m["event"] == "mark"},
-            last_words="" if outcome is Outcome.OK else last_words, wall_time_s=time.monotonic() - self._started,
+            lambda: self._kills.has_killed(self._process.pid), wall_time_s=time.monotonic() - self._started,
         )
 
     def _kill(self) -> int:

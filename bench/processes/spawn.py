@@ -16,13 +16,12 @@ from typing import Any, Protocol
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
-from rigmark.bench.enums import Outcome
+from rigmark.bench.enums import Cause, Outcome
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.host.limits import writing
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
-STOPPED = "killed with its world"        # begins the reason of a worker that was told to stop
 
 
 class Listener(Protocol):
@@ -43,6 +42,7 @@ class Answer:
     marks: dict[str, float]      # seconds on the host's monotonic clock
     last_words: str              # the end of its stderr, kept where it failed
     wall_time_s: float
+    cause: Cause | None = None   # None if ok, or where it is not known; packages of old revisions do not say it
 
 
 def run_worker(
@@ -139,14 +139,10 @@ def attend(
             code = exit_code(None)
         last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
         is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
-        outcome, reason, result = judge(
-            messages, code, is_late, deadline_s, last_words, lambda: kills.has_killed(pid), is_stopped
+        return judge(
+            messages, code, is_late, deadline_s, last_words, lambda: kills.has_killed(pid),
+            wall_time_s=time.monotonic() - started, is_stopped=is_stopped,
         )
-    return Answer(
-        outcome=outcome, reason=reason, result=result,
-        marks={m["mark"]: m["at_s"] for m in messages if m["event"] == "mark"},
-        last_words="" if outcome is Outcome.OK else last_words, wall_time_s=time.monotonic() - started,
-    )
 
 
 def _listen(
@@ -186,29 +182,41 @@ def end_of(pid: int) -> Iterator[list[int]]:
 
 
 def judge(
-    messages: list[dict[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
-    was_killed_for_memory: Callable[[], bool | None], is_stopped: bool = False,
-) -> tuple[Outcome, str | None, dict[str, Any]]:
-    """(outcome, reason, result) of a worker that said this and ended so; see kernel.MemoryKills.has_killed."""
+    messages: Sequence[Mapping[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
+    was_killed_for_memory: Callable[[], bool | None], *, wall_time_s: float, is_stopped: bool = False,
+) -> Answer:
+    """What became of a worker that said this and ended so; see kernel.MemoryKills.has_killed."""
+    def answer(
+        outcome: Outcome, reason: str | None, result: dict[str, Any] | None = None, cause: Cause | None = None
+    ) -> Answer:
+        return Answer(
+            outcome=outcome, reason=reason, result=result or {},
+            marks={message["mark"]: message["at_s"] for message in messages if message["event"] == "mark"},
+            last_words="" if outcome is Outcome.OK else last_words, wall_time_s=wall_time_s, cause=cause,
+        )
+
     final = messages[-1] if messages else {"event": "nothing"}
     if final["event"] == "result":
-        return Outcome.OK, None, {name: value for name, value in final.items() if name != "event"}
+        return answer(Outcome.OK, None, {name: value for name, value in final.items() if name != "event"})
     if final["event"] == "failed":
-        return Outcome(final["outcome"]), final["reason"], {}
+        cause = final.get("cause")
+        return answer(Outcome(final["outcome"]), final["reason"], cause=None if cause is None else Cause(cause))
     reached = f"after '{final['mark']}'" if final["event"] == "mark" else "before it started"
     if is_late and is_stopped:
-        return Outcome.CRASHED, f"{STOPPED} {reached}", {}
+        return answer(Outcome.CRASHED, f"killed with its world {reached}", cause=Cause.STOPPED)
     if is_late:
-        return Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}", {}
+        return answer(Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}")
     last_line = (last_words.strip().splitlines() or ["nothing on stderr"])[-1][:300]
     for_memory = was_killed_for_memory() if code == -signal.SIGKILL else False
     if for_memory:
-        return Outcome.OUT_OF_MEMORY, f"killed by the kernel's out-of-memory killer {reached}", {}
+        return answer(Outcome.OUT_OF_MEMORY, f"killed by the kernel's out-of-memory killer {reached}")
     if code < 0:
         killed = f"killed by {signal.Signals(-code).name} {reached}"
         if for_memory is None:
             killed += " (the kernel killed a process for memory meanwhile, and does not tell here whether this one)"
-        return Outcome.CRASHED, f"{killed}; last words: {last_line}", {}
+        return answer(Outcome.CRASHED, f"{killed}; last words: {last_line}")
     if final["event"] == "nothing":
-        return Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}", {}
-    return Outcome.CRASHED, f"ended with exit code {code} {reached} without an answer; last words: {last_line}", {}
+        return answer(Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}")
+    return answer(
+        Outcome.CRASHED, f"ended with exit code {code} {reached} without an answer; last words: {last_line}"
+    )

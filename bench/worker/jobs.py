@@ -40,14 +40,16 @@ OUT_OF_MEMORY = re.compile(
 
 
 def classified(error):
-    """(outcome, reason) of an exception that a framework raised."""
+    """(outcome, reason, cause) of an exception that a framework raised; cause as ``Answers.failed`` takes it."""
+    if isinstance(error, rendezvous.Lost):
+        return "crashed", str(error), "peer_lost"
     first_line = (str(error).strip().splitlines() or ["raised without a message"])[0][:500]
     reason = "%s: %s" % (type(error).__name__, first_line)
     if isinstance(error, frameworks.Unsupported):
-        return "unsupported", str(error)
+        return "unsupported", str(error), None
     if isinstance(error, MemoryError) or OUT_OF_MEMORY.search("%s %s" % (type(error).__name__, error)):
-        return "out_of_memory", reason
-    return "crashed", reason
+        return "out_of_memory", reason, None
+    return "crashed", reason, None
 
 
 def run(job, directory, answers):

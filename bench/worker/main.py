@@ -36,8 +36,9 @@ class Answers(object):
         """A named moment on the host's monotonic clock."""
         self.send("mark", mark=name, at_s=time.perf_counter())
 
-    def failed(self, outcome, reason):
-        self.send("failed", outcome=outcome, reason=reason)
+    def failed(self, outcome, reason, cause=None):
+        """``cause`` is a value of bench.enums.Cause, None where this process does not know it."""
+        self.send("failed", outcome=outcome, reason=reason, cause=cause)
 
 
 def die_with_parent(lifeline):

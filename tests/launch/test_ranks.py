@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import uuid
 from dataclasses import replace
 from importlib.util import find_spec
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,13 +19,16 @@ from typing import Any
 import psutil
 import pytest
 
-from rigmark.bench.enums import Mode, Outcome, StartMethod, TrialKind
+from rigmark.bench.builds import worker_package
+from rigmark.bench.builds.build import Build
+from rigmark.bench.enums import CONSEQUENCES, Cause, Mode, Outcome, StartMethod, TrialKind
+from rigmark.bench.launch import agents
 from rigmark.bench.launch import ranks as world
-from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
-from rigmark.bench.worker import frameworks, rendezvous, strategies
+from rigmark.bench.worker import frameworks, jobs, rendezvous, strategies
 from tests.fakes import SHORT, TOKEN, alive, eventually, lend_framework, make_case, measure
 
 TWO = {"world_sizes": (2,), "threads": (1,), "repetitions": 1, "oversubscribe": True}
@@ -212,7 +217,7 @@ def is_rank(process: psutil.Process) -> bool:
         command = process.cmdline()
     except psutil.Error:
         return False
-    return len(command) > 1 and command[1].endswith("child.zip") and "--serve" not in command
+    return len(command) > 1 and command[1].endswith("worker.zip") and "--serve" not in command
 
 
 def connections(process: psutil.Process) -> int:
@@ -242,9 +247,40 @@ def test_devices_that_end_with_other_parameters_have_failed_parity():
 
 
 def test_a_lost_peer_is_not_the_cause_where_another_ran_out_of_memory():
-    lost, cause = answer(Outcome.CRASHED, "Lost: rank 1 is gone"), answer(Outcome.OUT_OF_MEMORY, "too much")
+    lost = replace(answer(Outcome.CRASHED, "rank 1 is gone"), cause=Cause.PEER_LOST)
 
-    assert "rank 1 of 2: too much" == world.joined(DDP, [lost, cause]).reason
+    assert "rank 1 of 2: too much" == world.joined(DDP, [lost, answer(Outcome.OUT_OF_MEMORY, "too much")]).reason
+
+
+@pytest.mark.parametrize("cause", sorted(CONSEQUENCES))
+def test_the_guilty_rank_is_told_by_the_cause_of_each_and_not_by_its_words(cause: Cause):
+    """The outcomes are equal, and the guilty one lived longer: nothing else tells them apart."""
+    guilty = replace(answer(Outcome.CRASHED, "Lost: the connection to the licence server"), wall_time_s=2.0)
+    met = replace(answer(Outcome.CRASHED, "anything"), cause=cause)
+
+    assert "rank 1 of 2: Lost: the connection to the licence server" == world.joined(DDP, [met, guilty]).reason
+
+
+def test_a_worker_whose_peer_never_came_says_so_by_its_cause():
+    assert ("crashed", "rank 1 is gone", Cause.PEER_LOST.value) == jobs.classified(rendezvous.Lost("rank 1 is gone"))
+    assert jobs.classified(ValueError("Lost: rank 1 is gone"))[2] is None
+
+
+def test_a_rank_that_finds_no_other_is_not_taken_for_the_guilty_one(tmp_path: Path):
+    """Over the pipe from its worker, and over the network as an agent passes it on."""
+    port, *_ = world.free_ports(1)
+    job = {"kind": "proof", "cpus": sorted(os.sched_getaffinity(0)), "world": {
+        "rank": 1, "processes": 2, "devices_per_process": 1, "size": 2, "address": world.LOOPBACK, "ports": [port],
+        "patience_s": 0.1,
+    }}
+    build = Build(name="here", interpreter=sys.executable)
+
+    ran = run_worker(build, worker_package.write(tmp_path), job, tmp_path, threads=1, deadline_s=60.0)
+
+    assert (Outcome.CRASHED, Cause.PEER_LOST) == (ran.outcome, ran.cause)
+    here, there = Pipe()
+    agents.send_answer(there, ran, tmp_path / "answer.npz")
+    assert (ran, {}) == agents.receive_answer(here)
 
 
 def test_strangers_cpu_time_is_not_that_of_other_ranks():

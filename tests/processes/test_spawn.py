@@ -20,10 +20,10 @@ import pytest
 from rigmark.bench.builds import variables, worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import with_variables
-from rigmark.bench.enums import Outcome, StartMethod
+from rigmark.bench.enums import Cause, Outcome, StartMethod
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.forkserver import ForkServer
-from rigmark.bench.processes.spawn import Answer, run_worker
+from rigmark.bench.processes.spawn import Answer, judge, run_worker
 from tests.fakes import TOKEN, alive, bare_environment, eventually
 
 JOBS = """
@@ -33,7 +33,7 @@ class Failed(Exception):
     pass
 
 def classified(error):
-    return "crashed", str(error)
+    return "crashed", str(error), None
 
 def preload(framework):
     pass
@@ -119,6 +119,22 @@ def test_an_exception_is_a_typed_outcome_with_the_traceback_beside_it(behave: Be
     assert Outcome.CRASHED is answer.outcome
     assert "no such kernel" == answer.reason
     assert "Traceback" in answer.last_words
+
+
+def test_a_cause_is_known_where_the_worker_says_one_and_unknown_from_packages_that_cannot():
+    said = {"event": "failed", "outcome": "crashed", "reason": "rank 1 is gone"}
+
+    assert judged([{**said, "cause": "peer_lost"}]).cause is Cause.PEER_LOST
+    assert judged([said]).cause is None
+
+
+def test_a_worker_that_was_told_to_stop_says_that_by_its_cause_and_one_that_is_late_does_not():
+    assert judged([], is_late=True, is_stopped=True).cause is Cause.STOPPED
+    assert judged([], is_late=True).cause is None
+
+
+def judged(messages: list[dict[str, Any]], *, is_late: bool = False, is_stopped: bool = False) -> Answer:
+    return judge(messages, 0, is_late, 1.0, "", lambda: False, wall_time_s=1.0, is_stopped=is_stopped)
 
 
 # Bad ends --------------------------------------------------------------------------------------------------------
