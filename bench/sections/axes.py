@@ -108,7 +108,8 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
         Row(
             id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
             cells=(
-                Cell(text=word(each.group.facts["mode"])), Cell(text=tr(", ").join(_conditions(each, axis.column))),
+                Cell(text=word(each.group.facts["mode"])),
+                Cell(text=tr(", ").join(each.group.conditions_without(axis.column))),
                 Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
                 Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
             ),
@@ -126,16 +127,12 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
     )
 
 
-def _conditions(each: Series, column: str) -> list[str]:
-    """Those of its group, without what varies along the axis of this column."""
-    varied = {str(entry.row[column]) for entry in each.entries}
-    return [part for part in each.group.conditions.split(tr(", ")) if part.removeprefix(tr(HELD_TO)) not in varied]
-
-
 def _subjects(several: Sequence[Series], column: str) -> list[str]:
     """Framework and network of each, with what tells it from others of the same."""
     names = [tr("{framework}, {subject}", framework=each.framework, subject=each.group.subject) for each in several]
-    parts = [[*_conditions(each, column), *map(str, key(each.entries[0].row, SETTINGS[1:]))] for each in several]
+    parts = [
+        [*each.group.conditions_without(column), *map(str, key(each.entries[0].row, SETTINGS[1:]))] for each in several
+    ]
     shared: dict[str, set[str]] = {}
     for name, own in zip(names, parts, strict=True):
         shared[name] = shared.get(name, set(own)) & set(own)

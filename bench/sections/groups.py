@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,13 +83,22 @@ class Group:
 
     id: str
     facts: Mapping[str, Any]             # what they have in common
-    conditions: str                      # "batch 32, digits, fp32, cpu, 2 threads"
+    conditions_by_column: Mapping[str, str]      # in words: {"local_batch": "batch 32", "precision": "fp32"}
     entries: tuple[Entry, ...]
     earlier: tuple[Group, ...] = ()      # sessions that this one repeats, newest first; see ...story.sessions
 
     @property
     def subject(self) -> str:
         return f"{self.facts['model']} {word(self.facts['mode'])}"
+
+    @property
+    def conditions(self) -> str:
+        """All of them: "batch 32, digits data, fp32, cpu, 2 threads"."""
+        return tr(", ").join(self.conditions_by_column.values())
+
+    def conditions_without(self, column: str) -> list[str]:
+        """All but what this column says."""
+        return [words for name, words in self.conditions_by_column.items() if name != column]
 
     @property
     def measured(self) -> tuple[Entry, ...]:
@@ -129,10 +138,10 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
         alike = twins[key(facts, usual)]
         telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
         with speaking(ENGLISH):      # a link holds in every language
-            identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling)))
+            identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling).values()))
         found.append(
             Group(
-                id=identity, facts=facts, conditions=tr(", ").join(_conditions(facts, telling)),
+                id=identity, facts=facts, conditions_by_column=_conditions(facts, telling),
                 entries=_entries(members, comparisons, states),
             )
         )
@@ -145,22 +154,22 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
     return (not is_number, float(fact) if is_number else 0.0, "" if is_number else str(fact))
 
 
-def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> Iterator[str]:
+def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, str]:
+    """{column: what it says, in words}, without what goes without saying."""
     batch = tr("batch {batch}", batch=facts["local_batch"])
     of_many = tr("{batch} on each of {devices} devices", batch=batch, devices=facts["world_size"])
-    yield batch if facts["world_size"] == 1 else of_many
-    if facts["oversubscribed"]:
-        yield tr("oversubscribed")
-    yield tr("{data} data", data=facts["data"])
-    yield str(facts["precision"])
-    if facts["isa"] != Isa.NATIVE:
-        yield f"{tr(HELD_TO)}{facts['isa']}"
-    yield str(facts["device"])
-    yield formatting.count(facts["threads"], "thread")
-    if facts["steps_per_timing"] != 1:
-        yield tr("{steps} steps per timing", steps=facts["steps_per_timing"])
-    for column in telling:
-        yield f"{tr(RARE_COLUMNS[column])}{facts[column]}"
+    return {
+        "local_batch": batch if facts["world_size"] == 1 else of_many,
+        **({"oversubscribed": tr("oversubscribed")} if facts["oversubscribed"] else {}),
+        "data": tr("{data} data", data=facts["data"]),
+        "precision": str(facts["precision"]),
+        **({"isa": f"{tr(HELD_TO)}{facts['isa']}"} if facts["isa"] != Isa.NATIVE else {}),
+        "device": str(facts["device"]),
+        "threads": formatting.count(facts["threads"], "thread"),
+        **({"steps_per_timing": tr("{steps} steps per timing", steps=facts["steps_per_timing"])}
+           if facts["steps_per_timing"] != 1 else {}),
+        **{column: f"{tr(RARE_COLUMNS[column])}{facts[column]}" for column in telling},
+    }
 
 
 def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:

@@ -12,6 +12,7 @@ import pytest
 from rigmark.bench.claims.load import shipped
 from rigmark.bench.document.document import Document, Items, Section
 from rigmark.bench.enums import Outcome
+from rigmark.bench.sections.groups import Group
 from rigmark.bench.store.record import Record
 from rigmark.bench.worker.frameworks import POLICIES
 from tests.records import watched
@@ -157,3 +158,15 @@ def test_sentences_about_one_network_say_what_tells_them_apart(say: Any):
 
     assert small.startswith("torch, mnist_cnn training (batch 4), throughput against fp32: bf16 2.00")
     assert large.startswith("torch, mnist_cnn training (batch 8), throughput")
+
+
+def test_the_conditions_without_the_axis_are_whole_whatever_words_they_have():
+    """A name that holds a comma is one condition, and a name that is a value of the axis is not the axis."""
+    group = Group(id="one", facts={}, entries=(), conditions_by_column={
+        "local_batch": "batch 2", "precision": "bf16", "isa": "held to avx2", "device_name": "Xeon, 2 sockets",
+        "machine": "bf16",
+    })
+
+    assert ["batch 2", "held to avx2", "Xeon, 2 sockets", "bf16"] == group.conditions_without("precision")
+    assert ["batch 2", "bf16", "Xeon, 2 sockets", "bf16"] == group.conditions_without("isa")
+    assert "batch 2, bf16, held to avx2, Xeon, 2 sockets, bf16" == group.conditions
