@@ -67,7 +67,7 @@ def ranks(
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
             "rank": index, "local_rank": local_rank(index), "strategy": case.strategy, "address": address,
-            "ports": ports, "patience_s": patience_s, "options": strategies.options(case.strategy),
+            "ports": ports, "patience_s": patience_s, "options": strategies.parse(case.strategy).options,
         }
         found.append(Rank(
             index=index, job={**job, "world": world, "cpus": list(cpus(index))},
@@ -220,7 +220,7 @@ def sent_bytes(case: Case, parameters: int) -> int | None:
 
     Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
     """
-    is_compressed = strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy)
+    is_compressed = strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options
     gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
     found: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
     return found

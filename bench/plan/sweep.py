@@ -148,9 +148,9 @@ class Sweep:
                 strategies.BUCKET_MB: None if bucket_mb is None else f"{bucket_mb:g}",
                 strategies.GRADIENT_COMPRESSION: compression,
             }
-            yield strategies.with_options(
+            yield str(strategies.Strategy(
                 strategy, {option: value for option, value in asked.items() if value is not None}
-            )
+            ))
 
     def _devices_of_a_process(self, strategy: str, world_size: int) -> int:
         possible = strategies.load(strategy).PROCESSES

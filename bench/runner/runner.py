@@ -247,7 +247,7 @@ class Runner:
         if failure := self._workers.probe(case.build).failure:
             return _not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
-        refusal = refusal or strategies.refusal(case.strategy)
+        refusal = refusal or strategies.parse(case.strategy).refusal()
         if self._workers.agents is not None:
             refusal = self._workers.agents.refusal(case) or refusal
         return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None

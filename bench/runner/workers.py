@@ -29,7 +29,7 @@ from rigmark.bench.processes.forkserver import ForkServer, ForkServers
 from rigmark.bench.processes.persistent import LiveWorker
 from rigmark.bench.processes.spawn import Answer, Listener, run_worker
 from rigmark.bench.telemetry.recorder import Recorder, Recording
-from rigmark.bench.worker import frameworks
+from rigmark.bench.worker import frameworks, strategies
 
 DEFAULT_DEADLINE_S = 600.0
 
@@ -133,7 +133,7 @@ class Workers:
     def code_version(self, case: Case) -> str:
         """Of the code that a trial of this case runs."""
         content = worker_package.files() if self._shipped is None else self._shipped
-        return worker_package.code_version(content, case.framework, case.strategy.split()[0])
+        return worker_package.code_version(content, case.framework, strategies.parse(case.strategy).name)
 
     # Cores ----------------------------------------------------------------------------------------------------------
 

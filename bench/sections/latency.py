@@ -20,6 +20,7 @@ from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.sections.groups import Entry, Group
+from rigmark.bench.worker import strategies
 
 QUANTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 FEWEST_FOR_P999 = 1000       # timings; with fewer the 99.9th percentile is the largest of them
@@ -74,7 +75,7 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
 
 
 def _timings(trials: pd.DataFrame) -> dict[tuple[Any, ...], list[NDArray[np.float64]]]:
-    """Timings by process, for each group of alike trials; of replicas every one answers requests."""
+    """Timings by process, for each group of alike trials; every one's where each answers apart."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     found: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
     for trial in rows_of(measured[measured.steps_per_timing == 1]):
@@ -84,7 +85,7 @@ def _timings(trials: pd.DataFrame) -> dict[tuple[Any, ...], list[NDArray[np.floa
 
 def _processes(trial: Mapping[Any, Any]) -> list[NDArray[np.float64]]:
     ranks = trial["rank_timings_s"]
-    is_many = trial["strategy"] == "replicas" and isinstance(ranks, list | np.ndarray)
+    is_many = strategies.answers_apart(trial["strategy"]) and isinstance(ranks, list | np.ndarray)
     return [np.asarray(times_s, np.float64) for times_s in (ranks if is_many else [trial["timings_s"]])]
 
 

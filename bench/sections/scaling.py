@@ -30,6 +30,7 @@ from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, wor
 from rigmark.bench.enums import Scaling
 from rigmark.bench.sections.groups import RARE_COLUMNS
 from rigmark.bench.sections.sessions import SessionResults, unrepeated
+from rigmark.bench.worker import strategies
 
 WORDS = {
     Scaling.STRONG: tr_later("strong scaling, one global batch: ideal is a step in 1/N of the time"),
@@ -224,7 +225,7 @@ def _names(series: Series) -> tuple[str, str]:
 def _table(identity: str, series: Series) -> Table:
     unit = formatting.time_unit(point.step_time_s for point in series.points)
     has_sent = any(not is_nothing(point.row.get("sent_bytes")) for point in series.points)
-    is_replicas = series.strategy == "replicas"
+    is_replicas = strategies.answers_apart(series.strategy)
     latency = formatting.time_unit(point.row.get("latency_p50_s") for point in series.points)
 
     def cells(point: Point) -> tuple[Cell, ...]:

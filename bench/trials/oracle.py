@@ -52,7 +52,7 @@ class Oracle:
         found: list[Arrays | Answer] = [exact]
         if case.precision in parity.ROUNDINGS:
             found.append(self._rounding_effects(case, {**same, "learning": None}, exact))
-        if strategies.GRADIENT_COMPRESSION in strategies.options(case.strategy):
+        if strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options:
             found.append(self._compression_effects(case, {**same, "learning": None}, exact))
         arrays: Arrays = {}
         for each in found:
@@ -81,7 +81,7 @@ class Oracle:
 
     def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
         """What sending the gradients of shards in a narrower format does to this network."""
-        compression = strategies.options(case.strategy)[strategies.GRADIENT_COMPRESSION]
+        compression = strategies.parse(case.strategy).options[strategies.GRADIENT_COMPRESSION]
 
         def ask() -> tuple[Answer, Arrays]:
             job = self._job("proof", case, **same)

@@ -23,6 +23,7 @@ from rigmark.bench.analysis.results.findings import (
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.estimate import estimate, median
 from rigmark.bench.enums import NOT_PROVEN, TIMED, Mode, Outcome, TrialKind
+from rigmark.bench.worker import strategies
 
 Trial = Mapping[str, Any]    # a row of the table of trials
 
@@ -218,13 +219,12 @@ def _isa_proof(group: Sequence[Trial]) -> str:
 
 
 def _latencies(measured: Sequence[Trial]) -> list[Any]:
-    """Timings by process: of replicas every one answers requests; else the slowest rank ends the step."""
-    return [
-        ranks for trial in measured for ranks in (
-            trial["rank_timings_s"] if trial["strategy"] == "replicas" and not is_nothing(trial["rank_timings_s"])
-            else [trial["timings_s"]]
-        )
-    ]
+    """Timings by process: where each answers apart every one's; else the slowest rank ends the step."""
+    found: list[Any] = []
+    for trial in measured:
+        is_many = strategies.answers_apart(trial["strategy"]) and not is_nothing(trial["rank_timings_s"])
+        found.extend(trial["rank_timings_s"] if is_many else [trial["timings_s"]])
+    return found
 
 
 def _of_world(measured: Sequence[Trial]) -> dict[str, Any]:

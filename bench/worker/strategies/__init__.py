@@ -9,6 +9,7 @@ A strategy's module has
 ``MODES``         "inference", "training": what it shares
 ``IS_USUAL``      True where it is meant when none is named; one for each framework and mode
 ``PROCESSES``     EACH: a process for each device; ONE: one process for all; ANY: one for all, or fewer devices each
+``ANSWERS_APART``  True where every process answers requests by itself, and no step waits for the others
 ``SUMS_GRADIENTS``  True where every device takes the same update, by the mean of all gradients
 ``REFUSES``       where it sums gradients: {option of OPTIONS that it lacks: why, a sentence}
 ``sent_bytes(gradient_bytes, world_size)``  that each device must at least send in a step; None where that is not known
@@ -29,6 +30,8 @@ Of the arrays that come in, every process has its own part: local batch x device
 ``gradients`` gives the mean over all devices of the world, losses are means over the devices of this process.
 """
 
+from collections import namedtuple
+
 from .. import registry
 
 EACH, ONE, ANY = "each", "one", "any"
@@ -42,25 +45,39 @@ OPTIONS = (BUCKET_MB, GRADIENT_COMPRESSION)
 COMPRESSIONS = ("fp16",)
 
 
-def with_options(name, options):
-    """The name of a strategy with what was asked of it: "ddp bucket_mb=5 gradient_compression=fp16"."""
-    return " ".join([name] + ["%s=%s" % (option, options[option]) for option in OPTIONS if option in options])
+class Strategy(namedtuple("Strategy", ("name", "options"))):
+    """A strategy and {option of OPTIONS: its value as text}; as text it is "ddp bucket_mb=5 gradient_compression=fp16".
+
+    Cases, jobs and records hold the text; ``parse`` is the only way back.
+    """
+
+    def __str__(self):
+        asked = ["%s=%s" % (option, self.options[option]) for option in OPTIONS if option in self.options]
+        return " ".join([self.name, *asked])
+
+    def refusal(self):
+        """Why it cannot have its options, in a sentence; None where it can."""
+        refuses = getattr(load(self.name), "REFUSES", {}) if self.options else {}
+        return next((refuses[option] for option in self.options if option in refuses), None)
 
 
-def options(name):
-    """{option: its value as text} of a strategy's name."""
-    return dict(word.split("=", 1) for word in name.split()[1:])
+def parse(text):
+    """The Strategy of a text."""
+    name, _, rest = text.strip().partition(" ")
+    return Strategy(name, dict(word.partition("=")[::2] for word in rest.split()))
 
 
-def refusal(name):
-    """Why a strategy cannot have the options in its name, in a sentence; None where it can."""
-    asked = options(name)
-    return next((load(name).REFUSES[option] for option in asked if option in load(name).REFUSES), None)
+def load(text):
+    """The module of a strategy, with options in its text or without; the framework itself is not imported yet."""
+    return registry.load(__name__, parse(text).name)
 
 
-def load(name):
-    """The module of a strategy, with options in its name or without; the framework itself is not imported yet."""
-    return registry.load(__name__, name.split()[0])
+def answers_apart(text):
+    """Whether every process of a recorded strategy answers requests by itself, and none waits for the others.
+
+    False where nothing is known of a strategy by that name, as of one device and of what others published.
+    """
+    return isinstance(text, str) and parse(text).name in NAMES and load(text).ANSWERS_APART
 
 
 def fits(name, framework, mode=None):

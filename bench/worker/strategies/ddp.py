@@ -19,6 +19,7 @@ FRAMEWORKS = ("torch",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = EACH
+ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {}
 

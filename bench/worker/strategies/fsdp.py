@@ -14,6 +14,7 @@ FRAMEWORKS = ("torch",)
 MODES = ("training",)
 IS_USUAL = False
 PROCESSES = EACH
+ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {
     BUCKET_MB: "fully_shard sends the gradients of a layer as one message and has no size for it",

@@ -10,6 +10,7 @@ FRAMEWORKS = ("tensorflow",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = ONE
+ANSWERS_APART = False
 SUMS_GRADIENTS = True
 NO_COMPRESSION = "TensorFlow's strategies cannot compress gradients; PyTorch's ddp can"
 REFUSES = {

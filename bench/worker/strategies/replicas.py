@@ -6,6 +6,7 @@ FRAMEWORKS = ()
 MODES = ("inference",)
 IS_USUAL = True
 PROCESSES = EACH
+ANSWERS_APART = True
 SUMS_GRADIENTS = False
 
 

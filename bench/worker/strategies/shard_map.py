@@ -16,6 +16,7 @@ FRAMEWORKS = ("jax",)
 MODES = ("training",)
 IS_USUAL = True
 PROCESSES = ANY
+ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {
     BUCKET_MB: "how the sums of shard_map are joined into messages is XLA's business, which has no size for it on CPUs",

@@ -232,13 +232,29 @@ def test_what_a_world_sends_is_the_least_of_any_all_reduce():
 @pytest.mark.parametrize("name", [name for name in strategies.NAMES if strategies.load(name).SUMS_GRADIENTS])
 def test_an_option_that_a_strategy_lacks_is_refused_in_its_own_words(name: str):
     for option in strategies.OPTIONS:
-        asked = strategies.with_options(name, {option: "1"})
-        refusal = strategies.refusal(asked)
-        assert {option: "1"} == strategies.options(asked)
+        asked = strategies.Strategy(name, {option: "1"})
+        refusal = asked.refusal()
+        assert asked == strategies.parse(str(asked))
         assert refusal is None or len(refusal) > 30
-    assert strategies.refusal(name) is None
+    assert strategies.parse(name).refusal() is None
 
 
 def test_ddp_has_all_options_and_replicas_are_never_asked():
-    assert strategies.refusal("ddp bucket_mb=5 gradient_compression=fp16") is None
-    assert {} == strategies.options(strategies.SINGLE)
+    assert strategies.parse("ddp bucket_mb=5 gradient_compression=fp16").refusal() is None
+    assert ("single", {}) == strategies.parse(strategies.SINGLE)
+
+
+def test_a_strategy_is_the_same_text_again_in_one_order_of_its_options():
+    """Ids of records hold that text."""
+    options = {"gradient_compression": "fp16", "bucket_mb": "5"}
+
+    assert "ddp bucket_mb=5 gradient_compression=fp16" == str(strategies.Strategy("ddp", options))
+    assert ("ddp", options) == strategies.parse("ddp bucket_mb=5 gradient_compression=fp16")
+
+
+def test_only_processes_that_share_nothing_answer_apart():
+    """With options or without, and nothing is claimed of strategies of others or of one device."""
+    others = ["ddp bucket_mb=5", "replicas anything=1", "single", "parameter_server", "", " ", None, 7]
+
+    texts = [*strategies.NAMES, *others]
+    assert ["replicas", "replicas anything=1"] == [text for text in texts if strategies.answers_apart(text)]
