@@ -223,11 +223,10 @@ def _measure(
 
 def more_help() -> str:
     """The suites, with what each takes on this machine."""
-    from rigmark.bench.plan.expectation import expected
-
     from rigmark import suites
     from rigmark.bench.machine import hardware
     from rigmark.bench.plan.schedule import plan
+    from rigmark.bench.runner.expectation import expected
 
     def line(name: str) -> str:
         try:

@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 import typer
-from rigmark.bench.plan.expectation import expected
 
 from rigmark import reports, suites
 from rigmark.bench import cli, datasets, importers
@@ -27,6 +26,7 @@ from rigmark.bench.cli import app, main
 from rigmark.bench.enums import Mode, TrialKind
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.expectation import expected
 from rigmark.bench.runner.progress import duration
 from rigmark.bench.store.store import Store
 from rigmark.bench.worker import strategies
