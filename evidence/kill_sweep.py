@@ -33,6 +33,8 @@ from pathlib import Path
 
 import psutil
 
+from rigmark.bench.store.record import key_of_plain
+
 ROOT = Path(__file__).parents[1]
 TOKEN = "RIGMARK_KILL_SWEEP"     # a variable that every process of the sweep inherits, however it detaches itself
 ENDS: dict[str, tuple[signal.Signals, ...]] = {
@@ -54,7 +56,7 @@ def unreadable(results: Path) -> list[str]:
     bad = []
     for path in results.glob("records/*.json"):
         try:
-            if json.loads(path.read_text())["id"] != path.stem:
+            if key_of_plain(json.loads(path.read_text())) != path.stem:
                 bad.append(path.name)
         except (ValueError, KeyError):
             bad.append(path.name)

@@ -132,7 +132,7 @@ def stored(root: Path, trials: Iterable[Record]) -> Store:
     """As Store.put, without waiting for the disk."""
     store = Store(root).create()
     for record in trials:
-        (root / "records" / f"{record.id}.json").write_text(json.dumps(record.plain()), encoding="utf-8")
+        (root / "records" / f"{record.key}.json").write_text(json.dumps(record.plain()), encoding="utf-8")
     return store
 
 

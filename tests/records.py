@@ -30,6 +30,8 @@ MACHINE = Machine(
     cpu="AMD EPYC 9B14", microarchitecture="zen4", architecture="x86_64", cores=2, logical_cores=2,
     memory_bytes=24 * 2**30, system="Linux 6.1",
 )
+NODE = "0de1" * 3
+CERTIFICATE = f"{'ce27' * 4}-{NODE}"
 PARITY = Parity(
     output_error=4e-7, loss_error=1e-7, gradient_error=2e-6, worst_gradient="hidden/weight", second_loss_error=3e-7,
     third_loss_error=3e-7,
@@ -120,7 +122,7 @@ def pair(
         return {
             "times_s": list(times_s), "host_times_s": list(times_s), "cpu_times_s": [cpu_share * t for t in times_s],
             "idle_cpu_times_s": [None, *idle[1:]], **{name: known[name] for name in same},
-            "certificate": "ce27" * 4, "isa": None,
+            "certificate": CERTIFICATE, "isa": None,
         }
 
     is_in_turns = design == "turns"
@@ -160,13 +162,14 @@ def make_record(
             "optimizer": "sgd", "loss": "softmax_cross_entropy",
         },
         "work": microbenchmarks.work(case.model, case.precision) if is_limit else None,
-        "interpreter": "/usr/bin/python3", "machine": machine.plain(), "load_before": 0.1, "wall_time_s": 3.5,
+        "interpreter": "/usr/bin/python3", "machine": machine.plain(),
+        "node": NODE, "boot": "b007" * 3, "load_before": 0.1, "wall_time_s": 3.5,
         "measurement": None if not is_ok or kind not in TIMED else limit_measurement() if is_limit
         else measurement(steps_per_timing=case.steps_per_timing),
         "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
         "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
         "pair": pair([0.01] * 10, [0.01] * 10) if is_ok and is_pair else None,
-        "cpus": [0], "certificate": None if is_proof or is_limit else "ce27" * 4,
+        "cpus": [0], "certificate": None if is_proof or is_limit else CERTIFICATE,
         **facts,
     })
 

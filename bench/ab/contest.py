@@ -232,7 +232,7 @@ class Contest:
                 trial = Trial(
                     kind=TrialKind.PAIR, case=attempt.case, repetition=len(attempt.records), timing=attempt.timing
                 )
-                is_stored = runner.identity(trial).id in self._store
+                is_stored = runner.key(trial) in self._store
                 if not is_stored and monotonic() + attempt.seconds_per_pair > until:
                     return
                 tally = runner.run([trial], progress)
@@ -319,7 +319,7 @@ def against_stored(
             if measured and time.monotonic() > until:
                 break
             runner.run([trial], progress)
-            measured.add(runner.identity(trial).id)
+            measured.add(runner.key(trial))
     old, now = (each.trials() for each in (base, store))
     tables: list[pd.DataFrame] = [
         table.assign(results=str(each.root.resolve()))

@@ -94,7 +94,7 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
         conditions = {
             name: row[name] for name in (
                 "build", "isa", "threads", "session", "steps_per_timing", "devices_per_process", "oversubscribed",
-                "machine", "graph_fingerprint", "code_version", "settings", "build_facts",
+                "machine", "node", "graph_fingerprint", "code_version", "settings", "build_facts",
             )
         }
         timings = row.get("trial_step_times_s") or ()

@@ -36,8 +36,8 @@ FALLS = 0.97                 # throughput below this share of that of fewer devi
 
 SAME_COLUMNS = (
     "origin", "model", "mode", "framework", "framework_version", "build", "compile_mode", "layout", "precision",
-    "device", "threads", "data", "steps_per_timing", "isa", "graph_fingerprint", "machine", "code_version", "settings",
-    "session",
+    "device", "threads", "data", "steps_per_timing", "isa", "graph_fingerprint", "machine", "node",
+    "code_version", "settings", "session",
 )
 """Facts of all sizes of a series, beside ``environment``."""
 

@@ -88,9 +88,9 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
                 kind=kind, case=case, repetition=repetition, timing=sweep.timing,
                 asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
             )
-            trial_id = runner.identity(trial).id
-            if trial_id not in store or store.get(trial_id)["outcome"] != Outcome.OK:
+            key = runner.key(trial)
+            if key not in store or store.get(key)["outcome"] != Outcome.OK:
                 break
-            records.append(store.get(trial_id))
+            records.append(store.get(key))
         runner.run([trial] if case.is_limit else [proof, trial])
-    return [*records, store.get(trial_id)]
+    return [*records, store.get(key)]

@@ -48,6 +48,7 @@ def command(
     from rigmark.bench.analysis.comparison import noise
     from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.machine import hardware
+    from rigmark.bench.machine.node import node
     from rigmark.bench.store.store import Store, existing
 
     medium = medium_of(format, output, json=json)
@@ -57,7 +58,9 @@ def command(
     store = existing(results)
     trials = store.trials()
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
-    found = noise.by_case([store.get(identity) for identity in pairs.id], machine=hardware.machine().id, clock=clock)
+    here = node(store.salt).id
+    records = [record for key in pairs.id if (record := store.get(key)).get("node") in (None, here)]
+    found = noise.by_case(records, machine=hardware.machine().id, clock=clock)
     problems = (*trials.problems, *failures)
     if medium == JSON:
         plain = {"cases": [each.plain() for each in found], "problems": list(problems)}

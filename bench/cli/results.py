@@ -44,7 +44,7 @@ WIDTH = 200                  # where no terminal is
 
 TOLD_APART = {
     "isa": "isa", "build": "build", "framework_version": "version", "device": "device", "threads": "threads",
-    "data": "data", "session": "session", "machine": "machine", "code_version": "code",
+    "data": "data", "session": "session", "machine": "machine", "node": "node", "code_version": "code",
 }
 """Columns of that table where rows of one framework differ in them: without, unlike rows would look alike."""
 

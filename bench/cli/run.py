@@ -359,9 +359,10 @@ def _show_measured(tally: Tally, store: Store, language: str) -> None:
     from rigmark.bench.cli import show_document
     from rigmark.bench.enums import TIMED
     from rigmark.bench.sections.short import concluded
+    from rigmark.bench.store.record import key_of_plain
 
-    ids = [record.id for record in tally.stored if record.identity.kind in TIMED]
-    ids += [record["id"] for record in tally.already_there if record["identity"]["kind"] in TIMED]
+    ids = [record.key for record in tally.stored if record.identity.kind in TIMED]
+    ids += [key_of_plain(record) for record in tally.already_there if record["identity"]["kind"] in TIMED]
     if ids:
         command = shlex.join([
             "rigmark", "report", *(["--results", str(store.root)] if store.root != Path("results") else []),

@@ -6,12 +6,14 @@ opened, since a named pipe or a device can block or never end, and none is read 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import re
 import stat
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +72,43 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     if len(content) > most_bytes:
         raise Unreadable(path, f"it has more than {most_bytes // MIB} MiB")
     return content
+
+
+def once(path: Path, first: str) -> str:
+    """The word that a file holds: ``first``, where it was not there; all who ask at the same time get the same.
+
+    Raises UserError where it can be neither read nor written, or holds no word.
+    """
+    try:
+        return read_word(path)
+    except NotThere:
+        _write_first(path, first)
+        return read_word(path)
+
+
+def read_word(path: Path) -> str:
+    """The word that a file of ours holds."""
+    found = read_text(path)
+    if not re.fullmatch(r"[0-9a-zA-Z-]+\s*", found):
+        raise Unreadable(path, "it should hold one word of letters and digits; delete it, and another is made")
+    return found.strip()
+
+
+def _write_first(path: Path, word: str) -> None:
+    """A new file, whole or not at all; one that came first stays."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(descriptor, 0o644)         # mkstemp is for secrets
+                file.write(f"{word}\n")
+            with contextlib.suppress(FileExistsError):
+                os.link(beside, path)
+        finally:
+            os.unlink(beside)
+    except OSError as error:
+        raise Unreadable(path, f"it is not there and cannot be written ({error.strerror})") from None
 
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES, *, errors: str = "strict") -> str:

@@ -105,6 +105,13 @@ def nvidia_gpus() -> tuple[dict[str, str | None], ...]:
     )
 
 
+def nvidia_gpu_uuids() -> tuple[str, ...]:
+    """Of the GPUs that the driver tells one of, in order of place."""
+    texts = (_text(folder / "information") for folder in sorted((NVIDIA / "gpus").glob("*")))
+    # A driver that has not started a GPU yet shows question marks.
+    return tuple(uuid for text in texts if (uuid := _stated("GPU UUID", text or "")) and "?" not in uuid)
+
+
 def nvidia_driver() -> str | None:
     """Version of NVIDIA's kernel driver that is loaded; None for none."""
     found = re.search(r"Module\D*?\s(?:for \w+\s+)?(\d+\.\d+(?:\.\d+)?)", _text(NVIDIA / "version") or "")

@@ -22,13 +22,14 @@ from rigmark.bench.ir.graph import Graph
 from rigmark.bench.launch import ranks
 from rigmark.bench.launch.agents import Agents
 from rigmark.bench.machine import hardware, isa, system
+from rigmark.bench.machine.node import node
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial, proof_case
 from rigmark.bench.processes.persistent import Ended, LiveWorker
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.runner.tally import Progress, Silent, Tally
 from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S, Workers, layer_variables
-from rigmark.bench.store.record import BASE, NEW, Identity, Record
+from rigmark.bench.store.record import BASE, NEW, Identity, Record, key_of
 from rigmark.bench.store.store import Store
 from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.trials import instruction_sets, jobs, layers, pair, parity
@@ -73,6 +74,7 @@ class Runner:
         telemetry_rate_hz: float | None = None, shipped: Files | None = None, base: Base | None = None,
     ):
         self._store = store
+        self._node = node(store.salt)
         self._suite = suite
         self._command = command
         self._session = session
@@ -119,6 +121,13 @@ class Runner:
             code_version=self._workers.code_version(case),
         )
 
+    def key(self, trial: Trial) -> str:
+        """Under which this trial is stored when this machine has measured it."""
+        return self._key(self.identity(trial))
+
+    def _key(self, identity: Identity) -> str:
+        return key_of(identity.id, self._node.id)
+
     def _held(self, trial: Trial) -> Trial:
         """At the instruction set of its build; a pair as it was asked for, since each side has a build of its own."""
         return trial if trial.kind is TrialKind.PAIR else replace(trial, case=self._workers.held(trial.case))
@@ -161,7 +170,7 @@ class Runner:
         trials = [self._held(trial) for trial in trials]
         with self._store.measuring():
             for trial in trials:
-                self._store.keep_newer(self.identity(trial).id)
+                self._store.keep_newer(self.key(trial))
             for index, trial in enumerate(trials):
                 if trial.kind is not TrialKind.PROOF and trial.case in hopeless:
                     tally.not_started += 1
@@ -174,8 +183,8 @@ class Runner:
                     record = None
                 else:
                     progress.before(trial, index, len(trials))
-                    record = self._measure(trial, identity)
-                    self._store.put(record)
+                    record = self._measure(trial, identity, known)
+                    self._store.put(record, instead_of=known)
                     outcome = record.outcome
                     tally.stored.append(record)
                     tally.stepping_time_s += _stepping_time_s(record)
@@ -189,7 +198,7 @@ class Runner:
     def _known(self, identity: Identity, tally: Tally) -> dict[str, Any] | None:
         """The stored record of a trial; None where there is none, or it cannot be read: then it is measured anew."""
         try:
-            return self._store.find(identity.id)
+            return self._store.find(self._key(identity))
         except LeftOut as error:
             tally.damaged.append(error.what)
             return None
@@ -205,14 +214,15 @@ class Runner:
                             for each, is_silent in zip(asked, silent, strict=True))
             other = replace(identity, build=build, base=base[0] if base else None)
             if other.id != identity.id:
-                self._store.forget_failed(other.id)
+                self._store.forget_failed(self._key(other))
 
     def is_settled(self, trial: Trial) -> bool:
         """Whether a record is stored that makes measuring this trial unnecessary."""
         known = self._known(self.identity(trial), Tally())
         return known is not None and known["outcome"] not in PASSING
 
-    def _measure(self, trial: Trial, identity: Identity) -> Record:
+    def _measure(self, trial: Trial, identity: Identity, known: Mapping[str, Any] | None) -> Record:
+        """``known`` is the record in whose place the new one comes; None where there is none."""
         case, kind = trial.case, trial.kind
         load_before, described = hardware.load_average(), system.described()
         recorded_at = host.now().isoformat(timespec="seconds")
@@ -232,14 +242,14 @@ class Runner:
             graph=None if case.is_limit else _described(self._inputs.graph(case.model)),
             work=microbenchmarks.work(case.model, case.precision) if case.is_limit else None,
             interpreter=self._workers.probe(case.build).build.interpreter,
-            machine=hardware.machine().plain(), system=described, telemetry=self._told(identity),
-            load_before=load_before, wall_time_s=time.monotonic() - started,
+            machine=hardware.machine().plain(), node=self._node.id, boot=self._node.boot, system=described,
+            telemetry=self._told(identity, known), load_before=load_before, wall_time_s=time.monotonic() - started,
             measurement=found if kind in TIMED else None, layers=found if kind is TrialKind.LAYERS else None,
             parity=answer.result if kind is TrialKind.PROOF and answer.result else None,
             pair=answer.result if kind is TrialKind.PAIR and answer.result else None,
             isa=self._isa(trial) if kind in TIMED and answer.outcome is Outcome.OK else None,
             cpus=self._workers.cpus_of(case), world=of_world,
-            certificate=None if kind in (TrialKind.PROOF, TrialKind.LIMIT) else self._certificate_id(case),
+            certificate=None if kind in (TrialKind.PROOF, TrialKind.LIMIT) else self._certificate_key(case),
         )
 
     def _hindrance(self, case: Case) -> Answer | None:
@@ -252,14 +262,15 @@ class Runner:
             refusal = self._workers.agents.refusal(case) or refusal
         return _not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
-    def _told(self, identity: Identity) -> dict[str, Any] | None:
+    def _told(self, identity: Identity, known: Mapping[str, Any] | None) -> dict[str, Any] | None:
         """The telemetry of a record, after its series was stored beside it."""
         recording = self._workers.recording
         if recording is None:
             return None
         block = recording.block
         try:
-            return block | {"series": self._store.put_series(identity.id, recording.write_parquet)}
+            self._store.keep_other(self._key(identity), known)       # whose series that is, too
+            return block | {"series": self._store.put_series(self._key(identity), recording.write_parquet)}
         except (OSError, MemoryError, UserError) as error:     # what was measured is not lost for it
             return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
 
@@ -289,8 +300,8 @@ class Runner:
             reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
         )
 
-    def _certificate_id(self, case: Case) -> str:
-        return self.identity(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._workers.cpus)))).id
+    def _certificate_key(self, case: Case) -> str:
+        return self.key(Trial(kind=TrialKind.PROOF, case=proof_case(case, len(self._workers.cpus))))
 
     # Timing ---------------------------------------------------------------------------------------------------------
 
@@ -313,7 +324,7 @@ class Runner:
 
     def _unproven(self, case: Case) -> Answer | None:
         """What the proof of a case ended as, where that is not ok."""
-        certificate = self._store.get(self._certificate_id(case))
+        certificate = self._store.get(self._certificate_key(case))
         if certificate["outcome"] == Outcome.OK:
             return None
         return _not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
@@ -351,7 +362,7 @@ class Runner:
             held = {BASE: base._workers.held(other.case), NEW: self._workers.held(trial.case)}
             asks = any(case.isa != Isa.NATIVE for case in held.values())
             for side, runner in ((BASE, base), (NEW, self)):
-                answer.result[side]["certificate"] = runner._certificate_id(held[side])
+                answer.result[side]["certificate"] = runner._certificate_key(held[side])
                 answer.result[side]["isa"] = runner._isa(replace(trial, case=held[side], asks_for_isa=asks))
         return answer
 

@@ -35,7 +35,7 @@ FACTS = {
     "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),
     "framework_version": tr_later("version"), "build": tr_later("build"), "compile_mode": tr_later("compile mode"),
     "layout": tr_later("layout"), "session": tr_later("session"), "machine": tr_later("machine"),
-    "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
+    "node": tr_later("node"), "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
 }
 """Columns of results that are columns of the table where they vary, and are said once where they do not."""
 

@@ -23,12 +23,13 @@ HELD_TO = tr_later("held to ")         # an instruction set, among the condition
 EQUAL_COLUMNS = (
     "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
     "device_name", "oversubscribed",
-    "graph_fingerprint", "machine", "code_version", "start_method", "session",
+    "graph_fingerprint", "machine", "node", "code_version", "start_method", "session",
 )
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
 
 RARE_COLUMNS = {
     "device_name": "", "graph_fingerprint": tr_later("graph "), "machine": tr_later("machine "),
+    "node": tr_later("node "),
     "code_version": tr_later("measuring code "), "start_method": tr_later("started by "),
     "session": tr_later("session "),
 }

@@ -39,22 +39,30 @@ def section(results: pd.DataFrame) -> Section | None:
         "The most that was reached in any framework, each limit a small operation timed like a network. Layers are "
         "held against these, not against what a data sheet promises."
     )
+    is_node_told = len({row["node"] for row in rows}) > 1
     return Section(
         id="hardware", title=tr("What this machine can do"), blocks=(Paragraph(text=words),),
         sections=tuple(
-            _place(place, [row for row in rows if _place_of(row) == place]) for place in places
+            _place(place, [row for row in rows if _place_of(row) == place], is_node_told=is_node_told)
+            for place in places
         ),
     )
 
 
-def _place_of(row: Limit) -> tuple[str, str, str, int]:
-    return str(row["device_name"] or tr("unknown device")), row["machine"], row["device"], row["threads"]
+Where = tuple[str, str, str, str, int]
 
 
-def _place(place: tuple[str, str, str, int], rows: Sequence[Limit]) -> Section:
-    name, machine, device, threads = place
+def _place_of(row: Limit) -> Where:
+    """(name of the device, machine, node or "", device, threads)."""
+    name = str(row["device_name"] or tr("unknown device"))
+    return name, row["machine"], row["node"] or "", row["device"], row["threads"]
+
+
+def _place(place: Where, rows: Sequence[Limit], *, is_node_told: bool) -> Section:
+    name, machine, node, device, threads = place
     # "cuda:0" may be another GPU where CUDA_VISIBLE_DEVICES was another.
-    identity = identifier("hardware", machine, device, *(() if device.startswith("cpu") else (name,)), threads)
+    named = () if device.startswith("cpu") else (name,)
+    identity = identifier("hardware", machine, *filter(None, [node]), device, *named, threads)
     arithmetic = [row for row in rows if _kind(row) in ("matmul", "conv2d")]
     memory = [row for row in rows if memory_size(row["model"])]
     others = [row for row in rows if row not in arithmetic and row not in memory]
@@ -67,6 +75,8 @@ def _place(place: tuple[str, str, str, int], rows: Sequence[Limit]) -> Section:
         blocks.append(_others(f"table.others.{identity}", others))
     blocks.append(Fold(title=tr("Every framework's limits"), blocks=(_every(f"table.limits.{identity}", rows),)))
     title = f"{name}, {device}, {formatting.count(threads, 'thread')}"
+    if is_node_told:
+        title += f", {tr('node ')}{node or tr('not known')}"
     return Section(id=identity, title=title, blocks=tuple(blocks))
 
 

@@ -40,7 +40,7 @@ WORDS = {
 TELLING = {
     "framework_version": "", "build": tr_later("build "), "layout": "", "isa": "",
     "steps_per_timing": tr_later("steps per timing: "),
-    **{name: RARE_COLUMNS[name] for name in ("session", "machine", "code_version", "graph_fingerprint")},
+    **{name: RARE_COLUMNS[name] for name in ("session", "machine", "node", "code_version", "graph_fingerprint")},
 }
 """Facts that are only mentioned where they tell series apart, and how they are introduced."""
 

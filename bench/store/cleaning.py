@@ -14,7 +14,7 @@ from typing import Any
 from rigmark.bench.enums import TrialKind
 from rigmark.bench.host import secrets
 from rigmark.bench.store import stored
-from rigmark.bench.store.record import SIDES, id_of
+from rigmark.bench.store.record import SIDES, id_of, key_of_plain
 from rigmark.bench.store.store import SERIES, Store
 
 Plain = dict[str, Any]
@@ -40,13 +40,13 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
     if not is_dry and changed:
         with store.measuring():
             for old, new in changed:
-                if old["id"] != new["id"]:
-                    store.copy_series(old["id"], new["id"])
-                store.put_plain(new)
+                if key_of_plain(old) != key_of_plain(new):
+                    store.copy_series(key_of_plain(old), key_of_plain(new))
+                store.put_plain(new, instead_of=old)
             # Proofs last: until then, those that they vouch for can be traced to them.
             for old, new in sorted(changed, key=lambda pair: _is_proof(pair[0])):
-                if old["id"] != new["id"]:
-                    store.remove(old["id"])
+                if key_of_plain(old) != key_of_plain(new):
+                    store.remove(key_of_plain(old))
     return Cleaned(
         records=sum(secrets.cleaned(old) != old for old, _ in changed), problems=tuple(problems),
         variables=tuple(sorted({name for old, new in changed for name in _variables(old) - _variables(new)})),
@@ -62,38 +62,39 @@ def _read(store: Store) -> tuple[list[Plain], list[str]]:
             found.append(store.get(path.stem))
         except stored.LeftOut as problem:
             problems.append(str(problem))
-    return sorted(found, key=lambda record: (not _is_proof(record), record["recorded_at"], record["id"])), problems
+    found.sort(key=lambda record: (not _is_proof(record), record["recorded_at"], key_of_plain(record)))
+    return found, problems
 
 
 def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:
     """Each record as it is and as it is to be; the same where nothing of it changes."""
-    there = {record["id"]: record for record in records}
+    there = {key_of_plain(record): record for record in records}
     renamed: dict[str, str] = {}
     for record in records:
         new = secrets.cleaned(record)
         identity = new["identity"]
         while True:
             new = _pointing(new | {"id": id_of(identity), "identity": identity}, renamed)
-            other = there.get(new["id"])
+            other = there.get(key_of_plain(new))
             # Equal: it was put there before cleaning was interrupted.
-            if other is None or other["id"] == record["id"] or other == new:
+            if other is None or key_of_plain(other) == key_of_plain(record) or other == new:
                 break
             identity = {**identity, "repetition": identity["repetition"] + 1}
-        there[new["id"]] = new
-        renamed[record["id"]] = new["id"]
+        there[key_of_plain(new)] = new
+        renamed[key_of_plain(record)] = key_of_plain(new)
         yield record, new
 
 
 def _pointing(record: Plain, renamed: Mapping[str, str]) -> Plain:
-    """A record with the ids that it refers to: its own series, and the proofs that vouch for it."""
-    def of_proof(identity: str | None) -> str | None:
-        return None if identity is None else renamed.get(identity, identity)
+    """A record with the keys that it refers to: its own series, and the proofs that vouch for it."""
+    def of_proof(key: str | None) -> str | None:
+        return None if key is None else renamed.get(key, key)
 
     record = dict(record)
     if "certificate" in record:
         record["certificate"] = of_proof(record["certificate"])
     if (telemetry := record.get("telemetry")) and telemetry.get("series"):
-        record["telemetry"] = {**telemetry, "series": f"{SERIES}/{record['id']}.parquet"}
+        record["telemetry"] = {**telemetry, "series": f"{SERIES}/{key_of_plain(record)}.parquet"}
     if pair := record.get("pair"):
         record["pair"] = pair | {
             side: {**pair[side], "certificate": of_proof(pair[side]["certificate"])} for side in SIDES

@@ -42,6 +42,16 @@ def id_of(facts: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def key_of(trial_id: str, node: str | None) -> str:
+    """The name of a record in its store: no two nodes give their records one. Old records do not tell their node."""
+    return trial_id if node is None else f"{trial_id}-{node}"
+
+
+def key_of_plain(record: Mapping[str, Any]) -> str:
+    """Of a record as it is stored."""
+    return key_of(record["id"], record.get("node"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One trial and what became of it."""
@@ -58,6 +68,8 @@ class Record:
     work: dict[str, Any] | None = None           # of one execution of a limit; None for a network
     interpreter: str                 # that the worker ran in
     machine: dict[str, Any]          # Machine.plain()
+    node: str | None = None          # which machine of that kind, see bench.machine.node; None in older records
+    boot: str | None = None          # its start, likewise; None also where its system does not tell
     system: dict[str, Any] | None = None         # fingerprint, facts and volatile facts; see bench.machine.system
     telemetry: dict[str, Any] | None = None      # what the machine did meanwhile, see bench.telemetry; None: off
     load_before: float | None        # load average when the trial started
@@ -69,13 +81,17 @@ class Record:
     isa: dict[str, Any] | None = None            # what was asked for and what ran; None: not asked
     cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
     world: dict[str, Any] | None = None      # what is told of each rank, see bench.launch.ranks; None for one device
-    certificate: str | None = None   # id of the proof that vouches for a timing or layer trial
+    certificate: str | None = None   # key of the proof that vouches for a timing or layer trial
     origin: str = "measured"
     schema: int = field(default=SCHEMA)
 
     @property
     def id(self) -> str:
         return self.identity.id
+
+    @property
+    def key(self) -> str:
+        return key_of(self.id, self.node)
 
     def plain(self) -> dict[str, Any]:
         """As it is stored. Free texts are without secrets; so are the variables of an identity when it is made."""

@@ -1,4 +1,7 @@
-"""The results folder: one JSON file per trial, written atomically, read at one door, merged by copying."""
+"""The results folder: one JSON file per trial, written atomically, read at one door, merged by copying.
+
+A record is found by its key, which is of its trial and its node; see bench.store.record.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ import io
 import json
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -27,13 +32,13 @@ from rigmark.bench.host.heap import growing
 from rigmark.bench.machine import devices
 from rigmark.bench.store import quoted, stored, stored_quoted, trial_table
 from rigmark.bench.store.quoted import QuotedTable
-from rigmark.bench.store.record import SCHEMA, Record
+from rigmark.bench.store.record import SCHEMA, Record, key_of_plain
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_RESULTS = Path("results")
-RECORDS, SERIES, ORACLE, CACHE, LOCK = "records", "telemetry", "oracle", "cache", "lock"
+RECORDS, SERIES, ORACLE, CACHE, LOCK, SALT = "records", "telemetry", "oracle", "cache", "lock", "salt"
 QUOTED = "quoted"            # tables of others, one file each; apart, so that no query of trials ever meets them
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,18 @@ class Store:
             raise UserError(
                 f"cannot write results to {self.root}: {error.strerror}; choose another --results"
             ) from None
+        self.salt = files.once(self.root / SALT, self.salt)
         return self
+
+    @cached_property
+    def salt(self) -> str:
+        """What nodes are hashed with in this folder, the same for all who share it; a random one in a folder without,
+        which ``create`` keeps. Raises UserError where it cannot be read.
+        """
+        try:
+            return files.read_word(self.root / SALT)
+        except files.NotThere:
+            return secrets.token_hex(16)
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
@@ -92,51 +108,69 @@ class Store:
                 f"cannot write to {files.shown(self.root)}: {error.strerror}; choose another --results"
             ) from None
 
-    def __contains__(self, trial_id: str) -> bool:
+    def __contains__(self, key: str) -> bool:
         """True where the record is there and can be read; a damaged one is measured anew."""
         try:
-            return self.find(trial_id) is not None
+            return self.find(key) is not None
         except stored.LeftOut:
             return False
 
-    def _path(self, trial_id: str) -> Path:
-        return self._records / f"{trial_id}.json"
+    def _path(self, key: str) -> Path:
+        return self._records / f"{key}.json"
 
-    def put(self, record: Record) -> None:
-        """Write a record so that it is there whole or not at all.
+    def put(self, record: Record, *, instead_of: Mapping[str, Any] | None = None) -> None:
+        """Write a record so that it is there whole or not at all, also in the place of one that was read from there.
 
-        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError where the disk is full.
+        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError rather than replace any other
+        record that can be read, and where the disk is full.
         """
-        self.put_plain(record.plain())
+        self.put_plain(record.plain(), instead_of=instead_of)
 
-    def put_plain(self, record: Mapping[str, Any]) -> None:
+    def put_plain(self, record: Mapping[str, Any], *, instead_of: Mapping[str, Any] | None = None) -> None:
         """As ``put``, of a record as it stands in a file."""
-        self.keep_newer(record["id"])
+        key, text = key_of_plain(record), json.dumps(record, indent=1)
+        self.keep_other(key, json.loads(text), instead_of)
         try:
-            _write_atomically(self._path(record["id"]), json.dumps(record, indent=1).encode())
+            _write_atomically(self._path(key), text.encode())
         except OSError as error:
             raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
 
-    def keep_newer(self, trial_id: str) -> None:
-        """Raises stored.TooNew where the record of a trial is of a later Rigmark, whose work is not to be replaced."""
-        _keep_newer("record", self._path(trial_id), SCHEMA)
+    def keep_other(self, key: str, *known: Mapping[str, Any] | None) -> None:
+        """Raises as ``put`` does where there is a record that can be read and is none of those that are known."""
+        try:
+            there = self.find(key)
+        except stored.TooNew:
+            raise
+        except stored.LeftOut:
+            return
+        if there is not None and there not in known:
+            raise UserError(
+                f"record {files.shown(self._path(key))} was not replaced: another one of the same trial on the same "
+                f"node, recorded at {there['recorded_at']}, came there meanwhile; if two machines measure into "
+                "this folder, they are clones of one image: give each an /etc/machine-id of its own with "
+                "systemd-machine-id-setup, and run again"
+            )
 
-    def forget_failed(self, trial_id: str) -> None:
+    def keep_newer(self, key: str) -> None:
+        """Raises stored.TooNew where the record of a trial is of a later Rigmark, whose work is not to be replaced."""
+        _keep_newer("record", self._path(key), SCHEMA)
+
+    def forget_failed(self, key: str) -> None:
         """Remove the record of a trial that failed, in whose place there is another now; any other record stays."""
         with contextlib.suppress(stored.LeftOut):
-            record = self.find(trial_id)
+            record = self.find(key)
             if record is not None and record["outcome"] != Outcome.OK:
-                self._path(trial_id).unlink(missing_ok=True)
+                self._path(key).unlink(missing_ok=True)
 
-    def put_series(self, trial_id: str, write: Callable[[Path], None]) -> str:
+    def put_series(self, key: str, write: Callable[[Path], None]) -> str:
         """Keep the telemetry of a trial, whole or not at all, and give its name in this folder.
 
         ``write`` writes a Parquet file. Raises OSError where the disk is full. The record that names it comes later: a
         sweep that is killed between the two measures the trial again.
         """
         self._series.mkdir(exist_ok=True)
-        path = self._series / f"{trial_id}.parquet"
-        beside = self._series / f".{trial_id}.tmp"
+        path = self._series / f"{key}.parquet"
+        beside = self._series / f".{key}.tmp"
         try:
             write(beside)
             with open(beside, "rb") as file:
@@ -148,36 +182,36 @@ class Store:
             raise
         return f"{SERIES}/{path.name}"
 
-    def copy_series(self, trial_id: str, to_id: str) -> None:
-        """Keep the telemetry of a trial, where there is any, under another id too; raises UserError where it cannot."""
-        series = self.series(trial_id)
+    def copy_series(self, key: str, to_key: str) -> None:
+        """Keep the telemetry of a trial, if there is any, under another key too; raises UserError where it cannot."""
+        series = self.series(key)
         if series is None:
             return
         try:
-            _write_atomically(self._series / f"{to_id}.parquet", series.read_bytes())
+            _write_atomically(self._series / f"{to_key}.parquet", series.read_bytes())
         except OSError as error:
             raise UserError(f"cannot store telemetry in {files.shown(self._series)}: {error.strerror}") from None
 
-    def remove(self, trial_id: str) -> None:
+    def remove(self, key: str) -> None:
         """Of a trial, the telemetry and then the record, without which nobody would find it any more."""
-        (self._series / f"{trial_id}.parquet").unlink(missing_ok=True)
-        self._path(trial_id).unlink(missing_ok=True)
+        (self._series / f"{key}.parquet").unlink(missing_ok=True)
+        self._path(key).unlink(missing_ok=True)
 
-    def series(self, trial_id: str) -> Path | None:
+    def series(self, key: str) -> Path | None:
         """The Parquet file of a trial's telemetry; None where there is none."""
-        path = self._series / f"{trial_id}.parquet"
+        path = self._series / f"{key}.parquet"
         return path if path.is_file() else None
 
-    def get(self, trial_id: str) -> dict[str, Any]:
+    def get(self, key: str) -> dict[str, Any]:
         """A record as plain data; raises stored.LeftOut where it cannot be read or is from a later version."""
-        record = self.find(trial_id)
+        record = self.find(key)
         if record is None:
-            raise UserError(f"no record {trial_id} in {files.shown(self._records)}; it was removed meanwhile")
+            raise UserError(f"no record {key} in {files.shown(self._records)}; it was removed meanwhile")
         return record
 
-    def find(self, trial_id: str) -> dict[str, Any] | None:
+    def find(self, key: str) -> dict[str, Any] | None:
         """The same; None where it is not stored."""
-        path = self._path(trial_id)
+        path = self._path(key)
         try:
             content = stored.read_content(path)
         except files.NotThere:

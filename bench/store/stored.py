@@ -21,7 +21,7 @@ from msgspec import Meta, Raw
 from rigmark.bench.enums import TIMED, CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
-from rigmark.bench.store.record import SCHEMA, id_of
+from rigmark.bench.store.record import SCHEMA, id_of, key_of
 
 # Ranges -------------------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,7 @@ Count = Annotated[int, Meta(ge=0, le=2**62)]                 # of bytes, FLOPs, 
 
 Times = Annotated[list[Time], Meta(min_length=1)]
 Side = Literal["base", "new"]
+Hash12 = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
 
 NULL = Raw(b"null")
 
@@ -423,6 +424,8 @@ class StoredRecord(Part, frozen=True, kw_only=True):
     reason: str | None
     machine: Raw
     wall_time_s: Seconds
+    node: Hash12 | None = None
+    boot: Hash12 | None = None
     last_words: str = ""
     interpreter: str = ""
     load_before: Amount | None = None
@@ -439,6 +442,10 @@ class StoredRecord(Part, frozen=True, kw_only=True):
     world: World | None = None
     certificate: str | None = None
     origin: Literal["measured", "quoted", "predicted", "entered"] = "measured"
+
+    @property
+    def key(self) -> str:
+        return key_of(self.id, self.node)
 
     def __post_init__(self) -> None:
         try:
@@ -544,17 +551,17 @@ def check(content: bytes, path: Path) -> Checked:
     if found != record.id:
         raise LeftOut(
             f"record {files.shown(path)} was left out: its facts were edited, since their id is {found} and not "
-            f"{files.shown(record.id)}", ANEW if path.name == f"{record.id}.json" else "delete it",
+            f"{files.shown(record.id)}", ANEW if path.name == f"{record.key}.json" else "delete it",
         )
-    check_name("record", path, found)
+    check_name("record", path, record.key)
     return Checked(record, identity, facts, machine, system)
 
 
 def check_name(what: str, path: Path, found: str) -> None:
-    """Raises LeftOut where a file is not called by the id of what it holds."""
+    """Raises LeftOut where a file is not called by the key of what it holds."""
     if path.name != f"{found}.json":
         raise LeftOut(
-            f"{what} {files.shown(path)} was left out: it is a copy or was renamed, since its id is {found}",
+            f"{what} {files.shown(path)} was left out: it is a copy or was renamed, since it holds {found}",
             f"delete it, or call it {found}.json",
         )
 
@@ -678,5 +685,5 @@ def read_all(paths: Iterable[Path]) -> tuple[list[Checked], list[str]]:
             continue                 # a sweep that goes on has put another in its place since
         except LeftOut as error:
             problems.append(str(error))
-    found.sort(key=lambda each: (each.record.recorded_at, each.record.id))
+    found.sort(key=lambda each: (each.record.recorded_at, each.record.key))
     return found, problems

@@ -70,7 +70,7 @@ def _compact(value: Any) -> str | None:
 
 
 TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
-    "id": ("record.id", _texts),
+    "id": ("record.key", _texts),                        # its name in the store, which no other record has
     "kind": ("identity.kind", _words),
     "suite": ("record.suite", _texts),
     "origin": ("record.origin", _texts),
@@ -94,6 +94,8 @@ TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
     "framework_version": ("identity.build.framework_version", _texts),
     "machine": ("identity.machine", _texts),
     "device_name": ("machine.cpu", _texts),              # of trials on a GPU see bench.machine.devices
+    "node": ("record.node", _texts),
+    "boot": ("record.boot", _texts),
     "machine_facts": ("record.machine", _json),
     "system": ("record.system", _json),
     "system_facts": ("system.facts", _json),

@@ -64,8 +64,8 @@ class Machine:
         self.measured: list[Trial] = []
         self._ratio, self._outcomes = ratio, list(outcomes)
 
-    def identity(self, trial: Trial) -> Any:
-        return make_record(TrialKind.PAIR, case=trial.case, repetition=trial.repetition).identity
+    def key(self, trial: Trial) -> str:
+        return make_record(TrialKind.PAIR, case=trial.case, repetition=trial.repetition).key
 
     def run(self, trials: Sequence[Trial], progress: object) -> Tally:
         (trial,) = trials

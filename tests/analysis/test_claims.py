@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rigmark.bench.analysis.layers import layers
+from rigmark.bench.analysis.results import proofs
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.claims import Held, hold
 from rigmark.bench.claims import load as loader
@@ -17,7 +18,7 @@ from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing, jud
 from rigmark.bench.claims.evidence import gather
 from rigmark.bench.document.document import Origin
 from rigmark.bench.enums import Isa, Precision, TrialKind
-from rigmark.bench.sections import proofs, records_needed
+from rigmark.bench.sections import records_needed
 from rigmark.bench.sections.claims import document, figure, told
 from rigmark.bench.store.record import Record
 from tests.analysis.results.test_telemetry_findings import block
@@ -38,7 +39,7 @@ def against(of: Claim, folder: Path, *records: Record, tables: tuple[dict[str, A
     trials = trials_of(folder / "store", records)
     found = results(trials)
     needed = set(records_needed(trials))
-    plain = [json.loads(json.dumps(record.plain())) for record in records if record.id in needed]
+    plain = [json.loads(json.dumps(record.plain())) for record in records if record.key in needed]
     taken_apart, _ = layers.read(layers.chosen(trials), found, plain)
     held_against = gather(
         found, trials, taken_apart, proofs.read(plain)[0], tables, models=loader.MODELS, filters=loader.filters

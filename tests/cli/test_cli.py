@@ -416,7 +416,7 @@ def test_results_can_be_filtered_and_an_empty_answer_says_so(command: Command, s
 def test_small_figures_keep_their_digits_in_json(command: Command, tmp_path: Path):
     proof = make_record_of(TrialKind.PROOF, parity={**PARITY.plain(), "facts": {}, "output_error": 3.7e-14})
     store = Store(tmp_path / "exact").create()
-    for record in (proof, replace(make_record_of(), certificate=proof.id)):
+    for record in (proof, replace(make_record_of(), certificate=proof.key)):
         store.put(record)
 
     (row,) = json.loads(command("results", "--results", "exact", "--json").output)

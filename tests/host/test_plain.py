@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
 from rigmark.bench.host.plain import INVISIBLE, MARK, plain_line
-from rigmark.bench.store.record import id_of
+from rigmark.bench.store.record import id_of, key_of_plain
 from rigmark.bench.store.store import Store
 from rigmark.bench.telemetry.live import Live, Now, Snapshot, Value
 from rigmark.bench.telemetry.prometheus import Readings
@@ -43,7 +43,7 @@ def _results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plain["identity"]["case"].update(model=name, data=name)
         plain["machine"]["cpu"] = plain["command"] = plain["suite"] = name
         plain["id"] = id_of(plain["identity"])
-        (store.root / "records" / f"{plain['id']}.json").write_text(json.dumps(plain))
+        (store.root / "records" / f"{key_of_plain(plain)}.json").write_text(json.dumps(plain))
     with open(os.fsencode(store.root / "records") + b"/\x1b[2Jbad\xff.json", "wb") as file:
         file.write(b"{")
     return store.root

@@ -84,7 +84,7 @@ def test_what_a_build_is_held_to_holds_whoever_asks(tmp_path: Path):
     with runner(tmp_path, known) as measuring:
         for trial in trials:
             measuring.run([trial])
-        stored = [measuring._store.get(measuring.identity(trial).id) for trial in trials]
+        stored = [measuring._store.get(measuring.key(trial)) for trial in trials]
 
     timed = {record["identity"]["case"]["build"]: record for record in stored if record["measurement"]}
     assert ("native", "avx2") == tuple(timed[build]["identity"]["case"]["isa"] for build in ("default", "held"))

@@ -65,7 +65,7 @@ def test_proofs_come_first_and_every_timing_carries_its_certificate(measured: tu
 
     assert TrialKind.PROOF is proof.identity.kind
     assert 4 == len(timings)
-    assert {proof.id} == {record.certificate for record in timings}
+    assert {proof.key} == {record.certificate for record in timings}
     assert all(record.outcome is Outcome.OK and record.reason is None for record in (proof, *timings))
 
 
@@ -105,7 +105,7 @@ def test_a_larger_sweep_measures_only_what_is_new(measured: tuple[Path, Tally]):
 def test_a_damaged_record_is_measured_again_and_no_other(measured: tuple[Path, Tally]):
     folder, before = measured
     victim = before.stored[-1]
-    (folder / "results" / "records" / f"{victim.id}.json").write_bytes(b"{")
+    (folder / "results" / "records" / f"{victim.key}.json").write_bytes(b"{")
 
     after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
 
@@ -131,7 +131,7 @@ def test_a_spoilt_record_is_told_once_and_measured_anew(
 ):
     folder, before = measured
     victim = next(record for record in before.stored if record.identity.kind is kind)
-    path = folder / "results" / "records" / f"{victim.id}.json"
+    path = folder / "results" / "records" / f"{victim.key}.json"
     plain = json.loads(path.read_text())
     spoil(plain)
     path.write_text(json.dumps(plain))
@@ -151,9 +151,9 @@ def test_what_a_later_rigmark_measured_ends_the_sweep_before_it_begins(
     folder, before = measured
     shutil.copytree(folder / "results", tmp_path / "results")
     records = tmp_path / "results" / "records"
-    newer = records / f"{[record for record in before.stored if record.identity.kind is kind][-1].id}.json"
+    newer = records / f"{[record for record in before.stored if record.identity.kind is kind][-1].key}.json"
     newer.write_text(newer.read_text().replace('"schema": 1', '"schema": 2'))
-    lost = records / f"{before.stored[0].id}.json"
+    lost = records / f"{before.stored[0].key}.json"
     if lost != newer:
         lost.unlink()
     content = newer.read_bytes()
@@ -185,7 +185,7 @@ def test_what_was_stored_while_a_build_did_not_answer_goes_when_it_does(
     table = Store(tmp_path / "results").trials().table
 
     assert ["ok", "ok"] == list(table.outcome)
-    assert set(table.id) == set(ids(healed))
+    assert set(table.id) == {record.key for record in healed.stored}
 
 
 def test_another_session_times_anew_and_keeps_the_old(measured: tuple[Path, Tally]):
@@ -448,7 +448,7 @@ def test_not_a_number_is_never_stored_as_one(tmp_path: Path, monkeypatch: pytest
     proof = proof_record(measure(tmp_path, frameworks=("divided_by_zero",)))
 
     assert Outcome.PARITY_FAILED is proof.outcome
-    text = (tmp_path / "results" / "records" / f"{proof.id}.json").read_text()
+    text = (tmp_path / "results" / "records" / f"{proof.key}.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
 
@@ -516,7 +516,7 @@ def test_a_record_of_a_limit_holds_to_the_schema(tmp_path: Path):
     assert record.measurement is not None
     assert record.measurement["facts"]["filesystem"]
     jsonschema.validate(json.loads(json.dumps(record.plain())), SCHEMA)
-    assert {"cache", "lock", "oracle", "records"} >= {path.name for path in (tmp_path / "results").iterdir()}
+    assert {"cache", "lock", "oracle", "records", "salt"} >= {path.name for path in (tmp_path / "results").iterdir()}
 
 
 @pytest.mark.parametrize(

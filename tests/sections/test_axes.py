@@ -51,7 +51,7 @@ def in_precision(precision: str, step_times_s: Sequence[float], error: float, **
     proof = dataclasses.replace(proof, parity={**proof.parity, "output_error": error})
     measured = {"policy": POLICIES[precision], **measured}
     return [proof] + [
-        dataclasses.replace(each, measurement={**(each.measurement or {}), **measured}, certificate=proof.id)
+        dataclasses.replace(each, measurement={**(each.measurement or {}), **measured}, certificate=proof.key)
         for each in found
     ]
 

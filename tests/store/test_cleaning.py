@@ -15,7 +15,7 @@ import pytest
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.store import cleaning
-from rigmark.bench.store.record import Record, id_of
+from rigmark.bench.store.record import Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store
 from tests.fakes import rigmark
 from tests.records import build_facts, make_record, pair
@@ -30,7 +30,7 @@ def stored(folder: Path, *records: Record) -> Store:
         plain = json.loads(json.dumps(record.plain())) | {"command": record.command, "last_words": record.last_words}
         plain["telemetry"] = None
         store.put_plain(plain)
-        store.put_series(record.id, lambda path, name=record.id: path.write_text(f"series of {name}"))  # type: ignore[misc]
+        store.put_series(record.key, lambda path, name=record.id: path.write_text(f"series of {name}"))  # type: ignore[misc]
     return store
 
 
@@ -48,18 +48,18 @@ def measured(secret: str = SECRET) -> list[Record]:
     proof = make_record(TrialKind.PROOF, build=facts, run_id=secret[:6])
     vouched = [
         make_record(
-            build=facts, repetition=number, certificate=proof.id, command=f"rigmark --api-key {secret}",
+            build=facts, repetition=number, certificate=proof.key, command=f"rigmark --api-key {secret}",
             run_id=secret[:6],
         ) for number in range(2)
     ]
     turns = pair([0.1] * 10, [0.1] * 10)
     for side in ("base", "new"):
-        turns[side]["certificate"] = proof.id
-    taking_turns = make_record(TrialKind.PAIR, build=facts, pair=turns, certificate=proof.id)
+        turns[side]["certificate"] = proof.key
+    taking_turns = make_record(TrialKind.PAIR, build=facts, pair=turns, certificate=proof.key)
     assert taking_turns.identity.base is not None
     base = taking_turns.identity.base | {"variables": {"TF_API_KEY": secret}}
     words = f"cannot open https://me:{secret}@host/x"
-    failed = make_record(outcome=Outcome.CRASHED, repetition=2, last_words=words, certificate=proof.id)
+    failed = make_record(outcome=Outcome.CRASHED, repetition=2, last_words=words, certificate=proof.key)
     return [proof, *vouched, replace(taking_turns, identity=replace(taking_turns.identity, base=base)), failed]
 
 
@@ -72,12 +72,13 @@ def test_no_secret_stays_and_no_trial_goes(tmp_path: Path):
     assert SECRET not in everything(store)
     records = known(store)
     assert 5 == len(records)
-    assert all(name == record["id"] == id_of(record["identity"]) for name, record in records.items())
+    assert all(record["id"] == id_of(record["identity"]) for record in records.values())
+    assert all(name == key_of_plain(record) for name, record in records.items())
     assert {"OMP_NUM_THREADS": "1", "OMP_PLACES": "cores"} == next(
         record["identity"]["build"]["variables"] for record in records.values() if record["parity"]
     )
     (proof,) = (name for name, record in records.items() if record["identity"]["kind"] == "proof")
-    assert {proof} == {record["certificate"] for record in records.values() if record["id"] != proof}
+    assert {proof} == {record["certificate"] for name, record in records.items() if name != proof}
     (turns,) = (record["pair"] for record in records.values() if record["pair"])
     assert {proof} == {turns[side]["certificate"] for side in ("base", "new")}
     assert set(records) == {path.stem for path in (store.root / "telemetry").iterdir()}
@@ -106,7 +107,7 @@ def test_trials_that_differed_in_secrets_only_are_repetitions(tmp_path: Path):
         record["identity"]["repetition"] for record in records
         if record["identity"]["kind"] == "timing" and record["outcome"] == "ok"
     )
-    assert clean.id in known(store)
+    assert clean.key in known(store)
     assert () == store.trials().problems
 
 
@@ -122,17 +123,17 @@ class Killed(Store):
             raise KeyboardInterrupt
         self._left -= 1
 
-    def put_plain(self, record: Mapping[str, Any]) -> None:
+    def put_plain(self, record: Mapping[str, Any], *, instead_of: Mapping[str, Any] | None = None) -> None:
         self._step()
-        super().put_plain(record)
+        super().put_plain(record, instead_of=instead_of)
 
-    def copy_series(self, trial_id: str, to_id: str) -> None:
+    def copy_series(self, key: str, to_key: str) -> None:
         self._step()
-        super().copy_series(trial_id, to_id)
+        super().copy_series(key, to_key)
 
-    def remove(self, trial_id: str) -> None:
+    def remove(self, key: str) -> None:
         self._step()
-        super().remove(trial_id)
+        super().remove(key)
 
 
 def test_cleaning_that_is_killed_at_any_moment_is_made_good(tmp_path: Path):

@@ -26,7 +26,7 @@ import pytest
 
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
-from rigmark.bench.store.record import SCHEMA, Record, id_of
+from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store, existing, filtered
 from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def path_of(store: Store, record: Record) -> Path:
-    return store.root / "records" / f"{record.id}.json"
+    return store.root / "records" / f"{record.key}.json"
 
 
 def files(store: Store) -> list[str]:
@@ -59,8 +59,8 @@ def test_a_record_comes_back_as_it_was_put(store: Store):
 
     store.put(record)
 
-    assert record.id in store
-    assert store.get(record.id) == json.loads(json.dumps(record.plain()))
+    assert record.key in store
+    assert store.get(record.key) == json.loads(json.dumps(record.plain()))
 
 
 def test_the_table_of_trials_has_typed_columns_and_the_oldest_first(store: Store):
@@ -70,7 +70,7 @@ def test_the_table_of_trials_has_typed_columns_and_the_oldest_first(store: Store
 
     table = store.trials().table
 
-    assert [old.id, new.id] == list(table.id)
+    assert [old.key, new.key] == list(table.id)
     assert [2, 8] == list(table.local_batch)
     assert [0.001, 0.001] == list(table.timings_s[0])
 
@@ -83,6 +83,40 @@ def test_an_empty_folder_has_an_empty_table_with_all_columns(store: Store):
     assert list(empty.table.columns) == list(store.trials().table.columns)
 
 
+def test_folders_of_two_nodes_of_one_kind_are_merged_by_copying_them(tmp_path: Path):
+    nodes = [replace(make_record(), node=name * 12, command=f"rigmark run on {name}") for name in "ab"]
+    assert nodes[0].id == nodes[1].id
+    for record in nodes:
+        Store(tmp_path / str(record.node)).create().put(record)
+        shutil.copytree(tmp_path / str(record.node), tmp_path / "both", dirs_exist_ok=True)
+
+    merged = existing(tmp_path / "both").trials()
+
+    assert () == merged.problems
+    assert [("a" * 12, "rigmark run on a"), ("b" * 12, "rigmark run on b")] == sorted(
+        zip(merged.table.node, merged.table.command, strict=True)
+    )
+
+
+def test_another_record_of_the_same_trial_and_node_is_refused_and_the_first_stays(store: Store):
+    first = replace(make_record(), node="a" * 12)
+    store.put(first)
+    store.put(first)
+
+    with pytest.raises(UserError, match=r"was not replaced.*clones of one image"):
+        store.put(replace(first, wall_time_s=99.0))
+    assert first.wall_time_s == store.get(first.key)["wall_time_s"]
+
+    store.put(replace(first, wall_time_s=99.0), instead_of=store.get(first.key))
+    assert 99.0 == store.get(first.key)["wall_time_s"]
+
+
+def test_all_who_share_a_folder_have_its_salt(tmp_path: Path):
+    first, second = Store(tmp_path / "results").create(), Store(tmp_path / "results")
+
+    assert first.salt == second.salt == second.create().salt != Store(tmp_path / "other").create().salt
+
+
 def test_results_are_merged_by_copying_their_files(store: Store, tmp_path: Path):
     other = Store(tmp_path / "other machine").create()
     mine, theirs, both = (make_record(repetition=n) for n in range(3))
@@ -92,7 +126,7 @@ def test_results_are_merged_by_copying_their_files(store: Store, tmp_path: Path)
 
     shutil.copytree(other.root, store.root, dirs_exist_ok=True)
 
-    assert {mine.id, theirs.id, both.id} == set(store.trials().table.id)
+    assert {mine.key, theirs.key, both.key} == set(store.trials().table.id)
     assert 3 == len(store.trials().table)
 
 
@@ -114,7 +148,7 @@ def test_a_limit_without_its_timings_is_damaged(store: Store):
     path.write_bytes(BAD["without its timings"](path.read_bytes()))
 
     assert store.trials().table.empty
-    assert limit.id not in store
+    assert limit.key not in store
 
 
 # Records that went bad -----------------------------------------------------------------------------------------------
@@ -144,13 +178,13 @@ def test_a_damaged_record_is_named_and_hides_no_other(store: Store, spoil: Calla
 
     trials = store.trials()
 
-    assert [good.id] == list(trials.table.id)
+    assert [good.key] == list(trials.table.id)
     (problem,) = trials.problems
     assert problem.startswith(f"record {path} is damaged and was left out (")
     assert problem.endswith("); the same run measures it anew")
-    assert bad.id not in store
+    assert bad.key not in store
     with pytest.raises(UserError, match="is damaged"):
-        store.get(bad.id)
+        store.get(bad.key)
 
 
 def test_what_a_later_rigmark_wrote_is_never_replaced(store: Store):
@@ -172,12 +206,12 @@ def test_a_record_of_a_later_schema_is_left_alone_and_the_user_told_to_upgrade(s
 
     trials = store.trials()
 
-    assert [good.id] == list(trials.table.id)
+    assert [good.key] == list(trials.table.id)
     (problem,) = trials.problems
     assert str(path_of(store, later)) in problem
     assert f"has schema {SCHEMA + 1}, newer than this Rigmark reads ({SCHEMA}); upgrade Rigmark" in problem
     with pytest.raises(UserError, match="upgrade Rigmark"):
-        store.get(later.id)
+        store.get(later.key)
 
 
 IMPOSSIBLE = {
@@ -234,7 +268,7 @@ def changed(record: Record, place: str, value: Any) -> dict[str, Any]:
 
 
 def stored_as(store: Store, plain: dict[str, Any]) -> Path:
-    path = store.root / "records" / f"{plain['id']}.json"
+    path = store.root / "records" / f"{key_of_plain(plain)}.json"
     path.write_text(json.dumps(plain))
     return path
 
@@ -260,14 +294,14 @@ def test_a_figure_that_cannot_be_is_told_with_its_place_and_hides_no_other_recor
 
     trials = store.trials()
 
-    assert [good.id] == list(trials.table.id)
+    assert [good.key] == list(trials.table.id)
     (problem,) = trials.problems
     assert str(path) in problem
     is_json = "Infinity" not in path.read_text() and "NaN" not in path.read_text()
     assert not is_json or place.rsplit(".", maxsplit=1)[-1] in problem or place.split(".")[-2] in problem
-    assert plain["id"] not in store          # so that the same run measures it anew
+    assert key_of_plain(plain) not in store          # so that the same run measures it anew
     with pytest.raises(LeftOut):
-        store.get(plain["id"])
+        store.get(key_of_plain(plain))
 
 
 def test_a_value_that_cannot_be_is_shown(store: Store):
@@ -312,15 +346,15 @@ def test_parts_that_may_hold_anything_hold_what_can_be_read(store: Store, place:
 def test_a_copy_is_not_counted_twice(store: Store):
     record = make_record()
     store.put(record)
-    copy = store.root / "records" / f"{record.id} (copy).json"
+    copy = store.root / "records" / f"{record.key} (copy).json"
     shutil.copy(path_of(store, record), copy)
 
     trials = store.trials()
 
-    assert [record.id] == list(trials.table.id)
+    assert [record.key] == list(trials.table.id)
     assert (
-        f"record {copy} was left out: it is a copy or was renamed, since its id is {record.id}; delete it, or call it "
-        f"{record.id}.json",
+        f"record {copy} was left out: it is a copy or was renamed, since it holds {record.key}; delete it, or call it "
+        f"{record.key}.json",
     ) == trials.problems
 
 
@@ -340,7 +374,7 @@ def test_a_record_whose_facts_were_edited_is_not_believed(store: Store, place: s
     assert trials.table.empty
     (problem,) = trials.problems
     assert problem.startswith(f"record {path} was left out: its facts were edited, since their id is ")
-    assert record.id not in store
+    assert record.key not in store
 
 
 def test_a_misspelled_fact_is_told_and_hides_no_other_record(store: Store):
@@ -350,9 +384,9 @@ def test_a_misspelled_fact_is_told_and_hides_no_other_record(store: Store):
     path = path_of(store, bad)
     path.write_text(path.read_text().replace('"threads"', '"uhreads"'))
 
-    assert [good.id] == list(store.trials().table.id)
+    assert [good.key] == list(store.trials().table.id)
     assert "object missing required field threads" in store.trials().problems[0]
-    assert bad.id not in store
+    assert bad.key not in store
 
 
 def test_a_record_of_the_first_rigmark_is_still_read(store: Store):
@@ -375,7 +409,7 @@ def test_a_record_of_the_first_rigmark_is_still_read(store: Store):
     assert ("native", 1, 1, "single", False) == tuple(
         row[name] for name in ("isa", "world_size", "devices_per_process", "strategy", "oversubscribed")
     )
-    assert plain == store.get(plain["id"])
+    assert plain == store.get(key_of_plain(plain))
 
 
 @pytest.mark.parametrize("name", ["res[1]", "res*", "r?s", "res{1,2}", "a=1", r"res\1", "~"])
@@ -383,10 +417,10 @@ def test_a_folder_named_like_a_pattern_shows_its_own_results(tmp_path: Path, nam
     for number, each in enumerate((name, "res1", "res2", "resa", "ras")):        # of the same trial, but for its time
         store = Store(tmp_path / each).create()
         store.put(replace(make_record(), wall_time_s=number))
-        store.put_series(make_record().id, partial(write_readings, number))
+        store.put_series(make_record().key, partial(write_readings, number))
 
     store = Store(tmp_path / name)
-    path = store.series(make_record().id)
+    path = store.series(make_record().key)
 
     assert [0.0] == list(store.trials().table.wall_time_s)
     assert path is not None
@@ -414,11 +448,11 @@ def test_a_named_pipe_holds_nothing_up(store: Store):
     (store.root / "quoted").mkdir()
     os.mkfifo(store.root / "quoted" / "0.json")
 
-    assert [good.id] == list(store.trials().table.id)
+    assert [good.key] == list(store.trials().table.id)
     assert "it is a named pipe, not a file" in store.trials().problems[0]
     assert "it is a named pipe, not a file" in store.quoted()[1][0]
     assert store.oracle_answer("key") is None
-    assert bad.id not in store
+    assert bad.key not in store
 
 
 def test_a_lock_that_is_a_named_pipe_is_told(store: Store):
@@ -458,17 +492,17 @@ def test_a_pair_without_its_turns_is_damaged(store: Store):
 
     trials = store.trials()
 
-    assert [good.id] == list(trials.table.id)
+    assert [good.key] == list(trials.table.id)
     assert "is damaged" in trials.problems[0]
-    assert bad.id not in store
+    assert bad.key not in store
 
 
 def test_a_clock_too_coarse_for_cpu_time_spoils_no_record(store: Store):
     record = make_record_of()
     store.put(with_measurement(record, cpu_times_s=[0.0] * 20))
 
-    assert record.id in store
-    assert [record.id] == list(store.trials().table.id)
+    assert record.key in store
+    assert [record.key] == list(store.trials().table.id)
 
 
 def test_a_damaged_oracle_answer_is_computed_again(store: Store):

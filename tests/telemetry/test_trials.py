@@ -79,7 +79,7 @@ def test_the_series_stands_beside_the_record(measured: tuple[Path, list[Record]]
         (row,) = duckdb.sql(
             f"SELECT count(*), min(begin_ns), max(end_ns) FROM '{path}' WHERE field = 'cpu_busy_s'"
         ).fetchall()
-        assert path.name == f"{record.id}.parquet"
+        assert path.name == f"{record.key}.parquet"
         assert row[0] >= 3
         marks = (record.measurement or record.layers or {})["marks"]
         assert row[1] < marks["warm_up"] * 1e9 < marks["timed"] * 1e9 <= row[2]
@@ -96,7 +96,7 @@ def test_the_trial_is_the_same_with_and_without(tmp_path: Path):
     without = timing_record(measure(tmp_path, telemetry=False))
 
     assert [] == measure(tmp_path, telemetry=True).stored
-    assert without.id in Store(tmp_path / "results")
+    assert without.key in Store(tmp_path / "results")
 
 
 def test_a_trial_that_fails_keeps_what_was_seen_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

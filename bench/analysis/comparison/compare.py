@@ -38,7 +38,7 @@ COVERS: Mapping[str, tuple[str, ...]] = {
 """Facts that make a side, the most telling first, and what cannot but differ where such a one does."""
 
 AXES = (*COVERS, *(name for name in ALIKE_COLUMNS if name not in COVERS))
-ONE_TIME = ("session", "machine")
+ONE_TIME = ("session", "machine", "node")
 """Of one sitting at one machine are all that are judged together."""
 
 

@@ -30,7 +30,7 @@ from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome
 from rigmark.bench.errors import UserError, unknown
 
 IDENTITY_COLUMNS = (
-    "graph_fingerprint", "machine", "device_name", "python", "framework_version", "packages", "variables",
+    "graph_fingerprint", "machine", "node", "device_name", "python", "framework_version", "packages", "variables",
     "code_version", "settings", "origin",
 )
 """Facts that do not name a case, and that make two measurements of it unlike."""
@@ -46,7 +46,7 @@ COVERS: Mapping[str, tuple[str, ...]] = {
     "framework_version": ("packages",),
     "isa": ("variables",),
     "threads": ("variables",),
-    "machine": ("device_name", SYSTEM),
+    "machine": ("device_name", "node", SYSTEM),
     "device": ("device_name",),
 }
 """What cannot but differ where a fact does."""
@@ -91,7 +91,7 @@ class Side:
 
     @property
     def measurements(self) -> set[tuple[Any, ...]]:
-        """Each trial with when it was measured, since alike machines give their trials the same ids."""
+        """Each trial with when it was measured, since old records of alike machines have the same keys."""
         return set(self.trials[["id", "run_id", "recorded_at"]].itertuples(index=False, name=None))
 
     def sessions(self) -> list[list[float]]:
@@ -300,8 +300,8 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
     found = {
         name: _difference(name, base.facts[name], new.facts[name])
         for name in FACTS if base.facts[name] != new.facts[name]
-        # Records of the same machine may tell or not which device they ran on.
-        and not (name == "device_name" and None in (base.facts[name], new.facts[name]))
+        # Records of the same machine may tell or not which device and node they ran on.
+        and not (name in ("device_name", "node") and None in (base.facts[name], new.facts[name]))
     }
     # A fact that one side does not know is no difference.
     states = ", ".join(

@@ -32,7 +32,7 @@ def groups(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
     """
     alike: dict[str, Records] = {}
     for record in records:
-        identity = {**record["identity"], "repetition": None, "session": None}
+        identity = {**_facts(record), "repetition": None, "session": None}
         alike.setdefault(json.dumps(identity, sort_keys=True), []).append(record)
     for members in alike.values():
         members.sort(key=lambda record: (record["recorded_at"], record["identity"]["repetition"]))
@@ -45,6 +45,11 @@ def groups(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
     }
 
 
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """That are equal among pairs that are pooled, but for repetition and session."""
+    return {**record["identity"], "node": record.get("node")}
+
+
 def label_of(record: Mapping[str, Any]) -> str:
     """Of the case of a pair, whichever builds it compares."""
     return case_label({**record["identity"]["case"], "build": "default"})
@@ -54,12 +59,12 @@ def _apart(members: Records, others: Sequence[Records]) -> str:
     """What tells a group from its namesakes: " (code_version 1a2b3c4d)"; empty for one that has none."""
     if len(others) == 1:
         return ""
-    first = [other[0]["identity"] for other in others]
+    first = [_facts(other[0]) for other in others]
     varying = [
         name for name in first[0]
         if name not in ("repetition", "session") and any(identity[name] != first[0][name] for identity in first)
     ]
-    own = members[0]["identity"]
+    own = _facts(members[0])
     words = [f"{name} {own[name][:8]}" for name in varying if isinstance(own[name], str)]
     return f" ({', '.join(words or [f'facts {list(others).index(members) + 1}'])})"
 

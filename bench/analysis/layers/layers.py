@@ -17,6 +17,7 @@ from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, CASE_COLUMNS, 
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Mode, Outcome, TrialKind
+from rigmark.bench.store.record import key_of_plain
 
 UNATTRIBUTED = "(unattributed)"      # as bench.trials.layers and bench.worker.tracing write them into records
 TOO_SHORT = "(too short to time)"
@@ -84,7 +85,8 @@ def refused(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latest(found: pd.DataFrame) -> pd.DataFrame:
-    latest = found.sort_values("recorded_at", kind="stable").drop_duplicates([*CASE_COLUMNS, "machine"], keep="last")
+    alike = [*CASE_COLUMNS, "machine", "node"]
+    latest = found.sort_values("recorded_at", kind="stable").drop_duplicates(alike, keep="last")
     return found.loc[sorted(latest.index)]
 
 
@@ -96,7 +98,7 @@ def read(
     ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the
     machine.
     """
-    by_id = {record.get("id"): record for record in records}
+    by_id = {key_of_plain(record): record for record in records}
     is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
     timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
     found, problems = [], []
@@ -105,7 +107,7 @@ def read(
         record = by_id.get(trial["id"])
         if record is None:
             continue
-        conditions = {name: trial[name] for name in ("machine", "device", "threads", "precision")}
+        conditions = {name: trial[name] for name in ("machine", "node", "device", "threads", "precision")}
         where = tuple(conditions.values())
         limits = limits_of.get(where) or roofline.peaks(results, **conditions)
         limits_of[where] = limits
@@ -135,7 +137,7 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
         mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
     )
     return TakenApart(
-        id=record["id"], case=case,
+        id=key_of_plain(record), case=case,
         facts={
             "framework_version": identity["build"]["framework_version"], "machine": identity["machine"],
             "session": identity["session"], "recorded_at": record["recorded_at"],

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from rigmark.bench.analysis.results.summary import key
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Precision, TrialKind
@@ -69,7 +70,9 @@ class Place:
 NOWHERE = Place()
 
 
-def peaks(results: pd.DataFrame, *, machine: str, device: str, threads: int, precision: str) -> Peaks:
+def peaks(
+    results: pd.DataFrame, *, machine: str, node: str | None, device: str, threads: int, precision: str
+) -> Peaks:
     """The best over frameworks, from the limits among some results (see bench.analysis.results.summary).
 
     FLOP/s are of this precision's products; bandwidth is that of the largest arrays copied, if they are well beyond
@@ -78,7 +81,7 @@ def peaks(results: pd.DataFrame, *, machine: str, device: str, threads: int, pre
     """
     of_machine = [
         row for row in results.to_dict("records")
-        if (row["kind"], row["machine"], row["device"]) == (TrialKind.LIMIT, machine, device)
+        if key(row, ("kind", "machine", "node", "device")) == (TrialKind.LIMIT, machine, node, device)
         and row.get("validity") != Validity.INVALID
     ]
     here = [row for row in of_machine if row["threads"] == threads]

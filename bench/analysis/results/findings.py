@@ -82,6 +82,7 @@ class Evidence:
     threads: int
     layers: LayerFigures | None = None     # of its layer trial, where it has one
     isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
+    clones_of: str | None = None           # the node that several machines say they are; None: just one does
     world: WorldFigures | None = None      # None where nothing is said of devices
     of_trials: tuple[Finding, ...] = ()    # about its trials, see bench.analysis.results.validity
 
@@ -95,6 +96,18 @@ def failed_trials(evidence: Evidence) -> Iterator[Finding]:
                 "{n} of {all} trials failed ({outcome}: {reason}); the figure is of the others",
                 n=len(evidence.failed), all=len(evidence.failed) + len(evidence.measured),
                 outcome=word(first["outcome"]), reason=first["reason"],
+            ),
+        )
+
+
+def cloned(evidence: Evidence) -> Iterator[Finding]:
+    if evidence.clones_of is not None:
+        yield Finding(
+            id="cloned", kind=FindingKind.WARNING,
+            text=tr(
+                "node {node} is several machines: starts of it were measured at the same time, as happens to clones of "
+                "one image; give each an /etc/machine-id of its own (systemd-machine-id-setup) and measure again",
+                node=evidence.clones_of,
             ),
         )
 
@@ -385,7 +398,7 @@ def _some(names: Sequence[str], most: int = 3) -> str:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
-    failed_trials, few_trials, contended, drifting, wide_interval, oversubscribed, uneven_ranks, isa_mixed,
+    failed_trials, cloned, few_trials, contended, drifting, wide_interval, oversubscribed, uneven_ranks, isa_mixed,
     isa_not_proven,
 )
 LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (

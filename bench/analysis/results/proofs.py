@@ -9,6 +9,7 @@ from typing import Any
 
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import TrialKind
+from rigmark.bench.store.record import key_of_plain
 
 CHECKS = {
     "output": tr_later("output"), "loss": tr_later("first loss"), "gradient": tr_later("gradients"),
@@ -60,7 +61,8 @@ def _read(record: Mapping[str, Any]) -> Proof:
     identity, parity = record["identity"], record["parity"] or {}
     judged = [name for name in CHECKS if name in parity.get("tolerance", {})]
     return Proof(
-        id=record["id"], facts={**identity["case"], "framework_version": identity["build"]["framework_version"]},
+        id=key_of_plain(record),
+        facts={**identity["case"], "framework_version": identity["build"]["framework_version"]},
         fingerprint=identity["graph_fingerprint"], outcome=record["outcome"], reason=record["reason"],
         errors={name: _finite(parity[f"{name}_error"]) for name in judged},
         tolerances={name: float(parity["tolerance"][name]) for name in judged},

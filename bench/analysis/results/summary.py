@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,8 @@ CASE_COLUMNS = (
     "data", "steps_per_timing", "isa", "world_size", "devices_per_process", "strategy", "oversubscribed",
 )
 ALIKE_COLUMNS = (
-    "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "build_facts", "code_version", "settings", "session"
+    "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "node", "build_facts", "code_version", "settings",
+    "session",
 )
 """Trials are pooled only where all of these are equal."""
 
@@ -47,7 +50,7 @@ RESULT_COLUMNS = (
     "throughput_high_samples_per_s", "step_time_s", "step_time_low_s", "step_time_high_s", "cpu_time_per_step_s",
     "latency_p50_s", "latency_p99_s", "prepare_time_s", "peak_memory_bytes", "parity_error", "certificate",
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
-    "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "run_id", "recorded_at",
+    "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "node", "run_id", "recorded_at",
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
     "bytes_per_s", "policy", "overflow_steps", "devices_per_process", "oversubscribed", "rank_spread", "sent_bytes",
     "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
@@ -110,7 +113,8 @@ def results(trials: pd.DataFrame) -> pd.DataFrame:
         if trial["kind"] == TrialKind.LAYERS and trial["outcome"] == Outcome.OK
         and not any(is_nothing(trial[column]) for column in LAYER_COLUMNS)
     }
-    rows = [_row(group, proofs, taken_apart.get(_layers_of(group[0]))) for group in groups.values()]
+    clones = nodes_of_clones(every)
+    rows = [_row(group, proofs, taken_apart.get(_layers_of(group[0])), clones) for group in groups.values()]
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
 
@@ -127,7 +131,24 @@ def behind(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return trials[np.array(is_meant, bool)]
 
 
-def _row(group: Sequence[Trial], proofs: Mapping[Any, Trial], layers: Trial | None) -> dict[str, Any]:
+def nodes_of_clones(trials: Iterable[Trial]) -> frozenset[str]:
+    """Nodes that are several machines: of two of their starts, one had trials before the other's were over."""
+    spans: dict[str, dict[str, tuple[datetime, datetime]]] = {}
+    for trial in trials:
+        if is_nothing(trial["node"]) or is_nothing(trial["boot"]):
+            continue
+        at, of_node = datetime.fromisoformat(str(trial["recorded_at"])), spans.setdefault(trial["node"], {})
+        first, last = of_node.get(trial["boot"], (at, at))
+        of_node[trial["boot"]] = min(first, at), max(last, at)
+    return frozenset(
+        node for node, of_node in spans.items()
+        if any(later[0] < earlier[1] for earlier, later in itertools.pairwise(sorted(of_node.values())))
+    )
+
+
+def _row(
+    group: Sequence[Trial], proofs: Mapping[Any, Trial], layers: Trial | None, clones: Collection[str]
+) -> dict[str, Any]:
     first, last = group[0], group[-1]
     measured = [trial for trial in group if trial["outcome"] == Outcome.OK]
     failed = [trial for trial in group if trial["outcome"] != Outcome.OK]
@@ -145,11 +166,13 @@ def _row(group: Sequence[Trial], proofs: Mapping[Any, Trial], layers: Trial | No
     if not measured:
         worst = failed[-1]
         return row | {"outcome": worst["outcome"], "reason": worst["reason"], "validity": Validity.INVALID.value}
-    return row | {"outcome": Outcome.OK, "reason": None} | _judged(measured, failed, first, layers)
+    return row | {"outcome": Outcome.OK, "reason": None} | _judged(
+        measured, failed, first, layers, first["node"] if first["node"] in clones else None
+    )
 
 
 def _judged(
-    measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, layers: Trial | None
+    measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, layers: Trial | None, clones_of: str | None
 ) -> dict[str, Any]:
     """Figures of the trials that are not invalid; of all where none is left, and labelled so."""
     trials = sorted(measured, key=lambda trial: str(trial["recorded_at"]))    # some doubts are about what came later
@@ -159,7 +182,7 @@ def _judged(
         is_kept = [True] * len(judged)
     ids = {trial["id"] for trial, counts in zip(trials, is_kept, strict=True) if counts}
     kept = [trial for trial in measured if trial["id"] in ids]
-    found = _figures(kept, failed, first, layers, validity.of_case(judged))
+    found = _figures(kept, failed, first, layers, validity.of_case(judged), clones_of)
     validities = [each.validity for each in judged]
     return found | validity.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
         "trials": len(kept), "suspect_trials": validities.count(Validity.SUSPECT),
@@ -170,7 +193,7 @@ def _judged(
 
 def _figures(
     measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, of_layers: Trial | None,
-    of_trials: tuple[Finding, ...],
+    of_trials: tuple[Finding, ...], clones_of: str | None,
 ) -> dict[str, Any]:
     steps = int(first["steps_per_timing"])
     times_s = step_times((trial["timings_s"] for trial in measured), steps)
@@ -184,7 +207,7 @@ def _figures(
     world = _of_world(measured)
     doubts = findings(Evidence(
         measured=measured, failed=failed, step_time_s=step_time, threads=int(first["threads"]), layers=layers,
-        isa=_isa_figures(measured), of_trials=of_trials, world=WorldFigures(
+        isa=_isa_figures(measured), of_trials=of_trials, clones_of=clones_of, world=WorldFigures(
             size=int(first["world_size"]), threads=int(first["threads"]),
             is_oversubscribed=bool(first["oversubscribed"]), rank_spread=world["rank_spread"],
         ),

@@ -44,7 +44,7 @@ def limit(model: str, framework: str = "torch", **figures: Any) -> dict[str, Any
 def found(*rows: dict[str, Any], **asked: Any) -> Peaks:
     return peaks(
         pd.DataFrame([*rows, limit("mnist_cnn", kind="timing", flops_per_s=9e15, bytes_per_s=9e15)]),
-        **{"machine": "m1", "device": "cpu", "threads": 2, "precision": "fp32", **asked},
+        **{"machine": "m1", "node": None, "device": "cpu", "threads": 2, "precision": "fp32", **asked},
     )
 
 
@@ -207,7 +207,9 @@ def test_a_peak_of_suspect_trials_is_called_so():
 
 def test_nothing_measured_is_nothing_known():
     assert found() == Peaks()
-    assert peaks(pd.DataFrame(columns=["kind"]), machine="m", device="cpu", threads=1, precision="fp32") == Peaks()
+    nothing = pd.DataFrame(columns=["kind"])
+
+    assert peaks(nothing, machine="m", node=None, device="cpu", threads=1, precision="fp32") == Peaks()
 
 
 def test_only_memory_limits_have_a_size():

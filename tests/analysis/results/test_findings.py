@@ -177,7 +177,8 @@ def test_devices_that_take_turns_make_a_figure_suspect_and_uneven_ranks_are_note
 
 def test_every_rule_is_named_like_what_it_finds():
     causes = [
-        evidence(failed=[("crashed", "")]), evidence(step_time_s=Estimate(value=1.0, low=None, high=None, count=1)),
+        evidence(failed=[("crashed", "")]), dataclasses.replace(evidence(), clones_of="0de1" * 3),
+        evidence(step_time_s=Estimate(value=1.0, low=None, high=None, count=1)),
         evidence(other_cores=0.5), evidence([[0.010] * 10 + [0.020] * 10] * 8),
         evidence(step_time_s=Estimate(value=1.0, low=1.0, high=2.0, count=8)), world(is_oversubscribed=True),
         world(rank_spread=1.5), held("mixed"), held("not proven"),

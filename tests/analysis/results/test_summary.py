@@ -15,12 +15,13 @@ import pytest
 from rigmark.bench.analysis.results.summary import FEWEST_FOR_P99, RESULT_COLUMNS, results
 from rigmark.bench.enums import Isa, Layout, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.sections.groups import groups
-from rigmark.bench.store.record import Record, id_of
+from rigmark.bench.store.record import Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store
 from tests.records import (
     CASE,
     LIMIT_CASE,
     MACHINE,
+    NODE,
     PARITY,
     build_facts,
     limit_measurement,
@@ -105,7 +106,7 @@ def test_records_that_are_older_than_instruction_sets_were_native(tmp_path: Path
         del plain["identity"]["case"]["isa"], plain["isa"]
         plain["id"] = id_of(plain["identity"])
         path.unlink()
-        path.with_stem(plain["id"]).write_text(json.dumps(plain))
+        path.with_stem(key_of_plain(plain)).write_text(json.dumps(plain))
 
     row = only(results(store.trials().table))
 
@@ -227,13 +228,32 @@ def test_unknown_memory_of_one_trial_leaves_the_peak_of_the_others(summarise: Su
     assert row["peak_memory_bytes"] == 300 * 2**20
 
 
+@pytest.mark.parametrize(("boots", "is_told"), [("abab", True), ("aabb", False), ("aaaa", False)])
+def test_starts_of_a_node_that_were_measured_at_the_same_time_are_clones(
+    summarise: Summarise, boots: str, is_told: bool
+):
+    records = timing_records(STEP_TIMES_S[:4])
+
+    row = only(summarise([replace(each, boot=12 * boot) for each, boot in zip(records, boots, strict=True)]))
+
+    assert is_told == ("cloned" in row["findings"].split(","))
+
+
+def test_nodes_of_one_kind_are_never_pooled(summarise: Summarise):
+    records = timing_records(STEP_TIMES_S)
+
+    rows = summarise([*records, *(replace(each, node=12 * "b") for each in records)])
+
+    assert [NODE, 12 * "b"] == list(rows.node)
+
+
 def test_a_row_carries_the_parity_error_of_its_certificate(summarise: Summarise):
     proof = make_record(TrialKind.PROOF)
     other_proof = make_record(TrialKind.PROOF, session="2", parity={**PARITY.plain(), "output_error": 0.5})
 
-    row = only(summarise([proof, other_proof, *timing_records(STEP_TIMES_S, certificate=proof.id)]))
+    row = only(summarise([proof, other_proof, *timing_records(STEP_TIMES_S, certificate=proof.key)]))
 
-    assert (row["certificate"], row["parity_error"]) == (proof.id, 4e-7)
+    assert (row["certificate"], row["parity_error"]) == (proof.key, 4e-7)
 
 
 def test_a_network_is_credited_with_the_flops_that_its_definition_needs(summarise: Summarise):
