@@ -25,9 +25,11 @@ MAIN = f"import sys\nfrom {NAME}.main import main\nmain(sys.argv[1:])\n"
 Files = Mapping[str, bytes]
 """Sources by their path within the worker package: "frameworks/torch/adapter.py"."""
 
-FRAMEWORKS, STRATEGIES = "frameworks", "strategies"
+FRAMEWORKS, STRATEGIES, JOBS = "frameworks", "strategies", "jobs"
 ORACLE = f"{FRAMEWORKS}/numpy"
 """The framework whose answers every trial is held to."""
+ASKED_OF_ORACLE = (f"{JOBS}/oracle.py", f"{JOBS}/proof.py")
+"""The kinds of job by which its answers are had."""
 
 
 @cache
@@ -56,8 +58,8 @@ def code_version(content: Files, framework: str, strategy: str) -> str:
 
 
 def _chosen(content: Files, framework: str, strategy: str) -> Iterator[str]:
-    """What a trial starts from: the files at the top of the package, and those that are found by a name."""
-    places = (ORACLE, f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
+    """What a trial starts from: the files at the top of the package, all jobs, and those that are found by a name."""
+    places = (JOBS, ORACLE, f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
     for name in content:
         if "/" not in name or name.startswith(tuple(f"{place}{end}" for place in places for end in ("/", ".py"))):
             yield name
@@ -66,7 +68,7 @@ def _chosen(content: Files, framework: str, strategy: str) -> Iterator[str]:
 @cache
 def oracle_version() -> str:
     """Hash of the code that decides what the oracle answers, and of that which draws weights."""
-    return _hash(files(), [*(name for name in files() if name.startswith(f"{ORACLE}/")), "jobs.py", "proof.py"])
+    return _hash(files(), [*(name for name in files() if name.startswith(f"{ORACLE}/")), *ASKED_OF_ORACLE])
 
 
 def package_version() -> str:

@@ -55,9 +55,25 @@ def test_a_strategy_is_another_with_the_code_that_it_builds_upon():
     }
 
 
-@pytest.mark.parametrize("name", ["measure.py", "frameworks/__init__.py", "frameworks/numpy/adapter.py"])
+@pytest.mark.parametrize("name", [
+    "measure.py", "frameworks/__init__.py", "frameworks/numpy/adapter.py", "jobs/timing.py", "jobs/_steps.py",
+])
 def test_all_trials_are_others_with_another_measuring_loop_contract_or_oracle(name: str):
     assert changed_by(with_line(name)) == set(TRIALS)
+
+
+@pytest.mark.parametrize(("name", "asks_again"), [
+    ("frameworks/numpy/adapter.py", True), ("proof.py", True), ("jobs/oracle.py", True), ("jobs/proof.py", True),
+    ("jobs/_common.py", True), ("jobs/timing.py", False), ("jobs/_steps.py", False), ("measure.py", False),
+    ("frameworks/torch/adapter.py", False),
+])
+def test_the_oracle_is_asked_again_where_the_code_that_answers_is_another(
+    monkeypatch: pytest.MonkeyPatch, name: str, asks_again: bool
+):
+    before, content = worker_package.oracle_version(), with_line(name)
+    monkeypatch.setattr(worker_package, "files", lambda: content)
+
+    assert (worker_package.oracle_version.__wrapped__() != before) is asks_again
 
 
 def test_a_file_that_moves_makes_no_other_trial():

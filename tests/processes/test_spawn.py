@@ -26,6 +26,7 @@ from rigmark.bench.processes.forkserver import ForkServer
 from rigmark.bench.processes.spawn import Answer, judge, run_worker
 from tests.fakes import TOKEN, alive, bare_environment, eventually
 
+JOBS_FILE = "jobs/__init__.py"
 JOBS = """
 import ctypes, os, signal, subprocess, sys, time
 
@@ -46,7 +47,7 @@ Behave = Callable[..., Answer]
 def files_of(behaviour: str) -> dict[str, bytes]:
     """The worker package with a job that behaves so."""
     jobs = JOBS + textwrap.indent(textwrap.dedent(behaviour), "    ")
-    return {**worker_package.files(), "jobs.py": jobs.encode()}
+    return {**worker_package.files(), JOBS_FILE: jobs.encode()}
 
 
 @pytest.fixture
@@ -397,9 +398,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Itera
     """Start a server whose import of a framework behaves as the given Python source says."""
     with contextlib.ExitStack() as stack:
         def start(importing: str, behaviour: str = "answers.send('result')") -> ForkServer:
-            name = "jobs.py"
             files = files_of(behaviour)
-            files[name] = files[name].replace(b"    pass\n\ndef run", f"    {importing}\n\ndef run".encode())
+            files[JOBS_FILE] = files[JOBS_FILE].replace(b"    pass\n\ndef run", f"    {importing}\n\ndef run".encode())
             monkeypatch.setattr(worker_package, "files", lambda: files)
             started = ForkServer(
                 Build(name="here", interpreter=sys.executable), worker_package.write(tmp_path), tmp_path,

@@ -1,8 +1,10 @@
-"""Timed steps as a worker takes them: what stands between its marks."""
+"""Jobs as a worker does them: which there are, and what stands between the marks of timed steps."""
 
 from __future__ import annotations
 
-from rigmark.bench.worker import jobs
+from rigmark.bench.enums import TrialKind
+from rigmark.bench.worker import jobs, registry
+from rigmark.bench.worker.jobs import _steps
 from tests.fakes import Clock, Network
 
 PLAN = {"steps_per_timing": 1, "warm_up_max_s": 0.0, "min_timings": 2, "min_time_s": 0.0, "max_time_s": 1.0}
@@ -20,7 +22,12 @@ class Answers:
 
 def test_peak_memory_is_that_of_the_timed_steps_and_not_of_what_was_tried_out_before_them():
     network = Network(Clock(), [0.25])
-    jobs.timed_steps(network, PLAN, Answers(network))
+    _steps.timed_steps(network, PLAN, Answers(network))
 
     step = ["step", "synchronize"]
     assert ["warm_up", *step * 2, "forget_peak_memory", "steady", *step * 2, "timed"] == network.calls
+
+
+def test_each_kind_of_trial_is_a_kind_of_job_and_each_kind_of_job_can_be_run():
+    assert {*TrialKind} < {*jobs.NAMES}
+    assert all(callable(registry.load(jobs.__name__, name).run) for name in jobs.NAMES)

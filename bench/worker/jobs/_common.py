@@ -1,0 +1,82 @@
+"""What several kinds of job need: a network of a framework, its arrays, its loss, its memory."""
+
+import importlib
+import importlib.util
+import sys
+import time
+
+import numpy as np
+
+from .. import frameworks, host, strategies
+from . import Failed
+
+
+def adapter(job):
+    """The adapter of the job's framework with its framework imported; raises Failed with the outcome that fits."""
+    module = frameworks.load(job["framework"])
+    return imported(module, job, module.PRECISIONS)
+
+
+def imported(module, job, precisions):
+    """An adapter with its framework imported; raises Failed where it lacks a setting of the job, or is lacking."""
+    settings = job["settings"]
+    for what, known in (
+        ("compile_mode", module.COMPILE_MODES), ("layout", module.LAYOUTS), ("precision", precisions),
+    ):
+        if settings[what] not in known:
+            raise Failed("unsupported", "%s has no %s '%s'; it has: %s" % (
+                job["framework"], what.replace("_", " "), settings[what], ", ".join(known)))
+    if settings["device"].split(":")[0] not in module.DEVICES:
+        raise Failed("unsupported", "%s does not run on '%s'; it runs on: %s" % (
+            job["framework"], settings["device"], ", ".join(module.DEVICES)))
+    if importlib.util.find_spec(module.IMPORTS) is None:
+        raise Failed("not_installed", "no package '%s' in %s; install %s there" % (
+            module.IMPORTS, sys.executable, module.DISTRIBUTIONS[0]))
+    try:
+        importlib.import_module(module.IMPORTS)
+    except Exception as error:
+        raise Failed("build_broken", "importing %s failed: %s: %s" % (
+            module.IMPORTS, type(error).__name__, str(error).strip()[:500])) from error
+    return module
+
+
+def prepare(job, weights, answers):
+    """(adapter, the job's network lowered with these weights, seconds that this took without the import)."""
+    module = adapter(job)
+    answers.mark("imported")
+    start = time.perf_counter()
+    world = job.get("world")
+    if world is None:
+        prepared = module.prepare(job["graph"], weights, job["settings"])
+    else:
+        strategy = strategies.load(world["strategy"])
+        prepared = strategy.prepare(module, job["graph"], weights, job["settings"], world)
+    seconds = time.perf_counter() - start
+    answers.mark("prepared")
+    return module, prepared, seconds
+
+
+def arrays(path):
+    """{name: array} of a .npz file."""
+    with np.load(path) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def loss_of(loss, output, y):
+    """(loss, its gradient by the output) as NumPy's adapter computes it; ``loss`` is its name in the graph."""
+    return frameworks.load("numpy").loss_and_gradient(loss, output, y)
+
+
+def has_dropout(graph):
+    """Whether training steps draw masks."""
+    return any(layer["op"] == "dropout" and layer["attributes"]["rate"] > 0 for layer in graph["layers"])
+
+
+def peak_memory(prepared):
+    """Peak memory of the device, or of this process with its framework where the device is the host."""
+    on_device = prepared.peak_memory_bytes()
+    if on_device is not None:
+        return {"peak_memory_bytes": on_device, "peak_memory_method": prepared.peak_memory_method}
+    resident = host.peak_resident_bytes()
+    method = "process_resident" if resident is not None else "not available on this system"
+    return {"peak_memory_bytes": resident, "peak_memory_method": method}

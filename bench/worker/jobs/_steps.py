@@ -1,0 +1,109 @@
+"""Steps that are held against the oracle: what the kinds of job that time a network have in common."""
+
+import time
+
+import numpy as np
+
+from .. import host, measure, rendezvous
+from . import Failed
+from ._common import arrays, has_dropout, loss_of, prepare
+
+
+def started(job, answers, first_step):
+    """(adapter, network with its batches loaded, facts so far), after the first answer was held against the oracle.
+
+    ``first_step(prepared)`` takes that step and returns its seconds. Raises Failed where the loss is another.
+    """
+    graph, mode = job["graph"], job["settings"]["mode"]
+    module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
+    loaded = loaded_batches(job)
+    first_loss = None
+    if mode == "training" and has_dropout(graph):
+        devices = len(job.get("shards", [None]))
+        x, y = (first_of_each(array, devices, job["check_samples"]) for array in loaded[0])
+        first_loss = check_loss(prepared, graph, mode, x, y)
+    prepared.load(loaded)
+    answers.mark("loaded")
+
+    first_step_s = first_step(prepared)
+    result = prepared.result()
+    if mode == "inference":
+        first_loss = loss_of(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
+    elif first_loss is None:
+        first_loss = float(result)
+    expected = job["expected_loss"]
+    if not abs(first_loss - expected) <= job["loss_tolerance"] * abs(expected):
+        raise Failed("parity_failed", "first loss %.9g, the oracle's is %.9g (tolerance %g)" % (
+            first_loss, expected, job["loss_tolerance"]))
+    return module, prepared, {
+        "prepare_time_s": seconds, "first_step_s": first_step_s, "first_loss": first_loss, "expected_loss": expected,
+        "batches": len(loaded),
+    }
+
+
+def check_loss(prepared, graph, mode, x, y):
+    """Loss by which a timed trial is held against the oracle.
+
+    In training without dropout it is the loss of the first step. Otherwise it is that of the network's output in
+    inference mode, since the timed dropout draws its own masks.
+    """
+    if mode == "training" and not has_dropout(graph):
+        return float(prepared.gradients(x, y, {})[0])
+    return loss_of(graph["loss"], np.asarray(prepared.forward(x), np.float64), y)[0]
+
+
+def loaded_batches(job):
+    """The batches of all devices of this process, device after device within each of them."""
+    local_batch = job["timing"]["local_batch"]
+    inputs = map(arrays, job["shards"] if job.get("world") else [job["inputs"]])
+    of_devices = [batches(each["x"], each["y"], local_batch) for each in inputs]
+    if len(of_devices) == 1:
+        return of_devices[0]
+    return [tuple(np.concatenate(parts) for parts in zip(*each)) for each in zip(*of_devices)]
+
+
+def batches(x, y, local_batch):
+    """The samples in batches of ``local_batch``; fewer samples than one batch are repeated to fill it."""
+    if local_batch > len(x):
+        x, y = (filled(array, local_batch) for array in (x, y))
+    return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
+
+
+def filled(array, length):
+    """The samples again and again until there are ``length`` of them; a length that cannot be fails at once."""
+    result = np.empty((length, *array.shape[1:]), array.dtype)
+    for start in range(0, length, len(array)):
+        result[start:start + len(array)] = array[:length - start]
+    return result
+
+
+def first_of_each(array, devices, count):
+    """The first samples of each device in an array that holds them device after device."""
+    return np.concatenate([part[:count] for part in np.split(array, devices)])
+
+
+def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
+    """Warm-up, timings, and what else the machine worked meanwhile."""
+    gang.decided(None)       # ranks are ready one after the other
+    answers.mark("warm_up")
+    warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
+    prepared.forget_peak_memory()
+    answers.mark("steady")
+    busy_before_s = host.busy_cpu_s()
+    own_before_s = time.process_time()
+    timings = measure.timed(prepared, timing, decided=gang.decided)
+    own_s = time.process_time() - own_before_s
+    busy_after_s = host.busy_cpu_s()
+    answers.mark("timed")
+    return dict(
+        timings, warm_up_timings_s=warm_up, host=host.settings(),
+        other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
+    )
+
+
+def last_result(prepared):
+    """The result of the last step; raises Failed where it is not finite."""
+    last = prepared.result()
+    if not np.all(np.isfinite(last)):
+        raise Failed("parity_failed", "the result is not finite any more after the timed steps")
+    return last

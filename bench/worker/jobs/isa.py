@@ -1,0 +1,53 @@
+"""Which instructions run."""
+
+import numpy as np
+
+from .. import instructions
+from ._common import adapter
+
+SETTLING_STEPS = 3      # until all is compiled, tuned and loaded
+      # until all is compiled, tuned and loaded
+
+
+def run(job, directory, answers):
+    """{"operations": what Watcher.watch found in each network of ``graphs``, "problem": why it could not, "facts"}.
+
+    Before each network its name is printed, so that what libraries print of its kernels can be told from the others'.
+    """
+    problem, watcher = None, None
+    try:
+        watcher = instructions.Watcher()     # before the framework starts threads, which a fork would lose
+    except instructions.CannotWatch as error:
+        problem = str(error)
+    module = adapter(job)
+    found = {}
+    for name, graph in job["graphs"].items():
+        prepared = module.prepare(graph, drawn_weights(graph), job["settings"])
+        shapes = graph["input"]["shape"], graph["layers"][-1]["output_shape"]
+        x, y = (np.ones([job["local_batches"][name], *shape], np.float32) for shape in shapes)
+        prepared.load([(x, y)])
+
+        def step(prepared=prepared):
+            prepared.step()
+            prepared.synchronize()
+
+        print("%s:" % name, flush=True)
+        for _ in range(SETTLING_STEPS):
+            step()
+        if problem is None:
+            try:
+                found[name] = watcher.watch(step, job["fewest_samples"])
+            except instructions.CannotWatch as error:
+                problem = str(error)
+    if watcher is not None:
+        watcher.close()
+    return {"operations": found, "problem": problem, "facts": module.facts()}
+
+
+def drawn_weights(graph):
+    """Any weights for a network: none is 0, and products stay small."""
+    rng = np.random.RandomState(0)
+    return {
+        "%s/%s" % (layer["name"], parameter["name"]): rng.uniform(0.01, 0.02, parameter["shape"]).astype(np.float32)
+        for layer in graph["layers"] for parameter in layer["parameters"]
+    }

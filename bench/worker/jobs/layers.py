@@ -1,0 +1,13 @@
+"""Where the time of a step goes."""
+
+from .. import layers
+from ._steps import last_result, started
+
+
+def run(job, directory, answers):
+    """Where the time of a step of one case goes; the first step that is held against the oracle is taken apart too."""
+    module, prepared, facts = started(job, answers, lambda network: network.layer_times(1)["step_times_s"][0])
+    found = layers.taken_apart(prepared, job["timing"], answers.mark)
+    answers.mark("timed")
+    last_result(prepared)
+    return dict(found, facts=module.facts(), **facts)

@@ -1,0 +1,22 @@
+"""What the first step of a timed trial must show."""
+
+import numpy as np
+
+from ._common import arrays, has_dropout, loss_of, prepare
+
+
+def run(job, directory, answers):
+    """What a timed trial's first step must show: {"loss": float, "output_rounding": float}.
+
+    The latter is the error of the output in fp32, as root mean square over its elements: batch normalisation amplifies
+    rounding, and the loss is off by as much.
+    """
+    inputs, graph, mode = arrays(job["inputs"]), job["graph"], job["settings"]["mode"]
+    module, prepared, _ = prepare(job, arrays(job["weights"]), answers)
+    rounded = module.prepare(graph, arrays(job["weights"]), dict(job["settings"], precision="fp32"))
+    is_training = mode == "training" and not has_dropout(graph)
+    exact, off = (network.output(inputs["x"], is_training) for network in (prepared, rounded))
+    return {
+        "loss": loss_of(graph["loss"], exact, inputs["y"])[0],
+        "output_rounding": float(np.sqrt(np.mean(np.square(off - exact)))),
+    }

@@ -1,0 +1,30 @@
+"""What a build is."""
+
+import platform
+import sys
+
+
+def run(job, directory, answers):
+    """What this build is: interpreter and the versions of the distributions asked for."""
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "executable": sys.executable,
+        "packages": installed_versions(job["distributions"]),
+    }
+
+
+def installed_versions(distributions):
+    """{name: version or None} of packages in this interpreter, without importing them."""
+    try:
+        from importlib import metadata  # novm
+    except ImportError:     # before Python 3.8
+        import pkg_resources as metadata
+    versions = {}
+    for name in distributions:
+        try:
+            found = metadata.version(name) if hasattr(metadata, "version") else metadata.get_distribution(name).version
+        except Exception:
+            found = None
+        versions[name] = found
+    return versions

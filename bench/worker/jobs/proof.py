@@ -1,0 +1,41 @@
+"""What a framework must show to be believed."""
+
+import os
+
+import numpy as np
+
+from .. import proof, rendezvous
+from ._common import arrays, prepare
+from ._world import ended_together
+
+
+def run(job, directory, answers):
+    """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
+    gang = rendezvous.of(job)
+    inputs = arrays(job["inputs"])
+    module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
+    answer = proof.answer(
+        prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], gang.part(len(inputs["x"]))
+    )
+    if job.get("tie_errors"):
+        def changed(**settings):
+            return module.prepare(job["graph"], arrays(job["weights"]), dict(job["settings"], **settings))
+
+        answer.update(proof.tie_effects(
+            changed, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], job["tie_errors"],
+            answer["losses"]))
+    answers.mark("proven")
+    if job.get("learning"):
+        answer.update(learn(job, inputs, module))
+        answers.mark("learnt")
+    np.savez(os.path.join(directory, "answer.npz"), **answer)
+    return dict({"facts": module.facts(), "prepare_time_s": seconds}, **ended_together(job, gang, prepared))
+
+
+def learn(job, inputs, module):
+    """One pass over real data from the network's own initial weights: losses, and share of held-out samples right."""
+    prepared = module.prepare(job["graph"], arrays(job["learning"]["weights"]), job["settings"])
+    return proof.learning(
+        prepared, job["graph"], inputs["train_x"], inputs["train_y"], inputs["test_x"], inputs["test_y"],
+        job["learning"]["local_batch"], job["settings"]["seed"],
+    )
