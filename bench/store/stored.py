@@ -651,7 +651,7 @@ def reason(error: Exception, content: bytes) -> str:
     found = WHERE.fullmatch(str(error))
     assert found is not None
     said = found["said"].replace("`", "")
-    said = said[:1].lower() + said[1:]
+    said = said if said[:2].isupper() else said[:1].lower() + said[1:]       # "JSON is malformed" begins with a name
     at = getattr(error, "at", "")
     path = f"{at}{found['path'] or ''}".lstrip(".")
     if not path:

@@ -26,6 +26,7 @@ import pytest
 
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.reporting.gather import telemetry_of
 from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store, existing, filtered
 from rigmark.bench.store.stored import LeftOut
@@ -435,6 +436,19 @@ def write_readings(value: float, path: Path) -> None:
     )
     readings = read_bytes(packed(0, Reading(begin_ns=1, end_ns=2, value=value, reason=None, device=0, field=0)))
     write_parquet(path, readings, [source])
+
+
+def test_damaged_telemetry_is_told_and_hides_no_other(store: Store):
+    for trial_id in ("good", "bad"):
+        store.put_series(trial_id, partial(write_readings, 1.0))
+    path = store.root / "telemetry" / "bad.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+
+    found, problems = telemetry_of(store, ["good", "bad", "none"])
+
+    assert ["good"] == list(found)
+    (problem,) = problems
+    assert problem.startswith(f"telemetry {path} is damaged and was left out (")
 
 
 # What is no file, and what is no record ----------------------------------------------------------------------------
