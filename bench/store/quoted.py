@@ -95,7 +95,7 @@ FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES
 OF_NETWORKS = ("parameters", "flops_per_sample")
 """Figures that are facts of a network, and no results."""
 
-MOST = 1e30                  # of a figure in any unit: 1e308 is a slip, and no sum or ratio with it can be trusted
+MOST = 1e30                  # of a figure in any unit, and 1 / MOST the least: 1e308 and 5e-324 are slips
 MOST_WHOLE = 2**31
 MOST_NAMED = 4               # lines in a sentence
 
@@ -125,7 +125,7 @@ def impossible(row: Quoted) -> Iterator[str]:
             continue
         if isinstance(figure, bool) or not isinstance(figure, int | float):
             yield f"{name} is {figure!r}, which is no number"
-        elif not -MOST <= figure <= MOST:        # nor is NaN
+        elif figure != 0 and not 1 / MOST <= abs(figure) <= MOST:        # nor is NaN
             yield f"{name} is {figure:g}, which no figure can be"
         elif figure < 0 and name != "value":     # whose kind, and so whose sign, only its source knows
             yield f"{name} is {figure:g}, and must not be negative"

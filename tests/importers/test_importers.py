@@ -461,7 +461,7 @@ def test_a_table_with_semicolons_is_read_once_its_decimals_are_told(tmp_path: Pa
 
 IMPOSSIBLE = {
     "local_batch": ("-1", "0", "2.5", "1e308", "nine"), "world_size": ("0", "-2"),
-    "step_time_s": ("-0.5", "1e308", "true", "1_0", "inf"), "throughput_samples_per_s": ("-1",),
+    "step_time_s": ("-0.5", "1e308", "5e-324", "true", "1_0", "inf"), "throughput_samples_per_s": ("-1",),
     "peak_memory_bytes": ("-5",), "latency_p90_s": ("-1",),
 }
 
@@ -482,7 +482,7 @@ def test_a_line_that_cannot_be_is_refused_in_a_sentence_and_stands_in_no_table(
     assert f"1 result cannot be and was left out: {sentence}" == table.plain()["notes"][-1]
 
 
-@pytest.mark.parametrize("figure", ["NaN", "Infinity", "-1", "1e308", "true", '"0.1"', "1" + "0" * 200])
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", "-1", "1e308", "5e-324", "true", '"0.1"', "1" + "0" * 200])
 def test_a_figure_of_json_that_cannot_be_is_refused(figure: str, tmp_path: Path):
     text = FIRST["pytest_benchmark"].read_text().replace("2.490662441566053e-07", figure)
 
