@@ -40,7 +40,7 @@ def mistakes_in(package: str, name: str, what: str) -> Iterator[None]:
 
 def mistake(error: BaseException, package: str, name: str, what: str) -> UserError:
     """The sentence for what code of a module raised."""
-    where, words = _where(error, _file(package, name)), " ".join(str(error).split())
+    where, words = _where(error, _file(package, name), package.count(".") + 2), " ".join(str(error).split())
     said = f"{type(error).__name__}{f': {words[:MOST_WORDS]}' if words else ''}"
     return UserError(f"{what} '{name}' cannot be used: {where}: {said}")
 
@@ -50,9 +50,9 @@ def _file(package: str, name: str) -> Path:
     return Path((found and found.origin) or name)
 
 
-def _where(error: BaseException, file: Path) -> str:
-    """The file and, in it, the line that the error comes from; the file alone where it comes from none of its lines."""
-    shown = "/".join(file.parts[-3:])
+def _where(error: BaseException, file: Path, parts: int) -> str:
+    """The file, by so many last parts of its path, and the line of it that the error comes from, if it is one."""
+    shown = "/".join(file.parts[-parts:])
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{shown}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]

@@ -12,6 +12,8 @@ import pytest
 from rigmark import reports, suites
 from rigmark.bench import added, datasets, importers, models
 from rigmark.bench.errors import UserError
+from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.worker import frameworks
 
 Add = Callable[[str], None]
 
@@ -80,6 +82,13 @@ def test_one_that_an_importer_makes_while_it_reads_is_no_fault_of_the_file(add: 
 
     with pytest.raises(UserError, match=r"format 'mine' cannot be used: .*mine\.py:4: NameError"):
         importers.read("mine", tmp_path / "table.txt")
+
+
+def test_one_in_a_framework_is_told_before_anything_is_planned(add: Callable[..., None]):
+    add(frameworks, "import nothing_of_that_name\n")
+
+    with pytest.raises(UserError, match=r"framework 'mine' cannot be used: .*mine\.py:1: ModuleNotFoundError"):
+        tuple(Sweep(models=("mlp",), frameworks=("mine",)).cases(1))
 
 
 def test_a_suite_without_sweeps_says_what_it_needs(add: Callable[..., None]):

@@ -52,10 +52,8 @@ Language = Annotated[
 ]
 """Option of every verb that shows a document."""
 
-TERMINAL, JSON = "terminal", "json"
+TERMINAL, TABLE, JSON = "terminal", "table", "json"
 MEDIA = (TERMINAL, *(name for name in reports.NAMES if name != TERMINAL))
-ENDINGS = {TERMINAL: ".txt", "markdown": ".md", "table": ".txt"}
-"""Those that names of files have whose format is called otherwise."""
 
 Medium = Annotated[
     str | None, typer.Option("--format", help=f"{', '.join((*MEDIA, JSON))}; left out: by the file's name.")
@@ -205,7 +203,7 @@ def medium_of(
         raise UserError(f"--json and --format {named} contradict each other; leave one of them out")
     if output is None or named in reports.FOLDERS:
         return named or known[0]
-    endings = {ENDINGS.get(name, f".{name}"): name for name in known if name not in reports.FOLDERS}
+    endings = {_ending(name): name for name in known if name not in reports.FOLDERS}
     by_name = endings.get(output.suffix.lower())
     if named is None and by_name is None:
         raise UserError(
@@ -214,6 +212,14 @@ def medium_of(
     if None not in (named, by_name) and named != by_name:
         raise UserError(f"'{output}' ends as {by_name} and {named} is asked for; change the one or the other")
     return str(named or by_name)
+
+
+def _ending(format: str) -> str:
+    """That of the names of files of this format."""
+    with contextlib.suppress(UserError):         # a medium with a mistake in its file is told when it is asked for
+        if format in reports.NAMES:
+            return str(reports.medium(format).SUFFIX)
+    return ".txt" if format == TABLE else f".{format}"
 
 
 def write_document(document: Document, medium: str, output: Path | None, width: int | None = None) -> None:

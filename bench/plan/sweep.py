@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rigmark.bench import models
+from rigmark.bench import added, models
 from rigmark.bench.datasets import NAMES as DATA_NAMES
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
@@ -178,6 +178,9 @@ class Sweep:
 
     def _check(self) -> None:
         check_words(vars(self))
+        for framework in self.frameworks:
+            with added.mistakes_in("rigmark.bench.worker.frameworks", framework, "framework"):
+                frameworks.load(framework)
         for what, numbers in (
             ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
             ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
