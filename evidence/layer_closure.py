@@ -26,7 +26,7 @@ import pandas as pd
 
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.builds import build
-from rigmark.bench.builds.worker_package import code_version
+from rigmark.bench.builds.worker_package import code_version, files
 from rigmark.bench.enums import Mode, StartMethod, TrialKind
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Timing
@@ -65,7 +65,7 @@ def main() -> int:
     for session in range(options.sessions):
         measure(sweeps, session, store)
     trials = store.trials().table
-    trials = trials[trials.code_version == code_version()]       # what earlier code measured stays in the folder
+    trials = trials[trials.code_version == code_version(files())]       # what earlier code measured stays in the folder
     print("model             framework           mode      batch   step ms  cover  closure  lowest to highest  "
           "overhead sessions  conv share")
     gated, missed = 0, 0

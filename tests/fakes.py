@@ -125,6 +125,7 @@ def make_record(
             kind=TrialKind.TIMING, case=make_case(**case).plain(), repetition=repetition, session="1",
             graph_fingerprint="0" * 16, build={
                 "python": "3.11.0", "framework_version": "2.0", "packages": {"numpy": "2.0"}, "variables": {},
+                "adapter": "0" * 12,
             },
             machine=hardware.machine().id, code_version="0" * 12, settings={"seed": 1},
         ),

@@ -54,7 +54,7 @@ WORLD: dict[str, Any] = {
 def build_facts(torch: str = "2.13.0", **variables: str) -> dict[str, Any]:
     return {
         "python": "3.11.7", "framework_version": torch, "packages": {"numpy": "2.4.6", "torch": torch},
-        "variables": {"OMP_NUM_THREADS": "1", **variables},
+        "variables": {"OMP_NUM_THREADS": "1", **variables}, "adapter": "ada9",
     }
 
 

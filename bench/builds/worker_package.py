@@ -48,21 +48,26 @@ def write(directory: Path, content: Files | None = None) -> Path:
     return path
 
 
-def code_version(content: Files, framework: str, strategy: str) -> str:
-    """Hash of the code that a trial of this framework and strategy may run, and of that which draws its weights.
+def code_version(content: Files) -> str:
+    """Hash of the code that every trial may run: what measures, the oracle, and what draws weights.
 
-    It depends on what the files say and not on where they lie, so that a file may move; and on no framework or
-    strategy beside these two and what their files import.
+    Trials of two frameworks are comparable only where it is equal. It depends on what the files say and not on where
+    they lie, so that a file may move.
     """
-    return _hash(content, _chosen(content, framework, strategy))
+    return _hash(content, (
+        name for name in content if "/" not in name or any(_is_at(name, place) for place in (JOBS, ORACLE))
+    ))
 
 
-def _chosen(content: Files, framework: str, strategy: str) -> Iterator[str]:
-    """What a trial starts from: the files at the top of the package, all jobs, and those that are found by a name."""
-    places = (JOBS, ORACLE, f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
-    for name in content:
-        if "/" not in name or name.startswith(tuple(f"{place}{end}" for place in places for end in ("/", ".py"))):
-            yield name
+def adapter_version(content: Files, framework: str, strategy: str) -> str:
+    """Hash of the code that only trials of this framework and strategy may run, with what their files import."""
+    places = (f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
+    return _hash(content, (name for name in content if any(_is_at(name, place) for place in places)))
+
+
+def _is_at(name: str, place: str) -> bool:
+    """Whether a file is the module, or lies in the folder, of that path."""
+    return name.startswith((f"{place}/", f"{place}.py"))
 
 
 @cache

@@ -118,7 +118,7 @@ class Runner:
             session=ANY_SESSION if trial.kind is TrialKind.PROOF else self._session,
             graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
             machine=hardware.machine().id, settings=settings, base=base,
-            code_version=self._workers.code_version(case),
+            code_version=self._workers.code_version(),
         )
 
     def key(self, trial: Trial) -> str:
@@ -153,6 +153,7 @@ class Runner:
             "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
             "packages": packages,
             "variables": self._workers.variables(case),
+            "adapter": self._workers.adapter_version(case),
         }
 
     # Running --------------------------------------------------------------------------------------------------------

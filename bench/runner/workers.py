@@ -130,10 +130,16 @@ class Workers:
         threads = case.threads * case.devices_per_process
         return hardware.variables(environment(self.build_of(case), threads), case.device)
 
-    def code_version(self, case: Case) -> str:
-        """Of the code that a trial of this case runs."""
-        content = worker_package.files() if self._shipped is None else self._shipped
-        return worker_package.code_version(content, case.framework, strategies.parse(case.strategy).name)
+    def code_version(self) -> str:
+        """Of the code that every trial runs."""
+        return worker_package.code_version(self._content())
+
+    def adapter_version(self, case: Case) -> str:
+        """Of the code that trials of the framework and strategy of this case run beside it."""
+        return worker_package.adapter_version(self._content(), case.framework, strategies.parse(case.strategy).name)
+
+    def _content(self) -> worker_package.Files:
+        return worker_package.files() if self._shipped is None else self._shipped
 
     # Cores ----------------------------------------------------------------------------------------------------------
 

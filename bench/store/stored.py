@@ -83,6 +83,7 @@ class Build(Part, frozen=True, kw_only=True):
     framework_version: str | None
     packages: dict[str, str | None]
     variables: dict[str, str]
+    adapter: str | None = None
 
 
 class Base(Build, frozen=True, kw_only=True):

@@ -296,7 +296,7 @@ def test_a_revision_of_rigmark_is_measured_with_its_own_adapters(store: Store, t
     contest(store, base=base, new=new, budget_s=0.1).run(TerminalProgress())
 
     (record,) = measured_pairs(store)
-    assert record["identity"]["base"]["code_version"] != record["identity"]["code_version"]
+    assert record["identity"]["base"]["adapter"] != record["identity"]["build"]["adapter"]
     assert base.build.name == record["identity"]["base"]["name"]
     assert new.build.name == record["identity"]["case"]["build"] == f"rigmark@{git(project, 'rev-parse', 'HEAD')[:12]}"
     assert -0.9 < log_speed_up(record["pair"]) < -0.5      # ln(1/2)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rigmark.bench.builds import worker_package
-from rigmark.bench.builds.worker_package import code_version, files
+from rigmark.bench.builds.worker_package import adapter_version, code_version, files
 from rigmark.bench.worker import frameworks, strategies
 
 TRIALS = [(name, "single") for name in frameworks.NAMES] + [
@@ -18,8 +18,8 @@ TRIALS = [(name, "single") for name in frameworks.NAMES] + [
 ]
 
 
-def versions(content: worker_package.Files) -> dict[tuple[str, str], str]:
-    return {trial: code_version(content, *trial) for trial in TRIALS}
+def versions(content: worker_package.Files) -> dict[tuple[str, str], tuple[str, str]]:
+    return {trial: (code_version(content), adapter_version(content, *trial)) for trial in TRIALS}
 
 
 def with_line(name: str) -> dict[str, bytes]:
@@ -47,6 +47,10 @@ def test_a_framework_is_another_with_other_code_of_its_own():
     assert changed_by(with_line("frameworks/torch/lowerings.py")) == {
         trial for trial in TRIALS if trial[0] == "torch"
     }
+
+
+def test_frameworks_stay_comparable_where_only_an_adapter_is_another():
+    assert code_version(with_line("frameworks/torch/lowerings.py")) == code_version(files())
 
 
 def test_a_strategy_is_another_with_the_code_that_it_builds_upon():

@@ -147,7 +147,7 @@ def differences(identity: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs between the builds of a pair, a sentence each: "packages: torch 2.12.0 against 2.13.0"."""
     base, new = sides(identity)
     found = []
-    for fact in ("isa", "python", "packages", "variables", "code_version"):
+    for fact in ("isa", "python", "packages", "variables", "code_version", "adapter"):
         if base.get(fact) == new.get(fact):
             continue
         left, right = ({"": facts.get(fact)} if not isinstance(facts.get(fact), Mapping) else facts[fact]

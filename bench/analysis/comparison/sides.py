@@ -31,7 +31,7 @@ from rigmark.bench.errors import UserError, unknown
 
 IDENTITY_COLUMNS = (
     "graph_fingerprint", "machine", "node", "device_name", "python", "framework_version", "packages", "variables",
-    "code_version", "settings", "origin",
+    "code_version", "adapter", "settings", "origin",
 )
 """Facts that do not name a case, and that make two measurements of it unlike."""
 
@@ -41,8 +41,9 @@ SYSTEM = "system"
 """What a side's trials tell of the state of their machine; it splits no side, as sessions may see more than one."""
 
 COVERS: Mapping[str, tuple[str, ...]] = {
-    "build": ("python", "framework_version", "packages", "variables"),
-    "framework": ("framework_version", "packages", "variables", "compile_mode", "layout"),
+    "build": ("python", "framework_version", "packages", "variables", "adapter"),
+    "framework": ("framework_version", "packages", "variables", "adapter", "compile_mode", "layout"),
+    "strategy": ("adapter",),
     "framework_version": ("packages",),
     "isa": ("variables",),
     "threads": ("variables",),
@@ -185,6 +186,7 @@ def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
     return timed.assign(
         packages=[json.dumps(facts.get("packages"), sort_keys=True) for facts in build],
         variables=[json.dumps(facts.get("variables"), sort_keys=True) for facts in build],
+        adapter=[facts.get("adapter") for facts in build],
         step_time_s=[
             float(np.median(timings)) / steps if outcome == Outcome.OK else math.nan
             for timings, steps, outcome in zip(timed.timings_s, timed.steps_per_timing, timed.outcome, strict=True)
