@@ -14,6 +14,7 @@ from rigmark.bench import added, datasets, importers, models
 from rigmark.bench.errors import UserError
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.worker import frameworks
+from rigmark.reports import media
 
 Add = Callable[[str], None]
 
@@ -67,7 +68,7 @@ def test_a_mistake_in_a_model_names_its_line(add: Callable[..., None], source: s
     (suites, lambda: suites.sweeps("mine")),
     (datasets, lambda: datasets.load("mine", models.build("mlp"))),
     (importers, lambda: importers.importer("mine")),
-    (reports, lambda: reports.medium("mine")),
+    (media, lambda: reports.medium("mine")),
 ])
 def test_so_does_one_in_any_other_file_that_is_found_by_its_name(add: Callable[..., None], package: Any, use: Any):
     add(package, "first = 1\nsecond = frist\n")

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from rigmark.bench import __version__
 from rigmark.bench.cli import main
+from rigmark.bench.version import __version__
 
 
 @pytest.fixture

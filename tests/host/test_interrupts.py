@@ -23,7 +23,7 @@ from rigmark.bench import cli
 def tell():
     print("waits", flush=True)
 
-def wait():
+def wait(**named):
     {body}
 
 cli.app = wait

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rigmark.bench.processes.workfolder import working_folder
 
 from rigmark.bench.builds import worker_package
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import database, npz
 from rigmark.bench.host import limits as host
+from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.store.store import Store
 from tests.fakes import RIGMARK, measure
 from tests.test_faults import SWEEP

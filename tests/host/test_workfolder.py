@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.host import workfolder
 from rigmark.bench.host.workfolder import working_folder
-from rigmark.bench.processes import workfolder
 
 MAKER = """
 import sys

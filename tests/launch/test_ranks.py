@@ -97,7 +97,7 @@ def test_a_world_says_what_it_was(tmp_path: Path):
     assert (2, 1, "replicas") == (case["world_size"], case["devices_per_process"], case["strategy"])
     assert case["oversubscribed"] == (len(os.sched_getaffinity(0)) < 2)
     stored = Store(tmp_path / "results").trials().table
-    row = stored[stored.id == record.id].iloc[0]
+    row = stored[stored.id == record.key].iloc[0]
     assert (2, "replicas") == (row.world_size, row.strategy)
     assert 2 == len(row.rank_timings_s)
 

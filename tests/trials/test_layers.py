@@ -57,7 +57,7 @@ def test_a_layer_trial_comes_last_and_tells_where_the_time_goes(tmp_path: Path, 
 
     assert [TrialKind.TIMING] * 2 == [each.identity.kind for each in timed]
     assert (TrialKind.LAYERS, Outcome.OK) == (record.identity.kind, record.outcome)
-    assert record.certificate == proof.id
+    assert record.certificate == proof.key
     assert record.measurement is None
     assert record.layers is not None
     rows = {(row["layer"], row["direction"]): row for row in record.layers["rows"]}
@@ -185,7 +185,7 @@ def test_a_framework_that_times_no_layers_is_a_planned_gap(tmp_path: Path, monke
     assert (TrialKind.LAYERS, Outcome.UNSUPPORTED) == (record.identity.kind, record.outcome)
     assert record.reason == "the silent framework times no layers"
     assert {Outcome.OK} == {each.outcome for each in others}
-    cli._conclude(tally, tmp_path, asked_by_name=True)       # ends without an exit code
+    cli._conclude(tally, {})     # ends without an exit code
 
 
 def test_a_layer_trial_that_fails_fails_the_sweep(tmp_path: Path):
@@ -193,7 +193,7 @@ def test_a_layer_trial_that_fails_fails_the_sweep(tmp_path: Path):
     crashed = make_record(TrialKind.LAYERS, Outcome.CRASHED)
 
     with pytest.raises(typer.Exit):
-        cli._conclude(Tally(stored=[timed, crashed], wall_time_s=1.0), tmp_path, asked_by_name=False)
+        cli._conclude(Tally(stored=[timed, crashed], wall_time_s=1.0), {})
 
 
 def test_a_case_that_cannot_be_timed_is_not_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

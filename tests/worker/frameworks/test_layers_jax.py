@@ -204,8 +204,8 @@ def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(kind: str):
 
 ALONE = """
 import json
-from tests.frameworks.test_layers import conv_heavy
-from tests.frameworks.test_layers_jax import prepare
+from tests.worker.frameworks.test_layers import conv_heavy
+from tests.worker.frameworks.test_layers_jax import prepare
 print(json.dumps(prepare(conv_heavy(), mode="inference").layer_times(2)))
 """
 
