@@ -25,7 +25,8 @@ def add(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     def put(package: Any, source: str) -> None:
         (tmp_path / "mine.py").write_text(source)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
-        monkeypatch.setattr(package, "NAMES", (*package.NAMES, "mine"))
+        known = reports if package is media else package
+        monkeypatch.setattr(known, "NAMES", (*known.NAMES, "mine"))
         monkeypatch.delitem(sys.modules, f"{package.__name__}.mine", raising=False)
 
     yield put

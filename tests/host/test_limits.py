@@ -90,7 +90,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, limit_mib: int | None) -> None:
 
     monkeypatch.setattr(database, "memory_limit_bytes", lambda: None if limit_mib is None else limit_mib * MIB)
     monkeypatch.setattr(database.psutil, "Process", Process)
-    monkeypatch.setattr(database.hardware, "usable_cpus", lambda: (0, 1))
+    monkeypatch.setattr(database.os, "cpu_count", lambda: 2)
 
 
 def test_too_little_memory_is_no_crash_and_no_fault_of_ours(tmp_path: Path):
@@ -173,8 +173,8 @@ def test_a_clock_that_is_set_back_in_the_middle_of_a_sweep_costs_no_record(
 ):
     put = Store.put
 
-    def put_and_turn_back(store: Store, record: Any) -> None:
-        put(store, record)
+    def put_and_turn_back(store: Store, record: Any, **options: Any) -> None:
+        put(store, record, **options)
         monkeypatch.setattr(host, "datetime", Before)
 
     monkeypatch.setattr(Store, "put", put_and_turn_back)
@@ -193,10 +193,10 @@ def test_files_of_a_sweep_need_no_clock_and_hold_the_same_bytes_always(
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(86_400))   # no archive holds 1970
 
     npz.write(then, arrays)
-    child = worker_package.write_child(tmp_path)
+    package = worker_package.write(tmp_path)
 
     assert now.getvalue() == then.getvalue()
     with np.load(io.BytesIO(then.getvalue())) as read:
         assert all(np.array_equal(read[name], array) for name, array in arrays.items())
         assert list(arrays) == read.files
-    assert zipfile.ZipFile(child).testzip() is None
+    assert zipfile.ZipFile(package).testzip() is None
