@@ -26,7 +26,7 @@ class Layout(StrEnum):
 class Precision(StrEnum):
     """Numeric policy: the formats in which weights and activations are stored and products are summed.
 
-    What each stores, multiplies and sums in is told by bench.worker.frameworks.POLICIES, which the child's half has
+    What each stores, multiplies and sums in is told by bench.worker.frameworks.POLICIES, which the worker package has
     too.
     """
 

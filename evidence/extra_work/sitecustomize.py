@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 
-ADAPTERS = "rigmark_child.frameworks."
+PACKAGE, ADAPTER = "rigmark_worker.frameworks.", ".adapter"
 EVERY = int(os.environ["RIGMARK_EXTRA_EVERY"])
 
 
@@ -32,7 +32,7 @@ class SlowedAdapters:
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        if not name.startswith(ADAPTERS):
+        if not (name.startswith(PACKAGE) and name.endswith(ADAPTER)):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         spec.loader = SlowedLoader(spec.loader)

@@ -1,4 +1,4 @@
-"""The adapters: one file a framework, found by its name. This is the child's half: it runs in the measured process.
+"""The adapters: one folder or file per framework, found by its name. They run in the measured process.
 
 It is lent to the interpreter of a build, so it uses the standard library, NumPy and the framework, relative imports,
 and Python 3.6 syntax here (an adapter may use what its framework's oldest Python has). Importing an adapter must not

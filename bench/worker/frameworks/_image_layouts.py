@@ -1,7 +1,6 @@
-"""The operations of the graph in each framework: one file a framework, one function an operation. The child's half.
+"""Image layouts, which the lowerings of several frameworks share.
 
-An adapter takes its ``LOWERINGS`` from here, {operation: function}; the conformance test runs each against the oracle.
-Here is what those frameworks share that keep images as (height, width, channels).
+Of those frameworks that keep images as (height, width, channels).
 """
 
 
