@@ -1,4 +1,4 @@
-"""Entry of the command ``rigmark``, and of ``python -m bench``: ready for Ctrl-C before the slow imports begin."""
+"""Entry of the command ``rigmark``, and of ``python -m rigmark``: ready for Ctrl-C before the slow imports begin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,3 @@ def main() -> None:
         if sys.stderr is not None:
             print("rigmark: interrupted", file=sys.stderr)
         sys.exit(EXIT_CODE)
-
-
-if __name__ == "__main__":
-    main()

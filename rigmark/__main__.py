@@ -1,5 +1,5 @@
 """``python -m rigmark``: the same as the command ``rigmark``."""
 
-from rigmark.bench.cli import main
+from rigmark.bench.__main__ import main
 
 main()

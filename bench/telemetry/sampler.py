@@ -1,6 +1,6 @@
 """The sampler: reads every source of telemetry while trials run, in a process of its own that loads no framework.
 
-``python -m bench.telemetry.sampler DIRECTORY``
+``python -m rigmark.bench.telemetry.sampler DIRECTORY``
 
 DIRECTORY holds settings.json: {"rate_hz": of each source, null for its own, "sources": names, "gpus": ids,
 "open_s": how long it waits for sources to open before it says "ready"}. The sampler keeps devices.json there, which

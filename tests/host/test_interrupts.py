@@ -112,11 +112,11 @@ class Slow:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Slow())
-runpy.run_module("bench", run_name="__main__")
+runpy.run_module("rigmark", run_name="__main__")
 """
     done = subprocess.run(
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
 
     assert (EXIT_CODE, "", "rigmark: interrupted\n") == (done.returncode, done.stdout, done.stderr)
