@@ -26,7 +26,7 @@ from rigmark.bench.plan.case import Timing
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.progress import BudgetProgress
 from rigmark.bench.store.store import Store
-from rigmark.bench.trials import pair as pairs
+from rigmark.bench.trials.kinds import pair as pairs
 
 EXTRA_WORK = Path(__file__).parent / "extra_work"
 EVERY = {0: 33, 3: 33, 5: 20, 10: 10}        # per cent of slowdown: steps of a timing

@@ -15,8 +15,9 @@ from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.store import Store
-from rigmark.bench.trials import instruction_sets, layers
-from rigmark.bench.trials import pair as pairs
+from rigmark.bench.trials import instruction_sets
+from rigmark.bench.trials.kinds import layers
+from rigmark.bench.trials.kinds import pair as pairs
 from rigmark.bench.trials.parity import TOLERANCES, Parity
 from rigmark.bench.worker import microbenchmarks
 from rigmark.bench.worker.frameworks import POLICIES
@@ -89,7 +90,7 @@ def watched(asked: str = "avx2", *, summary: str | None = None, **levels: str | 
 
 
 def layer_times() -> dict[str, Any]:
-    """Of one process that took its steps apart, as bench.trials.layers describes a worker's answer."""
+    """Of one process that took its steps apart, as bench.trials.kinds.layers describes a worker's answer."""
     answer = {
         "rows": [
             {"layer": "hidden", "direction": "forward", "time_s": 0.004},

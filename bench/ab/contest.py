@@ -36,11 +36,12 @@ from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
-from rigmark.bench.runner.runner import HOPELESS, Base, Runner
+from rigmark.bench.runner.runner import FAILS_AGAIN, Runner
 from rigmark.bench.runner.tally import Progress
 from rigmark.bench.store.record import BASE, NEW
 from rigmark.bench.store.store import RECORDS, Store, existing
-from rigmark.bench.trials import pair
+from rigmark.bench.trials.context import Base
+from rigmark.bench.trials.kinds import pair
 from rigmark.bench.worker import frameworks
 
 FAILURES_AT_MOST = 3         # of the pairs of a case, before no more are started
@@ -150,8 +151,8 @@ class Attempt:
     def is_open(self) -> bool:
         """More pairs are wanted, and can be had."""
         failures = self.failures
-        is_hopeless = any(Outcome(failure["outcome"]) in HOPELESS for failure in failures)
-        return not self.is_decided and not is_hopeless and len(failures) < FAILURES_AT_MOST
+        fails_again = any(Outcome(failure["outcome"]) in FAILS_AGAIN for failure in failures)
+        return not self.is_decided and not fails_again and len(failures) < FAILURES_AT_MOST
 
     def log_speed_ups(self, clock: Clock) -> list[float] | None:
         """One for each pair; None where the clock tells nothing of the case."""
@@ -196,7 +197,8 @@ class Contest:
         if self._base.problem is None and self._new.problem is None:
             with contextlib.ExitStack() as stack:
                 base = stack.enter_context(self._runner(self._base))
-                new = stack.enter_context(self._runner(self._new, Base(runner=base, build=self._base.build.name)))
+                compared_with = Base(context=base.context, build=self._base.build.name)
+                new = stack.enter_context(self._runner(self._new, compared_with))
                 for runner, measured in ((base, self._base), (new, self._new)):
                     runner.run(self._proofs(measured.build.name), progress)
                 self.decisions(self._budget_s)       # loads what judging needs, before the clock runs

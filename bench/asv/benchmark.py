@@ -19,10 +19,10 @@ from typing import Any
 
 from rigmark.bench.builds import build as builds
 from rigmark.bench.errors import UserError
+from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.sweep import Sweep
-from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S
 
 VERSION = "1"                # results of another version are not compared: raise it when the figure changes its meaning
 WORKERS_AT_MOST = 5          # in one round: probe, proof, the oracle for it, the oracle's loss, timing

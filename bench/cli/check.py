@@ -139,7 +139,7 @@ def _confirmed(
     from rigmark.bench.ab import confirmation
     from rigmark.bench.builds import build
     from rigmark.bench.cli.ab import decided
-    from rigmark.bench.runner.workers import DEFAULT_DEADLINE_S
+    from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S
     from rigmark.bench.store.store import Store
 
     nominated = confirmation.nominated(

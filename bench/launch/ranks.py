@@ -1,4 +1,4 @@
-"""A world: processes that train one network together, started as one gang, ended as one, answering as one.
+"""A world: processes that train one network together, started as one group, ended as one, answering as one.
 
 How a rank is started is a function that the caller gives; this module says with which job and on which cores, sees to
 it that all end when one fails, and makes one answer of theirs. Whoever starts ranks elsewhere gives another function.
@@ -121,7 +121,9 @@ def joined(case: Case, answers: Sequence[Answer]) -> Answer:
     failed = [(rank, answer) for rank, answer in enumerate(answers) if answer.outcome is not Outcome.OK]
     if failed:
         rank, worst = min(failed, key=_badness)
-        return replace(worst, reason=f"rank {rank} of {len(answers)}: {worst.reason}")
+        return replace(
+            worst, reason=f"rank {rank} of {len(answers)}: {worst.reason}", recording=answers[0].recording
+        )
     differing = _differing(case, answers)
     if differing:
         return replace(answers[0], outcome=Outcome.PARITY_FAILED, reason=differing, result={}, last_words="")

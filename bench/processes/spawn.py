@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Cause, Outcome
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.host.limits import writing
+
+if TYPE_CHECKING:                # whoever only starts a process needs no telemetry
+    from rigmark.bench.telemetry.recorder import Recording
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
@@ -43,6 +46,12 @@ class Answer:
     last_words: str              # the end of its stderr, kept where it failed
     wall_time_s: float
     cause: Cause | None = None   # None if ok, or where it is not known; packages of old revisions do not say it
+    recording: Recording | None = None       # of the telemetry beside it; None: there was none
+
+
+def not_run(outcome: Outcome, reason: str) -> Answer:
+    """The answer where no worker was started."""
+    return Answer(outcome=outcome, reason=reason, result={}, marks={}, last_words="", wall_time_s=0.0)
 
 
 def run_worker(
@@ -110,10 +119,7 @@ class Pipes:
 
 def cannot_start(build: Build, error: OSError) -> Answer:
     """Of a build whose interpreter the system does not start."""
-    return Answer(
-        outcome=Outcome.BUILD_BROKEN, result={}, marks={}, last_words="", wall_time_s=0.0,
-        reason=f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}",
-    )
+    return not_run(Outcome.BUILD_BROKEN, f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}")
 
 
 def attend(

@@ -75,9 +75,9 @@ class Record:
     load_before: float | None        # load average when the trial started
     wall_time_s: float               # of the whole trial, start of its process to its end
     measurement: dict[str, Any] | None = None    # of a timing or limit trial that is ok; see bench.worker.measure
-    layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.trials.layers
+    layers: dict[str, Any] | None = None         # of a layer trial that is ok; see bench.trials.kinds.layers
     parity: dict[str, Any] | None = None         # of a proof; see bench.trials.parity
-    pair: dict[str, Any] | None = None           # of a pair that is ok; see bench.trials.pair
+    pair: dict[str, Any] | None = None           # of a pair that is ok; see bench.trials.kinds.pair
     isa: dict[str, Any] | None = None            # what was asked for and what ran; None: not asked
     cpus: list[int] = field(default_factory=list)    # numbers of the cores that the worker was held to
     world: dict[str, Any] | None = None      # what is told of each rank, see bench.launch.ranks; None for one device

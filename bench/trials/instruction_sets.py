@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa
+from rigmark.bench import datasets
+from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Mode, Outcome
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.training import Sgd
+from rigmark.bench.launch.workers import Workers
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.trials import jobs
+from rigmark.bench.worker.strategies import SINGLE
 
 LOCAL_BATCHES = {"convolution": 8, "gemm": 256, "elementwise": 32}
+ANY_MODEL = ""               # instruction sets are watched once for all networks
 FEWEST_SAMPLES = 20          # in vector instructions; fewer tell nothing
 LEAST_SHARE = 0.1            # of these samples: below it, a copy or a rest of a loop is no reason to name its encoding
 
@@ -49,6 +58,39 @@ def job() -> dict[str, Any]:
 
 VARIABLES = {"ONEDNN_VERBOSE": "1"}
 """That only the watched worker has: oneDNN prints the kernels it chose."""
+
+
+class Watch:
+    """Watches which instruction sets run, once for all cases with the same settings."""
+
+    def __init__(self, workers: Workers):
+        self._workers = workers
+        self._seen: dict[Case, dict[str, Any]] = {}
+
+    def seen(self, trial: Trial, answer: Answer) -> dict[str, Any] | None:
+        """What was asked for and what ran, for the record of a trial that gave this answer.
+
+        None where neither the case nor its sweep asks for a level, where the trial is not ok, and on a GPU.
+        """
+        case = trial.case
+        is_asked = case.isa != Isa.NATIVE or trial.asks_for_isa
+        if answer.outcome is not Outcome.OK or not is_asked or not case.device.startswith("cpu"):
+            return None
+        alike = replace(
+            case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=datasets.SYNTHETIC,
+            steps_per_timing=1, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False,
+        )
+        if alike not in self._seen:
+            self._seen[alike] = self._watch(alike)
+        return self._seen[alike]
+
+    def _watch(self, case: Case) -> dict[str, Any]:
+        answer, log = self._workers.overhear(case, jobs.job("isa", case, **job()), VARIABLES)
+        if answer.outcome is Outcome.OK:
+            levels = proof(answer.result, log)
+        else:
+            levels = unproven(f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}")
+        return {"asked": case.isa.value, "proof": levels, "summary": summary(levels)}
 
 
 def proof(found: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from rigmark.bench import datasets
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
 from rigmark.bench.trials.oracle import Oracle
-
-LEARNING_BATCH = 32
 
 
 def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
@@ -34,24 +30,6 @@ def timing(trial: Trial) -> dict[str, Any]:
     assert trial.timing is not None
     case = trial.case
     return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
-
-
-def limit(trial: Trial, folder: Path) -> dict[str, Any]:
-    """To reach a limit of the machine; of the disk, that which the folder lies on."""
-    asked = job(trial.kind, trial.case, limit=trial.case.model, timing=timing(trial))
-    asked["settings"]["folder"] = str(folder.absolute())
-    return asked
-
-
-def proof(case: Case, inputs: Inputs) -> dict[str, Any]:
-    """To show what the oracle is compared with; of a world, the same for each rank."""
-    learning = None
-    if case.data != datasets.SYNTHETIC and case.world_size == 1:
-        learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
-    return job(
-        "proof", case, graph=inputs.graph(case.model).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
-        weights=str(inputs.perturbed_weights(case.model)),
-    )
 
 
 def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:

@@ -26,9 +26,10 @@ FLOORS = (
     ("bench/plan", "bench/store"),
     ("bench/builds", "bench/importers", "bench/analysis"),
     ("bench/processes", "bench/buying", "reports"),
-    ("bench/launch", "bench/trials", "bench/doctor", "bench/claims"),
-    ("bench/runner", "bench/sections"),
-    ("bench/asv", "bench/reporting"),
+    ("bench/launch", "bench/doctor", "bench/claims"),
+    ("bench/trials", "bench/sections"),
+    ("bench/runner", "bench/reporting"),
+    ("bench/asv",),
     ("bench/ab", "suites"),
     ("bench/cli",),
 )

@@ -23,8 +23,9 @@ from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.processes.spawn import Answer
-from rigmark.bench.runner.runner import Base, Runner
+from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
+from rigmark.bench.trials.context import Base
 from tests.fakes import SHORT, lend_framework, make_case, measure, oracle_answers
 from tests.store.test_record import complaints
 
@@ -104,7 +105,7 @@ def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is
     pair = Trial(kind=TrialKind.PAIR, case=case, timing=SHORT)
 
     with runner(tmp_path, {"default": free, base.name: base}) as of_base, runner(
-        tmp_path, {"default": free, new.name: new}, base=Base(runner=of_base, build=base.name)
+        tmp_path, {"default": free, new.name: new}, base=Base(context=of_base.context, build=base.name)
     ) as of_new:
         for each, build in ((of_base, base), (of_new, new)):
             each.run([Trial(kind=TrialKind.PROOF, case=replace(proof_case(case, cores), build=build.name))])
@@ -131,7 +132,7 @@ def test_a_side_whose_build_asks_for_more_than_the_processor_has_is_unsupported(
     pair = Trial(kind=TrialKind.PAIR, case=make_case(build="held"), timing=SHORT)
 
     with runner(tmp_path, known) as of_base, runner(
-        tmp_path, known, base=Base(runner=of_base, build="default")
+        tmp_path, known, base=Base(context=of_base.context, build="default")
     ) as of_new:
         of_base.run([Trial(kind=TrialKind.PROOF, case=proof_case(make_case(), len(hardware.usable_cpus())))])
         (record,) = of_new.run([pair]).stored

@@ -14,7 +14,7 @@ from rigmark.bench.document.document import Document
 from rigmark.bench.enums import Mode, Outcome, Precision, TrialKind
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.store import Store
-from rigmark.bench.trials import layers
+from rigmark.bench.trials.kinds import layers
 from rigmark.bench.worker.frameworks import POLICIES
 from tests.records import WORLD, watched
 

@@ -18,10 +18,10 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.enums import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.weights import synthetic_batch
+from rigmark.bench.launch.workers import Workers
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.runner.tally import Tally
-from rigmark.bench.runner.workers import Workers
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
 from tests.fakes import (

@@ -17,7 +17,7 @@ from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.store import stored as stored_records
 from rigmark.bench.store.record import SCHEMA, Identity, Record
-from rigmark.bench.trials import pair
+from rigmark.bench.trials.kinds import pair
 from rigmark.bench.trials.parity import Parity, Tolerance
 from tests.records import (
     CASE,

@@ -16,7 +16,7 @@ from rigmark.bench.cli import run as cli
 from rigmark.bench.enums import Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.models import build
 from rigmark.bench.runner.tally import Tally
-from rigmark.bench.trials import layers
+from rigmark.bench.trials.kinds import layers
 from tests.fakes import SHORT, lend_framework, measure
 from tests.records import layer_times, make_record, timing_records, trials_of
 

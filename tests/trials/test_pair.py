@@ -12,7 +12,7 @@ import pytest
 from rigmark.bench.enums import Outcome
 from rigmark.bench.processes.persistent import Ended
 from rigmark.bench.processes.spawn import Answer
-from rigmark.bench.trials import pair
+from rigmark.bench.trials.kinds import pair
 
 GB = 10**9
 

@@ -1,6 +1,6 @@
 """What pairs of processes say: the ratio of base to new in each, and the verdict on their case.
 
-A pair is plain data, as bench.trials.pair describes it.
+A pair is plain data, as bench.trials.kinds.pair describes it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Mode, Outcome, TrialKind
 from rigmark.bench.store.record import key_of_plain
 
-UNATTRIBUTED = "(unattributed)"      # as bench.trials.layers and bench.worker.tracing write them into records
+UNATTRIBUTED = "(unattributed)"      # as bench.trials.kinds.layers and bench.worker.tracing write them into records
 TOO_SHORT = "(too short to time)"
 
 SAME_COLUMNS = tuple(column for column in ALIKE_COLUMNS if column != "settings")

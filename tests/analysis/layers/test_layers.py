@@ -22,7 +22,7 @@ from rigmark.bench.sections.layer_groups import together
 from rigmark.bench.sections.layers import document
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
-from rigmark.bench.trials import layers as stored_layers
+from rigmark.bench.trials.kinds import layers as stored_layers
 from rigmark.bench.worker import tracing
 from tests.reports import records
 

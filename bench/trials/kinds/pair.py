@@ -30,10 +30,16 @@ from typing import Any
 
 import psutil
 
-from rigmark.bench.enums import Outcome
+from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.persistent import Ended, LiveWorker
-from rigmark.bench.processes.spawn import Answer
-from rigmark.bench.store.record import SIDES
+from rigmark.bench.processes.spawn import Answer, not_run
+from rigmark.bench.store.record import BASE, NEW, SIDES, Identity
+from rigmark.bench.trials import jobs
+from rigmark.bench.trials.context import Base, Context
+from rigmark.bench.trials.kinds._steps import Steps
+from rigmark.bench.trials.kinds.timing import Timing
 
 TURNS, ALTERNATING = "turns", "alternating"
 
@@ -63,6 +69,100 @@ PASSIVE = {
 Start = Callable[[bool], LiveWorker]
 """Starts a side; True where it may start beside the other, on cores of its own. For its turns it moves to the shared
 ones."""
+
+
+class Pair(Steps):
+    """Pairs with the base of their context, which has one."""
+
+    def __init__(self, context: Context):
+        super().__init__(context)
+        self._needed_bytes: dict[Case, int] = {}         # of main memory, by the pairs of that case
+
+    def resolved(self, trial: Trial) -> Trial:
+        """As it was asked for, since each side has a build of its own."""
+        return trial
+
+    def identity(self, trial: Trial) -> Identity:
+        base = self._base
+        usual = super().identity(trial)
+        other = Side(base.context).identity(replace(self._of_base(trial), kind=TrialKind.TIMING))
+        return replace(usual, settings=usual.settings | SETTINGS, base={
+            "name": other.case["build"], "isa": other.case["isa"], "code_version": other.code_version, **other.build,
+        })
+
+    def measure(self, trial: Trial) -> Answer:
+        """Each side says by itself why it cannot be measured."""
+        return self.ask(trial)
+
+    def ask(self, trial: Trial) -> Answer:
+        assert trial.timing is not None
+        of_side = {BASE: self._of_base(trial), NEW: trial}
+        sides = {BASE: Side(self._base.context), NEW: Side(self.context)}
+        for side in sides.values():
+            side.context.workers.close_servers()     # of the proofs: nothing but the pair is to hold memory
+
+        def start(name: str) -> Start:
+            return lambda is_beside: sides[name].start(of_side[name], is_beside=is_beside)
+
+        answer = measure(
+            {name: start(name) for name in SIDES},
+            seed=f"{self.context.session}/{trial.repetition}/{trial.case.label}",
+            max_time_s=2 * trial.timing.max_time_s, needed_bytes=self._needed_bytes.get(trial.case),
+        )
+        if answer.outcome is Outcome.OK:
+            self._needed_bytes[trial.case] = memory_of(answer.result)
+            resolved = {name: sides[name].resolved(of_side[name]) for name in SIDES}
+            asks = any(each.case.isa != Isa.NATIVE for each in resolved.values())
+            for name, side in sides.items():
+                answer.result[name] |= side.beside(replace(resolved[name], asks_for_isa=asks), answer)
+        return answer
+
+    def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        return {**super().fields(trial, answer), "pair": answer.result or None}
+
+    @property
+    def _base(self) -> Base:
+        if self.context.base is None:
+            raise ValueError("a pair needs a base; give the runner one")
+        return self.context.base
+
+    def _of_base(self, trial: Trial) -> Trial:
+        return replace(trial, case=replace(trial.case, build=self._base.build))
+
+
+class Side(Timing):
+    """One of the two, measured with the workers of its own context."""
+
+    def start(self, trial: Trial, *, is_beside: bool) -> LiveWorker:
+        """A worker that takes its turns on command; raises Ended where there can be none.
+
+        ``is_beside``: another starts at the same time; see bench.launch.workers.Workers.live.
+        """
+        trial = self.resolved(trial)
+        workers = self.context.workers
+        job = (
+            workers.obstacle(trial.case) or _no_pair(trial.case) or self.unproven(trial.case)
+            or jobs.steps(trial, self.context.inputs, self.context.oracle)
+        )
+        if isinstance(job, Answer):
+            raise Ended(job)
+        return workers.live(trial, job, is_beside=is_beside)
+
+    def beside(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        """What a record says of this side beside what its worker answered."""
+        return {
+            "certificate": self.certificate(trial.case), "isa": self.context.instruction_sets.seen(trial, answer),
+        }
+
+
+KIND = Pair
+
+
+def _no_pair(case: Case) -> Answer | None:
+    """Why this case cannot take turns with another; None where it can."""
+    if case.world_size == 1:
+        return None
+    return not_run(Outcome.UNSUPPORTED, "processes of one device take turns; compare worlds of several by sessions")
 
 
 class _SideEnded(Exception):

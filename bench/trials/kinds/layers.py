@@ -1,14 +1,22 @@
-"""What a layer trial says: where the time of a step goes, with the work of each layer beside it."""
+"""A layer trial: where the time of a step goes, with the work of each layer beside it."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.ir.graph import Cost, Graph
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.store.record import Record
+from rigmark.bench.trials.kind import with_marks
+from rigmark.bench.trials.kinds._steps import Steps
+from rigmark.bench.worker import frameworks
 
 UNATTRIBUTED = "(unattributed)"      # the residual row: the host's work between layers, and that of the instruments
 TOO_SHORT = "(too short to time)"    # layers that took less than the clock can tell, together
@@ -18,6 +26,35 @@ Row = tuple[str, str | None]         # layer and direction
 
 ELEMENT_BYTES = {Precision.FP64: 8, Precision.FP32: 4, Precision.TF32: 4, Precision.INT8: 1}
 HALF_BYTES = 2
+
+
+class Layers(Steps):
+    def ask(self, trial: Trial) -> Answer:
+        case, variables = trial.case, layer_variables(trial.case)
+        answer = self.stepped(trial, variables)
+        if answer.outcome is not Outcome.OK:
+            return answer
+        profile = described(
+            answer.result, self.context.inputs.graph(case.model), mode=case.mode, batch=case.local_batch,
+            precision=case.precision,
+        )
+        return replace(answer, result={**profile, "variables": variables})
+
+    def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        return {**super().fields(trial, answer), "layers": with_marks(answer)}
+
+    def stepping_time_s(self, record: Record) -> float:
+        times_s = ("warm_up_timings_s", "plain_step_times_s", "step_times_s")
+        return 0.0 if record.layers is None else math.fsum(time_s for name in times_s for time_s in record.layers[name])
+
+
+KIND = Layers
+
+
+def layer_variables(case: Case) -> dict[str, str]:
+    """The variables that a framework needs to tell layers apart; not empty: it runs another program than when timed."""
+    variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
+    return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))
 
 
 def described(

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -27,11 +27,13 @@ from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes import probe
 from rigmark.bench.processes.forkserver import ForkServer, ForkServers
 from rigmark.bench.processes.persistent import LiveWorker
-from rigmark.bench.processes.spawn import Answer, Listener, run_worker
-from rigmark.bench.telemetry.recorder import Recorder, Recording
-from rigmark.bench.worker import frameworks, strategies
+from rigmark.bench.processes.spawn import Answer, Listener, not_run, run_worker
+from rigmark.bench.telemetry.recorder import Recorder
+from rigmark.bench.worker import strategies
 
 DEFAULT_DEADLINE_S = 600.0
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 Arrays = dict[str, Any]
 """What a worker left beside its answer, by name; empty where it failed."""
@@ -72,7 +74,6 @@ class Workers:
     ):
         self.cpus = hardware.usable_cpus()
         self.agents = agents             # who starts ranks in our stead, where a launcher started us with others
-        self.recording: Recording | None = None          # of the timed trial that ran last; None: there is none
         self._builds = dict(builds)
         self._cache = cache
         self._deadline_s = deadline_s
@@ -116,7 +117,7 @@ class Workers:
             self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
         return self._probed[name]
 
-    def build_of(self, case: Case, more: Mapping[str, str] = MappingProxyType({})) -> Build:
+    def build_of(self, case: Case, more: Mapping[str, str] = NO_VARIABLES) -> Build:
         """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
         build = with_variables(self.probe(case.build).build, more)
         return with_variables(build, isa.variables(case.framework, self.held(case).isa))
@@ -152,11 +153,24 @@ class Workers:
     def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
         return world.cpus_of(case, rank, self.cpus) if self.agents is None else self.agents.cpus(case, rank)
 
+    def nodes(self, case: Case) -> int:
+        """How many machines the processes of a case run on."""
+        return 1 if self.agents is None else self.agents.nodes(case)
+
     # Answers --------------------------------------------------------------------------------------------------------
 
+    def obstacle(self, case: Case) -> Answer | None:
+        """Why no worker can run this case, as far as that is known without trying; None where one may."""
+        if failure := self.probe(case.build).failure:
+            return not_run(*failure)
+        refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
+        refusal = refusal or strategies.parse(case.strategy).refusal()
+        if self.agents is not None:
+            refusal = self.agents.refusal(case) or refusal
+        return not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
+
     def get_ready(self) -> None:
-        """Before a trial: forget the last recording, and let the sampler start, so that no timed trial waits for it."""
-        self.recording = None
+        """Before a trial: let the sampler start, so that no timed trial waits for it."""
         if self._recorder is not None:
             self._recorder.start()
 
@@ -164,19 +178,28 @@ class Workers:
         """The answer of our own NumPy, on all cores."""
         return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self.cpus), package=self._own_package)
 
-    def ask(self, trial: Trial, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
-        """A worker's answer on a trial of one process, with telemetry beside it where that is on and it is timed."""
-        build, server, threads = self._build_of_trial(trial), self._server(trial), trial.case.threads
-        if self._recorder is None or trial.kind is TrialKind.PROOF:
+    def ask(
+        self, trial: Trial, job: Mapping[str, Any], *, variables: Mapping[str, str] = NO_VARIABLES,
+        is_recorded: bool = True,
+    ) -> tuple[Answer, Arrays]:
+        """A worker's answer on a trial of one process, and its arrays; the worker has more ``variables`` than usual.
+
+        The answer holds the telemetry beside it, if that is on and the trial is recorded.
+        """
+        build, threads = self.build_of(trial.case, variables), trial.case.threads
+        server = self._server(trial, build)
+        if self._recorder is None or not is_recorded:
             return self._run(build, job, threads=threads, server=server)
         self._recorder.begin(self.cpus[:threads], trial.case.device, environment(build, threads))
         answer, arrays = self._run(build, job, threads=threads, server=server, listener=self._recorder)
-        self.recording = self._recorder.end(answer.marks)
-        return answer, arrays
+        return replace(answer, recording=self._recorder.end(answer.marks)), arrays
 
-    def ask_world(self, trial: Trial, jobs: Sequence[Mapping[str, Any]]) -> list[world.Ran]:
-        """The answers of all processes of a world, and their arrays."""
-        case, build = trial.case, self._build_of_trial(trial)
+    def ask_world(
+        self, trial: Trial, jobs: Sequence[Mapping[str, Any]], *, variables: Mapping[str, str] = NO_VARIABLES,
+        is_recorded: bool = True,
+    ) -> list[world.Ran]:
+        """As ``ask``, of all processes of a world; the first answer holds the telemetry of all."""
+        case, build = trial.case, self.build_of(trial.case, variables)
         address, local_rank = (
             (world.LOOPBACK, int) if self.agents is None else (self.agents.address, self.agents.local_rank)
         )
@@ -185,8 +208,8 @@ class Workers:
             local_rank=local_rank,
         )
         # With agents all ranks are spawned, for they must be alike.
-        servers = [None if self.agents else self._server(trial, rank) for rank in ranks]
-        recorder = self._recorder if trial.kind in TIMED else None
+        servers = [None if self.agents else self._server(trial, build, rank) for rank in ranks]
+        recorder = self._recorder if is_recorded else None
 
         def start(rank: world.Rank, stop: int) -> world.Ran:
             if self.agents is not None and rank.index > 0:
@@ -200,9 +223,8 @@ class Workers:
             return world.together(start, ranks)
         here = (case.processes if self.agents is None else self.agents.here(case)) * case.devices_per_process
         recorder.begin(self.cpus_of(case), case.device, environment(build, case.threads), devices=here)
-        ran = world.together(start, ranks)
-        self.recording = recorder.end(ran[0][0].marks)
-        return ran
+        (answer, arrays), *others = world.together(start, ranks)
+        return [(replace(answer, recording=recorder.end(answer.marks)), arrays), *others]
 
     def overhear(self, case: Case, job: Mapping[str, Any], more: Mapping[str, str]) -> tuple[Answer, str]:
         """The answer of a fresh worker with more variables, and what it printed; empty where it failed."""
@@ -212,7 +234,7 @@ class Workers:
             return answer, (Path(name) / "stdout").read_text(errors="replace") if is_ok else ""
 
     def live(self, trial: Trial, job: Mapping[str, Any], *, is_beside: bool) -> LiveWorker:
-        """A worker that steps a trial's network when it is told to.
+        """A worker that works on command.
 
         ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
         are such with the same memory.
@@ -221,7 +243,7 @@ class Workers:
         turns_on, others = list(self.cpus[:threads]), list(self.cpus[threads:2 * threads])
         is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
         return LiveWorker(
-            self._build_of_trial(trial), self._package,
+            self.build_of(trial.case), self._package,
             {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job}, self._new_folder(),
             threads=threads, deadline_s=self._deadline_s, cache=self._cache,
         )
@@ -256,11 +278,7 @@ class Workers:
             cache=self._cache, listener=listener, stop=stop,
         )
 
-    def _build_of_trial(self, trial: Trial) -> Build:
-        """The build of a trial's case, with the variables that its framework needs to tell layers apart."""
-        return self.build_of(trial.case, layer_variables(trial.case) if trial.kind is TrialKind.LAYERS else {})
-
-    def _server(self, trial: Trial, rank: world.Rank | None = None) -> ForkServer | None:
+    def _server(self, trial: Trial, build: Build, rank: world.Rank | None = None) -> ForkServer | None:
         """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
 
         Proofs may always be forked, since nothing in them is timed.
@@ -272,7 +290,6 @@ class Workers:
         cpus = self.cpus[: case.threads] if rank is None else rank.job["cpus"]
         threads = case.threads * case.devices_per_process
         # Each rank has one of its own: a server looks after one fork at a time.
-        build = self._build_of_trial(trial)
         key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
         return self._servers.of(
             (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
@@ -280,9 +297,3 @@ class Workers:
                 cache=self._cache,
             )
         )
-
-
-def layer_variables(case: Case) -> dict[str, str]:
-    """What is set for layer trials only; not empty: they run another program than the timed ones."""
-    variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
-    return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))

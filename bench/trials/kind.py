@@ -1,0 +1,113 @@
+"""What the runner asks of a kind of trial, and what most kinds answer alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from rigmark.bench.enums import Precision
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.store.record import Identity, Record, key_of
+from rigmark.bench.trials.context import Context
+from rigmark.bench.trials.inputs import SEED
+from rigmark.bench.worker import frameworks, microbenchmarks
+
+
+class Kind(ABC):
+    """One kind of trial, for the trials of one runner.
+
+    A kind says how it measures (``ask``) and in which field of a record its result is stored (``fields``), and
+    overrides what else it does differently.
+    """
+
+    ends_its_case: ClassVar[bool] = False
+    """Whether a failure that the next trial of the same case would only meet again ends the case."""
+
+    ends_with_its_case: ClassVar[bool] = True
+    """Whether it is not started any more where such a failure has ended its case."""
+
+    def __init__(self, context: Context):
+        self.context = context
+
+    def resolved(self, trial: Trial) -> Trial:
+        """The trial at the instruction set of its build; raises UserError where its case asks for another one."""
+        return replace(trial, case=self.context.workers.held(trial.case))
+
+    def identity(self, trial: Trial) -> Identity:
+        """All that makes this trial this one, on this machine, in this build as it is installed now."""
+        case = self.context.workers.held(trial.case)
+        timing = {} if trial.timing is None else trial.timing.plain()
+        return Identity(
+            kind=trial.kind, case=case.plain(), repetition=trial.repetition, session=self.context.session,
+            graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
+            machine=hardware.machine().id, settings={"seed": SEED, **timing},
+            code_version=self.context.workers.code_version(),
+        )
+
+    def key(self, trial: Trial) -> str:
+        """The name of the record in which this machine stores this trial."""
+        return key_of(self.identity(trial).id, self.context.node)
+
+    def measure(self, trial: Trial) -> Answer:
+        """What became of the trial, whose case is at the instruction set of its build; every failure is an outcome."""
+        return self.context.workers.obstacle(trial.case) or self.ask(trial)
+
+    @abstractmethod
+    def ask(self, trial: Trial) -> Answer:
+        """The result of the trial, from workers that may be able to measure it."""
+
+    def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        """The fields of a record that this kind fills: the one that holds the result, and those that belong to it."""
+        return {}
+
+    def stepping_time_s(self, record: Record) -> float:
+        """Seconds that the worker spent in warm-up and timed steps; 0 where it takes none."""
+        return 0.0
+
+    def _fingerprint(self, case: Case) -> str:
+        if not case.is_limit:
+            return self.context.inputs.graph(case.model).fingerprint
+        work = microbenchmarks.work(case.model, Precision.FP32)       # as that of a graph, the same for each precision
+        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _build_facts(self, case: Case) -> dict[str, Any]:
+        workers = self.context.workers
+        probed = workers.probe(case.build)
+        adapter = frameworks.load(case.framework)
+        versions = probed.facts.get("packages", {})
+        beside = microbenchmarks.distributions(case.framework, case.model) if case.is_limit else ()
+        packages = {name: versions.get(name) for name in sorted({*adapter.DISTRIBUTIONS, *beside, "numpy"})}
+        return {
+            "python": probed.facts.get("python"),
+            "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
+            "packages": packages,
+            "variables": workers.variables(case),
+            "adapter": workers.adapter_version(case),
+        }
+
+
+class Timed(Kind):
+    """A kind whose steps are a figure: repeated, stored as ``measurement``, with the instruction set that ran."""
+
+    ends_its_case = True
+
+    def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        usual = super().fields(trial, answer)
+        return {**usual, "measurement": with_marks(answer), "isa": self.context.instruction_sets.seen(trial, answer)}
+
+    def stepping_time_s(self, record: Record) -> float:
+        if record.measurement is None:
+            return 0.0
+        return math.fsum([*record.measurement["warm_up_timings_s"], *record.measurement["host_times_s"]])
+
+
+def with_marks(answer: Answer) -> dict[str, Any] | None:
+    """The result of steps as a record holds it, with the moments that the worker passed; None where there is none."""
+    return {**answer.result, "marks": answer.marks} if answer.result else None

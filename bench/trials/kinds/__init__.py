@@ -1,0 +1,26 @@
+"""The kinds of trial: one file per kind, found by its name, which is the value of bench.enums.TrialKind.
+
+A file holds ``KIND``, a subclass of bench.trials.kind.Kind. A file whose name begins with "_" is a helper of the kinds.
+"""
+
+from __future__ import annotations
+
+from rigmark.bench.enums import TrialKind
+from rigmark.bench.trials.context import Context
+from rigmark.bench.trials.kind import Kind
+from rigmark.bench.worker import registry
+
+NAMES: tuple[str, ...] = registry.names(__path__)
+
+
+class Kinds:
+    """The kinds of trial for the trials of one runner, each made when it is first asked for."""
+
+    def __init__(self, context: Context):
+        self._context = context
+        self._made: dict[TrialKind, Kind] = {}
+
+    def of(self, kind: TrialKind) -> Kind:
+        if kind not in self._made:
+            self._made[kind] = registry.load(__name__, str(kind)).KIND(self._context)
+        return self._made[kind]

@@ -1,0 +1,29 @@
+"""A micro-benchmark: what the machine can do at best, one operation against the clock.
+
+No proof vouches for it, since the worker checks its first result itself. Records and jobs call it a limit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.trials import jobs
+from rigmark.bench.trials.kind import Timed
+
+
+class Microbenchmark(Timed):
+    def ask(self, trial: Trial) -> Answer:
+        return self.context.workers.ask(trial, job(trial, self.context.store.root))[0]
+
+
+def job(trial: Trial, folder: Path) -> dict[str, Any]:
+    """What the worker is asked; of the disk, that which the folder lies on is measured."""
+    asked = jobs.job(trial.kind, trial.case, limit=trial.case.model, timing=jobs.timing(trial))
+    asked["settings"]["folder"] = str(folder.absolute())
+    return asked
+
+
+KIND = Microbenchmark

@@ -1,0 +1,74 @@
+"""A proof: whether a network in a framework computes the same as the float64 oracle; see bench.trials.parity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rigmark.bench import datasets
+from rigmark.bench.enums import Outcome
+from rigmark.bench.launch import ranks
+from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import Answer, not_run
+from rigmark.bench.store.record import Identity
+from rigmark.bench.trials import jobs, parity
+from rigmark.bench.trials.inputs import Inputs
+from rigmark.bench.trials.kind import Kind
+
+ANY_SESSION = "any"          # agreement with the oracle does not depend on the hour
+LEARNING_BATCH = 32
+
+Arrays = dict[str, Any]
+
+
+class Proof(Kind):
+    ends_with_its_case = False       # its case may equal a timed one
+
+    def identity(self, trial: Trial) -> Identity:
+        return replace(super().identity(trial), session=ANY_SESSION)
+
+    def ask(self, trial: Trial) -> Answer:
+        case = trial.case
+        if case.precision not in parity.TOLERANCES:
+            return not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
+        asked = job(case, self.context.inputs)
+        answer, arrays = self._shown(trial, asked)
+        if answer.outcome is not Outcome.OK:
+            return answer
+        oracle = self.context.oracle.proof(case, asked)
+        if isinstance(oracle, Answer):
+            return oracle
+        agreement = parity.compare(arrays, oracle, case.precision)
+        failures = agreement.failures()
+        return replace(
+            answer, result={**agreement.plain(), **answer.result},
+            outcome=Outcome.PARITY_FAILED if failures else Outcome.OK,
+            reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
+        )
+
+    def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
+        return {**super().fields(trial, answer), "parity": answer.result or None}
+
+    def _shown(self, trial: Trial, asked: dict[str, Any]) -> tuple[Answer, Arrays]:
+        """The answer and the arrays of one process, or of all ranks together."""
+        case, workers = trial.case, self.context.workers
+        if case.world_size == 1:
+            return workers.ask(trial, asked, is_recorded=False)
+        ran = workers.ask_world(trial, [asked] * case.processes, is_recorded=False)
+        answer = ranks.joined(case, [answer for answer, _ in ran])
+        return answer, ranks.proof_arrays([arrays for _, arrays in ran]) if answer.outcome is Outcome.OK else {}
+
+
+def job(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """What the worker is asked to show for the comparison with the oracle; of a world, the same for each rank."""
+    learning = None
+    if case.data != datasets.SYNTHETIC and case.world_size == 1:
+        learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
+    return jobs.job(
+        "proof", case, graph=inputs.graph(case.model).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
+        weights=str(inputs.perturbed_weights(case.model)),
+    )
+
+
+KIND = Proof
