@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rigmark.bench.analysis import scaling
-from rigmark.bench.analysis.comparison.compare import Comparison, Comparisons, by_repetition
+from rigmark.bench.analysis.comparison.compare import Comparison, Comparisons
 from rigmark.bench.analysis.layers.layers import TakenApart
 from rigmark.bench.analysis.results import quoted
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
@@ -28,19 +28,15 @@ if TYPE_CHECKING:
 class Evidence:
     """All that claims are held against."""
 
-    results: Sequence[Mapping[str, Any]]         # rows of bench.analysis.results.summary, of networks that were timed
+    results: Sequence[Mapping[str, Any]]         # see believed
     trials: pd.DataFrame
+    comparisons: Comparisons                     # every result against every other
     taken_apart: Sequence[TakenApart]
     series: Sequence[scaling.Series]
     proofs: Sequence[Proof]
     quoted: Sequence[quoted.Row]                 # lines of imported tables
     models: frozenset[str]                       # networks that there are
     filters: Callable[[int, int], Filters]       # (kernel, how many) -> what a stack of such convolutions is
-
-    @cached_property
-    def comparisons(self) -> Comparisons:
-        """Every result against every other."""
-        return Comparisons(by_repetition(self.trials))
 
     def between(self, baseline: Mapping[str, Any], this: Mapping[str, Any]) -> Comparison | None:
         """How one result stands to another; None where one of them has no times that count."""
@@ -60,19 +56,13 @@ class NotTestable(Exception):
     """Why a claim cannot be tested with what there is, a sentence."""
 
 
-def gather(
-    results: pd.DataFrame, trials: pd.DataFrame, taken_apart: Sequence[TakenApart], proofs: Sequence[Proof],
-    tables: Sequence[quoted.Table], *, models: frozenset[str], filters: Callable[[int, int], Filters],
-) -> Evidence:
-    rows = [
+def believed(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """The results of networks that were timed and are not invalid."""
+    return [
         row for row in rows_of(results)
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK and not is_nothing(row["step_time_s"])
         and row["validity"] != Validity.INVALID
     ]
-    return Evidence(
-        results=rows, trials=trials, taken_apart=taken_apart, series=scaling.read(results, trials), proofs=proofs,
-        quoted=quoted.rows(tables), models=models, filters=filters,
-    )
 
 
 # What is asked for ----------------------------------------------------------------------------------------------------

@@ -30,12 +30,10 @@ def command(
 
     rigmark claims --claims my-claims.toml --format markdown
     """
-    from rigmark.bench.analysis.results.summary import results as summarise
     from rigmark.bench.claims import hold
     from rigmark.bench.claims import load as loader
     from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
-    from rigmark.bench.reporting.gather import evidence, measured
-    from rigmark.bench.sections import records_needed
+    from rigmark.bench.sections import inputs
     from rigmark.bench.sections.claims import document
     from rigmark.bench.store.store import existing
 
@@ -43,12 +41,9 @@ def command(
     wanted = loader.shipped()
     if claims is not None:
         wanted = loader.together(wanted, loader.load(claims))
-    store = existing(results)
-    trials, (tables, unreadable) = store.trials(), store.quoted()
-    records = [store.get(trial_id) for trial_id in records_needed(trials.table)]
-    held_against, no_records = evidence(trials.table, summarise(trials.table), records, tables)
-    found = hold(wanted, held_against)
-    problems = [*trials.problems, *unreadable, *no_records]
+    read = inputs.read(existing(results))
+    found = hold(wanted, read.evidence)
+    problems = [*read.unread, *read.not_understood]
     if medium == JSON:
         write(json_format.dumps([plain(each) for each in found], indent=1) + "\n", output)
     else:
@@ -57,7 +52,7 @@ def command(
         say(f"rigmark: {problem}")
     if problems:
         raise typer.Exit(Exit.BAD)
-    if not (measured(trials.table) or tables):
+    if not (read.is_measured or read.tables):
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

@@ -10,12 +10,11 @@ from typing import Any
 import pandas as pd
 
 from rigmark import reports
-from rigmark.bench.analysis.layers import layers as layers_module
-from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document
 from rigmark.bench.document.language import ENGLISH, speaking
 from rigmark.bench.host.plain import plain_line
 from rigmark.bench.reporting.gather import report
+from rigmark.bench.sections import inputs
 from rigmark.bench.sections.layers import FILE_FACTS, plain
 from rigmark.bench.store.store import Store, existing
 from rigmark.reports.media.terminal import show
@@ -38,25 +37,18 @@ class Results:
     """
 
     def __init__(self, store: Store):
-        stored = store.trials()
-        self._store = store
+        self._store, self._read = store, inputs.read(store)
         self.folder = store.root
-        self.trials: pd.DataFrame = stored.table
-        self.problems: tuple[str, ...] = stored.problems
-
-    @cached_property
-    def results(self) -> pd.DataFrame:
-        """As ``rigmark results --format json`` has them."""
-        return results(self.trials)
+        self.trials: pd.DataFrame = self._read.trials
+        self.results: pd.DataFrame = self._read.results          # as ``rigmark results --format json`` has them
+        self.problems: tuple[str, ...] = self._read.unread
 
     @cached_property
     def layers(self) -> pd.DataFrame:
         """As ``rigmark layers --json`` has them, with the case in columns of its own; of a case the latest trial."""
-        chosen = layers_module.chosen(self.trials)
-        found, _ = layers_module.read(chosen, self.results, [self._store.get(trial_id) for trial_id in chosen.id])
         rows = [
             {"trial": case.id, **{name: case.case[name] for name in FILE_FACTS}, **row}
-            for case in found for row in plain(case.rows)
+            for case in self._read.layers for row in plain(case.rows)
         ]
         return pd.DataFrame(rows)
 

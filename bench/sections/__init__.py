@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
 
 import pandas as pd
 
-from rigmark.bench.analysis import scaling as scaling_module
-from rigmark.bench.analysis.layers import layers as layers_module
 from rigmark.bench.analysis.results import exports
-from rigmark.bench.analysis.results import proofs as results_proofs
 from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS, fewest_pairs
 from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, FEWEST_FOR_INTERVAL
 from rigmark.bench.claims.claim import Claim
@@ -29,85 +24,57 @@ from rigmark.bench.sections import (
     hardware,
     history,
     latency,
+    layers,
     not_comparable,
+    proofs,
     scaling,
     timeline,
 )
 from rigmark.bench.sections import doubts as doubts_module
-from rigmark.bench.sections import layers as layers_story
-from rigmark.bench.sections import proofs as proofs_module
-from rigmark.bench.sections.groups import Group, groups
-from rigmark.bench.sections.layer_groups import together
-from rigmark.bench.sections.sessions import latest
+from rigmark.bench.sections.groups import Group
+from rigmark.bench.sections.inputs import ReportInputs
 from rigmark.bench.sections.verdicts import verdict
 
 SAME_DIGITS = 9              # of a float; processors disagree on later ones
 MOST_DRAWN = 60              # comparisons that get a card and figures of their own
-NO_SERIES: Mapping[str, pd.DataFrame] = MappingProxyType({})
-
-
-def records_needed(trials: pd.DataFrame) -> list[str]:
-    """Ids of the trials whose whole records a document needs: proofs, what failed, and the latest layer trials."""
-    needed = trials[(trials.kind == TrialKind.PROOF) | (trials.outcome != Outcome.OK)].id
-    return [*needed, *layers_module.chosen(trials).id]
-
-
-def series_needed(results: pd.DataFrame, trials: pd.DataFrame) -> list[str]:
-    """Ids of the trials whose telemetry a document draws."""
-    if not trials.telemetry.notna().any():
-        return []
-    return [each.id for each in timeline.chosen(latest(groups(results, trials)), results, trials)]
 
 
 def document(
-    results: pd.DataFrame, trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str] = (),
-    *, more: Sequence[Section] = (), title: str | None = None, series: Mapping[str, pd.DataFrame] = NO_SERIES,
-    claims: Sequence[Claim] = (),
+    inputs: ReportInputs, *, more: Sequence[Section] = (), title: str | None = None, claims: Sequence[Claim] = ()
 ) -> Document:
-    """The report on some results (see bench.analysis.results.summary), the trials they come from, and
-    ``records_needed``.
+    """The report on what is stored.
 
-    ``problems`` are sentences about records that could not be read; ``more`` are sections that come before the doubts.
-    ``series`` are the readings of telemetry of ``series_needed``, by trial, as bench.telemetry.series.read_parquet has
-    them; ``claims`` that are about an axis stand beside what was measured along it. It is in the language of
-    bench.document.language that it is called in, and so must the results have been made.
+    ``more`` are sections that come before the doubts; ``claims`` that are about an axis stand beside what was measured
+    along it. It is in the language of bench.document.language that it is called in, and so must the results have been
+    made.
     """
-    title = title or tr("Rigmark report")
+    title, problems = title or tr("Rigmark report"), inputs.problems
+    results, trials = inputs.results, inputs.trials
     if trials.empty:
         return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
-    found = groups(results, trials)
-    now = latest(found)
-    taken_apart, no_layers = layers_module.read(layers_module.chosen(trials), results, records)
-    apart = together(taken_apart, trials)
     doubts = doubts_module.doubts(
-        found, [(member.about, member.case.findings) for each in apart for member in each.members]
+        inputs.groups,
+        [(member.about, member.case.findings) for each in inputs.layer_groups for member in each.members],
     )
-    proofs, no_proofs = results_proofs.read(records)
-    unreadable = [*no_proofs, *no_layers]
-    learning = proofs_module.learning_section(proofs)
-    layers, machine = layers_story.section(apart, doubts), hardware.section(results)
-    devices = scaling.section(scaling_module.read(results, trials))
     over_time = history.watched(trials)
     sections = [
-        _verdict_section(now, history.news(over_time), has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
-        *_drawn(now, cases.section(found, doubts), doubts, trials),
-        *axes.sections(found, doubts, claims),
-        *([devices] if devices else []),
-        *([layers] if layers else []),
-        *([machine] if machine else []),
-        *_known(timeline.section(timeline.chosen(now, results, trials) if series else (), trials, series)),
-        *_known(history.section(over_time)),
-        proofs_module.parity_section(proofs),
-        *([learning] if learning else []),
+        _verdict_section(inputs.latest, history.news(over_time), has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
+        *_drawn(inputs.latest, cases.section(inputs.groups, doubts), doubts, trials),
+        *axes.sections(inputs.groups, doubts, claims),
+        *_known(
+            scaling.section(inputs.scaling), layers.section(inputs.layer_groups, doubts), hardware.section(results),
+            timeline.section(inputs.drawn, trials, inputs.telemetry), history.section(over_time),
+            proofs.parity_section(inputs.proofs), proofs.learning_section(inputs.proofs),
+        ),
         *more,
         doubts_module.section(doubts),
-        failures.section(trials, records, [*problems, *unreadable]),
-        *_known(not_comparable.section(now)),
+        failures.section(trials, inputs.records, problems),
+        *_known(not_comparable.section(inputs.latest)),
         environment.section(trials),
         _limits(trials),
         _reproduce(results, trials),
     ]
-    return Document(title=title, summary=_summary(trials, [*problems, *unreadable]), sections=tuple(sections))
+    return Document(title=title, summary=_summary(trials, problems), sections=tuple(sections))
 
 
 def _empty(title: str, problems: Sequence[str]) -> Document:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from rigmark.bench.analysis.comparison.compare import Alike, Comparison, Comparisons, Repetition, by_repetition
+from rigmark.bench.analysis.comparison.compare import Alike, Comparison, Comparisons, Repetition
 from rigmark.bench.analysis.comparison.systems import known_facts
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from rigmark.bench.analysis.results.validity import Validity
@@ -123,9 +123,12 @@ def origin(name: Any) -> Origin:
     return ORIGINS.get(name, Origin.QUOTED)
 
 
-def groups(results: pd.DataFrame, trials: pd.DataFrame) -> list[Group]:
-    """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks."""
-    comparisons, states = Comparisons(by_repetition(trials)), _states(trials)
+def groups(results: pd.DataFrame, trials: pd.DataFrame, comparisons: Comparisons) -> list[Group]:
+    """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks.
+
+    ``trials`` are those that the results come from, and ``comparisons`` are of them.
+    """
+    states = _states(trials)
     rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows_of(results[results.kind != TrialKind.LIMIT]):
         rows.setdefault(key(row, EQUAL_COLUMNS), []).append(row)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from rigmark.bench.analysis.comparison.compare import Comparisons
 from rigmark.bench.analysis.layers.layers import TakenApart
 from rigmark.bench.sections.doubts import about
 from rigmark.bench.sections.groups import Group, groups
@@ -46,7 +47,7 @@ def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together
     rows = trials[trials.id.isin(list(by_id))]
     # A few long steps may decide the instrumented mean.
     times_s = [by_id[each].timed_step_time_s or by_id[each].plain_step_time_s for each in rows.id]
-    found = groups(rows.assign(step_time_s=times_s), trials)
+    found = groups(rows.assign(step_time_s=times_s), rows, Comparisons({}))
     return [
         Together(
             group=group,

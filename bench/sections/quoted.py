@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rigmark.bench.analysis.audit import audit
-from rigmark.bench.analysis.results.quoted import FACTS, provenance, rows, step_time, throughput
+from rigmark.bench.analysis.results.quoted import FACTS, provenance, step_time, throughput
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import (
     Align,
@@ -36,8 +36,8 @@ TITLES = {
 }
 
 
-def section(tables: Sequence[Mapping[str, Any]]) -> Section | None:
-    """One subsection a format; None where nothing was imported."""
+def section(tables: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> Section | None:
+    """One subsection per format; None where nothing was imported. ``lines`` are those of the tables."""
     if not tables:
         return None
     words = tr(
@@ -49,13 +49,14 @@ def section(tables: Sequence[Mapping[str, Any]]) -> Section | None:
     return Section(
         id="quoted", title=tr("Quoted: published by others"), blocks=(Paragraph(text=words),),
         sections=tuple(
-            _of_format(name, [table for table in tables if table["source"]["format"] == name]) for name in formats
+            _of_format(name, *(
+                [each for each in several if each["source"]["format"] == name] for several in (tables, lines)
+            )) for name in formats
         ),
     )
 
 
-def _of_format(name: str, tables: Sequence[Mapping[str, Any]]) -> Section:
-    lines = rows(tables)
+def _of_format(name: str, tables: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> Section:
     sources = [provenance(table["source"]) for table in tables]
     notes = [f"{table['source']['file']}: {note}" for table in tables for note in table.get("notes", ())]
     if len(sources) > SOURCES:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from rigmark.bench.analysis.layers import layers
-from rigmark.bench.analysis.results import proofs
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.claims import Held, hold
 from rigmark.bench.claims import load as loader
 from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing, judged, overall
-from rigmark.bench.claims.evidence import gather
 from rigmark.bench.document.document import Origin
 from rigmark.bench.enums import Isa, Precision, TrialKind
-from rigmark.bench.sections import records_needed
 from rigmark.bench.sections.claims import document, figure, told
+from rigmark.bench.sections.inputs import ReportInputs
 from rigmark.bench.store.record import Record
 from tests.analysis.results.test_telemetry_findings import block
 from tests.records import CASE, MACHINE, PARITY, make_record, timing_records, trials_of, watched, with_measurement
@@ -37,14 +36,17 @@ def claim(quantity: str, low: float | None = None, high: float | None = None, **
 
 def against(of: Claim, folder: Path, *records: Record, tables: tuple[dict[str, Any], ...] = ()) -> Held:
     trials = trials_of(folder / "store", records)
-    found = results(trials)
-    needed = set(records_needed(trials))
-    plain = [json.loads(json.dumps(record.plain())) for record in records if record.key in needed]
-    taken_apart, _ = layers.read(layers.chosen(trials), found, plain)
-    held_against = gather(
-        found, trials, taken_apart, proofs.read(plain)[0], tables, models=loader.MODELS, filters=loader.filters
+    return hold([of], inputs_of(trials, records, tables).evidence)[0]
+
+
+def inputs_of(
+    trials: pd.DataFrame, records: Sequence[Record], tables: Sequence[dict[str, Any]] = ()
+) -> ReportInputs:
+    by_key = {record.key: record for record in records}
+    return ReportInputs(
+        trials=trials, results=results(trials), tables=tables,
+        record_of=lambda key: json.loads(json.dumps(by_key[key].plain())),
     )
-    return hold([of], held_against)[0]
 
 
 def table(*lines: dict[str, Any]) -> dict[str, Any]:
@@ -356,11 +358,8 @@ def test_what_is_not_testable_says_why(of: Claim, why: str, tmp_path: Path):
 
 
 def test_a_page_of_all_shipped_claims_and_a_report_only_of_those_with_results(tmp_path: Path):
-    trials = trials_of(tmp_path / "store", timing_records([0.01] * 8))
-    held_against = gather(
-        results(trials), trials, [], [], [], models=loader.MODELS, filters=loader.filters
-    )
-    found = hold(loader.shipped(), held_against)
+    timed = timing_records([0.01] * 8)
+    found = hold(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
 
     assert ["Held against results", "Computed", "Not testable here", "How each is tested"] == [
         section.title for section in document(found).sections]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rigmark.bench import models, sections
-from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document.document import Document
 from rigmark.bench.enums import Mode, Outcome, Precision, TrialKind
+from rigmark.bench.sections import inputs
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials.kinds import layers
@@ -235,6 +235,4 @@ def stored(root: Path, records: Iterator[Record] | list[Record]) -> Store:
 
 def report(store: Store, claims: Sequence[Claim] = ()) -> Document:
     """The document on all that is stored."""
-    trials = store.trials()
-    needed = [store.get(each) for each in sections.records_needed(trials.table)]
-    return sections.document(results(trials.table), trials.table, needed, trials.problems, claims=claims)
+    return sections.document(inputs.read(store), claims=claims)

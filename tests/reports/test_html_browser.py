@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from rigmark import reports
-from rigmark.bench import sections as story
-from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Align, Cell, Code, Column, Document, Fold, Row, Section, Table
+from rigmark.bench.sections import document, inputs
 from tests.reports import records, watched
 
 playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright: no browser can be driven")
@@ -105,13 +104,12 @@ def _report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
     other = [dataclasses.replace(each, command="rigmark run other") for each in map(watched.trial, range(7))]
     store = records.stored(root, [*records.sweep(), *other])
-    trials = store.trials()
-    rows = results(trials.table)
-    needed = [store.get(each) for each in story.records_needed(trials.table)]
-    readings = dict.fromkeys(story.series_needed(rows, trials.table), watched.readings())
-    document = story.document(rows, trials.table, needed, series=readings)
+    readings = watched.readings()
+    found = document(dataclasses.replace(
+        inputs.read(store), telemetry_of=lambda trial_ids: (dict.fromkeys(trial_ids, readings), ())
+    ))
     path = root / "report.html"
-    path.write_text(reports.render("html", document), encoding="utf-8")
+    path.write_text(reports.render("html", found), encoding="utf-8")
     return path
 
 

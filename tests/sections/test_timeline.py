@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from rigmark.bench import sections
-from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document, Fold, Section, Table, Timeline
-from rigmark.bench.sections import timeline
+from rigmark.bench.sections import inputs, timeline
 from tests.reports import records, watched
 
 
@@ -24,10 +23,9 @@ def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
 
 def drawn(root: Path, readings: pd.DataFrame) -> Document:
     store = records.stored(root, [records.proof(records.case("torch")), *map(watched.trial, range(3))])
-    trials = store.trials().table
-    rows = results(trials)
-    needed = [store.get(each) for each in sections.records_needed(trials)]
-    return sections.document(rows, trials, needed, series=dict.fromkeys(sections.series_needed(rows, trials), readings))
+    return sections.document(
+        replace(inputs.read(store), telemetry_of=lambda trial_ids: (dict.fromkeys(trial_ids, readings), ()))
+    )
 
 
 def part(document: Document) -> Section:
@@ -92,13 +90,12 @@ def test_a_layer_trial_of_the_same_case_is_not_drawn_for_its_timed_trials(tmp_pa
     """It has telemetry, and none of their timings."""
     case = watched.trial().identity.case
     apart = replace(records.layer_trial(case, records.step_by_work(case, 0.01)), telemetry=watched.block())
-    trials = records.stored(tmp_path, [records.proof(case), watched.trial(), apart]).trials().table
+    store = records.stored(tmp_path, [records.proof(case), watched.trial(), apart])
 
-    assert [watched.trial().id] == sections.series_needed(results(trials), trials)
+    assert [watched.trial().id] == [each.id for each in inputs.read(store).drawn]
 
 
 def test_without_readings_there_is_no_section(tmp_path: Path) -> None:
     store = records.stored(tmp_path, [watched.trial()])
-    trials = store.trials().table
 
-    assert "telemetry" not in [each.id for each in sections.document(results(trials), trials, []).sections]
+    assert "telemetry" not in [each.id for each in records.report(store).sections]

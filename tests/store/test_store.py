@@ -26,7 +26,7 @@ import pytest
 
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
-from rigmark.bench.reporting.gather import telemetry_of
+from rigmark.bench.sections.inputs import telemetry_of
 from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store, existing, filtered
 from rigmark.bench.store.stored import LeftOut

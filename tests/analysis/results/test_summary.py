@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench.analysis.comparison.compare import Comparisons
 from rigmark.bench.analysis.results.summary import FEWEST_FOR_P99, RESULT_COLUMNS, results
 from rigmark.bench.enums import Isa, Layout, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.sections.groups import groups
@@ -303,7 +304,7 @@ def test_a_limit_that_failed_has_a_reason_and_no_rate(summarise: Summarise):
 def test_limits_are_in_no_comparison_of_frameworks(tmp_path: Path):
     trials = trials_of(tmp_path, [*of_limit("matmul_1024", 0.02), *timing_records(STEP_TIMES_S)])
 
-    assert [group.facts["model"] for group in groups(results(trials), trials)] == ["mlp"]
+    assert [group.facts["model"] for group in groups(results(trials), trials, Comparisons({}))] == ["mlp"]
 
 
 def test_a_proof_alone_is_no_result(summarise: Summarise):

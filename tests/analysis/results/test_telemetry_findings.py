@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench.analysis.comparison.compare import Comparisons, by_repetition
 from rigmark.bench.analysis.results import telemetry_findings
 from rigmark.bench.analysis.results.findings import FindingKind
 from rigmark.bench.analysis.results.summary import results
@@ -389,7 +390,7 @@ def test_where_all_trials_are_invalid_the_row_stays_and_is_labelled_and_wins_not
     rows = results(table)
 
     found, = rows.to_dict("records")
-    group, = groups(rows, table)
+    group, = groups(rows, table, Comparisons(by_repetition(table)))
 
     assert (found["outcome"], found["validity"], found["trials"]) == ("ok", "invalid", 8)
     assert found["step_time_s"] == pytest.approx(0.01, rel=0.01)

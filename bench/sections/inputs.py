@@ -1,0 +1,172 @@
+"""What a report is made from: each part is computed once, when it is first asked for, whoever asks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import pandas as pd
+
+from rigmark.bench.analysis import scaling
+from rigmark.bench.analysis.comparison.compare import Comparisons, by_repetition
+from rigmark.bench.analysis.layers import layers
+from rigmark.bench.analysis.layers.layers import TakenApart
+from rigmark.bench.analysis.results import proofs, quoted
+from rigmark.bench.analysis.results.proofs import Proof
+from rigmark.bench.analysis.results.summary import behind, results
+from rigmark.bench.claims import load as loader
+from rigmark.bench.claims.evidence import Evidence, believed
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.host import files
+from rigmark.bench.sections import timeline
+from rigmark.bench.sections.groups import Group, groups
+from rigmark.bench.sections.layer_groups import Together, together
+from rigmark.bench.sections.sessions import latest
+from rigmark.bench.sections.timeline import Chosen
+from rigmark.bench.store.store import Store, filtered
+from rigmark.bench.telemetry.series import read_parquet
+
+Telemetry = tuple[Mapping[str, pd.DataFrame], Sequence[str]]
+"""Readings by trial, as bench.telemetry.series.read_parquet has them, and a sentence for each file that is damaged."""
+
+
+def no_telemetry(trial_ids: Iterable[str]) -> Telemetry:
+    return {}, ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """Stored trials, and all that follows from them.
+
+    Sentences in a part are in the language in which it was first asked for: a report has inputs of its own.
+    """
+
+    trials: pd.DataFrame                 # see bench.store.trial_table
+    results: pd.DataFrame                # of those trials; see bench.analysis.results.summary
+    record_of: Callable[[str], Mapping[str, Any]]                # a trial's whole record, by its id
+    telemetry_of: Callable[[Iterable[str]], Telemetry] = no_telemetry
+    tables: Sequence[quoted.Table] = ()  # of others
+    unread: tuple[str, ...] = ()         # a sentence for each record and table that could not be read
+
+    @cached_property
+    def records(self) -> list[Mapping[str, Any]]:
+        """Of the trials that must be known whole: proofs, what failed, and the latest layer trial of each case."""
+        needed = self.trials[(self.trials.kind == TrialKind.PROOF) | (self.trials.outcome != Outcome.OK)].id
+        return [self.record_of(trial_id) for trial_id in dict.fromkeys([*needed, *self._layer_trials.id])]
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """Every result against every other."""
+        return Comparisons(by_repetition(self.trials))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        return groups(self.results, self.trials, self.comparisons)
+
+    @cached_property
+    def latest(self) -> list[Group]:
+        """The groups that no later session repeats."""
+        return latest(self.groups)
+
+    @property
+    def layers(self) -> list[TakenApart]:
+        return self._layers[0]
+
+    @cached_property
+    def layer_groups(self) -> list[Together]:
+        return together(self.layers, self.trials)
+
+    @property
+    def proofs(self) -> list[Proof]:
+        return self._proofs[0]
+
+    @cached_property
+    def scaling(self) -> list[scaling.Series]:
+        return scaling.read(self.results, self.trials)
+
+    @cached_property
+    def quoted(self) -> list[dict[str, Any]]:
+        """Lines of the tables of others."""
+        return quoted.rows(self.tables)
+
+    @cached_property
+    def drawn(self) -> list[Chosen]:
+        """The trials whose telemetry is drawn, if it can be read."""
+        return timeline.chosen(self.latest, self.results, self.trials) if self.trials.telemetry.notna().any() else []
+
+    @property
+    def telemetry(self) -> Mapping[str, pd.DataFrame]:
+        """Readings of those that are drawn, by trial."""
+        return self._telemetry[0]
+
+    @property
+    def not_understood(self) -> tuple[str, ...]:
+        """A sentence for each of the ``records`` that does not hold what its kind should."""
+        return (*self._proofs[1], *self._layers[1])
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """All that is missing from a report, a sentence each."""
+        return (*self.unread, *self._telemetry[1], *self.not_understood)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether any of these trials has a figure: it went well, and is no proof."""
+        return bool(((self.trials.outcome == Outcome.OK) & (self.trials.kind != TrialKind.PROOF)).any())
+
+    @property
+    def evidence(self) -> Evidence:
+        """What claims are held against."""
+        return Evidence(
+            results=believed(self.results), trials=self.trials, comparisons=self.comparisons, taken_apart=self.layers,
+            series=self.scaling, proofs=self.proofs, quoted=self.quoted, models=loader.MODELS, filters=loader.filters,
+        )
+
+    @cached_property
+    def _layer_trials(self) -> pd.DataFrame:
+        return layers.chosen(self.trials)
+
+    @cached_property
+    def _layers(self) -> tuple[list[TakenApart], list[str]]:
+        return layers.read(self._layer_trials, self.results, self.records)
+
+    @cached_property
+    def _proofs(self) -> tuple[list[Proof], list[str]]:
+        return proofs.read(self.records)
+
+    @cached_property
+    def _telemetry(self) -> Telemetry:
+        return self.telemetry_of([each.id for each in self.drawn])
+
+
+def read(store: Store, where: str | None = None) -> ReportInputs:
+    """Of all that is stored; with an SQL condition of the results that it holds for and the trials behind them.
+
+    What others published has no part in a condition. Raises UserError for what is no condition.
+    """
+    trials, (tables, unreadable) = store.trials(), store.quoted()
+    rows, table = results(trials.table), trials.table
+    if where is not None and not rows.empty:
+        rows = filtered(rows, where)
+        table = behind(rows, table)
+    return ReportInputs(
+        trials=table, results=rows, record_of=store.get, telemetry_of=partial(telemetry_of, store),
+        tables=tables if where is None else (), unread=(*trials.problems, *unreadable),
+    )
+
+
+def telemetry_of(store: Store, trial_ids: Iterable[str]) -> Telemetry:
+    """Of those whose file is there."""
+    found, problems = {}, []
+    for trial_id in trial_ids:
+        if (path := store.series(trial_id)) is not None:
+            try:
+                found[trial_id] = read_parquet(path)
+            except OSError as error:
+                problems.append(
+                    f"telemetry {files.shown(path)} is damaged and was left out ({files.shown(str(error))}); the "
+                    "figures of its trial do not come from it"
+                )
+    return found, problems
