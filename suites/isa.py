@@ -1,4 +1,4 @@
-"""What instruction sets bring: two real networks in each framework, held to SSE4.1, AVX2, AVX-512, and not at all.
+"""Speed when limited to SSE4.1, AVX2 or AVX-512, and without a limit: two real networks in each framework.
 
 What a processor lacks is unsupported; what ran is watched and stored beside each figure.
 """

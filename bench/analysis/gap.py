@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerRow, TakenApart
+from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerRow, LayerProfile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class Matched:
 class Gap:
     """By how much one step is longer than another, by what."""
 
-    slow: TakenApart
-    fast: TakenApart
+    slow: LayerProfile
+    fast: LayerProfile
     parts: tuple[Matched, ...]       # what adds most first; they add up to ``lost_s``
 
     @property
@@ -50,7 +50,7 @@ class Gap:
         return part.lost_s / self.lost_s
 
 
-def gap(slow: TakenApart, fast: TakenApart) -> Gap:
+def gap(slow: LayerProfile, fast: LayerProfile) -> Gap:
     """The difference of two steps of one network, part by part."""
     groups = _together([*slow.rows, *fast.rows])
     parts = [
@@ -74,15 +74,15 @@ def _together(rows: Iterable[LayerRow]) -> list[tuple[str, ...]]:
     return [tuple(group) for group in dict.fromkeys(tuple(group) for group in group_of.values())]
 
 
-def _own(case: TakenApart, layers: Sequence[str]) -> list[LayerRow]:
+def _own(case: LayerProfile, layers: Sequence[str]) -> list[LayerRow]:
     return [row for row in case.rows if row.layer in layers]
 
 
-def _time_s(case: TakenApart, layers: Sequence[str]) -> float:
+def _time_s(case: LayerProfile, layers: Sequence[str]) -> float:
     return math.fsum(row.time_s for row in _own(case, layers))
 
 
-def _flops(case: TakenApart, layers: Sequence[str]) -> int | None:
+def _flops(case: LayerProfile, layers: Sequence[str]) -> int | None:
     """None where some of its work is in no row of its own."""
     if layers == (TOO_SHORT,):
         return None

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rigmark.bench.analysis import scaling
 from rigmark.bench.analysis.comparison.compare import Comparison, Comparisons
-from rigmark.bench.analysis.layers.layers import TakenApart
+from rigmark.bench.analysis.layers.layers import LayerProfile
 from rigmark.bench.analysis.results import quoted
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from rigmark.bench.analysis.results.validity import Validity
@@ -31,7 +31,7 @@ class Evidence:
     results: Sequence[Mapping[str, Any]]         # see believed
     trials: pd.DataFrame
     comparisons: Comparisons                     # every result against every other
-    taken_apart: Sequence[TakenApart]
+    layer_profiles: Sequence[LayerProfile]
     series: Sequence[scaling.Series]
     proofs: Sequence[Proof]
     quoted: Sequence[quoted.Row]                 # lines of imported tables

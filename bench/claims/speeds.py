@@ -36,7 +36,7 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     its layers are those of the timed step.
     """
     ops = set(names_of(claim.where["op"]))
-    for case in held_against.taken_apart:
+    for case in held_against.layer_profiles:
         if is_asked(case.case, claim) and is_usual(case.case):
             own = math.fsum(row.share for row in case.rows if row.op in ops)
             nowhere = math.fsum(row.share for row in case.rows if row.is_residual)

@@ -18,7 +18,7 @@ from rigmark.bench.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rigmark.bench.analysis.layers.layers import TakenApart
+    from rigmark.bench.analysis.layers.layers import LayerProfile
 
 AXES = {
     "model": "model", "framework": "framework", "build": "build", "mode": "mode", "compile_mode": "compile_mode",
@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Show where the time of a step goes, as 'rigmark run --layers' has measured it.
 
-    Without a CASE all cases are shown; of what a CASE means the latest layer trials. A case whose last one failed is
-    told with its reason.
+    Without a CASE all cases are shown, each by its latest layer trial. A case whose latest one failed is listed with
+    its reason.
 
     Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
     """
@@ -124,7 +124,7 @@ def _sentences(refused: pd.DataFrame) -> list[str]:
     return [f"{_name(row)}: {row['outcome']}: {row['reason']}" for row in refused.to_dict("records")]
 
 
-def _plain(case: TakenApart, top: int | None) -> dict[str, Any]:
+def _plain(case: LayerProfile, top: int | None) -> dict[str, Any]:
     """A case for scripts: names stay, more may be added; None for what is not known."""
     from dataclasses import asdict
 

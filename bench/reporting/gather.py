@@ -33,8 +33,8 @@ def report(store: Store, where: str | None = None) -> Report:
     read = inputs.read(store, where)
     more, said = [], loader.shipped()
     if where is None:
-        told = claims.told(hold(said, read.evidence))
-        more = [section for section in (told, quoted.section(read.tables, read.quoted)) if section]
+        tested = claims.section(hold(said, read.evidence))
+        more = [section for section in (tested, quoted.section(read.tables, read.quoted)) if section]
     return Report(
         document=document(read, more=more, claims=said), results=read.results, problems=read.problems,
         is_measured=read.is_measured or bool(read.tables),

@@ -32,7 +32,7 @@ HEIGHT = "80vh"              # of a report in a notebook
 class Results:
     """A results folder as it was when it was loaded, as tables; units are those of the columns' names.
 
-    ``results`` has one row a case, ``trials`` one a process, ``layers`` one a layer of each step that was taken apart;
+    ``results`` has one row per case, ``trials`` one per process, ``layers`` one per layer of each per-layer profile;
     None or NaN is what is not known or was not measured. ``problems`` are sentences about records that cannot be read.
     """
 

@@ -110,7 +110,7 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
 
 
 def _verdict_section(found: Sequence[Group], news: Sequence[Block], *, has_pairs: bool) -> Section:
-    # What is held to an instruction set is not at its best; it has a section of its own.
+    # What is limited to an instruction set is not at its best; it has a section of its own.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
         words = tr("No trial was timed, so no framework can be called faster.")
@@ -158,7 +158,7 @@ def _limits(trials: pd.DataFrame) -> Section:
         ),
         tr(
             "Intervals are {confidence:.0%} intervals over processes, not steps, and need at least {fewest} of "
-            "them; they hold the chance within a session. The same machine at another time may lie outside them, "
+            "them; they cover the variation within one session. The same machine at another time may lie outside them, "
             "which the same 'rigmark run' with --sessions 5 --spread 2h would show, and so may another machine of the "
             "same kind.",
             confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
@@ -183,7 +183,7 @@ def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
     )
     attachment = Attachment(
         name="rigmark-results.csv", mime_type="text/csv", content=exports.csv(results, digits=SAME_DIGITS),
-        description=tr("all results, one row a case, as CSV"),
+        description=tr("all results, one row per case, as CSV"),
     )
     return Section(
         id="reproduce", title=tr("How to repeat it"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rigmark.bench.analysis.layers.layers import LayerRow, Part, TakenApart, by_op, part
+from rigmark.bench.analysis.layers.layers import LayerRow, Part, LayerProfile, by_op, part
 from rigmark.bench.analysis.layers.roofline import WITHOUT_LIMITS, Bound, products_of
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word
@@ -51,12 +51,12 @@ ABOVE_LIMIT = {
 }
 
 
-def advice(case: TakenApart) -> list[str]:
+def advice(case: LayerProfile) -> list[str]:
     """Where the time goes, which layers have the most to give, and what bounds the rest; a sentence each."""
     return [*_where(case), *_layers(case), *_bounds(case), *_unknown(case)]
 
 
-def step_of(case: TakenApart) -> str:
+def step_of(case: LayerProfile) -> str:
     return tr("inference") if case.case["mode"] == Mode.INFERENCE else tr("the training step")
 
 
@@ -70,7 +70,7 @@ def op_name(name: str) -> str:
     return tr("the {name}", name=word(name.strip("()"))) if name.startswith("(") else tr("{name} layers", name=name)
 
 
-def _where(case: TakenApart) -> Iterator[str]:
+def _where(case: LayerProfile) -> Iterator[str]:
     if case.figures.problem:
         yield tr("The trace is not whole, so these shares are of what it saw: {problem}.", problem=case.figures.problem)
     rows = [row for row in case.rows if not row.is_residual]
@@ -101,7 +101,7 @@ def _where(case: TakenApart) -> Iterator[str]:
         )
 
 
-def _layers(case: TakenApart) -> Iterator[str]:
+def _layers(case: LayerProfile) -> Iterator[str]:
     """The rows that would save the most time at their limits."""
     savings = {row: _saving_s(row) / case.step_time_s for row in case.rows if row.place.gap}
     most = sorted(savings, key=lambda row: -savings[row])[:NAMED_LAYERS]
@@ -113,7 +113,7 @@ def _layers(case: TakenApart) -> Iterator[str]:
             )
 
 
-def named(case: TakenApart, row: LayerRow) -> str:
+def named(case: LayerProfile, row: LayerRow) -> str:
     """The row's layer; in training with its direction."""
     is_plain = row.direction is None or case.case["mode"] == Mode.INFERENCE
     return row.name if is_plain else f"{row.name} ({word(row.direction)})"
@@ -133,7 +133,7 @@ def _attained(row: LayerRow) -> str:
     return tr("takes {times} as long as an empty operation", times=formatting.times(gap, 2))
 
 
-def _bounds(case: TakenApart) -> Iterator[str]:
+def _bounds(case: LayerProfile) -> Iterator[str]:
     for bound in Bound:
         these = part(bound, [row for row in case.rows if row.place.bound is bound])
         if these.share >= LARGE_SHARE:
@@ -152,7 +152,7 @@ def _outlook(these: Part) -> str:
     return tr(", of which it reaches {attained}: {advised}", attained=formatting.share(attained), advised=tr(advised))
 
 
-def _unknown(case: TakenApart) -> Iterator[str]:
+def _unknown(case: LayerProfile) -> Iterator[str]:
     facts, has_flops, has_bytes = case.case, bool(case.peaks.flops_per_s), bool(case.peaks.bytes_per_s)
     if has_flops and has_bytes:
         return

@@ -37,7 +37,7 @@ def section(found: Audit, *, id: str = "audit") -> Section:
 
 
 def document(found: Audit) -> Document:
-    return Document(title=tr("Do these results hang together?"), summary=(), sections=(section(found),))
+    return Document(title=tr("Are these results consistent?"), summary=(), sections=(section(found),))
 
 
 def _looked(found: Audit, id: str) -> Table:

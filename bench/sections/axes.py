@@ -17,7 +17,7 @@ from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Precision
 from rigmark.bench.sections.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
-from rigmark.bench.sections.groups import HELD_TO, Entry, Group, versus
+from rigmark.bench.sections.groups import Entry, Group, versus
 from rigmark.bench.sections.sessions import SessionResults, unrepeated
 
 SETTINGS = ("framework", "framework_version", "build", "compile_mode", "layout")
@@ -56,7 +56,7 @@ class Axis:
 
 
 def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = ()) -> list[Section]:
-    """One for each axis along which something was measured; ``claims`` about it are held against that."""
+    """One for each axis along which something was measured; ``claims`` about it are tested against that."""
     found = ((axis, series(groups, axis)) for axis in AXES)
     return [_section(axis, several, doubts, claims) for axis, several in found if several]
 
@@ -162,6 +162,9 @@ def _size(comparison: Comparison) -> str:
 
 # Instruction sets ---------------------------------------------------------------------------------------------------
 
+LIMITED_IN_PART = tr_later("limited to {isa} (to which not all of its operations kept)")
+NOT_SEEN_LIMITED = tr_later("limited to {isa} (it is not proven that it kept to that)")
+
 
 def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
     for each, subject in zip(several, _subjects(several, "isa"), strict=True):
@@ -171,12 +174,12 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
             continue
         proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
         ran = proof[first.row["isa"]]
-        held = f"{tr(HELD_TO)}{first.row['isa']}"
+        limited = "limited to {isa}"
         if ran != first.row["isa"]:
-            held += tr(" (of which not all is)") if ran == MIXED else tr(" (that it kept to it is not proven)")
+            limited = LIMITED_IN_PART if ran == MIXED else NOT_SEEN_LIMITED
         sentence = tr(
-            "{subject}: with all that this processor has, {size} the throughput of itself {held}.",
-            subject=subject, size=_size(found), held=held,
+            "{subject}: with all instruction sets of this processor, {size} the throughput of the same {limited}.",
+            subject=subject, size=_size(found), limited=tr(limited, isa=first.row["isa"]),
         )
         native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
         for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
@@ -192,8 +195,8 @@ def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
         mixed=word(MIXED), not_proven=word(NOT_PROVEN),
     )
     yield tr(
-        "sse41 holds all that SSE encodes, up to SSE4.2; avx2 is with FMA. Native is without a switch, and may "
-        "take another library than the levels do."
+        "sse41 stands for all of SSE up to SSE4.2, avx2 for AVX2 with FMA. Native is without a limit, and may use "
+        "another library than the limited ones do."
     )
 
 
@@ -252,8 +255,8 @@ AXES = (
         column="isa", order=(*LEVELS, Isa.NATIVE), title=tr_later("Instruction sets: what do they bring?"),
         noun=tr_later("instruction set"), head=tr_later("asked"),
         question=tr_later(
-            "The same framework, from the same files, held to less than this processor can: what a build without "
-            "these instructions would cost."
+            "The same framework, from the same files, limited to fewer instructions than this processor has: what a "
+            "build without them would cost."
         ),
         shows=lambda: (Show(column=Column(title=tr("ran")), cell=_ran),),
         sentences=_isa_sentences, notes=_isa_notes,

@@ -363,7 +363,7 @@ def _many(found: Sequence[OneOrMany]) -> Section | None:
         return None
     shown = sorted(found, key=lambda each: not (each.small.candidate.money and each.big.candidate.money))[:MOST_PAIRS]
     more = formatting.count(len(found) - len(shown), "pair")
-    left = [Paragraph(text=tr("{pairs} more are told by --json.", pairs=more))] if len(shown) < len(found) else []
+    left = [Paragraph(text=tr("--json lists {pairs} more.", pairs=more))] if len(shown) < len(found) else []
     return Section(id="many", title=tr("One large or several small"), blocks=(Verdicts(verdicts=tuple(
         Verdict(
             id=identifier("many", each.workload.label, each.many.candidate.id, each.big.candidate.id),
@@ -497,7 +497,7 @@ def _doubts(advice: Advice) -> Section | None:
             of.candidate.id for ranking in advice.rankings for of in ranking.rated}
     ]
     if (more := len(advice.problems) - MOST_PROBLEMS) > 0:
-        texts.append(tr("{n:,} more are told by --json.", n=more))
+        texts.append(tr("--json lists {n:,} more.", n=more))
     rated = [each for ranking in advice.rankings for each in ranking.rated]
     rated += [each for rental in advice.rentals for each in (rental.own, rental.rented) if each is not None]
     if any(each.origin is Origin.PREDICTED for each in rated):

@@ -29,7 +29,7 @@ from rigmark.bench.sections.groups import Entry, Group
 
 FACTS = {
     "model": tr_later("model"), "mode": tr_later("mode"), "precision": tr_later("precision"),
-    "isa": tr_later("held to"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
+    "isa": tr_later("instruction set"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
     "strategy": tr_later("strategy"), "data": tr_later("data"), "device": tr_later("device"),
     "device_name": tr_later("name of the device"), "threads": tr_later("threads"),
     "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),

@@ -39,8 +39,8 @@ def document(tested: Sequence[Held]) -> Document:
     return Document(title=tr(TITLE), summary=summary, sections=tuple(_sections(tested)))
 
 
-def told(tested: Sequence[Held]) -> Section | None:
-    """Only of those on which stored results bear: the others would drown the rest of a report. None where none does."""
+def section(tested: Sequence[Held]) -> Section | None:
+    """Only those on which stored results bear: the others would drown the rest of a report. None where none does."""
     own = [each for each in tested if any(answer.origin is not Origin.ENTERED for answer in each.answers)]
     return Section(id="claims", title=tr(TITLE), sections=tuple(_sections(own))) if own else None
 
@@ -52,11 +52,11 @@ def _sections(tested: Sequence[Held]) -> Iterator[Section]:
     computed = [each for each in held if all(answer.origin is Origin.ENTERED for answer in each.answers)]
     seen = sorted((each for each in held if each not in computed), key=lambda each: order.index(each.standing))
     if seen:
-        words = tr("Sentences that introductions repeat, held against what is stored here. Confirmed: all figures, "
+        words = tr("Sentences that introductions repeat, tested against what is stored here. Confirmed: all figures, "
                    "with their intervals, lie where the sentence may still be called true. Refuted: all lie outside. "
                    "Open: figures disagree, or do not decide.")
         yield Section(
-            id="claims.seen", title=tr("Held against results"),
+            id="claims.seen", title=tr("Tested against results"),
             blocks=(Paragraph(text=words), _table("table.claims.seen", tr("What results tell"), seen), _behind(seen)),
         )
     if computed:
@@ -215,7 +215,7 @@ def _how(each: Held) -> str:
     claim = each.claim
     band = _band(claim, each.unit)
     return tr(
-        "{claim} Held by: {how}.{true}{note} ({source}; {id})", claim=tr(claim.says), how=tr(claim.how),
+        "{claim} Tested by: {how}.{true}{note} ({source}; {id})", claim=tr(claim.says), how=tr(claim.how),
         true="" if band == formatting.UNKNOWN else tr(" It holds at {band}.", band=band),
         note=f" {tr(claim.note)}" if claim.note else "", source=tr(claim.source), id=claim.id,
     )

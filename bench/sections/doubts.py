@@ -30,7 +30,7 @@ def doubts(
 ) -> dict[tuple[str, str], Doubt]:
     """Every different finding by (id, text), numbered in the order of the report.
 
-    ``of_layers`` are (what it is about, findings) of steps that were taken apart.
+    ``of_layers`` are (what it is about, findings) of per-layer profiles.
     """
     found: dict[tuple[str, str], Doubt] = {}
     every = [
@@ -79,5 +79,5 @@ def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
 
 def _named(cases: Sequence[str]) -> str:
     more = len(cases) - MOST_NAMED
-    said = tr("; and {n:,} more, which bear its number", n=more) if more > 0 else ""
+    said = tr("; and {n:,} more with the same number", n=more) if more > 0 else ""
     return "; ".join(cases[:MOST_NAMED]) + said

@@ -100,7 +100,7 @@ def last_words(records: Sequence[Mapping[str, Any]]) -> tuple[Fold, ...]:
             said.setdefault(text, []).append(" ".join(map(str, names)))
     return tuple(
         Fold(
-            title=tr("Last words of {names}", names=formatting.listed(list(dict.fromkeys(names)))),
+            title=tr("Last output of {names}", names=formatting.listed(list(dict.fromkeys(names)))),
             blocks=(Code(text=text),),
         )
         for text, names in said.items()

@@ -105,7 +105,7 @@ def _notes(group: Group) -> list[str]:
             fewest=FEWEST_FOR_P99,
         ))
     if any(row["peak_memory_bytes"] is None for row in shown):
-        notes.append(tr("Peak memory is left out ({sign}) where the system does not tell it.", sign=formatting.UNKNOWN))
+        notes.append(tr("Peak memory is left out ({sign}) where the system does not report it.", sign=formatting.UNKNOWN))
     if any(row["parity_error"] is None for row in shown):
         notes.append(tr(
             "Parity error is left out ({sign}) where no stored proof vouches for the result.", sign=formatting.UNKNOWN,

@@ -18,8 +18,6 @@ from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
 from rigmark.bench.enums import Isa, Outcome, TrialKind
 
-HELD_TO = tr_later("held to ")         # an instruction set, among the conditions
-
 EQUAL_COLUMNS = (
     "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
     "device_name", "oversubscribed",
@@ -86,7 +84,7 @@ class Group:
     facts: Mapping[str, Any]             # what they have in common
     conditions_by_column: Mapping[str, str]      # in words: {"local_batch": "batch 32", "precision": "fp32"}
     entries: tuple[Entry, ...]
-    earlier: tuple[Group, ...] = ()      # sessions that this one repeats, newest first; see ...story.sessions
+    earlier: tuple[Group, ...] = ()      # sessions that this one repeats, newest first; see bench.sections.sessions
 
     @property
     def subject(self) -> str:
@@ -167,7 +165,7 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, s
         **({"oversubscribed": tr("oversubscribed")} if facts["oversubscribed"] else {}),
         "data": tr("{data} data", data=facts["data"]),
         "precision": str(facts["precision"]),
-        **({"isa": f"{tr(HELD_TO)}{facts['isa']}"} if facts["isa"] != Isa.NATIVE else {}),
+        **({"isa": tr("limited to {isa}", isa=facts["isa"])} if facts["isa"] != Isa.NATIVE else {}),
         "device": str(facts["device"]),
         "threads": formatting.count(facts["threads"], "thread"),
         **({"steps_per_timing": tr("{steps} steps per timing", steps=facts["steps_per_timing"])}

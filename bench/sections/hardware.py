@@ -37,7 +37,7 @@ def section(results: pd.DataFrame) -> Section | None:
     places = sorted({_place_of(row) for row in rows})
     words = tr(
         "The most that was reached in any framework, each limit a small operation timed like a network. Layers are "
-        "held against these, not against what a data sheet promises."
+        "compared with these, not with what a data sheet promises."
     )
     is_node_told = len({row["node"] for row in rows}) > 1
     return Section(

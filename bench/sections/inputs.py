@@ -12,7 +12,7 @@ import pandas as pd
 from rigmark.bench.analysis import scaling
 from rigmark.bench.analysis.comparison.compare import Comparisons, by_repetition
 from rigmark.bench.analysis.layers import layers
-from rigmark.bench.analysis.layers.layers import TakenApart
+from rigmark.bench.analysis.layers.layers import LayerProfile
 from rigmark.bench.analysis.results import proofs, quoted
 from rigmark.bench.analysis.results.proofs import Proof
 from rigmark.bench.analysis.results.summary import behind, results
@@ -71,7 +71,7 @@ class ReportInputs:
         return latest(self.groups)
 
     @property
-    def layers(self) -> list[TakenApart]:
+    def layers(self) -> list[LayerProfile]:
         return self._layers[0]
 
     @cached_property
@@ -120,7 +120,7 @@ class ReportInputs:
     def evidence(self) -> Evidence:
         """What claims are held against."""
         return Evidence(
-            results=believed(self.results), trials=self.trials, comparisons=self.comparisons, taken_apart=self.layers,
+            results=believed(self.results), trials=self.trials, comparisons=self.comparisons, layer_profiles=self.layers,
             series=self.scaling, proofs=self.proofs, quoted=self.quoted, models=loader.MODELS, filters=loader.filters,
         )
 
@@ -129,7 +129,7 @@ class ReportInputs:
         return layers.chosen(self.trials)
 
     @cached_property
-    def _layers(self) -> tuple[list[TakenApart], list[str]]:
+    def _layers(self) -> tuple[list[LayerProfile], list[str]]:
         return layers.read(self._layer_trials, self.results, self.records)
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rigmark.bench.analysis.layers.layers import UNATTRIBUTED, LayerRow, Part, TakenApart, by_layer, longest, part
+from rigmark.bench.analysis.layers.layers import UNATTRIBUTED, LayerRow, Part, LayerProfile, by_layer, longest, part
 from rigmark.bench.analysis.layers.roofline import SPECIFICATION, Peak
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.document import formatting
@@ -51,7 +51,7 @@ def stacked_bars(members: Sequence[Member], identity: str, table: str, about: st
     )
 
 
-def _segments(case: TakenApart, unit: formatting.Unit) -> list[Segment]:
+def _segments(case: LayerProfile, unit: formatting.Unit) -> list[Segment]:
     return [
         Segment(
             label=_part_name(each), value=max(each.time_s, 0.0) / unit.scale,

@@ -1,4 +1,4 @@
-"""Steps that were taken apart, in groups that may stand side by side."""
+"""Per-layer profiles of steps, in groups that may stand side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rigmark.bench.analysis.comparison.compare import Comparisons
-from rigmark.bench.analysis.layers.layers import TakenApart
+from rigmark.bench.analysis.layers.layers import LayerProfile
 from rigmark.bench.sections.doubts import about
 from rigmark.bench.sections.groups import Group, groups
 
@@ -19,7 +19,7 @@ class Member:
 
     label: str
     about: str                       # in the words of a finding
-    case: TakenApart
+    case: LayerProfile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Together:
         return self.members[0].case.id
 
 
-def together(cases: Sequence[TakenApart], trials: pd.DataFrame) -> list[Together]:
+def together(cases: Sequence[LayerProfile], trials: pd.DataFrame) -> list[Together]:
     """The cases in groups of equal model, mode and conditions."""
     if not cases:
         return []

@@ -14,7 +14,7 @@ from rigmark.bench.analysis.layers.layers import (
     LayerRow,
     Part,
     Side,
-    TakenApart,
+    LayerProfile,
     by_op,
     longest,
     part,
@@ -57,7 +57,7 @@ FILE_FIGURES = (
 """Columns of the attached file; the others follow from them."""
 
 def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
-    """One subsection a model, in it one a group; None where no step was taken apart."""
+    """One subsection per model, in it one per group; None where no layer was timed."""
     if not found:
         return None
     models = dict.fromkeys(each.group.facts["model"] for each in found)
@@ -98,7 +98,7 @@ def document(found: Sequence[Together], *, top: int | None) -> Document:
     return Document(title=tr("Where the time goes"), summary=(), sections=tuple(sections))
 
 
-def settings(case: TakenApart) -> str:
+def settings(case: LayerProfile) -> str:
     """"torch 2.13.0 eager channels_last"."""
     words = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
     return " ".join(str(word) for word in words if word is not None)
@@ -147,10 +147,10 @@ class Show:
 def _figures_table(found: Together, doubts: Doubts) -> Table:
     unit = formatting.time_unit(member.case.step_time_s for member in found.members)
 
-    def time(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+    def time(value: Callable[[LayerProfile], float | None]) -> Callable[[Member], Cell]:
         return lambda member: _number(value(member.case), lambda time_s: formatting.significant(time_s / unit.scale))
 
-    def ratio(value: Callable[[TakenApart], float | None]) -> Callable[[Member], Cell]:
+    def ratio(value: Callable[[LayerProfile], float | None]) -> Callable[[Member], Cell]:
         return lambda member: _number(value(member.case), lambda ratio: formatting.number(ratio, 2))
 
     def doubted(member: Member) -> Cell:
@@ -180,7 +180,7 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
         caption=tr("How far the layers account for the step, {subject}", subject=found.group.subject),
         columns=tuple(show.column for show in shows),
         rows=tuple(
-            Row(id=identifier("taken-apart", m.case.id), cells=tuple(show.cell(m) for show in shows))
+            Row(id=identifier("profile", m.case.id), cells=tuple(show.cell(m) for show in shows))
             for m in found.members
         ),
         notes=(
@@ -272,7 +272,7 @@ def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
 # Rows of a case -----------------------------------------------------------------------------------------------------
 
 
-def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -> Table:
+def rows_table(case: LayerProfile, identity: str, caption: str, top: int | None) -> Table:
     """The rows that take the most time with what they achieve; the others as one, and last the residual."""
     rows = longest(case.rows, top)
     # The longest rows are what is read, so the units are theirs.
@@ -328,7 +328,7 @@ def rows_table(case: TakenApart, identity: str, caption: str, top: int | None) -
     )
 
 
-def _below(case: TakenApart, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
+def _below(case: LayerProfile, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
     """What stands below the longest rows, so that the table adds up to the step: its name, in words, and its part."""
     others = longest(case.rows)[len(shown):]
     found = []
@@ -355,11 +355,11 @@ def _first(names: Sequence[str]) -> list[str]:
     return [*names[:NAMED_MEMBERS], *([tr("{n} more", n=more)] if more > 0 else [])]
 
 
-def _row_notes(case: TakenApart, rows: Sequence[LayerRow]) -> list[str]:
+def _row_notes(case: LayerProfile, rows: Sequence[LayerRow]) -> list[str]:
     notes = []
     if any(len(row.members) > 1 for row in rows):
         notes.append(tr(
-            "Layers joined by + run as one: their time cannot be told apart, their work is counted together."
+            "Layers joined by + run as one: their times cannot be separated, their work is counted together."
         ))
     above = {row.place.bound for row in rows if row.place.gap is not None and row.place.gap < 1}
     if above:
@@ -384,7 +384,7 @@ def _peak_notes(peaks: Peaks) -> list[str]:
     return [tr("This machine's limits: {limits}.", limits="; ".join(known))] if known else []
 
 
-def _figures_words(case: TakenApart) -> str:
+def _figures_words(case: LayerProfile) -> str:
     times = [case.step_time_s, case.timed_step_time_s]
     unit = formatting.time_unit(times)
     timed = "" if case.timed_step_time_s is None else tr(

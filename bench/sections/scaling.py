@@ -262,7 +262,7 @@ def _table(identity: str, series: Series) -> Table:
         columns += [Column(title=tr("latency {q}", q=q), unit=latency.name, align=right) for q in ("p50", "p99")]
     elif has_sent:
         columns += [
-            Column(title=tr("sent"), unit=tr("MB a step"), align=right, is_detail=True),
+            Column(title=tr("sent"), unit=tr("MB per step"), align=right, is_detail=True),
             Column(title=tr("communicating"), unit=unit.name, align=right, is_detail=True),
             Column(title=tr("not hidden"), unit=unit.name, align=right, is_detail=True),
         ]

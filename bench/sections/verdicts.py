@@ -191,11 +191,11 @@ def _reservations(group: Group) -> list[str]:
     invalid = [entry.label for entry in without if entry.is_invalid]
     if invalid:
         sentences.append(tr(
-            "Invalid, and so without a say: {invalid} (see the findings).", invalid=formatting.listed(invalid),
+            "Invalid, and so not compared: {invalid} (see the findings).", invalid=formatting.listed(invalid),
         ))
     elsewhere = [entry.label for entry in without if not entry.is_invalid]
     if elsewhere:
         sentences.append(tr(
-            "Not measured on this machine, and so without a say: {elsewhere}.", elsewhere=formatting.listed(elsewhere),
+            "Not measured on this machine, and so not compared: {elsewhere}.", elsewhere=formatting.listed(elsewhere),
         ))
     return sentences

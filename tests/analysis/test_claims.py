@@ -17,7 +17,8 @@ from rigmark.bench.claims import load as loader
 from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing, judged, overall
 from rigmark.bench.document.document import Origin
 from rigmark.bench.enums import Isa, Precision, TrialKind
-from rigmark.bench.sections.claims import document, figure, told
+from rigmark.bench.sections.claims import document, figure
+from rigmark.bench.sections.claims import section as section_of
 from rigmark.bench.sections.inputs import ReportInputs
 from rigmark.bench.store.record import Record
 from tests.analysis.results.test_telemetry_findings import block
@@ -361,12 +362,12 @@ def test_a_page_of_all_shipped_claims_and_a_report_only_of_those_with_results(tm
     timed = timing_records([0.01] * 8)
     found = hold(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
 
-    assert ["Held against results", "Computed", "Not testable here", "How each is tested"] == [
+    assert ["Tested against results", "Computed", "Not testable here", "How each is tested"] == [
         section.title for section in document(found).sections]
-    section = told(found)
+    section = section_of(found)
     assert section is not None
-    assert ["Held against results", "How each is tested"] == [each.title for each in section.sections]
-    assert told([each for each in found if each.standing is Standing.UNTESTABLE]) is None
+    assert ["Tested against results", "How each is tested"] == [each.title for each in section.sections]
+    assert section_of([each for each in found if each.standing is Standing.UNTESTABLE]) is None
 
 
 def test_a_figure_in_words():

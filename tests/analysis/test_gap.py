@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rigmark.bench.analysis.gap import gap
 from rigmark.bench.analysis.layers import layers
-from rigmark.bench.analysis.layers.layers import TakenApart
+from rigmark.bench.analysis.layers.layers import LayerProfile
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.sections.gaps import sentences
 from rigmark.bench.sections.layer_groups import together
@@ -34,7 +34,7 @@ def timed(framework: str, step_time_s: float) -> list[Record]:
     return [records.timing(INFERENCE[framework], repetition, step_time_s) for repetition in range(2)]
 
 
-def read(root: Path, *each: Record) -> tuple[list[TakenApart], Any]:
+def read(root: Path, *each: Record) -> tuple[list[LayerProfile], Any]:
     store = records.stored(root, list(each))
     trials = store.trials().table
     chosen = layers.chosen(trials)
@@ -118,8 +118,8 @@ def test_the_parts_add_up_to_the_difference(times_s: list[float]) -> None:
     assert sum(part.lost_s for part in found.parts) == pytest.approx(found.lost_s, abs=1e-12)
 
 
-def of_rows(times_s: Mapping[tuple[str, str], float]) -> TakenApart:
+def of_rows(times_s: Mapping[tuple[str, str], float]) -> LayerProfile:
     """A case as ``layers.read`` has it, without a store."""
     record = trial("torch", times_s).plain()
     record["id"] = "x"
-    return layers._taken_apart(record, None, layers.Peaks())
+    return layers._profile(record, None, layers.Peaks())

@@ -172,7 +172,7 @@ def limits() -> Iterator[Record]:
     yield from limit("jpeg_decode", "numpy", 0.0382, samples=16, repetitions=2)
 
 
-def taken_apart() -> Iterator[Record]:
+def layer_profiles() -> Iterator[Record]:
     """Training in torch, which adds up; in jax, with what is fused and another program; inference with a bad trace."""
     of = case("torch")
     yield layer_trial(of, step_by_work(of, 0.0101))
@@ -193,7 +193,7 @@ def sweep() -> Iterator[Record]:
     Some steps were taken apart, and some of the machine's limits were measured.
     """
     yield from limits()
-    yield from taken_apart()
+    yield from layer_profiles()
     for framework in ("numpy", "torch", "jax"):
         yield proof(case(framework))
     reason = "tensorflow has no layer 'group_norm'; it has: batch_norm, layer_norm"

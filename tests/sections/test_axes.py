@@ -71,7 +71,7 @@ def test_instruction_sets_are_held_against_the_lowest_and_against_the_old_claim(
     inference, training = sentences(document, "isa")
 
     assert inference.startswith("torch, mnist_cnn inference: with all that this processor has, 3.0")
-    assert "of itself held to sse41. It is said: " in inference
+    assert "of the same limited to sse41. It is said: " in inference
     assert 'FMA infers about 2x as fast on a CPU." Here that is refuted.' in inference
     assert 'FMA trains about 30 % faster on a CPU." Here that is confirmed.' in training
     found = table(document, "table.isa")
@@ -83,7 +83,7 @@ def test_what_is_not_proven_is_not_called_that_instruction_set(say: Any):
     document = say(held("native", EVEN) + held("sse41", slower(3), "not proven"), claims=shipped())
     (sentence,) = sentences(document, "isa")
 
-    assert "held to sse41 (that it kept to it is not proven)" in sentence
+    assert "limited to sse41 (it is not proven that it kept to that)" in sentence
     assert "Here that is open." in sentence
     assert ["not proven", "native"] == column(table(document, "table.isa"), "ran")
 
@@ -93,7 +93,7 @@ def test_what_is_held_to_an_instruction_set_has_no_say_in_which_framework_is_fas
     (verdicts,) = document.sections[0].blocks
 
     assert 1 == len(verdicts.verdicts)
-    assert "held to" not in verdicts.verdicts[0].conditions
+    assert "limited to" not in verdicts.verdicts[0].conditions
 
 
 def test_a_precision_has_its_error_beside_its_speed(say: Any):
@@ -146,7 +146,7 @@ def test_only_what_differs_in_nothing_else_is_held_against_another(say: Any):
 def test_the_old_claim_is_about_generic_builds_and_no_others(say: Any):
     (sentence,) = sentences(say(held("native", EVEN) + held("avx2", slower(1.2)), claims=shipped()), "isa")
 
-    assert "of itself held to avx2." in sentence
+    assert "of the same limited to avx2." in sentence
     assert "It is said" not in sentence
 
 
@@ -163,10 +163,10 @@ def test_sentences_about_one_network_say_what_tells_them_apart(say: Any):
 def test_the_conditions_without_the_axis_are_whole_whatever_words_they_have():
     """A name that holds a comma is one condition, and a name that is a value of the axis is not the axis."""
     group = Group(id="one", facts={}, entries=(), conditions_by_column={
-        "local_batch": "batch 2", "precision": "bf16", "isa": "held to avx2", "device_name": "Xeon, 2 sockets",
+        "local_batch": "batch 2", "precision": "bf16", "isa": "limited to avx2", "device_name": "Xeon, 2 sockets",
         "machine": "bf16",
     })
 
-    assert ["batch 2", "held to avx2", "Xeon, 2 sockets", "bf16"] == group.conditions_without("precision")
+    assert ["batch 2", "limited to avx2", "Xeon, 2 sockets", "bf16"] == group.conditions_without("precision")
     assert ["batch 2", "bf16", "Xeon, 2 sockets", "bf16"] == group.conditions_without("isa")
-    assert "batch 2, bf16, held to avx2, Xeon, 2 sockets, bf16" == group.conditions
+    assert "batch 2, bf16, limited to avx2, Xeon, 2 sockets, bf16" == group.conditions

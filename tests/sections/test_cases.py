@@ -136,7 +136,7 @@ def test_a_report_on_some_results_is_on_their_trials_alone(tmp_path: Path) -> No
     assert 2 == len(some[some.kind == "timing"])
 
 
-def unlike(
+def differences(
     tmp_path: Path, torch: Mapping[str, Any] | None = None, jax: Mapping[str, Any] | None = None, **variables: str
 ) -> Any:
     """The section on what else differed, of torch with these variables and jax; of each, more facts of its records."""
@@ -151,11 +151,11 @@ def unlike(
         )
     ]
     document = records.report(records.stored(tmp_path, trials))
-    return next(section for section in document.sections if section.id == "unlike")
+    return next(section for section in document.sections if section.id == "differences")
 
 
 def test_a_difference_beside_the_framework_is_a_red_line(tmp_path: Path) -> None:
-    alike, other = unlike(tmp_path / "alike"), unlike(tmp_path / "other", MALLOC_ARENA_MAX="1")
+    alike, other = differences(tmp_path / "alike"), differences(tmp_path / "other", MALLOC_ARENA_MAX="1")
 
     assert 1 == len(alike.blocks)
     assert "nothing but the framework" in alike.blocks[0].text
@@ -170,8 +170,8 @@ def test_another_state_of_the_machine_is_a_red_line(tmp_path: Path) -> None:
         facts = {"frequency": {"turbo": turbo}, "operating_system": {"kernel": kernel}}
         return {"system": {"fingerprint": str(facts), "facts": facts, "volatile": {}}}
 
-    other = unlike(tmp_path / "other", torch=system(True, "6.1"), jax=system(False, "6.1"))
-    untold = unlike(tmp_path / "untold", torch=system(True, "6.1"), jax=system(True, None))
+    other = differences(tmp_path / "other", torch=system(True, "6.1"), jax=system(False, "6.1"))
+    untold = differences(tmp_path / "untold", torch=system(True, "6.1"), jax=system(True, None))
 
     assert [["system: frequency.turbo", "torch: true; jax: false"]] == [
         [cell.text for cell in row.cells[:2]] for row in other.blocks[1].rows
@@ -180,7 +180,7 @@ def test_another_state_of_the_machine_is_a_red_line(tmp_path: Path) -> None:
 
 
 def test_another_clock_and_telemetry_on_one_side_are_red_lines(tmp_path: Path) -> None:
-    other = unlike(
+    other = differences(
         tmp_path, torch={"more": {"clock": "device"}},
         jax={"more": {"clock": "host"}, "telemetry": {"devices": [], "regions": []}},
     )

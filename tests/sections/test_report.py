@@ -145,7 +145,7 @@ def test_a_quoted_figure_never_wins(say: Any) -> None:
     (verdict,) = verdicts(document)
 
     assert verdict.sentences[0].startswith("torch is fastest")
-    assert "Not measured on this machine, and so without a say: jax." in verdict.sentences
+    assert "Not measured on this machine, and so not compared: jax." in verdict.sentences
     assert "❝ jax" in column(table(document, "table.mnist_cnn"), "framework")
 
 

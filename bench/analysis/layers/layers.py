@@ -57,7 +57,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenApart:
+class LayerProfile:
     """The step of one case, from its layer trial."""
 
     id: str                          # of the layer trial
@@ -92,7 +92,7 @@ def _latest(found: pd.DataFrame) -> pd.DataFrame:
 
 def read(
     trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]]
-) -> tuple[list[TakenApart], list[str]]:
+) -> tuple[list[LayerProfile], list[str]]:
     """Those of the ``chosen`` trials whose records are among these, and a sentence for each that is not understood.
 
     ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the
@@ -112,13 +112,13 @@ def read(
         limits = limits_of.get(where) or roofline.peaks(results, **conditions)
         limits_of[where] = limits
         try:
-            found.append(_taken_apart(record, timed.get(key(trial, SAME_COLUMNS)), limits))
+            found.append(_profile(record, timed.get(key(trial, SAME_COLUMNS)), limits))
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
             problems.append(tr("record {id} does not hold what a layer trial should, and was left out", id=trial["id"]))
     return found, problems
 
 
-def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> TakenApart:
+def _profile(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> LayerProfile:
     identity, stored = record["identity"], record["layers"]
     case = identity["case"]
     step_time_s = math.fsum(map(usual_s, stored["rows"]))
@@ -136,7 +136,7 @@ def _taken_apart(record: Mapping[str, Any], timed_step_time_s: float | None, lim
         of_peak=roofline.best_of_peak((row.place for row in rows), limits),
         mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
     )
-    return TakenApart(
+    return LayerProfile(
         id=key_of_plain(record), case=case,
         facts={
             "framework_version": identity["build"]["framework_version"], "machine": identity["machine"],
@@ -220,7 +220,7 @@ class Side:
     is_idle: bool                    # no kernel ran for it in one direction or both
 
 
-def side_by_side(cases: Sequence[TakenApart]) -> dict[str, tuple[Side, ...]]:
+def side_by_side(cases: Sequence[LayerProfile]) -> dict[str, tuple[Side, ...]]:
     """For each layer of the graph, in its order, and for what is no layer, how it stands in each case."""
     layers: dict[str, None] = {}
     others: dict[str, None] = {}
@@ -233,7 +233,7 @@ def side_by_side(cases: Sequence[TakenApart]) -> dict[str, tuple[Side, ...]]:
     return {name: tuple(_side(case, name) for case in cases) for name in [*layers, *order]}
 
 
-def _side(case: TakenApart, name: str) -> Side:
+def _side(case: LayerProfile, name: str) -> Side:
     own = [row for row in case.rows if row.layer == name]
     within = dict.fromkeys(row.layer for row in case.rows if row.layer != name and name in row.members)
     return Side(

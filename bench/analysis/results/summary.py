@@ -108,13 +108,13 @@ def results(trials: pd.DataFrame) -> pd.DataFrame:
     for trial in every:
         if trial["kind"] in TIMED:
             groups.setdefault(key(trial, ("kind", *ALIKE_COLUMNS)), []).append(trial)
-    taken_apart = {
+    layer_trials = {
         _layers_of(trial): trial for trial in every
         if trial["kind"] == TrialKind.LAYERS and trial["outcome"] == Outcome.OK
         and not any(is_nothing(trial[column]) for column in LAYER_COLUMNS)
     }
     clones = nodes_of_clones(every)
-    rows = [_row(group, proofs, taken_apart.get(_layers_of(group[0])), clones) for group in groups.values()]
+    rows = [_row(group, proofs, layer_trials.get(_layers_of(group[0])), clones) for group in groups.values()]
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
 

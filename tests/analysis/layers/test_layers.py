@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rigmark.bench.analysis.layers import layers
-from rigmark.bench.analysis.layers.layers import LayerRow, TakenApart, by_op, longest, side_by_side
+from rigmark.bench.analysis.layers.layers import LayerRow, LayerProfile, by_op, longest, side_by_side
 from rigmark.bench.analysis.layers.roofline import NOWHERE, Bound
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document, Family, StackedBars
@@ -32,7 +32,7 @@ INFERENCE = records.case("torch", "inference")
 
 @pytest.fixture(name="read")
 def _read(tmp_path: Path) -> Any:
-    def read(*each: Record, problems: Iterable[str] = ()) -> list[TakenApart]:
+    def read(*each: Record, problems: Iterable[str] = ()) -> list[LayerProfile]:
         found, told = layers.read(*_read_back(tmp_path, each))
         assert list(problems) == told
         return found
@@ -49,7 +49,7 @@ def _read_back(root: Path, each: Iterable[Record]) -> tuple[Any, Any, Any]:
     return chosen, results(trials), [store.get(name) for name in chosen.id]
 
 
-def named_rows(case: TakenApart) -> dict[tuple[str, str | None], LayerRow]:
+def named_rows(case: LayerProfile) -> dict[tuple[str, str | None], LayerRow]:
     return {(row.layer, row.direction): row for row in case.rows}
 
 
@@ -73,7 +73,7 @@ def of_many(count: int, **facts: Any) -> Record:
                        overhead=1.0, attributed_time_s=1.0, without_kernel=[], **facts)
 
 
-def shown(case: TakenApart, root: Path, top: int | None = None) -> Document:
+def shown(case: LayerProfile, root: Path, top: int | None = None) -> Document:
     trials = Store(root).trials().table
     return document(together([case], trials), top=top)
 
@@ -203,7 +203,7 @@ def test_the_longest_rows_never_hold_the_residual(read: Any):
 
 
 def test_a_fused_layer_stands_in_the_row_of_another_and_names_it(read: Any):
-    *_, fused, _ = records.taken_apart()
+    *_, fused, _ = records.layer_profiles()
     both = read(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)), fused)
     jax, torch = sorted(both, key=lambda case: case.case["framework"])
     sides = side_by_side([torch, jax])
@@ -218,7 +218,7 @@ def test_a_fused_layer_stands_in_the_row_of_another_and_names_it(read: Any):
 
 
 def test_a_layer_for_which_nothing_ran_is_told_from_one_that_was_not_looked_for(read: Any):
-    *_, cut = records.taken_apart()
+    *_, cut = records.layer_profiles()
     case, = read(cut)
     (side,) = side_by_side([case])["stage3.conv1"]
 
@@ -355,7 +355,7 @@ def test_an_empty_trace_is_a_finding_and_no_crash(read: Any, tmp_path: Path):
 
 
 def test_a_truncated_trace_is_never_explained_by_the_host(read: Any):
-    *_, cut = records.taken_apart()
+    *_, cut = records.layer_profiles()
     case, = read(cut)
 
     assert "layer_trace" in {finding.id for finding in case.findings}
@@ -364,7 +364,7 @@ def test_a_truncated_trace_is_never_explained_by_the_host(read: Any):
 
 
 def test_another_program_is_named_by_its_variables(read: Any):
-    *_, fused, _ = records.taken_apart()
+    *_, fused, _ = records.layer_profiles()
     case, = read(fused)
     finding, = case.findings
 

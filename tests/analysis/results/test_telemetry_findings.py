@@ -396,7 +396,7 @@ def test_where_all_trials_are_invalid_the_row_stays_and_is_labelled_and_wins_not
     assert found["step_time_s"] == pytest.approx(0.01, rel=0.01)
     assert "all 8 trials are invalid" in found["finding_texts"]
     assert group.measured == ()
-    assert "Invalid, and so without a say: torch (see the findings)." in verdict(group).sentences
+    assert "Invalid, and so not compared: torch (see the findings)." in verdict(group).sentences
 
 
 def test_energy_is_that_of_the_devices_that_did_the_work(trials: Any):
