@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerRow, LayerProfile
+from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerProfile, LayerRow
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -56,14 +56,18 @@ def document(
         inputs.groups,
         [(member.about, member.case.findings) for each in inputs.layer_groups for member in each.members],
     )
-    over_time = history.watched(trials)
+    common, over_time = doubts_module.common(doubts), history.watched(trials)
     sections = [
-        _verdict_section(inputs.latest, history.news(over_time), has_pairs=bool((trials.kind == TrialKind.PAIR).any())),
+        _verdict_section(
+            inputs.latest, history.news(over_time), common,
+            has_pairs=bool((trials.kind == TrialKind.PAIR).any()),
+        ),
         *_drawn(inputs.latest, cases.section(inputs.groups, doubts), doubts, trials),
         *axes.sections(inputs.groups, doubts, claims),
         *_known(
-            scaling.section(inputs.scaling), layers.section(inputs.layer_groups, doubts), hardware.section(results),
-            timeline.section(inputs.drawn, trials, inputs.telemetry), history.section(over_time),
+            scaling.section(inputs.scaling, common), layers.section(inputs.layer_groups, doubts),
+            hardware.section(results), timeline.section(inputs.drawn, trials, inputs.telemetry),
+            history.section(over_time),
             proofs.parity_section(inputs.proofs), proofs.learning_section(inputs.proofs),
         ),
         *more,
@@ -109,7 +113,9 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
     return tuple(phrases)
 
 
-def _verdict_section(found: Sequence[Group], news: Sequence[Block], *, has_pairs: bool) -> Section:
+def _verdict_section(
+    found: Sequence[Group], news: Sequence[Block], common: Mapping[str, doubts_module.Doubt], *, has_pairs: bool
+) -> Section:
     # What is limited to an instruction set is not at its best; it has a section of its own.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
@@ -117,9 +123,10 @@ def _verdict_section(found: Sequence[Group], news: Sequence[Block], *, has_pairs
         if has_pairs:
             words += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
         return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
-    verdicts = Verdicts(verdicts=tuple(verdict(group) for group in found))
+    verdicts = Verdicts(verdicts=tuple(verdict(group, common) for group in found))
     blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
-    return Section(id="verdict", title=tr("Verdict"), blocks=(*news, *blocks))
+    shared = (Items(texts=tuple(doubt.text for doubt in common.values())),) if common else ()
+    return Section(id="verdict", title=tr("Verdict"), blocks=(*news, *shared, *blocks))
 
 
 def _drawn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from rigmark.bench.analysis.layers.layers import LayerRow, Part, LayerProfile, by_op, part
+from rigmark.bench.analysis.layers.layers import LayerProfile, LayerRow, Part, by_op, part
 from rigmark.bench.analysis.layers.roofline import WITHOUT_LIMITS, Bound, products_of
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word

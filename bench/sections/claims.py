@@ -216,6 +216,6 @@ def _how(each: Held) -> str:
     band = _band(claim, each.unit)
     return tr(
         "{claim} Tested by: {how}.{true}{note} ({source}; {id})", claim=tr(claim.says), how=tr(claim.how),
-        true="" if band == formatting.UNKNOWN else tr(" It holds at {band}.", band=band),
+        true="" if band == formatting.UNKNOWN else tr(" It holds for {band}.", band=band),
         note=f" {tr(claim.note)}" if claim.note else "", source=tr(claim.source), id=claim.id,
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rigmark.bench.analysis.results.findings import Finding
-from rigmark.bench.document.document import Block, Items, Note, Paragraph, Section
+from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
+from rigmark.bench.document import formatting
+from rigmark.bench.document.document import Block, Fold, Items, Note, Paragraph, Section
 from rigmark.bench.document.identifiers import identifier
-from rigmark.bench.document.language import tr
+from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.sections.groups import Entry, Group
 
 MOST_NAMED = 12              # results of one finding
+FEWEST_COMMON = 3            # results, of which more than half must have a finding that is said once of all
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +27,111 @@ class Doubt:
     note: Note
     text: str
     about: list[str] = field(default_factory=list)
+    single: dict[str, list[str]] = field(default_factory=dict)   # if it is common: results by what is said of them
+
+    @property
+    def is_common(self) -> bool:
+        """Whether it holds for most results, as where the machine was disturbed throughout."""
+        return bool(self.single)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """How a finding is said once of most results."""
+
+    text: str                                            # for tr: {n} of {all} results, {range} of their sizes
+    size: Callable[[Row], float | None] = lambda row: None
+    words: Callable[[float], str] = formatting.share
+
+
+def _share_of_trials(name: str) -> Callable[[Row], float | None]:
+    """Of a result's trials, those that have this finding; None where none of them alone is doubted for it."""
+    def share(row: Row) -> float | None:
+        doubted = json.loads(row["trial_findings"] or "[]")
+        having = sum(any(finding["id"] == name for finding in trial["findings"]) for trial in doubted)
+        every = max(int(row["trials"]) + int(row["invalid_trials"] or 0), len(doubted))
+        return having / every if having else None
+
+    return share
+
+
+def _width(row: Row) -> float | None:
+    low, high = row["step_time_low_s"], row["step_time_high_s"]
+    return None if low is None or high is None else high / low - 1
+
+
+COMMON: Mapping[str, Common] = {
+    "contended": Common(
+        text=tr_later("Other work disturbed {n} of {all} results, in {range} of their trials; stop it and repeat."),
+        size=_share_of_trials("contended"),
+    ),
+    "drifting": Common(
+        text=tr_later(
+            "Step times moved within trials of {n} of {all} results, in {range} of their trials; a longer warm-up or a "
+            "quieter machine would help."
+        ),
+        size=_share_of_trials("drifting"),
+    ),
+    "wide_interval": Common(
+        text=tr_later(
+            "The intervals of {n} of {all} results span {range}; more repetitions or a quieter machine would narrow "
+            "them."
+        ),
+        size=_width,
+    ),
+    "few_trials": Common(
+        text=tr_later(
+            "{n} of {all} results have too few trials for an interval ({range}); repeat at least {fewest} times "
+            "(--repetitions)."
+        ),
+        size=lambda row: float(row["trials"]), words=lambda trials: f"{trials:.0f}",
+    ),
+    "rate_falling": Common(text=tr_later(
+        "In {n} of {all} results later trials were slower than earlier ones: the machine does not hold its peak rate; "
+        "cool it, let it rest between sweeps, and repeat."
+    )),
+    "throttled": Common(
+        text=tr_later(
+            "Clocks were held down in {n} of {all} results, in {range} of their trials; cool the devices, check their "
+            "power, and repeat."
+        ),
+        size=_share_of_trials("throttled"),
+    ),
+    "cgroup_limit": Common(
+        text=tr_later(
+            "The quota of the control group stopped processes in {n} of {all} results, in {range} of their trials; "
+            "lift it, or use fewer threads."
+        ),
+        size=_share_of_trials("cgroup_limit"),
+    ),
+    "swap": Common(
+        text=tr_later(
+            "Memory went to or from swap in {n} of {all} results, in {range} of their trials; free memory and repeat."
+        ),
+        size=_share_of_trials("swap"),
+    ),
+    "on_battery": Common(
+        text=tr_later(
+            "{n} of {all} results were measured on battery, in {range} of their trials; plug it in and repeat."
+        ),
+        size=_share_of_trials("on_battery"),
+    ),
+    "governor": Common(text=tr_later(
+        "Cores followed a governor that changes their clock with load in {n} of {all} results; sudo cpupower "
+        "frequency-set --governor performance"
+    )),
+    "system_changed": Common(text=tr_later(
+        "The system was not the same for all trials of {n} of {all} results; measure them anew in a session of their "
+        "own (--session)."
+    )),
+}
+"""Findings about the machine or the plan, which may hold for most results alike. Others stay with each result."""
 
 
 def doubts(
     groups: Sequence[Group], of_layers: Sequence[tuple[str, Sequence[Finding]]] = ()
 ) -> dict[tuple[str, str], Doubt]:
-    """Every different finding by (id, text), numbered in the order of the report.
+    """Every different finding by (id, text), numbered in the order of the report, those of most results first.
 
     ``of_layers`` are (what it is about, findings) of per-layer profiles.
     """
@@ -37,13 +140,50 @@ def doubts(
         (about(entry, group), name, text)
         for group in groups for entry in group.entries for name, text in findings_of(entry.row)
     ]
+    common = _common([entry.row for group in groups for entry in group.entries if entry.has_figures])
+    for number, (name, said) in enumerate(common.items(), start=1):
+        doubt = Doubt(note=Note(number=number, id=f"finding.{identifier(name)}"), text=said)
+        for case, own, text in every:
+            if own == name:
+                found[name, text] = doubt
+                doubt.single.setdefault(text, []).append(case)
+    every = [(case, name, text) for case, name, text in every if name not in common]
     every += [(case, finding.id, finding.text) for case, findings in of_layers for finding in findings]
+    number = len(common)
     for case, name, text in every:
-        note = Note(number=len(found) + 1, id=f"finding.{identifier(name, text)}")
-        doubt = found.setdefault((name, text), Doubt(note=note, text=text))
-        if case not in doubt.about:
-            doubt.about.append(case)
+        if (name, text) not in found:
+            number += 1
+            found[name, text] = Doubt(note=Note(number=number, id=f"finding.{identifier(name, text)}"), text=text)
+        if case not in found[name, text].about:
+            found[name, text].about.append(case)
     return found
+
+
+def _common(rows: Sequence[Row]) -> dict[str, str]:
+    """{id: the sentence that says it once} of each finding of COMMON that more than half of some results have."""
+    having: dict[str, list[Row]] = {}
+    for row in rows:
+        for name in dict.fromkeys(name for name, _ in findings_of(row)):
+            having.setdefault(name, []).append(row)
+    return {
+        name: tr(
+            each.text, n=len(having[name]), all=len(rows), fewest=FEWEST_FOR_INTERVAL,
+            range=_range([size for size in map(each.size, having[name]) if size is not None], each.words),
+        )
+        for name, each in COMMON.items()
+        if len(having.get(name, ())) >= FEWEST_COMMON and 2 * len(having[name]) > len(rows)
+    }
+
+
+def _range(sizes: Sequence[float], words: Callable[[float], str]) -> str:
+    """"25 % to 100 %"; one end where they are equal."""
+    ends = dict.fromkeys(words(size) for size in (min(sizes), max(sizes))) if sizes else [formatting.UNKNOWN]
+    return tr("{low} to {high}", low=next(iter(ends)), high=[*ends][1]) if len(ends) > 1 else "".join(ends)
+
+
+def common(found: Mapping[tuple[str, str], Doubt]) -> dict[str, Doubt]:
+    """By its id each that holds for most results."""
+    return {name: doubt for (name, _), doubt in found.items() if doubt.is_common}
 
 
 def about(entry: Entry, group: Group) -> str:
@@ -59,22 +199,29 @@ def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
-    """Each doubt, with its number and what it is about."""
-    blocks: tuple[Block, ...] = (Paragraph(text=tr("Nothing was found that would weaken these results.")),)
-    if found:
-        blocks = (
-            Items(
-                texts=tuple(
-                    tr(
-                        "[{n}] {finding}. This is about: {cases}.", n=doubt.note.number, finding=doubt.text,
-                        cases=_named(doubt.about),
-                    )
-                    for doubt in found.values()
-                ),
-                ids=tuple(doubt.note.id for doubt in found.values()),
-            ),
-        )
-    return Section(id="findings", title=tr("Findings"), blocks=blocks)
+    """Each doubt, with its number and what it is about; first those of most results, with the single texts folded."""
+    every = list({doubt.note.number: doubt for doubt in found.values()}.values())
+    shared, own = ([doubt for doubt in every if doubt.is_common is wanted] for wanted in (True, False))
+    blocks: list[Block] = []
+    if shared:
+        single = [_about(doubt, text, cases) for doubt in shared for text, cases in doubt.single.items()]
+        blocks += [
+            _items(shared, [f"[{doubt.note.number}] {doubt.text}" for doubt in shared]),
+            Fold(title=tr("The same, result by result"), blocks=(Items(texts=tuple(single)),)),
+        ]
+    if own:
+        blocks.append(_items(own, [_about(doubt, doubt.text, doubt.about) for doubt in own]))
+    if not blocks:
+        blocks = [Paragraph(text=tr("Nothing was found that would weaken these results."))]
+    return Section(id="findings", title=tr("Findings"), blocks=tuple(blocks))
+
+
+def _items(of: Sequence[Doubt], texts: Sequence[str]) -> Items:
+    return Items(texts=tuple(texts), ids=tuple(doubt.note.id for doubt in of))
+
+
+def _about(doubt: Doubt, text: str, cases: Sequence[str]) -> str:
+    return tr("[{n}] {finding}. This is about: {cases}.", n=doubt.note.number, finding=text, cases=_named(cases))
 
 
 def _named(cases: Sequence[str]) -> str:

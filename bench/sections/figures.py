@@ -105,7 +105,9 @@ def _notes(group: Group) -> list[str]:
             fewest=FEWEST_FOR_P99,
         ))
     if any(row["peak_memory_bytes"] is None for row in shown):
-        notes.append(tr("Peak memory is left out ({sign}) where the system does not report it.", sign=formatting.UNKNOWN))
+        notes.append(tr(
+            "Peak memory is left out ({sign}) where the system does not report it.", sign=formatting.UNKNOWN,
+        ))
     if any(row["parity_error"] is None for row in shown):
         notes.append(tr(
             "Parity error is left out ({sign}) where no stored proof vouches for the result.", sign=formatting.UNKNOWN,
@@ -248,7 +250,7 @@ def parity() -> Show:
 def trust(doubts: Doubts) -> list[Show]:
     """How many trials, and what is doubted of them."""
     def doubted(entry: Entry) -> Cell:
-        notes = tuple(doubts[finding].note for finding in findings_of(entry.row))
+        notes = tuple(dict.fromkeys(doubts[finding].note for finding in findings_of(entry.row)))
         return Cell(text=word(entry.row["validity"]), notes=notes)
 
     return [

@@ -120,8 +120,9 @@ class ReportInputs:
     def evidence(self) -> Evidence:
         """What claims are held against."""
         return Evidence(
-            results=believed(self.results), trials=self.trials, comparisons=self.comparisons, layer_profiles=self.layers,
-            series=self.scaling, proofs=self.proofs, quoted=self.quoted, models=loader.MODELS, filters=loader.filters,
+            results=believed(self.results), trials=self.trials, comparisons=self.comparisons,
+            layer_profiles=self.layers, series=self.scaling, proofs=self.proofs, quoted=self.quoted,
+            models=loader.MODELS, filters=loader.filters,
         )
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from rigmark.bench.analysis.layers.layers import UNATTRIBUTED, LayerRow, Part, LayerProfile, by_layer, longest, part
+from rigmark.bench.analysis.layers.layers import UNATTRIBUTED, LayerProfile, LayerRow, Part, by_layer, longest, part
 from rigmark.bench.analysis.layers.roofline import SPECIFICATION, Peak
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.document import formatting

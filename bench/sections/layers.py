@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ import pandas as pd
 from rigmark.bench.analysis.layers.layers import (
     TOO_SHORT,
     UNATTRIBUTED,
+    LayerProfile,
     LayerRow,
     Part,
     Side,
-    LayerProfile,
     by_op,
     longest,
     part,
@@ -109,20 +109,26 @@ def _group(found: Together, doubts: Doubts) -> Section:
     bars = stacked_bars(
         found.members, f"bars.{found.id}", side.id, f"{found.group.subject}, {found.group.conditions}"
     )
-    is_alone = len(found.members) == 1
-    words = [
-        text if is_alone else tr("{label}: {said}", label=member.label, said=text)
-        for member in found.members for text in advice(member.case)
-    ]
     between = tuple(gaps.sentences(found))
     blocks: tuple[Block, ...] = (
-        bars, *([Items(texts=between)] if between else []), Items(texts=tuple(words)), _figures_table(found, doubts),
-        _op_table(found),
+        bars, *([Items(texts=between)] if between else []), Items(texts=tuple(_advised(found))),
+        _figures_table(found, doubts), _op_table(found),
         *(block for member in found.members for block in _details(found, member)),
         Fold(title=tr("Every layer, side by side"), blocks=(side,)),
     )
     title = f"{word(found.group.facts['mode'])}{tr(': ')}{found.group.conditions}"
     return Section(id=found.id, title=title, blocks=blocks)
+
+
+def _advised(found: Together) -> Iterator[str]:
+    """The advice on each case; what is said of several is said once, and of all without their names."""
+    said: dict[str, list[str]] = {}
+    for member in found.members:
+        for text in advice(member.case):
+            said.setdefault(text, []).append(member.label)
+    for text, labels in said.items():
+        is_of_all = len(labels) == len(found.members)
+        yield text if is_of_all else tr("{label}: {said}", label=formatting.listed(labels), said=text)
 
 
 def _details(found: Together, member: Member) -> list[Block]:

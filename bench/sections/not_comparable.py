@@ -38,7 +38,7 @@ def section(groups: Sequence[Group]) -> Section | None:
             "In {comparisons} nothing but the framework with its own packages, compile mode and layout differed "
             "between the sides.", comparisons=formatting.count(len(compared), "comparison"),
         )
-        return Section(id="differences", title=tr("What else differed"), blocks=(Paragraph(text=words),))
+        return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words),))
     differing = len({where for wheres in found.values() for where in wheres})
     words = tr(
         "In {n} of {comparisons} more than the framework differed between the sides, so the difference in speed "
@@ -46,20 +46,20 @@ def section(groups: Sequence[Group]) -> Section | None:
         comparisons=formatting.count(len(compared), "comparison"),
     )
     table = Table(
-        id="table.differences", caption=tr("What differed between the sides beside the framework"),
+        id="table.not_comparable", caption=tr("What differed between the sides beside the framework"),
         columns=(
             Column(title=tr("fact")), Column(title=tr("sides")), Column(title=tr("comparisons"), align=Align.RIGHT),
             Column(title=tr("the first of them"), is_detail=True),
         ),
         rows=tuple(
-            Row(id=identifier("difference", fact, sides), cells=(
+            Row(id=identifier("not_comparable", fact, sides), cells=(
                 Cell(text=_named(fact)), Cell(text="; ".join(f"{side}: {_value(value)}" for side, value in sides)),
                 Cell(text=str(len(wheres)), value=float(len(wheres))), Cell(text=wheres[0]),
             ))
             for (fact, sides), wheres in found.items()
         ),
     )
-    return Section(id="differences", title=tr("What else differed"), blocks=(Paragraph(text=words), table))
+    return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words), table))
 
 
 def _named(fact: str) -> str:

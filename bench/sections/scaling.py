@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rigmark.bench.analysis.results.summary import is_nothing, key
 from rigmark.bench.analysis.results.validity import Validity
@@ -45,8 +45,11 @@ TELLING = {
 """Facts that are only mentioned where they tell series apart, and how they are introduced."""
 
 
-def section(found: Sequence[Series]) -> Section | None:
-    """None where nothing was measured on more than one device; of sessions the latest stands for those before."""
+def section(found: Sequence[Series], common: Collection[str] = ()) -> Section | None:
+    """None where nothing was measured on more than one device; of sessions the latest stands for those before.
+
+    ``common`` are ids of findings that are said elsewhere of most results.
+    """
     if not found:
         return None
     latest = [*unrepeated(_of_session(series) for series in found)]
@@ -56,7 +59,7 @@ def section(found: Sequence[Series]) -> Section | None:
         id="scaling", title=tr("More devices"),
         blocks=(Paragraph(text=_interval_words()), *_together([series for series, _ in latest])),
         sections=tuple(
-            _series(identifier(name), title, series, earlier)
+            _series(identifier(name), title, series, earlier, common)
             for name, title, (series, earlier) in zip(names, titles, latest, strict=True)
         ),
     )
@@ -183,8 +186,10 @@ def _identity(series: Series) -> str:
         ))
 
 
-def _series(identity: str, title: str, series: Series, earlier: Sequence[Series]) -> Section:
-    sentences = (*_sentences(series), *_before(series, earlier))
+def _series(
+    identity: str, title: str, series: Series, earlier: Sequence[Series], common: Collection[str] = ()
+) -> Section:
+    sentences = (*_sentences(series, common), *_before(series, earlier))
     blocks: tuple[Block, ...] = (_table(identity, series), Items(texts=sentences))
     return Section(id=identity, title=title, blocks=blocks)
 
@@ -298,7 +303,7 @@ def _trust(point: Point) -> str:
     return tr("suspect") if point.findings and validity != Validity.INVALID else word(validity)
 
 
-def _sentences(series: Series) -> list[str]:
+def _sentences(series: Series, common: Collection[str]) -> list[str]:
     largest = series.points[-1]
     said = [_answer(point) for point in series.points[1:]]
     said.append(tr("Why: {cause}.", cause=series.cause))
@@ -338,9 +343,12 @@ def _sentences(series: Series) -> list[str]:
             )
         )
     said += [tr("Suspect: {finding}.", finding=finding.text) for finding in series.findings]
+    of_points = (
+        (point, [name for name in str(point.row.get("findings") or "").split(",") if name and name not in common])
+        for point in series.points
+    )
     doubted = [
-        f"{formatting.count(point.world_size, 'device')} ({str(point.row['findings']).replace(',', ', ')})"
-        for point in series.points if point.row.get("findings")
+        f"{formatting.count(point.world_size, 'device')} ({', '.join(names)})" for point, names in of_points if names
     ]
     if doubted:
         said.append(tr("Figures with doubts of their own: {doubted}.", doubted=formatting.listed(doubted)))

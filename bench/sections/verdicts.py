@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rigmark.bench.analysis.comparison.compare import Comparison
 from rigmark.bench.analysis.comparison.verdicts import Method, prospects
+from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.decision import DELTA, fewest_pairs
 from rigmark.bench.analysis.statistics.decision import Verdict as Judgement
 from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Standing, Verdict
 from rigmark.bench.document.language import tr, word
+from rigmark.bench.sections.doubts import findings_of
 from rigmark.bench.sections.groups import Entry, Group, versus
 
 MOST_NAMED = 5               # sessions
@@ -19,14 +21,17 @@ ENOUGH = fewest_pairs(1, 1)
 """Pairs, below which there is no verdict however clear it looks."""
 
 
-def verdict(group: Group) -> Verdict:
-    """What a group of comparable results says, and whether earlier sessions agree."""
+def verdict(group: Group, common: Collection[str] = ()) -> Verdict:
+    """What a group of comparable results says, and whether earlier sessions agree.
+
+    ``common`` are ids of findings that are said elsewhere of most results.
+    """
     standing, sentences = _answer(group)
     if group.earlier and group.measured and (before := _before(group, standing)):
         sentences.append(before)
     return Verdict(
         id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
-        sentences=(*sentences, *_reservations(group)),
+        sentences=(*sentences, *_reservations(group, common)),
     )
 
 
@@ -175,10 +180,13 @@ def _beaten_by(entry: Entry, found: Comparison, *, say_pairs: bool) -> str:
     return words
 
 
-def _reservations(group: Group) -> list[str]:
+def _reservations(group: Group, common: Collection[str]) -> list[str]:
     """What weakens the answer, beside its size: doubtful figures, different runs, who is missing."""
     sentences = []
-    suspect = [entry.label for entry in group.measured if entry.row["validity"] == "suspect"]
+    suspect = [
+        entry.label for entry in group.measured
+        if entry.row["validity"] == Validity.SUSPECT and any(name not in common for name, _ in findings_of(entry.row))
+    ]
     if suspect:
         sentences.append(tr("Suspect: {suspect} (see the findings).", suspect=formatting.listed(suspect)))
     if len({entry.row["run_id"] for entry in group.measured}) > 1:

@@ -70,7 +70,7 @@ def test_instruction_sets_are_held_against_the_lowest_and_against_the_old_claim(
     )
     inference, training = sentences(document, "isa")
 
-    assert inference.startswith("torch, mnist_cnn inference: with all that this processor has, 3.0")
+    assert inference.startswith("torch, mnist_cnn inference: with all instruction sets of this processor, 3.0")
     assert "of the same limited to sse41. It is said: " in inference
     assert 'FMA infers about 2x as fast on a CPU." Here that is refuted.' in inference
     assert 'FMA trains about 30 % faster on a CPU." Here that is confirmed.' in training
@@ -121,7 +121,7 @@ def test_what_was_measured_at_two_times_is_a_ratio_that_decides_nothing(say: Any
     assert "bf16 2.00x (not measured in one run, so without a verdict), output off" in \
         sentences(of_precision, "precision")[0]
     (sentence,) = sentences(of_isa, "isa")
-    assert "3.00x (not measured in one run, so without a verdict) the throughput of itself" in sentence
+    assert "3.00x (not measured in one run, so without a verdict) the throughput of the same" in sentence
     assert "Here that is open." in sentence
 
 

@@ -20,7 +20,7 @@ from tests.reports import gathered, records
 
 def test_each_part_of_a_report_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = gathered.store(tmp_path)
-    for record in records.sweep():
+    for record in records.layer_profiles():
         store.put(record)
     calls: Counter[tuple[str, str]] = Counter()
 

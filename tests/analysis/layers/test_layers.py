@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rigmark.bench.analysis.layers import layers
-from rigmark.bench.analysis.layers.layers import LayerRow, LayerProfile, by_op, longest, side_by_side
+from rigmark.bench.analysis.layers.layers import LayerProfile, LayerRow, by_op, longest, side_by_side
 from rigmark.bench.analysis.layers.roofline import NOWHERE, Bound
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.document.document import Document, Family, StackedBars
