@@ -7,7 +7,8 @@ small batch or of other software, for 80 % in each precision and mode.
 
 FOLDER holds published tables as their projects publish them; a folder that is not there is left out:
 
-timm/benchmark-infer-amp-nchw-*-{rtx3090,rtx4090}.csv of huggingface/pytorch-image-models (results/);
+timm/benchmark-infer-amp-nchw-*-{rtx3090,rtx4090,4090,5090,pro6000maxq}.csv of huggingface/pytorch-image-models
+(results/): the first two with torch 2.4, the others with torch 2.9, where the last mostly has twice the batch;
 cnn-benchmarks/*_cudnn51/*.json of jcjohnson/cnn-benchmarks (outputs/);
 tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017;
 pytorch-gpu-benchmark/CARD_1_gpus_{float,half}_model_{inference,train}_benchmark.csv of aisensiy/pytorch-gpu-benchmark
@@ -30,6 +31,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -50,8 +52,22 @@ from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
 TIMM_EACH, TIMM_ALL, CNN, FITTED, OTHERS = 0.80, 0.90, 0.95, 0.95, 0.80
-Network = tuple[object, ...]                     # its name, what else tells it, and its batch last; None: not stated
-Speeds = Mapping[Network, float]                 # samples/s
+PRO_6000 = "rtx-pro-6000-blackwell-max-q"        # with three times the memory of the others, and so larger batches
+TIMM = {
+    "torch 2.4": {"geforce-rtx-3090": "rtx3090", "geforce-rtx-4090": "rtx4090"},
+    "torch 2.9": {
+        "geforce-rtx-4090": "4090", "geforce-rtx-5090": "5090", PRO_6000: "pro6000maxq",
+    },
+}
+
+
+class Speed(NamedTuple):
+    samples_per_s: float
+    batch: int | None = None                     # None: not stated
+
+
+Network = tuple[object, ...]                     # its name, and what else two figures must have in common
+Speeds = Mapping[Network, Speed]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +85,10 @@ class Pair:
         return float(np.mean(self.within))
 
 
-def known(card: Card, network: Network, samples_per_s: float, precision: str, software: str) -> Reference:
-    batch = network[-1]
+def known(card: Card, speed: Speed, precision: str, software: str) -> Reference:
     return Reference(
-        card=card, samples_per_s=samples_per_s, precision=precision, software=software,
-        step_time_s=batch / samples_per_s if isinstance(batch, int) else None,
+        card=card, samples_per_s=speed.samples_per_s, precision=precision, software=software,
+        step_time_s=None if speed.batch is None else speed.batch / speed.samples_per_s,
     )
 
 
@@ -91,7 +106,7 @@ def pair(
 ) -> Pair:
     within, widths, errors, refused = [], [], {"arithmetic": [], "bandwidth": [], "middle": []}, None
     for name in sorted(of_old.keys() & of_new.keys(), key=str):
-        reference, truth = known(old, name, of_old[name], precision, software), of_new[name]
+        reference, truth = known(old, of_old[name], precision, software), of_new[name].samples_per_s
         found: Prediction | Refusal = predicted([reference], new)
         if isinstance(found, Refusal):
             refused = found.reason
@@ -99,8 +114,9 @@ def pair(
         within.append(found.low <= truth <= found.high)
         widths.append(found.high / found.low)
         guesses = {
-            "arithmetic": of_old[name] * (new.fp32_flops_per_s or 0) / (old.fp32_flops_per_s or 1),
-            "bandwidth": of_old[name] * (new.bandwidth_bytes_per_s or 0) / (old.bandwidth_bytes_per_s or 1),
+            "arithmetic": reference.samples_per_s * (new.fp32_flops_per_s or 0) / (old.fp32_flops_per_s or 1),
+            "bandwidth":
+                reference.samples_per_s * (new.bandwidth_bytes_per_s or 0) / (old.bandwidth_bytes_per_s or 1),
             "middle": found.value,
         }
         for method, guess in guesses.items():
@@ -125,9 +141,9 @@ def left_out(speeds: Mapping[str, Speeds], precision: str, software: str) -> Ite
     for name, of_card in speeds.items():
         card = gpu_specifications.by_key(name)
         found = LeftOut(card=card, methods={}, errors={}, stated=[], fit_within=[], fit_errors=[])
-        for network, truth in of_card.items():
+        for network, (truth, _) in of_card.items():
             others = [
-                known(gpu_specifications.by_key(other), network, of_other[network], precision, software)
+                known(gpu_specifications.by_key(other), of_other[network], precision, software)
                 for other, of_other in speeds.items() if other != name and network in of_other
             ]
             if len(others) < 2:
@@ -145,15 +161,19 @@ def left_out(speeds: Mapping[str, Speeds], precision: str, software: str) -> Ite
             yield found
 
 
-def timm(folder: Path) -> dict[str, Speeds]:
+def timm(folder: Path, names: Mapping[str, str]) -> dict[str, Speeds]:
+    """Of the cards whose files are there, each network at the largest batch that fits.
+
+    Cards of about the same memory are compared at equal batch; the PRO 6000 has mostly twice that of the others.
+    """
     found: dict[str, Speeds] = {}
-    for key, name in (("geforce-rtx-3090", "rtx3090"), ("geforce-rtx-4090", "rtx4090")):
-        (path,) = folder.glob(f"benchmark-infer-amp-nchw-*-{name}.csv")
-        table = pd.read_csv(path)
-        found[key] = {
-            (row.model, row.infer_img_size, int(row.infer_batch_size)): float(row.infer_samples_per_sec)
-            for row in table.itertuples() if row.infer_samples_per_sec > 0
-        }
+    for key, name in names.items():
+        for path in folder.glob(f"benchmark-infer-amp-nchw-*-{name}.csv"):
+            found[key] = {
+                (row.model, row.infer_img_size, *(() if PRO_6000 in names else (int(row.infer_batch_size),))):
+                Speed(float(row.infer_samples_per_sec), int(row.infer_batch_size))
+                for row in pd.read_csv(path).itertuples() if row.infer_samples_per_sec > 0
+            }
     return found
 
 
@@ -162,13 +182,13 @@ def cnn_benchmarks(folder: Path) -> dict[str, Speeds]:
     found: dict[str, Speeds] = {}
     for key, name in (("geforce-gtx-1080", "1080_cudnn51"), ("geforce-gtx-1080-ti", "1080Ti_cudnn51"),
                       ("titan-x-pascal", "titan_xp_cudnn51"), ("geforce-gtx-titan-x", "titan_xm_cudnn51")):
-        own: dict[tuple[object, ...], float] = {}
+        own: dict[Network, Speed] = {}
         for path in sorted((folder / name).glob("*.json")):
             of = json.loads(path.read_text())
             if of["opt"]["use_cudnn"]:       # the same folders hold times without it
                 batch = of["opt"]["batch_size"]
                 network = (of["opt"]["model_t7"], of["opt"]["image_height"], batch)
-                own[network] = batch / statistics.median(of["total_times"])
+                own[network] = Speed(batch / statistics.median(of["total_times"]), batch)
         if own:
             found[key] = own
     return found
@@ -179,7 +199,10 @@ def tensorflow(path: Path) -> dict[str, Speeds]:
     one = table[(table.gpus == 1) & (table.data == "synthetic") & table.platform.isin(["DGX-1", "EC2 p2.8xlarge"])]
     keys = {"P100": "tesla-p100-sxm2", "K80": "tesla-k80"}
     return {
-        keys[gpu]: {(row.network, int(row.batch_per_gpu)): float(row.images_per_s) for row in own.itertuples()}
+        keys[gpu]: {
+            (row.network, int(row.batch_per_gpu)): Speed(float(row.images_per_s), int(row.batch_per_gpu))
+            for row in own.itertuples()
+        }
         for gpu, own in one.groupby("gpu")
     }
 
@@ -206,7 +229,7 @@ def in_clouds(
         if (name, precision) == HELD_UP:
             continue
         table = pd.read_csv(folder / f"{name}_1_gpus_{precision}_model_{mode}_benchmark.csv")
-        found[key] = {(network, batch): batch / (1e-3 * float(ms)) for network, ms in table.iloc[-1].items()}
+        found[key] = {(network,): Speed(batch / (1e-3 * float(ms)), batch) for network, ms in table.iloc[-1].items()}
     return found
 
 
@@ -223,7 +246,7 @@ def lambdas(path: Path) -> dict[str, Speeds]:
     table = pd.read_csv(path).set_index("name_gpu")
     networks = [name for name in table.columns if name not in ("num_gpu", "watt", "price")]
     return {
-        key: {(network, None): float(speed) for network in networks if (speed := table.loc[name, network]) > 0}
+        key: {(network,): Speed(float(speed)) for network in networks if (speed := table.loc[name, network]) > 0}
         for name, key in LAMBDAS.items()
     }
 
@@ -253,7 +276,10 @@ def _error(of: list[float]) -> str:
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    of_timm = list(pairs("timm", timm(folder / "timm"), "fp16", "torch 2.4"))
+    of_timm = [
+        each for software, names in TIMM.items()
+        for each in pairs(f"timm, {software}", timm(folder / "timm", names), "fp16", software)
+    ]
     speeds = cnn_benchmarks(folder / "cnn-benchmarks")
     of_cnn = list(pairs("cnn-benchmarks", speeds, "fp32", "Torch, cuDNN 5.1"))
     of_several = list(left_out(speeds, "fp32", "Torch, cuDNN 5.1"))

@@ -11,12 +11,12 @@ The parts of the program lie beside this file: ``rigmark.bench``, ``rigmark.repo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from rigmark.bench.version import __version__
 
+TYPE_CHECKING = False            # as that of typing, which the command need not wait for before it is ready for Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from rigmark.bench.asv.benchmark import benchmark
     from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
     from rigmark.bench.errors import UserError
@@ -41,6 +41,8 @@ __all__ = (
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name not in _PLACE:
         raise AttributeError(f"module 'rigmark' has no attribute '{name}'; it has: {', '.join(__all__)}")
     return getattr(importlib.import_module(f"rigmark.{_PLACE[name]}"), name)

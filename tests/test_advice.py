@@ -9,9 +9,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from rigmark import suites
 from rigmark.bench.cli import app
@@ -56,11 +56,11 @@ def advised(text: str) -> Iterator[list[str]]:
         yield [verb.rstrip(".,"), *_own(command, words)]
 
 
-def _own(command: click.Command, words: list[str]) -> list[str]:
+def _own(command: TyperCommand | TyperGroup, words: list[str]) -> list[str]:
     """The options with their values, and a suite or words in capitals, that a sentence goes on from."""
-    if isinstance(command, click.Group):
+    if isinstance(command, TyperGroup):
         known = command.commands.get(words[0]) if words else None
-        return [] if known is None else [words[0], *_own(known, words[1:])]
+        return words[:1] if known is None else [words[0], *_own(known, words[1:])]
     flags = {"--help"} | {name for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
     own: list[str] = []
     while words and (words[0].startswith("-") or words[0].isupper() or words[0] in suites.NAMES):
@@ -102,11 +102,11 @@ def test_a_command_that_is_advised_is_one(where: str, line: str):
     verb, *words = shlex.split(line)
     command = COMMANDS.commands.get(verb)
     assert command is not None, f"there is no rigmark {verb}"
-    if not words or words == ["--help"]:
-        return                   # the verb by its name
-    if isinstance(command, click.Group):
+    if isinstance(command, TyperGroup) and words:
         verb, *words = words
         command = command.commands[verb]
+    if not words or words == ["--help"]:
+        return                   # the verb by its name
     found = command.make_context(verb, list(words)).params
     if verb == "run":
         axes = {

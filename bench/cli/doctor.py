@@ -30,9 +30,9 @@ def command(
     Example: rigmark doctor --json
     """
     from rigmark.bench import doctor
-    from rigmark.bench.cli import Exit
+    from rigmark.bench.cli import Exit, say
 
-    found = doctor.examine(results)
+    found = doctor.examine(results, tell=say)
     if json:
         sys.stdout.write(json_format.dumps(doctor.plain(found), indent=1) + "\n")
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,14 @@ class Examination:
         return not any(check.severity is Severity.PREVENTS for check in self.checks)
 
 
-def examine(results: Path) -> Examination:
+def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Examination:
     """Look at everything; takes some seconds. ``results`` is the folder that records would go to.
 
-    Raises UserError for a builds.toml that cannot be understood.
+    ``tell`` is given a sentence where it takes longer. Raises UserError for a builds.toml that cannot be understood.
     """
     look = Look()
     found = usable_builds()
-    gpus, work, described = look.end(), other_work(), system.described()
+    gpus, work, described = look.end(tell), other_work(), system.described()
     features = hardware.cpu_features()
     levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from rigmark.bench.telemetry.series import REASONS, Described
 from rigmark.bench.telemetry.sources import Reason
 
 ANSWER_S = 15.0              # within which a source of telemetry must open: nvml itself waits 10 s for GPUs that hang
+TELL_S = 3.0                 # from the start, after which it is said what is waited for
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # of PCI: display controllers, 3D ones among them
 
 
@@ -51,18 +52,28 @@ class Look:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._recorder = Recorder(Path(self._folder.name))
-        self._until = time.monotonic() + ANSWER_S
+        self._began_s = time.monotonic()
         self._recorder.start()
 
-    def end(self) -> Gpus:
-        """The GPUs that any source sees, which of them answer, and why each other source has none."""
+    def end(self, tell: Callable[[str], None] = lambda _: None) -> Gpus:
+        """The GPUs that any source sees, which of them answer, and why each other source has none.
+
+        ``tell`` is given a sentence where that takes longer than usual.
+        """
         with self._folder:
-            hanging = self._recorder.wait_until_open(max(0.0, self._until - time.monotonic()))
+            hanging = self._recorder.wait_until_open(self._left_s(TELL_S))
+            if hanging and (left_s := self._left_s(ANSWER_S)) > 0:
+                tell(f"waiting for {' and '.join(hanging)}, {left_s:.0f} s more at most: a driver that wakes sleeping "
+                     "GPUs takes some seconds for each, and one that hangs never answers")
+                hanging = self._recorder.wait_until_open(left_s)
             self._recorder.begin((), "cuda:0")
             self._recorder.marked("steady", 0.0)         # each GPU is read once
             recording = self._recorder.end({})
             self._recorder.close()
         return seen(recording, hanging)
+
+    def _left_s(self, of_s: float) -> float:
+        return max(0.0, self._began_s + of_s - time.monotonic())
 
 
 def seen(recording: Recording, hanging: Sequence[str]) -> Gpus:

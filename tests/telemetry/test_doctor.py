@@ -52,12 +52,16 @@ def test_a_driver_that_hangs_and_a_source_that_breaks_are_told_and_hold_nobody_u
     lend("hangs", at_last="def open_source(wanted):\n    time.sleep(600)\n")
     lend("broken", at_last="def open_source(wanted):\n    raise OSError('bad library')\n")
     lend("none", at_last="def open_source(wanted):\n    raise Unavailable('no driver')\n")
-    monkeypatch.setattr(gpus, "ANSWER_S", 0.5)
+    monkeypatch.setattr(gpus, "TELL_S", 0.2)
+    monkeypatch.setattr(gpus, "ANSWER_S", 2.5)
+    told: list[str] = []
 
     began_s = time.monotonic()
-    unavailable = Look().end().unavailable
+    unavailable = Look().end(told.append).unavailable
 
     assert time.monotonic() - began_s < 60
-    assert "it did not answer within 0 s; its driver hangs: look in dmesg, then reboot" == unavailable["hangs"]
+    assert 1 == len(told)
+    assert "hangs" in told[0].split(",")[0]
+    assert "it did not answer within 2 s; its driver hangs: look in dmesg, then reboot" == unavailable["hangs"]
     assert "could not be opened: OSError: bad library" == unavailable["broken"]
     assert "no driver" == unavailable["none"]
