@@ -1,24 +1,32 @@
-"""Entry of the command ``rigmark``, and of ``python -m rigmark``: ready for Ctrl-C before the slow imports begin."""
+"""Entry of the command ``rigmark``, and of ``python -m rigmark``: ready for Ctrl-C before the slow imports begin.
+
+Nothing is imported above ``main`` but ``sys``: what a Ctrl-C finds there ends in Python's own words.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from rigmark.bench.host.interrupts import EXIT_CODE, Interrupted, Interrupts
-
 
 def main() -> None:
     """As bench.cli.main."""
-    interrupts = Interrupts()
+    interrupts = None
     try:
+        from rigmark.bench.host.interrupts import Interrupts
+
+        interrupts = Interrupts()
         interrupts.catch()
         from rigmark.bench.cli import main as command
 
         command(interrupts)
     except BaseException as error:
-        interrupts.leave_to_system()
+        from rigmark.bench.host.interrupts import EXIT_CODE, Interrupted
+
+        if interrupts is not None:
+            interrupts.leave_to_system()
         is_ended = isinstance(error, SystemExit)     # in words of the command
-        if is_ended or not (isinstance(error, Interrupted) or interrupts.have_come):
+        is_interrupt = isinstance(error, (Interrupted, KeyboardInterrupt))       # the latter before signals are caught
+        if is_ended or not (is_interrupt or (interrupts is not None and interrupts.have_come)):
             raise
         if sys.stderr is not None:
             print("rigmark: interrupted", file=sys.stderr)

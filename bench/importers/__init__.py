@@ -138,7 +138,7 @@ def _read(module: ModuleType, path: Path, options: Mapping[str, Any]) -> Read:
     """What the module of a format reads; raises UserError for a mistake in it that no file can bring about."""
     try:
         found: Read = module.read(path, **options)
-    except (*ABOUT_THE_FILE, OSError):
+    except (*ABOUT_THE_FILE, OSError, UserError):
         raise
     except Exception as error:
         name = module.__name__.rpartition(".")[2]

@@ -102,13 +102,15 @@ def test_what_a_library_makes_of_an_interrupt_is_an_interrupt(body: str):
     assert (EXIT_CODE, "rigmark: interrupted\n") == ended(within)
 
 
-def test_an_interrupt_before_the_command_is_there_is_the_same_sentence():
-    code = """
+@pytest.mark.parametrize("slow", ["typer", "rigmark.bench.host.interrupts"])
+def test_an_interrupt_before_the_command_is_there_is_the_same_sentence(slow: str):
+    code = f"""
 import os, runpy, signal, sys
 
 class Slow:
     def find_spec(self, name, *rest):
-        if name == "typer":
+        if name == {slow!r}:
+            sys.meta_path.remove(self)
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Slow())
@@ -120,6 +122,16 @@ runpy.run_module("rigmark", run_name="__main__")
     )
 
     assert (EXIT_CODE, "", "rigmark: interrupted\n") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_the_command_waits_for_no_other_module_before_it_is_ready_for_an_interrupt():
+    code = "import sys; before = set(sys.modules); import rigmark.bench.__main__; print(*set(sys.modules) - before)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )
+
+    assert {"__future__", "rigmark", "rigmark.bench", "rigmark.bench.__main__", "rigmark.bench.version"} >= {
+        *done.stdout.split()}
 
 
 def test_a_signal_that_is_ignored_stays_so():

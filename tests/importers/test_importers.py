@@ -580,3 +580,5 @@ def test_only_a_format_with_columns_takes_names_for_them_and_formats_have_near_n
         importers.read("tim", FIRST["timm"])
     with pytest.raises(UserError, match=r"cannot read .*: No such file"):
         importers.read("timm", tmp_path / "nothing.csv")
+    with pytest.raises(UserError, match=r"^no column .modell.; did you mean"):
+        importers.read("csv", csv_of(tmp_path, "net,step_time_s\na,1\n"), columns={"net": "modell"})
