@@ -41,7 +41,7 @@ ENDS: dict[str, tuple[signal.Signals, ...]] = {
     "SIGKILL": (signal.SIGKILL,), "stopped": (signal.SIGKILL,), "SIGINT twice": (signal.SIGINT, signal.SIGINT),
     "SIGINT": (signal.SIGINT,), "SIGTERM": (signal.SIGTERM,), "SIGHUP": (signal.SIGHUP,),
 }
-INTERRUPTED = "rigmark: interrupted; finished trials are stored, and the same command goes on from there\n"
+INTERRUPTED = "rigmark: interrupted; finished trials are stored; the same command continues from there\n"
 LONGEST_S = 3.0                  # from the first moment of measuring to the kill: as long as some trials take
 GONE_WITHIN_S = 1.0
 

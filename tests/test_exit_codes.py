@@ -109,7 +109,7 @@ def test_the_exit_code_says_what_became_of_it(command: Command, tmp_path: Path, 
         make(tmp_path / name)
         code, errors = command(verb, *MORE.get(verb, ()), "--results", name)
         found[name] = code
-        assert "fault of Rigmark" not in errors
+        assert "bug in Rigmark" not in errors
 
     assert dict(zip(STATES, CODES[verb], strict=True)) == found
 
@@ -121,4 +121,4 @@ def test_two_sides_of_which_one_is_empty_are_nothing_to_compare(command: Command
     assert 2 == command("compare", "missing", "measured")[0]
     for sides in (("empty", "measured"), ("measured", "empty")):
         code, errors = command("compare", *sides)
-        assert (3, "empty has no timing trials; rigmark run measures some\n") == (code, errors)
+        assert (3, "empty has no timing trials; measure some with rigmark run\n") == (code, errors)

@@ -62,7 +62,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(
     finished = records(tmp_path)
 
     assert 130 == command.returncode
-    assert "rigmark: interrupted; finished trials are stored, and the same command goes on from there\n" == errors
+    assert "rigmark: interrupted; finished trials are stored; the same command continues from there\n" == errors
     assert eventually(lambda: not alive(token), within_s=20.0)
     assert 2 <= len(finished) < 5
 
@@ -207,7 +207,7 @@ def test_a_worker_that_the_kernel_kills_for_memory_ran_out_of_memory(tmp_path: P
 
     assert 2 == result.returncode
     assert "out_of_memory: mlp/numpy/inference: killed by the kernel's out-of-memory killer" in result.stderr
-    assert "3 not started after a failure of their case" in result.stderr
+    assert "3 not started because their case had failed" in result.stderr
 
 
 # Folders and builds -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line: ``rigmark VERB``. One file a verb, found by its name; heavy imports wait inside the verbs."""
+"""The command line: ``rigmark VERB``. One file per verb, found by its name; heavy imports are made inside the verbs."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class Exit(IntEnum):
-    """Exit codes that others script against; the strongest wins: 130, 2, 1, 4, 3."""
+    """Exit codes that scripts rely on. Where several apply, the first of 130, 2, 1, 4, 3 is used."""
 
-    DONE = 0                 # and nothing worse
+    DONE = 0                 # none of the others applies
     SLOWER = 1
     BAD = 2                  # a trial failed or the input is bad
     NOTHING_MEASURED = 3
@@ -42,13 +42,13 @@ class Exit(IntEnum):
 
 
 def _speak(context: typer.Context, name: str) -> str:
-    """Everything that this command says in a document is in that language, and nothing after it."""
+    """Sets the language of the documents of this command, until the command ends."""
     context.with_resource(speaking(name))
     return name
 
 
 Language = Annotated[
-    str, typer.Option("--lang", callback=_speak, help=f"Language of the sentences: {', '.join(names())}.")
+    str, typer.Option("--lang", callback=_speak, help=f"Language of the report: {', '.join(names())}.")
 ]
 """Option of every verb that shows a document."""
 
@@ -56,13 +56,15 @@ TERMINAL, TABLE, JSON = "terminal", "table", "json"
 MEDIA = (TERMINAL, *(name for name in reports.NAMES if name != TERMINAL))
 
 Medium = Annotated[
-    str | None, typer.Option("--format", help=f"{', '.join((*MEDIA, JSON))}; left out: by the file's name.")
+    str | None, typer.Option(
+        "--format", help=f"{', '.join((*MEDIA, JSON))}. By default the ending of the output file decides."
+    )
 ]
-"""Option of every verb that shows a document, and no folders of files."""
+"""Option of every verb that shows a document, but writes no folder of files."""
 
 
 class Verbs(TyperGroup):
-    """Verbs whose misuse is answered like any other bad input: in one sentence, with the nearest known word."""
+    """A group of verbs that reports wrong usage like any other bad input: in one sentence, with the nearest name."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         with _answered():
@@ -75,16 +77,16 @@ class Verbs(TyperGroup):
 
 @contextlib.contextmanager
 def _answered() -> Iterator[None]:
-    """Raises UserError for a word or a value that the parser of the command line does not know."""
+    """Raises UserError for a word or a value that the command-line parser does not accept."""
     try:
         yield
     except USAGE_ERROR as error:
-        if type(error).__name__ == "NoArgsIsHelpError":      # a verb that needs arguments and got none shows its help
+        if type(error).__name__ == "NoArgsIsHelpError":      # a verb that needs arguments shows its help without any
             raise
         raise UserError(_sentence(error)) from None
 
 
-USAGE_ERROR: Any = typer.BadParameter.__base__       # of the parser that Typer has inside
+USAGE_ERROR: Any = typer.BadParameter.__base__       # Typer does not export the class of its parser
 
 
 def _sentence(error: Any) -> str:
@@ -100,7 +102,7 @@ def _sentence(error: Any) -> str:
         return str(unknown(f"verb of {command}", word[1], error.ctx.command.commands))
     said = error.format_message().rstrip(".")
     wrong = [f", not '{each['input']}'" for each in getattr(error.__cause__, "errors", list)()[:1]]     # Pydantic's
-    return f"{said[:1].lower()}{said[1:]}{''.join(wrong)}; {command} --help tells more"
+    return f"{said[:1].lower()}{said[1:]}{''.join(wrong)}; see {command} --help"
 
 
 app = typer.Typer(
@@ -117,13 +119,15 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def rigmark(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
-    """Time identical neural networks across frameworks, builds, devices and precisions, so as to be believed."""
+    """Benchmark identical neural networks across frameworks, builds, devices and precisions, with numbers to trust."""
 
 
 def _with_more_help(more: Callable[[], str] | None) -> type[TyperCommand]:
-    """A command whose help ends with what is worked out when it is asked for."""
+    """The class of a command whose help ends with the text of ``more``, which is called only when help is shown."""
 
     class Verb(TyperCommand):
         def format_help(self, *arguments: Any) -> None:
@@ -136,8 +140,8 @@ def _with_more_help(more: Callable[[], str] | None) -> type[TyperCommand]:
 
 for _name in registry.names(__path__):
     _verb = registry.load(__name__, _name)
-    _spelled = _name.rstrip("_")     # "import" is a word of Python's and no name of a module
-    if hasattr(_verb, "app"):        # a verb with verbs of its own
+    _spelled = _name.rstrip("_")     # "import" is a keyword of Python, so its module is named import_
+    if hasattr(_verb, "app"):        # a verb with subcommands
         app.add_typer(_verb.app, name=_spelled)
     else:
         app.command(
@@ -147,17 +151,17 @@ for _name in registry.names(__path__):
 
 
 def say(message: str) -> None:
-    """A line for people, on stderr, so that stdout holds data only; it may quote whatever records and files say."""
+    """Prints a message for people on stderr, so that stdout holds data only; quoted text is made harmless."""
     print(plain_lines(message), file=sys.stderr)
 
 
 def tell(text: str) -> None:
-    """The same on stdout, for verbs that have nothing but text for people."""
+    """Prints a message on stdout, for verbs whose only output is text for people."""
     print(plain_lines(text))
 
 
 def write(text: str, output: Path | None) -> None:
-    """Text to a file, or to stdout; raises UserError where the file cannot be written."""
+    """Writes text to a file, or to stdout if ``output`` is None; raises UserError if the file cannot be written."""
     if output is None:
         sys.stdout.write(text)
         return
@@ -168,7 +172,7 @@ def write(text: str, output: Path | None) -> None:
 
 
 def write_data(text: str, output: Path | None) -> None:
-    """The same for what programs read: on stdout it is UTF-8, as in a file, whatever encoding other text has there."""
+    """As ``write``, for text that programs read: on stdout too it is UTF-8, whatever the encoding of the terminal."""
     if output is not None:
         write(text, output)
         return
@@ -177,24 +181,24 @@ def write_data(text: str, output: Path | None) -> None:
 
 
 def show_document(document: Document, width: int) -> None:
-    """A document on stdout: as wide as the terminal and in colour there, else plain in so many columns."""
+    """Prints a document: in colour and as wide as the terminal, or plain in ``width`` columns without a terminal."""
     from rigmark.reports.media import terminal
 
     sys.stdout.write(terminal.show(document, width=columns_of(width), color=sys.stdout.isatty()))
 
 
 def columns_of(width: int) -> int:
-    """How wide the terminal is that stdout goes to; ``width`` where it is none."""
+    """The width of the terminal in columns; ``width`` if stdout is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else width
 
 
 def medium_of(
     format: str | None, output: Path | None, *, json: bool = False, known: Sequence[str] = (*MEDIA, JSON),
 ) -> str:
-    """The one of the ``known`` formats that is named, or that the file's name says; without either, the first of them.
+    """The format of ``known`` that the user named, or that the ending of the output file means; else the first one.
 
-    Raises UserError where the two contradict each other, and for a name that says no format. To be asked before
-    anything is measured.
+    Raises UserError if the two contradict each other, or if the ending means no format. Call it before anything is
+    measured.
     """
     named = format or (JSON if json else None)
     if named is not None and named not in known:
@@ -207,24 +211,23 @@ def medium_of(
     by_name = endings.get(output.suffix.lower())
     if named is None and by_name is None:
         raise UserError(
-            f"'{output}' does not end as any format is called; end it with {', '.join(endings)}, or name a --format"
+            f"the ending of '{output}' means no format; use one of {', '.join(endings)}, or name a --format"
         )
     if None not in (named, by_name) and named != by_name:
-        raise UserError(f"'{output}' ends as {by_name} and {named} is asked for; change the one or the other")
+        raise UserError(f"the ending of '{output}' means {by_name}, but --format is {named}; change one of them")
     return str(named or by_name)
 
 
 def _ending(format: str) -> str:
-    """That of the names of files of this format."""
-    with contextlib.suppress(UserError):         # a medium with a mistake in its file is told when it is asked for
+    """The ending of the names of files of this format: ".html"."""
+    with contextlib.suppress(UserError):         # a mistake in the file of a medium is reported when that one is used
         if format in reports.NAMES:
             return str(reports.medium(format).SUFFIX)
     return ".txt" if format == TABLE else f".{format}"
 
 
 def write_document(document: Document, medium: str, output: Path | None, width: int | None = None) -> None:
-    """A document in a medium, to a file or to stdout: there for people as wide as their terminal, or in ``width``
-    columns where it is none."""
+    """Writes a document in a medium to a file or to stdout; without a terminal, text is ``width`` columns wide."""
     from rigmark.reports.media import terminal
 
     if medium == TERMINAL and output is None:
@@ -235,18 +238,18 @@ def write_document(document: Document, medium: str, output: Path | None, width: 
 
 @contextlib.contextmanager
 def keeping(what: str) -> Iterator[None]:
-    """For what is measured in it: says of an interrupt what stays."""
+    """Around a measurement: adds to an interrupt that the finished ``what`` ("trials", "pairs") are stored."""
     try:
         yield
     except Interrupted:
-        raise Interrupted(f"finished {what} are stored, and the same command goes on from there") from None
+        raise Interrupted(f"finished {what} are stored; the same command continues from there") from None
 
 
 def main(interrupts: Interrupts | None = None) -> None:
-    """Entry of the command, as what the process is for: its streams and signals are the command's.
+    """Entry point of the command. It owns the process: it replaces the standard streams and the signal handlers.
 
-    A user's mistake, an interrupt and a host that lacks something end in one sentence, never in a traceback; a fault of
-    ours ends in a traceback, and exit code 2 too. The exit code is 2 where output could not be written.
+    A mistake of the user, an interrupt, and a host that lacks something end in one sentence, never in a traceback. A
+    fault of Rigmark ends in a traceback and exit code 2. If output could not be written, the exit code is 2.
     """
     interrupts = interrupts or Interrupts()
     with streams.guarded() as standard:
@@ -266,7 +269,7 @@ def main(interrupts: Interrupts | None = None) -> None:
 
 
 def _code(interrupts: Interrupts) -> int:
-    """Runs the command; its exit code, after what has to be said of an error was said."""
+    """Runs the command and reports an error, if any; returns the exit code. Raises Interrupted after a signal."""
     code: int = Exit.DONE
     try:
         app(prog_name="rigmark")
@@ -276,14 +279,14 @@ def _code(interrupts: Interrupts) -> int:
         say(f"rigmark: {error}")
         code = Exit.BAD
     except Exception as error:
-        if interrupts.have_come:         # what a library makes of an interrupt that fell into it
+        if interrupts.have_come:         # a library may turn an interrupt into an error of its own
             raise Interrupted from None
         sentence = host.shortage(error)
         if sentence is None:
             say(traceback.format_exc())
-            sentence = "this is a fault of Rigmark; please report it with the lines above"
+            sentence = "this is a bug in Rigmark; please report it with the lines above"
         say(f"rigmark: {sentence}")
-        code = Exit.BAD                  # Python's own code for it, 1, says that something got slower
+        code = Exit.BAD                  # not Python's own code 1, which here means that something became slower
     if interrupts.have_come:
         raise Interrupted
     return code

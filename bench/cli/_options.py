@@ -1,4 +1,4 @@
-"""What people write on a command line, read: lists, whole numbers, times. Each raises UserError for what is none."""
+"""Parses values of options: lists, whole numbers, durations. Each function raises UserError for a wrong value."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def listed(option: str, text: str) -> tuple[str, ...]:
-    """The values of a list with commas, each once and none empty. ``option`` is its name: "--batch"."""
+    """The values of a comma-separated list; none is empty or repeated. ``option`` is the option's name: "--batch"."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
-        raise UserError(f"{option} takes values with commas between them, and one of '{text}' is empty")
+        raise UserError(f"{option} takes values separated by commas, but one of '{text}' is empty")
     for part in parts:
         if parts.count(part) > 1:
             raise UserError(f"{option} names '{part}' twice; name each value once")
@@ -22,43 +22,43 @@ def listed(option: str, text: str) -> tuple[str, ...]:
 
 
 def chosen(option: str, text: str | None) -> tuple[str, ...]:
-    """The same of an option that may be left out; () then."""
+    """As ``listed``; () if the option was left out."""
     return () if text is None else listed(option, text)
 
 
 def numbers(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers of at least 1."""
+    """The whole numbers of a comma-separated list, each at least 1."""
     return tuple(_whole(option, part) for part in listed(option, text))
 
 
 def _whole(option: str, text: str) -> int:
     if not re.fullmatch(r"[+-]?\d{1,18}", text):
-        raise UserError(f"{option} takes whole numbers with commas, not '{text}'")
+        raise UserError(f"{option} takes whole numbers separated by commas, not '{text}'")
     if int(text) < 1:
         raise UserError(f"{option} must be at least 1, not {text}")
     return int(text)
 
 
 def above(option: str, number: float, unit: str = "") -> float:
-    """A number that is finite and above 0."""
+    """The number itself; raises UserError unless it is finite and above 0."""
     if not 0 < number < math.inf:
         raise UserError(f"{option} must be a number above 0{unit and ' '}{unit}, not {number:g}")
     return number
 
 
 def number(option: str, text: str, or_else: str = "") -> float:
-    """One that is finite and above 0; ``or_else`` is what else the option takes, for the sentence."""
+    """A finite number above 0; ``or_else`` names the words that the option also takes, for the error message."""
     try:
-        found = float(text)
+        value = float(text)
     except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
+        value = math.nan
+    if not 0 < value < math.inf:
         raise UserError(f"{option} takes {or_else}numbers above 0, not '{text}'")
-    return found
+    return value
 
 
 def seconds(option: str, text: str) -> float:
-    """Of "90s", "10m", "1.5h"."""
+    """The seconds of a duration: "90s", "10m", "1.5h"."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in UNITS_S or not float(match[1]):
         raise UserError(f"{option} takes a time such as 90s, 10m or 1h, not '{text}'")

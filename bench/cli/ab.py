@@ -1,4 +1,4 @@
-"""``rigmark ab``: does the new one slow anything down? Measured in turns, judged as it goes."""
+"""``rigmark ab``: is the new revision or build slower? Measured in turns, until there is a verdict."""
 
 from __future__ import annotations
 
@@ -26,33 +26,41 @@ NEEDS_ARGUMENTS = True
 
 
 def command(
-    suite: Annotated[str, typer.Argument(help="A suite by name.")],
-    base: Annotated[str, typer.Option(help="A git revision, a build, or a results folder.")],
-    new: Annotated[str, typer.Option(help="A git revision or a build.")],
-    budget: Annotated[str, typer.Option(help="Time to measure in: 90s, 10m, 1h.")] = "10m",
-    clock: Annotated[Clock, typer.Option(help="cpu: judge by CPU time; for a busy machine.")] = Clock.WALL,
-    model: Annotated[str | None, typer.Option(help="Only these networks, with commas.")] = None,
-    framework: Annotated[str | None, typer.Option(help="Only these frameworks, with commas.")] = None,
-    mode: Annotated[str | None, typer.Option(help="Only inference, or training.")] = None,
+    suite: Annotated[str, typer.Argument(help="Name of a suite.")],
+    base: Annotated[str, typer.Option(help="The baseline: a git revision, a build, or a results folder.")],
+    new: Annotated[str, typer.Option(help="The side to judge: a git revision or a build.")],
+    budget: Annotated[str, typer.Option(help="Time that measuring may take: 90s, 10m, 1h.")] = "10m",
+    clock: Annotated[
+        Clock, typer.Option(help="Judge by wall time, or by CPU time if the machine is busy.")
+    ] = Clock.WALL,
+    model: Annotated[str | None, typer.Option(help="Only these networks, separated by commas.")] = None,
+    framework: Annotated[str | None, typer.Option(help="Only these frameworks, separated by commas.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Only inference, or only training.")] = None,
     batch: Annotated[str | None, typer.Option(help="Samples per step instead of the suite's.")] = None,
-    threads: Annotated[str | None, typer.Option(help="Host threads instead of the suite's.")] = None,
-    beneath: Annotated[str, typer.Option(help="The build whose packages a revision uses.")] = "default",
-    package: Annotated[list[str] | None, typer.Option(help="Also installed beside a revision.")] = None,
+    threads: Annotated[str | None, typer.Option(help="CPU threads instead of the suite's.")] = None,
+    beneath: Annotated[
+        str, typer.Option(help="The build that provides the other packages of a git revision.")
+    ] = "default",
+    package: Annotated[
+        list[str] | None, typer.Option(help="Another package to install for a git revision; may be repeated.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a worker is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    session: Annotated[str, typer.Option(help="Name of this sitting; pairs of another sitting are others.")] = "1",
-    again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
+    session: Annotated[
+        str, typer.Option(help="Name of the session; a new name measures everything again.")
+    ] = "1",
+    again: Annotated[bool, typer.Option("--again", help="Measure again, in a new session.")] = False,
     format: Medium = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
     lang: Language = "en",
 ) -> None:
-    """Measure base against new, and say for each case whether it became slower.
+    """Measure a base and a new version, and say for each case whether it became slower.
 
-    Pairs of fresh processes take turns, step by step, until the verdicts are final or the budget is spent; the same
-    command goes on from there. A revision is one of the git repository in the current folder; it is installed over the
-    packages of a build. Ends with 1 if anything is slower, 4 if it cannot be told yet, 2 if a side failed.
+    Pairs of new processes take turns, step by step, until the verdicts are final or the budget is spent; the same
+    command continues from there. Git revisions are those of the repository in the current folder; each is installed on
+    top of the packages of a build. Exit code: 1 if a case is slower, 2 if a side failed, 4 if there is no verdict yet.
 
     Examples:
 
@@ -90,9 +98,10 @@ def decided(
     packages: Sequence[str] = (), clock: Clock = Clock.WALL, only: Callable[[Case], bool] | None = None,
     budget_s: float, **settings: Any,
 ) -> Verdicts:
-    """Verdicts on two sides as a user names them, measured with these settings of a bench.ab.contest.Contest.
+    """The verdicts on two sides, which are given as the user named them. ``settings`` are those of ab.contest.Contest.
 
-    An interrupt ends the command, and what is finished is stored. Raises UserError for sides that cannot be.
+    After an interrupt the finished pairs are stored. Raises UserError for a name that is no side, or for two sides that
+    cannot be compared.
     """
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build
@@ -124,5 +133,5 @@ def decided(
 
 
 def named(**words: str | None) -> dict[str, Any]:
-    """Axes by the options that name some of a suite's values."""
+    """The values of axes by name, of the options that were given: {"models": ("mlp",)}."""
     return {f"{name}s": options.listed(f"--{name}", text) for name, text in words.items() if text is not None}

@@ -1,4 +1,4 @@
-"""``rigmark audit``: do stored, imported or foreign tables hang together?"""
+"""``rigmark audit``: are tables of results, stored, imported or from files, consistent?"""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from rigmark.bench.errors import UserError, unknown
 
 def command(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="Files to look at without storing them.")
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Files to check; they are not stored.")
     ] = None,
     as_: Annotated[str | None, typer.Option("--as", metavar="FORMAT", help="Format of the files.")] = None,
-    results: Annotated[Path, typer.Option(help="Results folder, where no file is named.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Results folder to check if no file is named.")] = Path("results"),
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="As for rigmark import.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="As in rigmark import.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="As for rigmark import.")
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="As in rigmark import.")
     ] = None,
     decimal: Annotated[
-        str | None, typer.Option(metavar="SIGN", help="As for rigmark import.")
+        str | None, typer.Option(metavar="SIGN", help="As in rigmark import.")
     ] = None,
     peak: Annotated[
         list[str] | None,
-        typer.Option(metavar="DEVICE/PRECISION=FLOP/s", help="Most that a device can do: 'rtx4090/fp16=165e12'."),
+        typer.Option(metavar="DEVICE/PRECISION=FLOP/s", help="Peak rate of a device: 'rtx4090/fp16=165e12'."),
     ] = None,
     format: Medium = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Findings with the lines named, for scripts.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Findings and their lines as JSON, for scripts.")] = False,
     lang: Language = "en",
 ) -> None:
-    """Look for slips in tables of results: sums, wild passes, copies, duplicates, units, zeros, the impossible.
+    """Check tables of results for errors: wrong sums, copied or repeated values, wrong units, zeros, impossible values.
 
-    Ends with 2 where something is wrong or suspect, and with 3 where there is nothing to look at.
+    Exit code: 2 if something is wrong or suspect, 3 if there is nothing to check.
 
     Examples:
 
@@ -61,7 +61,7 @@ def command(
     elif rows:
         write_document(document(found), medium, output)
     if not rows:
-        say(f"no results in {results}; name files with --as FORMAT, or import some")
+        say(f"no results in {results}; name files and --as FORMAT, or import files first")
         raise typer.Exit(Exit.BAD if problems else Exit.NOTHING_MEASURED)
     if problems or any(finding.kind is not FindingKind.NOTE for finding in found.findings):
         raise typer.Exit(Exit.BAD)
@@ -71,7 +71,7 @@ def _rows(
     files: list[Path], format: str | None, results: Path, set_: list[str] | None, column: list[str] | None,
     decimal: str | None,
 ) -> tuple[dict[tuple[str, str], float], list[dict[str, Any]], list[str]]:
-    """(peaks that were measured, lines to look at, what could not be read)."""
+    """(measured peak rates in FLOP/s by device and precision, lines to check, what could not be read)."""
     from importlib import import_module
 
     from rigmark.bench import importers
@@ -82,16 +82,16 @@ def _rows(
 
     if files:
         if format is None:
-            raise UserError(f"say with --as which format the files have: {', '.join(importers.NAMES)}")
+            raise UserError(f"name the format of the files with --as: {', '.join(importers.NAMES)}")
         pairs = import_module("rigmark.bench.cli.import_").pairs
         stated, columns = pairs(set_, "--set"), pairs(column, "--column")
         read = [importers.read(format, path, stated=stated, columns=columns, decimal=decimal) for path in files]
         refused = [f"{table.source.file}: {table.refusal}" for table in read if table.refusal]
         return {}, quoted.rows([table.plain() for table in read]), refused
     if format or set_ or column:
-        raise UserError("--as, --set and --column are about files; name some")
+        raise UserError("--as, --set and --column describe files; name the files to check")
     if decimal:
-        raise UserError("--decimal is about files; name some")
+        raise UserError("--decimal describes files; name the files to check")
     store = existing(results)
     trials, (tables, unreadable) = store.trials(), store.quoted()
     found = summarise(trials.table)
@@ -101,7 +101,7 @@ def _rows(
 
 
 def _peaks(given: list[str], rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """Raises UserError for what is no DEVICE/PRECISION=NUMBER, and for one that no line is of."""
+    """The peak rates of --peak in FLOP/s; raises UserError for another form, or if no line has that device."""
     found = {}
     there = {f"{row['device_name']}/{row['precision']}" for row in rows if row["device_name"] and row["precision"]}
     for each in given:

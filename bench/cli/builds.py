@@ -1,4 +1,4 @@
-"""``rigmark builds``: the interpreters with a framework inside that can be measured, and making new ones."""
+"""``rigmark builds``: lists, adds, creates and removes the Python environments of frameworks to be measured."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from rigmark.bench.errors import UserError
 if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
 
-app = typer.Typer(no_args_is_help=True, help="List, add, create and remove interpreters with a framework inside.")
+app = typer.Typer(no_args_is_help=True, help="List, add, create and remove Python environments with a framework.")
 
-User = Annotated[bool, typer.Option("--user", help="In the user's builds.toml, for all projects.")]
-Variable = Annotated[list[str] | None, typer.Option("--variable", help="NAME=VALUE, present when it starts.")]
+User = Annotated[bool, typer.Option("--user", help="Use the builds.toml of the user, which serves all projects.")]
+Variable = Annotated[
+    list[str] | None, typer.Option("--variable", help="Environment variable to start it with: NAME=VALUE.")
+]
 
 
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Every build with its frameworks, or why it cannot be used.
+    """List all builds with their frameworks, or with the reason why one cannot be used.
 
     Example:
 
@@ -46,19 +48,19 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
         tell(f"{build['name']:<20} {state}")
         tell(f"{'':<20} {build['interpreter']}")
         if build["isa"] != "native":
-            tell(f"{'':<20} held to {build['isa']}")
+            tell(f"{'':<20} limited to {build['isa']}")
         for name, value in build["variables"].items():
             tell(f"{'':<20} {name}={value}")
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    interpreter: Annotated[str, typer.Argument(help="Its Python: a path, or a name on the PATH.")],
+    name: Annotated[str, typer.Argument(help="Name of the build.")],
+    interpreter: Annotated[str, typer.Argument(help="Its Python interpreter: a path, or a name on the PATH.")],
     variable: Variable = None,
     user: User = False,
 ) -> None:
-    """Name an interpreter that is there already.
+    """Add an existing Python interpreter as a build.
 
     Example:
 
@@ -74,7 +76,7 @@ def add(
     if variables := _variables(variable):
         table["variables"] = variables
     if problem := _described(builds.described(path, name, table))["problem"]:
-        raise UserError(f"build '{name}' was not added, since it cannot be used: {problem}")
+        raise UserError(f"build '{name}' was not added, because it cannot be used: {problem}")
     environments.write(path, name, table)
     say(f"wrote build '{name}' to {path}")
 
@@ -82,16 +84,22 @@ def add(
 @app.command()
 def create(
     recipe: Annotated[
-        list[str] | None, typer.Argument(help="Frameworks as pip takes them, or a recipe of builds.toml.")
+        list[str] | None, typer.Argument(help="Frameworks as pip requirements, or the name of a recipe in builds.toml.")
     ] = None,
-    package: Annotated[list[str] | None, typer.Option(help="Any other package, as pip takes it.")] = None,
-    name: Annotated[str | None, typer.Option(help="What to call it; left out: after the first of them.")] = None,
-    python: Annotated[str | None, typer.Option(help="The interpreter to make it from; left out: this one.")] = None,
-    post_install: Annotated[str | None, typer.Option(help="A shell command to run in it afterwards.")] = None,
+    package: Annotated[
+        list[str] | None, typer.Option(help="Another package, as a pip requirement; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the build. By default it is made from the first requirement.")
+    ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="Interpreter to create it from. By default the one that runs Rigmark.")
+    ] = None,
+    post_install: Annotated[str | None, typer.Option(help="Shell command to run in it after installing.")] = None,
     variable: Variable = None,
     user: User = False,
 ) -> None:
-    """Make an environment from a recipe and name it in builds.toml.
+    """Create an environment with these packages, and add it to builds.toml.
 
     Examples:
 
@@ -110,7 +118,7 @@ def create(
 
     known, packages = builds.load(), [*(recipe or ()), *(package or ())]
     if not packages:
-        raise UserError("name what to make: rigmark builds create torch==2.9.1, or a recipe of builds.toml")
+        raise UserError("name what to install: rigmark builds create torch==2.9.1, or a recipe in builds.toml")
     is_known = len(packages) == 1 and name is None and packages[0] in known
     wanted = packages[0] if is_known else name or environments.name_of(packages[0])
     table = {
@@ -125,31 +133,31 @@ def create(
             _refuse_other_packages(requirement, known)
     build = known[wanted] if is_known else builds.described(_file(user), wanted, table)
     if not build.is_managed:
-        raise UserError(f"build '{wanted}' is {build.interpreter}, which Rigmark did not make; choose another --name")
+        raise UserError(f"build '{wanted}' is {build.interpreter}, not created by Rigmark; choose another --name")
     if is_known and environments.is_finished(build):
-        say(f"build '{wanted}' is there already; remove it first to make it anew")
+        say(f"build '{wanted}' exists already; to create it again, remove it first")
         return
     try:
         if not environments.is_finished(build):
             with _status() as tell:
                 environments.create(build, tell)
     except Interrupted:
-        raise Interrupted(f"nothing is left of build '{wanted}', and the same command makes it anew") from None
-    if not is_known:     # now that it is there: the name of one whose making was killed is free
+        raise Interrupted(f"nothing is left of build '{wanted}'; the same command starts again") from None
+    if not is_known:     # only now, so that a build that was killed half-way leaves its name free
         environments.write(_file(user), wanted, table)
     made = files.read_json(builds.environment(wanted) / environments.FINISHED)
-    say(f"made build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
+    say(f"created build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
     say(f"next: rigmark run quick --build default,{wanted}")
 
 
 @app.command()
 def remove(
-    name: Annotated[str, typer.Argument(help="A build, as 'rigmark builds list' shows it.")],
+    name: Annotated[str, typer.Argument(help="Name of the build, as in 'rigmark builds list'.")],
     user: User = False,
 ) -> None:
-    """Take a build out of builds.toml; an environment that Rigmark made is deleted, any other is left alone.
+    """Remove a build from builds.toml. An environment that Rigmark created is deleted, any other one is kept.
 
-    Environments that 'rigmark ab' made of git revisions stand in no builds.toml and are deleted too.
+    Environments of git revisions, which 'rigmark ab' creates, are in no builds.toml; they are deleted too.
 
     Example:
 
@@ -166,7 +174,7 @@ def remove(
         other = _file(not user)
         raise UserError(f"build '{name}' is not in {path}; " + (
             f"it is in {other}: {'leave out' if user else 'add'} --user" if other.exists() else "it cannot be removed"))
-    left = f"{environments.remove(build) / 1e9:.2f} GB freed" if build.is_managed else f"{build.interpreter} stays"
+    left = f"{environments.remove(build) / 1e9:.2f} GB freed" if build.is_managed else f"{build.interpreter} is kept"
     say(f"removed build '{name}'; {left}")
 
 
@@ -180,11 +188,11 @@ def _refuse_taken(name: str) -> None:
     from rigmark.bench.builds import build as builds
 
     if name in builds.load():
-        raise UserError(f"there is a build '{name}' already; remove it first or choose another name")
+        raise UserError(f"build '{name}' exists already; remove it first, or choose another name")
 
 
 def _refuse_other_packages(requirement: str, known_builds: Iterable[str]) -> None:
-    """A typing error would be downloaded and run: packages of any name are on the index."""
+    """Raises UserError unless this is a framework: a mistyped name could be any package, and would be installed."""
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
@@ -201,8 +209,8 @@ def _refuse_other_packages(requirement: str, known_builds: Iterable[str]) -> Non
         name = requirement
     if name not in {environments.NEEDED, *map(canonicalize_name, of_frameworks)}:
         raise UserError(
-            f"{unknown('framework or recipe', name, {*of_frameworks, *known_builds})}; any other package is named "
-            f"with --package {shlex.quote(requirement)}"
+            f"{unknown('framework or recipe', name, {*of_frameworks, *known_builds})}; to install another package, "
+            f"use --package {shlex.quote(requirement)}"
         )
 
 
@@ -210,12 +218,12 @@ def _variables(texts: list[str] | None) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts or []]
     for key, equals, _ in pairs:
         if not key or not equals:
-            raise UserError(f"a variable is NAME=VALUE, not '{key}'")
+            raise UserError(f"--variable takes NAME=VALUE, not '{key}'")
     return {key: value for key, _, value in pairs}
 
 
 def _described(build: Build) -> dict[str, Any]:
-    """What a build is, as a worker in it says; ``problem`` is None where it can be used."""
+    """Facts of a build as a worker in it reports them; ``problem`` is None if the build can be used."""
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
     from rigmark.bench.host import secrets
@@ -223,8 +231,8 @@ def _described(build: Build) -> dict[str, Any]:
 
     if build.is_managed and not environments.is_finished(build):
         facts: dict[str, Any] = {}
-        again = "ab makes it anew" if builds.OF_REVISION in build.name else f"builds create {build.name}"
-        problem: str | None = f"not made yet; rigmark {again}"
+        again = "ab creates it again" if builds.OF_REVISION in build.name else f"builds create {build.name}"
+        problem: str | None = f"not created yet; rigmark {again}"
     else:
         facts, problem = probe.facts(build)
     shown = secrets.without(build.variables)
@@ -237,7 +245,7 @@ def _described(build: Build) -> dict[str, Any]:
 
 
 def _status() -> AbstractContextManager[Callable[[str], None]]:
-    """Where the making of a build tells what it does: one line that changes at a terminal, else a line each."""
+    """Shows the progress of creating a build: in one changing line on a terminal, else in one line per message."""
     from rich.console import Console
     from rich.text import Text
 

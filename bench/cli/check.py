@@ -1,4 +1,4 @@
-"""``rigmark check``: a gate over history: has any series got worse, and is it still so?"""
+"""``rigmark check``: a gate for CI: has any series of measurements become worse, and is it still worse?"""
 
 from __future__ import annotations
 
@@ -46,25 +46,35 @@ class FailOn(StrEnum):
 def command(
     results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
     higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
-    fail_on: Annotated[FailOn, typer.Option(help="never: tell only.")] = FailOn.SLOWER,
+    fail_on: Annotated[FailOn, typer.Option(help="When to fail; with never it only reports.")] = FailOn.SLOWER,
     confirm: Annotated[
-        str | None, typer.Option(help="A suite: measure what got worse again, in pairs that decide.")
+        str | None, typer.Option(help="Suite with which to measure again what became worse, in pairs that decide.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="Time for --confirm to measure in: 90s, 10m, 1h.")] = "10m",
-    base: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit before a step.")] = None,
-    new: Annotated[str | None, typer.Option(help="For --confirm, instead of the commit after a step.")] = None,
-    beneath: Annotated[str, typer.Option(help="The build whose packages --confirm uses for commits.")] = "default",
-    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file: a series is a test.")] = None,
+    budget: Annotated[str, typer.Option(help="Time that --confirm may take: 90s, 10m, 1h.")] = "10m",
+    base: Annotated[
+        str | None, typer.Option(help="What --confirm measures instead of the commit before a step.")
+    ] = None,
+    new: Annotated[
+        str | None, typer.Option(help="What --confirm measures instead of the commit after a step.")
+    ] = None,
+    beneath: Annotated[
+        str, typer.Option(help="The build that provides the other packages of the commits of --confirm.")
+    ] = "default",
+    junit: Annotated[
+        Path | None, typer.Option(help="Also write JUnit XML to this file, with one test per series.")
+    ] = None,
     format: Medium = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
-    """Fail where a series got worse: less throughput, more time or memory. A step that was undone does not count.
+    """Fail if a series became worse: less throughput, or more time or memory. A step that was undone does not count.
 
-    Nor does a series that is no longer measured, or of which it is not known which way is better; both are named apart.
+    A series does not count either if it is no longer measured, or if it is not known whether more is better; both are
+    listed separately.
 
-    History nominates; with --confirm, pairs of processes of the revisions around each step, or of two builds, decide.
+    History only shows where to look. With --confirm, the revisions around each step, or two builds, are measured in
+    pairs of processes, and these decide.
 
-    Ends with 1 if anything got worse, 2 if a file cannot be read, or the newest trials of a series or a side failed, 3
-    if no series could be judged (it takes 12 points), 4 if pairs could not tell.
+    Exit code: 1 if a series became worse; 2 if a file cannot be read, or the newest trials of a series or of a side
+    failed; 3 if no series could be judged, since each needs 12 points; 4 if the pairs gave no verdict.
 
     Examples:
 
@@ -79,7 +89,7 @@ def command(
     from rigmark.reports.junit import junit_of_series
 
     if (base is None) != (new is None) or (base is not None and confirm is None):
-        raise UserError("--base and --new name the two sides of --confirm SUITE; give all three")
+        raise UserError("--base and --new are the two sides that --confirm SUITE measures; give all three options")
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
@@ -134,7 +144,7 @@ def _confirmed(
     worse: Sequence[tuple[Watched, Step]], suite: str, sweeps: Sequence[Sweep], sides: tuple[str, str] | None,
     results: Path, beneath: str, budget_s: float,
 ) -> tuple[list[Verdicts], tuple[str, ...]]:
-    """(the verdicts on each two sides, labels of the series that the suite does not measure)."""
+    """(the verdicts on each pair of sides, the labels of the series that the suite does not measure)."""
     from rigmark import suites
     from rigmark.bench.ab import confirmation
     from rigmark.bench.builds import build
@@ -155,7 +165,7 @@ def _confirmed(
 
 
 def _with_verdicts(shown: Document, verdicts: Sequence[Verdicts], others: Sequence[str], suite: str | None) -> Document:
-    """The history with what pairs made of it before all else."""
+    """The document of the history, preceded by the verdicts of the pairs."""
     from rigmark.bench.analysis.comparison.verdicts import document
     from rigmark.bench.document.document import Items, Section
 
@@ -175,7 +185,7 @@ def _with_verdicts(shown: Document, verdicts: Sequence[Verdicts], others: Sequen
 
 
 def _conclusion(verdicts: Sequence[Verdicts], others: Sequence[str]) -> Exit:
-    """The strongest of all; what was not measured again got worse as far as is known."""
+    """The exit code of all verdicts together; a series that was not measured again still counts as worse."""
     from rigmark.bench.cli import Exit
     from rigmark.bench.cli.compare import conclude
 
@@ -184,7 +194,7 @@ def _conclusion(verdicts: Sequence[Verdicts], others: Sequence[str]) -> Exit:
 
 
 def _advice(worse: Sequence[Step]) -> str:
-    """How to make sure, for the first of them."""
+    """How to confirm the first of these steps; "" if there is none."""
     if not worse:
         return ""
     commits = [worse[0].last_before[:12], worse[0].first_after[:12]]

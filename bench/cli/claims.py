@@ -1,4 +1,4 @@
-"""``rigmark claims``: what introductions to deep learning say, held against what was measured or imported."""
+"""``rigmark claims``: published claims about deep learning, tested against what was measured or imported."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    claims: Annotated[Path | None, typer.Option(help="TOML file of your own claims, beside those shipped.")] = None,
+    claims: Annotated[
+        Path | None, typer.Option(help="TOML file of your own claims, tested beside those that come with Rigmark.")
+    ] = None,
     format: Medium = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Every claim with its figures, for scripts.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Every claim with its figures as JSON, for scripts.")] = False,
     lang: Language = "en",
 ) -> None:
-    """Is it true what they say? Confirmed, refuted, open, or not testable with what is stored, and why.
+    """Test published claims: each is confirmed, refuted, open, or not testable with what is stored, with the reason.
 
     Examples:
 
@@ -57,7 +59,7 @@ def command(
 
 
 def plain(each: Held) -> dict[str, Any]:
-    """A claim for scripts: names stay, more may be added; None for what is not known."""
+    """A claim for scripts. Names are never changed, more may be added; None is what is not known."""
     claim = each.claim
     return {
         "id": claim.id, "says": claim.says, "source": claim.source, "quantity": claim.quantity, "unit": each.unit,

@@ -1,4 +1,4 @@
-"""``rigmark compare BASE NEW``: which cases became slower or faster, or are faster here than there."""
+"""``rigmark compare BASE NEW``: which cases are slower or faster on one side than on the other."""
 
 from __future__ import annotations
 
@@ -22,27 +22,31 @@ if TYPE_CHECKING:
     from rigmark.bench.cli import Exit
 
 NEEDS_ARGUMENTS = True
-SHORTEST = 4                 # letters of an id that is cut short
+SHORTEST = 4                 # letters that an abbreviated id needs
 
 
 def command(
-    base: Annotated[str, typer.Argument(help="Results folder, RESULTS@NAME, or NAME: see below.")],
-    new: Annotated[str, typer.Argument(help="The other side, in the same words.")],
-    results: Annotated[Path, typer.Option(help="Results folder of a NAME that stands alone.")] = Path("results"),
-    across: Annotated[str | None, typer.Option(help="Facts that may differ, with commas: build, machine, ...")] = None,
-    clock: Annotated[Clock, typer.Option(help="cpu: pairs of one thread by CPU time.")] = Clock.WALL,
+    base: Annotated[str, typer.Argument(help="The baseline: a results folder, RESULTS@NAME, or NAME; see above.")],
+    new: Annotated[str, typer.Argument(help="The side to judge, in the same form.")],
+    results: Annotated[Path, typer.Option(help="Results folder of a NAME without RESULTS@.")] = Path("results"),
+    across: Annotated[
+        str | None, typer.Option(help="Facts that may differ, separated by commas: build, machine, ...")
+    ] = None,
+    clock: Annotated[
+        Clock, typer.Option(help="Judge by wall time, or stored pairs of one thread by CPU time.")
+    ] = Clock.WALL,
     format: Medium = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
     lang: Language = "en",
 ) -> None:
     """Compare stored results: a verdict for each case that both sides have.
 
-    A NAME is a git revision, build, framework, session, run id or record id; ids may be cut short. Pairs that
-    rigmark ab took are judged as it does. Else repetitions of one run are compared in pairs, and what was measured at
-    different times needs 5 sessions a side. Ends with 1 if anything is slower,
-    4 if it cannot be told, 2 if a trial failed or the sides are unlike, 3 if there is nothing to compare.
+    A NAME is a git revision, build, framework, session, run id or record id; ids may be abbreviated. Pairs that
+    'rigmark ab' stored are judged as it judges them. Otherwise repetitions of one run are compared in pairs; results
+    that were measured at different times need 5 sessions per side. Exit code: 1 if a case is slower, 2 if a trial
+    failed or the sides are not comparable, 3 if there is nothing to compare, 4 if there is no verdict.
 
     Examples:
 
@@ -64,13 +68,16 @@ def command(
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
     if clock is not Clock.WALL:
-        raise UserError(f"only pairs are judged by CPU time, and none of {base} and {new} are stored; see rigmark ab")
+        raise UserError(
+            f"only pairs can be judged by CPU time, and no pairs of {base} and {new} are stored; "
+            "rigmark ab measures pairs"
+        )
     asked = list(options.chosen("--across", across))
-    facts(asked)     # a wrong name is told before anything is read
+    facts(asked)     # so that a wrong name is reported before anything is read
     sides = [select(name, results) for name in (base, new)]
     for name, side in zip((base, new), sides, strict=True):
         if not side.problems and not side.trials.kind.isin(TIMED).any():
-            say(f"{name} has no timing trials; rigmark run measures some")
+            say(f"{name} has no timing trials; measure some with rigmark run")
             raise typer.Exit(Exit.NOTHING_MEASURED)
     implied = {side.fact for side in sides}
     if len(implied) == 1:
@@ -84,7 +91,7 @@ def command(
 
 
 def conclude(verdicts: Verdicts) -> Exit:
-    """What the verdicts come to together: the strongest of 2, 1, 4, 3."""
+    """The exit code of all verdicts together: the first of 2, 1, 4, 3 that applies, or 0."""
     from rigmark.bench.analysis.statistics.decision import Verdict
     from rigmark.bench.cli import Exit
 
@@ -98,7 +105,7 @@ def conclude(verdicts: Verdicts) -> Exit:
 
 
 def show(verdicts: Verdicts, medium: str, output: Path | None = None, junit: Path | None = None) -> None:
-    """The verdicts in a medium, on stdout or in a file; as JUnit XML in another file too."""
+    """Writes the verdicts in a medium to stdout or a file, and as JUnit XML to ``junit`` if it is named."""
     from rigmark.bench.analysis.comparison.verdicts import document
     from rigmark.bench.cli import JSON, write, write_document
 
@@ -121,7 +128,7 @@ class Paired:
 
 
 def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
-    """Those of two builds, or git revisions of the current folder's project; None where there are none."""
+    """The stored pairs of two builds or git revisions of the current folder's project; None if there are none."""
     from rigmark.bench.store.store import RECORDS, existing
 
     if not (results / RECORDS).is_dir():
@@ -138,7 +145,7 @@ def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
 
 
 def _revision(name: str) -> Iterator[str]:
-    """The name of the build that a git revision is measured in, where it is one."""
+    """The name of the build that a git revision is measured in; nothing if ``name`` is no revision."""
     from rigmark.bench.builds import revisions
 
     found = revisions.find(name, Path.cwd())
@@ -152,7 +159,7 @@ class Selection:
 
     trials: pd.DataFrame
     problems: tuple[str, ...]
-    fact: str | None                 # the axis that its name is a value of: "build"; None for a folder or run
+    fact: str | None                 # the fact that the user named a value of: "build"; None for a folder or run
 
 
 def select(name: str, results: Path) -> Selection:
@@ -177,7 +184,7 @@ def select(name: str, results: Path) -> Selection:
             chosen = {value for value in values if value.startswith(wanted)}
         if len(chosen) > 1:
             some = ", ".join(sorted(chosen)[:4])
-            raise UserError(f"'{wanted}' begins {len(chosen)} ids in {folder}: {some}; add letters")
+            raise UserError(f"'{wanted}' is the beginning of {len(chosen)} ids in {folder}: {some}; write more letters")
         if chosen:
             fact = column if column in ("build", "framework") else None
             return Selection(trials=table[table[column].isin(chosen)], problems=found.problems, fact=fact)

@@ -1,4 +1,4 @@
-"""``rigmark doctor``: what this machine can measure, what would spoil it, and what to do about each."""
+"""``rigmark doctor``: what this machine can measure, what would disturb measurements, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COLORS = {"prevents": "bold red", "problem": "yellow", "noise": "cyan", "ok": "d
 
 
 def command(
-    results: Annotated[Path, typer.Option(help="Results folder that sweeps are to write to.")] = Path("results"),
-    json: Annotated[bool, typer.Option("--json", help="All facts and checks, for scripts.")] = False,
+    results: Annotated[Path, typer.Option(help="Results folder that you mean to use.")] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="All facts and checks as JSON, for scripts.")] = False,
 ) -> None:
-    """Examine this machine: processor, memory, GPUs, drivers, builds and noise; each problem with its fix.
+    """Check this machine: processor, memory, GPUs, drivers, builds and noise. Each problem comes with a fix.
 
-    Ends with 2 where something prevents measuring. Takes some seconds, most of them to ask the builds.
+    Takes some seconds, most of them to start each build. Exit code: 2 if something prevents measuring.
 
     Example: rigmark doctor --json
     """

@@ -1,4 +1,4 @@
-"""``rigmark history``: where the levels of stored results, or of an asv folder, changed over runs or commits."""
+"""``rigmark history``: when stored results, or those of an asv folder, changed over runs or commits."""
 
 from __future__ import annotations
 
@@ -17,19 +17,27 @@ from rigmark.bench.errors import UserError
 if TYPE_CHECKING:
     from rigmark.bench.analysis.history import Watched
 
-LAST = 200                   # points that are news
+LAST = 200                   # points of a series in which a step counts as recent
 
 
 Results = Annotated[Path, typer.Option(help="Results folder.")]
-Asv = Annotated[Path | None, typer.Option(help="asv project or results folder, of any project, instead.")]
-Bench = Annotated[str | None, typer.Option("--bench", help="Regular expression for names of series.")]
-Across = Annotated[str | None, typer.Option(help="Facts that do not end a series, with commas.")]
-HigherIsBetter = Annotated[str | None, typer.Option(help="Regular expression for series of asv: more is better.")]
-LowerIsBetter = Annotated[str | None, typer.Option(help="Regular expression for series of asv: less is better.")]
-Last = Annotated[int, typer.Option(min=1, help="Points of each series whose steps are news.")]
-Json = Annotated[bool, typer.Option("--json", help="Data instead of words.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")]
-"""Options of ``history`` and of ``check``, which looks at the same series."""
+Asv = Annotated[Path | None, typer.Option(help="Read this asv project or asv results folder instead.")]
+Bench = Annotated[
+    str | None, typer.Option("--bench", help="Only series whose name matches this regular expression.")
+]
+Across = Annotated[
+    str | None, typer.Option(help="Facts that may change within a series, separated by commas.")
+]
+HigherIsBetter = Annotated[
+    str | None, typer.Option(help="With --asv: series that match this regular expression are better if higher.")
+]
+LowerIsBetter = Annotated[
+    str | None, typer.Option(help="With --asv: series that match this regular expression are better if lower.")
+]
+Last = Annotated[int, typer.Option(min=1, help="Only steps in this many last points of a series count as recent.")]
+Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")]
+"""Options of ``history`` and of ``check``, which reads the same series."""
 
 RESULTS = Path("results")
 
@@ -39,10 +47,10 @@ def command(
     higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
     format: Medium = None, json: Json = False, output: Output = None, lang: Language = "en",
 ) -> None:
-    """Show the steps of every series, with the commits or runs between which they happened.
+    """Show the steps of every series of measurements, with the commits or runs between which they happened.
 
-    A series never crosses a machine, version or variable unless --across names it. Series of another project: --asv.
-    Which way its figures are better is told by their kind, else by the words of their unit and name, or by you.
+    A new machine, version or environment variable begins a new series, unless --across names that fact. Whether more or
+    less is better follows from the kind of benchmark, or from its unit and name, or from what you state.
 
     Examples:
 
@@ -75,7 +83,7 @@ def command(
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Series that were looked at."""
+    """The series that were read, and what could not be read."""
 
     name: str
     series: list[Watched]
@@ -87,7 +95,7 @@ def watched(
     results: Path, asv: Path | None, benchmark: str | None, across: str | None, higher_is_better: str | None,
     lower_is_better: str | None,
 ) -> Found:
-    """The series of a store, or of an asv folder, and their steps; raises UserError for input that cannot be."""
+    """The series of a results folder or of an asv folder, with their steps; raises UserError for bad input."""
     from rigmark.bench.analysis.comparison.sides import across as facts
     from rigmark.bench.analysis.history import series_of, watch
     from rigmark.bench.history import asv_results
@@ -102,7 +110,7 @@ def watched(
     else:
         if higher_is_better is not None or lower_is_better is not None:
             raise UserError(
-                "--higher-is-better and --lower-is-better are for --asv; our own figures know their direction"
+                "--higher-is-better and --lower-is-better need --asv; for stored results the direction is known"
             )
         may_differ = facts(asked)
         trials = existing(results).trials()
@@ -111,6 +119,6 @@ def watched(
         wanted = asv_results.pattern(benchmark)
         series = [each for each in series if wanted.search(each.label)]
         if not series:
-            raise UserError(f"no series of {name} is called like '{benchmark}'")
+            raise UserError(f"no series of {name} matches --bench '{benchmark}'; leave --bench out to see all")
     return Found(name=name, series=watch(series), problems=problems, notes=notes)
 

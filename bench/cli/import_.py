@@ -1,4 +1,4 @@
-"""``rigmark import``: tables of others into the store, marked as quoted, with where they come from."""
+"""``rigmark import``: stores result tables that others published, marked as quoted, with their source."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ if TYPE_CHECKING:
     from rigmark.bench.store.quoted import QuotedTable
 
 NEEDS_ARGUMENTS = True
-MOST_REFUSED = 20            # lines that are told one by one
+MOST_REFUSED = 20            # refused lines that are reported one by one
 
 
 def command(
-    format: Annotated[str, typer.Argument(help=f"{', '.join(NAMES)}.")],
+    format: Annotated[str, typer.Argument(help=f"Format of the files: {', '.join(NAMES)}.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of that format; for asv, folders.")],
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A fact that the file does not hold.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="State a fact that the files do not hold.")
     ] = None,
     column: Annotated[
-        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="Our name of a column of a CSV table.")
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="Rename a column of a CSV table to our name.")
     ] = None,
     decimal: Annotated[
-        str | None, typer.Option(metavar="SIGN", help="Sign before decimals of a CSV table: . or a comma.")
+        str | None, typer.Option(metavar="SIGN", help="Decimal sign of a CSV table: a point or a comma.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="What it is, in a few words.")] = None,
-    url: Annotated[str | None, typer.Option(help="Where it was published.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Under which licence.")] = None,
-    published: Annotated[str | None, typer.Option(metavar="DATE", help="When: 2017, 2017-05 or 2017-05-12.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the table.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address where it was published.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the table.")] = None,
+    published: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Date of publication: 2017, 2017-05 or 2017-05-12.")
+    ] = None,
     again: Annotated[bool, typer.Option("--again", help="Replace what was imported from the same file.")] = False,
 ) -> None:
     """Store results that others published. They are shown as quoted, and never compared as if measured here.
 
-    Ends with 2 where a line cannot be a result; it is told and left out.
+    A line that cannot be a result is reported and left out. Exit code: 2 if there was such a line.
 
     Examples:
 
@@ -66,20 +68,20 @@ def command(
         is_new = store.put_quoted(table, again=again)
         lines = f"{len(table.rows):,} result{'s' * (len(table.rows) != 1)}"
         say(f"{table.source.file}: {lines} stored as {table.id}" if is_new else
-            f"{table.source.file}: stored before as {table.id} and left as it was; --again replaces it")
+            f"{table.source.file}: stored already as {table.id}, and not changed; --again replaces it")
     for note, of in _notes(tables).items():
         say(f"{of[0] if len(of) == 1 else f'{len(of)} files'}: {note}")
     for table in tables:
         for each in table.refused[:MOST_REFUSED]:
             say(f"rigmark: {table.source.file}: refused {each}")
         if table.refused:
-            say(f"rigmark: {table.source.file}: {len(table.refused):,} refused, which cannot be results")
+            say(f"rigmark: {table.source.file}: {len(table.refused):,} lines refused, because they cannot be results")
     if any(table.refused for table in tables):
         raise typer.Exit(Exit.BAD)
 
 
 def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:
-    """Each note with the files that it is about."""
+    """Each note with the names of the files that it concerns."""
     found: dict[str, list[str]] = {}
     for table in tables:
         for note in table.notes:
@@ -88,7 +90,7 @@ def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:
-    """NAME=VALUE options as a dictionary; raises UserError for another form, and for a name given twice."""
+    """The values of NAME=VALUE options by name; raises UserError for another form, or for a name that occurs twice."""
     found: dict[str, str] = {}
     for each in given or []:
         name, is_pair, value = (part.strip() for part in each.partition("="))

@@ -1,4 +1,4 @@
-"""``rigmark init``: files that make Rigmark measure another project's commits: asv's configuration and a suite."""
+"""``rigmark init``: writes an asv configuration and a suite, so that the commits of another project are measured."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUITE = '''"""Networks of Rigmark, timed at each commit of this project: seconds
 
 They do not import this project. {depends}
 Every case is proven to compute the same as a float64 oracle before it is timed; the records are in
-.asv/rigmark-results. Change the cases as you like; `rigmark run --help` tells the words.
+.asv/rigmark-results. Change the cases as you like; `rigmark run --help` lists the values.
 """
 
 from rigmark import Mode, Sweep, Timing, benchmark
@@ -44,13 +44,13 @@ track_step_time = benchmark(SWEEPS, __name__)
 WITH_LOCK = '''Their times change with what {lock} pins at a commit, such as an upgrade of
 {framework}, and not with the project's own code.
 '''
-WITHOUT_LOCK = '''Their times change with its commits only where {framework} uses it, as a
-plug-in does; else they show the noise of this machine. Benchmarks of your own code go into files beside this one.
+WITHOUT_LOCK = '''Their times change with its commits only if {framework} uses it, for example as
+a plug-in; otherwise they show the noise of this machine. Put benchmarks of your own code into files beside this one.
 '''
 
 OWN = '''"""Benchmarks of this project's own code, measured by asv alone: https://asv.readthedocs.io/en/stable/writing_benchmarks.html
 
-The first one times how long it takes to import the project, in a fresh process.
+The first one measures how long it takes to import the project, in a new process.
 """
 
 
@@ -64,20 +64,22 @@ timeraw_import.number = 1
 
 def command(
     asv: Annotated[bool, typer.Option("--asv", help=f"Write {CONFIGURATION} and a suite.")] = False,
-    folder: Annotated[Path, typer.Argument(help="The project, a git repository.")] = Path(),
-    lock: Annotated[Path | None, typer.Option(help="Lock file whose commits date a framework's upgrade.")] = None,
-    framework: Annotated[str, typer.Option(help="What the first case runs on.")] = "torch",
+    folder: Annotated[Path, typer.Argument(help="Folder of the project, a git repository.")] = Path(),
+    lock: Annotated[
+        Path | None, typer.Option(help="Lock file that pins the framework; each commit is measured with its versions.")
+    ] = None,
+    framework: Annotated[str, typer.Option(help="Framework of the first case.")] = "torch",
     rigmark: Annotated[
-        str | None, typer.Option(help="What pip installs Rigmark from; left out: as this one was installed.")
+        str | None, typer.Option(help="What pip installs Rigmark from. By default what this Rigmark came from.")
     ] = None,
 ) -> None:
-    """Make a project ready for asv with the networks of Rigmark: your commits, our cases, which do not import it.
+    """Set up a project so that asv measures the networks of Rigmark at each of its commits.
 
-    With a lock file, each commit is measured with what that file pins, so that asv dates a slowdown to the upgrade.
-    Without one, workers import what each commit's checkout (or its folder src) holds before all else, and nothing is
-    installed: enough for pure Python, while a project that is compiled wants 'rigmark ab', which installs each
-    revision. Then a benchmark of the project's own import is written too. Files that are there already are never
-    overwritten.
+    The networks do not import the project. With a lock file, each commit is measured with the versions that the file
+    pins there, so that asv can tell which upgrade made it slower. Without one, nothing is installed: the checkout of
+    each commit (or its folder src) comes first on the import path. That suffices for pure Python; for a project that
+    must be compiled use 'rigmark ab', which installs each revision. In this case a benchmark that imports the project
+    is written too. Existing files are never overwritten.
 
     Examples:
 
@@ -91,14 +93,14 @@ def command(
     from rigmark.bench.worker import frameworks
 
     if not asv:
-        raise UserError("say what to make ready for: rigmark init --asv")
+        raise UserError("name what to set up: rigmark init --asv")
     if framework not in frameworks.NAMES:
         raise unknown("framework", framework, frameworks.NAMES)
     if not _in_git(folder):
-        raise UserError(f"{folder} is no git repository, and asv measures commits; git init makes one")
+        raise UserError(f"{folder} is no git repository, but asv measures commits; create one with git init")
     found = lock or next((Path(name) for name in LOCK_FILES if (folder / name).is_file()), None)
     if lock is not None and not (folder / lock).is_file():
-        raise UserError(f"no lock file {folder / lock}; leave --lock out to install nothing")
+        raise UserError(f"there is no lock file {folder / lock}; correct --lock, or leave it out to install nothing")
     configuration = folder / CONFIGURATION
     benchmarks = _benchmark_dir(configuration) if configuration.is_file() else FOLDER
     source, package = rigmark or _installed_from(), None if found else _package(folder)
@@ -111,7 +113,7 @@ def command(
     }
     for path, text in files.items():
         if path.exists():
-            say(f"{path} is there already, and left as it is")
+            say(f"{path} exists already, and was not changed")
             continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,14 +124,14 @@ def command(
     pinned = f"each commit with what {found} pins" if found else "each commit's checkout in this interpreter"
     say(f"measures {pinned}; keep .asv out of git (.gitignore)")
     if found:
-        say(f"installs Rigmark from {source}; --rigmark git+https://... names what other machines can install")
+        say(f"installs Rigmark from {source}; for other machines name a source with --rigmark git+https://...")
     say(f"the networks do not import this project: {' '.join(depends.split())}")
     say("next: asv machine --yes; asv run --quick; asv run NEW; and rigmark check --asv ., which needs "
-        f"{FEWEST} measured commits before it says anything")
+        f"at least {FEWEST} measured commits")
 
 
 def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, Any]:
-    """asv.conf.json; with a lock file an environment whose packages follow the commits, else none of its own."""
+    """The content of asv.conf.json: with a lock file, asv installs the packages of each commit; without, nothing."""
     common: dict[str, Any] = {
         "version": 1, "project": folder.resolve().name, "project_url": "#", "repo": ".", "dvcs": "git",
         "branches": ["HEAD"], "benchmark_dir": FOLDER, "env_dir": ".asv/env", "results_dir": ".asv/results",
@@ -140,7 +142,7 @@ def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, A
             **common, "plugins": [".rigmark.bench.asv.environment"], "environment_type": "rigmark",
             "matrix": {"env_nobuild": {"RIGMARK_BUILD": ["default"]}},
         }
-    # Nothing is built: one environment is upgraded in place, commit by commit.
+    # The project is not built: one environment is upgraded in place, commit by commit.
     return {
         **common, "environment_type": "virtualenv", "build_command": [], "uninstall_command": [],
         "install_command": [
@@ -152,7 +154,7 @@ def _configuration(folder: Path, lock: Path | None, rigmark: str) -> dict[str, A
 
 
 def _installed_from() -> str:
-    """What pip can install this Rigmark from again: its checkout, the repository or file that it came from, or else
+    """What pip can install this Rigmark from: its checkout, or the repository or file that it was installed from, or
     its version on the package index.
     """
     checkout = Path(__file__).resolve().parents[2]
@@ -170,7 +172,7 @@ def _installed_from() -> str:
 
 
 def _package(folder: Path) -> str | None:
-    """What the project is imported as, by its name or that of its folder; None where no such package is found."""
+    """The import name of the project, from its name or that of its folder; None if there is no such package."""
     try:
         named = str(tomllib.loads(files.read_text(folder / "pyproject.toml"))["project"]["name"])
     except (files.Unreadable, tomllib.TOMLDecodeError, KeyError, TypeError):
@@ -193,6 +195,6 @@ def _in_git(folder: Path) -> bool:
 
 
 def _benchmark_dir(configuration: Path) -> str:
-    """Where an asv.conf.json that is there already has its benchmarks; it may hold comments."""
+    """The benchmark folder of an existing asv.conf.json, which may contain comments."""
     named = re.search(r'^\s*"benchmark_dir"\s*:\s*"([^"]+)"', files.read_text(configuration), re.M)
     return named[1] if named else FOLDER

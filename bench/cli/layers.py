@@ -1,4 +1,4 @@
-"""``rigmark layers``: where the time of a step goes, layer by layer, of cases whose layers were timed."""
+"""``rigmark layers``: per-layer profiles, of cases whose layers were timed."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ AXES = {
     "layout": "layout", "precision": "precision", "device": "device", "data": "data", "batch": "local_batch",
     "threads": "threads", "session": "session",
 }
-"""What a word of a CASE may name, and its column; numbers need the name: batch=32."""
+"""The names that a CASE may use, with their columns. A number must be written with its name: batch=32."""
 
 NUMBERS = frozenset({"batch", "threads", "session"})
-SHOWN = 20                   # rows of a case for people, unless told otherwise
-LISTED = 12                  # cases in an answer to a wrong word
+SHOWN = 20                   # layers per case that are shown without --top
+LISTED = 12                  # cases that the message about an unknown CASE lists
 
 
 def command(
     cases: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CASE...", help="Words that must match, with slashes: resnet18/torch/batch=32."),
+        typer.Argument(metavar="CASE...", help="Values to match, separated by slashes: resnet18/torch/batch=32."),
     ] = None,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
-    top: Annotated[int | None, typer.Option(min=1, help="Longest rows of each case; left out: all in --json.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="All figures as JSON, for scripts.")] = False,
+    top: Annotated[
+        int | None, typer.Option(
+            min=1, help=f"Number of longest layers to show per case. By default {SHOWN}, and all with --json.")
+    ] = None,
     lang: Language = "en",
 ) -> None:
-    """Show where the time of a step goes, as 'rigmark run --layers' has measured it.
+    """Show where the time of a step goes, layer by layer, as measured by 'rigmark run --layers'.
 
-    Without a CASE all cases are shown, each by its latest layer trial. A case whose latest one failed is listed with
-    its reason.
+    Without a CASE all cases are shown, each with its latest layer trials. If the latest layer trial of a case failed,
+    the reason is shown.
 
     Example: rigmark layers resnet18/torch/training mnist_cnn/jax --top 10
     """
@@ -59,14 +62,14 @@ def command(
     store = existing(results)
     trials = store.trials()
     meant = _meant(trials.table[trials.table.kind == TrialKind.LAYERS], cases or [], results)
-    # A session that a CASE names is not hidden by a later one: of what each CASE means the latest is chosen.
+    # The latest trials are chosen per CASE, so that a session that a CASE names is not hidden by a later one.
     wanted = trials.table[trials.table.id.isin([name for each in meant for name in analysis.chosen(each).id])]
     refusals = dict.fromkeys(sentence for each in meant for sentence in _sentences(analysis.refused(each)))
     if wanted.empty:
         for sentence in (*trials.problems, *refusals):
             say(f"rigmark: {sentence}")
         of = f" of '{' '.join(cases)}'" if cases else ""
-        say(f"no layer times{of} in {results}; rigmark run quick --layers --results {results} measures some")
+        say(f"no layer times{of} in {results}; measure some with rigmark run quick --layers --results {results}")
         raise typer.Exit(Exit.BAD if trials.problems else Exit.NOTHING_MEASURED)
     records = [store.get(trial_id) for trial_id in wanted.id]
     found, problems = analysis.read(wanted, summarise(trials.table), records)
@@ -81,7 +84,7 @@ def command(
 
 
 def _meant(tried: pd.DataFrame, cases: Sequence[str], results: Path) -> list[pd.DataFrame]:
-    """The layer trials that each CASE means, all where there is no CASE; raises UserError for one that means none."""
+    """The layer trials that match each CASE, or all of them without a CASE; raises UserError if none match."""
     if tried.empty or not cases:
         return [tried]
     rows = tried.to_dict("records")
@@ -103,7 +106,7 @@ def _matches(row: dict[Any, Any], word: str) -> bool:
 
 
 def _nothing(case: str, words: Sequence[str], rows: Sequence[dict[Any, Any]], results: Path) -> str:
-    """What is wrong with a CASE, what there is, and how to measure it."""
+    """The message about a CASE that matches nothing: the nearest name, the stored cases, how to measure others."""
     known = {str(row[column]) for row in rows for axis, column in AXES.items() if axis not in NUMBERS}
     strange = [word for word in words if not any(_matches(row, word) for row in rows)]
     near = [match for word in strange for match in difflib.get_close_matches(word, known, n=1)]
@@ -120,12 +123,12 @@ def _name(row: dict[Any, Any]) -> str:
 
 
 def _sentences(refused: pd.DataFrame) -> list[str]:
-    """Why layer trials that were tried have no times."""
+    """The reasons why layer trials have no times, one sentence per trial."""
     return [f"{_name(row)}: {row['outcome']}: {row['reason']}" for row in refused.to_dict("records")]
 
 
 def _plain(case: LayerProfile, top: int | None) -> dict[str, Any]:
-    """A case for scripts: names stay, more may be added; None for what is not known."""
+    """A case for scripts. Names are never changed, more may be added; None is what is not known."""
     from dataclasses import asdict
 
     from rigmark.bench.analysis.layers.layers import longest

@@ -1,4 +1,4 @@
-"""``rigmark noise``: what can this machine see? A build against itself, in the pairs that ``rigmark ab`` takes."""
+"""``rigmark noise``: the smallest change that this machine can detect, from pairs of a build with itself."""
 
 from __future__ import annotations
 
@@ -22,22 +22,26 @@ NEEDS_ARGUMENTS = True
 
 
 def command(
-    suite: Annotated[str, typer.Argument(help="A suite by name.")],
-    build: Annotated[str, typer.Option(help="The build that is measured against itself.")] = "default",
-    budget: Annotated[str, typer.Option(help="Time to measure in: 90s, 10m, 1h; 0: what is stored only.")] = "5m",
-    clock: Annotated[Clock, typer.Option(help="cpu: CPU time; for one thread on a busy machine.")] = Clock.WALL,
-    framework: Annotated[str | None, typer.Option(help="Only these frameworks, with commas.")] = None,
+    suite: Annotated[str, typer.Argument(help="Name of a suite.")],
+    build: Annotated[str, typer.Option(help="The build to measure against itself.")] = "default",
+    budget: Annotated[
+        str, typer.Option(help="Time that measuring may take: 90s, 10m, 1h; with 0, only stored pairs are used.")
+    ] = "5m",
+    clock: Annotated[
+        Clock, typer.Option(help="Judge by wall time, or by CPU time (for one thread on a busy machine).")
+    ] = Clock.WALL,
+    framework: Annotated[str | None, typer.Option(help="Only these frameworks, separated by commas.")] = None,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    session: Annotated[str, typer.Option(help="Name of this sitting; another one measures more pairs.")] = "noise",
+    session: Annotated[str, typer.Option(help="Name of the session; a new name measures more pairs.")] = "noise",
     format: Medium = None,
-    json: Annotated[bool, typer.Option("--json", help="Data instead of words.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
     lang: Language = "en",
 ) -> None:
-    """Tell, for each case of a suite, the smallest change that 1, 5 and 20 minutes would find here, and what disturbs.
+    """Show the smallest change that 1, 5 and 20 minutes of measuring would detect here, for each case of a suite.
 
-    All stored pairs of a build with itself on this machine count, of every session. Ends with 4 if nothing below 3 %
-    can be seen in 20 minutes, 2 if a case failed.
+    It uses all stored pairs of a build with itself on this machine, of every session, and says what disturbs them. Exit
+    code: 2 if a case failed, 4 if no change below 3 % can be detected in 20 minutes.
 
     Examples:
 
@@ -71,7 +75,7 @@ def command(
     if problems:
         raise typer.Exit(Exit.BAD)
     if not found:
-        say(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out")
+        say(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out to measure some")
         raise typer.Exit(Exit.NOTHING_MEASURED)
     if any(each.is_blind for each in found):
         raise typer.Exit(Exit.TOO_NOISY)
@@ -80,7 +84,7 @@ def command(
 def _measured(
     suite: str, build: str, budget_s: float, framework: str | None, store: Store, session: str
 ) -> tuple[str, ...]:
-    """Stores pairs of a build with itself; what failed, a sentence each."""
+    """Measures and stores pairs of a build with itself; returns one sentence for each case that failed."""
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import keeping, run

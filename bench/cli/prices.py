@@ -1,4 +1,4 @@
-"""``rigmark prices``: what renting machines costs, fetched into dated files; the only verb that needs a network."""
+"""``rigmark prices``: downloads rental prices of machines into dated files; no other verb needs a network."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ import typer
 
 from rigmark.bench.cli import _options as options
 
-app = typer.Typer(no_args_is_help=True, help="Fetch prices of machines for rent into dated files.")
+app = typer.Typer(no_args_is_help=True, help="Download rental prices of machines into dated files.")
 
 
 @app.callback()
 def prices() -> None:
-    """Fetch prices of machines for rent into dated files."""
+    """Download rental prices of machines into dated files."""
 
 
 @app.command()
 def fetch(
-    provider: Annotated[str, typer.Option(help="Catalogues, with commas: aws, azure, gcp, lambdalabs, ...")] = "aws",
-    gpu: Annotated[str | None, typer.Option(help="Only machines with these, with commas: A100,H100.")] = None,
-    spot: Annotated[bool, typer.Option(help="Also what may be taken away at any time.")] = False,
-    directory: Annotated[Path, typer.Option("--directory", "-d", help="Folder for the files.")] = Path(),
+    provider: Annotated[
+        str, typer.Option(help="Providers, separated by commas: aws, azure, gcp, lambdalabs, ...")
+    ] = "aws",
+    gpu: Annotated[
+        str | None, typer.Option(help="Only machines with these GPUs, separated by commas: A100,H100.")
+    ] = None,
+    spot: Annotated[bool, typer.Option(help="Include spot offers, which the provider may end at any time.")] = False,
+    directory: Annotated[Path, typer.Option("--directory", "-d", help="Folder to write the files to.")] = Path(),
 ) -> None:
-    """Write offers-PROVIDER-DATE.toml, to be given to 'rigmark buy --hardware'. A changed price makes a new file.
+    """Write offers-PROVIDER-DATE.toml for 'rigmark buy --hardware'. If prices changed that day, a new file is written.
 
     Example:
 

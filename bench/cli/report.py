@@ -1,4 +1,4 @@
-"""``rigmark report``: all that a results folder knows, as one page, Markdown, or in the terminal."""
+"""``rigmark report``: the report of a results folder, as an HTML page, as Markdown, or in the terminal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    where: Annotated[str | None, typer.Option(help="SQL condition on the columns of rigmark results.")] = None,
-    format: Annotated[
-        str | None, typer.Option(help=f"{', '.join((*reports.NAMES, *reports.FOLDERS))}; left out: by the file's name.")
+    where: Annotated[
+        str | None, typer.Option(help="SQL condition on the columns that 'rigmark results' has.")
     ] = None,
+    format: Annotated[str | None, typer.Option(
+        help=f"{', '.join((*reports.NAMES, *reports.FOLDERS))}. By default the ending of the output file decides.",
+    )] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File instead of stdout; of figures and tables a folder.")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write to instead of stdout; a folder for figures and tables."),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="In the terminal too all of it, not the answers alone.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show the whole report in the terminal too.")] = False,
     lang: Language = "en",
 ) -> None:
-    """Write a report of stored results; to the terminal the answers and the figures alone, unless --full is given.
+    """Write a report of stored results. The terminal shows only the answers and main figures, unless --full is given.
 
     Examples:
 
@@ -50,7 +53,7 @@ def command(
 
     medium = medium_of(format, output, known=(*MEDIA, *reports.FOLDERS))
     if medium in reports.FOLDERS and output is None:
-        raise UserError(f"{medium} are many files; name a folder with --output")
+        raise UserError(f"{medium} are written as many files; name a folder with --output")
     found = report(existing(results), where)
     if medium in reports.FOLDERS and output is not None:
         folder = reports.files(medium, found.document)
@@ -74,7 +77,7 @@ def command(
 
 
 def _command(results: Path, where: str | None, language: str) -> str:
-    """That writes a report on the same, to which its medium may be added."""
+    """The command that writes a report of the same results; a medium may be appended."""
     words = ["rigmark", "report"]
     if results != Path("results"):
         words += ["--results", str(results)]
@@ -86,7 +89,7 @@ def _command(results: Path, where: str | None, language: str) -> str:
 
 
 def _write(files: Sequence[File], folder: Path) -> None:
-    """Into the folder, which is made where it is not there; raises UserError where that cannot be."""
+    """Writes the files into the folder, which is created if necessary; raises UserError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in files:

@@ -1,4 +1,4 @@
-"""``rigmark results``: the flat table of what is stored, one row a case."""
+"""``rigmark results``: the table of stored results, one row per case."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SHOWN = {
     "throughput_low_samples_per_s": "low", "throughput_high_samples_per_s": "high", "trials": "trials",
     "validity": "validity",
 }
-"""Columns of the table for people; the other formats have all."""
+"""Columns of the table for people; the other formats have all columns."""
 
 DETAILS = frozenset({"global_batch", "trials", "strategy", "layout", "origin"})
-"""Of these columns, those that a narrow terminal shows below the others."""
+"""The columns that a narrow terminal shows below the others."""
 
 NUMBERS = frozenset({
     "world_size", "local_batch", "global_batch", "throughput_samples_per_s", "throughput_low_samples_per_s",
@@ -40,25 +40,26 @@ ORDER = (
 )
 """What rows are sorted by."""
 
-WIDTH = 200                  # where no terminal is
+WIDTH = 200                  # in columns, if stdout is not a terminal
 
 TOLD_APART = {
     "isa": "isa", "build": "build", "framework_version": "version", "device": "device", "threads": "threads",
     "data": "data", "session": "session", "machine": "machine", "node": "node", "code_version": "code",
 }
-"""Columns of that table where rows of one framework differ in them: without, unlike rows would look alike."""
+"""Columns that are added if rows of one framework differ in them; otherwise different rows would look equal."""
 
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     format: Annotated[str | None, typer.Option(
-        help=f"{', '.join(FORMATS)}: table is for people, the others have all columns; left out: by the file's name.",
+        help=f"{', '.join(FORMATS)}. The table is for people, the others have all columns. By default the ending of "
+             "the output file decides.",
     )] = None,
     json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
-    where: Annotated[str | None, typer.Option(help="SQL condition on the columns.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File instead of stdout.")] = None,
+    where: Annotated[str | None, typer.Option(help="SQL condition on the columns; only rows that meet it.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
 ) -> None:
-    """Show stored results, one row a case, in the order of model, mode, precision, batch, devices and framework.
+    """Show stored results, one row per case, sorted by model, mode, precision, batch, devices and framework.
 
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """
@@ -76,20 +77,21 @@ def command(
     table = filtered(_ordered(together(summarise(trials.table), quoted)), where)
     _write(table, chosen, output)
     if not table.empty and (invalid := int(table.invalid_trials.dropna().sum())):
-        say(f"{invalid} trials are invalid, and left out where others are there; trial_findings of --json has reasons")
+        say(f"{invalid} trials are invalid, and not used if their case has valid ones; trial_findings in --json has "
+            "the reasons")
     problems = (*trials.problems, *unreadable)
     for problem in problems:
         say(f"rigmark: {problem}")
     if problems:
         raise typer.Exit(Exit.BAD)
     if table.empty:
-        say("no results match; rigmark run measures some")
+        say("no results match; measure some with rigmark run")
     if not (table.outcome == Outcome.OK).any():
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """What may be compared stands together; what is not known stands last."""
+    """The table sorted so that comparable rows are neighbours; unknown values come last."""
     return table.sort_values(list(ORDER), key=_comparable, kind="stable", na_position="last", ignore_index=True)
 
 
@@ -114,7 +116,7 @@ def _write(table: pd.DataFrame, format: str, output: Path | None) -> None:
 
 
 def _for_people(table: pd.DataFrame) -> Table:
-    """The columns of most interest, and those without which unlike rows would look alike."""
+    """The main columns, and those that distinguish rows which would otherwise look equal."""
     from rigmark.bench.document.document import Align, Cell, Column, Row, Table
 
     by_framework = table.groupby("framework", dropna=False)

@@ -1,4 +1,4 @@
-"""``rigmark run``: measure a suite, or a sweep put together on the command line."""
+"""``rigmark run``: measures a suite, or a sweep that is declared on the command line."""
 
 from __future__ import annotations
 
@@ -30,77 +30,99 @@ if TYPE_CHECKING:
     from rigmark.bench.runner.tally import Tally
     from rigmark.bench.store.store import Store
 
-MOST_TELEMETRY_HZ = 100.0    # no sensor gives more, and the sampler would be in the way
-LONG_S = 60.0                # of a sweep that one would rather know of before it begins
-WIDTH = 120                  # of the figures where no terminal is
+MOST_TELEMETRY_HZ = 100.0    # no sensor is faster, and more reads would disturb the measurement
+LONG_S = 60.0                # if a sweep takes longer, its expected time is shown before it begins
+WIDTH = 120                  # of the figures in columns, if stdout is not a terminal
 
 
 def command(
-    suite: Annotated[str | None, typer.Argument(help="A suite by name; leave it out to put a sweep together.")] = None,
-    model: Annotated[str | None, typer.Option(help="Networks, or limits of the machine, with commas.")] = None,
-    framework: Annotated[str | None, typer.Option(help="Frameworks, with commas.")] = None,
-    build: Annotated[str | None, typer.Option(help="Builds, as builds.toml names them.")] = None,
-    isa: Annotated[str | None, typer.Option(help="Ceiling of instruction sets: sse41, avx2, avx512, native.")] = None,
-    compile_mode: Annotated[str | None, typer.Option(help="best, default, eager, compiled, xla.")] = None,
-    layout: Annotated[str | None, typer.Option(help="best, default, nchw, channels_last.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp64, ...")] = None,
-    mode: Annotated[str | None, typer.Option(help="inference, training.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda:0, ...")] = None,
-    batch: Annotated[str | None, typer.Option(help="Samples per step on one device.")] = None,
-    world_size: Annotated[str | None, typer.Option(help="Devices that share the work, with commas.")] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help=f"How: usual, {', '.join(strategies.NAMES)}.")
+    suite: Annotated[
+        str | None, typer.Argument(help="Name of a suite. Without one, --model and --framework declare a sweep.")
     ] = None,
-    devices_per_process: Annotated[int | None, typer.Option(help="Left out: as the strategy usually has it.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Networks, or micro-benchmarks of the machine, separated by commas.")
+    ] = None,
+    framework: Annotated[str | None, typer.Option(help="Frameworks, separated by commas.")] = None,
+    build: Annotated[str | None, typer.Option(help="Names of builds in builds.toml, separated by commas.")] = None,
+    isa: Annotated[
+        str | None, typer.Option(help="Highest instruction set to use: sse41, avx2, avx512, native.")
+    ] = None,
+    compile_mode: Annotated[
+        str | None, typer.Option(help="Compile modes: best, default, eager, compiled, xla.")
+    ] = None,
+    layout: Annotated[str | None, typer.Option(help="Layouts of images: best, default, nchw, channels_last.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Precisions: fp32, fp64, ...")] = None,
+    mode: Annotated[str | None, typer.Option(help="Modes: inference, training.")] = None,
+    device: Annotated[str | None, typer.Option(help="Devices: cpu, cuda:0, ...")] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Samples per step on each device, separated by commas (weak scaling).")
+    ] = None,
+    world_size: Annotated[
+        str | None, typer.Option(help="Numbers of devices that share the work, separated by commas.")
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help=f"How devices share the work: usual, {', '.join(strategies.NAMES)}.")
+    ] = None,
+    devices_per_process: Annotated[
+        int | None, typer.Option(help="Devices that one process drives. By default the strategy decides.")
+    ] = None,
     bucket_mb: Annotated[
-        str | None, typer.Option(help="MB of gradients that a world sends as one message: usual, 1, 25, ...")
+        str | None, typer.Option(help="Size of the messages in which gradients are sent, in MB: usual, 1, 25, ...")
     ] = None,
     gradient_compression: Annotated[
-        str | None, typer.Option(help="Format that a world sends gradients in: none, fp16.")
+        str | None, typer.Option(help="Format in which gradients are sent: none, fp16.")
     ] = None,
     global_batch: Annotated[
-        str | None, typer.Option(help="Samples per step on all devices (strong scaling); --batch: on each (weak).")
+        str | None, typer.Option(help="Samples per step on all devices together, separated by commas (strong scaling).")
     ] = None,
     oversubscribe: Annotated[
-        bool | None, typer.Option("--oversubscribe", help="Allow more threads than cores; labelled wherever shown.")
+        bool | None, typer.Option("--oversubscribe", help="Allow more threads than cores; such results are labelled.")
     ] = None,
     threads: Annotated[
-        str | None, typer.Option(help="Host threads of a device; left out: all usable cores, shared by the devices.")
+        str | None, typer.Option(help="CPU threads per device. By default all usable cores, shared among the devices.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help=f"{SYNTHETIC} for pure speed, or real input: {', '.join(REAL)}.")
+        str | None, typer.Option(help=f"Input: {SYNTHETIC} for pure speed, or real data: {', '.join(REAL)}.")
     ] = None,
-    steps_per_timing: Annotated[int | None, typer.Option(help="1: latency; more: the host may run ahead.")] = None,
-    repetitions: Annotated[int | None, typer.Option(help="Fresh processes a case; 6 or more for an interval.")] = None,
-    min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps in each process.")] = None,
-    layers: Annotated[bool | None, typer.Option(help="Also find out where the time of a step goes.")] = None,
-    start_method: Annotated[str | None, typer.Option(help="spawn, forkserver (CPU only, quicker).")] = None,
+    steps_per_timing: Annotated[
+        int | None, typer.Option(help="Steps per clock reading: 1 for latency; with more the host may run ahead.")
+    ] = None,
+    repetitions: Annotated[
+        int | None, typer.Option(help="New processes per case; an interval needs at least 6.")
+    ] = None,
+    min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps per process.")] = None,
+    layers: Annotated[bool | None, typer.Option(help="Also measure a per-layer profile of each case.")] = None,
+    start_method: Annotated[
+        str | None, typer.Option(help="How processes start: spawn, or forkserver (faster, CPU only).")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    session: Annotated[str, typer.Option(help="Name of this sitting; trials of another sitting are others.")] = "1",
+    session: Annotated[
+        str, typer.Option(help="Name of the session; a new name measures everything again.")
+    ] = "1",
     session_count: Annotated[
-        int, typer.Option("--sessions", help="Measure so many times, in sessions of their own; see --spread.")
+        int, typer.Option("--sessions", help="Number of sessions to measure, one after another; see --spread.")
     ] = 1,
     spread: Annotated[
-        str | None, typer.Option(help="From the start of the first session to that of the last: 90m, 2h.")
+        str | None, typer.Option(help="Time from the start of the first session to that of the last: 90m, 2h.")
     ] = None,
     telemetry: Annotated[
-        str | None, typer.Option(help="off, or reads a second; left out: 10 of the host, 20 of GPUs.")
+        str | None, typer.Option(help="Reads per second, or off. By default 10 of the host and 20 of GPUs.")
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Measure anew, in a session of its own.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Measure again, in a new session.")] = False,
     beyond: Annotated[
-        bool, typer.Option("--beyond", help="Options replace the values of a suite, also by what it has not.")
+        bool, typer.Option("--beyond", help="All options replace the suite's values, even by values that it lacks.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what is stored, what is to be measured, and how long it may take.")
+        bool, typer.Option("--dry-run", help="Only show what is stored, what would be measured, and how long it takes.")
     ] = False,
     lang: Language = "en",
 ) -> None:
-    """Measure, and store one record a trial; what is stored already is not measured again.
+    """Measure a suite or a sweep, and store one record per trial. Trials that are stored already are not repeated.
 
-    On a suite, options limit it to those of its cases that they name; --build, --device, --threads and how to time
-    replace what the suite says. With --beyond all options replace. Started by torchrun, mpirun or srun, it measures
-    worlds over all the machines that they start it on.
+    With a suite, an option selects those of the suite's cases that have its values, except that --build, --device,
+    --threads and the options of timing replace the suite's values. With --beyond all options replace them. If it is
+    started by torchrun, mpirun or srun, it measures process groups across all the machines that they start it on.
 
     Examples:
 
@@ -165,7 +187,9 @@ def command(
         others = None
         if here is not None:
             if start_method not in (None, StartMethod.SPAWN):
-                raise UserError(f"ranks that {here.launcher} started spawn their workers; leave --start-method out")
+                raise UserError(
+                    f"ranks started by {here.launcher} can only spawn their workers; leave --start-method out"
+                )
             sweeps = [replace(each, timing=replace(each.timing, start_method=StartMethod.SPAWN)) for each in sweeps]
             others = launched.enter_context(agents.Agents(here))
         world_cores = None if others is None else others.cores
@@ -193,10 +217,10 @@ def command(
 def _measure(
     plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], apart_s: float, **settings: Any
 ) -> Tally:
-    """Run the trials of each session, by its name, with these settings of the Runner.
+    """Runs the trials of each session, which are given by its name; ``settings`` are those of the Runner.
 
-    ``apart_s`` are from the start of one session to that of the next. An interrupt ends the command, and what is
-    finished is stored.
+    ``apart_s`` is the time from the start of one session to that of the next, in seconds. After an interrupt the
+    finished trials are stored.
     """
     from rigmark.bench.cli import keeping, say
     from rigmark.bench.plan import sessions
@@ -222,7 +246,7 @@ def _measure(
 
 
 def more_help() -> str:
-    """The suites, with what each takes on this machine."""
+    """The suites, with the expected time of each on this machine."""
     from rigmark import suites
     from rigmark.bench.machine import hardware
     from rigmark.bench.plan.schedule import plan
@@ -235,21 +259,21 @@ def more_help() -> str:
         except UserError as error:
             return f"{name}: {error}"
 
-    head = "Suites, with the trials that they have on this machine; large networks take longer than is guessed here:"
+    head = "Suites, with their trials and expected time on this machine (large networks take longer than estimated):"
     return "\n\n".join([head, *map(line, suites.NAMES)])
 
 
 def _apart_s(session_count: int, spread: str | None) -> float:
-    """Seconds from the start of one session to that of the next."""
+    """The seconds from the start of one session to that of the next; 0 if they follow each other directly."""
     if session_count < 1:
-        raise UserError(f"there must be at least 1 session, not {session_count}")
+        raise UserError(f"--sessions must be at least 1, not {session_count}")
     if spread is not None and session_count == 1:
-        raise UserError("one session cannot be spread; say how many with --sessions 5")
+        raise UserError("--spread needs several sessions; name their number, for example --sessions 5")
     return 0.0 if spread is None else options.seconds("--spread", spread) / (session_count - 1)
 
 
 def _telemetry(text: str | None) -> tuple[bool, float | None]:
-    """(whether it is on, reads a second or None for each source's own)."""
+    """(whether telemetry is on, reads per second; None for the usual rate of each source)."""
     if text is None or text == "off":
         return text is None, None
     try:
@@ -257,7 +281,7 @@ def _telemetry(text: str | None) -> tuple[bool, float | None]:
     except ValueError:
         rate_hz = 0.0
     if not 0 < rate_hz <= MOST_TELEMETRY_HZ:
-        raise UserError(f"telemetry takes off, or up to {MOST_TELEMETRY_HZ:g} reads a second, not '{text}'")
+        raise UserError(f"--telemetry takes off, or up to {MOST_TELEMETRY_HZ:g} reads per second, not '{text}'")
     return True, rate_hz
 
 
@@ -276,11 +300,11 @@ OPTIONS: Mapping[str, tuple[str, Callable[[str, str], tuple[Any, ...]]]] = {
         None if part == "none" else part for part in options.listed(option, text)
     )),
 }
-"""The option of each axis, and how its text is read."""
+"""The option of each axis, and how its value is parsed."""
 
 
 def _parsed(texts: Mapping[str, str | None]) -> dict[str, Any]:
-    """The values of each axis that a text names some of."""
+    """The values of each axis whose option was given."""
     return {
         axis: parse(option, text)
         for axis, (option, parse) in OPTIONS.items() if (text := texts.get(axis)) is not None
@@ -290,8 +314,9 @@ def _parsed(texts: Mapping[str, str | None]) -> dict[str, Any]:
 def declared(
     suite: str | None, axes: Mapping[str, Any], timing: Mapping[str, Any], *, instead: Mapping[str, Any] | None = None
 ) -> Sequence[Sweep]:
-    """The sweeps of a suite with those of their values that ``axes`` names, and what is said ``instead`` of theirs;
-    without a suite, the one sweep of both. Raises UserError for values that a suite has not, or that nothing has."""
+    """The sweeps of a suite, limited to the values in ``axes``, with the values in ``instead`` in place of the suite's.
+    Without a suite, one sweep of both. Raises UserError for a value that is unknown, or that the suite does not have.
+    """
     from rigmark import suites
     from rigmark.bench.plan.selection import limited
     from rigmark.bench.plan.sweep import Sweep, check_words
@@ -310,7 +335,7 @@ def declared(
 
 
 def _check_files(plans: Mapping[str, Sequence[Trial]]) -> None:
-    """Builds the networks and reads their input, so that a mistake in a file is told before anything is measured."""
+    """Builds the networks and reads their input, so that a mistake in a file is reported before measuring begins."""
     from rigmark.bench import datasets as data
     from rigmark.bench import models
 
@@ -322,19 +347,19 @@ def _check_files(plans: Mapping[str, Sequence[Trial]]) -> None:
 
 
 def _foretell(trials: Sequence[Trial], store: Store) -> None:
-    """Tells how long these will take, where one would rather know it than wait."""
+    """Shows how long the trials will take, if that is longer than LONG_S."""
     from rigmark.bench.cli import say
     from rigmark.bench.runner.expectation import expected
 
     ahead = expected(trials, store.trials().table)
     if ahead.seconds > LONG_S:
-        say(f"to measure: {ahead.words}; Ctrl-C at any time, and the same command goes on from there")
+        say(f"to measure: {ahead.words}; you may press Ctrl-C at any time, and the same command continues from there")
 
 
 def _show_plan(
     plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], agents: Agents | None
 ) -> None:
-    """The trials of each session in order, which of them are stored, and how long the others may take."""
+    """Shows the trials of each session in order, which of them are stored, and how long the others may take."""
     from rigmark.bench.cli import tell
     from rigmark.bench.runner.expectation import expected
     from rigmark.bench.runner.runner import Runner
@@ -355,7 +380,7 @@ def _show_plan(
 
 
 def _show_measured(tally: Tally, store: Store, language: str) -> None:
-    """The figures of the cases whose trials were timed, now or before, and which command shows all of them."""
+    """Shows the figures of the timed cases, measured now or before, and the command that shows the whole report."""
     from rigmark.bench.cli import show_document
     from rigmark.bench.enums import TIMED
     from rigmark.bench.sections.short import concluded
@@ -377,16 +402,16 @@ FIELDS = {
     "isas": "isa", "strategies": "strategy", "local_batches": "local_batch", "world_sizes": "world_size",
     "threads": "threads",
 }
-"""The field of a case that an axis gives its values to."""
+"""The field of a case that holds a value of the axis."""
 
 
 def _unmet(
     asked: Mapping[str, Sequence[Any]] | None, gaps: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Whether cells that a framework or build does not have were asked for by name.
+    """Whether the user explicitly asked for cases that a framework or build cannot run.
 
-    Of a suite that is so of a value that was named and of which nothing could be measured: its other cells are planned.
-    None: a sweep that was put together by hand, so that each of its cells was asked for.
+    ``asked`` holds the values that the user named, by axis. Of a suite, that is a named value of which nothing could be
+    measured; its other gaps are planned. None means a sweep declared by options, of which every case was asked for.
     """
     if asked is None:
         return bool(gaps)
@@ -397,7 +422,7 @@ def _unmet(
 
 
 def _outcomes(tally: Tally) -> list[tuple[Outcome, str, str, Mapping[str, Any]]]:
-    """(outcome, kind, reason, case) of each trial, those stored before too."""
+    """(outcome, kind, reason, case) of each trial, including those that were stored already."""
     from rigmark.bench.enums import Outcome
 
     return [
@@ -409,7 +434,7 @@ def _outcomes(tally: Tally) -> list[tuple[Outcome, str, str, Mapping[str, Any]]]
 
 
 def _tell(tally: Tally, results: Path) -> None:
-    """What failed and why, and how much was measured."""
+    """Shows what failed and why, and how much was measured."""
     from rigmark.bench.cli import say
     from rigmark.bench.enums import Outcome
     from rigmark.bench.runner.progress import duration
@@ -421,22 +446,22 @@ def _tell(tally: Tally, results: Path) -> None:
     ):
         say(f"{outcome}: {case}: {reason}")
     for what in tally.damaged:
-        say(f"rigmark: {what}; it was measured anew")
+        say(f"rigmark: {what}; it was measured again")
     skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
-    gave_up = f", {tally.not_started} not started after a failure of their case" if tally.not_started else ""
+    gave_up = f", {tally.not_started} not started because their case had failed" if tally.not_started else ""
     say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")
-    if tally.stored and tally.wall_time_s > 0:       # by a monotonic clock, which some sandboxes turn back
+    if tally.stored and tally.wall_time_s > 0:       # some sandboxes set even the monotonic clock back
         say(f"{tally.stepping_time_s / tally.wall_time_s:.0%} of the time went into warm-up and timed steps")
 
 
 def _conclude(tally: Tally, asked: Mapping[str, Sequence[Any]] | None) -> None:
-    """The exit code; ``asked`` are the values that were named, as _unmet has them."""
+    """Ends the command with the right exit code; ``asked`` holds the values that the user named, as in _unmet."""
     from rigmark.bench.cli import Exit
     from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome, TrialKind
 
     outcomes = _outcomes(tally)
     failed = [outcome for outcome, *_ in outcomes if outcome is not Outcome.OK and outcome not in PLANNED_GAPS]
-    # That a framework tells no layer times is no fault of a case that it can run.
+    # A framework without layer times is no gap of a case that it can run otherwise.
     gaps = [case for outcome, kind, _, case in outcomes if outcome in PLANNED_GAPS and kind != TrialKind.LAYERS]
     measured = [case for outcome, kind, _, case in outcomes if outcome is Outcome.OK and kind in TIMED]
     if failed or _unmet(asked, gaps, measured):

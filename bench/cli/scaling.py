@@ -1,4 +1,4 @@
-"""``rigmark scaling``: what more devices bring, against one of them, and what is in the way."""
+"""``rigmark scaling``: speed-up and efficiency of several devices relative to one, and what limits them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from rigmark.bench.errors import UserError, unknown
 
 def command(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    json: Annotated[bool, typer.Option("--json", help="All figures, for scripts.")] = False,
-    model: Annotated[str | None, typer.Option(help="Networks, with commas; left out: all.")] = None,
-    kind: Annotated[str | None, typer.Option(help="strong (one global batch) or weak (one local batch).")] = None,
+    json: Annotated[bool, typer.Option("--json", help="All figures as JSON, for scripts.")] = False,
+    model: Annotated[str | None, typer.Option(help="Only these networks, separated by commas.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only strong scaling (same global batch), or only weak (same local batch).")
+    ] = None,
     lang: Language = "en",
 ) -> None:
-    """Show speed-up and efficiency of more devices, as 'rigmark run --world-size 1,2' has measured them.
+    """Show speed-up and efficiency of several devices, as measured by 'rigmark run --world-size 1,2'.
 
     Example: rigmark scaling --model alexnet --kind strong
     """
@@ -42,13 +44,15 @@ def command(
         known = sorted({str(each.facts["model"]) for each in found})
         names = options.listed("--model", model)
         if strange := [name for name in names if name not in known]:
-            raise UserError(f"no scaling of '{strange[0]}' in {results}; stored: {', '.join(known) or 'nothing'}")
+            raise UserError(
+                f"no scaling of '{strange[0]}' in {results}; models that have it: {', '.join(known) or 'none'}"
+            )
         found = [each for each in found if each.facts["model"] in names]
     found = [each for each in found if kind is None or each.scaling == kind]
     for problem in trials.problems:
         say(f"rigmark: {problem}")
     for row in scaling.left_out(rows):
-        say(f"rigmark: left out, for all its trials are invalid: {case_label(row)}")
+        say(f"rigmark: left out, because all its trials are invalid: {case_label(row)}")
     if json:
         sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
     elif found:
@@ -57,7 +61,7 @@ def command(
         raise typer.Exit(Exit.BAD)
     if not found:
         say(
-            f"no case in {results} has valid times on one device and on more; rigmark run scaling --results {results} "
-            "measures some"
+            f"no case in {results} has valid times both on one device and on several; measure some with "
+            f"rigmark run scaling --results {results}"
         )
         raise typer.Exit(Exit.NOTHING_MEASURED)

@@ -1,4 +1,4 @@
-"""``rigmark serve``: the report of a results folder in a browser, while trials are added to it."""
+"""``rigmark serve``: the report of a results folder in a browser, updated while trials are added."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rigmark.bench.cli import Language
 
 
 def command(
-    results: Annotated[Path, typer.Option(help="Results folder, which may still grow.")] = Path("results"),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On this machine only; 0: any that is free.")] = 8765,
-    every: Annotated[int, typer.Option(min=1, help="Seconds after which a browser asks again.")] = 5,
+    results: Annotated[Path, typer.Option(help="Results folder; trials may still be added to it.")] = Path("results"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any free one.")] = 8765,
+    every: Annotated[int, typer.Option(min=1, help="Seconds between updates of the page in the browser.")] = 5,
     lang: Language = "en",
 ) -> None:
-    """Show the report of a results folder at http://127.0.0.1:PORT/, made anew as trials finish.
+    """Show the report of a results folder at http://127.0.0.1:PORT/, updated as trials finish.
 
-    Nothing outside this machine can reach it, and nothing can be changed through it. Making the page costs time of a
-    core: beside a measurement it disturbs. Ctrl-C ends it, with 130.
+    Other machines cannot reach it, and nothing can be changed through it. Making the page takes time on a core, so do
+    not leave it open during a measurement. Ctrl-C ends it with exit code 130.
 
     Example: rigmark serve --results results --port 8765
     """
@@ -33,7 +33,7 @@ def command(
     store = existing(results)
 
     def make() -> str:
-        with speaking(lang):         # each request is a thread of its own, which begins in English
+        with speaking(lang):         # each request runs in a new thread, whose language is English
             return reports.render("html", report(store).document)
 
     page = Page(make, lambda: folder_version(store.records_folder))

@@ -1,4 +1,4 @@
-"""``rigmark store``: what is done to stored results themselves."""
+"""``rigmark store``: maintains the stored results themselves."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Look after stored results.")
+app = typer.Typer(no_args_is_help=True, help="Maintain stored results.")
 
 
 @app.callback()
 def store() -> None:
-    """Look after stored results."""
+    """Maintain stored results."""
 
 
 @app.command()
 def clean(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be taken out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
 ) -> None:
-    """Take secrets out of stored records: variables such as TF_API_KEY, and what command lines and errors hold.
+    """Remove secrets from stored records: from variables such as TF_API_KEY, from command lines and error messages.
 
-    Records that are written now hold none; this is for older ones. No trial is lost, and figures stay as they are; a
-    record whose variables change gets the id that it has without them. Ends with 2 where a record cannot be read.
+    New records contain none; this is for older ones. No trial is lost, and no figure changes; a record whose variables
+    change gets the id that it would have without them. Exit code: 2 if a record cannot be read.
 
     Example:
 
@@ -37,14 +37,14 @@ def clean(
     for problem in found.problems:
         say(f"rigmark: {problem}")
     if not found.records:
-        say("no record that can be read holds a secret")
+        say("no readable record contains a secret")
     else:
         names = f" ({', '.join(found.variables)})" if found.variables else ""
-        say(f"{found.records} records {'hold' if dry_run else 'held'} secrets{names}"
-            + ("; leave out --dry-run to take them out" if dry_run else ", which were taken out"))
+        say(f"{found.records} records {'contain' if dry_run else 'contained'} secrets{names}"
+            + ("; leave out --dry-run to remove them" if dry_run else ", which were removed"))
         if found.renumbered:
-            say(f"{found.renumbered} of them differed from others in secrets only, and count as further repetitions")
-        say("pages, tables and copies made of them before hold the secrets still: make them anew, and change secrets "
-            "that others may have seen")
+            say(f"{found.renumbered} of them differed from others only in secrets; they count as further repetitions")
+        say("pages, tables and copies made earlier still contain the secrets: make them again, and change secrets that "
+            "others may have seen")
     if found.problems:
         raise typer.Exit(Exit.BAD)

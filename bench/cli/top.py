@@ -1,4 +1,4 @@
-"""``rigmark top``: what this machine does right now, in the terminal, as JSON lines, or for Prometheus."""
+"""``rigmark top``: live telemetry of this machine, in the terminal, as JSON lines, or for Prometheus."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ LOOPBACK = "127.0.0.1"
 
 
 def command(
-    interval: Annotated[float, typer.Option(help="Seconds from one look to the next.")] = 1.0,
-    count: Annotated[int | None, typer.Option(min=1, help="Looks; left out: until Ctrl-C.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="One line of JSON a look, for scripts.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two updates.")] = 1.0,
+    count: Annotated[int | None, typer.Option(min=1, help="Number of updates. By default until Ctrl-C.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One line of JSON per update, for scripts.")] = False,
     prometheus: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Also answer at http://HOST:PORT/metrics.")
+        int | None, typer.Option(metavar="PORT", help="Also serve metrics at http://HOST:PORT/metrics.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to answer at; 0.0.0.0 for everyone on the network.")] = LOOPBACK,
+    host: Annotated[
+        str, typer.Option(help="Address to serve metrics at; with 0.0.0.0 the whole network can read them.")
+    ] = LOOPBACK,
 ) -> None:
     """Show live telemetry of this machine: GPUs, processors, memory, disks, network, energy.
 
-    Do not leave it running beside a measurement: trials have a sampler of their own.
+    Do not leave it running during a measurement: trials have their own telemetry.
 
     Examples:
 
@@ -47,9 +49,9 @@ def command(
     from rigmark.bench.telemetry.live import Live
 
     if not 0.05 <= interval <= 3600:
-        raise UserError(f"interval must be from 0.05 to 3600 s, not {interval:g}")
+        raise UserError(f"--interval must be from 0.05 to 3600 s, not {interval:g}")
     if prometheus is not None and not 0 < prometheus < 65536:
-        raise UserError(f"a port is from 1 to 65535, not {prometheus}")
+        raise UserError(f"--prometheus takes a port from 1 to 65535, not {prometheus}")
     with Live(interval) as live:
         if prometheus is not None:
             from rigmark.bench.cli import say
@@ -66,7 +68,7 @@ def command(
 
 
 def _looks(live: Live, interval_s: float, count: int | None) -> Iterator[Snapshot]:
-    """So many snapshots, an interval apart by the clock; no more where nobody reads them any more."""
+    """Snapshots at a fixed interval, ``count`` of them or without end; ends when nobody reads stdout any more."""
     due = time.monotonic()
     for number in itertools.count() if count is None else range(count):
         if not is_heard():
@@ -97,7 +99,7 @@ def _show(live: Live, interval_s: float, count: int | None) -> None:
 
 
 def _page(snapshot: Snapshot) -> RenderableType:
-    """A table for devices of one kind: a row a field, a column a device."""
+    """One table per kind of device, with one row per field and one column per device."""
     from rich.console import Group
     from rich.text import Text
 
@@ -133,17 +135,17 @@ def _table(devices: Sequence[Now]) -> RenderableType:
     return table
 
 
-STALE_S = 5.0            # after which people are told how old a reading is
+STALE_S = 5.0            # the age of a reading is shown if it is older
 
 UNITS: tuple[tuple[str, float, str], ...] = (
     ("_ratio", 0.01, "%"), ("_bytes", 2**20, "MiB"), ("_hz", 1e6, "MHz"), ("_w", 1.0, "W"), ("_j", 1.0, "J"),
     ("_c", 1.0, "°C"), ("_s", 1.0, "s"),
 )
-"""How a unit that ends a field's name is shown: the end, what one of the unit shown is, and its sign."""
+"""How a value is shown, by the unit that ends its field's name: (ending, one shown unit in stored units, sign)."""
 
 
 def text_of(value: Value) -> str:
-    """A value for people; of a counter how fast it grows, of a set of flags those that are set."""
+    """A value for people: the rate of a counter, the names of the flags that are set, otherwise the number."""
     if value.value is None:
         return str(value.unknown).replace("_", " ")
     if value.flags is not None:

@@ -144,8 +144,8 @@ def test_a_step_of_another_suite_still_fails_the_check(command: Callable[..., En
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--base", "a", "--new", "b"), "--base and --new name the two sides of --confirm SUITE; give all three"),
-        (("--confirm", "fast", "--base", "a"), "--base and --new name the two sides of --confirm SUITE"),
+        (("--base", "a", "--new", "b"), "--base and --new are the two sides that --confirm SUITE measures; give all "),
+        (("--confirm", "fast", "--base", "a"), "--base and --new are the two sides that --confirm SUITE measures"),
         (("--confirm", "fats"), "no suite 'fats'; did you mean 'fast'?"),
         (("--confirm", "fast", "--budget", "soon"), "--budget takes a time such as 90s, 10m or 1h, not 'soon'"),
         (("--confirm", "fast"), "'000000"),

@@ -372,7 +372,7 @@ def test_an_interrupted_command_goes_on_where_it_was(tmp_path: Path):
     finished = pairs_there()
 
     assert 130 == first.returncode
-    assert "rigmark: interrupted; finished pairs are stored, and the same command goes on from there\n" == errors
+    assert "rigmark: interrupted; finished pairs are stored; the same command continues from there\n" == errors
 
     again = rigmark(*command, cwd=tmp_path)
 

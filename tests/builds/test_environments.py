@@ -57,12 +57,12 @@ def test_a_build_is_made_listed_not_made_twice_and_removed(tmp_path: Path):
     folder = builds.environments() / "numpy-1.0"
 
     assert 0 == made.returncode, made.stderr
-    assert "made build 'numpy-1.0' in" in made.stderr
+    assert "created build 'numpy-1.0' in" in made.stderr
     assert list(folder.glob("lib/*/site-packages/numpy-1.0.dist-info"))
     assert {"OMP_NUM_THREADS": "1"} == build["variables"]
     assert build["size_bytes"] == environments.size_bytes(folder) > 0         # type: ignore[operator]
     assert (folder / "seen").exists()
-    assert "is there already" in again.stderr
+    assert "exists already" in again.stderr
 
     removed = rigmark("builds", "remove", "numpy-1.0")
 
@@ -123,7 +123,7 @@ def test_an_interrupt_leaves_nothing_and_kill_is_made_good(
     killed.communicate()
     again = rigmark("builds", "create", "numpy==1.0")
 
-    assert (0, "made build 'numpy-1.0'") == (again.returncode, again.stderr[again.stderr.index("made"):][:22])
+    assert (0, "created build 'numpy-1.0'") == (again.returncode, again.stderr[again.stderr.index("created"):][:25])
     assert environments.is_finished(builds.load()["numpy-1.0"])
 
 
@@ -132,7 +132,7 @@ def test_a_recipe_that_was_changed_is_not_made_yet(tmp_path: Path):
     file = tmp_path / builds.FILE
     file.write_text(file.read_text().replace("==1.0", "==1.1"))
 
-    assert "not made yet; rigmark builds create numpy-1.0" == listed()["numpy-1.0"]["problem"]
+    assert "not created yet; rigmark builds create numpy-1.0" == listed()["numpy-1.0"]["problem"]
 
 
 def test_what_was_made_of_a_revision_is_listed_and_removed(tmp_path: Path):
@@ -145,7 +145,7 @@ def test_what_was_made_of_a_revision_is_listed_and_removed(tmp_path: Path):
     unfinished.mkdir()
 
     assert build == environments.of_revisions()[build.name]
-    assert "not made yet; rigmark ab makes it anew" == listed()[unfinished.name]["problem"]
+    assert "not created yet; rigmark ab creates it again" == listed()[unfinished.name]["problem"]
     for name in (build.name, unfinished.name):
         assert listed()[name]["interpreter"] == str(builds.managed_interpreter(name))
         assert 0 == rigmark("builds", "remove", name).returncode
@@ -198,17 +198,17 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["add", "default", "python3"], "there is a build 'default' already"),
-        (["add", "mine", "/no/python"], "was not added, since it cannot be used: build 'mine' cannot start /no/python"),
+        (["add", "default", "python3"], "build 'default' exists already"),
+        (["add", "mine", "/no/python"], "not added, because it cannot be used: build 'mine' cannot start /no/python"),
         (["add", "a/b", "python3"], "build 'a/b' cannot be called that; use letters, digits"),
         (["create", "nunpy==1.0"], "no framework or recipe 'nunpy'; did you mean 'numpy'?"),
-        (["create", "pillow"], "any other package is named with --package pillow"),
+        (["create", "pillow"], "to install another package, use --package pillow"),
         (["create", "git+https://example.org/x"], "is named with --package git+https://example.org/x"),
-        (["create"], "name what to make"),
-        (["add", "mine", "python3", "--variable", "A"], "a variable is NAME=VALUE, not 'A'"),
+        (["create"], "name what to install"),
+        (["add", "mine", "python3", "--variable", "A"], "--variable takes NAME=VALUE, not 'A'"),
         (["remove", "mine"], "no build 'mine'"),
         (["remove", "default"], "build 'default' is not in"),
-        (["create", "default"], "which Rigmark did not make"),
+        (["create", "default"], "not created by Rigmark"),
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], sentence: str):

@@ -114,19 +114,19 @@ def test_an_unknown_name_is_answered_with_the_nearest_known_one(
         (("run",), "name a suite"),
         (("run", "--model", "mlp"), "name a suite"),
         ((*ONCE, "--batch", "0"), "--batch must be at least 1, not 0"),
-        ((*ONCE, "--batch", "1e3"), "--batch takes whole numbers with commas, not '1e3'"),
-        ((*ONCE, "--batch", "1,,2"), "--batch takes values with commas between them, and one of '1,,2' is empty"),
+        ((*ONCE, "--batch", "1e3"), "--batch takes whole numbers separated by commas, not '1e3'"),
+        ((*ONCE, "--batch", "1,,2"), "--batch takes values separated by commas, but one of '1,,2' is empty"),
         ((*ONCE, "--batch", "1,2,1"), "--batch names '1' twice"),
         ((*ONCE, "--world-size", "0"), "--world-size must be at least 1, not 0"),
         ((*ONCE, "--bucket-mb", "usual,nan"), "--bucket-mb takes usual, or numbers above 0, not 'nan'"),
-        ((*ONCE, "--framework", ""), "--framework takes values with commas between them, and one of '' is empty"),
+        ((*ONCE, "--framework", ""), "--framework takes values separated by commas, but one of '' is empty"),
         (("ab", "fast", "--base", "default", "--new", "default", "--budget", "banana"),
          "--budget takes a time such as 90s, 10m or 1h, not 'banana'"),
         (("run", "quick", "--model", "alexnet"),
          "suite 'quick' has no model alexnet; it has mnist_cnn, resnet18, lstm; with --beyond an option may"),
         (("run", "quick", "--model", "lstm", "--batch", "32"),
          "suite 'quick' has no case with model lstm and batch 32 together"),
-        ((*ONCE, "--batch", "1,x"), "--batch takes whole numbers with commas, not 'x'"),
+        ((*ONCE, "--batch", "1,x"), "--batch takes whole numbers separated by commas, not 'x'"),
         ((*ONCE, "--threads", "-1"), "threads must be at least 1, not -1"),
         ((*ONCE, "--repetitions", "0"), "repetitions must be at least 1, not 0"),
         ((*ONCE, "--steps-per-timing", "0"), "steps per timing must be at least 1, not 0"),
@@ -179,10 +179,10 @@ def test_a_builds_file_that_cannot_be_understood_is_told(command: Command, tmp_p
     (("builds", "lst"), "no verb of rigmark builds 'lst'; did you mean 'list'? known: add, create, list, remove"),
     (("report", "--formt", "html"), "no option '--formt' of rigmark report; did you mean --format? rigmark report"),
     (("run", "quick", "--repetitions", "x"), "invalid value for '--repetitions': "),
-    (("run", "quick", "--repetitions", "x"), ", not 'x'; rigmark run --help tells more"),
+    (("run", "quick", "--repetitions", "x"), ", not 'x'; see rigmark run --help"),
     (("check", "--fail-on", "slow"), "no --fail-on 'slow'; did you mean 'slower'? known: never, slower"),
     (("compare", "a", "b", "--clock", "cup"), "no --clock 'cup'; did you mean 'cpu'? known: cpu, wall"),
-    (("ab", "fast"), "missing option '--base'; rigmark ab --help tells more"),
+    (("ab", "fast"), "missing option '--base'; see rigmark ab --help"),
 ])
 def test_a_command_that_the_parser_refuses_is_answered_in_a_sentence(
     command: Command, arguments: tuple[str, ...], sentence: str
@@ -205,8 +205,8 @@ NEEDED = {"ab": ("fast", "--base", "default", "--new", "default"), "compare": ("
 
 @pytest.mark.parametrize("verb", DOCUMENTS)
 @pytest.mark.parametrize(("more", "sentence"), [
-    (("-o", "x.docx"), "'x.docx' does not end as any format is called; end it with .txt, "),
-    (("-o", "x"), "'x' does not end as any format is called"),
+    (("-o", "x.docx"), "the ending of 'x.docx' means no format; use one of .txt, "),
+    (("-o", "x"), "the ending of 'x' means no format"),
     (("-o", "x.txt", "--format", "jsno"), "no format 'jsno'"),
     (("-o", "x.txt", "--format", "json"), None),
     (("-o", "x.html", "--json"), None),
@@ -458,7 +458,7 @@ def test_a_fault_of_ours_does_not_say_that_something_got_slower(
 
     assert 2 == ended.code
     assert "ZeroDivisionError: of ours" in ended.errors      # for the report of it
-    assert "rigmark: this is a fault of Rigmark" in ended.errors
+    assert "rigmark: this is a bug in Rigmark" in ended.errors
 
 
 def test_a_reader_that_goes_away_gets_no_traceback(command: Command, stored: Path):

@@ -39,7 +39,7 @@ def test_without_a_lock_file_nothing_is_installed(monkeypatch: pytest.MonkeyPatc
     assert (configuration["environment_type"], configuration["benchmark_dir"]) == ("rigmark", "benchmarks")
     suite = (project / "benchmarks/rigmark_networks.py").read_text()
     assert "frameworks=('numpy',)" in suite
-    assert "They do not import this project. Their times change with its commits only where numpy uses it" in suite
+    assert "They do not import this project. Their times change with its commits only if numpy uses it" in suite
     assert not (project / "benchmarks/own_code.py").exists()         # there is no code yet
 
 
@@ -57,7 +57,7 @@ def test_the_projects_own_import_is_timed_and_what_the_networks_tell_of_it_is_sa
     asv(project, "machine", "--yes")
     ran = asv(project, "run", "--quick", "--show-stderr", "--bench", "own_code")
 
-    assert "the networks do not import this project: Their times change with its commits only where" in said
+    assert "the networks do not import this project: Their times change with its commits only if" in said
     assert "needs 12 measured commits" in said
     [path] = (project / ".asv/results").glob(f"*/{commit[:8]}-*.json")
     result = json.loads(path.read_text())
@@ -132,7 +132,7 @@ def test_what_is_there_is_left_as_it_is(
 
     assert (project / "asv.conf.json").read_text() == mine
     assert (project / "perf/rigmark_networks.py").is_file()
-    assert "left as it is" in capsys.readouterr().err
+    assert "was not changed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

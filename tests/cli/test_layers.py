@@ -112,7 +112,7 @@ def test_no_layer_trial_is_nothing_measured_with_the_reason(layers: Command):
 
     assert (ended.code, ended.output) == (3, "")
     assert "torch times no layers so" in ended.errors
-    assert "--layers --results results measures some" in ended.errors
+    assert "measure some with rigmark run quick --layers --results results" in ended.errors
 
 
 def test_a_case_that_failed_is_told_with_its_reason_beside_those_that_have_times(layers: Command):

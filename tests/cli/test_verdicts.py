@@ -377,7 +377,7 @@ def test_histories_that_cannot_be_are_answered_in_a_sentence(
     asv_folder(tmp_path / "asv", factor=1.0, count=4)
     for arguments, sentence in (
         (("--asv", "nowhere"), "no asv results in nowhere"),
-        (("--asv", "asv", "--bench", "xyz"), "no series of asv is called like 'xyz'"),
+        (("--asv", "asv", "--bench", "xyz"), "no series of asv matches --bench 'xyz'"),
         (("--asv", "asv", "--bench", "("), "is no regular expression"),
         (("--results", "nowhere"), "no results in nowhere"),
     ):

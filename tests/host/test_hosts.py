@@ -78,7 +78,7 @@ def check(arguments: tuple[str, ...], folder: Path, **host: Any) -> None:
 
     for text in (output, errors):
         assert "Traceback" not in text
-        assert "fault of Rigmark" not in text
+        assert "bug in Rigmark" not in text
     if said and host.get("output", into_file) in LOST:
         assert "rigmark: cannot write to standard output: " in errors
         assert Exit.BAD == found

@@ -152,6 +152,6 @@ def test_a_sweep_that_is_ended_from_outside_leaves_its_records_and_nothing_else(
         _, errors = command.communicate(timeout=60)
 
     assert EXIT_CODE == command.returncode
-    assert "rigmark: interrupted; finished trials are stored, and the same command goes on from there\n" == errors
+    assert "rigmark: interrupted; finished trials are stored; the same command continues from there\n" == errors
     assert not alive(token)
     assert not [path for path in tmp_path.rglob("*.tmp") if os.path.exists(path)]

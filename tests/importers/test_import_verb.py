@@ -50,7 +50,7 @@ def test_a_table_is_stored_once_whatever_its_file_is_called(command: Command, tm
     first, again = command("import", "timm", TIMM, "--licence", "Apache-2.0"), command("import", "timm", str(copy))
 
     assert (0, True) == (first.code, "3 results stored as" in first.errors)
-    assert "stored before as" in again.errors
+    assert "stored already as" in again.errors
     assert 1 == len(list(Path("results/quoted").glob("*.json")))
 
 
@@ -151,8 +151,8 @@ def test_an_audit_of_a_sound_table_ends_well_and_says_what_it_could_not_check(co
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
-    (("table.csv",), 2, "say with --as which format the files have"),
-    (("--as", "csv"), 2, "--as, --set and --column are about files; name some"),
+    (("table.csv",), 2, "name the format of the files with --as"),
+    (("--as", "csv"), 2, "--as, --set and --column describe files; name the files to check"),
     (("--results", "nowhere"), 2, "no results in nowhere"),
     (("--as", "timm", TIMM, "--peak", "fast"), 2, "--peak takes DEVICE/PRECISION=FLOP/s"),
     (("--as", "timm", TIMM, "--peak", "rtx4091/fp16=1e12"), 2, "--peak: no line of 'rtx4091/fp16'; did you mean"),
@@ -175,7 +175,7 @@ def test_lines_that_cannot_be_are_told_one_by_one_and_end_the_command_with_2_aft
     assert (2, True) == (imported.code, "table.csv: 1 result stored as" in imported.errors)
     assert "table.csv: refused line 3 (b0): step_time_s is -1, and must not be negative" in imported.errors
     assert 20 == imported.errors.count("refused line")
-    assert "table.csv: 25 refused, which cannot be results" in imported.errors
+    assert "table.csv: 25 lines refused, because they cannot be results" in imported.errors
     (table,), problems = Store(Path("results")).quoted()
     assert (["a"], []) == ([row["model"] for row in table["rows"]], problems)
     assert any("25 results cannot be and were left out: line 3 (b0)" in note for note in table["notes"])
@@ -191,4 +191,4 @@ def test_decimal_commas_are_read_once_they_are_told(command: Command, tmp_path: 
     assert 0 == told.code
     assert [0.123] == [row["step_time_s"] for row in Store(Path("results")).quoted()[0][0]["rows"]]
     assert 0 == command("audit", "--as", "csv", "table.csv", "--decimal", ",").code
-    assert "--decimal is about files" in command("audit", "--decimal", ",").errors
+    assert "--decimal describes files" in command("audit", "--decimal", ",").errors

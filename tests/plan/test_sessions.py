@@ -61,8 +61,8 @@ def test_a_command_measures_its_sessions_apart(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--sessions", "0"), "there must be at least 1 session, not 0"),
-        (("--spread", "2h"), "one session cannot be spread; say how many with --sessions 5"),
+        (("--sessions", "0"), "--sessions must be at least 1, not 0"),
+        (("--spread", "2h"), "--spread needs several sessions; name their number, for example --sessions 5"),
         (("--sessions", "2", "--spread", "soon"), "--spread takes a time such as 90s, 10m or 1h, not 'soon'"),
     ],
 )

@@ -273,8 +273,8 @@ def test_the_command_shows_a_table(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--interval", "0"), "interval must be from 0.05 to 3600 s, not 0"),
-        (("--prometheus", "0"), "a port is from 1 to 65535, not 0"),
+        (("--interval", "0"), "--interval must be from 0.05 to 3600 s, not 0"),
+        (("--prometheus", "0"), "--prometheus takes a port from 1 to 65535, not 0"),
     ],
 )
 def test_input_that_cannot_be_is_answered_in_a_sentence(tmp_path: Path, arguments: tuple[str, ...], sentence: str):

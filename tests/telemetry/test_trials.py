@@ -143,4 +143,4 @@ def test_a_rate_that_cannot_be_is_bad_input(tmp_path: Path, rate: str):
     result = rigmark("run", "--model", "mlp", "--framework", "numpy", "--telemetry", rate, cwd=tmp_path)
 
     assert 2 == result.returncode
-    assert f"rigmark: telemetry takes off, or up to 100 reads a second, not '{rate}'\n" == result.stderr
+    assert f"rigmark: --telemetry takes off, or up to 100 reads per second, not '{rate}'\n" == result.stderr

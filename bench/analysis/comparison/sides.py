@@ -206,7 +206,7 @@ def _nothing_in_common(
 ) -> str:
     for side, name in zip(sides, names, strict=True):
         if not side:
-            return f"{name} has no timing trials; rigmark run measures some"
+            return f"{name} has no timing trials; measure some with rigmark run"
     differing = [
         column for index, column in enumerate(key_columns)
         if not {key[index] for key in sides[0]} & {key[index] for key in sides[1]}
