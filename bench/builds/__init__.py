@@ -1,1 +1,1 @@
-"""Builds: an interpreter with a framework inside, its environment, and the worker package shipped to it."""
+"""Builds: an interpreter with a framework, its environment variables, and the worker package shipped to it."""

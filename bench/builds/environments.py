@@ -1,4 +1,4 @@
-"""Makes and removes the environments of builds that are recipes, and edits builds.toml."""
+"""Creates and removes the environments of recipes, and edits builds.toml."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 
-FINISHED = "rigmark-build.json"      # written last: an environment without it was never finished
-NEEDED = "numpy"                     # by every worker
-OVER = "rigmark-over.pth"            # its folders come after the environment's own, so that its packages come first
+FINISHED = "rigmark-build.json"      # written last: an environment without it is unfinished
+NEEDED = "numpy"                     # which every worker imports
+OVER = "rigmark-over.pth"            # lists the folders beneath; the environment's own packages come first
 LAST_LINES = 12
 
 
 def is_finished(build: Build) -> bool:
-    """True where the environment of a recipe was made to its end, from the recipe as it is now."""
+    """Whether the environment of a recipe is complete, and was created from the recipe as it is now."""
     try:
         made = files.read_json(_folder(build) / FINISHED)
     except files.Unreadable:
@@ -39,13 +39,13 @@ def is_finished(build: Build) -> bool:
 
 
 def of_revisions() -> dict[str, Build]:
-    """By name, the builds that were made of git revisions, which stand in no builds.toml; see revisions."""
+    """The builds of git revisions by name, which are in no builds.toml; see bench.builds.revisions."""
     found = {}
     for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
         try:
             recipe = files.read_json(folder / FINISHED)["recipe"]
         except (files.Unreadable, KeyError, TypeError):
-            recipe = {"packages": [NEEDED]}          # its making was killed, and it can only be removed
+            recipe = {"packages": [NEEDED]}          # creating it was killed; it can only be removed
         found[folder.name] = Build(
             name=folder.name, interpreter=str(builds.managed_interpreter(folder.name)),
             packages=tuple(recipe["packages"]), python=recipe.get("python"), post_install=recipe.get("post_install"),
@@ -55,17 +55,17 @@ def of_revisions() -> dict[str, Build]:
 
 
 def create(build: Build, tell: Callable[[str], None]) -> None:
-    """Make the environment of a recipe; ``tell`` hears what is being done.
+    """Creates the environment of a recipe; ``tell`` is called with a message for each step.
 
-    An environment that an interrupted attempt left unfinished is made anew. Whatever ends this before its end, Ctrl-C
-    included, also removes what was made. Raises UserError where a step fails, with the end of what it said.
+    An unfinished environment of an earlier attempt is replaced. If this one does not finish, for example after Ctrl-C,
+    what was created is removed. Raises UserError if a step fails, with the end of its output.
     """
     folder = _folder(build)
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tell(f"making an environment in {folder}")
+        tell(f"creating an environment in {folder}")
         _step(build, [build.python or sys.executable, "-m", "venv", str(folder)], tell)
         if build.over:
             (own,) = (folder / "lib").glob("python*/site-packages")
@@ -81,14 +81,14 @@ def create(build: Build, tell: Callable[[str], None]) -> None:
         (folder / FINISHED).write_text(json.dumps(made, indent=1), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise UserError(f"cannot make build '{build.name}' in {folder}: {error.strerror or error}") from None
+        raise UserError(f"cannot create build '{build.name}' in {folder}: {error.strerror or error}") from None
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 def remove(build: Build) -> int:
-    """Remove the environment of a recipe; the bytes that were freed, 0 where there was none."""
+    """Removes the environment of a recipe; returns the bytes that were freed, 0 if there was none."""
     folder = _folder(build)
     freed = size_bytes(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,7 +96,7 @@ def remove(build: Build) -> int:
 
 
 def size_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder, links not followed."""
+    """The size of all files below a folder in bytes, without following links."""
     return sum(
         os.lstat(os.path.join(parent, name)).st_size for parent, _, names in os.walk(folder) for name in names
     )
@@ -113,7 +113,7 @@ def _recipe(build: Build) -> dict[str, Any]:
 
 
 def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> None:
-    """Run a command of the making, in the environment that is being made."""
+    """Runs one command in the environment that is being created."""
     bin_folder = str(Path(build.interpreter).parent)
     variables = {**os.environ, **build.variables, "VIRTUAL_ENV": str(_folder(build)), "PYTHONUNBUFFERED": "1"}
     variables["PATH"] = os.pathsep.join([bin_folder, os.environ.get("PATH", os.defpath)])
@@ -132,12 +132,12 @@ def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> 
             raise
     if process.returncode:
         said = "\n".join(f"    {line}" for line in last)
-        raise UserError(f"build '{build.name}' could not be made: {command[0]} ended with exit code "
+        raise UserError(f"build '{build.name}' could not be created: {command[0]} ended with exit code "
                         f"{process.returncode}; its last words:\n{said}")
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """With what it has started: compilers, say, or a download."""
+    """Kills a process and all that it has started, such as compilers or downloads."""
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(process.pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
@@ -149,19 +149,19 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def name_of(requirement: str) -> str:
-    """A build's name for a requirement: "torch==2.9.1" is torch-2.9.1, "jax[cpu]" is jax-cpu."""
+    """The name of a build for a requirement: torch-2.9.1 for "torch==2.9.1", jax-cpu for "jax[cpu]"."""
     return re.sub(r"[^A-Za-z0-9_.+]+", "-", requirement).strip("-")
 
 
 def write(path: Path, name: str, table: dict[str, Any]) -> None:
-    """Put a build into a builds.toml, whose other lines and comments stay; raises UserError where that cannot be."""
+    """Adds a build to a builds.toml, keeping its other lines and comments; raises UserError if that fails."""
     document = _document(path)
     document.setdefault("build", tomlkit.table(is_super_table=True))[name] = table
     _save(path, document)
 
 
 def erase(path: Path, name: str) -> bool:
-    """Take a build out of a builds.toml; False where it does not have it."""
+    """Removes a build from a builds.toml; False if the file does not have it."""
     document = _document(path)
     if name not in document.get("build", {}):
         return False
@@ -174,7 +174,7 @@ def _document(path: Path) -> Any:
     if not path.exists():
         return tomlkit.document()
     text = files.read_text(path, files.MOST_TOML_BYTES)
-    files.parsed_toml(text, path)        # tells of what is wrong in one sentence, where tomlkit has many ways
+    files.parsed_toml(text, path)        # reports a mistake in one sentence; tomlkit raises many kinds of errors
     return tomlkit.parse(text)
 
 

@@ -1,11 +1,11 @@
-"""Builds of git revisions of a project: each in an environment of its own, laid over another build's packages.
+"""Builds of git revisions of a project: each has an environment of its own on top of the packages of another build.
 
-The environment holds the project as it is in that revision, and finds everything else in the build beneath. So two
-revisions run with the same framework and libraries, installing takes seconds, and nothing in the build changes.
+The environment contains the project at that revision, and uses the build beneath for everything else. So two revisions
+run with the same framework and libraries, installing takes seconds, and the build beneath does not change.
 
-Rigmark itself is a project too. Of its revisions the adapters count, which no environment holds: they are shipped to
-workers from the revision, beside the measuring loop of the Rigmark that runs. A manifest in each revision says where
-its adapters lie and which interface they have to that loop.
+Revisions of Rigmark itself can be compared too: their adapters are not installed, but shipped to workers together with
+the measuring loop of the running Rigmark. A manifest in each revision states where its adapters are, and which version
+of the interface to that loop they have.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from rigmark.bench.host.workfolder import working_folder
 RIGMARK = "rigmark"
 MANIFEST = "bench/worker/manifest.json"
 BEFORE_MANIFESTS = {name: f"bench/{name}" for name in ("frameworks", "limits", "lowerings", "strategies", "tracing")}
-"""Where the parts of a revision lie that is older than the manifest; their interface is 1."""
+"""The folders of the parts in revisions without a manifest; their interface is 1."""
 
 INSTALL = ("python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps")
-# Without its dependencies: they come from the build beneath, or two revisions would be measured with two of them.
-SHORT = 12                   # digits of a commit that name it
+# Dependencies come from the build beneath, so that both revisions are measured with the same ones.
+SHORT = 12                   # digits of a commit in the name of its build
 LOADED = """
 import importlib, json, sys
 importlib.import_module(sys.argv[1])
@@ -49,20 +49,20 @@ PACKAGE_FOLDERS = "import json, sys; print(json.dumps([p for p in sys.path if p.
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """A commit of the repository in ``root``."""
+    """A commit of the repository in the folder ``root``."""
 
     root: Path
     commit: str
-    project: str                 # its name in pyproject.toml, or that of the folder
+    project: str                 # name in pyproject.toml, or else of the folder
 
     @property
     def name(self) -> str:
-        """What its build is called in records: "project@0123456789ab"."""
+        """The name of its build in records: "project@0123456789ab"."""
         return f"{self.project}{builds.OF_REVISION}{self.commit[:SHORT]}"
 
 
 def find(revision: str, folder: Path) -> Revision | None:
-    """What git calls a commit in the repository that holds ``folder``; None where it knows no such, or is not there."""
+    """The commit that git knows by this name in the repository of ``folder``; None if there is no such, or no git."""
     root = _git(folder, "rev-parse", "--show-toplevel")
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if not root or not commit:
@@ -73,7 +73,7 @@ def find(revision: str, folder: Path) -> Revision | None:
 def worker_files(revision: Revision) -> worker_package.Files | None:
     """The worker package with the adapters of a revision of Rigmark; None for any other project.
 
-    Raises UserError where the revision has none that this measuring loop can drive.
+    Raises UserError if the revision has no adapters that this measuring loop can use.
     """
     if revision.project != RIGMARK:
         return None
@@ -82,8 +82,8 @@ def worker_files(revision: Revision) -> worker_package.Files | None:
     told: dict[str, Any] = {"interface": 1, "parts": BEFORE_MANIFESTS} if theirs is None else json.loads(theirs)
     if told["interface"] != manifest["interface"]:
         raise UserError(
-            f"{revision.name} has adapters of interface {told['interface']}, and this Rigmark drives interface "
-            f"{manifest['interface']}; measure it with the Rigmark of a revision nearer to it"
+            f"{revision.name} has adapters with interface {told['interface']}, but this Rigmark needs interface "
+            f"{manifest['interface']}; measure it with a Rigmark of a revision nearer to it"
         )
     of_loop = {
         name: source for name, source in worker_package.files().items()
@@ -93,13 +93,13 @@ def worker_files(revision: Revision) -> worker_package.Files | None:
 
 
 def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
-    """Sources of a revision's parts by their path in the worker package; ``parts`` are its folders by name."""
+    """The sources of a revision by path in the worker package; ``parts`` are the folders of the revision by name."""
     packed = subprocess.run(
         ["git", "archive", "--format=tar", revision.commit, *parts.values()],
         cwd=revision.root, capture_output=True, check=False,
     )
     if packed.returncode:
-        raise UserError(f"{revision.name} is no Rigmark that can be measured: {packed.stderr.decode().strip()}")
+        raise UserError(f"{revision.name} has no adapters to measure: {packed.stderr.decode().strip()}")
     found = {}
     with working_folder() as unpacked, tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(unpacked, filter="data")
@@ -112,12 +112,12 @@ def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell: Callable[[str], None]) -> Build:
-    """The build of a revision, made where it is not there yet; ``tell`` hears what is being done.
+    """The build of a revision, which is created if necessary; ``tell`` is called with a message for each step.
 
-    ``beneath`` is the build whose packages it uses; ``packages`` are installed beside the project. Raises UserError
-    where it does not build, with the end of what was said.
+    ``beneath`` is the build that provides all other packages; ``packages`` are installed in addition to the project.
+    Raises UserError if installing fails, with the end of its output.
     """
-    sources = builds.environments().with_name("sources") / revision.name     # apart, so that no build is called so
+    sources = builds.environments().with_name("sources") / revision.name     # in another folder than those of builds
     build = replace(
         beneath, name=revision.name, interpreter=str(builds.managed_interpreter(revision.name)),
         packages=(environments.NEEDED, *packages), python=beneath.interpreter, over=_package_folders(beneath),
@@ -143,18 +143,18 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
 
 @dataclass(frozen=True, kw_only=True)
 class Provided:
-    """What an installed revision brings."""
+    """What an installed revision provides."""
 
     modules: tuple[str, ...]     # top-level names that can be imported
-    plugged_into: str            # names by which it makes itself known to others: groups of entry points, and folders
+    plugged_into: str            # how it registers as a plug-in: groups of entry points, and folders
 
 
 def provided(build: Build) -> Provided:
-    """What the project in a build that ``installed`` made brings."""
+    """What the project in a build that ``installed`` returned provides."""
     (own,) = (builds.environment(build.name) / "lib").glob("python*/site-packages")
     for distribution in metadata.distributions(path=[str(own)]):
         direct = json.loads(distribution.read_text("direct_url.json") or "{}")
-        if str(direct.get("url", "")).startswith("file:"):       # nothing else was installed from a folder
+        if str(direct.get("url", "")).startswith("file:"):       # only the project was installed from a folder
             tops = {
                 file.parts[0].partition(".")[0] for file in distribution.files or ()
                 if not file.parts[0].endswith((".dist-info", ".pth")) and file.parts[0] not in ("..", "__pycache__")
@@ -165,10 +165,10 @@ def provided(build: Build) -> Provided:
 
 
 def users(build: Build, frameworks: Iterable[str]) -> frozenset[str]:
-    """Which frameworks, by the names that they are imported by, use the project that a build was made of.
+    """The frameworks, by import name, that use the project of this build.
 
-    They import a module of it, or it makes itself known to them, as plug-ins do. One that cannot be imported in this
-    build counts too, since nothing is known of it.
+    A framework uses it if it imports one of its modules, or if the project registers as a plug-in of it. A framework
+    that cannot be imported in this build counts as well, since it is not known whether it does.
     """
     brought = provided(build)
     found = set()
@@ -184,9 +184,9 @@ def users(build: Build, frameworks: Iterable[str]) -> frozenset[str]:
 
 
 def checked_out(folder: Path, beneath: Build) -> Build:
-    """The build whose workers look into the checkout in ``folder`` before all else; nothing is installed.
+    """A build whose workers import from the checkout in ``folder`` first; nothing is installed.
 
-    ``beneath`` itself where the folder holds Rigmark, whose workers do not import the project.
+    It is ``beneath`` itself if the folder is a checkout of Rigmark, whose workers do not import the project.
     """
     revision = find("HEAD", folder)
     if revision is None or revision.project == RIGMARK:
@@ -198,7 +198,7 @@ def checked_out(folder: Path, beneath: Build) -> Build:
 
 
 def _remove(revision: Revision, sources: Path) -> None:
-    """Nothing of a checkout stays in the user's repository."""
+    """Removes the checkout, also from the list of worktrees in the user's repository."""
     if sources.exists():
         _git(revision.root, "worktree", "remove", "--force", "--force", str(sources))
 
@@ -213,7 +213,7 @@ def _project(root: Path, commit: str) -> str:
 
 
 def _package_folders(build: Build) -> tuple[str, ...]:
-    """Where an interpreter finds installed packages; raises UserError where it does not start."""
+    """The folders in which an interpreter finds installed packages; raises UserError if it does not start."""
     variables = {name: value for name, value in os.environ.items() if name not in NOT_LENT}
     try:
         done = subprocess.run(
@@ -228,7 +228,7 @@ def _package_folders(build: Build) -> tuple[str, ...]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says; None where it fails, or is not there."""
+    """The output of a git command; None if it fails, or if git is not installed."""
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     except OSError:

@@ -11,21 +11,21 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import THREAD_POOLS
 
 NOT_LENT = (
-    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",       # the parent's, not the build's
-    # What torchrun tells the parent; PyTorch would believe that workers are its ranks too.
+    "PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONSAFEPATH",       # of the parent's Python
+    # torchrun sets these for the parent; with them PyTorch would take workers for ranks of its own.
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
 )
 NUMBERING = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""So that "cuda:0" is the GPU that NVML calls 0, where the user has not said otherwise. CUDA's own order is the fastest
-first, which it alone knows."""
+"""Makes "cuda:0" the GPU that has index 0 in NVML, unless the user has set another order. By default CUDA puts the
+fastest GPU first, in an order that only CUDA knows."""
 
-FLAGS = "_FLAGS"             # ends the name of a variable that holds many settings, the last of which counts
+FLAGS = "_FLAGS"             # suffix of variables that hold many settings, of which the last one counts
 
 
 def environment(build: Build, threads: int, cache: Path | None = None) -> dict[str, str]:
-    """The variables a worker starts with: ours without the parent's Python path, the threads, then the build's.
+    """The variables that a worker starts with: ours without those of our Python, the threads, then the build's.
 
-    ``cache`` is where frameworks keep compiled programs, so that the next process need not compile them again.
+    ``cache`` is a folder for compiled programs, so that the next process need not compile them again.
     """
     count = str(threads)
     ours = {name: value for name, value in os.environ.items() if name not in NOT_LENT}
@@ -40,7 +40,7 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
 
 
 def with_variables(build: Build, more: Mapping[str, str]) -> Build:
-    """The build with more variables: a list of flags is appended to the one that workers would have without."""
+    """The build with more variables; flags are appended to those that its workers would have otherwise."""
     own = environment(build, threads=1)
     merged = {
         name: f"{own[name]} {value}" if name.endswith(FLAGS) and own.get(name) else value

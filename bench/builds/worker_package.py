@@ -1,6 +1,7 @@
-"""The worker package: what is shipped to a build's interpreter as one archive, and the versions it is known by.
+"""The worker package: the code that is shipped to a build's interpreter as one archive, and its versions.
 
-It is ``bench/worker``, whole, under a name of its own, so that it meets neither the parent's package nor a project's.
+It is the whole of ``bench/worker`` under another name, so that it clashes neither with the parent's package nor with a
+package of the project.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ Files = Mapping[str, bytes]
 
 FRAMEWORKS, STRATEGIES, JOBS = "frameworks", "strategies", "jobs"
 ORACLE = f"{FRAMEWORKS}/numpy"
-"""The framework whose answers every trial is held to."""
+"""The framework whose answers every trial must agree with."""
 ASKED_OF_ORACLE = (f"{JOBS}/oracle.py", f"{JOBS}/proof.py")
-"""The kinds of job by which its answers are had."""
+"""The kinds of job that compute its answers."""
 
 
 @cache
 def files() -> Files:
-    """The worker package of this Rigmark."""
+    """The files of the worker package of this Rigmark."""
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(ROOT.rglob("*.py"))}
 
 
 def write(directory: Path, content: Files | None = None) -> Path:
-    """The worker package as one archive that any Python can run; ``content`` replaces our own files."""
+    """Writes the worker package as one archive that any Python can run; ``content`` replaces our own files."""
     path = directory / "worker.zip"
     with writing(path), zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("__main__.py"), MAIN)
@@ -49,10 +50,10 @@ def write(directory: Path, content: Files | None = None) -> Path:
 
 
 def code_version(content: Files) -> str:
-    """Hash of the code that every trial may run: what measures, the oracle, and what draws weights.
+    """Hash of the code that every trial may run: the measuring loop, the oracle, and the random weights.
 
-    Trials of two frameworks are comparable only where it is equal. It depends on what the files say and not on where
-    they lie, so that a file may move.
+    Trials of two frameworks are comparable only if it is equal. It depends on the contents of the files, not on their
+    paths, so that files may be moved.
     """
     return _hash(content, (
         name for name in content if "/" not in name or any(_is_at(name, place) for place in (JOBS, ORACLE))
@@ -60,24 +61,24 @@ def code_version(content: Files) -> str:
 
 
 def adapter_version(content: Files, framework: str, strategy: str) -> str:
-    """Hash of the code that only trials of this framework and strategy may run, with what their files import."""
+    """Hash of the code that only trials of this framework and strategy may run, including what their files import."""
     places = (f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
     return _hash(content, (name for name in content if any(_is_at(name, place) for place in places)))
 
 
 def _is_at(name: str, place: str) -> bool:
-    """Whether a file is the module, or lies in the folder, of that path."""
+    """Whether a file is the module of that path, or lies in the folder of that path."""
     return name.startswith((f"{place}/", f"{place}.py"))
 
 
 @cache
 def oracle_version() -> str:
-    """Hash of the code that decides what the oracle answers, and of that which draws weights."""
+    """Hash of the code that determines the answers of the oracle, including the random weights."""
     return _hash(files(), [*(name for name in files() if name.startswith(f"{ORACLE}/")), *ASKED_OF_ORACLE])
 
 
 def package_version() -> str:
-    """Hash of the whole package: nodes whose packages differ must not share a world."""
+    """Hash of the whole package: nodes with different packages must not run in one process group."""
     return _hash(files(), files())
 
 
@@ -94,7 +95,7 @@ def _needed(content: Files, roots: Iterable[str]) -> set[str]:
 
 
 def _imported(name: str, content: Files) -> Iterator[str]:
-    """Files of the package that a file imports by relative imports, and the ``__init__.py`` of their folders."""
+    """The files of the package that a file imports relatively, and the ``__init__.py`` of their folders."""
     for level, module, names in _read(content[name]).imports:
         folder = PurePosixPath(name).parents[level - 1]
         base = folder.joinpath(*module.split(".")) if module else folder
@@ -105,7 +106,7 @@ def _imported(name: str, content: Files) -> Iterator[str]:
 
 
 def _hash(content: Files, roots: Iterable[str]) -> str:
-    """Of the files at ``roots`` and all that they need, in an order that their names have no part in."""
+    """Hash of the files at ``roots`` and all that they need, in an order that does not depend on their names."""
     sources = sorted(_read(content[name]).code for name in _needed(content, roots))
     digest = hashlib.sha256(_read(WEIGHTS.read_bytes()).code)
     for source in sources:
@@ -115,8 +116,8 @@ def _hash(content: Files, roots: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class _Source:
-    code: bytes                      # without the lines that import from Rigmark, which say where its files lie
-    imports: tuple[tuple[int, str, tuple[str, ...]], ...]    # of the relative ones: dots, module, names
+    code: bytes                      # without imports from Rigmark, which contain paths of its files
+    imports: tuple[tuple[int, str, tuple[str, ...]], ...]    # relative imports: (dots, module, names)
 
 
 @lru_cache(maxsize=1024)

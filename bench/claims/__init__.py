@@ -1,6 +1,6 @@
-"""What is said of deep learning and hardware, held against results: confirmed, refuted, open, or not testable here.
+"""Published claims about deep learning and hardware, tested against results: confirmed, refuted, open, not testable.
 
-A claim is about a *quantity*; each kind of quantity has one small tester, which finds its value in what is stored.
+A claim is about a *quantity*. Each kind of quantity has one tester, which finds its value in the stored results.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from rigmark.bench.document.language import tr, tr_later
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """A kind of figure that claims are about."""
+    """A kind of figure that claims can be about, with its tester."""
 
     answers: Callable[[Claim, Evidence], Iterator[Answer]]
-    needs: tuple[str, ...] = ()          # names in the claim's ``where``
+    needs: tuple[str, ...] = ()          # keys that the claim's ``where`` must have
     may: tuple[str, ...] = ()
     unit: str = ""                       # "x", "share", "samples/s", ...
     text: tuple[str, ...] = field(default=("axis", "of", "over", "of_device", "over_device", "over_model", "deeper",
                                            "shallower", "mode", "why"))
-    """Those of its names that are a single word or sentence."""
+    """Those keys of ``where`` whose value is one text."""
 
 
 ASKED = ("model", "mode", "device")
@@ -62,20 +62,20 @@ QUANTITIES: dict[str, Quantity] = {
     "supply_w": Quantity(answers=sums.computed(sums.supply_w), needs=("processor_w", "gpus_w", "board_w"), unit="W"),
     "none": Quantity(answers=sums.nothing, needs=("why",)),
 }
-"""Each with the words that a claim must and may have under ``where``. ``device`` is "cpu", "gpu" or a name of one."""
+"""Each quantity, with the keys that a claim must and may have in ``where``. ``device`` is "cpu", "gpu" or a name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
     claim: Claim
     standing: Standing
-    why: str                             # in words: how many figures say so, or why there is none
+    why: str                             # how many figures agree, or why there is none
     answers: tuple[Answer, ...]
     unit: str
 
 
 def hold(claims: Sequence[Claim], held_against: Evidence) -> list[Held]:
-    """Every claim with its outcome, in the same order."""
+    """Every claim with its outcome, in the order of ``claims``."""
     return [_held(claim, held_against) for claim in claims]
 
 
@@ -90,7 +90,7 @@ def _held(claim: Claim, held_against: Evidence) -> Held:
             claim=claim, standing=Standing.UNTESTABLE, why=_why_nothing(claim, held_against), answers=(),
             unit=quantity.unit,
         )
-    # What was measured goes before what somebody else says.
+    # Measured results take precedence over published ones.
     deciding = [answer for answer in answers if answer.origin is not Origin.QUOTED] or answers
     standing, why = overall(deciding, claim)
     if deciding[0].origin is Origin.QUOTED:
@@ -99,7 +99,7 @@ def _held(claim: Claim, held_against: Evidence) -> Held:
 
 
 def _why_nothing(claim: Claim, held_against: Evidence) -> str:
-    """Why no figure bears on a claim."""
+    """Why there is no figure for a claim."""
     wanted = [name for place in ("model", "deeper", "over_model") for name in names_of(claim.where.get(place))]
     missing = [name for name in wanted if name not in held_against.models]
     if missing and len(missing) == len(wanted):

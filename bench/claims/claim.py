@@ -1,4 +1,4 @@
-"""What is claimed, and what one figure or several say of it."""
+"""A claim, and whether one or several figures confirm or refute it."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 
-NO_INTERVAL = 1.10           # factor by which a published figure, or a share of one trial's time, may be off
+NO_INTERVAL = 1.10           # factor by which a published figure, or a share of the time of one trial, may be wrong
 
 
 class Standing(StrEnum):
-    """What became of a claim."""
+    """The outcome of testing a claim."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
-    OPEN = "open"                        # results are there, and do not decide, or do not agree
+    OPEN = "open"                        # there are results, but they do not decide it, or contradict each other
     UNTESTABLE = "not testable here"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A sentence that somebody wrote, with what it says of which quantity."""
+    """A published sentence, with the value that it states for a quantity."""
 
     id: str
-    says: str                            # the sentence, in short
-    quantity: str                        # a name in QUANTITIES
-    value: float | None                  # as claimed; None where the sentence states no number
-    low: float | None                    # between these it would still be called that; None: no limit on that side
+    says: str                            # the sentence, shortened
+    quantity: str                        # a key of QUANTITIES
+    value: float | None                  # as claimed; None if the sentence states no number
+    low: float | None                    # values from low to high still confirm the claim; None: no limit on that side
     high: float | None
-    how: str                             # it is tested here
-    where: Mapping[str, Any]             # what it is about, in the words of its quantity
-    source: str                          # title of what says so
+    how: str                             # how it is tested here
+    where: Mapping[str, Any]             # what it is about, by the keys of its quantity
+    source: str                          # title of the publication
     note: str = ""
-    can_refute: bool = True              # False where the results cannot be as good as what the sentence speaks of
+    can_refute: bool = True              # False if our results cannot be as good as those that the sentence is about
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One figure that bears on a claim, with its 95 % interval; without one ``low`` and ``high`` are None."""
+    """One figure for a claim, with its 95 % interval; ``low`` and ``high`` are None without an interval."""
 
     about: str
     value: float
     low: float | None = None
     high: float | None = None
-    certain: tuple[float, float] | None = None   # what decides: the interval of a verdict, see comparison.compare;
-                                                 # None where a measured figure has too few trials for one
+    certain: tuple[float, float] | None = None   # the interval of a verdict, which decides, see comparison.compare;
+                                                 # None if a measured figure has too few trials for one
     count: int | None = None             # trials
-    is_suspect: bool = False             # some trial of it may not be of an undisturbed machine
+    is_suspect: bool = False             # whether a trial of it may have been disturbed
     origin: Origin = Origin.MEASURED
-    doubt: str = ""                      # why it decides nothing; empty where it does
+    doubt: str = ""                      # why it decides nothing; empty if it decides
     remark: str = ""
     standing: Standing = Standing.OPEN   # set by ``judged``
 
 
 def judged(answer: Answer, claim: Claim) -> Answer:
-    """The answer with what it says of the claim: all of what it may be within what is claimed, or outside, or neither.
+    """The answer with its standing: its whole interval lies within the claimed range, or outside of it, or neither.
 
-    A measured figure needs what a verdict needs. A published one may be off by NO_INTERVAL.
+    A measured figure needs as many trials as a verdict. A published one may be wrong by the factor NO_INTERVAL.
     """
     between = answer.certain
     if between is None and answer.origin is Origin.QUOTED:
@@ -79,7 +79,7 @@ def judged(answer: Answer, claim: Claim) -> Answer:
 
 
 def too_few(count: int | None) -> str:
-    """Why a figure decides nothing."""
+    """Why a figure with so few trials decides nothing."""
     if count is None:
         return tr("a figure without an interval")
     return tr("{trials}, and a verdict needs {fewest} or more", trials=formatting.count(count, "trial"),
@@ -87,7 +87,7 @@ def too_few(count: int | None) -> str:
 
 
 def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
-    """All agree, or the claim is open."""
+    """The outcome of all answers together, with the reason; the claim is open unless all of them agree."""
     counts = {standing: sum(answer.standing is standing for answer in answers) for standing in Standing}
     figures = formatting.count(len(answers), "figure")
     for standing in (Standing.CONFIRMED, Standing.REFUTED):
@@ -111,7 +111,7 @@ def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
 
 
 def _suspicion(answers: Sequence[Answer]) -> str:
-    """That figures are suspect, where some are."""
+    """A remark if some figures are suspect, else ""."""
     suspect = sum(answer.is_suspect for answer in answers)
     if not suspect:
         return ""

@@ -1,4 +1,4 @@
-"""What claims are held against, and which rows of it one asks for."""
+"""The results that claims are tested against, and which of their rows a claim is about."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """All that claims are held against."""
+    """All results that claims are tested against."""
 
     results: Sequence[Mapping[str, Any]]         # see believed
     trials: pd.DataFrame
@@ -35,17 +35,17 @@ class Evidence:
     series: Sequence[scaling.Series]
     proofs: Sequence[Proof]
     quoted: Sequence[quoted.Row]                 # lines of imported tables
-    models: frozenset[str]                       # networks that there are
-    filters: Callable[[int, int], Filters]       # (kernel, how many) -> what a stack of such convolutions is
+    models: frozenset[str]                       # networks that Rigmark defines
+    filters: Callable[[int, int], Filters]       # (kernel size, layers) -> that stack of convolutions
 
     def between(self, baseline: Mapping[str, Any], this: Mapping[str, Any]) -> Comparison | None:
-        """How one result stands to another; None where one of them has no times that count."""
+        """The comparison of a result with a baseline; None if one of them has no valid times."""
         return self.comparisons.between(key(baseline, ALIKE_COLUMNS), key(this, ALIKE_COLUMNS))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """A stack of convolutions of one channel, from its graph."""
+    """A stack of convolutions with one channel, from its graph."""
 
     weights: int
     sees: int                                    # width of the patch that one output depends on
@@ -53,7 +53,7 @@ class Filters:
 
 
 class NotTestable(Exception):
-    """Why a claim cannot be tested with what there is, a sentence."""
+    """The reason, in one sentence, why a claim cannot be tested with the stored results."""
 
 
 def believed(results: pd.DataFrame) -> list[dict[str, Any]]:
@@ -65,16 +65,16 @@ def believed(results: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-# What is asked for ----------------------------------------------------------------------------------------------------
+# Which rows a claim is about ----------------------------------------------------------------------------------------
 
 
 def names_of(named: Any) -> list[str]:
-    """One name or several."""
+    """The names as a list, whether one or several were given."""
     return [] if named is None else [named] if isinstance(named, str) else [str(each) for each in named]
 
 
 def is_asked(row: Mapping[str, Any], claim: Claim, **facts: str) -> bool:
-    """Where the claim names models, modes or devices, the row has one of them."""
+    """Whether a row has one of the models, modes and devices that the claim names, if it names any."""
     return (
         has_model(row.get("model"), claim.where.get("model"))
         and (not names_of(claim.where.get("mode")) or row.get("mode") in names_of(claim.where["mode"]))
@@ -84,7 +84,7 @@ def is_asked(row: Mapping[str, Any], claim: Claim, **facts: str) -> bool:
 
 
 def is_usual(row: Mapping[str, Any]) -> bool:
-    """As people run it: in a framework, not in the oracle; with all that the processor has; on cores of its own."""
+    """Whether a row was measured as users run it: not in the oracle, with all instruction sets, on cores of its own."""
     return row.get("framework") != "numpy" and row.get("isa") in (None, Isa.NATIVE) and not row.get("oversubscribed")
 
 
@@ -98,24 +98,24 @@ def is_gpu(row: Mapping[str, Any]) -> bool:
 
 
 def is_on(row: Mapping[str, Any], device: str) -> bool:
-    """``device`` is "cpu", "gpu", or the name of one: all its words are among those of the row's."""
+    """Whether a row was measured on a device: "cpu", "gpu", or a name whose words all occur in that of the row."""
     if device in ("cpu", "gpu"):
         return is_gpu(row) if device == "gpu" else str(row.get("device")) == "cpu"
     return _device_words(device) == _device_words(str(row.get("device_name") or ""))
 
 
 OF_PROCESSORS = frozenset({"core", "tm", "r", "cpu"})
-"""Words in a processor's name that tell nothing."""
+"""Words in the names of processors that distinguish nothing."""
 
 
 @cache
 def _device_words(name: str) -> frozenset[str]:
-    """"NVIDIA GeForce GTX 1080 Ti" and "gtx 1080ti" are the same; "GTX 1080" is another."""
+    """The words that identify a device: equal for "NVIDIA GeForce GTX 1080 Ti" and "gtx 1080ti", not for "GTX 1080"."""
     return frozenset(gpu_specifications.name_words(name)) - gpu_specifications.BRANDS - OF_PROCESSORS
 
 
 def case_in_words(row: Mapping[str, Any]) -> str:
-    """"alexnet training, torch compiled, batch 32"."""
+    """The case of a row in words: "alexnet training, torch compiled, batch 32"."""
     setting = " ".join(str(row[name]) for name in ("framework", "compile_mode") if row.get(name))
     batch = tr("batch {batch}", batch=row["local_batch"]) if row.get("local_batch") else ""
     device = str(row.get("device_name") or "") if row.get("origin") != "measured" else ""

@@ -1,4 +1,4 @@
-"""Testers of claims about what networks learn, from the one pass that a proof trains for."""
+"""Testers of claims about what networks learn, from the one epoch for which a proof trains."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rigmark.bench.enums import Outcome, Precision
 if TYPE_CHECKING:
     from rigmark.bench.analysis.results.proofs import Proof
 
-SIGMAS = 1.959964            # of a normal distribution, for an interval of 95 %
-CERTAIN_SIGMAS = 2.575829    # the same for 99 %, as a verdict wants it
+SIGMAS = 1.959964            # quantile of the normal distribution for an interval of 95 %
+CERTAIN_SIGMAS = 2.575829    # the same for 99 %, which a verdict needs
 assert (CONFIDENCE, FALSE_ALARMS) == (0.95, 0.01)
 
 
 def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Share of held-out samples that are told right, after the one pass that a proof trains for."""
+    """Share of held-out samples that are classified correctly after the one epoch for which a proof trains."""
     held_out = int(claim.where["held_out"])
     for proof in held_against.proofs:
         if proof.accuracy is not None and proof.outcome == Outcome.OK and is_asked(proof.facts, claim) \
@@ -35,7 +35,7 @@ def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Accuracy in a precision less that in fp32, of one framework, network and data."""
+    """Accuracy in a precision minus that in fp32, of the same framework, network and data."""
     wanted, held_out = names_of(claim.where["precision"]), int(claim.where["held_out"])
     yield from _accuracy_differences(
         held_against, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
@@ -45,7 +45,7 @@ def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]
 
 
 def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Accuracy of a deeper network less that of a shallower one."""
+    """Accuracy of a deeper network minus that of a shallower one."""
     deeper, shallower = str(claim.where["deeper"]), str(claim.where["shallower"])
     yield from _accuracy_differences(
         held_against, int(claim.where["held_out"]),
@@ -66,7 +66,7 @@ def _accuracy_differences(
             if all(one.facts.get(name) == other.facts.get(name) for name in same):
                 assert one.accuracy is not None
                 assert other.accuracy is not None
-                # Of the same samples, for which the interval is far wider than it need be: that is certain enough.
+                # Both use the same samples, so this interval is wider than necessary, and certain enough for a verdict.
                 low, high = newcombe(one.accuracy, other.accuracy, held_out)
                 yield Answer(
                     about=about(one, other), value=one.accuracy - other.accuracy, low=low, high=high, count=1,
@@ -81,7 +81,7 @@ def _proof(proof: Proof) -> str:
 
 
 def wilson(share: float, count: int, sigmas: float = SIGMAS) -> tuple[float, float]:
-    """Interval, of 95 % if not said, of a share of ``count`` samples (Wilson 1927, score interval)."""
+    """Interval of a share of ``count`` samples, 95 % unless stated otherwise (score interval, Wilson 1927)."""
     z2 = sigmas**2
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = sigmas / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
@@ -89,9 +89,9 @@ def wilson(share: float, count: int, sigmas: float = SIGMAS) -> tuple[float, flo
 
 
 def newcombe(one: float, other: float, count: int) -> tuple[float, float]:
-    """95 % interval of one share less another, each of ``count`` samples (Newcombe 1998, method 10).
+    """95 % interval of the difference of two shares, each of ``count`` samples (Newcombe 1998, method 10).
 
-    Both are of the same samples here, which makes it wider than it need be, never narrower.
+    Both shares are of the same samples here, so the interval is wider than necessary, never narrower.
     """
     (low_1, high_1), (low_2, high_2) = wilson(one, count), wilson(other, count)
     difference = one - other

@@ -1,4 +1,4 @@
-"""Claims from TOML files, those that are shipped and those of users, and what testers need of networks."""
+"""Reads claims from TOML files, those that come with Rigmark and those of users, and sizes of networks for testers."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ def shipped() -> list[Claim]:
 
 
 def load(path: Path) -> list[Claim]:
-    """Claims of a user's file; raises UserError that names file, claim and key for every mistake."""
+    """The claims in a user's file; raises UserError with file, claim and key for a mistake."""
     return parsed(files.read_text(path, files.MOST_TOML_BYTES), files.shown(path))
 
 
 def together(own: Sequence[Claim], others: Sequence[Claim]) -> list[Claim]:
-    """Both; raises UserError where an id is in both."""
+    """Both lists; raises UserError if an id occurs in both."""
     known = {claim.id for claim in own}
     twice = [claim.id for claim in others if claim.id in known]
     if twice:
-        raise UserError(f"a claim with the id '{twice[0]}' is shipped already; choose another id")
+        raise UserError(f"the id '{twice[0]}' is that of a claim that comes with Rigmark; choose another id")
     return [*own, *others]
 
 
 def parsed(content: str, file: str) -> list[Claim]:
-    """The claims in a TOML text; ``file`` is its name in errors."""
+    """The claims in a TOML text; ``file`` is its name for error messages."""
     found = files.parsed_toml(content, file)
     _only(found, ("schema", "source", "claim"), file)
     if "schema" not in found:
-        raise UserError(f"{file} does not say its schema: begin it with schema = {SCHEMA}, as docs/claims.md shows")
+        raise UserError(f"{file} does not state its schema: begin it with schema = {SCHEMA}, as docs/claims.md shows")
     if found["schema"] != SCHEMA:
         raise UserError(f"{file}: schema must be {SCHEMA}, not {found['schema']!r}")
     if not isinstance(found.get("claim"), list) or not all(isinstance(each, dict) for each in found["claim"]):
-        raise UserError(f"{file} has no [[claim]]")
+        raise UserError(f"{file} has no [[claim]]; docs/claims.md shows how to write one")
     sources = found.get("source", {})
     if not isinstance(sources, dict) or not all(
         isinstance(source, dict) and isinstance(source.get("title"), str) for source in sources.values()
@@ -63,7 +63,7 @@ def parsed(content: str, file: str) -> list[Claim]:
     claims = [_claim(plain, sources, file, index) for index, plain in enumerate(found["claim"], start=1)]
     ids = [claim.id for claim in claims]
     if twice := [each for each in ids if ids.count(each) > 1]:
-        raise UserError(f"{file}: two claims have the id '{twice[0]}'")
+        raise UserError(f"{file}: two claims have the id '{twice[0]}'; give each its own")
     return claims
 
 
@@ -82,14 +82,14 @@ def _claim(plain: Mapping[str, Any], sources: Mapping[str, Any], file: str, inde
         raise UserError(f"{at}: {unknown('source', plain['source'], sources)}")
     if plain["quantity"] != "none":
         if low is None and high is None:
-            raise UserError(f"{at} needs low or high: between which figures would it still be true?")
+            raise UserError(f"{at} needs low or high: the range of figures for which the claim is still true")
         least, most = -math.inf if low is None else low, math.inf if high is None else high
         if least > most:
-            raise UserError(f"{at}: low is {low}, above high, which is {high}")
+            raise UserError(f"{at}: low must not be above high, but low is {low} and high is {high}")
         if value is not None and not least <= value <= most:
-            raise UserError(f"{at}: value is {value}, outside of what low and high allow")
+            raise UserError(f"{at}: value must be between low and high, but is {value}")
     if not isinstance(plain.get("can_refute", True), bool):
-        raise UserError(f"{at}: can_refute is true or false")
+        raise UserError(f"{at}: can_refute must be true or false")
     return Claim(
         id=plain["id"], says=plain["says"], quantity=plain["quantity"], value=value, low=low, high=high,
         how=plain["how"], where=_where(plain, at), source=sources[plain["source"]]["title"],
@@ -100,11 +100,11 @@ def _claim(plain: Mapping[str, Any], sources: Mapping[str, Any], file: str, inde
 def _where(plain: Mapping[str, Any], at: str) -> dict[str, Any]:
     quantity, where = QUANTITIES[plain["quantity"]], plain.get("where", {})
     if not isinstance(where, dict):
-        raise UserError(f"{at}: where is a table, such as {{ model = \"alexnet\" }}")
+        raise UserError(f"{at}: where must be a table, such as {{ model = \"alexnet\" }}")
     _only(where, (*quantity.needs, *quantity.may), f"{at}, where")
     for name in quantity.needs:
         if name not in where:
-            raise UserError(f"{at}: where needs {name}, since the quantity is {plain['quantity']}")
+            raise UserError(f"{at}: where needs {name}, because the quantity is {plain['quantity']}")
     for name, fact in where.items():
         if name in ("model", "device", "op", "precision") or name in quantity.text:
             is_text = isinstance(fact, str) or (
@@ -112,11 +112,11 @@ def _where(plain: Mapping[str, Any], at: str) -> dict[str, Any]:
                 and all(isinstance(each, str) for each in fact)
             )
             if not is_text:
-                raise UserError(f"{at}, where: {name} is a text, not {fact!r}")
+                raise UserError(f"{at}, where: {name} must be a text, not {fact!r}")
             if name == "mode" and fact not in tuple(Mode):
                 raise UserError(f"{at}, where: {unknown('mode', str(fact), Mode)}")
         elif not _is_number(fact) or fact <= 0:
-            raise UserError(f"{at}, where: {name} is a number above 0, not {fact!r}")
+            raise UserError(f"{at}, where: {name} must be a number above 0, not {fact!r}")
     return dict(where)
 
 
@@ -132,12 +132,12 @@ def _is_number(fact: Any) -> bool:
 
 def _number(fact: Any, name: str, at: str) -> None:
     if fact is not None and not _is_number(fact):
-        raise UserError(f"{at}: {name} is a number, not {fact!r}")
+        raise UserError(f"{at}: {name} must be a number, not {fact!r}")
 
 
 def filters(kernel: int, layers: int) -> Filters:
-    """A stack of so many convolutions of one channel without bias, as its graph has it; one output is left of it."""
-    size = 1 + layers * (kernel - 1)         # of an input that leaves one output
+    """The graph of a stack of convolutions with one channel and without bias, whose output is one element."""
+    size = 1 + layers * (kernel - 1)         # width of the input of which one output is left
     net = Builder("filters", (1, size, size))
     for layer in range(1, layers + 1):
         net.conv2d(f"conv{layer}", 1, kernel=kernel, bias=False)

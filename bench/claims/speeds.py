@@ -1,4 +1,4 @@
-"""Testers of claims about time: where it goes, and how much faster one thing is than another."""
+"""Testers of claims about time: shares of a step, and how much faster one thing is than another."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from rigmark.bench.document.formatting import share
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Isa, Mode, Outcome, Precision, TrialKind
 
-SAME = tuple(name for name in ALIKE_COLUMNS if name != "build_facts")       # which holds the switches of an axis
+SAME = tuple(name for name in ALIKE_COLUMNS if name != "build_facts")       # which contains the settings of an axis
 FACTS_OF_A_BUILD = ("framework_version",)
 DOUBTS_OF_SHARES = frozenset({"layer_closure", "layer_overhead", "layer_uneven", "layer_trace"})
-"""Findings about a layer trial, besides that of its cover, which the share's own range has."""
+"""Findings that cast doubt on shares of a layer trial. That of its cover is not one: the range of a share has it."""
 
 
 def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Share of a step that operations take; up to all the time that no layer accounts for might be theirs too.
+    """Share of a step that operations take. At most, all unattributed time is theirs as well.
 
-    One trial tells no spread: what it says is taken as within NO_INTERVAL on top of that, unless it is doubted how far
-    its layers are those of the timed step.
+    One trial has no spread, so its share may be wrong by the factor NO_INTERVAL beyond that range. It decides nothing
+    if there is a doubt whether its layers are those of the timed step.
     """
     ops = set(names_of(claim.where["op"]))
     for case in held_against.layer_profiles:
@@ -57,7 +57,7 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Speed of one value of an axis over another, all else equal, in pairs of repetitions."""
+    """Speed of one value of an axis relative to another, all else equal, in pairs of repetitions."""
     axis, of, over = (str(claim.where[name]) for name in ("axis", "of", "over"))
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name != axis)
     bases = {key(row, same): row for row in held_against.results if row[axis] == over}
@@ -80,7 +80,7 @@ def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found:
 def said_of_a_speed_up(
     claims: Sequence[Claim], axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison
 ) -> Iterator[tuple[Claim, Standing]]:
-    """Claims about just this comparison of one result with another, each with what it says of them."""
+    """The claims about exactly this comparison of two results, each with what the comparison says about it."""
     for claim in claims:
         asked = [claim.where.get(name) for name in ("axis", "of", "over")]
         if claim.quantity == "speed_up" and asked == [axis, row[axis], base[axis]] and is_asked(row, claim):
@@ -90,7 +90,7 @@ def said_of_a_speed_up(
 def _of_comparison(
     about: str, found: Comparison, *rows: Mapping[str, Any], factor: float = 1.0, doubt: str = ""
 ) -> Answer:
-    """``factor`` times the speed-up of one of these results over the other."""
+    """The answer of a comparison of these results: ``factor`` times its speed-up."""
     of, sure = scaling.scaled(found.speed_up, factor), found.certain
     return Answer(
         about=about, value=of.value, low=of.low, high=of.high, count=of.count, is_suspect=_are_suspect(rows),
@@ -107,7 +107,7 @@ def _are_suspect(rows: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Throughput of N devices over that of one."""
+    """Throughput of N devices relative to that of one."""
     size = int(claim.where["world_size"])
     for series in held_against.series:
         if is_asked(series.facts, claim):
@@ -126,7 +126,7 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Efficiency of the most devices over that of two: below 1 it falls."""
+    """Efficiency of the most devices relative to that of two devices; it falls if this is below 1."""
     for series in held_against.series:
         own = {point.world_size: point for point in series.points if not point.is_oversubscribed}
         if is_asked(series.facts, claim) and 2 in own and max(own) > 2:
@@ -144,12 +144,12 @@ def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def _on(row: Mapping[str, Any], devices: int) -> str:
-    """"vgg16 training, batch 32, 4 devices"."""
+    """The case with its devices in words: "vgg16 training, batch 32, 4 devices"."""
     return tr("{case}, {devices} devices", case=case_in_words(row), devices=devices)
 
 
 def _quoted_worlds(claim: Claim, held_against: Evidence) -> Iterator[tuple[quoted.Row, list[quoted.Row]]]:
-    """One device, and more of the same with the same local batch."""
+    """(row of one device, rows of several such devices with the same local batch), of quoted tables."""
     known = [row for row in held_against.quoted if row.get("world_size") and quoted.throughput(row)
              and row.get("mode") and is_asked(row, claim)]
     facts = tuple(name for name in quoted.FACTS if name not in ("world_size", "strategy"))
@@ -193,7 +193,7 @@ def _known(number: Any) -> float | None:
 
 
 def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Samples per second of one device over another's: same source, network, mode, batch and framework."""
+    """Throughput of one device relative to another, for equal source, network, mode, batch and framework."""
     mode = str(claim.where["mode"])
     of, over = (str(claim.where[name]) for name in ("of_device", "over_device"))
     here = [(row, _known(row["throughput_samples_per_s"])) for row in held_against.results
@@ -227,7 +227,7 @@ def _device(row: Mapping[str, Any]) -> str:
 
 
 def _rate_of(row: quoted.Row, mode: str) -> float | None:
-    """Samples per second of a mode; of a training row its forward pass is inference."""
+    """Samples per second in a mode; the forward pass of a training row counts as inference."""
     if row.get("mode") == mode:
         return quoted.throughput(row)
     timings_s, batch = row.get("forward_timings_s") or (), quoted.samples(row)
@@ -236,7 +236,7 @@ def _rate_of(row: quoted.Row, mode: str) -> float | None:
 
 
 def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Step time of one network over that of another, in pairs of repetitions, all else equal."""
+    """Step time of one network relative to that of another, in pairs of repetitions, all else equal."""
     of, over = (str(claim.where[name]) for name in ("model", "over_model"))
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name not in ("model", "graph_fingerprint"))
     bases = {key(row, same): row for row in held_against.results if row["model"] == over}
@@ -249,7 +249,7 @@ def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Minutes for so many samples, so many times."""
+    """Minutes for a number of passes over a number of samples."""
     samples = float(claim.where["samples"]) * float(claim.where["passes"])
     for row in held_against.results:
         if is_asked(row, claim, mode=Mode.TRAINING, precision=Precision.FP32) and is_usual(row):
@@ -277,7 +277,7 @@ def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
                     about = f"{case_in_words({**trial, 'origin': 'measured'})}, {gpu.name}"
                     found.setdefault((about, *key(trial, ALIKE_COLUMNS)), []).append(busy)
     for (about, *_), shares in found.items():
-        # As the sign test has it, a median is beyond all of n values with the chance 2 ** (1 - n).
+        # Sign test: the median lies outside the range of n values with probability 2 ** (1 - n).
         is_enough = len(shares) >= fewest_pairs(1, 1)
         yield Answer(about=about, value=float(np.median(shares)), count=len(shares),
                      certain=(min(shares), max(shares)) if is_enough else None)

@@ -1,4 +1,4 @@
-"""Testers of claims that are sums: what follows from the figures of the sentence, and from graphs."""
+"""Testers of claims that can be computed, from the figures in the sentence or from graphs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rigmark.bench.machine import gpu_specifications
 
 
 def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
-    """Weights of a stack of small convolutions over those of a large one that sees as much, from their graphs."""
+    """Weights of a stack of small convolutions relative to one large one with the same receptive field, from graphs."""
     kernel, layers = int(claim.where["kernel"]), int(claim.where["layers"])
     stack, one = held_against.filters(kernel, layers), held_against.filters(int(claim.where["over_kernel"]), 1)
     if stack.sees != one.sees:
@@ -28,7 +28,7 @@ def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def _exact(about: str, value: float, remark: str = "") -> Answer:
-    """A figure that follows from what is given; no measurement."""
+    """The answer of a figure that was computed, not measured."""
     return Answer(
         about=about, value=value, low=value, high=value, certain=(value, value), origin=Origin.ENTERED, remark=remark,
     )
@@ -43,7 +43,7 @@ def computed(formula: Callable[[Mapping[str, Any]], float]) -> Callable[[Claim, 
 
 
 def pcie_bandwidth(given: Mapping[str, Any]) -> float:
-    """GB/s each way."""
+    """Bandwidth of a PCIe link in each direction, in GB/s."""
     if given["generation"] not in gpu_specifications.PCIE_GENERATIONS:
         known = formatting.listed([str(each) for each in gpu_specifications.PCIE_GENERATIONS])
         raise NotTestable(tr("only the rates of the PCIe generations {known} are known", known=known))
@@ -55,12 +55,12 @@ def product(given: Mapping[str, Any]) -> float:
 
 
 def rent_hours(given: Mapping[str, Any]) -> float:
-    """Hours of rent that a purchase costs, at one rate of exchange; an hour of each need not do equal work."""
+    """Hours of renting that cost as much as buying, at one exchange rate; an hour of each may do different work."""
     return float(given["price"]) / (float(given["price_per_hour"]) * float(given["exchange_rate"]))
 
 
 def supply_w(given: Mapping[str, Any]) -> float:
-    """Watts that a power supply must be rated for."""
+    """The power in W that a power supply must be rated for."""
     return box.supply(float(given["processor_w"]), [float(given["gpus_w"])], float(given["board_w"])).needed_w
 
 

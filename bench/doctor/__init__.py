@@ -1,4 +1,4 @@
-"""What this machine can measure, and what would spoil it: facts, and checks each with its fix."""
+"""Checks of a machine: what it can measure, and what would disturb measurements, with a fix for each problem."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rigmark.bench.doctor.builds import Usable, build_checks, compilers, framewo
 from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.doctor.gpus import Gpus, Look, gpu_checks, telemetry_checks
 from rigmark.bench.doctor.noise import noise_checks, other_work
-from rigmark.bench.doctor.room import room_checks
+from rigmark.bench.doctor.space import space_checks
 from rigmark.bench.enums import LEVELS
 from rigmark.bench.machine import hardware, isa, system
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """All that was found."""
+    """The facts of this machine and the results of all checks."""
 
     system: Mapping[str, Any]
-    instruction_sets: Mapping[str, bool]         # by level, of this processor
+    instruction_sets: Mapping[str, bool]         # level -> whether this processor has it
     builds: tuple[Usable, ...]
     gpus: Gpus
     checks: tuple[Check, ...] = field(default=())
@@ -32,9 +32,9 @@ class Examination:
 
 
 def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Examination:
-    """Look at everything; takes some seconds. ``results`` is the folder that records would go to.
+    """Runs all checks, which takes some seconds. ``results`` is the folder that records would be written to.
 
-    ``tell`` is given a sentence where it takes longer. Raises UserError for a builds.toml that cannot be understood.
+    ``tell`` is called with a sentence if it takes longer. Raises UserError for an invalid builds.toml.
     """
     look = Look()
     found = usable_builds()
@@ -42,7 +42,7 @@ def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Exam
     features = hardware.cpu_features()
     levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [
-        *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *room_checks(results, described),
+        *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *space_checks(results, described),
         *telemetry_checks(gpus), *noise_checks(described, work),
     ]
     return Examination(
@@ -51,7 +51,7 @@ def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Exam
 
 
 def plain(of: Examination) -> dict[str, Any]:
-    """For scripts: names stay, more may be added; None for what is not known."""
+    """The examination for scripts. Names are never changed, more may be added; None is what is not known."""
     features = hardware.cpu_features()
     return {
         "can_measure": of.can_measure, "machine": hardware.machine().plain(), "system": dict(of.system),

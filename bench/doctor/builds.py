@@ -1,4 +1,4 @@
-"""The builds of this machine: what each can run, and what in it does not go together."""
+"""Checks of the builds of this machine: what each can run, and which of its packages are incompatible."""
 
 from __future__ import annotations
 
@@ -18,17 +18,20 @@ from rigmark.bench.machine import isa
 from rigmark.bench.processes import probe
 from rigmark.bench.worker import frameworks
 
+NOT_CREATED = "not created yet"
+"""The problem of a build that is only a recipe so far."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usable:
-    """One build, as it was found."""
+    """One build, with what its interpreter reports."""
 
     build: Build
     python: str | None
-    versions: Mapping[str, str | None]           # of the packages that frameworks are known by
+    versions: Mapping[str, str | None]           # of the packages that contain frameworks
     frameworks: tuple[str, ...]
-    problem: str | None                          # why it cannot be used; None where it can
-    installed: compatibility.Installed | None    # everything in it; None where it does not start
+    problem: str | None                          # why it cannot be used; None if it can
+    installed: compatibility.Installed | None    # all its packages; None if it does not start
 
     @property
     def cuda(self) -> str | None:
@@ -40,14 +43,14 @@ class Usable:
 
 
 def usable_builds() -> list[Usable]:
-    """Every build of builds.toml and the default one, each asked what it is."""
+    """Every build of builds.toml and the default one, with what its interpreter reports."""
     return [_usable(build) for build in builds_module.load().values()]
 
 
 def _usable(build: Build) -> Usable:
     if build.is_managed and not environments.is_finished(build):
         return Usable(
-            build=build, python=None, versions={}, frameworks=(), problem="not made yet", installed=None
+            build=build, python=None, versions={}, frameworks=(), problem=NOT_CREATED, installed=None
         )
     facts, problem = probe.facts(build)
     versions = facts.get("packages", {})
@@ -61,7 +64,7 @@ def _usable(build: Build) -> Usable:
 
 
 def compilers() -> dict[str, bool]:
-    """Which of the compilers of the table are here."""
+    """Whether each compiler of the table is installed, by its name."""
     return {
         name: any(shutil.which(program) for program in filter(None, (os.environ.get(variable), *programs)))
         for name, (variable, programs) in compatibility.COMPILERS.items()
@@ -69,26 +72,26 @@ def compilers() -> dict[str, bool]:
 
 
 def build_checks(found: Sequence[Usable], driver: str | None, has_compiler: Mapping[str, bool]) -> Iterator[Check]:
-    """What each build lacks, and whether its parts go together."""
+    """What each build lacks, and which of its parts are incompatible."""
     for usable in found:
         name = usable.build.name
-        if usable.problem == "not made yet":
+        if usable.problem == NOT_CREATED:
             yield Check(
-                topic="builds", severity=Severity.PROBLEM, text=f"build '{name}' is a recipe that was not made yet",
+                topic="builds", severity=Severity.PROBLEM, text=f"build '{name}' is a recipe, not installed yet",
                 fix=f"rigmark builds create {name}",
             )
         elif usable.problem is not None:
             yield Check(
                 topic="builds", severity=Severity.PREVENTS, text=f"build '{name}' cannot be used: {usable.problem}",
-                fix=f"mend {usable.build.interpreter}, or take it out: rigmark builds remove {name}",
+                fix=f"repair {usable.build.interpreter}, or remove the build: rigmark builds remove {name}",
             )
         elif usable.installed is not None:
             yield from _clashes(usable, usable.installed, driver, has_compiler)
     measured = {name for usable in found for name in usable.frameworks} - {"numpy"}
     if not measured:
         yield Check(
-            topic="builds", severity=Severity.PREVENTS, text="no build has a framework but NumPy, the oracle",
-            fix=f"rigmark builds create torch ({_needs_python('torch')}), or install one beside Rigmark",
+            topic="builds", severity=Severity.PREVENTS, text="no build has a framework except NumPy, the oracle",
+            fix=f"rigmark builds create torch ({_needs_python('torch')}), or install a framework beside Rigmark",
         )
     for name in sorted(set(compatibility.PYTHONS) - measured):
         yield Check(
@@ -110,7 +113,7 @@ def _clashes(
     for wanted, sentence in compatibility.clashes(installed, roots):
         yield Check(
             topic="builds", severity=Severity.PROBLEM, text=f"build '{name}': {sentence}",
-            fix="make the build from another Python" if wanted is None
+            fix="create the build from another Python" if wanted is None
             else f"{usable.build.interpreter} -m pip install '{wanted}'",
         )
     for need, sentence in compatibility.unmet(installed, has_compiler):
@@ -120,26 +123,26 @@ def _clashes(
             topic="builds", severity=Severity.PROBLEM, text=f"build '{name}': {sentence} [{need.source}]",
             fix=compiler if need.needs in has_compiler
             else f"{usable.build.interpreter} -m pip install '{need.needs}'" if not need.needs.startswith("python")
-            else f"make the build from another Python ({need.needs.removeprefix('python')})",
+            else f"create the build from another Python ({need.needs.removeprefix('python')})",
         )
     if usable.cuda and driver and compatibility.is_too_old(driver, usable.cuda):
         yield Check(
             topic="builds", severity=Severity.PREVENTS,
             text=f"build '{name}' is for CUDA {usable.cuda}, which needs an NVIDIA driver of "
-                 f"{compatibility.driver_needed(usable.cuda)} or newer, and {driver} is loaded",
+                 f"{compatibility.driver_needed(usable.cuda)} or newer, but {driver} is loaded",
             fix="install a newer driver, or a build for an older CUDA",
         )
 
 
 def framework_version(usable: Usable, framework: str) -> str | None:
-    """Version of a framework in a build."""
+    """The version of a framework in a build; None if the build does not have it."""
     return next((v for d in frameworks.load(framework).DISTRIBUTIONS if (v := usable.versions.get(d))), None)
 
 
 def usable_levels(framework: str, of_build: str, features: frozenset[str]) -> list[str]:
-    """The levels of instruction sets that a framework can be held to on a processor with these features.
+    """The instruction sets that a framework can be limited to on a processor with these features.
 
-    A build that is held to a level itself can run that one alone.
+    A build that is limited to an instruction set itself can run only that one.
     """
     levels = LEVELS if of_build == Isa.NATIVE else (Isa(of_build),)
     return [level for level in levels if isa.refusal(framework, level, "cpu", features) is None]

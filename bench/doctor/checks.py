@@ -1,4 +1,4 @@
-"""What was looked at: one thing each, how bad it is, and what to do."""
+"""The result of one check: what was found, how severe it is, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from enum import StrEnum
 
 class Severity(StrEnum):
     OK = "ok"
-    NOISE = "noise"          # makes numbers less sure
-    PROBLEM = "problem"      # something that is here cannot be used, or not as it could be
-    PREVENTS = "prevents"    # something that was asked for cannot be measured
+    NOISE = "noise"          # makes measurements less certain
+    PROBLEM = "problem"      # something on this machine cannot be used, or is slower than it could be
+    PREVENTS = "prevents"    # something that the user wants to measure cannot be measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     topic: str
     severity: Severity
     text: str
-    fix: str | None = None   # what to do; None where all is well, or nothing can be done
+    fix: str | None = None   # what to do; None if all is well, or if nothing can be done

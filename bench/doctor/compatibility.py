@@ -1,7 +1,7 @@
-"""What goes together: drivers and CUDA, frameworks and Python, NumPy and compilers. Data with sources, and its readers.
+"""Compatibility of drivers and CUDA, of frameworks and Python, NumPy and compilers: tables with sources, and checks.
 
-What a package says of itself in its own metadata (Requires-Python, Requires-Dist) is read from there, see ``clashes``;
-the tables hold only what no metadata says, or says wrongly.
+The requirements of a package are read from its own metadata (Requires-Python, Requires-Dist), see ``clashes``. The
+tables contain only what metadata does not state, or states wrongly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 DRIVERS = {"13": "580", "12": "525.60.13", "11": "450.80.02", "10.2": "440.33", "10.1": "418.39", "10.0": "410.48"}
-"""The least driver on Linux for programs built with a CUDA toolkit; a newer driver always does.
+"""The oldest driver on Linux for programs built with a CUDA toolkit; every newer driver works too.
 
 From CUDA 11 any driver of the major release's family serves all its minor releases: docs.nvidia.com/deploy/
 cuda-compatibility/minor-version-compatibility.html, tables 1 and 2; the patch of 525 from docs.jax.dev, installation.
@@ -28,10 +28,10 @@ cuda-compatibility/minor-version-compatibility.html, tables 1 and 2; the patch o
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """What releases of one package need, beyond what its metadata says."""
+    """What releases of one package need beyond what their metadata states."""
 
     package: str
-    releases: str = ""           # of it, as a version specifier; empty: all
+    releases: str = ""           # a version specifier; empty: all releases
     needs: str                   # a requirement, "numpy<2"; "python==3.6.*"; or "a C++ compiler"
     because: str
     source: str
@@ -77,15 +77,15 @@ NEEDS = (
 )
 
 COMPILERS = {"a C compiler": ("CC", ("gcc", "cc", "clang")), "a C++ compiler": ("CXX", ("g++",))}
-"""The variable that names one, and the programs that are looked for without it (those of TorchInductor and Triton)."""
+"""The variable that names a compiler, and the programs to look for without it (as TorchInductor and Triton do)."""
 
 PYTHONS = {"torch": ("2.13.0", ">=3.10"), "tensorflow": ("2.21.0", ">=3.10"), "jax": ("0.10.2", ">=3.11")}
-"""A release of each framework, and the Python that it needs by its own metadata."""
+"""A release of each framework, and the Python that it needs according to its metadata."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """What an interpreter finds: packages by their canonical name."""
+    """The packages that an interpreter finds, by their canonical names."""
 
     python: str
     versions: Mapping[str, str]
@@ -93,7 +93,7 @@ class Installed:
 
 
 def installed(interpreter: str, environment: Mapping[str, str] | None = None) -> Installed | None:
-    """Everything installed in an interpreter, without importing any of it; None where it does not start."""
+    """The packages installed in an interpreter, none of which is imported; None if the interpreter does not start."""
     ask = "import json, platform, sys; print(json.dumps([platform.python_version(), [p for p in sys.path if p]]))"
     try:
         answer = subprocess.run(
@@ -107,18 +107,18 @@ def installed(interpreter: str, environment: Mapping[str, str] | None = None) ->
     for found in distributions(path=path):
         try:
             name = found.metadata["Name"]
-        except (TypeError, PackageNotFoundError):        # left behind by an uninstall, without its metadata
+        except (TypeError, PackageNotFoundError):        # uninstalled, but a folder without metadata is left
             continue
         if name:
-            packages.setdefault(canonicalize_name(name), found)      # the first on the path is the one imported
+            packages.setdefault(canonicalize_name(name), found)      # Python imports the first one on its path
     versions = {name: found.version for name, found in packages.items()}
     return Installed(python=python, versions=versions, packages=packages)
 
 
 def clashes(of: Installed, roots: tuple[str, ...]) -> Iterator[tuple[str | None, str]]:
-    """Each requirement that is not met, of these packages and of all that they require: what to install, a sentence.
+    """(what to install, a sentence) for each unmet requirement of these packages and of all that they require.
 
-    What to install is None where it is another Python.
+    What to install is None if another Python is needed.
     """
     todo, seen = [canonicalize_name(root) for root in roots], set[str]()
     environment = {"python_version": ".".join(of.python.split(".")[:2]), "python_full_version": of.python, "extra": ""}
@@ -130,26 +130,26 @@ def clashes(of: Installed, roots: tuple[str, ...]) -> Iterator[tuple[str | None,
         package = of.packages[name]
         needed = package.metadata["Requires-Python"]
         if needed and not meets(of.python, needed):
-            yield None, f"{name} {package.version} needs Python {needed}, and this is {of.python}"
+            yield None, f"{name} {package.version} needs Python {needed}, but this is {of.python}"
         for text in package.requires or ():
             try:
                 requirement = Requirement(text)
                 if requirement.marker and not requirement.marker.evaluate(environment):
                     continue
             except (InvalidRequirement, UndefinedEnvironmentName):
-                continue                         # of a package that is older than the rules
+                continue                         # of an old package that does not follow the standard
             other = canonicalize_name(requirement.name)
             wanted = f"{requirement.name}{requirement.specifier}"
             version = of.versions.get(other)
             if version is None:
                 yield wanted, f"{name} {package.version} needs {wanted}, which is not installed"
             elif not meets(version, str(requirement.specifier)):
-                yield wanted, f"{name} {package.version} needs {wanted}, and {version} is installed"
+                yield wanted, f"{name} {package.version} needs {wanted}, but {version} is installed"
             todo.append(other)
 
 
 def unmet(of: Installed, has_compiler: Mapping[str, bool]) -> Iterator[tuple[Need, str]]:
-    """Each need of the table that an interpreter does not meet, and a sentence about it."""
+    """Each need of the table that an interpreter does not meet, with a sentence about it."""
     for need in NEEDS:
         version = of.versions.get(need.package)
         if version is None or not meets(version, need.releases):
@@ -159,13 +159,13 @@ def unmet(of: Installed, has_compiler: Mapping[str, bool]) -> Iterator[tuple[Nee
         else:
             requirement = Requirement(need.needs)
             present = of.python if requirement.name == "python" else of.versions.get(requirement.name)
-            is_met, has = present is None or meets(present, str(requirement.specifier)), f"{present} is there"
+            is_met, has = present is None or meets(present, str(requirement.specifier)), f"{present} is installed"
         if not is_met:
-            yield need, f"{need.package} {version} needs {need.needs}, and {has}: {need.because}"
+            yield need, f"{need.package} {version} needs {need.needs}, but {has}: {need.because}"
 
 
 def meets(version: str, specifier: str) -> bool:
-    """Whether a version is one of those; True where either cannot be understood."""
+    """Whether a version meets a specifier; True if either of them cannot be parsed."""
     try:
         return SpecifierSet(specifier).contains(Version(version), prereleases=True)
     except (InvalidSpecifier, InvalidVersion):
@@ -176,7 +176,7 @@ def meets(version: str, specifier: str) -> bool:
 
 
 def cuda(versions: Mapping[str, str]) -> str | None:
-    """Release of the CUDA that a build's frameworks use, "12.8" or "12"; None where they have none, or do not say."""
+    """The release of CUDA that the frameworks of a build use, "12.8" or "12"; None if none or not stated."""
     torch = Version(versions["torch"]) if _is_version(versions.get("torch")) else None
     local = (torch.local or "") if torch else ""
     if local.startswith("cu") and local[2:].isdigit():
@@ -190,17 +190,17 @@ def cuda(versions: Mapping[str, str]) -> str | None:
 
 
 def cudnn(versions: Mapping[str, str]) -> str | None:
-    """Version of the cuDNN package in a build; None where there is none."""
+    """The version of the cuDNN package in a build; None if there is none."""
     return next((version for name, version in sorted(versions.items()) if name.startswith("nvidia-cudnn")), None)
 
 
 def driver_needed(cuda_release: str) -> str | None:
-    """The least driver for programs of a CUDA release; None where the table does not have it."""
+    """The oldest driver for programs of a CUDA release; None if the table does not have it."""
     return DRIVERS.get(cuda_release) or DRIVERS.get(cuda_release.partition(".")[0])
 
 
 def is_too_old(driver: str, cuda_release: str) -> bool:
-    """Whether a driver is below what a CUDA release needs; False where that is not known."""
+    """Whether a driver is too old for a CUDA release; False if that is not known."""
     needed = driver_needed(cuda_release)
     return needed is not None and _is_version(driver) and Version(driver) < Version(needed)
 

@@ -1,4 +1,4 @@
-"""GPUs and telemetry: what is on the bus, what answers, and what it lacks."""
+"""Checks of GPUs and telemetry: which GPUs are on the bus, which of them answer, and how they are set up."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from rigmark.bench.telemetry.recorder import Recorder, Recording
 from rigmark.bench.telemetry.series import REASONS, Described
 from rigmark.bench.telemetry.sources import Reason
 
-ANSWER_S = 15.0              # within which a source of telemetry must open: nvml itself waits 10 s for GPUs that hang
-TELL_S = 3.0                 # from the start, after which it is said what is waited for
-NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # of PCI: display controllers, 3D ones among them
+ANSWER_S = 15.0              # time for a telemetry source to open; NVML itself waits 10 s for a GPU that hangs
+TELL_S = 3.0                 # time after which a message states what is being waited for
+NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"      # in PCI: display controllers, including 3D controllers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gpus:
-    """GPUs that are on the bus, and those that answer."""
+    """The GPUs on the bus, and those that answer."""
 
-    on_bus: int                                  # NVIDIA's
-    has_library: bool                            # NVIDIA's driver is installed, working or not
-    by_source: Mapping[str, tuple[sources.Device, ...]]      # of telemetry that sees them
-    driver: str | None                           # NVIDIA's
-    unavailable: Mapping[str, str]               # source of telemetry: why it has none
-    silent: Mapping[str, Reason] = field(default_factory=dict)   # id of a GPU that answers nothing: LOST, or TIMEOUT
+    on_bus: int                                  # number of NVIDIA GPUs
+    has_library: bool                            # whether NVIDIA's driver is installed, working or not
+    by_source: Mapping[str, tuple[sources.Device, ...]]      # the GPUs that each telemetry source sees
+    driver: str | None                           # version of the NVIDIA driver
+    unavailable: Mapping[str, str]               # telemetry source -> why it has none
+    silent: Mapping[str, Reason] = field(default_factory=dict)   # id of a GPU that does not answer -> LOST or TIMEOUT
 
     @property
     def devices(self) -> tuple[sources.Device, ...]:
@@ -44,9 +44,10 @@ class Gpus:
 
 
 class Look:
-    """What telemetry sees of this machine, found while other things are examined.
+    """The GPUs that telemetry sees, which are read while other checks run.
 
-    By the sampler that trials have, since a driver that hangs holds up its whole process, even the end of it.
+    They are read in the telemetry process that trials use, because a driver that hangs blocks its whole process, even
+    when that one is to end.
     """
 
     def __init__(self) -> None:
@@ -56,9 +57,9 @@ class Look:
         self._recorder.start()
 
     def end(self, tell: Callable[[str], None] = lambda _: None) -> Gpus:
-        """The GPUs that any source sees, which of them answer, and why each other source has none.
+        """The GPUs that any source sees, which of them answer, and why the other sources have none.
 
-        ``tell`` is given a sentence where that takes longer than usual.
+        ``tell`` is called with a sentence if that takes longer than usual.
         """
         with self._folder:
             hanging = self._recorder.wait_until_open(self._left_s(TELL_S))
@@ -77,7 +78,7 @@ class Look:
 
 
 def seen(recording: Recording, hanging: Sequence[str]) -> Gpus:
-    """From one read of all sources, but for those that hang."""
+    """The GPUs in one recording of all sources except those that hang."""
     found: dict[str, tuple[sources.Device, ...]] = {}
     silent: dict[str, Reason] = {}
     for number, source in enumerate(recording.sources):
@@ -86,25 +87,25 @@ def seen(recording: Recording, hanging: Sequence[str]) -> Gpus:
     found = {name: gpus for name, gpus in found.items() if gpus}
     problem = recording.block["problem"]
     unavailable = recording.block["unavailable"] if recording.sources else dict.fromkeys(sources.NAMES, problem)
-    # The drivers of other makers have versions of their own, of which CUDA knows nothing.
+    # Drivers of other vendors have versions of their own, which do not matter to CUDA.
     stated = [str(gpu.facts["driver"]) for gpu in found.get("nvml", ()) if gpu.facts.get("driver")]
     return Gpus(
         on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=found, silent=silent,
         driver=next(iter(stated), None) or hardware.nvidia_driver(),
         unavailable={**unavailable, **dict.fromkeys(
-            hanging, f"it did not answer within {ANSWER_S:.0f} s; its driver hangs: look in dmesg, then reboot"
+            hanging, f"it did not answer within {ANSWER_S:.0f} s; its driver hangs: read dmesg, then reboot"
         )},
     )
 
 
 def _silent(number: int, source: Described, recording: Recording) -> Iterator[tuple[sources.Device, Reason]]:
-    """The GPUs of the source of that number that told nothing, and whether they are lost or hang."""
+    """The GPUs of the source with this number that gave no reading, and whether they are lost or hang."""
     of_source = recording.readings[recording.readings["source"] == number]
     for position, device in enumerate(source.devices):
         reasons = {REASONS[code] for code in of_source["reason"][of_source["device"] == position]}
         if device.kind == "gpu" and Reason.LOST in reasons:
             yield device, Reason.LOST
-        elif device.kind == "gpu" and reasons <= {Reason.TIMEOUT}:       # also where no read of it has come back
+        elif device.kind == "gpu" and reasons <= {Reason.TIMEOUT}:       # also if no read has returned
             yield device, Reason.TIMEOUT
 
 
@@ -117,7 +118,7 @@ def _loads(library: str) -> bool:
 
 
 def nvidia_places() -> Iterator[str]:
-    """Addresses on the bus of NVIDIA's GPUs, with a driver or without."""
+    """The bus addresses of all NVIDIA GPUs, with or without a driver."""
     for folder in sorted((kernel.ROOT / "sys/bus/pci/devices").glob("*")):
         where = folder.relative_to(kernel.ROOT)
         is_nvidia = kernel.text(f"{where}/vendor") == NVIDIA_VENDOR
@@ -126,15 +127,15 @@ def nvidia_places() -> Iterator[str]:
 
 
 def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
-    """Whether GPUs that are here can be used, and run as they can."""
+    """Whether the GPUs of this machine can be used, and whether they run at full speed."""
     nvidia = gpus.nvidia
     has_cuda = any(usable.cuda for usable in found)
-    why, fix = gpus.unavailable.get("nvml"), "install or mend the driver; nvidia-smi must list every GPU"
-    severity = Severity.PREVENTS if has_cuda else Severity.PROBLEM       # of those who measure CPUs it asks nothing
+    why, fix = gpus.unavailable.get("nvml"), "install or repair the driver; nvidia-smi must list every GPU"
+    severity = Severity.PREVENTS if has_cuda else Severity.PROBLEM       # who measures CPUs only is not affected
     if gpus.on_bus > len(nvidia):
         yield Check(
             topic="gpus", severity=severity, fix=fix,
-            text=f"{gpus.on_bus} NVIDIA GPU{'s are' if gpus.on_bus > 1 else ' is'} on the bus, and telemetry sees "
+            text=f"{gpus.on_bus} NVIDIA GPU{'s are' if gpus.on_bus > 1 else ' is'} on the bus, but telemetry sees "
                  f"{len(nvidia)}: {why or 'the others do not answer'}",
         )
     elif gpus.has_library and why is not None:
@@ -158,28 +159,28 @@ def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
         if facts.get("persistence") is False:
             yield Check(
                 topic="gpus", severity=Severity.NOISE,
-                text=f"persistence mode of {name} is off: its driver starts anew with each process",
+                text=f"persistence mode of {name} is off: its driver starts again with each process",
                 fix="sudo nvidia-smi --persistence-mode=1, or run nvidia-persistenced",
             )
         width, most = facts.get("pcie_link_width"), facts.get("pcie_link_width_max")
         if width and most and width < most:
             yield Check(
                 topic="gpus", severity=Severity.PROBLEM, text=f"{name} has {width} of {most} PCIe lanes",
-                fix="look at its slot, riser and the firmware's settings",
+                fix="check its slot, its riser and the firmware settings",
             )
         if facts.get("compute_mode") == "prohibited":
             yield Check(
-                topic="gpus", severity=Severity.PREVENTS, text=f"the compute mode of {name} lets no program use it",
+                topic="gpus", severity=Severity.PREVENTS, text=f"the compute mode of {name} forbids any program",
                 fix=f"sudo nvidia-smi --id={gpu.id} --compute-mode=DEFAULT",
             )
         if facts.get("mig"):
             yield Check(
-                topic="gpus", severity=Severity.NOISE, text=f"{name} is divided (MIG): each part is a device"
+                topic="gpus", severity=Severity.NOISE, text=f"{name} is divided into parts (MIG): each part is a device"
             )
 
 
 def _silent_checks(gpus: Gpus, where_all_are: Severity) -> Iterator[Check]:
-    """GPUs that are listed and cannot be used; others beside them can."""
+    """GPUs that are listed but do not answer; that prevents measuring only if none of them answers."""
     severity = where_all_are if len(gpus.silent) == len(gpus.devices) else Severity.PROBLEM
     for gpu in gpus.devices:
         reason = gpus.silent.get(gpu.id)
@@ -188,18 +189,18 @@ def _silent_checks(gpus: Gpus, where_all_are: Severity) -> Iterator[Check]:
         if reason is Reason.LOST:
             yield Check(
                 topic="gpus", severity=severity,
-                text=f"{_where(gpu)} is lost to its driver, as one that fell off the bus",
-                fix="look for Xid in dmesg, look at its slot and power cables, then reboot",
+                text=f"the driver has lost {_where(gpu)}, as if it had fallen off the bus",
+                fix="look for Xid in dmesg, check its slot and power cables, then reboot",
             )
         elif reason is Reason.TIMEOUT:
             yield Check(
-                topic="gpus", severity=severity, text=f"{_where(gpu)} does not answer: it, or its driver, hangs",
-                fix=f"look for Xid in dmesg, stop what runs on it and reset it with {reset}; if that hangs too, reboot",
+                topic="gpus", severity=severity, text=f"{_where(gpu)} does not answer: the GPU or its driver hangs",
+                fix=f"look for Xid in dmesg, stop its programs and reset it with {reset}; if that hangs too, reboot",
             )
 
 
 def _where(gpu: sources.Device) -> str:
-    """Its name and place; those that the driver's files tell where it tells none itself."""
+    """The name and bus address of a GPU, from the driver's files if the GPU itself does not state them."""
     index, known = gpu.facts.get("index"), hardware.nvidia_gpus()
     if "id" not in gpu.unknown or index is None or index >= len(known):
         return name_of(gpu)
@@ -207,15 +208,15 @@ def _where(gpu: sources.Device) -> str:
 
 
 def name_of(gpu: sources.Device) -> str:
-    """With its index, since a machine's GPUs mostly are of one kind."""
+    """The name of a GPU with its index, since the GPUs of a machine often have the same name."""
     index = gpu.facts.get("index")
     return gpu.name if index is None else f"{gpu.name} (GPU {index})"
 
 
 def telemetry_checks(gpus: Gpus) -> Iterator[Check]:
-    """Sources that have nothing here; that is a problem where there is something that may not be read.
+    """Telemetry sources that give nothing here; it is a problem only if there are counters that may not be read.
 
-    For GPUs that are on the bus see ``gpu_checks``.
+    GPUs that are on the bus are reported by ``gpu_checks``.
     """
     has_counters = any((kernel.ROOT / "sys/class/powercap").glob("*/energy_uj"))
     for name, why in gpus.unavailable.items():

@@ -1,4 +1,4 @@
-"""What would spoil measurements: other work, and how the system is set up."""
+"""Checks of noise: other work on the machine, and settings of the system that disturb measurements."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import psutil
 
 from rigmark.bench.doctor.checks import Check, Severity
 
-WATCHED_S = 1.0              # for how long other work on the machine is watched
-BUSY_CORES = 0.1             # of other processes, as in bench.analysis.results.findings
-STEAL = 0.01                 # of the cores' time, as in bench.analysis.results.telemetry_findings
+WATCHED_S = 1.0              # for how long other work is observed
+BUSY_CORES = 0.1             # used by other processes; as in bench.analysis.results.findings
+STEAL = 0.01                 # share of the cores' time; as in bench.analysis.results.telemetry_findings
 PRESSURE = 0.10
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherWork:
-    """What ran beside this command while it looked."""
+    """Work of other processes while this command observed the machine."""
 
-    cores: float | None                          # kept busy; None where the system does not say
+    cores: float | None                          # that were busy; None if the system does not state it
     steal: float | None                          # share of the cores' time that a hypervisor gave to others
-    processes: tuple[tuple[str, float], ...]     # (name, cores), the busiest first
+    processes: tuple[tuple[str, float], ...]     # (name, cores), the busiest process first
 
 
 def other_work() -> OtherWork:
-    """Watch for a second what else runs; costs almost nothing itself."""
+    """Observes for WATCHED_S what else runs; uses hardly any CPU time itself."""
     own = psutil.Process()
     before = {p.pid: _cpu_time_s(p) for p in psutil.process_iter() if p.pid != own.pid}
     times, started = _cpu_times(), time.monotonic()
@@ -48,12 +48,12 @@ def other_work() -> OtherWork:
 
 
 def _cpu_times() -> tuple[float, float] | None:
-    """(busy, stolen) seconds of all cores since the start."""
+    """(busy, stolen) seconds of all cores since boot; None if the system does not report stolen time."""
     times = psutil.cpu_times()
     if not hasattr(times, "steal"):
         return None
     idle = times.idle + getattr(times, "iowait", 0.0)
-    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)     # is within user and nice
+    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)     # included in user and nice
     return sum(times) - idle - guest - times.steal, times.steal
 
 
@@ -73,7 +73,7 @@ def _name(of: psutil.Process) -> str:
 
 
 def noise_checks(described: Mapping[str, Any], work: OtherWork) -> Iterator[Check]:
-    """What would make step times differ from one trial to the next."""
+    """What would make step times vary from trial to trial."""
     def noise(text: str, fix: str | None) -> Check:
         return Check(topic="noise", severity=Severity.NOISE, text=text, fix=fix)
 
@@ -84,31 +84,31 @@ def noise_checks(described: Mapping[str, Any], work: OtherWork) -> Iterator[Chec
                     "stop them, or wait until they end")
     if work.steal is not None and work.steal > STEAL:
         yield noise(f"the hypervisor gives {work.steal:.0%} of the cores' time to others",
-                    "measure on hardware of your own, or on a machine with dedicated cores")
+                    "measure on your own hardware, or on a machine with dedicated cores")
     pressure = now["cpu_pressure_ratio"]
     if pressure is not None and pressure > PRESSURE:
-        yield noise(f"in the last ten seconds some process waited for a core {pressure:.0%} of the time",
+        yield noise(f"processes waited for a core in {pressure:.0%} of the last ten seconds",
                     "stop other work")
     slow = [name for name in now["governors"] or () if name != "performance"]
     if slow:
         yield noise(f"cores follow the governor '{slow[0]}', which changes their clock with load",
                     "sudo cpupower frequency-set --governor performance")
     if facts["frequency"]["turbo"]:
-        yield noise("turbo is on: clocks depend on heat, and on how many cores are busy",
-                    "for small differences switch it off: echo 1 | sudo tee "
+        yield noise("turbo is on: clocks depend on temperature, and on how many cores are busy",
+                    "to detect small differences switch it off: echo 1 | sudo tee "
                     "/sys/devices/system/cpu/intel_pstate/no_turbo (or 0 to cpufreq/boost)")
     if now["on_battery"]:
-        yield noise("this machine runs on its battery", "plug it in")
+        yield noise("this machine runs on battery", "plug it in")
     if now["swap_used_bytes"] > 0:
         yield noise(f"{now['swap_used_bytes'] / 2**20:.0f} MiB are in swap", "free memory, then: sudo swapoff -a && "
                     "sudo swapon -a")
     if facts["processor"]["smt"] == "on":
         cores = facts["processor"]["cores"]
-        yield noise("two threads share each core (SMT), so a thread's speed depends on its neighbour's work",
+        yield noise("two threads share each core (SMT), so the speed of a thread depends on what the other one does",
                     f"--threads {cores}" if cores else None)
     if (machine := facts["operating_system"]["virtual_machine"]) is not None:
-        yield noise(f"this is a virtual machine ({machine}): neighbours change its speed within hours",
-                    "repeat in another hour (--session), and trust differences that come back")
+        yield noise(f"this is a virtual machine ({machine}): other machines on its host change its speed within hours",
+                    "repeat it hours later with another --session, and trust only differences that occur again")
     if len(facts["numa_nodes"]) > 1:
         yield noise(f"memory is divided among {len(facts['numa_nodes'])} nodes: speed depends on where a process runs",
                     "numactl --cpunodebind=0 --membind=0 rigmark run ...")
@@ -117,4 +117,4 @@ def noise_checks(described: Mapping[str, Any], work: OtherWork) -> Iterator[Chec
     clock = facts["operating_system"]["clock_source"]
     if clock in ("hpet", "acpi_pm", "jiffies"):
         yield noise(f"the kernel's clock is '{clock}', which takes a microsecond or more to read",
-                    "look in dmesg why 'tsc' was given up")
+                    "see in dmesg why 'tsc' is not used")

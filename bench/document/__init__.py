@@ -1,1 +1,1 @@
-"""A finished report as plain data, its languages and the formatting of numbers."""
+"""A finished report as plain data, its languages, and the formatting of numbers."""

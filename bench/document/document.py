@@ -1,4 +1,4 @@
-"""A finished report as plain data: what is said, in which order, with every number already in words. No rendering."""
+"""A finished report as plain data: its contents in order, with every number already formatted. No rendering."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Align(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a number comes from; each has a mark of its own, so that none passes for another."""
+    """Where a number comes from; each origin has its own mark, so that none can be mistaken for another."""
 
     MEASURED = "measured"
-    QUOTED = "quoted"            # from somebody's document
+    QUOTED = "quoted"            # from a publication of others
     PREDICTED = "predicted"      # by a model
     ENTERED = "entered"          # by the user
 
@@ -27,7 +27,7 @@ class Origin(StrEnum):
 
 
 class Family(StrEnum):
-    """Kinds of work in a step; each has a letter, so that a figure can be read without its colours."""
+    """Kinds of work in a step; each has a letter, so that a figure can be read without colours."""
 
     CONVOLUTION = "convolution"
     DENSE = "dense"
@@ -46,7 +46,7 @@ class Family(StrEnum):
 
 
 class Standing(StrEnum):
-    """How firmly a verdict stands."""
+    """How certain a verdict is."""
 
     CLEAR = "clear"
     LIKELY = "likely"
@@ -73,7 +73,7 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Text to be shown letter by letter: a command, or the last words of a program."""
+    """Text to be shown verbatim: a command, or the end of a program's output."""
 
     text: str
 
@@ -89,7 +89,7 @@ class Note:
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     text: str
-    value: float | None = None           # in the base unit, as stored; None where the cell is not a number
+    value: float | None = None           # in the base unit, as stored; None if the cell is not a number
     notes: tuple[Note, ...] = ()
 
 
@@ -105,10 +105,10 @@ class Column:
 class Row:
     id: str
     cells: tuple[Cell, ...]
-    name: str = ""                       # short, where other rows are compared with it
-    group: str = ""                      # rows of equal group may be compared
-    command: str = ""                    # that measures it again; a medium may offer to copy it
-    against: tuple[Cell, ...] = ()       # how it stands to each row of its group, in their order; empty: not worked out
+    name: str = ""                       # short name, if other rows are compared with it
+    group: str = ""                      # rows of the same group are comparable
+    command: str = ""                    # command that measures it again; a medium may offer to copy it
+    against: tuple[Cell, ...] = ()       # its comparison with each row of its group, in order; empty: none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +117,18 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()          # sentences that stand below it
-    ratio: int | None = None             # the column that a medium may fill from ``Row.against``: the reader's baseline
+    notes: tuple[str, ...] = ()          # sentences below the table
+    ratio: int | None = None             # column to fill from ``Row.against``, for a baseline of the reader
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
     label: str
-    text: str                            # the value in words, as in the table
+    text: str                            # the formatted value, as in the table
     value: float
     low: float | None
     high: float | None
-    values: tuple[float, ...]            # of the single trials, where there is no interval; else empty
+    values: tuple[float, ...]            # of the single trials if there is no interval; else empty
     origin: Origin = Origin.MEASURED
 
 
@@ -147,20 +147,20 @@ class Bars:
 class Curve:
     label: str
     values: tuple[float, ...]
-    is_reference: bool = False           # what the others should follow
+    is_reference: bool = False           # whether the others should follow it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """Something that happened at a point of curves."""
+    """An event at a point of curves."""
 
-    at: int                              # 1 is the first point
+    at: int                              # number of the point; the first is 1
     label: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """Lines over 1, 2, 3, ..., or over ``x_names``; ``table`` is the id of the table with values of the same curves."""
+    """Lines over 1, 2, 3, ..., or over ``x_names``; ``table`` is the id of the table with values of the curves."""
 
     id: str
     title: str
@@ -169,25 +169,25 @@ class Curves:
     curves: tuple[Curve, ...]
     table: str
     marks: tuple[Mark, ...] = ()
-    x_names: tuple[str, ...] = ()        # of each place, in order; empty: their numbers
+    x_names: tuple[str, ...] = ()        # names of the points, in order; empty: their numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A number of devices, and how many times the work of one they do."""
+    """A number of devices, and their speed-up over one device."""
 
     devices: int
     speed_up: float
-    low: float | None                    # interval; None where there is none
+    low: float | None                    # interval; None if there is none
     high: float | None
     text: str
-    counts: bool = True                  # False: shown, but more than the machine has room for
+    counts: bool = True                  # False: shown, but more than the cores of the machine
     origin: Origin = Origin.MEASURED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """Of one thing on more and more devices, the smallest number first."""
+    """The speed-ups of one case by number of devices, the smallest number first."""
 
     label: str
     sizes: tuple[Size, ...]
@@ -195,11 +195,11 @@ class Growth:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedUps:
-    """Speed-up over the number of devices beside the ideal, N times with N; ``table`` has the numbers."""
+    """Speed-up by number of devices, with the ideal (N times with N devices); ``table`` has the numbers."""
 
     id: str
     title: str
-    axes: str                            # what stands over what
+    axes: str                            # title of the axes
     ideal: str                           # label of the ideal line
     growths: tuple[Growth, ...]
     table: str
@@ -210,7 +210,7 @@ class Segment:
     """A part of a stacked bar."""
 
     label: str
-    text: str                            # the value in words
+    text: str                            # the formatted value
     value: float
     family: Family
 
@@ -218,13 +218,13 @@ class Segment:
 @dataclass(frozen=True, kw_only=True)
 class StackedBar:
     label: str
-    text: str                            # of the whole
+    text: str                            # the formatted value of the whole bar
     segments: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackedBars:
-    """Horizontal bars from zero, each made of parts; ``table`` is the id of a table of the same numbers."""
+    """Horizontal bars from zero, each made of segments; ``table`` is the id of a table with the same numbers."""
 
     id: str
     title: str
@@ -234,33 +234,33 @@ class StackedBars:
 
     @property
     def families(self) -> tuple[Family, ...]:
-        """Those that occur, in their usual order."""
+        """The families that occur, in their usual order."""
         met = {segment.family for bar in self.bars for segment in bar.segments}
         return tuple(family for family in Family if family in met)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """A layer below the roof."""
+    """A layer in a roofline plot."""
 
     label: str
     text: str
     intensity: float                     # FLOPs per byte
     flops_per_s: float
-    share: float                         # of the step
+    share: float                         # share of the step
     family: Family
 
 
 @dataclass(frozen=True, kw_only=True)
 class Roofline:
-    """FLOP/s over FLOPs per byte, both by powers of ten, below what the machine can do where that is known."""
+    """A roofline plot: FLOP/s over FLOPs per byte, both logarithmic, with the limits of the machine if known."""
 
     id: str
     title: str
     dots: tuple[Dot, ...]
     peak_flops_per_s: float | None
     peak_bytes_per_s: float | None
-    peak_flops_text: str                 # these in words; empty where not known
+    peak_flops_text: str                 # formatted; empty if not known
     peak_bytes_text: str
     table: str
 
@@ -272,7 +272,7 @@ class Roofline:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How timings are distributed: quantiles in the unit of the figure."""
+    """The distribution of timings: quantiles in the unit of the figure."""
 
     label: str
     text: str                            # in words
@@ -288,7 +288,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Spreads:
-    """A box for each distribution, on an axis of equal ratios; ``table`` is the id of a table of the same numbers."""
+    """One box per distribution, on a logarithmic axis; ``table`` is the id of a table with the same numbers."""
 
     id: str
     title: str
@@ -299,7 +299,7 @@ class Spreads:
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """Readings of one device at equal steps of time; NaN where there is none."""
+    """Readings of one device at equal time steps; NaN if there is none."""
 
     label: str
     values: tuple[float, ...]
@@ -311,14 +311,14 @@ class Panel:
 
     title: str
     unit: str
-    step_s: float                        # between two values of a trace; the first is at 0
+    step_s: float                        # time between two values of a trace; the first is at 0
     traces: tuple[Trace, ...]
-    is_from_zero: bool = True            # whether its axis must begin there
+    is_from_zero: bool = True            # whether its axis must begin at zero
 
 
 @dataclass(frozen=True, kw_only=True)
 class Span:
-    """A part of the time: a region of the trial, or one in which something held it up."""
+    """A period: a region of the trial, or a time in which something delayed it."""
 
     label: str
     begin_s: float
@@ -328,11 +328,11 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """What was read while a trial ran, panel below panel; ``table`` is the id of the table that sums it up."""
+    """Readings of a trial over time, one panel below another; ``table`` is the id of the table that summarises them."""
 
     id: str
     title: str
-    begin_s: float                       # of what is shown at first
+    begin_s: float                       # begin of the period that is shown first
     duration_s: float
     panels: tuple[Panel, ...]
     spans: tuple[Span, ...]
@@ -341,7 +341,7 @@ class Timeline:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """An answer in words: about what, what, and how firmly."""
+    """An answer in words: its subject, the answer, and how certain it is."""
 
     id: str
     subject: str
@@ -357,7 +357,7 @@ class Verdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """A file inside the report; a medium that cannot hold one leaves it out."""
+    """A file in the report; media that cannot contain files leave it out."""
 
     name: str
     mime_type: str
@@ -367,7 +367,7 @@ class Attachment:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Long parts that the reader opens when wanted."""
+    """Long parts that the reader may unfold."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -375,7 +375,7 @@ class Fold:
 
 Figure = Bars | Curves | SpeedUps | StackedBars | Roofline | Spreads
 Block = Paragraph | Items | Code | Table | Figure | Timeline | Verdicts | Attachment | Fold
-"""A Timeline is too dense to be a figure: a medium draws it itself, or leaves it to its table."""
+"""A part of a section. A Timeline is too dense to be a Figure: a medium draws it itself, or shows only its table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -389,6 +389,6 @@ class Section:
 @dataclass(frozen=True, kw_only=True)
 class Document:
     title: str
-    summary: tuple[str, ...]             # what it is about: machine, dates, counts
+    summary: tuple[str, ...]             # subject of the report: machine, dates, counts
     sections: tuple[Section, ...]
-    language: str = field(default_factory=language.current)      # that it was made in: "en", "zh"
+    language: str = field(default_factory=language.current)      # language in which it was made: "en", "zh"

@@ -1,4 +1,4 @@
-"""Numbers in words: digits only as far as the interval carries, with the unit that fits."""
+"""Formats numbers: with only as many digits as the interval justifies, and in a suitable unit."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rigmark.bench.document.language import tr
 
 UNKNOWN = "–"
 MIB = 2**20
-MOST_DIGITS = 6              # significant ones; no clock or machine deserves more
-WITHOUT_WIDTH = 4            # of an interval whose ends are equal
-FEWEST_DIGITS = 2            # of the ends of an interval, however wide: each is then off by 5 % at most
+MOST_DIGITS = 6              # significant digits; no clock or machine is more precise
+WITHOUT_WIDTH = 4            # digits of an interval whose ends are equal
+FEWEST_DIGITS = 2            # of the ends of any interval: the rounding error is at most 5 %
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
     name: str
-    scale: float     # one of this unit in the base unit: 1e-3 for ms
+    scale: float     # size of this unit in the base unit: 1e-3 for ms
 
 
 SECONDS = (
@@ -28,18 +28,18 @@ PREFIXES = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3, "": 1.0}
 
 
 def time_unit(times_s: Iterable[float | None]) -> Unit:
-    """The unit in which the median of these times is at least 1, so that one column has one unit."""
+    """The unit for a column of times: the largest one in which their median is at least 1."""
     return _unit(times_s, SECONDS) or SECONDS[0]
 
 
 def rate_unit(rates: Iterable[float | None], name: str) -> Unit:
-    """The same of rates in "FLOP/s" or "B/s": "GFLOP/s", "GB/s"."""
+    """The unit for a column of rates in "FLOP/s" or "B/s": "GFLOP/s", "GB/s"."""
     units = [Unit(name=f"{prefix}{name}", scale=scale) for prefix, scale in PREFIXES.items()]
     return _unit(rates, units) or units[-1]
 
 
 def _unit(numbers: Iterable[float | None], units: Sequence[Unit]) -> Unit | None:
-    """Units are given from the largest; None where there is no number above 0."""
+    """The suitable unit of ``units``, which begin with the largest; None if there is no number above 0."""
     known = sorted(number for number in numbers if number is not None and math.isfinite(number) and number > 0)
     if not known:
         return None
@@ -48,7 +48,7 @@ def _unit(numbers: Iterable[float | None], units: Sequence[Unit]) -> Unit | None
 
 
 def with_unit(value: float, unit: Unit, digits: int = 3) -> str:
-    """"12.3 ms"."""
+    """A value with its unit: "12.3 ms"."""
     return f"{significant(value / unit.scale, digits)} {unit.name}"
 
 
@@ -56,12 +56,12 @@ def number(value: float, decimals: int) -> str:
     """A number with thousands separated; negative decimals round to tens, hundreds, ..."""
     if not math.isfinite(value):
         return tr("not a number") if math.isnan(value) else tr("infinite")
-    rounded = round(value, decimals) + 0.0     # no "-0"
+    rounded = round(value, decimals) + 0.0     # adding 0.0 avoids "-0"
     return f"{rounded:,.{max(decimals, 0)}f}"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits: 1,230; 12.3; 0.0123."""
+    """A number with this many significant digits: 1,230; 12.3; 0.0123."""
     if value == 0 or not math.isfinite(value):
         return number(value, 0)
     rounded = float(f"{value:.{digits - 1}e}")     # 9.996 becomes 10.0, not 10.00
@@ -69,9 +69,9 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def carried_decimals(low: float, high: float) -> int | None:
-    """Decimals that an interval carries: the place of its half-width's first digit, one more where that is a 1.
+    """Decimals that an interval justifies: up to the first digit of its half-width, one more if that digit is 1.
 
-    None where the interval has no width, or is not finite.
+    None if the interval has no width, or is not finite.
     """
     half = (high - low) / 2
     if not (math.isfinite(half) and half > 0):
@@ -82,13 +82,13 @@ def carried_decimals(low: float, high: float) -> int | None:
 
 
 def interval(value: float, low: float, high: float, apart_from: float | None = None) -> str:
-    """"412 (406 to 419)"; no end that differs from ``apart_from`` is rounded onto it."""
+    """A value with its interval: "412 (406 to 419)". An end that differs from ``apart_from`` is never rounded to it."""
     middle, first, last = digits(value, low, high, apart_from)
     return tr("{value} ({low} to {high})", value=middle, low=first, high=last)
 
 
 def digits(value: float, low: float, high: float, apart_from: float | None = None) -> list[str]:
-    """The value and both ends of its interval, with the digits that they carry; see ``decimals``."""
+    """The value and both ends of its interval, with the justified digits; see ``decimals``."""
     three = (value, low, high)
     places = decimals(value, low, high, apart_from)
     if places is None:
@@ -97,11 +97,11 @@ def digits(value: float, low: float, high: float, apart_from: float | None = Non
 
 
 def decimals(value: float, low: float, high: float, apart_from: float | None = None) -> list[int] | None:
-    """Decimals of the value and of both ends, of which no end excludes it; None where one is not finite, or both 0.
+    """Decimals of the value and of both ends, so that the rounded ends include it; None if not finite, or both are 0.
 
-    All have the place that the half-width carries, but never fewer than two significant digits: of a wide interval
-    the half-width is far above its lower end, which would be rounded to 0. Around 0 one digit is enough. An end that
-    differs from ``apart_from`` has as many as tell it from that.
+    All have the decimals that the half-width justifies, but at least two significant digits: in a wide interval the
+    half-width is far above the lower end, which would be rounded to 0. Near 0 one digit is enough. An end that differs
+    from ``apart_from`` has as many digits as are needed to distinguish it.
     """
     carried = carried_decimals(low, high)
     if carried is None:
@@ -117,35 +117,35 @@ def decimals(value: float, low: float, high: float, apart_from: float | None = N
     found = places(carried)
     ends = list(zip(three[1:], found[1:], strict=True))
     if any(round(end, place) == apart_from != end for end, place in ends):
-        found = places(carried + 1)      # for all three; where that is not enough, the rest is for the end alone
+        found = places(carried + 1)      # for all three; if that is not enough, only the end gets more
         found[1:] = [_apart(end, place, apart_from) for end, place in zip(three[1:], found[1:], strict=True)]
     middle, first, last = (round(each, place) for each, place in zip(three, found, strict=True))
     return found if first <= middle <= last else [max(found)] * 3
 
 
 def _decimals_of(value: float, digits: int) -> int:
-    """Decimals that show a number, not 0, to so many significant digits."""
+    """Decimals that show a number other than 0 with this many significant digits."""
     return digits - 1 - math.floor(math.log10(abs(value)))
 
 
 def _apart(end: float, decimals: int, apart_from: float | None) -> int:
-    """So many decimals, or as many as it takes to tell the end of an interval from a number that it is not."""
+    """``decimals``, or as many as are needed to distinguish the end of an interval from ``apart_from``."""
     while decimals < MOST_DIGITS and round(end, decimals) == apart_from != end:
         decimals += 1
     return decimals
 
 
 def change(ratio: float, low: float | None = None, high: float | None = None) -> str:
-    """How far a positive ratio is from 1, in per cent: "+3.0 % (+2.6 to +3.4 %)".
+    """The change of a positive ratio from 1, in per cent: "+3.0 % (+2.6 to +3.4 %)".
 
-    As many digits as the ratio carries, so that no change is called total ("−99.7 %") or, at an end of the interval,
-    none.
+    It has as many digits as the ratio justifies, so that a change is never rounded to −100 % ("−99.7 %"), nor an end of
+    the interval to no change.
     """
     if low is None or high is None:
         return f"{_signed(ratio, max(1, _decimals_of(100 * ratio, 1)))} %"
     three = (ratio, low, high)
     places = decimals(100 * ratio, 100 * low, 100 * high, apart_from=100.0) or [1] * 3
-    # A change below 100 % is told to a whole per cent at least.
+    # A change below 100 % is given to a whole per cent at least.
     middle, first, last = (
         _signed(each, max(place, 0) if each < 2 else place) for each, place in zip(three, places, strict=True)
     )
@@ -159,13 +159,13 @@ def _signed(ratio: float, decimals: int) -> str:
 
 
 def centre(value: float, low: float | None, high: float | None) -> str:
-    """The value alone, with the digits that its interval carries; three significant ones without an interval."""
+    """The value alone, with the digits that its interval justifies; three significant digits without an interval."""
     places = None if low is None or high is None else decimals(value, low, high)
     return significant(value) if places is None else number(value, places[0])
 
 
 def values(single: Sequence[float]) -> str:
-    """The values of single trials, with a digit more so that they can be told apart: "412.3; 419.0"."""
+    """The values of single trials, with one more digit to distinguish them: "412.3; 419.0"."""
     return "; ".join(significant(value, 4) for value in single)
 
 
@@ -199,12 +199,12 @@ def mebibytes(size: float) -> str:
 
 
 def relative_error(error: float) -> str:
-    """"4.1e-07"; two digits are all that an error is worth."""
+    """A relative error with two digits: "4.1e-07"."""
     return f"{error:.1e}" if error and math.isfinite(error) else number(error, 0)
 
 
 def percent(share: float) -> str:
-    """Three digits, "94.3 %", and more where what is not all would be called so: "99.97 %", at most ">99.999 %"."""
+    """A share with three digits, "94.3 %", and more if it would be rounded to 100: "99.97 %", at most ">99.999 %"."""
     for digits in range(3, MOST_DIGITS):
         if not share < 1 or float(f"{share:.{digits - 1}e}") < 1:
             return f"{significant(100 * share, digits)} %"
@@ -212,7 +212,7 @@ def percent(share: float) -> str:
 
 
 def share(part: float) -> str:
-    """A share in whole per cent, which is all that one trial carries: "41 %", "<1 %", ">99 %"."""
+    """A share in whole per cent, since one trial justifies no more digits: "41 %", "<1 %", ">99 %"."""
     if not math.isfinite(part):
         return UNKNOWN
     if 0 < part < 0.01:
@@ -221,14 +221,14 @@ def share(part: float) -> str:
 
 
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
-    """"1 trial", "2 trials"; in the catalogue of a language that is "{n} trials", whatever the number."""
+    """A number with its noun: "1 trial", "2 trials"; catalogues of languages have "{n} trials" for any number."""
     many = f"{{n}} {plural or noun + 's'}"
     found = tr(many)
     return f"{number_of:,} {noun}" if found == many and number_of == 1 else found.format(n=f"{number_of:,}")
 
 
 def listed(words: Sequence[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """The words as an enumeration: "a", "a and b", "a, b and c"."""
     if len(words) < 2:
         return "".join(words)
     return tr("{others} and {last}", others=tr(", ").join(words[:-1]), last=words[-1])

@@ -14,5 +14,5 @@ def identifier(*parts: Any) -> str:
     slug = re.sub(r"[^a-z0-9_.-]+", "-", spelled).strip("-.")[:120]
     if slug == spelled:
         return slug
-    # What was lost must not make two ids one.
+    # Removed characters must not make two ids equal.
     return f"{slug[:40].strip('-.') or 'x'}-{hashlib.sha256(written.encode(errors='replace')).hexdigest()[:6]}"

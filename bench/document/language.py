@@ -1,12 +1,13 @@
-"""The language of a document: sentences are written in English where they are said, and looked up in a catalogue.
+"""The language of a document: sentences are written in English in the code, and translated by a catalogue.
 
-``tr("{n} of {all} trials failed", n=1, all=7)`` gives the sentence in the language of the ``with speaking(name)`` that
-it is said in, English outside of any. The language is a context variable and no argument, since sentences are made far
-below in functions that take nothing but numbers; it ends with its ``with`` block, each thread has its own, and a
-finished Document remembers the one it was made in.
+``tr("{n} of {all} trials failed", n=1, all=7)`` gives the sentence in the language of the surrounding ``with
+speaking(name)`` block, or in English. The language is a context variable instead of an argument, because sentences are
+made by functions deep below that otherwise take only numbers. It ends with its ``with`` block, each thread has its own,
+and a finished Document states the language in which it was made.
 
-A language is one file, languages/NAME.po, in the format of gettext, which the tools of translators read. What it lacks
-stays English. Whoever adds a sentence says it through ``tr``; tests/document/test_language.py tells what is missing.
+A language is one file, languages/NAME.po, in the format of gettext, which translators' tools can read. A sentence
+without a translation stays English. New sentences go through ``tr``; tests/document/test_language.py lists missing
+translations.
 """
 
 from __future__ import annotations
@@ -26,29 +27,29 @@ _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
 def tr(template: str, /, **values: object) -> str:
-    """A template in the current language, with its values put in as ``str.format`` does; alone it is taken as it is."""
+    """A template in the current language, filled in as by ``str.format``; without values it is not formatted."""
     found = _catalogue(_current.get()).get(template, template)
     return found.format(**values) if values else found
 
 
 def tr_later(template: str, /) -> str:
-    """The template itself, marked as one for the catalogue: of a constant, which is said by ``tr`` where it is used."""
+    """The template itself, marked for the catalogue. Use it for constants, which are translated by ``tr`` when used."""
     return template
 
 
 def word(value: object) -> str:
-    """A word as records store it, for people: "out of memory" of out_of_memory; itself where no catalogue has it."""
+    """A word of records for people: "out of memory" for out_of_memory; unchanged if no catalogue has it."""
     return tr(str(value).replace("_", " "))
 
 
 def current() -> str:
-    """The language that ``tr`` speaks here: "en", "zh"."""
+    """The current language of ``tr``: "en", "zh"."""
     return _current.get()
 
 
 @contextmanager
 def speaking(name: str) -> Iterator[None]:
-    """Within it ``tr`` speaks this language; raises UnknownName with the known ones."""
+    """A context in which ``tr`` translates into this language; raises UnknownName with the known languages."""
     if name not in names():
         raise unknown("language", name, names())
     token = _current.set(name)
@@ -60,7 +61,7 @@ def speaking(name: str) -> Iterator[None]:
 
 @cache
 def names() -> tuple[str, ...]:
-    """Every language: English, and one for each catalogue."""
+    """All languages: English, and one per catalogue."""
     files = (file.name for file in (resources.files("rigmark.bench.document") / "languages").iterdir())
     return (ENGLISH, *sorted(name.removesuffix(".po") for name in files if name.endswith(".po")))
 
@@ -73,9 +74,9 @@ def _catalogue(name: str) -> Mapping[str, str]:
 
 
 def read(text: str) -> dict[str, str]:
-    """Translations by template, of a file in gettext's format; what is empty or marked as fuzzy is left out.
+    """Translations by template, from a file in gettext's format; empty and fuzzy translations are left out.
 
-    Plural forms and contexts are not used here: a count is a template of its own, "{n} trials".
+    Plural forms and contexts are not used: a count is a template of its own, "{n} trials".
     """
     found: dict[str, str] = {}
     for entry in text.split("\n\n"):

@@ -1,1 +1,1 @@
-"""Series of measurements over commits or sessions, ours and those of asv."""
+"""Series of measurements over commits or sessions, from our results or from asv."""

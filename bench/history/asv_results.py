@@ -1,6 +1,6 @@
-"""Histories from the result folders of asv, of any project: versions 1 and 2 of its files, without asv and its machine.
+"""Reads the result folders of asv, of any project, in versions 1 and 2 of its files. asv itself is not needed.
 
-The format is that of asv/results.py and asv/benchmarks.py of asv 0.6; a file of version 1 has no columns.
+The format is defined by asv/results.py and asv/benchmarks.py of asv 0.6; a file of version 1 has no columns.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from rigmark.bench.host import files
 
 BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"
 CONFIGURATIONS = ("asv.conf.json", "asv.conf.jsonc")
-RESULTS = "results"          # where asv keeps them if its configuration names no other folder
+RESULTS = "results"          # asv's folder, if its configuration names no other
 SKIPPED = frozenset({BENCHMARKS, MACHINE})
-NEWEST = 2                   # version of a result file
-MOST_CASES = 100_000         # combinations of one benchmark's parameters
-MOST_CONFIGURATION_BYTES = 2**17     # json5 takes seconds for as many
-NAMED_AT_MOST = 5            # benchmarks in a note
+NEWEST = 2                   # newest known version of a result file
+MOST_CASES = 100_000         # combinations of the parameters of one benchmark
+MOST_CONFIGURATION_BYTES = 2**17     # json5 takes seconds for as much
+NAMED_AT_MOST = 5            # benchmarks that a note lists
 FAILED = "asv stored null"
-"""What is known of a benchmark that failed; one that was skipped is NaN."""
+"""The reason that is stated for a benchmark that failed: asv stores no other. A skipped benchmark is NaN."""
 
 KINDS = frozenset({"time", "memory", "peakmemory"})
-"""Of which less is better, whatever their unit; asv's only other one is track."""
+"""Kinds of benchmark for which less is better, whatever their unit; the only other kind of asv is "track"."""
 
 TIMED_NAME = re.compile(r"(time_|Time[A-Z_]|timeraw_|Timeraw[A-Z_]|mem_|Mem[A-Z_]|peakmem_|PeakMem[A-Z_])")
-"""Begins the names of benchmarks of these kinds."""
+"""How the names of benchmarks of these kinds begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The series of a folder, and what could not be read or had to be assumed, a sentence each."""
+    """The series of a folder, with one sentence for each file that could not be read and for each assumption."""
 
     series: tuple[Series, ...]
     problems: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class _Benchmark:
-    """What benchmarks.json says of a benchmark."""
+    """A benchmark as benchmarks.json describes it."""
 
     unit: str = ""
     kind: str | None = None              # "time", "track"
@@ -64,7 +64,7 @@ class _Benchmark:
 
 @dataclass
 class _Cell:
-    """A series in the making."""
+    """A series while it is being read."""
 
     name: str
     case: str                            # its parameters
@@ -73,21 +73,21 @@ class _Cell:
     facts: dict[str, str]
     ended: Ended | None
     points: list[tuple[str, float, float | None, str]] = field(default_factory=list)
-    """(revision, date, value, environment) of each; the value is None where it failed, and NaN where it was skipped."""
+    """(revision, date, value, environment) of each; the value is None if it failed, and NaN if it was skipped."""
 
 
 def results_folder(path: Path) -> Path:
-    """The results in a folder, in that which asv's configuration in it names, or where asv keeps them by default.
+    """The folder with asv results: ``path`` itself, the one named by the asv configuration in it, or asv's default.
 
-    ``path`` may be the configuration itself. Raises UserError where there are none.
+    ``path`` may also be the configuration file. Raises UserError if there are no results.
     """
     folder = _project(path)
     for candidate in (folder, *_configured(path), folder / RESULTS, folder / ".asv" / RESULTS):
         if candidate.is_dir() and ((candidate / BENCHMARKS).is_file() or any(candidate.glob(f"*/{MACHINE}"))):
             return candidate
     raise UserError(
-        f"no asv results in {files.shown(folder)}, its folder {RESULTS}, .asv/{RESULTS} or where an "
-        f"{' or '.join(CONFIGURATIONS)} says: none has {BENCHMARKS} or a machine's folder with {MACHINE}"
+        f"no asv results in {files.shown(folder)}, its folders {RESULTS} and .asv/{RESULTS}, or the folder named by "
+        f"{' or '.join(CONFIGURATIONS)}: none contains {BENCHMARKS}, or the folder of a machine with {MACHINE}"
     )
 
 
@@ -95,19 +95,19 @@ def read(
     folder: Path, *, may_differ: Sequence[str] = (), higher_is_better: str | None = None,
     lower_is_better: str | None = None,
 ) -> History:
-    """Every series below ``folder``; a file that cannot be read is a problem, not an end.
+    """Every series below ``folder``. A file that cannot be read becomes a problem of the result, not an error.
 
-    A series is of one benchmark, its version and parameters, one machine and its facts, one environment; of these the
-    facts named in ``may_differ`` do not end it. ``higher_is_better`` and ``lower_is_better`` are regular expressions
-    for names of series, parameters included. Points are in the order of the commits where git knows them, else of
-    their dates. Raises UserError for a folder that holds no results.
+    A series has one benchmark with its version and parameters, one machine with its facts, and one environment, except
+    that facts named in ``may_differ`` may change within it. ``higher_is_better`` and ``lower_is_better`` are regular
+    expressions for names of series, including parameters. Points are in the order of the commits if git knows them,
+    else of their dates. Raises UserError for a folder without results.
     """
     root = results_folder(folder)
     problems: list[str] = []
     benchmarks = _benchmarks(root / BENCHMARKS, problems)
     told = _told(higher_is_better, lower_is_better)
     cells: dict[tuple[Any, ...], _Cell] = {}
-    others: Counter[str] = Counter()     # results of other versions, by benchmark
+    others: Counter[str] = Counter()     # number of results of other versions, by benchmark
     for path in sorted(root.rglob("*.json")):
         if path.name in SKIPPED or path.parent == root:
             continue
@@ -149,23 +149,22 @@ def read(
 
 
 def _damaged(path: Path, reason: str) -> str:
-    return f"{files.shown(path)} is damaged and was left out ({reason}); asv run measures it anew"
+    return f"{files.shown(path)} is damaged and was left out ({reason}); asv run measures it again"
 
 
 def _left_out(others: Counter[str]) -> Iterator[str]:
-    """What became of results that another version of a benchmark gave."""
+    """A note about the results of other versions of a benchmark, which are left out."""
     if others:
         named = [*sorted(others)[:NAMED_AT_MOST], *(["..."] if len(others) > NAMED_AT_MOST else [])]
-        yield (f"{others.total():,} results of other versions of {len(others)} "
-               f"benchmark{'s' * (len(others) != 1)} than {BENCHMARKS} has are left out, as asv does: "
-               f"{', '.join(named)}")
+        yield (f"{others.total():,} results of {len(others)} benchmark{'s' * (len(others) != 1)} are left out, as asv "
+               f"does, because {BENCHMARKS} has another version of them: {', '.join(named)}")
 
 
 # Directions ---------------------------------------------------------------------------------------------------------
 
 
 def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
-    """What the user says of a series, by its label."""
+    """A function that gives the direction that the user stated for a series, by its label; None if none was stated."""
     patterns = [
         (is_higher, pattern(text)) for is_higher, text in ((True, higher), (False, lower)) if text is not None
     ]
@@ -173,21 +172,26 @@ def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | 
     def direction(name: str) -> Direction | None:
         ways = [is_higher for is_higher, wanted in patterns if wanted.search(name)]
         if len(ways) > 1:
-            raise UserError(f"{name} matches --higher-is-better '{higher}' and --lower-is-better '{lower}'")
+            raise UserError(
+                f"{name} matches both --higher-is-better '{higher}' and --lower-is-better '{lower}'; narrow one of them"
+            )
         return Direction(is_higher_better=ways[0], grounds=Grounds.OPTION) if ways else None
 
     return direction
 
 
 def _check_options(folder: Path, names: set[str], *texts: str | None) -> None:
-    """Raises UserError where what the user says of directions is of no series."""
+    """Raises UserError if an expression of the user matches no series."""
     for text in texts:
         if text is not None and names and not any(pattern(text).search(name) for name in names):
-            raise UserError(f"no series of {files.shown(folder)} is called like '{text}'")
+            raise UserError(
+                f"no series of {files.shown(folder)} matches '{text}' of --higher-is-better or --lower-is-better; "
+                "rigmark history lists the series"
+            )
 
 
 def _direction(name: str, described: _Benchmark) -> Direction:
-    """What the benchmark says, then its kind, then the words of its unit and name."""
+    """The direction that the benchmark declares, else that of its kind, else that of the words of its unit and name."""
     if described.is_higher_better is not None:
         return Direction(is_higher_better=described.is_higher_better, grounds=Grounds.DECLARED)
     is_timed = described.kind is None and TIMED_NAME.match(name.rpartition(".")[2])
@@ -195,11 +199,11 @@ def _direction(name: str, described: _Benchmark) -> Direction:
 
 
 def pattern(text: str) -> re.Pattern[str]:
-    """A regular expression that a user wrote; raises UserError where it is none."""
+    """The compiled regular expression of a user; raises UserError if it is invalid."""
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise UserError(f"'{text}' is no regular expression: {error}") from None
+        raise UserError(f"'{text}' is not a regular expression: {error}") from None
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -221,7 +225,7 @@ def _date_s(result: Mapping[str, Any]) -> float:
 
 
 def _benchmarks(path: Path, problems: list[str]) -> dict[str, _Benchmark] | None:
-    """What there is by name; None where that is not known, so that directions are what the names say."""
+    """The benchmarks by name; None if the file cannot be read, so that directions follow from names alone."""
     try:
         return {
             str(name): _benchmark(facts) for name, facts in files.read_json(path).items() if isinstance(facts, dict)
@@ -231,8 +235,8 @@ def _benchmarks(path: Path, problems: list[str]) -> dict[str, _Benchmark] | None
     except (AttributeError, TypeError, ValueError) as error:
         reason = _said(error)
     problems.append(
-        f"{files.shown(path)} cannot be read ({reason}); units and what was deleted are not known, directions are from "
-        "names"
+        f"{files.shown(path)} cannot be read ({reason}); so units and deleted benchmarks are not known, and directions "
+        "follow from names"
     )
     return None
 
@@ -248,16 +252,16 @@ def _benchmark(facts: Mapping[str, Any]) -> _Benchmark:
 
 
 Combination = tuple[str, ...]
-"""Of parameters; empty for a benchmark that has none."""
+"""One value of each parameter; empty for a benchmark without parameters."""
 
 
 def _rows(
     result: Mapping[str, Any], benchmarks: Mapping[str, _Benchmark], others: Counter[str]
 ) -> Iterator[tuple[str, str, Combination, float | None]]:
-    """(benchmark, version, parameters, value) of all that was asked for; None where it failed, NaN where skipped.
+    """(benchmark, version, parameters, value) of each result; the value is None if it failed, NaN if it was skipped.
 
-    What another version of a benchmark measured is counted in ``others``. Raises ValueError for values that do not fit
-    the parameters.
+    Results of another version of a benchmark are only counted, in ``others``. Raises ValueError for values that do not
+    fit the parameters.
     """
     for name, values, params, version in _columns(result):
         described = benchmarks.get(name, _Benchmark())
@@ -267,7 +271,7 @@ def _rows(
         axes = params or (described.axes if values is None else ())
         cases = math.prod(map(len, axes))
         if cases > MOST_CASES:
-            raise ValueError(f"{name} has {cases:.3g} combinations of parameters, and more than {MOST_CASES:,} are not "
+            raise ValueError(f"{name} has {cases:.3g} combinations of parameters; at most {MOST_CASES:,} are "
                              "read")
         by_case = values if isinstance(values, list) else [values] * (cases if values is None else 1)
         if len(by_case) != cases:
@@ -288,20 +292,20 @@ def _columns(result: Mapping[str, Any]) -> Iterator[tuple[str, Any, Sequence[Any
         return
     places = [columns.index(column) for column in ("result", "params", "version")]
     for name, stored in result["results"].items():
-        # What is null at the end of a row is left out.
+        # asv omits nulls at the end of a row.
         value, params, version = (stored[place] if place < len(stored) else None for place in places)
         yield name, value, params or (), version
 
 
 def _case(combination: Combination, names: Sequence[str]) -> str:
-    """"model='mlp', batch=8"."""
+    """The parameters in words: "model='mlp', batch=8"."""
     padded = itertools.chain(names, itertools.repeat(""))
     named = zip(padded, combination, strict=False)
     return ", ".join(f"{name}={value}" if name else value for name, value in named)
 
 
 def _ended(name: str, combination: Combination, benchmarks: Mapping[str, _Benchmark] | None) -> Ended | None:
-    """Why it is measured no more, as far as benchmarks.json tells."""
+    """Why a benchmark is no longer measured; None if it still is, or if that is not known."""
     if benchmarks is None:
         return None
     if name not in benchmarks:
@@ -312,7 +316,7 @@ def _ended(name: str, combination: Combination, benchmarks: Mapping[str, _Benchm
 
 
 def _facts(result: Mapping[str, Any], path: Path) -> dict[str, str]:
-    """What a series must not cross unasked: machine and its facts, Python, requirements, variables."""
+    """The facts that are constant within a series: the machine and its facts, Python, requirements, variables."""
     facts = {name: str(value) for name, value in result.get("params", {}).items()}
     facts.setdefault("machine", path.parent.name)
     for name, value in {**result.get("requirements", {}), **result.get("env_vars", {})}.items():
@@ -326,15 +330,15 @@ def _said(error: Exception) -> str:
 
 
 def _project(path: Path) -> Path:
-    """The folder of a configuration, or the folder itself."""
+    """The project folder: the folder of a configuration file, or the folder itself."""
     return path.parent if path.is_file() else path
 
 
 def _configured(path: Path) -> Iterator[Path]:
-    """Where asv's configuration, or that in a folder, says that results are; raises UserError where it has two."""
+    """The results folder named by the asv configuration, or by the one in a folder; UserError if there are two."""
     found = [path] if path.is_file() else [path / name for name in CONFIGURATIONS if (path / name).exists()]
     if len(found) > 1:
-        raise UserError(f"{files.shown(path)} has {' and '.join(CONFIGURATIONS)}; name the one that counts")
+        raise UserError(f"{files.shown(path)} contains {' and '.join(CONFIGURATIONS)}; name the one to use")
     for each in found:
         text = files.read_text(each, MOST_CONFIGURATION_BYTES)
         try:
@@ -350,7 +354,7 @@ def _configured(path: Path) -> Iterator[Path]:
 
 
 def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]]:
-    """The place of each commit in the history, where git knows all of them; else nothing, and a note."""
+    """The position of each commit in the history if git knows all of them, else nothing; and notes."""
     if not revisions:
         return {}, []
     try:
@@ -364,8 +368,8 @@ def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]
     if revisions <= places.keys():
         return places, []
     missing = len(revisions - places.keys())
-    return {}, [f"{missing} of {len(revisions)} commits are not in a git repository around {folder}; points are in the "
-                "order of their dates"]
+    return {}, [f"{missing} of {len(revisions)} commits are not in a git repository around {folder}; points are "
+                "ordered by date"]
 
 
 def _series(cell: _Cell, order: Mapping[str, int]) -> Series:

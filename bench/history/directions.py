@@ -1,7 +1,7 @@
-"""Which way is better, of a figure that another project named: by its unit and its name, word by word.
+"""Whether more or less of a figure of another project is better, judged by the words of its unit and its name.
 
-asv has no direction, and takes less for better. A wrong guess turns every verdict on the figure round, so that words
-count only where nothing contradicts them.
+asv stores no direction, and assumes that less is better. A wrong guess would reverse every verdict on the figure, so
+words decide only if nothing contradicts them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ ENERGIES = frozenset({"j", "mj", "kj", "joule", "joules", "wh", "kwh"})
 SIZES = frozenset({"byte", "bytes", "kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"})
 POWERS = frozenset({"w", "kw", "watt", "watts"})
 AMBIGUOUS_IN_NAMES = frozenset({"s", "min", "mins", "h", "hr", "j", "mj", "kj", "w"})
-"""Units that are something else, or an index, where a name has them; "min" is a minimum."""
+"""Units that mean something else within a name, such as an index; "min" means minimum there."""
 
 NUISANCES = frozenset({
     "error", "errors", "loss", "losses", "miss", "misses", "fault", "faults", "failure", "failures", "timeouts",
     "stall", "stalls", "leak", "leaks", "drops", "evictions", "cost",
 })
-"""Less of them is better, also per second."""
+"""Words of which less is better, even per second."""
 
 LESS = NUISANCES | TIMES | ENERGIES | SIZES | {
     "time", "latency", "latencies", "duration", "elapsed", "runtime", "walltime", "delay", "lag", "overhead", "memory",
@@ -37,7 +37,7 @@ MORE = frozenset({
     "rps", "iops", "mips", "hz", "khz", "mhz", "ghz", "bps", "kbps", "mbps", "gbps", "tbps",
 })
 FLOPS = re.compile(r"[kMGTPE]?FLOPS|[kmgtpe]?flops")
-"""FLOP/s; "FLOPs" and "GFLOPs" are as often a count of operations, which has no better way."""
+"""FLOP/s. "FLOPs" and "GFLOPs" often mean a count of operations, of which neither more nor less is better."""
 
 PER_S = re.compile(r"(?:^|[\s·*.])(?:s|sec)\s*(?:\^|\*\*)?\s*\(?[-−⁻][1¹]\)?")
 CAMEL = re.compile(r"(?<=[a-z][a-z])(?=[A-Z])")
@@ -45,7 +45,7 @@ WORD = re.compile(r"[^\W\d_]+")
 
 
 def by_words(unit: str, name: str) -> Direction:
-    """Of a figure in ``unit`` that ``name`` is called; not known where neither tells, or where they contradict."""
+    """The direction of a figure; not known if neither unit nor name tell it, or if they contradict each other."""
     called = _words(CAMEL.sub("_", name.rpartition(".")[2]))
     said = {
         Grounds.UNIT: _better(_words(PER_S.sub(" per s ", unit))),
@@ -62,7 +62,7 @@ def by_words(unit: str, name: str) -> Direction:
 
 
 def _words(text: str) -> list[str]:
-    """In lower case, with "per" for each slash, and "flop", "per", "s" for FLOPS."""
+    """The words of a text in lower case; a slash becomes "per", and FLOPS becomes "flop", "per", "s"."""
     words = []
     for word in WORD.findall(text.replace("/", " per ")):
         words += ["flop", "per", "s"] if FLOPS.fullmatch(word) else [word.lower()]
@@ -70,7 +70,7 @@ def _words(text: str) -> list[str]:
 
 
 def _better(words: Sequence[str]) -> bool | None:
-    """Whether more is better; None where the words do not tell, or tell both."""
+    """Whether more is better; None if the words do not tell it, or contradict each other."""
     if "per" not in words:
         return _of_quantity(words)
     first = words.index("per")
@@ -79,7 +79,7 @@ def _better(words: Sequence[str]) -> bool | None:
         return _of_quantity(of)              # seconds per step, bytes per row
     if NUISANCES & set(of):
         return False
-    # A "latency at 100 images per second" is no rate, and watts, as joules per second, are neither good nor bad.
+    # "latency at 100 images per second" is not a rate; watts, which are joules per second, are neither good nor bad.
     return None if (LESS - SIZES) & set(of) else True
 
 

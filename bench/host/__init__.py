@@ -1,1 +1,1 @@
-"""What the operating system gives and refuses: files, room, memory, streams, signals, sockets."""
+"""What the operating system provides and refuses: files, disk space, memory, streams, signals, sockets, secrets."""

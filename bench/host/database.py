@@ -1,4 +1,4 @@
-"""DuckDB, for queries and Parquet files: connections that fit into the memory that this process may use."""
+"""DuckDB, for queries and Parquet files: connections that respect the memory limit of this process."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import duckdb
 
 BASE_BYTES, THREAD_BYTES = 640 << 20, 40 << 20
-"""Addresses that DuckDB 2.0 reserves at its start (581 MiB with one thread, 653 with 2, 1149 with 16), and a margin."""
+"""Address space that DuckDB 2.0 reserves at start (581 MiB with 1 thread, 653 with 2, 1149 with 16), plus a margin."""
 
 
 @contextlib.contextmanager
 def connected(**config: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory; raises UserError where a limit leaves too few addresses, in which DuckDB would crash."""
+    """A database in memory; raises UserError if the limit of address space is so low that DuckDB would crash."""
     import duckdb
 
     if (threads := _threads_that_fit()) is not None:
@@ -32,9 +32,9 @@ def connected(**config: Any) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@cache       # what the first connection of a process reserves is there for the others
+@cache       # later connections reuse what the first one reserved
 def _threads_that_fit() -> int | None:
-    """How many threads DuckDB may have; None where nothing limits them."""
+    """The number of threads that DuckDB may use; None if there is no limit."""
     limit = memory_limit_bytes()
     if limit is None:
         return None
@@ -44,7 +44,7 @@ def _threads_that_fit() -> int | None:
         needed = BASE_BYTES + THREAD_BYTES
         raise UserError(
             f"there is not enough memory for a query: this process is limited to {limit / 2**20:.0f} MiB of "
-            f"addresses, and DuckDB needs {needed / 2**20:.0f} beside the {used / 2**20:.0f} in use; raise the limit "
+            f"addresses, but DuckDB needs {needed / 2**20:.0f} beside the {used / 2**20:.0f} in use; raise the limit "
             f"(ulimit -v) to {math.ceil((used + needed) / 1024)} KiB or more"
         )
     return min(threads, os.cpu_count() or 1)

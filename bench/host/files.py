@@ -1,7 +1,7 @@
-"""Files that a user or another program wrote, all read at this one door.
+"""Reads files that a user or another program wrote; all such files are read here.
 
-Whatever stands in a file's place ends in Unreadable: one sentence that says which file and why. Only regular files are
-opened, since a named pipe or a device can block or never end, and none is read beyond a stated size.
+Whatever is wrong with a file raises Unreadable: one sentence that states which file and why. Only regular files are
+opened, since a named pipe or a device can block or never end, and no file is read beyond a stated size.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from typing import Any
 from rigmark.bench.errors import UserError
 
 MIB = 2**20
-MOST_BYTES = 256 * MIB           # no table of results is larger, and a wrong file should not fill the memory
-MOST_TOML_BYTES = 4 * MIB        # written by hand; tomllib takes about a second for each MiB
+MOST_BYTES = 256 * MIB           # larger than any table of results; a wrong file must not fill the memory
+MOST_TOML_BYTES = 4 * MIB        # such files are written by hand; tomllib takes about a second per MiB
 MOST_COLUMNS = 1000              # of a CSV table
 KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-MOST_DIGITS = 300                # of an integer, so that it is a float too; what is longer is no figure
+MOST_DIGITS = 300                # of an integer, so that it fits a float; no figure is longer
 LONG_KEY = re.compile(r"(?:\.[ \t]*[^.,\s]{1,80}[ \t]*){200}")
-"""Of TOML. For a key of n parts tomllib keeps n^2/2 of them: one of 200 kB fills the memory."""
+"""A dotted key of TOML that is refused: for n parts tomllib stores n^2/2, so that a key of 200 kB fills the memory."""
 NESTED = "its lists and tables are nested too deeply to be read"
-TOO_LONG = f"it holds an integer of more than {MOST_DIGITS} digits"
+TOO_LONG = f"it contains an integer of more than {MOST_DIGITS} digits"
 
 
 class Unreadable(UserError):
-    """A file that cannot be read; ``reason`` is a clause without the file's name: "it is a folder, not a file"."""
+    """A file cannot be read; ``reason`` is a clause without the name of the file: "it is a folder, not a file"."""
 
     def __init__(self, name: Path | str, reason: str):
         super().__init__(f"cannot read {shown(name)}: {reason}")
@@ -49,8 +49,8 @@ class NotThere(Unreadable):
 
 
 def shown(name: Path | str) -> str:
-    """The name of a file as text that may be printed and stored anywhere: bytes that are not UTF-8, and characters
-    that would steer a terminal, stand there as escapes."""
+    """The name of a file as text that is safe to print and store: bytes that are not UTF-8, and control characters, are
+    escaped."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in os.fspath(name))
 
 
@@ -60,7 +60,7 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise Unreadable(path, f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
-        # Should a pipe have taken the file's place since, this opens at once.
+        # If the file has been replaced by a pipe since then, this does not block.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             content = file.read(most_bytes + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -68,16 +68,16 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     except OSError as error:
         raise Unreadable(path, error.strerror or str(error)) from None
     except ValueError:           # of os.stat
-        raise Unreadable(path, "its name holds a NUL, which no file's name may") from None
+        raise Unreadable(path, "its name contains a NUL, which is not allowed") from None
     if len(content) > most_bytes:
         raise Unreadable(path, f"it has more than {most_bytes // MIB} MiB")
     return content
 
 
 def once(path: Path, first: str) -> str:
-    """The word that a file holds: ``first``, where it was not there; all who ask at the same time get the same.
+    """The word in a file, which is created with ``first`` if it does not exist. Concurrent callers get the same word.
 
-    Raises UserError where it can be neither read nor written, or holds no word.
+    Raises UserError if the file can be neither read nor written, or does not contain one word.
     """
     try:
         return read_word(path)
@@ -87,33 +87,33 @@ def once(path: Path, first: str) -> str:
 
 
 def read_word(path: Path) -> str:
-    """The word that a file of ours holds."""
+    """The word in a file that Rigmark wrote."""
     found = read_text(path)
     if not re.fullmatch(r"[0-9a-zA-Z-]+\s*", found):
-        raise Unreadable(path, "it should hold one word of letters and digits; delete it, and another is made")
+        raise Unreadable(path, "it should contain one word of letters and digits; delete it, and it is created again")
     return found.strip()
 
 
 def _write_first(path: Path, word: str) -> None:
-    """A new file, whole or not at all; one that came first stays."""
+    """Writes a new file atomically; an existing file is not changed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                os.fchmod(descriptor, 0o644)         # mkstemp is for secrets
+                os.fchmod(descriptor, 0o644)         # mkstemp makes files that only their owner can read
                 file.write(f"{word}\n")
             with contextlib.suppress(FileExistsError):
                 os.link(beside, path)
         finally:
             os.unlink(beside)
     except OSError as error:
-        raise Unreadable(path, f"it is not there and cannot be written ({error.strerror})") from None
+        raise Unreadable(path, f"it does not exist and cannot be written ({error.strerror})") from None
 
 
 def read_text(path: Path, most_bytes: int = MOST_BYTES, *, errors: str = "strict") -> str:
-    """The text of a file in UTF-8, without its byte order mark. ``errors`` is as for bytes.decode: "replace" suits
-    logs, in which other programs may have left anything."""
+    """The text of a UTF-8 file without byte order mark. ``errors`` is as in bytes.decode; use "replace" for logs, which
+    may contain anything."""
     content = read_bytes(path, most_bytes)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise Unreadable(path, "it is text in UTF-16; save it as UTF-8")
@@ -131,7 +131,7 @@ def read_json(path: Path) -> Any:
 
 
 def parsed_json(text: str, name: Path | str) -> Any:
-    """What a JSON text holds; ``name`` is what an error calls it."""
+    """The content of a JSON text; ``name`` is its name in error messages."""
     try:
         return json.loads(text, parse_int=_integer)
     except RecursionError:
@@ -151,7 +151,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parsed_toml(text: str, name: Path | str) -> dict[str, Any]:
-    """What a TOML text holds; ``name`` is what an error calls it."""
+    """The content of a TOML text; ``name`` is its name in error messages."""
     if LONG_KEY.search(text):
         raise Unreadable(name, NESTED)
     try:
@@ -168,7 +168,7 @@ def parsed_toml(text: str, name: Path | str) -> dict[str, Any]:
 
 
 def _leaves(found: dict[str, Any]) -> Iterator[Any]:
-    """All values that are neither lists nor tables; no recursion, since keys with dots nest as deep as they like."""
+    """All values that are neither lists nor tables; not recursive, since dotted keys may be nested without limit."""
     waiting: list[Any] = [found]
     while waiting:
         each = waiting.pop()
@@ -179,8 +179,8 @@ def _leaves(found: dict[str, Any]) -> Iterator[Any]:
 
 
 def read_csv(path: Path, separator: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """(number of the line in which it ends, cells) of each row of a CSV file, its head included."""
-    # newline="" keeps line breaks as they are, since a cell in quotes may hold some.
+    """(number of its last line, cells) of each row of a CSV file, including its head."""
+    # newline="" keeps line breaks as they are, since a quoted cell may contain some.
     rows = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=separator, strict=True)
     while True:
         try:
@@ -194,6 +194,6 @@ def read_csv(path: Path, separator: str = ",") -> Iterator[tuple[int, list[str]]
                 said = str(error)
             raise Unreadable(path, f"line {rows.line_num} is not valid CSV ({said})") from None
         if len(cells) > MOST_COLUMNS:
-            raise Unreadable(path, f"line {rows.line_num} has {len(cells):,} cells, and more than {MOST_COLUMNS:,} "
-                                   "columns are not read")
+            raise Unreadable(path, f"line {rows.line_num} has {len(cells):,} cells; at most {MOST_COLUMNS:,} "
+                                   "columns are read")
         yield rows.line_num, cells

@@ -1,4 +1,4 @@
-"""Memory while much is made that all stays."""
+"""Garbage collection while large data structures are built."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def growing() -> Iterator[None]:
-    """Without the collector of cycles.
+    """A context in which the cyclic garbage collector is off.
 
-    What a report is made of has none, and to look through hundreds of thousands of its parts again and again takes a
-    sixth of the time that a large one takes.
+    The parts of a report form no cycles, and scanning hundreds of thousands of them repeatedly takes a sixth of the
+    time of a large report.
     """
     if not gc.isenabled():
         yield

@@ -1,6 +1,6 @@
-"""What the Linux kernel says in files: of this process's control group, and of processes that it killed for memory.
+"""Facts from files of the Linux kernel: about the control group of this process, and processes killed for memory.
 
-A fact that this system does not tell is None.
+A fact that the system does not state is None.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 ROOT = Path("/")
 
-UNLIMITED_V1 = 2**60         # what version 1 of cgroups says for no limit is near 2**63, by page size
-FIRST_NAMESPACE = "pid:[4026531836]"     # of processes: PROC_PID_INIT_INO of linux/proc_ns.h, the same for every kernel
-LOG_PATIENCE_S = 1.0         # the kernel sends the signal first, and writes to its log then
+UNLIMITED_V1 = 2**60         # version 1 of cgroups writes about 2**63, depending on page size, for no limit
+FIRST_NAMESPACE = "pid:[4026531836]"     # PROC_PID_INIT_INO of linux/proc_ns.h, equal in all kernels
+LOG_PATIENCE_S = 1.0         # the kernel first sends the signal, then writes to its log
 
 
 def text(path: str) -> str | None:
-    """What a file below the root says, without white space around it; None where it cannot be read, or is empty."""
+    """The text of a file below the root, without surrounding white space; None if it cannot be read, or is empty."""
     try:
         return (ROOT / path).read_text(encoding="utf-8", errors="replace").strip() or None
     except OSError:
@@ -31,7 +31,7 @@ def text(path: str) -> str | None:
 
 
 def cpu_quota_cores() -> float | None:
-    """How many cores' time this process may use, by its control group and those above; None for no quota."""
+    """The CPU quota of this process in cores, from its control group and those above; None without a quota."""
     found = []
     for setting in _settings("cpu", "cpu.max"):                  # version 2: "200000 100000", or "max 100000"
         quota, _, period = setting.partition(" ")
@@ -43,14 +43,14 @@ def cpu_quota_cores() -> float | None:
 
 
 def memory_limit_bytes() -> int | None:
-    """Of this process's control group; None for no limit."""
+    """The memory limit of this process's control group; None without a limit."""
     settings = [*_settings("memory", "memory.max"), *_settings("memory", "memory.limit_in_bytes")]
     limits = [int(setting) for setting in settings if setting.isdigit()]
     return min((limit for limit in limits if limit < UNLIMITED_V1), default=None)
 
 
 def _settings(controller: str, name: str) -> Iterator[str]:
-    """What the control group and each above it say; inside a container its own group may stand at the top."""
+    """The setting in the control group and in each group above it; in a container its own group may be the root."""
     for line in (text("proc/self/cgroup") or "").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -68,12 +68,12 @@ def _settings(controller: str, name: str) -> Iterator[str]:
 
 
 class MemoryKills:
-    """Watches, from now on, which processes the kernel kills for memory; a context manager, or close it."""
+    """Observes from now on which processes the kernel kills for memory. Use it as a context manager, or close it."""
 
     def __init__(self) -> None:
         self._of_group, self._of_all = _kills_of_group(), _kills_of_all()
         self._log: int | None = None
-        # Elsewhere the log has other numbers for processes than we have.
+        # In another namespace the process ids in the log differ from ours.
         with contextlib.suppress(OSError):
             if os.readlink(ROOT / "proc/self/ns/pid") == FIRST_NAMESPACE:
                 self._log = os.open(ROOT / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -86,15 +86,15 @@ class MemoryKills:
         self.close()
 
     def close(self) -> None:
-        """Once is enough, more do no harm."""
+        """Closes the log; may be called more than once."""
         if self._log is not None:
             os.close(self._log)
             self._log = None
 
     def has_killed(self, pid: int) -> bool | None:
-        """Whether a process of ours that died of SIGKILL was killed for memory; None where this system does not tell.
+        """Whether a child process that died of SIGKILL was killed for lack of memory; None if that is not known.
 
-        By the kernel's log, which names it, where this user may read that; else by the count of our control group.
+        It is decided by the kernel's log if this user may read it, else by the counter of our control group.
         """
         of_group = _kills_of_group()
         if of_group == self._of_group and (of_group is not None or _kills_of_all() == self._of_all):
@@ -103,7 +103,7 @@ class MemoryKills:
         return is_named if is_named is not None or of_group is None else True
 
     def _is_named(self, pid: int) -> bool | None:
-        """Whether the log names it; None where the log cannot be read, or has lost what it said."""
+        """Whether the log names the process; None if the log cannot be read, or has been overwritten."""
         said = b""
         while self._log is not None:
             try:
@@ -122,7 +122,7 @@ class MemoryKills:
 
 
 def _kills_of_group() -> int | None:
-    """How many processes of this process's control group were killed for memory, by whatever limit."""
+    """The number of processes in this control group that were killed for lack of memory, under any limit."""
     for name in ("memory.events", "memory.oom_control"):         # of version 2, and of version 1
         for setting in _settings("memory", name):
             return _counted(setting)
@@ -130,7 +130,7 @@ def _kills_of_group() -> int | None:
 
 
 def _kills_of_all() -> int | None:
-    """The same of the whole machine, since it started."""
+    """The same for the whole machine since boot."""
     return _counted(text("proc/vmstat") or "")
 
 

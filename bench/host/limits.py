@@ -1,4 +1,4 @@
-"""What the host may lack: room, memory, a right clock. For a command that is a sentence, and no fault of ours."""
+"""Shortages of the host: disk space, memory, a correct clock. A command reports them in a sentence, not as its bug."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pathlib import Path
 
 from rigmark.bench.errors import UserError
 
-FIRST_YEAR = 2025            # in which Rigmark began: a clock that is before it is wrong
-TEMPORARY = "make room there, or name another folder in TMPDIR"
+FIRST_YEAR = 2025            # of the first Rigmark: an earlier clock is wrong
+TEMPORARY = "free some space there, or name another folder in TMPDIR"
 ADVICE = {
-    errno.ENOSPC: "make room there, or choose another place",
-    errno.EDQUOT: "make room there, or choose another place",
+    errno.ENOSPC: "free some space there, or choose another place",
+    errno.EDQUOT: "free some space there, or choose another place",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "choose another place",
     errno.EACCES: "choose another place, or change its permissions",
     errno.EPERM: "choose another place, or change its permissions",
     errno.EIO: "check the disk",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
-    errno.ENFILE: "close other programs: the system has no more files to open",
+    errno.ENFILE: "close other programs: the system has reached its limit on open files",
     errno.ENOMEM: "close other programs, or raise the limit on memory (ulimit -v)",
     errno.EAGAIN: "raise the limit on processes (ulimit -u)",
 }
-"""What to do about an error of the system that is no fault of the program that meets it."""
+"""What to do about an error of the system that is not a bug of the program."""
 
 NO_MEMORY = ("cannot allocate memory", "failed to map segment", "std::bad_alloc", "out of memory")
 NO_THREAD = ("can't start new thread", "resource temporarily unavailable")
 
 
 def shortage(error: BaseException) -> str | None:
-    """A sentence on what the host lacks, where that is what an error comes from; None for every other error."""
+    """A sentence about what the host lacks, if that caused the error; None for every other error."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -46,7 +46,7 @@ def shortage(error: BaseException) -> str | None:
 
 def _shortage(error: BaseException) -> str | None:
     text = str(error).lower()
-    # Libraries in C say so in errors of many kinds, an ImportError among them.
+    # Libraries in C report a shortage in errors of many kinds, even as an ImportError.
     if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
         return f"there is not enough memory{_limit()}; {ADVICE[errno.ENOMEM]}"
     if isinstance(error, RuntimeError) and any(words in text for words in NO_THREAD):
@@ -65,14 +65,14 @@ def _limit() -> str:
 
 
 def memory_limit_bytes() -> int | None:
-    """Of the addresses that this process may use, as ulimit -v sets it; None where there is none."""
+    """The limit on the address space of this process in bytes (ulimit -v); None without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """For a file in a working folder: raises UserError where the block cannot write it."""
+    """A context for writing a file in a working folder; raises UserError if that fails."""
     try:
         yield
     except OSError as error:
@@ -81,11 +81,11 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def now() -> datetime:
-    """This moment, for what is kept; raises UserError where the clock is so wrong that nothing could be dated by it."""
+    """The current time, for records; raises UserError if the clock is obviously wrong."""
     found = datetime.now(UTC)
     if found.year < FIRST_YEAR:
         raise UserError(
-            f"the clock of this machine says {found:%Y-%m-%d}, before there was a Rigmark, and records hold when they "
-            "were measured; set the clock"
+            f"the clock of this machine says {found:%Y-%m-%d}, which is before the first Rigmark, but records state "
+            "when they were measured; set the clock"
         )
     return found

@@ -1,4 +1,4 @@
-"""Text from records, files and other programs, without what a terminal, a spreadsheet or a parser could obey."""
+"""Makes text from records, files and other programs harmless for terminals, spreadsheets and parsers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ESCAPE_SEQUENCE = re.compile(
     re.DOTALL,
 )
 INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
-"""Control, direction and joining marks, private use, unassigned, and halves of surrogate pairs, which no file takes."""
+"""Categories: control, formatting, private use, unassigned, and halves of surrogate pairs, which no file can hold."""
 
-MARK = "\N{REPLACEMENT CHARACTER}"       # so that two names which differ in such a character do not look alike
+MARK = "\N{REPLACEMENT CHARACTER}"       # so that names that differ in such a character look different
 
 
 class _Shown(dict[int, int | str]):
-    """What becomes of each character, worked out when it is met first."""
+    """The replacement of each character, computed when it first occurs."""
 
     def __missing__(self, code: int) -> int | str:
         self[code] = MARK if unicodedata.category(chr(code)) in INVISIBLE else code
@@ -30,13 +30,13 @@ SHOWN = _Shown({ord("\n"): "\n"})
 
 
 def plain_lines(text: str) -> str:
-    """Text of several lines in which each escape sequence, and each character that shows nothing, is a mark."""
-    if text.isprintable():       # none of INVISIBLE is, nor is what begins a sequence; most of a report is
+    """Text of several lines in which each escape sequence and each invisible character is replaced by MARK."""
+    if text.isprintable():       # a quick test: true for most of a report, false for INVISIBLE and escape sequences
         return text
     text = ESCAPE_SEQUENCE.sub(MARK, text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
     return text.replace("\u2028", "\n").replace("\u2029", "\n").translate(SHOWN)
 
 
 def plain_line(text: str) -> str:
-    """The same in one line."""
+    """The same as one line."""
     return " ".join(plain_lines(text).split())

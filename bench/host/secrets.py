@@ -1,7 +1,7 @@
-"""Passwords, keys and tokens: what no record, and so no page, may hold.
+"""Passwords, keys and tokens, which no record and so no page may contain.
 
-A variable that is one is left out, since it changes no result; in a text, such as a command line or the last words of a
-process, four stars stand in its place.
+A variable that holds a secret is left out, since it changes no result. In a text, such as a command line or the last
+words of a process, a secret is replaced by four stars.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ WORDS = frozenset({
     "APIKEY", "AUTHORIZATION", "BEARER", "COOKIE", "CREDENTIAL", "CREDENTIALS", "PASSPHRASE", "PASSWD", "PASSWORD",
     "PASSWORDS", "SECRET", "SECRETS", "TOKEN",
 })
-"""A name of which this is one of the words is that of a secret. Plural tokens are what language models count."""
+"""A name with one of these words names a secret. TOKENS is not one of them: language models count tokens."""
 WORDS_BESIDE_OTHERS = frozenset({"AUTH", "KEY", "KEYS", "PASS", "PWD", "SIG", "SIGNATURE", "TOKENS"})
-"""The same, where the name has other words too, for a mere "key" is one of a table, and the value is no number."""
+"""The same, but only if the name has other words too, since a mere "key" may be that of a table, and if the value is
+not a number."""
 NUMBER = re.compile(r"\d{1,9}|true|false|none|yes|no", re.IGNORECASE)
 
 ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*://)(?:([^\s/'\"@]+)@|[^\s/:'\"@]+:(?!\d+(?:[/?#\s'\"]|$))[^\s'\"]*@)", re.I)
@@ -30,16 +31,16 @@ FORMATS = re.compile(
     r"xox[abeprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|eyJ[\w-]{8,}\.[\w-]+\.[\w-]+)"
     r"|(?<=\bBearer )[\w.~+/=-]{8,}|(?<=\bBasic )[\w+/=]{8,}"
 )
-"""What tokens of GitHub, GitLab, Hugging Face, PyPI, OpenAI, Slack, AWS, Google and JSON Web Tokens look like, and what
-follows the two usual words of an HTTP header."""
-LEAST_LENGTH = 8             # of a secret variable's value that is looked for in texts; shorter ones stand everywhere
+"""Tokens of GitHub, GitLab, Hugging Face, PyPI, OpenAI, Slack, AWS and Google, JSON Web Tokens, and what follows Bearer
+or Basic in an HTTP header."""
+LEAST_LENGTH = 8             # shorter values of secret variables are not searched for in texts: they may occur anywhere
 
 TEXTS = ("command", "reason", "last_words", "interpreter", "problem", "facts")
-"""What of a record is free text, at whatever depth; "facts" is what a framework says of itself."""
+"""The keys of a record, at any depth, whose values are free text; "facts" are stated by the framework."""
 
 
 def is_one(name: str, value: str = "") -> bool:
-    """Whether the value of what is called so is a secret: of "TF_API_KEY", "--password"; not of "TF_XLA_PASSES"."""
+    """Whether a variable or option of this name holds a secret: "TF_API_KEY", "--password", but not "TF_XLA_PASSES"."""
     spelled = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
     words = {word for word in re.split(r"[^A-Z0-9]+", spelled) if word}
     return bool(words & WORDS) or (
@@ -48,7 +49,7 @@ def is_one(name: str, value: str = "") -> bool:
 
 
 def hidden(text: str) -> str:
-    """A text with stars in the place of every secret that can be recognised."""
+    """The text, with every secret that can be recognised replaced by stars."""
     for value in _values():
         text = text.replace(value, HIDDEN)
     text = ADDRESS.sub(_without_user, text)
@@ -60,7 +61,7 @@ def hidden(text: str) -> str:
 
 
 def without(variables: Mapping[str, str]) -> dict[str, str]:
-    """Environment variables without those that are or hold a secret; of a list of flags only those flags go."""
+    """The environment variables without those that hold a secret; from a list of flags only such flags are removed."""
     kept = {}
     for name, value in variables.items():
         if is_one(name, value):
@@ -73,7 +74,7 @@ def without(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def cleaned(plain: Any, *, is_text: bool = False) -> Any:
-    """Plain data of a record without secrets: in its free texts, and among its variables."""
+    """The plain data of a record without secrets in its free texts and variables."""
     if isinstance(plain, str):
         return hidden(plain) if is_text else plain
     if isinstance(plain, Mapping):
@@ -88,7 +89,7 @@ def cleaned(plain: Any, *, is_text: bool = False) -> Any:
 
 
 def _values() -> list[str]:
-    """Of the secret variables that this process has; the longest first, since one may hold another."""
+    """The values of the secret variables of this process, the longest first, since one may contain another."""
     found = {
         value for name, value in os.environ.items()
         if is_one(name, value) and len(value) >= LEAST_LENGTH and any(map(str.isdigit, value))

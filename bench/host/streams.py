@@ -1,7 +1,7 @@
-"""The standard streams of the command, so that whatever they are connected to cannot end it in the middle of its work.
+"""The standard streams of the command: whatever they are connected to, it cannot end the command during its work.
 
-A stream may be closed, full, gone, not ready or of an old encoding. Text that cannot be written is dropped, the command
-does its work, and ``problem`` says at the end what became of its output.
+A stream may be closed, full, gone, not ready, or have an old encoding. Text that cannot be written is dropped, the
+command finishes its work, and ``problem`` states at the end what happened to its output.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ INSTEAD = {
     "°": "", "µ": "u", "μ": "u", "“": '"', "”": '"', "‘": "'", "’": "'", "─": "-", "━": "-", "│": "|", "┃": "|",
     **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛┡┩╇╀", "+"),
 }
-"""What stands for our own signs where an encoding lacks them; other characters lose their accents, or become "?"."""
+"""Replacements of our own signs if an encoding lacks them; other characters lose their accents, or become "?"."""
 
 
 class _Sink(io.FileIO):
-    """A descriptor that takes everything: what cannot be written is dropped, from the first failure on."""
+    """A descriptor to which writing never fails: from the first failure on, everything is dropped."""
 
     lost: OSError | None = None          # the first failure; None: everything was written
 
@@ -39,7 +39,7 @@ class _Sink(io.FileIO):
             return written
         except OSError as error:
             self.lost = error
-            # So that neither the buffers, at their end, nor libraries in C meet the failure again.
+            # So that neither the buffers when they are closed nor libraries in C fail again.
             with open(os.devnull, "wb") as nothing:
                 os.dup2(nothing.fileno(), self.fileno())
             return len(content)
@@ -50,13 +50,13 @@ class Streams:
 
     def __init__(self) -> None:
         codecs.register_error(ENCODING_ERRORS, self._spelled)
-        self._lacking = ""               # an encoding that lacked a character for which there is no other spelling
+        self._lacking = ""               # an encoding that lacked a character without replacement
         self._output = _guarded("stdout", 1)
         _guarded("stderr", 2)
 
     @property
     def problem(self) -> str | None:
-        """A sentence on output that was lost; None where all was written, or its reader went away, as it may."""
+        """A sentence about lost output; None if all was written, or if its reader went away, which is normal."""
         if self._output is None:
             return None
         with contextlib.suppress(ValueError):        # the stream was closed
@@ -69,13 +69,13 @@ class Streams:
 
     @property
     def note(self) -> str | None:
-        """A sentence on characters that stand as "?"; None where there are none."""
+        """A sentence about characters that were written as "?"; None if there are none."""
         if not self._lacking:
             return None
-        return f"{self._lacking} has not all characters of the output, which stand as ?; PYTHONIOENCODING=utf-8 has all"
+        return f"{self._lacking} lacks some characters, which were written as ?; set PYTHONIOENCODING=utf-8 to see them"
 
     def _spelled(self, error: UnicodeError) -> tuple[str, int]:
-        """The error handler for what an encoding does not have."""
+        """The error handler for characters that an encoding lacks."""
         if not isinstance(error, UnicodeEncodeError):
             raise error
         spelled = [_plain(character) for character in error.object[error.start:error.end]]
@@ -85,16 +85,16 @@ class Streams:
 
 
 def is_heard() -> bool:
-    """Whether standard output still goes anywhere; a command without an end of its own ends where it does not."""
+    """Whether anyone still reads standard output; a command that runs until Ctrl-C ends if nobody does."""
     sink = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return not isinstance(sink, _Sink) or sink.lost is None
 
 
 @contextlib.contextmanager
 def guarded() -> Iterator[Streams]:
-    """Replace the standard streams of this process by such as take everything, for as long as the block runs.
+    """Replaces the standard streams of this process, within the block, by streams to which writing never fails.
 
-    Streams that are not those of the process, as in a test, stay as they are.
+    Streams that are not those of the process, as in a test, are not replaced.
     """
     before = sys.stdout, sys.stderr
     if sys.stdin is None:
@@ -111,13 +111,13 @@ def guarded() -> Iterator[Streams]:
 
 
 def _guarded(name: str, descriptor: int) -> _Sink | None:
-    """Replace one stream; gives its sink, or None where the stream is not the process's own."""
+    """Replaces one stream; returns its sink, or None if it is not the process's own stream."""
     stream = getattr(sys, name)
     if stream is not getattr(sys, f"__{name}__"):
         return None
     if stream is None:
-        # It was closed when Python started. Left free, the number would be that of the next file that is opened, and
-        # prints of libraries would end up in it. The wrong direction makes that writing fails, as it did before.
+        # The stream was closed when Python started. If its number stayed free, the next opened file would get it, and
+        # output of libraries would end up in that file. With the wrong direction, writing fails as it did before.
         _occupy(descriptor, os.O_RDONLY)
     else:
         stream.flush()
@@ -131,7 +131,7 @@ def _guarded(name: str, descriptor: int) -> _Sink | None:
 
 
 def _occupy(descriptor: int, direction: int) -> None:
-    """Have the number lead to nowhere, where it leads to nothing."""
+    """Opens /dev/null under this number, if the number is free."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -142,7 +142,7 @@ def _occupy(descriptor: int, direction: int) -> None:
 
 
 def _plain(character: str) -> str | None:
-    """One character in ASCII; None where there is nothing that stands for it."""
+    """The replacement of a character in ASCII; None if there is none."""
     if character in INSTEAD:
         return INSTEAD[character]
     return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or None

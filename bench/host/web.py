@@ -1,7 +1,7 @@
-"""Serving over HTTP to this machine or its network: read-only, under own names, and at a bounded cost.
+"""An HTTP server for this machine or its network: read-only, for its own names only, and with bounded cost.
 
-Who makes a foreign name point here (DNS rebinding) gets nothing, who connects and says nothing is hung up on, and who
-hangs up is no error.
+A request under a foreign name that points here (DNS rebinding) is refused, a connection without a request is closed,
+and a client that closes the connection is not an error.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rigmark.bench.errors import UserError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost"})
 PLAIN = "text/plain; charset=utf-8"
-MOST_CONNECTIONS = 32        # a thread each; more are hung up on
-HEAD_S = 10.0                # in which a request must have come, or the next one on the same connection
+MOST_CONNECTIONS = 32        # one thread each; further connections are closed
+HEAD_S = 10.0                # time for a request, or for the next one on the same connection
 HOST = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(?::(\d*))?")
 
 
 class Server(ThreadingHTTPServer):
-    """Listens at a host and port, 0 for any that is free; to be run by ``serve_forever``.
+    """Listens at a host and port (0 for any free port); run it with ``serve_forever``.
 
-    Raises UserError, with ``advice``, where it cannot.
+    Raises UserError with ``advice`` if it cannot listen there.
     """
 
     daemon_threads = True
@@ -36,7 +36,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, handler: type[Handler], *, advice: str):
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, float | None] = {}       # since when its next request is awaited; None: it came
+        self._open: dict[socket.socket, float | None] = {}       # start of waiting for a request; None: it came
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             self.address_family, address = found[0][0], found[0][4]
@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
             raise UserError(f"cannot listen at {at(host, port)}: {reason}; {advice}") from None
 
     def server_bind(self) -> None:
-        """Without the look-up of this machine's full name, which may take seconds where there is no name server."""
+        """Binds without looking up the full name of this machine, which can take seconds without a name server."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -68,13 +68,13 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def awaits(self, request: socket.socket, *, more: bool) -> None:
-        """A connection's next request is awaited from now on, or has come."""
+        """Notes that the next request of a connection is awaited from now on (``more``), or has come."""
         with self._lock:
             if request in self._open:
                 self._open[request] = time.monotonic() if more else None
 
     def service_actions(self) -> None:
-        """Now and then: hang up on those who do not finish what they ask for."""
+        """Called regularly: closes connections whose request did not come in time."""
         now = time.monotonic()
         with self._lock:
             late = [request for request, since in self._open.items() if since is not None and now - since > HEAD_S]
@@ -83,31 +83,31 @@ class Server(ThreadingHTTPServer):
                 request.shutdown(socket.SHUT_RDWR)       # wakes its thread, which closes it
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing of a connection that broke, which is the other's right; a fault of ours is told."""
+        """Ignores broken connections, since a client may close one; reports errors of our own."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
 
 def at(host: str, port: int) -> str:
-    """The address as it stands in a URL."""
+    """The address as written in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD with what ``answer`` sends, to those that ask under a name of ours."""
+    """Answers GET and HEAD requests that use one of our names, with what ``answer`` sends."""
 
     server: Server
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "rigmark", ""
-    timeout = 30                 # seconds for one answer to be taken
+    timeout = 30                 # seconds for a client to read an answer
 
     def answer(self) -> None:
-        """Send what was asked for, by ``send``."""
+        """Sends the requested content, with ``send``."""
         raise NotImplementedError
 
     def is_own(self, name: str, port: str) -> bool:
-        """Whether a request for this host is for us."""
+        """Whether a request may use this host name and port."""
         return name in LOOPBACK_NAMES and port in (str(self.connection.getsockname()[1]), "")
 
     def handle_one_request(self) -> None:
@@ -130,17 +130,17 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def refusal(self) -> str:
-        """Who asks under a foreign name is told this."""
-        return "this address is answered as localhost or 127.0.0.1 only"
+        """The answer to a request under a foreign name."""
+        return "use the address localhost or 127.0.0.1"
 
     def _refuse(self) -> None:
-        self.close_connection = True         # what else was sent is not read
+        self.close_connection = True         # the rest of the request is not read
         self.send(HTTPStatus.METHOD_NOT_ALLOWED, b"this page can only be read\n", {"Allow": "GET, HEAD"})
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _refuse
 
     def send(self, status: HTTPStatus, content: bytes, headers: dict[str, str] | None = None) -> None:
-        """An answer; its headers are added to those that every answer has."""
+        """Sends an answer; ``headers`` are added to those that every answer has."""
         always = {
             "Content-Type": PLAIN, "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff",
             "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer",
@@ -156,4 +156,4 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what browsers ask for is of no interest, and would be text of others in a terminal."""
+        """Logs nothing: requests are of no interest, and would show foreign text in the terminal."""

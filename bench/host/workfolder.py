@@ -1,7 +1,7 @@
-"""Working folders: each belongs to the process that made it and goes with it, also where that process is killed.
+"""Working folders: each belongs to the process that created it and is removed with it, even if the process is killed.
 
-A lock in the folder says that its maker lives. Its process number would not: another container that sees the same
-folder has other numbers, and another node of a cluster too. The kernel gives a lock up when its process ends.
+A lock in the folder shows that its process is alive. A process id would not: another container or another node of a
+cluster that sees the same folder has other process ids. The kernel releases a lock when its process ends.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @contextlib.contextmanager
 def working_folder() -> Iterator[Path]:
-    """A new folder for the block; those that killed processes of this machine left behind are removed first.
+    """A new folder for the block; folders that killed processes of this machine left behind are removed first.
 
-    Raises UserError where none can be made.
+    Raises UserError if the folder cannot be created.
     """
     try:
         _sweep(Path(tempfile.gettempdir()))
         folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
     except OSError as error:
-        raise UserError(f"cannot make a folder for temporary files: {error.strerror}; {TEMPORARY}") from None
-    # The lock is the last to go.
+        raise UserError(f"cannot create a folder for temporary files: {error.strerror}; {TEMPORARY}") from None
+    # The lock is removed last.
     with contextlib.ExitStack() as held, folder as name:
         if (lock := _locked(Path(name))) is not None:
             held.enter_context(lock)
@@ -42,8 +42,8 @@ def working_folder() -> Iterator[Path]:
 
 
 def _locked(folder: Path) -> IO[str] | None:
-    """The lock of a folder, held until it is closed; None where the file system has none: then nobody removes it."""
-    # It gets its name when it is held: a sweep that met it before would take its maker for dead.
+    """The lock of a folder, held until it is closed; None if the file system has no locks: then nobody removes it."""
+    # It gets its name only when it is held; a sweep that found it earlier would take the process for dead.
     unnamed = folder / f".{LOCK}"
     lock = open(unnamed, "w", encoding="ascii")      # noqa: SIM115
     try:
@@ -58,12 +58,12 @@ def _locked(folder: Path) -> IO[str] | None:
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the folders whose makers have ended.
+    """Removes the folders whose processes have ended.
 
-    Those of another start of the kernel are left alone, since a lock may not be seen from one machine to another.
+    Folders of another boot are left alone, since a lock may not be visible from one machine to another.
     """
     for path in parent.glob(f"{PREFIX}*/{LOCK}"):
-        with contextlib.suppress(OSError):           # its maker lives, or another sweep was quicker
+        with contextlib.suppress(OSError):           # its process is alive, or another sweep was faster
             if path.parent.lstat().st_uid != os.getuid():
                 continue
             with open(path, "r+", encoding="ascii", errors="replace") as lock:
@@ -73,7 +73,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _boot() -> str:
-    """By which one start of the kernel is told from another; empty where the system does not say."""
+    """An id of the current boot of the kernel; empty if the system does not state one."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Result formats of others: one file a format, found by its name, each with ``read(path) -> Read``."""
+"""Result formats of other programs: one file per format, found by its name, each with ``read(path) -> Read``."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from rigmark.bench.worker import registry
 NAMES: tuple[str, ...] = registry.names(__path__)
 
 WANTED = ("mode", "precision", "local_batch", "device_name")
-"""Facts without which a figure of a network is held against nothing."""
+"""Facts without which a figure of a network is compared with nothing."""
 
 DEVICES = ("cpu", "gpu")
 
-MOST_NAMED = 4               # lines in a sentence
-MOST_SAID = 1000             # characters of one that quotes a file
+MOST_NAMED = 4               # lines that a sentence lists
+MOST_SAID = 1000             # characters of a sentence that quotes a file
 
 DECIMALS = (".", ",")
 
 ABOUT_THE_FILE = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
-"""What an importer meets in a file that is not of its format."""
+"""Errors that an importer raises for a file that is not of its format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Read:
-    """The lines of a file, and what was left out of it or assumed, a sentence each.
+    """The lines of a file, with one sentence for everything that was left out or assumed.
 
-    Where the file does not name the network of a line, its ``model`` is empty.
+    If the file does not name the network of a line, its ``model`` is empty.
     """
 
     rows: tuple[Quoted, ...]
@@ -52,11 +52,11 @@ class Read:
 
 
 class NotThisFormat(ValueError):
-    """A file is not what it was said to be; the message is a part of a sentence."""
+    """A file is not of the stated format; the message is the second half of a sentence."""
 
 
 class BadFigure(ValueError):
-    """What stands in the place of a figure is none: ``name`` is the figure's, ``why`` goes on with "is"."""
+    """A value is not a valid figure: ``name`` is the name of the figure, ``why`` continues the sentence: "is ..."."""
 
     def __init__(self, name: str, why: str):
         super().__init__(f"{name} {why}")
@@ -66,13 +66,13 @@ class BadFigure(ValueError):
 
 @dataclass
 class Refused:
-    """Lines with something in the place of a figure that is none."""
+    """Collects the lines that have an invalid figure."""
 
     told: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
     def line(self, name: str) -> Iterator[None]:
-        """What is read in this context is refused alone, and not the whole file with it."""
+        """A context in which an invalid figure refuses only the line ``name``, not the whole file."""
         try:
             yield
         except BadFigure as error:
@@ -80,7 +80,7 @@ class Refused:
 
 
 def importer(name: str) -> ModuleType:
-    """The module of a format; raises UnknownName with the nearest names."""
+    """The module of a format; raises UnknownName with the nearest name."""
     if name not in NAMES:
         raise unknown("format", name, NAMES)
     return added.load(__name__, name, "format")
@@ -91,12 +91,12 @@ def read(
     decimal: str | None = None, title: str | None = None, url: str | None = None, licence: str | None = None,
     published: str | None = None,
 ) -> QuotedTable:
-    """A file as a table. ``stated`` are facts of all its lines that it does not hold, by their names in Quoted;
-    ``columns`` are our names of its columns, by theirs; ``decimal`` is the sign before its decimals.
+    """The table in a file. ``stated`` are facts of all its lines that the file does not hold, by their names in Quoted;
+    ``columns`` are our names of columns, by those in the file; ``decimal`` is the decimal sign.
 
-    Lines that cannot be are refused, and lines without a figure left out with a note. A network that is not named has
-    a name that no other file's has, so that nothing is compared with it. Raises UserError for a file that cannot be
-    read, is not of this format or has no line left, and for facts that are none.
+    Lines with impossible values are refused; lines without a figure are left out, with a note. A network without a
+    name gets one that no other file uses, so that it is compared with nothing. Raises UserError for a file that cannot
+    be read, is not of this format or has no line left, and for facts that are unknown or invalid.
     """
     module = importer(format)
     facts = _facts(stated or {})
@@ -120,7 +120,7 @@ def read(
     refused = (*found.refused, *refused)
     if not rows:
         why = "".join(f"; {each}" for each in (*found.notes, *without, *refused))
-        raise UserError(f"{shown} has no result in it that could be imported{why}")
+        raise UserError(f"{shown} contains no result that can be imported{why}")
     file = files.shown(path.resolve().name)
     unnamed = f"unnamed ({file}, {digest[:8]})"
     return QuotedTable(
@@ -135,7 +135,7 @@ def read(
 
 
 def _read(module: ModuleType, path: Path, options: Mapping[str, Any]) -> Read:
-    """What the module of a format reads; raises UserError for a mistake in it that no file can bring about."""
+    """What the module of a format reads; raises UserError for a mistake in the module itself."""
     try:
         found: Read = module.read(path, **options)
     except (*ABOUT_THE_FILE, OSError, UserError):
@@ -147,19 +147,19 @@ def _read(module: ModuleType, path: Path, options: Mapping[str, Any]) -> Read:
 
 
 def _options(format: str, module: ModuleType, columns: Mapping[str, str], decimal: str | None) -> dict[str, Any]:
-    """What the user says of a table's heads and numbers; raises UserError where the format leaves nothing to say."""
+    """The options of the user for columns and numbers; raises UserError if the format does not take them."""
     if decimal not in (None, *DECIMALS):
-        raise UserError(f"--decimal takes the sign before decimals, . or a comma, not '{decimal}'")
+        raise UserError(f"--decimal takes a point or a comma, the decimal sign of the table, not '{decimal}'")
     options = {name: value for name, value in (("columns", columns), ("decimal", decimal)) if value}
     if options and not getattr(module, "HAS_COLUMNS", False):
         named = [name for name in NAMES if getattr(importer(name), "HAS_COLUMNS", False)]
-        what = "columns to name" if columns else "decimals of the user's"
-        raise UserError(f"format '{format}' has no {what}; those that have: {', '.join(named)}")
+        option = "--column" if columns else "--decimal"
+        raise UserError(f"format '{format}' does not take {option}; formats that do: {', '.join(named)}")
     return options
 
 
 def _possible(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str, ...]]:
-    """(lines that can be, a sentence for each that cannot)."""
+    """(the possible lines, one sentence for each impossible line)."""
     wrong = [(row, "; ".join(impossible(row))) for row in rows]
     return (
         tuple(row for row, why in wrong if not why),
@@ -168,7 +168,7 @@ def _possible(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str, ..
 
 
 def _with_figures(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str, ...]]:
-    """Lines with a figure or a reason why they have none, and a note on the others."""
+    """The lines with a figure or with a reason why there is none, and a note about the others."""
     empty = [row for row in rows if row.outcome == Outcome.OK and not has_figure(row)]
     if not empty:
         return tuple(rows), ()
@@ -184,7 +184,7 @@ def _named(row: Quoted) -> str:
 
 
 def _told(text: str) -> str:
-    """What quotes a file, in one line of bounded length."""
+    """Text that quotes a file, as one line of bounded length."""
     said = files.shown(text)
     return said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]}..."
 
@@ -200,7 +200,7 @@ def _refuse_what_is_no_text(path: Path) -> None:
 
 
 def _refuse_unknown_words(path: str, rows: Sequence[Quoted]) -> None:
-    """Words that results are grouped by: one that is spelled otherwise would stand beside nothing, and not say why."""
+    """Raises UserError for an unknown value of an axis: misspelled, it would silently be compared with nothing."""
     for what, known in (
         ("mode", tuple(Mode)), ("device", DEVICES), ("precision", tuple(Precision)), ("outcome", tuple(Outcome)),
     ):
@@ -211,17 +211,17 @@ def _refuse_unknown_words(path: str, rows: Sequence[Quoted]) -> None:
 
 
 def _unstated(rows: Sequence[Quoted]) -> Iterator[str]:
-    """Which facts of networks are not stated."""
+    """A note for each kind of fact of networks that is not stated."""
     if not all(row.model for row in rows):
-        yield "does not say which network it is of, so that it stands beside no other result; add --set model=NAME"
+        yield "does not name its network, so it is compared with no other result; add --set model=NAME"
     of_networks = [row for row in rows if row.mode or row.local_batch or row.throughput_samples_per_s is not None]
     lacking = [name for name in WANTED if all(getattr(row, name) is None for row in of_networks)]
     if of_networks and lacking:
-        yield f"states no {', '.join(lacking)}, without which it stands beside few others; add --set NAME=VALUE"
+        yield f"does not state {', '.join(lacking)}, so it is compared with few other results; add --set NAME=VALUE"
 
 
 def _facts(stated: Mapping[str, str]) -> dict[str, Any]:
-    """Facts from a command line in their types."""
+    """The facts of the command line, converted to their types."""
     for name in stated:
         if name not in FACTS:
             raise unknown("fact of a result", name, FACTS)
@@ -241,49 +241,49 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-# What importers have in common ----------------------------------------------------------------------------------------
+# Shared by importers ----------------------------------------------------------------------------------------
 
 
 def text(path: Path) -> str:
-    """The content of a log; bytes that are not UTF-8 are replaced, as logs have some."""
+    """The content of a log; bytes that are not UTF-8, which occur in logs, are replaced."""
     return files.read_text(path, errors="replace")
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """The content of a JSON file; raises NotThisFormat for another."""
+    """The content of a JSON file; raises NotThisFormat if it is not a JSON object."""
     try:
         found = files.read_json(path)
     except files.Unreadable as error:
         raise NotThisFormat(error.reason) from None
     if not isinstance(found, dict):
-        raise NotThisFormat("it is no JSON object")
+        raise NotThisFormat("it is not a JSON object")
     return found
 
 
 def table(path: Path, decimal: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
-    """(number of the line, cells by column) of a CSV file; raises NotThisFormat where it is none.
+    """(line number, cells by column) of each line of a CSV file; raises NotThisFormat if it is not one.
 
-    Cells may be separated by another sign than a comma where ``decimal`` tells how numbers are written.
+    Cells may be separated by another sign than a comma only if ``decimal`` states how numbers are written.
     """
     rows = files.read_csv(path)
     head = [name.strip() for name in next(rows, (0, []))[1]]
     other = next((separator for separator in ";\t|" if len(head) == 1 and separator in head[0]), None)
     if other is not None:
         if decimal is None:
-            raise NotThisFormat(f"its cells are separated by {other!r}; save it with commas, or say with --decimal "
-                                "which sign its decimals have")
+            raise NotThisFormat(f"its cells are separated by {other!r}; save it with commas, or state its decimal sign "
+                                "with --decimal")
         rows = files.read_csv(path, other)
         head = [name.strip() for name in next(rows)[1]]
     twice = [name for name, count in Counter(head).items() if count > 1]
     if twice:
-        raise NotThisFormat(f"two columns are called '{twice[0]}'")
+        raise NotThisFormat(f"two columns have the name '{twice[0]}'")
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(head):
             is_last = not any(any(cell.strip() for cell in more) for _, more in rows)
-            cut = "; the file seems to be cut off there: get it anew, or delete that line" if is_last else ""
-            raise NotThisFormat(f"line {line} has {counted(len(cells), 'cell')} and the head {len(head)}{cut}")
+            cut = "; the file seems to be cut off there: get it again, or delete that line" if is_last else ""
+            raise NotThisFormat(f"line {line} has {counted(len(cells), 'cell')}, but the head has {len(head)}{cut}")
         yield line, dict(zip(head, (cell.strip() for cell in cells), strict=True))
 
 
@@ -292,25 +292,25 @@ def counted(count: int, noun: str) -> str:
 
 
 def without_end(path: Path) -> tuple[str, ...]:
-    """A note where the last line of a table has no end: it may be cut off within a number, which then is another."""
+    """A note if the last line of a table has no line break: it may be cut off in the middle of a number."""
     if files.read_bytes(path).endswith((b"\n", b"\r")):
         return ()
     return ("its last line has no line break: if the file was cut off there, the last figure is wrong",)
 
 
 def number(stated: Any, name: str = "a figure", scale: float = 1.0) -> float | None:
-    """A number of JSON times ``scale``; None where nothing is stated; raises BadFigure for what is no number."""
+    """A number of JSON times ``scale``; None if nothing is stated; raises BadFigure if it is not a number."""
     if stated is None:
         return None
     if isinstance(stated, bool) or not isinstance(stated, int | float):
-        raise BadFigure(name, f"is {stated!r}, which is no number")
+        raise BadFigure(name, f"is {stated!r}, which is not a number")
     if not math.isfinite(stated):
-        raise BadFigure(name, f"is {stated}, which no figure can be")
+        raise BadFigure(name, f"is {stated}, which is impossible")
     return stated * scale
 
 
 def numbers(stated: Any, name: str = "timings", scale: float = 1.0) -> tuple[float, ...]:
-    """A list of numbers; empty where none is stated. Raises BadFigure where one of them is missing."""
+    """A list of numbers; empty if none is stated. Raises BadFigure if one of them is missing."""
     found = tuple(number(item, name, scale) for item in stated or ())
     if None in found:
         raise BadFigure(name, f"has no number in place {found.index(None) + 1}")
@@ -318,17 +318,17 @@ def numbers(stated: Any, name: str = "timings", scale: float = 1.0) -> tuple[flo
 
 
 def whole(stated: Any, name: str) -> int | None:
-    """A whole number of JSON from 1; None where nothing is stated; raises BadFigure for another."""
+    """A whole number of JSON, at least 1; None if nothing is stated; raises BadFigure for anything else."""
     return _whole(number(stated, name), name, stated)
 
 
 # Numbers in text ------------------------------------------------------------------------------------------------------
 
 UNSTATED = frozenset({"", "-", "–", "n/a", "na", "nan", "none", "null", "?"})
-"""Ways to state nothing. A 0 is none of them: that it may mean nothing is for an audit to say."""
+"""Texts that state nothing. 0 is not one of them; whether it means nothing is for an audit to find out."""
 
 NUMBER = re.compile(r"[+-]?(?P<digits>\d[\d.,]*|[.,]\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-FEW_DIGITS = 1e-3            # of a figure, from which on its rounding is worth knowing
+FEW_DIGITS = 1e-3            # share of a figure from which on its rounding matters
 
 
 @dataclass(frozen=True)
@@ -340,15 +340,15 @@ class Cell:
 
     @property
     def rounding(self) -> float | None:
-        """What rounding may have taken or given; None where that is next to nothing."""
+        """The largest rounding error; None if it is negligible."""
         return self.half_unit if self.half_unit > FEW_DIGITS * abs(self.value) > 0 else None
 
 
 def cell(stated: str, name: str, scale: float = 1.0, decimal: str | None = None) -> Cell | None:
-    """The number in a cell times ``scale``; None where it states nothing.
+    """The number in a cell times ``scale``; None if the cell states nothing.
 
-    ``decimal`` is the sign before decimals, and the other one then groups thousands. Where it is None that is a point,
-    unless the number can be read otherwise too. Raises BadFigure for what is no number, or could be two.
+    ``decimal`` is the decimal sign; the other sign then separates thousands. If it is None, the decimal sign is a
+    point, and a number that could also be read otherwise is refused. Raises BadFigure for anything else than a number.
     """
     written = stated.strip()
     if written.lower() in UNSTATED:
@@ -361,30 +361,30 @@ def cell(stated: str, name: str, scale: float = 1.0, decimal: str | None = None)
         if (plain := _plain_digits(found["digits"], sign)) is not None
     }
     if not readings:
-        raise BadFigure(name, f"is '{stated}', which is no number")
+        raise BadFigure(name, f"is '{stated}', which is not a number")
     if decimal is None and "," in written:
         if set(readings) == {","}:
-            raise BadFigure(name, f"is '{stated}', which has a decimal comma; say so with --decimal ,")
+            raise BadFigure(name, f"is '{stated}', which has a decimal comma; state it with --decimal ,")
         if len(readings) == 2:
-            raise BadFigure(name, f"is '{stated}', which may be {readings['.']} or {readings[',']}; say with "
-                            "--decimal which sign decimals have")
+            raise BadFigure(name, f"is '{stated}', which may be {readings['.']} or {readings[',']}; state the "
+                            "decimal sign with --decimal")
     exact = readings.get(decimal or ".")
     if exact is None:
-        raise BadFigure(name, f"is '{stated}', which is no number with '{decimal or '.'}' before its decimals")
+        raise BadFigure(name, f"is '{stated}', which is not a number with the decimal sign '{decimal or '.'}'")
     as_decimal = Decimal(exact)
     unit = Decimal((0, (1,), int(as_decimal.as_tuple().exponent)))
     return Cell(float(as_decimal) * scale, 0.5 * float(unit) * scale)
 
 
 def _plain_digits(digits: str, decimal: str) -> str | None:
-    """Digits with a point before decimals and no thousands grouped; None where they cannot be meant with that sign."""
+    """The number with a decimal point and without separators of thousands; None if it is invalid with that sign."""
     other = re.escape(DECIMALS[decimal == "."])
     found = re.fullmatch(rf"(\d+|[1-9]\d?\d?(?:{other}\d\d\d)+)?(?:{re.escape(decimal)}(\d*))?", digits)
     return None if found is None else f"{re.sub(other, '', found[1] or '0')}.{found[2] or ''}".rstrip(".")
 
 
 def whole_cell(stated: str, name: str, decimal: str | None = None) -> int | None:
-    """The whole number from 1 in a cell; None where it states nothing; raises BadFigure for another."""
+    """The whole number in a cell, at least 1; None if it states nothing; raises BadFigure for anything else."""
     found = cell(stated, name, decimal=decimal)
     return _whole(None if found is None else found.value, name, stated)
 
@@ -393,5 +393,5 @@ def _whole(found: float | None, name: str, stated: Any) -> int | None:
     if found is None:
         return None
     if found < 1 or found != int(found):
-        raise BadFigure(name, f"is '{stated}', which is no whole number from 1")
+        raise BadFigure(name, f"is '{stated}', which is not a whole number of at least 1")
     return int(found)

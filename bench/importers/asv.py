@@ -1,4 +1,4 @@
-"""Result folders of asv, of any project: one line per commit that was measured; see bench.history.asv_results."""
+"""Result folders of asv, of any project: one line per measured commit; see bench.history.asv_results."""
 
 from __future__ import annotations
 

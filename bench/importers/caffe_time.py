@@ -1,8 +1,9 @@
-"""Logs of ``caffe time``: forward and backward of each layer and of the whole, in ms, on glog lines.
+"""Logs of ``caffe time``: times of the forward and backward passes of each layer and of the network, in ms.
 
-As printed by tools/caffe.cpp of BVLC Caffe, and found in caffe/ of soumith/convnet-benchmarks. A pass is forward and
-backward without an update of the weights; with -forward_only of Intel's Caffe it is inference, and has no backward.
-What a network reads and in which batch is told by the definition that the log repeats, in protobuf's text format.
+The format is printed with glog by tools/caffe.cpp of BVLC Caffe; there are such logs in caffe/ of
+soumith/convnet-benchmarks. A pass is forward and backward without an update of the weights; with -forward_only of
+Intel's Caffe it is inference, without backward. The input of a network and its batch are in the definition of the
+network, which the log repeats in the text format of protobuf.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ OPS = {
     "dropout": "dropout", "concat": "concat", "batchnorm": "batch_norm", "eltwise": "add", "softmax": "softmax",
     "sigmoid": "sigmoid", "tanh": "tanh", "flatten": "flatten",
 }
-"""Our words for theirs, in small letters without '_', as new and old files of networks write them."""
+"""Our names of Caffe's layer types, which are written here in lower case without '_', for new and old files alike."""
 
 SYNTHETIC = ("input", "dummydata")
-"""Types of layers that make up what they give."""
+"""Types of layers that generate their data."""
 
 Block = list[tuple[str, Any]]
-"""(name, text or Block) of each field, in the order of the definition."""
+"""(name, value) of each field in the order of the definition; a value is a text or a Block."""
 
 
 def read(path: Path) -> Read:
@@ -58,7 +59,7 @@ def read(path: Path) -> Read:
 
 
 def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -> Quoted | None:
-    """``before`` describes the network, ``benchmark`` has its times."""
+    """The result of one benchmark; ``before`` are the lines that define the network, ``benchmark`` those with times."""
     benchmark = [GLOG.sub("", line) for line in benchmark]
     times_s = {found[1]: _seconds(found[2]) for line in benchmark if (found := PASS.match(line))}
     iterations = [found.groups() for line in benchmark if (found := ITERATION.match(line))]
@@ -67,13 +68,13 @@ def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -
     if whole_s is None:
         return None
     definitions = list(_definitions(before))
-    net = definitions[-1] if definitions else []     # as it was timed: the last before its benchmark begins
+    net = definitions[-1] if definitions else []     # the last definition before a benchmark is the timed one
     layers = [block for field, block in net if field in ("layer", "layers") and isinstance(block, list)]
     inputs = [*_net_inputs(net), *(each for layer in layers if (each := _layer_input(layer)))]
     batches, sources = {batch for batch, _ in inputs if batch is not None}, {source for _, source in inputs}
     if len(batches) > 1:
         notes.append(f"the network of the benchmark at {name} has inputs of different batches, "
-                     f"{' and '.join(map(str, sorted(batches)))}, and none was taken")
+                     f"{' and '.join(map(str, sorted(batches)))}, so its batch is not known")
     places = {found[1].lower() for line in before if (found := PLACE.match(GLOG.sub("", line)))}
     types = {str(_text(layer, "name")): _type(layer) for layer in layers}
     return Quoted(
@@ -91,7 +92,7 @@ def _seconds(stated_ms: str) -> float:
     try:
         return 1e-3 * float(stated_ms)
     except ValueError:
-        raise BadFigure("a time", f"is '{stated_ms}' ms, which is no number") from None
+        raise BadFigure("a time", f"is '{stated_ms}' ms, which is not a number") from None
 
 
 def _layers(lines: list[str], types: dict[str, str]) -> Iterator[QuotedLayer]:
@@ -107,7 +108,7 @@ def _layers(lines: list[str], types: dict[str, str]) -> Iterator[QuotedLayer]:
 
 
 def _definitions(lines: Sequence[str]) -> Iterator[Block]:
-    """Each network that the log repeats: the lines without glog's mark after one that announces it."""
+    """Each network definition in the log: the lines without a glog prefix after a line that announces it."""
     for index, line in enumerate(lines):
         if DEFINED in line:
             end = next((i for i, each in enumerate(lines) if i > index and GLOG.match(each)), len(lines))
@@ -115,7 +116,7 @@ def _definitions(lines: Sequence[str]) -> Iterator[Block]:
 
 
 def _parsed(lines: Sequence[str]) -> Block:
-    """Fields of a message as protobuf prints it: one to a line, two spaces for each level."""
+    """The fields of a message as protobuf prints it: one per line, indented by two spaces per level."""
     whole: Block = []
     open_blocks = [whole]
     for line in lines:
@@ -137,19 +138,19 @@ def _blocks(block: Block, name: str) -> list[Block]:
 
 
 def _type(layer: Block) -> str:
-    """In small letters without '_', since old files write INNER_PRODUCT for InnerProduct."""
+    """The type of a layer in lower case without '_', since old files write INNER_PRODUCT for InnerProduct."""
     return (_text(layer, "type") or "").lower().replace("_", "")
 
 
 def _net_inputs(net: Block) -> Iterator[tuple[int | None, str]]:
-    """(batch, data) of inputs that old definitions have beside their layers: four numbers, or a shape, for each."""
+    """(batch, data) of the inputs that old definitions declare outside of layers, as four numbers or a shape each."""
     numbers = [stated for field, stated in net if field == "input_dim"]
     yield from ((_size(first), "synthetic") for first in numbers[::4])
     yield from ((_size(_text(shape, "dim")), "synthetic") for shape in _blocks(net, "input_shape"))
 
 
 def _layer_input(layer: Block) -> tuple[int | None, str | None] | None:
-    """(batch, data) of a layer that gives data; None of another. Data are those it names, where it reads any."""
+    """(batch, data) of a data layer; None for another layer. Data is the source that it names, if it reads one."""
     if not _type(layer).endswith(("data", "input")):
         return None
     settings = next((block for field, block in layer if field.endswith("_param") and isinstance(block, list)
@@ -160,5 +161,5 @@ def _layer_input(layer: Block) -> tuple[int | None, str | None] | None:
 
 
 def _size(stated: str | None) -> int | None:
-    """A batch; None for what is no size: 0 and -1 stand for another's in a definition."""
+    """A batch; None if it is not a size: 0 and -1 refer to another field in a definition."""
     return int(stated) if stated is not None and stated.isdecimal() and int(stated) > 0 else None

@@ -1,4 +1,4 @@
-"""JSON of jcjohnson/cnn-benchmarks: seconds of ten forward and backward passes in Torch, one network a file."""
+"""JSON of jcjohnson/cnn-benchmarks: seconds of ten forward and backward passes in Torch, one network per file."""
 
 from __future__ import annotations
 

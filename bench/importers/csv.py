@@ -1,7 +1,7 @@
-"""Plain CSV with our own names of facts and figures as column heads; another head is named with --column THEIRS=OURS.
+"""Plain CSV with our names of facts and figures as column heads; other heads are renamed with --column THEIRS=OURS.
 
-Figures may be in ms or us: "step_time_ms" is taken for "step_time_s". A column that is none of ours tells lines apart.
-Decimals stand after a point, or after the sign that --decimal names.
+Figures may be in ms or us: "step_time_ms" is read as "step_time_s". A column with an unknown name only distinguishes
+lines. The decimal sign is a point, or what --decimal states.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ HAS_COLUMNS = True
 SCALES = {"_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}
 WORDS = ("statistic", "unit", "outcome", "reason", "measured_at")
 KNOWN = (*FACTS, *FIGURES, *WORDS)
-NEAR = 0.85                  # likeness of names from which a head is taken for a slip of the pen
-LESS_NEAR = 0.75             # from which another name is offered beside the nearest
+NEAR = 0.85                  # similarity of names from which on a head is taken for a misspelling
+LESS_NEAR = 0.75             # similarity from which on another name is suggested beside the nearest
 
 
 def read(path: Path, columns: Mapping[str, str] | None = None, decimal: str | None = None) -> Read:
@@ -39,8 +39,8 @@ def read(path: Path, columns: Mapping[str, str] | None = None, decimal: str | No
 
 
 def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[str, float] | None]:
-    """Our name and scale of each column, and None for one that is none of ours; raises NotThisFormat for a head that
-    looks like a slip, and where no column is a figure or names the model."""
+    """Our name and the scale of each column; None for a column with an unknown name. Raises NotThisFormat for a head
+    that looks misspelled, and if no column is a figure or names the model."""
     missing = [name for name in renamed if name not in heads]
     if missing:
         raise NotThisFormat(f"it has no column '{missing[0]}'; it has {', '.join(heads)}")
@@ -50,9 +50,9 @@ def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[
             _refuse_slips(head)
     ours = [known[0] for known in found.values() if known is not None]
     if twice := [name for name in ours if ours.count(name) > 1]:
-        raise NotThisFormat(f"two columns of it are {twice[0]}")
+        raise NotThisFormat(f"two of its columns mean {twice[0]}")
     if "model" not in ours:
-        raise NotThisFormat("line 2 names no model; say which of its columns does with --column THEIRS=model: "
+        raise NotThisFormat("no column has the name model; state which one names it with --column THEIRS=model: "
                             + ", ".join(heads))
     if not any(name in FIGURES and name not in OF_NETWORKS for name in ours):
         raise NotThisFormat(
@@ -89,7 +89,7 @@ def _row(line: int, cells: Mapping[str, str], heads: Mapping[str, tuple[str, flo
 
 
 def _known(head: str) -> tuple[str, float] | None:
-    """Our name of a column and what its numbers are times; None for a column of none of our names."""
+    """Our name of a column and the factor of its unit; None for an unknown name."""
     if head in KNOWN:
         return head, 1.0
     for ending, scale in SCALES.items():

@@ -1,8 +1,9 @@
 """MLPerf logs: lines with ":::MLLOG" and JSON, of a training run or of LoadGen (mlperf_log_detail.txt).
 
-Training gives the time from run_start to run_stop, that is, to the quality target; LoadGen gives its result_ keys. Of
-LoadGen's scenarios Offline and Server are judged by samples or tokens per second, SingleStream by the 90th percentile
-of its latency, MultiStream by the 99th of that of its queries. LoadGen knows the harness (sut_name), and no network.
+Of training, the result is the time from run_start to run_stop, that is, to the quality target; of LoadGen, its result_
+keys. LoadGen's scenarios Offline and Server are judged by samples or tokens per second, SingleStream by the 90th
+percentile of latency, MultiStream by the 99th percentile of the latency of queries. LoadGen states the harness
+(sut_name), but not the network.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SUMMARY = "MLPerf Results Summary"
 DETAIL = "mlperf_log_detail.txt"
 RATES = ("result_samples_per_second", "result_completed_samples_per_sec", "result_qps_without_loadgen_overhead",
          "result_qps_with_loadgen_overhead")
-"""Offline; what a server completed; one query of one sample after the other, without and with what LoadGen adds."""
+"""Keys of rates: Offline; completed by a server; single queries of one sample, without and with LoadGen's overhead."""
 SINGLE, MULTI = "SingleStream", "MultiStream"
 
 Entry = Mapping[str, Any]
@@ -53,7 +54,7 @@ def read(path: Path) -> Read:
         with refused.line("run_stop"):
             rows.append(_of_training(entries))
     elif any(SUMMARY in line for line in lines):
-        raise NotThisFormat(f"it is the summary of a run for people; name the {DETAIL} that LoadGen wrote beside it")
+        raise NotThisFormat(f"it is only the summary of a run; name the {DETAIL} that LoadGen wrote beside it")
     else:
         raise NotThisFormat(f"no line with {MARK.strip()} has the key 'run_stop', or one that begins with 'result_'; "
                             f"of LoadGen's files name {DETAIL}")
@@ -61,7 +62,7 @@ def read(path: Path) -> Read:
 
 
 def _entry(content: str) -> Entry | None:
-    """What a line holds; None where it is cut off."""
+    """The content of a line; None if it is cut off."""
     try:
         found = files.parsed_json(content, "line")
     except files.Unreadable:
@@ -72,11 +73,11 @@ def _entry(content: str) -> Entry | None:
 def _refuse_more_than_one(keys: Sequence[str], *of_a_run: str) -> None:
     for key in of_a_run:
         if keys.count(key) > 1:
-            raise NotThisFormat(f"it holds {keys.count(key)} runs, by its key '{key}'; give each its own file")
+            raise NotThisFormat(f"it contains {keys.count(key)} runs (its key '{key}' repeats); split it into files")
 
 
 def _stated(entries: Sequence[tuple[int, Entry]]) -> dict[str, Any]:
-    """The value of each key that is stated once, or always alike: of others nothing tells which counts."""
+    """The value of each key that has only one value in the file; of other keys it is not known which one is valid."""
     found: dict[str, list[Any]] = {}
     for _, entry in entries:
         found.setdefault(entry["key"], []).append(entry["value"])
@@ -122,7 +123,7 @@ def _of_training(entries: Sequence[tuple[int, Entry]]) -> Quoted:
     is_done = status == "success"
     started_ms, stopped_ms = (number(entry.get("time_ms"), "time_ms") for entry in (start, stop))
     if started_ms is None or stopped_ms is None:
-        raise BadFigure("time_ms", "is not stated of run_start or of run_stop")
+        raise BadFigure("time_ms", "is not stated for run_start or run_stop")
     return Quoted(
         line=f"line {index}", model=str(stated.get("submission_benchmark") or ""), mode="training",
         device_name=stated.get("submission_platform"),
@@ -140,7 +141,7 @@ def _of_training(entries: Sequence[tuple[int, Entry]]) -> Quoted:
 
 
 def _local_batch(stated: Mapping[str, Any]) -> int | None:
-    """Samples of a step on one device: those of all its micro batches. None where their number is not stated."""
+    """Samples per step on one device, of all its micro batches together; None if their number is not stated."""
     micro = whole(stated.get("micro_batch_size"), "micro_batch_size")
     many = whole(stated.get("gradient_accumulation_steps"), "gradient_accumulation_steps")
     return None if micro is None or many is None else micro * many

@@ -1,8 +1,8 @@
 """benchmark.json or benchmark_report.json of huggingface/optimum-benchmark: one line for each phase of a run.
 
-Latencies in s, memory in MB of 10^6 bytes, throughput in samples/s or tokens/s. The report alone does not say of which
-model and device it is. Of training, a step takes as many batches as gradients are accumulated over; its phase "train"
-is what comes after the warm-up, and "overall" is both.
+Latencies are in s, memory in MB of 10^6 bytes, throughput in samples/s or tokens/s. The report alone does not name the
+model and the device. A training step has as many batches as gradients are accumulated over; the phase "train" is what
+follows the warm-up, and "overall" is both.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from rigmark.bench.store.quoted import Quoted
 TITLE = "a benchmark of optimum-benchmark"
 PRECISIONS = {"float32": "fp32", "float16": "fp16_pure", "bfloat16": "bf16_pure"}
 MIXED = {"fp16": "fp16", "bf16": "bf16"}
-"""Arguments of the Trainer, and our precisions: weights stay as they are loaded, in float32 where nothing else is."""
+"""Our precisions by arguments of the Trainer. Weights keep the format they are loaded in, float32 by default."""
 DEVICES = {"cpu": "cpu", "cuda": "gpu", "xpu": "gpu", "mps": "gpu"}
 TRAINED, WARMING = "train", ("warmup", "overall")
-LEFT_OUT = "phases 'warmup' and 'overall' hold steps before the steady state and were left out; 'train' is the others"
+LEFT_OUT = "phases 'warmup' and 'overall' contain steps before the steady state and were left out; 'train' does not"
 
 
 def read(path: Path) -> Read:
@@ -30,7 +30,7 @@ def read(path: Path) -> Read:
     if not phases:
         raise NotThisFormat("it has no phase with a latency")
     is_training = (config.get("scenario") or {}).get("name") == "training" or TRAINED in phases
-    notes = [] if config else ["it does not say of which model and device it is; state them with --set"]
+    notes = [] if config else ["it does not name its model and device; state them with --set"]
     if is_training and TRAINED in phases and any(name in phases for name in WARMING):
         phases = {name: phase for name, phase in phases.items() if name not in WARMING}
         notes.append(LEFT_OUT)
@@ -45,7 +45,7 @@ def _row(phase: str, stated: Mapping[str, Any], config: Mapping[str, Any], is_tr
     backend, scenario, machine = (config.get(name) or {} for name in ("backend", "scenario", "environment"))
     latency, rate, memory = stated["latency"], stated.get("throughput") or {}, stated.get("memory") or {}
     if latency.get("unit") != "s":
-        raise NotThisFormat(f"latency of '{phase}' is in {latency.get('unit')}, not in s")
+        raise NotThisFormat(f"the latency of '{phase}' is in {latency.get('unit')}, not in s")
     is_samples = rate.get("unit") == "samples/s"
     is_loading = "load" in phase
     device = backend.get("device")
@@ -69,7 +69,7 @@ def _row(phase: str, stated: Mapping[str, Any], config: Mapping[str, Any], is_tr
 
 
 def _samples(scenario: Mapping[str, Any], is_training: bool) -> int | None:
-    """Of a step on one device; None where the batch is not stated. Where accumulation is not, there is none of it."""
+    """Samples per step on one device; None if the batch is not stated. Unless stated, nothing is accumulated."""
     if not is_training:
         return whole((scenario.get("input_shapes") or {}).get("batch_size"), "batch_size")
     arguments = scenario.get("training_arguments") or {}
@@ -88,7 +88,7 @@ def _precision(backend: Mapping[str, Any], scenario: Mapping[str, Any]) -> str |
 
 
 def _device_name(device: str | None, machine: Mapping[str, Any]) -> str | None:
-    """None where the machine has several kinds: which of them was used, the file does not say."""
+    """The name of the device; None if the machine has several kinds, since the file does not state which was used."""
     if device == "cuda":
         gpus = machine.get("gpu") or []
         names = {gpus} if isinstance(gpus, str) else set(gpus)

@@ -1,7 +1,7 @@
-"""JSON of pytest-benchmark (--benchmark-json, or its storage): seconds a call, one line a benchmark.
+"""JSON of pytest-benchmark (--benchmark-json, or its storage): seconds per call, one line per benchmark.
 
-Versions 2.5 to 5 of the package; single timings where it was told to keep them (--benchmark-save-data). It knows the
-machine, and not what of it a benchmark uses.
+Versions 2.5 to 5 of the package are read, with single timings if they were saved (--benchmark-save-data). The file
+describes the machine, but not which of its devices a benchmark uses.
 """
 
 from __future__ import annotations

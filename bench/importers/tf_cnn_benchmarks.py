@@ -1,7 +1,7 @@
-"""What scripts/tf_cnn_benchmarks of tensorflow/benchmarks prints: the settings, and images a second of all devices.
+"""Output of scripts/tf_cnn_benchmarks of tensorflow/benchmarks: the settings, and images per second of all devices.
 
-The running means that it prints on the way are of single ranks, and are no timings; only totals are taken. Several
-processes may print into one log: the ranks of one job, each with the same total, or jobs that have nothing in common.
+The running means that it prints are of single ranks, and are not timings; only totals are read. Several processes may
+write into one log: the ranks of one job, each with the same total, or independent jobs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rigmark.bench.store.quoted import Quoted
 
 TITLE = "output of tf_cnn_benchmarks"
 LAUNCHER = r"^(.*\||\[\d+,\d+\]<\w+>:)? ?(?:INFO:tensorflow:|[IWEF]\d{4} \S+\s+\d+ \S+\] ?)?"
-"""A launcher may have put its own words before each line: "worker-0 | ", or "[1,0]<stdout>:" of mpirun. After them
-may stand those of a logger."""
+"""The prefix that a launcher may put before each line: "worker-0 | ", or "[1,0]<stdout>:" of mpirun; the prefix of a
+logger may follow."""
 SETTING = re.compile(
     LAUNCHER + r"(TensorFlow|Model|Dataset|Mode|Batch size|Devices|Data format|Variables|Optimizer):\s+(\S.*?)\s*$"
 )
@@ -29,13 +29,13 @@ DEVICE = re.compile(r"device: \d+, name: ([^,]+), pci bus id")
 MODES = {"training": "training", "forward-only": "inference", "BenchmarkMode.TRAIN": "training",
          "BenchmarkMode.FORWARD_ONLY": "inference"}
 ONE_JOB = ("horovod", "kungfu", "distributed_all_reduce", "collective_all_reduce")
-"""Ways to share variables in which each process prints the total of its whole job."""
-SAME_TOTAL = 1.05            # of one job, as its processes clock it
+"""Settings of --variable_update with which each process prints the total of the whole job."""
+SAME_TOTAL = 1.05            # factor by which the totals of one job differ among its processes
 
 
 @dataclass
 class _Run:
-    """Processes that were at work at the same time: their settings, and the totals that they came to."""
+    """Processes that ran at the same time: their settings, and the totals that they printed."""
 
     line: int                                                        # of the first
     settings: list[dict[str, str]] = field(default_factory=list)     # of each process that printed them
@@ -55,8 +55,8 @@ def read(path: Path) -> Read:
     for run in runs:
         if any(_of_all_tasks(settings) != _of_all_tasks(run.settings[0]) for settings in run.settings):
             refused.told.append(
-                f"line {run.line}: {len(run.settings)} processes with different settings wrote at the same time, and "
-                "which total is whose is not told; give each its own file"
+                f"line {run.line}: {len(run.settings)} processes with different settings wrote at the same time, so "
+                "it is not known which total belongs to which; give each its own file"
             )
             continue
         notes += _notes(run)
@@ -67,10 +67,10 @@ def read(path: Path) -> Read:
 
 
 def _runs(lines: list[str]) -> Iterator[_Run]:
-    """A run begins with settings that follow totals: whatever printed its settings before the first total ran beside
-    it. Settings are the lines from "TensorFlow:" to "====", of each launcher's words apart."""
+    """The runs in a log. Settings that follow a total begin a new run; processes that print their settings before the
+    first total belong to the same run. Settings are the lines from "TensorFlow:" to "====", per launcher prefix."""
     run: _Run | None = None
-    reading: dict[str | None, dict[str, str]] = {}       # by the launcher's words
+    reading: dict[str | None, dict[str, str]] = {}       # by the prefix of the launcher
     for number, line in enumerate(lines, start=1):
         if (found := SETTING.match(line)) and found[2] == "TensorFlow":
             if run is None or run.totals:
@@ -102,7 +102,7 @@ def _is_one_job(run: _Run) -> bool:
 
 
 def _kept(run: _Run) -> list[tuple[int, str]]:
-    """Of one job the total of its slowest rank, which all wait for; of others every total."""
+    """(line, images per second) of a run: of one job the total of its slowest rank, else every total."""
     if len(run.totals) > 1 and _is_one_job(run):
         return [min(run.totals, key=lambda total: _figure(total[1]))]
     return run.totals
@@ -113,10 +113,10 @@ def _notes(run: _Run) -> Iterator[str]:
     if not totals:
         yield f"the run at line {run.line} has no line 'total images/sec' and was left out"
     elif totals < processes:
-        yield f"of the {processes} processes from line {run.line} only {totals} came to a line 'total images/sec'"
+        yield f"of the {processes} processes from line {run.line} only {totals} printed a line 'total images/sec'"
     if totals > 1 and not _is_one_job(run):
-        yield (f"{counted(totals, 'total')} of the processes from line {run.line} stand for themselves: nothing tells "
-               "whether they are of one job")
+        yield (f"{counted(totals, 'total')} of the processes from line {run.line} are separate results: it is not "
+               "known whether they belong to one job")
 
 
 def _figure(stated: str) -> float:
@@ -145,16 +145,16 @@ def _row(stated: dict[str, str], line: int, total: str, gpu: str | None) -> Quot
 
 
 def _batch(stated: str | None) -> int | None:
-    """The batch of a device, which Python 3 prints as 128.0; raises BadFigure for what is no whole number."""
+    """The batch per device, which Python 3 prints as 128.0; raises BadFigure if it is not a whole number."""
     if stated is None:
         return None
     if not (found := re.fullmatch(r"(\d+)(\.0*)?", stated)):
-        raise BadFigure("the batch per device", f"is '{stated}', which is no whole number")
+        raise BadFigure("the batch per device", f"is '{stated}', which is not a whole number")
     return int(found[1])
 
 
 def _total(stated: str) -> float:
     figure = _figure(stated)
     if math.isnan(figure):
-        raise BadFigure("total images/sec", f"is '{stated}', which is no number")
+        raise BadFigure("total images/sec", f"is '{stated}', which is not a number")
     return figure

@@ -1,9 +1,9 @@
 """CSV tables of timm's benchmark.py, as in results/ of huggingface/pytorch-image-models.
 
 Columns ``infer_*`` and ``train_*``: samples per second, step time in ms of a whole batch, the batch that fitted,
-parameters in millions, GMACs. Device, precision, layout and versions stand in the name of the file only:
+parameters in millions, GMACs. Device, precision, layout and versions are only in the name of the file:
 benchmark-infer-amp-nchw-pt240-cu124-rtx4090.csv, that is, -MODE-PRECISION-LAYOUT-PYTORCH-CUDA or cpu-DEVICE, and
--dynamo at the end where torch.compile was on. A word that stands elsewhere is no device.
+-dynamo at the end if torch.compile was used. A word in another place is not taken for a device.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ PRECISIONS = {
     "fp32": "fp32", "float32": "fp32", "fp16": "fp16_pure", "float16": "fp16_pure", "bf16": "bf16_pure",
     "bfloat16": "bf16_pure",
 }
-"""amp is autocast, to float16 where nothing else is said, with weights in float32, as our fp16 and bf16."""
+"""amp is autocast to float16 unless stated otherwise, with weights in float32, like our fp16 and bf16."""
 LAYOUTS = {"nchw": "nchw", "nhwc": "channels_last"}
 COMPILED = ("dynamo", "compile")
 FIGURES = {
     "samples_per_sec": ("throughput_samples_per_s", 1.0), "step_time": ("step_time_s", 1e-3),
     "gmacs": ("flops_per_sample", 2e9),
 }
-"""Our names and scales of columns that have a mode before their names."""
+"""Our names and scales of columns whose names begin with a mode."""
 DECIMAL = "."
 
 
 @dataclass
 class _Named:
-    """What the name of a file says of all its lines."""
+    """The facts in the name of a file, which hold for all its lines."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, str] = field(default_factory=dict)
-    strange: list[str] = field(default_factory=list)     # words of it that say nothing known
+    strange: list[str] = field(default_factory=list)     # words of the name with no known meaning
 
 
 def read(path: Path) -> Read:
@@ -58,9 +58,9 @@ def read(path: Path) -> Read:
 
 def _notes(named: _Named) -> Iterator[str]:
     if not named.facts:
-        yield "its name, unlike theirs, tells nothing of device, precision and versions"
+        yield "its name, unlike those of timm, does not state device, precision and versions"
     if named.strange:
-        yield f"its name has {', '.join(map(repr, named.strange))}, which tells nothing known; add --set NAME=VALUE"
+        yield f"its name has {', '.join(map(repr, named.strange))}, which is not understood; add --set NAME=VALUE"
 
 
 def _rows(line: int, cells: dict[str, str], named: _Named) -> Iterator[Quoted]:
@@ -85,14 +85,14 @@ def _rows(line: int, cells: dict[str, str], named: _Named) -> Iterator[Quoted]:
 
 
 def _of_name(name: str) -> _Named:
-    """Nothing is known of a file whose name is not made as theirs are."""
+    """The facts in a file name; empty if the name is not built as those of timm are."""
     words = name.lower().split("-")
     named = _Named()
     if words[0] != "benchmark" or len(words) < 2:
         return named
     named.facts["compile_mode"] = "eager"
     device: list[str] = []
-    is_platform_over = False             # what runs it comes after its PyTorch and CUDA
+    is_platform_over = False             # the device follows the versions of PyTorch and CUDA
     for word in words[1:]:
         if word in COMPILED:
             named.facts["compile_mode"] = "compiled"
@@ -119,6 +119,6 @@ def _of_name(name: str) -> _Named:
 
 
 def _version(major: str, digits: str) -> str:
-    """pt240 is 2.4.0 and pt2100 is 2.10.0; versions from 1.10 stand there without their last number: pt112 is 1.12."""
+    """The version in a name: pt240 is 2.4.0 and pt2100 is 2.10.0; from 1.10 on the last number is missing: pt112."""
     length = 2 if major == "1" and digits[0] == "1" else max(1, len(digits) - 1) if major != "1" else 1
     return ".".join(filter(None, [major, digits[:length], digits[length:]]))

@@ -1,1 +1,1 @@
-"""What this machine is: hardware, the state of its system, instruction sets, specifications of GPUs."""
+"""This machine: its hardware, the state of its system, its instruction sets, and specifications of GPUs."""

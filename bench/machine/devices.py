@@ -1,4 +1,4 @@
-"""Which device a trial ran on, by name, from what its record tells."""
+"""The name of the device on which a trial ran, from the facts in its record."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def names(trials: pd.DataFrame) -> list[str | None]:
-    """Of each row of the table of trials as ``device_name``; its column of that name holds their processors.
+    """The device name of each row of the table of trials, whose column ``device_name`` holds the processor; None is
+    not known.
 
-    A trial that does not tell has the name that all trials alike tell: with the same number and variables on the same
-    machine it was the same device.
+    If a record does not state it, the name is taken from trials with the same device number, variables and machine,
+    provided that they agree: it was the same device.
     """
     import pandas as pd
 
@@ -45,12 +46,12 @@ def device_name(
     device: str, devices: int, machine: Mapping[str, Any], variables: Mapping[str, str],
     telemetry: Mapping[str, Any] | None,
 ) -> str | None:
-    """Name of the processor for "cpu"; for "cuda:N" the name of the GPU that CUDA numbers N.
+    """The name of the processor for "cpu"; for "cuda:N" the name of the GPU to which CUDA gives the number N.
 
-    Of the ``devices`` from N on, the name that all have, or each name once; a part of a divided GPU (MIG) is named as
-    one. ``machine`` are the facts of a record, ``variables`` those that its worker started with, ``telemetry`` its
-    block, None where it was off. None where they do not tell: GPUs of several kinds without an order, or a driver that
-    shows no files.
+    For several ``devices`` from N on it is the name that all share, or all names, each once. A part of a divided GPU
+    (MIG) has a name of its own. ``machine`` are the facts of a record, ``variables`` those that its worker started
+    with, ``telemetry`` its block, or None if telemetry was off. None if the name is not known: several kinds of GPU
+    without an order, or a driver without files.
     """
     if device.startswith("cpu"):
         return machine.get("cpu")
@@ -62,7 +63,7 @@ def device_name(
     seen = [each for each in (telemetry or {}).get("devices") or () if each["kind"] == "gpu"]
     names = (
         _common(there, first + devices)
-        # What a container shows of /proc may be every GPU; telemetry saw those that it may use.
+        # In a container /proc may show every GPU of the host; telemetry sees those that may be used.
         or [str(each["name"]) for each in seen if each.get("used")]
         or _common([str(each["name"]) for each in seen], first + devices)
         or _numbered(there, variables, first, devices)
@@ -74,14 +75,14 @@ def device_name(
 
 
 def _common(names: Sequence[str], fewest: int) -> Sequence[str]:
-    """The name of GPUs that are all of one kind, whichever was used; none where fewer are known than must be there."""
+    """The name that all GPUs share, so that it holds whichever was used; () if fewer than ``fewest`` are known."""
     return names[:1] if len(set(names)) == 1 and len(names) >= fewest else ()
 
 
 def _numbered(names: Sequence[str], variables: Mapping[str, str], first: int, devices: int) -> Sequence[str]:
-    """Names of the GPUs with these numbers, of all in the order of their places on the bus; none where it is not clear.
+    """The names of the GPUs with these numbers, from ``names`` in the order of the bus; () if that is ambiguous.
 
-    A list of UUIDs is not clear, since the facts of a machine hold names alone.
+    Variables that list UUIDs are ambiguous, since the facts of a machine hold only names.
     """
     gpus = [Device(id=str(place), kind="gpu", name=name, facts={"pci_bus_id": f"{place:08x}"})
             for place, name in enumerate(names)]

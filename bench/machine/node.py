@@ -1,7 +1,7 @@
-"""Which machine this is among its likes: the node, known by a salted hash, so that no record holds what it comes from.
+"""The node: identifies this machine among identical ones by a salted hash, so that records do not reveal its id.
 
-``hardware.machine`` is the kind of a machine, which nodes of a cluster have in common. Only files are read that
-everybody may read, so that a node is the same for every user.
+``hardware.machine`` is the kind of machine, which is equal for the nodes of a cluster. Only files that every user may
+read are used, so that all users get the same node.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ MACHINE_IDS = ("etc/machine-id", "var/lib/dbus/machine-id")
 SERIALS = ("sys/class/dmi/id/board_serial", "proc/device-tree/serial-number")
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 NOT_SET = frozenset({"uninitialized", "none", "default string", "to be filled by o.e.m.", "0", "not specified"})
-"""What stands, in small letters, in the place of an id or a serial number that nobody gave."""
+"""Placeholders, in lower case, that stand for an id or a serial number that was never set."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """This machine, and the time since it was started; two machines of one ``id`` are clones of one image."""
+    """This machine and its current boot. Two machines with the same ``id`` are clones of one image."""
 
     id: str
-    boot: str | None         # None where the system does not tell its starts apart
+    boot: str | None         # None if the system has no id of each boot
 
 
 def node(salt: str) -> Node:
-    """This machine, by hashes that only this salt gives.
+    """This machine, identified by hashes that depend on ``salt``.
 
-    Raises UserError where the system tells nothing of its own, and no random id can be kept in its place.
+    Raises UserError if the system has no identifying facts, and no random id can be stored instead.
     """
     facts = sorted(_facts()) or [_random_id()]
     boot = kernel.text(BOOT_ID)
@@ -49,7 +49,7 @@ def _hash(*texts: str) -> str:
 
 
 def _facts() -> Iterator[str]:
-    """What no other machine has."""
+    """The facts that no other machine has."""
     for name, paths in (("machine-id", MACHINE_IDS), ("serial", SERIALS)):
         known = (_readable_by_all(path) for path in paths)
         if found := next((fact for fact in known if fact and fact.lower() not in NOT_SET), None):
@@ -58,7 +58,7 @@ def _facts() -> Iterator[str]:
 
 
 def _readable_by_all(path: str) -> str | None:
-    """What root alone may read would make root's node another than that of other users."""
+    """The content of a file that every user may read, else None: otherwise root would get another node."""
     try:
         if not os.stat(kernel.ROOT / path).st_mode & stat.S_IROTH:
             return None
@@ -68,13 +68,13 @@ def _readable_by_all(path: str) -> str | None:
 
 
 def _random_id() -> str:
-    """One of this user's on this machine, made at the first call."""
+    """A random id of this user on this machine, created at the first call."""
     path = platformdirs.user_state_path("rigmark") / "node"
     try:
         return files.once(path, secrets.token_hex(16))
     except UserError as error:
         raise UserError(
-            f"cannot tell this machine from others of its kind: it has no /{MACHINE_IDS[0]}, and a random id cannot be "
-            f"kept in its place ({error}); give it one with systemd-machine-id-setup, or set XDG_STATE_HOME to a "
-            "folder that stays and can be written to"
+            f"cannot identify this machine among identical ones: it has no /{MACHINE_IDS[0]}, and a random id cannot "
+            f"be stored instead ({error}); create one with systemd-machine-id-setup, or set XDG_STATE_HOME to a "
+            "permanent folder that can be written to"
         ) from None

@@ -1,8 +1,8 @@
 """The system under test: facts that explain a number, in two parts.
 
-``facts`` stay the same from one trial to the next and over a restart; their hash is the fingerprint. ``volatile`` facts
-are those of the moment. A fact that this system does not tell is None. Only files are read, no device is asked: nothing
-here can hang.
+``facts`` are constant from trial to trial and after a restart; their hash is the fingerprint. ``volatile`` facts
+change all the time. A fact that the system does not state is None. Only files are read, and no device is queried, so
+nothing here can hang.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ KERNEL_OPTIONS = frozenset({
     "processor.max_cstate", "pti", "rcu_nocbs", "spec_store_bypass_disable", "spectre_v2", "transparent_hugepage",
     "tsc",
 })
-"""Options of the kernel's command line that change how fast programs run; the others may hold what is private."""
+"""Options of the kernel's command line that change how fast programs run. Others are not read: they may be private."""
 
 
 def described() -> dict[str, Any]:
-    """As it stands in a record: {"fingerprint", "facts", "volatile"}."""
+    """The system as records store it: {"fingerprint", "facts", "volatile"}."""
     return {"fingerprint": fingerprint(facts()), "facts": facts(), "volatile": volatile()}
 
 
 def fingerprint(of: Mapping[str, Any]) -> str:
-    """Hash of facts, by which two systems are told apart."""
+    """The hash of facts that distinguishes two systems."""
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @cache
 def facts() -> dict[str, Any]:
-    """What stays the same; read once a process."""
+    """The constant facts, which are read once per process."""
     return {
         "software": {"rigmark": __version__, "python": platform.python_version()},
         "operating_system": {
@@ -57,7 +57,7 @@ def facts() -> dict[str, Any]:
         },
         "processor": processor(),
         "memory": {
-            # In whole GiB: how much the kernel keeps for itself differs by a little from one start to the next.
+            # In whole GiB, because the kernel reserves slightly different amounts at each boot.
             "bytes": round(hardware.machine().memory_bytes / GIB) * GIB,
             "swap_bytes": round(psutil.swap_memory().total / GIB) * GIB, "huge_pages": hardware.machine().huge_pages,
             "numa_balancing": text("proc/sys/kernel/numa_balancing"),
@@ -78,7 +78,7 @@ def facts() -> dict[str, Any]:
 
 
 def volatile() -> dict[str, Any]:
-    """What is so just now."""
+    """The facts that change, as they are now."""
     swap = psutil.swap_memory()
     return {
         "load": hardware.load_average(), "free_memory_bytes": psutil.virtual_memory().available,
@@ -96,7 +96,7 @@ def _operating_system() -> str:
 
 
 def kernel_options() -> list[str] | None:
-    """Those that change how fast programs run, sorted."""
+    """The kernel options that change how fast programs run, sorted; None if the command line cannot be read."""
     line = text("proc/cmdline")
     if line is None:
         return None
@@ -104,7 +104,7 @@ def kernel_options() -> list[str] | None:
 
 
 def processor() -> dict[str, Any]:
-    """Of the first processor, as Linux describes it; ``flags`` are what it can do and what its faults are."""
+    """The first processor as Linux describes it; ``flags`` are its features and its known bugs."""
     first: dict[str, str] = {}
     for line in (text("proc/cpuinfo") or "").split("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
@@ -127,7 +127,7 @@ def _each_cpu(name: str) -> Iterator[str]:
 
 
 def numa_nodes() -> list[dict[str, Any]]:
-    """The cores of each node, "0-7", and how far its memory is from each node."""
+    """The cores of each NUMA node ("0-7"), and the distance of its memory from each node."""
     nodes = (kernel.ROOT / "sys/devices/system/node").glob("node[0-9]*")
     folders = sorted(nodes, key=lambda folder: int(folder.name.removeprefix("node")))
     found = []
@@ -139,7 +139,7 @@ def numa_nodes() -> list[dict[str, Any]]:
 
 
 def virtual_machine() -> str | None:
-    """What kind of virtual machine this is, or "unknown kind"; None on hardware of its own."""
+    """The kind of virtual machine, or "unknown kind"; None on a physical machine."""
     if "hypervisor" not in (text("proc/cpuinfo") or ""):
         return None
     vendor, product = text("sys/class/dmi/id/sys_vendor"), text("sys/class/dmi/id/product_name")
@@ -147,7 +147,7 @@ def virtual_machine() -> str | None:
 
 
 def container() -> str | None:
-    """What kind of container this runs in; None for none that shows."""
+    """The kind of container; None if there are no signs of one."""
     if (kernel.ROOT / ".dockerenv").exists():
         return "docker"
     if (kernel.ROOT / "run/.containerenv").exists():
@@ -156,7 +156,7 @@ def container() -> str | None:
 
 
 def turbo() -> bool | None:
-    """Whether the processor may run above its base frequency; None where the system does not say."""
+    """Whether the processor may run above its base frequency; None if the system does not state it."""
     for path, on in (
         ("sys/devices/system/cpu/intel_pstate/no_turbo", "0"), ("sys/devices/system/cpu/cpufreq/boost", "1"),
     ):
@@ -166,7 +166,7 @@ def turbo() -> bool | None:
 
 
 def governors() -> list[str] | None:
-    """By which the kernel chooses the cores' frequency, each once; None where it does not choose it."""
+    """The governors of the cores' frequencies, each once; None if the kernel does not choose frequencies."""
     return _policies("scaling_governor")
 
 
@@ -182,32 +182,32 @@ def _kilohertz(name: str) -> float | None:
 
 
 def battery() -> dict[str, Any]:
-    """{"on_battery": None where it cannot be told, "battery_ratio": its charge, "battery_reason": why one is None}."""
+    """{"on_battery": None if not known, "battery_ratio": charge from 0 to 1, "battery_reason": why one is None}."""
     supplies = sorted((kernel.ROOT / "sys/class/power_supply").glob("*"))
     kinds = {folder: text(str(folder.relative_to(kernel.ROOT) / "type")) for folder in supplies}
-    # Mice, keyboards and pens have batteries too, which psutil takes for the machine's.
+    # psutil also counts batteries of mice, keyboards and pens, which are not the machine's.
     own = [folder for folder, kind in kinds.items()
            if kind == "Battery" and text(str(folder.relative_to(kernel.ROOT) / "scope")) != "Device"]
     try:
         found = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
-    except (AttributeError, OSError, ValueError):        # not for this system, or in another form than psutil expects
+    except (AttributeError, OSError, ValueError):        # not on this system, or not in the form that psutil expects
         found = None
     if found is None:
-        reason = "its system tells nothing of its battery" if own else "its system shows no battery"
+        reason = "the system states nothing about its battery" if own else "the system shows no battery"
         return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
-    is_plugged = getattr(found, "power_plugged", None)       # None where it is not known, whatever its type says
-    if is_plugged is None:       # psutil knows two names of a mains adapter; a full battery may be "Not charging"
+    is_plugged = getattr(found, "power_plugged", None)       # None if not known, although its type excludes it
+    if is_plugged is None:       # psutil knows only two names of mains adapters; a full battery may be "Not charging"
         mains = [folder.relative_to(kernel.ROOT) for folder, kind in kinds.items() if kind != "Battery"]
         online = [text(f"{folder}/online") for folder in mains]
         is_plugged = True if "1" in online else None
     return {
         "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": found.percent / 100,
-        "battery_reason": "its system does not tell mains from battery" if is_plugged is None else None,
+        "battery_reason": "the system does not state whether it is on mains" if is_plugged is None else None,
     }
 
 
 def temperatures_c() -> dict[str, float] | None:
-    """The hottest reading of each sensor chip that can be; None where the system shows none."""
+    """The highest plausible reading of each sensor chip, in °C; None if the system shows none."""
     found = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
     sound = {
         chip: [each.current for each in readings if each.current is not None and TEMPERATURE_C.holds(each.current)]
@@ -217,6 +217,6 @@ def temperatures_c() -> dict[str, float] | None:
 
 
 def pressure(resource: str) -> float | None:
-    """Share of the last ten seconds in which some process waited for this resource; None where it is not told."""
+    """Share of the last ten seconds in which some process waited for this resource; None if not stated."""
     found = re.search(r"some avg10=([\d.]+)", text(f"proc/pressure/{resource}") or "")
     return float(found[1]) / 100 if found else None

@@ -1,1 +1,1 @@
-"""What the machine does while a trial runs: a sampler process, its readings, and what a region of a trial cost."""
+"""Telemetry of a trial: a process that reads the machine's sensors, its readings, and the energy of each region."""

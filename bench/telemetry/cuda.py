@@ -1,4 +1,4 @@
-"""Which GPUs CUDA gives to a program, and in which order: what its environment variables mean."""
+"""Which GPUs a CUDA program sees, and in which order, according to its environment variables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ADDRESS = re.compile(r"(?:([0-9a-f]{1,8}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2}\.[0-
 
 
 def pci_bus_id(text: str) -> str:
-    """The one spelling of a PCI address, "00000000:3b:00.0"; any other text in lower case, as it is.
+    """The normal form of a PCI address, "00000000:3b:00.0"; any other text only in lower case.
 
-    Drivers and tools write four or eight digits of domain or none, in either case.
+    Drivers and tools write the domain with four or eight digits or not at all, in upper or lower case.
     """
     text = text.strip().lower()
     address = _ADDRESS.fullmatch(text)
@@ -25,14 +25,14 @@ def pci_bus_id(text: str) -> str:
 
 
 def visible_gpus(variables: Mapping[str, str], gpus: Sequence[Device]) -> tuple[str, ...] | None:
-    """Ids of the GPUs that CUDA would number 0, 1, ... under those environment variables, of all GPUs of the machine.
+    """The ids of the GPUs to which CUDA would give the numbers 0, 1, ... with these environment variables.
 
-    None where it cannot be told from outside: CUDA's own order, fastest first, is a guess of the driver's (set
-    CUDA_DEVICE_ORDER=PCI_BUS_ID), and so is which part of a divided GPU (MIG) is used when none is named.
+    None if that cannot be known from outside: CUDA's own order, fastest first, is decided by the driver (set
+    CUDA_DEVICE_ORDER=PCI_BUS_ID), and so is the part of a divided GPU (MIG) that is used if none is named.
 
-    The rules are those of CUDA_VISIBLE_DEVICES in the CUDA programming guide, and for what that leaves open those of
-    torch.cuda: an invalid entry hides those that follow, a double one hides all; the first entry decides whether the
-    list is of numbers, GPU UUIDs or MIG UUIDs; a UUID may be shortened while it is the only one that begins so.
+    The rules are those of CUDA_VISIBLE_DEVICES in the CUDA programming guide and, where these leave something open, of
+    torch.cuda: an invalid entry hides those that follow it, a repeated one hides all; the first entry decides whether
+    the list has numbers, GPU UUIDs or MIG UUIDs; a UUID may be abbreviated as long as it is unique.
     """
     text = variables.get("CUDA_VISIBLE_DEVICES")
     entries = [entry.strip() for entry in (text or "").split(",")]
@@ -45,7 +45,7 @@ def visible_gpus(variables: Mapping[str, str], gpus: Sequence[Device]) -> tuple[
         return ()
     if any(gpu.facts.get("mig") or "pci_bus_id" in gpu.unknown for gpu in gpus):
         return None
-    gpus = [gpu for gpu in gpus if "pci_bus_id" in gpu.facts]        # CUDA has no number for one that cannot be reached
+    gpus = [gpu for gpu in gpus if "pci_bus_id" in gpu.facts]        # CUDA has no number for unreachable GPUs
     if len(gpus) > 1 and variables.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         return None
     ordered = sorted(gpus, key=lambda gpu: str(gpu.facts["pci_bus_id"]))
@@ -65,7 +65,7 @@ def _named_devices(entries: Sequence[str], known: Sequence[str]) -> tuple[str, .
 def _ordinals(entries: Sequence[str]) -> Sequence[int]:
     found: list[int] = []
     for entry in entries:
-        number = re.match(r"\+?\d+", entry)      # as C's strtoul reads it: "1x" is 1
+        number = re.match(r"\+?\d+", entry)      # read as by strtoul in C: "1x" is 1
         if number is None:
             break
         found.append(int(number.group()))

@@ -1,8 +1,8 @@
-"""Energy of a region of time from what a device's counter or power sensor said, with how far off it may be.
+"""Energy of a region of time, from readings of a device's counter or power sensor, with a bound of its error.
 
-Counter and sensor are coarse: on GPUs they are renewed every 20 to 100 ms (Yang et al. 2024, "Part-time power
-measurements"; Zeus), and reads lie apart by the sampler's period. A bound here covers that alone; an error of the
-sensor itself comes on top and cannot be seen by software.
+Counters and sensors are coarse: on GPUs they are updated every 20 to 100 ms (Yang et al. 2024, "Part-time power
+measurements"; Zeus), and they are read only once per period of the telemetry process. The bound covers only that. The
+error of the sensor itself comes on top, and software cannot see it.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SLOW_SHARE = 0.75            # of the reads that find a new value: below, the counter is slower than the reads
+SLOW_SHARE = 0.75            # share of reads with a new value; if it is lower, the counter is slower than the reads
 
 
 class Method(StrEnum):
-    """How an energy was found, best first."""
+    """How an energy was determined, best method first."""
 
-    COUNTER_TICKS = "counter_ticks"              # the moments at which the counter moved, and lines between them
-    COUNTER_DIFFERENCE = "counter_difference"    # it moves faster than it is read: lines between reads
-    POWER_INSTANT = "power_integral_instant"     # no counter: power of the moment, summed over time
-    POWER_AVERAGE = "power_integral_average"     # power as the mean over a time before, shifted back by half of it
+    COUNTER_TICKS = "counter_ticks"              # linear between the times at which the counter changed
+    COUNTER_DIFFERENCE = "counter_difference"    # linear between reads: the counter changes faster than that
+    POWER_INSTANT = "power_integral_instant"     # no counter: momentary power, integrated over time
+    POWER_AVERAGE = "power_integral_average"     # power averaged over a window, shifted back by half of it
 
 
 class Energy(NamedTuple):
     joules: float
     method: Method
-    bound_j: float              # the true energy differs by no more, see the methods for where that holds
+    bound_j: float              # largest error of the energy; see the methods for the conditions
 
 
 class Reads(NamedTuple):
-    """What was read of one field, in order of time; where it was not known there is no entry."""
+    """The known readings of one field, in order of time."""
 
-    begin_s: Array               # before the read, and after it
+    begin_s: Array               # times before and after the read
     end_s: Array
     values: Array
 
@@ -51,19 +51,19 @@ class Reads(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """What is known of how a device measures."""
+    """What is known about the sensors of a device."""
 
-    power_limit_w: float | None = None       # it draws no more, over the times that a counter tells apart
-    power_average_s: float = 0.0           # over which a reading of power is averaged; 0 for that of a moment
-    counter_period_s: float | None = None  # in which the counter is renewed at least once; None: not known
+    power_limit_w: float | None = None       # highest power, averaged over the period of the counter
+    power_average_s: float = 0.0           # window over which a power reading is averaged; 0: momentary
+    counter_period_s: float | None = None  # longest time between updates of the counter; None: not known
 
 
 def of_region(
     begin_s: float, end_s: float, counter: Reads | None, power: Reads | None, sensor: Sensor, longest_gap_s: float
 ) -> Energy | None:
-    """Energy from ``begin_s`` to ``end_s``; None where nothing was read near both ends, or the device says nothing.
+    """Energy from ``begin_s`` to ``end_s``; None if the device has no readings, or none near one of the ends.
 
-    The counter comes first, unless it was reset meanwhile. Reads must lie within ``longest_gap_s`` of both ends.
+    The counter is preferred, unless it was reset meanwhile. There must be reads within ``longest_gap_s`` of both ends.
     """
     counter = None if counter is None else _unbroken(counter, begin_s, end_s)
     if counter is not None and _reaches(counter, begin_s, end_s, longest_gap_s):
@@ -77,8 +77,8 @@ def of_region(
 
 
 def _unbroken(counter: Reads, begin_s: float, end_s: float) -> Reads:
-    """The reads since the counter was last reset before a region, and until it is reset after it."""
-    resets = np.flatnonzero(np.diff(counter.values) < 0) + 1         # each is the first read of a new beginning
+    """The reads from the last reset of the counter before a region to the first reset after it."""
+    resets = np.flatnonzero(np.diff(counter.values) < 0) + 1         # the first read after each reset
     before = resets[counter.end_s[resets] <= begin_s]
     after = resets[counter.begin_s[resets - 1] >= end_s]
     return Reads(*(column[max(before, default=0):min(after, default=None)] for column in counter))
@@ -90,13 +90,13 @@ def _reaches(reads: Reads, begin_s: float, end_s: float, longest_gap_s: float) -
 
 
 def _highest_power_w(counter: Reads, power: Reads | None, sensor: Sensor) -> float | None:
-    """The most that the device can have drawn; None where nothing tells."""
+    """The highest power that the device can have drawn, in W; None if not known."""
     ticks = _ticks(counter)
     candidates = [sensor.power_limit_w or 0.0]
     if power is not None and len(power.values):
         candidates.append(float(np.max(power.values)))
     if len(ticks.values) > 2:
-        # Of the longest stretches between ticks only: two ticks that are seen in one read would seem a leap.
+        # Only the longest times between ticks are used: two ticks within one read would look like a jump.
         middle_s = ticks.middle_s
         spans_s = middle_s[2:] - middle_s[:-2]
         candidates.append(float(np.max((ticks.values[2:] - ticks.values[:-2]) / spans_s)))
@@ -104,7 +104,7 @@ def _highest_power_w(counter: Reads, power: Reads | None, sensor: Sensor) -> flo
 
 
 def _ticks(counter: Reads) -> Reads:
-    """When the counter moved: between the read before and the one that first showed the new value."""
+    """The times at which the counter changed: between the read before and the first read with the new value."""
     moved = np.flatnonzero(np.diff(counter.values) > 0) + 1
     return Reads(counter.begin_s[moved - 1], counter.end_s[moved], counter.values[moved])
 
@@ -115,10 +115,10 @@ def _ticks(counter: Reads) -> Reads:
 def from_counter(
     begin_s: float, end_s: float, counter: Reads, highest_w: float, period_s: float | None = None
 ) -> Energy:
-    """Energy by a counter that never fell; the bound holds where the device never drew more than ``highest_w``.
+    """Energy from a counter that was not reset. The bound holds if the device never drew more than ``highest_w``.
 
-    Where reads are more frequent than the counter's own ticks, their moments are known to within a read's distance, at
-    which the counter is exact; else each read stands for the moment at which it was made.
+    If reads are more frequent than the ticks of the counter, the times of ticks are known to within one read, and the
+    counter is exact at these times; otherwise each reading belongs to the time at which it was made.
     """
     ticks = _ticks(counter)
     is_slow = 1 < len(ticks.values) < SLOW_SHARE * len(counter.values)
@@ -134,7 +134,7 @@ def from_counter(
 
 
 def _on_line(at_s: float, points: Reads) -> float:
-    """The counter at a moment, on the line through the two points around it, or through the nearest two."""
+    """The counter at a time, interpolated between the two points around it, or extrapolated from the nearest two."""
     middle_s = points.middle_s
     after = int(np.clip(np.searchsorted(middle_s, at_s), 1, len(middle_s) - 1))
     before = after - 1
@@ -143,10 +143,10 @@ def _on_line(at_s: float, points: Reads) -> float:
 
 
 def _limits(at_s: float, counter: Reads, highest_w: float, period_s: float | None) -> tuple[float, float]:
-    """What the energy since the counter's start was at least and at most at a moment.
+    """The least and the greatest energy that the device can have used until a time, since the counter began.
 
-    A read shows the energy at the counter's last tick, which is no later than the read's end, and no earlier than the
-    read before where the value is new. From there on the device drew at least nothing and at most ``highest_w``.
+    A reading is the energy at the last tick of the counter. That tick is not later than the end of the read and, if the
+    value is new, not earlier than the read before. Since then the device drew between 0 and ``highest_w``.
     """
     since_end_s = at_s - counter.end_s
     low = np.max(counter.values - highest_w * np.maximum(0.0, -since_end_s))
@@ -154,7 +154,7 @@ def _limits(at_s: float, counter: Reads, highest_w: float, period_s: float | Non
     earliest_s = counter.begin_s[np.maximum(is_new - 1, 0)]
     if period_s is not None:
         earliest_s = np.maximum(earliest_s, counter.begin_s[is_new] - period_s)
-    # When the first of all reads was renewed is not known.
+    # The tick of the very first reading is not known.
     known = is_new > 0
     rising = counter.values[is_new] + highest_w * np.maximum(0.0, at_s - earliest_s)
     return float(low), float(np.min(rising[known]))
@@ -164,10 +164,10 @@ def _limits(at_s: float, counter: Reads, highest_w: float, period_s: float | Non
 
 
 def from_power(begin_s: float, end_s: float, power: Reads, sensor: Sensor) -> Energy:
-    """Energy by the trapezoid rule; to both ends the line goes on, or the nearest reading holds.
+    """Energy by the trapezoid rule, extrapolated to both ends, or with the nearest reading there.
 
-    The bound holds where power does not swing faster than it is read: between two readings it is taken to be within
-    the range of those around them. What an averaging sensor blurs beyond the two ends is bounded by the most power.
+    The bound holds if power does not vary faster than it is read: between two readings it is assumed to be in the range
+    of the readings around them. What an averaging sensor blurs across the two ends is bounded by the highest power.
     """
     times_s, values = power.middle_s, power.values
     method = Method.POWER_INSTANT
@@ -186,14 +186,14 @@ def from_power(begin_s: float, end_s: float, power: Reads, sensor: Sensor) -> En
 
 
 def _renewal_s(power: Reads) -> float:
-    """Time between two new values of a sensor, at least that between reads; of one that stands still, that alone."""
+    """Time between two new values of a sensor; at least the time between reads, and that if the value never changes."""
     moved_s = power.middle_s[np.flatnonzero(np.diff(power.values) != 0) + 1]
     between_reads_s = float(np.median(np.diff(power.middle_s)))
     return max(between_reads_s, float(np.median(np.diff(moved_s)))) if len(moved_s) > 2 else between_reads_s
 
 
 def _swing_j(knots_s: Array, times_s: Array, values: Array, renewed_s: float) -> float:
-    """How much the power may have departed from the line, if within the range of the readings around it."""
+    """The largest deviation from the line in J, if power stays within the range of the readings around it."""
     swing_j = 0.0
     first = np.searchsorted(times_s, knots_s[:-1] - renewed_s, side="left")
     last = np.searchsorted(times_s, knots_s[1:] + renewed_s, side="right")

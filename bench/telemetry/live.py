@@ -1,6 +1,6 @@
-"""What the machine does right now: the newest reading of every field, for people and for their dashboards.
+"""Live telemetry: the newest reading of every field, for people and dashboards.
 
-Not for trials: those have a sampler in a process of its own.
+Trials do not use it: they have a separate telemetry process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Value:
 
     field: Field
     value: float | None          # in the unit of the field's name
-    rate: float | None           # of a counter, its growth in a second; None before there are two readings
+    rate: float | None           # of a counter, its growth per second; None before the second reading
     unknown: str | None          # why the value is None
 
     @property
     def flags(self) -> list[str] | None:
-        """Names of the bits that are set; None where the field is no set of flags, or not known."""
+        """The names of the bits that are set; None if the field is not a set of flags, or is not known."""
         if self.field.meaning is not Meaning.BITS or self.value is None:
             return None
         bits, names = int(self.value), self.field.flags
@@ -39,24 +39,24 @@ class Value:
 
 @dataclass(frozen=True, kw_only=True)
 class Now:
-    """One device, as it was seen last."""
+    """One device with its newest readings."""
 
     source: str
     device: Device
     values: tuple[Value, ...]
-    age_s: float                 # since it was read; grows where a source has stopped to answer
+    age_s: float                 # time since it was read; it grows if the source no longer answers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """All devices, and why a source has none."""
+    """All devices, and the reasons why sources have none."""
 
     at: str                      # UTC, ISO 8601
     devices: tuple[Now, ...]
     unavailable: Mapping[str, str]
 
     def plain(self) -> dict[str, Any]:
-        """For scripts: names stay, more may be added."""
+        """The snapshot for scripts. Names are never changed, more may be added."""
         return {
             "at": self.at, "unavailable": dict(self.unavailable),
             "devices": [
@@ -74,8 +74,8 @@ class Snapshot:
 
 @dataclass
 class _Watch:
-    """One source, each of its parts in its own thread: one that hangs in its driver delays neither another nor the
-    display.
+    """One source with a thread for each of its parts, so that a part that hangs in its driver delays neither the others
+    nor the display.
     """
 
     name: str
@@ -85,7 +85,7 @@ class _Watch:
     devices: tuple[Device, ...] = ()
     newest: dict[tuple[int, int], Reading] = field(default_factory=dict)
     before: dict[tuple[int, int], Reading] = field(default_factory=dict)
-    rounds: list[int] = field(default_factory=list)      # of each part
+    rounds: list[int] = field(default_factory=list)      # number of reads of each part
     problem: str | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -96,7 +96,7 @@ class _Watch:
         except Unavailable as problem:
             self.problem = str(problem)
             return
-        except Exception as error:       # of a vendor's library that is broken
+        except Exception as error:       # the library of a vendor is broken
             self.problem = f"{type(error).__name__}: {error}"
             return
         self.fields, self.devices = tuple(module.FIELDS), tuple(source.devices)
@@ -151,7 +151,7 @@ def _value(of: Field, device: Device, newest: Reading, before: Reading | None) -
     rate = None
     if of.meaning is Meaning.COUNTER and before is not None and newest.value is not None and before.value is not None:
         passed_s = (newest.begin_ns + newest.end_ns - before.begin_ns - before.end_ns) / 2e9
-        if passed_s > 0 and newest.value >= before.value:        # less: it began anew, as with a new driver
+        if passed_s > 0 and newest.value >= before.value:        # less: it was reset, for example with a new driver
             rate = (newest.value - before.value) / passed_s
         if rate is not None and of.plausible is not None and rate > of.plausible.ends(device.facts)[1]:
             return Value(field=of, value=None, rate=None, unknown=Reason.IMPLAUSIBLE.value)
@@ -161,13 +161,13 @@ def _value(of: Field, device: Device, newest: Reading, before: Reading | None) -
 
 
 class Live:
-    """Reads every source, or those named, again and again. Use it as a context manager."""
+    """Reads every source, or the named ones, periodically. Use it as a context manager."""
 
     def __init__(self, interval_s: float, names: Iterable[str] = sources.NAMES):
         self.interval_s = interval_s
         self._stop = threading.Event()
         self._watches = [_Watch(name=name, interval_s=interval_s, stop=self._stop) for name in names]
-        # As daemons, since one that hangs in a driver cannot be ended.
+        # Daemon threads, since a thread that hangs in a driver cannot be ended.
         self._threads = [threading.Thread(target=watch.run, daemon=True, name=watch.name) for watch in self._watches]
 
     def __enter__(self) -> Live:
@@ -181,7 +181,7 @@ class Live:
             thread.join(timeout=2.0)
 
     def wait(self) -> None:
-        """Return when every source has been read twice, so that counters have rates; a slow one is not waited for."""
+        """Returns when every source was read twice, so that counters have rates; does not wait for slow sources."""
         until = time.monotonic() + 3 * self.interval_s + 1.0
         while time.monotonic() < until and any(
             watch.problem is None and min(watch.rounds, default=0) < 2 for watch in self._watches
@@ -189,7 +189,7 @@ class Live:
             time.sleep(min(0.02, self.interval_s / 4))
 
     def snapshot(self) -> Snapshot:
-        """As things are now."""
+        """The newest readings of all devices."""
         waiting = {w.name: "has not answered yet" for w in self._watches if not any(w.rounds) and w.problem is None}
         return Snapshot(
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),

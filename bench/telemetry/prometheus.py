@@ -1,4 +1,4 @@
-"""The live readings in the format that Prometheus collects."""
+"""Serves live telemetry in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rigmark.bench.telemetry.live import Live, Value
 from rigmark.bench.telemetry.sources import Meaning
 
 UNITS = {"_j": "_joules", "_w": "_watts", "_c": "_celsius", "_hz": "_hertz", "_s": "_seconds"}
-"""How a unit that ends a field's name is spelled there: prometheus.io/docs/practices/naming."""
+"""The spelling of the unit at the end of a field's name: prometheus.io/docs/practices/naming."""
 
 LABELS = ("device", "name")
 
 
 class Readings(Collector):
-    """One metric a field: gauges, counters, and for sets of flags one gauge a flag. What is not known is left out."""
+    """One metric per field: gauges, counters, and one gauge per flag for sets of flags. Unknown values are left out."""
 
     def __init__(self, live: Live):
         self._live = live
@@ -69,7 +69,7 @@ def spelled(name: str) -> str:
 
 
 def serve(live: Live, host: str, port: int) -> Server:
-    """Answer at http://host:port/metrics until the process ends; raises UserError where it cannot listen there."""
+    """Serves http://host:port/metrics until the process ends; raises UserError if it cannot listen there."""
     registry = CollectorRegistry()
     registry.register(Readings(live))
     handler = type("MetricsHandler", (_Handler,), {"registry": registry, "host": host.lower()})
@@ -80,17 +80,17 @@ def serve(live: Live, host: str, port: int) -> Server:
 
 class _Handler(Handler):
     registry: CollectorRegistry
-    host: str                    # that it listens at
+    host: str                    # the address that it listens at
 
     def is_own(self, name: str, port: str) -> bool:
-        """On the network by any address, which no foreign name can be made to look like, and by this machine's name."""
+        """True for any address, since no foreign name looks like one, and for the names of this machine."""
         if ipaddress.ip_address(self.server.server_name).is_loopback:
             return name in LOOPBACK_NAMES | {self.host, "[::1]"}
         own = socket.gethostname().lower()
         return name in LOOPBACK_NAMES | {self.host, own, own.partition(".")[0]} or _is_address(name.strip("[]"))
 
     def refusal(self) -> str:
-        return "metrics are answered under this machine's own name and addresses only"
+        return "use an address or the name of this machine to read its metrics"
 
     def answer(self) -> None:
         if self.path.partition("?")[0] not in ("/metrics", "/"):

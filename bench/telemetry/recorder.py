@@ -1,8 +1,8 @@
-"""The parent's side of telemetry: one sampler serves all trials of a sweep, and no trial waits for it.
+"""The parent's side of telemetry: one telemetry process serves all trials of a sweep, and no trial waits for it.
 
-Whatever becomes of the sampler is a ``problem`` in what is told of a trial, never a failure of the trial. There is one
-process for a sweep, since to start one for each trial would cost more CPU time than its readings, and since a driver
-that nobody uses any more may reset its counters.
+Whatever happens to that process, the sampler, is a ``problem`` in the record of a trial, never a failure of the trial.
+There is one process per sweep, since starting one for each trial would take more CPU time than its readings, and since
+a driver that is no longer in use may reset its counters.
 """
 
 from __future__ import annotations
@@ -30,37 +30,38 @@ from rigmark.bench.telemetry.sampler import GPU
 from rigmark.bench.telemetry.series import Described
 from rigmark.bench.telemetry.sources import DEFAULT_RATE_HZ, NAMES, load
 
-ROOT = Path(rigmark.__file__).parents[1]      # where a process of its own finds the package
-OPEN_S = 3.0                     # that the first trial of a sweep waits for sources; one that opens later joins it
-READY_S = OPEN_S + 5.0           # for a sampler to start; only that trial can have to wait
-STOP_S = 2.0                     # for it to answer at the end of a trial; then it is killed
+ROOT = Path(rigmark.__file__).parents[1]      # where the new process finds the package
+OPEN_S = 3.0                     # the first trial of a sweep waits so long for sources; later ones join when they open
+READY_S = OPEN_S + 5.0           # time for a sampler to start; only that first trial may have to wait
+STOP_S = 2.0                     # time to answer at the end of a trial; after that it is killed
 POLL_S = 0.02
-SILENT_S = 0.5                   # beside GAP_PERIODS: a source that told nothing for longer before the end has stopped
-MOST_FAILURES = 3                # trials in a row that a sampler failed in, after which none is started any more
+SILENT_S = 0.5                   # beside GAP_PERIODS: a source without readings for so long before the end has stopped
+MOST_FAILURES = 3                # consecutive trials in which a sampler failed, after which none is started
 FILE = "readings.bin"
 
 
 class Failed(Exception):
-    """The sampler did not do as told; the message is a sentence for people."""
+    """The sampler failed; the message is a sentence for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
     """What was recorded of one trial."""
 
-    block: dict[str, Any]            # of its record; see docs/record.schema.json
-    readings: NDArray[Any]           # as bench.telemetry.series.read has them; empty where there are none
-    sources: tuple[Described, ...]   # that they refer to
+    block: dict[str, Any]            # the part "telemetry" of a record; see docs/record.schema.json
+    readings: NDArray[Any]           # in the form of bench.telemetry.series.read; may be empty
+    sources: tuple[Described, ...]   # the sources that the readings refer to
 
     def write_parquet(self, path: Path) -> None:
-        """The series as a table, see bench.telemetry.series.table; raises OSError where it cannot be written."""
+        """Writes the readings as a table, see bench.telemetry.series.table; raises OSError if that fails."""
         series.write_parquet(path, self.readings, self.sources)
 
 
 class Recorder:
-    """Records one trial after the other: ``begin``, then ``started`` and ``marked`` as the worker says, then ``end``.
+    """Records one trial after another: ``begin``, then ``started`` and ``marked`` when the worker reports it, then
+    ``end``.
 
-    ``rate_hz`` is how often each source is read; None for each source's own rate. Close it when the sweep is over.
+    ``rate_hz`` is how often each source is read; None for the usual rate of each source. Close it after the sweep.
     """
 
     def __init__(self, directory: Path, rate_hz: float | None = None):
@@ -71,13 +72,13 @@ class Recorder:
         self._problem: str | None = None
 
     def start(self) -> None:
-        """Start the sampler ahead of a trial, which then need not wait for it."""
+        """Starts the sampler before a trial, so that the trial need not wait for it."""
         if self._sampler is None and self._failures < MOST_FAILURES:
             with self._noting():
                 self._sampler = _started(self._directory, self._rate_hz)
 
     def wait_until_open(self, within_s: float) -> tuple[str, ...]:
-        """Wait until every source is open, or has told why it is not; names of those that still are being opened."""
+        """Waits until every source is open or has failed to open; returns the names of those that are still opening."""
         until = time.monotonic() + within_s
         while (opening := self._sampler.opening() if self._sampler else ()) and time.monotonic() < until:
             time.sleep(POLL_S)
@@ -87,12 +88,11 @@ class Recorder:
         self, cpus: Collection[int], device: str = "cpu", variables: Mapping[str, str] = MappingProxyType({}),
         sources: Collection[str] | None = None, devices: int = 1,
     ) -> None:
-        """A trial is about to start on a device ("cpu", "cuda:0"), held to these cores, with these variables.
+        """Call this before a trial starts on a device ("cpu", "cuda:0"), on these cores, with these variables.
 
-        Of a world, ``device`` is the first of its ``devices`` on this machine, and the cores are those of all.
-
-        The sampler keeps to the other cores, if there are any. ``sources`` are read; None: all that there are, GPUs for
-        a trial on a GPU alone.
+        Of a process group, ``device`` is the first of its ``devices`` on this machine, and the cores are those of all
+        its processes. The sampler runs on the other cores, if there are any. It reads ``sources``; None means all,
+        except that GPUs are read only for a trial on a GPU.
         """
         self._problem = None
         self._processes: list[int] = []
@@ -105,19 +105,19 @@ class Recorder:
             self._running().begin(self._cpus, sources, is_on_gpu=not device.startswith("cpu"))
 
     def started(self, pid: int) -> None:
-        """This is a process of the trial."""
+        """Call this when a process of the trial has started."""
         self._processes.append(pid)
         with self._noting():
             self._running().say("processes", *self._processes)
 
     def marked(self, name: str, at_s: float) -> None:
-        """The worker has come to a mark, at which its device was synchronised."""
+        """Call this when the worker reaches a mark, at which its device was synchronised."""
         if any(name in marks for marks in regions.REGIONS.values()):
             with self._noting():
                 self._running().say("mark")
 
     def end(self, marks: Mapping[str, float]) -> Recording:
-        """What was recorded since ``begin``; ``marks`` are seconds on the clock of time.perf_counter."""
+        """Returns what was recorded since ``begin``; ``marks`` are seconds of time.perf_counter."""
         with self._noting():
             self._running().stop_reading()
         end_ns = time.perf_counter_ns()
@@ -149,22 +149,22 @@ class Recorder:
         try:
             used = self._used(sources)
             devices, described = regions.described(readings, sources, marks, active)
-        except Exception as error:       # a trial that was measured is not lost for what was said beside it
-            self._problem = self._problem or f"its readings make no sense: {type(error).__name__}: {error}"
+        except Exception as error:       # a measured trial must not be lost because of its telemetry
+            self._problem = self._problem or f"its readings are inconsistent: {type(error).__name__}: {error}"
             return [], []
         return [
             {**plain, "used": used(plain["id"]) if plain["kind"] == GPU else True} for plain in devices
         ], described
 
     def close(self) -> None:
-        """End the sampler."""
+        """Ends the sampler."""
         if self._sampler is not None:
             self._sampler.close()
             self._sampler = None
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
-        """What fails in it is the trial's problem, the first such thing first."""
+        """A context in which the first failure becomes the ``problem`` of the trial."""
         try:
             yield
         except Failed as failure:
@@ -172,11 +172,11 @@ class Recorder:
 
     def _running(self) -> _Sampler:
         if self._sampler is None:
-            raise Failed(f"no telemetry any more: it failed in {MOST_FAILURES} trials in a row")
+            raise Failed(f"telemetry was given up, because it failed in {MOST_FAILURES} consecutive trials")
         return self._sampler
 
     def _used(self, sources: Sequence[Described]) -> Callable[[str], bool | None]:
-        """Whether the trial ran on a GPU, by its id; None where that cannot be told, or it was a part of it (MIG)."""
+        """Whether the trial ran on the GPU with an id; None if that is not known, or if it used a part of it (MIG)."""
         number = int(self._device.partition(":")[2] or 0)
         visible: tuple[str, ...] | None = None
         parts: dict[str, set[str]] = {}
@@ -200,14 +200,14 @@ def _started(directory: Path, rate_hz: float | None) -> _Sampler:
 
 @dataclass(frozen=True, kw_only=True)
 class _Told:
-    """What a sampler has told of its sources, up to the end of a trial."""
+    """What a sampler has reported about its sources, up to the end of a trial."""
 
     end_ns: int
-    sources: tuple[Described, ...] = ()          # by their numbers in the file
-    active: tuple[str, ...] = ()                 # names of those that were read in the trial
-    unavailable: Mapping[str, str] = field(default_factory=dict)         # why a source is not there
-    open_s: Mapping[str, float | None] = field(default_factory=dict)     # that each took to open; None: is not open
-    opened_ns: Mapping[str, int] = field(default_factory=dict)           # when
+    sources: tuple[Described, ...] = ()          # in the order of their numbers in the file
+    active: tuple[str, ...] = ()                 # names of the sources that were read in the trial
+    unavailable: Mapping[str, str] = field(default_factory=dict)         # source -> why it has no readings
+    open_s: Mapping[str, float | None] = field(default_factory=dict)     # that each took to open; None: not open
+    opened_ns: Mapping[str, int] = field(default_factory=dict)           # time at which it was open
 
     @property
     def readers(self) -> Iterator[tuple[int, str, Described]]:
@@ -219,13 +219,13 @@ class _Told:
 
 
 class _Sampler:
-    """A running sampler. What it does not do raises Failed."""
+    """A running sampler; raises Failed if it does not do what it is told."""
 
     def __init__(self, directory: Path, rate_hz: float | None):
         self._directory = directory
         self._is_ready = False
         self._pending = b""
-        self._asked = sampler.ALL        # sources of the trial: see bench.telemetry.sampler.is_read
+        self._asked = sampler.ALL        # SOURCES of the trial: see sampler.is_read
         self._started = time.monotonic()
         (directory / sampler.SETTINGS).write_text(json.dumps({
             "rate_hz": rate_hz, "sources": NAMES, "gpus": [], "open_s": OPEN_S,
@@ -233,13 +233,13 @@ class _Sampler:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         with open(directory / "stderr", "wb") as stderr:
             self._process = subprocess.Popen(
-                # -P: a folder "bench" in the working directory is not ours. Its own session: Ctrl-C is for the parent.
+                # -P: a folder "bench" in the working directory is not ours. A new session: only the parent gets Ctrl-C.
                 [sys.executable, "-P", "-m", "rigmark.bench.telemetry.sampler", str(directory)],
                 env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
                 start_new_session=True, bufsize=0,
             )
         assert self._process.stdin is not None
-        os.set_blocking(self._process.stdin.fileno(), False)     # a full pipe is the sampler's trouble, not the trial's
+        os.set_blocking(self._process.stdin.fileno(), False)     # a full pipe must not delay the trial
 
     def begin(self, cpus: Sequence[int], sources: Collection[str] | None, *, is_on_gpu: bool) -> None:
         if not self._is_ready:
@@ -256,16 +256,16 @@ class _Sampler:
         except BrokenPipeError:
             raise Failed(self._how_it_ended()) from None
         except BlockingIOError:
-            raise Failed("the sampler does not listen any more") from None
+            raise Failed("the sampler no longer reads its commands") from None
 
     def stop_reading(self) -> None:
         self.say("end")
         hanging = json.loads(self._answer("ended", STOP_S))
         if hanging:
-            raise Failed(f"{' and '.join(hanging)} did not answer any more at the end of the trial")
+            raise Failed(f"{' and '.join(hanging)} no longer answered at the end of the trial")
 
     def opening(self) -> tuple[str, ...]:
-        """Names of the sources that it has not told of yet, whether they could be opened; none once it has ended."""
+        """The names of the sources that are still opening; none once the sampler has ended."""
         if self._process.poll() is not None:
             return ()
         told = self._devices()
@@ -281,7 +281,7 @@ class _Sampler:
         return told
 
     def told(self, end_ns: int) -> _Told:
-        """What it has told of its sources until then; nothing where it never began."""
+        """What it has reported about its sources until ``end_ns``; nothing if it never began."""
         told = self._devices()
         if told is None:
             return _Told(end_ns=end_ns)
@@ -308,13 +308,13 @@ class _Sampler:
             return series.read_bytes(b"")
 
     def _answer(self, word: str, within_s: float) -> str:
-        """What the sampler says after that word."""
+        """Waits for the answer ``word`` of the sampler; returns the rest of the line."""
         assert self._process.stdout is not None
         until = time.monotonic() + within_s
         while b"\n" not in self._pending:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, until - time.monotonic()))
             if not ready:
-                raise Failed(f"the sampler did not say '{word}' within {within_s:g} s")
+                raise Failed(f"the sampler did not answer '{word}' within {within_s:g} s")
             chunk = os.read(self._process.stdout.fileno(), 1 << 16)
             if not chunk:
                 raise Failed(self._how_it_ended())
@@ -322,7 +322,7 @@ class _Sampler:
         line, _, self._pending = self._pending.partition(b"\n")
         first, _, rest = line.decode().partition(" ")
         if first != word:
-            raise Failed(f"the sampler said '{first}' instead of '{word}'")
+            raise Failed(f"the sampler answered '{first}' instead of '{word}'")
         return rest
 
     def _how_it_ended(self) -> str:
@@ -341,26 +341,26 @@ class _Sampler:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            with contextlib.suppress(subprocess.TimeoutExpired):     # a driver may hold even that up
+            with contextlib.suppress(subprocess.TimeoutExpired):     # a driver may delay even that
                 self._process.wait(STOP_S)
         self._process.stdout.close()
 
 
 def _check(readings: NDArray[Any], told: _Told, begin_ns: int) -> None:
-    """Raises Failed where the readings are not those of this trial, or a reader stopped before its end."""
+    """Raises Failed if the readings do not belong to this trial, or if a reader stopped before its end."""
     if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > told.end_ns):
-        raise Failed("the sampler's clock is not that of the trial, as in another time namespace")
+        raise Failed("the sampler's clock is not that of the trial; they may be in different time namespaces")
     own = readings[readings["source"] == 0]
     for position, name, source in told.readers:
         ends_ns = own["end_ns"][own["device"] == position]
         since_ns = int(ends_ns.max()) if len(ends_ns) else max(begin_ns, told.opened_ns[source.name])
         silent_s = (told.end_ns - since_ns) * 1e-9
         if silent_s > regions.GAP_PERIODS / source.rate_hz + SILENT_S:
-            raise Failed(f"{name} said nothing in the last {silent_s:.1f} s of the trial")
+            raise Failed(f"{name} gave no readings in the last {silent_s:.1f} s of the trial")
 
 
 def _own_figures(readings: NDArray[Any]) -> dict[str, float | int | None]:
-    """What the sampler told of itself."""
+    """What the sampler recorded about itself: its delays, missed reads and CPU time."""
     names = [field.name for field in series.OWN_FIELDS]
     own = readings[readings["source"] == 0]
     late_s, cpu_time_s = (own["value"][own["field"] == names.index(name)] for name in ("late_s", "cpu_time_s"))

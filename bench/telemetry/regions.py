@@ -1,4 +1,4 @@
-"""What readings say of a region of a trial: means, differences and energy of each device; what is not known and why."""
+"""Summarises the readings in a region of a trial: means, differences and energy per device, or why they are unknown."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rigmark.bench.telemetry.series import REASONS, SAMPLER, Described
 from rigmark.bench.telemetry.sources import EVERY_MEDIUM, Device, Field, Meaning, Reason, Tier
 
 REGIONS = {"warm_up": ("warm_up", "steady"), "timed": ("steady", "timed")}
-"""Of each region, the marks of the worker between which it lies; see bench.worker."""
+"""The regions, each with the marks of the worker at which it begins and ends; see bench.worker."""
 
-GAP_PERIODS = 3              # of a field's own rate: what was not read for longer is not known
-LEAST_COVERED = 0.5          # of a region, below which a field is not known
-LEAST_BUSY_S = 5.0           # a busy ratio is of the driver's own period, up to 1 s: in shorter regions it is 10 % off
+GAP_PERIODS = 3              # of a field's own rate; a longer time without reads is a gap: the field is unknown
+LEAST_COVERED = 0.5          # share of a region that must be covered by reads, or the field is unknown
+LEAST_BUSY_S = 5.0           # the driver averages busy ratios over up to 1 s: in shorter regions they are 10 % off
 
 NOT_READ, TOO_SHORT, RESET = "not_read", "too_short", "reset"
-"""Why a field is not known although its reads did not fail: see also bench.telemetry.sources.Reason."""
+"""Reasons why a field is unknown although no read failed; see also bench.telemetry.sources.Reason."""
 
 
 class Region(NamedTuple):
     name: str
-    begin_s: float               # on the clock of time.perf_counter
+    begin_s: float               # seconds of time.perf_counter
     end_s: float
 
     @property
@@ -36,15 +36,15 @@ class Region(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """What was read of one field of one device in a whole trial."""
+    """All readings of one field of one device in a trial."""
 
     field: Field
-    reads: Reads                 # the known ones
-    failed: Reads                # the others; their values are what was said, NaN for nothing
-    reasons: list[str]           # of each of them
+    reads: Reads                 # the known readings
+    failed: Reads                # the others, with the value that was stated, or NaN
+    reasons: list[str]           # why each of these failed
 
     def gap_s(self, rate_hz: float) -> float:
-        """The longest time between two reads that is no gap."""
+        """The longest time between two reads that does not count as a gap."""
         seldom_s = max(1.0, 1 / rate_hz)
         period_s = {
             Tier.FAST: 1 / rate_hz, Tier.MEDIUM: EVERY_MEDIUM / rate_hz, Tier.EVENTS: seldom_s, Tier.SLOW: seldom_s,
@@ -52,19 +52,19 @@ class Looked(NamedTuple):
         return GAP_PERIODS * period_s[self.field.tier]
 
     def why_unknown(self, region: Region) -> str:
-        """Most often in the region; where nothing was read in it, by the last read before, then by the first after."""
+        """The most frequent reason in the region; without reads in it, that of the last read before, or first after."""
         is_inside = (self.failed.end_s >= region.begin_s) & (self.failed.begin_s <= region.end_s)
         if np.any(is_inside):
             found = [reason for reason, inside in zip(self.reasons, is_inside, strict=True) if inside]
             return Counter(found).most_common(1)[0][0]
-        if len(self.reads.values) or not self.reasons:       # it did answer: what it failed for is of another time
+        if len(self.reads.values) or not self.reasons:       # it did answer; the failures belong to another time
             return NOT_READ
         before = int(np.sum(self.failed.begin_s <= region.end_s))
         return self.reasons[max(0, before - 1)]
 
 
 def regions(marks: Mapping[str, float]) -> list[Region]:
-    """The regions that a trial has come to the end of, from the seconds of its marks."""
+    """The regions that a trial has completed, from the times of its marks in seconds."""
     return [
         Region(name, marks[begin], marks[end]) for name, (begin, end) in REGIONS.items()
         if begin in marks and end in marks
@@ -75,9 +75,9 @@ def described(
     readings: NDArray[Any], sources: Sequence[Described], marks: Mapping[str, float],
     active: Collection[str] | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(devices, regions) of a trial, as its record holds them; readings as bench.telemetry.series.read has them.
+    """(devices, regions) of a trial in the form of its record; ``readings`` are those of bench.telemetry.series.read.
 
-    Devices are those of the ``active`` sources, which were read; None: of all.
+    Devices are those of the ``active`` sources, which were read; None means all sources.
     """
     devices, looked = [], []
     for number, source in enumerate(sources):
@@ -104,7 +104,7 @@ def described(
 
 
 def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]:
-    """Each field that was read at all."""
+    """Every field that was read at least once."""
     for number, field in enumerate(fields):
         found = readings[readings["field"] == number]
         if len(found):
@@ -139,7 +139,7 @@ def _device(region: Region, source: Described, device: Device, fields: Sequence[
     sound = [
         looked for looked in fields
         if unknown.get(looked.field.name) != Reason.IMPLAUSIBLE and not (
-            # Beside a counter that does not count, power that never moves is stuck as well.
+            # If the counter does not count, power that never changes is stuck as well.
             looked.field.name == "power_w" and "energy_j" in implausible and _stands_still(values.get("power_w"))
         )
     ]
@@ -155,10 +155,10 @@ def _stands_still(gauge: Mapping[str, float] | None) -> bool:
 
 
 def _lost_s(region: Region, fields: Sequence[Looked]) -> float | None:
-    """Seconds from the region's begin to the read that first found the device lost; None where none did.
+    """Seconds from the begin of a region to the first read that found the device lost; None if none did.
 
-    The first read of a field after the region's end tells of the time since the one before it, and of a mark's it is
-    next to none.
+    The first read after the end of the region counts too: it covers the time since the read before. At a mark that is
+    hardly any time.
     """
     first_s = np.inf
     for looked in fields:
@@ -170,7 +170,7 @@ def _lost_s(region: Region, fields: Sequence[Looked]) -> float | None:
 
 
 def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | str:
-    """{what: number} of one field in one region, or why it is not known."""
+    """{statistic: number} of one field in one region, or the reason why it is unknown."""
     if region.duration_s < LEAST_BUSY_S and looked.field.name.endswith("busy_ratio"):
         return TOO_SHORT
     if _covered(region, looked.reads, gap_s) < LEAST_COVERED:
@@ -187,9 +187,9 @@ def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | s
 def _implausible(
     region: Region, looked: Looked, device: Device, found: Mapping[str, float] | str
 ) -> dict[str, float] | None:
-    """What was said that cannot be, see docs/record.schema.json; None for nothing.
+    """The implausible readings in a region, see docs/record.schema.json; None if there are none.
 
-    Of a counter it is the growth in a second, over the whole region.
+    Of a counter it is the growth per second over the whole region.
     """
     within = looked.field.plausible
     if within is None:
@@ -199,7 +199,7 @@ def _implausible(
     if is_counter:
         if isinstance(found, str):
             return None
-        # Counters move in ticks, so that in a short time they may not move, or by more than their rate.
+        # Counters change in ticks: in a short time by nothing, or by more than their rate allows.
         is_long = region.duration_s >= 1.0
         growth = found["difference"]
         is_sound = growth <= high * max(1.0, region.duration_s) and (growth >= low * region.duration_s or not is_long)
@@ -222,7 +222,7 @@ def _inside(region: Region, reads: Reads) -> Reads:
 
 
 def _covered(region: Region, reads: Reads, gap_s: float) -> float:
-    """Share of the region that lies within half a gap of a read."""
+    """Share of the region that is covered, which means at most half of ``gap_s`` away from a read."""
     if not len(reads.values) or region.duration_s <= 0:
         return 0.0
     begins = np.clip(reads.middle_s - gap_s / 2, region.begin_s, region.end_s)
@@ -233,7 +233,7 @@ def _covered(region: Region, reads: Reads, gap_s: float) -> float:
 
 
 def _weights_s(region: Region, reads: Reads) -> NDArray[np.float64]:
-    """Seconds of the region that each read stands for: half of the way to the read before and to the one after."""
+    """Seconds of the region that each read represents: half of the time to the read before and to the one after."""
     middle_s = reads.middle_s
     edges_s = np.concatenate([[-np.inf], (middle_s[1:] + middle_s[:-1]) / 2, [np.inf]])
     return np.diff(np.clip(edges_s, region.begin_s, region.end_s))
@@ -247,7 +247,7 @@ def _gauge(region: Region, reads: Reads) -> dict[str, float]:
 
 
 def _difference(region: Region, reads: Reads) -> dict[str, float] | str:
-    """Growth of a counter; what lies before the first read or after the last is taken to be as the rest."""
+    """Growth of a counter in a region; before the first read and after the last it is extrapolated."""
     begin_s = max(region.begin_s, reads.middle_s[0])
     end_s = min(region.end_s, reads.middle_s[-1])
     around = (reads.end_s >= region.begin_s) & (reads.begin_s <= region.end_s)
@@ -260,9 +260,9 @@ def _difference(region: Region, reads: Reads) -> dict[str, float] | str:
 
 
 def _count(region: Region, reads: Reads) -> dict[str, float] | str:
-    """Growth of a counter of single events, as it was read at both marks: no event is divided or added.
+    """Growth of a counter of events between the reads at both marks, so that the number of events is exact.
 
-    Where a mark was not read, the read next after it counts, else the last one before.
+    If there was no read at a mark, the first read after it is used, else the last one before it.
     """
     first, last = (
         min(int(np.searchsorted(reads.begin_s, at_s)), len(reads.values) - 1)
@@ -276,7 +276,7 @@ def _count(region: Region, reads: Reads) -> dict[str, float] | str:
 
 
 def _shares(region: Region, reads: Reads, flags: Sequence[str]) -> dict[str, float]:
-    """Share of the time in which each flag was set; one that never was is left out."""
+    """Share of the time in which each flag was set; flags that were never set are left out."""
     weights_s = _weights_s(region, reads)
     words = reads.values.astype(np.uint64)
     seen = int(np.bitwise_or.reduce(words[weights_s > 0], initial=0))
@@ -288,7 +288,7 @@ def _shares(region: Region, reads: Reads, flags: Sequence[str]) -> dict[str, flo
 
 
 def _energy(region: Region, device: Device, fields: Sequence[Looked], gap_s: float) -> dict[str, Any]:
-    """By counter, else by power; where there are both, what power says stands beside it as a check."""
+    """Energy of a region by counter, else by power; if there are both, the energy by power is added as a check."""
     reads = {looked.field.name: looked.reads for looked in fields if len(looked.reads.values)}
     counter, power = reads.get("energy_j"), reads.get("power_w")
     sensor = Sensor(

@@ -1,24 +1,23 @@
-"""The sampler: reads every source of telemetry while trials run, in a process of its own that loads no framework.
+"""The sampler: reads every telemetry source while trials run, in a separate process that loads no framework.
 
 ``python -m rigmark.bench.telemetry.sampler DIRECTORY``
 
-DIRECTORY holds settings.json: {"rate_hz": of each source, null for its own, "sources": names, "gpus": ids,
-"open_s": how long it waits for sources to open before it says "ready"}. The sampler keeps devices.json there, which
-tells of each source what came of opening it; one that opens later joins the trial that is on. After "ready" it waits
-for lines on stdin:
+DIRECTORY contains settings.json: {"rate_hz": of each source, null for its usual rate, "sources": names, "gpus": ids,
+"open_s": how long it waits for sources to open before it prints "ready"}. The sampler writes devices.json there, which
+states for each source whether it could be opened; a source that opens later is added to the running trial. After
+"ready" it waits for lines on stdin:
 
-begin FILE SOURCES CPUS    read these sources (names with commas, ALL or BUT_GPUS), and append to this new file of the
-                           directory; run on these cores
-processes PID...           the trial is these processes
-mark                       read the FAST and EVENTS tiers at once: the trial has come to where a region begins or
-                           ends
-end                        stop reading, and say "ended", with a JSON list of the readers that have not stopped
+begin FILE SOURCES CPUS    read these sources (comma-separated names, ALL or BUT_GPUS), append the readings to this new
+                           file in the directory, and run on these cores
+processes PID...           these are the processes of the trial
+mark                       read the FAST and EVENTS tiers at once: a region of the trial begins or ends
+end                        stop reading, and print "ended" with a JSON list of the readers that have not stopped
 
-The end of stdin ends the sampler, so that it never outlives the one who started it; on Linux the kernel ends it too.
+The end of stdin ends the sampler, so that it never outlives its parent; on Linux the kernel ends it as well.
 
-Each source is read in a thread of its own, and so is each device of a source that may hang alone. A library that hangs,
-as a driver may, then holds up its own thread alone, since calls into libraries let the others run; a process each would
-cost as much again for every source.
+Each source is read in a thread of its own, and so is each device of a source whose devices may hang one by one. A
+library that hangs, such as a driver, then blocks only its own thread, because calls into libraries release the
+interpreter's lock. One process per source would multiply the cost.
 """
 
 from __future__ import annotations
@@ -53,23 +52,23 @@ from rigmark.bench.telemetry.sources import (
 )
 from rigmark.bench.worker.main import die_with_parent_on_linux
 
-NICENESS = 5                 # of two that want a core, the trial is to have it
-STOP_S = 1.0                 # one that has not stopped by then hangs
+NICENESS = 5                 # lower priority: if both need a core, the trial gets it
+STOP_S = 1.0                 # a reader that has not stopped by then hangs
 
 SETTINGS, DEVICES = "settings.json", "devices.json"
-GPU = "gpu"                  # the kind of device that only trials on such devices are told of
+GPU = "gpu"                  # the kind of device that is read only for trials on such devices
 ALL, BUT_GPUS = "all", "but-gpus"
 
 
 def is_read(sources: str, of: Described) -> bool:
-    """Whether a trial that began with that word reads this source."""
+    """Whether a trial that began with this SOURCES argument reads the source."""
     if sources in (ALL, BUT_GPUS):
         return bool(of.devices) and (sources == ALL or any(device.kind != GPU for device in of.devices))
     return of.name in sources.split(",")
 
 
 class Reader(threading.Thread):
-    """Reads a source, or one part of it, as told through ``commands``; callables that run in this thread."""
+    """Reads a source, or one part of it. ``commands`` is a queue of callables that run in this thread."""
 
     def __init__(self, name: str, source: Source, *, rate_hz: float, number: int, position: int):
         super().__init__(name=name, daemon=True)
@@ -77,8 +76,8 @@ class Reader(threading.Thread):
         self._source = source
         self._rate_hz = rate_hz
         self._period_ns = round(1e9 / rate_hz)
-        self._number = number                # of its source in the file; the sampler itself is 0
-        self._position = position            # of the reader among those of the sampler
+        self._number = number                # number of its source in the file; the sampler itself has 0
+        self._position = position            # position among the readers of the sampler
         self._writer: Writer | None = None   # None: not reading
         self._overruns = 0
 
@@ -91,7 +90,7 @@ class Reader(threading.Thread):
                 command = self.tick
             try:
                 command()
-            except Exception:            # nothing more of this source in this trial, which its series shows
+            except Exception:            # no further readings of this source in this trial, which the series shows
                 traceback.print_exc()
                 self._writer = None
 
@@ -118,7 +117,7 @@ class Reader(threading.Thread):
     # Reading --------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Read what is due now."""
+        """Reads what is due now."""
         assert self._writer is not None
         begin_ns = time.perf_counter_ns()
         late_s = (begin_ns - self._deadline_ns) * 1e-9
@@ -150,26 +149,26 @@ class Reader(threading.Thread):
 
 @dataclass
 class Opening:
-    """What came of opening a source."""
+    """The result of opening a source."""
 
-    described: Described                 # without devices until it is open, and where it cannot be opened
-    problem: str | None = None           # why it cannot be opened
-    open_s: float | None = None          # that it took; None while it is still being opened, or cannot be
-    opened_ns: int | None = None         # when it was open
+    described: Described                 # without devices until it is open, and if it cannot be opened
+    problem: str | None = None           # why it could not be opened
+    open_s: float | None = None          # time that it took; None while it is opening, or if it failed
+    opened_ns: int | None = None         # time at which it was open
 
 
 @dataclass(frozen=True)
 class Trial:
-    """The one that is on."""
+    """The running trial."""
 
     writer: Writer
-    sources: str                         # see is_read
+    sources: str                         # the SOURCES argument, see is_read
     readers: list[Reader]
     processes: list[int]
 
 
 class Sampler:
-    """The readers, and what is done with all of them."""
+    """All readers, and the commands for them."""
 
     def __init__(self, directory: Path):
         self._directory = directory
@@ -180,12 +179,12 @@ class Sampler:
         self._openings = [
             Opening(Described(name=name, rate_hz=0.0, fields=(), devices=())) for name in settings["sources"]
         ]
-        self._lock = threading.Lock()        # of all below: sources open when they will, also while a trial is on
+        self._lock = threading.Lock()        # for everything below: sources may open at any time, even during a trial
         self._readers: list[tuple[Opening, Reader]] = []
         self._trial: Trial | None = None
 
     def open(self) -> None:
-        """Open every source at the same time; return when all are open, or after a while."""
+        """Opens all sources at the same time; returns when all are open, or after ``open_s``."""
         with self._lock:
             self._tell()
             threads = [
@@ -208,8 +207,8 @@ class Sampler:
             described = Described(
                 name=name, rate_hz=rate_hz, fields=tuple(module.FIELDS), devices=tuple(source.devices)
             )
-            json.dumps(described.plain())    # what cannot be told of one source must not silence the others
-        except Exception as error:           # one broken source must not cost the others
+            json.dumps(described.plain())    # a source that cannot be described must not affect the others
+        except Exception as error:           # a broken source must not affect the others
             is_said = isinstance(error, Unavailable)
             with self._lock:
                 opening.problem = str(error) if is_said else f"could not be opened: {type(error).__name__}: {error}"
@@ -234,7 +233,7 @@ class Sampler:
                 self._join(self._trial, readers)
 
     def _tell(self) -> None:
-        """In devices.json."""
+        """Writes devices.json."""
         itself = Described(
             name=series.SAMPLER, rate_hz=0.0, fields=series.OWN_FIELDS,
             devices=tuple(
@@ -243,7 +242,7 @@ class Sampler:
             ),
         )
         _write_whole(self._directory / DEVICES, {
-            # With a place for those that are not there, so that numbers in the file stay positions.
+            # Sources that could not be opened keep an entry, so that numbers in the file stay positions.
             "sources": [itself.plain(), *(opening.described.plain() for opening in self._openings)],
             "openings": {
                 opening.described.name: {
@@ -282,7 +281,7 @@ class Sampler:
                 reader.commands.put(reader.mark)
 
     def end(self) -> list[str]:
-        """Names of the readers that have not stopped, since they hang."""
+        """Stops all readers; returns the names of those that did not stop, because they hang."""
         with self._lock:
             trial, self._trial = self._trial, None
         if trial is None:
@@ -311,13 +310,13 @@ def _numbers(text: str) -> list[int]:
 
 
 def main(directory: str) -> None:
-    die_with_parent_on_linux()               # the end of stdin is not seen by a process that was stopped
+    die_with_parent_on_linux()               # a stopped process does not notice the end of stdin
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    with contextlib.suppress(OSError):       # a session of its own, which Linux may weigh as one: autogroup, sched(7)
+    with contextlib.suppress(OSError):       # a new session, which Linux may schedule as a group: autogroup, sched(7)
         Path("/proc/self/autogroup").write_text(str(NICENESS))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())        # libraries print what they please
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())        # libraries may print anything
     sampler = Sampler(Path(directory))
     sampler.open()
     print("ready", file=answers)
@@ -331,7 +330,7 @@ def main(directory: str) -> None:
                 sampler.mark()
             case ["end"]:
                 print("ended", json.dumps(sampler.end()), file=answers)
-    os._exit(0)              # a source that hangs would keep it from ending
+    os._exit(0)              # a source that hangs would prevent the process from ending
 
 
 if __name__ == "__main__":

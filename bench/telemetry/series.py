@@ -1,6 +1,6 @@
-"""Readings on disk: an append-only file of records of one size, and the same as a table and as Parquet.
+"""Readings on disk: an append-only file of fixed-size records, also as a table and as Parquet.
 
-The sampler writes the file, so nothing heavy is imported here before it is needed.
+The sampler writes the file, so heavy modules are imported only where they are needed.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECORD = struct.Struct("<qqdBBHHxx")     # begin_ns, end_ns, value, source, reason, device, field
-REASONS = (None, *Reason)                # by their numbers in a record
+REASONS = (None, *Reason)                # in the order of their numbers in a record
 
-MOST_VALUE = 1e18            # of a reading in any unit
-MOST_FLAGS = 2.0**53         # what a reading holds exactly
+MOST_VALUE = 1e18            # largest plausible reading in any unit
+MOST_FLAGS = 2.0**53         # the integers below it are exact in a reading
 
-SAMPLER = "sampler"                      # the source of what the sampler tells of itself; always the first
+SAMPLER = "sampler"                      # source of readings about the sampler; always first
 OWN_FIELDS = (
-    Field(name="late_s", meaning=Meaning.GAUGE, tier=Tier.FAST),         # from when a read was due to when it began
-    Field(name="overruns", meaning=Meaning.COUNTER, tier=Tier.FAST),     # reads that were left out, being too late
-    Field(name="cpu_time_s", meaning=Meaning.COUNTER, tier=Tier.FAST),   # of the whole sampler
+    Field(name="late_s", meaning=Meaning.GAUGE, tier=Tier.FAST),         # time from when a read was due until it began
+    Field(name="overruns", meaning=Meaning.COUNTER, tier=Tier.FAST),     # reads that were skipped, being too late
+    Field(name="cpu_time_s", meaning=Meaning.COUNTER, tier=Tier.FAST),   # of the whole sampler process
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """An open source, as the numbers in a file refer to it."""
+    """An open source, to which the numbers in a file refer."""
 
     name: str
-    rate_hz: float                       # of its FAST tier
+    rate_hz: float                       # reads per second of its FAST tier
     fields: tuple[Field, ...]
     devices: tuple[Device, ...]
 
@@ -52,7 +52,7 @@ class Described:
 
 
 def described(plain: dict[str, Any]) -> Described:
-    """The opposite of Described.plain, also after JSON."""
+    """The inverse of Described.plain, also after a round trip through JSON."""
     fields = tuple(
         Field(
             name=field["name"], meaning=Meaning(field["meaning"]), tier=Tier(field["tier"]),
@@ -68,7 +68,7 @@ def described(plain: dict[str, Any]) -> Described:
 
 
 class Writer:
-    """A file that readings are appended to, by several threads; what is appended survives a kill of this process."""
+    """A file to which several threads append readings; what was appended survives if this process is killed."""
 
     def __init__(self, path: Path):
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -76,12 +76,12 @@ class Writer:
         self._is_whole = True
 
     def append(self, source: int, readings: Iterable[Reading]) -> None:
-        """Readings of the source of that number; raises OSError where the disk is full, now and ever after."""
+        """Appends readings of the source with this number; raises OSError once the disk is full."""
         content = b"".join(packed(source, reading) for reading in readings)
         with self._lock:
             if self._is_whole:
                 self._is_whole = os.write(self._descriptor, content) == len(content)
-            if not self._is_whole:       # what follows a torn record could not be read
+            if not self._is_whole:       # nothing after an incomplete record could be read
                 raise OSError("the disk is full")
 
     def close(self) -> None:
@@ -97,15 +97,15 @@ def packed(source: int, reading: Reading) -> bytes:
 
 
 def read(path: Path) -> NDArray[Any]:
-    """As read_bytes, of a file."""
+    """As read_bytes, from a file."""
     return read_bytes(path.read_bytes())
 
 
 def read_bytes(content: bytes) -> NDArray[Any]:
-    """All records, in the order in which they were written; a torn last one is left out.
+    """All records in the order in which they were written; an incomplete last one is left out.
 
-    The columns are begin_ns, end_ns, value (NaN where it is not known), source, reason (a position in REASONS),
-    device and field, the last three by number.
+    The columns are begin_ns, end_ns, value (NaN if unknown), source (a number), reason (a position in REASONS), device
+    and field (numbers).
     """
     import numpy as np
 
@@ -119,7 +119,7 @@ def read_bytes(content: bytes) -> NDArray[Any]:
 
 
 def sifted(readings: NDArray[Any], sources: Sequence[Described]) -> NDArray[Any]:
-    """The readings, of which those of gauges that cannot be are unknown; what was said stays as their value."""
+    """The readings, with implausible readings of gauges marked as unknown; they keep the value that was stated."""
     import numpy as np
 
     shape = (
@@ -140,9 +140,9 @@ def sifted(readings: NDArray[Any], sources: Sequence[Described]) -> NDArray[Any]
 
 
 def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
-    """One row a reading: source, device (its id), field, begin_ns, end_ns, value and reason (None where there is one).
+    """One row per reading: source, device (its id), field, begin_ns, end_ns, value, and reason (None if known).
 
-    Times are nanoseconds of time.perf_counter_ns; a value is in the unit that the field's name ends with.
+    Times are nanoseconds of time.perf_counter_ns; a value has the unit at the end of the field's name.
     """
     import numpy as np
     import pandas as pd
@@ -172,9 +172,9 @@ def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
 
 
 def read_parquet(path: Path) -> pd.DataFrame:
-    """The table of ``write_parquet``, with a field for each flag that was ever set: 0 or 1, "clock_events.thermal".
+    """The table of ``write_parquet``, with one field per flag that was ever set: 0 or 1, "clock_events.thermal".
 
-    Raises OSError where the file cannot be read, or holds something else.
+    Raises OSError if the file cannot be read, or contains something else.
     """
     import duckdb
     import numpy as np
@@ -184,7 +184,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     with connected() as connection:
         try:
             found = connection.execute(
-                # DuckDB takes a path for a pattern, and a folder called a=1 for a column of its own.
+                # DuckDB would take the path for a pattern, and a folder named a=1 for a column.
                 f"SELECT {names} FROM read_parquet($1, hive_partitioning = false) ORDER BY begin_ns",
                 [glob.escape(os.path.abspath(path))],
             ).df()
@@ -197,7 +197,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
         for field in sources.load(source).FIELDS if source in sources.NAMES else ():
             words = found[(found.source == source) & (found.field == field.name) & found.value.notna()]
             if field.flags and not words.value.between(0, MOST_FLAGS).all():
-                raise OSError(f"{field.name} of {source} is no set of flags")
+                raise OSError(f"{field.name} of {source} is not a set of flags")
             values = words.value.to_numpy("uint64") if field.flags else np.zeros(0, np.uint64)
             parts += [
                 words.assign(field=f"{field.name}.{flag}", value=is_set.astype(float))
@@ -207,7 +207,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _wrong(found: pd.DataFrame) -> str | None:
-    """Why a table cannot be one of readings; None where it can."""
+    """Why a table does not consist of readings; None if it does."""
     import pandas as pd
 
     texts = ("source", "device", "field")
@@ -223,7 +223,7 @@ def _wrong(found: pd.DataFrame) -> str | None:
 
 
 def write_parquet(path: Path, readings: NDArray[Any], sources: Sequence[Described]) -> None:
-    """The table as a Parquet file; raises OSError where it cannot be written."""
+    """Writes the table as a Parquet file; raises OSError if that fails."""
     import duckdb
 
     with connected() as connection:

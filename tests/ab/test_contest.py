@@ -196,7 +196,7 @@ def test_a_case_that_crashes_again_and_again_is_given_up(store: Store):
 
 
 def test_a_side_that_could_not_be_made_is_build_broken_with_its_last_words(store: Store):
-    broken = replace(HERE, name="HEAD", problem="build 'tiny@0' could not be made; its last words:\n    no compiler")
+    broken = replace(HERE, name="HEAD", problem="build 'tiny@0' could not be created; its last words:\n    no compiler")
 
     verdicts = contest(store, new=broken).run(TerminalProgress())
 

@@ -45,7 +45,7 @@ def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_se
     assert sys.executable == found["generic"].interpreter
     assert Isa.SSE41 == build.held(case, found).isa == build.held(replace(case, isa=Isa.SSE41), found).isa
     assert CASE == build.held(CASE, found)
-    with pytest.raises(UserError, match="build 'generic' is held to sse41 and cannot run avx2"):
+    with pytest.raises(UserError, match="build 'generic' is limited to sse41 and cannot run avx2"):
         build.held(replace(case, isa=Isa.AVX2), found)
 
 
@@ -101,22 +101,22 @@ def test_a_projects_build_comes_before_the_users_of_the_same_name(tmp_path: Path
     ("text", "sentence"),
     [
         ("[build.x", "is not valid TOML"),
-        ("[build.x]", "build 'x' names no interpreter, and no packages to make one with"),
+        ("[build.x]", "build 'x' names neither an interpreter nor packages"),
         ('[build.x]\npost_install = "true"\ninterpreter = "p"', "build 'x' names no interpreter, and no packages"),
-        ('[build.x]\npackages = "torch"', "build 'x' takes packages as a list"),
-        ('[build.x]\npackages = ["torch"]\ninterpreter = "p"', "build 'x' has an interpreter and packages"),
+        ('[build.x]\npackages = "torch"', "build 'x' must give packages as a list"),
+        ('[build.x]\npackages = ["torch"]\ninterpreter = "p"', "build 'x' has both an interpreter and packages"),
         ('[build.x]\npackages = ["torch"]\npython = 3', "build 'x' takes python as a text"),
-        ("[build.x]\ninterpreter = 3", "build 'x' takes interpreter as a text"),
+        ("[build.x]\ninterpreter = 3", "build 'x' must give interpreter as a text"),
         ('[build.x]\nisa = "avx3"', "build 'x' asks for an unknown instruction set 'avx3'; known: sse41, avx2"),
         ('[build.x]\ninterpreter = "p"\nvariabels = {}', "build 'x' has an unknown key 'variabels'"),
-        ('[build.x]\ninterpreter = "p"\nvariables = "A=1"', "build 'x' takes variables as a table"),
+        ('[build.x]\ninterpreter = "p"\nvariables = "A=1"', "build 'x' must give variables as a table"),
         ('[build.x]\ninterpreter = "p"\nvariables = { "A=B" = "1" }', "build 'x' has a variable named 'A=B'"),
         ('[build.x]\ninterpreter = "p"\nvariables = { "" = "1" }', "build 'x' has a variable named ''"),
         ('[build.x]\ninterpreter = "p"\nvariables = { A = "\\u0000" }', "build 'x' holds a character of code 0"),
         ('[build.x]\ninterpreter = "\\u0000"', "build 'x' holds a character of code 0"),
-        ('[build."/some/folder"]\npackages = ["x"]', "build '/some/folder' cannot be called that"),
-        ('[build."../x"]\ninterpreter = "p"', r"build '\.\./x' cannot be called that"),
-        ('[build.""]\ninterpreter = "p"', "build '' cannot be called that"),
+        ('[build."/some/folder"]\npackages = ["x"]', "build '/some/folder' has an invalid name"),
+        ('[build."../x"]\ninterpreter = "p"', r"build '\.\./x' has an invalid name"),
+        ('[build.""]\ninterpreter = "p"', "build '' has an invalid name"),
         ('[build]\ninterpreter = "p"', r"a build without a name; a build begins with \[build.NAME\]"),
         ("build = 3", "a build without a name"),
         ('[builds.x]\ninterpreter = "p"', "unknown table 'builds'"),

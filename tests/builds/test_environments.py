@@ -166,8 +166,8 @@ def test_no_folder_that_a_file_names_as_a_build_is_deleted(tmp_path: Path, verb:
     refused = rigmark("builds", verb, named)
 
     assert (2, True) == (refused.returncode, (victim / "thesis").exists())
-    assert f"build '{named}' cannot be called that" in refused.stderr
-    with pytest.raises(UserError, match="its environment would be another folder"):
+    assert f"build '{named}' has an invalid name" in refused.stderr
+    with pytest.raises(UserError, match="its environment would be in another folder"):
         environments.remove(Build(name=named, interpreter="python3", packages=("x",)))
 
 
@@ -200,7 +200,7 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
     [
         (["add", "default", "python3"], "build 'default' exists already"),
         (["add", "mine", "/no/python"], "not added, because it cannot be used: build 'mine' cannot start /no/python"),
-        (["add", "a/b", "python3"], "build 'a/b' cannot be called that; use letters, digits"),
+        (["add", "a/b", "python3"], "build 'a/b' has an invalid name; use letters, digits"),
         (["create", "nunpy==1.0"], "no framework or recipe 'nunpy'; did you mean 'numpy'?"),
         (["create", "pillow"], "to install another package, use --package pillow"),
         (["create", "git+https://example.org/x"], "is named with --package git+https://example.org/x"),

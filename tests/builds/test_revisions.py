@@ -111,7 +111,7 @@ def test_what_is_not_committed_is_not_measured(project: Path):
 
 
 def test_a_revision_that_does_not_build_says_why_and_leaves_nothing(project: Path):
-    with pytest.raises(UserError, match=r"(?s)tiny@.* could not be made.*no compiler today"):
+    with pytest.raises(UserError, match=r"(?s)tiny@.* could not be created.*no compiler today"):
         install(project, "HEAD~1")
 
     assert 1 == len(git(project, "worktree", "list").splitlines())
@@ -159,7 +159,7 @@ def test_a_revision_of_rigmark_ships_its_adapters_and_not_its_measuring_loop(
 def test_a_revision_whose_adapters_have_another_interface_is_refused(project: Path):
     found = of_rigmark(project, PARTS, json.dumps({"interface": 999, "parts": PARTS}))
 
-    with pytest.raises(UserError, match="adapters of interface 999, and this Rigmark drives interface 1"):
+    with pytest.raises(UserError, match="adapters with interface 999, but this Rigmark needs interface 1"):
         revisions.worker_files(found)
 
 

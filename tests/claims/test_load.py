@@ -42,7 +42,7 @@ def test_an_id_is_given_once(tmp_path: Path):
     path = tmp_path / "mine.toml"
     path.write_text(HEAD + GOOD.replace('"mine"', '"pcie3-x8"'))
 
-    with pytest.raises(UserError, match="a claim with the id 'pcie3-x8' is shipped already"):
+    with pytest.raises(UserError, match="the id 'pcie3-x8' is that of a claim that comes with Rigmark"):
         load.together(load.shipped(), load.load(path))
 
 
@@ -50,9 +50,9 @@ def test_an_id_is_given_once(tmp_path: Path):
     ('"op_share"', '"op_shares"', "claim 'mine': no quantity 'op_shares'; did you mean 'op_share'"),
     ('"me"', '"you"', "claim 'mine': no source 'you'"),
     ("value = 0.5", "valeu = 0.5", "claim 'mine': no key 'valeu'; did you mean 'value'"),
-    ("value = 0.5", "value = 0.9", "value is 0.9, outside of what low and high allow"),
+    ("value = 0.5", "value = 0.9", "value must be between low and high, but is 0.9"),
     ("low = 0.4", "low = 0.8", "low is 0.8, above high"),
-    ("low = 0.4", 'low = "0.4"', "low is a number, not '0.4'"),
+    ("low = 0.4", 'low = "0.4"', "low must be a number, not '0.4'"),
     ("low = 0.4\nhigh = 0.6\n", "", "needs low or high"),
     ('op = "conv2d", ', "", "where needs op"),
     ('op = "conv2d"', "op = 3", "op is a text, not 3"),
@@ -61,7 +61,7 @@ def test_an_id_is_given_once(tmp_path: Path):
     ('id = "mine"', "", "claim 1 needs id, a text"),
     ("[[claim]]", "[claim]", r"has no \[\[claim\]\]"),
     ("[[claim]]", "[[claim", "is not valid TOML"),
-    ('how = "layers"', 'how = "layers"\ncan_refute = 1', "can_refute is true or false"),
+    ('how = "layers"', 'how = "layers"\ncan_refute = 1', "can_refute must be true or false"),
 ])
 def test_a_mistake_is_told_with_its_file_claim_and_key(old: str, new: str, words: str, tmp_path: Path):
     path = tmp_path / "mine.toml"

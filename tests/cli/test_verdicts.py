@@ -378,7 +378,7 @@ def test_histories_that_cannot_be_are_answered_in_a_sentence(
     for arguments, sentence in (
         (("--asv", "nowhere"), "no asv results in nowhere"),
         (("--asv", "asv", "--bench", "xyz"), "no series of asv matches --bench 'xyz'"),
-        (("--asv", "asv", "--bench", "("), "is no regular expression"),
+        (("--asv", "asv", "--bench", "("), "is not a regular expression"),
         (("--results", "nowhere"), "no results in nowhere"),
     ):
         code, _, errors = command(verb, *arguments)

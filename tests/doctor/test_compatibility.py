@@ -1,4 +1,4 @@
-"""What goes together and what does not, by packages' own metadata and by the table."""
+"""What is compatible and what is not, by packages' own metadata and by the table."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def test_a_requirement_that_is_not_met_is_told_also_of_what_is_required(tmp_path
     )
 
     assert sorted(sentence for _, sentence in clashes(of, ("jax",))) == [
-        "jax 0.10.2 needs jaxlib<=0.10.2,>=0.10.2, and 0.10.1 is installed",
+        "jax 0.10.2 needs jaxlib<=0.10.2,>=0.10.2, but 0.10.1 is installed",
         "jax 0.10.2 needs opt_einsum, which is not installed",
-        "jaxlib 0.10.1 needs numpy>=2.0, and 1.26.4 is installed",
+        "jaxlib 0.10.1 needs numpy>=2.0, but 1.26.4 is installed",
     ]
 
 
 def test_a_python_that_a_package_cannot_run_in_is_told(tmp_path: Path):
     of = environment(tmp_path, python="3.9.18", torch=("2.13.0", "Requires-Python: >=3.10"))
 
-    assert list(clashes(of, ("torch",))) == [(None, "torch 2.13.0 needs Python >=3.10, and this is 3.9.18")]
+    assert list(clashes(of, ("torch",))) == [(None, "torch 2.13.0 needs Python >=3.10, but this is 3.9.18")]
 
 
 @pytest.mark.parametrize(

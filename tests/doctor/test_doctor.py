@@ -83,7 +83,7 @@ def test_a_quiet_machine_has_no_noise():
         ("facts.operating_system.virtual_machine", "KVM", "a virtual machine (KVM)", "--session"),
         ("facts.numa_nodes", [{}, {}], "divided among 2 nodes", "numactl"),
         ("facts.operating_system.clock_source", "hpet", "clock is 'hpet'", "dmesg"),
-        ("volatile.cpu_pressure_ratio", 0.4, "waited for a core 40% of the time", "stop other work"),
+        ("volatile.cpu_pressure_ratio", 0.4, "waited for a core in 40% of", "stop other work"),
     ],
 )
 def test_a_source_of_noise_is_told_with_its_fix(path: str, value: Any, words: str, fix: str):
@@ -113,23 +113,23 @@ def test_other_work_is_told_by_name():
 
 
 def test_limits_of_the_control_group_are_told(tmp_path: Path):
-    quota = only(doctor.room.room_checks(tmp_path, but("facts.limits.cpu_quota_cores", 1.5)))
-    memory = only(doctor.room.room_checks(tmp_path, but("facts.limits.memory_bytes", 2**32)))
+    quota = only(doctor.space.space_checks(tmp_path, but("facts.limits.cpu_quota_cores", 1.5)))
+    memory = only(doctor.space.space_checks(tmp_path, but("facts.limits.memory_bytes", 2**32)))
 
     assert (quota.severity, "a worker gets 1 of them" in quota.text) == (Severity.NOISE, True)
     assert "4.0 of 64 GiB" in memory.text
 
 
 def test_a_folder_that_cannot_be_written_prevents_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor.room.os, "access", lambda *_: False)       # root may write anywhere
+    monkeypatch.setattr(doctor.space.os, "access", lambda *_: False)       # root may write anywhere
 
-    assert only(doctor.room.room_checks(tmp_path / "results", WELL)).severity is Severity.PREVENTS
+    assert only(doctor.space.space_checks(tmp_path / "results", WELL)).severity is Severity.PREVENTS
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor.room.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
+    monkeypatch.setattr(doctor.space.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
 
-    assert all("1 MiB are free" in check.text for check in doctor.room.room_checks(tmp_path, WELL))
+    assert all("1 MiB are free" in check.text for check in doctor.space.space_checks(tmp_path, WELL))
 
 
 # Builds -------------------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_a_driver_too_old_for_a_build_prevents_measuring():
     check, *_ = doctor.builds.build_checks([TORCH], "470.82", COMPILER)
 
     assert check.severity is Severity.PREVENTS
-    assert "is for CUDA 12.8, which needs an NVIDIA driver of 525.60.13 or newer, and 470.82 is loaded" in check.text
+    assert "is for CUDA 12.8, which needs an NVIDIA driver of 525.60.13 or newer, but 470.82 is loaded" in check.text
 
 
 def test_a_build_without_its_compiler_is_told():
@@ -165,7 +165,7 @@ def build(**changes: Any) -> Usable:
 
 def test_a_broken_build_prevents_and_a_recipe_does_not():
     broken, *_ = doctor.builds.build_checks([build(problem="no such file"), TORCH], None, COMPILER)
-    recipe, *_ = doctor.builds.build_checks([build(problem="not made yet"), TORCH], None, COMPILER)
+    recipe, *_ = doctor.builds.build_checks([build(problem="not created yet"), TORCH], None, COMPILER)
 
     assert (broken.severity, recipe.severity) == (Severity.PREVENTS, Severity.PROBLEM)
     assert recipe.fix == "rigmark builds create old"
@@ -191,7 +191,7 @@ def test_a_gpu_on_the_bus_that_nothing_sees_prevents_measuring():
     check = only(doctor.gpus.gpu_checks(lost, [TORCH]))
 
     assert check.severity is Severity.PREVENTS
-    assert "2 NVIDIA GPUs are on the bus, and telemetry sees 0: no NVIDIA driver" in check.text
+    assert "2 NVIDIA GPUs are on the bus, but telemetry sees 0: no NVIDIA driver" in check.text
     assert only(doctor.gpus.gpu_checks(lost, [build()])).severity is Severity.PROBLEM
 
 
@@ -215,7 +215,7 @@ def test_a_machine_without_gpus_needs_none():
     [
         ({"power_limit_w": 250.0}, "is 250 W, below its own 400 W"), ({"persistence": False}, "persistence mode"),
         ({"pcie_link_width": 8}, "8 of 16 PCIe lanes"), ({"mig": True}, "MIG"),
-        ({"compute_mode": "prohibited"}, "lets no program use it"),
+        ({"compute_mode": "prohibited"}, "forbids any program"),
     ],
 )
 def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str):
@@ -239,7 +239,7 @@ def test_gpus_of_another_maker_are_not_asked_for_cuda():
 
 @pytest.mark.parametrize(("reason", "text", "fix"), [
     (Reason.TIMEOUT, "unknown GPU (GPU 1) does not answer", "sudo nvidia-smi -r -i 1"),
-    (Reason.LOST, "unknown GPU (GPU 1) is lost to its driver", "look for Xid in dmesg"),
+    (Reason.LOST, "the driver has lost unknown GPU (GPU 1)", "look for Xid in dmesg"),
 ])
 def test_a_gpu_that_hangs_or_is_lost_is_named_with_what_to_do(reason: Reason, text: str, fix: str):
     gpu = Device(id="gpu-1", kind="gpu", name="unknown GPU", facts={"index": 1}, unknown={"id": reason})

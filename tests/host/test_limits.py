@@ -34,7 +34,7 @@ MIB = 2**20
     [
         (MemoryError(), "there is not enough memory; close other programs, or raise the limit on memory (ulimit -v)"),
         (ImportError("libx.so: failed to map segment from shared object"), "there is not enough memory"),
-        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "No space left on device (/x/y); make room there"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "No space left on device (/x/y); free some"),
         (OSError(errno.EFBIG, "File too large"), "File too large; raise the limit on the size of files (ulimit -f)"),
         (OSError(errno.EROFS, "Read-only file system", "/x"), "Read-only file system (/x); choose another place"),
         (RuntimeError("can't start new thread"), "the system starts no more threads; raise the limit on processes"),
@@ -77,7 +77,7 @@ def test_duckdb_has_no_more_threads_than_fit(
 def test_a_limit_in_which_duckdb_would_crash_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
     limited(monkeypatch, 700)
 
-    with pytest.raises(UserError, match=r"limited to 700 MiB of addresses, and DuckDB needs 680 beside the 300 in use; "
+    with pytest.raises(UserError, match=r"limited to 700 MiB of addresses, but DuckDB needs 680 beside the 300 in use; "
                                         r"raise the limit \(ulimit -v\) to 1003520 KiB"):
         database._threads_that_fit.__wrapped__()
 
@@ -126,7 +126,7 @@ def test_where_no_temporary_folder_can_be_made_another_one_is_asked_for(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
 
-    with pytest.raises(UserError, match=r"cannot make a folder for temporary files: No such file.* TMPDIR"), \
+    with pytest.raises(UserError, match=r"cannot create a folder for temporary files: No such file.* TMPDIR"), \
             working_folder():
         pass
 
@@ -143,7 +143,7 @@ def test_a_full_temporary_folder_ends_a_sweep_in_a_sentence_and_keeps_its_record
 
     monkeypatch.setattr(npz, "write", write)
 
-    with pytest.raises(UserError, match=r"cannot write .*/synthetic-.*: No space left on device; make room .* TMPDIR"):
+    with pytest.raises(UserError, match=r"cannot write .*/synthetic-.*: No space left on device; free some .* TMPDIR"):
         measure(tmp_path)
     assert ["proof"] == list(Store(tmp_path / "results").trials().table.kind)
 

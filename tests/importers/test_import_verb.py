@@ -187,7 +187,7 @@ def test_decimal_commas_are_read_once_they_are_told(command: Command, tmp_path: 
 
     untold, told = (command("import", "csv", "table.csv", *more) for more in ((), ("--decimal", ",")))
 
-    assert (2, True) == (untold.code, "which has a decimal comma; say so with --decimal ," in untold.errors)
+    assert (2, True) == (untold.code, "which has a decimal comma; state it with --decimal ," in untold.errors)
     assert 0 == told.code
     assert [0.123] == [row["step_time_s"] for row in Store(Path("results")).quoted()[0][0]["rows"]]
     assert 0 == command("audit", "--as", "csv", "table.csv", "--decimal", ",").code

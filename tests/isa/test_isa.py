@@ -146,7 +146,7 @@ def test_another_set_than_that_of_the_build_is_refused_before_anything_is_measur
     trials = [Trial(kind=TrialKind.TIMING, case=make_case(build="held", isa=level), timing=SHORT)
               for level in (Isa.NATIVE, Isa.AVX2)]
 
-    refused = pytest.raises(UserError, match="build 'held' is held to sse41 and cannot run avx2")
+    refused = pytest.raises(UserError, match="build 'held' is limited to sse41 and cannot run avx2")
     with runner(tmp_path, {"default": held, "held": held}) as measuring, refused:
         measuring.run(trials)
 
@@ -190,4 +190,4 @@ def test_a_framework_without_switches_is_unsupported(tmp_path: Path, monkeypatch
     (record,) = measure(tmp_path, frameworks=("abacus",), isas=("sse41",)).stored[:1]
 
     assert record.outcome is Outcome.UNSUPPORTED
-    assert "no switch is known that holds abacus to sse41" in str(record.reason)
+    assert "no variable is known that limits abacus to sse41" in str(record.reason)

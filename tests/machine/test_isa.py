@@ -45,5 +45,5 @@ def test_a_level_that_the_processor_lacks_is_refused(level: Isa):
 def test_a_device_that_is_no_cpu_and_a_framework_without_switches_are_refused():
     assert "this runs on cuda:0" in str(isa.refusal("torch", Isa.AVX2, "cuda:0", WHOLE))
     assert isa.refusal("torch", Isa.NATIVE, "cuda:0", WHOLE) is None
-    assert "no switch is known that holds abacus to avx2; levels it can be held to: none" in str(
+    assert "no variable is known that limits abacus to avx2; it can be limited to: none" in str(
         isa.refusal("abacus", Isa.AVX2, "cpu", WHOLE))

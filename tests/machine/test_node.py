@@ -60,5 +60,5 @@ def test_a_machine_without_an_id_keeps_a_random_one(root: Path):
 def test_where_nothing_can_be_kept_that_is_said(root: Path):
     write(root / "state", "a file where a folder should be")
 
-    with pytest.raises(UserError, match=r"cannot tell this machine from others of its kind.*systemd-machine-id-setup"):
+    with pytest.raises(UserError, match=r"cannot identify this machine among identical ones.*systemd-machine-id-setup"):
         node("salt")

@@ -112,7 +112,7 @@ def test_the_battery_of_a_mouse_is_not_the_machine_s(root: Path, monkeypatch: py
     write(root, sys__class__power_supply__hidpp_battery_0__type="Battery",
           sys__class__power_supply__hidpp_battery_0__scope="Device")
 
-    assert {"on_battery": None, "battery_ratio": None, "battery_reason": "its system shows no battery"} == battery(
+    assert {"on_battery": None, "battery_ratio": None, "battery_reason": "the system shows no battery"} == battery(
         monkeypatch, False)
 
 

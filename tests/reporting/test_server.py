@@ -98,7 +98,7 @@ def test_a_foreign_name_for_this_machine_gets_nothing(host: str) -> None:
 
     assert 403 == answer.status
     assert 0 == made.count
-    assert "127.0.0.1 only" in text
+    assert "use the address localhost or 127.0.0.1" in text
 
 
 def test_this_machine_s_own_names_are_answered() -> None:

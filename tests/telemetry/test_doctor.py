@@ -62,6 +62,6 @@ def test_a_driver_that_hangs_and_a_source_that_breaks_are_told_and_hold_nobody_u
     assert time.monotonic() - began_s < 60
     assert 1 == len(told)
     assert "hangs" in told[0].split(",")[0]
-    assert "it did not answer within 2 s; its driver hangs: look in dmesg, then reboot" == unavailable["hangs"]
+    assert "it did not answer within 2 s; its driver hangs: read dmesg, then reboot" == unavailable["hangs"]
     assert "could not be opened: OSError: bad library" == unavailable["broken"]
     assert "no driver" == unavailable["none"]

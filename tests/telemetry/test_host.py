@@ -130,7 +130,7 @@ def test_a_file_of_another_form_is_a_failed_read_and_no_number(system: Path):
 def test_a_system_without_proc_is_unavailable_in_a_sentence(system: Path):
     (system / "proc/stat").unlink()
 
-    with pytest.raises(Unavailable, match="read from Linux's /proc"):
+    with pytest.raises(Unavailable, match="needs /proc of Linux"):
         host.open_source(Wanted())
 
 

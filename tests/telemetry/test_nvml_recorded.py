@@ -112,7 +112,7 @@ def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
     trial = recorded("gpus 3\nset * power_w constant 200\nfault 1 GetFieldValues 1.1 60 hang", tmp_path)
 
     hanging = trial.recording.block["devices"][-2]["id"]
-    assert f"nvml of {hanging} did not answer any more at the end of the trial" == trial.recording.block["problem"]
+    assert f"nvml of {hanging} no longer answered at the end of the trial" == trial.recording.block["problem"]
     assert trial.gpu(1)["energy_j"] is None
     assert all(is_right(trial, number) and trial.gpu(number)["coverage"] > 0.9 for number in (0, 2))
 

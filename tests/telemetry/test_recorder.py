@@ -106,7 +106,7 @@ def test_a_source_that_hangs_delays_neither_the_others_nor_the_next_trial(lend: 
 
     recording = record(recorder)
 
-    assert "hung did not answer any more at the end of the trial" == recording.block["problem"]
+    assert "hung no longer answered at the end of the trial" == recording.block["problem"]
     assert timed(recording)["steady"]["coverage"] > 0.5
     assert timed(recording)["hung"]["energy_j"] is None
     lend("hung")
@@ -119,7 +119,7 @@ def test_a_source_that_fails_is_named_and_costs_only_itself(lend: Lend, recorder
 
     recording = record(recorder, seconds=0.8)
 
-    assert recording.block["problem"].startswith("broken said nothing in the last")
+    assert recording.block["problem"].startswith("broken gave no readings in the last")
     assert timed(recording)["broken"]["coverage"] < 0.5
     assert timed(recording)["steady"]["coverage"] > 0.5
 
@@ -206,7 +206,7 @@ def test_a_device_that_hangs_delays_no_other_of_its_source(lend: Lend, recorder:
 
     recording = record(recorder, seconds=0.8)
 
-    assert "many of x1 did not answer any more at the end of the trial" == recording.block["problem"]
+    assert "many of x1 no longer answered at the end of the trial" == recording.block["problem"]
     devices = recording.block["regions"][1]["devices"]
     assert [True, False, True] == [device["energy_j"] is not None for device in devices]
     assert devices[1]["coverage"] < 0.5 < min(devices[0]["coverage"], devices[2]["coverage"])
@@ -250,7 +250,7 @@ def test_a_sampler_that_stands_still_is_killed_at_the_end(
 
     recording = record(recorder, stop)
 
-    assert "the sampler did not say 'ended' within 0.5 s" == recording.block["problem"]
+    assert "the sampler did not answer 'ended' within 0.5 s" == recording.block["problem"]
     assert not stopped[0].is_running() or stopped[0].status() == psutil.STATUS_ZOMBIE
 
 
@@ -265,7 +265,7 @@ def test_a_sampler_that_cannot_start_is_tried_a_few_times_only(
     blocks = [record(recorder, seconds=0).block for _ in range(MOST_FAILURES + 2)]
 
     assert {"the sampler ended with exit code 3: no such interpreter"} == {b["problem"] for b in blocks[:MOST_FAILURES]}
-    assert {f"no telemetry any more: it failed in {MOST_FAILURES} trials in a row"} == {
+    assert {f"telemetry was given up, because it failed in {MOST_FAILURES} consecutive trials"} == {
         block["problem"] for block in blocks[MOST_FAILURES:]
     }
     assert MOST_FAILURES == len((tmp_path / "starts").read_text().split())

@@ -124,7 +124,7 @@ def test_telemetry_that_fails_fails_no_trial(tmp_path: Path, monkeypatch: pytest
     record = timing_record(measure(tmp_path, telemetry=True))
 
     assert Outcome.OK is record.outcome
-    assert "its readings make no sense: ValueError: odd" == telemetry(record)["problem"]
+    assert "its readings are inconsistent: ValueError: odd" == telemetry(record)["problem"]
 
 
 def test_a_series_that_cannot_be_stored_is_a_problem_and_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

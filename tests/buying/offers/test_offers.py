@@ -143,7 +143,7 @@ def test_prices_of_a_later_file_without_a_rate_are_of_no_use_and_said_to_be(tmp_
          "[energy], price_per_kwh: goes from 0.25 to 1e+300, which is wider than any doubt"),
         ('base = "EUR"', 'base = "euro"', "[fx], base: must be three capital letters such as EUR, not 'euro'"),
         ("schema = 1", "schema = ", "is not valid TOML"),
-        ("schema = 1", f"schema = {'9' * 5_000}", "it holds an integer of more than 300 digits"),
+        ("schema = 1", f"schema = {'9' * 5_000}", "it contains an integer of more than 300 digits"),
         ("schema = 1", f"deep = {'[' * 3_000}{']' * 3_000}", "nested too deeply to be read"),
         ("schema = 1", 'schema = "\\u001b[31m"', "schema: must be a number (versions), without a unit and quotes, not "
          "'\\x1b[31m'"),
