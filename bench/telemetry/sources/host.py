@@ -447,7 +447,7 @@ REASONS: dict[type[Exception], Reason] = {
 
 def reason_of(error: Exception) -> Reason:
     """The reason for an error of the kernel."""
-    if isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP:      # pressure statistics are switched off at boot
+    if isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP:      # pressure statistics are off since boot
         return Reason.NOT_SUPPORTED
     return REASONS.get(type(error), Reason.FAILED)
 
