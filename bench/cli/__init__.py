@@ -123,19 +123,27 @@ def rigmark(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Benchmark identical neural networks across frameworks, builds, devices and precisions, with numbers to trust."""
+    """Benchmark identical neural networks across frameworks, builds, devices and precisions."""
 
 
-def _with_more_help(more: Callable[[], str] | None) -> type[TyperCommand]:
+class Verb(TyperCommand):
+    """A command whose help is wrapped to the width of the terminal, whatever the line breaks of its docstring."""
+
+    def format_help(self, *arguments: Any) -> None:
+        self.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in (self.help or "").split("\n\n"))
+        super().format_help(*arguments)
+
+
+def _with_more_help(more: Callable[[], str] | None) -> type[Verb]:
     """The class of a command whose help ends with the text of ``more``, which is called only when help is shown."""
 
-    class Verb(TyperCommand):
+    class VerbWithMore(Verb):
         def format_help(self, *arguments: Any) -> None:
             if more is not None:
                 self.epilog = more()
             super().format_help(*arguments)
 
-    return Verb
+    return VerbWithMore
 
 
 for _name in registry.names(__path__):

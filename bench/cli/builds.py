@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rigmark.bench.cli import Verb
 from rigmark.bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Variable = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Verb)
 def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """List all builds with their frameworks, or with the reason why one cannot be used.
 
@@ -53,7 +54,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
             tell(f"{'':<20} {name}={value}")
 
 
-@app.command()
+@app.command(cls=Verb)
 def add(
     name: Annotated[str, typer.Argument(help="Name of the build.")],
     interpreter: Annotated[str, typer.Argument(help="Its Python interpreter: a path, or a name on the PATH.")],
@@ -81,7 +82,7 @@ def add(
     say(f"wrote build '{name}' to {path}")
 
 
-@app.command()
+@app.command(cls=Verb)
 def create(
     recipe: Annotated[
         list[str] | None, typer.Argument(help="Frameworks as pip requirements, or the name of a recipe in builds.toml.")
@@ -150,7 +151,7 @@ def create(
     say(f"next: rigmark run quick --build default,{wanted}")
 
 
-@app.command()
+@app.command(cls=Verb)
 def remove(
     name: Annotated[str, typer.Argument(help="Name of the build, as in 'rigmark builds list'.")],
     user: User = False,

@@ -34,7 +34,7 @@ HigherIsBetter = Annotated[
 LowerIsBetter = Annotated[
     str | None, typer.Option(help="With --asv: series that match this regular expression are better if lower.")
 ]
-Last = Annotated[int, typer.Option(min=1, help="Only steps in this many last points of a series count as recent.")]
+Last = Annotated[int, typer.Option(min=1, help="Number of last points of a series in which a step counts as recent.")]
 Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")]
 """Options of ``history`` and of ``check``, which reads the same series."""

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rigmark.bench.cli import Verb
 from rigmark.bench.cli import _options as options
 
 app = typer.Typer(no_args_is_help=True, help="Download rental prices of machines into dated files.")
@@ -17,7 +18,7 @@ def prices() -> None:
     """Download rental prices of machines into dated files."""
 
 
-@app.command()
+@app.command(cls=Verb)
 def fetch(
     provider: Annotated[
         str, typer.Option(help="Providers, separated by commas: aws, azure, gcp, lambdalabs, ...")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from rigmark.bench.cli import Verb
+
 app = typer.Typer(no_args_is_help=True, help="Maintain stored results.")
 
 
@@ -15,7 +17,7 @@ def store() -> None:
     """Maintain stored results."""
 
 
-@app.command()
+@app.command(cls=Verb)
 def clean(
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
