@@ -1,6 +1,6 @@
-"""Entry of the command ``rigmark``, and of ``python -m rigmark``: ready for Ctrl-C before the slow imports begin.
+"""Entry point of ``rigmark`` and ``python -m rigmark``: handles Ctrl-C from before the slow imports on.
 
-Nothing is imported above ``main`` but ``sys``: what a Ctrl-C finds there ends in Python's own words.
+Only ``sys`` is imported above ``main``, since a Ctrl-C during these imports ends in a message of Python itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files that users add to Rigmark's packages: networks, suites, sources of input, importers, media of reports.
+"""Loads files that users add to Rigmark's packages: networks, suites, readers of data, importers, media of reports.
 
-A mistake in one of them is the user's to mend, so it ends in one sentence that names the file and its line.
+A mistake in such a file is reported to the user in one sentence with the file and the line.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from types import ModuleType
 
 from rigmark.bench.errors import UserError
 
-MOST_WORDS = 300             # characters of an exception that are told; some hold whole arrays
+MOST_WORDS = 300             # characters of an exception that are shown; some contain whole arrays
 
 
 def load(package: str, name: str, what: str) -> ModuleType:
-    """The module of that name in a package; raises UserError for a mistake in it. ``what`` it is called: "model"."""
+    """The module of a name in a package; raises UserError for a mistake in it. ``what`` is its kind: "model"."""
     with mistakes_in(package, name, what):
         return importlib.import_module(f"{package}.{name}")
 
 
 @contextlib.contextmanager
 def mistakes_in(package: str, name: str, what: str) -> Iterator[None]:
-    """Where code of that module runs: whatever it raises but a UserError becomes one that names the line.
+    """A context for running code of that module: every exception becomes a UserError that names the line, such as
 
     "model 'mine' cannot be used: bench/models/mine.py:12: NameError: name 'Buidler' is not defined".
     """
@@ -39,7 +39,7 @@ def mistakes_in(package: str, name: str, what: str) -> Iterator[None]:
 
 
 def mistake(error: BaseException, package: str, name: str, what: str) -> UserError:
-    """The sentence for what code of a module raised."""
+    """The error for an exception that was raised by code of a module."""
     where, words = _where(error, _file(package, name), package.count(".") + 2), " ".join(str(error).split())
     said = f"{type(error).__name__}{f': {words[:MOST_WORDS]}' if words else ''}"
     return UserError(f"{what} '{name}' cannot be used: {where}: {said}")
@@ -51,7 +51,7 @@ def _file(package: str, name: str) -> Path:
 
 
 def _where(error: BaseException, file: Path, parts: int) -> str:
-    """The file, by so many last parts of its path, and the line of it that the error comes from, if it is one."""
+    """The file, with this many last parts of its path, and the line in it that raised the error, if known."""
     shown = "/".join(file.parts[-parts:])
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{shown}:{error.lineno}"

@@ -1,11 +1,11 @@
-"""Errors that are a user's to mend: the command line shows their sentence, and no traceback."""
+"""Errors that the user can correct: the command line shows their sentence, without a traceback."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-MOST_NAMES = 40              # told to whoever wrote a wrong one
+MOST_NAMES = 40              # known names that a message lists
 
 
 class UserError(Exception):
@@ -13,14 +13,14 @@ class UserError(Exception):
 
 
 class UnknownName(UserError):
-    """A word that nothing is called."""
+    """A name that does not exist."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for an unknown name, with the nearest known one."""
+    """The error for an unknown name, with the nearest known name; ``what`` is its kind: "model"."""
     names = sorted(known)
     if not names:
-        return UnknownName(f"no {what} '{name}'; none is known at all")
+        return UnknownName(f"no {what} '{name}'; there is none at all")
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""

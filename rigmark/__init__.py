@@ -1,12 +1,12 @@
-"""Rigmark: identical neural networks across frameworks, builds, devices and precisions, timed so as to be believed.
+"""Rigmark benchmarks identical neural networks across frameworks, builds, devices and precisions.
 
-What notebooks and authors of suites need, each loaded when it is first used::
+This module has what notebooks and authors of suites need; each part is loaded when it is first used::
 
     import rigmark
 
     results = rigmark.load("results")          # stored results as pandas tables
 
-The parts of the program lie beside this file: ``rigmark.bench``, ``rigmark.reports`` and ``rigmark.suites``.
+The parts of the program are beside this file: ``rigmark.bench``, ``rigmark.reports`` and ``rigmark.suites``.
 """
 
 from __future__ import annotations

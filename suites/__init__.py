@@ -1,4 +1,4 @@
-"""The suites: named sets of sweeps, one file each, found by its name. Also asv's benchmark folder."""
+"""The suites: named sets of sweeps, one file per suite, found by its name. It is also the benchmark folder of asv."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def title(name: str) -> str:
-    """What a suite is for: the first line of its file, without the full stop."""
+    """The purpose of a suite: the first line of its docstring, without the full stop."""
     return (added.load(__name__, name, "suite").__doc__ or "").strip().partition("\n")[0].removesuffix(".")
 
 
 def sweeps(name: str) -> tuple[Sweep, ...]:
-    """What a suite declares; raises UnknownName with the nearest names, UserError for a mistake in its file."""
+    """The sweeps of a suite; raises UnknownName with the nearest name, or UserError for a mistake in its file."""
     if name not in NAMES:
         raise unknown("suite", name, NAMES)
     declared = getattr(added.load(__name__, name, "suite"), "SWEEPS", None)

@@ -1,4 +1,4 @@
-"""Three single-threaded cases for continuous integration and ``asv continuous``: seconds each, steady on one core."""
+"""Three single-threaded cases for continuous integration and ``asv continuous``: they take seconds and vary little."""
 
 from rigmark import Mode, Sweep, Timing, benchmark
 

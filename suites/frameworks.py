@@ -1,6 +1,6 @@
 """The full matrix: every network in every framework, compile mode and layout, inference and training.
 
-Takes hours. Combinations that a framework does not have are recorded as unsupported, with its own reason.
+It takes hours. Combinations that a framework does not have are recorded as unsupported, with the reason.
 """
 
 from dataclasses import replace

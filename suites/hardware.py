@@ -1,8 +1,8 @@
-"""What this machine can do at best: FLOP/s of products and convolutions, bandwidths, latency of a call, decoding.
+"""Micro-benchmarks of the machine: FLOP/s of products and convolutions, bandwidths, latency of a call, image decoding.
 
-See bench.worker.microbenchmarks for the names. It takes some minutes on two cores; more repetitions (six for an
-interval) only take longer. Of a GPU it measures the copies from and to the host; ``--device cuda:0`` has all the rest
-run there too.
+Their names are in bench.worker.microbenchmarks. It takes some minutes on two cores; an interval needs six repetitions,
+which take longer. On a machine with a GPU it measures copies from and to the host; ``--device cuda:0`` runs all other
+micro-benchmarks on the GPU too.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ ON_ANY_THREADS = (
     replace(FP32, models=("jpeg_decode",), frameworks=("numpy", "tensorflow")),
 )
 SWEEPS = (
-    *ON_ANY_THREADS,                                             # one for each core
+    *ON_ANY_THREADS,                                             # once per core
     *(replace(sweep, threads=(1,)) for sweep in ON_ANY_THREADS),
     replace(FP32, models=("matmul_4096",), frameworks=("numpy", "torch")),
     replace(FP32, models=("launch",), frameworks=("numpy", *FP32.frameworks), threads=(1,)),

@@ -1,6 +1,6 @@
-"""Speed when limited to SSE4.1, AVX2 or AVX-512, and without a limit: two real networks in each framework.
+"""Effect of instruction sets: two real networks per framework, limited to SSE4.1, AVX2 or AVX-512, and without a limit.
 
-What a processor lacks is unsupported; what ran is watched and stored beside each figure.
+What a processor lacks is recorded as unsupported. The instructions that ran are observed and stored with each figure.
 """
 
 from rigmark import Isa, StartMethod, Sweep, Timing, benchmark

@@ -1,6 +1,6 @@
-"""What narrower numbers bring and cost: speed, error and memory of two real networks, and whether they learn digits.
+"""Effect of lower precisions: speed, error and memory of two real networks, and whether they learn to read digits.
 
-Most of its time goes into fp16, which few CPUs have units for: so each process times few steps.
+Most of its time goes into fp16, for which few CPUs have units; therefore each process times few steps.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ SWEEPS = (
         SPEED, precisions=(Precision.BF16_PURE, Precision.FP16_PURE, Precision.INT8), modes=(Mode.INFERENCE,),
     ),
     replace(SPEED, precisions=(Precision.TF32,), devices=("cuda:0",)),
-    # One pass over the digits belongs to their proofs.
+    # The proofs of these cases train for one epoch on the digits.
     replace(
         SPEED, models=("mnist_cnn", "mnist_resnet18"), data=("digits",), modes=(Mode.TRAINING,), local_batches=(32,),
         precisions=(Precision.FP32, Precision.BF16, Precision.FP16),

@@ -1,4 +1,4 @@
-"""What ``make bench`` runs: three real networks in each framework at its best setting, digits among the input.
+"""The suite of ``make bench``: three real networks per framework in its best setting, one of them also on real digits.
 
 Small batches and few timings keep it within some minutes on two cores; eight repetitions can give a verdict.
 """

@@ -1,6 +1,6 @@
-"""More devices: three networks on one, two and four of this machine's cores, strong and weak, in every framework.
+"""Scaling: three networks on one, two and four cores of this machine, strong and weak, in every framework.
 
-Four take turns where there are fewer cores, which is labelled.
+On a machine with fewer cores four processes share them, and the results are labelled as oversubscribed.
 """
 
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""Base against new: pairs of processes that take turns until there is a verdict."""
+"""Compares a base with a new version: pairs of processes take turns until there is a verdict."""

@@ -1,4 +1,4 @@
-"""History nominates, a paired run decides: which revisions are measured against each other, and what of a suite."""
+"""Confirms steps of a history by pairs: which revisions to measure against each other, and which cases of a suite."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.sweep import Sweep
 
-ASV_BENCHMARK = ".track_step_time"       # ends the name of what bench.asv.benchmark makes of a suite
+ASV_BENCHMARK = ".track_step_time"       # suffix of the names of benchmarks made by bench.asv.benchmark
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nomination:
-    """Two revisions between which something got worse."""
+    """Two revisions between which some series became worse."""
 
-    base: str                    # the last one that is surely before the step, or the user's word
-    new: str                     # the first that is surely after it
-    series: tuple[str, ...]      # labels of what got worse
-    cases: frozenset[Case] | None        # what of the suite they are about, see ``nameless``; None: all of it
+    base: str                    # the last revision that is certainly before the step, or --base
+    new: str                     # the first that is certainly after it, or --new
+    series: tuple[str, ...]      # labels of the series that became worse
+    cases: frozenset[Case] | None        # the cases of these series, see ``nameless``; None: the whole suite
 
     def is_about(self, case: Case) -> bool:
         return self.cases is None or nameless(case) in self.cases
@@ -32,7 +32,7 @@ class Nomination:
 
 @dataclass(frozen=True, kw_only=True)
 class Nominated:
-    """What history nominates."""
+    """What is to be measured again."""
 
     pairs: tuple[Nomination, ...]
     others: tuple[str, ...]      # labels of series that this suite does not measure
@@ -42,11 +42,11 @@ def nominated(
     worse: Sequence[tuple[Watched, Step]], suite: str, sweeps: Sequence[Sweep], *, suites: Collection[str],
     builds: Collection[str], sides: tuple[str, str] | None = None,
 ) -> Nominated:
-    """What is to be measured again with a suite, of the steps for the worse.
+    """What is to be measured again with a suite, to confirm steps for the worse.
 
-    A series of the suite itself is about its own case, and one of another project's benchmark about the whole suite.
-    ``suites`` and ``builds`` are names that our own series may have. ``sides`` are measured instead of the revisions
-    around the steps. Raises UserError where a step lies between sessions, which are no revisions, without sides.
+    For a series of the suite itself it is the case of the series; for a benchmark of another project, the whole suite.
+    ``suites`` and ``builds`` are the names that occur in our own series. ``sides`` are measured instead of the
+    revisions around the steps. Raises UserError if a step is between sessions, not revisions, and there are no sides.
     """
     found: dict[tuple[str, str], dict[str, frozenset[Case] | None]] = {}
     others = []
@@ -65,7 +65,7 @@ def nominated(
 
 
 def nameless(case: Case) -> Case:
-    """A case by which builds and instruction sets are not told apart."""
+    """The case without its build and instruction set."""
     return replace(case, build="", isa=Isa.NATIVE)
 
 
@@ -74,7 +74,7 @@ def _around(watched: Watched, step: Step) -> tuple[str, str]:
     base, new = revisions[max(step.change.low - 1, 0)], revisions[step.change.high]
     if not all(set(revision) <= set("0123456789abcdef") for revision in (base, new)):
         raise UserError(
-            f"{watched.series.label} got worse between the sessions {base} and {new}, which cannot be measured again; "
+            f"{watched.series.label} became worse between the sessions {base} and {new}, which cannot be repeated; "
             "name two builds or git revisions with --base and --new"
         )
     return base, new
@@ -83,7 +83,7 @@ def _around(watched: Watched, step: Step) -> tuple[str, str]:
 def _about(
     watched: Watched, suite: str, sweeps: Sequence[Sweep], suites: Collection[str], builds: Collection[str]
 ) -> frozenset[Case] | None:
-    """Cases of the suite that a series is about, none if it is of another suite; None for what is no suite's."""
+    """The cases of the suite that a series is about; empty if it belongs to another suite, None if to no suite."""
     series = watched.series
     owner = series.name.removesuffix(ASV_BENCHMARK)
     if owner in suites and owner != series.name:

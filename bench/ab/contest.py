@@ -1,11 +1,11 @@
-"""Is the new one slower than the base? Pairs that take turns, more of them only where that is still open.
+"""Is the new side slower than the base? Measures pairs that take turns, and more pairs only while a verdict is open.
 
 A side is a build of builds.toml or a git revision of the user's project. Every case of a suite gets a pair, in an order
-drawn from the session's name, then another, until its verdict is final or the budget is spent. Verdicts are made at
-the numbers of pairs that bench.analysis.statistics.decision names, so that stopping early costs no truth. Every pair
-is stored at once: the same command goes on from there.
+drawn from the name of the session, then another pair, until its verdict is final or the budget is spent. Verdicts are
+made at the numbers of pairs that bench.analysis.statistics.decision names, so that stopping early does not raise the
+error rate. Every pair is stored at once, and the same command continues from there.
 
-Where the base is a folder of stored results, nothing can be paired: the new side is timed as ``rigmark run`` does it.
+If the base is a folder of stored results, nothing can be paired: the new side is timed as ``rigmark run`` does it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from rigmark.bench.trials.context import Base
 from rigmark.bench.trials.kinds import pair
 from rigmark.bench.worker import frameworks
 
-FAILURES_AT_MOST = 3         # of the pairs of a case, before no more are started
-NOTE_TURNS = "Both sides took turns in pairs of fresh processes; such step times are for verdicts, not for publishing."
+FAILURES_AT_MOST = 3         # failed pairs of a case, after which no more are started
+NOTE_TURNS = "Both sides took turns in pairs of new processes; their step times are for verdicts, not for publication."
 NOTE_UNPAIRED = ("The base is stored results, so nothing is paired: the sides were measured at different times, and "
                  "what changed on the machine in between passes for a difference. rigmark compare judges the same "
                  "trials, and takes --across.")
@@ -57,23 +57,23 @@ KINDS = ("build", "results", "rev")
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two that are compared."""
+    """One of the two compared sides."""
 
     name: str                                    # as the user named it
-    build: Build                                 # whose name identifies it in records
+    build: Build                                 # its name identifies the side in records
     shipped: Files | None = None     # the worker package of another revision of Rigmark
-    problem: str | None = None                   # why it could not be made
-    is_installed: bool = False                   # it is a revision of another project than Rigmark
+    problem: str | None = None                   # why its build could not be created
+    is_installed: bool = False                   # whether it is a revision of another project than Rigmark
 
 
 def side(
     word: str, known: dict[str, Build], *, folder: Path, beneath: Build, packages: Sequence[str],
     tell: Callable[[str], None],
 ) -> Side | Store:
-    """What a user's word stands for: a build, a git revision of the project in ``folder``, or a store of results.
+    """The side that a user named: a build, a git revision of the project in ``folder``, or a folder of results.
 
-    ``build:``, ``rev:`` or ``results:`` before it says which. A revision is installed over the packages of ``beneath``;
-    see bench.builds.revisions. Raises UserError where it is nothing, or more than one of them.
+    A prefix ``build:``, ``rev:`` or ``results:`` states which. A revision is installed on top of the packages of
+    ``beneath``; see bench.builds.revisions. Raises UserError if the name means nothing, or more than one of these.
     """
     kind, colon, name = word.partition(":")
     if not colon or kind not in KINDS:
@@ -107,10 +107,10 @@ def side(
 def depending(
     sweeps: Sequence[Sweep], sides: Sequence[Side | Store], suite: str
 ) -> tuple[tuple[Sweep, ...], tuple[str, ...]]:
-    """The part of the sweeps that the sides can differ in, and a note for what was left out.
+    """The part of the sweeps in which the sides can differ, and notes about what was left out.
 
-    Our networks run in a framework. So the commits of a project that no framework uses cannot change what is measured,
-    and "the same" would be said of anything. Raises UserError where that holds for all of it.
+    Our networks run in a framework. If no framework uses a project, its commits cannot change what is measured, and
+    every verdict would be "same". Raises UserError if that is so for all sweeps.
     """
     made = [each.build for each in sides if isinstance(each, Side) and each.is_installed]
     if not made or any(isinstance(each, Side) and each.problem is not None for each in sides):
@@ -121,9 +121,9 @@ def depending(
     project = made[-1].name.partition(builds_module.OF_REVISION)[0]
     if len(idle) == len(imports):
         raise UserError(
-            f"nothing that suite {suite} measures depends on {project}: it is not used by {', '.join(idle)}, so that "
-            "all its commits would be called the same; compare revisions of a framework, or of what one imports, or "
-            "two builds with what the commits pin (rigmark builds create)"
+            f"nothing that suite {suite} measures depends on {project}, which is not used by {', '.join(idle)}, so all "
+            "its commits would be called the same; compare revisions of a framework or of a package that it imports, "
+            "or two builds with the versions that the commits pin (rigmark builds create)"
         )
     kept = (replace(sweep, frameworks=tuple(name for name in sweep.frameworks if name not in idle)) for sweep in sweeps)
     note = NOTE_IDLE.format(project=project, frameworks=", ".join(idle))
@@ -132,7 +132,7 @@ def depending(
 
 @dataclass
 class Attempt:
-    """What is known of one case so far."""
+    """The measurements of one case so far."""
 
     case: Case
     timing: Timing
@@ -149,31 +149,31 @@ class Attempt:
 
     @property
     def is_open(self) -> bool:
-        """More pairs are wanted, and can be had."""
+        """Whether more pairs are needed, and can be measured."""
         failures = self.failures
         fails_again = any(Outcome(failure["outcome"]) in FAILS_AGAIN for failure in failures)
         return not self.is_decided and not fails_again and len(failures) < FAILURES_AT_MOST
 
     def log_speed_ups(self, clock: Clock) -> list[float] | None:
-        """One for each pair; None where the clock tells nothing of the case."""
+        """The logarithm of the speed-up of each pair; None if the clock is not valid for the case."""
         return judging.log_speed_ups(self.case.plain(), self.pairs, clock)
 
     @property
     def seconds_per_pair(self) -> float:
-        """Mean over all so far; 0 before the first."""
+        """Mean time of a pair so far; 0 before the first."""
         seconds = [record["wall_time_s"] for record in self.records]
         return sum(seconds) / len(seconds) if seconds else 0.0
 
 
 class Contest:
-    """Base against new over the cases of a suite."""
+    """Measures base and new for the cases of a suite, and judges them."""
 
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
         budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
     ):
-        """``only``: which cases take part. Raises UserError where none can be paired, or where the clock tells nothing
-        of one.
+        """``only`` selects cases. Raises UserError if none can be paired, or if the clock is not valid for one of
+        them.
         """
         self._store, self._base, self._new = store, base, new
         self._session, self._budget_s, self._clock = session, budget_s, clock
@@ -186,14 +186,14 @@ class Contest:
             if only is None or only(case)
         ]
         if not self.attempts:
-            raise UserError(f"suite {suite} has limits of the machine only; name one with networks")
+            raise UserError(f"suite {suite} has only micro-benchmarks; name a suite with networks")
         threaded = [a.case.label for a in self.attempts if not judging.is_single_threaded(a.case.plain())]
         if clock is Clock.CPU and threaded:
-            raise UserError(f"CPU time stands for speed with one thread on the CPU only, not for {threaded[0]}; add "
+            raise UserError(f"CPU time measures speed only with one thread on the CPU, not for {threaded[0]}; add "
                             "--threads 1, or leave --clock out")
 
     def run(self, progress: Progress, monotonic: Callable[[], float] = time.monotonic) -> Verdicts:
-        """Measure, and judge at the end. What is stored already is not measured again; proofs cost no budget."""
+        """Measures, then judges. Stored pairs are not measured again; proofs do not count against the budget."""
         if self._base.problem is None and self._new.problem is None:
             with contextlib.ExitStack() as stack:
                 base = stack.enter_context(self._runner(self._base))
@@ -201,7 +201,7 @@ class Contest:
                 new = stack.enter_context(self._runner(self._new, compared_with))
                 for runner, measured in ((base, self._base), (new, self._new)):
                     runner.run(self._proofs(measured.build.name), progress)
-                self.decisions(self._budget_s)       # loads what judging needs, before the clock runs
+                self.decisions(self._budget_s)       # imports what judging needs before the budget starts
                 self._measure(new, progress, monotonic() + self._budget_s, monotonic)
         return self.verdicts()
 
@@ -220,8 +220,8 @@ class Contest:
     def _measure(
         self, runner: Runner, progress: Progress, until: float, monotonic: Callable[[], float]
     ) -> None:
-        """Rounds in which every open case gets a pair."""
-        self._left_s = self._budget_s        # once more, where the budget ends before all is decided
+        """Measures in rounds, in which every open case gets a pair."""
+        self._left_s = self._budget_s        # once more, if the budget ended before all is decided
         for number in range(LOOKS[-1] + FAILURES_AT_MOST):
             for attempt, decision in zip(self.attempts, self.decisions(until - monotonic()), strict=True):
                 attempt.is_decided = decision is None or decision.is_final
@@ -241,7 +241,7 @@ class Contest:
                 attempt.records += [record.plain() for record in tally.stored] or tally.already_there
 
     def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision | None]:
-        """Of every case, judged together, as far as ``left_s`` more seconds allow; None where the clock tells nothing.
+        """The decisions on all cases, judged together, given ``left_s`` more seconds; None if the clock is not valid.
         """
         round_s = sum(attempt.seconds_per_pair for attempt in self.attempts if attempt.is_open)
         rounds = int(max(left_s, 0.0) / round_s) if round_s else LOOKS[-1]
@@ -251,8 +251,8 @@ class Contest:
         return [decided.get(str(index)) for index in range(len(self.attempts))]
 
     def verdicts(self) -> Verdicts:
-        """On what is measured so far. Of an open case, the same budget once more would either decide it, so that it
-        needs more pairs, or not, so that it is too noisy; one that was given up while there was time left is too noisy.
+        """The verdicts on what was measured so far. An open case needs more pairs if the same budget again would decide
+        it; otherwise it is too noisy, and so is a case that was given up although there was time left.
         """
         decided = self.decisions(self._left_s)
         twins = self.decisions(self._left_s, Clock.CPU) if self._clock is Clock.WALL else [None] * len(decided)
@@ -263,7 +263,7 @@ class Contest:
         return Verdicts(base=self._base.name, new=self._new.name, cases=tuple(cases), notes=(NOTE_TURNS,))
 
     def _case_verdict(self, attempt: Attempt, decision: Decision | None, twin: Decision | None) -> CaseVerdict:
-        # The sides differ in the build.
+        # The sides differ in their build.
         case = {axis: value for axis, value in attempt.case.plain().items() if axis != "build"}
         label = case_label(case)
         failure = next(iter(attempt.failures), None)
@@ -287,7 +287,7 @@ class Contest:
 
 
 def _cases(sweeps: Sequence[Sweep], build: str) -> list[tuple[Case, Timing]]:
-    """Every network once, as the first sweep times it that has it."""
+    """Every case once, with the timing of the first sweep that has it."""
     cores = len(hardware.usable_cpus())
     found: dict[Case, Timing] = {}
     for sweep in sweeps:
@@ -301,7 +301,8 @@ def against_stored(
     store: Store, base: Store, new: Side, sweeps: Sequence[Sweep], *, names: tuple[str, str], suite: str, command: str,
     session: str, budget_s: float, deadline_s: float, progress: Progress,
 ) -> Verdicts:
-    """The verdicts where the base is stored trials: the new side is timed, repetition by repetition, in the budget."""
+    """The verdicts against stored trials as the base: the new side is timed, one repetition after another, within the
+    budget."""
     if new.problem is not None:
         raise UserError(new.problem)
     known = {**builds_module.load(), new.build.name: new.build}

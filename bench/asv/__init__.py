@@ -1,1 +1,1 @@
-"""The suites as asv benchmarks, and asv's environment that is the interpreter which runs it."""
+"""The suites as asv benchmarks, and an asv environment that is the interpreter which runs asv."""

@@ -1,11 +1,11 @@
 """A suite as one asv benchmark.
 
-asv keeps commits, discovery, result files and history; Rigmark measures. One *round* of asv is one repetition: a fresh
-process of asv's starts a fresh worker, and gives asv the median of its timings as one sample. So asv takes the cases
-of a suite in turns, and ``asv continuous`` the commits too. The records go to a results folder of Rigmark's beside.
+asv manages commits, discovery, result files and history; Rigmark measures. One *round* of asv is one repetition: a new
+process of asv starts a new worker, and the median of its timings is one sample of asv. So asv interleaves the cases of
+a suite, and ``asv continuous`` the commits too. The records are stored in a results folder of Rigmark as well.
 
-A trial that is invalid by what telemetry saw is no sample, and asv hears why; where no round has one the case is nan,
-which asv shows as n/a. Suspect trials are samples: asv has the median of them.
+A trial that is invalid according to telemetry gives no sample, and asv is told why; a case without any sample is nan,
+which asv shows as n/a. Suspect trials give samples, of which asv takes the median.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.sweep import Sweep
 
-VERSION = "1"                # results of another version are not compared: raise it when the figure changes its meaning
+VERSION = "1"                # asv does not compare versions: increase it when the meaning of the figure changes
 WORKERS_AT_MOST = 5          # in one round: probe, proof, the oracle for it, the oracle's loss, timing
 
 NAMED_FIRST = ("model", "mode", "framework", "compile_mode", "layout", "precision", "device")
@@ -32,21 +32,21 @@ DEFAULTS = {axis.name: axis.default for axis in fields(Case)}
 
 
 def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str, Any] | float]:
-    """What the suite in ``module`` shows to asv: seconds per step of every case, lower is better.
+    """The suite in ``module`` as an asv benchmark: seconds per step of every case, lower is better.
 
-    It has as many rounds as the sweeps' repetitions; ``--quick`` makes it one, ``-a rounds=N`` makes it N.
+    It has as many rounds as the sweeps have repetitions; one with ``--quick``, N with ``-a rounds=N``.
     """
     suite = module.rpartition(".")[2]
     home = _home(module)
     cases = named_cases(sweeps, home)
 
     def track_step_time(case: str) -> dict[str, Any] | float:
-        from rigmark.bench.asv.rounds import measured  # with the runner, which what reads a suite does not need
+        from rigmark.bench.asv.rounds import measured  # imports the runner, which readers of a suite do not need
 
         try:
             return measured(*cases[case], suite=suite, name=case, home=home)
         except UserError as error:
-            sys.exit(f"rigmark: {error}")    # asv shows it and calls the case failed
+            sys.exit(f"rigmark: {error}")    # asv shows the message, and the case as failed
 
     vars(track_step_time).update(
         params=[[*cases]], param_names=["case"], unit="seconds", version=VERSION,
@@ -56,10 +56,10 @@ def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str,
 
 
 def named_cases(sweeps: Sequence[Sweep], home: Path | None = None) -> dict[str, tuple[Sweep, Case]]:
-    """Every case by its name, in the build that asv's matrix asks for by RIGMARK_BUILD.
+    """Every case by its name, in the build that the matrix of asv names in RIGMARK_BUILD.
 
-    The name is the same for all builds, also for one that holds the case to an instruction set. ``home`` is the folder
-    of builds.toml; None: that of Rigmark's own suites.
+    The name is the same for all builds, even for one that limits the case to an instruction set. ``home`` is the folder
+    of builds.toml; None for that of Rigmark's own suites.
     """
     build = os.environ.get("RIGMARK_BUILD", DEFAULT_BUILD)
     known = builds.load(home or _home("rigmark"))
@@ -73,10 +73,10 @@ def named_cases(sweeps: Sequence[Sweep], home: Path | None = None) -> dict[str, 
 
 
 def _name(case: Case, *, is_threads_declared: bool) -> str:
-    """One word an axis: "mlp inference numpy eager nchw fp32 cpu local_batch=8".
+    """The name of a case, with one word per axis: "mlp inference numpy eager nchw fp32 cpu local_batch=8".
 
-    asv joins the history of a case by this name. So it is the same on every machine, and an axis that Rigmark gains
-    later leaves it alone while it has its default.
+    asv identifies the history of a case by this name. Therefore it is the same on every machine, and does not change
+    when Rigmark gets a new axis, as long as that has its default value.
     """
     axes = case.plain()
     del axes["build"]
@@ -87,7 +87,7 @@ def _name(case: Case, *, is_threads_declared: bool) -> str:
 
 
 def _home(module: str) -> Path:
-    """The folder of asv.conf.json, where builds.toml stands too; ``module`` is one of its suites."""
-    # A benchmark runs in a folder that asv deletes, and asv's environment type "existing" does not say where asv was.
+    """The folder of asv.conf.json, which contains builds.toml too; ``module`` is one of its suites."""
+    # A benchmark runs in a folder that asv deletes; with environment type "existing" the folder of asv is not known.
     suites = sys.modules[module.partition(".")[0]]
     return Path(os.environ.get("ASV_CONF_DIR") or Path(suites.__path__[0]).parent)

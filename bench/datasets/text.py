@@ -1,7 +1,7 @@
-"""Real English for character models: what the documentation strings of Rigmark's own modules say, some 30 KB.
+"""Real English for character models: the docstrings of Rigmark's own modules, some 30 KB.
 
-It is there wherever Rigmark is installed and nobody else's property. It changes with Rigmark's version, as what is
-learnt from it does. Characters beyond ASCII become "?".
+They exist wherever Rigmark is installed, and belong to nobody else. They change with the version of Rigmark, and so
+does what is learnt from them. Characters beyond ASCII become "?".
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ HELD_OUT_SHARE = 0.1
 
 
 def load(graph: Graph) -> Dataset:
-    """Excerpts of as many characters as the graph has steps, none twice, shuffled once and for all.
+    """Disjoint excerpts with as many characters as the graph has steps, in a fixed random order.
 
-    x holds ASCII codes, y the character after each of them. Raises UserError where the graph does not predict the next
+    x contains ASCII codes, y the character after each of them. Raises UserError if the graph does not predict the next
     of at least 128 tokens at every step.
     """
     if graph.input.vocabulary is None or graph.output_shape != (*graph.input.shape, graph.input.vocabulary):
@@ -42,7 +42,7 @@ def load(graph: Graph) -> Dataset:
 
 
 def _excerpts(tokens: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(count, steps) tokens in a shuffled order, and the token after each."""
+    """The tokens of the excerpts in random order, and the token after each; both have shape (count, steps)."""
     count = (len(tokens) - 1) // steps
     order = np.random.RandomState(0).permutation(count)
     x, y = (tokens[first : first + count * steps].reshape(count, steps)[order] for first in (0, 1))
@@ -51,7 +51,7 @@ def _excerpts(tokens: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int64],
 
 @cache
 def text() -> str:
-    """All documentation strings, module by module in the order of their names, with an empty line between two."""
+    """All module docstrings, sorted by the names of the modules, separated by empty lines."""
     root = Path(__file__).parent.parent     # of bench
     return "\n\n".join(
         said for path in sorted(root.rglob("*.py")) for said in _documentation(path.read_text(encoding="utf-8"))

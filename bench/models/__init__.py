@@ -1,4 +1,4 @@
-"""The networks: one file a model, found by its name. No framework code."""
+"""The networks: one file per model, found by its name. They contain no framework code."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 def build(name: str) -> Graph:
-    """The graph of a model at its published size; raises UnknownName with the nearest names.
+    """The graph of a model at its published size; raises UnknownName with the nearest name.
 
-    Raises UserError for a mistake in its file, and where the graph bears another name than the file, since trials and
-    reports go by both.
+    Raises UserError for a mistake in its file, and if the graph has another name than the file, since trials and
+    reports use both names.
     """
     if name not in NAMES:
         raise unknown("model", name, NAMES)
@@ -23,7 +23,7 @@ def build(name: str) -> Graph:
         graph: Graph = module.build()
         if not isinstance(graph, Graph):
             raise TypeError(f"build() returns a {type(graph).__name__}, not a Graph; let it return net.build(...)")
-        assert graph.fingerprint         # it is worked out from all of the graph
+        assert graph.fingerprint         # computing it checks the whole graph
     if graph.name != name:
         raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph

@@ -6,7 +6,7 @@ paper's 55 x 55 outputs need (it prints 224).
 
 The constants of normalisation are the paper's, k = 2, alpha = 1e-4, beta = 0.75, over 5 channels. Its formula does not
 divide alpha by these 5, ours does, hence 5e-4. (bvlc_alexnet has k = 1 and divides 1e-4.) He initialisation (He et al.
-2015) replaces N(0, 0.01) and biases of 1, with which the network stands still for many steps.
+2015) replaces N(0, 0.01) and biases of 1, with which the network does not learn for many steps.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ def build(classes: int = 1000, size: int = 227) -> Graph:
         net.relu(f"relu{index}")
         net.dropout(f"drop{index}", 0.5)
     net.dense("fc8", classes)
-    # A batch of 4 is learnt by heart in three steps: at the paper's 0.01, for 128, it would be in one.
+    # A batch of 4 is memorised in three steps; with 0.01, which the paper uses for a batch of 128, in one step.
     return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=1e-4, momentum=0.9))

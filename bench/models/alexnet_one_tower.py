@@ -32,5 +32,5 @@ def build(classes: int = 1000, size: int = 224) -> Graph:
         net.dense(f"fc{index}", 4096)
         net.relu(f"relu{index}")
     net.dense("fc8", classes)
-    # A batch of 4 is learnt by heart in four steps: at the customary 0.01, for 128, it would be in one.
+    # A batch of 4 is memorised in four steps; with 0.01, which is usual for a batch of 128, in one step.
     return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=3e-5, momentum=0.9))

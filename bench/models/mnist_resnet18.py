@@ -1,6 +1,6 @@
-"""ResNet-18 for digits: the network of resnet18.py for one grey channel of 28 x 28, so that it can be seen to learn.
+"""ResNet-18 for digits: the network of resnet18.py for one grey channel of 28 x 28, which shows that it learns.
 
-Source: as in resnet18.py. Its last stage sees one position only; nothing else is changed but the input and the classes.
+Source: as in resnet18.py. Its last stage has only one position; otherwise only the input and the classes differ.
 """
 
 from __future__ import annotations

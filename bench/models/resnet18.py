@@ -14,7 +14,7 @@ from rigmark.bench.ir.training import Sgd
 
 
 class Block(Protocol):
-    """Adds a residual block to a network; with ``projects`` its shortcut changes the shape."""
+    """A function that adds a residual block to a network; with ``projects`` its shortcut changes the shape."""
 
     def __call__(self, net: Builder, channels: int, *, stride: int, projects: bool) -> None: ...
 
@@ -26,7 +26,7 @@ def projection(net: Builder, entry: str, channels: int, stride: int) -> str:
 
 
 def basic_block(net: Builder, channels: int, *, stride: int, projects: bool) -> None:
-    """Two 3 x 3 convolutions beside a shortcut."""
+    """Adds two 3 x 3 convolutions with a shortcut."""
     entry = net.last
     net.conv2d("conv1", channels, kernel=3, stride=stride, padding=1, bias=False)
     net.batch_norm("norm1")
@@ -43,7 +43,7 @@ def residual_network(
     name: str, block: Block, blocks: Sequence[int], *, expansion: int, classes: int, size: int, learning_rate: float,
     input_channels: int = 3,
 ) -> Graph:
-    """A column of table 1: ``blocks`` for each stage, whose outputs have ``expansion`` times a block's channels."""
+    """The network of a column of table 1: ``blocks`` per stage; outputs have ``expansion`` times a block's channels."""
     net = Builder(name, (input_channels, size, size))
     net.conv2d("conv1", 64, kernel=7, stride=2, padding=3, bias=False)
     net.batch_norm("norm1")

@@ -15,7 +15,7 @@ EXPANSION = 4
 
 
 def bottleneck(net: Builder, channels: int, *, stride: int, projects: bool) -> None:
-    """A 3 x 3 convolution between two 1 x 1 ones, which reduce and restore the channels, beside a shortcut."""
+    """Adds a 3 x 3 convolution between two 1 x 1 ones, which reduce and restore the channels, with a shortcut."""
     entry = net.last
     net.conv2d("conv1", channels, kernel=1, bias=False)
     net.batch_norm("norm1")

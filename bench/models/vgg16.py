@@ -27,5 +27,5 @@ def build(classes: int = 1000, size: int = 224) -> Graph:
         net.relu(f"relu{index}")
         net.dropout(f"drop{index}", 0.5)
     net.dense("fc8", classes)
-    # A few samples are learnt by heart in four steps: at the paper's 0.01, for 256, they would be in one.
+    # A few samples are memorised in four steps; with 0.01, which the paper uses for a batch of 256, in one step.
     return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=1e-5, momentum=0.9))
