@@ -1,8 +1,8 @@
-"""Answers to a buyer: from measurements, specifications and prices to advice with its doubt.
+"""Advice for buyers: from measurements, specifications and prices to answers with their uncertainty.
 
-``purchase``        all answers together, in the words of ``terms``
-``known_figures``   who is known to do what: measured, entered, quoted; ``prediction``: a card that nobody measured
-``candidates``      what may be bought or rented, with ``pricing``; ``rating`` says how fast each does a workload
-``value``           most for the money; ``renting``: rent or buy; ``holding``, ``memory``: does it hold, does it fit
-``cost``            formulas, as ``fitting``; ``quantity``: numbers that are not known exactly
+``purchase``        all answers together, in the classes of ``terms``
+``known_figures``   known throughputs: measured, entered, quoted; ``prediction``: GPUs that nobody has measured
+``candidates``      what can be bought or rented, with ``pricing``; ``rating``: throughput of each for a workload
+``value``           performance per price; ``renting``: rent or buy; ``holding``: power, space, heat; ``memory``
+``cost``            formulas, as in ``fitting``; ``quantity``: numbers with uncertainty
 """

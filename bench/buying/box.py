@@ -1,4 +1,4 @@
-"""Does the machine hold its cards: power supply, plugs, slots, lanes, links; and does it hold its speed."""
+"""Whether a machine suits its GPUs: power supply, connectors, slots, lanes, links; and whether it keeps its speed."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 from rigmark.bench.document.language import tr_later
 
 PSU_SIZES_W = (450, 550, 650, 750, 850, 1000, 1200, 1600)
-STEADY_SHARE = 0.8           # of its rating that a supply gives for hours
-TRANSIENT = 1.5              # a card's power for milliseconds over its rated one; sources say 1.3 to 2 since 2020
-TIGHT_SHARE = 0.9            # of its rating that all together may take where the card's own row suggests such a supply
-ADAPTED = ("12-pin", "16-pin")           # plugs that come with an adapter from some of eight pins
-PLUG_W, SLOT_W = 150.0, 75.0             # through a plug of eight pins, and a slot (PCI Express CEM 5.1)
-CIRCUIT_SHARE = 0.8          # of a wall circuit for what runs for hours (National Electrical Code 210.20)
-WIDTHS = (16, 8, 4)          # lanes that a slot may have
+STEADY_SHARE = 0.8           # share of its rating that a power supply gives for hours
+TRANSIENT = 1.5              # peak power of a GPU for milliseconds over its rating; sources state 1.3 to 2 since 2020
+TIGHT_SHARE = 0.9            # share of the rating that all may take if the GPU's database row suggests such a supply
+ADAPTED = ("12-pin", "16-pin")           # connectors that come with an adapter for several 8-pin ones
+PLUG_W, SLOT_W = 150.0, 75.0             # through an 8-pin connector, and through a slot (PCI Express CEM 5.1)
+CIRCUIT_SHARE = 0.8          # of a wall circuit for continuous loads (National Electrical Code 210.20)
+WIDTHS = (16, 8, 4)          # possible numbers of lanes of a slot
 
-PEAK_S = 30.0                # at the beginning, after warm-up
-LONG_S = 600.0               # from which a trial says how a machine holds its speed
+PEAK_S = 30.0                # the first part of a trial after warm-up
+LONG_S = 600.0               # shortest trial that shows whether a machine keeps its speed
 NOTE_BELOW, THROTTLES_BELOW = 0.97, 0.90
 
 
 @dataclass(frozen=True, kw_only=True)
 class Supply:
-    """In watts. ``size_w`` None: no usual supply is large enough."""
+    """Ratings of a power supply in W. ``size_w`` is None if no usual supply is large enough."""
 
-    steady_w: float              # rating that the sum of all needs, so that it runs at 80 %
-    transient_w: float           # rating that peaks of the cards need
+    steady_w: float              # rating at which all together need 80 %
+    transient_w: float           # rating that the peaks of the GPUs need
     size_w: int | None
 
     @property
@@ -39,7 +39,7 @@ class Supply:
 
 
 def supply(cpu_w: float, gpus_w: Sequence[float], base_w: float) -> Supply:
-    """What a power supply must be rated for; all at full load."""
+    """The rating that a power supply needs with everything at full load."""
     gpu_w = sum(gpus_w)
     steady, transient = (cpu_w + gpu_w + base_w) / STEADY_SHARE, cpu_w + base_w + TRANSIENT * gpu_w
     needed = max(steady, transient)
@@ -49,18 +49,18 @@ def supply(cpu_w: float, gpus_w: Sequence[float], base_w: float) -> Supply:
 
 
 def is_tight(rated_w: float, load_w: float, suggested_w: float | None) -> bool:
-    """Whether a supply below what ``supply`` asks for is still enough: a single card's row suggests no more.
+    """Whether a power supply below that of ``supply`` is still enough, because the row of the single GPU suggests it.
 
-    Rows count on a usual machine around the card, and on supplies that bear its peaks of milliseconds.
+    Rows assume a usual machine, and a power supply that withstands peaks of milliseconds.
     """
     return suggested_w is not None and rated_w >= suggested_w and load_w <= TIGHT_SHARE * rated_w
 
 
 def adapted_plugs(cards_w: Sequence[float | None], needed: Sequence[str], there: Sequence[str]) -> int | None:
-    """How many plugs of eight pins adapters join into those of 12 or 16 pins that a supply lacks.
+    """The number of 8-pin connectors that adapters combine into the 12-pin or 16-pin ones that a power supply lacks.
 
-    None where other plugs are missing too, or there are too few; 0: nothing has to be joined. ``cards_w`` are the
-    powers of the cards with such plugs.
+    None if other connectors are missing too, or if there are too few; 0 if no adapter is needed. ``cards_w`` are the
+    powers of the GPUs with such connectors.
     """
     lacking = missing_plugs(needed, there)
     if not lacking:
@@ -73,7 +73,7 @@ def adapted_plugs(cards_w: Sequence[float | None], needed: Sequence[str], there:
 
 
 def missing_plugs(needed: Sequence[str], there: Sequence[str]) -> list[str]:
-    """Plugs that a supply lacks; one with eight pins also serves six."""
+    """The connectors that a power supply lacks; one with eight pins also serves six."""
     left, missing = Counter(there), []
     for plug in sorted(needed, key=lambda plug: -int(plug.split("-", maxsplit=1)[0])):
         choice = next((other for other in (plug, *(["8-pin"] if plug == "6-pin" else [])) if left[other]), None)
@@ -85,9 +85,9 @@ def missing_plugs(needed: Sequence[str], there: Sequence[str]) -> list[str]:
 
 
 def widths(cards: int, lanes: int, taken: int = 0) -> list[int] | None:
-    """Lanes of each card's slot, widest first, on a CPU of which ``taken`` go elsewhere; None where they do not go in.
+    """Lanes of each GPU's slot, widest first, if ``taken`` lanes of the CPU go elsewhere; None if there are too few.
 
-    The last of the widest is halved until all go in, as boards do: 40 lanes give three cards 16, 16 and 8.
+    As on boards, the last of the widest slots is halved until all fit: 40 lanes give three GPUs 16, 16 and 8.
     """
     found = [WIDTHS[0]] * cards
     while sum(found) > lanes - taken:
@@ -102,22 +102,22 @@ def link_use(
     samples_per_s: float, sample_bytes: float, gradient_bytes: float, steps_per_s: float, devices: int,
     link_bytes_per_s: float,
 ) -> float:
-    """Share of a device's link that input, and gradients of a ring of devices, need."""
+    """Share of a device's link that the input and, in a ring of devices, the gradients need."""
     ring = 2 * (devices - 1) / devices
     return (samples_per_s * sample_bytes + ring * gradient_bytes * steps_per_s) / link_bytes_per_s
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endurance:
-    """How a machine holds its speed."""
+    """How well a machine keeps its speed."""
 
-    ratio: float                 # sustained over peak speed; 1.0: it holds
+    ratio: float                 # sustained speed over initial speed; 1.0: no loss
     duration_s: float
     words: str                   # "holds its speed", "slows a little", "throttles"
 
 
 def endurance(step_times_s: Sequence[float]) -> Endurance | None:
-    """Speed over the last third of the steps against that of the first 30 s; None below ten minutes of steps."""
+    """Speed in the last third of the steps relative to the first 30 s; None if there are less than 10 min of steps."""
     times = np.asarray(step_times_s, float)
     duration = float(times.sum())
     if duration < LONG_S:

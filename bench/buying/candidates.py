@@ -1,4 +1,4 @@
-"""What may be bought or rented: cards, machines made of parts, and machines for rent."""
+"""What can be bought or rented: GPUs and CPUs, machines made of parts, and machines for rent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rigmark.bench.machine.gpu_specifications import GIB, Card
 
 
 def candidates(market: Market, more: Iterable[Card] = (), known: Iterable[Figure] = ()) -> list[Candidate]:
-    """Every card, machine and offer; ``more`` cards have no price, nor have the devices that figures are known of."""
+    """Every GPU, machine and offer; ``more`` GPUs have no price, nor have devices that are only known by figures."""
     found = [_card_alone(part, market) for part in market.parts.values() if part.kind in ("gpu", "cpu", "accelerator")]
     met = {each.device.card.key for each in found if each.device is not None and each.device.card is not None}
     found += [
@@ -32,7 +32,7 @@ def candidates(market: Market, more: Iterable[Card] = (), known: Iterable[Figure
 
 
 def _seen(known: Iterable[Figure], listed: Sequence[Candidate]) -> list[Candidate]:
-    """One of each device that somebody has measured and that is not listed; the user may have it already."""
+    """One candidate per measured device that is not listed; the user may already own it."""
     met = {name for each in listed if each.device is not None for name in (each.device.id, each.device.name)}
     devices = {figure.device.id: figure.device for figure in known
                if figure.device.id not in met and figure.device.name not in met}
@@ -59,7 +59,7 @@ def _device(part: Part) -> Device:
 
 
 def build_price(build: Build, market: Market) -> Quantity | None:
-    """Of the whole, else the sum of its parts; None where one has no price."""
+    """The price of the whole machine, else the sum of its parts; None if a part has no price."""
     if build.price is not None:
         return money(build.price, build.id)
     each = [(money(market.parts[name].price, name), count) for name, count in build.parts.items()]
@@ -71,7 +71,7 @@ def build_price(build: Build, market: Market) -> Quantity | None:
         for price in prices
     ]
     value = math.fsum(price.value for price in prices)
-    # Spreads of parts are independent, so they add as squares.
+    # Spreads of parts are independent, so their squares add up.
     below, above = (
         math.sqrt(math.fsum((end[side] - price.value) ** 2 for end, price in zip(ends, prices, strict=True)))
         for side in (0, 1)
@@ -103,14 +103,14 @@ def _machine(build: Build, market: Market) -> Candidate:
 
 
 def _rated_w(working: Iterable[tuple[Part, int]]) -> float | None:
-    """Of all that computes, of one kind or several; None where the power of any is not known."""
+    """Rated power of all computing devices, of one kind or several; None if that of any is not known."""
     each = [multiple(part.tdp_w, count) for part, count in working]
     known = [watts for watts in each if watts is not None]
     return math.fsum(known) if each and len(known) == len(each) else None
 
 
 def link_of(build: Build, part: Part, devices: int, market: Market) -> float | None:
-    """Bytes/s of the narrowest slot; None where generation or lanes are not known, or the cards do not go in."""
+    """Bytes/s of the narrowest slot; None if generation or lanes are not known, or if there are too few lanes."""
     cpu = next((market.parts[name] for name in build.parts if market.parts[name].kind == "cpu"), None)
     if cpu is None or cpu.pcie_lanes is None or cpu.pcie_generation is None or part.pcie_generation is None:
         return None
@@ -122,7 +122,7 @@ def link_of(build: Build, part: Part, devices: int, market: Market) -> float | N
 
 
 def other_lanes(build: Build, market: Market) -> int:
-    """Of what is neither CPU nor card."""
+    """Lanes taken by parts that are neither CPU nor GPU."""
     return sum(
         (market.parts[name].pcie_lanes or 0) * count for name, count in build.parts.items()
         if market.parts[name].kind not in ("cpu", "gpu", "accelerator")

@@ -1,6 +1,6 @@
-"""What computing costs: formulas in money, hours, watts and samples, each with its source. Numbers or arrays of draws.
+"""Formulas for the cost of computing, each with its source, for numbers or for arrays of draws.
 
-Ownership is straight-line depreciation plus energy; see docs/buy.md for all of them with a worked example.
+Owning costs straight-line depreciation plus energy; docs/buy.md has all formulas with a worked example.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import numpy as np
 HOURS_OF_A_YEAR = 8760.0
 MILLION = 1e6
 SECONDS_OF_AN_HOUR = 3600.0
-Number = Any                 # a float, or an array of draws of it
+Number = Any                 # a float, or an array of draws
 
 
 def wall_power_w(device_powers_w: Iterable[float], psu_efficiency: float) -> float:
-    """What the socket gives for devices that take so much together."""
+    """Power at the wall in W for devices that draw this much together."""
     return math.fsum(device_powers_w) / psu_efficiency
 
 
 def energy_cost_per_hour(power_w: Number, price_per_kwh: Number, overhead: float = 1.0) -> Number:
-    """Money per hour at the wall; ``overhead`` is facility power over IT power (PUE, ISO/IEC 30134-2)."""
+    """Cost of energy per hour; ``overhead`` is facility power over IT power (PUE, ISO/IEC 30134-2)."""
     return power_w / 1000 * price_per_kwh * overhead
 
 
@@ -31,20 +31,20 @@ def cost_per_hour_of_use(
     price: Number, resale: Number, *, life_years: float, busy_share: float, running_per_hour: Number,
     idle_per_hour: Number = 0.0,
 ) -> Number:
-    """Money for an hour that works: loss of value over the hours used, energy, and that of the idle hours beside it."""
+    """Cost per working hour: depreciation per hour of use, energy, and the energy of the idle hours."""
     depreciation = (price - resale) / (HOURS_OF_A_YEAR * life_years * busy_share)
     return depreciation + running_per_hour + idle_per_hour * (1 - busy_share) / busy_share
 
 
 def cost_per_million(cost_per_hour: Number, samples_per_s: Number) -> Number:
-    """Money for a million samples."""
+    """Cost per million samples."""
     return cost_per_hour * MILLION / (SECONDS_OF_AN_HOUR * samples_per_s)
 
 
 def rent_per_hour_of_work(
     rate: Number, *, setup_hours: float = 0.0, session_hours: float | None = None, restart_loss: float = 0.0
 ) -> Number:
-    """What an hour of work costs where setting up is paid too, and ``restart_loss`` of the hours is done twice."""
+    """Cost of an hour of work if setting up is paid too, and a share ``restart_loss`` of the work is done twice."""
     setup = setup_hours / session_hours if session_hours else 0.0
     return rate * (1 + setup) / (1 - restart_loss)
 
@@ -53,11 +53,11 @@ def break_even_hours(
     price: Number, rent_per_hour: Number, *, resale: Number = 0.0, speed_ratio: Number = 1.0,
     running_per_hour: Number = 0.0, idle_per_hour: Number = 0.0, life_years: float = 0.0,
 ) -> Number:
-    """Hours that one's own machine must work until its work would have cost as much rented; infinite: never.
+    """Hours that one's own machine must work until the same work would have cost as much rented; infinite: never.
 
-    ``speed_ratio`` is own throughput / rented throughput: an own hour does the work of so many rented ones. From
-    price - resale + H running + (life - H) idle = H speed_ratio rent. The bare sum of buyers' guides, price / rent, is
-    the case of equal speed and free energy.
+    ``speed_ratio`` is own throughput / rented throughput: the rented hours that do the work of one own hour. It solves
+    price - resale + H running + (life - H) idle = H speed_ratio rent. The simple rule of buyers' guides, price / rent,
+    is the case of equal speed and free energy.
     """
     saved = rent_per_hour * speed_ratio - running_per_hour + idle_per_hour
     paid = price - resale + HOURS_OF_A_YEAR * life_years * idle_per_hour
@@ -68,12 +68,12 @@ def break_even_hours(
 
 
 def busy_share(hours: Number, life_years: float) -> Number:
-    """Share of all hours of a life that so many are; above 1: more than there are."""
+    """These hours as a share of all hours of the machine's life; above 1: more than there are."""
     return hours / (HOURS_OF_A_YEAR * life_years)
 
 
 def pareto_front(points: Sequence[Sequence[float]]) -> list[bool]:
-    """For each point whether no other one is at least as good in everything and better in something; more is better."""
+    """For each point, whether no other is at least as good in all dimensions and better in one; more is better."""
     table = np.asarray(points, float)
     return [
         not any(np.all(other >= own) and np.any(other > own) for other in table) for own in table
@@ -84,7 +84,7 @@ def pareto_front(points: Sequence[Sequence[float]]) -> list[bool]:
 
 
 def ring_time_s(gradient_bytes: float, devices: int, link_bytes_per_s: float) -> float:
-    """Least time of an all-reduce in a ring: 2 (n - 1) / n of the bytes leave each device (Patarasuk and Yuan 2009)."""
+    """Least time of a ring all-reduce: 2 (n - 1) / n of the bytes leave each device (Patarasuk and Yuan 2009)."""
     return 2 * (devices - 1) / devices * gradient_bytes / link_bytes_per_s
 
 
@@ -92,7 +92,7 @@ def scaled_speed_up(
     devices: int, *, step_time_s: float, communication_s: float, hidden_share: float, backward_share: float = 2 / 3,
     input_time_s: float = 0.0,
 ) -> float:
-    """Speed-up of n devices over one with the same local batch, of which communication hides behind the backward pass.
+    """Speed-up of n devices over one with the same local batch; communication overlaps with the backward pass.
 
     n t / (max(t, t_input) + max(0, t_comm - hidden x t_backward)); backward takes twice the FLOPs of forward.
     """

@@ -1,7 +1,7 @@
-"""One answer for many workloads: how fast each candidate is, as a multiple of one of them, over all networks.
+"""One answer for many workloads: the speed of each candidate relative to one of them, over all networks.
 
-Workloads are compared one by one, at equal network, mode, precision and batch; the geometric mean of their ratios is
-the value, and the middle 80 % of them its range. Only workloads that are known of every candidate that is shown count.
+Workloads are compared one by one, at equal network, mode, precision and batch. The value is the geometric mean of the
+ratios, its range the middle 80 % of them. Only workloads that are known for every shown candidate are used.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
 
-MOST_SINGLE = 3              # workloads that are answered one by one
-LEAST_SHARE = 0.5            # of the workloads of the best known candidate, below which another is not held against it
-MOST_SOFTWARE = 2            # that are named
+MOST_SINGLE = 3              # more workloads than these are grouped into families
+LEAST_SHARE = 0.5            # of the workloads of the best known candidate; with fewer, a candidate is not compared
+MOST_SOFTWARE = 2            # kinds of software that are named
 
 Group = tuple[str | None, str, str]  # network or None, mode, precision
 Ratings = Mapping[str, Rated]        # by the candidate's id
 
 
 def works(workloads: Sequence[Workload]) -> list[Work]:
-    """The same workloads: one by one where they are few, else those of a network, else of a mode and precision."""
+    """The workloads one by one if they are few, else grouped by network, else by mode and precision."""
     if len(workloads) <= MOST_SINGLE:
         return list(workloads)
     for_each_network = _grouped(workloads, lambda each: (each.model, each.mode, each.precision))
@@ -41,7 +41,7 @@ def works(workloads: Sequence[Workload]) -> list[Work]:
 
 
 def _grouped(workloads: Sequence[Workload], key: Callable[[Workload], Group], fewest: int = 2) -> list[Work]:
-    """Families by a key, the largest first; workloads of a smaller group than ``fewest`` stay what they are."""
+    """Families by a key, the largest first; workloads of groups smaller than ``fewest`` stay single."""
     groups: dict[Group, list[Workload]] = {}
     for each in workloads:
         groups.setdefault(key(each), []).append(each)
@@ -58,7 +58,7 @@ def _grouped(workloads: Sequence[Workload], key: Callable[[Workload], Group], fe
 def ratings(
     candidates: Sequence[Candidate], work: Work, known: Sequence[Figure], networks: Mapping[str, Network]
 ) -> dict[str, Rated]:
-    """Of every candidate, for a workload or a family of them."""
+    """The rating of every candidate for a workload or a family."""
     if isinstance(work, Workload):
         return {each.id: rate(each, work, known, networks) for each in candidates}
     return _of_family(candidates, work, known, networks)
@@ -93,10 +93,10 @@ def _of_family(
 def _common(
     candidates: Sequence[Candidate], rated: Mapping[str, Mapping[Workload, Rated]]
 ) -> tuple[Candidate | None, list[Workload], set[str]]:
-    """The one that the others are held against, the workloads known of all that are, and the ids of those.
+    """The baseline candidate, the workloads that are known for all compared candidates, and the ids of those.
 
-    What somebody has measured goes before what is predicted: workloads that are only predicted for a candidate are left
-    out where enough of it was measured.
+    Measured figures take precedence: workloads that are only predicted for a candidate are left out if enough others
+    were measured.
     """
     measured = {
         name: {workload for workload, of in own.items() if of.origin is not Origin.PREDICTED}
@@ -158,7 +158,7 @@ def _relative(
 
 
 def _error(candidate: Candidate, speeds: Sequence[Quantity]) -> Quantity | None:
-    """By what all may be off together: predictions of one card err alike. None where nothing is predicted."""
+    """The common error of all speeds, since predictions for one GPU err alike; None if nothing is predicted."""
     predicted = [each for each in speeds if each.origin is Origin.PREDICTED and each.low and each.high]
     if not predicted:
         return None
@@ -170,7 +170,7 @@ def _error(candidate: Candidate, speeds: Sequence[Quantity]) -> Quantity | None:
 
 
 def _reasons(own: Sequence[Rated], family: Family) -> tuple[str, ...]:
-    """How many of its figures are what, and where one of them comes from."""
+    """How many of its figures are measured, quoted or predicted, and the origin of one of them."""
     counts = Counter(each.origin for each in own if each.origin is not None)
     said = formatting.listed([f"{count:,} {word(origin)}" for origin, count in counts.items()])
     first = next((each for each in own if each.origin is Origin.PREDICTED), own[0])

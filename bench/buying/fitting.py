@@ -1,4 +1,4 @@
-"""Whether a batch fits into memory, and the largest that does: a line through measured peaks, else an estimate."""
+"""Whether a batch fits into memory, and the largest that does, from a line through measured peaks or an estimate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from rigmark.bench.document.language import tr
 
-FEWEST_BATCHES = 3           # a line through two peaks would fit anything
-USABLE = 0.93                # of the memory; the rest goes to what allocators cannot join together
-TIGHT = 0.07                 # within this share of what is usable, another run may end otherwise
-WORST_FIT = 0.10             # relative; peaks that lie further off their line do not grow as one
-CONTEXT_BYTES = 0.5 * 2**30  # of a GPU's context, which its allocator does not count: 0.3 to 0.7 GB were seen
-ESTIMATE_FACTOR = 1.5        # by which an estimate may be off either way
+FEWEST_BATCHES = 3           # a line always fits two points
+USABLE = 0.93                # share of the memory; the rest is lost to fragmentation
+TIGHT = 0.07                 # within this share of the usable memory, another run may have another outcome
+WORST_FIT = 0.10             # relative error of the line; beyond it, peaks are not linear in the batch
+CONTEXT_BYTES = 0.5 * 2**30  # of a GPU's context, which allocators do not count: 0.3 to 0.7 GB have been seen
+ESTIMATE_FACTOR = 1.5        # factor by which an estimate may be wrong in both directions
 
 
 class Answer(StrEnum):
@@ -32,8 +32,8 @@ class Line:
 
     fixed_bytes: float
     bytes_per_sample: float
-    batches: tuple[int, ...]             # measured ones; empty for an estimate
-    largest_error: float | None          # relative, of those; None for an estimate
+    batches: tuple[int, ...]             # measured batches; empty for an estimate
+    largest_error: float | None          # largest relative error of these; None for an estimate
 
     @property
     def is_estimate(self) -> bool:
@@ -45,17 +45,17 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a memory holds."""
+    """What fits into a memory."""
 
     line: Line
     capacity_bytes: float
-    largest_batch: int                   # 0: not even one sample
-    batch: int | None                    # that was asked about
-    answer: Answer | None                # on it
+    largest_batch: int                   # 0: not even one sample fits
+    batch: int | None                    # the batch in question
+    answer: Answer | None                # whether that batch fits
 
 
 def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
-    """By least squares through the peaks of three batches or more; a sentence where there is no line."""
+    """The line by least squares through the peaks of three or more batches; a sentence if there is none."""
     batches = sorted(peaks_bytes)
     if len(batches) < FEWEST_BATCHES:
         have = ", ".join(map(str, batches)) or tr("none")
@@ -74,12 +74,12 @@ def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
 def estimated_line(
     *, parameters: int, activations: int, largest_pair: int, is_training: bool, optimizer_states: int, itemsize: float,
 ) -> Line:
-    """From a network's definition, without running it.
+    """An estimate from the definition of a network, without running it.
 
-    ``activations`` counts the numbers that all layers write for a sample, ``largest_pair`` those that the layer with
-    the most reads and writes, ``itemsize`` is the bytes of each: 3 where arithmetic is in 16 bits, since some stay in 4
-    bytes. Inference keeps the largest pair; what kernels need beside it is not counted, hence ESTIMATE_FACTOR.
-    Training keeps weights, gradients and the optimizer's states in 4 bytes each, and all activations.
+    ``activations`` counts the numbers per sample that all layers write, ``largest_pair`` those that the largest layer
+    reads and writes; ``itemsize`` is the mean size of a number in bytes: 3 for 16-bit arithmetic, since some numbers
+    keep 4 bytes. Inference stores the largest pair; workspaces of kernels are not counted, hence ESTIMATE_FACTOR.
+    Training stores weights, gradients and states of the optimizer with 4 bytes each, and all activations.
     """
     if is_training:
         return Line(
@@ -92,7 +92,7 @@ def estimated_line(
 
 
 def fit(line: Line, capacity_bytes: float, *, context_bytes: float = 0.0, batch: int | None = None) -> Fit:
-    """``context_bytes`` are taken by what the peaks do not count."""
+    """What fits into ``capacity_bytes``, of which ``context_bytes`` are used by what peaks do not include."""
     room = USABLE * capacity_bytes - context_bytes
     largest = max(0, math.floor((room - line.fixed_bytes) / line.bytes_per_sample))
     answer = None if batch is None else _answer(line, line.peak_bytes(batch), room)

@@ -1,6 +1,6 @@
-"""What machines hold: their cards (supply, plugs, slots, lanes, links) and their speed (heat).
+"""Checks of machines: whether they suit their GPUs (power, connectors, slots, lanes, links), and keep their speed.
 
-Most of it is reckoned from data sheets; links and heat also from what was measured.
+Most checks use data sheets; those of links and heat also use measurements.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from rigmark.bench.machine.gpu_specifications import OVERRIDE
 SUPPLY, PLUGS, SLOTS, LANES = (
     tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
 )
-USUAL_BASE_W = 75.0          # board, memory, disks, fans, where nothing is given; 75 to 100 W is usual
+USUAL_BASE_W = 75.0          # board, memory, disks and fans, if not stated; 75 to 100 W is usual
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing about one machine; ``holds`` None: cannot be told."""
+    """One check of one machine; ``holds`` is None if it is not known."""
 
     build: str
     about: str
     holds: bool | None
     words: str
-    origin: Origin               # of the numbers: QUOTED for data sheets
+    origin: Origin               # origin of the numbers: QUOTED for data sheets
 
 
 def checks(
     market: Market, candidates: Sequence[Candidate] = (), workloads: Sequence[Workload] = (),
     known: Sequence[Figure] = (), networks: Mapping[str, Network] | None = None,
 ) -> list[Check]:
-    """Of every machine; how much of its links a workload needs, where that is known."""
+    """The checks of every machine, including how much of its links a workload needs, if known."""
     found: list[Check] = []
     for build in market.builds.values():
         parts = [(market.parts[name], count) for name, count in build.parts.items()]
@@ -70,7 +70,7 @@ def checks(
 
 
 def in_words(failed: Sequence[Check]) -> dict[str, str]:
-    """What each machine does not hold, by its id: "power supply and slots"."""
+    """What is insufficient in each machine, by its id: "power supply and slots"."""
     found: dict[str, list[str]] = {}
     for each in failed:
         found.setdefault(each.build, []).append(tr(each.about))
@@ -117,7 +117,7 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
 
 
 def _rated(rated_w: float, load_w: float, need: box.Supply, suggested_w: float | None) -> tuple[bool, str]:
-    """Whether so much is enough, and how."""
+    """Whether this rating is enough, and by what margin in words."""
     if rated_w >= need.needed_w:
         spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < rated_w]
         return True, tr("{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough")
@@ -210,12 +210,12 @@ def _links(
 
 # Links that were measured ---------------------------------------------------------------------------------------------
 
-TRANSFER_BYTES = 1e9         # whose time tells a slow link from a fast one
+TRANSFER_BYTES = 1e9         # a transfer whose time distinguishes a slow link from a fast one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linked:
-    """How one GPU was linked in the latest trial that told."""
+    """The link of one GPU in the latest trial that recorded it."""
 
     subject: str                 # the GPU and its machine
     link: Link
@@ -223,7 +223,7 @@ class Linked:
 
 
 def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked]:
-    """Of every GPU whose driver told its link while it worked, held against its driver's most and its data sheet."""
+    """The link of every GPU under load, compared with the maximum of its driver and its data sheet."""
     found: dict[tuple[str, str], Linked] = {}
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
     for row in measured.sort_values("recorded_at").to_dict("records"):
@@ -232,7 +232,7 @@ def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked
             link = pcie_links.under_load(gpu)
             if link is None:
                 continue
-            with contextlib.suppress(UserError):     # no data sheet, or several: what the driver says is all there is
+            with contextlib.suppress(UserError):     # no data sheet, or several: only the driver's figures are known
                 link = link.against(gpu_specifications.by_name(gpu.product))
             found[str(trial["machine"]), gpu.name] = Linked(
                 subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
@@ -280,20 +280,20 @@ def _milliseconds(time_s: float) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """How a machine held its speed in its longest trial of a case."""
+    """How well a machine kept its speed in its longest trial of a case."""
 
     subject: str
     endurance: Endurance
-    is_on_battery: bool | None           # None: the machine has none, or does not tell
-    causes: tuple[str, ...]              # that telemetry saw for a loss, a sentence each
+    is_on_battery: bool | None           # None: no battery, or not known
+    causes: tuple[str, ...]              # causes of a loss that telemetry saw, one sentence each
 
 
 OF_HEAT = ("throttled", "power_capped", "clock_drop")
-"""Findings about a trial that tell why it slowed down."""
+"""Findings that state why a trial slowed down."""
 
 
 def held(trials: pd.DataFrame) -> list[Held]:
-    """Of trials long enough to tell; on battery and on mains a machine is two."""
+    """The result for each machine with long enough trials; on battery and on mains it counts as two machines."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     found: dict[tuple[str, bool | None], Held] = {}
     for row in measured.to_dict("records"):

@@ -1,4 +1,4 @@
-"""Who is known to do what: throughputs that are measured, entered with ``hardware.toml``, or imported, as figures."""
+"""Known throughputs as figures: measured, entered in ``hardware.toml``, or imported."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ from rigmark.bench.machine.gpu_specifications import Card
 
 NOT_STATED = tr_later("software not stated")
 SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "framework_version")
-"""What tells a result from one that was measured again."""
+"""Results that agree in these columns are repetitions of one measurement."""
 
 
 def figures(
     results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = (),
     networks: Iterable[str] = (),
 ) -> tuple[list[Figure], list[str]]:
-    """Every usable throughput, and a sentence for each GPU that no one specification fits.
+    """Every usable throughput, and one sentence for each GPU that does not match exactly one specification.
 
-    A network has one name however it is spelled: that among ``networks``, else that of the user's own figures.
-    ``tables`` are those of others, as they are imported: a ``source`` with format and title, and ``rows`` with what
-    each line states.
+    All spellings of a network get one name: that in ``networks``, else that in the user's own figures. ``tables`` are
+    imported tables: a ``source`` with format and title, and ``rows`` with the facts of each line.
     """
     devices = _Devices(market)
     found = [
@@ -60,7 +59,7 @@ def _under_one_name(found: Sequence[Figure], networks: Iterable[str]) -> list[Fi
 
 
 class _Devices:
-    """GPUs by the names that drivers and tables call them; ``problems`` are those that no one specification fits."""
+    """GPUs by their names in drivers and tables; ``problems`` are those that do not match exactly one specification."""
 
     def __init__(self, market: Market):
         self.entered = {part.device_name: part.card for part in market.parts.values() if part.device_name and part.card}
@@ -91,7 +90,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
     for row in latest:
         is_cpu = str(row["device"]).startswith("cpu")
         if is_cpu and row["world_size"] > 1:
-            continue     # parts of one processor are no devices that are bought
+            continue     # parts of one processor are not sold as devices
         device = _device_of(row, is_cpu, devices)
         if device is None:
             continue
@@ -116,9 +115,9 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
 
 
 def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each software on each machine what was measured last, with an interval where any has one.
+    """The latest measurement of each software on each machine, with an interval if there is one.
 
-    The fastest of many sessions is the luckiest of them.
+    Not the fastest one, since the fastest of many sessions is fast by chance.
     """
     found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: ((row["trials"] or 0) >= FEWEST_FOR_INTERVAL, str(row["recorded_at"]))):
@@ -141,7 +140,7 @@ def _device_of(row: Mapping[str, Any], is_cpu: bool, devices: _Devices) -> Devic
 
 
 def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:
-    """Median over trials of the share of the time in which the GPU was at work; None where nobody looked."""
+    """Median over trials of the busy ratio of the GPU; None if it was not recorded."""
     own = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & (trials.run_id == row["run_id"])]
     for name in ("model", "framework", "mode", "precision", "local_batch", "device", "compile_mode", "layout",
                  "world_size"):
@@ -170,11 +169,11 @@ def _entered(each: Throughput) -> Figure:
 
 
 STATED = ("mode", "precision", "local_batch", "device_name")
-"""What an imported line must state, beside its network and how fast it ran, to be held against anything."""
+"""What an imported line must state, beside network and throughput, to be comparable."""
 
 
 def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """How many lines of tables are of no use for what they lack, a sentence for each lack."""
+    """One sentence for each kind of missing fact, with the number of lines that cannot be used because of it."""
     lacking = Counter(
         tuple(name for name in STATED if is_nothing(row.get(name)))
         for table in tables for row in table["rows"] if quoted.throughput(row) is not None
@@ -186,7 +185,7 @@ def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
-    """Lines that state what they are of; their other conditions keep them apart from all without the same."""
+    """The lines that state their workload; lines with other conditions are never compared with each other."""
     source = table["source"]
     for line, row in enumerate(table["rows"]):
         rate = quoted.throughput(row)
@@ -211,12 +210,12 @@ def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
 
 
 def workloads(known: Iterable[Figure]) -> list[Workload]:
-    """All that there are, by name. Figures without a fingerprint join each workload of the same name."""
+    """All workloads by name. Figures without a graph fingerprint belong to every workload of the same name."""
     return sorted({figure.workload for figure in known}, key=lambda each: (each.label, each.only_from or ""))
 
 
 def by_workload(known: Iterable[Figure]) -> dict[Workload, list[Figure]]:
-    """Of just these workloads."""
+    """The figures of each workload."""
     found: dict[Workload, list[Figure]] = {}
     for figure in known:
         found.setdefault(figure.workload, []).append(figure)
@@ -228,7 +227,7 @@ def of_workload(known: Iterable[Figure], workload: Workload) -> list[Figure]:
 
 
 def surest(known: Sequence[Figure]) -> list[Figure]:
-    """Without ours of too few trials, where the same devices have one with an interval for the workload."""
+    """The figures without our own of too few trials, if the same devices have one with an interval."""
     def place(figure: Figure) -> tuple[Any, ...]:
         return figure.workload, figure.device.id, figure.devices
 

@@ -1,4 +1,4 @@
-"""Which batches fit into which memory: by a line through measured peaks, else by an estimate from the definition."""
+"""Which batches fit into which memory, from a line through measured peaks, or an estimate from the definition."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rigmark.bench.machine.gpu_specifications import GIB
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Whether batches of one network fit somewhere."""
+    """Whether batches of one network fit into one memory."""
 
     subject: str                 # "resnet50 training, fp32, torch eager on cuda"
-    where: str                   # whose memory
+    where: str                   # owner of the memory
     fit: fitting.Fit | None
     origin: Origin               # MEASURED for a fit, PREDICTED for an estimate
     words: str
@@ -37,16 +37,16 @@ CASE_OF_PEAKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
-    """Largest peak bytes by batch, of cases that differ by batch alone."""
+    """Largest peak memory by batch, of cases that differ only in their batch."""
 
     model: str
     subject: str
-    host_memory_bytes: float | None      # of the machine, where a CPU computes; None: a GPU does
+    host_memory_bytes: float | None      # memory of the machine if the CPU computes; None for a GPU
     by_batch: Mapping[int, float]
 
 
 def peaks(trials: pd.DataFrame) -> list[Peaks]:
-    """One for each series of cases whose peak memory is known."""
+    """The peaks of each series of cases whose peak memory is known."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     found = []
     for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
@@ -72,9 +72,9 @@ def memories(
     trials: pd.DataFrame, capacities: Mapping[str, float], batch: int | None,
     networks: Mapping[str, Network], models: Sequence[str], precision: str, mode: str | None,
 ) -> list[Memory]:
-    """For each series of measured peaks the line through them; for ``models`` that have none, an estimate.
+    """The fit of each series of measured peaks, and an estimate for those ``models`` without measured peaks.
 
-    ``capacities`` are bytes by the name of a card; a CPU's peaks are held against its own machine's memory.
+    ``capacities`` are bytes by name of GPU; peaks on a CPU are compared with the memory of its own machine.
     """
     found: list[Memory] = []
     have = set()
@@ -103,7 +103,7 @@ def memories(
 
 
 def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
-    """From a network's definition; 16-bit arithmetic keeps some numbers in 4 bytes."""
+    """The estimate from the definition of a network; with 16-bit arithmetic some numbers still take 4 bytes."""
     itemsize = {"fp16": 3.0, "bf16": 3.0, "fp16_pure": 2.0, "bf16_pure": 2.0, "fp64": 8.0}.get(precision, 4.0)
     return fitting.estimated_line(
         parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
@@ -142,7 +142,7 @@ def _answer(answer: fitting.Answer) -> str:
 
 
 def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Bytes of each card that memory is known of, by its name."""
+    """The memory of each GPU in bytes by its name, if known."""
     return {
         each.device.card.name if each.device and each.device.card else each.name: each.memory_bytes
         for each in candidates

@@ -1,4 +1,4 @@
-"""What a machine draws at the wall while it works: measured power of its cards, else that on paper, and the rest."""
+"""The power of a working machine at the wall: measured or rated power of its devices, and the rest of the machine."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rigmark.bench.document.language import tr
 
 @dataclass(frozen=True, kw_only=True)
 class WallPower:
-    """``lacking`` names what is not in it, since its power is not known."""
+    """The power at the wall; ``lacking`` names the parts that are missing in it, because their power is not known."""
 
-    watts: float | None          # None: the power of what computes is not known
+    watts: float | None          # None: the power of the computing devices is not known
     lacking: tuple[str, ...]
 
 
 def of_machine(build: Candidate, own: Rated | None, market: Market) -> WallPower:
-    """``own`` holds the power of its devices while they do a workload, where that is known."""
+    """The power of a machine; ``own`` has the power of its devices under a workload, if known."""
     assert build.build is not None
     parts = [(market.parts[name], count) for name, count in build.build.parts.items()]
     working = own.power_w if own is not None and own.power_w is not None else build.rated_w
@@ -42,5 +42,5 @@ def of_machine(build: Candidate, own: Rated | None, market: Market) -> WallPower
 
 
 def known(parts: Iterable[tuple[Part, int]]) -> list[float]:
-    """Watts of those parts whose power is known, of so many of each."""
+    """The power in W of each part whose power is known, times its number."""
     return [part.tdp_w * count for part, count in parts if part.tdp_w is not None]

@@ -1,9 +1,9 @@
-"""How fast a network would run on a card that was not measured: a range, with its reason, or a refusal.
+"""Predicts the throughput of a network on a GPU that was not measured: a range with its reasons, or a refusal.
 
-The range covers the ratios of arithmetic (of vector units, and of tensor cores where the precision uses them) and of
-memory bandwidth, on paper, of the card to one that was measured, and 1.0x where the host may have held the measured one
-up; the point is its geometric middle. With several measured cards, a step is the sum of what arithmetic, memory and the
-rest take, fitted to them. evidence/predictions.py says how often the truth lies within, on published tables.
+The range covers the specified ratios of arithmetic (of vector units, and of tensor cores if the precision uses them)
+and of memory bandwidth between that GPU and a measured one, and 1.0x if the host may have limited the measured one; the
+value is its geometric middle. With several measured GPUs, the step time is fitted as a sum of times for arithmetic,
+memory and the rest. evidence/predictions.py shows on published tables how often the true value is in the range.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import numpy as np
 from rigmark.bench.document.language import tr
 from rigmark.bench.machine.gpu_specifications import TENSOR_SHARES, Card
 
-MARGIN = 0.10                # of either end
-WIDE_MARGIN = 0.25           # of what is less certain: other makers, other arithmetic, a power cap, unknown software
-CAPPED = 0.8                 # of the desktop card's power, below which a cap counts
-FEWEST_BUSY = 0.9            # share of the time at which the measured GPU was at work, below which nothing follows
-SHORT_STEP_S = 0.2           # below which launching may take all of a step: DenseNet-201 trains at batch 12 in 0.14 to
-                             # 0.18 s on each of five cards, of which one has 1.6 times the arithmetic of another
-SAME_RATIO = 0.25            # relative, up to which tensor cores and vector units of two cards differ alike
+MARGIN = 0.10                # by which each end is widened
+WIDE_MARGIN = 0.25           # if less certain: other vendor, other arithmetic, power cap, unknown software
+CAPPED = 0.8                 # share of the desktop GPU's power; a lower power cap matters
+FEWEST_BUSY = 0.9            # busy ratio of the measured GPU; if it is lower, nothing is predicted
+SHORT_STEP_S = 0.2           # a shorter step may consist of launching kernels: DenseNet-201 trains at batch 12 in 0.14 to
+                             # 0.18 s on each of five GPUs, although one has 1.6 times the FLOP/s of another
+SAME_RATIO = 0.25            # relative difference up to which two ratios count as equal
 FEWEST_FOR_FIT = 2
-FEWEST_FOR_ITS_RANGE = 3     # from which the error of leaving one out is believed; of two it may be small by luck
-MODEL_ERROR = 0.05           # relative, of a step as the sum of three terms: 2 to 5 % on published tables
-SHARE_SPREAD = 0.3           # of each term's share of a step around what is expected before any card is known
-EXPECTED_SHARES = (0.5, 0.5, 0.0)        # arithmetic, memory, rest: those of which the middle of a range follows
+FEWEST_FOR_ITS_RANGE = 3     # GPUs from which on the leave-one-out error is used; with two it may be small by chance
+MODEL_ERROR = 0.05           # relative error of the sum of three terms: 2 to 5 % on published tables
+SHARE_SPREAD = 0.3           # prior standard deviation of each term's share of a step
+EXPECTED_SHARES = (0.5, 0.5, 0.0)        # prior shares of arithmetic, memory and rest, as in the middle of a range
 OLD = ("Fermi", "Kepler")
-"""Architectures from which and to which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.3x to 4.6x as
-fast as a K80, where specifications say 2.6x to 3.0x."""
+"""Architectures for which nothing is predicted: in TensorFlow's tables of 2017 a P100 is 4.3x to 4.6x as fast as a K80,
+but by specifications only 2.6x to 3.0x."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A throughput that is known, and the card that it was measured on."""
+    """A known throughput, and the GPU on which it was measured."""
 
     card: Card
     samples_per_s: float
     precision: str
     software: str = ""                   # empty: not stated
-    busy_ratio: float | None = None      # of the GPU while it was measured; None: not known
+    busy_ratio: float | None = None      # of the GPU during the measurement; None: not known
     step_time_s: float | None = None     # None: its batch is not known
-    device: str = ""                     # as it is called in sentences
+    device: str = ""                     # its name in sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,32 +54,32 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Samples/s of one device; the truth lies within low and high about as often as evidence/predictions.py says."""
+    """Predicted samples/s of one device; evidence/predictions.py shows how often low and high enclose the truth."""
 
     value: float
     low: float
     high: float
     method: str                          # "range" or "fit"
-    reasons: tuple[str, ...]             # a sentence each: from what, and what widens it
-    error: float | None                  # of the fit, largest relative one of leaving each measured card out in turn
-    software: str                        # of the figures that it rests on, and so of the prediction
+    reasons: tuple[str, ...]             # one sentence each: the basis, and what widens the range
+    error: float | None                  # of a fit: largest relative leave-one-out error
+    software: str                        # of the figures that it is based on
 
 
 def predicted(references: Sequence[Reference], target: Card) -> Prediction | Refusal:
-    """Throughput of a card, from figures of one network at one batch and precision."""
+    """The throughput of a GPU, predicted from figures of one network with the same batch and precision."""
     refusals = [(each, reason) for each in references if (reason := refusal(each, target)) is not None]
     refused = {id(each) for each, _ in refusals}
     usable = [each for each in references if id(each) not in refused]
     if not usable:
         return Refusal(reason=refusals[0][1] if refusals else tr(
             "no GPU was measured that it could be predicted from"))
-    # Kernels are made for an architecture, so a card of the same one says most.
+    # Kernels are written for an architecture, so a GPU of the same architecture is the best reference.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
     alike = [each for each in alike if not _widened(each, target)] or alike
     nearest = min(alike, key=lambda each: (_distance(each.card, target), -each.samples_per_s))
     ranged = from_one(nearest, target)
-    # Another framework or version moves a figure as much as another card does; and the terms of a fit know nothing of
-    # other makers, other arithmetic and caps.
+    # Another framework or version changes a figure as much as another GPU does; and the terms of a fit do not model
+    # other vendors, other arithmetic or power caps.
     alike = [each for each in alike if each.software == nearest.software and not _widened(each, target)]
     if not nearest.software or len({each.card.key for each in alike}) < FEWEST_FOR_FIT:
         return ranged
@@ -87,7 +87,7 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
 
 
 def refusal(reference: Reference, target: Card) -> str | None:
-    """Why nothing follows from a figure for a card; None where something does."""
+    """Why nothing can be predicted for a GPU from a figure; None if it can."""
     if reference.busy_ratio is not None and reference.busy_ratio < FEWEST_BUSY:
         return tr("{device} was busy for {share:.0%} of the time only: launching or input holds it up, so nothing can "
                   "be predicted, and a faster card will not help much", device=_named(reference),
@@ -106,7 +106,7 @@ def refusal(reference: Reference, target: Card) -> str | None:
 
 
 def from_one(reference: Reference, target: Card) -> Prediction:
-    """The range from one measured card, which is not refused."""
+    """The range predicted from one measured GPU that ``refusal`` accepts."""
     old, new = reference.card, target
     ratios = {tr("arithmetic"): _ratio(new.fp32_flops_per_s, old.fp32_flops_per_s),
               tr("memory bandwidth"): _ratio(new.bandwidth_bytes_per_s, old.bandwidth_bytes_per_s)}
@@ -129,9 +129,9 @@ def from_one(reference: Reference, target: Card) -> Prediction:
 
 
 def _tensor_ratio(reference: Reference, target: Card) -> float | None:
-    """Of what multiplies matrices at the precision: tensor cores, or vector units where a card has none for it.
+    """The ratio of the units that multiply matrices: tensor cores, or vector units if a GPU has none for the precision.
 
-    None where neither card has any, or how fast they are is not known.
+    None if neither GPU has tensor cores, or if their rate is not known.
     """
     rates = [card.tensor_rate(reference.precision) for card in (reference.card, target)]
     if rates == [None, None] or any(_is_unstated(card, reference.precision) for card in (reference.card, target)):
@@ -141,7 +141,7 @@ def _tensor_ratio(reference: Reference, target: Card) -> float | None:
 
 
 def _is_unstated(card: Card, precision: str) -> bool:
-    """It has tensor cores, but their rate is in no source that the table of cards is made from."""
+    """Whether it has tensor cores whose rate is in no source of the table of GPUs."""
     return card.has_tensor_cores and card.tensor_flops_per_s is None and precision in TENSOR_SHARES
 
 
@@ -156,9 +156,9 @@ def _not_stated(reference: Reference) -> list[str]:
 
 
 def _may_wait(reference: Reference, target: Card) -> list[str]:
-    """Why the host, and no card, may set the pace on one of the two: a sentence, or none.
+    """Why the host may limit the speed on one of the two GPUs: one sentence, or none.
 
-    A GPU that was seen at work nearly all of the time did not wait, but one that is faster may.
+    A GPU that was busy nearly all the time did not wait, but a faster one may.
     """
     step_s = reference.step_time_s
     if reference.card.key == target.key or (step_s is not None and step_s >= SHORT_STEP_S):
@@ -175,7 +175,7 @@ def _may_wait(reference: Reference, target: Card) -> list[str]:
 
 
 def _widened(reference: Reference, target: Card) -> list[str]:
-    """Why the range is wider than usual, a sentence each."""
+    """Why the range is wider than usual, one sentence per reason."""
     old, found = reference.card, []
     if old.vendor != target.vendor:
         found.append(tr("the makers differ ({old}, {new})", old=old.vendor, new=target.vendor))
@@ -200,14 +200,14 @@ def _widened(reference: Reference, target: Card) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Seconds a sample on any card: arithmetic_flops / FLOP/s + memory_bytes / bytes/s + rest_s."""
+    """Seconds per sample on any GPU: arithmetic_flops / FLOP/s + memory_bytes / bytes/s + rest_s."""
 
-    arithmetic_flops: float              # that a sample takes as if at the peak; so of the next
+    arithmetic_flops: float              # per sample, as if run at peak rate; likewise the next
     memory_bytes: float
     rest_s: float
 
     def samples_per_s(self, card: Card) -> float | None:
-        """None where the fit, or the card's specification, has nothing to go by."""
+        """The fitted throughput of a GPU; None if its specification lacks what the fit needs."""
         if not card.fp32_flops_per_s or not card.bandwidth_bytes_per_s:
             return None
         time_s = (self.arithmetic_flops / card.fp32_flops_per_s + self.memory_bytes / card.bandwidth_bytes_per_s
@@ -216,11 +216,11 @@ class Fit:
 
 
 def fit(references: Sequence[Reference]) -> Fit:
-    """Non-negative least squares of relative errors (Lawson and Hanson 1974); cards must have both rates.
+    """Non-negative least squares of relative errors (Lawson and Hanson 1974); GPUs must have both rates.
 
-    What is expected of each term's share is among the lines (Tikhonov's regularisation, or a normal prior): two or
-    three cards leave it open which term is which, and cards of one kind would have all of a step as the rest, which no
-    card makes faster.
+    The expected share of each term is added as an equation (Tikhonov regularisation, or a normal prior): two or three
+    GPUs do not determine the terms, and with GPUs of one kind the whole step would become the rest, which no GPU makes
+    faster.
     """
     from scipy.optimize import nnls
 
@@ -233,7 +233,7 @@ def fit(references: Sequence[Reference]) -> Fit:
     weight = MODEL_ERROR / SHARE_SPREAD
     lines = np.vstack([parts / times_s[:, None], weight * np.diag(of_a_middle_card)])
     targets = np.concatenate([np.ones_like(times_s), weight * np.array(EXPECTED_SHARES)])
-    # Columns of like size: FLOP/s and seconds are thirteen powers of ten apart.
+    # Columns are scaled to similar size: FLOP/s and seconds differ by thirteen orders of magnitude.
     sizes = np.linalg.norm(lines, axis=0)
     found, _ = nnls(lines / sizes, targets)
     arithmetic, memory, rest = (float(part) for part in found / sizes)
@@ -241,7 +241,7 @@ def fit(references: Sequence[Reference]) -> Fit:
 
 
 def left_out_errors(references: Sequence[Reference]) -> list[float]:
-    """For each card, the relative error of its throughput as fitted to the others."""
+    """The relative error of the throughput of each GPU, predicted by a fit to the others."""
     errors = []
     for left_out in references:
         others = [each for each in references if each.card.key != left_out.card.key]
@@ -251,7 +251,7 @@ def left_out_errors(references: Sequence[Reference]) -> list[float]:
 
 
 def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -> Prediction:
-    """By the fit, unless it has nothing to say of the card."""
+    """The prediction by a fit, or ``ranged`` if the fit cannot predict this GPU."""
     value, worst = fit(references).samples_per_s(target), max(left_out_errors(references))
     if value is None:
         return ranged

@@ -1,4 +1,4 @@
-"""Prices and other entered numbers as quantities, and how far prices are to be trusted."""
+"""Prices and other entered numbers as quantities, and doubts about prices."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rigmark.bench.document.language import tr
 
 
 def origin_of(of: Range) -> Origin:
-    """Whose number: what a source says is quoted; all else was entered."""
+    """The origin of a number: quoted if a source states it, otherwise entered."""
     return Origin.QUOTED if of.confidence is Confidence.QUOTED else Origin.ENTERED
 
 
 def quantity(of: Range, name: str, scale: float = 1.0) -> Quantity:
-    """Low and high are taken as the 10th and 90th hundredth."""
+    """A range as a quantity; low and high are the 10th and 90th percentile."""
     low, high = (None if end is None else end * scale for end in (of.low, of.high))
     note = of.source.title if of.source else str(of.confidence or "entered")
     return Quantity(
@@ -28,13 +28,13 @@ def quantity(of: Range, name: str, scale: float = 1.0) -> Quantity:
 
 
 def money(price: Price | None, name: str) -> Quantity | None:
-    """In the market's currency; None where there is no rate to it."""
+    """A price in the currency of the market; None if there is no exchange rate."""
     return None if price is None or price.rate is None else quantity(price, f"price of {name}", price.rate)
 
 
 def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
-    """What makes an hour of rented work dearer than its price: facts for cost.rent_per_hour_of_work, the same in words,
-    and what of it is not known.
+    """What makes an hour of rented work cost more than its price: arguments for cost.rent_per_hour_of_work, the same in
+    words, and what is not known.
     """
     facts: dict[str, Any] = {"restart_loss": offer.restart_loss}
     said, lacking = [], ""
@@ -52,12 +52,12 @@ def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
 
 
 def hour_of_work(price: Quantity, offer: Offer) -> Quantity:
-    """What an hour of rented work costs, setting up and restarts included as far as they are known."""
+    """The cost of an hour of rented work, including setting up and restarts as far as they are known."""
     return price.times(cost.rent_per_hour_of_work(1.0, **restarts_and_setup(offer)[0]))
 
 
 def doubts_of_prices(market: Market, today: date) -> list[str]:
-    """A sentence on how old the prices are, on those without a date, and on exchange rates."""
+    """Sentences about the age of prices, prices without a date, and exchange rates."""
     ages = sorted({age for price in market.prices if (age := price.age_days(today)) is not None})
     found = []
     if ages:

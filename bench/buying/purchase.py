@@ -1,4 +1,4 @@
-"""All the answers to a buyer's questions together, as ``rigmark buy`` gives them."""
+"""All answers to a buyer's questions together, as ``rigmark buy`` gives them."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ from rigmark.bench.enums import network_key
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.machine.gpu_specifications import Card
 
-MOST_ANSWERS = 3             # of each question: workloads, or families of them
+MOST_ANSWERS = 3             # workloads or families that are answered per question
 
 
 class Question(StrEnum):
-    VALUE = "value"              # which gives the most for the money, for a watt
+    VALUE = "value"              # performance per price and per watt
     RENT = "rent"                # rent or buy
-    SPEED = "speed"              # how fast on what I do not own
-    MANY = "many"                # one large card or several small
-    MEMORY = "memory"            # which batch fits
-    BOX = "box"                  # does the machine hold its cards
-    HEAT = "heat"                # does it hold its speed
+    SPEED = "speed"              # speed on devices that one does not own
+    MANY = "many"                # one large GPU or several small ones
+    MEMORY = "memory"            # which batch fits into memory
+    BOX = "box"                  # does the machine suit its GPUs
+    HEAT = "heat"                # does it keep its speed
     CPU = "cpu"                  # CPU or GPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What was asked; None and empty: everything."""
+    """What the user asked; None or empty means everything."""
 
     questions: Collection[Question] = ()
     models: Sequence[str] = ()
     mode: str | None = None
     precision: str | None = None
     local_batch: int | None = None
-    cards: Sequence[Card] = ()           # more of them than ``hardware.toml`` names
+    cards: Sequence[Card] = ()           # GPUs in addition to those in ``hardware.toml``
     capacity_bytes: float | None = None
     hours_per_week: float | None = None
-    how_many: int = 2                    # small cards against a large one
+    how_many: int = 2                    # number of small GPUs to compare with a large one
 
     @property
     def is_narrow(self) -> bool:
@@ -69,27 +69,27 @@ class Advice:
     wanted: Wanted
     market: Market
     figures: tuple[Figure, ...]
-    works: tuple[Work, ...]              # that are answered
+    works: tuple[Work, ...]              # the workloads that are answered
     rankings: tuple[Ranking, ...]
     rentals: tuple[RentOrBuy, ...]
     many: tuple[OneOrMany, ...]
     memories: tuple[Memory, ...]
     checks: tuple[Check, ...]
-    failed_checks: tuple[Check, ...]     # asked about or not: what a machine does not hold weakens all advice on it
+    failed_checks: tuple[Check, ...]     # even if not asked: they weaken all advice about a machine
     links: tuple[Linked, ...]
     held: tuple[Held, ...]
     cpu_or_gpu: tuple[CpuOrGpu, ...]
-    doubts: tuple[str, ...]              # of prices
+    doubts: tuple[str, ...]              # about prices
     problems: tuple[str, ...]            # what could not be told, a sentence each
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
-        """Those that are answered one by one."""
+        """The workloads that are answered one by one."""
         return tuple(each for each in self.works if isinstance(each, Workload))
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why nothing can be told, a sentence each: of cards that are asked about, then of what was stored."""
+        """Why there is no answer, one sentence each: about the GPUs in question, then about stored figures."""
         unknown = [f"{each.candidate.name}: {'; '.join(each.reasons)}" for ranking in self.rankings
                    for each in ranking.rated if each.samples_per_s is None and each.reasons]
         return tuple(dict.fromkeys([*unknown, *self.problems]))
@@ -105,7 +105,7 @@ def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
     today: date, tables: Sequence[Mapping[str, Any]] = (),
 ) -> Advice:
-    """All that can be said on what is wanted; ``tables`` are those of others: see known_figures."""
+    """All advice on what is wanted; ``tables`` are imported tables, see known_figures."""
     figures, problems = known_figures.figures(results, trials, market, tables, networks)
     chosen = _chosen(known_figures.workloads(figures), wanted)
     for_batch = _chosen(chosen, wanted, by_batch=True)
@@ -150,14 +150,14 @@ def advise(
 
 
 def _works(workloads: Sequence[Workload], figures: Sequence[Figure]) -> list[Work]:
-    """What is answered: the user's own workloads first, then those of others, families where they are many."""
+    """The workloads to answer: the user's own first, then others, grouped into families if they are many."""
     own = {figure.workload for figure in figures if figure.origin is not Origin.QUOTED}
     mine, theirs = ([each for each in workloads if (each in own) is is_own] for is_own in (True, False))
     return [*works(mine), *works(theirs)]
 
 
 def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
-    """Nothing is known of what was asked for: what there is instead."""
+    """The sentence that nothing is known about what was asked, and what is known instead."""
     asked = [*wanted.models, wanted.mode, wanted.precision,
              None if wanted.local_batch is None else tr("batch {n}", n=wanted.local_batch)]
     models = {network_key(name) for name in wanted.models}
@@ -183,7 +183,7 @@ def _chosen(workloads: Sequence[Workload], wanted: Wanted, *, by_batch: bool = F
 
 
 def checked_models(names: Sequence[str], figures_models: Collection[str], networks: Collection[str]) -> None:
-    """Raises UnknownName for a network that neither a figure nor a definition is of, however it is spelled."""
+    """Raises UnknownName for a network, in any spelling, that has neither a figure nor a definition."""
     known = {network_key(name) for name in (*figures_models, *networks)}
     for name in names:
         if network_key(name) not in known:
@@ -198,14 +198,14 @@ def _memories(
         sizes = {f"{wanted.capacity_bytes / 2**30:g} GB": wanted.capacity_bytes}
     models = wanted.models
     if list(wanted.questions) == [Question.MEMORY] and not models and trials.empty:
-        raise UserError("which network? name it with --model; nothing is measured that its memory could be told from")
+        raise UserError("name a network with --model; no peak memory was measured from which it could be chosen")
     return memory.memories(
         trials, sizes, wanted.local_batch, networks, models, wanted.precision or "fp32", wanted.mode
     )
 
 
 def plain(advice: Advice) -> dict[str, Any]:
-    """For scripts: names stay, more may be added."""
+    """The advice for scripts. Names are never changed, more may be added."""
     market = advice.market
     return {
         "currency": market.currency, "files": list(market.files), "exchange_rates": list(market.rates),

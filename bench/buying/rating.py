@@ -1,4 +1,4 @@
-"""How fast a candidate does a workload: as measured, entered or quoted; scaled from one device of it; or predicted."""
+"""The throughput of a candidate for a workload: measured, entered or quoted; scaled from one device; or predicted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rigmark.bench.enums import Mode
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
-USUAL_LANES = 8              # of each of two cards on a usual board
-SHARED_HOST = 0.8            # an assumption: of what devices do alone, where one host feeds several of them
+USUAL_LANES = 8              # of each of two GPUs on a usual board
+SHARED_HOST = 0.8            # an assumption: share of the speed alone if one host feeds several devices
 
 
 def rate(
     candidate: Candidate, workload: Workload, known: Sequence[Figure], networks: Mapping[str, Network]
 ) -> Rated:
-    """What is measured, entered or quoted of just this; else of one of its devices, scaled; else predicted."""
+    """The measured, entered or quoted throughput; else that of one of its devices, scaled; else a prediction."""
     own = surest(of_workload(known, workload))
     device = candidate.device
     if device is None:
@@ -43,7 +43,7 @@ def rate(
 
 
 def _best(own: Iterable[Figure], device: Device, devices: int) -> Figure | None:
-    """The fastest software of what is best known."""
+    """The figure of the best known origin, with the fastest software."""
     found = [
         each for each in own
         if each.devices == devices and (each.device.id == device.id or each.device.name == device.name)
@@ -52,7 +52,7 @@ def _best(own: Iterable[Figure], device: Device, devices: int) -> Figure | None:
 
 
 def unknown(candidate: Candidate, *reasons: str) -> Rated:
-    """A candidate of which nothing is known, and why."""
+    """The rating of a candidate about which nothing is known, with the reasons."""
     return Rated(
         candidate=candidate, samples_per_s=None, reasons=reasons, software="", power_w=None, power_origin=None
     )
@@ -96,12 +96,12 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
 
 
 def _as(software: str) -> str:
-    """That of a prediction is the software of what it rests on, as far as that is stated."""
+    """The software of a prediction in words: that of its basis, if stated."""
     return f"as {software}" if software else tr(NOT_STATED)
 
 
 def _scaled(candidate: Candidate, workload: Workload, single: Rated, networks: Mapping[str, Network]) -> Rated:
-    """From one of a candidate's devices to all of them."""
+    """The rating of all devices of a candidate, scaled from one of them."""
     count = candidate.devices
     if count == 1 or single.samples_per_s is None:
         return single
@@ -129,10 +129,10 @@ def speed_up(
     devices: int, workload: Workload, samples_per_s: float, networks: Mapping[str, Network],
     link_bytes_per_s: float | None,
 ) -> tuple[float, float, str] | str:
-    """(low, high, from what in words) of so many devices over one; a sentence where it cannot be told.
+    """(low, high, basis in words) of the speed-up of several devices over one; a sentence if it is not known.
 
-    Inference shares the host alone. In training gradients go around a ring: low is with all of that after the backward
-    pass, high with all of it hidden behind.
+    In inference the devices share only the host. In training gradients are summed in a ring: low if all of that happens
+    after the backward pass, high if all of it overlaps with it.
     """
     if workload.mode == Mode.INFERENCE:
         return SHARED_HOST * devices, devices, tr(

@@ -1,6 +1,6 @@
-"""The sum of rent or buy, term by term: what is counted, what is left out and why, and how far the answer holds.
+"""Rent or buy, term by term: what is counted, what is left out and why, and how robust the answer is.
 
-Every term that there could be is one of the two: nothing is missing without a word.
+Every possible term is either counted or listed as left out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LEAST_CERTAIN = (Origin.MEASURED, Origin.QUOTED, Origin.ENTERED, Origin.PREDICTE
 
 @dataclass(frozen=True, kw_only=True)
 class Hours:
-    """To break even; infinite: never. ``low`` and ``high`` hold the middle 95 % of the draws."""
+    """Hours to break even; infinite: never. The middle 95 % of the draws lie from ``low`` to ``high``."""
 
     value: float
     low: float
@@ -44,21 +44,21 @@ class Hours:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The hours once one more thing is counted."""
+    """The hours to break even after one more term is counted."""
 
-    name: str                            # as it stands in scripts; said by ``tr``
+    name: str                            # the name for scripts; translated by ``tr`` for people
     hours: Hours
-    words: str                           # with which numbers
-    origin: Origin                       # the least certain of what entered
+    words: str                           # the numbers of the term in words
+    origin: Origin                       # the least certain origin of its numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
     """A term that is not counted."""
 
-    name: str                            # as it stands in scripts; said by ``tr``
+    name: str                            # the name for scripts; translated by ``tr`` for people
     reason: str
-    holds: str                           # up to which value of it the answer holds; empty: it cannot turn the answer
+    holds: str                           # up to which value of it the answer is right; empty: it cannot reverse it
 
     @property
     def words(self) -> str:
@@ -68,7 +68,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """All that enters the formula, as draws and as values."""
+    """All terms of the formula, as draws and as values."""
 
     value: Mapping[str, Any]
     draws: Mapping[str, Any]
@@ -82,44 +82,44 @@ class Terms:
         return Terms(value={**self.value, name: value}, draws={**self.draws, name: draws})
 
     def saved_per_hour(self) -> float:
-        """Money that an hour of own work spares, beside what was paid for the machine; below 0: it costs more."""
+        """Money saved per hour of own work, without the price of the machine; negative if it costs more."""
         of = self.value
         return float(of["rent_per_hour"] * of.get("speed_ratio", 1.0) - of.get("running_per_hour", 0.0)
                      + of.get("idle_per_hour", 0.0))
 
     def paid(self) -> float:
-        """Money for the machine, and for its idle hours if it did no work at all."""
+        """The cost of the machine, with the energy of its idle hours if it never worked."""
         of = self.value
         idle = cost.HOURS_OF_A_YEAR * of.get("life_years", 0.0) * of.get("idle_per_hour", 0.0)
         return float(of["price"] - of.get("resale", 0.0) + idle)
 
 
 def _quantile(values: Any, share: float) -> float:
-    """Of values that may be infinite, between which nothing is to be averaged."""
+    """A quantile of values that may be infinite, so that it never interpolates."""
     return float(np.quantile(np.asarray(values, float), share, method="inverted_cdf"))
 
 
 class _Missing(Enum):
-    """What a term that is left out would do."""
+    """The effect of a term that is left out."""
 
-    RUNNING = 1                  # an own hour costs more
-    PART = 2                     # the same, for a part of what it draws
-    IDLE = 3                     # the hours without work cost more
-    SETUP = 4                    # a rented hour costs more
-    SPEED = 5                    # either
-    RESALE = 6                   # the machine costs less
+    RUNNING = 1                  # an own hour would cost more
+    PART = 2                     # the same, for a part of the power
+    IDLE = 3                     # idle hours would cost more
+    SETUP = 4                    # a rented hour would cost more
+    SPEED = 5                    # either of these
+    RESALE = 6                   # the machine would cost less
 
 
 MOST_W = {_Missing.RUNNING: 5000.0, _Missing.PART: 500.0, _Missing.IDLE: 300.0}
-"""At the wall, beyond which nobody need be told that the answer would turn: no desk has it."""
-LEAST_RATIO = 0.1            # of the work of what is rented, that any machine does which is compared with it
-MOST_RESALE = 0.8            # of its price, that no machine brings in the end
-MOST_SETUP = 0.5             # of the rent, that no setting up adds
+"""Power at the wall, beyond which it is not mentioned that the answer would change: no desk has so much."""
+LEAST_RATIO = 0.1            # least plausible speed relative to the rented machine
+MOST_RESALE = 0.8            # share of the price that no machine is worth at the end of its life
+MOST_SETUP = 0.5             # share of the rent that setting up never adds
 
 
 @dataclass(kw_only=True)
 class Reckoning:
-    """One machine against one offer: ``steps`` are the terms that count, each on top of those above it."""
+    """One machine compared with one offer; ``steps`` are the counted terms, each added to those before it."""
 
     build: Candidate
     offer: Candidate
@@ -143,7 +143,7 @@ class Reckoning:
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Once all is counted: how far the answer holds depends on the rest of the sum."""
+        """The terms that are left out. Read it after all terms are counted, since robustness depends on the others."""
         return tuple(LeftOut(name=name, reason=reason, holds=self._holds(missing))
                      for name, reason, missing in self._missing)
 
@@ -155,7 +155,7 @@ class Reckoning:
         return self._holds_for_renting(missing)
 
     def _holds_for_costs(self, missing: _Missing) -> str:
-        """Of what makes a machine of one's own dearer: nothing turns where renting is cheaper without it."""
+        """For a term that makes owning more expensive; "" if renting is cheaper even without it."""
         saved = self.terms.saved_per_hour()
         if self.hours_wanted is None:
             limit = "" if saved <= 0 or missing is _Missing.IDLE else self._as_power(saved, missing)
@@ -168,7 +168,7 @@ class Reckoning:
         return tr("buying is the cheaper one with less than {limit} of it", limit=limit) if limit else ""
 
     def _as_power(self, money_per_hour: float, missing: _Missing) -> str:
-        """In what is not known: watts, the price of a kWh, or money; empty where nothing draws so much."""
+        """A cost in the unit of the unknown: watts, the price of a kWh, or money; "" if no machine draws so much."""
         energy, currency = self.market.energy, self.market.currency or ""
         price = money(energy.price_per_kwh, "energy")
         if price is not None and price.value:
@@ -180,7 +180,7 @@ class Reckoning:
         return tr("{price} {currency} an hour", price=formatting.significant(money_per_hour), currency=currency)
 
     def _holds_for_renting(self, missing: _Missing) -> str:
-        """Of what makes renting dearer, or one's own machine cheaper: nothing turns where buying is cheaper anyway."""
+        """For a term that makes renting more expensive or owning cheaper; "" if buying is cheaper anyway."""
         if self.hours_wanted is None:
             return ""
         spare = self.terms.paid() - self.terms.saved_per_hour() * self.hours_wanted
@@ -211,7 +211,7 @@ class Reckoning:
     # By what was asked ------------------------------------------------------------------------------------------------
 
     def at_energy_prices(self) -> dict[str, float]:
-        """Break-even hours at each price of electricity that is given."""
+        """Hours to break even at each stated price of electricity."""
         price, watts = money(self.market.energy.price_per_kwh, "energy"), self.power.watts
         if price is None or watts is None:
             return {}
@@ -309,15 +309,15 @@ class Reckoning:
 
 
 def is_alike(build: Candidate, offer: Candidate) -> bool:
-    """Whether both compute with the same, so that an hour of one is one of the other without any figure."""
+    """Whether both have the same devices, so that an hour of each does the same work."""
     return (build.device is not None and offer.device is not None and build.device.id == offer.device.id
             and build.devices == offer.devices)
 
 
 def resale_in_the_end(of: Quantity, resale: Range, build: Build) -> tuple[float, Draws, str]:
-    """The share of its price that a machine brings at the end of its life, its draws, and how that came to be.
+    """The resale value of a machine at the end of its life as a share of its price, its draws, and its basis in words.
 
-    A share that is given for another age is that of a machine which loses the same share of its value each year.
+    A share that is stated for another age is converted, assuming the same relative loss every year.
     """
     after, life, draws = build.resale_after_years, build.life_years, np.minimum(of.draws(), 1.0)
     said = tr("{share} of its price", share=formatting.share(resale.value))
@@ -334,7 +334,7 @@ def reckoned(
     build: Candidate, offer: Candidate, own: Rated | None, rented: Rated | None, market: Market,
     hours_per_week: float | None,
 ) -> Reckoning:
-    """All terms of one machine against one offer, both of which have a price."""
+    """All terms of one machine and one offer, both of which have a price."""
     price, hourly, machine = build.money, offer.money, build.build
     assert price is not None
     assert hourly is not None
@@ -369,5 +369,5 @@ def _speed(of: Quantity, unit: str) -> str:
 
 
 def answers(steps: Sequence[Step], name: str) -> Step | None:
-    """The step of a name."""
+    """The step with this name; None if it was not counted."""
     return next((step for step in steps if step.name == name), None)

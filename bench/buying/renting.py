@@ -1,4 +1,4 @@
-"""Rent or buy, for equal work: from the bare hours of buyers' guides to those that one's own machine must work."""
+"""Rent or buy, for equal work: the hours that one's own machine must work until it pays."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.document.language import tr, tr_later
 
-MOST_OFFERS = 5              # against one machine for one workload; a catalogue has hundreds
+MOST_OFFERS = 5              # that are compared with a machine per workload; a catalogue has hundreds
 
 
 @dataclass(frozen=True, kw_only=True)
 class RentOrBuy:
     build: Candidate
     offer: Candidate
-    workload: Work | None                # None: no workload is known for both, so hours are taken to be of equal speed
+    workload: Work | None                # None: no workload is known for both, so equal speed is assumed
     own: Rated | None
     rented: Rated | None
-    steps: tuple[Step, ...]              # the last counts everything that is known
-    left_out: tuple[LeftOut, ...]        # what is not counted
+    steps: tuple[Step, ...]              # the last one includes everything that is known
+    left_out: tuple[LeftOut, ...]        # the terms that are not counted
     life_years: float | None
-    power_w: float | None                # of the machine at the wall, as far as it is known
-    at_energy_prices: Mapping[str, float]    # money for a kWh, in words: hours
-    hours_wanted: float | None           # of work over the machine's life, as the user says
-    per_million: Mapping[str, float]     # money for a million samples, "rented" and "own"; what is known of them
-    chance: float | None                 # that buying is cheaper at that; None: nothing was said, or too few trials
+    power_w: float | None                # power of the machine at the wall, as far as known
+    at_energy_prices: Mapping[str, float]    # price of a kWh in words -> hours
+    hours_wanted: float | None           # hours of work over the machine's life that the user wants
+    per_million: Mapping[str, float]     # cost per million samples, "rented" and "own", as far as known
+    chance: float | None                 # that buying is cheaper for these; None: not asked, or too few trials
     standing: Standing
-    words: tuple[str, ...]               # the answer, a sentence each
+    words: tuple[str, ...]               # the answer in sentences
 
     @property
     def hours(self) -> Hours:
@@ -61,7 +61,7 @@ def rent_or_buy(
     build: Candidate, offer: Candidate, work: Work | None, ratings: Ratings, market: Market,
     hours_per_week: float | None = None, failed: Mapping[str, str] | None = None,
 ) -> RentOrBuy | str:
-    """One machine against one offer; a sentence where a price or a throughput is missing."""
+    """The comparison of one machine with one offer; a sentence if a price or a throughput is missing."""
     assert build.build is not None
     assert offer.offer is not None
     for each in (build, offer):
@@ -82,10 +82,10 @@ def rentals(
     candidates: Sequence[Candidate], rated: Mapping[Work, Ratings], market: Market,
     hours_per_week: float | None = None, failed: Mapping[str, str] | None = None,
 ) -> tuple[list[RentOrBuy], list[str]]:
-    """Every machine against the cheapest offers for every workload, and what is lacking or left out.
+    """The comparisons of every machine with the cheapest offers for every workload, and what is missing or left out.
 
-    ``failed`` says of machines what they do not hold. A machine of which no workload is known is held against offers as
-    if an hour of each were the same.
+    ``failed`` states what is insufficient in a machine. For a machine without a known workload, an hour of it is
+    assumed to do the same work as an hour of each offer.
     """
     found: list[RentOrBuy] = []
     lacking: dict[str, None] = {}
@@ -94,7 +94,7 @@ def rentals(
         pairs: list[tuple[Candidate, Work]] = []
         for work, ratings in rated.items():
             cheapest = _cheapest(offers, ratings)
-            told = {offer.id for offer, _ in pairs if is_alike(build, offer)}      # it is the same for every workload
+            told = {offer.id for offer, _ in pairs if is_alike(build, offer)}      # the same for every workload
             pairs += [(offer, work) for offer in cheapest[:MOST_OFFERS] if offer.id not in told]
             if len(cheapest) > MOST_OFFERS:
                 lacking[tr("of {all} offers the {n} cheapest for {workload} are shown", all=len(cheapest),
@@ -113,7 +113,7 @@ def rentals(
 
 
 def _cheapest(offers: Sequence[Candidate], ratings: Ratings) -> list[Candidate]:
-    """Those whose price and throughput are known, the least for a sample first."""
+    """The offers with known price and throughput, the cheapest per sample first."""
     costs: list[tuple[float, Candidate]] = []
     for offer in offers:
         speed = ratings[offer.id].samples_per_s
@@ -145,7 +145,7 @@ def _compared(
 def _per_million(
     terms: Terms, work: Work | None, own: Rated | None, rented: Rated | None, life: float | None, wanted: float | None
 ) -> dict[str, float]:
-    """Money for a million samples: rented, and of one's own at the hours that are wanted; empty for a family."""
+    """Cost per million samples, rented and own, for the hours that the user wants; empty for a family."""
     of, found = terms.value, {}
     if not isinstance(work, Workload):
         return {}
@@ -167,9 +167,9 @@ def _has_equal_work(of: Reckoning) -> bool:
 def _standing(
     chance: float | None, never: float | None, has_equal_work: bool, origin: Origin, left_out: Sequence[LeftOut]
 ) -> Standing:
-    """What rests on a prediction, or on a term that is left out and may turn it, is never clear.
+    """How certain the answer is; never clear if it depends on a prediction, or on a missing term that may reverse it.
 
-    ``never`` is the chance that no number of hours is enough; None: too few trials.
+    ``never`` is the probability that no number of hours is enough; None: too few trials.
     """
     if never is None:
         return Standing.FEW
@@ -223,7 +223,7 @@ def _answer(
 
 
 def _pays(of: Reckoning) -> str:
-    """From how many hours on, or why never."""
+    """The sentence with the hours from which on buying pays, or why it never does."""
     build, offer, found = of.build.id, of.offer.id, of.steps[-1].hours
     if math.isinf(found.value):
         template = tr_later("Renting {offer} is always cheaper: what {build} draws costs more than the rent of equal "
@@ -238,7 +238,7 @@ def _pays(of: Reckoning) -> str:
 
 
 def _against_bare(steps: Sequence[Step]) -> list[str]:
-    """What price over rent alone would have said."""
+    """The sentence with the result of price over rent alone, for comparison."""
     bare, found, equal = steps[0].hours, steps[-1].hours, answers(steps, EQUAL_WORK)
     if equal is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
         return []
@@ -249,7 +249,7 @@ def _against_bare(steps: Sequence[Step]) -> list[str]:
 
 
 def hours_in_words(hours: Hours) -> str:
-    """"1,360 h (950 to 2,000)"; its interval where it has one."""
+    """Hours with their interval, if there is one: "1,360 h (950 to 2,000)"."""
     if math.isinf(hours.value):
         return tr("never")
     if math.isclose(hours.low, hours.high, rel_tol=1e-3):

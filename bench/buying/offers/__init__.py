@@ -1,4 +1,4 @@
-"""What may be bought or rented, and for how much: ``hardware.toml``, read and checked. docs/buy.md shows its format."""
+"""Reads and checks ``hardware.toml``: what can be bought or rented, and its price. docs/buy.md describes the format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILE = "hardware.toml"
 
 
 def seed(name: str) -> Path:
-    """A file of offers that comes with Rigmark; raises UnknownName with the nearest names."""
+    """The path of a file of offers that comes with Rigmark; raises UnknownName with the nearest name."""
     folder = resources.files("rigmark.bench.buying") / "seeds"
     names = sorted(each.name.removesuffix(".toml") for each in folder.iterdir() if each.name.endswith(".toml"))
     if name not in names:
@@ -28,11 +28,11 @@ def seed(name: str) -> Path:
 
 
 def load(paths: Sequence[Path], today: date) -> Market:
-    """All files as one; of two with the same id the one in the earlier file counts.
+    """The content of all files together; if an id occurs in two files, the earlier file is used.
 
-    Money is shown in the currency of the first file that has one. Prices of a later file in a currency without a rate
-    to it are of no use, and ``problems`` says so. Raises UserError for what is wrong, with file, table and key, and for
-    a currency without a rate in that first file itself.
+    Money is converted to the currency of the first file that has one. Prices of later files in a currency without an
+    exchange rate are not used, which is reported in ``problems``. Raises UserError with file, table and key for a
+    mistake, and for a currency without a rate in that first file itself.
     """
     read_files = [File(read(path), today) for path in paths]
     first = next((each for each in read_files if each.base), None)
@@ -66,7 +66,7 @@ def _first(tables: Any) -> dict[str, Any]:
 
 def _in_one_currency(market: Market, rates: Sequence[Rate], own_file: str) -> Market:
     used: dict[str, str] = {}
-    left_out: Counter[tuple[str, str]] = Counter()      # file, currency
+    left_out: Counter[tuple[str, str]] = Counter()      # number of unusable prices by (file, currency)
 
     def converted(price: Price | None) -> Price | None:
         if price is None or price.currency == market.currency:

@@ -1,4 +1,4 @@
-"""Prices of machines for rent, fetched once into a dated file of offers; with the package gpuhunt."""
+"""Downloads rental prices of machines into a dated file of offers, with the package gpuhunt."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rigmark.bench.machine import gpu_specifications
 
 CURRENCY = "USD"             # of every price in these catalogues
 PROVIDERS = ("aws", "azure", "cloudrift", "gcp", "lambdalabs", "nebius", "oci", "runpod", "verda")
-"""Those whose catalogues gpuhunt publishes; others it would ask one by one, some with an account."""
+"""The providers whose catalogues gpuhunt publishes; others must be queried one by one, some of them with an account."""
 
 
 class Item(Protocol):
-    """What is needed of gpuhunt's CatalogItem."""
+    """The attributes of gpuhunt's CatalogItem that are used here."""
 
     instance_name: str
     location: str
@@ -36,15 +36,15 @@ class Item(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """One provider's catalogue."""
+    """The catalogue of one provider."""
 
     provider: str
-    version: str | None          # of the catalogue; None for one from a folder
+    version: str | None          # of the catalogue; None if it comes from a folder
     items: Sequence[Item]
 
 
 def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[Fetched]:
-    """Over the network; raises UserError where that fails, a provider is not known, or gpuhunt is missing."""
+    """Downloads catalogues; raises UserError if that fails, a provider is not known, or gpuhunt is not installed."""
     try:
         gpuhunt = importlib.import_module("gpuhunt")
     except ImportError:
@@ -53,16 +53,16 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
     for provider in providers:
         if provider not in PROVIDERS:
             raise unknown("provider", provider, PROVIDERS)
-    logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)     # it logs a traceback for each provider before it fails
+    logging.getLogger("gpuhunt").setLevel(logging.CRITICAL)     # it logs a traceback for every provider that fails
     catalog = gpuhunt.Catalog(balance_resources=False, auto_reload=False)
     if "GPUHUNT_CATALOG_DIR" not in os.environ:
         try:
             catalog.load()
-        except Exception as error:       # its own, and whatever the network raises
+        except Exception as error:       # errors of gpuhunt and of the network, of many kinds
             why = error.__cause__ or error
             raise UserError(
-                f"no prices were fetched: {why}; this needs the network, all other verbs work without it and with "
-                "prices that you enter in hardware.toml"
+                f"no prices were downloaded: {why}; this verb needs the network, all others work with prices that you "
+                "enter in hardware.toml"
             ) from None
     found = []
     for provider in providers:
@@ -72,13 +72,13 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
                 provider=provider, gpu_name=list(gpus) or None, min_gpu_count=1, spot=None if spot else False
             )
         except OSError as error:
-            raise UserError(f"no prices of {provider}: {error}; another --provider may answer") from None
+            raise UserError(f"no prices of {provider}: {error}; try another --provider") from None
         found.append(Fetched(provider=provider, version=known.version if known else None, items=items))
     return found
 
 
 def offers(fetched: Fetched, today: date) -> dict[str, Any]:
-    """Content of an offers file: one offer for each instance and way of billing, its price over all regions."""
+    """The content of an offers file: one offer per instance type and way of billing, with prices over all regions."""
     alike: dict[tuple[str, bool], list[Item]] = {}
     for item in fetched.items:
         if item.gpu_name and item.gpu_count and item.price > 0:
@@ -109,7 +109,7 @@ def _offer(provider: str, source: str, items: Sequence[Item]) -> dict[str, Any]:
 
 
 def _device(item: Item) -> str:
-    """The one card that fits the catalogue's short name; else that name, which means that none could be told."""
+    """The key of the GPU that matches the short name in the catalogue; that name itself unless exactly one matches."""
     name = str(item.gpu_name)
     for spelled in (name, f"Tesla {name}", f"GeForce {name}"):
         try:

@@ -1,4 +1,4 @@
-"""One ``hardware.toml``, checked."""
+"""Reads and checks one ``hardware.toml``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
 SCHEMA = 1
-WIDEST = 1e6                 # times that an end of a range may lie from its value
+WIDEST = 1e6                 # largest ratio of the end of a range to its value
 KINDS = ("gpu", "cpu", "board", "ram", "psu", "case", "storage", "cooler", "accelerator")
 SOURCE_KINDS = ("document", "vendor", "catalogue", "user")
 
@@ -43,13 +43,13 @@ class Rate:
 
 
 class File:
-    """What one file says; raises UserError for what is wrong, with file, table and key. No date is after ``today``."""
+    """The content of one file; raises UserError with file, table and key for a mistake or a date after ``today``."""
 
     def __init__(self, top: Table, today: date):
         self.top, self.today = top, today
         self.problems: list[str] = []
         if (schema := top.whole("schema", "versions", least=1)) not in (None, SCHEMA):
-            raise top.wrong("schema", f"is {schema}, and this version of Rigmark reads {SCHEMA}; use a newer one")
+            raise top.wrong("schema", f"is {schema}, but this version of Rigmark reads {SCHEMA}; use a newer version")
         self.as_of = top.day("as_of", today)
         self.currency = self._currency(top)
         self.sources = self._sources()
@@ -67,7 +67,7 @@ class File:
         for table in self.top.tables(key):
             own = table.required_text("id")
             if own in found:
-                raise table.wrong("id", "is there twice; each id stands for one thing")
+                raise table.wrong("id", "occurs twice; give everything an id of its own")
             found[own] = make(own, table)
             table.finish()
         return found
@@ -126,15 +126,15 @@ class File:
             raise table.wrong(None, f"'value' is missing, in {unit}")
         low, high = table.number("low", unit, most=most), table.number("high", unit, most=most)
         if (low is None) != (high is None):
-            raise table.wrong(None, "has one of 'low' and 'high'; give both or none")
+            raise table.wrong(None, "has only one of 'low' and 'high'; give both or none")
         if low is not None and high is not None:
             for end, words in ((low, "low"), (high, "high")):
                 if (end > value) if words == "low" else (end < value):
                     relation = "above" if words == "low" else "below"
                     raise table.wrong(words, f"{end:g} is {relation} the value, {value:g}")
             if max(value / low if low else 1.0, high / value if value else 1.0) > WIDEST:
-                raise table.wrong(None, f"goes from {low:g} to {high:g}, which is wider than any doubt; give ends "
-                                        f"within {WIDEST:g} times of the value, or none")
+                raise table.wrong(None, f"goes from {low:g} to {high:g}, which is implausibly wide; give ends "
+                                        f"within a factor of {WIDEST:g} of the value, or none")
         name = table.text("source")
         if name is not None and name not in self.sources:
             raise table.wrong("source", str(unknown("source", name, self.sources)))
@@ -147,7 +147,7 @@ class File:
         return {"value": value, "low": low, "high": high, "source": source, "confidence": confidence}
 
     def _price(self, owner: Table, key: str, per: str = "", currency: str | None = None) -> Price | None:
-        """``per`` is "/h" or "/kWh"; a ``unit`` that says anything else is refused."""
+        """The price under a key. ``per`` is "/h" or "/kWh"; a ``unit`` that contradicts it is refused."""
         table = owner.table(key)
         if table is None:
             return None
@@ -184,7 +184,7 @@ class File:
             return None
         if not spec.startswith(gpu_specifications.PREFIX):
             prefix = gpu_specifications.PREFIX
-            raise table.wrong(key, f"must begin with '{prefix}', as '{prefix}geforce-gtx-1070' does, and "
+            raise table.wrong(key, f"must begin with '{prefix}', such as '{prefix}geforce-gtx-1070', but "
                                    f"is '{spec}'")
         return gpu_specifications.by_key(spec, where=f"{table.file}: {table.name}, {key}: ")
 
@@ -199,9 +199,9 @@ class File:
         }
         plugs = tuple(plug for plug, count in table.counts("plugs").items() for _ in range(count))
         if strange := [plug for plug in plugs if gpu_specifications.plugs(plug) != (plug,)]:
-            raise table.wrong("plugs", f"must be named as '6-pin', '8-pin' or '16-pin' are, not '{strange[0]}'")
+            raise table.wrong("plugs", f"must be names such as '6-pin', '8-pin' or '16-pin', not '{strange[0]}'")
         generation, lanes = self._pcie(table)
-        for key in ("efficiency", "memory_channels"):      # for whoever reads the file; no formula needs them
+        for key in ("efficiency", "memory_channels"):      # only for readers of the file; no formula uses them
             table.get(key)
         if card is not None:
             changes = {
@@ -211,7 +211,7 @@ class File:
             }
             card = card.with_overrides({name: value for name, value in changes.items() if value is not None})
         elif any(rate is not None for rate in rates.values()):
-            raise table.wrong(None, "bandwidth_gb_s and fp32_tflops override a 'spec', and there is none")
+            raise table.wrong(None, "bandwidth_gb_s and fp32_tflops override a 'spec', but there is none")
         return Part(
             id=own, kind=kind, name=table.text("name") or (card.name if card else own), card=card,
             price=self._price(table, "price"), device_name=table.text("device_name"),
@@ -238,7 +238,7 @@ class File:
     def _build(self, own: str, table: Table) -> Build:
         parts = table.counts("parts")
         if not parts:
-            raise table.wrong(None, "'parts' is missing: ids of parts and how many of each")
+            raise table.wrong(None, "'parts' is missing: the ids of parts and the number of each")
         resale_table, after = table.table("resale"), None
         resale = None
         if resale_table is not None:
@@ -285,7 +285,7 @@ class File:
             raise table.wrong(None, "'samples_per_s' is missing, as { value = 100 }")
         samples = Range(**self._range(inner, "samples/s"))
         if samples.value == 0:
-            raise inner.wrong("value", "is 0 samples/s; leave the whole entry out where nothing is known")
+            raise inner.wrong("value", "is 0 samples/s; leave the whole entry out if nothing is known")
         inner.finish()
         return Throughput(
             id=own, device=device, devices=table.whole("devices", "devices", least=1) or 1,

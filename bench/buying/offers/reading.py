@@ -1,4 +1,4 @@
-"""One table of a TOML file, read key by key: what is wrong is told in one sentence with file, table and key."""
+"""Reads one table of a TOML file key by key; a mistake is reported in one sentence with file, table and key."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 
-MOST_PIECES = 1000           # of one part in a machine
+MOST_PIECES = 1000           # largest number of one part in a machine
 
 
 class Table:
-    """Keys that nobody asked for are unknown ones: ``finish`` tells of them."""
+    """A table; keys that were never read are unknown keys, which ``finish`` reports."""
 
     def __init__(self, content: dict[str, Any], *, file: str, name: str):
         self.content = content
         self.file = file
-        self.name = name                     # as it is written: "[[part]] gpu.gtx-1070"
+        self.name = name                     # as written in the file: "[[part]] gpu.gtx-1070"
         self._asked: set[str] = set()
 
     def wrong(self, key: str | None, words: str) -> UserError:
         place = ", ".join(filter(None, [self.name, key]))
-        # Ids and values of a file may hold what would steer a terminal.
+        # Ids and values may contain escape sequences for terminals.
         return UserError(files.shown(f"{self.file}: {place}: {words}" if place else f"{self.file}: {words}"))
 
     def __contains__(self, key: str) -> bool:
@@ -37,7 +37,7 @@ class Table:
         return self.content.get(key)
 
     def number(self, key: str, unit: str, *, least: float = 0.0, most: float = math.inf) -> float | None:
-        """None where the key is absent; raises UserError for text, NaN, and what is out of bounds."""
+        """The number under a key; None without the key; raises UserError for text, NaN, and values out of bounds."""
         value = self.get(key)
         if value is None:
             return None
@@ -46,10 +46,10 @@ class Table:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.wrong(key, f"must be a number ({unit}), not {_toml(value)}")
         if value < 0 <= least:
-            raise self.wrong(key, f"must not be negative, and is {value:g} {unit}")
+            raise self.wrong(key, f"must not be negative, but is {value:g} {unit}")
         if not least <= value <= most:
             bounds = f"at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
-            raise self.wrong(key, f"must be {bounds} ({unit}), and is {value:g}")
+            raise self.wrong(key, f"must be {bounds} ({unit}), but is {value:g}")
         return float(value)
 
     def whole(self, key: str, unit: str, *, least: int = 0, most: float = math.inf) -> int | None:
@@ -98,18 +98,18 @@ class Table:
         return Table(value, file=self.file, name=name)
 
     def tables(self, key: str) -> Iterator[Table]:
-        """Those of [[key]], named by their ids."""
+        """The tables of [[key]], named by their ids."""
         value = self.get(key)
         if value is None:
             return
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            raise self.wrong(key, f"is written as [[{key}]], once for each")
+            raise self.wrong(key, f"must be written as [[{key}]], once per entry")
         for number, each in enumerate(value, start=1):
             own = each.get("id", f"number {number}")
             yield Table(each, file=self.file, name=f"[[{key}]] {own}")
 
     def counts(self, key: str) -> dict[str, int]:
-        """A table of names and whole numbers above 0; empty where absent."""
+        """A table of names and whole numbers above 0; empty if it is missing."""
         table = self.table(key)
         if table is None:
             return {}
@@ -117,7 +117,7 @@ class Table:
         return {name: count for name, count in found.items() if count is not None}
 
     def finish(self) -> None:
-        """Raises UserError for a key that nothing is called."""
+        """Raises UserError for an unknown key."""
         for key in self.content:
             if key not in self._asked:
                 near = difflib.get_close_matches(key, self._asked, n=1)
@@ -126,7 +126,7 @@ class Table:
 
 
 def _toml(value: Any) -> str:
-    """A value as its file has it, roughly."""
+    """A value roughly as it is written in the file."""
     if isinstance(value, str):
         return f"'{value}'"
     if isinstance(value, dict):
@@ -137,8 +137,8 @@ def _toml(value: Any) -> str:
 
 
 def read(path: Path) -> Table:
-    """The whole file; raises UserError where it cannot be read as TOML."""
+    """The whole file as a table; raises UserError if it cannot be read as TOML."""
     try:
         return Table(files.read_toml(path), file=files.shown(path), name="")
     except files.NotThere:
-        raise UserError(f"{path}: there is no such file; docs/buy.md shows how to write one") from None
+        raise UserError(f"there is no file {path}; docs/buy.md shows how to write one") from None

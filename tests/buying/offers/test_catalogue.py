@@ -75,7 +75,7 @@ def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.delenv("GPUHUNT_CATALOG_DIR", raising=False)
     monkeypatch.setenv("GPUHUNT_CATALOG_URL", "http://127.0.0.1:9")      # where nobody answers
 
-    with pytest.raises(UserError, match=r"no prices were fetched: .*refused.*needs the network") as told:
+    with pytest.raises(UserError, match=r"no prices were downloaded: .*refused.*needs the network") as told:
         catalogue.fetch(["aws"], [], spot=False)
 
     assert "\n" not in str(told.value)
