@@ -1,11 +1,11 @@
 """Claim: our DDP step takes at most 1.05 of the time of a plain script with the same network under torchrun.
 
-    .venv/bin/python -m evidence.ddp_fairness --model mnist_cnn,resnet18 --gangs 6
+    .venv/bin/python -m evidence.ddp_fairness --model mnist_cnn,resnet18 --rank-groups 6
 
-For every network fresh gangs of ranks, each held to cores of its own, prepare both: ours as a timed trial has it, and a
+For every network new rank groups, each rank limited to cores of its own, prepare both: ours as a timed trial has it, and a
 network, DistributedDataParallel, optimizer and loop written by hand as the tutorials do. Both take turns, the order of
-each pair drawn by a coin; a turn begins with a barrier and takes as long as on its slowest rank. One gang gives the
-median of its pairs' ratios; shown is the Hodges-Lehmann estimate over gangs with its 95 % interval (none below six).
+each pair drawn by a coin; a turn begins with a barrier and takes as long as on its slowest rank. One rank group gives the
+median of its pairs' ratios; shown is the Hodges-Lehmann estimate over rank groups with its 95 % interval (none below six).
 With --gate the exit code is 1 where the whole interval, or the middle without one, lies above the gate.
 """
 
@@ -35,8 +35,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mnist_cnn,resnet18,alexnet_one_tower")
     parser.add_argument("--world-size", type=int, default=2)
-    parser.add_argument("--gangs", type=int, default=6)
-    parser.add_argument("--pairs", type=int, default=15, help="turns of both in each gang")
+    parser.add_argument("--rank-groups", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=15, help="turns of both in each rank group")
     parser.add_argument("--gate", type=float, help="largest ratio that passes")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--ports", help=argparse.SUPPRESS)
@@ -51,8 +51,8 @@ def main() -> int:
     print(f"{'model':<18} {'ours/by hand':<13} {'95 % interval':<15} by hand")
     for model in options.model.split(","):
         ratios, by_hand_s = [], []
-        for seed in range(options.gangs):
-            ratio, time_s = gang(model, options, seed)
+        for seed in range(options.rank_groups):
+            ratio, time_s = rank_group(model, options, seed)
             ratios.append(ratio)
             by_hand_s.append(time_s)
         found = estimate(ratios)
@@ -63,8 +63,8 @@ def main() -> int:
     return int(failed)
 
 
-def gang(model: str, options: argparse.Namespace, seed: int) -> tuple[float, float]:
-    """(our step time over that by hand, seconds of the latter) of one fresh gang."""
+def rank_group(model: str, options: argparse.Namespace, seed: int) -> tuple[float, float]:
+    """(our step time over that by hand, seconds of the latter) of one new rank group."""
     ports = free_ports(options.world_size + 1)
     cores = sorted(os.sched_getaffinity(0))
     ranks = []

@@ -21,7 +21,7 @@ MARGIN = 0.10                # by which each end is widened
 WIDE_MARGIN = 0.25           # if less certain: other vendor, other arithmetic, power cap, unknown software
 CAPPED = 0.8                 # share of the desktop GPU's power; a lower power cap matters
 FEWEST_BUSY = 0.9            # busy ratio of the measured GPU; if it is lower, nothing is predicted
-SHORT_STEP_S = 0.2           # a shorter step may consist of launching kernels: DenseNet-201 trains at batch 12 in 0.14 to
+SHORT_STEP_S = 0.2           # a shorter step may be all kernel launches: DenseNet-201 trains at batch 12 in 0.14 to
                              # 0.18 s on each of five GPUs, although one has 1.6 times the FLOP/s of another
 SAME_RATIO = 0.25            # relative difference up to which two ratios count as equal
 FEWEST_FOR_FIT = 2

@@ -1,5 +1,5 @@
-"""The measured half of a trial: reads a job, measures, answers on its own pipe.
+"""The worker package, all that runs in the measured process: it reads a job, measures, and answers on its own pipe.
 
-It runs in the interpreter of a build, without the parent's packages: standard library, NumPy, the framework, relative
-imports, Python 3.6.
+It runs in the interpreter of a build, without the packages of the parent: only with the standard library, NumPy and the
+framework, with relative imports, and with the syntax of Python 3.6.
 """

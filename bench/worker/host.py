@@ -1,11 +1,11 @@
-"""What else the host did during a measurement, read where it costs nothing: before and after, not between."""
+"""Facts of the host around a measurement: they are read before and after it, never during it."""
 
 import contextlib
 import os
 
 
 def busy_cpu_s():
-    """CPU seconds that the whole machine has worked since it started, steal included; None where it does not say."""
+    """CPU seconds of the whole machine since boot, including steal; None if the system does not state them."""
     try:
         with open("/proc/stat") as counters:
             user, nice, system, _, _, irq, softirq, steal = map(int, counters.readline().split()[1:9])
@@ -15,15 +15,15 @@ def busy_cpu_s():
 
 
 def move_to(cpus):
-    """Hold every thread of this process to these cores, where the system can."""
+    """Limits every thread of this process to these cores, if the system supports that."""
     if hasattr(os, "sched_setaffinity"):
         for thread in os.listdir("/proc/self/task"):
-            with contextlib.suppress(ProcessLookupError):    # it has ended meanwhile
+            with contextlib.suppress(ProcessLookupError):    # the thread has ended meanwhile
                 os.sched_setaffinity(int(thread), cpus)
 
 
 def peak_resident_bytes():
-    """Most memory that this process ever had resident; None where the system does not say."""
+    """Peak resident memory of this process in bytes; None if the system does not state it."""
     try:
         with open("/proc/self/status") as status:
             line = next(line for line in status if line.startswith("VmHWM:"))
@@ -36,12 +36,12 @@ ALLOCATORS = ("jemalloc", "tcmalloc", "mimalloc")
 
 
 def settings():
-    """How this process and its system are set: allocator, NUMA nodes of its cores, huge pages; None where not told."""
+    """Settings of this process and its system: allocator, NUMA nodes of its cores, huge pages; None if not known."""
     return {"allocator": allocator(), "numa_nodes": numa_nodes(), "huge_pages": huge_pages()}
 
 
 def allocator(maps="/proc/self/maps"):
-    """Name of the library that serves malloc, "system" where none of the known ones is loaded."""
+    """The name of the library that provides malloc; "system" if none of the known ones is loaded."""
     try:
         with open(maps) as lines:
             loaded = {line.rsplit("/", 1)[-1].strip() for line in lines if "/" in line}
@@ -51,7 +51,7 @@ def allocator(maps="/proc/self/maps"):
 
 
 def numa_nodes(root="/sys/devices/system/node"):
-    """Numbers of the nodes that the cores of this process belong to."""
+    """The numbers of the NUMA nodes of this process's cores."""
     if not hasattr(os, "sched_getaffinity"):
         return None
     mine, nodes = os.sched_getaffinity(0), []
@@ -67,7 +67,7 @@ def numa_nodes(root="/sys/devices/system/node"):
 
 
 def _numbers(text):
-    """Those of a list as Linux writes it: "0-3,8"."""
+    """The numbers of a list in the form of Linux: "0-3,8"."""
     for part in text.strip().split(","):
         if part:
             first, _, last = part.partition("-")
@@ -76,7 +76,7 @@ def _numbers(text):
 
 
 def huge_pages(path="/sys/kernel/mm/transparent_hugepage/enabled"):
-    """When the system gives huge pages by itself: "always", "madvise" or "never"."""
+    """When the system uses transparent huge pages: "always", "madvise" or "never"."""
     try:
         with open(path) as text:
             return text.read().partition("[")[2].partition("]")[0] or None

@@ -1,7 +1,7 @@
-"""Which vector instructions a process runs: another process halts its threads now and then and reads where they are.
+"""Observes which vector instructions a process runs: another process stops its threads now and then and reads where.
 
-What libraries say of themselves is not enough: a switch may be ignored, one library's switch is not another's, and a
-kernel may have been compiled in. The instruction at which a thread was halted is what runs. Linux on x86-64 only.
+What libraries state about themselves is not enough: a switch may be ignored, or act on another library only, and a
+kernel may be compiled in. The instruction at which a thread was stopped is what runs. Linux on x86-64 only.
 """
 
 import collections
@@ -16,32 +16,32 @@ import sys
 import time
 
 SEIZE, INTERRUPT, CONT, DETACH, GETREGS = 0x4206, 0x4207, 7, 17, 12     # linux/ptrace.h
-EVENT_STOP = 128                 # of a thread that was halted by INTERRUPT
+EVENT_STOP = 128                 # of a thread that was stopped by INTERRUPT
 WALL = 0x40000000                # waitpid: also for threads
-PR_SET_PTRACER = 0x59616D61      # linux/prctl.h: where Yama lets a process be traced by its parents only
-RIP, REGISTERS = 16, 27          # of struct user_regs_struct, in words
-LONGEST = 15                     # bytes of an instruction
+PR_SET_PTRACER = 0x59616D61      # linux/prctl.h: needed if Yama lets only parents trace a process
+RIP, REGISTERS = 16, 27          # of struct user_regs_struct: position and size in words
+LONGEST = 15                     # bytes of the longest instruction
 PERIOD_S = 0.001
 MIN_TIME_S, MAX_TIME_S = 0.3, 3.0
 
 REQUEST = struct.Struct("i")
 
 SSE, AVX, AVX512 = "sse", "avx", "avx512"
-"""How a vector instruction is encoded: with SSE's prefixes, with VEX (AVX, AVX2, FMA), or with EVEX and mask registers
-(AVX-512)."""
+"""The encoding of a vector instruction: with prefixes of SSE, with VEX (AVX, AVX2, FMA), or with EVEX and mask
+registers (AVX-512)."""
 
 LEGACY_PREFIXES = b"\x66\xf2\xf3\x2e\x36\x3e\x26\x64\x65\x67\xf0"
 ON_MASKS = frozenset(range(0x41, 0x4C)) | frozenset((0x90, 0x91, 0x92, 0x93, 0x98, 0x99))     # VEX opcodes of map 1
 NOT_KERNELS = ("libc.so", "libc-", "libpython", "python", "ld-linux", "[vdso]", "[vsyscall]")
-"""Code that copies and interprets: it chooses its instructions by itself, and computes nothing."""
+"""Code that copies or interprets: it chooses instructions by itself, and does not compute the network."""
 
 
 def encoding(code):
-    """SSE, AVX or AVX512 of the vector instruction that these bytes begin with; None where it is none.
+    """SSE, AVX or AVX512 if these bytes begin with a vector instruction, else None.
 
     Intel's Software Developer's Manual, volume 2, chapter 2. In 64-bit mode 62h, C4h and C5h begin nothing else.
     """
-    code = code.ljust(LONGEST + 3, b"\0")       # which begins no vector instruction
+    code = code.ljust(LONGEST + 3, b"\0")       # zeros begin no vector instruction
     position = 0
     prefixes = set()
     while code[position] in LEGACY_PREFIXES:
@@ -49,7 +49,7 @@ def encoding(code):
         position += 1
     first = code[position]
     if first == 0x62:
-        return AVX512 if 1 <= code[position + 1] & 7 <= 3 else None      # other maps are of APX, and not of vectors
+        return AVX512 if 1 <= code[position + 1] & 7 <= 3 else None      # other maps belong to APX, not to vectors
     if first in (0xC4, 0xC5):
         is_short = first == 0xC5
         opcode_map = 1 if is_short else code[position + 1] & 0x1F
@@ -64,7 +64,7 @@ def encoding(code):
 def _vex(opcode_map, opcode):
     if opcode_map == 1 and opcode in ON_MASKS:
         return AVX512
-    # ANDN, BEXTR, SHLX, MULX and their like work on general registers.
+    # ANDN, BEXTR, SHLX, MULX and similar ones work on general registers.
     is_scalar = (opcode_map == 2 and 0xF2 <= opcode <= 0xF7) or (opcode_map == 3 and opcode == 0xF0)
     return None if is_scalar else AVX
 
@@ -80,25 +80,25 @@ def _is_sse(prefixes, opcode, next_opcode):
 
 
 class CannotWatch(Exception):
-    """Why instructions cannot be watched here, in a sentence."""
+    """The reason, in one sentence, why instructions cannot be observed here."""
 
 
 class Watcher(object):
-    """A process that watches the instructions of this one; make it before other threads are.
+    """A process that observes the instructions of this one; create it before any other thread.
 
-    ``watch(step, fewest)`` repeats a step until it was met ``fewest`` times in a vector instruction, for MIN_TIME_S at
-    least and MAX_TIME_S at most, and gives
+    ``watch(step, fewest)`` repeats a step until it was stopped ``fewest`` times in a vector instruction, for at least
+    MIN_TIME_S and at most MAX_TIME_S, and returns
 
-    ``samples``     how often a running thread was halted
+    ``samples``     how often a running thread was stopped
     ``encodings``   {encoding: number of samples in vector instructions of kernels}
-    ``places``      {name of the file that the code is from, or "generated code": number of those samples}
+    ``places``      {name of the file that contains the code, or "generated code": number of those samples}
 
-    Raises CannotWatch where this system cannot, or does not allow it.
+    Raises CannotWatch if the system cannot do it, or does not allow it.
     """
 
     def __init__(self):
         if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "AMD64"):
-            raise CannotWatch("instructions can be watched on Linux on x86-64 only")
+            raise CannotWatch("instructions can be observed on Linux on x86-64 only")
         request_read, self._requests = os.pipe()
         self._answers, answer_write = os.pipe()
         watched = os.getpid()
@@ -132,13 +132,13 @@ def _message(descriptor):
     while not content.endswith(b"\n"):
         chunk = os.read(descriptor, 65536)
         if not chunk:
-            raise CannotWatch("the process that watches instructions has ended")
+            raise CannotWatch("the process that observes instructions has ended")
         content += chunk
     return content.decode()
 
 
 def _serve(watched, requests, answers):
-    """In the watching process: watch for a while at each request, until there are no more."""
+    """In the observing process: observes for a while at each request, until there are no more."""
     try:
         while True:
             request = os.read(requests, REQUEST.size)
@@ -147,14 +147,14 @@ def _serve(watched, requests, answers):
             try:
                 found = observed(watched, *REQUEST.unpack(request))
             except OSError as error:
-                found = {"problem": "the system does not let one process watch another (ptrace: %s)" % error.strerror}
+                found = {"problem": "the system does not let one process observe another (ptrace: %s)" % error.strerror}
             os.write(answers, (json.dumps(found) + "\n").encode())
     finally:
         os._exit(0)
 
 
 def observed(process, fewest):
-    """As Watcher.watch says, of a process that computes by itself; raises OSError where it may not be traced."""
+    """The result of Watcher.watch for a process that is computing; raises OSError if it may not be traced."""
     ptrace = ctypes.CDLL(None, use_errno=True).ptrace
     ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     ptrace.restype = ctypes.c_long
@@ -172,7 +172,7 @@ def observed(process, fewest):
     def halt(thread):
         call(INTERRUPT, thread)
         while os.waitpid(thread, WALL)[1] >> 16 != EVENT_STOP:
-            call(CONT, thread)       # halted by a signal, which none of ours sends; it is not delivered
+            call(CONT, thread)       # stopped by a signal, which is not ours; it is not delivered
 
     for thread in threads:
         call(SEIZE, thread)
@@ -209,7 +209,7 @@ def _is_enough(time_s, samples, fewest):
 
 
 def _bytes_at(memory, address):
-    """As many as an instruction may have, or fewer where memory ends."""
+    """The bytes of the longest possible instruction, or fewer at the end of memory."""
     try:
         memory.seek(address)
         return memory.read(LONGEST)
@@ -223,7 +223,7 @@ def _is_running(process, thread):
 
 
 def _mapped(process):
-    """[(first address, address behind the last, name)] of the process's memory that can be executed."""
+    """[(first address, address after the last, name)] of the executable memory of a process."""
     found = []
     with open("/proc/%d/maps" % process) as file:
         for line in file:
@@ -239,4 +239,4 @@ def _place(mapped, address):
     for first, behind, path in mapped:
         if first <= address < behind:
             return os.path.basename(path) or "generated code"
-    return "generated code"      # since the list was made
+    return "generated code"      # mapped after the list was made

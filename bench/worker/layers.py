@@ -1,4 +1,4 @@
-"""Where the time of a step goes: instrumented steps and plain ones in turns, in one process."""
+"""Per-layer profiles: instrumented and plain steps in turns, in one process."""
 
 import collections
 import math
@@ -8,11 +8,11 @@ from . import measure
 
 UNATTRIBUTED = "(unattributed)"
 
-TURNS = 5    # instrumenting is held against plain steps; in turns, the machine's drift falls on both alike
+TURNS = 5    # of instrumented and plain steps, so that drift of the machine affects both alike
 
 
 def steps_in_turns(plan, step_time_s):
-    """How many steps each turn takes: enough for ``min_timings`` and ``min_time_s``, within ``max_time_s``."""
+    """The number of steps per turn: enough for ``min_timings`` and ``min_time_s``, within ``max_time_s``."""
     wanted = max(plan["min_timings"], math.ceil(plan["min_time_s"] / step_time_s))
     steps = max(2, min(wanted, int(plan["max_time_s"] / step_time_s)))
     turns = min(TURNS, steps)
@@ -20,12 +20,12 @@ def steps_in_turns(plan, step_time_s):
 
 
 def taken_apart(prepared, plan, mark, clock=time.perf_counter):
-    """Rows of a step's time in seconds, and the step times of the instrumented and of the plain steps beside them.
+    """The rows of a step's time in seconds, and the step times of the instrumented steps and of the plain ones.
 
-    A row's ``time_s`` is the mean over all instrumented steps, its ``turn_times_s`` that over the steps of each turn,
-    of which the median holds whatever one step did; ``problem`` is what the framework's trace lacks (None: nothing),
-    ``resolution_s`` the shortest time that its clock can tell from none (None: not known). Steps are synchronised one
-    by one, however many the case lets run ahead. ``mark`` is told when warm-up begins and ends.
+    ``time_s`` of a row is the mean over all instrumented steps, ``turn_times_s`` are the means of each turn, whose
+    median is robust against a single slow step. ``problem`` is what the framework's trace lacks (None: nothing),
+    ``resolution_s`` the shortest time that its clock can measure (None: not known). Steps are synchronised one by one,
+    however many the case lets run ahead. ``mark`` is called when warm-up begins and ends.
     """
     mark("warm_up")
     warm_up_s = measure.warm_up(prepared, dict(plan, steps_per_timing=1), clock)
@@ -47,7 +47,7 @@ def taken_apart(prepared, plan, mark, clock=time.perf_counter):
 
 
 def mean_rows(turns):
-    """The rows of several turns as one, each turn weighing as much as it has steps."""
+    """The mean rows of several turns, each weighted by its number of steps."""
     found = collections.OrderedDict()
     for place, turn in enumerate(turns):
         for row in turn["layers"]:
@@ -58,20 +58,20 @@ def mean_rows(turns):
 
 
 def mean_s(turn_times_s, turns):
-    """Of all steps, from that of each turn's."""
+    """The mean over all steps, from the mean of each turn."""
     steps = [len(turn["step_times_s"]) for turn in turns]
     return math.fsum(time_s * n for time_s, n in zip(turn_times_s, steps)) / sum(steps)
 
 
 def joined(row, other):
-    """{"members": those of both rows of one layer}, or nothing where both are of that layer alone."""
+    """{"members": the members of both rows of one layer}, or {} if both rows belong to that layer alone."""
     members = row.get("members", [])
     members = members + [name for name in other.get("members", []) if name not in members]
     return {"members": members} if members else {}
 
 
 def with_residual(rows, turns):
-    """The rows, and last one of the time that belongs to none of them, so that they add up to the step."""
+    """The rows with a last one for the time that belongs to none of them, so that they add up to the step."""
     rests_s = []
     for place, turn in enumerate(turns):
         step_time_s = math.fsum(turn["step_times_s"]) / len(turn["step_times_s"])

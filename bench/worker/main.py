@@ -1,9 +1,10 @@
-"""Entry of a worker process: ``python worker.zip JOB_DIRECTORY ANSWER_FD LIFELINE_FD``.
+"""Entry point of a worker process: ``python worker.zip JOB_DIRECTORY ANSWER_FD LIFELINE_FD``.
 
-Or of a server that forks one for each job: ``python worker.zip --serve CONTROL_FD LIFELINE_FD CPUS PRELOAD``.
+Also of a fork server, which forks a worker for each job: ``python worker.zip --serve CONTROL_FD LIFELINE_FD CPUS
+PRELOAD``.
 
-The job directory holds job.json. Answers are JSON lines on ANSWER_FD; stdout and stderr are left to the libraries,
-which write to them as they please. LIFELINE_FD ends when the parent does, however it does.
+The job directory contains job.json. Answers are JSON lines on ANSWER_FD; stdout and stderr are left to libraries, which
+may write anything to them. LIFELINE_FD is closed when the parent ends, in whatever way.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ PR_SET_PDEATHSIG = 1    # linux/prctl.h
 
 
 class Answers(object):
-    """JSON lines to the parent."""
+    """Sends answers as JSON lines to the parent."""
 
     def __init__(self, descriptor):
         self._pipe = os.fdopen(descriptor, "w")
@@ -33,19 +34,19 @@ class Answers(object):
         self._pipe.flush()
 
     def mark(self, name):
-        """A named moment on the host's monotonic clock."""
+        """Reports a named time on the host's monotonic clock."""
         self.send("mark", mark=name, at_s=time.perf_counter())
 
     def failed(self, outcome, reason, cause=None):
-        """``cause`` is a value of bench.enums.Cause, None where this process does not know it."""
+        """Reports a failure; ``cause`` is a value of bench.enums.Cause, or None if it is not known."""
         self.send("failed", outcome=outcome, reason=reason, cause=cause)
 
 
 def die_with_parent(lifeline):
-    """Make sure that neither this process nor its children outlive the parent."""
+    """Ensures that neither this process nor its children outlive the parent."""
     if hasattr(fcntl, "F_SETSIG"):
-        # Linux: the kernel kills the whole group, also while a library holds the GIL. PR_SET_PDEATHSIG would come a
-        # little earlier, for this process only, and leave its children with nobody to end them.
+        # On Linux the kernel kills the whole group, even while a library holds the GIL. PR_SET_PDEATHSIG would act a
+        # little earlier, but only on this process, so that nobody would end its children.
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
@@ -58,13 +59,13 @@ def die_with_parent(lifeline):
 
 
 def die_with_parent_on_linux():
-    """Have the kernel kill this process when its parent ends: also while a library holds the GIL."""
+    """Makes the kernel kill this process when its parent ends, even while a library holds the GIL."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def work(directory, answers):
-    """Do the job of a directory and end this process."""
+    """Runs the job in a directory and ends this process."""
     with open(os.path.join(directory, "job.json")) as file:
         job = json.load(file)
     run_on(job["cpus"])
@@ -74,7 +75,7 @@ def work(directory, answers):
         from . import jobs  # only now, as it imports NumPy, which counts the cores
     except ImportError as error:
         first_line = (str(error).strip().splitlines() or [""])[0]
-        answers.failed("build_broken", "a worker needs NumPy, and %s cannot import it: %s; install numpy there" % (
+        answers.failed("build_broken", "a worker needs NumPy, but %s cannot import it: %s; install numpy there" % (
             sys.executable, first_line))
         raise
 
@@ -87,19 +88,19 @@ def work(directory, answers):
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)     # all is said; exit handlers of frameworks hang or crash now and then
+    os._exit(0)     # everything was reported; exit handlers of frameworks sometimes hang or crash
 
 
 def run_on(cpus):
-    """Hold this process to these cores, where the system can."""
+    """Limits this process to these cores, if the system supports that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
 
 
 def serve(control_fd, lifeline_fd, cpus, preload):
-    """Fork a worker for each directory that comes on the control socket, until the parent closes it.
+    """Forks a worker for each directory that comes on the control socket, until the parent closes it.
 
-    Only imports happen here: no operation, no device, no thread, so that the forks start as fresh processes would.
+    This process only imports: no operation, no device, no thread, so that forks start like new processes.
     """
     run_on(cpus)
     die_with_parent_on_linux()
@@ -122,7 +123,7 @@ def serve(control_fd, lifeline_fd, cpus, preload):
 
 
 def become_worker(directory, control, answer_fd, lifeline_fd):
-    """What a spawned worker has from its start: a session of its own, its own output files, the lifeline."""
+    """Gives a fork what a spawned worker has from the start: a session and output files of its own, the lifeline."""
     os.setsid()
     control.close()
     for name, descriptor in (("stdout", 1), ("stderr", 2)):

@@ -3,11 +3,11 @@
 import time
 
 WINDOW = 3              # warm-up timings that are compared with the WINDOW before them
-STILL_FASTER = 0.95     # a window's median below this share of the one before: not warm yet
+STILL_FASTER = 0.95     # not warm if the median of a window is below this share of the previous one
 
 
 def one_step(prepared, clock=time.perf_counter):
-    """Seconds of the very first step, with whatever the framework compiles or tunes then."""
+    """Seconds of the very first step, in which the framework compiles or tunes."""
     start = clock()
     prepared.step()
     prepared.synchronize()
@@ -15,16 +15,15 @@ def one_step(prepared, clock=time.perf_counter):
 
 
 def alone(answer):
-    """What a process without others decides."""
+    """The decision of a single process: its own answer."""
     return answer
 
 
 def warm_up(prepared, plan, clock=time.perf_counter, decided=alone):
-    """Timings in seconds until they fall no more, or until ``plan["warm_up_max_s"]`` is spent.
+    """Timings in seconds until they no longer decrease, or until ``plan["warm_up_max_s"]`` is spent.
 
-    Warm means: the median of the last three is not more than 5 % below that of the three before. At least two
-    timings are taken, so that slow networks warm up too. ``decided`` gives what rank 0 of a world decides, to all of
-    its ranks at the same time.
+    Warm means that the median of the last three is at most 5 % below that of the three before. At least two timings are
+    taken, so that slow networks warm up too. ``decided`` returns the decision of rank 0 in all ranks at the same time.
     """
     timings_s = []
     begin = clock()
@@ -60,17 +59,17 @@ def _device_timing(prepared, steps, timer):
 
 
 def one_timing(prepared, steps, timer, clock=time.perf_counter):
-    """Seconds of so many steps and a synchronisation, on the device's ``timer``, or on the host's clock where None."""
+    """Seconds of ``steps`` steps and a synchronisation, on the device's ``timer``, or on the host's clock if None."""
     return _device_timing(prepared, steps, timer) if timer else _host_timing(prepared, steps, clock)
 
 
 def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time, decided=alone):
     """Timings over ``steps_per_timing`` steps each, every one ended by a synchronisation.
 
-    Stops when both ``min_timings`` timings and ``min_time_s`` seconds are there, or at ``max_time_s`` with no fewer
-    than two. ``timings_s`` is the device's clock where it has one, else the host's; ``host_times_s`` and
-    ``cpu_times_s`` (of the whole process, all its threads) are witnesses beside it. ``decided``: as in warm_up; all
-    ranks of a world take the same number of timings, and begin each of them together.
+    It stops when there are both ``min_timings`` timings and ``min_time_s`` seconds, or after ``max_time_s`` with at
+    least two. ``timings_s`` are on the device's clock if it has one, else on the host's; ``host_times_s`` and
+    ``cpu_times_s`` (of the whole process with all threads) are recorded for comparison. ``decided`` is as in warm_up:
+    all ranks take the same number of timings, and begin each of them together.
     """
     timer = prepared.device_timer()
     steps = plan["steps_per_timing"]
@@ -94,7 +93,7 @@ def timed(prepared, plan, clock=time.perf_counter, cpu_clock=time.process_time, 
 
 
 def _stopped_by(plan, timings, time_s):
-    """Why there are enough timings; None where there are not."""
+    """Why there are enough timings; None if there are not."""
     if timings >= plan["min_timings"] and time_s >= plan["min_time_s"]:
         return "enough"
     return "time_limit" if timings >= 2 and time_s >= plan["max_time_s"] else None

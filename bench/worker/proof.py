@@ -1,15 +1,15 @@
-"""What a framework must show to be believed: output, loss, gradients, the loss after an update, and how it learns."""
+"""What a proof compares with the oracle: output, loss, gradients, losses after updates, and learning."""
 
 import numpy as np
 
-DEVIATIONS = 3  # the largest of three normal deviates is 1.3 standard deviations on average: four of them are allowed
-LOSSES = 4      # the first three are judged; what follows is shown only, since rounding makes it diverge
+DEVIATIONS = 3  # the largest of three normal deviates is 1.3 sigma on average, so four sigma are allowed
+LOSSES = 4      # the first three are judged; later ones are only shown, since rounding makes them diverge
 
 
 def dropout_masks(graph, samples, seed):
     """{dropout layer: float32 array (samples, *shape)}: 0, or 1/(1-rate) where an element is kept.
 
-    RandomState, because its stream is the same in every NumPy, so all builds draw the same masks.
+    It uses RandomState, whose stream is the same in every version of NumPy, so that all builds draw the same masks.
     """
     rng = np.random.RandomState(seed)
     masks = {}
@@ -24,9 +24,9 @@ def dropout_masks(graph, samples, seed):
 def answer(prepared, graph, x, y, seed, part=slice(None)):
     """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter.
 
-    ``part`` are the samples that this process has of the whole batch, whose masks are drawn at once.
+    ``part`` selects the samples of this process from the whole batch, for which all masks are drawn.
 
-    Only the output where the precision has no training.
+    Contains only the output if the precision has no training.
     """
     masks = {name: mask[part] for name, mask in dropout_masks(graph, len(x), seed).items()}
     x, y = x[part], y[part]
@@ -40,14 +40,14 @@ def answer(prepared, graph, x, y, seed, part=slice(None)):
 
 
 def tie_effects(prepare, graph, x, y, seed, times, exact_losses):
-    """How far gradients and the losses after updates move with the decisions that fp32 rounding leaves open.
+    """How much gradients and losses after updates depend on decisions that fp32 rounding leaves open.
 
-    A ReLU passes a value above 0, a max pooling the largest: where values lie within rounding of the decision, two
-    correct frameworks may decide differently, and the gradient jumps. How far rounding reaches is measured at each such
-    layer: ``times`` the error of a forward pass in fp32, as root mean square, against one in fp64.
-    ``prepare(**settings)`` gives the oracle with these settings changed. It trains with all open decisions taken one
-    way, the other way, and at random; ``exact_losses`` are those with none of them changed. The gradient may move by
-    the distance of the first two, a loss after updates by DEVIATIONS times the largest deviation that was met.
+    A ReLU passes values above 0, a max pooling the largest: if values are so close that rounding decides, two correct
+    frameworks may decide differently, and the gradient jumps. The reach of rounding is measured at each such layer:
+    ``times`` the root mean square error of a forward pass in fp32 against one in fp64. ``prepare(**settings)`` returns
+    the oracle with these settings changed. It trains with all open decisions taken one way, the other way, and at
+    random; ``exact_losses`` are those without any change. The gradient may differ by the distance of the first two, a
+    loss after updates by DEVIATIONS times the largest deviation that occurred.
     """
     masks = dropout_masks(graph, len(x), seed)
     exact, rounded = (prepare(precision=precision).decided(x, masks) for precision in ("fp64", "fp32"))
@@ -73,16 +73,16 @@ def tie_effects(prepare, graph, x, y, seed, times, exact_losses):
 
 
 def rounding(rounded, exact):
-    """Root mean square of the difference over that of the exact values, padding and other infinities aside."""
+    """Root mean square of the difference relative to that of the exact values, ignoring infinities such as padding."""
     finite = np.isfinite(exact)
     scale = np.sqrt(np.mean(np.square(exact[finite])))
     return np.sqrt(np.mean(np.square(rounded[finite] - exact[finite]))) / scale if scale else 0.0
 
 
 def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
-    """One pass over (x, y): "learning_losses", one a batch, and "learning_accuracy" on the held-out samples.
+    """One epoch over (x, y): "learning_losses", one per batch, and "learning_accuracy" on the held-out samples.
 
-    Nothing where the precision has no training.
+    Empty if the precision has no training.
     """
     if not prepared.can_train:
         return {}

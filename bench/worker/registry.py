@@ -1,6 +1,6 @@
-"""What is found by its name: the modules of a package, one per framework, strategy, model, format, source, verb.
+"""Finds modules of a package by name: one per framework, strategy, model, format, source, verb.
 
-Python 3.6 syntax, since workers find their own parts by it too. A module whose name begins with "_" is a helper.
+It has Python 3.6 syntax, since workers use it too. A module whose name begins with "_" is a helper.
 """
 
 import importlib
@@ -9,23 +9,23 @@ import pkgutil
 
 
 def names(path):
-    """Sorted names of the modules and packages in a package's ``__path__``, helpers left out."""
+    """The sorted names of the modules and packages in a package's ``__path__``, without helpers."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(path) if not module.name.startswith("_")))
 
 
 def load(package, name):
-    """The module ``name`` of a package, which is given by its ``__name__``; ``name`` may lead deeper, as "a.b"."""
+    """The module ``name`` of the package with this ``__name__``; ``name`` may be a path such as "a.b"."""
     return importlib.import_module("." + name, package)
 
 
 def load_if_there(package, name):
-    """As ``load``; None where the package has no such module. An import that fails inside of it still raises."""
+    """As ``load``; None if the package has no such module. If an import inside of the module fails, it still raises."""
     try:
         spec = importlib.util.find_spec("." + name, package)
     except ImportError as error:
         if error.name != package + "." + name:
             raise
-        spec = None      # "a.b" where a is a file and no folder
+        spec = None      # "a.b", but a is a file, not a folder
     if spec is None:
         return None
     return load(package, name)

@@ -1,6 +1,6 @@
-"""The processes of one world, as each of them sees the others: they meet at a port, wait for each other, and agree.
+"""The rank group: the processes of one trial meet at a port, wait for each other, and agree on decisions.
 
-This is beside the framework's own communication, and never between two readings of the clock.
+This is independent of the framework's communication, and never happens between two readings of the clock.
 """
 
 import hashlib
@@ -14,22 +14,22 @@ RETRY_S = 0.02
 
 
 class Lost(Exception):
-    """Another rank is gone, or never came."""
+    """Another rank has ended, or never started."""
 
 
-class Gang(object):
-    """``world`` is described by bench.worker.strategies; raises Lost where not all ranks come in its time."""
+class RankGroup(object):
+    """The ranks of a ``world`` (see bench.worker.strategies); raises Lost if not all of them connect in time."""
 
     def __init__(self, world):
         self.rank, self.processes = world["rank"], world["processes"]
         self.devices, self._size = world["devices_per_process"], world["size"]
-        self._peers = []                 # of rank 0: a file for each other rank, in order; of others: that of rank 0
+        self._peers = []                 # in rank 0: one file per other rank, in order; in the others: that of rank 0
         if self.processes > 1:
             meet = self._receive if self.rank == 0 else self._connect
             meet(world["address"], world["ports"][0], time.time() + world["patience_s"])
 
     def exchanged(self, value):
-        """[what each rank has given here], when all have; plain data only."""
+        """The list of the values of all ranks, once all have called it; plain data only."""
         if self.processes == 1:
             return [value]
         if self.rank == 0:
@@ -41,11 +41,11 @@ class Gang(object):
         return _read(self._peers[0], 0)
 
     def decided(self, value):
-        """What rank 0 has given here, in all ranks, when all have come; they go on at the same time."""
+        """The value of rank 0, in all ranks, once all have called it; they continue at the same time."""
         return self.exchanged(value)[0]
 
     def part(self, samples):
-        """Which of the samples of a global batch are this process's: a slice."""
+        """The slice of the samples of a global batch that belong to this process."""
         own = samples // self._size * self.devices
         return slice(self.rank * own, (self.rank + 1) * own)
 
@@ -61,7 +61,7 @@ class Gang(object):
                 connection = listener.accept()[0]
             except socket.timeout:
                 missing = sorted(set(range(1, self.processes)) - set(found))
-                raise Lost("rank %d never came to %s:%d" % (missing[0], address, port)) from None
+                raise Lost("rank %d never connected to %s:%d" % (missing[0], address, port)) from None
             peer = _file(connection)
             found[_read(peer, -1)] = peer
         listener.close()
@@ -81,7 +81,7 @@ class Gang(object):
 
 
 def _file(connection):
-    connection.settimeout(None)          # the parent has the deadline
+    connection.settimeout(None)          # the parent enforces the deadline
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection.makefile("rwb")
 
@@ -104,17 +104,17 @@ def _read(peer, rank):
     return json.loads(line.decode())
 
 
-ALONE = Gang({"rank": 0, "processes": 1, "devices_per_process": 1, "size": 1})
-"""Of a case on one device."""
+ALONE = RankGroup({"rank": 0, "processes": 1, "devices_per_process": 1, "size": 1})
+"""The group of a case on one device."""
 
 
 def of(job):
-    """The gang of a job's world; ALONE where it has none."""
+    """The rank group of a job; ALONE if the job has only one process."""
     return Gang(job["world"]) if job.get("world") else ALONE
 
 
 def digests(prepared, graph):
-    """[{key: digest of a trainable parameter}], one for each device of this process."""
+    """[{key: digest of a trainable parameter}], one dict per device of this process."""
     trainable = {
         layer["name"] + "/" + parameter["name"]
         for layer in graph["layers"] for parameter in layer["parameters"] if parameter["is_trainable"]

@@ -1,7 +1,7 @@
-"""Steps on command: a worker that sleeps while another has the turn, so that both can share the same cores.
+"""Steps on command: a worker that sleeps while another one has its turn, so that both can use the same cores.
 
-A command is a line of JSON on a pipe of the parent's. ``{"do": "warm_up"}`` steps until steady; ``{"do": "turn",
-"timings": n}`` takes n timings; ``{"do": "end"}``, or the end of the pipe, ends it.
+A command is a line of JSON on a pipe from the parent. ``{"do": "warm_up"}`` runs steps until they are steady;
+``{"do": "turn", "timings": n}`` takes n timings; ``{"do": "end"}``, or the end of the pipe, ends the worker.
 """
 
 import json
@@ -11,12 +11,12 @@ from . import measure
 
 
 def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=time.process_time):
-    """Do what each line of ``commands`` says, and send one answer to each but the last.
+    """Executes each line of ``commands``, and sends one answer to each except the last.
 
-    A turn begins with a step that is not timed. An answer to a turn holds the seconds of all its steps together:
-    ``time_s`` on the device's clock where it has one, else the host's; ``host_time_s``; and ``cpu_time_s`` of this
-    process, all its threads. ``idle_cpu_time_s`` is what the process worked since its last turn, while it should have
-    slept; None at its first.
+    A turn begins with a step that is not timed. The answer to a turn has the seconds of all its steps together:
+    ``time_s`` on the device's clock if it has one, else the host's; ``host_time_s``; and ``cpu_time_s`` of all threads
+    of this process. ``idle_cpu_time_s`` is the CPU time that the process used since its last turn, while it should have
+    slept; None at the first turn.
     """
     timer = prepared.device_timer()
     slept_from_s = None
@@ -30,7 +30,7 @@ def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=t
             answers.mark("steady")
             continue
         woken_s = cpu_clock()
-        measure.one_timing(prepared, 1, timer, clock)        # fetches back into the caches what the other side put out
+        measure.one_timing(prepared, 1, timer, clock)        # refills the caches, which the other side has used
         cpu_start_s = cpu_clock()
         start = clock()
         times_s = [

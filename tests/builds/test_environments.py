@@ -203,7 +203,7 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
         (["add", "a/b", "python3"], "build 'a/b' has an invalid name; use letters, digits"),
         (["create", "nunpy==1.0"], "no framework or recipe 'nunpy'; did you mean 'numpy'?"),
         (["create", "pillow"], "to install another package, use --package pillow"),
-        (["create", "git+https://example.org/x"], "is named with --package git+https://example.org/x"),
+        (["create", "git+https://example.org/x"], "use --package git+https://example.org/x"),
         (["create"], "name what to install"),
         (["add", "mine", "python3", "--variable", "A"], "--variable takes NAME=VALUE, not 'A'"),
         (["remove", "mine"], "no build 'mine'"),

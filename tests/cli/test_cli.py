@@ -158,7 +158,7 @@ def test_a_results_folder_that_cannot_be_written_to_is_told(command: Command, tm
     ("content", "sentence"),
     [
         ("[build.odd", "is not valid TOML"),
-        ("[build.odd]\n", "build 'odd' names no interpreter"),
+        ("[build.odd]\n", "build 'odd' names neither an interpreter"),
         ("[build.odd]\ninterpreter = 3\n", "build 'odd' must give interpreter as a text"),
         ('[build.odd]\ninterpeter = "python3"\n', "build 'odd' has an unknown key 'interpeter'"),
         ("build = 3\n", "has a build without a name"),

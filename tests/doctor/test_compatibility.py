@@ -66,9 +66,9 @@ def test_a_python_that_a_package_cannot_run_in_is_told(tmp_path: Path):
 @pytest.mark.parametrize(
     ("packages", "sentence"),
     [
-        ({"torch": ("2.2.2",), "numpy": ("2.0.0",)}, "torch 2.2.2 needs numpy<2, and 2.0.0 is there"),
-        ({"mxnet": ("1.9.1",), "numpy": ("1.26.4",)}, "mxnet 1.9.1 needs numpy<1.24, and 1.26.4 is there"),
-        ({"cntk": ("2.7.post2",)}, "cntk 2.7.post2 needs python==3.6.*, and 3.11.7 is there"),
+        ({"torch": ("2.2.2",), "numpy": ("2.0.0",)}, "torch 2.2.2 needs numpy<2, but 2.0.0 is installed"),
+        ({"mxnet": ("1.9.1",), "numpy": ("1.26.4",)}, "mxnet 1.9.1 needs numpy<1.24, but 1.26.4 is installed"),
+        ({"cntk": ("2.7.post2",)}, "cntk 2.7.post2 needs python==3.6.*, but 3.11.7 is installed"),
     ],
 )
 def test_what_no_metadata_says_is_told_by_the_table(

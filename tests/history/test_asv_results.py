@@ -165,7 +165,7 @@ def test_the_user_has_the_last_word_on_the_direction(tmp_path: Path):
     assert read(root, lower_is_better="step").series[0].direction.grounds is Grounds.OPTION
     with pytest.raises(UserError, match="not a regular expression"):
         read(root, higher_is_better="(")
-    with pytest.raises(UserError, match=r"no series of .* matches --bench 'score'"):
+    with pytest.raises(UserError, match=r"no series of .* matches 'score' of"):
         read(root, lower_is_better="score")
     with pytest.raises(UserError, match=r"b\.track_step_time matches both --higher-is-better 'step' and"):
         read(root, higher_is_better="step", lower_is_better="b")

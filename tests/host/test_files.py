@@ -69,7 +69,7 @@ def test_a_file_that_is_too_large_is_not_read_to_its_end(path: Path):
 
 
 def test_a_name_with_a_nul_is_refused():
-    with pytest.raises(files.Unreadable, match=r"^cannot read a\\x00b: its name holds a NUL"):
+    with pytest.raises(files.Unreadable, match=r"^cannot read a\\x00b: its name contains a NUL"):
         files.read_bytes(Path("a\0b"))
 
 

@@ -69,7 +69,7 @@ def test_a_note_on_several_files_is_said_once(command: Command, tmp_path: Path):
 
     ended = command("import", "csv", "a.csv", "b.csv")
 
-    assert "2 files: states no mode, precision, local_batch, device_name, without which" in ended.errors
+    assert "2 files: does not state mode, precision, local_batch, device_name, so" in ended.errors
     assert "2 files: its last line has no line break: if the file was cut off there, the last figure" in ended.errors
 
 

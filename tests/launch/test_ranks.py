@@ -209,7 +209,7 @@ def eventually_many(token: str) -> list[psutil.Process]:
     return found
 
 
-MEETINGS = 3         # of a rank: with the gang, with PyTorch's store, with its peer
+MEETINGS = 3         # of a rank: with the rank group, with PyTorch's store, with its peer
 
 
 def is_rank(process: psutil.Process) -> bool:
@@ -345,12 +345,12 @@ def test_a_world_on_gpus_that_are_not_there_is_unsupported(tmp_path: Path):
 # How ranks agree -----------------------------------------------------------------------------------------------------
 
 
-def joined_gangs(count: int) -> list[rendezvous.Gang]:
+def joined_groups(count: int) -> list[rendezvous.RankGroup]:
     port, *_ = world.free_ports(1)
-    found: dict[int, rendezvous.Gang] = {}
+    found: dict[int, rendezvous.RankGroup] = {}
 
     def join(rank: int) -> None:
-        found[rank] = rendezvous.Gang({
+        found[rank] = rendezvous.RankGroup({
             "rank": rank, "processes": count, "devices_per_process": 1, "size": count, "address": world.LOOPBACK,
             "ports": [port], "patience_s": 10.0,
         })
@@ -364,11 +364,11 @@ def joined_gangs(count: int) -> list[rendezvous.Gang]:
 
 
 def test_every_rank_hears_what_all_have_said_and_rank_0_decides():
-    gangs = joined_gangs(3)
+    groups = joined_groups(3)
     heard: dict[int, Any] = {}
 
     def speak(rank: int) -> None:
-        heard[rank] = gangs[rank].exchanged(rank * 10), gangs[rank].decided(f"by {rank}")
+        heard[rank] = groups[rank].exchanged(rank * 10), groups[rank].decided(f"by {rank}")
 
     threads = [threading.Thread(target=speak, args=(rank,)) for rank in range(3)]
     for thread in threads:
@@ -383,13 +383,13 @@ def test_a_rank_that_never_comes_is_named():
     port, *_ = world.free_ports(1)
 
     with pytest.raises(rendezvous.Lost, match="rank 1 never came"):
-        rendezvous.Gang({
+        rendezvous.RankGroup({
             "rank": 0, "processes": 2, "devices_per_process": 1, "size": 2, "address": world.LOOPBACK, "ports": [port],
             "patience_s": 0.1,
         })
 
 
 def test_each_process_has_its_part_of_a_global_batch():
-    first, second = joined_gangs(2)
+    first, second = joined_groups(2)
 
     assert (slice(0, 4), slice(4, 8)) == (first.part(8), second.part(8))

@@ -351,7 +351,7 @@ def test_a_build_without_numpy_is_broken_and_told_so(tmp_path: Path):
 
     assert Outcome.BUILD_BROKEN is answer.outcome
     assert answer.reason == (
-        f"a worker needs NumPy, and {interpreter} cannot import it: No module named 'numpy'; install numpy there"
+        f"a worker needs NumPy, but {interpreter} cannot import it: No module named 'numpy'; install numpy there"
     )
 
 

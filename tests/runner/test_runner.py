@@ -355,7 +355,7 @@ def test_a_build_without_numpy_is_broken_and_installing_it_is_enough(tmp_path: P
 
     assert Outcome.BUILD_BROKEN is proof.outcome
     assert proof.reason is not None
-    assert f"a worker needs NumPy, and {interpreter} cannot import it" in proof.reason
+    assert f"a worker needs NumPy, but {interpreter} cannot import it" in proof.reason
 
     add_numpy(interpreter)
     assert Outcome.OK is timing_record(measure(tmp_path, builds=("bare",))).outcome

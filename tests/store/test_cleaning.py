@@ -173,7 +173,7 @@ def test_the_verb_tells_names_and_never_values(tmp_path: Path):
     done = rigmark("store", "clean", cwd=tmp_path)
     again = rigmark("store", "clean", cwd=tmp_path)
 
-    assert "5 records hold secrets (TF_API_KEY, XLA_URL); leave out --dry-run" in told.stderr
+    assert "5 records contain secrets (TF_API_KEY, XLA_URL); leave out --dry-run" in told.stderr
     assert "5 records contained secrets (TF_API_KEY, XLA_URL), which were removed" in done.stderr
     assert "no readable record contains a secret" in again.stderr
     assert (2, 2, 2) == (told.returncode, done.returncode, again.returncode)

@@ -1,24 +1,24 @@
 """The adapters: one folder or file per framework, found by its name. They run in the measured process.
 
-It is lent to the interpreter of a build, so it uses the standard library, NumPy and the framework, relative imports,
-and Python 3.6 syntax here (an adapter may use what its framework's oldest Python has). Importing an adapter must not
-import the framework: the parent reads the constants below from it.
+The worker package is run by the interpreter of a build, so adapters use only the standard library, NumPy and the
+framework, and relative imports. This file has Python 3.6 syntax; an adapter may use what the oldest Python of its
+framework has. Importing an adapter must not import the framework: the parent reads the constants below from it.
 
 An adapter module has
 
 ``DISTRIBUTIONS``   names on the package index whose versions identify the build, the main one first
 ``IMPORTS``         the top-level package that must be importable, "torch"
-``PRELOADS``        optional: further modules that a fork server imports, being slow and imported by every case
-``COMPILE_MODES``   compile modes it has, what a new user gets first
-``LAYOUTS``         memory layouts it has, what a new user gets first
-``PRECISIONS``      numeric policies it has on at least one device
+``PRELOADS``        optional: further slow modules that every case imports, so that a fork server imports them
+``COMPILE_MODES``   compile modes that it has, the framework's default first
+``LAYOUTS``         memory layouts that it has, the framework's default first
+``PRECISIONS``      precisions that it has on at least one device
 ``DEVICES``         device types it has: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
-``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables that only layer trials have};
-                    they make another program of it
+``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
+                    change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
-``prepare(graph, weights, settings, kind)``  -> Prepared; optional: ``kind``, a subclass of its own that is made instead
-``facts()``         what the running library says of itself, for the record: threads, capabilities
+``prepare(graph, weights, settings, kind)``  -> Prepared; optional: ``kind``, a subclass to be used instead
+``facts()``         facts that the running library states about itself, for the record: threads, capabilities
 
 ``graph`` is Graph.plain(). ``weights`` maps "layer/parameter" to float32 arrays in canonical layout: convolution
 OIHW, dense (out, in). ``settings`` is a dict:
@@ -42,7 +42,7 @@ from .. import registry
 
 
 class Unsupported(Exception):
-    """The framework cannot do this; the message is its own sentence."""
+    """The framework cannot do this; the message states why."""
 
 
 def _policy(weights, activations, products, sums, is_loss_scaled=False):
@@ -62,22 +62,22 @@ POLICIES = {
     "fp16_pure": _policy("fp16", "fp16", "fp16", "fp32"),
     "int8": _policy("int8", "fp32", "int8", "int32"),
 }
-"""The formats of each precision: of stored weights and activations, and of what products take and sum in.
+"""The formats of each precision: of stored weights and activations, and of the operands and sums of products.
 
-Batch normalisation and the loss are computed in fp32 where activations are narrower; in training, gradients of weights
-are fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input as they meet it, and
-all other layers stay in fp32. Sums are those that the hardware's products are specified to have; that kernels which
-emulate a format keep to them is not proven.
+Batch normalisation and the loss are computed in fp32 if activations are narrower; in training, gradients of weights are
+fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input when they read it, and all
+other layers stay in fp32. Sums are those that the hardware specifies for products; it is not proven that kernels which
+emulate a format have the same.
 """
 
 WITHOUT_TRAINING = {
-    "bf16_pure": "an update smaller than 2**-9 of a weight would round away, so that it would learn another thing; "
+    "bf16_pure": "an update smaller than 2**-9 of a weight would round away, so that it would learn something else; "
                  "train in bf16, which keeps fp32 weights",
-    "fp16_pure": "an update smaller than 2**-12 of a weight would round away, so that it would learn another thing; "
+    "fp16_pure": "an update smaller than 2**-12 of a weight would round away, so that it would learn something else; "
                  "train in fp16, which keeps fp32 weights",
     "int8": "rounded weights have no gradient; it is for inference",
 }
-"""Precisions for inference alone, and why."""
+"""Precisions that are for inference only, and why."""
 
 
 NAMES = registry.names(__path__)
@@ -90,12 +90,12 @@ def load(name):
 
 
 def part(name, file):
-    """A module of a framework's folder; None where it has no such file, or there is no such framework."""
+    """A module in the folder of a framework; None if there is no such file or framework."""
     return registry.load_if_there(__name__, name + "." + file) if name in NAMES else None
 
 
 def refuse_unknown(name, graph, settings):
-    """Raises Unsupported with a sentence for a setting or an operation that an adapter's own constants do not have."""
+    """Raises Unsupported for a setting or an operation that is not in the constants of the adapter."""
     adapter = load(name)
     for key, known in (
         ("precision", adapter.PRECISIONS), ("compile_mode", adapter.COMPILE_MODES), ("layout", adapter.LAYOUTS),
@@ -119,9 +119,9 @@ def refuse_unknown(name, graph, settings):
 
 @contextlib.contextmanager
 def refusals(missing_kernel):
-    """Turns an error by which a framework says that it has no kernel for a format into Unsupported, in its words.
+    """A context that turns an error about a missing kernel for a format into Unsupported, with the framework's message.
 
-    ``missing_kernel`` is the regular expression that finds such a message.
+    ``missing_kernel`` is a regular expression for such messages.
     """
     try:
         yield
@@ -133,37 +133,36 @@ def refusals(missing_kernel):
 
 
 def widened(array):
-    """The array as NumPy's own float32 where it is of a narrower type, which may be none of NumPy's."""
+    """The array, converted to float32 if its type is narrower, which may be a type that NumPy lacks."""
     return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
 class Prepared(object):
     """A network lowered into one framework, on its device, ready to step. Adapters subclass it.
 
-    Arrays that go in are NumPy: x float32 (batch, *input shape) in NCHW order or int64 tokens, y int64 classes or
-    float32 targets. Arrays that come out are NumPy, float32 or wider, in canonical layout.
+    Inputs are NumPy arrays: x is float32 (batch, *input shape) in NCHW order, or int64 tokens; y is int64 classes or
+    float32 targets. Results are NumPy arrays, float32 or wider, in canonical layout.
 
-    Two ways lead through the same lowering. The *timed* way: ``load`` batches, then ``step`` and ``synchronize``.
-    The *proof* way: ``forward``, ``gradients``, ``train``, which take dropout masks instead of drawing them. Both
-    share the weights.
+    The same lowering is used in two ways. *Timed*: ``load`` batches, then ``step`` and ``synchronize``. *Proof*:
+    ``forward``, ``gradients`` and ``train``, which take dropout masks instead of drawing them. Both share the weights.
     """
 
-    can_train = True             # False: of this precision there are output and timed steps only
+    can_train = True             # False: this precision has only outputs and timed inference steps
 
     def load(self, batches):
-        """Put a list of (x, y) on the device; later steps take them in turn. Not timed."""
+        """Puts a list of (x, y) on the device; later steps use them in turn. Not timed."""
         raise NotImplementedError
 
     def step(self):
-        """Start one step on the next batch: forward, or forward, backward and update. May return early."""
+        """Starts one step on the next batch: forward, or forward, backward and update. May return before it ends."""
         raise NotImplementedError
 
     def synchronize(self):
-        """Return when all that was started has finished."""
+        """Returns when everything that was started has finished."""
         raise NotImplementedError
 
     def result(self):
-        """Of the last step: the network's output (inference), or its loss as a float (training)."""
+        """The result of the last step: the network's output (inference), or its loss as a float (training)."""
         raise NotImplementedError
 
     def forward(self, x):
@@ -185,51 +184,51 @@ class Prepared(object):
         """{key: array}: all parameters and running statistics as they are now."""
         raise NotImplementedError
 
-    peak_memory_method = "device_allocator"      # "..._since_start" where it cannot forget
+    peak_memory_method = "device_allocator"      # "..._since_start" if the peak cannot be reset
 
     def peak_memory_bytes(self):
-        """Largest device memory the framework's allocator held, None where the device is the host."""
+        """Largest device memory in bytes that the framework's allocator held; None if the device is the host."""
         return None
 
     def forget_peak_memory(self):
-        """From now on only: what libraries tried out in the first steps, to find the fastest way, no step needs."""
+        """Resets the peak memory, since the autotuning in the first steps needs memory that later steps do not."""
 
     def overflow_steps(self):
-        """Training steps so far whose update was left out since gradients overflowed; None: the loss is not scaled."""
+        """Training steps so far whose update was skipped, as gradients overflowed; None if the loss is not scaled."""
         return None
 
     def device_timer(self):
-        """An object with start(), stop() and elapsed_s() on the device's own clock; None where the host's serves.
+        """An object with start(), stop() and elapsed_s() for the device's own clock; None if the host's clock is used.
 
-        elapsed_s is called after synchronize and gives the time between the last start and stop.
+        elapsed_s is called after synchronize, and returns the time between the last start and stop.
         """
         return None
 
     def layer_times(self, steps):
-        """Where the time of a step goes, by so many instrumented steps on the loaded batches; after warm-up.
+        """A per-layer profile from this many instrumented steps on the loaded batches, after warm-up.
 
-        ``{"step_times_s": [...], "layers": [...]}``: seconds of each instrumented step, and the rows of their mean as
-        bench.worker.tracing has them. Every layer of the graph for which a kernel ran is in a row, or among the
-        members of one. Time that belongs to no row is left out. Beside them may stand ``"resolution_s"``, the shortest
-        time that the clock can tell from none, and ``"problem"``, a sentence about what the trace lacks. The steps
-        compute what ``step`` does, and ``result`` is that of the last one.
+        ``{"step_times_s": [...], "layers": [...]}``: seconds of each instrumented step, and the rows of their mean in
+        the form of bench.worker.tracing. Every layer of the graph for which a kernel ran has a row, or is a member of
+        one. Time that belongs to no row is left out. Optional: ``"resolution_s"``, the shortest time that the clock
+        can measure, and ``"problem"``, a sentence about what the trace lacks. The steps compute the same as ``step``,
+        and ``result`` is that of the last one.
 
-        Raises Unsupported where the framework cannot tell in this compile mode.
+        Raises Unsupported if the framework cannot time layers in this compile mode.
         """
         name = type(self).__module__.partition(".frameworks.")[2].split(".")[0]
         raise Unsupported("%s times no layers in this compile mode yet" % name)
 
     def replicas(self):
-        """What ``weights`` returns, of each device that this process trains the network on; see strategies."""
+        """A list of what ``weights`` returns, for each device on which this process trains; see strategies."""
         return [self.weights()]
 
     def communication(self, steps):
-        """How long devices communicate, by so many instrumented steps that all ranks of a world take together.
+        """How long devices communicate, from this many instrumented steps that all ranks run together.
 
-        ``{"time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s"}``: seconds of a step in which gradients
-        were on their way, waiting for slower ranks included; those of them after the backward pass had computed all; in
-        how many parts gradients were summed, and their bytes together; seconds of each instrumented step.
+        ``{"time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s"}``: seconds per step in which gradients
+        were communicated, including waiting for slower ranks; those of them after the end of the backward pass; the
+        number of parts in which gradients were summed, and their bytes together; seconds of each instrumented step.
 
-        Raises Unsupported where that cannot be told.
+        Raises Unsupported if that is not known.
         """
         raise Unsupported("nothing is communicated")

@@ -1,11 +1,8 @@
-"""Image layouts, which the lowerings of several frameworks share.
-
-Of those frameworks that keep images as (height, width, channels).
-"""
+"""Image layouts, shared by the lowerings of frameworks that store images as (height, width, channels)."""
 
 
 def inverse(axes):
-    """The permutation that undoes one."""
+    """The inverse of a permutation."""
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
@@ -13,25 +10,25 @@ ELEMENT_WISE = ("relu", "tanh", "sigmoid", "dropout")
 
 
 def flattened_images(graph):
-    """Where a framework that keeps images as (height, width, channels) may flatten them as they lie in memory.
+    """Which layers can flatten images without a transpose, in a framework with (height, width, channels) order.
 
-    A pair of dicts from layer name to the image's shape (channels, height, width):
+    Returns a pair of dicts from the name of a layer to the shape (channels, height, width) of the image:
 
-    the dense layers whose input vector is then in (row, column, channel) order, so that their weight's columns are to
-    be permuted by ``channels_last`` when it is loaded, and their weight and its gradient back by ``channels_first``;
+    the dense layers whose input vector is then in (row, column, channel) order, so that the columns of their weight
+    must be permuted by ``channels_last`` when it is loaded, and weight and gradient back by ``channels_first``;
 
     the layers whose output vector is in that order: flatten layers, and the element-wise ones between them and the
-    dense layers. Masks of dropout layers among these are to be permuted too.
+    dense layers. Masks of dropout layers among these must be permuted too.
 
-    A flatten layer that is in neither has a reader to which the order matters, or is the output: it needs a transpose
-    to (channel, row, column) order first.
+    A flatten layer that is in neither dict is the output, or is read by a layer that depends on the order: it needs a
+    transpose to (channel, row, column) order first.
     """
     layers = graph["layers"]
     readers = {layer["name"]: [reader for reader in layers if layer["name"] in reader["inputs"]] for layer in layers}
     dense, vectors = {}, {}
 
     def follow(name, image):
-        """(dense layers, vectors) that a flattened image reaches; None where one of them minds the order."""
+        """(dense layers, vectors) that a flattened image reaches; None if one of them depends on the order."""
         if not readers[name]:
             return None
         found_dense, found_vectors = {}, {name: image}
@@ -65,7 +62,7 @@ def channels_last(array, image):
 
 
 def channels_first(array, image):
-    """What ``channels_last`` was given."""
+    """The inverse of ``channels_last``."""
     channels, height, width = image
     leading = array.shape[:-1]
     return array.reshape((*leading, height * width, channels)).swapaxes(-1, -2).reshape(array.shape)

@@ -1,7 +1,7 @@
-"""PyTorch's DistributedDataParallel, a process for each device: gloo on CPUs, NCCL on GPUs.
+"""PyTorch's DistributedDataParallel, with one process per device: gloo on CPUs, NCCL on GPUs.
 
-Gradients are summed in buckets while the backward pass still runs. Running statistics of batch normalisation follow
-those of rank 0, as they do by default.
+Gradients are summed in buckets while the backward pass is still running. Running statistics of batch normalisation are
+those of rank 0, as by default.
 """
 
 import datetime
@@ -23,7 +23,7 @@ ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {}
 
-SETTLING_STEPS = 2           # buckets are rebuilt after the first backward pass, in the order of the gradients
+SETTLING_STEPS = 2           # after the first backward pass buckets are rebuilt in the order of the gradients
 
 
 def sent_bytes(gradient_bytes, world_size):
@@ -36,7 +36,7 @@ def prepare(adapter, graph, weights, settings, world):
 
 
 def met(settings, world):
-    """The settings of this process, after the process group of its world is made; raises Unsupported where none can be.
+    """Creates the process group; returns the settings of this process. Raises Unsupported if that is not possible.
 
     Every rank draws its own dropout.
     """
@@ -46,7 +46,7 @@ def met(settings, world):
         raise Unsupported(f"this PyTorch {torch.__version__} is built without torch.distributed")
     device = device_of(settings["device"], world)
     if device != "cpu":
-        start_cuda(torch, device, settings["precision"])     # or the group would be the first to miss it
+        start_cuda(torch, device, settings["precision"])     # so that a missing device is reported here
         if not torch.distributed.is_nccl_available():
             raise Unsupported(f"this PyTorch {torch.__version__} is built without NCCL")
     if world["address"] == "127.0.0.1":
@@ -59,13 +59,13 @@ def met(settings, world):
 
 
 class DdpPrepared(TorchPrepared):
-    """A network whose backward pass leaves the mean gradient of all ranks."""
+    """A network whose backward pass computes the mean gradient of all ranks."""
 
     def __init__(self, torch, graph, weights, settings, options):
         super().__init__(torch, graph, weights, settings)
         self._buckets = {"bucket_cap_mb": float(options[BUCKET_MB])} if BUCKET_MB in options else {}
         self._is_compressed = GRADIENT_COMPRESSION in options
-        self._alone = self._run          # of this rank, compiled or not
+        self._alone = self._run          # the network of this rank, compiled or not
         self._run = self._shared()
         if self._is_compressed:
             from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import fp16_compress_hook
@@ -78,14 +78,14 @@ class DdpPrepared(TorchPrepared):
 
     def _infer(self, x, y=None):
         with self._torch.inference_mode(), self._autocast():
-            return self._alone(x)        # there is nothing to share
+            return self._alone(x)        # inference shares nothing
 
     def gradients(self, x, y, masks):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
             while True:
                 self._optimizer.zero_grad(set_to_none=True)
                 loss = self._loss(self._values(x), self._values(y))
-                self._scaled(loss).backward()        # torch.autograd.grad would not share
+                self._scaled(loss).backward()        # torch.autograd.grad would not sum over ranks
                 gradients = {key: tensor.grad for key, tensor in self._trainable.items()}
                 scale = 1 if self._scaler is None else self._scaler.get_scale()
                 if scale <= 1 or all(gradient.isfinite().all() for gradient in gradients.values()):
@@ -94,11 +94,11 @@ class DdpPrepared(TorchPrepared):
         return loss.item(), {key: _array(gradient) / scale for key, gradient in gradients.items()}
 
     def communication(self, steps):
-        """See the contract; by a communication hook that does what PyTorch does in the timed steps."""
+        """See the base class; measured by a communication hook that does the same as PyTorch in the timed steps."""
         if self._is_cuda:
-            raise Unsupported("the host's clock cannot tell how long NCCL's kernels take")
+            raise Unsupported("the host's clock cannot measure how long NCCL's kernels take")
         self._run = None
-        gc.collect()                     # the reducer takes its own hooks from the parameters when it goes
+        gc.collect()                     # the reducer removes its hooks from the parameters when it is deleted
         watch = Reductions(self._torch.distributed, self._torch.float16 if self._is_compressed else None)
         self._run = self._shared()
         self._run.register_comm_hook(watch, Reductions.reduce)
@@ -115,12 +115,12 @@ class DdpPrepared(TorchPrepared):
 
 
 class Reductions:
-    """When each bucket of gradients was handed over, and when its mean over all ranks was there."""
+    """When each bucket of gradients was submitted, and when its mean over all ranks was available."""
 
     def __init__(self, distributed, sent_as=None):
         self._distributed = distributed
-        self._sent_as = sent_as          # dtype; None: as they are
-        self.steps = []                  # of each: [(begin_s, end_s, bytes)]
+        self._sent_as = sent_as          # dtype; None: unchanged
+        self.steps = []                  # per step: [(begin_s, end_s, bytes)]
         self.begin_step()
 
     def begin_step(self):
@@ -147,7 +147,7 @@ class Reductions:
         count = float(len(self.steps))
         return {
             "time_s": sum(_covered_s(step) for step in self.steps) / count,
-            # The last bucket comes when the backward pass has computed all.
+            # The last bucket is submitted when the backward pass has ended.
             "exposed_s": sum(max(end for _, end, _ in step) - max(begin for begin, _, _ in step)
                              for step in self.steps) / count,
             "buckets": max(len(step) for step in self.steps),

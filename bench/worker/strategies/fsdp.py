@@ -1,7 +1,7 @@
-"""PyTorch's fully_shard (FSDP2), a process for each device, which keeps its share of weights and optimizer only.
+"""PyTorch's fully_shard (FSDP2), with one process per device, which stores only its share of weights and optimizer.
 
-Each layer with parameters is gathered before it runs, forward and backward, and its gradients are scattered; between
-them no device holds a whole network. Running statistics of batch normalisation are each rank's own.
+Each layer with parameters is gathered before it runs, forward and backward, and its gradients are scattered; otherwise
+no device holds the whole network. Running statistics of batch normalisation belong to each rank.
 """
 
 from ..frameworks import Unsupported
@@ -18,34 +18,34 @@ ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {
     BUCKET_MB: "fully_shard sends the gradients of a layer as one message and has no size for it",
-    GRADIENT_COMPRESSION: "fully_shard compresses by its mixed-precision policy only, which is not tried here; use ddp",
+    GRADIENT_COMPRESSION: "fully_shard compresses only by its mixed-precision policy, which is not supported; use ddp",
 }
 
 
 def sent_bytes(gradient_bytes, world_size):
-    """Weights are gathered twice and gradients scattered once, each (N - 1) / N of them."""
+    """Bytes that each device must send: weights are gathered twice and gradients scattered once, each (N - 1) / N."""
     return 3 * (world_size - 1) * gradient_bytes // world_size
 
 
 def prepare(adapter, graph, weights, settings, world):
     _fully_shard()
     if settings["compile_mode"] != "eager":
-        raise Unsupported("fully_shard is run in eager mode here; compiled it was never tried")
+        raise Unsupported("fully_shard is supported in eager mode only; it was never tried compiled")
     if settings["precision"] != "fp32":
-        raise Unsupported(f"fully_shard is run in fp32 here, not in {settings['precision']}")
+        raise Unsupported(f"fully_shard is supported in fp32 only, not in {settings['precision']}")
     if any(layer["op"] == "lstm" for layer in graph["layers"]):
-        raise Unsupported("nn.LSTM keeps its weights in a way that fully_shard cannot divide")
+        raise Unsupported("nn.LSTM stores its weights in a way that fully_shard cannot divide")
     return adapter.prepare(graph, weights, met(settings, world), FsdpPrepared)
 
 
 def _fully_shard():
-    """The function; raises Unsupported where this PyTorch has none."""
+    """PyTorch's fully_shard; raises Unsupported if this PyTorch does not have it."""
     import torch
 
     try:
         from torch.distributed.fsdp import fully_shard
     except ImportError:
-        raise Unsupported(f"fully_shard is used with PyTorch 2.6 or newer, this is {torch.__version__}") from None
+        raise Unsupported(f"fully_shard needs PyTorch 2.6 or newer, this is {torch.__version__}") from None
     return fully_shard
 
 
@@ -55,7 +55,7 @@ class FsdpPrepared(TorchPrepared):
     def __init__(self, torch, graph, weights, settings):
         super().__init__(torch, graph, weights, settings)
         fully_shard = _fully_shard()
-        # It refuses weights that are not contiguous; images stay in the layout that was asked for.
+        # fully_shard needs contiguous weights; images keep the layout that was asked for.
         self._network.to(memory_format=torch.contiguous_format)
         mesh = torch.distributed.init_device_mesh(self._device.type, (torch.distributed.get_world_size(),))
         for layer in self._layers.values():
@@ -68,7 +68,7 @@ class FsdpPrepared(TorchPrepared):
         self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
 
     def _infer(self, x, y=None):
-        with self._torch.no_grad():      # weights that are gathered in inference mode could not be trained any more
+        with self._torch.no_grad():      # weights that are gathered in inference mode could not be trained later
             return self._run(x)
 
     def gradients(self, x, y, masks):
@@ -86,4 +86,4 @@ class FsdpPrepared(TorchPrepared):
         }
 
     def communication(self, steps):
-        raise Unsupported("fully_shard does not tell how long it gathers and scatters")
+        raise Unsupported("fully_shard does not state how long it gathers and scatters")

@@ -14,8 +14,7 @@ ANSWERS_APART = False
 SUMS_GRADIENTS = True
 NO_COMPRESSION = "TensorFlow's strategies cannot compress gradients; PyTorch's ddp can"
 REFUSES = {
-    BUCKET_MB: "MirroredStrategy sums the gradients of CPUs one variable after the other, without buckets; use "
-               "multiworker",
+    BUCKET_MB: "MirroredStrategy sums gradients on CPUs variable by variable, without buckets; use multiworker",
     GRADIENT_COMPRESSION: NO_COMPRESSION,
 }
 
@@ -34,7 +33,7 @@ def prepare(adapter, graph, weights, settings, world):
     )
 
     def mirrored(tf, *arguments):
-        # Each device needs a thread that hands it its operations.
+        # Each device needs a thread that submits its operations.
         tf.config.threading.set_inter_op_parallelism_threads(size)
         strategy = tf.distribute.MirroredStrategy([f"CPU:{index}" for index in range(size)])
         return SharedPrepared(tf, strategy, *arguments)
@@ -43,15 +42,15 @@ def prepare(adapter, graph, weights, settings, world):
 
 
 def refuse(settings):
-    """Raises Unsupported for what the strategies of TensorFlow are not written for."""
+    """Raises Unsupported for settings that the strategies of TensorFlow do not support here."""
     if settings["device"] != "cpu":
-        raise Unsupported("TensorFlow's strategies are run on CPUs here; on GPUs they were never tried")
+        raise Unsupported("TensorFlow's strategies are supported on CPUs only; they were never tried on GPUs")
     if settings["compile_mode"] != "compiled":
-        raise Unsupported("TensorFlow's strategies are run in compile mode compiled, a tf.function of all replicas")
+        raise Unsupported("TensorFlow's strategies need compile mode compiled, a tf.function of all replicas")
 
 
 class SharedPrepared(TensorflowPrepared):
-    """A network under a tf.distribute strategy, each replica with its own part of a batch and its own statistics."""
+    """A network under a tf.distribute strategy; each replica has its own part of a batch and its own statistics."""
 
     def __init__(self, tf, strategy, graph, weights, settings, device, bucket_mb=None):
         self._strategy = strategy
@@ -61,7 +60,7 @@ class SharedPrepared(TensorflowPrepared):
         self._replica_devices = strategy.extended.worker_devices
 
         def of_each_replica(create, **settings):
-            """What is not trained is each replica's own: running statistics, and what the optimizer remembers."""
+            """Creates variables that are not trained once per replica: running statistics, states of the optimizer."""
             if not settings.get("trainable", True):
                 settings.update(
                     synchronization=tf.VariableSynchronization.ON_READ,
@@ -70,7 +69,7 @@ class SharedPrepared(TensorflowPrepared):
             return create(**settings)
 
         with strategy.scope(), tf.variable_creator_scope(of_each_replica):
-            # No device by name: that would move all replicas there.
+            # Without naming a device, which would move all replicas there.
             super().__init__(tf, graph, weights, settings, "")
 
     def replicas(self):
@@ -83,7 +82,7 @@ class SharedPrepared(TensorflowPrepared):
         return self.replicas()[0]
 
     def communication(self, steps):
-        raise Unsupported("TensorFlow does not tell apart what its strategies compute and what they communicate")
+        raise Unsupported("TensorFlow does not distinguish what its strategies compute from what they communicate")
 
     # Functions of the parts of all replicas in this process.
 
@@ -98,7 +97,7 @@ class SharedPrepared(TensorflowPrepared):
         return self._mean(self._strategy.run(super()._update, args=(x, y, masks)))
 
     def _mean(self, losses):
-        """Over this process: nobody needs the others' losses in a step."""
+        """The mean loss of this process; losses of other processes are not needed in a step."""
         return self._tf.reduce_mean(self._tf.stack(self._local(losses)))
 
     def _local(self, value):
@@ -115,7 +114,7 @@ class SharedPrepared(TensorflowPrepared):
     # Arrays in.
 
     def _parts(self, x):
-        """[(device, its part of the samples)]"""
+        """[(device, its part of the samples)] of this process."""
         parts = np.split(np.asarray(x), len(self._replica_devices))
         return [(device, parts[index]) for index, device in enumerate(self._replica_devices)]
 

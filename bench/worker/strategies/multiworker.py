@@ -1,4 +1,4 @@
-"""TensorFlow's MultiWorkerMirroredStrategy, a process for each device; gradients go around a ring, by gRPC."""
+"""TensorFlow's MultiWorkerMirroredStrategy, with one process per device; gradients are summed in a ring, over gRPC."""
 
 import json
 import os

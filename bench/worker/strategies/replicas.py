@@ -1,4 +1,4 @@
-"""Independent copies of a network, one process each, that answer side by side and share nothing but the host."""
+"""Independent copies of a network, in one process each, that answer in parallel and share only the host."""
 
 from . import EACH, device_of
 

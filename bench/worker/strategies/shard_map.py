@@ -1,7 +1,7 @@
-"""JAX's shard_map over a mesh of devices, which may lie in one process or in many.
+"""JAX's shard_map over a mesh of devices, in one process or in several.
 
-Not jit with sharded inputs, where XLA divides the work by itself: there batch normalisation would be over the global
-batch, another network than all other strategies train.
+It does not use jit with sharded inputs, in which XLA divides the work by itself: batch normalisation would then be over
+the global batch, which is another network than that of all other strategies.
 """
 
 import functools
@@ -19,7 +19,7 @@ PROCESSES = ANY
 ANSWERS_APART = False
 SUMS_GRADIENTS = True
 REFUSES = {
-    BUCKET_MB: "how the sums of shard_map are joined into messages is XLA's business, which has no size for it on CPUs",
+    BUCKET_MB: "XLA decides how the sums of shard_map are combined into messages, and has no option for CPUs",
     GRADIENT_COMPRESSION: "JAX has no compression of gradients; PyTorch's ddp has",
 }
 
@@ -34,9 +34,9 @@ def prepare(adapter, graph, weights, settings, world):
     import jax
 
     if settings["device"] != "cpu":
-        raise Unsupported("shard_map is run on CPUs here; on GPUs it was never tried")
+        raise Unsupported("shard_map is supported on CPUs only; it was never tried on GPUs")
     if not hasattr(jax, "shard_map"):
-        raise Unsupported(f"shard_map is used with JAX 0.7 or newer, this is {jax.__version__}")
+        raise Unsupported(f"shard_map needs JAX 0.7 or newer, this is {jax.__version__}")
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", world["devices_per_process"])
     if world["processes"] > 1:
@@ -49,10 +49,10 @@ def prepare(adapter, graph, weights, settings, world):
 
 
 class ShardedPrepared(JaxPrepared):
-    """A network of which every device has a copy and its own part of a batch.
+    """A network of which every device has a copy, and its own part of a batch.
 
-    Weights and what the optimizer remembers are replicated; running statistics are each device's own, and have an axis
-    of devices in front.
+    Weights and states of the optimizer are replicated; running statistics belong to each device, and have a first axis
+    of devices.
     """
 
     def __init__(self, jax, graph, weights, settings, device):
@@ -64,7 +64,7 @@ class ShardedPrepared(JaxPrepared):
             for key, array in self._statistics.items()
         }
         every, own = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec(AXIS)
-        # Unchecked, since the check would sum gradients by itself.
+        # Without the check, which would sum gradients by itself.
         shared = functools.partial(jax.shard_map, mesh=self._mesh, check_vma=False)
         self._infer = jax.jit(shared(self._output, in_specs=(every, own, own), out_specs=own))
         self._differentiate = jax.jit(shared(

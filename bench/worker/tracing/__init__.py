@@ -1,25 +1,26 @@
-"""Where the time of a step goes: what adapters share to time layers in place. The child's half, Python 3.6 syntax.
+"""Per-layer profiles: what adapters share to time layers in place. Part of the worker package, Python 3.6 syntax.
 
-``timeline``  books time between marks, for frameworks that run a network layer by layer
-``trace``     sums the kernels of a framework's own trace, for those that run it as one program
-``xplane``    reads the trace that TensorFlow writes, and tells which layers an operation of its graph belongs to
-``hlo``       tells which layers an instruction of a program compiled by XLA belongs to
-``torch``     hooks that book the time of PyTorch's modules, ``inductor`` marks around the kernels it compiles to
-``jax``       tells which layers the operations belong to that JAX traced
+``timeline``  assigns the time between marks to layers, for frameworks that run a network layer by layer
+``trace``     sums the kernels of a framework's own trace, for frameworks that run it as one program
+``xplane``    reads the trace that TensorFlow writes, and finds the layers of an operation of its graph
+``hlo``       finds the layers of an instruction of a program compiled by XLA
 
-All give *rows*: dicts with
+In the folders of frameworks: ``torch/layer_hooks`` for the time of PyTorch's modules, ``torch/inductor`` for that of
+compiled kernels, ``jax/layer_owners`` for the layers of operations that JAX traced.
 
-``layer``      a layer of the graph by its name, or one of the names below
-``direction``  "forward" or, where the layer has a gradient, "backward"; of the optimizer "update"
-``time_s``     seconds of one step, the mean over the instrumented ones, on the device's clock where it has one
-``members``    where one kernel does the work of several layers: the names of all of them, in the graph's order, the
-               row's own included. Left out for a layer by itself. The time is never split among them; it is booked to
-               the one that has the most arithmetic. What else one of them does in kernels of its own is another row.
+All return *rows*: dicts with
+
+``layer``      the name of a layer of the graph, or one of the names below
+``direction``  "forward" or, if the layer has a gradient, "backward"; "update" for the optimizer
+``time_s``     seconds per step, the mean over the instrumented steps, on the device's clock if it has one
+``members``    if one kernel does the work of several layers: the names of all of them, in the order of the graph,
+               including that of the row. Missing for a single layer. The time is never divided among them; it belongs
+               to the one with the most arithmetic. What a member does in kernels of its own is another row.
 """
 
 LOSS, OPTIMIZER, GRADIENT_ADD = "(loss)", "(optimizer)", "(gradient add)"
-"""Rows of a step's time that are no layer of the graph: no layer is named so.
+"""Names of rows that are not layers of the graph; no layer has such a name.
 
-The loss has a forward and a backward row. A gradient add, in the backward direction, sums what several readers of one
-value send back.
+The loss has a forward and a backward row. A gradient add, in the backward direction, sums the gradients from several
+readers of one value.
 """

@@ -1,7 +1,7 @@
-"""Programs compiled by XLA: which layers their instructions belong to, and when each was at work on a CPU.
+"""Programs compiled by XLA: which layers their instructions belong to, and when each of them ran on a CPU.
 
-An instruction carries the name of the operation that it was made from (``op_name``), but XLA makes one of many, and
-leaves others without a name, a strided convolution's gradient for its weight among them.
+An instruction has the name of the operation that it was made from (``op_name``), but XLA fuses many operations into
+one, and leaves others without a name, for example the weight gradient of a strided convolution.
 """
 
 import bisect
@@ -12,56 +12,57 @@ from . import OPTIMIZER
 from .trace import outermost
 
 Instruction = collections.namedtuple("Instruction", "name opcode elements operands called op_name")
-"""``elements`` in the result; ``operands`` and ``called`` are names, the latter of computations; ``op_name`` or ""."""
+"""``elements`` is the size of the result; ``operands`` and ``called`` are names, the latter those of computations;
+``op_name`` may be ""."""
 
 Work = collections.namedtuple("Work", "rank elements row")
-"""What one operation inside an instruction does: its ``rank`` is its place in HEAVY, or beyond it."""
+"""The work of one operation inside an instruction; ``rank`` is its position in HEAVY, or beyond."""
 
 HEAVY = (
-    {"dot", "convolution", "custom-call"},        # custom calls are matrix products and convolutions of libraries
+    {"dot", "convolution", "custom-call"},        # custom calls: matrix products and convolutions of libraries
     {"reduce-window", "select-and-scatter", "scatter", "sort"},
 )
 LIGHT = len(HEAVY)
 
-# They name or arrange what others compute. A layer has no share in a kernel that merely reads its result.
+# These only name or arrange values. A layer has no share in a kernel that merely reads its result.
 NO_WORK = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "bitcast-convert", "reshape", "broadcast", "iota",
     "copy", "after-all", "opt-barrier",
 }
 
-# They have no arithmetic: a layer has a share in a kernel that does this for it, but not the most of it.
+# These have no arithmetic: they give a layer a share in a kernel, but not the main share.
 MOVES = {
     "transpose", "concatenate", "slice", "pad", "reverse", "gather", "dynamic-slice", "dynamic-update-slice", "convert",
 }
 
-# Of a reduction, "to_apply" is what is done to two elements: one such computation serves the reductions of many layers.
+# "to_apply" of a reduction is the operation on two elements; reductions of many layers share one such computation.
 CALLS = ("calls", "body", "branch_computations", "true_computation", "false_computation", "called_computations")
 
 
 KERNELS_APART = {"XLA_FLAGS": "--xla_gpu_enable_command_buffer="}
-"""Variables with which XLA launches each kernel of a GPU by itself. A trace does not tell apart those of a command
-buffer, which may hold most of a step (github.com/openxla/xprof/issues/3070)."""
+"""Variables with which XLA launches every GPU kernel separately. A trace does not distinguish the kernels of a command
+buffer, which may contain most of a step (github.com/openxla/xprof/issues/3070)."""
 
 
 def layers_of(text, row_of, gradient_of=lambda op_name: None):
-    """{name of an instruction: (row, members)} of a program as optimized HLO text.
+    """{name of an instruction: (row, members)} for a program in the form of optimized HLO text.
 
-    ``row_of(op_name)`` is the (layer, direction) that an operation was traced for, or None. ``row`` is the one that the
-    instruction's time is booked to, or None; ``members`` the names of all layers whose work it does, ``row``'s first,
-    empty for that layer alone or for none. ``gradient_of(op_name)`` tells, where an operation of the optimizer says it
-    by its name, the row that the gradient it takes is computed in: what leads to the update without having a name is
-    booked there.
+    ``row_of(op_name)`` returns the (layer, direction) of an operation, or None. ``row`` is the row to which the time of
+    the instruction is assigned, or None; ``members`` are the names of all layers whose work it does, that of ``row``
+    first, empty for a single layer or none. ``gradient_of(op_name)`` returns, for an operation of the optimizer whose
+    name states it, the row in which its gradient is computed: nameless instructions that lead to the update belong to
+    that row.
 
-    An instruction is booked to the heavy operation inside it, a matrix product or convolution before a pooling, the
-    first one where there are several; else to the row that has the most elements to compute, where what is computed
-    once more for the backward pass counts for nothing; else by its own name; else as the instructions that read it, as
-    what prepares an operand is done for its reader; else as what it reads; else as the instruction that calls it.
+    An instruction belongs to the heavy operation inside it, a matrix product or convolution before a pooling, and the
+    first of several; else to the row with the most computed elements, not counting what is recomputed for the backward
+    pass; else it is assigned by its own name; else like the instructions that read it, since preparing an operand is
+    done for its reader; else like what it reads; else like the instruction that calls it.
     """
     return _Resolver(parsed(text), row_of, gradient_of).resolved()
 
 
 def kernels(text):
-    """Names of the instructions that each run of a program executes, those within loops and other calls left out."""
+    """The names of the instructions that every run of a program executes, without those in loops and other calls."""
     entry = list(parsed(text).values())[-1]
     return [instruction.name for instruction in entry if instruction.opcode not in NO_WORK]
 
@@ -74,7 +75,7 @@ _OP_NAME = re.compile(r'\bop_name="((?:[^"\\]|\\.)*)"')
 
 
 def parsed(text):
-    """{name of a computation: its Instructions in order}, those that are called before the ones that call them."""
+    """{name of a computation: its Instructions in order}; called computations come before their callers."""
     computations = collections.OrderedDict()
     current = None
     for line in text.splitlines():
@@ -89,7 +90,7 @@ def parsed(text):
 
 
 def _instruction(line):
-    """From "ROOT %name = f32[2,3]{1,0} opcode(%a, %b), calls=%c, metadata={op_name="d"}"."""
+    """The Instruction in a line: "ROOT %name = f32[2,3]{1,0} opcode(%a, %b), calls=%c, metadata={op_name="d"}"."""
     name, _, rest = line.partition(" = ")
     end_of_shape = _pieces(rest, 1)[1] if rest.startswith("(") else rest.index(" ")
     begin = rest.index("(", end_of_shape)
@@ -111,7 +112,7 @@ def _instruction(line):
 
 
 def _pieces(text, begin):
-    """What stands from ``begin`` to the bracket that closes there, or to the end, split at its commas; the end."""
+    """(the text from ``begin`` to the closing bracket or the end, split at its commas; the position of that end)."""
     pieces, depth, start = [], 0, begin
     for found in _BRACKETS_AND_COMMAS.finditer(text, begin):
         mark = found.group()
@@ -137,7 +138,7 @@ def _bare(text):
 
 
 def _elements(shape):
-    """How many numbers a shape holds, all parts of a tuple together."""
+    """The number of elements of a shape, of all parts of a tuple together."""
     total = 0
     for dimensions in _DIMENSIONS.findall(shape):
         count = 1
@@ -155,10 +156,10 @@ class _Resolver(object):
         self._computations = computations
         self._row_of, self._gradient_of = row_of, gradient_of
         self._works = {}           # by computation
-        self._rows = {}            # by instruction, as all below
+        self._rows = {}            # by instruction, like everything below
         self._members = {}
-        self._helpers = set()      # of those that only do forward work, the ones without a name
-        self._gradients = {}       # of what the optimizer does: the row of the gradient that it takes
+        self._helpers = set()      # nameless instructions that only do forward work
+        self._gradients = {}       # for operations of the optimizer: the row of their gradient
 
     def resolved(self):
         for name in self._computations:
@@ -174,7 +175,7 @@ class _Resolver(object):
         return [inner for name in instruction.called for inner in self._computations.get(name, ())]
 
     def _works_in(self, name):
-        """The Works of a computation, what it calls included; finds the rows of its instructions by the way."""
+        """The Works of a computation including what it calls; also finds the rows of its instructions."""
         if name not in self._works:
             self._works[name] = []
             computation = self._computations.get(name, [])
@@ -187,7 +188,7 @@ class _Resolver(object):
             self._by_neighbours(computation, by_name)
             for instruction in computation:
                 row = self._rows[instruction.name]
-                # A heavy operation without a name has now found its row among its neighbours.
+                # By now the row of a nameless heavy operation is known from its neighbours.
                 found = [
                     work._replace(row=work.row or row) if work.rank < LIGHT else work
                     for work in works[instruction.name]
@@ -208,7 +209,7 @@ class _Resolver(object):
         return [Work(rank, elements, self._row_of(instruction.op_name))]
 
     def _by_itself(self, instruction, works):
-        """The row that an instruction tells without its neighbours, None if it does not."""
+        """The row of an instruction without looking at its neighbours; None if it is not known."""
         rank = min([work.rank for work in works], default=LIGHT)
         if rank < LIGHT:
             return next((work.row for work in works if work.rank == rank and work.row), None)
@@ -234,7 +235,7 @@ class _Resolver(object):
         for instruction in computation:
             for operand in instruction.operands:
                 users[operand].append(instruction.name)
-        given = set()              # parameters, and what only hands them on
+        given = set()              # parameters, and instructions that only pass them on
         for instruction in computation:
             if instruction.opcode == "parameter" or (
                 instruction.opcode in NO_WORK and given.issuperset(instruction.operands)
@@ -245,7 +246,7 @@ class _Resolver(object):
             rows = [(self._rows[user], self._gradients[user]) for user in users[instruction.name] if self._rows[user]]
             updates = [row for row, _ in rows if row[0] == OPTIMIZER]
             if instruction.name in given:
-                # Weights are copied because the update writes over them, whoever else reads the copy.
+                # Weights are copied because the update overwrites them, whoever else reads the copy.
                 return next(iter(updates), None) or next((row for row, _ in rows), None)
             return next(filter(None, (gradient if row in updates else row for row, gradient in rows)), None)
 
@@ -254,11 +255,11 @@ class _Resolver(object):
             return next(filter(None, (self._rows[each] for each in operands)), None)
 
         def only_prepares_the_backward_pass(instruction):
-            """Whether XLA made it, without a name, to compute forward results once more in another order."""
+            """Whether XLA made this nameless instruction to recompute forward results in another order."""
             directions = {self._rows[user][1] for user in users[instruction.name] if self._rows[user]}
             return instruction.name in self._helpers and directions and "forward" not in directions
 
-        # Instructions stand in an order in which they can run, so that one pass carries a row to the end of a chain.
+        # Instructions are in an order in which they can run, so one pass propagates a row to the end of a chain.
         backwards = computation[::-1]
         for order, ask in ((backwards, of_users), (computation, of_operands), (backwards, of_users)):
             for instruction in order:
@@ -268,7 +269,7 @@ class _Resolver(object):
 
 
 def _members(row, works):
-    """The names of the layers that have work in an instruction booked to a row."""
+    """The names of the layers that have work in an instruction assigned to a row."""
     if row is None:
         return ()
     is_forward = row[1] == "forward"
@@ -277,18 +278,18 @@ def _members(row, works):
     return names if len(names) > 1 else ()
 
 
-# When they were at work ------------------------------------------------------------------------------------------
+# When instructions ran ------------------------------------------------------------------------------------------
 
-# A piece of work of XLA's thread pool: when it was handed to the pool, began and ended.
+# A piece of work of XLA's thread pool: when it was submitted, when it began and when it ended.
 _HANDED_IN, _BEGIN, _END = ["ThreadpoolListener::" + name for name in ("Record", "StartRegion", "StopRegion")]
 
 
 def spans(lines, module):
-    """[(begin, end, instruction)]: when the outermost instructions of a module were at work, on all threads together.
+    """[(begin, end, instruction)]: when the outermost instructions of a module ran, on all threads together.
 
-    ``lines`` has the events of each thread of a CPU as the trace tells them, (begin, end, name, stats). An event of an
-    instruction ends when the instruction has handed its work to the thread pool. The pieces of that work are events of
-    their own, with the number under which they were handed in; what instructions do within a piece is not part of it.
+    ``lines`` has the events of each CPU thread in the trace, (begin, end, name, stats). The event of an instruction
+    ends when it has submitted its work to the thread pool. The pieces of that work are separate events with the number
+    of their submission; instructions within a piece are not part of it.
     """
     found, pieces, handed_in = [], [], {}
     for line in lines:

@@ -1,4 +1,4 @@
-"""Books the time of steps that run layer by layer."""
+"""Assigns the time of steps that run layer by layer to rows."""
 
 import time
 
@@ -6,30 +6,30 @@ MARKS = 101
 
 
 class Timeline(object):
-    """Books the time of instrumented steps: from each mark to the next, it belongs to one row or, None, to no row.
+    """Assigns the time of instrumented steps: from each mark to the next it belongs to one row, or to none (None).
 
-    A row is a (layer, direction). ``mark`` takes a moment; ``elapsed_s(begin, end)`` is the time between two of them,
-    asked for when the step has finished on the device.
+    A row is a (layer, direction). ``mark`` records a time; ``elapsed_s(begin, end)`` is the time between two marks,
+    called when the step has finished on the device.
     """
 
     def __init__(self, mark=time.perf_counter, elapsed_s=lambda begin, end: end - begin, resolution_s=None):
         self._mark, self._elapsed_s = mark, elapsed_s
-        self._resolution_s = resolution_s      # None: as long as a mark takes by itself
+        self._resolution_s = resolution_s      # None: the time that a mark itself takes
         self._rows, self._marks = [], []
         self._totals_s = {}
         self._step_times_s = []
 
     def add_row(self, row):
-        """A row that is to be listed even if nothing is done for it."""
+        """Adds a row that is listed even if no time is spent on it."""
         self._totals_s.setdefault(row, 0.0)
 
     def switch(self, row):
-        """From now on the time is that of ``row``."""
+        """From now on the time belongs to ``row``."""
         self._rows.append(row)
         self._marks.append(self._mark())
 
     def booked(self, row, function):
-        """The same function, whose time is that of ``row``; what follows it belongs to none."""
+        """The function, with its time assigned to ``row``; the time after it belongs to no row."""
         def call(*arguments, **named):
             self.switch(row)
             try:
@@ -40,7 +40,7 @@ class Timeline(object):
         return call
 
     def step(self, work, synchronize):
-        """One instrumented step: do ``work()``, wait for it, and book its time."""
+        """Runs one instrumented step: ``work()``, then ``synchronize()``, and assigns its time."""
         del self._rows[:], self._marks[:]
         self.switch(None)
         result = work()
@@ -53,7 +53,7 @@ class Timeline(object):
         return result
 
     def plain(self):
-        """What ``Prepared.layer_times`` returns, of all the steps."""
+        """The result of ``Prepared.layer_times`` for all steps."""
         steps = len(self._step_times_s)
         return {
             "step_times_s": list(self._step_times_s),

@@ -1,14 +1,14 @@
-"""From the kernels that a framework's own trace saw to rows of a step's time."""
+"""Turns the kernels in a framework's own trace into rows of a step's time."""
 
 import collections
 
 Kernel = collections.namedtuple("Kernel", "begin_s end_s row members")
-"""One kernel as it ran: when it began and ended, the (layer, direction) that it is booked to, None for none, and the
-names of all layers whose work it does, empty for that layer alone."""
+"""One execution of a kernel: its begin and end, the (layer, direction) that it is assigned to (None: none), and the
+names of all layers whose work it does, empty if it is only that layer."""
 
 
 def outermost(spans):
-    """Those of (begin, end, ...) on one thread that lie in no other one, in order of their begin."""
+    """Those spans (begin, end, ...) of one thread that are not inside another one, in order of their begin."""
     found = []
     for span in sorted(spans, key=lambda each: (each[0], -each[1])):
         if not found or span[0] >= found[-1][1]:
@@ -17,10 +17,10 @@ def outermost(spans):
 
 
 def rows(kernels, steps, order):
-    """What ``Prepared.layer_times`` lists, from the kernels of so many steps.
+    """The rows of ``Prepared.layer_times``, from the kernels of this many steps.
 
-    Where several ran at once, on several threads, each moment is shared equally among them, so that the rows add up to
-    the time in which anything ran. ``order`` is the names of the graph's layers.
+    When several kernels ran at once, on several threads, the time is divided equally among them, so that the rows add
+    up to the time in which anything ran. ``order`` is the list of names of the graph's layers.
     """
     place = {name: index for index, name in enumerate(order)}
 
@@ -44,7 +44,7 @@ def rows(kernels, steps, order):
 
 
 def shared(kernels):
-    """(kernel, seconds) of each, a moment with several at work shared equally among them."""
+    """(kernel, seconds) for each kernel; time in which several ran is divided equally among them."""
     kernels = list(kernels)
     lasting = [(index, kernel) for index, kernel in enumerate(kernels) if kernel.end_s > kernel.begin_s]
     borders = sorted(

@@ -1,4 +1,4 @@
-"""TensorFlow's own trace: written, read from its .xplane.pb files, and which layers the kernels in it work for."""
+"""TensorFlow's own trace: writes it, reads it from .xplane.pb files, and finds the layers of its kernels."""
 
 import bisect
 import collections
@@ -13,13 +13,14 @@ from . import GRADIENT_ADD, LOSS, OPTIMIZER, hlo
 from .trace import Kernel, outermost
 
 STEP = "rigmark step"
-"""The name that each step is to be marked with in a trace."""
+"""The name with which each step is marked in a trace."""
 
 LAYER_SCOPE, LOSS_SCOPE, OPTIMIZER_SCOPE = "layer/%s/", "loss/", "optimizer/"
-"""The name scopes that operations are to be made in. What no gradient tape made outside of them belongs to no row."""
+"""The name scopes in which operations are created. Operations outside of them belong to no row, except those of a
+gradient tape."""
 
 GRADIENT_SCOPE = "gradient_tape/"
-"""What TensorFlow puts before the scope of an operation in the names of those that compute its gradient."""
+"""The prefix of the scope in the names of operations that compute a gradient."""
 
 
 # Writing and reading the files -----------------------------------------------------------------------------------
@@ -27,7 +28,7 @@ GRADIENT_SCOPE = "gradient_tape/"
 
 @contextlib.contextmanager
 def written(tf, folder, is_cuda):
-    """Writes a trace of what runs in this context into a folder."""
+    """A context whose trace is written into a folder."""
     profiler = tf.profiler.experimental
     profiler.start(folder, profiler.ProfilerOptions(
         host_tracer_level=2, python_tracer_level=0, device_tracer_level=int(is_cuda)
@@ -41,28 +42,28 @@ def written(tf, folder, is_cuda):
 
 
 def empty_space():
-    """An empty XSpace message, for what those files hold; None where this TensorFlow has none."""
-    for package in ("tensorflow.tsl", "tensorflow.core"):        # from TensorFlow 2.12, before
+    """An empty XSpace message, to read these files with; None if this TensorFlow does not have it."""
+    for package in ("tensorflow.tsl", "tensorflow.core"):        # since TensorFlow 2.12, and before
         with contextlib.suppress(ImportError):
             return importlib.import_module(package + ".profiler.protobuf.xplane_pb2").XSpace()
     return None
 
 
 def read(space, folder):
-    """Add to an XSpace what was written into a folder."""
+    """Adds the traces in a folder to an XSpace."""
     for path in glob.glob(os.path.join(folder, "**", "*.xplane.pb"), recursive=True):
         with open(path, "rb") as file:
             space.MergeFromString(file.read())
 
 
 class Unusable(Exception):
-    """A trace that gives no layer times; the message says what it holds or lacks, "holds no kernel"."""
+    """A trace gives no layer times; the message states what it contains or lacks: "holds no kernel"."""
 
 
 def lines(space, plane_name, prefix=""):
-    """The events, (begin_s, end_s, name, stats), of each line of a plane whose name begins so: a thread or a stream.
+    """The events (begin_s, end_s, name, stats) of each line, that is, thread or stream, of a plane, by prefix of name.
 
-    ``space`` is an XSpace message. Times count from one moment for all its planes, near the first event.
+    ``space`` is an XSpace message. The times of all its planes have the same origin, near the first event.
     """
     origin_ns = min([line.timestamp_ns for plane in space.planes for line in plane.lines], default=0)
     found = []
@@ -76,7 +77,7 @@ def lines(space, plane_name, prefix=""):
 
 
 def _events(line, origin_ns, names, stat_names):
-    # In whole picoseconds: nanoseconds since 1970 are more digits than a float has.
+    # In whole picoseconds, because nanoseconds since 1970 have more digits than a float.
     start_ps = (line.timestamp_ns - origin_ns) * 1000
     events = []
     for event in line.events:
@@ -96,7 +97,7 @@ def _value(stat, names):
 
 
 def by_step(spans, steps):
-    """Those of (begin, end, ...) that begin in each of the steps, which are (begin, end) too; a list for each."""
+    """The spans (begin, end, ...) that begin in each of the steps (begin, end): one list per step."""
     steps = sorted(steps)
     begins = [begin for begin, _ in steps]
     found = [[] for _ in steps]
@@ -111,7 +112,7 @@ def by_step(spans, steps):
 
 
 def kernels(space, program, steps, device):
-    """The kernels of so many steps on a device ("GPU:0"), booked by their program; raises Unusable."""
+    """The kernels of this many steps on a device ("GPU:0"), assigned to rows by their program; raises Unusable."""
     host = lines(space, "/host:CPU")
     marks = [(begin, end) for line in host for begin, end, name, _ in line if name == STEP]
     found = host if device.startswith("CPU") else lines(space, "/device:" + device, "Stream")
@@ -126,27 +127,27 @@ def kernels(space, program, steps, device):
 
 _SCOPE = re.compile(r"(?:%s|(%s)|(%s))" % (LAYER_SCOPE % "([^/]+)", LOSS_SCOPE, OPTIMIZER_SCOPE))
 _UPDATE = re.compile(OPTIMIZER_SCOPE + LAYER_SCOPE % "([^/]+)")
-_SUM = re.compile(r"AddN(?:_\d+)?$")             # of a gradient tape; words before it if rewritten
+_SUM = re.compile(r"AddN(?:_\d+)?$")             # of a gradient tape; rewriting may add a prefix
 _KERNEL = re.compile(r"([^:]+):(\w+)")
 _FUSED = re.compile(
     r"_(?:Mkl)?(?:Native)?(?:PadWith)?Fused(?:(Conv2D|DepthwiseConv2dNative|MatMul|BatchMatMul(?:V2)?)|BatchNormEx)$"
 )
 
-# It hands on a tensor that is there; a layer whose work another's kernel does still reads its variables by itself.
+# It only passes a tensor on: a layer whose work is done by the kernel of another still reads its own variables.
 _NO_WORK = ("ReadVariableOp",)
 
 Operation = collections.namedtuple("Operation", "kind inputs")
-"""``kind`` is the type, "Conv2D"; ``inputs`` the names of the operations whose results it takes."""
+"""``kind`` is the type, "Conv2D"; ``inputs`` are the names of the operations whose results it reads."""
 
 
 class Operations(object):
-    """Which layers the kernels of a traced function work for.
+    """Finds the layers of the kernels of a traced function.
 
-    ``operations`` is {name: Operation} of the function as it was written, before TensorFlow optimises it, made in the
-    scopes above; ``layers`` the graph's. A kernel runs under the name of an operation. A fused one does the work of
-    several, and has the name of the last (of the first, where a ReLU is fused into a batch normalisation), so it alone
-    would book a convolution to the ReLU behind it. The others are found in the function: those between the kernel's
-    name and the operation that its type speaks of, none of which runs by itself.
+    ``operations`` is {name: Operation} of the function before TensorFlow optimises it, created in the scopes above;
+    ``layers`` are those of the graph. A kernel has the name of an operation. A fused kernel does the work of several
+    operations and has the name of the last one (of the first, if a ReLU is fused into a batch normalisation); by that
+    name alone a convolution would be assigned to the ReLU after it. The other operations are found in the function:
+    they are between the kernel's name and the operation in its type, and none of them runs by itself.
     """
 
     def __init__(self, operations, layers):
@@ -158,7 +159,7 @@ class Operations(object):
                 self._readers[source].append(name)
 
     def row_of(self, name):
-        """The (layer, direction) that an operation was made for, None if for none."""
+        """The (layer, direction) of an operation; None if it belongs to no row."""
         found = _SCOPE.search(name)
         if not found:
             found = _SUM.search(name)
@@ -169,12 +170,12 @@ class Operations(object):
         return layer or LOSS, "backward" if GRADIENT_SCOPE in name[:found.start()] else "forward"
 
     def gradient_of(self, name):
-        """The row in which the gradient is computed that an operation of the optimizer takes, None for others."""
+        """The row in which the gradient of an operation of the optimizer is computed; None for other operations."""
         found = _UPDATE.search(name)
         return (found.group(1), "backward") if found else None
 
     def _row_of_sum(self, name):
-        """Of what a gradient tape adds up: within a layer that reads a value of its own twice, or between layers."""
+        """The row of a sum of a gradient tape: in a layer that reads one of its values twice, or between layers."""
         summands = self._operations[name].inputs if name in self._operations else ()
         rows = {self.row_of(each) for each in summands}
         row = rows.pop() if len(rows) == 1 else None
@@ -182,7 +183,7 @@ class Operations(object):
         return row if is_within else (GRADIENT_ADD, "backward")
 
     def kernels(self, lines, steps):
-        """The Kernels of each step, (begin_s, end_s), from the lines of a trace; raises Unusable."""
+        """The Kernels in each of the steps (begin_s, end_s), from the lines of a trace; raises Unusable."""
         lines = [self._of_operations(line) for line in lines]
         seen = {event for line in lines for _, _, event in line}
         ran = {_KERNEL.match(event).group(1) for event in seen}
@@ -195,31 +196,31 @@ class Operations(object):
         return found
 
     def _of_operations(self, line):
-        """(begin, end, "name:Type") of the kernels among the events of a thread or stream."""
+        """(begin, end, "name:Type") of those events of a thread or stream that are kernels."""
         named = ((begin, end, stats.get("tf_op") or name) for begin, end, name, stats in line)
         found = ((begin, end, _KERNEL.match(name)) for begin, end, name in named)
         return [(begin, end, match.group()) for begin, end, match in found if match and match.group(2) not in _NO_WORK]
 
     def _booked(self, event, ran):
-        """(row, members) of a kernel, where these operations ran as kernels by themselves."""
+        """(row, members) of a kernel; ``ran`` are the operations that ran as kernels of their own."""
         name, kind = _KERNEL.match(event).groups()
         row, fused = self.row_of(name), _FUSED.match(kind)
         if row is None or fused is None or name not in self._operations:
-            return row, ()         # what is not in the function is in a loop, so in one layer
+            return row, ()         # not in the function means in a loop, and so in one layer
         if fused.group(1):
             paths = list(self._paths(name, lambda each: self._operations[each].inputs, fused.group(1), ran))
         else:
             paths = list(self._paths(name, lambda each: self._readers[each], "Relu", ran))
-        # There may be several to the same one: bfloat16 has an IdentityN between, which takes all that it hands on.
+        # Several paths may lead to the same operation: bfloat16 has an IdentityN, which reads everything it passes on.
         ends = {path[-1] for path in paths}
         if len(ends) != 1:
-            raise Unusable("holds '%s', a fused kernel whose other operations cannot be told" % event)
+            raise Unusable("holds '%s', a fused kernel whose other operations are not known" % event)
         row = self.row_of(ends.pop() if fused.group(1) else name)
         layers = {found[0] for path in paths for found in map(self.row_of, path) if found}
         return row, tuple(layers) if len(layers) > 1 else ()
 
     def _paths(self, name, neighbours, kind, ran):
-        """The ways from an operation to the nearest ones of a kind, over those that do not run by themselves."""
+        """The paths from an operation to the nearest ones of a kind, through operations that do not run separately."""
         if self._operations[name].kind == kind:
             yield [name]
             return
@@ -233,7 +234,7 @@ class Operations(object):
 
 
 class XlaProgram(object):
-    """Which layers the instructions of a program work for that XLA made of a function, from its optimized HLO text.
+    """Finds the layers of the instructions of a program that XLA compiled from a function, in its optimized HLO text.
 
     ``operations`` are the Operations of that function.
     """
@@ -243,8 +244,8 @@ class XlaProgram(object):
         self._kernels = hlo.kernels(text)
 
     def kernels(self, lines, steps):
-        """As those of Operations."""
-        # A module's name in the trace is longer than in the text; a step runs one.
+        """As Operations.kernels."""
+        # The name of a module in the trace is longer than in the text; each step runs one module.
         modules = {stats["hlo_module"] for line in lines for _, _, _, stats in line if "hlo_op" in stats}
         lack = hlo.lack(lines, modules, len(steps), self._owners, self._kernels)
         if lack:

