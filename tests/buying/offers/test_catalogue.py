@@ -62,7 +62,7 @@ def test_a_name_that_fits_two_cards_stays_a_name_and_is_told(tmp_path: Path):
     ((device, count),) = market.offers["aws.p4d"].gpus
     assert ("A100", 8) == (device, count)
     assert not isinstance(device, Card)
-    assert any("'A100' may be 'a100-pcie-40gb' or 'a100-sxm4-40gb'" in problem for problem in market.problems)
+    assert any("'A100' may mean 'a100-pcie-40gb' or 'a100-sxm4-40gb'" in problem for problem in market.problems)
 
 
 def test_a_local_catalogue_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -166,7 +166,7 @@ def test_each_mistake_is_one_sentence_with_its_place(tmp_path: Path, old: str, n
 
 
 def test_a_file_that_is_not_there(tmp_path: Path):
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="there is no file"):
         offers.load([tmp_path / "none.toml"], TODAY)
 
 
