@@ -2,10 +2,11 @@
 
     .venv/bin/python -m evidence.ddp_fairness --model mnist_cnn,resnet18 --rank-groups 6
 
-For every network new rank groups, each rank limited to cores of its own, prepare both: ours as a timed trial has it, and a
-network, DistributedDataParallel, optimizer and loop written by hand as the tutorials do. Both take turns, the order of
-each pair drawn by a coin; a turn begins with a barrier and takes as long as on its slowest rank. One rank group gives the
-median of its pairs' ratios; shown is the Hodges-Lehmann estimate over rank groups with its 95 % interval (none below six).
+For every network, several new rank groups prepare both: our step as in a timed trial, and a network, a
+DistributedDataParallel, an optimizer and a loop written by hand as in the tutorials; each rank is limited to cores of
+its own. Both take turns in random order; a turn begins with a barrier and takes as long as its slowest rank. One rank
+group gives the median ratio of its pairs; the result is the Hodges-Lehmann estimate over rank groups with its 95 %
+interval (none below six).
 With --gate the exit code is 1 where the whole interval, or the middle without one, lies above the gate.
 """
 

@@ -110,7 +110,7 @@ ALONE = RankGroup({"rank": 0, "processes": 1, "devices_per_process": 1, "size": 
 
 def of(job):
     """The rank group of a job; ALONE if the job has only one process."""
-    return Gang(job["world"]) if job.get("world") else ALONE
+    return RankGroup(job["world"]) if job.get("world") else ALONE
 
 
 def digests(prepared, graph):
