@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,25 @@ from hypothesis import settings
 settings.register_profile("rigmark", deadline=None, derandomize=True)
 settings.register_profile("anew", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rigmark"))
+
+
+SLOW = (
+    "ab/test_contest.py", "asv", "builds/test_environments.py", "builds/test_revisions.py", "cli/test_cli.py",
+    "cli/test_verdicts.py", "doctor/test_doctor.py", "host/test_hosts.py", "host/test_interrupts.py",
+    "host/test_limits.py", "host/test_plain.py", "host/test_workfolder.py", "isa", "launch", "processes",
+    "reporting/test_notebook.py", "reporting/test_server.py", "reports/test_html_browser.py", "runner",
+    "store/test_cleaning.py", "telemetry/test_doctor.py", "telemetry/test_live.py", "telemetry/test_nvml.py",
+    "telemetry/test_recorder.py", "telemetry/test_trials.py", "test_advice.py", "test_exit_codes.py", "test_faults.py",
+    "test_one_answer.py", "trials", "worker/frameworks", "worker/strategies", "worker/test_instructions.py",
+)
+"""Folders and modules whose tests start processes, or import frameworks."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name in SLOW or any(name.startswith(f"{folder}/") for folder in SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

@@ -100,7 +100,7 @@ def test_a_gpu_that_two_specifications_fit_is_told_and_not_guessed(tmp_path: Pat
     found = advice(tmp_path, Market(), timing_records([0.01] * 6, case=ON_GPU, machine=machine))
 
     assert found.figures[0].device.card is None
-    assert any("may be 'tesla-p100-dgxs' or" in problem for problem in found.problems)
+    assert any("may mean 'tesla-p100-dgxs' or" in problem for problem in found.problems)
 
 
 def test_unlike_batches_and_precisions_are_workloads_of_their_own(tmp_path: Path):
@@ -179,7 +179,7 @@ def test_a_part_says_which_card_a_table_means(tmp_path: Path):
     _, asked = known_of(Market(), imported(9, "P100"))
     (figure,), answered = known_of(market_of(tmp_path, part), imported(9, "P100"))
 
-    assert "'P100' may be 'tesla-p100-dgxs' or" in asked[0]
+    assert "'P100' may mean 'tesla-p100-dgxs' or" in asked[0]
     assert 'write a [[part]] with device_name = "P100" and the spec of its card' in asked[0]
     assert ("tesla-p100-sxm2", []) == (figure.device.id, answered)
 

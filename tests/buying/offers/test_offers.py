@@ -130,7 +130,7 @@ def test_prices_of_a_later_file_without_a_rate_are_of_no_use_and_said_to_be(tmp_
          "[[part]] gpu.big, price, source: no source 'shpo'; did you mean 'shop'?"),
         ('"cpu" = 1 }', '"cpuu" = 1 }', "[[build]] box, parts: no part 'cpuu'; did you mean 'cpu'?"),
         ('"cpu" = 1 }', '"cpu" = 0 }', "[[build]] box, parts, cpu: must be from 1 to 1000 (pieces), but is 0"),
-        ('id = "cpu"', 'id = "gpu.big"', "[[part]] gpu.big, id: is there twice"),
+        ('id = "cpu"', 'id = "gpu.big"', "[[part]] gpu.big, id: occurs twice"),
         ('kind = "cpu"', 'kind = "cpy"', "[[part]] cpu, kind: 'cpy' is not known; did you mean 'cpu'?"),
         ("value = 0.4, after", "value = 40, after",
          "[[build]] box, resale, value: must be from 0 to 1 (a share of the price), but is 40"),
