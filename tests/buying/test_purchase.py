@@ -529,7 +529,7 @@ def test_of_many_pairs_those_with_prices_are_shown_and_the_rest_counted(tmp_path
 
     assert 1 == text.count("2 GeForce RTX 3090 or one GeForce RTX 4090")
     assert 4 == text.count("memory is not pooled")
-    assert f"{len(found.many) - 4} pairs more are told by --json." in text
+    assert f"--json lists {len(found.many) - 4} pairs more." in text
 
 
 def test_training_on_two_waits_for_gradients_or_hides_them():
