@@ -250,8 +250,8 @@ def parity() -> Show:
 def trust(doubts: Doubts) -> list[Show]:
     """How many trials, and what is doubted of them."""
     def doubted(entry: Entry) -> Cell:
-        notes = tuple(dict.fromkeys(doubts[finding].note for finding in findings_of(entry.row)))
-        return Cell(text=word(entry.row["validity"]), notes=notes)
+        notes = {doubts[finding].note for finding in findings_of(entry.row)}
+        return Cell(text=word(entry.row["validity"]), notes=tuple(sorted(notes, key=lambda note: note.number)))
 
     return [
         Show(

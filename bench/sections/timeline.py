@@ -181,7 +181,7 @@ def section(
         panels = watched.panels()
         values = sum(len(trace.values) for panel in panels for trace in panel.traces)
         if panels and (not parts or count + values <= MOST_VALUES):
-            parts.append(_part(each, watched, panels))
+            parts.append(_part(each, watched, panels, is_open=not parts))
             count += values
     if not parts:
         return None
@@ -197,18 +197,21 @@ def section(
     )
 
 
-def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...]) -> Section:
+def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...], *, is_open: bool) -> Section:
+    """The panels of one trial take a screen: those of all but the first are unfolded by who wants them."""
     identity = identifier("telemetry", each.id)
     table = watched.table(f"table.{identity}", each.title)
     spans = watched.spans()
-    blocks: list[Block] = [
-        Paragraph(text=tr("{said}.", said=f"{each.reason[:1].upper()}{each.reason[1:]}")),
+    drawn: tuple[Block, ...] = (
         Timeline(id=f"timeline.{identity}", title=each.title, begin_s=watched.begin_s, duration_s=watched.duration_s,
                  panels=panels, spans=spans, table=table.id),
         Items(texts=tuple(_in_words(span) for span in spans)),
+    )
+    return Section(id=identity, title=each.title, blocks=(
+        Paragraph(text=tr("{said}.", said=f"{each.reason[:1].upper()}{each.reason[1:]}")),
+        *(drawn if is_open else [Fold(title=tr("Readings over time"), blocks=drawn)]),
         Fold(title=tr("Lowest, median and highest reading of the timed steps"), blocks=(table,)),
-    ]
-    return Section(id=identity, title=each.title, blocks=tuple(blocks))
+    ))
 
 
 def _in_words(span: Span) -> str:

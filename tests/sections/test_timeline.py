@@ -13,6 +13,7 @@ import pytest
 from rigmark.bench import sections
 from rigmark.bench.document.document import Document, Fold, Section, Table, Timeline
 from rigmark.bench.sections import inputs, timeline
+from rigmark.bench.store.record import Record
 from tests.reports import records, watched
 
 
@@ -21,8 +22,8 @@ def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return drawn(tmp_path_factory.mktemp("watched"), watched.readings())
 
 
-def drawn(root: Path, readings: pd.DataFrame) -> Document:
-    store = records.stored(root, [records.proof(records.case("torch")), *map(watched.trial, range(3))])
+def drawn(root: Path, readings: pd.DataFrame, *more: Record) -> Document:
+    store = records.stored(root, [records.proof(records.case("torch")), *map(watched.trial, range(3)), *more])
     return sections.document(
         replace(inputs.read(store), telemetry_of=lambda trial_ids: (dict.fromkeys(trial_ids, readings), ()))
     )
@@ -93,6 +94,18 @@ def test_a_layer_trial_of_the_same_case_is_not_drawn_for_its_timed_trials(tmp_pa
     store = records.stored(tmp_path, [records.proof(case), watched.trial(), apart])
 
     assert [watched.trial().id] == [each.id for each in inputs.read(store).drawn]
+
+
+def test_the_first_trial_is_drawn_and_the_others_are_folded(tmp_path: Path) -> None:
+    trial = watched.trial()
+    other = replace(trial, identity=replace(trial.identity, case={**trial.identity.case, "local_batch": 64}))
+    (section,) = (each for each in drawn(tmp_path, watched.readings(), other).sections if each.id == "telemetry")
+    first, second = section.sections
+
+    assert any(isinstance(block, Timeline) for block in first.blocks)
+    assert not any(isinstance(block, Timeline) for block in second.blocks)
+    assert any(isinstance(inner, Timeline) for block in second.blocks if isinstance(block, Fold)
+               for inner in block.blocks)
 
 
 def test_without_readings_there_is_no_section(tmp_path: Path) -> None:

@@ -168,9 +168,9 @@ def outlook(case: CaseVerdict) -> str:
 
 
 def prospects(found: Decision, method: Method) -> str:
-    """What would give a verdict, "needs about 5 more pairs" or "could see only > 31 %"; empty where there is one."""
+    """Why there is no verdict: "needs about 5 more pairs", "only differences above 31 % would show"; else empty."""
     if found.verdict is Verdict.TOO_NOISY and found.visible is not None:
-        return tr("could see only > {change}", change=formatting.percent(found.visible))
+        return tr("only differences above {change} would show", change=formatting.percent(found.visible))
     if found.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) or not found.about_more_pairs:
         return ""
     nouns = {Method.REPETITIONS: "more repetition", Method.SESSIONS: "more session"}
