@@ -125,7 +125,7 @@ def command(
     say(f"measures {pinned}; keep .asv out of git (.gitignore)")
     if found:
         say(f"installs Rigmark from {source}; for other machines name a source with --rigmark git+https://...")
-    say(f"the networks do not import this project: {' '.join(depends.split())}")
+    say(f"the networks do not import this project. {' '.join(depends.split())}")
     say("next: asv machine --yes; asv run --quick; asv run NEW; and rigmark check --asv ., which needs "
         f"at least {FEWEST} measured commits")
 

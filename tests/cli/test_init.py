@@ -57,7 +57,7 @@ def test_the_projects_own_import_is_timed_and_what_the_networks_tell_of_it_is_sa
     asv(project, "machine", "--yes")
     ran = asv(project, "run", "--quick", "--show-stderr", "--bench", "own_code")
 
-    assert "the networks do not import this project: Their times change with its commits only if" in said
+    assert "the networks do not import this project. Their times change with its commits only if" in said
     assert "needs at least 12 measured commits" in said
     [path] = (project / ".asv/results").glob(f"*/{commit[:8]}-*.json")
     result = json.loads(path.read_text())
