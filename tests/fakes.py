@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -21,11 +21,15 @@ import psutil
 import pytest
 
 from rigmark.bench.builds import build, worker_package
-from rigmark.bench.enums import CompileMode, Layout, Mode, Outcome, TrialKind
+from rigmark.bench.enums import TIMED, CompileMode, Layout, Mode, Outcome, TrialKind
+from rigmark.bench.launch.launcher import Launcher
+from rigmark.bench.launch.ranks import LOOPBACK, Place
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.processes.launch import Launch
+from rigmark.bench.processes.spawn import ARRAYS, Answer
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.record import Identity, Record
@@ -179,18 +183,72 @@ def lend_limits(monkeypatch: pytest.MonkeyPatch, name: str, changes: str) -> Non
     monkeypatch.setattr(worker_package, "files", lambda: shipped)
 
 
+class Answering:
+    """A launcher that starts nothing and answers every job from data, as bench.launch.launcher.Launcher.
+
+    ``instead`` are answers of its own to some kinds of job. ``asked`` holds the kinds of all jobs, in order.
+    """
+
+    address = LOOPBACK
+
+    def __init__(self, **instead: Answer):
+        self.asked: list[str] = []
+        self._instead = instead
+
+    def refusal(self, case: Case) -> str | None:
+        return None
+
+    def places(self, case: Case) -> list[Place]:
+        return [
+            Place(host="here", cpus=tuple(hardware.usable_cpus()[:case.threads]), local_rank=rank)
+            for rank in range(case.processes)
+        ]
+
+    def start(
+        self, launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: object = None, stop: object = None
+    ) -> Answer:
+        self.asked.append(job["kind"])
+        if job["kind"] in self._instead:
+            return self._instead[job["kind"]]
+        if job["kind"] == "proof":       # what the oracle says too, since it is asked here
+            np.savez(directory / ARRAYS, **{"output": [1.0], "losses": [2.3, 2.2, 2.1], "gradient:w": [1.0]})
+        return Answer(
+            outcome=Outcome.OK, reason=None, result=_answer(job), marks={"started": 0.0}, last_words="",
+            wall_time_s=0.1,
+        )
+
+    def release(self) -> None:
+        pass
+
+
+def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker says of a job that went well."""
+    match job["kind"]:
+        case "probe":
+            return {"python": "3.11.0", "packages": dict.fromkeys(job["distributions"], "1.0")}
+        case "oracle":
+            return {"loss": 2.3, "output_rounding": 0.0}
+        case "proof":
+            return {"facts": {}, "prepare_time_s": 0.01}
+        case kind:
+            assert kind in TIMED
+            return {name: value for name, value in (make_record().measurement or {}).items() if name != "marks"}
+
+
 def measure(
-    folder: Path, *, deadline_s: float = 60.0, session: str = "1", telemetry: bool = False, **axes: Any
+    folder: Path, *, deadline_s: float = 60.0, session: str = "1", telemetry: bool = False,
+    launcher: Launcher | None = None, **axes: Any,
 ) -> Tally:
     """Run a small sweep of the network mlp into ``folder``/results, with the builds of ``folder``/builds.toml."""
     store = Store(folder / "results").create()
-    shutil.copytree(oracle_answers(), folder / "results" / "oracle", dirs_exist_ok=True)
-    return _measure(store, build.load(folder), deadline_s, session, axes, telemetry=telemetry)
+    if launcher is None:
+        shutil.copytree(oracle_answers(), folder / "results" / "oracle", dirs_exist_ok=True)
+    return _measure(store, build.load(folder), deadline_s, session, axes, telemetry=telemetry, launcher=launcher)
 
 
 def _measure(
     store: Store, known_builds: dict[str, build.Build], deadline_s: float, session: str, axes: dict[str, Any],
-    *, telemetry: bool = False,
+    *, telemetry: bool = False, launcher: Launcher | None = None,
 ) -> Tally:
     declared: dict[str, Any] = {
         "models": ("mlp",), "frameworks": ("numpy",), "modes": (Mode.INFERENCE,), "local_batches": (2,),
@@ -199,7 +257,7 @@ def _measure(
     trials = plan([Sweep(**{**declared, **axes})], cores=len(hardware.usable_cpus()), seed=1)
     with Runner(
         store, known_builds, suite="test", command="rigmark run", deadline_s=deadline_s, session=session,
-        telemetry=telemetry,
+        telemetry=telemetry, launcher=launcher,
     ) as runner:
         return runner.run(trials)
 

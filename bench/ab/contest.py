@@ -27,7 +27,6 @@ from rigmark.bench.analysis.statistics.decision import LOOKS, Decision, decide_a
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import PLANNED_GAPS, Clock, Outcome, StartMethod, TrialKind
@@ -206,7 +205,7 @@ class Contest:
         return self.verdicts()
 
     def _runner(self, measured: Side, base: Base | None = None) -> Runner:
-        passive = with_variables(measured.build, pair.PASSIVE)
+        passive = replace(measured.build, variables={**measured.build.variables, **pair.PASSIVE})
         known = {DEFAULT_BUILD: builds_module.load()[DEFAULT_BUILD], passive.name: passive}
         return Runner(self._store, known, shipped=measured.shipped, base=base, **self._settings)
 

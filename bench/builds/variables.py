@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from rigmark.bench.builds.build import Build
@@ -39,11 +38,9 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
     return {**NUMBERING, **ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
 
 
-def with_variables(build: Build, more: Mapping[str, str]) -> Build:
-    """The build with more variables; flags are appended to those that its workers would have otherwise."""
-    own = environment(build, threads=1)
-    merged = {
+def extended(own: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:
+    """The variables with more of them: a list of flags is appended to the one that is there, any other is replaced."""
+    return {**own, **{
         name: f"{own[name]} {value}" if name.endswith(FLAGS) and own.get(name) else value
         for name, value in more.items()
-    }
-    return replace(build, variables={**build.variables, **merged})
+    }}

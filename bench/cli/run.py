@@ -24,7 +24,7 @@ from rigmark.bench.worker import strategies
 if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
     from rigmark.bench.enums import Outcome
-    from rigmark.bench.launch.agents import Agents
+    from rigmark.bench.launch.launcher import Launcher
     from rigmark.bench.plan.schedule import Trial
     from rigmark.bench.plan.sweep import Sweep
     from rigmark.bench.runner.tally import Tally
@@ -176,7 +176,7 @@ def command(
     known_builds = builds.load()
     for name in {name for sweep in sweeps for name in sweep.builds}:
         builds.find(name, known_builds)
-    here = agents.place(os.environ)
+    here = agents.member(os.environ)
     if here is not None and here.rank > 0:
         agents.serve(here)
         return
@@ -206,7 +206,7 @@ def command(
             return
         store.create()
         tally = _measure(
-            plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, agents=others,
+            plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, launcher=others,
             telemetry=is_watched, telemetry_rate_hz=rate_hz,
         )
     _tell(tally, results)
@@ -357,7 +357,7 @@ def _foretell(trials: Sequence[Trial], store: Store) -> None:
 
 
 def _show_plan(
-    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], agents: Agents | None
+    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], launcher: Launcher | None
 ) -> None:
     """Shows the trials of each session in order, which of them are stored, and how long the others may take."""
     from rigmark.bench.cli import tell
@@ -368,7 +368,7 @@ def _show_plan(
     count = 0
     for session, trials in plans.items():
         with Runner(
-            store, known_builds, suite="", command="", session=session, agents=agents, telemetry=False
+            store, known_builds, suite="", command="", session=session, launcher=launcher, telemetry=False
         ) as runner:
             for trial in trials:
                 is_settled = runner.is_settled(trial)

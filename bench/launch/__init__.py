@@ -1,1 +1,1 @@
-"""Where the processes of a trial run: on this machine, or on the nodes that torchrun, mpirun or srun started."""
+"""Starts the processes of a trial: on this machine, or on the nodes that torchrun, mpirun or srun started."""

@@ -13,24 +13,23 @@ import socket
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection, Listener, wait
+from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import worker_package
-from rigmark.bench.builds.variables import with_variables
 from rigmark.bench.enums import Cause, Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.host.workfolder import working_folder
-from rigmark.bench.launch.ranks import LOOPBACK, Ran, Rank, cpus_of
+from rigmark.bench.launch.here import Here
+from rigmark.bench.launch.ranks import LOOPBACK, Place, cpus_of
 from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.case import Case
-from rigmark.bench.processes.spawn import Answer, run_worker
+from rigmark.bench.processes.launch import Launch
+from rigmark.bench.processes.spawn import ARRAYS, Answer, Listener, not_run, run_worker
 
 PORT_VARIABLE = "RIGMARK_PORT"
 DEFAULT_PORT = 29_517
@@ -49,8 +48,8 @@ LAUNCHERS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a launcher has put this process."""
+class Member:
+    """Which of the processes of a launcher this one is."""
 
     launcher: str
     rank: int
@@ -60,12 +59,12 @@ class Place:
     job: str
 
 
-def place(variables: Mapping[str, str]) -> Place | None:
+def member(variables: Mapping[str, str]) -> Member | None:
     """None where no launcher started this process, or only this one; raises UserError for what makes no sense."""
     for launcher, rank, size, _, job in LAUNCHERS:
         if rank in variables and size in variables:
             try:
-                found = Place(
+                found = Member(
                     launcher=launcher, rank=int(variables[rank]), processes=int(variables[size]),
                     address=variables.get("MASTER_ADDR") or variables.get("SLURM_LAUNCH_NODE_IPADDR") or LOOPBACK,
                     port=_port(variables), job=variables.get(job, ""),
@@ -113,13 +112,15 @@ class Agents:
     Raises UserError where one does not come, or is on another kind of machine, or has other code.
     """
 
-    def __init__(self, at: Place):
+    def __init__(self, at: Member):
         self.address, self.processes = at.address, at.processes
+        self._here = Here()
         self._of: list[Agent] = [_here(0)]
         self._connections: dict[int, Connection] = {}
         try:
-            with contextlib.closing(Listener((at.address, at.port), authkey=_key(at))) as listener:
-                self._gather(listener, at)
+            with socket.create_server((at.address, at.port)) as server:
+                server.settimeout(PATIENCE_S)        # of each accept: a rank that crashed never comes
+                self._gather(server, at)
         except OSError as error:
             raise UserError(
                 f"cannot wait for {at.launcher}'s other ranks at {at.address}:{at.port}: {error.strerror or error}; "
@@ -136,12 +137,10 @@ class Agents:
                     raise UserError(f"rank {agent.rank} on {agent.host} has another {what} than rank 0; devices of a "
                                     "world must be alike")
 
-    def _gather(self, listener: Listener, at: Place) -> None:
-        # An accept without an end would wait for ever for a rank that crashed.
-        listener._listener._socket.settimeout(PATIENCE_S)    # type: ignore[attr-defined]
+    def _gather(self, server: socket.socket, at: Member) -> None:
         while len(self._connections) < at.processes - 1:
             try:
-                connection = listener.accept()
+                connection = _accepted(server, _key(at))
             except TimeoutError:
                 missing = sorted(set(range(1, at.processes)) - self._connections.keys())
                 raise UserError(f"rank {missing[0]} of {at.processes} did not come within {PATIENCE_S:g} s") from None
@@ -164,22 +163,17 @@ class Agents:
         """Of all machines; cores that many ranks may use are counted once."""
         return len({(agent.host, cpu) for agent in self._of for cpu in agent.cpus})
 
-    def nodes(self, case: Case) -> int:
-        return len({agent.host for agent in self._of[:case.processes]})
-
-    def local_rank(self, rank: int) -> int:
-        """The index of a rank among those on its machine."""
-        return sum(agent.host == self._of[rank].host for agent in self._of[:rank])
-
-    def here(self, case: Case) -> int:
-        """How many of a case's processes are on the machine of rank 0."""
-        return sum(agent.host == self._of[0].host for agent in self._of[:case.processes])
-
-    def cpus(self, case: Case, rank: int) -> list[int]:
-        """The cores of a rank: its own share of those that it and others before it may use."""
-        own = self._of[rank]
-        before = [agent for agent in self._of[:rank] if (agent.host, agent.cpus) == (own.host, own.cpus)]
-        return cpus_of(case, len(before), own.cpus)
+    def places(self, case: Case) -> list[Place]:
+        """As Launcher.places: each rank has its own share of the cores that it and others before it may use."""
+        found: list[Place] = []
+        for rank, own in enumerate(self._of[:case.processes]):
+            before = self._of[:rank]
+            sharing = sum((agent.host, agent.cpus) == (own.host, own.cpus) for agent in before)
+            found.append(Place(
+                host=own.host, cpus=tuple(cpus_of(case, sharing, own.cpus)),
+                local_rank=sum(agent.host == own.host for agent in before),
+            ))
+        return found
 
     def refusal(self, case: Case) -> str | None:
         """Why the launcher's processes cannot be a case's world; None where they can."""
@@ -188,24 +182,44 @@ class Agents:
         return (f"{case.processes} processes are needed and {self.processes} were started; start as many, or fewer "
                 "devices")
 
-    def start(self, rank: Rank, stop: int, case: Case, deadline_s: float) -> Ran:
-        """As bench.launch.ranks.Start, of a rank other than 0, in its own build of that name."""
-        connection = self._connections[rank.index]
+    def start(
+        self, launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None,
+        stop: int | None = None,
+    ) -> Answer:
+        """As Launcher.start; ranks other than 0 run in their own machine's build of that name."""
+        if launch.rank is None:
+            return self._here.start(launch, job, directory, listener=listener, stop=stop)
+        if launch.rank == 0:         # as fresh an interpreter as those of the other ranks
+            return self._here.start(replace(launch, fork=None), job, directory, listener=listener, stop=stop)
+        connection = self._connections[launch.rank]
         try:
-            _send_job(connection, rank, case, deadline_s)
-            ready = wait([connection, stop])
+            _send_job(connection, launch, job)
+            ready = wait([connection, *([] if stop is None else [stop])])
             if connection not in ready:
                 connection.send_bytes(STOP)
-            return receive_answer(connection)
+            return receive_answer(connection, directory / ARRAYS)
         except (OSError, EOFError):
-            agent = self._of[rank.index]
-            return Answer(
-                outcome=Outcome.CRASHED, reason=f"its agent on {agent.host} is gone", result={}, marks={},
-                last_words="", wall_time_s=0.0,
-            ), {}
+            return not_run(Outcome.CRASHED, f"its agent on {self._of[launch.rank].host} is gone")
+
+    def release(self) -> None:
+        self._here.release()
 
 
-def _key(at: Place) -> bytes:
+def _accepted(server: socket.socket, key: bytes) -> Connection:
+    """The next process that connects, as multiprocessing.connection.Client does, and knows the key."""
+    accepted, _ = server.accept()
+    accepted.setblocking(True)
+    connection = Connection(accepted.detach())
+    try:
+        deliver_challenge(connection, key)
+        answer_challenge(connection, key)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _key(at: Member) -> bytes:
     """So that processes of another job, which came by mistake, are turned away."""
     return f"rigmark {at.job} {at.processes}".encode()
 
@@ -214,16 +228,16 @@ def _paths(job: Mapping[str, Any]) -> list[str]:
     return [*(job[name] for name in FILES if name in job), *job.get("shards", ())]
 
 
-def _order(rank: Rank, case: Case, deadline_s: float) -> dict[str, Any]:
+def _order(launch: Launch, job: Mapping[str, Any]) -> dict[str, Any]:
     """What an agent is told to start; the contents of its files follow."""
     return {
-        "job": rank.job, "build": case.build, "isa": case.isa, "threads": rank.threads, "deadline_s": deadline_s,
-        "files": sorted(set(_paths(rank.job))),
+        "job": job, "build": launch.build.name, "isa": launch.isa, "cpus": launch.cpus, "threads": launch.threads,
+        "deadline_s": launch.deadline_s, "files": sorted(set(_paths(job))),
     }
 
 
-def _send_job(connection: Connection, rank: Rank, case: Case, deadline_s: float) -> None:
-    order = _order(rank, case, deadline_s)
+def _send_job(connection: Connection, launch: Launch, job: Mapping[str, Any]) -> None:
+    order = _order(launch, job)
     connection.send_bytes(json.dumps(order).encode())
     for path in order["files"]:
         connection.send_bytes(Path(path).read_bytes())
@@ -237,25 +251,21 @@ def send_answer(connection: Connection, answer: Answer, arrays: Path) -> None:
         connection.send_bytes(arrays.read_bytes())
 
 
-def receive_answer(connection: Connection) -> Ran:
-    """What ``send_answer`` has sent at the other end."""
+def receive_answer(connection: Connection, arrays: Path) -> Answer:
+    """What ``send_answer`` has sent at the other end; the arrays, if there are any, are in that file then."""
     plain = json.loads(connection.recv_bytes())
     has_arrays = plain.pop("has_arrays")
     cause = None if plain["cause"] is None else Cause(plain["cause"])
     answer = Answer(**{**plain, "outcome": Outcome(plain["outcome"]), "cause": cause})
-    if not has_arrays:
-        return answer, {}
-    with tempfile.NamedTemporaryFile(suffix=".npz") as file:
-        file.write(connection.recv_bytes())
-        file.flush()
-        with np.load(file.name) as arrays:
-            return answer, dict(arrays)
+    if has_arrays:
+        arrays.write_bytes(connection.recv_bytes())
+    return answer
 
 
 # Every other rank -----------------------------------------------------------------------------------------------------
 
 
-def serve(at: Place) -> None:
+def serve(at: Member) -> None:
     """Be an agent until rank 0 is done; raises UserError where there is no rank 0."""
     connection = _connected(at)
     with contextlib.closing(connection), working_folder() as folder:
@@ -268,7 +278,7 @@ def serve(at: Place) -> None:
                     _do(json.loads(message), connection, folder, package, known)
 
 
-def _connected(at: Place) -> Connection:
+def _connected(at: Member) -> Connection:
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -299,15 +309,14 @@ def _do(
     with tempfile.TemporaryDirectory(dir=folder) as name:
         directory = Path(name)
         if build is None:
-            answer = Answer(
-                outcome=Outcome.NOT_INSTALLED, reason=f"no build '{order['build']}' on {socket.gethostname()}",
-                result={}, marks={}, last_words="", wall_time_s=0.0,
+            answer = not_run(
+                Outcome.NOT_INSTALLED, f"no build '{order['build']}' on {socket.gethostname()}"
             )
         else:
-            # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
-            answer = run_worker(
-                with_variables(build, isa.variables(job["framework"], order["isa"])), package, job, directory,
-                threads=order["threads"], deadline_s=order["deadline_s"], stop=connection.fileno(),
+            launch = Launch.of(
+                build, package, cpus=order["cpus"], threads=order["threads"], deadline_s=order["deadline_s"],
+                more=[isa.variables(job["framework"], order["isa"])], isa=order["isa"],
             )
-        send_answer(connection, answer, directory / "answer.npz")
-
+            # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
+            answer = run_worker(launch, job, directory, stop=connection.fileno())
+        send_answer(connection, answer, directory / ARRAYS)

@@ -1,7 +1,7 @@
 """A world: processes that train one network together, started as one group, ended as one, answering as one.
 
-How a rank is started is a function that the caller gives; this module says with which job and on which cores, sees to
-it that all end when one fails, and makes one answer of theirs. Whoever starts ranks elsewhere gives another function.
+A launcher says where each rank runs, and starts it; this module says with which job, sees to it that all end when one
+fails, and makes one answer of theirs.
 """
 
 from __future__ import annotations
@@ -35,12 +35,20 @@ WORST_FIRST = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one process of a case runs."""
+
+    host: str
+    cpus: tuple[int, ...]            # numbers of the cores that it is limited to
+    local_rank: int                  # its index among the processes of the case on its host
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rank:
     """One process of a world, before it is started."""
 
     index: int
-    job: Mapping[str, Any]       # with "world" as bench.worker.strategies describes it, and "cpus"
-    threads: int                 # of all its devices together
+    job: Mapping[str, Any]       # with "world" as bench.worker.strategies describes it
 
 
 Start = Callable[[Rank, int], Ran]
@@ -54,25 +62,19 @@ def cpus_of(case: Case, rank: int, cpus: Sequence[int]) -> list[int]:
 
 
 def ranks(
-    case: Case, jobs: Sequence[Mapping[str, Any]], cpus: Callable[[int], Sequence[int]], *, patience_s: float,
-    address: str = LOOPBACK, local_rank: Callable[[int], int] = int,
+    case: Case, jobs: Sequence[Mapping[str, Any]], places: Sequence[Place], *, patience_s: float,
+    address: str = LOOPBACK,
 ) -> list[Rank]:
-    """The processes of a case's world, each with its job: what to do, on which ``cpus`` of a rank, where to meet.
-
-    ``local_rank`` of a rank is its index among those on its machine.
-    """
+    """The processes of a case's world, each with its job: what to do, and where to meet the others."""
     ports = free_ports(case.processes + 1, address)
     found = []
     for index, job in enumerate(jobs):
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
-            "rank": index, "local_rank": local_rank(index), "strategy": case.strategy, "address": address,
+            "rank": index, "local_rank": places[index].local_rank, "strategy": case.strategy, "address": address,
             "ports": ports, "patience_s": patience_s, "options": strategies.parse(case.strategy).options,
         }
-        found.append(Rank(
-            index=index, job={**job, "world": world, "cpus": list(cpus(index))},
-            threads=case.threads * case.devices_per_process,
-        ))
+        found.append(Rank(index=index, job={**job, "world": world}))
     return found
 
 

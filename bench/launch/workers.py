@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,18 +16,18 @@ import numpy as np
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import environment, with_variables
 from rigmark.bench.enums import TIMED, Outcome, StartMethod, TrialKind
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.launch import ranks as world
-from rigmark.bench.launch.agents import Agents
+from rigmark.bench.launch.here import Here
+from rigmark.bench.launch.launcher import Launcher
 from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes import probe
-from rigmark.bench.processes.forkserver import ForkServer, ForkServers
+from rigmark.bench.processes.launch import Fork, Launch
 from rigmark.bench.processes.persistent import LiveWorker
-from rigmark.bench.processes.spawn import Answer, Listener, not_run, run_worker
+from rigmark.bench.processes.spawn import ARRAYS, Answer, Listener, not_run
 from rigmark.bench.telemetry.recorder import Recorder
 from rigmark.bench.worker import strategies
 
@@ -64,16 +64,17 @@ class Member:
 class Workers:
     """Starts workers and gives their answers. Use it as a context manager: its working folder goes with it.
 
-    ``cache`` is where what frameworks compile is kept. ``shipped`` replaces our worker package by another revision's.
+    ``cache`` is where what frameworks compile is kept. ``launcher`` starts all workers, in this process's stead where
+    it is not the usual one. ``shipped`` replaces our worker package by another revision's.
     """
 
     def __init__(
         self, builds: Mapping[str, Build], *, cache: Path, deadline_s: float = DEFAULT_DEADLINE_S,
-        agents: Agents | None = None, telemetry: bool = True, telemetry_rate_hz: float | None = None,
+        launcher: Launcher | None = None, telemetry: bool = True, telemetry_rate_hz: float | None = None,
         shipped: worker_package.Files | None = None,
     ):
         self.cpus = hardware.usable_cpus()
-        self.agents = agents             # who starts ranks in our stead, where a launcher started us with others
+        self._launcher = Here() if launcher is None else launcher
         self._builds = dict(builds)
         self._cache = cache
         self._deadline_s = deadline_s
@@ -82,7 +83,6 @@ class Workers:
         self._recorder: Recorder | None = None           # None: off
         self._shipped = shipped
         self._probed: dict[str, Probed] = {}
-        self._servers = ForkServers()
         self._open: contextlib.ExitStack = contextlib.ExitStack()
 
     def __enter__(self) -> Workers:
@@ -97,12 +97,12 @@ class Workers:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close_servers()
+        self.release()
         self._open.close()
 
-    def close_servers(self) -> None:
+    def release(self) -> None:
         """End the processes that workers are forked from; the next fork starts one anew."""
-        self._servers.close()
+        self._launcher.release()
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.folder))
@@ -113,14 +113,9 @@ class Workers:
         """A build's Python and package versions, asked once."""
         if name not in self._probed:
             build = builds_module.find(name, self._builds)
-            answer, _ = self._run(build, probe.job(), threads=1)
+            answer, _ = self._run(self._launch(build, self.cpus[:1]), probe.job())
             self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
         return self._probed[name]
-
-    def build_of(self, case: Case, more: Mapping[str, str] = NO_VARIABLES) -> Build:
-        """The build of a case, with more variables, and with those that hold its framework to an instruction set."""
-        build = with_variables(self.probe(case.build).build, more)
-        return with_variables(build, isa.variables(case.framework, self.held(case).isa))
 
     def held(self, case: Case) -> Case:
         """The case at the instruction set of its build; raises UserError where another one is asked for."""
@@ -128,8 +123,7 @@ class Workers:
 
     def variables(self, case: Case) -> dict[str, str]:
         """What a worker of this case finds in its environment, as far as it may change results."""
-        threads = case.threads * case.devices_per_process
-        return hardware.variables(environment(self.build_of(case), threads), case.device)
+        return hardware.variables(self.launch(case).environment, case.device)
 
     def code_version(self) -> str:
         """Of the code that every trial runs."""
@@ -142,20 +136,15 @@ class Workers:
     def _content(self) -> worker_package.Files:
         return worker_package.files() if self._shipped is None else self._shipped
 
-    # Cores ----------------------------------------------------------------------------------------------------------
+    # Places ---------------------------------------------------------------------------------------------------------
 
     def cpus_of(self, case: Case) -> list[int]:
-        """The cores that all processes of a case are held to."""
-        if case.world_size == 1:
-            return list(self.cpus[:case.threads])
-        return sorted({cpu for rank in range(case.processes) for cpu in self._cpus_of_rank(case, rank)})
-
-    def _cpus_of_rank(self, case: Case, rank: int) -> list[int]:
-        return world.cpus_of(case, rank, self.cpus) if self.agents is None else self.agents.cpus(case, rank)
+        """The cores that all processes of a case are limited to."""
+        return sorted({cpu for place in self._launcher.places(case) for cpu in place.cpus})
 
     def nodes(self, case: Case) -> int:
         """How many machines the processes of a case run on."""
-        return 1 if self.agents is None else self.agents.nodes(case)
+        return len({place.host for place in self._launcher.places(case)})
 
     # Answers --------------------------------------------------------------------------------------------------------
 
@@ -164,9 +153,7 @@ class Workers:
         if failure := self.probe(case.build).failure:
             return not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
-        refusal = refusal or strategies.parse(case.strategy).refusal()
-        if self.agents is not None:
-            refusal = self.agents.refusal(case) or refusal
+        refusal = self._launcher.refusal(case) or refusal or strategies.parse(case.strategy).refusal()
         return not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
     def get_ready(self) -> None:
@@ -176,7 +163,8 @@ class Workers:
 
     def ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
         """The answer of our own NumPy, on all cores."""
-        return self._run(self._builds[DEFAULT_BUILD], job, threads=len(self.cpus), package=self._own_package)
+        launch = self._launch(self._builds[DEFAULT_BUILD], self.cpus)
+        return self._run(replace(launch, package=self._own_package), job)
 
     def ask(
         self, trial: Trial, job: Mapping[str, Any], *, variables: Mapping[str, str] = NO_VARIABLES,
@@ -186,12 +174,11 @@ class Workers:
 
         The answer holds the telemetry beside it, if that is on and the trial is recorded.
         """
-        build, threads = self.build_of(trial.case, variables), trial.case.threads
-        server = self._server(trial, build)
+        launch = replace(self.launch(trial.case, variables), fork=_fork(trial))
         if self._recorder is None or not is_recorded:
-            return self._run(build, job, threads=threads, server=server)
-        self._recorder.begin(self.cpus[:threads], trial.case.device, environment(build, threads))
-        answer, arrays = self._run(build, job, threads=threads, server=server, listener=self._recorder)
+            return self._run(launch, job)
+        self._recorder.begin(launch.cpus, trial.case.device, launch.environment)
+        answer, arrays = self._run(launch, job, listener=self._recorder)
         return replace(answer, recording=self._recorder.end(answer.marks)), arrays
 
     def ask_world(
@@ -199,39 +186,29 @@ class Workers:
         is_recorded: bool = True,
     ) -> list[world.Ran]:
         """As ``ask``, of all processes of a world; the first answer holds the telemetry of all."""
-        case, build = trial.case, self.build_of(trial.case, variables)
-        address, local_rank = (
-            (world.LOOPBACK, int) if self.agents is None else (self.agents.address, self.agents.local_rank)
-        )
-        ranks = world.ranks(
-            case, jobs, lambda rank: self._cpus_of_rank(case, rank), patience_s=self._deadline_s, address=address,
-            local_rank=local_rank,
-        )
-        # With agents all ranks are spawned, for they must be alike.
-        servers = [None if self.agents else self._server(trial, build, rank) for rank in ranks]
+        case, places = trial.case, self._launcher.places(trial.case)
+        ranks = world.ranks(case, jobs, places, patience_s=self._deadline_s, address=self._launcher.address)
+        launch = replace(self.launch(case, variables), fork=_fork(trial))
         recorder = self._recorder if is_recorded else None
 
         def start(rank: world.Rank, stop: int) -> world.Ran:
-            if self.agents is not None and rank.index > 0:
-                return self.agents.start(rank, stop, self.held(case), self._deadline_s)
             listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
-            return self._run(
-                build, rank.job, threads=rank.threads, server=servers[rank.index], stop=stop, listener=listener
-            )
+            own = replace(launch, rank=rank.index, cpus=places[rank.index].cpus)
+            return self._run(own, rank.job, listener=listener, stop=stop)
 
         if recorder is None:
             return world.together(start, ranks)
-        here = (case.processes if self.agents is None else self.agents.here(case)) * case.devices_per_process
-        recorder.begin(self.cpus_of(case), case.device, environment(build, case.threads), devices=here)
+        here = [place.host for place in places].count(places[0].host) * case.devices_per_process
+        recorder.begin(self.cpus_of(case), case.device, launch.environment, devices=here)
         (answer, arrays), *others = world.together(start, ranks)
         return [(replace(answer, recording=recorder.end(answer.marks)), arrays), *others]
 
-    def overhear(self, case: Case, job: Mapping[str, Any], more: Mapping[str, str]) -> tuple[Answer, str]:
+    def printed(self, case: Case, job: Mapping[str, Any], more: Mapping[str, str]) -> tuple[Answer, str]:
         """The answer of a fresh worker with more variables, and what it printed; empty where it failed."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as name:
-            answer = self._run_in(Path(name), self.build_of(case, more), job, threads=case.threads)
+        with self._directory() as directory:
+            answer = self._launcher.start(self.launch(case, more), job, directory)
             is_ok = answer.outcome is Outcome.OK
-            return answer, (Path(name) / "stdout").read_text(errors="replace") if is_ok else ""
+            return answer, (directory / "stdout").read_text(errors="replace") if is_ok else ""
 
     def live(self, trial: Trial, job: Mapping[str, Any], *, is_beside: bool) -> LiveWorker:
         """A worker that works on command.
@@ -239,61 +216,58 @@ class Workers:
         ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
         are such with the same memory.
         """
-        threads = trial.case.threads
-        turns_on, others = list(self.cpus[:threads]), list(self.cpus[threads:2 * threads])
+        launch, threads = self.launch(trial.case), trial.case.threads
+        turns_on, others = launch.cpus, self.cpus[threads:2 * threads]
         is_apart = is_beside and len(others) == threads and hardware.machine().numa_nodes in (1, None)
-        return LiveWorker(
-            self.build_of(trial.case), self._package,
-            {"cpus": others if is_apart else turns_on, "turn_cpus": turns_on, **job}, self._new_folder(),
-            threads=threads, deadline_s=self._deadline_s, cache=self._cache,
-        )
+        launch = replace(launch, cpus=others if is_apart else turns_on)
+        return LiveWorker(launch, {"turn_cpus": list(turns_on), **job}, self._new_folder())
 
     # Processes ------------------------------------------------------------------------------------------------------
 
+    def launch(self, case: Case, more: Mapping[str, str] = NO_VARIABLES) -> Launch:
+        """How a worker of a case is started, or the first of its world: with more variables than usual, and limited to
+        the instruction set of its build.
+        """
+        level = self.held(case).isa
+        return self._launch(
+            self.probe(case.build).build, self._launcher.places(case)[0].cpus,
+            threads=case.threads * case.devices_per_process, more=[more, isa.variables(case.framework, level)],
+            isa=level,
+        )
+
+    def _launch(self, build: Build, cpus: Sequence[int], *, threads: int | None = None, **more: Any) -> Launch:
+        """Of a fresh worker; ``threads`` None: one for each core."""
+        return Launch.of(
+            build, self._package, cpus=cpus, threads=len(cpus) if threads is None else threads,
+            deadline_s=self._deadline_s, cache=self._cache, **more,
+        )
+
     def _run(
-        self, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        package: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+        self, launch: Launch, job: Mapping[str, Any], *, listener: Listener | None = None, stop: int | None = None
     ) -> tuple[Answer, Arrays]:
-        """A worker's answer, and its arrays; in a fresh process, or forked from ``server``."""
-        with tempfile.TemporaryDirectory(dir=self.folder) as name:
-            answer = self._run_in(
-                Path(name), build, job, threads=threads, server=server, package=package, listener=listener, stop=stop
-            )
+        """A worker's answer, and its arrays."""
+        with self._directory() as directory:
+            answer = self._launcher.start(launch, job, directory, listener=listener, stop=stop)
             arrays: Arrays = {}
-            if answer.outcome is Outcome.OK and (path := Path(name) / "answer.npz").exists():
+            if answer.outcome is Outcome.OK and (path := directory / ARRAYS).exists():
                 with np.load(path) as stored:
                     arrays = dict(stored)
             return answer, arrays
 
-    def _run_in(
-        self, directory: Path, build: Build, job: Mapping[str, Any], *, threads: int, server: ForkServer | None = None,
-        package: Path | None = None, listener: Listener | None = None, stop: int | None = None,
-    ) -> Answer:
-        """A worker's answer; what it wrote is in the directory."""
-        job = {"cpus": list(self.cpus[:threads]), **job}
-        if server is not None:
-            return server.run(job, directory, deadline_s=self._deadline_s, listener=listener, stop=stop)
-        return run_worker(
-            build, package or self._package, job, directory, threads=threads, deadline_s=self._deadline_s,
-            cache=self._cache, listener=listener, stop=stop,
-        )
+    @contextlib.contextmanager
+    def _directory(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            yield Path(name)
 
-    def _server(self, trial: Trial, build: Build, rank: world.Rank | None = None) -> ForkServer | None:
-        """The fork server that this trial's worker comes from; None where it starts as a fresh interpreter.
 
-        Proofs may always be forked, since nothing in them is timed.
-        """
-        case = trial.case
-        is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
-        if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
-            return None
-        cpus = self.cpus[: case.threads] if rank is None else rank.job["cpus"]
-        threads = case.threads * case.devices_per_process
-        # Each rank has one of its own: a server looks after one fork at a time.
-        key = (build.interpreter, *build.variables.items(), case.framework, threads, *cpus, rank and rank.index)
-        return self._servers.of(
-            (TrialKind.TIMING if trial.kind in TIMED else trial.kind, trial.repetition), key, lambda: ForkServer(
-                build, self._package, self._new_folder(), threads=threads, cpus=cpus, preload=case.framework,
-                cache=self._cache,
-            )
-        )
+def _fork(trial: Trial) -> Fork | None:
+    """What the workers of a trial may be forked from; None where each starts as a fresh interpreter.
+
+    Proofs may always be forked, since nothing in them is timed. Repetitions share nothing.
+    """
+    case = trial.case
+    is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
+    if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
+        return None
+    kind = TrialKind.TIMING if trial.kind in TIMED else trial.kind       # timed trials of all kinds are interleaved
+    return Fork(group=(kind, trial.repetition), framework=case.framework)

@@ -263,7 +263,7 @@ def affinity() -> tuple[int, ...]:
     return tuple(range(psutil.cpu_count() or 1))
 
 
-def variables(environment: dict[str, str], device: str = "cpu") -> dict[str, str]:
+def variables(environment: Mapping[str, str], device: str = "cpu") -> dict[str, str]:
     """The variables of an environment that change results on a device ("cpu", "cuda:0"), without secrets."""
     families = FAMILIES if device.startswith("cpu") else FAMILIES + OF_GPUS
     return secrets.without({

@@ -8,13 +8,12 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import environment
 from rigmark.bench.host.kernel import MemoryKills
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import LAST_WORDS, Answer, Listener, Pipes, attend, cannot_start, judge, write_job
 
 NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
@@ -26,54 +25,51 @@ class ForkServer:
     One server serves the cases of one repetition, on the CPU only. Close it when the repetition is over.
     """
 
-    def __init__(
-        self, build: Build, package: Path, directory: Path, *, threads: int, cpus: Sequence[int], preload: str,
-        cache: Path | None = None,
-    ):
+    def __init__(self, launch: Launch, directory: Path, *, preload: str):
+        """``launch`` is that of every fork; ``preload`` the framework that is imported."""
         ours, theirs = socket.socketpair()
-        self._build = build
+        self._launch = launch
         self._control = ours
         self._pipes = Pipes()
         self._failure: Answer | None = None
         self._stderr_path = directory / "server-stderr"
         self._kills = MemoryKills()
         command = [
-            build.interpreter, str(package), "--serve", str(theirs.fileno()), str(self._pipes.lifeline_read),
-            ",".join(map(str, cpus)), preload,
+            launch.build.interpreter, str(launch.package), "--serve", str(theirs.fileno()),
+            str(self._pipes.lifeline_read), ",".join(map(str, launch.cpus)), preload,
         ]
         try:
             with open(self._stderr_path, "wb") as stderr:
                 self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                    command, env=environment(build, threads, cache),
-                    stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                    command, env=launch.environment, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                     pass_fds=(theirs.fileno(), self._pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )
         except OSError as error:
             self._process = None
-            self._failure = cannot_start(build, error)
+            self._failure = cannot_start(launch.build, error)
         finally:
             theirs.close()
 
     def run(
-        self, job: Mapping[str, Any], directory: Path, *, deadline_s: float, listener: Listener | None = None,
-        stop: int | None = None,
+        self, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None, stop: int | None = None
     ) -> Answer:
         """As run_worker, in a fork of this server."""
         if self._failure is not None:
             return self._failure
-        write_job(job, directory)
+        write_job(self._launch, job, directory)
+        deadline_s = self._launch.deadline_s
         with Pipes(lifeline=False) as pipes:
             try:
                 socket.send_fds(self._control, [str(directory).encode()], [pipes.answer_write])
                 fork = _Fork(self._control, deadline_s)      # it may still be importing the framework
             except OSError:
-                self._failure = self._not_serving(deadline_s)
+                self._failure = self._not_serving()
                 return self._failure
             pipes.close_child_ends()
             ended = [self._control.fileno()]     # where the exit code arrives
             return attend(fork.pid, fork.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
 
-    def _not_serving(self, deadline_s: float) -> Answer:
+    def _not_serving(self) -> Answer:
         """End a server that has ended by itself or is still importing the framework, and what is to be said of it.
 
         It may have forked and not come to tell the number: the lifeline, which close() cuts, ends that process.
@@ -85,7 +81,8 @@ class ForkServer:
         last_words = self._stderr_path.read_text(errors="replace")[-LAST_WORDS:]
         pid = self._process.pid
         answer = judge(
-            [], code or 0, code is None, deadline_s, last_words, lambda: self._kills.has_killed(pid), wall_time_s=0.0
+            [], code or 0, code is None, self._launch.deadline_s, last_words, lambda: self._kills.has_killed(pid),
+            wall_time_s=0.0,
         )
         self.close()
         return answer

@@ -13,9 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import environment
 from rigmark.bench.host.kernel import MemoryKills
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import GRACE_S, LAST_WORDS, Answer, Pipes, cannot_start, end_of, judge, write_job
 
 
@@ -30,17 +29,14 @@ class Ended(Exception):
 class LiveWorker:
     """A fresh process that is told what to do next, line by line, and sleeps in between. Use it as a context manager.
 
-    Each answer, the first one included, is due within ``deadline_s``. The whole process group is gone when the block
-    is left, also by an exception.
+    Each answer, the first one included, is due within the deadline of its launch. The whole process group is gone when
+    the block is left, also by an exception.
     """
 
-    def __init__(
-        self, build: Build, package: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
-        cache: Path | None = None,
-    ):
+    def __init__(self, launch: Launch, job: Mapping[str, Any], directory: Path):
         """Raises Ended where the build cannot be started."""
         self._directory = directory
-        self._deadline_s = deadline_s
+        self._deadline_s = launch.deadline_s
         self._started = time.monotonic()
         self._messages: list[dict[str, Any]] = []        # marks and what ends it, by which it is judged
         self._pending = b""
@@ -55,15 +51,15 @@ class LiveWorker:
                 open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr,
             ):
                 lent = (self._pipes.answer_write, self._pipes.lifeline_read, commands.fileno())
-                write_job({**job, "commands": commands.fileno()}, directory)
+                write_job(launch, {**job, "commands": commands.fileno()}, directory)
                 try:
                     self._process = subprocess.Popen(
-                        [build.interpreter, str(package), str(directory), *map(str, lent[:2])],
-                        env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                        [launch.build.interpreter, str(launch.package), str(directory), *map(str, lent[:2])],
+                        env=launch.environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                         pass_fds=lent, start_new_session=True, cwd=directory,
                     )
                 except OSError as error:
-                    raise Ended(cannot_start(build, error)) from None
+                    raise Ended(cannot_start(launch.build, error)) from None
             self._pipes.close_child_ends()
             stack.callback(self._kill)
             self._ended = stack.enter_context(end_of(self._process.pid))

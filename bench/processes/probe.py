@@ -9,6 +9,7 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Outcome
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.machine import hardware
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.worker import frameworks, microbenchmarks
 
@@ -23,7 +24,6 @@ def job() -> dict[str, Any]:
     }
     return {
         "kind": "probe", "distributions": sorted({*of_frameworks, *of_limits, "numpy"}),
-        "cpus": list(hardware.usable_cpus()[:1]),
     }
 
 
@@ -39,6 +39,9 @@ def failure(answer: Answer) -> tuple[Outcome, str] | None:
 def facts(build: Build) -> tuple[dict[str, Any], str | None]:
     """(Python and package versions, None), or ({}, why no worker can run in this build)."""
     with working_folder() as directory:
-        answer = run_worker(build, worker_package.write(directory), job(), directory, threads=1, deadline_s=DEADLINE_S)
+        launch = Launch.of(
+            build, worker_package.write(directory), cpus=hardware.usable_cpus()[:1], threads=1, deadline_s=DEADLINE_S
+        )
+        answer = run_worker(launch, job(), directory)
     broken = failure(answer)
     return answer.result, broken[1] if broken else None

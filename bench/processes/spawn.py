@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import environment
 from rigmark.bench.enums import Cause, Outcome
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.host.limits import writing
+from rigmark.bench.processes.launch import Launch
 
 if TYPE_CHECKING:                # whoever only starts a process needs no telemetry
     from rigmark.bench.telemetry.recorder import Recording
 
 GRACE_S = 10.0           # for a worker to end by itself after its answer
+ARRAYS = "answer.npz"    # in the directory of a worker: what it left beside its answer
 LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
 
 
@@ -55,8 +56,8 @@ def not_run(outcome: Outcome, reason: str) -> Answer:
 
 
 def run_worker(
-    build: Build, package: Path, job: Mapping[str, Any], directory: Path, *, threads: int, deadline_s: float,
-    cache: Path | None = None, listener: Listener | None = None, stop: int | None = None,
+    launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None,
+    stop: int | None = None,
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
 
@@ -64,30 +65,32 @@ def run_worker(
 
     The whole process group is gone when this returns, also by an exception.
     """
-    write_job(job, directory)
+    write_job(launch, job, directory)
     with Pipes() as pipes:
         try:
             with open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr:
                 process = subprocess.Popen(
                     [
-                        build.interpreter, str(package), str(directory), str(pipes.answer_write),
+                        launch.build.interpreter, str(launch.package), str(directory), str(pipes.answer_write),
                         str(pipes.lifeline_read),
                     ],
-                    env=environment(build, threads, cache), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    env=launch.environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
                     pass_fds=(pipes.answer_write, pipes.lifeline_read), start_new_session=True, cwd=directory,
                 )
         except OSError as error:
-            return cannot_start(build, error)
+            return cannot_start(launch.build, error)
         pipes.close_child_ends()
         with end_of(process.pid) as ended:
-            return attend(process.pid, process.wait, pipes.answer_read, ended, directory, deadline_s, listener, stop)
+            return attend(
+                process.pid, process.wait, pipes.answer_read, ended, directory, launch.deadline_s, listener, stop
+            )
 
 
-def write_job(job: Mapping[str, Any], directory: Path) -> None:
-    """Where a worker that starts in this directory reads it."""
+def write_job(launch: Launch, job: Mapping[str, Any], directory: Path) -> None:
+    """Where a worker that starts in this directory reads it, with the cores that it is limited to."""
     path = directory / "job.json"
     with writing(path):
-        path.write_text(json.dumps(job))
+        path.write_text(json.dumps({**job, "cpus": launch.cpus}))
 
 
 class Pipes:

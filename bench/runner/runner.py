@@ -15,7 +15,7 @@ from rigmark.bench.enums import Mode, Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import limits as host
 from rigmark.bench.ir.graph import Graph
-from rigmark.bench.launch.agents import Agents
+from rigmark.bench.launch.launcher import Launcher
 from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S, Workers
 from rigmark.bench.machine import hardware, system
 from rigmark.bench.machine.node import node
@@ -54,7 +54,7 @@ class Runner:
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
-        deadline_s: float = DEFAULT_DEADLINE_S, agents: Agents | None = None, telemetry: bool = True,
+        deadline_s: float = DEFAULT_DEADLINE_S, launcher: Launcher | None = None, telemetry: bool = True,
         telemetry_rate_hz: float | None = None, shipped: Files | None = None, base: Base | None = None,
     ):
         self._store = store
@@ -65,7 +65,7 @@ class Runner:
         self._base = base
         self._run_id = uuid.uuid4().hex[:12]
         self._workers = Workers(
-            builds, cache=store.cache, deadline_s=deadline_s, agents=agents, telemetry=telemetry,
+            builds, cache=store.cache, deadline_s=deadline_s, launcher=launcher, telemetry=telemetry,
             telemetry_rate_hz=telemetry_rate_hz, shipped=shipped,
         )
 

@@ -85,7 +85,7 @@ class Watch:
         return self._seen[alike]
 
     def _watch(self, case: Case) -> dict[str, Any]:
-        answer, log = self._workers.overhear(case, jobs.job("isa", case, **job()), VARIABLES)
+        answer, log = self._workers.printed(case, jobs.job("isa", case, **job()), VARIABLES)
         if answer.outcome is Outcome.OK:
             levels = proof(answer.result, log)
         else:

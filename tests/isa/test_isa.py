@@ -18,11 +18,11 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Isa, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch import agents
-from rigmark.bench.launch.ranks import Rank
 from rigmark.bench.machine import hardware, isa
 from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
-from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.processes.launch import Launch
+from rigmark.bench.processes.spawn import Answer, not_run
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials.context import Base
@@ -154,22 +154,26 @@ def test_another_set_than_that_of_the_build_is_refused_before_anything_is_measur
 
 
 def test_a_rank_on_another_machine_is_held_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    held: list[Build] = []
+    started: list[Launch] = []
 
-    def run(build: Build, *arguments: Any, **more: Any) -> Answer:
-        held.append(build)
-        return Answer(outcome=Outcome.CRASHED, reason="not asked", result={}, marks={}, last_words="", wall_time_s=0.0)
+    def run(launch: Launch, *_: Any, **__: Any) -> Answer:
+        started.append(launch)
+        return not_run(Outcome.CRASHED, "not asked")
 
     monkeypatch.setattr(agents, "run_worker", run)
     here, there = Pipe()
     order = agents._order(
-        Rank(index=1, job={"framework": "numpy"}, threads=1), make_case(build="default", isa=Isa.AVX2), 1.0
+        Launch.of(
+            Build(name="default", interpreter="elsewhere"), tmp_path, cpus=[0], threads=1, deadline_s=1.0,
+            isa=Isa.AVX2, rank=1,
+        ), {"framework": "numpy"},
     )
 
     agents._do(json.loads(json.dumps(order)), there, tmp_path, tmp_path, builds.load(tmp_path))
 
     assert "not asked" == json.loads(here.recv_bytes())["reason"]
-    assert held[0].variables.items() >= isa.variables("numpy", "avx2").items()
+    assert started[0].environment.items() >= isa.variables("numpy", "avx2").items()
+    assert sys.executable == started[0].build.interpreter
 
 
 def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(

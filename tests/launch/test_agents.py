@@ -27,7 +27,7 @@ RUN = (
     ],
 )
 def test_a_launchers_variables_tell_a_process_its_place(launcher: str, variables: dict[str, str]):
-    found = agents.place(variables)
+    found = agents.member(variables)
 
     assert found is not None
     assert (launcher, 1, 4) == (found.launcher, found.rank, found.processes)
@@ -35,13 +35,13 @@ def test_a_launchers_variables_tell_a_process_its_place(launcher: str, variables
 
 
 def test_a_process_that_is_alone_has_no_place():
-    assert agents.place({}) is None
-    assert agents.place({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
+    assert agents.member({}) is None
+    assert agents.member({"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is None
 
 
 def test_variables_that_make_no_sense_are_answered_in_a_sentence():
     with pytest.raises(UserError, match="torchrun says rank 'x' of '2'; unset RANK and WORLD_SIZE"):
-        agents.place({"RANK": "x", "WORLD_SIZE": "2"})
+        agents.member({"RANK": "x", "WORLD_SIZE": "2"})
 
 
 def test_ranks_of_one_command_are_measured_as_one_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -69,21 +69,27 @@ def test_ranks_of_one_command_are_measured_as_one_world(tmp_path: Path, monkeypa
     assert eventually(lambda: not alive(token), within_s=20.0)
 
 
-def test_a_rank_has_a_number_among_those_on_its_machine():
+def agents_on(hosts: str) -> agents.Agents:
+    """Agents that have come from hosts of these names, of one core each."""
     there = agents.Agents.__new__(agents.Agents)
+    there.processes = len(hosts)
     there._of = [
-        agents.Agent(rank=rank, host=host, cpus=(0,), machine="m", code="c") for rank, host in enumerate("aabb")
+        agents.Agent(rank=rank, host=host, cpus=(0,), machine="m", code="c") for rank, host in enumerate(hosts)
     ]
-
-    assert [0, 1, 0, 1] == [there.local_rank(rank) for rank in range(4)]
-    assert [1, 2, 2] == [
-        there.here(make_case(framework="torch", strategy="ddp", world_size=size)) for size in (1, 2, 4)
-    ]
+    return there
 
 
-def test_more_processes_than_were_started_are_refused():
-    few = agents.Agents.__new__(agents.Agents)
-    few.processes = 2
+def test_a_rank_has_a_number_among_those_on_its_machine():
     case = make_case(framework="torch", strategy="ddp", world_size=4)
 
-    assert "4 processes are needed and 2 were started" in str(few.refusal(case))
+    assert [("a", 0), ("a", 1), ("b", 0), ("b", 1)] == [
+        (place.host, place.local_rank) for place in agents_on("aabb").places(case)
+    ]
+
+
+def test_a_refused_world_has_the_places_that_there_are():
+    """A record of it holds their cores; to look for those of ranks that were not started would end the sweep."""
+    case = make_case(framework="torch", strategy="ddp", world_size=4)
+
+    assert "4 processes are needed and 2 were started" in str(agents_on("ab").refusal(case))
+    assert ["a", "b"] == [place.host for place in agents_on("ab").places(case)]

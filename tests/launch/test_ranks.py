@@ -24,6 +24,7 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import CONSEQUENCES, Cause, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.launch import agents
 from rigmark.bench.launch import ranks as world
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.record import Record
@@ -269,18 +270,21 @@ def test_a_worker_whose_peer_never_came_says_so_by_its_cause():
 def test_a_rank_that_finds_no_other_is_not_taken_for_the_guilty_one(tmp_path: Path):
     """Over the pipe from its worker, and over the network as an agent passes it on."""
     port, *_ = world.free_ports(1)
-    job = {"kind": "proof", "cpus": sorted(os.sched_getaffinity(0)), "world": {
+    job = {"kind": "proof", "world": {
         "rank": 1, "processes": 2, "devices_per_process": 1, "size": 2, "address": world.LOOPBACK, "ports": [port],
         "patience_s": 0.1,
     }}
-    build = Build(name="here", interpreter=sys.executable)
+    launch = Launch.of(
+        Build(name="here", interpreter=sys.executable), worker_package.write(tmp_path),
+        cpus=sorted(os.sched_getaffinity(0)), threads=1, deadline_s=60.0,
+    )
 
-    ran = run_worker(build, worker_package.write(tmp_path), job, tmp_path, threads=1, deadline_s=60.0)
+    ran = run_worker(launch, job, tmp_path)
 
     assert (Outcome.CRASHED, Cause.PEER_LOST) == (ran.outcome, ran.cause)
     here, there = Pipe()
     agents.send_answer(there, ran, tmp_path / "answer.npz")
-    assert (ran, {}) == agents.receive_answer(here)
+    assert ran == agents.receive_answer(here, tmp_path / "received.npz")
 
 
 def test_strangers_cpu_time_is_not_that_of_other_ranks():

@@ -19,10 +19,11 @@ import pytest
 
 from rigmark.bench.builds import variables, worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.builds.variables import with_variables
+from rigmark.bench.builds.variables import extended
 from rigmark.bench.enums import Cause, Outcome, StartMethod
 from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.forkserver import ForkServer
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import Answer, judge, run_worker
 from tests.fakes import TOKEN, alive, bare_environment, eventually
 
@@ -71,12 +72,12 @@ def behave(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start_method: StartM
         child = worker_package.write(tmp_path)
         build = Build(**{"name": "here", "interpreter": sys.executable, **changes})
         cpus = sorted(os.sched_getaffinity(0))[:1]
-        job = {"cpus": cpus}
+        launch = Launch.of(build, child, cpus=cpus, threads=1, deadline_s=deadline_s)
         if start_method is StartMethod.SPAWN:
-            return run_worker(build, child, job, tmp_path, threads=1, deadline_s=deadline_s)
-        server = ForkServer(build, child, tmp_path, threads=1, cpus=cpus, preload="numpy")
+            return run_worker(launch, {}, tmp_path)
+        server = ForkServer(launch, tmp_path, preload="numpy")
         try:
-            return server.run(job, tmp_path, deadline_s=deadline_s)
+            return server.run({}, tmp_path)
         finally:
             server.close()
 
@@ -240,12 +241,13 @@ from pathlib import Path
 
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import run_worker
 
 folder, files = Path(sys.argv[1]), eval(sys.stdin.read())
 worker_package.files = lambda: files
 build = Build(name="here", interpreter=sys.executable)
-run_worker(build, worker_package.write(folder), {"cpus": [0]}, folder, threads=1, deadline_s=60)
+run_worker(Launch.of(build, worker_package.write(folder), cpus=[0], threads=1, deadline_s=60), {}, folder)
 """
 
 
@@ -345,9 +347,9 @@ def test_an_interpreter_that_ends_at_once_is_a_broken_build(behave: Behave, tmp_
 def test_a_build_without_numpy_is_broken_and_told_so(tmp_path: Path):
     interpreter = bare_environment(tmp_path / "bare")
     build = Build(name="bare", interpreter=str(interpreter))
-    job = {"kind": "probe", "distributions": [], "cpus": [0]}
+    launch = Launch.of(build, worker_package.write(tmp_path), cpus=[0], threads=1, deadline_s=20)
 
-    answer = run_worker(build, worker_package.write(tmp_path), job, tmp_path, threads=1, deadline_s=20)
+    answer = run_worker(launch, {"kind": "probe", "distributions": []}, tmp_path)
 
     assert Outcome.BUILD_BROKEN is answer.outcome
     assert answer.reason == (
@@ -397,14 +399,15 @@ def test_a_worker_runs_on_the_cores_it_is_given(behave: Behave):
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Iterator[Callable[[str], ForkServer]]:
     """Start a server whose import of a framework behaves as the given Python source says."""
     with contextlib.ExitStack() as stack:
-        def start(importing: str, behaviour: str = "answers.send('result')") -> ForkServer:
+        def start(
+            importing: str, behaviour: str = "answers.send('result')", deadline_s: float = 20.0
+        ) -> ForkServer:
             files = files_of(behaviour)
             files[JOBS_FILE] = files[JOBS_FILE].replace(b"    pass\n\ndef run", f"    {importing}\n\ndef run".encode())
             monkeypatch.setattr(worker_package, "files", lambda: files)
-            started = ForkServer(
-                Build(name="here", interpreter=sys.executable), worker_package.write(tmp_path), tmp_path,
-                threads=1, cpus=[0], preload="numpy",
-            )
+            build = Build(name="here", interpreter=sys.executable)
+            launch = Launch.of(build, worker_package.write(tmp_path), cpus=[0], threads=1, deadline_s=deadline_s)
+            started = ForkServer(launch, tmp_path, preload="numpy")
             stack.callback(started.close)
             return started
 
@@ -423,12 +426,12 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Itera
     ids=["signal", "exit", "hang"],
 )
 def test_a_framework_that_ends_the_server_at_its_import_is_told_for_every_job(
-    server: Callable[[str], ForkServer], tmp_path: Path, importing: str, outcome: Outcome, reason: str
+    server: Callable[..., ForkServer], tmp_path: Path, importing: str, outcome: Outcome, reason: str
 ):
-    started = server(importing)
+    started = server(importing, deadline_s=0.5)
 
     for _ in range(2):
-        answer = started.run({"cpus": [0]}, tmp_path, deadline_s=0.5)
+        answer = started.run({}, tmp_path)
         assert (outcome, reason) == (answer.outcome, answer.reason)
 
 
@@ -437,7 +440,7 @@ def test_a_worker_whose_server_is_killed_is_no_riddle_and_no_orphan(
 ):
     started = server("pass", "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)")
 
-    answer = started.run({"cpus": [0]}, tmp_path, deadline_s=20.0)
+    answer = started.run({}, tmp_path)
 
     assert Outcome.CRASHED is answer.outcome
     assert answer.wall_time_s < 30.0
@@ -447,7 +450,7 @@ def test_a_worker_whose_server_is_killed_is_no_riddle_and_no_orphan(
 def test_forks_of_one_server_follow_each_other(server: Callable[..., ForkServer], tmp_path: Path):
     started = server("pass", "answers.send('result', parent=os.getppid(), process=os.getpid())")
 
-    first, second = (started.run({"cpus": [0]}, tmp_path, deadline_s=20.0).result for _ in range(2))
+    first, second = (started.run({}, tmp_path).result for _ in range(2))
 
     assert first["parent"] == second["parent"]
     assert first["process"] != second["process"]
@@ -460,16 +463,18 @@ def test_more_flags_stand_behind_those_that_are_there_and_other_variables_replac
     monkeypatch.setenv("XLA_FLAGS", "--ours")
     monkeypatch.setenv("TF_XLA_FLAGS", "--theirs")
     build = Build(name="b", interpreter="python", variables={"TF_XLA_FLAGS": "--own", "MKL_CBWR": "AUTO"})
+    of_layers = {"XLA_FLAGS": "--a", "TF_XLA_FLAGS": "--b", "MKL_CBWR": "COMPATIBLE", "NEW_FLAGS": "--c"}
 
-    more = with_variables(
-        build, {"XLA_FLAGS": "--a", "TF_XLA_FLAGS": "--b", "MKL_CBWR": "COMPATIBLE", "NEW_FLAGS": "--c"}
+    usual, more, most = (
+        dict(Launch.of(build, Path("worker.zip"), cpus=[0], threads=1, deadline_s=1.0, more=more).environment)
+        for more in ([], [of_layers], [of_layers, {"XLA_FLAGS": "--last"}])
     )
 
-    assert more.variables == {
+    assert more == usual | {
         "XLA_FLAGS": "--ours --a", "TF_XLA_FLAGS": "--own --b", "MKL_CBWR": "COMPATIBLE", "NEW_FLAGS": "--c",
     }
-    assert with_variables(more, {"XLA_FLAGS": "--last"}).variables["XLA_FLAGS"] == "--ours --a --last"
-    assert with_variables(build, {}) == build
+    assert most == more | {"XLA_FLAGS": "--ours --a --last"}
+    assert extended(usual, {}) == usual
 
 
 def test_workers_number_gpus_as_their_driver_does_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch):

@@ -18,8 +18,10 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.enums import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.weights import synthetic_batch
-from rigmark.bench.launch.workers import Workers
+from rigmark.bench.launch.here import Here
+from rigmark.bench.launch.launcher import Launcher
 from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.processes.spawn import not_run
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.record import Record
@@ -27,6 +29,7 @@ from rigmark.bench.store.store import Store
 from tests.fakes import (
     SHORT,
     TOKEN,
+    Answering,
     add_numpy,
     add_package,
     alive,
@@ -84,30 +87,40 @@ def test_moments_of_a_trial_are_in_order_on_one_clock(measured: tuple[Path, Tall
         assert ["started", "imported", "prepared", "loaded", "warm_up", "steady", "timed"] == list(marks)
 
 
-def test_the_same_sweep_again_measures_nothing(measured: tuple[Path, Tally]):
-    folder, before = measured
+# What is stored is not measured again ---------------------------------------------------------------------------------
 
-    after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tally]:
+    """The same, by workers that are never started."""
+    folder = tmp_path_factory.mktemp("loop")
+    return folder, measure(folder, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+
+
+def test_the_same_sweep_again_measures_nothing(looped: tuple[Path, Tally]):
+    folder, before = looped
+
+    after = measure(folder, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
 
     assert [] == after.stored
     assert ids(before) == seen_before(after)
 
 
-def test_a_larger_sweep_measures_only_what_is_new(measured: tuple[Path, Tally]):
-    folder, before = measured
+def test_a_larger_sweep_measures_only_what_is_new(looped: tuple[Path, Tally]):
+    folder, before = looped
 
-    after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=3)
+    after = measure(folder, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=3)
 
     assert set(ids(before)) == set(seen_before(after))
     assert [2, 2] == [record.identity.repetition for record in after.stored]
 
 
-def test_a_damaged_record_is_measured_again_and_no_other(measured: tuple[Path, Tally]):
-    folder, before = measured
+def test_a_damaged_record_is_measured_again_and_no_other(looped: tuple[Path, Tally]):
+    folder, before = looped
     victim = before.stored[-1]
     (folder / "results" / "records" / f"{victim.key}.json").write_bytes(b"{")
 
-    after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+    after = measure(folder, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
 
     assert [victim.id] == ids(after)
     assert () == Store(folder / "results").trials().problems
@@ -127,16 +140,16 @@ SPOILT: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("kind", [TrialKind.PROOF, TrialKind.TIMING])
 def test_a_spoilt_record_is_told_once_and_measured_anew(
-    measured: tuple[Path, Tally], kind: TrialKind, spoil: Callable[[dict[str, Any]], Any]
+    looped: tuple[Path, Tally], kind: TrialKind, spoil: Callable[[dict[str, Any]], Any]
 ):
-    folder, before = measured
+    folder, before = looped
     victim = next(record for record in before.stored if record.identity.kind is kind)
     path = folder / "results" / "records" / f"{victim.key}.json"
     plain = json.loads(path.read_text())
     spoil(plain)
     path.write_text(json.dumps(plain))
 
-    after = measure(folder, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+    after = measure(folder, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
 
     assert [victim.id] == ids(after)
     (told,) = after.damaged
@@ -146,9 +159,9 @@ def test_a_spoilt_record_is_told_once_and_measured_anew(
 
 @pytest.mark.parametrize("kind", [TrialKind.PROOF, TrialKind.TIMING])
 def test_what_a_later_rigmark_measured_ends_the_sweep_before_it_begins(
-    measured: tuple[Path, Tally], tmp_path: Path, kind: TrialKind
+    looped: tuple[Path, Tally], tmp_path: Path, kind: TrialKind
 ):
-    folder, before = measured
+    folder, before = looped
     shutil.copytree(folder / "results", tmp_path / "results")
     records = tmp_path / "results" / "records"
     newer = records / f"{[record for record in before.stored if record.identity.kind is kind][-1].key}.json"
@@ -159,42 +172,61 @@ def test_what_a_later_rigmark_measured_ends_the_sweep_before_it_begins(
     content = newer.read_bytes()
 
     with pytest.raises(UserError, match="has schema 2, newer than this Rigmark reads"):
-        measure(tmp_path, modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
+        measure(tmp_path, launcher=Answering(), modes=(Mode.INFERENCE, Mode.TRAINING), repetitions=2)
 
     assert content == newer.read_bytes()
     assert lost == newer or not lost.exists()        # nothing was measured
 
 
-def test_what_was_stored_while_a_build_did_not_answer_goes_when_it_does(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    run = Workers._run
-
-    def killed(self: Workers, build: Any, job: Any, **more: Any) -> Any:
-        answer, arrays = run(self, build, job, **more)
-        if job["kind"] == "probe":
-            answer = replace(answer, outcome=Outcome.CRASHED, reason="killed by signal 9", result={})
-        return answer, arrays
-
-    monkeypatch.setattr(Workers, "_run", killed)
-    broken = measure(tmp_path)
-    monkeypatch.undo()
+def test_what_was_stored_while_a_build_did_not_answer_goes_when_it_does(tmp_path: Path):
+    killed = not_run(Outcome.CRASHED, "killed by signal 9")
+    broken = measure(tmp_path, launcher=Answering(probe=killed))
     assert {Outcome.BUILD_BROKEN} == {record.outcome for record in broken.stored}
 
-    healed = measure(tmp_path)
+    healed = measure(tmp_path, launcher=Answering())
     table = Store(tmp_path / "results").trials().table
 
     assert ["ok", "ok"] == list(table.outcome)
     assert set(table.id) == {record.key for record in healed.stored}
 
 
-def test_another_session_times_anew_and_keeps_the_old(measured: tuple[Path, Tally]):
-    folder, before = measured
+def test_another_session_times_anew_and_keeps_the_old(looped: tuple[Path, Tally]):
+    folder, before = looped
 
-    after = measure(folder, session="tuesday")
+    after = measure(folder, launcher=Answering(), session="tuesday")
 
     assert {TrialKind.TIMING} == {record.identity.kind for record in after.stored}
     assert not set(ids(before)) & set(ids(after))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked"),
+    [(Outcome.TIMEOUT, 1), (Outcome.PARITY_FAILED, 1), (Outcome.CRASHED, 3)],
+)
+def test_repetitions_that_would_only_fail_again_are_not_started(tmp_path: Path, outcome: Outcome, asked: int):
+    launcher = Answering(timing=not_run(outcome, "it failed"))
+
+    tally = measure(tmp_path, launcher=launcher, repetitions=3)
+
+    assert (asked, 3 - asked) == (launcher.asked.count("timing"), tally.not_started)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_tried_again"),
+    [(Outcome.TIMEOUT, True), (Outcome.CRASHED, True), (Outcome.UNSUPPORTED, False), (Outcome.PARITY_FAILED, False)],
+)
+def test_a_failure_that_may_pass_is_tried_again_by_the_next_command(
+    tmp_path: Path, outcome: Outcome, is_tried_again: bool
+):
+    measure(tmp_path, launcher=Answering(timing=not_run(outcome, "it failed")))
+
+    again = measure(tmp_path, launcher=Answering())
+
+    assert [TrialKind.TIMING] * is_tried_again == [record.identity.kind for record in again.stored]
+    assert 2 - is_tried_again == len(again.already_there)
+
+
+# Real workers -----------------------------------------------------------------------------------------------------
 
 
 def test_a_batch_beyond_the_real_data_repeats_samples_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -225,10 +257,13 @@ def test_both_start_methods_measure_the_same_network(tmp_path: Path, start_metho
 TIMING = Trial(kind=TrialKind.TIMING, case=make_case(), timing=SHORT)
 
 
-def identity(folder: Path, trial: Trial = TIMING, session: str = "1") -> str:
-    """The id that a trial has for a runner that starts now."""
+def identity(
+    folder: Path, trial: Trial = TIMING, session: str = "1", *, launcher: Launcher | None = None
+) -> str:
+    """The id that a trial has for a runner that starts now; without a launcher, no build is asked what it is."""
     with Runner(
-        Store(folder / "results"), builds.load(folder), suite="test", command="rigmark run", session=session
+        Store(folder / "results"), builds.load(folder), suite="test", command="rigmark run", session=session,
+        launcher=launcher or Answering(),
     ) as runner:
         return runner.identity(trial).id
 
@@ -289,23 +324,23 @@ def own_build(tmp_path: Path) -> Iterator[Path]:
 def test_an_upgraded_framework_makes_another_trial_and_another_package_does_not(tmp_path: Path, own_build: Path):
     trial = replace(TIMING, case=make_case(framework="torch", build="own"))
     add_package(own_build, "torch", "2.0.0")
-    before = identity(tmp_path, trial)
+    before = identity(tmp_path, trial, launcher=Here())
 
     add_package(own_build, "leftpad", "1.0.0")
-    assert before == identity(tmp_path, trial)
+    assert before == identity(tmp_path, trial, launcher=Here())
 
     add_package(own_build, "torch", "2.0.1")
-    assert before != identity(tmp_path, trial)
+    assert before != identity(tmp_path, trial, launcher=Here())
 
 
 def test_a_variable_of_the_build_makes_another_trial(tmp_path: Path, own_build: Path):
     trial = replace(TIMING, case=make_case(build="own"))
-    before = identity(tmp_path, trial)
+    before = identity(tmp_path, trial, launcher=Here())
 
     with open(tmp_path / "builds.toml", "a") as file:
         file.write('variables = { OPENBLAS_CORETYPE = "Haswell" }\n')
 
-    assert before != identity(tmp_path, trial)
+    assert before != identity(tmp_path, trial, launcher=Here())
 
 
 # Builds that lack something ------------------------------------------------------------------------------------------
@@ -537,11 +572,11 @@ def test_another_limit_has_another_id(tmp_path: Path, changed: Trial):
 
 def test_an_upgraded_decoder_makes_another_trial(tmp_path: Path, own_build: Path):
     decode, launch = (replace(LIMIT, case=make_case(model=m, build="own")) for m in ("jpeg_decode", "launch"))
-    before = [identity(tmp_path, trial) for trial in (decode, launch)]
+    before = [identity(tmp_path, trial, launcher=Here()) for trial in (decode, launch)]
 
     add_package(own_build, "pillow", "13.0.0")
 
-    after = [identity(tmp_path, trial) for trial in (decode, launch)]
+    after = [identity(tmp_path, trial, launcher=Here()) for trial in (decode, launch)]
     assert (True, False) == (before[0] != after[0], before[1] != after[1])
 
 

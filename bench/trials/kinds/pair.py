@@ -99,7 +99,7 @@ class Pair(Steps):
         of_side = {BASE: self._of_base(trial), NEW: trial}
         sides = {BASE: Side(self._base.context), NEW: Side(self.context)}
         for side in sides.values():
-            side.context.workers.close_servers()     # of the proofs: nothing but the pair is to hold memory
+            side.context.workers.release()   # of the proofs: nothing but the pair is to hold memory
 
         def start(name: str) -> Start:
             return lambda is_beside: sides[name].start(of_side[name], is_beside=is_beside)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +18,10 @@ from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.training import Adam, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.launch import ranks
+from rigmark.bench.launch.here import Here
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
+from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.trials import parity
 from rigmark.bench.worker import frameworks, proof, strategies
@@ -112,20 +113,19 @@ def prove(
     """(the world's answer, its arrays, the oracle's), these with what fp16 does to them where that is asked for."""
     files = Files(folder, graph, case.world_size)
     build, child = Build(name="here", interpreter=sys.executable), worker_package.write(folder)
-    cpus = sorted(os.sched_getaffinity(0))
+    places = Here().places(case)
 
     def start(rank: ranks.Rank, stop: int) -> ranks.Ran:
         directory = folder / str(rank.index)
         directory.mkdir()
-        answer = run_worker(build, child, rank.job, directory, threads=1, deadline_s=120.0, stop=stop)
+        launch = Launch.of(build, child, cpus=places[rank.index].cpus, threads=1, deadline_s=120.0)
+        answer = run_worker(launch, rank.job, directory, stop=stop)
         if answer.outcome is not Outcome.OK:
             return answer, {}
         with np.load(directory / "answer.npz") as arrays:
             return answer, dict(arrays)
 
-    ran = ranks.together(start, ranks.ranks(
-        case, [files.job(case)] * case.processes, lambda rank: ranks.cpus_of(case, rank, cpus), patience_s=60.0
-    ))
+    ran = ranks.together(start, ranks.ranks(case, [files.job(case)] * case.processes, places, patience_s=60.0))
     answer = ranks.joined(case, [answer for answer, _ in ran])
     arrays = ranks.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
     return answer, arrays, files.with_effects if with_effects else files.exact
