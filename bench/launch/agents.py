@@ -2,7 +2,7 @@
 
 The process that has rank 0 measures, and is the parent of its own workers as ever. Every other is an agent: it connects
 to rank 0, starts a worker when asked, and sends back what became of it. Nothing is pickled; what agents run is their
-own build of the name that they are told.
+own build of the same name.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def member(variables: Mapping[str, str]) -> Member | None:
     for launcher, rank, size, _, job in LAUNCHERS:
         if rank in variables and size in variables:
             try:
-                found = Member(
+                this = Member(
                     launcher=launcher, rank=int(variables[rank]), processes=int(variables[size]),
                     address=variables.get("MASTER_ADDR") or variables.get("SLURM_LAUNCH_NODE_IPADDR") or LOOPBACK,
                     port=_port(variables), job=variables.get(job, ""),
@@ -74,7 +74,7 @@ def member(variables: Mapping[str, str]) -> Member | None:
                     f"{launcher} says rank '{variables[rank]}' of '{variables[size]}'; unset {rank} and {size} to "
                     "measure in this process alone"
                 ) from None
-            return found if found.processes > 1 else None
+            return this if this.processes > 1 else None
     return None
 
 
@@ -165,15 +165,15 @@ class Agents:
 
     def places(self, case: Case) -> list[Place]:
         """As Launcher.places: each rank has its own share of the cores that it and others before it may use."""
-        found: list[Place] = []
+        places: list[Place] = []
         for rank, own in enumerate(self._of[:case.processes]):
             before = self._of[:rank]
             sharing = sum((agent.host, agent.cpus) == (own.host, own.cpus) for agent in before)
-            found.append(Place(
+            places.append(Place(
                 host=own.host, cpus=tuple(cpus_of(case, sharing, own.cpus)),
                 local_rank=sum(agent.host == own.host for agent in before),
             ))
-        return found
+        return places
 
     def refusal(self, case: Case) -> str | None:
         """Why the launcher's processes cannot be a case's world; None where they can."""
@@ -229,7 +229,7 @@ def _paths(job: Mapping[str, Any]) -> list[str]:
 
 
 def _order(launch: Launch, job: Mapping[str, Any]) -> dict[str, Any]:
-    """What an agent is told to start; the contents of its files follow."""
+    """What an agent has to start; the contents of its files follow."""
     return {
         "job": job, "build": launch.build.name, "isa": launch.isa, "cpus": launch.cpus, "threads": launch.threads,
         "deadline_s": launch.deadline_s, "files": sorted(set(_paths(job))),

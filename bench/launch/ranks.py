@@ -67,26 +67,26 @@ def ranks(
 ) -> list[Rank]:
     """The processes of a case's world, each with its job: what to do, and where to meet the others."""
     ports = free_ports(case.processes + 1, address)
-    found = []
+    ranks = []
     for index, job in enumerate(jobs):
         world = {
             "size": case.world_size, "devices_per_process": case.devices_per_process, "processes": case.processes,
             "rank": index, "local_rank": places[index].local_rank, "strategy": case.strategy, "address": address,
             "ports": ports, "patience_s": patience_s, "options": strategies.parse(case.strategy).options,
         }
-        found.append(Rank(index=index, job={**job, "world": world}))
-    return found
+        ranks.append(Rank(index=index, job={**job, "world": world}))
+    return ranks
 
 
 def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
     """Ports that nobody listens on at this moment, all different."""
-    with contextlib.ExitStack() as held:
-        found = []
+    with contextlib.ExitStack() as listening:
+        ports = []
         for _ in range(count):
-            listener = held.enter_context(socket.socket())
+            listener = listening.enter_context(socket.socket())
             listener.bind((address, 0))
-            found.append(int(listener.getsockname()[1]))
-        return found
+            ports.append(int(listener.getsockname()[1]))
+        return ports
 
 
 def together(start: Start, of: Sequence[Rank]) -> list[Ran]:
@@ -160,7 +160,7 @@ def _differing(case: Case, answers: Sequence[Answer]) -> str | None:
 
 
 def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is told of all ranks together, of measurements as bench.worker.measure gives them."""
+    """One measurement of all ranks together, from theirs as bench.worker.measure gives them."""
     def over_ranks(name: str, function: Callable[..., float]) -> list[float]:
         return [function(values) for values in zip(*(rank[name] for rank in ranks), strict=True)]
 
@@ -182,16 +182,17 @@ def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What is told of each rank."""
-    told: dict[str, Any] = dict.fromkeys(("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes", "nodes"))
+    """What a record holds of each rank."""
+    names = ("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes", "nodes")
+    facts: dict[str, Any] = dict.fromkeys(names)
     if communication is not None:
         ranks = [answer.result for answer in answers]
-        told |= {
+        facts |= {
             "rank_timings_s": [rank["timings_s"] for rank in ranks],
             "rank_cpu_times_s": [rank["cpu_times_s"] for rank in ranks],
             "communication": _communication([rank["communication"] for rank in ranks]),
         }
-    return {"processes": case.processes, **told}
+    return {"processes": case.processes, **facts}
 
 
 COMMUNICATION = ("time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_s")
@@ -226,5 +227,5 @@ def sent_bytes(case: Case, parameters: int) -> int | None:
     """
     is_compressed = strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options
     gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
-    found: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
-    return found
+    least: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
+    return least

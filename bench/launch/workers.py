@@ -50,7 +50,7 @@ class Probed:
 
 @dataclass(frozen=True)
 class Member:
-    """Tells a recorder of a rank's process, and leaves the marks to the first rank: barriers make them those of all."""
+    """Gives a recorder the process of a rank, and leaves the marks to rank 0: barriers make them those of all ranks."""
 
     recorder: Recorder
 
@@ -64,8 +64,8 @@ class Member:
 class Workers:
     """Starts workers and gives their answers. Use it as a context manager: its working folder goes with it.
 
-    ``cache`` is where what frameworks compile is kept. ``launcher`` starts all workers, in this process's stead where
-    it is not the usual one. ``shipped`` replaces our worker package by another revision's.
+    ``cache`` is where what frameworks compile is kept. ``launcher`` starts all workers; None: on this machine.
+    ``shipped`` replaces our worker package by another revision's.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Workers:
             self._probed[name] = Probed(build=build, facts=answer.result, failure=probe.failure(answer))
         return self._probed[name]
 
-    def held(self, case: Case) -> Case:
+    def resolved(self, case: Case) -> Case:
         """The case at the instruction set of its build; raises UserError where another one is asked for."""
         return builds_module.held(case, self._builds)
 
@@ -228,7 +228,7 @@ class Workers:
         """How a worker of a case is started, or the first of its world: with more variables than usual, and limited to
         the instruction set of its build.
         """
-        level = self.held(case).isa
+        level = self.resolved(case).isa
         return self._launch(
             self.probe(case.build).build, self._launcher.places(case)[0].cpus,
             threads=case.threads * case.devices_per_process, more=[more, isa.variables(case.framework, level)],

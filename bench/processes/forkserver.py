@@ -72,7 +72,7 @@ class ForkServer:
     def _not_serving(self) -> Answer:
         """End a server that has ended by itself or is still importing the framework, and what is to be said of it.
 
-        It may have forked and not come to tell the number: the lifeline, which close() cuts, ends that process.
+        It may have forked without having sent the process id: the lifeline, which close() cuts, ends that process.
         """
         assert self._process is not None
         code = None

@@ -1,4 +1,4 @@
-"""Workers that live on: told what to do next, line by line, asleep in between."""
+"""Workers that live on: each command is a line, and they sleep until the next."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Ended(Exception):
 
 
 class LiveWorker:
-    """A fresh process that is told what to do next, line by line, and sleeps in between. Use it as a context manager.
+    """A fresh process that works on command and sleeps until the next one. Use it as a context manager.
 
     Each answer, the first one included, is due within the deadline of its launch. The whole process group is gone when
     the block is left, also by an exception.
@@ -50,13 +50,13 @@ class LiveWorker:
                 open(commands_read, "rb") as commands,
                 open(directory / "stdout", "wb") as stdout, open(directory / "stderr", "wb") as stderr,
             ):
-                lent = (self._pipes.answer_write, self._pipes.lifeline_read, commands.fileno())
+                passed = (self._pipes.answer_write, self._pipes.lifeline_read, commands.fileno())
                 write_job(launch, {**job, "commands": commands.fileno()}, directory)
                 try:
                     self._process = subprocess.Popen(
-                        [launch.build.interpreter, str(launch.package), str(directory), *map(str, lent[:2])],
+                        [launch.build.interpreter, str(launch.package), str(directory), *map(str, passed[:2])],
                         env=launch.environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                        pass_fds=lent, start_new_session=True, cwd=directory,
+                        pass_fds=passed, start_new_session=True, cwd=directory,
                     )
                 except OSError as error:
                     raise Ended(cannot_start(launch.build, error)) from None
@@ -71,7 +71,7 @@ class LiveWorker:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def hear(self) -> dict[str, Any]:
+    def next_answer(self) -> dict[str, Any]:
         """Its next answer; raises Ended where it came to its end instead, or where the deadline passed."""
         until = time.monotonic() + self._deadline_s
         while True:
@@ -93,10 +93,10 @@ class LiveWorker:
             self._pending += chunk
 
     def ask(self, do: str, **more: Any) -> dict[str, Any]:
-        """Its answer to a command; raises Ended as ``hear`` does."""
-        with contextlib.suppress(BrokenPipeError):       # it has ended, as ``hear`` will find
+        """Its answer to a command; raises Ended as ``next_answer`` does."""
+        with contextlib.suppress(BrokenPipeError):       # it has ended, as ``next_answer`` will find
             self._commands.write(json.dumps({"do": do, **more}).encode() + b"\n")
-        return self.hear()
+        return self.next_answer()
 
     def end(self) -> Answer:
         """What it says in the end."""

@@ -1,4 +1,4 @@
-"""Starting a worker: a fresh process in a build's interpreter, heard on its own pipe, never outliving its parent."""
+"""Starts a worker: a fresh process in a build's interpreter, with a pipe for answers; it never outlives its parent."""
 
 from __future__ import annotations
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.worker_package import Files
-from rigmark.bench.enums import Mode, Outcome
+from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import limits as host
-from rigmark.bench.ir.graph import Graph
 from rigmark.bench.launch.launcher import Launcher
 from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S, Workers
 from rigmark.bench.machine import hardware, system
@@ -31,7 +30,6 @@ from rigmark.bench.trials.inputs import Inputs
 from rigmark.bench.trials.instruction_sets import Watch
 from rigmark.bench.trials.kinds import Kinds
 from rigmark.bench.trials.oracle import Oracle
-from rigmark.bench.worker import microbenchmarks
 
 FAILS_AGAIN = frozenset(
     {
@@ -173,12 +171,10 @@ class Runner:
         return Record(
             identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
             recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
-            graph=None if case.is_limit else _described(self.context.inputs.graph(case.model)),
-            work=microbenchmarks.work(case.model, case.precision) if case.is_limit else None,
             interpreter=self._workers.probe(case.build).build.interpreter,
             machine=hardware.machine().plain(), node=self._node.id, boot=self._node.boot, system=described,
             telemetry=telemetry, load_before=load_before, wall_time_s=wall_time_s,
-            cpus=self._workers.cpus_of(case), world=world, **kind.fields(trial, answer),
+            cpus=self._workers.cpus_of(case), world=world, **kind.subject(case), **kind.fields(trial, answer),
         )
 
     def _stored_telemetry(
@@ -191,15 +187,6 @@ class Runner:
             return block | {"series": self._store.put_series(self._key(identity), recording.write_parquet)}
         except (OSError, MemoryError, UserError) as error:     # what was measured is not lost for it
             return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
-
-
-def _described(graph: Graph) -> dict[str, Any]:
-    """What a network amounts to, for its record."""
-    return {
-        "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
-        "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},
-        "optimizer": graph.optimizer.kind, "loss": graph.loss,
-    }
 
 
 def _unanswered(build: Mapping[str, Any]) -> dict[str, Any]:

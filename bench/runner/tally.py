@@ -1,4 +1,4 @@
-"""What a sweep tells while it runs, and what it came to."""
+"""What a sweep reports while it runs, and what it came to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rigmark.bench.store.record import Record
 
 
 class Progress(Protocol):
-    """Who wants to know how far a sweep is; called between trials only."""
+    """Whatever shows how far a sweep is; called between trials only."""
 
     def before(self, trial: Trial, index: int, total: int) -> None: ...
 
@@ -34,7 +34,7 @@ class Tally:
     stored: list[Record] = field(default_factory=list)           # by this sweep
     already_there: list[dict[str, Any]] = field(default_factory=list)    # records of trials that an earlier one stored
     damaged: list[str] = field(default_factory=list)             # a clause on each record that could not be read
-    not_started: int = 0                                         # repetitions after a hopeless outcome
+    not_started: int = 0                                         # repetitions that would only fail again
     stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
     wall_time_s: float = 0.0
 

@@ -1,4 +1,4 @@
-"""What workers are given: the graphs of networks, their weights and inputs as .npz files, each written once a sweep."""
+"""What workers are given: the graphs of networks, weights and inputs as .npz files, each written once per sweep."""
 
 from __future__ import annotations
 

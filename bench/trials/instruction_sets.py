@@ -22,7 +22,7 @@ from rigmark.bench.worker.strategies import SINGLE
 
 LOCAL_BATCHES = {"convolution": 8, "gemm": 256, "elementwise": 32}
 ANY_MODEL = ""               # instruction sets are watched once for all networks
-FEWEST_SAMPLES = 20          # in vector instructions; fewer tell nothing
+FEWEST_SAMPLES = 20          # in vector instructions; fewer are no evidence
 LEAST_SHARE = 0.1            # of these samples: below it, a copy or a rest of a loop is no reason to name its encoding
 
 LEVEL_OF = {"sse": Isa.SSE41, "avx": Isa.AVX2, "avx512": Isa.AVX512}
@@ -93,7 +93,7 @@ class Watch:
         return {"asked": case.isa.value, "proof": levels, "summary": summary(levels)}
 
 
-def proof(found: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
+def proof(result: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
     """{operation: its level, with the evidence} from a worker's result and what its libraries printed.
 
     ``level`` is None where it is not proven; ``evidence`` then says why. What a library says of itself stands in
@@ -101,7 +101,7 @@ def proof(found: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
     """
     said = statements(log)
     return {
-        name: _judged(found["operations"].get(name), said.get(name), found["problem"]) for name in networks()
+        name: _judged(result["operations"].get(name), said.get(name), result["problem"]) for name in networks()
     }
 
 
@@ -164,7 +164,7 @@ def statements(log: str) -> dict[str, str]:
 
 
 def stated_level(kernel: str) -> Isa | None:
-    """The level of a kernel that oneDNN names, "brg_conv_fwd:avx512_core"; None where the name does not tell."""
+    """The level of a kernel that oneDNN names, "brg_conv_fwd:avx512_core"; None where the name does not say."""
     for word, level in (("avx512", Isa.AVX512), ("avx10", Isa.AVX512), ("avx", Isa.AVX2), ("sse41", Isa.SSE41)):
         if word in kernel:
             return level

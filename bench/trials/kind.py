@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from rigmark.bench.enums import Precision
+from rigmark.bench.enums import Mode
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
@@ -17,7 +16,7 @@ from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.store.record import Identity, Record, key_of
 from rigmark.bench.trials.context import Context
 from rigmark.bench.trials.inputs import SEED
-from rigmark.bench.worker import frameworks, microbenchmarks
+from rigmark.bench.worker import frameworks
 
 
 class Kind(ABC):
@@ -38,15 +37,15 @@ class Kind(ABC):
 
     def resolved(self, trial: Trial) -> Trial:
         """The trial at the instruction set of its build; raises UserError where its case asks for another one."""
-        return replace(trial, case=self.context.workers.held(trial.case))
+        return replace(trial, case=self.context.workers.resolved(trial.case))
 
     def identity(self, trial: Trial) -> Identity:
         """All that makes this trial this one, on this machine, in this build as it is installed now."""
-        case = self.context.workers.held(trial.case)
+        case = self.context.workers.resolved(trial.case)
         timing = {} if trial.timing is None else trial.timing.plain()
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition, session=self.context.session,
-            graph_fingerprint=self._fingerprint(case), build=self._build_facts(case),
+            graph_fingerprint=self.fingerprint(case), build=self._build_facts(case),
             machine=hardware.machine().id, settings={"seed": SEED, **timing},
             code_version=self.context.workers.code_version(),
         )
@@ -71,23 +70,27 @@ class Kind(ABC):
         """Seconds that the worker spent in warm-up and timed steps; 0 where it takes none."""
         return 0.0
 
-    def _fingerprint(self, case: Case) -> str:
-        if not case.is_limit:
-            return self.context.inputs.graph(case.model).fingerprint
-        work = microbenchmarks.work(case.model, Precision.FP32)       # as that of a graph, the same for each precision
-        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+    def subject(self, case: Case) -> dict[str, Any]:
+        """The fields of a record that tell what is run: ``graph`` of a network, or ``work`` of a micro-benchmark."""
+        return {"graph": _described(self.context.inputs.graph(case.model)), "work": None}
+
+    def fingerprint(self, case: Case) -> str:
+        """Of what is run: another one makes another trial."""
+        return self.context.inputs.graph(case.model).fingerprint
+
+    def distributions(self, case: Case) -> set[str]:
+        """The packages whose versions make another trial."""
+        return {*frameworks.load(case.framework).DISTRIBUTIONS, "numpy"}
 
     def _build_facts(self, case: Case) -> dict[str, Any]:
         workers = self.context.workers
         probed = workers.probe(case.build)
-        adapter = frameworks.load(case.framework)
         versions = probed.facts.get("packages", {})
-        beside = microbenchmarks.distributions(case.framework, case.model) if case.is_limit else ()
-        packages = {name: versions.get(name) for name in sorted({*adapter.DISTRIBUTIONS, *beside, "numpy"})}
+        of_framework = frameworks.load(case.framework).DISTRIBUTIONS
         return {
             "python": probed.facts.get("python"),
-            "framework_version": next((v for n in adapter.DISTRIBUTIONS if (v := versions.get(n))), None),
-            "packages": packages,
+            "framework_version": next((v for name in of_framework if (v := versions.get(name))), None),
+            "packages": {name: versions.get(name) for name in sorted(self.distributions(case))},
             "variables": workers.variables(case),
             "adapter": workers.adapter_version(case),
         }
@@ -111,3 +114,12 @@ class Timed(Kind):
 def with_marks(answer: Answer) -> dict[str, Any] | None:
     """The result of steps as a record holds it, with the moments that the worker passed; None where there is none."""
     return {**answer.result, "marks": answer.marks} if answer.result else None
+
+
+def _described(graph: Graph) -> dict[str, Any]:
+    """What a network amounts to, for its record."""
+    return {
+        "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
+        "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},
+        "optimizer": graph.optimizer.kind, "loss": graph.loss,
+    }

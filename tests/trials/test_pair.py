@@ -32,7 +32,7 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         self._log.append(f"{self._side} is gone")
 
-    def hear(self) -> dict[str, Any]:
+    def next_answer(self) -> dict[str, Any]:
         self._fail("ready")
         self._log.append(f"{self._side} is ready")
         return {"event": "ready", "peak_memory_bytes": self._peak, "peak_memory_method": "process_resident"}
@@ -209,10 +209,10 @@ def test_a_side_that_finds_no_memory_beside_the_other_gets_all_of_it(monkeypatch
     class Crowded(Worker):
         """Needs the device for itself."""
 
-        def hear(self) -> dict[str, Any]:
+        def next_answer(self) -> dict[str, Any]:
             if len([line for line in self._log if line.endswith("starts")]) == 2:
                 raise Ended(answer(Outcome.OUT_OF_MEMORY))
-            return super().hear()
+            return super().next_answer()
 
     log: list[str] = []
     starts = {side: lambda beside, side=side: Crowded(side, log) for side in pair.SIDES}   # type: ignore[misc]

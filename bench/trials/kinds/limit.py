@@ -5,18 +5,34 @@ No proof vouches for it, since the worker checks its first result itself. Record
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+from rigmark.bench.enums import Precision
+from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.trials import jobs
 from rigmark.bench.trials.kind import Timed
+from rigmark.bench.worker import microbenchmarks
 
 
 class Microbenchmark(Timed):
     def ask(self, trial: Trial) -> Answer:
         return self.context.workers.ask(trial, job(trial, self.context.store.root))[0]
+
+    def subject(self, case: Case) -> dict[str, Any]:
+        return {"graph": None, "work": microbenchmarks.work(case.model, case.precision)}
+
+    def fingerprint(self, case: Case) -> str:
+        """Of its work, the same for each precision, as that of a graph is."""
+        work = microbenchmarks.work(case.model, Precision.FP32)
+        return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+
+    def distributions(self, case: Case) -> set[str]:
+        return super().distributions(case) | {*microbenchmarks.distributions(case.framework, case.model)}
 
 
 def job(trial: Trial, folder: Path) -> dict[str, Any]:

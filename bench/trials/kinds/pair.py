@@ -1,6 +1,6 @@
 """A pair: two fresh processes, base and new, that take turns on the same cores; one number, one record.
 
-Both live at the same time and one of them works: it steps when it is told to, while the other sleeps. Which side starts
+Both live at the same time and one of them works: it steps on command, while the other sleeps. Which side starts
 first, and which goes first in each pair of turns, is drawn by a coin. So noise, drift and neighbours fall on both sides
 alike, and the sign of a pair's ratio is a fair coin where nothing differs. Each turn begins with a step that is not
 timed, since the other side has emptied the caches; still, such times are for verdicts, not for publishing.
@@ -13,7 +13,7 @@ What a record holds of a pair, beside facts about both:
 ``why``            why processes alternate; None where they took turns
 ``started_first``  the side whose process started first
 ``first``          the side that went first in each pair of turns; empty where processes alternate
-``base``, ``new``  seconds of each turn, on the clocks that bench.worker.turns has, and what a timing trial tells
+``base``, ``new``  seconds of each turn, on the clocks that bench.worker.turns has, and what a timing trial says
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TURN_TIME_S = 0.001          # least seconds of a turn: many short steps make on
 # Not longer: a process that has slept is served at once, and gives way when it has had its share (Linux: some ms).
 # With 9 processes on two cores, turns of 10, 3 and 1 ms that took 3 to 4 s together had a standard error of 4.2, 3.2
 # and 0.8 %.
-MEMORY_MARGIN = 1.1          # of what processes like these held at their peak, which must be free
+MEMORY_MARGIN = 1.1          # of the peak memory of processes like these, which must be free
 
 QUARTILES_TO_SIGMA = 1.349   # normal distribution, between its quartiles
 MEDIAN_ERROR = 1.2533        # sqrt(pi / 2): of the median, relative to that of the mean
@@ -216,13 +216,13 @@ def _in_turns(
         _refuse_where_full(needed_bytes, "both processes need", available_memory_bytes())
     with _started(one, starts[one], False) as first:
         if not is_known:
-            held = held_bytes(_heard(one, first))
-            _refuse_where_full(int(MEMORY_MARGIN * held), "the second process needs", available_memory_bytes())
+            peak_bytes = held_bytes(_next_answer(one, first))
+            _refuse_where_full(int(MEMORY_MARGIN * peak_bytes), "the second process needs", available_memory_bytes())
         try:
             with _started(other, starts[other], is_known) as second:
                 if is_known:
-                    _heard(one, first)
-                _heard(other, second)
+                    _next_answer(one, first)
+                _next_answer(other, second)
                 workers = {one: first, other: second}
                 return _turns(workers, launch, coin, max_time_s, time.monotonic() - started)
         except _SideEnded as ended:
@@ -269,27 +269,27 @@ def _turns(
         first.append(order[0])
     return {
         "design": TURNS, "why": None, "started_first": launch[0], "first": first, "timings_per_turn": timings,
-        **{side: _told(side, workers[side], warm_up[side], turns[side]) for side in SIDES},
+        **{side: _ended(side, workers[side], warm_up[side], turns[side]) for side in SIDES},
     }
 
 
 def _alternating(starts: Mapping[str, Start], launch: Sequence[str], max_time_s: float) -> dict[str, Any]:
     """One whole process after the other, with as many timings in each turn."""
     timings = 0
-    told = {}
+    sides = {}
     for side in launch:
         with _started(side, starts[side], False) as worker:
-            _heard(side, worker)
+            _next_answer(side, worker)
             warm_up = _asked(side, worker, "warm_up")["timings_s"]
             timings = timings or timings_per_turn([warm_up])
             turns: list[dict[str, Any]] = []
             until = time.monotonic() + max_time_s / 2
             while len(turns) < TURNS_ALONE and (len(turns) < FEWEST_TURNS or time.monotonic() < until):
                 turns.append(_asked(side, worker, "turn", timings=timings))
-            told[side] = _told(side, worker, warm_up, turns)
+            sides[side] = _ended(side, worker, warm_up, turns)
     return {
         "design": ALTERNATING, "started_first": launch[0], "first": [], "timings_per_turn": timings,
-        **{side: told[side] for side in SIDES},
+        **{side: sides[side] for side in SIDES},
     }
 
 
@@ -307,7 +307,7 @@ def standard_error(base_s: Sequence[float], new_s: Sequence[float]) -> float:
     return MEDIAN_ERROR * (high - low) / QUARTILES_TO_SIGMA / math.sqrt(len(base_s))
 
 
-def _told(
+def _ended(
     side: str, worker: LiveWorker, warm_up_timings_s: Sequence[float], turns: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """What a record holds of one side; ends it."""
@@ -331,9 +331,9 @@ def _started(side: str, start: Start, is_beside: bool) -> Iterator[LiveWorker]:
         yield worker
 
 
-def _heard(side: str, worker: LiveWorker) -> dict[str, Any]:
+def _next_answer(side: str, worker: LiveWorker) -> dict[str, Any]:
     try:
-        return worker.hear()
+        return worker.next_answer()
     except Ended as ended:
         raise _SideEnded(side, ended.answer) from None
 
