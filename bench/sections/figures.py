@@ -74,9 +74,12 @@ def throughput_bars(group: Group, table: str) -> Bars:
 
 
 def throughput_table(group: Group, doubts: Doubts) -> Table:
-    """All results of a group, also those without a time."""
-    settings, speeds = _settings(group), _speeds(group)
-    shows = [*settings, *speeds, *trust(doubts), *_times(group), *_costs(group)]
+    """All results of a group, also those without a time; the figures stand where a narrow screen shows them."""
+    telling, speeds = _settings(group, telling=True), _speeds(group)
+    shows = [
+        Show(column=Column(title=tr("framework")), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
+        *telling, *speeds, *trust(doubts), *_settings(group, telling=False), *_times(group), *_costs(group),
+    ]
     rows = tuple(
         Row(
             id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
@@ -89,7 +92,7 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
         id=f"table.{group.id}",
         caption=tr("All figures, {subject}, {conditions}", subject=group.subject, conditions=group.conditions),
         columns=tuple(show.column for show in shows), rows=rows, notes=tuple(_notes(group)),
-        ratio=len(settings) + 1 if len(speeds) > 1 else None,
+        ratio=len(telling) + 2 if len(speeds) > 1 else None,
     )
 
 
@@ -120,20 +123,26 @@ def _throughput(entry: Entry) -> tuple[float, float | None, float | None]:
     return (row["throughput_samples_per_s"], row["throughput_low_samples_per_s"], row["throughput_high_samples_per_s"])
 
 
-def _settings(group: Group) -> list[Show]:
+def _settings(group: Group, *, telling: bool) -> list[Show]:
+    """Those that tell results of one framework apart, or the others; a build that all share goes without saying."""
     def plain(name: str) -> Callable[[Entry], Cell]:
         return lambda entry: Cell(text=formatting.UNKNOWN if entry.row[name] is None else str(entry.row[name]))
 
-    shows = [
-        Show(column=Column(title=tr("framework")), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
-        Show(column=Column(title=tr("version")), cell=plain("framework_version")),
-    ]
-    if len({entry.row["build"] for entry in group.entries}) > 1:
-        shows.append(Show(column=Column(title=tr("build")), cell=plain("build")))
+    def values(name: str) -> int:
+        return len({str(entry.row[name]) for entry in group.entries})
+
+    def tells(name: str) -> bool:
+        pairs = {(str(entry.row["framework"]), str(entry.row[name])) for entry in group.entries}
+        return len(pairs) > values("framework")
+
+    columns = {
+        "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
+        "compile_mode": Column(title=tr("compile mode"), is_detail=True),
+        "layout": Column(title=tr("layout"), is_detail=True),
+    }
     return [
-        *shows,
-        Show(column=Column(title=tr("compile mode"), is_detail=True), cell=plain("compile_mode")),
-        Show(column=Column(title=tr("layout"), is_detail=True), cell=plain("layout")),
+        Show(column=column, cell=plain(name)) for name, column in columns.items()
+        if tells(name) is telling and (name != "build" or values(name) > 1)
     ]
 
 
