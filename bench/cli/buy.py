@@ -182,10 +182,9 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
         found[name] = Network(
             parameters=graph.parameter_count, optimizer_states=states,
             sample_bytes=math.prod(graph.input.shape) * (4 if graph.input.vocabulary is None else 8),
-            activations=sum(math.prod(layer.output_shape) for layer in written),
+            activations=sum(value.elements(1) for layer in written for value in layer.outputs),
             largest_pair=max(
-                sum(math.prod(shape) for shape in layer.input_shapes) + math.prod(layer.output_shape)
-                for layer in written
+                sum(value.elements(1) for value in (*layer.input_tensors, *layer.outputs)) for layer in written
             ),
         )
     return found

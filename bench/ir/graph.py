@@ -6,14 +6,23 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from rigmark.bench.ir import ops
-from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape
+from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape, Tensor, of_sample
+from rigmark.bench.ir.ops.arrangement import Concat, Flatten, Reshape, Slice, Split, Transpose
+from rigmark.bench.ir.ops.attention import Attention, Softmax
+from rigmark.bench.ir.ops.convolution import Conv2d
+from rigmark.bench.ir.ops.elementwise import Add, Dropout, Gelu, Relu, Sigmoid, Tanh
+from rigmark.bench.ir.ops.lookup import Embedding
+from rigmark.bench.ir.ops.normalisation import NORMAL_EPSILON, NORMAL_MOMENTUM, BatchNorm, LayerNorm, LocalResponseNorm
+from rigmark.bench.ir.ops.parameters import ParameterValue
+from rigmark.bench.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
+from rigmark.bench.ir.ops.products import Dense
+from rigmark.bench.ir.ops.recurrent import Lstm
 from rigmark.bench.ir.training import Loss, Optimizer
 
 INPUT = "input"
@@ -28,20 +37,54 @@ class Input:
     shape: Shape
     vocabulary: int | None = None    # None: floats
 
+    @property
+    def tensor(self) -> Tensor:
+        return of_sample(self.shape, "float" if self.vocabulary is None else "int64")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """An operation with a name, its inputs by name, and the shapes that follow; shapes leave out the batch."""
+    """An operation with a name, its inputs by name, and the values that it takes and gives.
+
+    Readers name its first output as the layer itself, "split", and those behind it "split:1", "split:2".
+    """
 
     name: str
     op: Op
     inputs: tuple[str, ...]
-    input_shapes: tuple[Shape, ...]
-    output_shape: Shape
+    input_tensors: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    shares: tuple[tuple[str, str], ...] = ()     # (own parameter's name, key of an earlier layer's that it is)
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """As the rules of its operation take them."""
+        return self.op.shapes(*self.input_tensors)
+
+    @property
+    def output_shape(self) -> Shape:
+        """Of one sample of the first output."""
+        return self.outputs[0].sample
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
+        """Those that it computes with, shared ones among them."""
         return self.op.parameters(*self.input_shapes)
+
+    @property
+    def keyed_parameters(self) -> dict[str, Parameter]:
+        """The parameters by their key, "conv1/weight", which is another layer's for a shared one."""
+        shares = dict(self.shares)
+        return {shares.get(p.name, f"{self.name}/{p.name}"): p for p in self.parameters}
+
+
+def _values(layer: Layer) -> dict[str, Tensor]:
+    """The outputs of a layer by the names that readers use."""
+    return {layer.name if index == 0 else f"{layer.name}:{index}": value for index, value in enumerate(layer.outputs)}
+
+
+def _layer_of(value: str) -> str:
+    return value.partition(":")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +121,12 @@ class Graph:
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """Every parameter by its key, "conv1/weight", in layer order."""
-        return {f"{layer.name}/{p.name}": p for layer in self.layers for p in layer.parameters}
+        """Every parameter by its key, "conv1/weight", in layer order; a shared one as its first layer has it."""
+        found: dict[str, Parameter] = {}
+        for layer in self.layers:
+            for key, parameter in layer.keyed_parameters.items():
+                found.setdefault(key, parameter)
+        return found
 
     @property
     def parameter_count(self) -> int:
@@ -100,38 +147,47 @@ class Graph:
         )
 
     def needs_gradient(self, name: str) -> bool:
-        """True where a trainable parameter lies in or before this layer, so that its output has a gradient."""
-        return name in self._with_gradient
+        """True where this value has a gradient: a trainable parameter lies in or before it, and it leads to the output
+        by values of floats.
+        """
+        return _layer_of(name) in self._with_gradient
 
     @cached_property
     def _with_gradient(self) -> frozenset[str]:
         found: set[str] = set()
         for layer in self.layers:
-            if any(p.is_trainable for p in layer.parameters) or any(i in found for i in layer.inputs):
+            has_own = any(p.is_trainable for p in layer.parameters)
+            is_float = any(value.dtype == "float" for value in layer.outputs)
+            if is_float and (has_own or any(_layer_of(value) in found for value in layer.inputs)):
                 found.add(layer.name)
-        return frozenset(found)
+        reached = {self.layers[-1].name}
+        for layer in reversed(self.layers):
+            if layer.name in found & reached:
+                reached.update(map(_layer_of, layer.inputs))
+        return frozenset(found & reached)
 
     def cost(self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False) -> Cost:
         """FLOPs and least traffic of a layer for a batch, forward or, of a training step only, backward.
 
         ``itemsize`` is bytes per element.
         """
-        inputs = sum(math.prod(shape) for shape in layer.input_shapes)
-        output = math.prod(layer.output_shape)
+        inputs = sum(value.elements(batch) for value in layer.input_tensors)
+        outputs = sum(value.elements(batch) for value in layer.outputs)
         weights = sum(math.prod(p.shape) for p in layer.parameters)
+        times = 1 if all(value.batch is None for value in layer.outputs) else batch
         if not backward:
             flops = layer.op.training_flops if training else layer.op.flops
-            moved = 0 if layer.op.is_view(training=training) else batch * (inputs + output) + weights
-            return Cost(flops=batch * flops(*layer.input_shapes), bytes_moved=itemsize * moved)
+            moved = 0 if layer.op.is_view(training=training) else inputs + outputs + weights
+            return Cost(flops=times * flops(*layer.input_shapes), bytes_moved=itemsize * moved)
         if not self.needs_gradient(layer.name):
             return Cost(flops=0, bytes_moved=0)
         passes_on = any(self.needs_gradient(name) for name in layer.inputs)
         work = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
         if layer.op.is_view(training=True):
-            return Cost(flops=batch * work, bytes_moved=0)
-        moved = batch * (output + layer.op.saved_elements(*layer.input_shapes) + passes_on * inputs)
+            return Cost(flops=times * work, bytes_moved=0)
+        moved = outputs + layer.op.saved(batch, *layer.input_tensors) + passes_on * inputs
         moved += weights * (2 if passes_on else 1)       # read for the input's gradient, and their own gradient
-        return Cost(flops=batch * work, bytes_moved=itemsize * moved)
+        return Cost(flops=times * work, bytes_moved=itemsize * moved)
 
     def fused_cost(
         self, names: Sequence[str], *, batch: int, itemsize: int, training: bool, backward: bool = False
@@ -145,19 +201,20 @@ class Graph:
         if len(costs) < 2:
             return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=apart)
         group = set(names)
-        read = {(name, shape) for layer in map(self.__getitem__, names)
-                for name, shape in zip(layer.inputs, layer.input_shapes, strict=True) if name not in group}
-        written = [self[name].output_shape for name in names if not self._readers[name] or self._readers[name] - group]
-        passes_on = backward and any(self.needs_gradient(name) for name, _ in read)
-        elements = batch * sum(math.prod(shape) for shape in written)
-        elements += batch * sum(math.prod(shape) for _, shape in read) * (2 if passes_on else 1)
+        read = {name: value for layer in map(self.__getitem__, names)
+                for name, value in zip(layer.inputs, layer.input_tensors, strict=True) if _layer_of(name) not in group}
+        written = [value for layer in map(self.__getitem__, names) for name, value in _values(layer).items()
+                   if not self._readers[name] or self._readers[name] - group]
+        passes_on = backward and any(map(self.needs_gradient, read))
+        elements = sum(value.elements(batch) for value in written)
+        elements += sum(value.elements(batch) for value in read.values()) * (2 if passes_on else 1)
         weights = sum(math.prod(p.shape) for name in names for p in self[name].parameters)
         elements += weights * (2 if passes_on else 1)
         return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=min(apart, itemsize * elements))
 
     @cached_property
     def _readers(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {layer.name: set() for layer in self.layers}
+        found: dict[str, set[str]] = {name: set() for layer in self.layers for name in _values(layer)}
         for layer in self.layers:
             for name in layer.inputs:
                 found.setdefault(name, set()).add(layer.name)
@@ -165,11 +222,14 @@ class Graph:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the computation: shapes, operations, wiring, loss and optimiser.
+        """Hash of the computation: shapes, operations, wiring, shared parameters, loss and optimiser.
 
-        Names, batch, dtype, memory layout and the values of the weights are not part of it.
+        Names, batch, precision, memory layout and the values of the weights are not part of it.
         """
-        index = {INPUT: -1} | {layer.name: i for i, layer in enumerate(self.layers)}
+        index: dict[str, int | str] = {INPUT: -1}
+        for i, layer in enumerate(self.layers):
+            index[layer.name] = i
+            index.update((f"{layer.name}:{output}", f"{i}:{output}") for output in range(1, len(layer.outputs)))
         plain = self.plain()
         facts = {
             "input": plain["input"], "loss": plain["loss"], "optimizer": plain["optimizer"],
@@ -180,6 +240,10 @@ class Graph:
         }
         for _, attributes, _ in facts["layers"]:
             attributes.pop("init", None)
+        for layer, its_facts in zip(self.layers, facts["layers"], strict=True):
+            if layer.shares:
+                its_facts.append([[own, index[key.rpartition("/")[0]], key.rpartition("/")[2]]
+                                  for own, key in layer.shares])
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def plain(self) -> dict[str, Any]:
@@ -195,9 +259,10 @@ class Graph:
                     "attributes": layer.op.attributes(),
                     "input_shapes": [list(shape) for shape in layer.input_shapes],
                     "output_shape": list(layer.output_shape),
+                    "outputs": [value.plain() for value in layer.outputs],
                     "parameters": [
-                        {"name": p.name, "shape": list(p.shape), "is_trainable": p.is_trainable}
-                        for p in layer.parameters
+                        {"name": p.name, "key": key, "shape": list(p.shape), "is_trainable": p.is_trainable}
+                        for key, p in layer.keyed_parameters.items()
                     ],
                 }
                 for layer in self.layers
@@ -223,7 +288,8 @@ class Builder:
         self._input = Input(shape=input, vocabulary=vocabulary)
         self._init = init
         self._layers: list[Layer] = []
-        self._shapes: dict[str, Shape] = {INPUT: input}
+        self._values: dict[str, Tensor] = {INPUT: self._input.tensor}
+        self._parameters: dict[str, Parameter] = {}
         self._prefix = ""
         self.last = INPUT
 
@@ -234,121 +300,181 @@ class Builder:
         yield
         self._prefix = outer
 
-    def add_layer(self, name: str, op: Op, of: str | Sequence[str] | None = None) -> str:
-        """Append any operation; raises BadGraph for a name that is used twice or that traces cannot carry, an unknown
-        input, or shapes that do not fit."""
+    def add_layer(
+        self, name: str, op: Op, of: str | Sequence[str] | None = None, *, shares: Mapping[str, str] | None = None
+    ) -> str:
+        """Append any operation; its first output is what the next layer takes. ``shares`` are parameters, by their own
+        name, that are those of an earlier layer, by key: {"weight": "embedding/weight"}.
+
+        Raises BadGraph for a name that is used twice or that traces cannot carry, an unknown input, shapes that do not
+        fit, or a shared parameter of another shape.
+        """
         name = self._prefix + name
         if not NAME.fullmatch(name):
             raise BadGraph(f"{self._name}: a layer cannot be named '{name}'; use letters, digits, '_', '-' and '.'")
         inputs = (self.last,) if of is None else (of,) if isinstance(of, str) else tuple(of)
-        if name in self._shapes:
+        if name in self._values:
             raise BadGraph(f"{self._name} has two layers named '{name}'")
-        missing = [i for i in inputs if i not in self._shapes]
+        missing = [i for i in inputs if i not in self._values]
         if missing:
             raise BadGraph(f"{self._name}: '{name}' reads '{missing[0]}', which no earlier layer is named")
-        shapes = tuple(self._shapes[i] for i in inputs)
+        tensors = tuple(self._values[i] for i in inputs)
         try:
-            output = op.output_shape(*shapes)
+            outputs = op.outputs(*tensors)
         except BadGraph as error:
             raise BadGraph(f"{self._name}: layer '{name}': {error}") from None
-        self._layers.append(Layer(name=name, op=op, inputs=inputs, input_shapes=shapes, output_shape=output))
-        self._shapes[name] = output
+        layer = Layer(
+            name=name, op=op, inputs=inputs, input_tensors=tensors, outputs=outputs,
+            shares=tuple((shares or {}).items()),
+        )
+        self._refuse_wrong_shares(layer)
+        self._layers.append(layer)
+        self._values.update(_values(layer))
+        self._parameters = {**layer.keyed_parameters, **self._parameters}
         self.last = name
         return name
+
+    def _refuse_wrong_shares(self, layer: Layer) -> None:
+        own = {p.name: p for p in layer.parameters}
+        for name, key in layer.shares:
+            if key not in self._parameters:
+                raise BadGraph(f"{self._name}: layer '{layer.name}' shares '{key}', which no earlier layer has")
+            if name not in own or own[name].shape != self._parameters[key].shape:
+                shape = own[name].shape if name in own else "none"
+                raise BadGraph(f"{self._name}: layer '{layer.name}' shares '{key}' of "
+                               f"{self._parameters[key].shape} as its '{name}' of {shape}")
 
     def conv2d(
         self, name: str, channels: int, *, kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
         dilation: int | Pair = 1, groups: int = 1, bias: bool = True, of: str | None = None,
     ) -> str:
-        op = ops.Conv2d(
+        op = Conv2d(
             out_channels=channels, kernel=_pair(kernel), stride=_pair(stride), padding=_pair(padding),
             dilation=_pair(dilation), groups=groups, bias=bias, init=self._init,
         )
         return self.add_layer(name, op, of)
 
-    def dense(self, name: str, features: int, *, bias: bool = True, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Dense(out_features=features, bias=bias, init=self._init), of)
+    def dense(
+        self, name: str, features: int, *, bias: bool = True, of: str | None = None, weight: str | None = None
+    ) -> str:
+        """``weight`` is the key of an earlier parameter that serves as its own, "embedding/weight"."""
+        op = Dense(out_features=features, bias=bias, init=self._init)
+        return self.add_layer(name, op, of, shares=None if weight is None else {"weight": weight})
 
     def max_pool(
         self, name: str, *, kernel: int | Pair, stride: int | Pair, padding: int | Pair = 0, of: str | None = None
     ) -> str:
         return self.add_layer(
-            name, ops.MaxPool(kernel=_pair(kernel), stride=_pair(stride), padding=_pair(padding)), of
+            name, MaxPool(kernel=_pair(kernel), stride=_pair(stride), padding=_pair(padding)), of
         )
 
     def avg_pool(
         self, name: str, *, kernel: int | Pair, stride: int | Pair, padding: int | Pair = 0,
         count_include_pad: bool = True, of: str | None = None,
     ) -> str:
-        op = ops.AvgPool(
+        op = AvgPool(
             kernel=_pair(kernel), stride=_pair(stride), padding=_pair(padding), count_include_pad=count_include_pad
         )
         return self.add_layer(name, op, of)
 
     def global_avg_pool(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.GlobalAvgPool(), of)
+        return self.add_layer(name, GlobalAvgPool(), of)
 
     def batch_norm(
-        self, name: str, *, epsilon: float = ops.NORMAL_EPSILON, momentum: float = ops.NORMAL_MOMENTUM,
+        self, name: str, *, epsilon: float = NORMAL_EPSILON, momentum: float = NORMAL_MOMENTUM,
         of: str | None = None,
     ) -> str:
-        return self.add_layer(name, ops.BatchNorm(epsilon=epsilon, momentum=momentum), of)
+        return self.add_layer(name, BatchNorm(epsilon=epsilon, momentum=momentum), of)
 
     def relu(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Relu(), of)
+        return self.add_layer(name, Relu(), of)
 
     def tanh(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Tanh(), of)
+        return self.add_layer(name, Tanh(), of)
 
     def sigmoid(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Sigmoid(), of)
+        return self.add_layer(name, Sigmoid(), of)
 
     def softmax(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Softmax(), of)
+        return self.add_layer(name, Softmax(), of)
 
     def dropout(self, name: str, rate: float, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Dropout(rate=rate), of)
+        return self.add_layer(name, Dropout(rate=rate), of)
 
     def local_response_norm(
         self, name: str, *, size: int, alpha: float, beta: float, k: float, of: str | None = None
     ) -> str:
-        return self.add_layer(name, ops.LocalResponseNorm(size=size, alpha=alpha, beta=beta, k=k), of)
+        return self.add_layer(name, LocalResponseNorm(size=size, alpha=alpha, beta=beta, k=k), of)
 
     def add(self, name: str, *, of: Sequence[str]) -> str:
-        return self.add_layer(name, ops.Add(), of)
+        return self.add_layer(name, Add(), of)
 
     def concat(self, name: str, *, of: Sequence[str]) -> str:
-        return self.add_layer(name, ops.Concat(), of)
+        return self.add_layer(name, Concat(), of)
 
     def flatten(self, name: str, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Flatten(), of)
+        return self.add_layer(name, Flatten(), of)
 
-    def embedding(self, name: str, features: int, *, of: str | None = None) -> str:
+    def embedding(
+        self, name: str, features: int, *, init: str = "standard_normal", of: str | None = None
+    ) -> str:
         """Rows for the tokens of the graph's input; raises BadGraph where that has no vocabulary."""
         if self._input.vocabulary is None:
             raise BadGraph(f"{self._name}: layer '{name}' needs an input of tokens; give the Builder a vocabulary")
-        return self.add_layer(name, ops.Embedding(vocabulary=self._input.vocabulary, features=features), of)
+        op = Embedding(vocabulary=self._input.vocabulary, features=features, init=init)
+        return self.add_layer(name, op, of)
 
     def lstm(self, name: str, hidden: int, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Lstm(hidden=hidden), of)
+        return self.add_layer(name, Lstm(hidden=hidden), of)
 
     def reshape(self, name: str, shape: Shape, *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Reshape(shape=shape), of)
+        return self.add_layer(name, Reshape(shape=shape), of)
 
     def transpose(self, name: str, axes: tuple[int, ...], *, of: str | None = None) -> str:
-        return self.add_layer(name, ops.Transpose(axes=axes), of)
+        return self.add_layer(name, Transpose(axes=axes), of)
+
+    def slice(self, name: str, *, axis: int, start: int, stop: int, of: str | None = None) -> str:
+        """Axes of this and of those below count the batch's."""
+        return self.add_layer(name, Slice(axis=axis, start=start, stop=stop), of)
+
+    def split(self, name: str, parts: int, *, axis: int, of: str | None = None) -> tuple[str, ...]:
+        """The names of the parts."""
+        self.add_layer(name, Split(axis=axis, parts=parts), of)
+        return tuple(_values(self._layers[-1]))
+
+    def gelu(self, name: str, *, tanh: bool = False, of: str | None = None) -> str:
+        return self.add_layer(name, Gelu(tanh=tanh), of)
+
+    def layer_norm(self, name: str, *, epsilon: float = NORMAL_EPSILON, of: str | None = None) -> str:
+        return self.add_layer(name, LayerNorm(epsilon=epsilon), of)
+
+    def attention(self, name: str, *, of: Sequence[str], causal: bool = False) -> str:
+        """Of query, key, value and perhaps a mask."""
+        return self.add_layer(name, Attention(causal=causal), of)
+
+    def parameter(self, name: str, shape: Shape, *, init: str, is_trainable: bool = True) -> str:
+        """A value that all samples share."""
+        return self.add_layer(name, ParameterValue(shape=shape, init=init, is_trainable=is_trainable), ())
 
     def build(self, *, loss: Loss, optimizer: Optimizer) -> Graph:
         """The finished graph; raises BadGraph where it has no layer or a layer's result is never used."""
         if not self._layers:
             raise BadGraph(f"{self._name} has no layers")
-        used = {name for layer in self._layers for name in layer.inputs}
+        used = {_layer_of(name) for layer in self._layers for name in layer.inputs}
         unused = [layer.name for layer in self._layers[:-1] if layer.name not in used]
         if unused:
             raise BadGraph(f"{self._name}: nothing reads layer '{unused[0]}' and it is not the output")
+        output = self._layers[-1].outputs[0]
+        if output.batch != 0 or output.dtype != "float":
+            raise BadGraph(f"{self._name}: the output needs floats with the batch as their first axis, not {output}")
         if loss == "softmax_cross_entropy" and len(self._layers[-1].output_shape) > 2:
             raise BadGraph(f"{self._name}: softmax_cross_entropy needs a vector or sequence of scores, not "
                            f"{self._layers[-1].output_shape}")
-        return Graph(
+        graph = Graph(
             name=self._name, input=self._input, layers=tuple(self._layers), loss=loss, optimizer=optimizer
         )
+        for layer in graph.layers:
+            if any(p.is_trainable for p in layer.parameters) and not graph.needs_gradient(layer.name):
+                raise BadGraph(f"{self._name}: layer '{layer.name}' has trainable parameters, but no gradient reaches "
+                               "it from the output; only comparisons read what it gives")
+        return graph

@@ -24,6 +24,8 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
     # Glorot and Bengio 2010, equation 16.
     "glorot_uniform": lambda rng, p: rng.uniform(-1, 1, p.shape) * math.sqrt(6 / (p.fan_in + p.fan_out)),
     "standard_normal": lambda rng, p: rng.standard_normal(p.shape),
+    # As GPT-2 and BERT start all matrices and embeddings.
+    "normal_0.02": lambda rng, p: 0.02 * rng.standard_normal(p.shape),
     # As PyTorch starts recurrent layers: the range depends on the hidden size only.
     "uniform_fan_in": lambda rng, p: rng.uniform(-1, 1, p.shape) / math.sqrt(p.fan_in),
     "ones": lambda rng, p: np.ones(p.shape),

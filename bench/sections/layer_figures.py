@@ -17,11 +17,17 @@ from rigmark.bench.sections.layer_groups import Member
 MOST_LAYERS = 200            # in a bar, a plot or a table side by side
 
 FAMILIES = {
-    Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense",), Family.RECURRENT: ("lstm",),
+    Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense", "matmul", "attention"), Family.RECURRENT: ("lstm",),
     Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool"),
-    Family.NORMALISATION: ("batch_norm", "local_response_norm"),
-    Family.ELEMENT_WISE: ("relu", "tanh", "sigmoid", "softmax", "dropout", "add"),
-    Family.MOVEMENT: ("concat", "flatten", "embedding", "reshape", "transpose"),
+    Family.NORMALISATION: ("batch_norm", "local_response_norm", "layer_norm", "rms_norm", "group_norm"),
+    Family.ELEMENT_WISE: (
+        "relu", "tanh", "sigmoid", "softmax", "dropout", "add", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs",
+        "negative", "sin", "cos", "subtract", "multiply", "divide", "maximum", "minimum", "greater", "less", "equal",
+        "where", "reduce_sum", "reduce_mean", "reduce_max",
+    ),
+    Family.MOVEMENT: (
+        "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter",
+    ),
     Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
     Family.RESIDUAL: (UNATTRIBUTED,),
 }

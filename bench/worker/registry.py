@@ -29,3 +29,10 @@ def load_if_there(package, name):
     if spec is None:
         return None
     return load(package, name)
+
+
+def tables(package, path, name):
+    """One dict of the dicts called ``name`` in all modules of a package; helpers need have none."""
+    return {
+        key: value for module in names(path) for key, value in getattr(load(package, module), name).items()
+    }

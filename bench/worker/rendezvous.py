@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 
+from . import graphs
+
 RETRY_S = 0.02
 
 
@@ -115,10 +117,7 @@ def of(job):
 
 def digests(prepared, graph):
     """[{key: digest of a trainable parameter}], one dict per device of this process."""
-    trainable = {
-        layer["name"] + "/" + parameter["name"]
-        for layer in graph["layers"] for parameter in layer["parameters"] if parameter["is_trainable"]
-    }
+    trainable = {key for key, parameter in graphs.parameters_of(graph).items() if parameter["is_trainable"]}
     return [
         {
             key: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigmark.bench import models
-from rigmark.bench.ir import ops
 from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
-from rigmark.bench.ir.ops import BadGraph
+from rigmark.bench.ir.ops import OPS, BadGraph, Op
+from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
 from rigmark.bench.ir.training import Adam, Sgd
 
 SGD = Sgd(learning_rate=0.1, momentum=0.9)
@@ -69,7 +69,7 @@ def other(value: Any) -> Any:
     return value + 1
 
 
-def with_op(graph: Graph, index: int, op: ops.Op) -> Graph:
+def with_op(graph: Graph, index: int, op: Op) -> Graph:
     layers = list(graph.layers)
     layers[index] = replace(layers[index], op=op)
     return replace(graph, layers=tuple(layers))
@@ -94,7 +94,7 @@ def test_every_attribute_changes_the_fingerprint(index: int, attribute: str):
 def test_another_operation_of_the_same_shape_changes_the_fingerprint():
     index = NAMES.index("relu")
 
-    prints = {with_op(NETWORK, index, op).fingerprint for op in (ops.Relu(), ops.Tanh(), ops.Sigmoid())}
+    prints = {with_op(NETWORK, index, op).fingerprint for op in (Relu(), Tanh(), Sigmoid())}
 
     assert len(prints) == 3
 
@@ -102,7 +102,7 @@ def test_another_operation_of_the_same_shape_changes_the_fingerprint():
 def test_wiring_changes_the_fingerprint():
     index = NAMES.index("both")
     layer = NETWORK.layers[index]
-    crossed = replace(layer, inputs=layer.inputs[::-1], input_shapes=layer.input_shapes[::-1])
+    crossed = replace(layer, inputs=layer.inputs[::-1], input_tensors=layer.input_tensors[::-1])
     layers = (*NETWORK.layers[:index], crossed, *NETWORK.layers[index + 1:])
 
     assert replace(NETWORK, layers=layers).fingerprint != NETWORK.fingerprint
@@ -138,7 +138,7 @@ def rebuilt(plain: dict[str, Any]) -> Graph:
     net = Builder(plain["name"], tuple(plain["input"]["shape"]), vocabulary=plain["input"]["vocabulary"])
     for layer in plain["layers"]:
         attributes = {name: tuple(v) if isinstance(v, list) else v for name, v in layer["attributes"].items()}
-        net.add_layer(layer["name"], ops.OPS[layer["op"]](**attributes), layer["inputs"])
+        net.add_layer(layer["name"], OPS[layer["op"]](**attributes), layer["inputs"])
     optimizer = dict(plain["optimizer"])
     kind = {"sgd": Sgd, "adam": Adam}[optimizer.pop("kind")]
     return net.build(loss=plain["loss"], optimizer=kind(**optimizer))

@@ -6,37 +6,90 @@ import dataclasses
 import json
 import math
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rigmark.bench.ir import ops
-from rigmark.bench.ir.ops import OPS, BadGraph, Op, Pair, Shape
+from rigmark.bench.ir.ops import (
+    OPS,
+    BadGraph,
+    Op,
+    Pair,
+    Shape,
+    Tensor,
+    arrangement,
+    attention,
+    comparison,
+    elementwise,
+    lookup,
+    normalisation,
+    of_sample,
+    parameters,
+    pooling,
+    products,
+    recurrent,
+    reduction,
+)
+from rigmark.bench.ir.ops.convolution import Conv2d
 from rigmark.bench.ir.weights import INITIALISERS
 
 IMAGE, VECTOR, SEQUENCE = (4, 6, 5), (12,), (7, 12)
 
+HEADS = (1, 2, 5, 3)             # of a batch of one: heads, steps, features
+BATCH_OF_ONE = (1, *SEQUENCE)
 EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
-    "conv2d": (ops.Conv2d(out_channels=6, kernel=(3, 3), groups=2), (IMAGE,)),
-    "dense": (ops.Dense(out_features=5), (VECTOR,)),
-    "max_pool": (ops.MaxPool(kernel=(2, 2), stride=(2, 2)), (IMAGE,)),
-    "avg_pool": (ops.AvgPool(kernel=(3, 2), stride=(1, 1)), (IMAGE,)),
-    "global_avg_pool": (ops.GlobalAvgPool(), (IMAGE,)),
-    "batch_norm": (ops.BatchNorm(), (IMAGE,)),
-    "relu": (ops.Relu(), (IMAGE,)),
-    "tanh": (ops.Tanh(), (IMAGE,)),
-    "sigmoid": (ops.Sigmoid(), (IMAGE,)),
-    "softmax": (ops.Softmax(), (VECTOR,)),
-    "dropout": (ops.Dropout(rate=0.5), (IMAGE,)),
-    "local_response_norm": (ops.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0), (IMAGE,)),
-    "add": (ops.Add(), (IMAGE, IMAGE)),
-    "concat": (ops.Concat(), (IMAGE, IMAGE)),
-    "flatten": (ops.Flatten(), (IMAGE,)),
-    "embedding": (ops.Embedding(vocabulary=11, features=4), ((7,),)),
-    "lstm": (ops.Lstm(hidden=5), (SEQUENCE,)),
-    "reshape": (ops.Reshape(shape=(math.prod(IMAGE),)), (IMAGE,)),
-    "transpose": (ops.Transpose(axes=(1, 0)), (SEQUENCE,)),
+    "conv2d": (Conv2d(out_channels=6, kernel=(3, 3), groups=2), (IMAGE,)),
+    "dense": (products.Dense(out_features=5), (VECTOR,)),
+    "max_pool": (pooling.MaxPool(kernel=(2, 2), stride=(2, 2)), (IMAGE,)),
+    "avg_pool": (pooling.AvgPool(kernel=(3, 2), stride=(1, 1)), (IMAGE,)),
+    "global_avg_pool": (pooling.GlobalAvgPool(), (IMAGE,)),
+    "batch_norm": (normalisation.BatchNorm(), (IMAGE,)),
+    "relu": (elementwise.Relu(), (IMAGE,)),
+    "tanh": (elementwise.Tanh(), (IMAGE,)),
+    "sigmoid": (elementwise.Sigmoid(), (IMAGE,)),
+    "softmax": (attention.Softmax(), (VECTOR,)),
+    "dropout": (elementwise.Dropout(rate=0.5), (IMAGE,)),
+    "local_response_norm": (normalisation.LocalResponseNorm(size=5, alpha=1e-4, beta=0.75, k=2.0), (IMAGE,)),
+    "add": (elementwise.Add(), (IMAGE, IMAGE)),
+    "concat": (arrangement.Concat(), (IMAGE, IMAGE)),
+    "flatten": (arrangement.Flatten(), (IMAGE,)),
+    "embedding": (lookup.Embedding(vocabulary=11, features=4), ((7,),)),
+    "lstm": (recurrent.Lstm(hidden=5), (SEQUENCE,)),
+    "reshape": (arrangement.Reshape(shape=(math.prod(IMAGE),)), (IMAGE,)),
+    "transpose": (arrangement.Transpose(axes=(1, 0)), (SEQUENCE,)),
+    "slice": (arrangement.Slice(axis=1, start=2, stop=6), (BATCH_OF_ONE,)),
+    "split": (arrangement.Split(axis=-1, parts=3), (BATCH_OF_ONE,)),
+    "gather": (lookup.Gather(axis=1, indices=(0, 3, 3)), (BATCH_OF_ONE,)),
+    "parameter": (parameters.ParameterValue(shape=(7, 12), init="zeros"), ()),
+    "matmul": (products.Matmul(), (HEADS, (1, 2, 3, 4))),
+    "attention": (attention.Attention(), (HEADS, (1, 2, 7, 3), (1, 2, 7, 4))),
+    "layer_norm": (normalisation.LayerNorm(), (BATCH_OF_ONE,)),
+    "rms_norm": (normalisation.RmsNorm(), (BATCH_OF_ONE,)),
+    "group_norm": (normalisation.GroupNorm(groups=2), (IMAGE,)),
+    "clip": (elementwise.Clip(low=0.0, high=6.0), (BATCH_OF_ONE,)),
+    "gelu": (elementwise.Gelu(), (BATCH_OF_ONE,)),
+    "silu": (elementwise.Silu(), (BATCH_OF_ONE,)),
+    "exp": (elementwise.Exp(), (BATCH_OF_ONE,)),
+    "log": (elementwise.Log(), (BATCH_OF_ONE,)),
+    "sqrt": (elementwise.Sqrt(), (BATCH_OF_ONE,)),
+    "abs": (elementwise.Abs(), (BATCH_OF_ONE,)),
+    "negative": (elementwise.Negative(), (BATCH_OF_ONE,)),
+    "sin": (elementwise.Sin(), (BATCH_OF_ONE,)),
+    "cos": (elementwise.Cos(), (BATCH_OF_ONE,)),
+    "subtract": (elementwise.Subtract(), (BATCH_OF_ONE, (12,))),
+    "multiply": (elementwise.Multiply(), (BATCH_OF_ONE, (12,))),
+    "divide": (elementwise.Divide(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "maximum": (elementwise.Maximum(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "minimum": (elementwise.Minimum(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "reduce_sum": (reduction.ReduceSum(axes=(1,)), (BATCH_OF_ONE,)),
+    "reduce_mean": (reduction.ReduceMean(axes=(1, 2)), (BATCH_OF_ONE,)),
+    "reduce_max": (reduction.ReduceMax(axes=(2,)), (BATCH_OF_ONE,)),
+    "greater": (comparison.Greater(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "less": (comparison.Less(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "equal": (comparison.Equal(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "where": (comparison.Where(), (BATCH_OF_ONE, BATCH_OF_ONE, BATCH_OF_ONE)),
 }
 
 PIXELS = math.prod(IMAGE)
@@ -60,6 +113,23 @@ FLOPS = {
     "lstm": 7 * (2 * 4 * 5 * (12 + 5) + 17 * 5),     # four gates of 5 from 12 + 5 numbers, 17 sums and functions
     "reshape": 0,
     "transpose": 0,
+    "slice": 0,
+    "split": 0,
+    "gather": 0,
+    "parameter": 0,
+    "matmul": 2 * 2 * 5 * 3 * 4,                     # 2 heads of (5, 3) x (3, 4)
+    "attention": 2 * 2 * 5 * 7 * (3 + 4) + 4 * 2 * 5 * 7,    # 2 x 5 x 7 pairs: both products, and 4 for the softmax
+    "layer_norm": 6 * 84,
+    "rms_norm": 3 * 84,
+    "group_norm": 6 * PIXELS,
+    "clip": 2 * 84,
+    "gelu": 5 * 84,
+    "silu": 2 * 84,
+    **dict.fromkeys(("exp", "log", "sqrt", "abs", "negative", "sin", "cos"), 84),
+    **dict.fromkeys(("subtract", "multiply", "divide", "maximum", "minimum"), 84),
+    **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_max"), 84),
+    **dict.fromkeys(("greater", "less", "equal"), 84),
+    "where": 0,
 }
 """FLOPs of the examples, worked out by hand."""
 
@@ -85,7 +155,7 @@ def test_a_convolution_costs_what_counting_each_product_gives(
     bias: bool,
 ):
     image = (groups * group_in, *size)
-    op = ops.Conv2d(
+    op = Conv2d(
         out_channels=groups * group_out, kernel=kernel, stride=stride, padding=padding, dilation=dilation,
         groups=groups, bias=bias,
     )
@@ -109,10 +179,12 @@ def test_a_convolution_costs_what_counting_each_product_gives(
     assert op.backward_flops(image, needs_input_gradient=False) == op.flops(image)
 
 
-@given(size=sizes, kernel=pairs, stride=pairs, padding=paddings, pool=st.sampled_from([ops.MaxPool, ops.AvgPool]))
+@given(size=sizes, kernel=pairs, stride=pairs, padding=paddings, pool=st.sampled_from([
+    pooling.MaxPool, pooling.AvgPool,
+]))
 @settings(derandomize=True, max_examples=100)
 def test_a_pool_has_an_output_for_each_whole_window(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, pool: type[ops.MaxPool | ops.AvgPool]
+    size: Pair, kernel: Pair, stride: Pair, padding: Pair, pool: type[pooling.MaxPool | pooling.AvgPool]
 ):
     assume(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
     rows, columns = (positions(size[i], kernel[i], stride[i], padding[i]) for i in (0, 1))
@@ -124,32 +196,25 @@ def test_a_pool_has_an_output_for_each_whole_window(
 
 
 def test_a_window_that_does_not_fit_whole_is_left_out():
-    assert ops.MaxPool(kernel=(3, 3), stride=(2, 2)).output_shape((1, 112, 112)) == (1, 55, 55)
+    assert pooling.MaxPool(kernel=(3, 3), stride=(2, 2)).output_shape((1, 112, 112)) == (1, 55, 55)
 
 
 @given(features=st.integers(1, 40), outputs=st.integers(1, 40), bias=st.booleans())
 @settings(derandomize=True, max_examples=50)
 def test_a_dense_layer_is_a_convolution_of_one_pixel(features: int, outputs: int, bias: bool):
-    dense = ops.Dense(out_features=outputs, bias=bias)
-    conv = ops.Conv2d(out_channels=outputs, kernel=(1, 1), bias=bias)
+    dense = products.Dense(out_features=outputs, bias=bias)
+    conv = Conv2d(out_channels=outputs, kernel=(1, 1), bias=bias)
 
     assert dense.flops((features,)) == conv.flops((features, 1, 1))
     assert dense.multiply_adds((features,)) == conv.multiply_adds((features, 1, 1))
 
 
 def test_a_dense_layer_works_on_each_step_of_a_sequence():
-    dense = ops.Dense(out_features=5)
+    dense = products.Dense(out_features=5)
 
     assert dense.output_shape(SEQUENCE) == (7, 5)
     assert dense.flops(SEQUENCE) == 7 * dense.flops(VECTOR)
     assert dense.parameters(SEQUENCE) == dense.parameters(VECTOR)
-
-
-def test_every_public_class_of_an_operation_is_found_by_its_kind():
-    classes = {op for name, op in vars(ops).items() if isinstance(op, type) and issubclass(op, Op) and name[0] != "_"}
-
-    assert classes - {Op} == set(OPS.values())
-    assert all(kind == op.kind for kind, op in OPS.items())
 
 
 def test_the_examples_meet_every_operation():
@@ -184,34 +249,106 @@ def test_every_parameter_has_a_known_initialiser(kind: str):
 @pytest.mark.parametrize(
     ("op", "shapes", "sentence"),
     [
-        (ops.Conv2d(out_channels=8, kernel=(3, 3)), (VECTOR,), "conv2d takes one image .* not \\(12,\\)"),
-        (ops.Conv2d(out_channels=8, kernel=(7, 3)), (IMAGE,), "kernel \\(7, 3\\).* not fit an image of \\(6, 5\\)"),
-        (ops.Conv2d(out_channels=8, kernel=(3, 3), groups=3), (IMAGE,), "cannot split 4 to 8 channels into 3 groups"),
-        (ops.Conv2d(out_channels=8, kernel=(3, 3), groups=0), (IMAGE,), "at least 1 channel and 1 group, not 8 and 0"),
-        (ops.Conv2d(out_channels=0, kernel=(3, 3)), (IMAGE,), "at least 1 channel and 1 group, not 0 and 1"),
-        (ops.Conv2d(out_channels=8, kernel=(3, 3), stride=(0, 1)), (IMAGE,), "conv2d needs kernel, stride"),
-        (ops.Conv2d(out_channels=8, kernel=(3, 3), padding=(0, -1)), (IMAGE,), "padding of at least 0"),
-        (ops.Dense(out_features=5), (IMAGE,), "flatten it first"),
-        (ops.Softmax(), (IMAGE,), "flatten it first"),
-        (ops.MaxPool(kernel=(2, 2), stride=(2, 2), padding=(2, 0)), (IMAGE,), "exceeds half of the kernel"),
-        (ops.AvgPool(kernel=(2, 2), stride=(2, 2)), (IMAGE, IMAGE), "avg_pool takes one image"),
-        (ops.GlobalAvgPool(), (VECTOR,), "global_avg_pool takes one image"),
-        (ops.BatchNorm(), (SEQUENCE,), "batch_norm takes an image or a vector, not \\(7, 12\\)"),
-        (ops.Relu(), (IMAGE, IMAGE), "relu takes one input, not 2"),
-        (ops.Dropout(rate=1.0), (IMAGE,), "rate from 0 to below 1, not 1.0"),
-        (ops.LocalResponseNorm(size=4, alpha=1.0, beta=1.0, k=1.0), (IMAGE,), "odd size, not 4"),
-        (ops.Add(), (IMAGE,), "add takes two or more inputs of one shape"),
-        (ops.Add(), (IMAGE, VECTOR), "not \\(4, 6, 5\\), \\(12,\\)"),
-        (ops.Concat(), (IMAGE, (4, 6, 4)), "of one height and width"),
-        (ops.Concat(), (SEQUENCE, SEQUENCE), "concat takes two or more"),
+        (Conv2d(out_channels=8, kernel=(3, 3)), (VECTOR,), "conv2d takes one image .* not \\(12,\\)"),
+        (Conv2d(out_channels=8, kernel=(7, 3)), (IMAGE,), "kernel \\(7, 3\\).* not fit an image of \\(6, 5\\)"),
+        (Conv2d(out_channels=8, kernel=(3, 3), groups=3), (IMAGE,), "cannot split 4 to 8 channels into 3 groups"),
+        (Conv2d(out_channels=8, kernel=(3, 3), groups=0), (IMAGE,), "at least 1 channel and 1 group, not 8 and 0"),
+        (Conv2d(out_channels=0, kernel=(3, 3)), (IMAGE,), "at least 1 channel and 1 group, not 0 and 1"),
+        (Conv2d(out_channels=8, kernel=(3, 3), stride=(0, 1)), (IMAGE,), "conv2d needs kernel, stride"),
+        (Conv2d(out_channels=8, kernel=(3, 3), padding=(0, -1)), (IMAGE,), "padding of at least 0"),
+        (products.Dense(out_features=5), (IMAGE,), "flatten it first"),
+        (attention.Softmax(), (IMAGE,), "flatten it first"),
+        (pooling.MaxPool(kernel=(2, 2), stride=(2, 2), padding=(2, 0)), (IMAGE,), "exceeds half of the kernel"),
+        (pooling.AvgPool(kernel=(2, 2), stride=(2, 2)), (IMAGE, IMAGE), "avg_pool takes one image"),
+        (pooling.GlobalAvgPool(), (VECTOR,), "global_avg_pool takes one image"),
+        (normalisation.BatchNorm(), (SEQUENCE,), "batch_norm takes an image or a vector, not \\(7, 12\\)"),
+        (elementwise.Relu(), (IMAGE, IMAGE), "relu takes one input, not 2"),
+        (elementwise.Dropout(rate=1.0), (IMAGE,), "rate from 0 to below 1, not 1.0"),
+        (normalisation.LocalResponseNorm(size=4, alpha=1.0, beta=1.0, k=1.0), (IMAGE,), "odd size, not 4"),
+        (elementwise.Add(), (IMAGE,), "add takes two or more inputs, not 1"),
+        (elementwise.Add(), (IMAGE, VECTOR), "not \\(4, 6, 5\\), \\(12,\\)"),
+        (arrangement.Concat(), (IMAGE, (4, 6, 4)), "of one height and width"),
+        (arrangement.Concat(), (SEQUENCE, SEQUENCE), "concat takes two or more"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_in_a_sentence(op: Op, shapes: tuple[Shape, ...], sentence: str):
     with pytest.raises(BadGraph, match=sentence):
-        op.output_shape(*shapes)
+        op.outputs(*map(of_sample, shapes))
+
+
+FOR_ALL = Tensor(shape=(7, 12), batch=None)
+OF_TOKENS = of_sample((7,), "int64")
+QUERY = Tensor(shape=HEADS)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "sentence"),
+    [
+        (products.Dense(out_features=5), (FOR_ALL,), "dense takes values with the batch as their first axis.*for all"),
+        (products.Dense(out_features=5), (OF_TOKENS,), "dense takes float values, all of one kind, not int64"),
+        (lookup.Embedding(vocabulary=3, features=2), (of_sample((7,)),), "embedding takes int64 values"),
+        (elementwise.Multiply(), (of_sample(SEQUENCE), Tensor(shape=(2, 7, 12), batch=None)), "that broadcast"),
+        (elementwise.Multiply(), (of_sample(SEQUENCE),) * 3, "multiply takes 2 inputs of float"),
+        (elementwise.Relu(), (OF_TOKENS,), "relu takes inputs of float, not \\(7,\\) of int64"),
+        (arrangement.Slice(axis=0, start=0, stop=1), (of_sample(SEQUENCE),), "axis 0 of \\(1, 7, 12\\): that is the b"),
+        (arrangement.Slice(axis=1, start=3, stop=8), (of_sample(SEQUENCE),), "3 to 8 does not lie in axis 1"),
+        (arrangement.Split(axis=2, parts=5), (of_sample(SEQUENCE),), "cannot make 5 equal parts of axis 2"),
+        (lookup.Gather(axis=1, indices=(7,)), (of_sample(SEQUENCE),), "has no entries \\(7,\\)"),
+        (reduction.ReduceSum(axes=(1, -2)), (of_sample(SEQUENCE),), "different axes, not \\(1, -2\\)"),
+        (products.Matmul(), (QUERY, QUERY), "matmul takes matrices"),
+        (normalisation.GroupNorm(groups=3), (of_sample(IMAGE),), "cannot split 4 channels into 3 groups"),
+        (attention.Attention(), (QUERY, QUERY), "not 2 inputs"),
+        (attention.Attention(), (QUERY, Tensor(shape=(1, 3, 5, 3)), QUERY), "one number of heads"),
+        (attention.Attention(), (QUERY, Tensor(shape=(1, 2, 5, 4)), QUERY), "as many features in query and key"),
+        (attention.Attention(causal=True), (QUERY, *[Tensor(shape=(1, 2, 6, 3))] * 2), "as many queries as keys"),
+        (attention.Attention(), (*[QUERY] * 3, Tensor(shape=(4, 5), batch=None)), "broadcast"),
+        (attention.Attention(causal=True), (*[QUERY] * 3, Tensor(shape=(5, 5), batch=None)), "not both"),
+        (comparison.Where(), (of_sample(SEQUENCE),) * 3, "where takes a bool"),
+        (parameters.ParameterValue(shape=(), init="zeros"), (), "has a shape"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused_in_a_sentence(op: Op, inputs: tuple[Tensor, ...], sentence: str):
+    with pytest.raises(BadGraph, match=sentence):
+        op.outputs(*inputs)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "outputs"),
+    [
+        (elementwise.Add(), (of_sample(SEQUENCE), FOR_ALL), [of_sample(SEQUENCE)]),
+        (elementwise.Add(), (FOR_ALL, FOR_ALL), [FOR_ALL]),
+        (elementwise.Multiply(), (Tensor(shape=(12,), batch=None), of_sample(SEQUENCE)), [of_sample(SEQUENCE)]),
+        (arrangement.Split(axis=-1, parts=3), (of_sample(SEQUENCE),), [of_sample((7, 4))] * 3),
+        (arrangement.Slice(axis=0, start=1, stop=3), (FOR_ALL,), [Tensor(shape=(2, 12), batch=None)]),
+        (arrangement.Reshape(shape=(7, 3, 2, 2)), (of_sample(SEQUENCE),), [of_sample((7, 3, 2, 2))]),
+        (arrangement.Flatten(), (of_sample((2, 3), "int64"),), [of_sample((6,), "int64")]),
+        (reduction.ReduceSum(axes=(1,)), (of_sample(SEQUENCE),), [of_sample((12,))]),
+        (reduction.ReduceMax(axes=(0,)), (Tensor(shape=(3, 1, 4), batch=1),), [Tensor(shape=(1, 4), batch=0)]),
+        (reduction.ReduceMean(axes=(2,), keep=True), (of_sample(SEQUENCE),), [of_sample((7, 1))]),
+        (comparison.Less(), (of_sample(SEQUENCE), FOR_ALL), [of_sample(SEQUENCE, "bool")]),
+        (products.Matmul(), (QUERY, Tensor(shape=(3, 4), batch=None)), [Tensor(shape=(1, 2, 5, 4))]),
+        (attention.Attention(), (QUERY,) * 3, [QUERY]),
+    ],
+)
+def test_outputs_keep_the_batch_and_the_kind_of_their_inputs(op: Op, inputs: Any, outputs: list[Tensor]):
+    assert list(op.outputs(*inputs)) == outputs
+
+
+def test_causal_attention_counts_the_pairs_that_are_seen():
+    whole, causal = (attention.Attention(causal=causal).multiply_adds(HEADS, HEADS, HEADS) for causal in (False, True))
+
+    assert whole == 2 * 5 * 5 * 6
+    assert causal == 2 * (1 + 2 + 3 + 4 + 5) * 6
+
+
+def test_a_value_that_all_samples_share_is_saved_once():
+    assert elementwise.Multiply().saved(8, of_sample(SEQUENCE), FOR_ALL) == 8 * 84 + 84
 
 
 def test_only_layers_that_add_or_move_have_no_backward_work_of_their_own():
     free = {kind for kind, (op, shapes) in EXAMPLES.items() if op.backward_flops(*shapes) == 0}
 
-    assert free == {"add", "concat", "flatten", "embedding", "reshape", "transpose"}
+    assert free == {
+        "add", "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "parameter", "reduce_sum",
+        "greater", "less", "equal", "where",
+    }

@@ -141,6 +141,7 @@ def test_sequences_have_a_target_for_each_step_and_tokens_stay_below_the_vocabul
     assert synthetic_batch(net.build(loss="softmax_cross_entropy", optimizer=SGD), 4, 1)[1].shape == (4, 6)
 
     net = Builder("net", (6,), vocabulary=11)
+    net.embedding("embedding", 3)
     net.dense("scores", 5)
     x, _ = synthetic_batch(net.build(loss="softmax_cross_entropy", optimizer=SGD), 100, 1)
     assert x.dtype == np.int64

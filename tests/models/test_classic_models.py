@@ -8,7 +8,9 @@ import pytest
 
 from rigmark.bench import models
 from rigmark.bench.ir.graph import Graph
-from rigmark.bench.ir.ops import Conv2d, Dropout, LocalResponseNorm
+from rigmark.bench.ir.ops.convolution import Conv2d
+from rigmark.bench.ir.ops.elementwise import Dropout
+from rigmark.bench.ir.ops.normalisation import LocalResponseNorm
 
 PARAMETERS = {
     "alexnet": 60_965_224,               # Caffe's bvlc_alexnet

@@ -1,16 +1,88 @@
 """Image layouts, shared by the lowerings of frameworks that store images as (height, width, channels)."""
 
+from ..graphs import outputs_of, shared_keys
+
 
 def inverse(axes):
     """The inverse of a permutation."""
     return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
-ELEMENT_WISE = ("relu", "tanh", "sigmoid", "dropout")
+UNARY = (
+    "relu", "tanh", "sigmoid", "dropout", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs", "negative", "sin", "cos",
+)
+ELEMENT_WISE = (*UNARY, "add", "subtract", "multiply", "divide", "maximum", "minimum")
+OF_IMAGES = (
+    "conv2d", "max_pool", "avg_pool", "global_avg_pool", "batch_norm", "local_response_norm", "group_norm",
+)
 
 
-def flattened_images(graph):
-    """Which layers can flatten images without a transpose, in a framework with (height, width, channels) order.
+class Plan:
+    """Which values are kept as (height, width, channels), decided once for the whole graph.
+
+    Those are images that operations on images give; what element-wise operations and concat make of them; and the
+    graph's input where it leads to an operation on images. All other values are in canonical order. So a transpose is
+    needed only where a layer takes a value in another order than that in which it is kept.
+
+    ``images`` are the names of such values, among them perhaps "input". A framework that keeps images in canonical
+    order has none.
+    """
+
+    def __init__(self, graph, has_images=True):
+        self._values = {"input": {"shape": [1, *graph["input"]["shape"]], "batch": 0}}
+        for layer in graph["layers"]:
+            self._values.update(zip(outputs_of(layer), layer["outputs"]))
+        self.images = set()
+        self.dense, self.vectors = {}, {}        # see flattened_images
+        if not has_images:
+            return
+        if self._may_be_image("input") and self._leads_to_images(graph, "input"):
+            self.images.add("input")
+        for layer in graph["layers"]:
+            if self._may_be_image(layer["name"]) and self._gives_image(layer):
+                self.images.add(layer["name"])
+        self.dense, self.vectors = flattened_images(graph, self.images)
+
+    def _may_be_image(self, name):
+        value = self._values[name]
+        return value["batch"] == 0 and len(value["shape"]) == 4
+
+    def _follows(self, layer):
+        """Whether it gives images just where it takes them."""
+        if layer["op"] == "concat":
+            return True
+        output = layer["outputs"][0]["shape"]
+        return layer["op"] in ELEMENT_WISE and all(self._values[name]["shape"] == output for name in layer["inputs"])
+
+    def _gives_image(self, layer):
+        if layer["op"] in OF_IMAGES:
+            return True
+        return self._follows(layer) and not self.images.isdisjoint(layer["inputs"])
+
+    def _leads_to_images(self, graph, name):
+        readers = [layer for layer in graph["layers"] if name in layer["inputs"]]
+        return any(
+            layer["op"] in OF_IMAGES or (self._follows(layer) and self._leads_to_images(graph, layer["name"]))
+            for layer in readers
+        )
+
+    def turns(self, layer):
+        """For each input: "kept" where it must be made an image as it is kept, "canonical" for the other way, or None.
+        """
+        if layer["name"] in self.vectors:
+            return [None] * len(layer["inputs"])                 # which takes an image as it lies in memory
+        takes_images = layer["op"] in OF_IMAGES or layer["name"] in self.images
+        return [self._turn(name, takes_images) for name in layer["inputs"]]
+
+    def _turn(self, name, takes_images):
+        is_image = name in self.images
+        if is_image == takes_images or not self._may_be_image(name):
+            return None
+        return "kept" if takes_images else "canonical"
+
+
+def flattened_images(graph, images):
+    """Which layers can flatten these images without a transpose, in a framework with (height, width, channels) order.
 
     Returns a pair of dicts from the name of a layer to the shape (channels, height, width) of the image:
 
@@ -25,6 +97,7 @@ def flattened_images(graph):
     """
     layers = graph["layers"]
     readers = {layer["name"]: [reader for reader in layers if layer["name"] in reader["inputs"]] for layer in layers}
+    shared = shared_keys(graph)
     dense, vectors = {}, {}
 
     def follow(name, image):
@@ -33,9 +106,9 @@ def flattened_images(graph):
             return None
         found_dense, found_vectors = {}, {name: image}
         for reader in readers[name]:
-            if reader["op"] == "dense":
+            if reader["op"] == "dense" and reader["parameters"][0]["key"] not in shared:
                 found_dense[reader["name"]] = image
-            elif reader["op"] in ELEMENT_WISE or reader["op"] == "flatten":
+            elif reader["op"] in UNARY or reader["op"] == "flatten":
                 behind = follow(reader["name"], image)
                 if behind is None:
                     return None
@@ -46,7 +119,7 @@ def flattened_images(graph):
         return found_dense, found_vectors
 
     for layer in layers:
-        if layer["op"] == "flatten" and len(layer["input_shapes"][0]) == 3:
+        if layer["op"] == "flatten" and layer["inputs"][0] in images:
             found = follow(layer["name"], tuple(layer["input_shapes"][0]))
             if found is not None:
                 dense.update(found[0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .. import instructions
+from .. import graphs, instructions
 from ._common import adapter
 
 SETTLING_STEPS = 3      # until all is compiled, tuned and loaded
@@ -48,6 +48,6 @@ def drawn_weights(graph):
     """Any weights for a network: none is 0, and products stay small."""
     rng = np.random.RandomState(0)
     return {
-        "%s/%s" % (layer["name"], parameter["name"]): rng.uniform(0.01, 0.02, parameter["shape"]).astype(np.float32)
-        for layer in graph["layers"] for parameter in layer["parameters"]
+        key: rng.uniform(0.01, 0.02, parameter["shape"]).astype(np.float32)
+        for key, parameter in graphs.parameters_of(graph).items()
     }

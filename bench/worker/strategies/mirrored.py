@@ -118,11 +118,11 @@ class SharedPrepared(TensorflowPrepared):
         parts = np.split(np.asarray(x), len(self._replica_devices))
         return [(device, parts[index]) for index, device in enumerate(self._replica_devices)]
 
-    def _input(self, x):
+    def _value(self, name, array):
         parts = []
-        for device, part in self._parts(x):
+        for device, part in self._parts(array):
             with self._tf.device(device):
-                parts.append(self._tf.identity(super()._input(part)))
+                parts.append(self._tf.identity(super()._value(name, part)))
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: parts[context.replica_id_in_sync_group % len(parts)]
         )

@@ -9,6 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rigmark.bench.ir.graph import Builder, Graph, Shape
+from rigmark.bench.ir.ops.comparison import Equal, Greater, Less, Where
+from rigmark.bench.ir.ops.elementwise import (
+    Abs,
+    Clip,
+    Cos,
+    Divide,
+    Exp,
+    Log,
+    Maximum,
+    Minimum,
+    Multiply,
+    Negative,
+    Silu,
+    Sin,
+    Sqrt,
+    Subtract,
+)
+from rigmark.bench.ir.ops.lookup import Gather
+from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
+from rigmark.bench.ir.ops.products import Matmul
+from rigmark.bench.ir.ops.reduction import ReduceMax, ReduceMean, ReduceSum
 from rigmark.bench.ir.training import Adam, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
@@ -614,6 +635,109 @@ def transpose_of_an_image_and_back() -> Graph:
     net.conv2d("conv", 2, kernel=3, padding=1)
     net.global_avg_pool("pool")
     return _values(net)
+
+
+# Families of operations, many of them in one network: each compiles for long -----------------------------------------
+
+
+@_case
+def functions_of_each_element() -> Graph:
+    net = Builder("case", (6,))
+    entry = net.dense("first", 7)
+    positive = net.sigmoid("positive")
+    branches = [
+        net.add_layer(op.kind, op, of=positive if isinstance(op, Log | Sqrt) else entry)
+        for op in (Clip(low=-0.5, high=0.75), Silu(), Exp(), Log(), Sqrt(), Abs(), Negative(), Sin(), Cos())
+    ]
+    net.add("add", of=(*branches, net.gelu("gelu", of=entry), net.gelu("gelu_tanh", tanh=True, of=entry)))
+    return _scores(net)
+
+
+@_case
+def functions_of_two_values() -> Graph:              # one with a batch, one that all samples share
+    net = Builder("case", (3, 5))
+    x = net.dense("first", 4)
+    row, table = net.parameter("row", (4,), init="standard_normal"), net.parameter("table", (3, 1), init="ones")
+    product = net.add_layer("multiply", Multiply(), of=(x, row))
+    ratio = net.add_layer("divide", Divide(), of=(product, table))
+    difference = net.add_layer("subtract", Subtract(), of=(row, ratio))
+    larger = net.add_layer("maximum", Maximum(), of=(difference, table))
+    smaller = net.add_layer("minimum", Minimum(), of=(x, larger))
+    conditions = [net.add_layer(op.kind, op, of=(x, smaller)) for op in (Greater(), Less(), Equal())]
+    values = [net.add_layer(f"where_{name}", Where(), of=(name, smaller, row)) for name in conditions]
+    net.add("add", of=(net.parameter("constant", (4,), init="ones", is_trainable=False), *values))
+    return _scores(net)
+
+
+@_case
+def reductions_and_parts() -> Graph:
+    net = Builder("case", (4, 5))
+    entry = net.dense("first", 6)
+    left, _, right = net.split("split", 3, axis=-1)              # the middle is never read
+    total = net.add_layer("sum", ReduceSum(axes=(1,)), of=left)
+    mean = net.add_layer("mean", ReduceMean(axes=(2, 1), keep=True), of=right)
+    most = net.add_layer("max", ReduceMax(axes=(-1,)), of=entry)
+    chosen = net.add_layer("gather", Gather(axis=1, indices=(3, 0, 3)), of=entry)
+    part = net.slice("slice", axis=1, start=1, stop=3, of=entry)
+    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((mean, chosen, part))]
+    net.concat("concat", of=(total, most, *vectors))
+    return _scores(net)
+
+
+@_case
+def normalised_features() -> Graph:
+    net = Builder("case", (4, 5))
+    net.dense("first", 6)
+    net.layer_norm("layer_norm", epsilon=0.01)
+    net.add_layer("rms_norm", RmsNorm(epsilon=0.1))
+    return _scores(net)
+
+
+@_case
+def image_in_turns() -> Graph:                       # as it is kept, and in the order of its axes, back and forth
+    net = _image((2, 4, 6), channels=4)
+    net.add_layer("group_norm", GroupNorm(groups=2, epsilon=0.01))
+    kept = net.gelu("gelu")
+    net.layer_norm("rows")
+    net.add("add", of=(kept, "rows"))
+    net.conv2d("conv", 3, kernel=3, padding=1)
+    net.reshape("other", (3, 6, 4))
+    net.concat("concat", of=("other", "other"))
+    net.reshape("image", (6, 4, 6))
+    net.max_pool("pool", kernel=2, stride=2)
+    return _scores(net)
+
+
+@_case
+def transformer() -> Graph:                          # causal, with the table of tokens for the scores too
+    net = Builder("case", (5,), vocabulary=7)
+    net.embedding("embedding", 6)
+    net.add("positions", of=("embedding", net.parameter("position", (5, 6), init="standard_normal")))
+    heads = [
+        net.transpose(f"{name}_heads", (1, 0, 2), of=net.reshape(f"{name}_rows", (5, 2, 3), of=part))
+        for name, part in zip(("query", "key", "value"), net.split("split", 3, axis=2, of=net.dense("qkv", 18)),
+                              strict=True)
+    ]
+    net.attention("attention", of=heads, causal=True)
+    net.transpose("rows", (1, 0, 2))
+    net.reshape("joined", (5, 6))
+    net.dropout("dropout", 0.2)
+    net.dense("scores", 7, bias=False, weight="embedding/weight")
+    return net.build(loss="softmax_cross_entropy", optimizer=Adam(learning_rate=0.01))
+
+
+@_case
+def attention_with_masks() -> Graph:                 # of another number of keys, added and chosen
+    net = Builder("case", (2, 4, 3))
+    query = net.add_layer("query", Matmul(), of=(
+        "input", net.parameter("weight", (3, 3), init="standard_normal")))
+    key = net.slice("key", axis=2, start=0, stop=3, of=query)
+    added = net.attention("added", of=(query, key, key, net.parameter("bias", (4, 3), init="standard_normal")))
+    scores = net.add_layer("scores_of_pairs", Matmul(), of=(query, net.transpose("turned", (0, 2, 1), of=key)))
+    seen = net.add_layer("seen", Less(), of=(scores, net.parameter("bound", (1,), init="ones", is_trainable=False)))
+    chosen = net.attention("chosen", of=(query, key, key, seen))
+    net.add("add", of=(added, chosen))
+    return _scores(net)
 
 
 # Losses and optimisers -------------------------------------------------------------------------------------------

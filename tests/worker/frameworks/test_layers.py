@@ -19,7 +19,7 @@ from rigmark.bench.ir.weights import initial_weights, synthetic_batch
 from rigmark.bench.worker import frameworks
 from rigmark.bench.worker.frameworks import Prepared, Unsupported
 from rigmark.bench.worker.frameworks.numpy.adapter import WatchedOperation
-from rigmark.bench.worker.frameworks.numpy.lowerings import Tanh
+from rigmark.bench.worker.frameworks.numpy.lowerings.elementwise import Tanh
 from rigmark.bench.worker.tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from rigmark.bench.worker.tracing.timeline import Timeline
 from tests.worker.frameworks.cases import cases
@@ -151,7 +151,7 @@ def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(
 def test_each_autograd_node_is_booked_to_the_layer_that_left_it(monkeypatch: pytest.MonkeyPatch):
     """Names of the nodes; what works in place is the trap, as its input has become its output afterwards."""
     from rigmark.bench.worker.frameworks.torch.layer_hooks import LayerHooks
-    from rigmark.bench.worker.frameworks.torch.lowerings import _sum_in_place
+    from rigmark.bench.worker.frameworks.torch.lowerings.elementwise import _sum_in_place
 
     found: dict[str, list[str]] = defaultdict(list)
     watch_node = LayerHooks._watch_node

@@ -18,7 +18,7 @@ from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, synthetic_batch
 from rigmark.bench.worker.frameworks import Unsupported
 from rigmark.bench.worker.frameworks.tensorflow import adapter
-from rigmark.bench.worker.frameworks.tensorflow.lowerings import UNROLLED_STEPS
+from rigmark.bench.worker.frameworks.tensorflow.lowerings.recurrent import UNROLLED_STEPS
 from rigmark.bench.worker.tracing import GRADIENT_ADD, LOSS, OPTIMIZER, xplane
 from rigmark.bench.worker.tracing.timeline import Timeline
 from tests.worker.frameworks.cases import cases

@@ -16,7 +16,7 @@ from rigmark.bench.ir.training import Adam, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.worker.frameworks import Unsupported
 from rigmark.bench.worker.frameworks.numpy import adapter as oracle
-from rigmark.bench.worker.frameworks.numpy import lowerings as operations
+from rigmark.bench.worker.frameworks.numpy.lowerings import convolution
 from rigmark.bench.worker.proof import dropout_masks
 from tests.worker.frameworks.cases import cases, covered_ops
 
@@ -74,7 +74,7 @@ def test_gradients_are_the_slopes_of_the_loss(name):
 
 
 def test_equal_values_of_a_window_give_the_gradient_to_the_first():
-    pool = operations.MaxPool({"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}, {}, training=True)
+    pool = oracle.LOWERINGS["max_pool"]({"kernel": [2, 2], "stride": [2, 2], "padding": [0, 0]}, {}, training=True)
     pool.forward(np.ones((1, 1, 2, 2)))
 
     (gradient,) = pool.backward(np.full((1, 1, 1, 1), 3.0))
@@ -83,7 +83,7 @@ def test_equal_values_of_a_window_give_the_gradient_to_the_first():
 
 
 def test_relu_has_no_slope_at_zero():
-    relu = operations.Relu({}, {}, training=True)
+    relu = oracle.LOWERINGS["relu"]({}, {}, training=True)
     relu.forward(np.array([[-1.0, 0.0, 2.0]]))
 
     assert relu.backward(np.ones((1, 3)))[0].tolist() == [[0, 0, 1]]
@@ -125,7 +125,7 @@ def test_a_convolution_in_many_chunks_is_the_same(monkeypatch):
     graph = CASES["conv_of_everything"]
     x, y = synthetic_batch(graph, 5, seed=2)
     whole = prepared(graph).gradients(x, y, {})[1]
-    monkeypatch.setattr(operations, "COLUMNS_BYTES", 1)
+    monkeypatch.setattr(convolution, "COLUMNS_BYTES", 1)
     sample_by_sample = prepared(graph).gradients(x, y, {})[1]
 
     for key in whole:
@@ -205,7 +205,7 @@ def test_losses_and_statistics_do_not_cancel_in_fp32():
         assert loss == pytest.approx(-log_probabilities[chosen], rel=1e-6, abs=1e-7)
     x = (1e3 + np.random.default_rng(3).standard_normal((4096, 1))).astype(np.float32)
     weights = {name: np.ones(1, np.float32) for name in ("gamma", "beta", "mean", "variance")}
-    norm = operations.BatchNorm({"epsilon": 0.0, "momentum": 1.0}, weights, training=True)
+    norm = oracle.LOWERINGS["batch_norm"]({"epsilon": 0.0, "momentum": 1.0}, weights, training=True)
 
     norm.forward(x)
 

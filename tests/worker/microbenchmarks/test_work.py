@@ -6,7 +6,7 @@ import pytest
 
 from rigmark.bench import models
 from rigmark.bench.enums import Precision
-from rigmark.bench.ir.ops import Conv2d
+from rigmark.bench.ir.ops.convolution import Conv2d
 from rigmark.bench.worker import frameworks, microbenchmarks
 
 

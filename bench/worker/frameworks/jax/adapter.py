@@ -12,9 +12,10 @@ import time
 
 import numpy as np
 
+from ...graphs import outputs_of, parameters_of, shared_keys
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
 from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
-from .._image_layouts import channels_first, channels_last, flattened_images, inverse
+from .._image_layouts import Plan, channels_first, channels_last, inverse
 from . import layer_owners as traced
 from . import lowerings
 
@@ -188,17 +189,20 @@ class JaxPrepared(Prepared):
         self._computed = jax.numpy.dtype(COMPUTED.get(precision, self._stored))
         self._is_scaled = precision == "fp16" and self._is_training
 
-        images = flattened_images(graph) if self._layout.is_channels_last else ({}, {})
-        self._flattened = {name + "/weight": image for name, image in images[0].items()}     # by key of a parameter
-        self._vectors = images[1]                                                            # by name of a layer
+        self._output_name = graph["layers"][-1]["name"]
+        self._plan = Plan(graph, has_images=self._layout.is_channels_last)
+        self._layers = [
+            (dict(layer, is_image=layer["name"] in self._plan.images), outputs_of(layer), self._plan.turns(layer))
+            for layer in graph["layers"]
+        ]
+        self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
+        self._shared = shared_keys(graph)
         self._axes = {
-            layer["name"] + "/" + p["name"]: self._layout.parameter_axes(layer["op"], len(p["shape"]))
+            p["key"]: self._layout.parameter_axes(layer["op"], len(p["shape"]))
             for layer in graph["layers"] for p in layer["parameters"]
         }
-        trainable = {
-            layer["name"] + "/" + p["name"]
-            for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
-        }
+        self._axes.update((key, tuple(range(len(self._axes[key])))) for key in self._shared)
+        trainable = {key for key, p in parameters_of(graph).items() if p["is_trainable"]}
         kept = {key: self._array(self._kept(key, np.asarray(weights[key], self._stored))) for key in self._axes}
         self._parameters = {key: array for key, array in kept.items() if key in trainable}
         self._statistics = {key: array for key, array in kept.items() if key not in trainable}
@@ -348,18 +352,18 @@ class JaxPrepared(Prepared):
     # What JAX traces.
 
     def _output(self, parameters, statistics, x):
-        return self._run({**parameters, **statistics}, x, lowerings.Pass(self._jax, self._layout, self._vectors))
+        return self._run({**parameters, **statistics}, x, lowerings.Pass(self._jax, self._layout, self._shared))
 
     def _loss_and_gradients(self, parameters, statistics, scaling, x, y, masks, step=None):
         """((loss, new statistics), gradients); of the scaled loss, and divided again, where there is a scaling."""
         def loss(parameters):
             run = lowerings.Pass(
-                self._jax, self._layout, self._vectors, is_training=True, masks=masks, seed=self._seed, step=step
+                self._jax, self._layout, self._shared, is_training=True, masks=masks, seed=self._seed, step=step
             )
             output = self._run({**parameters, **statistics}, x, run)
             with self._jax.named_scope(LOSS):
                 found = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
-                return found * scaling[0] if scaling else found, (found, run.statistics)
+                return found * scaling[0] if scaling else found, (found, {**statistics, **run.statistics})
 
         (_, found), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
         if scaling:
@@ -394,12 +398,17 @@ class JaxPrepared(Prepared):
 
     def _run(self, weights, x, run):
         values = {"input": x}
-        for layer in self._graph["layers"]:
-            name = layer["name"]
-            own = {p["name"]: weights[name + "/" + p["name"]] for p in layer["parameters"]}
-            with self._jax.named_scope(name):
-                values[name] = self._lowered(layer["op"])(run, layer, own, *[values[i] for i in layer["inputs"]])
-        return values[name]
+        for layer, outputs, turns in self._layers:
+            own = {p["name"]: weights[p["key"]] for p in layer["parameters"]}
+            with self._jax.named_scope(layer["name"]):
+                inputs = [self._turned(values[name], turn) for name, turn in zip(layer["inputs"], turns)]
+                result = self._lowered(layer["op"])(run, layer, own, *inputs)
+            values.update(zip(outputs, result if isinstance(result, tuple) else (result,)))
+        return values[outputs[0]]
+
+    def _turned(self, value, turn):
+        """A value in the order that a layer takes; see Plan.turns."""
+        return value if turn is None else getattr(self._layout, turn)(value)
 
     def _lowered(self, op):
         """The lowering of an operation, with its floating-point operands in the format of this precision."""
@@ -413,7 +422,7 @@ class JaxPrepared(Prepared):
         def forward(run, layer, weights, *inputs):
             dtype = np.float32 if op in lowerings.IN_FP32 else self._computed
             weights, inputs = jax.tree.map(lambda value: cast(value, dtype), (weights, inputs))
-            return cast(lower(run, layer, weights, *inputs), self._computed)
+            return jax.tree.map(lambda value: cast(value, self._computed), lower(run, layer, weights, *inputs))
 
         return forward
 
@@ -433,22 +442,27 @@ class JaxPrepared(Prepared):
     def _input(self, x):
         if self._graph["input"]["vocabulary"] is not None:
             return self._samples(np.asarray(x, np.int32))
-        return self._samples(self._layout.kept(np.asarray(x, self._stored)))
+        return self._samples(self._as_value("input", np.asarray(x, self._stored)))
 
     def _target(self, y):
         if self._graph["loss"] == "softmax_cross_entropy":
             return self._samples(np.asarray(y, np.int32))
-        return self._samples(self._layout.kept(np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)))
+        dtype = np.float64 if self._stored.itemsize == 8 else np.float32
+        return self._samples(self._as_value(self._output_name, np.asarray(y, dtype)))
 
     def _masks(self, masks):
         """None without any, so that a network without dropout has one program for proofs and timed steps."""
-        return {name: self._samples(self._mask(name, mask)) for name, mask in masks.items()} or None
+        return {name: self._samples(self._as_value(name, mask)) for name, mask in masks.items()} or None
 
-    def _mask(self, name, mask):
-        return channels_last(mask, self._vectors[name]) if name in self._vectors else self._layout.kept(mask)
+    def _as_value(self, name, array):
+        """An array from canonical order to that in which the value of this name is kept."""
+        if name in self._plan.vectors:
+            return channels_last(array, self._plan.vectors[name])
+        return self._layout.kept(array) if name in self._plan.images else array
 
-    def _canonical(self, array):
-        return np.array(self._layout.canonical(widened(np.asarray(array))), order="C")
+    def _canonical(self, output):
+        array = widened(np.asarray(output))
+        return np.array(self._layout.canonical(array) if self._output_name in self._plan.images else array, order="C")
 
     def _kept(self, key, array):
         """A parameter from canonical order to that of its lowering."""

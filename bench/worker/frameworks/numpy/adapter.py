@@ -9,10 +9,11 @@ import os
 
 import numpy as np
 
+from ...graphs import layer_of, outputs_of
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported
-from .lowerings import INPUT, LOWERINGS
+from .lowerings import LOWERINGS
 
 DISTRIBUTIONS = ("numpy",)
 IMPORTS = "numpy"
@@ -22,7 +23,10 @@ PRECISIONS = ("fp32", "fp64")
 DEVICES = ("cpu",)
 BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
 
+INPUT = "input"
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
+
+
 def softmax_cross_entropy(output, target):
     shifted = output - output.max(axis=-1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -93,7 +97,7 @@ class Adam:
 OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
 
 
-DECIDING = ("relu", "max_pool")
+DECIDING = ("relu", "clip", "max_pool")
 
 
 class Network(Prepared):
@@ -169,13 +173,13 @@ class Network(Prepared):
         return kept * self._dtype(1 / (1 - rate))
 
     def _operation(self, layer, masks):
-        weights = {p["name"]: self._weights[layer["name"] + "/" + p["name"]] for p in layer["parameters"]}
+        weights = {p["name"]: self._weights[p["key"]] for p in layer["parameters"]}
         mask = masks.get(layer["name"]) if masks else None
         return LOWERINGS[layer["op"]](
             layer["attributes"], weights,
             training=masks is not None,
             mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
-            needs_input_gradient=any(name in self._with_gradient for name in layer["inputs"]),
+            needs_input_gradient=any(layer_of(value) in self._with_gradient for value in layer["inputs"]),
             tie_margin=self._tie_margins.get(layer["name"], 0), random=self._tie_random,
         )
 
@@ -195,7 +199,8 @@ class Network(Prepared):
             operation = self._operation(layer, masks)
             if seen is not None and layer["op"] in DECIDING:
                 seen[layer["name"]] = values[layer["inputs"][0]]
-            values[layer["name"]] = operation.forward(*[values[name] for name in layer["inputs"]])
+            output = operation.forward(*[values[name] for name in layer["inputs"]])
+            values.update(zip(outputs_of(layer), output if isinstance(output, tuple) else (output,)))
             if masks is not None:
                 operations.append(operation)
             for name in set(layer["inputs"]):
@@ -236,12 +241,17 @@ class Network(Prepared):
             operation = operations.pop()             # and with it what it kept for now
             if layer["name"] not in self._with_gradient:
                 continue
-            passed_on = operation.backward(arriving.pop(layer["name"]))
+            passed_on = operation.backward(*[arriving.pop(value, None) for value in outputs_of(layer)])
             for name, part in zip(layer["inputs"], passed_on):
-                if name in self._with_gradient:
+                if layer_of(name) in self._with_gradient and part is not None:
                     arriving[name] = self._sum(arriving[name], part) if name in arriving else part
-            for found, of_layer in ((gradients, operation.gradients), (statistics, operation.statistics)):
-                found.update((layer["name"] + "/" + name, value) for name, value in of_layer.items())
+            for p in layer["parameters"]:
+                key = p["key"]
+                if p["is_trainable"] and p["name"] in operation.gradients:
+                    part = operation.gradients[p["name"]]
+                    gradients[key] = self._sum(gradients[key], part) if key in gradients else part
+                if p["name"] in operation.statistics:
+                    statistics[key] = operation.statistics[p["name"]]
         return loss, gradients, statistics
 
     def descend(self, x, y, masks):
@@ -291,12 +301,12 @@ class WatchedOperation:
     def forward(self, *inputs):
         return self._timeline.booked((self._name, "forward"), self._operation.forward)(*inputs)
 
-    def backward(self, gradient):
-        return self._timeline.booked((self._name, "backward"), self._backward)(gradient)
+    def backward(self, *gradients):
+        return self._timeline.booked((self._name, "backward"), self._backward)(*gradients)
 
-    def _backward(self, gradient):
+    def _backward(self, *gradients):
         operation, self._operation = self._operation, None       # freeing what it kept is part of its time
-        passed_on = operation.backward(gradient)
+        passed_on = operation.backward(*gradients)
         self.gradients, self.statistics = operation.gradients, operation.statistics
         return passed_on
 
@@ -317,6 +327,11 @@ class Rounding:
         self.random = np.random.default_rng(seed)
 
     def rounded(self, array):
+        """The array, or the tuple of arrays, rounded; None, integers and booleans as they are."""
+        if isinstance(array, tuple):
+            return tuple(map(self.rounded, array))
+        if array is None or array.dtype.kind != "f":
+            return array
         real, shift = array.dtype.type, self.random.random()
         if self.of_largest:
             step = real(2 * self.roundoff * np.abs(array).max())
@@ -364,20 +379,26 @@ class RoundedOperation:
         self.statistics = self._operation.statistics
         return output
 
-    def backward(self, gradient):
+    def backward(self, *gradients):
         rounding = self._rounding
-        passed_on = self._operation.backward(gradient if rounding.is_stored else rounding.rounded(gradient))
+        passed_on = self._operation.backward(*(gradients if rounding.is_stored else rounding.rounded(gradients)))
         self.gradients = {name: rounding.stored(each) for name, each in self._operation.gradients.items()}
-        return tuple(None if each is None else rounding.stored(each) for each in passed_on)
+        return rounding.stored(passed_on)
 
 
 def with_gradient(graph):
-    """Names of the layers in or before which a trainable parameter lies."""
+    """Names of the layers in or before which a trainable parameter lies, and that lead to the output by floats."""
     found = set()
     for layer in graph["layers"]:
-        if any(p["is_trainable"] for p in layer["parameters"]) or found.intersection(layer["inputs"]):
+        has_own = any(p["is_trainable"] for p in layer["parameters"])
+        is_float = any(value["dtype"] == "float" for value in layer["outputs"])
+        if is_float and (has_own or found.intersection(map(layer_of, layer["inputs"]))):
             found.add(layer["name"])
-    return found
+    reached = {graph["layers"][-1]["name"]}
+    for layer in reversed(graph["layers"]):
+        if layer["name"] in found & reached:
+            reached.update(map(layer_of, layer["inputs"]))
+    return found & reached
 
 
 def prepare(graph, weights, settings):

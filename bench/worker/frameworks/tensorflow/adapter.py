@@ -12,10 +12,11 @@ import time
 
 import numpy as np
 
+from ...graphs import outputs_of, parameters_of, shared_keys
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
 from ...tracing.timeline import Timeline
 from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
-from .._image_layouts import channels_last, flattened_images
+from .._image_layouts import Plan, channels_last
 from . import lowerings
 
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
@@ -102,7 +103,8 @@ _MISSING_KERNEL = (
 
 STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
 COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
-IN_FP32 = ("local_response_norm", "softmax")     # in mixed precision; batch normalisation sees to itself
+# In mixed precision; batch normalisation and attention see to it themselves.
+IN_FP32 = ("group_norm", "layer_norm", "local_response_norm", "rms_norm", "softmax")
 
 
 def _cast(tf, values, dtype):
@@ -112,11 +114,12 @@ def _cast(tf, values, dtype):
 def _in_format(tf, op, function, stored, computed):
     """The function with its floating-point operands in the format that a precision computes in."""
     inner = tf.float32 if op in IN_FP32 and stored == tf.float32 else computed
-    of_parameters = tf.float32 if op == "batch_norm" else computed
+    of_parameters = tf.float32 if op == "batch_norm" or op in IN_FP32 else computed
 
     def forward(run, *inputs, **parameters):
         parameters = dict(zip(parameters, _cast(tf, parameters.values(), of_parameters)))
-        return tf.cast(function(run, *_cast(tf, inputs, inner), **parameters), computed)
+        result = function(run, *_cast(tf, inputs, inner), **parameters)
+        return tuple(_cast(tf, result, computed)) if isinstance(result, tuple) else _cast(tf, [result], computed)[0]
 
     def look_up(run, tokens, weight):
         return tf.cast(function(run, tokens, weight), computed)      # and not all rows
@@ -250,8 +253,13 @@ class Adam:
 OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
 
 
-Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters")
+Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters outputs")
 """``scope`` of names; ``finished`` are the inputs that no later layer reads; ``parameters`` are variables by name."""
+
+
+def _named(outputs, result):
+    """The values of a layer by their names, from what its function gave."""
+    return zip(outputs, result if isinstance(result, tuple) else (result,))
 
 
 def _formats(tf, precision):
@@ -260,25 +268,44 @@ def _formats(tf, precision):
     return tf.as_dtype(stored), tf.as_dtype(COMPUTED.get(precision, stored))
 
 
-def _layers(tf, graph, variables, settings, device):
+def _layers(tf, graph, plan, variables, settings, device):
     """The Layers in order."""
-    flat_images = flattened_images(graph)[1]
     ways = {
         "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
         "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
     }
     stored, computed = _formats(tf, settings["precision"])
     last_reader = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+    shared = shared_keys(graph)
     layers = []
     for layer in graph["layers"]:
         name = layer["name"]
-        function = LOWERINGS[layer["op"]](tf, dict(layer, keeps_order=name in flat_images, **ways))
+        is_shared = any(p["key"] in shared for p in layer["parameters"])
+        facts = dict(layer, is_image=name in plan.images, is_shared=is_shared, **ways)
+        function = _turning(tf, plan.turns(layer), LOWERINGS[layer["op"]](tf, facts))
         if computed.size < 4:
             function = _in_format(tf, layer["op"], function, stored, computed)
-        parameters = {p["name"]: variables[name + "/" + p["name"]] for p in layer["parameters"]}
+        parameters = {p["name"]: variables[p["key"]] for p in layer["parameters"]}
         finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
-        layers.append(Layer(name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters))
+        layers.append(Layer(
+            name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters, outputs_of(layer)
+        ))
     return layers
+
+
+TURNS = {"kept": lowerings.TO_NHWC, "canonical": lowerings.TO_NCHW}
+
+
+def _turning(tf, turns, function):
+    """The function, of inputs in another order; see Plan.turns."""
+    if not any(turns):
+        return function
+
+    def forward(run, *inputs, **parameters):
+        inputs = [tf.transpose(x, TURNS[turn]) if turn else x for x, turn in zip(inputs, turns)]
+        return function(run, *inputs, **parameters)
+
+    return forward
 
 
 # Layer times.
@@ -300,13 +327,15 @@ class WatchedSteps:
         ]
         self._readers = collections.Counter(name for layer in prepared._layers for name in layer.inputs)
         self._trainable = {                      # of each layer, by key
-            layer.name: {key: v for key, v in prepared._trainable.items() if _scope_of(key) == layer.scope}
-            for layer in prepared._layers
+            layer["name"]: {p["key"]: prepared._variables[p["key"]] for p in layer["parameters"] if p["is_trainable"]}
+            for layer in prepared._graph["layers"]
         }
-        self._with_gradient = set()
-        for layer in prepared._layers:
-            if self._trainable[layer.name] or self._with_gradient.intersection(layer.inputs):
-                self._with_gradient.add(layer.name)
+        self._with_gradient = set()              # names of values
+        for layer in prepared._graph["layers"]:
+            if self._trainable[layer["name"]] or self._with_gradient.intersection(layer["inputs"]):
+                self._with_gradient.update(
+                    name for name, value in zip(outputs_of(layer), layer["outputs"]) if value["dtype"] == "float"
+                )
 
     def step(self, x, y):
         """One step on a batch: the network's output, or in training the loss before the update."""
@@ -327,7 +356,7 @@ class WatchedSteps:
                     tf.identity(values[name]) if self._readers[name] > 1 else values[name] for name in layer.inputs
                 ]
                 tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
-                values[layer.name] = layer.function(run, *inputs, **layer.parameters)
+                values.update(_named(layer.outputs, layer.function(run, *inputs, **layer.parameters)))
             tapes[layer.name] = tape, inputs
         output = values[layer.name]
         with tf.GradientTape() as tape:
@@ -336,25 +365,34 @@ class WatchedSteps:
             scaled = prepared._scaled(loss)
         sent_back = collections.defaultdict(list)
         sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
-        gradients = {}
+        gradients = collections.defaultdict(list)
+        add = booked((GRADIENT_ADD, "backward"), tf.add_n)
+
+        def added(summands):
+            return summands[0] if len(summands) == 1 else add(summands)
+
         for layer in reversed([each for each in self._layers if each.name in self._with_gradient]):
-            summands = sent_back.pop(layer.name)
-            gradient = summands[0] if len(summands) == 1 else booked((GRADIENT_ADD, "backward"), tf.add_n)(summands)
+            read = [name for name in layer.outputs if name in sent_back]
+            if not read:
+                continue                         # only comparisons read it
+            arrived = [added(sent_back.pop(name)) for name in read]
             backward = booked((layer.name, "backward"), self._backward)
-            of_inputs, of_parameters = backward(layer, *tapes.pop(layer.name), values.pop(layer.name), gradient)
-            gradients.update(of_parameters)
+            of_inputs, of_parameters = backward(layer, *tapes.pop(layer.name), [values.pop(n) for n in read], arrived)
+            for key, each in of_parameters.items():
+                gradients[key].append(each)
             for name, each in of_inputs:
                 sent_back[name].append(each)
+        gradients = {key: added(summands) for key, summands in gradients.items()}
         booked((OPTIMIZER, "update"), prepared._update_parameters)([gradients[key] for key in prepared._trainable])
         for key, value in run.statistics.items():
             booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
         return loss
 
-    def _backward(self, layer, tape, inputs, output, gradient):
+    def _backward(self, layer, tape, inputs, outputs, arrived):
         """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""
         trainable = self._trainable[layer.name]
         wanted = [(name, each) for name, each in zip(layer.inputs, inputs) if name in self._with_gradient]
-        found = tape.gradient(output, [*(each for _, each in wanted), *trainable.values()], gradient)
+        found = tape.gradient(outputs, [*(each for _, each in wanted), *trainable.values()], arrived)
         of_inputs = [(name, each) for (name, _), each in zip(wanted, found)]
         of_parameters = zip(trainable, found[len(wanted):])
         return of_inputs, {key: self._prepared._as_tensor(key, each) for key, each in of_parameters}
@@ -371,21 +409,18 @@ class TensorflowPrepared(Prepared):
         self._is_training = settings["mode"] == "training"
         self.can_train = settings["precision"] not in WITHOUT_TRAINING
         self._stored = _formats(tf, settings["precision"])[0]
-        self._gives_image = len(graph["layers"][-1]["output_shape"]) == 3
+        self._output_name = graph["layers"][-1]["name"]
+        self._plan = Plan(graph)
+        self._layouts = self._layouts_of(graph)
+        self._variables, self._trainable = {}, {}
+        for key, p in parameters_of(graph).items():
+            start = self._tensor(self._layouts[key][0](weights[key]))
+            with tf.device(device):
+                self._variables[key] = tf.Variable(start, trainable=p["is_trainable"])
+            if p["is_trainable"]:
+                self._trainable[key] = self._variables[key]
 
-        dense_images, self._flat_images = flattened_images(graph)
-        self._layouts, self._variables, self._trainable = {}, {}, {}
-        for layer in graph["layers"]:
-            for p in layer["parameters"]:
-                key = layer["name"] + "/" + p["name"]
-                self._layouts[key] = lowerings.layouts(layer, p["name"], dense_images.get(layer["name"]))
-                start = self._tensor(self._layouts[key][0](weights[key]))
-                with tf.device(device):
-                    self._variables[key] = tf.Variable(start, trainable=p["is_trainable"])
-                if p["is_trainable"]:
-                    self._trainable[key] = self._variables[key]
-
-        self._layers = _layers(tf, graph, self._variables, settings, device)
+        self._layers = _layers(tf, graph, self._plan, self._variables, settings, device)
         self._loss_function = LOSSES[graph["loss"]]
         self._optimizer = self._scaling = None
         if self._is_training and settings["precision"] == "fp16":
@@ -401,6 +436,15 @@ class TensorflowPrepared(Prepared):
         self._last = None
         self._traced = self._program = None      # the function that layer_times runs, and what its kernels are
 
+    def _layouts_of(self, graph):
+        """{key: (canonical to TensorFlow's, back)}; a shared parameter is kept as it is."""
+        found = {
+            p["key"]: lowerings.layouts(layer, p["name"], self._plan.dense.get(layer["name"]))
+            for layer in graph["layers"] for p in layer["parameters"]
+        }
+        found.update((key, lowerings.UNCHANGED) for key in shared_keys(graph))
+        return found
+
     def _compiled(self, function):
         if self._compile_mode == "eager":
             return function
@@ -410,7 +454,7 @@ class TensorflowPrepared(Prepared):
     # The timed way.
 
     def load(self, batches):
-        self._loaded = [(self._input(x), self._input(y)) for x, y in batches]
+        self._loaded = [(self._input(x), self._target(y)) for x, y in batches]
         self._batches = itertools.cycle(self._loaded)
 
     def step(self):
@@ -501,7 +545,7 @@ class TensorflowPrepared(Prepared):
             return self._output(self._infer(self._input(x)))
 
     def gradients(self, x, y, masks):
-        arrays = self._input(x), self._input(y), self._masks(masks)
+        arrays = self._input(x), self._target(y), self._masks(masks)
         with refusals(_MISSING_KERNEL):
             loss, gradients = self._differentiate(*arrays)
         scaling = self._scaling
@@ -513,7 +557,7 @@ class TensorflowPrepared(Prepared):
     def train(self, x, y, masks):
         self._make_optimizer()
         with refusals(_MISSING_KERNEL):
-            return float(self._update(self._input(x), self._input(y), self._masks(masks)).numpy())
+            return float(self._update(self._input(x), self._target(y), self._masks(masks)).numpy())
 
     def weights(self):
         return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
@@ -528,7 +572,8 @@ class TensorflowPrepared(Prepared):
         values = {"input": x}
         for layer in layers:
             with self._tf.name_scope(layer.scope):
-                values[layer.name] = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
+                result = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
+                values.update(_named(layer.outputs, result))
             for i in layer.finished:             # eager memory
                 del values[i]
         return values[layers[-1].name]
@@ -598,18 +643,24 @@ class TensorflowPrepared(Prepared):
             return self._tf.constant(np.array(array, dtype, order="C"))
 
     def _input(self, x):
-        """A batch of inputs, targets or masks."""
-        return self._tensor(np.transpose(x, lowerings.TO_NHWC) if np.ndim(x) == 4 else x)
+        return self._value("input", x)
+
+    def _target(self, y):
+        return self._value(self._output_name, y)
 
     def _masks(self, masks):
-        return {name: self._mask(name, mask) for name, mask in masks.items()}
+        return {name: self._value(name, mask) for name, mask in masks.items()}
 
-    def _mask(self, name, mask):
-        return self._input(channels_last(mask, self._flat_images[name]) if name in self._flat_images else mask)
+    def _value(self, name, array):
+        """A tensor of an array in canonical order, in that in which the value of this name is kept."""
+        if name in self._plan.vectors:
+            array = channels_last(array, self._plan.vectors[name])
+        return self._tensor(np.transpose(array, lowerings.TO_NHWC) if name in self._plan.images else array)
 
     def _output(self, tensor):
         array = widened(tensor.numpy())
-        return np.ascontiguousarray(array.transpose(lowerings.TO_NCHW)) if self._gives_image else array
+        is_image = self._output_name in self._plan.images
+        return np.ascontiguousarray(array.transpose(lowerings.TO_NCHW)) if is_image else array
 
     def _canonical(self, key, tensor):
         return np.ascontiguousarray(self._layouts[key][1](widened(tensor.numpy())))

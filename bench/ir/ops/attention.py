@@ -1,0 +1,79 @@
+"""Softmax and attention."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rigmark.bench.ir.ops._base import BadGraph, Op, SampleOp, Shape, Tensor, all_of, broadcast, describe, one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax(SampleOp):
+    """exp(x) / sum(exp(x)) over the last axis of a vector or sequence."""
+
+    kind: ClassVar[str] = "softmax"
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = one(self.kind, inputs)
+        if len(shape) > 2:
+            raise BadGraph(f"softmax takes a vector or a sequence, not {shape}; flatten it first")
+        return shape
+
+    def flops(self, *inputs: Shape) -> int:
+        return 3 * math.prod(inputs[0])          # exp, sum, divide
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(Op):
+    """softmax(query key^T / sqrt(features)) value (Vaswani et al. 2017), of inputs (batch, heads, steps, features).
+
+    With ``causal`` a query sees keys up to its own step only; FLOPs are of the pairs that are seen. A fourth input is
+    a mask that broadcasts to (batch, heads, queries, keys): bool, True where a key is seen, or float, which is added
+    before the softmax.
+    """
+
+    kind: ClassVar[str] = "attention"
+    causal: bool = False
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if len(inputs) not in (3, 4):
+            raise BadGraph(f"attention takes query, key, value and perhaps a mask, not {len(inputs)} inputs")
+        all_of(self.kind, "float", inputs[:3])
+        query, key, value = inputs[:3]
+        shapes = {(x.shape[:2], x.batch, len(x.shape)) for x in (query, key, value)}
+        if len(shapes) > 1 or query.batch != 0 or len(query.shape) != 4:
+            raise BadGraph(f"attention takes inputs of one number of heads, (heads, steps, features), not "
+                           f"{describe(inputs)}")
+        if query.shape[3] != key.shape[3] or key.shape[2] != value.shape[2]:
+            raise BadGraph(f"attention needs as many features in query and key, and steps in key and value, not "
+                           f"{describe(inputs)}")
+        if self.causal and query.shape[2] != key.shape[2]:
+            raise BadGraph(f"causal attention needs as many queries as keys, not {describe(inputs)}")
+        self._refuse_mask(query, key, inputs[3:])
+        return (Tensor(shape=(*query.shape[:3], value.shape[3])),)
+
+    def _refuse_mask(self, query: Tensor, key: Tensor, masks: tuple[Tensor, ...]) -> None:
+        pairs = Tensor(shape=(*query.shape[:3], key.shape[2]))
+        for mask in masks:
+            if self.causal:
+                raise BadGraph("attention takes a mask or is causal, not both; let the mask say what is seen")
+            if mask.dtype not in ("bool", "float") or broadcast(self.kind, (pairs, mask)).shape != pairs.shape:
+                raise BadGraph(f"attention's mask must broadcast to {pairs.sample}, which {mask.shape} does not")
+
+    def _pairs(self, query: Shape, key: Shape) -> int:
+        steps, seen = query[2], key[2]
+        return query[1] * (steps * (steps + 1) // 2 if self.causal else steps * seen)
+
+    def multiply_adds(self, *inputs: Shape) -> int:
+        query, key, value = inputs[:3]
+        return self._pairs(query, key) * (query[3] + value[3])
+
+    def flops(self, *inputs: Shape) -> int:
+        # Scale, exponential, sum, division; and a mask's sum or choice.
+        return 2 * self.multiply_adds(*inputs) + (1 + len(inputs)) * self._pairs(inputs[0], inputs[1])
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        """Of a fused kernel, which computes the pairs again: inputs and output."""
+        return sum(value.elements(batch) for value in (*inputs, *self.outputs(*inputs)))

@@ -1,0 +1,56 @@
+"""Sums, means and extremes along axes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rigmark.bench.ir.ops._base import BadGraph, Op, Shape, Tensor, all_of, axis_of, one
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reduction(Op):
+    axes: tuple[int, ...]
+    keep: bool = False           # the axes stay, with a size of 1
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        value = one(self.kind, inputs)
+        all_of(self.kind, "float", inputs)
+        axes = {axis_of(self.kind, axis, value) for axis in self.axes}
+        if not axes or len(axes) < len(self.axes):
+            raise BadGraph(f"{self.kind} takes one or more different axes, not {self.axes}")
+        sizes = [1 if axis in axes else size for axis, size in enumerate(value.shape)]
+        if self.keep:
+            return (Tensor(shape=tuple(sizes), batch=value.batch),)
+        batch = value.batch if value.batch is None else value.batch - sum(axis < value.batch for axis in axes)
+        return (Tensor(shape=tuple(size for axis, size in enumerate(sizes) if axis not in axes), batch=batch),)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceSum(_Reduction):
+    kind: ClassVar[str] = "reduce_sum"
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return 0                                 # the gradient is repeated
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceMean(_Reduction):
+    kind: ClassVar[str] = "reduce_mean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceMax(_Reduction):
+    """The largest along the axes; of equal ones the gradient is not defined, and frameworks differ."""
+
+    kind: ClassVar[str] = "reduce_max"
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return inputs[0].elements(batch) + self.outputs(*inputs)[0].elements(batch)

@@ -1,0 +1,47 @@
+"""Softmax and attention."""
+
+import numpy as np
+
+from ._base import Operation, unbroadcast
+
+
+class Softmax(Operation):
+    def forward(self, x):
+        powers = np.exp(x - x.max(axis=-1, keepdims=True))
+        self.output = powers / powers.sum(axis=-1, keepdims=True)
+        return self.output
+
+    def backward(self, gradient):
+        mean = (gradient * self.output).sum(axis=-1, keepdims=True)
+        return ((gradient - mean) * self.output,)
+
+
+class Attention(Operation):
+    def forward(self, query, key, value, mask=None):
+        self.factor = query.dtype.type(1 / np.sqrt(query.shape[-1]))
+        scores = np.matmul(query, key.swapaxes(-1, -2)) * self.factor
+        if self.attributes["causal"]:
+            mask = np.tril(np.ones(scores.shape[-2:], dtype=bool))
+        if mask is not None:
+            scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        self.shares = powers / powers.sum(axis=-1, keepdims=True)
+        self.query, self.key, self.value = query, key, value
+        self.added = None if mask is None or mask.dtype == bool else mask.shape
+        return np.matmul(self.shares, value)
+
+    def backward(self, gradient):
+        of_shares = np.matmul(gradient, self.value.swapaxes(-1, -2))
+        of_scores = (of_shares - (of_shares * self.shares).sum(axis=-1, keepdims=True)) * self.shares
+        return (
+            np.matmul(of_scores, self.key) * self.factor,
+            np.matmul(of_scores.swapaxes(-1, -2), self.query) * self.factor,
+            np.matmul(self.shares.swapaxes(-1, -2), gradient),
+            None if self.added is None else unbroadcast(of_scores, self.added),
+        )
+
+
+LOWERINGS = {
+    "softmax": Softmax,
+    "attention": Attention,
+}

@@ -1,0 +1,214 @@
+"""Functions of each element, and of elements that broadcasting brings together."""
+
+import math
+
+import numpy as np
+
+from ._base import Operation, unbroadcast
+
+
+class Relu(Operation):
+    def forward(self, x):
+        if self.training:
+            self.passes = x > self.tie_width(x) * self.sides(x.shape)
+        return np.maximum(x, 0)
+
+    def backward(self, gradient):
+        return (gradient * self.passes,)
+
+
+class Tanh(Operation):
+    def forward(self, x):
+        self.output = np.tanh(x)
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient * (1 - self.output ** 2),)
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x)), right to a few roundings of its own size: by way of tanh, 1 - 1 would eat its lower tail."""
+    result = np.negative(x)
+    with np.errstate(over="ignore"):     # 1 / infinity is the 0 that is closest
+        np.exp(result, out=result)
+    result += 1
+    return np.reciprocal(result, out=result)
+
+
+class Sigmoid(Operation):
+    def forward(self, x):
+        self.output = sigmoid(x)
+        return self.output
+
+    def backward(self, gradient):
+        # From the output, as every framework does it: what that loses near 1 in fp32 is theirs to lose too.
+        return (gradient * self.output * (1 - self.output),)
+
+
+class Dropout(Operation):
+    def forward(self, x):
+        return x * self.mask if self.training else x
+
+    def backward(self, gradient):
+        return (gradient * self.mask,)
+
+
+class Add(Operation):
+    def forward(self, *inputs):
+        self.shapes = [x.shape for x in inputs]
+        return sum(inputs[1:], inputs[0])
+
+    def backward(self, gradient):
+        return tuple(gradient if shape == gradient.shape else unbroadcast(gradient, shape) for shape in self.shapes)
+
+
+class Clip(Operation):
+    def forward(self, x):
+        low, high = self.attributes["low"], self.attributes["high"]
+        width, sides = self.tie_width(x), self.sides(x.shape)
+        self.passes = (x > low + width * sides) & (x < high + width * sides)
+        return np.clip(x, low, high)
+
+    def backward(self, gradient):
+        return (gradient * self.passes,)
+
+
+erf = np.frompyfunc(math.erf, 1, 1)      # NumPy has none
+ROOT_OF_TWO_OVER_PI = math.sqrt(2 / math.pi)
+
+
+class Gelu(Operation):
+    """x / 2 * (1 + bent), where ``bent`` is erf or tanh of ``inner``."""
+
+    def forward(self, x):
+        self.x = x
+        if self.attributes["tanh"]:
+            self.bent = np.tanh(ROOT_OF_TWO_OVER_PI * (x + 0.044715 * x ** 3))
+        else:
+            self.bent = erf(x * math.sqrt(0.5)).astype(x.dtype)
+        return x * 0.5 * (1 + self.bent)
+
+    def backward(self, gradient):
+        x, bent = self.x, self.bent
+        if self.attributes["tanh"]:
+            slope = (1 - bent ** 2) * ROOT_OF_TWO_OVER_PI * (1 + 3 * 0.044715 * x ** 2)
+        else:
+            slope = ROOT_OF_TWO_OVER_PI * np.exp(-0.5 * x ** 2)
+        return (gradient * 0.5 * (1 + bent + x * slope),)
+
+
+class Silu(Operation):
+    def forward(self, x):
+        self.x, self.share = x, sigmoid(x)
+        return x * self.share
+
+    def backward(self, gradient):
+        return (gradient * self.share * (1 + self.x * (1 - self.share)),)
+
+
+class Unary(Operation):
+    """A function of each element, and its slope from input and output."""
+
+    def forward(self, x):
+        self.x, self.output = x, self.function(x)
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient * self.slope(self.x, self.output),)
+
+
+class Exp(Unary):
+    function = staticmethod(np.exp)
+    slope = staticmethod(lambda x, y: y)
+
+
+class Log(Unary):
+    function = staticmethod(np.log)
+    slope = staticmethod(lambda x, y: 1 / x)
+
+
+class Sqrt(Unary):
+    function = staticmethod(np.sqrt)
+    slope = staticmethod(lambda x, y: 0.5 / y)
+
+
+class Abs(Unary):
+    function = staticmethod(np.abs)
+    slope = staticmethod(lambda x, y: np.sign(x))
+
+
+class Negative(Unary):
+    function = staticmethod(np.negative)
+    slope = staticmethod(lambda x, y: -np.ones_like(x))
+
+
+class Sin(Unary):
+    function = staticmethod(np.sin)
+    slope = staticmethod(lambda x, y: np.cos(x))
+
+
+class Cos(Unary):
+    function = staticmethod(np.cos)
+    slope = staticmethod(lambda x, y: -np.sin(x))
+
+
+class Binary(Operation):
+    """A function of two values, and its slopes for both from inputs and output."""
+
+    def forward(self, left, right):
+        self.left, self.right, self.output = left, right, self.function(left, right)
+        return self.output
+
+    def backward(self, gradient):
+        slopes = self.slopes(self.left, self.right, self.output)
+        inputs = self.left, self.right
+        return tuple(unbroadcast(gradient * slope, x.shape) for slope, x in zip(slopes, inputs))
+
+
+class Subtract(Binary):
+    function = staticmethod(np.subtract)
+    slopes = staticmethod(lambda a, b, y: (1, -1))
+
+
+class Multiply(Binary):
+    function = staticmethod(np.multiply)
+    slopes = staticmethod(lambda a, b, y: (b, a))
+
+
+class Divide(Binary):
+    function = staticmethod(np.divide)
+    slopes = staticmethod(lambda a, b, y: (1 / b, -y / b))
+
+
+class Maximum(Binary):
+    function = staticmethod(np.maximum)
+    slopes = staticmethod(lambda a, b, y: (a > b, b > a))
+
+
+class Minimum(Binary):
+    function = staticmethod(np.minimum)
+    slopes = staticmethod(lambda a, b, y: (a < b, b < a))
+
+
+LOWERINGS = {
+    "relu": Relu,
+    "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "dropout": Dropout,
+    "add": Add,
+    "clip": Clip,
+    "gelu": Gelu,
+    "silu": Silu,
+    "exp": Exp,
+    "log": Log,
+    "sqrt": Sqrt,
+    "abs": Abs,
+    "negative": Negative,
+    "sin": Sin,
+    "cos": Cos,
+    "subtract": Subtract,
+    "multiply": Multiply,
+    "divide": Divide,
+    "maximum": Maximum,
+    "minimum": Minimum,
+}

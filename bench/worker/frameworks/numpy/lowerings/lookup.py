@@ -1,0 +1,39 @@
+"""Rows chosen by their index."""
+
+import numpy as np
+
+from ._base import Operation
+
+
+class Embedding(Operation):
+    def forward(self, tokens):
+        self.tokens = tokens
+        return self.weights["weight"][tokens]
+
+    def backward(self, gradient):
+        # The rows of equal tokens lie side by side once sorted; np.add.at is many times slower before NumPy 1.25.
+        tokens = self.tokens.ravel()
+        order = np.argsort(tokens, kind="stable")
+        found, first = np.unique(tokens[order], return_index=True)
+        rows = gradient.reshape(len(tokens), -1)[order]
+        self.gradients["weight"] = np.zeros_like(self.weights["weight"])
+        self.gradients["weight"][found] = np.add.reduceat(rows, first)
+        return (None,)
+
+
+class Gather(Operation):
+    def forward(self, x):
+        self.shape = x.shape
+        return np.take(x, self.attributes["indices"], axis=self.attributes["axis"])
+
+    def backward(self, gradient):
+        whole = np.zeros(self.shape, dtype=gradient.dtype)
+        axis = self.attributes["axis"] % whole.ndim
+        np.add.at(whole, (slice(None),) * axis + (self.attributes["indices"],), gradient)
+        return (whole,)
+
+
+LOWERINGS = {
+    "embedding": Embedding,
+    "gather": Gather,
+}

@@ -1,0 +1,46 @@
+"""Sums, means and extremes along axes."""
+
+import numpy as np
+
+from ._base import Operation
+
+
+class Reduction(Operation):
+    def forward(self, x):
+        self.axes = tuple(axis % x.ndim for axis in self.attributes["axes"])
+        self.x = x
+        self.kept = self.function(x, axis=self.axes, keepdims=True)
+        return self.kept if self.attributes["keep"] else self.kept.squeeze(self.axes)
+
+    def spread(self, gradient):
+        """The gradient with the axes that were reduced, of size 1."""
+        return gradient.reshape(self.kept.shape)
+
+
+class ReduceSum(Reduction):
+    function = staticmethod(np.sum)
+
+    def backward(self, gradient):
+        return (np.broadcast_to(self.spread(gradient), self.x.shape),)
+
+
+class ReduceMean(Reduction):
+    function = staticmethod(np.mean)
+
+    def backward(self, gradient):
+        count = self.x.size // self.kept.size
+        return (np.broadcast_to(self.spread(gradient) / count, self.x.shape),)
+
+
+class ReduceMax(Reduction):
+    function = staticmethod(np.max)
+
+    def backward(self, gradient):
+        return (self.spread(gradient) * (self.x == self.kept),)
+
+
+LOWERINGS = {
+    "reduce_sum": ReduceSum,
+    "reduce_mean": ReduceMean,
+    "reduce_max": ReduceMax,
+}

@@ -1,0 +1,87 @@
+"""PyTorch: one nn.Module a layer, run in order by a small network module.
+
+A lowering is a function (torch.nn, layer) -> nn.Module; a family of them per file. "in_place" of a layer says that the
+first input's memory may be written.
+"""
+
+import numpy as np
+
+from .... import registry
+from ....graphs import outputs_of
+from ._modules import modules
+
+LOWERINGS = registry.tables(__name__, __path__, "LOWERINGS")
+
+
+def lowered(graph, weights):
+    """The graph as an nn.Module that holds copies of the weights, and {layer name: its nn.Module}."""
+    import torch
+
+    layers = {}
+    overwriting = _overwriting(graph["layers"])
+    for layer in graph["layers"]:
+        lower = LOWERINGS[layer["op"]]
+        layers[layer["name"]] = lower(torch.nn, dict(layer, in_place=layer["name"] in overwriting))
+    _share(graph, layers)
+    network = modules().Network(list(layers.values()), _wiring(graph["layers"]))
+    with torch.no_grad():
+        for key, tensor in tensors(graph, layers).items():
+            tensor.copy_(torch.tensor(np.ascontiguousarray(weights[key])))
+    return network, layers
+
+
+def _wiring(layers):
+    """(outputs, inputs, names that no later layer reads) of each layer."""
+    last_reader = {name: layer["name"] for layer in layers for name in layer["inputs"]}
+    return [
+        (outputs_of(layer), layer["inputs"],
+         [i for i in sorted(set(layer["inputs"])) if last_reader[i] == layer["name"]])
+        for layer in layers
+    ]
+
+
+def _share(graph, layers):
+    """Give later layers the parameters that they share with earlier ones, as networks written by hand do."""
+    found = {}
+    for layer in graph["layers"]:
+        for p in layer["parameters"]:
+            module, attribute = layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"])
+            if p["key"] in found:
+                setattr(module, attribute, found[p["key"]])
+            else:
+                found[p["key"]] = getattr(module, attribute)
+
+
+# Their results are fresh memory, which they do not keep for their own backward pass.
+_GIVES_AWAY = {"conv2d", "dense", "batch_norm", "add", "concat"}
+
+
+def _overwriting(layers):
+    """Names of the relu and add layers that may write into their first input, as networks written by hand do."""
+    by_name = {layer["name"]: layer for layer in layers}
+    reads = [name for layer in layers for name in layer["inputs"]]
+
+    def is_free(layer):
+        name = layer["inputs"][0]
+        producer = by_name.get(name)
+        if producer is None or producer["op"] not in _GIVES_AWAY or reads.count(name) > 1:
+            return False
+        if producer["outputs"] != layer["outputs"]:
+            return False                         # it is broadcast
+        # The dense result of a sequence is a view, and autograd would copy around a write into it.
+        return producer["op"] != "dense" or len(producer["output_shape"]) == 1
+
+    return {layer["name"] for layer in layers if layer["op"] in ("relu", "add") and is_free(layer)}
+
+
+_ATTRIBUTES = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
+def tensors(graph, layers, trainable_only=False):
+    """{key: the module's own tensor} of all parameters and running statistics, or of the trainable ones."""
+    return {
+        p["key"]: getattr(layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"]))
+        for layer in graph["layers"]
+        for p in layer["parameters"]
+        if p["is_trainable"] or not trainable_only
+    }
