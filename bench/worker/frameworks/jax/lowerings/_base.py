@@ -25,7 +25,7 @@ class Layout:
         """The permutation from a parameter's canonical axes; matrices are (in, out), as x @ weight reads them."""
         if op == "conv2d" and rank == 4:
             return self._convolution_weight
-        return (1, 0) if rank == 2 and op != "embedding" else tuple(range(rank))
+        return (1, 0) if rank == 2 and op in ("dense", "lstm") else tuple(range(rank))
 
     def window(self, rows_columns, others):
         """A value for each axis of a batch of images."""
