@@ -27,3 +27,18 @@ def shared_keys(graph):
     """The keys of the parameters that more than one layer has; they are kept in canonical order."""
     counts = collections.Counter(p["key"] for layer in graph["layers"] for p in layer["parameters"])
     return {key for key, count in counts.items() if count > 1}
+
+
+def with_gradient(graph):
+    """Names of the layers in or before which a trainable parameter lies, and that lead to the output by floats."""
+    found = set()
+    for layer in graph["layers"]:
+        has_own = any(p["is_trainable"] for p in layer["parameters"])
+        is_float = any(value["dtype"] == "float" for value in layer["outputs"])
+        if is_float and (has_own or found.intersection(map(layer_of, layer["inputs"]))):
+            found.add(layer["name"])
+    reached = {graph["layers"][-1]["name"]}
+    for layer in reversed(graph["layers"]):
+        if layer["name"] in found & reached:
+            reached.update(map(layer_of, layer["inputs"]))
+    return found & reached

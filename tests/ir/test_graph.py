@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rigmark.bench import models
 from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
+from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
 from rigmark.bench.ir.training import Adam, Sgd
 
@@ -138,7 +139,8 @@ def rebuilt(plain: dict[str, Any]) -> Graph:
     net = Builder(plain["name"], tuple(plain["input"]["shape"]), vocabulary=plain["input"]["vocabulary"])
     for layer in plain["layers"]:
         attributes = {name: tuple(v) if isinstance(v, list) else v for name, v in layer["attributes"].items()}
-        net.add_layer(layer["name"], OPS[layer["op"]](**attributes), layer["inputs"])
+        shares = {p["name"]: p["key"] for p in layer["parameters"] if p["key"] != f"{layer['name']}/{p['name']}"}
+        net.add_layer(layer["name"], OPS[layer["op"]](**attributes), layer["inputs"], shares=shares)
     optimizer = dict(plain["optimizer"])
     kind = {"sgd": Sgd, "adam": Adam}[optimizer.pop("kind")]
     return net.build(loss=plain["loss"], optimizer=kind(**optimizer))
@@ -345,3 +347,62 @@ def test_no_fusion_moves_more_than_its_layers_apart(name: str, backward: bool):
             apart = [graph.cost(graph[n], **work).bytes_moved for n in group]
             fused = graph.fused_cost(group, **work)
             assert 0 <= fused.bytes_moved <= sum(apart)
+
+
+# Values that all samples share, several outputs, shared parameters ----------------------------------------------------
+
+
+def tied(*, shares: bool = True, reads: str = "split:1") -> Graph:
+    net = Builder("tied", (5,), vocabulary=7)
+    net.embedding("tokens", 6)
+    net.parameter("position", (5, 6), init="zeros")
+    net.add("add", of=("tokens", "position"))
+    net.split("split", 2, axis=2)
+    net.dense("half", 6, of=reads)
+    net.dense("scores", 7, bias=False, weight="tokens/weight" if shares else None)
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+
+def test_sharing_and_the_output_that_is_read_are_part_of_the_fingerprint():
+    prints = {tied().fingerprint, tied(shares=False).fingerprint, tied(reads="split").fingerprint}
+
+    assert len(prints) == 3
+
+
+def test_a_shared_parameter_counts_once():
+    assert tied().parameter_count == 7 * 6 + 5 * 6 + (3 * 6 + 6)
+    assert tied(shares=False).parameter_count == tied().parameter_count + 7 * 6
+
+
+def test_a_value_that_all_samples_share_moves_once_for_a_batch():
+    values = 5 * 6
+
+    assert cost("add", backward=False, graph=tied()) == (8 * values, 4 * (2 * 8 * values + values))
+    assert cost("position", backward=False, graph=tied()) == (0, 0)
+
+
+def test_every_output_of_a_layer_is_written():
+    assert cost("split", backward=False, graph=tied()) == (0, 4 * 2 * 8 * 5 * 6)
+
+
+@pytest.mark.parametrize(("key", "sentence"), [
+    ("embedding/weight", "shares 'embedding/weight', which no earlier layer has"),
+    ("tokens/weight", r"shares 'tokens/weight' of \(7, 6\) as its 'weight' of \(3, 6\)"),
+])
+def test_a_parameter_that_cannot_be_shared_is_refused(key: str, sentence: str):
+    net = Builder("net", (5,), vocabulary=7)
+    net.embedding("tokens", 6)
+
+    with pytest.raises(BadGraph, match=sentence):
+        net.dense("scores", 3, weight=key)
+
+
+def test_parameters_that_no_gradient_reaches_are_refused():
+    net = Builder("net", (4,))
+    net.dense("first", 4)
+    hidden = net.dense("bound", 4, of="input")
+    net.add_layer("less", Less(), of=("first", hidden))
+    net.add_layer("where", Where(), of=("less", "first", "input"))
+
+    with pytest.raises(BadGraph, match="layer 'bound' has trainable parameters, but no gradient reaches it"):
+        net.build(loss="mean_squared_error", optimizer=SGD)

@@ -12,6 +12,8 @@ import pytest
 
 from rigmark.bench import models
 from rigmark.bench.errors import UnknownName, UserError
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.models import bert, gpt2
 
 GUIDE = Path(__file__).parents[2] / "docs/add-a-model.md"
 
@@ -87,3 +89,36 @@ def test_resnet18_halves_the_image_and_doubles_the_channels_in_each_stage():
 def test_an_unknown_model_is_answered_with_the_nearest_name():
     with pytest.raises(UnknownName, match="no model 'resnet81'; did you mean 'resnet18'"):
         models.build("resnet81")
+
+
+@pytest.mark.parametrize(("name", "parameters"), [
+    ("gpt2", 124_439_808),           # the released weights, and transformers' GPT2LMHeadModel
+    ("bert", 109_514_298),           # transformers' BertForMaskedLM
+    ("mobilenet_v2", 3_504_872),     # torchvision's
+    ("densenet121", 7_978_856),      # torchvision's
+])
+def test_networks_of_the_widened_graph_have_their_published_counts(name: str, parameters: int):
+    assert models.build(name).parameter_count == parameters
+
+
+def test_mobilenet_v2_has_the_multiply_adds_of_its_paper():
+    assert round(models.build("mobilenet_v2").multiply_adds / 1e6) == 301        # the paper rounds to 300 M
+
+
+@pytest.mark.parametrize(("build", "blocks", "pairs", "head"), [
+    (gpt2.build, 12, 128 * 129 // 2, 768 * 50257),                   # of causal attention, those that are seen
+    (bert.build, 12, 128 * 128, 768 * 768 + 768 * 30522),
+])
+def test_a_transformer_has_the_multiply_adds_worked_out_by_hand(
+    build: Callable[[], Graph], blocks: int, pairs: int, head: int
+):
+    per_token = 4 * 768 * 768 + 2 * 768 * 3072       # query, key, value and projection; expand and contract
+
+    assert build().multiply_adds == blocks * (128 * per_token + 2 * 768 * pairs) + 128 * head
+
+
+def test_gpt2_scores_by_its_table_of_tokens():
+    graph = models.build("gpt2")
+
+    assert list(graph["scores"].keyed_parameters) == ["tokens/weight"]
+    assert "scores/weight" not in graph.parameters

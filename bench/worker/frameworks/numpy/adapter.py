@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 
-from ...graphs import layer_of, outputs_of
+from ...graphs import layer_of, outputs_of, with_gradient
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported
@@ -384,21 +384,6 @@ class RoundedOperation:
         passed_on = self._operation.backward(*(gradients if rounding.is_stored else rounding.rounded(gradients)))
         self.gradients = {name: rounding.stored(each) for name, each in self._operation.gradients.items()}
         return rounding.stored(passed_on)
-
-
-def with_gradient(graph):
-    """Names of the layers in or before which a trainable parameter lies, and that lead to the output by floats."""
-    found = set()
-    for layer in graph["layers"]:
-        has_own = any(p["is_trainable"] for p in layer["parameters"])
-        is_float = any(value["dtype"] == "float" for value in layer["outputs"])
-        if is_float and (has_own or found.intersection(map(layer_of, layer["inputs"]))):
-            found.add(layer["name"])
-    reached = {graph["layers"][-1]["name"]}
-    for layer in reversed(graph["layers"]):
-        if layer["name"] in found & reached:
-            reached.update(map(layer_of, layer["inputs"]))
-    return found & reached
 
 
 def prepare(graph, weights, settings):

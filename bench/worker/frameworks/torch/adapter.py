@@ -13,6 +13,7 @@ import warnings
 
 import numpy as np
 
+from ...graphs import with_gradient
 from ...tracing.timeline import Timeline
 from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown
 from . import inductor, lowerings
@@ -214,6 +215,7 @@ class TorchPrepared(Prepared):
             network = _quantized(torch, network)
             self._layers = dict(zip(layers, network.layers))
         self._network = network.train(self._is_training)
+        self._with_gradient = with_gradient(graph)
         self._trainable = lowerings.tensors(graph, layers, trainable_only=True)
         self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
         self._run = network if self._is_eager else _compiled(torch, network)
@@ -279,7 +281,7 @@ class TorchPrepared(Prepared):
     def _book_steps(self, timeline, steps, layers):
         """So many steps with the time of these nn.Modules, of the loss and of the optimizer booked."""
         loss_function = self._loss_function
-        with LayerHooks(timeline, layers, self._optimizer) as hooks:
+        with LayerHooks(timeline, layers, self._optimizer, self._with_gradient) as hooks:
             self._loss_function = hooks.watched_loss(loss_function)
             try:
                 for _ in range(steps):

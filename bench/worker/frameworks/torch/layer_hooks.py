@@ -10,8 +10,9 @@ class LayerHooks:
     the first layer, whose input has no gradient, and breaks in-place operations.
     """
 
-    def __init__(self, timeline, layers, optimizer):
+    def __init__(self, timeline, layers, optimizer, with_gradient):
         self._timeline, self._layers, self._optimizer = timeline, layers, optimizer
+        self._with_gradient = with_gradient      # names of the layers that a gradient reaches in training
         self._lasting = []       # handles of hooks on modules and optimizer
         self.forget_step()
 
@@ -57,7 +58,8 @@ class LayerHooks:
 
         def after(module, inputs, output):
             outputs = output if isinstance(output, tuple) else (output,)
-            if any(each.requires_grad for each in outputs):
+            # By name: a parameter that is a value requires a gradient in inference too.
+            if module.training and name in self._with_gradient:
                 self._timeline.switch(None)
                 self._timeline.add_row((name, "backward"))
                 self._watch_nodes(name, [each.grad_fn for each in outputs], sources)
