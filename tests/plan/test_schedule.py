@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rigmark import suites
+from rigmark.bench.analysis.statistics.decision import fewest_pairs
 from rigmark.bench.enums import TIMED, Mode, StartMethod, TrialKind
 from rigmark.bench.plan.case import Timing
 from rigmark.bench.plan.schedule import PROOF_BATCH, Trial, plan, proof_case
@@ -167,3 +170,15 @@ def test_labels_tell_trials_apart():
     trials = plan([replace(SWEEP, models=models, layouts=("default",))], cores=2, seed=1)
 
     assert len({trial.label for trial in trials}) == len(trials)
+
+
+def test_the_suite_of_make_bench_can_give_verdicts_and_times_the_layers_of_a_network_in_every_framework():
+    trials = plan(suites.sweeps("quick"), cores=2, seed=1)
+    repetitions = Counter(trial.case for trial in timings(trials))
+    profiled = {(trial.case.framework, trial.case.mode) for trial in trials if trial.kind is TrialKind.LAYERS}
+    compared = Counter((case.model, case.mode) for case in repetitions)
+
+    assert {fewest_pairs(1, 1)} == set(repetitions.values())
+    assert {"mnist_cnn", "resnet18", "lstm"} == {model for model, _ in compared}
+    assert {3} == set(compared.values())
+    assert set(product(("torch", "tensorflow", "jax"), Mode)) == profiled
