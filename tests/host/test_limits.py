@@ -23,7 +23,7 @@ from rigmark.bench.host import database, npz
 from rigmark.bench.host import limits as host
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.store.store import Store
-from tests.fakes import RIGMARK, measure
+from tests.fakes import RIGMARK, Answering, measure
 from tests.test_faults import SWEEP
 
 MIB = 2**20
@@ -94,7 +94,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, limit_mib: int | None) -> None:
 
 
 def test_too_little_memory_is_no_crash_and_no_fault_of_ours(tmp_path: Path):
-    measure(tmp_path)
+    measure(tmp_path, launcher=Answering())
 
     ended = limited_command("results", "--where", "true", cwd=tmp_path, limit=resource.RLIMIT_AS, most=700 * MIB)
 
@@ -144,7 +144,7 @@ def test_a_full_temporary_folder_ends_a_sweep_in_a_sentence_and_keeps_its_record
     monkeypatch.setattr(npz, "write", write)
 
     with pytest.raises(UserError, match=r"cannot write .*/synthetic-.*: No space left on device; free some .* TMPDIR"):
-        measure(tmp_path)
+        measure(tmp_path, launcher=Answering())
     assert ["proof"] == list(Store(tmp_path / "results").trials().table.kind)
 
 
@@ -180,7 +180,7 @@ def test_a_clock_that_is_set_back_in_the_middle_of_a_sweep_costs_no_record(
     monkeypatch.setattr(Store, "put", put_and_turn_back)
 
     with pytest.raises(UserError, match="set the clock"):
-        measure(tmp_path)
+        measure(tmp_path, launcher=Answering())
     assert ["proof"] == list(Store(tmp_path / "results").trials().table.kind)
 
 

@@ -26,7 +26,7 @@ from rigmark.bench.processes.spawn import Answer, not_run
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials.context import Base
-from tests.fakes import SHORT, lend_framework, make_case, measure, oracle_answers
+from tests.fakes import SHORT, Answering, lend_framework, make_case, measure, oracle_answers
 from tests.store.test_record import complaints
 
 HAS_AVX2 = isa.refusal("numpy", Isa.AVX2, "cpu", hardware.cpu_features()) is None
@@ -181,8 +181,11 @@ def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(
 ):
     monkeypatch.setattr(hardware, "cpu_features", lambda: frozenset({"sse4_1", "avx2", "fma"}))
 
-    (record,) = measure(tmp_path, isas=("avx512",)).stored[:1]
+    launcher = Answering()
 
+    record, *_ = measure(tmp_path, launcher=launcher, isas=("avx512",)).stored
+
+    assert ["probe"] == launcher.asked
     assert record.outcome is Outcome.UNSUPPORTED
     assert "this processor cannot run avx512: it lacks avx512bw" in str(record.reason)
     assert record.measurement is None
@@ -191,7 +194,7 @@ def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(
 def test_a_framework_without_switches_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lend_framework(monkeypatch, "abacus", "")
 
-    (record,) = measure(tmp_path, frameworks=("abacus",), isas=("sse41",)).stored[:1]
+    (record,) = measure(tmp_path, launcher=Answering(), frameworks=("abacus",), isas=("sse41",)).stored[:1]
 
     assert record.outcome is Outcome.UNSUPPORTED
     assert "no variable is known that limits abacus to sse41" in str(record.reason)

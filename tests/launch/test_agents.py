@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch import agents, ranks
-from tests.fakes import TOKEN, alive, eventually, make_case, start_rigmark
+from rigmark.bench.machine import hardware
+from rigmark.bench.plan.case import Case
+from tests.fakes import TOKEN, Answering, alive, eventually, make_case, measure, start_rigmark
 
 RUN = (
     "run", "--model", "mlp", "--framework", "numpy", "--mode", "inference", "--batch", "2", "--threads", "1",
@@ -93,3 +96,22 @@ def test_a_refused_world_has_the_places_that_there_are():
 
     assert "4 processes are needed and 2 were started" in str(agents_on("ab").refusal(case))
     assert ["a", "b"] == [place.host for place in agents_on("ab").places(case)]
+
+
+class Few(Answering):
+    """A launcher that has started fewer processes than a world needs."""
+
+    def refusal(self, case: Case) -> str | None:
+        return "too few were started" if case.processes > 1 else None
+
+    def places(self, case: Case) -> list[ranks.Place]:
+        return super().places(case)[:1]
+
+
+def test_what_a_launcher_refuses_is_a_record_and_the_rest_is_measured(tmp_path: Path):
+    tally = measure(tmp_path, launcher=Few(), world_sizes=(1, 2), threads=(1,), oversubscribe=True)
+
+    timed = {r.identity.case["world_size"]: r for r in tally.stored if r.identity.kind is TrialKind.TIMING}
+    assert (Outcome.OK, None) == (timed[1].outcome, timed[1].reason)
+    assert (Outcome.UNSUPPORTED, "too few were started") == (timed[2].outcome, timed[2].reason)
+    assert [hardware.usable_cpus()[0]] == timed[2].cpus

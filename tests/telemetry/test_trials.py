@@ -15,7 +15,7 @@ from rigmark.bench.enums import Outcome, StartMethod, TrialKind
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
 from rigmark.bench.telemetry import recorder
-from tests.fakes import SHORT, lend_framework, measure, rigmark, timing_record
+from tests.fakes import SHORT, Answering, lend_framework, measure, rigmark, timing_record
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/record.schema.json").read_text(encoding="utf-8"))
 LONGER = replace(SHORT, min_time_s=0.3, max_time_s=0.5)
@@ -86,16 +86,16 @@ def test_the_series_stands_beside_the_record(measured: tuple[Path, list[Record]]
 
 
 def test_without_telemetry_there_is_none(tmp_path: Path):
-    record = timing_record(measure(tmp_path, telemetry=False))
+    record = timing_record(measure(tmp_path, telemetry=False, launcher=Answering()))
 
     assert record.telemetry is None
     assert not (tmp_path / "results" / "telemetry").exists()
 
 
 def test_the_trial_is_the_same_with_and_without(tmp_path: Path):
-    without = timing_record(measure(tmp_path, telemetry=False))
+    without = timing_record(measure(tmp_path, telemetry=False, launcher=Answering()))
 
-    assert [] == measure(tmp_path, telemetry=True).stored
+    assert [] == measure(tmp_path, telemetry=True, launcher=Answering()).stored
     assert without.key in Store(tmp_path / "results")
 
 
