@@ -182,7 +182,7 @@ def test_what_an_axis_brings_is_the_same_on_the_page_and_as_a_claim(verb: Verb) 
     found = claimed(verb, "native")
 
     assert "open" == found["outcome"]
-    assert "2 trials, and a verdict needs 8 or more" in found["why"]
+    assert "2 trials, but a verdict needs 8 or more" in found["why"]
     assert "Here that is refuted" not in verb("report", "--format", "markdown")
 
 

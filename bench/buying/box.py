@@ -126,5 +126,5 @@ def endurance(step_times_s: Sequence[float]) -> Endurance | None:
     peak = times[: max(1, int(np.searchsorted(ends, PEAK_S)))]
     ratio = float(np.median(peak) / np.median(times[len(times) * 2 // 3 :]))
     words = tr_later("throttles") if ratio < THROTTLES_BELOW else tr_later("slows a little") if ratio < NOTE_BELOW \
-        else tr_later("holds its speed")
+        else tr_later("keeps its speed")
     return Endurance(ratio=ratio, duration_s=duration, words=words)

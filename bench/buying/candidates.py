@@ -92,7 +92,7 @@ def _machine(build: Build, market: Market) -> Candidate:
     if len(working) == 1:
         device, devices = _device(working[0][0]), working[0][1]
     else:
-        reason = tr("it has no part that computes") if not working else tr("it has cards of several kinds")
+        reason = tr("it has no part that can compute") if not working else tr("it has GPUs of several kinds")
     part = working[0][0] if len(working) == 1 else None
     return Candidate(
         id=build.id, name=build.id, kind=Kind.MACHINE, device=device, devices=devices,
@@ -138,7 +138,7 @@ def _rented(offer: Offer) -> Candidate:
         card = what if isinstance(what, Card) else None
         device = Device(name=what.name if isinstance(what, Card) else what, card=card)
     else:
-        reason = tr("it has cards of several kinds") if offer.gpus else tr("it names no device that computes")
+        reason = tr("it has GPUs of several kinds") if offer.gpus else tr("it names no computing device")
     memory = multiple(offer.memory_per_gpu_gb, GIB) or (None if card is None else card.memory_bytes)
     return Candidate(
         id=offer.id, name=offer.id, kind=Kind.RENTED, device=device, devices=devices,

@@ -121,7 +121,7 @@ def _left_out(
 ) -> Rated:
     if own:
         return unknown(candidate, tr(
-            "known for {n} only, and too few of them are among those that the others are held against each other for",
+            "known for only {n}, of which too few are among those for which the others are compared",
             n=formatting.count(len(own), "workload")))
     return refused if refused is not None else unknown(candidate, candidate.reason)
 

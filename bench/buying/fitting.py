@@ -59,14 +59,14 @@ def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
     batches = sorted(peaks_bytes)
     if len(batches) < FEWEST_BATCHES:
         have = ", ".join(map(str, batches)) or tr("none")
-        return tr("a fit needs {n} measured batches, and there are: {batches}", n=FEWEST_BATCHES, batches=have)
+        return tr("a fit needs {n} measured batches, but there are: {batches}", n=FEWEST_BATCHES, batches=have)
     peaks = np.array([peaks_bytes[batch] for batch in batches])
     slope, fixed = (float(number) for number in np.polyfit(batches, peaks, 1))
     if slope <= 0:
-        return tr("measured peaks do not grow with the batch, so that something else makes them")
+        return tr("measured peaks do not grow with the batch, so something else determines them")
     error = float(np.max(np.abs(fixed + slope * np.array(batches) - peaks) / peaks))
     if error > WORST_FIT:
-        return tr("measured peaks lie {error:.0%} off a line, so that no other batch can be told from them",
+        return tr("measured peaks deviate by {error:.0%} from a line, so other batches cannot be predicted from them",
                   error=error)
     return Line(fixed_bytes=fixed, bytes_per_sample=slope, batches=tuple(batches), largest_error=error)
 

@@ -35,7 +35,7 @@ from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import OVERRIDE
 
 SUPPLY, PLUGS, SLOTS, LANES = (
-    tr_later("power supply"), tr_later("power plugs"), tr_later("slots"), tr_later("PCIe lanes")
+    tr_later("power supply"), tr_later("power connectors"), tr_later("slots"), tr_later("PCIe lanes")
 )
 USUAL_BASE_W = 75.0          # board, memory, disks and fans, if not stated; 75 to 100 W is usual
 
@@ -89,13 +89,14 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     cpus = _of(parts, "cpu")
     unknown = [part.id for part in (*cpus, *gpus) if part.tdp_w is None]
     if unknown or not cpus:
-        lacking = tr("power of {names}", names=formatting.listed(unknown)) if unknown else tr("a CPU among its parts")
-        yield _check(build, SUPPLY, None, tr("cannot be told without {what}", what=lacking))
+        lacking = tr("power of {names}", names=formatting.listed(unknown)) if unknown else tr("a CPU in its list of "
+                                                                                              "parts")
+        yield _check(build, SUPPLY, None, tr("not known without {what}", what=lacking))
         return
     base_w = USUAL_BASE_W if build.base_w is None else build.base_w
     need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
-    size = tr("no usual size is enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
-    taken = tr(" (75 W taken for board, memory, disks and fans)") if build.base_w is None else ""
+    size = tr("no usual size is large enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
+    taken = tr(" (75 W assumed for board, memory, disks and fans)") if build.base_w is None else ""
     words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
                "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
     rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
@@ -107,7 +108,7 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
         holds, answer = _rated(sum(rated), load_w, need, of_one)
         words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=answer)
     elif of_one is not None:
-        words += tr("; the card's database row suggests {n:.0f} W", n=of_one)
+        words += tr("; the database suggests {n:.0f} W for this GPU", n=of_one)
     yield _check(build, SUPPLY, holds, words)
     wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
     if market.energy.circuit_w is not None:
@@ -122,10 +123,10 @@ def _rated(rated_w: float, load_w: float, need: box.Supply, suggested_w: float |
         spare = [own for own in box.PSU_SIZES_W if need.needed_w <= own < rated_w]
         return True, tr("{sizes} to spare", sizes=formatting.count(len(spare), "size")) if spare else tr("just enough")
     if box.is_tight(rated_w, load_w, suggested_w):
-        return True, tr("as the card's database row suggests, and tight: at full load {share} of it is taken, and "
-                        "peaks of milliseconds need one that bears them, as those of ATX 3.0 and later do",
+        return True, tr("as the database suggests for this GPU, but tight: at full load {share} of it is used, and "
+                        "it must withstand peaks of milliseconds, as power supplies of ATX 3.0 and later do",
                         share=formatting.share(load_w / rated_w))
-    more = "" if suggested_w is None else tr("; the card's database row suggests {n:.0f} W", n=suggested_w)
+    more = "" if suggested_w is None else tr("; the database suggests {n:.0f} W for this GPU", n=suggested_w)
     return False, tr("too little{more}", more=more)
 
 
@@ -136,16 +137,18 @@ def _plugs(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part]
         return
     wanted = formatting.listed([f"{needed.count(plug)} x {plug}" for plug in dict.fromkeys(needed)])
     if any(part.card is not None and part.card.origin_of("plugs") != OVERRIDE for part in gpus):
-        wanted += tr(" (those of the database; a partner's card may have others, which 'plugs' of the part says)")
+        wanted += tr(" (from the database; the card of another manufacturer may have others: state them as 'plugs' "
+                     "of the part)")
     if not there:
-        yield _check(build, PLUGS, None, tr("the cards need {plugs}; the supply lists no plugs", plugs=wanted))
+        yield _check(build, PLUGS, None, tr(
+            "the GPUs need {plugs}; the connectors of the power supply are not stated", plugs=wanted))
         return
     missing = box.missing_plugs(needed, there)
     joined = box.adapted_plugs(
         [part.tdp_w for part in gpus for plug in part.plugs if plug in box.ADAPTED], needed, there)
-    answer = tr("they are there") if not missing else tr("missing: {missing}", missing=", ".join(missing))
+    answer = tr("it has them") if not missing else tr("missing: {missing}", missing=", ".join(missing))
     if joined:
-        answer += tr("; adapters, as most such cards come with, join {n} x 8-pin for that", n=joined)
+        answer += tr("; adapters, which come with most such GPUs, combine {n} x 8-pin for that", n=joined)
     yield _check(build, PLUGS, joined is not None, tr("the cards need {plugs}; {answer}", plugs=wanted, answer=answer))
 
 
@@ -154,14 +157,14 @@ def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part])
     slots = [part.slots for part in gpus]
     if gpus and boards and boards[0].slots is not None:
         if any(count is None for count in slots):
-            yield _check(build, SLOTS, None, tr("how many slots a card covers is not known"))
+            yield _check(build, SLOTS, None, tr("it is not known how many slots a GPU covers"))
         else:
             total = sum(count or 0 for count in slots)
-            words = tr("the cards cover {n} slots of {all}", n=total, all=boards[0].slots)
+            words = tr("the GPUs cover {n} of {all} slots", n=total, all=boards[0].slots)
             yield _check(build, SLOTS, total <= boards[0].slots, words)
     lengths = [part.length_mm for part in gpus if part.length_mm is not None]
     if lengths and cases and cases[0].length_mm is not None:
-        words = tr("the longest card has {card:.0f} mm, the case takes {case:.0f} mm", card=max(lengths),
+        words = tr("the longest GPU has {card:.0f} mm, and the case has space for {case:.0f} mm", card=max(lengths),
                    case=cases[0].length_mm)
         yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, words)
 
@@ -174,13 +177,13 @@ def _lanes(
         return
     lanes = cpus[0].pcie_lanes
     if lanes is None:
-        yield _check(build, LANES, None, tr("how many lanes {cpu} has is not given", cpu=cpus[0].name))
+        yield _check(build, LANES, None, tr("the number of lanes of {cpu} is not given", cpu=cpus[0].name))
         return
     taken = other_lanes(build, market)
     found = box.widths(len(gpus), lanes, taken)
     if found is None:
-        yield _check(build, LANES, False, tr("{n} cards do not go into {lanes} lanes, 4 for each", n=len(gpus),
-                                             lanes=lanes - taken))
+        yield _check(build, LANES, False, tr(
+            "{lanes} lanes are not enough for {n} GPUs with at least 4 each", n=len(gpus), lanes=lanes - taken))
         return
     link = link_of(build, gpus[0], len(gpus), market)
     rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
@@ -235,7 +238,7 @@ def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked
             with contextlib.suppress(UserError):     # no data sheet, or several: only the driver's figures are known
                 link = link.against(gpu_specifications.by_name(gpu.product))
             found[str(trial["machine"]), gpu.name] = Linked(
-                subject=tr("{gpu} beside {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
+                subject=tr("{gpu} with {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
                 link=link, words=_linked(link, trial, networks.get(str(trial["model"]))),
             )
     return list(found.values())
@@ -254,7 +257,7 @@ def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> st
     takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=said, rate=now / 1e9,
                time=_milliseconds(TRANSFER_BYTES / now))
     if not link.below:
-        return tr("{said}; that is all it can do", said=takes)
+        return tr("{said}; that is its maximum", said=takes)
     if most is None:
         return takes
     words = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
@@ -267,7 +270,7 @@ def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> st
             longer=_milliseconds(size / now - size / most),
             step=_milliseconds(median(trial["timings_s"]) / trial["steps_per_timing"]),
         )
-    return tr("{said}; look at its slot, riser, what else has lanes of its processor, and the firmware's settings",
+    return tr("{said}; check its slot, its riser, what else uses lanes of its processor, and the firmware settings",
               said=words)
 
 

@@ -133,7 +133,7 @@ def _device_of(row: Mapping[str, Any], is_cpu: bool, devices: _Devices) -> Devic
     if is_cpu:
         return Device(name=str(row["device_name"]))
     if is_nothing(row["device_name"]):
-        devices.problems[tr("a figure of {model} ran on {device}, whose name its record does not hold",
+        devices.problems[tr("a figure of {model} ran on {device}, but its record does not state the name of the device",
                             model=row["model"], device=row["device"])] = None
         return None
     return devices.gpu(str(row["device_name"]))
@@ -180,7 +180,7 @@ def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     )
     for names, count in lacking.items():
         if names:
-            yield tr("{lines} of imported tables: {names} not stated, so held against nothing; import again with "
+            yield tr("{lines} of imported tables without {names}, so compared with nothing; import again with "
                      "--again --set NAME=VALUE", lines=formatting.count(count, "line"), names=formatting.listed(names))
 
 

@@ -26,15 +26,15 @@ def of_machine(build: Candidate, own: Rated | None, market: Market) -> WallPower
     working = own.power_w if own is not None and own.power_w is not None else build.rated_w
     if working is None:
         names = [part.id for part, _ in parts if part.kind in ("gpu", "accelerator", "cpu") and part.tdp_w is None]
-        return WallPower(watts=None, lacking=tuple(names) or (tr("what computes in it"),))
+        return WallPower(watts=None, lacking=tuple(names) or (tr("its computing device"),))
     devices, lacking = [working], []
     if any(part.kind in ("gpu", "accelerator") for part, _ in parts):
         cpus = [(part, count) for part, count in parts if part.kind == "cpu"]
         devices += known(cpus)
         lacking += [part.id for part, _ in cpus if part.tdp_w is None]
-        lacking += [] if cpus else [tr("a CPU, of which none is among its parts")]
+        lacking += [] if cpus else [tr("a CPU, which is not among its parts")]
     if build.build.base_w is None:
-        lacking.append(tr("board, memory and disks, of which no base_w is given"))
+        lacking.append(tr("board, memory and disks, for which no base_w is given"))
     else:
         devices.append(build.build.base_w)
     return WallPower(

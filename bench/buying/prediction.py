@@ -72,7 +72,7 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
     usable = [each for each in references if id(each) not in refused]
     if not usable:
         return Refusal(reason=refusals[0][1] if refusals else tr(
-            "no GPU was measured that it could be predicted from"))
+            "no GPU was measured from which it could be predicted"))
     # Kernels are written for an architecture, so a GPU of the same architecture is the best reference.
     alike = [each for each in usable if each.card.architecture == target.architecture] or usable
     alike = [each for each in alike if not _widened(each, target)] or alike
@@ -89,8 +89,8 @@ def predicted(references: Sequence[Reference], target: Card) -> Prediction | Ref
 def refusal(reference: Reference, target: Card) -> str | None:
     """Why nothing can be predicted for a GPU from a figure; None if it can."""
     if reference.busy_ratio is not None and reference.busy_ratio < FEWEST_BUSY:
-        return tr("{device} was busy for {share:.0%} of the time only: launching or input holds it up, so nothing can "
-                  "be predicted, and a faster card will not help much", device=_named(reference),
+        return tr("{device} was busy for only {share:.0%} of the time: launching or input limits it, so nothing can "
+                  "be predicted, and a faster GPU will not help much", device=_named(reference),
                   share=reference.busy_ratio)
     for card in (reference.card, target):
         if not card.fp32_flops_per_s and not card.bandwidth_bytes_per_s:
@@ -100,8 +100,8 @@ def refusal(reference: Reference, target: Card) -> str | None:
         if not card.bandwidth_bytes_per_s:
             return tr("memory bandwidth of {card} is not known", card=card.name)
         if card.architecture.startswith(OLD) and reference.card.key != target.key:
-            return tr("{card} is of the {generation} generation, whose specification says too little of how fast "
-                      "networks run on it", card=card.name, generation=card.architecture)
+            return tr("{card} belongs to the {generation} generation, whose specifications say too little about the "
+                      "speed of networks", card=card.name, generation=card.architecture)
     return None
 
 
@@ -151,7 +151,7 @@ def _is_near(ratio: float, other: float) -> bool:
 
 def _not_stated(reference: Reference) -> list[str]:
     return [] if reference.software else [
-        tr("the software of {reference} is not stated, and other software moves a figure as much as another card does",
+        tr("the software of {reference} is not stated, and other software changes a figure as much as another GPU does",
            reference=_named(reference))]
 
 
@@ -165,28 +165,28 @@ def _may_wait(reference: Reference, target: Card) -> list[str]:
         return []
     if reference.busy_ratio is not None:
         is_faster = (target.fp32_flops_per_s or 0) > (reference.card.fp32_flops_per_s or 0)
-        return [tr("a step takes {step:.0f} ms, so that launching it may hold a faster card up", step=1e3 * step_s)
+        return [tr("a step takes {step:.0f} ms, so launching may limit a faster GPU", step=1e3 * step_s)
                 ] if is_faster and step_s is not None else []
     if step_s is None:
-        return [tr("neither its batch nor how busy that GPU was is known: if launching or input held it up, another "
-                   "card is no faster and no slower, so the range takes in 1.00x")]
-    return [tr("a step took {step:.0f} ms, and how busy that GPU was is not known: if launching held it up, another "
-               "card is no faster and no slower, so the range takes in 1.00x", step=1e3 * step_s)]
+        return [tr("neither its batch nor the busy ratio of that GPU is known: if launching or input limited it, "
+                   "another GPU has the same speed, so the range includes 1.00x")]
+    return [tr("a step took {step:.0f} ms, and the busy ratio of that GPU is not known: if launching limited it, "
+               "another GPU has the same speed, so the range includes 1.00x", step=1e3 * step_s)]
 
 
 def _widened(reference: Reference, target: Card) -> list[str]:
     """Why the range is wider than usual, one sentence per reason."""
     old, found = reference.card, []
     if old.vendor != target.vendor:
-        found.append(tr("the makers differ ({old}, {new})", old=old.vendor, new=target.vendor))
-    found += [tr("how fast the tensor cores of {card} are is not known", card=card.name)
+        found.append(tr("the vendors differ ({old}, {new})", old=old.vendor, new=target.vendor))
+    found += [tr("the speed of the tensor cores of {card} is not known", card=card.name)
               for card in (old, target) if _is_unstated(card, reference.precision)]
     rates, tensor = [card.tensor_rate(reference.precision) for card in (old, target)], _tensor_ratio(reference, target)
     if tensor is not None and None in rates:
         found.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
     elif tensor is not None and not _is_near(tensor, _ratio(target.fp32_flops_per_s, old.fp32_flops_per_s)):
-        found.append(tr("tensor cores and vector units differ by unlike ratios, and which of them a network waits for "
-                        "is not known"))
+        found.append(tr("the ratios of tensor cores and of vector units differ, and it is not known which of them "
+                        "limits the network"))
     for card in (target, old):
         if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
             of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \
@@ -257,15 +257,16 @@ def _fitted(references: Sequence[Reference], target: Card, ranged: Prediction) -
         return ranged
     count = len({each.card.key for each in references})
     names = ", ".join(sorted({each.card.name for each in references}))
-    reasons = [tr("fitted to {n} known cards ({names}); leaving each out in turn, it is off by {worst:.0%} at most",
+    reasons = [tr("fitted to {n} known GPUs ({names}); predicting each from the others, the largest error is "
+                  "{worst:.0%}",
                   n=count, names=names, worst=worst)]
     margin = max(worst, MARGIN)
     low, high = value / (1 + margin), value * (1 + margin)
     waits = any(_may_wait(each, target) for each in references)
     if count < FEWEST_FOR_ITS_RANGE or waits:
         low, high = min(low, ranged.low), max(high, ranged.high)
-        why = tr("the host may have set the pace") if waits else tr("two cards are few")
-        reasons.append(tr("{why}, so the range takes in that from one of them: {reason}", why=why,
+        why = tr("the host may have been the limit") if waits else tr("two GPUs are few")
+        reasons.append(tr("{why}, so the range includes the one predicted from one of them: {reason}", why=why,
                           reason=ranged.reasons[0]))
         reasons += ranged.reasons[1:]
     return Prediction(

@@ -43,9 +43,10 @@ def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
         said.append(tr("{setup:g} h before each {session:g} h of work", setup=offer.setup_hours_per_session,
                        session=offer.session_hours))
     elif offer.setup_hours_per_session:
-        lacking = tr("no session_hours say how often its {setup:g} h come", setup=offer.setup_hours_per_session)
+        lacking = tr("no session_hours are given, so it is not known how often its {setup:g} h occur",
+                     setup=offer.setup_hours_per_session)
     elif offer.setup_hours_per_session is None:
-        lacking = tr("no setup_hours_per_session is given, so it is taken to take no time")
+        lacking = tr("no setup_hours_per_session is given, so no time is assumed")
     if offer.restart_loss:
         said.append(tr("{share} of the hours are done twice", share=formatting.share(offer.restart_loss)))
     return facts, "; ".join(said), lacking
@@ -64,10 +65,10 @@ def doubts_of_prices(market: Market, today: date) -> list[str]:
         oldest = ages[-1]
         words = formatting.count(oldest, "day") if oldest < 730 else tr("{n:.1f} years", n=oldest / 365.25)
         warning = "" if oldest <= OLD_DAYS else tr(
-            "; after {n} days they are no advice for today, look them up anew", n=OLD_DAYS)
+            "; prices older than {n} days are no basis for advice, look them up again", n=OLD_DAYS)
         found.append(tr("Prices are up to {age} old{warning}.", age=words, warning=warning))
     if undated := sum(price.as_of is None for price in market.prices):
-        found.append(tr("{prices} without a date: how old, nobody can tell.",
+        found.append(tr("{prices} without a date: their age is not known.",
                         prices=formatting.count(undated, "price")))
     if market.rates:
         found.append(tr("Exchange rates used: {rates}.", rates="; ".join(market.rates)))

@@ -114,7 +114,8 @@ def advise(
     works = _works(for_batch, figures)
     if len(works) > MOST_ANSWERS:
         left_out = sum(len(each.workloads) if isinstance(each, Family) else 1 for each in works[MOST_ANSWERS:])
-        problems.append(tr("{workloads} more are not answered here; --model, --mode, --precision and --batch choose",
+        problems.append(tr("{workloads} more are not answered here; select them with --model, --mode, --precision "
+                           "and --batch",
                            workloads=formatting.count(left_out, "workload")))
         works = works[:MOST_ANSWERS]
     candidates = offered.candidates(market, wanted.cards, figures)
@@ -164,7 +165,7 @@ def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
     of_models = [each for each in known if network_key(each.model) in models] or list(known)
     there = list(dict.fromkeys(each.in_words for each in of_models))
     more = [tr("{n} more", n=len(there) - MOST_ANSWERS)] if len(there) > MOST_ANSWERS else []
-    return tr("no figure is known of {asked}; there are some of {there}",
+    return tr("no figure is known for {asked}; there are figures for {there}",
               asked=", ".join(each for each in asked if each),
               there="; ".join([*there[:MOST_ANSWERS], *more]))
 

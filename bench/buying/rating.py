@@ -136,15 +136,16 @@ def speed_up(
     """
     if workload.mode == Mode.INFERENCE:
         return SHARED_HOST * devices, devices, tr(
-            "{n} devices answer on their own, {n}x one at most; {low:.2g}x is taken for where they share a processor "
+            "{n} devices work independently: at most {n}x one; {low:.2g}x is assumed because they share a processor "
             "and links", n=devices, low=SHARED_HOST * devices)
     network = networks.get(workload.model)
     if network is None or workload.local_batch is None:
         what = tr("how many parameters the network has") if network is None else tr("its batch")
-        return tr("how {n} devices scale cannot be told, since {what} is not known; measure two with --world-size 1,2",
+        return tr("it is not known how {n} devices scale, because {what} is not known; measure two with --world-size "
+                  "1,2",
                   n=devices, what=what)
     link = link_bytes_per_s or gpu_specifications.pcie_bytes_per_s(3, USUAL_LANES)
-    said = "" if link_bytes_per_s else tr(", taken to be PCIe 3.0 with {lanes} lanes", lanes=USUAL_LANES)
+    said = "" if link_bytes_per_s else tr(", assumed to be PCIe 3.0 with {lanes} lanes", lanes=USUAL_LANES)
     step_s = workload.local_batch / samples_per_s
     sent_s = cost.ring_time_s(4.0 * network.parameters, devices, link)
     low, high = (
@@ -152,8 +153,9 @@ def speed_up(
         for hidden in (0.0, 1.0)
     )
     return low, high, tr(
-        "{n} devices give {low:.2f}x to {high:.2f}x of one: gradients of {gradients:.0f} MB take {sent:.0f} ms on a "
-        "link of {link:.1f} GB/s{said}, in a step of {step:.0f} ms, after or behind the backward pass",
+        "{n} devices give {low:.2f}x to {high:.2f}x of one: sending gradients of {gradients:.0f} MB takes {sent:.0f} "
+        "ms on a link of {link:.1f} GB/s{said}, in a step of {step:.0f} ms, after the backward pass or hidden behind "
+        "it",
         n=devices, low=low, high=high, gradients=4e-6 * network.parameters, sent=1e3 * sent_s, link=link / 1e9,
         said=said, step=1e3 * step_s,
     )

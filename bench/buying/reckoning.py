@@ -27,7 +27,7 @@ WEEKS_OF_A_YEAR = 365.25 / 7
 BARE = tr_later("bare hours")
 ENERGY = tr_later("with energy")
 IDLE = tr_later("with idle energy")
-SETUP = tr_later("with setting up what is rented")
+SETUP = tr_later("with setting up the rented machine")
 EQUAL_WORK = tr_later("for equal work")
 RESALE = tr_later("with resale")
 LEAST_CERTAIN = (Origin.MEASURED, Origin.QUOTED, Origin.ENTERED, Origin.PREDICTED)
@@ -165,7 +165,7 @@ class Reckoning:
         hours = cost.HOURS_OF_A_YEAR * (life or 0.0) - self.hours_wanted if missing is _Missing.IDLE \
             else self.hours_wanted
         limit = self._as_power(spare / hours, missing) if spare > 0 and hours > 0 else ""
-        return tr("buying is the cheaper one with less than {limit} of it", limit=limit) if limit else ""
+        return tr("buying is cheaper with less than {limit} of it", limit=limit) if limit else ""
 
     def _as_power(self, money_per_hour: float, missing: _Missing) -> str:
         """A cost in the unit of the unknown: watts, the price of a kWh, or money; "" if no machine draws so much."""
@@ -176,8 +176,8 @@ class Reckoning:
             return tr("{watts} W at the wall", watts=formatting.significant(watts)) if watts < MOST_W[missing] else ""
         if missing is _Missing.RUNNING and self.power.watts is not None:
             per_kwh = money_per_hour / (self.power.watts / 1e3 * energy.cooling_overhead)
-            return tr("{price} {currency} a kWh", price=formatting.significant(per_kwh), currency=currency)
-        return tr("{price} {currency} an hour", price=formatting.significant(money_per_hour), currency=currency)
+            return tr("{price} {currency} per kWh", price=formatting.significant(per_kwh), currency=currency)
+        return tr("{price} {currency} per hour", price=formatting.significant(money_per_hour), currency=currency)
 
     def _holds_for_renting(self, missing: _Missing) -> str:
         """For a term that makes renting more expensive or owning cheaper; "" if buying is cheaper anyway."""
@@ -190,9 +190,9 @@ class Reckoning:
         if not 0 < spare < most:
             return ""
         if missing is _Missing.RESALE:
-            return tr("renting is the cheaper one unless it sells for more than {share} of its price",
+            return tr("renting is cheaper unless it sells for more than {share} of its price",
                       share=formatting.share(spare / price))
-        return tr("renting is the cheaper one unless that adds more than {share} to the rent",
+        return tr("renting is cheaper unless that adds more than {share} to the rent",
                   share=formatting.share(spare / rent))
 
     def _holds_for_speed(self) -> str:
@@ -204,8 +204,8 @@ class Reckoning:
                 "it never pays unless an hour of {build} does more than {ratio} the work of an hour of {offer}",
                 build=self.build.id, offer=self.offer.id, ratio=formatting.times(never, 2))
         ratio = (self.terms.paid() / self.hours_wanted + running) / of["rent_per_hour"]
-        return tr("buying is the cheaper one where an hour of {build} does more than {ratio} the work of an hour of "
-                  "{offer}, and renting below that", build=self.build.id, offer=self.offer.id,
+        return tr("buying is cheaper if an hour of {build} does more than {ratio} the work of an hour of {offer}, "
+                  "otherwise renting", build=self.build.id, offer=self.offer.id,
                   ratio=formatting.times(ratio, 2))
 
     # By what was asked ------------------------------------------------------------------------------------------------
@@ -242,25 +242,25 @@ class Reckoning:
         watts, lacking = self.power.watts, formatting.listed(self.power.lacking)
         if watts is None or price is None:
             reasons = [tr("the power of {names} is not known", names=lacking)] if watts is None else []
-            reasons += [tr("no price of a kWh is given")] if price is None else []
+            reasons += [tr("no price per kWh is given")] if price is None else []
             self.leave_out(tr_later("electricity"), "; ".join(reasons), _Missing.RUNNING)
             return
-        self.count(ENERGY, tr("{power:.0f} W at the wall, {price} a kWh", power=watts, price=priced(price, currency)),
+        self.count(ENERGY, tr("{power:.0f} W at the wall, {price} per kWh", power=watts, price=priced(price, currency)),
                    price.origin, terms={"running_per_hour": self._energy(price, watts)})
         if lacking:
             self.leave_out(tr_later("electricity of a part"), tr("the power of {names} is not known", names=lacking),
                            _Missing.PART)
 
     def idle(self, build: Build) -> None:
-        price, name = money(self.market.energy.price_per_kwh, "energy"), tr_later("electricity while it does no work")
+        price, name = money(self.market.energy.price_per_kwh, "energy"), tr_later("electricity when idle")
         if build.idle_w is None:
-            self.leave_out(name, tr("no idle_w is given, so it is taken to be switched off then"), _Missing.IDLE)
+            self.leave_out(name, tr("no idle_w is given, so it is assumed to be switched off then"), _Missing.IDLE)
         elif build.idle_w and price is None:
-            self.leave_out(name, tr("no price of a kWh is given"), _Missing.IDLE)
+            self.leave_out(name, tr("no price per kWh is given"), _Missing.IDLE)
         elif build.idle_w and build.life_years is None:
-            self.leave_out(name, tr("no life_years are given, so how long it stands idle is not known"), _Missing.IDLE)
+            self.leave_out(name, tr("no life_years are given, so its idle time is not known"), _Missing.IDLE)
         elif build.idle_w and price is not None:
-            words = tr("{power:.0f} W in all hours of its {years:g} years that it does no work in", power=build.idle_w,
+            words = tr("{power:.0f} W in all idle hours of its {years:g} years", power=build.idle_w,
                        years=build.life_years)
             life = (build.life_years, build.life_years)
             self.count(IDLE, words, price.origin,
@@ -274,7 +274,7 @@ class Reckoning:
             value, draws = (cost.rent_per_hour_of_work(rent, **facts) for rent in rents)
             self.count(SETUP, words, terms={"rent_per_hour": (value, draws)})
         if lacking:
-            self.leave_out(tr_later("setting up what is rented"), lacking, _Missing.SETUP)
+            self.leave_out(tr_later("setting up the rented machine"), lacking, _Missing.SETUP)
 
     def speed(self, own: Rated | None, rented: Rated | None) -> None:
         if is_alike(self.build, self.offer):
@@ -287,7 +287,7 @@ class Reckoning:
         theirs = None if rented is None else rented.samples_per_s
         if mine is None or theirs is None:
             self.leave_out(tr_later("speed"), tr(
-                "no workload is known for both, so an hour of the one is taken for an hour of the other"),
+                "no workload is known for both, so an hour of each is assumed to do the same work"),
                 _Missing.SPEED)
             return
         assert own is not None
@@ -299,7 +299,8 @@ class Reckoning:
 
     def resale(self, build: Build) -> None:
         if build.resale is None:
-            self.leave_out(tr_later("resale"), tr("no resale is given, so it is taken to be worth nothing in the end"),
+            self.leave_out(tr_later("resale"), tr("no resale is given, so it is assumed to be worth nothing in the "
+                                                  "end"),
                            _Missing.RESALE)
             return
         of = quantity(build.resale, f"resale of {build.id}")
@@ -346,7 +347,7 @@ def reckoned(
         power=power.of_machine(build, own, market), terms=Terms(value={}, draws={}),
     )
     currency = market.currency or ""
-    words = tr("{price} / {rent} an hour", price=priced(price, currency), rent=priced(hourly, currency))
+    words = tr("{price} / {rent} per hour", price=priced(price, currency), rent=priced(hourly, currency))
     found.count(BARE, words, price.origin, hourly.origin, terms={
         "price": (price.value, price.draws()), "rent_per_hour": (hourly.value, hourly.draws())})
     found.electricity()

@@ -106,7 +106,8 @@ def rentals(
             answered += [rent_or_buy(build, offer, None, {}, market, hours_per_week, failed)
                          for offer in priced[:MOST_OFFERS]]
             if len(priced) > MOST_OFFERS:
-                lacking[tr("of {all} offers the {n} cheapest an hour are shown", all=len(priced), n=MOST_OFFERS)] = None
+                said = tr("of {all} offers the {n} cheapest per hour are shown", all=len(priced), n=MOST_OFFERS)
+                lacking[said] = None
         found += [answer for answer in answered if isinstance(answer, RentOrBuy)]
         lacking |= {answer: None for answer in answered if isinstance(answer, str)}
     return found, list(lacking)
@@ -192,21 +193,21 @@ def _answer(
         share = cost.busy_share(found.value, life)
         weekly = found.value / (life * WEEKS_OF_A_YEAR)
         late = "" if share <= 1 else tr(", which is more than there are, so it never pays")
-        said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h a week{late}.",
+        said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h per week{late}.",
                        share=formatting.share(share), years=life, hours=formatting.significant(weekly, 2), late=late))
     said += _against_bare(of.steps)
     if of.hours_wanted is not None and chance is not None:
         cheaper = tr("buying") if chance >= 0.5 else tr("renting")
-        said.append(tr("At the {hours} h of work that you want, {cheaper} is cheaper with a chance of {chance}.",
+        said.append(tr("For the {hours} h of work that you want, {cheaper} is cheaper with a probability of {chance}.",
                        hours=formatting.number(of.hours_wanted, 0), cheaper=cheaper,
                        chance=chance_in_words(max(chance, 1 - chance))))
     elif hours_per_week is None and math.isfinite(found.value):
-        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the chance, and "
-                       "what a million samples of one's own cost."))
+        said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the probability, and "
+                       "the cost per million samples on your own machine."))
     elif hours_per_week is not None and life is None and math.isfinite(found.value):
-        said.append(tr("Whether to buy at {hours:g} h a week cannot be told without the life_years of {build}.",
+        said.append(tr("Whether to buy for {hours:g} h per week is not known without the life_years of {build}.",
                        hours=hours_per_week, build=build))
-    said += [tr("Left out is {term}: {holds}.", term=tr(each.name), holds=each.holds)
+    said += [tr("{term} is left out: {holds}.", term=tr(each.name), holds=each.holds)
              for each in of.left_out if each.holds]
     predicted = [] if is_alike(of.build, of.offer) else [
         each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
@@ -214,11 +215,13 @@ def _answer(
         said.append(tr("The throughput of {names} is {mark} predicted, so this is never clear: measure before you buy.",
                        names=formatting.listed(predicted), mark=Origin.PREDICTED.mark))
     if failed is not None:
-        said.append(tr("As listed, {machine} does not hold what is in it, and its price is without a remedy: {what}.",
+        said.append(tr("As listed, {machine} is insufficient for its parts, and its price does not include a remedy: "
+                       "{what}.",
                        machine=build, what=failed))
     if not _has_equal_work(of):
-        said.append(tr("No workload is known for both, so an hour of {build} is taken for an hour of {offer}: enter a "
-                       "[[throughput]] of each, since this may be off by several times.", build=build, offer=offer))
+        said.append(tr("No workload is known for both, so an hour of {build} is assumed to do the same work as an "
+                       "hour of {offer}; this may be wrong by a factor of several: enter a [[throughput]] "
+                       "of each.", build=build, offer=offer))
     return said
 
 
@@ -226,14 +229,14 @@ def _pays(of: Reckoning) -> str:
     """The sentence with the hours from which on buying pays, or why it never does."""
     build, offer, found = of.build.id, of.offer.id, of.steps[-1].hours
     if math.isinf(found.value):
-        template = tr_later("Renting {offer} is always cheaper: what {build} draws costs more than the rent of equal "
-                            "work.") if _has_equal_work(of) else tr_later(
-            "Renting {offer} is always cheaper: an hour of what {build} draws costs more than an hour of rent.")
+        template = tr_later("Renting {offer} is always cheaper: the electricity of {build} costs more than renting "
+                            "for the same work.") if _has_equal_work(of) else tr_later(
+            "Renting {offer} is always cheaper: the electricity of {build} costs more per hour than the rent.")
         return tr(template, offer=offer, build=build)
     counted = tr(" for equal work") if _has_equal_work(of) else ""
     if answers(of.steps, RESALE) is not None:
-        counted += tr(", its resale counted")
-    return tr("{build} pays from {hours} of its own work on, against {offer}{work}.", build=build,
+        counted += tr(", including its resale")
+    return tr("{build} pays after {hours} of work, compared with {offer}{work}.", build=build,
               hours=hours_in_words(found), offer=offer, work=counted)
 
 
@@ -242,9 +245,9 @@ def _against_bare(steps: Sequence[Step]) -> list[str]:
     bare, found, equal = steps[0].hours, steps[-1].hours, answers(steps, EQUAL_WORK)
     if equal is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
         return []
-    more = tr(        "; equal work alone makes it {hours}, {times} that", hours=hours_in_words(equal.hours),
+    more = tr(        "; for equal work it is {hours}, {times} that", hours=hours_in_words(equal.hours),
         times=formatting.times(equal.hours.value / bare.value, 2))
-    return [tr("Price over rent alone, as buyers' guides reckon, would say {hours}{more}.", hours=hours_in_words(bare),
+    return [tr("Price divided by rent, the rule of buyers' guides, gives {hours}{more}.", hours=hours_in_words(bare),
                more=more)]
 
 

@@ -103,7 +103,7 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
     priced = [each for each in rated if each.per_money is not None]
     if not priced:
         lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
-            tr("no throughput known of what has a price")
+            tr("no throughput is known for anything that has a price")
         words = tr("Nothing can be said of value for money: {reason}.", reason=lacking)
         return {"standing": Standing.NOTHING, "words": words}
     first = priced[0]
@@ -113,7 +113,7 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
         return {"standing": Standing.ALONE, "words": words}
     if first.chance is None:
         few = [each.candidate.name for each in priced if each.is_few]
-        words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so that no chance can be told.",
+        words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so the probability is not known.",
                    name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
         return {"standing": Standing.FEW, "words": words + _does_not_hold(first.candidate, failed)}
     best = max(priced, key=lambda each: each.chance or 0.0)
@@ -136,20 +136,20 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
         lead = tr("{best} likely gives the most for the money, {times} {second}", **facts)
     else:
         lead = tr("{best} and {second} are too close to call ({times})", **facts)
-    template = tr_later("{lead}; the chance that it is the best of {n} is {chance}.") if found is not Standing.OPEN \
-        else tr_later("{lead}; the chance that {best} is the best of {n} is {chance}.")
+    template = tr_later("{lead}; the probability that {best} is the best of {n} is {chance}.") \
+        if found is Standing.OPEN else tr_later("{lead}; the probability that it is the best of {n} is {chance}.")
     words = tr(template, lead=lead, best=best.candidate.name, n=len(priced), chance=chance_in_words(best.chance))
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
-        words += tr(" The software differs too, so this is not the hardware's doing alone.")
+        words += tr(" The software differs too, so the hardware is not the only cause.")
     if is_predicted:
-        words += tr(" Its throughput is predicted, so it wins nothing alone: measure before you buy.")
+        words += tr(" Its throughput is predicted, and a prediction alone decides nothing: measure before you buy.")
     return {"standing": found, "words": words + "".join(caveats)}
 
 
 def _does_not_hold(candidate: Candidate, failed: Mapping[str, str]) -> str:
     return "" if candidate.id not in failed else " " + tr(
-        "As listed, {machine} does not hold what is in it, and its price is without a remedy: {what}.",
+        "As listed, {machine} is insufficient for its parts, and its price does not include a remedy: {what}.",
         machine=candidate.id, what=failed[candidate.id])
 
 
@@ -160,7 +160,7 @@ def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market)
     watts = {each.candidate.id: _wall_w(each, market) for each in priced}
     unknown = [each.candidate.name for each in priced if watts[each.candidate.id] is None]
     if unknown:
-        return [tr(" Electricity is left out, since the power of {names} is not known; it may turn this.",
+        return [tr(" Electricity is left out, because the power of {names} is not known; it may reverse this.",
                    names=formatting.listed(unknown))]
     money_for, watts_for = {}, {}
     for each in priced:
@@ -180,10 +180,10 @@ def _by_energy(best: Rated, priced: Sequence[Rated], kind: Kind, market: Market)
     name, paid = min(turning.items(), key=lambda each: each[1])
     kwh = money(market.energy.price_per_kwh, "energy")
     if kwh is None or not kwh.value:
-        return [tr(" Electricity is left out, since no price of a kWh is given; {name} draws less for a sample, so it "
-                   "may turn this.", name=name)]
+        return [tr(" Electricity is left out, because no price per kWh is given; {name} needs less energy per "
+                   "sample, so it may reverse this.", name=name)]
     hours = paid / (kwh.value * market.energy.cooling_overhead)
-    return [tr(" With electricity counted that holds up to {hours} h of work; beyond, {name} is cheaper.",
+    return [tr(" With electricity this is so up to {hours} h of work; beyond that {name} is cheaper.",
                hours=formatting.significant(hours, 2), name=name)] if hours < USUAL_LIFE_H else []
 
 
@@ -284,7 +284,7 @@ def _one_or_many(workload: Work, big: Rated, small: Rated, many: Rated, count: i
         words.append(tr("they cost {times} as much",
                         times=formatting.times(count * prices[0].value / prices[1].value, 2)))
     else:
-        words.append(tr("no price is given of {names}, so which costs less is left out", names=formatting.listed(
+        words.append(tr("no price of {names} is given, so it is not known which costs less", names=formatting.listed(
             [of.candidate.name for of, price in zip((small, big), prices, strict=True) if price is None])))
     if many.power_w and big.power_w:
         words.append(tr("they draw {many:.0f} W against {big:.0f} W", many=many.power_w, big=big.power_w))

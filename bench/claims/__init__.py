@@ -94,7 +94,7 @@ def _held(claim: Claim, held_against: Evidence) -> Held:
     deciding = [answer for answer in answers if answer.origin is not Origin.QUOTED] or answers
     standing, why = overall(deciding, claim)
     if deciding[0].origin is Origin.QUOTED:
-        why = tr("published results alone, {why}", why=why)
+        why = tr("only published results, {why}", why=why)
     return Held(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
 
 
@@ -103,7 +103,7 @@ def _why_nothing(claim: Claim, held_against: Evidence) -> str:
     wanted = [name for place in ("model", "deeper", "over_model") for name in names_of(claim.where.get(place))]
     missing = [name for name in wanted if name not in held_against.models]
     if missing and len(missing) == len(wanted):
-        return tr("model missing: there is no network {names} here, and no imported table has it",
+        return tr("the model is missing: there is no network {names} here, and no imported table has it",
                   names=formatting.listed(missing))
     every = [*held_against.results, *held_against.quoted]
     devices = [name for place in ("device", "of_device", "over_device") for name in names_of(claim.where.get(place))]
@@ -112,5 +112,5 @@ def _why_nothing(claim: Claim, held_against: Evidence) -> str:
         named = formatting.listed([tr("a GPU") if name == "gpu" else name for name in unseen])
         return tr("no result of {devices} is stored, measured or imported", devices=named)
     if "gpu" in devices and not any(is_gpu(row) for row in held_against.results):
-        return tr("no GPU was measured, and no imported table tells this of one")
+        return tr("no GPU was measured, and no imported table has this figure for one")
     return tr("not measured yet: {how}", how=tr(claim.how))

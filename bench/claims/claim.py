@@ -82,7 +82,7 @@ def too_few(count: int | None) -> str:
     """Why a figure with so few trials decides nothing."""
     if count is None:
         return tr("a figure without an interval")
-    return tr("{trials}, and a verdict needs {fewest} or more", trials=formatting.count(count, "trial"),
+    return tr("{trials}, but a verdict needs {fewest} or more", trials=formatting.count(count, "trial"),
               fewest=fewest_pairs(1, 1))
 
 

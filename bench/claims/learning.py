@@ -40,7 +40,7 @@ def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]
     yield from _accuracy_differences(
         held_against, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
         lambda proof: proof.facts["precision"] == Precision.FP32, ("framework", "model", "data", "device"),
-        lambda one, other: tr("{case}, {precision} less fp32", case=_proof(one), precision=one.facts["precision"]),
+        lambda one, other: tr("{case}, {precision} minus fp32", case=_proof(one), precision=one.facts["precision"]),
     )
 
 
@@ -52,7 +52,7 @@ def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         lambda proof: proof.facts["model"] == deeper and proof.facts["precision"] == Precision.FP32,
         lambda proof: proof.facts["model"] == shallower and proof.facts["precision"] == Precision.FP32,
         ("framework", "compile_mode", "data", "device"),
-        lambda one, other: tr("{case}, less {other}", case=_proof(one), other=shallower),
+        lambda one, other: tr("{case}, minus {other}", case=_proof(one), other=shallower),
     )
 
 

@@ -45,8 +45,9 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             yield Answer(
                 about=case_in_words({**case.case, "origin": "measured"}), value=own, low=between[0], high=between[1],
                 certain=between, count=1,
-                doubt=tr("its layer trial is doubted: {findings}", findings=", ".join(doubts)) if doubts else "",
-                remark=tr("{share} of the step are of no layer", share=share(nowhere)),
+                doubt=tr("there are doubts about its layer trial: {findings}", findings=", ".join(doubts))
+                if doubts else "",
+                remark=tr("{share} of the step belong to no layer", share=share(nowhere)),
             )
     for row in held_against.quoted:
         layers = row.get("layers") or ()
@@ -73,7 +74,7 @@ def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison) -> Answer:
     doubt = ""
     if axis == "isa" and base["isa"] != Isa.NATIVE and base["isa_proof"] != base["isa"]:
-        doubt = tr("that it kept to {isa} is not proven ({proof})", isa=base["isa"], proof=word(base["isa_proof"]))
+        doubt = tr("it is not proven that it used only {isa} ({proof})", isa=base["isa"], proof=word(base["isa_proof"]))
     return _of_comparison(case_in_words(row), found, base, row, doubt=doubt)
 
 

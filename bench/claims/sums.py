@@ -19,7 +19,7 @@ def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     kernel, layers = int(claim.where["kernel"]), int(claim.where["layers"])
     stack, one = held_against.filters(kernel, layers), held_against.filters(int(claim.where["over_kernel"]), 1)
     if stack.sees != one.sees:
-        raise NotTestable(tr("they are not alike: the stack sees {stack} positions, the single one {single}",
+        raise NotTestable(tr("they are not comparable: the stack sees {stack} positions, the single one {single}",
                              stack=stack.sees, single=one.sees))
     yield _exact(
         tr("{stack} weights against {single}, both see {sees} x {sees}", stack=stack.weights, single=one.weights,

@@ -83,7 +83,7 @@ def test_an_outcome_needs_what_a_verdict_needs(tmp_path: Path):
 
         assert standing is found.standing
         if standing is Standing.OPEN:
-            assert f"{pairs} trials, and a verdict needs 8 or more" in found.why
+            assert f"{pairs} trials, but a verdict needs 8 or more" in found.why
 
 
 def test_an_outcome_of_suspect_trials_says_so(tmp_path: Path):
@@ -130,7 +130,7 @@ def test_measured_figures_go_before_published_ones(tmp_path: Path):
 
     assert Standing.CONFIRMED is against(of, tmp_path, *timing_records([0.01] * 8), tables=(published,)).standing
     alone = against(of, tmp_path / "alone", tables=(published,))
-    assert (Standing.REFUTED, "published results alone, the one figure that there is") == (alone.standing, alone.why)
+    assert (Standing.REFUTED, "only published results, the one figure that there is") == (alone.standing, alone.why)
 
 
 # Quantities -------------------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_figures_by_hand(quantity: str, where: dict[str, Any], value: float, tmp
 def test_filters_that_do_not_see_as_much_are_not_compared(tmp_path: Path):
     found = against(claim("filter_weights", kernel=3, layers=2, over_kernel=7, low=0.0), tmp_path)
 
-    assert (Standing.UNTESTABLE, "they are not alike: the stack sees 5 positions, the single one 7") == (
+    assert (Standing.UNTESTABLE, "they are not comparable: the stack sees 5 positions, the single one 7") == (
         found.standing, found.why)
 
 
@@ -346,7 +346,7 @@ def test_filters_that_do_not_see_as_much_are_not_compared(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("of", "why"), [
-    (claim("throughput", low=1, model="cifar10"), "model missing: there is no network cifar10 here"),
+    (claim("throughput", low=1, model="cifar10"), "the model is missing: there is no network cifar10 here"),
     (claim("throughput", low=1, model="mlp", device="gpu"), "no result of a GPU is stored"),
     (claim("throughput", low=1, model="mlp", device="GTX 1080"), "no result of GTX 1080 is stored"),
     (claim("throughput", low=1, model="vgg16"), "not measured yet: by looking"),

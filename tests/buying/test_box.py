@@ -49,7 +49,7 @@ def test_use_of_a_link_counts_input_and_gradients():
     assert 0.1 == pytest.approx(link_use(100, 1e6, 100e6, 2, 1, 1e9))
 
 
-@pytest.mark.parametrize(("late_s", "words"), [(1.0, "holds its speed"), (1.06, "slows a little"), (1.25, "throttles")])
+@pytest.mark.parametrize(("late_s", "words"), [(1.0, "keeps its speed"), (1.06, "slows a little"), (1.25, "throttles")])
 def test_a_laptop_is_judged_by_what_it_sustains(late_s: float, words: str):
     found = endurance([1.0] * 60 + [late_s] * 600)
 

@@ -34,7 +34,7 @@ def test_answers_in_words(batch: int, answer: Answer):
 @pytest.mark.parametrize(
     ("peaks", "reason"),
     [
-        ({8: 1.0, 16: 2.0}, "needs 3 measured batches, and there are: 8, 16"),
+        ({8: 1.0, 16: 2.0}, "needs 3 measured batches, but there are: 8, 16"),
         ({8: 3.0, 16: 3.0, 32: 2.9}, "do not grow with the batch"),
         ({8: 1.0, 16: 9.0, 32: 9.5}, "off a line"),
     ],

