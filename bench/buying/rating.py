@@ -140,7 +140,7 @@ def speed_up(
             "and links", n=devices, low=SHARED_HOST * devices)
     network = networks.get(workload.model)
     if network is None or workload.local_batch is None:
-        what = tr("the number of its parameters") if network is None else tr("its batch")
+        what = tr("the network's number of parameters") if network is None else tr("its batch")
         return tr("it is not known how {n} devices scale, because {what} is not known; measure two with --world-size "
                   "1,2",
                   n=devices, what=what)

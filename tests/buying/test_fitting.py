@@ -36,7 +36,7 @@ def test_answers_in_words(batch: int, answer: Answer):
     [
         ({8: 1.0, 16: 2.0}, "needs 3 measured batches, but there are: 8, 16"),
         ({8: 3.0, 16: 3.0, 32: 2.9}, "do not grow with the batch"),
-        ({8: 1.0, 16: 9.0, 32: 9.5}, "off a line"),
+        ({8: 1.0, 16: 9.0, 32: 9.5}, "from a line"),
     ],
 )
 def test_what_is_no_line_gives_no_answer(peaks: dict[int, float], reason: str):

@@ -253,7 +253,7 @@ def test_a_candidate_known_for_few_of_the_networks_is_not_held_against_the_other
     odd = next(each for each in ranking.rated if each.candidate.id == "odd")
 
     assert odd.samples_per_s is None
-    assert "known for 1 workload only" in odd.reasons[0]
+    assert "known for only 1 workload" in odd.reasons[0]
 
 
 def test_what_is_predicted_for_a_family_is_as_wide_as_for_a_network_and_never_clear(tmp_path: Path):
@@ -382,7 +382,7 @@ def test_what_is_far_ahead_is_clear_unless_it_is_predicted(tmp_path: Path):
 
     assert (Standing.CLEAR, "4090") == (clear.standing, clear.rated[0].candidate.id)
     assert (Standing.LIKELY, "4090") == (likely.standing, likely.rated[0].candidate.id)
-    assert "wins nothing alone" in likely.words
+    assert "a prediction alone decides nothing" in likely.words
 
 
 BOX = """
@@ -462,7 +462,7 @@ def test_adapters_join_plugs_of_eight_pins_as_far_as_there_are_any(tmp_path: Pat
     """A 4090 takes (450 - 75) / 150 = 3 of them, two 3090 of NVIDIA's own 2 each, two 4090 more than the four."""
     found = {(each.build, each.about): each for each in holding.checks(
         market_of(tmp_path, PARTS, boxes("1 4090", "2 3090", "2 4090")))}
-    holds = {build: found[build, "power plugs"] for build in ("1 4090", "2 3090", "2 4090")}
+    holds = {build: found[build, "power connectors"] for build in ("1 4090", "2 3090", "2 4090")}
 
     assert [True, True, False] == [each.holds for each in holds.values()]
     assert "adapters, which come with most such GPUs, combine 3 x 8-pin" in holds["1 4090"].words
@@ -539,7 +539,7 @@ def test_training_on_two_waits_for_gradients_or_hides_them():
 
     assert not isinstance(found, str)
     assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(found[:2])
-    assert "cannot be told" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
+    assert "it is not known how 2 devices scale" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
 
 
 def test_cpu_or_gpu_gives_a_ratio_at_equal_batch_only(tmp_path: Path):
@@ -618,7 +618,7 @@ def test_the_documents_machines_are_checked(tmp_path: Path):
     assert "1 size to spare" in one.words
     assert "the next size is 750 W" in two.words
     assert "16/16 of 40 lanes" in found["self-built-2018-two-cards", "PCIe lanes"].words
-    assert found["self-built-2018", "power plugs"].holds is None
+    assert found["self-built-2018", "power connectors"].holds is None
 
 
 def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_path: Path):
@@ -663,7 +663,7 @@ def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
                    questions=[Question.BOX])
 
     assert found.has_answers
-    assert "NVIDIA A100 beside AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
+    assert "NVIDIA A100 with AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
     assert [True] == [each["below"] for each in purchase.plain(found)["links"]]
 
 

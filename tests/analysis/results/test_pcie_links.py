@@ -42,7 +42,7 @@ def test_half_the_lanes_take_twice_as_long_by_hand(tmp_path: Path):
         "ran at x8 of x16 and PCIe 4.0: 15.75 GB/s each way, so that a transfer of 1 GB takes 63.5 ms, 31.7 ms longer "
         "than on a link of 31.51 GB/s")
     assert "the input of a batch of mlp (19.2 MB) takes 1.22 ms in a step of 100 ms, 0.609 ms longer" in found.words
-    assert "NVIDIA A100 beside AMD EPYC 9B14" == found.subject
+    assert "NVIDIA A100 with AMD EPYC 9B14" == found.subject
 
 
 def test_a_full_link_is_said_to_be_one(tmp_path: Path):
