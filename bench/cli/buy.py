@@ -108,7 +108,8 @@ def command(
         raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
         reasons = advice.reasons[:MOST_REASONS] or (
-            "no throughput and no offer is known; measure with rigmark run, and write hardware.toml (see docs/buy.md)",)
+            "no throughput of a network is known, and no offer; measure with rigmark run quick (the suite hardware has "
+            "no networks), and write hardware.toml (see docs/buy.md)",)
         for reason in reasons:
             say(f"rigmark: nothing to advise on: {reason}")
         raise typer.Exit(Exit.NOTHING_MEASURED)

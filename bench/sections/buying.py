@@ -201,7 +201,8 @@ def _values(advice: Advice) -> list[Section]:
     if not any(_has_prices(each) for each in shown):
         return [Section(
             id="value", title=tr("How fast"), blocks=(
-                Paragraph(text=tr("No price is given, so nothing can be said of value for money.")),
+                Paragraph(text=tr("No price is given, so nothing can be said of value for money; "
+                                  "hardware.toml states prices (docs/buy.md).")),
                 Items(texts=tuple(_fastest(each) for each in shown)),
             ),
         )]
