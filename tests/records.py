@@ -59,6 +59,13 @@ def build_facts(torch: str = "2.13.0", **variables: str) -> dict[str, Any]:
     }
 
 
+LAST_CHECK = {
+    "loss": 0.1, "expected_loss": 0.1, "allowed_difference": 1e-5, "output_error": None, "allowed_output_error": None,
+    "output_distance": None, "are_parameters_moved": True,
+}
+"""Of a trial of training."""
+
+
 def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timing: int = 1) -> dict[str, Any]:
     """Of one process whose median step takes ``step_time_s``, a little more and a little less by turns."""
     timings_s = [steps_per_timing * step_time_s * (1 + 0.001 * (-1) ** i) for i in range(timings)]
@@ -67,7 +74,8 @@ def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timin
         "steps_per_timing": steps_per_timing, "clock": "host", "stopped_by": "enough",
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 2 * step_time_s,
         "warm_up_timings_s": [1.1 * step_time_s] * 6, "first_loss": 2.3, "expected_loss": 2.3, "last_loss": 0.1,
-        "policy": POLICIES["fp32"], "overflow_steps": None, "result_error": None, "batches": 1,
+        "policy": POLICIES["fp32"], "overflow_steps": None, "result_error": None, "batches": 2,
+        "last_check": LAST_CHECK,
         "other_cpu_time_s": 0.001, "host": {"allocator": "system", "numa_nodes": [0], "huge_pages": "madvise"},
         "peak_memory_bytes": 300 * 2**20, "peak_memory_method": "process_resident",
         "marks": {"started": 1.0, "imported": 2.0, "prepared": 2.5, "loaded": 2.6, "steady": 3.0, "timed": 4.0},
@@ -76,7 +84,7 @@ def measurement(step_time_s: float = 0.01, *, timings: int = 20, steps_per_timin
 
 def limit_measurement(step_time_s: float = 0.01, **changes: Any) -> dict[str, Any]:
     """Of one process that executed a limit."""
-    no_network = dict.fromkeys(("first_loss", "expected_loss", "last_loss", "batches", "policy"))
+    no_network = dict.fromkeys(("first_loss", "expected_loss", "last_loss", "batches", "policy", "last_check"))
     return {**measurement(step_time_s), **no_network, "result_error": 3e-7, **changes}
 
 
@@ -100,7 +108,7 @@ def layer_times() -> dict[str, Any]:
         ],
         "step_times_s": [0.01] * 10, "plain_step_times_s": [0.0099] * 10, "warm_up_timings_s": [0.011] * 6,
         "facts": {"version": "2.13.0"}, "prepare_time_s": 0.5, "first_step_s": 0.02, "first_loss": 2.3,
-        "expected_loss": 2.3, "batches": 1, "problem": None, "resolution_s": 1e-7,
+        "expected_loss": 2.3, "batches": 2, "last_check": LAST_CHECK, "problem": None, "resolution_s": 1e-7,
     }
     for row in answer["rows"]:
         row["turn_times_s"] = [row["time_s"]] * 5
@@ -118,7 +126,7 @@ def pair(
     def side(times_s: Sequence[float]) -> dict[str, Any]:
         known = measurement()
         same = ("warm_up_timings_s", "facts", "prepare_time_s", "first_step_s", "first_loss", "expected_loss",
-                "last_loss", "batches", "peak_memory_bytes", "peak_memory_method", "marks")
+                "last_loss", "batches", "last_check", "peak_memory_bytes", "peak_memory_method", "marks")
         idle: list[float | None] = [idle_share * time_s for time_s in times_s]
         return {
             "times_s": list(times_s), "host_times_s": list(times_s), "cpu_times_s": [cpu_share * t for t in times_s],

@@ -174,6 +174,18 @@ class Policy(Part, frozen=True, kw_only=True):
     is_loss_scaled: bool
 
 
+class LastCheck(Part, frozen=True, kw_only=True):
+    """What was held to the oracle after the timed steps."""
+
+    loss: float
+    expected_loss: float
+    allowed_difference: Error
+    output_error: Error | None
+    allowed_output_error: Error | None
+    output_distance: Error | None
+    are_parameters_moved: bool | None
+
+
 class Steps(Part, frozen=True, kw_only=True):
     """What all processes have that took steps."""
 
@@ -184,6 +196,7 @@ class Steps(Part, frozen=True, kw_only=True):
     expected_loss: float | None = None
     last_loss: float | None = None
     batches: Number | None = None
+    last_check: LastCheck | None = None
     facts: Raw = NULL
     marks: Marks = {}
     peak_memory_bytes: Count | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,18 @@ from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
 
 SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
+BATCHES = 2                  # of synthetic samples: steps take them in turn, so that none can repeat an old answer
 DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
 SHARDS = (0, 1)             # of timed samples: devices of a world take them in turn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """The samples of timed steps."""
+
+    file: Path                   # with "x" and "y", batch after batch
+    batch_samples: int           # that make a batch: a worker repeats them to fill it
+    deciding: int                # how many of a filled batch decide its loss
 
 
 class Inputs:
@@ -27,6 +39,7 @@ class Inputs:
     def __init__(self, folder: Path):
         self._folder = folder
         self._graphs: dict[str, Graph] = {}
+        self._contents: dict[Path, str] = {}
 
     def graph(self, model: str) -> Graph:
         if model not in self._graphs:
@@ -59,38 +72,45 @@ class Inputs:
 
         return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
 
-    def timed(self, case: Case, shard: int = 0) -> tuple[Path, int]:
-        """(file with x and y of timed steps, how many of its first samples decide the first loss)."""
+    def timed(self, case: Case, shard: int = 0) -> Timed:
+        """Samples for two batches at least, unless there is but one sample."""
         batch = case.local_batch
         if case.data != datasets.SYNTHETIC:
             real = datasets.load(case.data, self.graph(case.model))
-            if shard == 0:
-                return self._once(f"real-{case.model}-{case.data}", lambda: {"x": real.x, "y": real.y}), batch
+            samples = min(batch, max(1, len(real.x) // BATCHES))
             begin = shard * batch % len(real.x)
 
             def turned() -> dict[str, Any]:
                 return {"x": np.roll(real.x, -begin, axis=0), "y": np.roll(real.y, -begin, axis=0)}
 
-            return self._once(f"real-{case.model}-{case.data}-{begin}", turned), batch
+            file = self._once(f"real-{case.model}-{case.data}-{begin}", turned)
+            return Timed(file=file, batch_samples=samples, deciding=batch)
         # A batch of repeated samples has the loss of one of each, also under batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
 
         def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), distinct, SEED + shard)
+            x, y = ir_weights.synthetic_batch(self.graph(case.model), BATCHES * distinct, SEED + shard)
             return {"x": x, "y": y}
 
-        return self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays), distinct
+        file = self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays)
+        return Timed(file=file, batch_samples=distinct, deciding=distinct)
 
     def of_first_loss(self, case: Case, shard: int = 0) -> Path:
-        """x and y of those samples alone."""
-        inputs, count = self.timed(case, shard)
+        """x and y of the samples alone that decide the first loss."""
+        timed = self.timed(case, shard)
 
         def arrays() -> dict[str, Any]:
-            with np.load(inputs) as every:
-                samples = np.arange(count) % len(every["x"])     # as a worker fills a batch beyond the data
+            with np.load(timed.file) as every:
+                samples = np.arange(timed.deciding) % timed.batch_samples        # as a worker fills a batch
                 return {"x": every["x"][samples], "y": every["y"][samples]}
 
-        return self._once(f"first-{inputs.stem}-{count}", arrays)
+        return self._once(f"first-{timed.file.stem}-{timed.deciding}", arrays)
+
+    def content(self, file: Path) -> str:
+        """Hash of what one of these files holds, which never changes while it is there."""
+        if file not in self._contents:
+            self._contents[file] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        return self._contents[file]
 
     def _once(self, name: str, arrays: Callable[[], dict[str, Any]]) -> Path:
         path = self._folder / f"{name}.npz"

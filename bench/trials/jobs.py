@@ -9,8 +9,11 @@ from typing import Any
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.trials import parity
 from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
 from rigmark.bench.trials.oracle import Oracle
+
+HELD_FLOPS = 20 * 10**9      # that a worker spends in NumPy on a batch after timed steps: about a second in float64
 
 
 def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
@@ -32,17 +35,25 @@ def timing(trial: Trial) -> dict[str, Any]:
     return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
 
 
+def last_check(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """How the end of a trial is held to the oracle, by how many "samples" of a batch where their order is free."""
+    affordable = HELD_FLOPS // max(1, inputs.graph(case.model).flops_per_sample(training=False))
+    samples = max(1, min(affordable, inputs.timed(case).deciding))
+    return {**parity.last_check(case.precision), "samples": samples}
+
+
 def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:
     """To step a network on one device; what became of the oracle where that failed."""
     case = trial.case
     expected = oracle.first_loss(case)
     if isinstance(expected, Answer):
         return expected
-    file, check_samples = inputs.timed(case)
+    timed = inputs.timed(case)
     return job(
-        trial.kind, case, graph=inputs.graph(case.model).plain(), inputs=str(file),
-        weights=str(inputs.weights(case.model)), check_samples=check_samples, expected_loss=expected.value,
-        loss_tolerance=expected.tolerance, timing=timing(trial),
+        trial.kind, case, graph=inputs.graph(case.model).plain(), inputs=str(timed.file),
+        weights=str(inputs.weights(case.model)), check_samples=timed.deciding, batch_samples=timed.batch_samples,
+        expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=timing(trial),
+        last_check=last_check(case, inputs),
     )
 
 
@@ -58,16 +69,17 @@ def steps_of_ranks(trial: Trial, inputs: Inputs, oracle: Oracle) -> Sequence[dic
         if isinstance(expected, Answer):
             return expected
         losses.append(expected)
-    files = [inputs.timed(case, shard) for shard in SHARDS]
+    samples = [inputs.timed(case, shard) for shard in SHARDS]
     asked = []
     for rank in range(case.processes):
         first = rank * case.devices_per_process
         shards = [(first + device) % len(SHARDS) for device in range(case.devices_per_process)]
         asked.append(job(
             trial.kind, case, graph=inputs.graph(case.model).plain(),
-            shards=[str(files[shard][0]) for shard in shards], weights=str(inputs.weights(case.model)),
-            check_samples=files[0][1],
+            shards=[str(samples[shard].file) for shard in shards], weights=str(inputs.weights(case.model)),
+            check_samples=samples[0].deciding, batch_samples=samples[0].batch_samples,
             expected_loss=math.fsum(losses[shard].value for shard in shards) / len(shards),
             loss_tolerance=max(losses[shard].tolerance for shard in shards), timing=timing(trial),
+            last_check=last_check(case, inputs),
         ))
     return asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,10 @@ class Oracle:
     def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
         """The arrays that a proof compares with those of its own ``job``; an Answer where the oracle failed."""
         case = replace(case, mode=Mode.TRAINING)     # it answers for all precisions, also those without training
+        inputs = Path(job["inputs"])     # real data is another when its source has changed
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
-        exact = self._known(f"proof-{self._key(case, case.world_size)}", lambda: self._ask(asked))
+        exact = self._known(f"proof-{self._key(case, inputs, case.world_size)}", lambda: self._ask(asked))
         if isinstance(exact, Answer):
             return exact
         found: list[Arrays | Answer] = [exact]
@@ -77,7 +79,8 @@ class Oracle:
                 rounded.append(found)
             return answer, parity.rounding_effects(rounded, exact)
 
-        return self._known(f"rounding-{self._key(case, case.world_size, rounding)}", ask)
+        key = self._key(case, Path(same["inputs"]), case.world_size, rounding)
+        return self._known(f"rounding-{key}", ask)
 
     def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
         """What sending the gradients of shards in a narrower format does to this network."""
@@ -91,7 +94,8 @@ class Oracle:
                 return answer, {}
             return answer, parity.compression_effects(found, exact, compression)
 
-        return self._known(f"compression-{self._key(case, case.world_size, compression)}", ask)
+        key = self._key(case, Path(same["inputs"]), case.world_size, compression)
+        return self._known(f"compression-{key}", ask)
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
         """The arrays kept under a key; asked for, and kept, where there are none."""
@@ -105,7 +109,8 @@ class Oracle:
 
     def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
         """The loss that the first step of a timed trial must show on a shard; an Answer where the oracle failed."""
-        key = f"loss-{self._key(case, case.mode, self._inputs.timed(case)[1], shard)}"
+        timed = self._inputs.timed(case, shard)
+        key = f"loss-{self._key(case, timed.file, case.mode, timed.batch_samples, timed.deciding)}"
         if (known := self._store.oracle_answer(key)) is None:
             files = {"inputs": self._inputs.of_first_loss(case, shard), "weights": self._inputs.weights(case.model)}
             answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
@@ -116,8 +121,9 @@ class Oracle:
         loss, rounding = float(known["loss"]), float(known["output_rounding"])
         return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
 
-    def _key(self, case: Case, *more: object) -> str:
-        facts = (self._inputs.graph(case.model).fingerprint, case.data, SEED, oracle_version(), *more)
+    def _key(self, case: Case, inputs: Path, *more: object) -> str:
+        content = self._inputs.content(inputs)
+        facts = (self._inputs.graph(case.model).fingerprint, content, SEED, oracle_version(), *more)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
     def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:

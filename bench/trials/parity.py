@@ -96,6 +96,20 @@ def first_loss_tolerance(precision: Precision, loss: float, output_rounding: flo
     return TOLERANCES[precision].loss + (LOSS_ROUNDINGS * output_rounding / abs(loss) if loss else 0.0)
 
 
+def last_check(precision: Precision) -> dict[str, Any]:
+    """How far the end of a timed trial may be off, as workers are told; see bench.worker.jobs._ends.
+
+    The tolerances are relative. "roundings" is by how many times the error of NumPy's output, computed with "rounding"
+    (None: in fp32), outputs and losses may be off on top.
+    """
+    tolerance, rounding = TOLERANCES[precision], ROUNDINGS.get(precision)
+    return {
+        "output_tolerance": tolerance.output, "loss_tolerance": tolerance.loss,
+        "rounding": None if rounding is None else rounding.plain(seed=0),
+        "roundings": LOSS_ROUNDINGS if rounding is None else ROUNDING_ERRORS,
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parity:
     """What a proof found: relative errors against the oracle, beside what was allowed."""

@@ -11,7 +11,7 @@ from . import measure
 
 
 def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=time.process_time):
-    """Executes each line of ``commands``, and sends one answer to each except the last.
+    """Executes each line of ``commands``, and sends one answer to each except the last; returns how many steps it took.
 
     A turn begins with a step that is not timed. The answer to a turn has the seconds of all its steps together:
     ``time_s`` on the device's clock if it has one, else the host's; ``host_time_s``; and ``cpu_time_s`` of all threads
@@ -19,13 +19,15 @@ def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=t
     slept; None at the first turn.
     """
     timer = prepared.device_timer()
-    slept_from_s = None
+    slept_from_s, steps = None, 0
     for line in commands:
         command = json.loads(line)
         if command["do"] == "end":
-            return
+            return steps
         if command["do"] == "warm_up":
-            answers.send("warm", timings_s=measure.warm_up(prepared, plan, clock))
+            timings_s = measure.warm_up(prepared, plan, clock)
+            steps += len(timings_s) * plan["steps_per_timing"]
+            answers.send("warm", timings_s=timings_s)
             prepared.forget_peak_memory()
             answers.mark("steady")
             continue
@@ -43,3 +45,5 @@ def take(prepared, plan, commands, answers, clock=time.perf_counter, cpu_clock=t
             idle_cpu_time_s=None if slept_from_s is None else woken_s - slept_from_s,
         )
         slept_from_s = cpu_stop_s
+        steps += 1 + command["timings"] * plan["steps_per_timing"]
+    return steps

@@ -239,7 +239,7 @@ def test_a_batch_beyond_the_real_data_repeats_samples_on_both_sides(tmp_path: Pa
     for record in tally.stored[1:]:
         assert (Outcome.OK, None) == (record.outcome, record.reason)
         assert record.measurement is not None
-        assert 1 == record.measurement["batches"]
+        assert 2 == record.measurement["batches"]
 
 
 @pytest.mark.parametrize("start_method", StartMethod)
@@ -461,6 +461,82 @@ def test_a_network_that_is_only_wrong_when_timed_is_caught_by_its_first_loss(
     assert_no_number(timing, Outcome.PARITY_FAILED)
     assert timing.reason is not None
     assert "the oracle's is" in timing.reason
+
+
+ENDS = {
+    "one output for all": (Mode.INFERENCE, "the last output is off by", """def step(self):
+        if self._steps == 0:
+            honest.Network.step(self)
+        else:
+            self._steps += 1
+"""),
+    "one output of each batch, a step late": (Mode.INFERENCE, "the last output is off by", """def step(self):
+        before = getattr(self, "_result", None)
+        honest.Network.step(self)
+        if before is not None:
+            self._result, self._late = getattr(self, "_late", before), self._result
+"""),
+    "the first loss for all": (Mode.TRAINING, "last loss", """def step(self):
+        before = getattr(self, "_result", None)
+        honest.Network.step(self)
+        self._result = self._result if before is None else before
+"""),
+    "no update": (Mode.TRAINING, "the last step left every parameter as it was", """def _update(self, gradients, statistics):
+        pass
+
+    def train(self, x, y, masks):
+        loss, gradients, statistics = self._gradients(self._input(x), y, masks)
+        honest.Network._update(self, gradients, statistics)
+        return loss
+"""),
+    "an update at first": (Mode.TRAINING, "the last step left every parameter as it was", """def step(self):
+        if self._steps == 0:
+            return honest.Network.step(self)
+        x, y = self._batches[self._steps % len(self._batches)]
+        self._steps += 1
+        self._result = self.gradients(x, y, {})[0]
+"""),
+    "a slow clock": (Mode.INFERENCE, "time.perf_counter was replaced", """def step(self):
+        import time
+        if time.perf_counter is CLOCK:
+            time.perf_counter = lambda: CLOCK() / 2
+        honest.Network.step(self)
+
+import time
+CLOCK = time.perf_counter
+"""),
+}
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_a_network_that_is_only_right_at_first_is_caught_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+):
+    mode, said, method = ENDS[way]
+    lend_framework(monkeypatch, "cheating", WRONG.format(method=method))
+
+    tally = measure(tmp_path, frameworks=("cheating",), modes=(mode,))
+
+    timing = timing_record(tally)
+    assert Outcome.OK is proof_record(tally).outcome
+    assert_no_number(timing, Outcome.PARITY_FAILED)
+    assert timing.reason is not None
+    assert said in timing.reason
+
+
+def test_a_timing_says_what_was_held_to_the_oracle_at_its_end(measured: tuple[Path, Tally]):
+    for record in measured[1].stored[1:]:
+        assert record.measurement is not None
+        held = record.measurement["last_check"]
+        assert 2 == record.measurement["batches"]
+        assert 0 < abs(held["loss"] - held["expected_loss"]) <= held["allowed_difference"]       # fp32 against fp64
+        assert held["allowed_difference"] < 1e-3 * record.measurement["first_loss"]
+        if record.identity.case["mode"] == Mode.TRAINING:
+            assert held["are_parameters_moved"]
+            assert held["output_error"] is None
+        else:
+            assert held["are_parameters_moved"] is None
+            assert 0 < held["output_error"] <= held["allowed_output_error"] < 0.1 * held["output_distance"]
 
 
 @pytest.mark.parametrize("wrong", ["learning_rate=0.011", "momentum=0.0"])

@@ -178,6 +178,7 @@ MAY_LACK = ("settings", "marks", "layers", "layer_row")
         (stored_records.Telemetry, "telemetry"), (stored_records.WatchedDevice, "watched_device"),
         (stored_records.Region, "region"), (stored_records.RegionDevice, "region_device"),
         (stored_records.Sampler, "sampler"), (stored_records.Policy, "policy"),
+        (stored_records.LastCheck, "last_check"),
     ],
 )
 def test_every_field_that_is_read_is_in_the_schema(part: Any, described: str):

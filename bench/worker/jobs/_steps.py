@@ -20,7 +20,7 @@ def started(job, answers, first_step):
     first_loss = None
     if mode == "training" and has_dropout(graph):
         devices = len(job.get("shards", [None]))
-        x, y = (first_of_each(array, devices, job["check_samples"]) for array in loaded[0])
+        x, y = (part_of_each(array, devices, job["check_samples"]) for array in loaded[0])
         first_loss = check_loss(prepared, graph, mode, x, y)
     prepared.load(loaded)
     answers.mark("loaded")
@@ -54,32 +54,44 @@ def check_loss(prepared, graph, mode, x, y):
 
 def loaded_batches(job):
     """The batches of all devices of this process, device after device within each of them."""
-    local_batch = job["timing"]["local_batch"]
-    inputs = map(arrays, job["shards"] if job.get("world") else [job["inputs"]])
-    of_devices = [batches(each["x"], each["y"], local_batch) for each in inputs]
+    samples, local_batch = job["batch_samples"], job["timing"]["local_batch"]
+    inputs = inputs_of(job)
+    places = range(max(1, min(len(each["x"]) // samples for each in inputs)))
+    of_devices = [[batch(each, samples, place, local_batch) for place in places] for each in inputs]
     if len(of_devices) == 1:
         return of_devices[0]
     return [tuple(np.concatenate(parts) for parts in zip(*each)) for each in zip(*of_devices)]
 
 
-def batches(x, y, local_batch):
-    """The samples in batches of ``local_batch``; fewer samples than one batch are repeated to fill it."""
-    if local_batch > len(x):
-        x, y = (filled(array, local_batch) for array in (x, y))
-    return [(x[i:i + local_batch], y[i:i + local_batch]) for i in range(0, len(x) - local_batch + 1, local_batch)]
+def samples_of(job, place, count):
+    """[(x, y)] of each device: the first samples of the batch that the step at ``place`` in the order of all has."""
+    return [batch(each, job["batch_samples"], place, count) for each in inputs_of(job)]
+
+
+def inputs_of(job):
+    """[{"x", "y"}] of each device of this process."""
+    return [arrays(path) for path in (job["shards"] if job.get("world") else [job["inputs"]])]
+
+
+def batch(inputs, samples, place, length):
+    """(x, y) of the batch at ``place`` where each has so many ``samples``, which are repeated up to ``length``."""
+    begin = place % max(1, len(inputs["x"]) // samples) * samples
+    return tuple(filled(inputs[name][begin:begin + samples], length) for name in ("x", "y"))
 
 
 def filled(array, length):
     """The samples again and again until there are ``length`` of them; a length that cannot be fails at once."""
+    if length <= len(array):
+        return array[:length]
     result = np.empty((length, *array.shape[1:]), array.dtype)
     for start in range(0, length, len(array)):
         result[start:start + len(array)] = array[:length - start]
     return result
 
 
-def first_of_each(array, devices, count):
+def part_of_each(array, devices, count):
     """The first samples of each device in an array that holds them device after device."""
-    return np.concatenate([part[:count] for part in np.split(array, devices)])
+    return np.concatenate([part[:count] for part in np.split(np.asarray(array), devices)])
 
 
 def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
@@ -99,6 +111,14 @@ def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
         timings, warm_up_timings_s=warm_up, host=host.settings(),
         other_cpu_time_s=None if busy_after_s is None else max(0.0, busy_after_s - busy_before_s - own_s),
     )
+
+
+def refuse_replaced_clocks():
+    """Raises Failed where a clock by which steps are timed is not Python's own any more."""
+    replaced = measure.replaced_clocks()
+    if replaced:
+        raise Failed("parity_failed", "time.%s was replaced in this process, so that no time can be trusted; find what "
+                     "replaced it" % replaced[0])
 
 
 def last_result(prepared):

@@ -1,6 +1,7 @@
 """Where the time of a step goes."""
 
 from .. import layers
+from ._ends import held_at_the_end
 from ._steps import last_result, started
 
 
@@ -10,4 +11,6 @@ def run(job, directory, answers):
     found = layers.taken_apart(prepared, job["timing"], answers.mark)
     answers.mark("timed")
     last_result(prepared)
+    steps = 1 + sum(len(found[name]) for name in ("warm_up_timings_s", "plain_step_times_s", "step_times_s"))
+    facts.update(held_at_the_end(job, prepared, steps, facts["first_loss"]))
     return dict(found, facts=module.facts(), **facts)

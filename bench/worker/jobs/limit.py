@@ -5,7 +5,7 @@ import time
 from .. import frameworks, measure, microbenchmarks
 from . import Failed
 from ._common import imported, peak_memory
-from ._steps import timed_steps
+from ._steps import refuse_replaced_clocks, timed_steps
 
 
 def run(job, directory, answers):
@@ -29,10 +29,11 @@ def run(job, directory, answers):
         raise Failed("parity_failed", "the first result of %s is off by %.2g (relative L2) from NumPy's in float64, "
                      "tolerance %g" % (job["limit"], error, tolerance))
     timed = timed_steps(prepared, job["timing"], answers)
+    refuse_replaced_clocks()
     if prepared.has_peers:
         timed["other_cpu_time_s"] = None     # theirs could not be told from that of strangers
     return dict(
         timed, facts=dict(own_adapter.facts(), **prepared.facts()), prepare_time_s=prepare_time_s,
         first_step_s=first_step_s, first_loss=None, expected_loss=None, last_loss=None, batches=None,
-        result_error=error, policy=None, overflow_steps=None, **peak_memory(prepared)
+        result_error=error, policy=None, overflow_steps=None, last_check=None, **peak_memory(prepared)
     )

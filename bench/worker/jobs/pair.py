@@ -4,6 +4,7 @@ import os
 
 from .. import host, measure, turns
 from ._common import peak_memory
+from ._ends import held_at_the_end
 from ._steps import last_result, started
 
 
@@ -13,10 +14,11 @@ def run(job, directory, answers):
         module, prepared, facts = started(job, answers, measure.one_step)
         host.move_to(job["turn_cpus"])       # it may have started beside the other side's
         answers.send("ready", **peak_memory(prepared))
-        turns.take(prepared, job["timing"], commands, answers)
+        steps = turns.take(prepared, job["timing"], commands, answers)
     answers.mark("timed")
-    last = last_result(prepared)
+    last, memory = last_result(prepared), peak_memory(prepared)
+    facts.update(held_at_the_end(job, prepared, 1 + steps, facts["first_loss"]))
     return dict(
         facts, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
-        **peak_memory(prepared)
+        **memory
     )

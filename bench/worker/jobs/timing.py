@@ -2,6 +2,7 @@
 
 from .. import frameworks, measure, rendezvous
 from ._common import peak_memory
+from ._ends import held_at_the_end
 from ._steps import last_result, started, timed_steps
 from ._world import ended_together
 
@@ -11,11 +12,13 @@ def run(job, directory, answers):
     gang = rendezvous.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
     timed = timed_steps(prepared, job["timing"], answers, gang)
-    last = last_result(prepared)
-    memory = peak_memory(prepared)       # before communication is taken apart
+    last, overflow_steps = last_result(prepared), prepared.overflow_steps()
+    memory = peak_memory(prepared)       # before more is done than timed steps do
+    timings = len(timed["warm_up_timings_s"]) + len(timed["timings_s"])
+    facts.update(held_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
     facts.update(ended_together(job, gang, prepared))
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
         result_error=None, policy=frameworks.POLICIES[job["settings"]["precision"]],
-        overflow_steps=prepared.overflow_steps(), **dict(facts, **memory)
+        overflow_steps=overflow_steps, **dict(facts, **memory)
     )

@@ -1,0 +1,151 @@
+"""The end of a timed trial, held to the oracle: what came of the last of its steps, and of one more.
+
+NumPy in float64 computes what the network, with the parameters that it has by then, must answer for the batch of that
+step. So a network that repeats an answer, gives it a step late, or trains without updates is found. Nothing here is
+timed, and what is said of the timed steps, such as their peak memory, has to be read before.
+"""
+
+import numpy as np
+
+from .. import frameworks
+from . import Failed
+from ._common import arrays, has_dropout, loss_of
+from ._steps import last_result, part_of_each, refuse_replaced_clocks, samples_of
+
+LEARNT = 1e-3        # of the first loss; below it a step may be lost in the rounding of the parameters
+
+
+def held_at_the_end(job, prepared, steps, first_loss):
+    """{"last_check": what was held to the oracle} after so many ``steps``; takes one step more.
+
+    All ranks of a world come here after equally many steps. Raises Failed with "parity_failed" where an answer is
+    another one, no parameter moved, or a clock was replaced.
+    """
+    refuse_replaced_clocks()
+    if job["settings"]["mode"] == "inference":
+        held = hold_outputs(job, prepared, steps, first_loss)
+    else:
+        held = hold_update(job, prepared, steps, first_loss)
+    return {"last_check": held}
+
+
+def one_more_step(prepared):
+    """Its result."""
+    prepared.step()
+    prepared.synchronize()
+    return last_result(prepared)
+
+
+# Inference ------------------------------------------------------------------------------------------------------------
+
+
+def hold_outputs(job, prepared, steps, first_loss):
+    """The last output and that of one more step, each held to the oracle's for its own batch."""
+    batches = [joined(samples_of(job, place, job["last_check"]["samples"])) for place in (steps - 1, steps)]
+    x = np.concatenate([x for x, _ in batches])
+    exact, rounded = (np.split(each, 2) for each in outputs(job, [arrays(job["weights"])], [x], is_training=False))
+    hold_output(job, last_result(prepared), exact[0], rounded[0])
+    output, held = hold_output(job, one_more_step(prepared), exact[1], rounded[1])
+    y = batches[1][1]
+    loss = loss_of(job["graph"]["loss"], output, y)[0]
+    return dict(
+        judged_loss(job, loss, exact[1], rounded[1], y, first_loss), are_parameters_moved=None,
+        output_distance=relative_error(exact[0], exact[1]), **held
+    )
+
+
+def hold_output(job, result, exact, rounded):
+    """(the samples of a result that are held, {"output_error", "allowed_output_error"}); raises Failed."""
+    check = job["last_check"]
+    output = np.asarray(part_of_each(result, devices_of(job), check["samples"]), np.float64)
+    error = relative_error(output, exact)
+    allowed = check["output_tolerance"] + check["roundings"] * relative_error(rounded, exact)
+    if not error <= allowed:
+        raise Failed("parity_failed", "the last output is off by %.2g (relative L2) from the oracle's for the same "
+                     "batch (allowed %.2g)" % (error, allowed))
+    return output, {"output_error": error, "allowed_output_error": allowed}
+
+
+# Training -------------------------------------------------------------------------------------------------------------
+
+
+def hold_update(job, prepared, steps, first_loss):
+    """The loss of one more step, held to the oracle's with the parameters before it; and that it moved them."""
+    graph = job["graph"]
+    before, overflows = prepared.replicas(), prepared.overflow_steps()
+    loss = float(one_more_step(prepared))
+    after, skipped = prepared.replicas(), prepared.overflow_steps() != overflows
+    if has_dropout(graph):
+        # That step drew masks of its own, so nobody knows its loss: the network that it left is held instead.
+        count = job["last_check"]["samples"]
+        x = joined(samples_of(job, steps, job["check_samples"]))[0]      # as many as were compiled for at the start
+        output = part_of_each(prepared.forward(x), devices_of(job), count)
+        batch, weights = samples_of(job, steps, count), after
+        loss = loss_of(graph["loss"], np.asarray(output, np.float64), joined(batch)[1])[0]
+    else:
+        batch, weights = samples_of(job, steps, job["check_samples"]), before
+    exact, rounded = outputs(job, weights, [x for x, _ in batch], is_training=not has_dropout(graph))
+    told = judged_loss(job, loss, exact, rounded, joined(batch)[1], first_loss)
+    is_learnt = told["expected_loss"] < LEARNT * abs(first_loss)
+    since = [arrays(job["weights"])] * len(after) if is_learnt else before
+    are_moved = all(is_moved(graph, *each) for each in zip(since, after))
+    if not are_moved and not skipped:
+        raise Failed("parity_failed", "the last step left every parameter as it was, so that nothing is trained")
+    no_output = dict.fromkeys(("output_error", "allowed_output_error", "output_distance"))
+    return dict(told, are_parameters_moved=are_moved, **no_output)
+
+
+def is_moved(graph, before, after):
+    """Whether any trainable parameter is another."""
+    keys = (
+        layer["name"] + "/" + p["name"] for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
+    )
+    return any(not np.array_equal(before[key], after[key]) for key in keys)
+
+
+# Both -----------------------------------------------------------------------------------------------------------------
+
+
+def devices_of(job):
+    """How many devices this process has."""
+    return len(job["shards"]) if job.get("world") else 1
+
+
+def joined(samples):
+    """(x, y) of all devices, device after device."""
+    return tuple(np.concatenate(parts) for parts in zip(*samples))
+
+
+def outputs(job, weights, inputs, is_training):
+    """(exact, rounded as the precision does) outputs by the oracle, for the inputs and weights of each device."""
+    oracle, rounding = frameworks.load("numpy"), job["last_check"]["rounding"]
+    settings = dict(job["settings"], compile_mode="eager", layout="nchw", device="cpu")
+    ways = {"precision": "fp64"}, dict({"precision": "fp32"}, **({"rounding": rounding} if rounding else {}))
+    return [
+        np.concatenate([
+            np.asarray(oracle.prepare(job["graph"], own, dict(settings, **way)).output(x, is_training), np.float64)
+            for own, x in zip(weights, inputs)
+        ])
+        for way in ways
+    ]
+
+
+def relative_error(output, reference):
+    """L2 norm of the difference over that of the reference; infinite where there is none but a difference."""
+    difference, norm = np.linalg.norm(output - reference), np.linalg.norm(reference)
+    return float(difference / norm) if norm else (float("inf") if difference else 0.0)
+
+
+def judged_loss(job, loss, exact, rounded, y, first_loss):
+    """{"loss", "expected_loss", "allowed_difference"}; raises Failed where rounding does not explain the difference.
+
+    The tolerance is relative to the first loss where that is larger, since a network learns a small batch by heart.
+    """
+    check = job["last_check"]
+    expected = loss_of(job["graph"]["loss"], exact, y)[0]
+    allowed = check["loss_tolerance"] * max(abs(expected), abs(first_loss))
+    allowed += check["roundings"] * float(np.sqrt(np.mean(np.square(rounded - exact))))
+    if not abs(loss - expected) <= allowed:
+        raise Failed("parity_failed", "last loss %.9g, the oracle's is %.9g for the same batch and parameters (allowed "
+                     "difference %.2g)" % (loss, expected, allowed))
+    return {"loss": loss, "expected_loss": expected, "allowed_difference": allowed}
