@@ -481,7 +481,7 @@ ENDS = {
         honest.Network.step(self)
         self._result = self._result if before is None else before
 """),
-    "no update": (Mode.TRAINING, "the last step left every parameter as it was", """def _update(self, gradients, statistics):
+    "no update": (Mode.TRAINING, "left every parameter as it was", """def _update(self, gradients, statistics):
         pass
 
     def train(self, x, y, masks):
@@ -489,7 +489,7 @@ ENDS = {
         honest.Network._update(self, gradients, statistics)
         return loss
 """),
-    "an update at first": (Mode.TRAINING, "the last step left every parameter as it was", """def step(self):
+    "an update at first": (Mode.TRAINING, "left every parameter as it was", """def step(self):
         if self._steps == 0:
             return honest.Network.step(self)
         x, y = self._batches[self._steps % len(self._batches)]
