@@ -1,7 +1,8 @@
 """Makes a worker's network do each N-th step twice, N from RIGMARK_EXTRA_EVERY: 1/N more work, all of it real.
 
 Python imports a module of this name when it starts. In any N steps one after the other there is exactly one that is
-done twice, so a timing of N steps takes as long as N + 1 steps.
+done twice, so a timing of N steps takes as long as N + 1 steps. A twin does the second one, so that the network's own
+answers, which are held to the oracle, stay what they are.
 """
 
 import importlib.machinery
@@ -41,15 +42,19 @@ class SlowedAdapters:
 
 def slowed(prepare):
     def prepared(*arguments):
-        network = prepare(*arguments)
-        step, count = network.step, itertools.count(1)
+        network, twin = prepare(*arguments), prepare(*arguments)
+        load, step, count = network.load, network.step, itertools.count(1)
+
+        def both_loaded(batches):
+            load(batches)
+            twin.load(batches)
 
         def repeated():
             step()
             if next(count) % EVERY == 0:
-                step()
+                twin.step()
 
-        network.step = repeated
+        network.load, network.step = both_loaded, repeated
         return network
 
     return prepared
