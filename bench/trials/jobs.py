@@ -13,7 +13,7 @@ from rigmark.bench.trials import parity
 from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
 from rigmark.bench.trials.oracle import Oracle
 
-HELD_FLOPS = 4 * 10**9       # that NumPy may take for a batch after timed steps: half a second in float64 on two cores
+HELD_FLOPS = 4 * 10**9       # that NumPy may take for a batch after timed steps: half a second in float64 on one core
 
 
 def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
