@@ -40,7 +40,7 @@ def _sentence(slow: Member, fast: Member) -> Iterator[str]:
     low, high = EXPLAINED
     if not low <= of.lost_s / lost_s <= high:
         yield tr(
-            "{longer}, which its layers do not tell: with instruments the difference was {instrumented}.",
+            "{longer}, which its layers do not explain: with instruments the difference was {instrumented}.",
             longer=longer, instrumented=formatting.with_unit(of.lost_s, unit, 2),
         )
         return

@@ -121,14 +121,15 @@ def _group(found: Together, doubts: Doubts) -> Section:
 
 
 def _advised(found: Together) -> Iterator[str]:
-    """The advice on each case; what is said of several is said once, and of all without their names."""
+    """The advice on each case; what is said of several is said once, and of all without their names and last."""
     said: dict[str, list[str]] = {}
     for member in found.members:
         for text in advice(member.case):
             said.setdefault(text, []).append(member.label)
     for text, labels in said.items():
-        is_of_all = len(labels) == len(found.members)
-        yield text if is_of_all else tr("{label}: {said}", label=formatting.listed(labels), said=text)
+        if len(labels) < len(found.members):
+            yield tr("{label}: {said}", label=formatting.listed(labels), said=text)
+    yield from (text for text, labels in said.items() if len(labels) == len(found.members))
 
 
 def _details(found: Together, member: Member) -> list[Block]:
@@ -136,7 +137,8 @@ def _details(found: Together, member: Member) -> list[Block]:
     title = tr("Layers of {label} that take the most time, {subject}", label=member.label, subject=found.group.subject)
     plot = roofline_plot(member, f"roofline.{identifier(member.case.id)}", table)
     blocks: list[Block] = [rows_table(member.case, table, title, TOP)]
-    return [plot, *blocks] if plot.dots else blocks
+    has_roof = plot.peak_flops_per_s is not None or plot.peak_bytes_per_s is not None
+    return [plot, *blocks] if plot.dots and has_roof else blocks
 
 
 # Tables of a group --------------------------------------------------------------------------------------------------

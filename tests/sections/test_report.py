@@ -302,6 +302,17 @@ def test_frameworks_stand_side_by_side_with_equal_layers_in_one_line(say: Any) -
     assert 10.2 == pytest.approx(sum(segment.value for segment in bars.bars[0].segments))
 
 
+def test_what_is_said_of_every_framework_is_said_once_and_without_limits_there_is_no_roofline(say: Any) -> None:
+    cases = [records.case(framework, "inference") for framework in ("torch", "jax")]
+    document = say([records.layer_trial(case, records.step_by_work(case, 0.01)) for case in cases])
+    blocks = blocks_of(section(document, "layers"))
+    texts = [text for block in blocks if isinstance(block, Items) for text in block.texts]
+
+    assert texts[-1].startswith("How near the layers come to this machine's limits is not known")
+    assert 1 == sum("How near the layers" in text for text in texts)
+    assert not any(isinstance(block, Roofline) for block in blocks)
+
+
 def test_each_framework_has_a_roofline_below_what_was_measured(say: Any) -> None:
     document = say(list(records.sweep()))
     plots = [block for block in blocks_of(document) if isinstance(block, Roofline)]
