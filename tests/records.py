@@ -7,14 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 
 from rigmark.bench import models
 from rigmark.bench.enums import TIMED, CompileMode, Layout, Mode, Outcome, Precision, TrialKind
 from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.store import stored
+from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Identity, Record
+from rigmark.bench.store.sealing import sealed
 from rigmark.bench.store.store import Store
+from rigmark.bench.store.stored import Pair, StoredRecord
 from rigmark.bench.trials import instruction_sets
 from rigmark.bench.trials.kinds import layers
 from rigmark.bench.trials.kinds import pair as pairs
@@ -211,6 +216,23 @@ def overheated(record: Record) -> Record:
         ],
         "regions": [{"name": "timed", "duration_s": 1.0, "devices": [of_gpu]}],
     })
+
+
+def as_stored(record: Record) -> StoredRecord:
+    """As a store reads it back."""
+    return stored.check(sealed(record.plain()), Path(f"{record.key}.json")).record
+
+
+def as_pair(plain: dict[str, Any]) -> Pair:
+    """As a record that is read holds it."""
+    return msgspec.convert(plain, Pair)
+
+
+def quoted_table(*rows: dict[str, Any], **source: Any) -> QuotedTable:
+    """As a store reads back what was imported."""
+    known = {"format": "csv", "file": "table.csv", "sha256": "", "imported_at": "", **source}
+    lines = [{"line": f"line {index}", "model": "vgg16", **row} for index, row in enumerate(rows, start=2)]
+    return msgspec.convert({"source": known, "rows": lines}, QuotedTable)
 
 
 def trials_of(folder: Path, records: Iterable[Record]) -> pd.DataFrame:

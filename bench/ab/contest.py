@@ -36,9 +36,10 @@ from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import FAILS_AGAIN, Runner
-from rigmark.bench.runner.tally import Progress
+from rigmark.bench.runner.tally import Progress, Tally
 from rigmark.bench.store.record import BASE, NEW
 from rigmark.bench.store.store import RECORDS, Store, existing
+from rigmark.bench.store.stored import Pair, StoredRecord
 from rigmark.bench.trials.context import Base
 from rigmark.bench.trials.kinds import pair
 from rigmark.bench.worker import frameworks
@@ -135,22 +136,22 @@ class Attempt:
 
     case: Case
     timing: Timing
-    records: list[dict[str, Any]] = field(default_factory=list)
+    records: list[StoredRecord] = field(default_factory=list)
     is_decided: bool = False
 
     @property
-    def pairs(self) -> list[dict[str, Any]]:
-        return [record["pair"] for record in self.records if record["outcome"] == Outcome.OK]
+    def pairs(self) -> list[Pair]:
+        return [record.taken for record in self.records if record.taken is not None]
 
     @property
-    def failures(self) -> list[dict[str, Any]]:
-        return [record for record in self.records if record["outcome"] != Outcome.OK]
+    def failures(self) -> list[StoredRecord]:
+        return [record for record in self.records if record.outcome is not Outcome.OK]
 
     @property
     def is_open(self) -> bool:
         """Whether more pairs are needed, and can be measured."""
         failures = self.failures
-        fails_again = any(Outcome(failure["outcome"]) in FAILS_AGAIN for failure in failures)
+        fails_again = any(failure.outcome in FAILS_AGAIN for failure in failures)
         return not self.is_decided and not fails_again and len(failures) < FAILURES_AT_MOST
 
     def log_speed_ups(self, clock: Clock) -> list[float] | None:
@@ -160,7 +161,7 @@ class Attempt:
     @property
     def seconds_per_pair(self) -> float:
         """Mean time of a pair so far; 0 before the first."""
-        seconds = [record["wall_time_s"] for record in self.records]
+        seconds = [record.wall_time_s for record in self.records]
         return sum(seconds) / len(seconds) if seconds else 0.0
 
 
@@ -177,6 +178,7 @@ class Contest:
         self._store, self._base, self._new = store, base, new
         self._session, self._budget_s, self._clock = session, budget_s, clock
         self._left_s = budget_s
+        self.tally = Tally()             # of all that was run
         self._settings: dict[str, Any] = {
             "suite": suite, "command": command, "session": session, "deadline_s": deadline_s,
         }
@@ -199,7 +201,7 @@ class Contest:
                 compared_with = Base(context=base.context, build=self._base.build.name)
                 new = stack.enter_context(self._runner(self._new, compared_with))
                 for runner, measured in ((base, self._base), (new, self._new)):
-                    runner.run(self._proofs(measured.build.name), progress)
+                    self.tally += runner.run(self._proofs(measured.build.name), progress)
                 self.decisions(self._budget_s)       # imports what judging needs before the budget starts
                 self._measure(new, progress, monotonic() + self._budget_s, monotonic)
         return self.verdicts()
@@ -237,7 +239,9 @@ class Contest:
                 if not is_stored and monotonic() + attempt.seconds_per_pair > until:
                     return
                 tally = runner.run([trial], progress)
-                attempt.records += [record.plain() for record in tally.stored] or tally.already_there
+                self.tally += tally
+                if tally.stored or tally.already_there:
+                    attempt.records.append(self._store.get(runner.key(trial)))
 
     def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision | None]:
         """The decisions on all cases, judged together, given ``left_s`` more seconds; None if the clock is not valid.
@@ -265,18 +269,18 @@ class Contest:
         # The sides differ in their build.
         case = {axis: value for axis, value in attempt.case.plain().items() if axis != "build"}
         label = case_label(case)
-        failure = next(iter(attempt.failures), None)
+        failure = next(((record.outcome, record.reason) for record in attempt.failures), None)
         for name, measured in ((BASE, self._base), (NEW, self._new)):
             if measured.problem is not None:
-                failure = {"outcome": Outcome.BUILD_BROKEN, "reason": f"{name}: {measured.problem}"}
-        said = None if failure is None else f"{failure['outcome']}: {failure['reason']}"
-        has_failed = failure is not None and Outcome(failure["outcome"]) not in PLANNED_GAPS
+                failure = Outcome.BUILD_BROKEN, f"{name}: {measured.problem}"
+        said = None if failure is None else f"{failure[0]}: {failure[1]}"
+        has_failed = failure is not None and failure[0] not in PLANNED_GAPS
         if not attempt.pairs:
             reason = said or "the budget was spent before its first pair"
             return CaseVerdict(label=label, facts=case, verdict=None, reason=reason, has_failed=has_failed)
         if decision is None:
             return CaseVerdict(label=label, facts=case, verdict=None, reason=tr(judging.BLIND_CLOCK), has_failed=True)
-        identity = attempt.records[-1]["identity"]
+        identity = attempt.records[-1].identity
         return judging.case_verdict(
             label, case, attempt.pairs, decision, twin, clock=self._clock,
             has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
@@ -299,9 +303,11 @@ def _cases(sweeps: Sequence[Sweep], build: str) -> list[tuple[Case, Timing]]:
 def against_stored(
     store: Store, base: Store, new: Side, sweeps: Sequence[Sweep], *, names: tuple[str, str], suite: str, command: str,
     session: str, budget_s: float, deadline_s: float, progress: Progress,
-) -> Verdicts:
-    """The verdicts against stored trials as the base: the new side is timed, one repetition after another, within the
-    budget."""
+) -> tuple[Verdicts, Tally]:
+    """The verdicts against stored trials as the base, and what was run.
+
+    The new side is timed, one repetition after another, within the budget.
+    """
     if new.problem is not None:
         raise UserError(new.problem)
     known = {**builds_module.load(), new.build.name: new.build}
@@ -313,14 +319,14 @@ def against_stored(
     with Runner(
         store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped
     ) as runner:
-        runner.run([trial for trial in trials if trial.kind is TrialKind.PROOF], progress)
+        tally = runner.run([trial for trial in trials if trial.kind is TrialKind.PROOF], progress)
         until = time.monotonic() + budget_s
         for trial in trials:
             if trial.kind is TrialKind.PROOF:
                 continue
             if measured and time.monotonic() > until:
                 break
-            runner.run([trial], progress)
+            tally += runner.run([trial], progress)
             measured.add(runner.key(trial))
     old, now = (each.trials() for each in (base, store))
     tables: list[pd.DataFrame] = [
@@ -330,4 +336,4 @@ def against_stored(
     verdicts = compare_sides(
         *tables, names=names, may_differ=across(["build"]), problems=tuple(dict.fromkeys(old.problems + now.problems)),
     )
-    return replace(verdicts, notes=(*verdicts.notes, NOTE_UNPAIRED))
+    return replace(verdicts, notes=(*verdicts.notes, NOTE_UNPAIRED)), tally

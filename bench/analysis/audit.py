@@ -22,6 +22,7 @@ from rigmark.bench.analysis.results.summary import is_nothing
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Mode, Outcome
+from rigmark.bench.store.quoted import Source
 
 ADDS_UP = 0.02               # of the total: means of ten passes that are rounded to four digits differ by less
 WILD = 0.05                  # by which the mean may leave the median, as little as would be called a difference
@@ -31,6 +32,7 @@ SHORTER = 0.9                # of the time of a smaller batch, below which a lar
 SAME_CELLS = 2               # equal figures from which on a copy is suspected
 SAME_DIGITS = 9              # and so many digits of theirs together: chance makes that equal once in 10^9
 MOST_NAMED = 4               # lines in a sentence
+OURS = Source(format="rigmark", file="", sha256="", imported_at="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,7 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
             **{name: row.get(name) for name in FACTS}, "conditions": conditions, "timings_s": tuple(timings),
             "throughput_samples_per_s": row["throughput_samples_per_s"], "step_time_s": row["step_time_s"],
             "flops_per_sample": row["flops_per_sample"], "is_flops_of_mode": True, "table": "measured",
-            "source": {"format": "rigmark"},
+            "source": OURS,
             "name": tr("{model} {mode}, {setting}, {devices} x batch {batch}", model=row["model"],
                        mode=word(row["mode"]), setting=label, devices=row["world_size"], batch=row["local_batch"]),
         })
@@ -122,7 +124,7 @@ def _key(row: Row, without: Iterable[str] = ()) -> tuple[Any, ...]:
     left = set(without)
     conditions = {name: fact for name, fact in row["conditions"].items() if name not in left}
     facts = tuple(None if name in left else row.get(name) for name in FACTS)
-    return row["source"]["format"], facts, json.dumps(conditions, sort_keys=True, default=str)
+    return row["source"].format, facts, json.dumps(conditions, sort_keys=True, default=str)
 
 
 def _alike(rows: Iterable[Row], without: Iterable[str]) -> list[list[Row]]:
@@ -416,7 +418,7 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
         looked |= {str(row["name"]) for row in alike}
         for one, other in itertools.combinations(alike, 2):
             if one[fact] != other[fact]:
-                pairs.setdefault((one["source"]["format"], *sorted(map(str, (one[fact], other[fact])))), []).append(
+                pairs.setdefault((one["source"].format, *sorted(map(str, (one[fact], other[fact])))), []).append(
                     (one, other))
     findings = []
     for (_, first, second), cells in pairs.items():

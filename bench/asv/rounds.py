@@ -24,6 +24,7 @@ from rigmark.bench.plan.schedule import Trial, asks_for_isa, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
+from rigmark.bench.store.stored import StoredRecord
 
 START = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -38,22 +39,21 @@ def measured(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> 
     from asv_runner.benchmarks.mark import SkipNotImplemented
 
     *earlier, record = _rounds(sweep, case, suite=suite, name=name, home=home)
-    sentence = f"{record['outcome']}: {record['reason']}"
-    if record["outcome"] in PLANNED_GAPS:
+    sentence = f"{record.outcome}: {record.reason}"
+    if record.outcome in PLANNED_GAPS:
         print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)   # asv shows only n/a
         raise SkipNotImplemented(sentence)
-    if record["outcome"] != Outcome.OK:
-        print(plain_lines(record["last_words"]), file=sys.stderr)
+    if record.outcome is not Outcome.OK or record.measurement is None:
+        print(plain_lines(record.last_words), file=sys.stderr)
         raise UserError(sentence)
     if reasons := _why_invalid(record):
         print(plain_lines(f"rigmark: left out, because it is invalid: {'; '.join(reasons)}"), file=sys.stderr)
         # asv joins lists of samples, but drops those of earlier rounds if one is nan.
         return math.nan if all(map(_why_invalid, earlier)) else {"samples": [], "number": 1}
-    timings_s: list[float] = record["measurement"]["timings_s"]
-    return {"samples": [statistics.median(timings_s) / case.steps_per_timing], "number": 1}
+    return {"samples": [statistics.median(record.measurement.timings_s) / case.steps_per_timing], "number": 1}
 
 
-def _why_invalid(record: dict[str, Any]) -> list[str]:
+def _why_invalid(record: StoredRecord) -> list[str]:
     """Why a successful trial is invalid, that is, does not measure its case; empty if it is valid."""
     # Imported here, because asv and the command line import every suite, and so this module.
     from rigmark.bench.analysis.results.findings import FindingKind
@@ -65,7 +65,7 @@ def _why_invalid(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> list[dict[str, Any]]:
+def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> list[StoredRecord]:
     """The records of this run of asv by repetition; the last one was measured now, or is the one that failed.
 
     After a failure all later rounds fail too, since asv keeps only the result of the last round.
@@ -89,8 +89,9 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
                 asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
             )
             key = runner.key(trial)
-            if key not in store or store.get(key)["outcome"] != Outcome.OK:
+            if key not in store or (found := store.get(key)).outcome is not Outcome.OK:
                 break
-            records.append(store.get(key))
-        runner.run([trial] if case.is_limit else [proof, trial])
+            records.append(found)
+        for sentence in runner.run([trial] if case.is_limit else [proof, trial]).anew:
+            print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)
     return [*records, store.get(key)]

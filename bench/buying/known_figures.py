@@ -26,6 +26,7 @@ from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
+from rigmark.bench.store.quoted import QuotedTable
 
 NOT_STATED = tr_later("software not stated")
 SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "framework_version")
@@ -33,13 +34,13 @@ SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "
 
 
 def figures(
-    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[Mapping[str, Any]] = (),
+    results: pd.DataFrame, trials: pd.DataFrame, market: Market, tables: Sequence[QuotedTable] = (),
     networks: Iterable[str] = (),
 ) -> tuple[list[Figure], list[str]]:
     """Every usable throughput, and one sentence for each GPU that does not match exactly one specification.
 
     All spellings of a network get one name: that in ``networks``, else that in the user's own figures. ``tables`` are
-    imported tables: a ``source`` with format and title, and ``rows`` with the facts of each line.
+    imported tables.
     """
     devices = _Devices(market)
     found = [
@@ -172,11 +173,11 @@ STATED = ("mode", "precision", "local_batch", "device_name")
 """What an imported line must state, beside network and throughput, to be comparable."""
 
 
-def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _unstated(tables: Iterable[QuotedTable]) -> Iterator[str]:
     """One sentence for each kind of missing fact, with the number of lines that cannot be used because of it."""
     lacking = Counter(
         tuple(name for name in STATED if is_nothing(row.get(name)))
-        for table in tables for row in table["rows"] if quoted.throughput(row) is not None
+        for row in quoted.rows(tables) if quoted.throughput(row) is not None
     )
     for names, count in lacking.items():
         if names:
@@ -184,27 +185,27 @@ def _unstated(tables: Iterable[Mapping[str, Any]]) -> Iterator[str]:
                      "--again --set NAME=VALUE", lines=formatting.count(count, "line"), names=formatting.listed(names))
 
 
-def _imported(table: Mapping[str, Any], devices: _Devices) -> Iterator[Figure]:
+def _imported(table: QuotedTable, devices: _Devices) -> Iterator[Figure]:
     """The lines that state their workload; lines with other conditions are never compared with each other."""
-    source = table["source"]
-    for line, row in enumerate(table["rows"]):
+    source = table.source
+    for line, row in enumerate(quoted.rows([table])):
         rate = quoted.throughput(row)
         if rate is None or any(is_nothing(row.get(name)) for name in STATED):
             continue
-        conditions = ", ".join(f"{name} {fact}" for name, fact in sorted((row.get("conditions") or {}).items()))
+        conditions = ", ".join(f"{name} {fact}" for name, fact in sorted(row["conditions"].items()))
         software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
                             if row.get(name)) or tr(NOT_STATED)
         yield Figure(
             workload=Workload(
                 model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
                 data=row.get("data") or "synthetic",
-                only_from=f"{source['format']}, {conditions}" if conditions else None,
+                only_from=f"{source.format}, {conditions}" if conditions else None,
             ),
             device=Device(name=row["device_name"]) if row.get("device") == "cpu" else devices.gpu(row["device_name"]),
             devices=int(row.get("world_size") or 1), software=software, power_w=None, busy_ratio=None, trials=None,
             is_cpu=row.get("device") == "cpu", samples_per_s=Quantity(
-                name=f"{source['format']} {source.get('file')} {line}", value=rate,
-                origin=Origin.QUOTED, note=str(source.get("title") or source.get("file")),
+                name=f"{source.format} {source.file} {line}", value=rate,
+                origin=Origin.QUOTED, note=source.title or source.file,
             ),
         )
 

@@ -27,6 +27,7 @@ from rigmark.bench.document.language import tr
 from rigmark.bench.enums import network_key
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.machine.gpu_specifications import Card
+from rigmark.bench.store.quoted import QuotedTable
 
 MOST_ANSWERS = 3             # workloads or families that are answered per question
 
@@ -103,7 +104,7 @@ class Advice:
 
 def advise(
     market: Market, results: pd.DataFrame, trials: pd.DataFrame, networks: Mapping[str, Network], wanted: Wanted,
-    today: date, tables: Sequence[Mapping[str, Any]] = (),
+    today: date, tables: Sequence[QuotedTable] = (),
 ) -> Advice:
     """All advice on what is wanted; ``tables`` are imported tables, see known_figures."""
     figures, problems = known_figures.figures(results, trials, market, tables, networks)

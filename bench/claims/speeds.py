@@ -22,6 +22,7 @@ from rigmark.bench.document.document import Origin
 from rigmark.bench.document.formatting import share
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Isa, Mode, Outcome, Precision, TrialKind
+from rigmark.bench.store.quoted import Source
 
 SAME = tuple(name for name in ALIKE_COLUMNS if name != "build_facts")       # which contains the settings of an axis
 FACTS_OF_A_BUILD = ("framework_version",)
@@ -220,7 +221,8 @@ MATCHED = ("model", "mode", "local_batch", "world_size", "framework", "framework
 
 
 def _matched(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return (*key(row, MATCHED), (row.get("source") or {}).get("format"))
+    source = row.get("source")
+    return (*key(row, MATCHED), source.format if isinstance(source, Source) else None)
 
 
 def _device(row: Mapping[str, Any]) -> str:

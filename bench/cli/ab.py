@@ -122,13 +122,15 @@ def decided(
         if not isinstance(first, Store):
             contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
             store.create()
-            verdicts = contest.run(progress)
+            verdicts, tally = contest.run(progress), contest.tally
         elif clock is not Clock.WALL:
             raise UserError("stored results are compared by wall time; leave --clock out")
         else:
-            verdicts = ab.against_stored(
+            verdicts, tally = ab.against_stored(
                 store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
             )
+    for sentence in tally.anew:
+        say(f"rigmark: {sentence}")
     return replace(verdicts, notes=(*notes, *verdicts.notes))
 
 

@@ -87,7 +87,7 @@ def _rows(
         stated, columns = pairs(set_, "--set"), pairs(column, "--column")
         read = [importers.read(format, path, stated=stated, columns=columns, decimal=decimal) for path in files]
         refused = [f"{table.source.file}: {table.refusal}" for table in read if table.refusal]
-        return {}, quoted.rows([table.plain() for table in read]), refused
+        return {}, quoted.rows(read), refused
     if format or set_ or column:
         raise UserError("--as, --set and --column describe files; name the files to check")
     if decimal:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rigmark.bench.buying.offers.market import Market
     from rigmark.bench.buying.purchase import Question
     from rigmark.bench.buying.terms import Network
+    from rigmark.bench.store.quoted import QuotedTable
 
 RESULTS = Path("results")
 HOURS_OF_A_WEEK = 168
@@ -92,7 +93,7 @@ def command(
     market = _market(hardware, seed, today)
     table, trials, tables, problems = _stored(results)
     met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna()),
-           *(str(row["model"]) for each in tables for row in each["rows"])}
+           *(row.model for each in tables for row in each.rows)}
     networks = _networks([*met, *wanted.models])
     purchase.checked_models(wanted.models, met, models.NAMES)
     advice = purchase.advise(market, table, trials, networks, wanted, today, tables)
@@ -149,7 +150,7 @@ def _market(hardware: list[Path] | None, seed: str | None, today: date) -> Marke
 
 def _stored(
     results: Path | None
-) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[Mapping[str, Any]], tuple[str, ...]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, Sequence[QuotedTable], tuple[str, ...]]:
     """(results, trials, quoted tables, what could not be read); all empty without a results folder."""
     import pandas as pd
 

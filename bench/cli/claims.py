@@ -45,7 +45,7 @@ def command(
         wanted = loader.together(wanted, loader.load(claims))
     read = inputs.read(existing(results))
     found = hold(wanted, read.evidence)
-    problems = [*read.unread, *read.not_understood]
+    problems = read.unread
     if medium == JSON:
         write(json_format.dumps([plain(each) for each in found], indent=1) + "\n", output)
     else:

@@ -6,7 +6,7 @@ import json as json_format
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rigmark.bench.analysis.comparison.verdicts import Verdicts
     from rigmark.bench.cli import Exit
+    from rigmark.bench.store.stored import StoredRecord
 
 NEEDS_ARGUMENTS = True
 SHORTEST = 4                 # letters that an abbreviated id needs
@@ -123,7 +124,7 @@ def show(verdicts: Verdicts, medium: str, output: Path | None = None, junit: Pat
 class Paired:
     """Stored pairs of two builds."""
 
-    records: list[dict[str, Any]]
+    records: list[StoredRecord]
     problems: tuple[str, ...]
 
 
@@ -139,7 +140,7 @@ def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
     sides = [{name, *_revision(name)} for name in (base, new)]
     fitting = [
         record for record in records
-        if record["identity"]["base"]["name"] in sides[0] and record["identity"]["case"]["build"] in sides[1]
+        if (base_of := record.identity.base) and base_of.name in sides[0] and record.identity.case.build in sides[1]
     ]
     return Paired(records=fitting, problems=trials.problems) if fitting else None
 

@@ -72,14 +72,14 @@ def command(
         say(f"no layer times{of} in {results}; measure some with rigmark run quick --layers --results {results}")
         raise typer.Exit(Exit.BAD if trials.problems else Exit.NOTHING_MEASURED)
     records = [store.get(trial_id) for trial_id in wanted.id]
-    found, problems = analysis.read(wanted, summarise(trials.table), records)
+    found = analysis.read(wanted, summarise(trials.table), records)
     if json:
         sys.stdout.write(json_format.dumps([_plain(case, top) for case in found], indent=1) + "\n")
     else:
         show_document(document(together(found, trials.table), top=top or SHOWN), 140)
-    for sentence in (*trials.problems, *problems, *refusals):
+    for sentence in (*trials.problems, *refusals):
         say(f"rigmark: {sentence}")
-    if trials.problems or problems:
+    if trials.problems:
         raise typer.Exit(Exit.BAD)
 
 

@@ -63,7 +63,7 @@ def command(
     trials = store.trials()
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
     here = node(store.salt).id
-    records = [record for key in pairs.id if (record := store.get(key)).get("node") in (None, here)]
+    records = [record for key in pairs.id if (record := store.get(key)).node in (None, here)]
     found = noise.by_case(records, machine=hardware.machine().id, clock=clock)
     problems = (*trials.problems, *failures)
     if medium == JSON:
@@ -87,7 +87,7 @@ def _measured(
     """Measures and stores pairs of a build with itself; returns one sentence for each case that failed."""
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build as builds
-    from rigmark.bench.cli import keeping, run
+    from rigmark.bench.cli import keeping, run, say
     from rigmark.bench.cli.ab import named
     from rigmark.bench.runner.progress import BudgetProgress
 
@@ -99,4 +99,6 @@ def _measured(
     store.create()
     with keeping("pairs"), BudgetProgress(budget_s) as progress:
         verdicts = contest.run(progress)
+    for sentence in contest.tally.anew:
+        say(f"rigmark: {sentence}")
     return tuple(f"{case.label}: {case.reason or '; '.join(case.doubts)}" for case in verdicts.cases if case.has_failed)

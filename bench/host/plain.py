@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 ESCAPE_SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"                      # colours, cursor
@@ -40,3 +42,16 @@ def plain_lines(text: str) -> str:
 def plain_line(text: str) -> str:
     """The same as one line."""
     return " ".join(plain_lines(text).split())
+
+
+def encodable(plain: Any) -> Any:
+    """Plain data in which escapes stand for what UTF-8 cannot hold: Python's halves of surrogate pairs, which it has
+    for bytes of names and variables that are no text.
+    """
+    if isinstance(plain, str):
+        return plain if plain.isascii() else plain.encode(errors="backslashreplace").decode()
+    if isinstance(plain, Mapping):
+        return {encodable(name): encodable(value) for name, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [encodable(value) for value in plain]
+    return plain

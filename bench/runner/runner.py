@@ -23,7 +23,7 @@ from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.tally import Progress, Silent, Tally
 from rigmark.bench.store.record import Identity, Record, key_of
 from rigmark.bench.store.store import Store
-from rigmark.bench.store.stored import LeftOut
+from rigmark.bench.store.stored import LeftOut, StoredRecord
 from rigmark.bench.telemetry.recorder import Recording
 from rigmark.bench.trials.context import Base, Context
 from rigmark.bench.trials.inputs import Inputs
@@ -113,8 +113,8 @@ class Runner:
                     continue
                 identity = kind.identity(trial)
                 known = self._known(identity, tally)
-                if known is not None and known["outcome"] not in MAY_PASS_NEXT_TIME:
-                    outcome = Outcome(known["outcome"])
+                if known is not None and known.outcome not in MAY_PASS_NEXT_TIME:
+                    outcome = known.outcome
                     tally.already_there.append(known)
                     record = None
                 else:
@@ -131,7 +131,7 @@ class Runner:
         tally.wall_time_s = time.monotonic() - started
         return tally
 
-    def _known(self, identity: Identity, tally: Tally) -> dict[str, Any] | None:
+    def _known(self, identity: Identity, tally: Tally) -> StoredRecord | None:
         """The stored record of a trial; None where there is none, or it cannot be read: then it is measured anew."""
         try:
             return self._store.find(self._key(identity))
@@ -155,9 +155,9 @@ class Runner:
     def is_settled(self, trial: Trial) -> bool:
         """Whether a record is stored that makes measuring this trial unnecessary."""
         known = self._known(self.identity(trial), Tally())
-        return known is not None and known["outcome"] not in MAY_PASS_NEXT_TIME
+        return known is not None and known.outcome not in MAY_PASS_NEXT_TIME
 
-    def _measure(self, trial: Trial, identity: Identity, known: Mapping[str, Any] | None) -> Record:
+    def _measure(self, trial: Trial, identity: Identity, known: StoredRecord | None) -> Record:
         """``known`` is the record in whose place the new one comes; None where there is none."""
         case, kind = trial.case, self._kinds.of(trial.kind)
         load_before, described = hardware.load_average(), system.described()
@@ -178,7 +178,7 @@ class Runner:
         )
 
     def _stored_telemetry(
-        self, recording: Recording, identity: Identity, known: Mapping[str, Any] | None
+        self, recording: Recording, identity: Identity, known: StoredRecord | None
     ) -> dict[str, Any]:
         """The telemetry of a record, after its series was stored beside it."""
         block = recording.block

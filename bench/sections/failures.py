@@ -13,6 +13,7 @@ from rigmark.bench.document.document import Align, Block, Cell, Code, Column, Fo
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
 from rigmark.bench.enums import PLANNED_GAPS, Outcome
+from rigmark.bench.store.stored import StoredRecord
 
 FACTS = {
     "framework": tr_later("framework"), "model": tr_later("model"), "mode": tr_later("mode"), "kind": tr_later("trial"),
@@ -27,7 +28,7 @@ SETTINGS = {
 """What else tells a trial from others, in one cell."""
 
 
-def section(trials: pd.DataFrame, records: Sequence[Mapping[str, Any]], problems: Sequence[str]) -> Section:
+def section(trials: pd.DataFrame, records: Sequence[StoredRecord], problems: Sequence[str]) -> Section:
     """Failed and unsupported trials with their reasons, and records that cannot be read."""
     bad = trials[trials.outcome != Outcome.OK]
     blocks: list[Block] = []
@@ -89,15 +90,13 @@ def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
     )
 
 
-def last_words(records: Sequence[Mapping[str, Any]]) -> tuple[Fold, ...]:
+def last_words(records: Sequence[StoredRecord]) -> tuple[Fold, ...]:
     """What workers wrote before they failed, a fold for each different text."""
     said: dict[str, list[str]] = {}
     for record in records:
-        text, identity = record.get("last_words"), record.get("identity")
-        case = identity.get("case") if isinstance(identity, dict) else None
-        if isinstance(text, str) and text.strip() and isinstance(case, dict) and record.get("outcome") != Outcome.OK:
-            names = (case.get("framework", ""), case.get("model", ""), word(case.get("mode", "")))
-            said.setdefault(text, []).append(" ".join(map(str, names)))
+        if record.last_words.strip() and record.outcome is not Outcome.OK:
+            case = record.identity.case
+            said.setdefault(record.last_words, []).append(f"{case.framework} {case.model} {word(case.mode)}")
     return tuple(
         Fold(
             title=tr("Last output of {names}", names=formatting.listed(list(dict.fromkeys(names)))),

@@ -25,7 +25,9 @@ from rigmark.bench.sections.groups import Group, groups
 from rigmark.bench.sections.layer_groups import Together, together
 from rigmark.bench.sections.sessions import latest
 from rigmark.bench.sections.timeline import Chosen
+from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.store import Store, filtered
+from rigmark.bench.store.stored import StoredRecord
 from rigmark.bench.telemetry.series import read_parquet
 
 Telemetry = tuple[Mapping[str, pd.DataFrame], Sequence[str]]
@@ -45,13 +47,13 @@ class ReportInputs:
 
     trials: pd.DataFrame                 # see bench.store.trial_table
     results: pd.DataFrame                # of those trials; see bench.analysis.results.summary
-    record_of: Callable[[str], Mapping[str, Any]]                # a trial's whole record, by its id
+    record_of: Callable[[str], StoredRecord]         # a trial's whole record, by its id
     telemetry_of: Callable[[Iterable[str]], Telemetry] = no_telemetry
-    tables: Sequence[quoted.Table] = ()  # of others
+    tables: Sequence[QuotedTable] = ()   # of others
     unread: tuple[str, ...] = ()         # a sentence for each record and table that could not be read
 
     @cached_property
-    def records(self) -> list[Mapping[str, Any]]:
+    def records(self) -> list[StoredRecord]:
         """Of the trials that must be known whole: proofs, what failed, and the latest layer trial of each case."""
         needed = self.trials[(self.trials.kind == TrialKind.PROOF) | (self.trials.outcome != Outcome.OK)].id
         return [self.record_of(trial_id) for trial_id in dict.fromkeys([*needed, *self._layer_trials.id])]
@@ -70,17 +72,17 @@ class ReportInputs:
         """The groups that no later session repeats."""
         return latest(self.groups)
 
-    @property
+    @cached_property
     def layers(self) -> list[LayerProfile]:
-        return self._layers[0]
+        return layers.read(self._layer_trials, self.results, self.records)
 
     @cached_property
     def layer_groups(self) -> list[Together]:
         return together(self.layers, self.trials)
 
-    @property
+    @cached_property
     def proofs(self) -> list[Proof]:
-        return self._proofs[0]
+        return proofs.read(self.records)
 
     @cached_property
     def scaling(self) -> list[scaling.Series]:
@@ -102,14 +104,9 @@ class ReportInputs:
         return self._telemetry[0]
 
     @property
-    def not_understood(self) -> tuple[str, ...]:
-        """A sentence for each of the ``records`` that does not hold what its kind should."""
-        return (*self._proofs[1], *self._layers[1])
-
-    @property
     def problems(self) -> tuple[str, ...]:
         """All that is missing from a report, a sentence each."""
-        return (*self.unread, *self._telemetry[1], *self.not_understood)
+        return (*self.unread, *self._telemetry[1])
 
     @property
     def is_measured(self) -> bool:
@@ -128,14 +125,6 @@ class ReportInputs:
     @cached_property
     def _layer_trials(self) -> pd.DataFrame:
         return layers.chosen(self.trials)
-
-    @cached_property
-    def _layers(self) -> tuple[list[LayerProfile], list[str]]:
-        return layers.read(self._layer_trials, self.results, self.records)
-
-    @cached_property
-    def _proofs(self) -> tuple[list[Proof], list[str]]:
-        return proofs.read(self.records)
 
     @cached_property
     def _telemetry(self) -> Telemetry:

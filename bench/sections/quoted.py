@@ -24,6 +24,7 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import Outcome
+from rigmark.bench.store.quoted import QuotedTable
 
 SHOWN = 20                   # lines of one format
 SOURCES = 12                 # named before the rest go by their number
@@ -36,7 +37,7 @@ TITLES = {
 }
 
 
-def section(tables: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> Section | None:
+def section(tables: Sequence[QuotedTable], lines: Sequence[Mapping[str, Any]]) -> Section | None:
     """One subsection per format; None where nothing was imported. ``lines`` are those of the tables."""
     if not tables:
         return None
@@ -45,20 +46,21 @@ def section(tables: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, An
         "machine, network and method are theirs, and nobody proved that they compute the same.",
         mark=Origin.QUOTED.mark,
     )
-    formats = dict.fromkeys(str(table["source"]["format"]) for table in tables)
+    formats = dict.fromkeys(table.source.format for table in tables)
     return Section(
         id="quoted", title=tr("Quoted: published by others"), blocks=(Paragraph(text=words),),
         sections=tuple(
-            _of_format(name, *(
-                [each for each in several if each["source"]["format"] == name] for several in (tables, lines)
-            )) for name in formats
+            _of_format(
+                name, [table for table in tables if table.source.format == name],
+                [line for line in lines if line["source"].format == name],
+            ) for name in formats
         ),
     )
 
 
-def _of_format(name: str, tables: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> Section:
-    sources = [provenance(table["source"]) for table in tables]
-    notes = [f"{table['source']['file']}: {note}" for table in tables for note in table.get("notes", ())]
+def _of_format(name: str, tables: Sequence[QuotedTable], lines: Sequence[Mapping[str, Any]]) -> Section:
+    sources = [provenance(table.source) for table in tables]
+    notes = [f"{table.source.file}: {note}" for table in tables for note in table.notes]
     if len(sources) > SOURCES:
         sources = [
             *sources[:SOURCES],
@@ -100,7 +102,7 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
                 id=f"quoted.{identifier(name, line['table'], line['line'])}",
                 cells=(
                     *(Cell(text=_word(fact, line)) for fact in stated), *_figures(line, unit),
-                    *([_value(line)] if has_value else []), Cell(text=f"{line['source']['file']}, {line['line']}"),
+                    *([_value(line)] if has_value else []), Cell(text=f"{line['source'].file}, {line['line']}"),
                 ),
             )
             for line in shown

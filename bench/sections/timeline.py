@@ -35,6 +35,7 @@ from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import TIMED, Outcome, TrialKind
 from rigmark.bench.sections.groups import Group
+from rigmark.bench.store import stored
 
 MOST_DOUBTED = 4             # trials with doubts that are drawn
 MOST_TRIALS = 8
@@ -163,8 +164,7 @@ def _title(trial: Mapping[Any, Any]) -> str:
 
 
 def _series_of(trial: Mapping[Any, Any]) -> str | None:
-    path = json.loads(trial["telemetry"]).get("series")
-    return path if isinstance(path, str) else None
+    return stored.TELEMETRY.decode(trial["telemetry"]).series
 
 
 def section(
@@ -225,9 +225,9 @@ class _Watched:
     """The readings of a trial; times are seconds since it started."""
 
     def __init__(self, trial: Mapping[Any, Any], readings: pd.DataFrame):
-        block = json.loads(trial["telemetry"])
-        self._series = str(block["series"])
-        self._names = {(str(each["source"]), str(each["id"])): _device_name(each) for each in block["devices"]}
+        block = stored.TELEMETRY.decode(trial["telemetry"])
+        self._series = str(block.series)
+        self._names = {(each.source, each.id): each.label for each in block.devices}
         readings = readings[readings.value.notna()]
         marks = {} if is_nothing(trial.get("marks")) else json.loads(trial["marks"])
         begin_s = 1e-9 * float(readings.begin_ns.min()) if len(readings) else 0.0
@@ -332,11 +332,6 @@ def _growth(times_s: NDArray[np.float64], values: NDArray[np.float64]) -> Points
     passed_s, grown = np.diff(times_s), np.diff(values)
     is_known = (passed_s > 0) & (grown >= 0)
     return times_s[1:][is_known], grown[is_known] / passed_s[is_known]
-
-
-def _device_name(device: Mapping[str, Any]) -> str:
-    index = (device.get("facts") or {}).get("index")
-    return f"{device['name']} (GPU {index})" if device["kind"] == "gpu" and index is not None else str(device["name"])
 
 
 def _runs(is_on: NDArray[np.bool_]) -> list[tuple[int, int]]:

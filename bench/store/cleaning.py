@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rigmark.bench.enums import TrialKind
-from rigmark.bench.host import secrets
+from rigmark.bench.host import files, secrets
 from rigmark.bench.store import stored
 from rigmark.bench.store.record import SIDES, id_of, key_of_plain
 from rigmark.bench.store.store import SERIES, Store
+from rigmark.bench.store.stored import StoredRecord
 
 Plain = dict[str, Any]
 
@@ -34,15 +35,16 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
     """Take the secrets out of all records; ``is_dry``: only tell. Interrupted at any moment, it is done by doing it
     again. Raises UserError while a sweep measures into the folder.
     """
-    records, problems = _read(store)
-    settled = list(_settled(records))
+    read, problems = _read(store)
+    as_read = {record.key: record for record, _ in read}
+    settled = list(_settled([plain for _, plain in read]))
     changed = [(old, new) for old, new in settled if old != new]
     if not is_dry and changed:
         with store.measuring():
             for old, new in changed:
                 if key_of_plain(old) != key_of_plain(new):
                     store.copy_series(key_of_plain(old), key_of_plain(new))
-                store.put_plain(new, instead_of=old)
+                store.put_plain(new, instead_of=as_read[key_of_plain(old)])
             # Proofs last: until then, those that they vouch for can be traced to them.
             for old, new in sorted(changed, key=lambda pair: _is_proof(pair[0])):
                 if key_of_plain(old) != key_of_plain(new):
@@ -54,15 +56,17 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
     )
 
 
-def _read(store: Store) -> tuple[list[Plain], list[str]]:
+def _read(store: Store) -> tuple[list[tuple[StoredRecord, Plain]], list[str]]:
     """The records that can be read, proofs first, then by age, and a sentence for each other one."""
     found, problems = [], []
     for path in sorted(store.records_folder.glob("*.json")):
         try:
-            found.append(store.get(path.stem))
+            found.append(store.plain(path.stem))
+        except files.NotThere:
+            continue
         except stored.LeftOut as problem:
             problems.append(str(problem))
-    found.sort(key=lambda record: (not _is_proof(record), record["recorded_at"], key_of_plain(record)))
+    found.sort(key=lambda read: (read[0].identity.kind is not TrialKind.PROOF, read[0].recorded_at, read[0].key))
     return found, problems
 
 

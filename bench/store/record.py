@@ -10,6 +10,7 @@ from typing import Any
 
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.host import secrets
+from rigmark.bench.host.plain import encodable
 
 SCHEMA = 1
 BASE, NEW = SIDES = ("base", "new")     # of a pair, as its record names them
@@ -30,9 +31,14 @@ class Identity:
     settings: dict[str, Any]         # how long it was timed, seed
     base: dict[str, Any] | None = None       # of a pair: the build it is compared with, and its code_version
 
+    def plain(self) -> dict[str, Any]:
+        """As it is stored and hashed."""
+        plain: dict[str, Any] = encodable(asdict(self))
+        return plain
+
     @property
     def id(self) -> str:
-        return id_of(asdict(self))
+        return id_of(self.plain())
 
 
 def id_of(facts: Mapping[str, Any]) -> str:
@@ -95,5 +101,5 @@ class Record:
 
     def plain(self) -> dict[str, Any]:
         """As it is stored. Free texts are without secrets; so are the variables of an identity when it is made."""
-        plain = asdict(self)
+        plain = encodable(asdict(self))
         return {"schema": self.schema, "id": self.id, **secrets.cleaned(plain), "identity": plain["identity"]}

@@ -29,10 +29,12 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.host import files, npz
 from rigmark.bench.host.database import connected
 from rigmark.bench.host.heap import growing
+from rigmark.bench.host.plain import encodable
 from rigmark.bench.machine import devices
-from rigmark.bench.store import quoted, stored, stored_quoted, trial_table
+from rigmark.bench.store import quoted, sealing, stored, stored_quoted, trial_table
 from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import SCHEMA, Record, key_of_plain
+from rigmark.bench.store.stored import StoredRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +120,7 @@ class Store:
     def _path(self, key: str) -> Path:
         return self._records / f"{key}.json"
 
-    def put(self, record: Record, *, instead_of: Mapping[str, Any] | None = None) -> None:
+    def put(self, record: Record, *, instead_of: StoredRecord | None = None) -> None:
         """Write a record so that it is there whole or not at all, also in the place of one that was read from there.
 
         Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError rather than replace any other
@@ -126,27 +128,31 @@ class Store:
         """
         self.put_plain(record.plain(), instead_of=instead_of)
 
-    def put_plain(self, record: Mapping[str, Any], *, instead_of: Mapping[str, Any] | None = None) -> None:
-        """As ``put``, of a record as it stands in a file."""
-        key, text = key_of_plain(record), json.dumps(record, indent=1)
-        self.keep_other(key, json.loads(text), instead_of)
+    def put_plain(self, record: Mapping[str, Any], *, instead_of: StoredRecord | None = None) -> None:
+        """As ``put``, of a record as it stands in a file; it gets a new checksum."""
+        key, content = key_of_plain(record), sealing.sealed(record)
+        self.keep_other(key, instead_of, content)
         try:
-            _write_atomically(self._path(key), text.encode())
+            _write_atomically(self._path(key), content)
         except OSError as error:
             raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
 
-    def keep_other(self, key: str, *known: Mapping[str, Any] | None) -> None:
-        """Raises as ``put`` does where there is a record that can be read and is none of those that are known."""
+    def keep_other(self, key: str, known: StoredRecord | None, content: bytes | None = None) -> None:
+        """Raises as ``put`` does where there is a record that can be read, is not the known one, and has not this
+        content.
+        """
         try:
-            there = self.find(key)
-        except stored.TooNew:
-            raise
-        except stored.LeftOut:
+            path = self._path(key)
+            found = stored.read_content(path)
+            there = stored.check(found, path).record
+        except (files.NotThere, stored.LeftOut) as error:
+            if isinstance(error, stored.TooNew):
+                raise
             return
-        if there is not None and there not in known:
+        if there != known and found != content:
             raise UserError(
-                f"record {files.shown(self._path(key))} was not replaced: another one of the same trial on the same "
-                f"node, recorded at {there['recorded_at']}, came there meanwhile; if two machines measure into "
+                f"record {files.shown(path)} was not replaced: another one of the same trial on the same "
+                f"node, recorded at {there.recorded_at}, came there meanwhile; if two machines measure into "
                 "this folder, they are clones of one image: give each an /etc/machine-id of its own with "
                 "systemd-machine-id-setup, and run again"
             )
@@ -159,7 +165,7 @@ class Store:
         """Remove the record of a trial that failed, in whose place there is another now; any other record stays."""
         with contextlib.suppress(stored.LeftOut):
             record = self.find(key)
-            if record is not None and record["outcome"] != Outcome.OK:
+            if record is not None and record.outcome is not Outcome.OK:
                 self._path(key).unlink(missing_ok=True)
 
     def put_series(self, key: str, write: Callable[[Path], None]) -> str:
@@ -202,23 +208,28 @@ class Store:
         path = self._series / f"{key}.parquet"
         return path if path.is_file() else None
 
-    def get(self, key: str) -> dict[str, Any]:
-        """A record as plain data; raises stored.LeftOut where it cannot be read or is from a later version."""
+    def get(self, key: str) -> StoredRecord:
+        """A record; raises stored.LeftOut where it cannot be read or is from a later version."""
         record = self.find(key)
         if record is None:
             raise UserError(f"no record {key} in {files.shown(self._records)}; it was removed meanwhile")
         return record
 
-    def find(self, key: str) -> dict[str, Any] | None:
+    def find(self, key: str) -> StoredRecord | None:
         """The same; None where it is not stored."""
-        path = self._path(key)
         try:
-            content = stored.read_content(path)
+            return stored.read(self._path(key)).record
         except files.NotThere:
             return None
-        stored.check(content, path)
-        plain: dict[str, Any] = json.loads(content)
-        return plain
+
+    def plain(self, key: str) -> tuple[StoredRecord, dict[str, Any]]:
+        """A record, and all that stands in its file but the checksum; raises as ``get`` does, files.NotThere where it
+        is not stored.
+        """
+        path = self._path(key)
+        content = stored.read_content(path)
+        record = stored.check(content, path).record
+        return record, {name: part for name, part in json.loads(content).items() if name != sealing.CONTENT}
 
     @growing()
     def trials(self) -> Trials:
@@ -239,13 +250,13 @@ class Store:
         _keep_newer("table", path, quoted.SCHEMA)
         try:
             self._quoted.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, json.dumps(table.plain(), indent=1).encode())
+            _write_atomically(path, sealing.sealed(encodable(table.plain())))
         except OSError as error:
             raise UserError(f"cannot store a table in {files.shown(self._quoted)}: {error.strerror}") from None
         return True
 
-    def quoted(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Tables of others as plain data, first imported first, and a sentence for each that cannot be read."""
+    def quoted(self) -> tuple[list[QuotedTable], list[str]]:
+        """Tables of others, first imported first, and a sentence for each that cannot be read."""
         return stored_quoted.read_all(self._quoted.glob("*.json"))
 
     # The oracle -----------------------------------------------------------------------------------------------------

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import statistics
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from rigmark.bench.enums import TIMED, CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
+from rigmark.bench.store import sealing
 from rigmark.bench.store.record import SCHEMA, id_of, key_of
 
 # Ranges -------------------------------------------------------------------------------------------------------------
@@ -42,6 +44,7 @@ Count = Annotated[int, Meta(ge=0, le=2**62)]                 # of bytes, FLOPs, 
 
 Times = Annotated[list[Time], Meta(min_length=1)]
 Side = Literal["base", "new"]
+Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Hash12 = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
 
 NULL = Raw(b"null")
@@ -73,9 +76,9 @@ class Case(Part, frozen=True, kw_only=True):
     strategy: str = "single"
     oversubscribed: bool = False
 
-    def __post_init__(self) -> None:
-        if self.world_size % self.devices_per_process:
-            raise ValueError(f"{self.world_size} devices cannot be had with {self.devices_per_process} per process")
+    def plain(self) -> dict[str, Any]:
+        """As bench.plan.case.Case.plain gives it, also of a record from before some of its facts were told."""
+        return msgspec.structs.asdict(self)
 
 
 class Build(Part, frozen=True, kw_only=True):
@@ -151,14 +154,22 @@ class Machine(Part, frozen=True, kw_only=True):
     huge_pages: str | None = None
 
 
+class Volatile(Part, frozen=True, kw_only=True):
+    on_battery: bool | None = None
+    battery_ratio: Ratio | None = None
+    governors: list[str] | None = None
+
+
 class System(Part, frozen=True, kw_only=True):
     fingerprint: str
     facts: Raw
-    volatile: Raw = Raw(b"{}")
+    volatile: Volatile = Volatile()
 
-    def __post_init__(self) -> None:
-        if bytes(self.facts)[:1] != b"{" or bytes(self.volatile)[:1] != b"{":
-            raise ValueError("facts and volatile must be objects")
+    @property
+    def known(self) -> dict[str, Any]:
+        """All facts, as bench.machine.system describes them."""
+        found: dict[str, Any] = PLAIN.decode(self.facts)
+        return found
 
 
 # What was measured --------------------------------------------------------------------------------------------------
@@ -262,6 +273,12 @@ class LayerRow(Part, frozen=True, kw_only=True):
     flops: Count | None
     bytes_moved: Count | None
     members: list[str] = []
+    turn_times_s: list[Annotated[float, Meta(ge=-MOST_TIME_S, le=MOST_TIME_S)]] = []     # older records have the mean
+
+    @property
+    def usual_s(self) -> float:
+        """Seconds in one step: the median over the turns, in which a long step is outvoted."""
+        return statistics.median(self.turn_times_s) if self.turn_times_s else self.time_s
 
 
 class Layers(Steps, frozen=True, kw_only=True):
@@ -271,17 +288,19 @@ class Layers(Steps, frozen=True, kw_only=True):
     attributed_time_s: Seconds
     cover: Ratio
     overhead: Ratio
+    variables: dict[str, str]
     problem: str | None = None
     resolution_s: Seconds | None = None
-    variables: dict[str, str] | None = None
     without_kernel: list[tuple[str, str]] = []
 
 
 class Tolerance(Part, frozen=True, kw_only=True):
+    """None is what was not compared, as of a precision without training."""
+
     output: Amount
-    loss: Amount
-    gradient: Amount
-    second_loss: Amount
+    loss: Amount | None = None
+    gradient: Amount | None = None
+    second_loss: Amount | None = None
     third_loss: Amount | None = None
 
 
@@ -362,7 +381,7 @@ class RegionDevice(Part, frozen=True, kw_only=True):
     values: dict[str, Gauge] = {}
     unknown: dict[str, str] = {}
     implausible: dict[str, Implausible] = {}
-    lost_s: Seconds | None = None
+    lost_s: Seconds | UnsetType | None = UNSET       # older records do not tell the moment
     energy_j: Joules | None = None
     energy_method: str | None = None
     energy_bound_j: Joules | None = None
@@ -383,6 +402,17 @@ class Region(Part, frozen=True, kw_only=True):
     devices: list[RegionDevice]
 
 
+class DeviceFacts(Part, frozen=True, kw_only=True):
+    index: Index | None = None
+    mig: bool | None = None
+    power_scope: str | None = None
+    power_limit_w: Amount | None = None
+    power_limit_default_w: Amount | None = None
+    pcie_link_generation_max: Index | None = None
+    pcie_link_width_max: Index | None = None
+    logical_cores: Index | None = None
+
+
 class WatchedDevice(Part, frozen=True, kw_only=True):
     kind: str
     name: str
@@ -390,8 +420,14 @@ class WatchedDevice(Part, frozen=True, kw_only=True):
     id: str
     used: bool | None = None
     rate_hz: Amount | None = None
-    facts: dict[str, Any] = {}
+    facts: DeviceFacts = DeviceFacts()
     unknown: dict[str, str] = {}
+
+    @property
+    def label(self) -> str:
+        """With its index, since a machine's GPUs mostly are of one kind."""
+        is_numbered = self.kind == "gpu" and self.facts.index is not None
+        return f"{self.name} (GPU {self.facts.index})" if is_numbered else self.name
 
 
 class Sampler(Part, frozen=True, kw_only=True):
@@ -422,21 +458,18 @@ class Telemetry(Part, frozen=True, kw_only=True):
 
 
 class StoredRecord(Part, frozen=True, kw_only=True):
-    """One trial and what became of it; see bench.store.record.
-
-    ``identity``, ``machine``, ``system`` and ``telemetry`` stand as their texts, for the table; see Checked.
-    """
+    """One trial and what became of it; see bench.store.record."""
 
     schema: Number
     id: str
-    identity: Raw
+    identity: Identity
     suite: str
     run_id: str
     command: str
     recorded_at: str
     outcome: Outcome
     reason: str | None
-    machine: Raw
+    machine: Machine
     wall_time_s: Seconds
     node: Hash12 | None = None
     boot: Hash12 | None = None
@@ -445,8 +478,8 @@ class StoredRecord(Part, frozen=True, kw_only=True):
     load_before: Amount | None = None
     graph: Graph | None = None
     work: Work | None = None
-    system: Raw = NULL
-    telemetry: Raw = NULL
+    system: System | None = None
+    telemetry: Telemetry | None = None
     measurement: Measurement | None = None
     layers: Layers | None = None
     parity: Parity | None = None
@@ -456,10 +489,16 @@ class StoredRecord(Part, frozen=True, kw_only=True):
     world: World | None = None
     certificate: str | None = None
     origin: Literal["measured", "quoted", "predicted", "entered"] = "measured"
+    content: Checksum | None = None          # None in older records
 
     @property
     def key(self) -> str:
         return key_of(self.id, self.node)
+
+    @property
+    def taken(self) -> Pair | None:
+        """The pair of a trial that went well."""
+        return self.pair if self.outcome is Outcome.OK else None
 
     def __post_init__(self) -> None:
         try:
@@ -472,14 +511,20 @@ class StoredRecord(Part, frozen=True, kw_only=True):
             raise ValueError("a trial that is ok has no reason, and any other has one")
 
 
+class Texts(Part, frozen=True, kw_only=True):
+    """Parts of a record as they stand in its file, for its id and for columns of texts."""
+
+    identity: dict[str, Any]
+    machine: Raw
+    system: Raw = NULL
+    telemetry: Raw = NULL
+
+
 class Checked(NamedTuple):
     """A record that passed."""
 
     record: StoredRecord
-    identity: Identity
-    facts: dict[str, Any]        # the identity as it is stored
-    machine: Machine
-    system: System | None
+    texts: Texts
 
 
 class Head(Part, frozen=True, kw_only=True):
@@ -489,24 +534,23 @@ class Head(Part, frozen=True, kw_only=True):
 
 
 RECORD = msgspec.json.Decoder(StoredRecord)
+TEXTS = msgspec.json.Decoder(Texts)
 HEAD = msgspec.json.Decoder(Head)
 PLAIN = msgspec.json.Decoder()
-MACHINE = msgspec.json.Decoder(Machine)
-SYSTEM: msgspec.json.Decoder[System | None] = msgspec.json.Decoder(System | None)
-TELEMETRY: msgspec.json.Decoder[Telemetry | None] = msgspec.json.Decoder(Telemetry | None)
+SYSTEM = msgspec.json.Decoder(System)
+TELEMETRY = msgspec.json.Decoder(Telemetry)
 
 
 ANEW = "the same run measures it anew"
 
 
-def _free(record: StoredRecord, system: System | None) -> Iterator[Raw]:
+def _free(record: StoredRecord, texts: Texts) -> Iterator[Raw]:
     """Parts that may hold anything that is JSON."""
     found: list[Measurement | Layers | Parity | PairSide | None] = [record.measurement, record.layers, record.parity]
     if record.pair is not None:
         found += [record.pair.base, record.pair.new]
     yield from (part.facts for part in found if part is not None)
-    if system is not None:
-        yield from (system.facts, system.volatile)
+    yield from (texts.machine, texts.system, texts.telemetry)
 
 
 @lru_cache(maxsize=512)      # most trials of a machine and a framework say the same
@@ -546,29 +590,29 @@ def check(content: bytes, path: Path) -> Checked:
     """The record that a file holds; raises as ``read`` does."""
     try:
         content.decode()             # texts that no field needs are skipped unseen
-        record = RECORD.decode(content)
+        record, texts = RECORD.decode(content), TEXTS.decode(content)
         if record.schema > SCHEMA:
             raise too_new("record", path, record.schema, SCHEMA)
-        facts = PLAIN.decode(record.identity)
-        identity = _part("identity", lambda: msgspec.convert(facts, Identity))
-        machine: Machine = _part("machine", lambda: MACHINE.decode(record.machine))
-        system: System | None = _part("system", lambda: SYSTEM.decode(record.system))
-        _part("telemetry", lambda: TELEMETRY.decode(record.telemetry))
-        for free in _free(record, system):
+        for free in _free(record, texts):
             _decodable(bytes(free))
-        if why := next(_contradictions(record, identity, machine), None):
+        if why := next(_contradictions(record), None):
             raise ValueError(why)
     except (ValueError, RecursionError) as error:        # of which msgspec's are
         check_schema("record", content, path, SCHEMA)
         raise damaged(path, reason(error, content)) from None
-    found = id_of(facts)
+    found = id_of(texts.identity)
+    if record.content is not None and not sealing.fits(content, record.content) and found == record.id:
+        raise LeftOut(
+            f"record {files.shown(path)} was left out: {sealing.EDITED}",
+            ANEW if path.name == f"{record.key}.json" else "delete it",
+        )
     if found != record.id:
         raise LeftOut(
             f"record {files.shown(path)} was left out: its facts were edited, since their id is {found} and not "
             f"{files.shown(record.id)}", ANEW if path.name == f"{record.key}.json" else "delete it",
         )
     check_name("record", path, record.key)
-    return Checked(record, identity, facts, machine, system)
+    return Checked(record, texts)
 
 
 def check_name(what: str, path: Path, found: str) -> None:
@@ -617,19 +661,24 @@ FOUND_BY = {
 """The part of a record that holds what a trial found, by its kind."""
 
 
-def _contradictions(record: StoredRecord, identity: Identity, machine: Machine) -> Iterator[str]:
+def _contradictions(record: StoredRecord) -> Iterator[str]:
     """What cannot be true at once, a clause each."""
-    kind, is_ok = identity.kind, record.outcome is Outcome.OK
-    if machine.id != identity.machine:
-        yield f"machine.id is {machine.id!r}, and {identity.machine!r} in its identity"
+    identity, is_ok = record.identity, record.outcome is Outcome.OK
+    kind, case = identity.kind, identity.case
+    if case.world_size % case.devices_per_process:
+        yield f"identity.case: {case.world_size} devices cannot be had with {case.devices_per_process} per process"
+    if record.system is not None and bytes(record.system.facts)[:1] != b"{":
+        yield "system.facts is no object"
+    if record.machine.id != identity.machine:
+        yield f"machine.id is {record.machine.id!r}, and {identity.machine!r} in its identity"
     if is_ok and getattr(record, FOUND_BY[kind]) is None:
         yield f"it is ok, and {FOUND_BY[kind]} is missing"
     if kind is TrialKind.PAIR and identity.base is None:
         yield "it is a pair, and identity.base is missing"
     if kind in TIMED and is_ok and record.measurement is not None:
         steps = record.measurement.steps_per_timing
-        if steps is not None and steps != identity.case.steps_per_timing:
-            yield f"measurement.steps_per_timing is {steps}, and {identity.case.steps_per_timing} in its identity"
+        if steps is not None and steps != case.steps_per_timing:
+            yield f"measurement.steps_per_timing is {steps}, and {case.steps_per_timing} in its identity"
     if kind is TrialKind.LIMIT and record.work is None:
         yield "it is of a limit, and work is missing"
     if kind is not TrialKind.LIMIT and record.graph is None:
@@ -637,21 +686,6 @@ def _contradictions(record: StoredRecord, identity: Identity, machine: Machine) 
 
 
 # Reasons ------------------------------------------------------------------------------------------------------------
-
-
-class _InPart(ValueError):
-    """What is wrong in a part that was decoded by itself."""
-
-    def __init__(self, at: str, error: Exception):
-        super().__init__(str(error))
-        self.at = at
-
-
-def _part(at: str, decode: Callable[[], Any]) -> Any:
-    try:
-        return decode()
-    except msgspec.ValidationError as error:
-        raise _InPart(at, error) from None
 
 
 WHERE = re.compile(r"(?P<said>.*?)(?: - at `(?P<key>key in )?\$(?P<path>[^`]*)`)?", re.DOTALL)
@@ -666,8 +700,7 @@ def reason(error: Exception, content: bytes) -> str:
     assert found is not None
     said = found["said"].replace("`", "")
     said = said if said[:2].isupper() else said[:1].lower() + said[1:]       # "JSON is malformed" begins with a name
-    at = getattr(error, "at", "")
-    path = f"{at}{found['path'] or ''}".lstrip(".")
+    path = (found["path"] or "").lstrip(".")
     if not path:
         return files.shown(said)
     value = _value(content, path)

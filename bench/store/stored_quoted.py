@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from rigmark.bench.host import files
-from rigmark.bench.store import quoted, stored
-from rigmark.bench.store.quoted import Quoted, Source
+from rigmark.bench.store import quoted, sealing, stored
+from rigmark.bench.store.quoted import Quoted, QuotedTable, Source
 from rigmark.bench.store.stored import LeftOut, Part
 
 
@@ -22,13 +21,14 @@ class StoredTable(Part, frozen=True, kw_only=True):
     source: Source
     rows: list[Quoted]
     notes: tuple[str, ...] = ()
+    content: stored.Checksum | None = None
 
 
 TABLE = msgspec.json.Decoder(StoredTable)
 
 
-def read_all(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Tables as plain data, first imported first, and a sentence for each that was left out."""
+def read_all(paths: Iterable[Path]) -> tuple[list[QuotedTable], list[str]]:
+    """Tables, first imported first, and a sentence for each that was left out."""
     tables, problems = [], []
     for path in sorted(paths):
         try:
@@ -37,10 +37,10 @@ def read_all(paths: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
             continue
         except LeftOut as error:
             problems.append(str(error))
-    return sorted(tables, key=lambda table: (table["source"]["imported_at"], table["id"])), problems
+    return sorted(tables, key=lambda table: (table.source.imported_at, table.id)), problems
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> QuotedTable:
     try:
         content = files.read_bytes(path)
     except files.NotThere:
@@ -59,9 +59,10 @@ def _read(path: Path) -> dict[str, Any]:
     found = quoted.id_of(table.source)
     if found != table.id:
         raise _damaged(path, f"its id is {table.id}, and {found} by its source")
+    if table.content is not None and not sealing.fits(content, table.content):
+        raise _damaged(path, sealing.EDITED)
     stored.check_name("table", path, found)
-    plain: dict[str, Any] = json.loads(content)
-    return plain
+    return QuotedTable(source=table.source, rows=tuple(table.rows), notes=table.notes)
 
 
 def _wrong(table: StoredTable) -> Iterator[str]:

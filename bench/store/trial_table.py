@@ -71,11 +71,11 @@ def _compact(value: Any) -> str | None:
 
 TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
     "id": ("record.key", _texts),                        # its name in the store, which no other record has
-    "kind": ("identity.kind", _words),
+    "kind": ("record.identity.kind", _words),
     "suite": ("record.suite", _texts),
     "origin": ("record.origin", _texts),
     **{
-        name: (f"identity.case.{name}", kind)
+        name: (f"record.identity.case.{name}", kind)
         for name, kind in {
             "model": _texts, "framework": _texts, "build": _texts, "compile_mode": _words, "layout": _words,
             "precision": _words, "mode": _words, "device": _texts, "local_batch": _whole, "threads": _whole,
@@ -83,23 +83,23 @@ TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
             "devices_per_process": _whole, "strategy": _texts, "oversubscribed": _flags,
         }.items()
     },
-    "start_method": ("identity.settings.start_method", _words),
-    "settings": ("facts.settings", _json),
-    "repetition": ("identity.repetition", _whole),
-    "session": ("identity.session", _texts),
-    "graph_fingerprint": ("identity.graph_fingerprint", _texts),
-    "code_version": ("identity.code_version", _texts),
-    "build_facts": ("facts.build", _json),
-    "python": ("identity.build.python", _texts),
-    "framework_version": ("identity.build.framework_version", _texts),
-    "machine": ("identity.machine", _texts),
-    "device_name": ("machine.cpu", _texts),              # of trials on a GPU see bench.machine.devices
+    "start_method": ("record.identity.settings.start_method", _words),
+    "settings": ("texts.identity.settings", _json),
+    "repetition": ("record.identity.repetition", _whole),
+    "session": ("record.identity.session", _texts),
+    "graph_fingerprint": ("record.identity.graph_fingerprint", _texts),
+    "code_version": ("record.identity.code_version", _texts),
+    "build_facts": ("texts.identity.build", _json),
+    "python": ("record.identity.build.python", _texts),
+    "framework_version": ("record.identity.build.framework_version", _texts),
+    "machine": ("record.identity.machine", _texts),
+    "device_name": ("record.machine.cpu", _texts),              # of trials on a GPU see bench.machine.devices
     "node": ("record.node", _texts),
     "boot": ("record.boot", _texts),
-    "machine_facts": ("record.machine", _json),
-    "system": ("record.system", _json),
-    "system_facts": ("system.facts", _json),
-    "telemetry": ("record.telemetry", _json),
+    "machine_facts": ("texts.machine", _json),
+    "system": ("texts.system", _json),
+    "system_facts": ("record.system.facts", _json),
+    "telemetry": ("texts.telemetry", _json),
     "optimizer": ("record.graph.optimizer", _texts),
     "parameters": ("record.graph.parameters", _whole),
     "flops_inference": ("record.graph.flops_per_sample.inference", _whole),

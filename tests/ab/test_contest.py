@@ -33,7 +33,7 @@ from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
 from tests.builds.test_revisions import commit, git, make_project
 from tests.fakes import SHORT, TOKEN, alive, eventually, lend_framework, oracle_answers, rigmark, start_rigmark
-from tests.records import make_record, pair
+from tests.records import as_pair, as_stored, make_record, pair
 from tests.store.test_record import complaints
 
 ROOT = Path(__file__).parents[2]
@@ -225,8 +225,9 @@ def test_a_cpu_clock_that_sees_nothing_costs_no_verdict_by_wall_time(store: Stor
     def judged(clock: Clock) -> Verdicts:
         found = contest(store, clock=clock)
         found.attempts[0].records = [
-            make_record(TrialKind.PAIR, repetition=n, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0)).plain()
-            for n in range(12)
+            as_stored(make_record(
+                TrialKind.PAIR, repetition=n, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0)
+            )) for n in range(12)
         ]
         return found.verdicts()
 
@@ -282,7 +283,7 @@ def test_a_real_pair_is_proven_on_both_sides_and_waits_passively(store: Store, f
         assert record["identity"]["base"]["variables"] == record["identity"]["build"]["variables"]
         for side in ("base", "new"):
             told = record["pair"][side]
-            assert "ok" == store.get(told["certificate"])["outcome"]
+            assert "ok" == store.get(told["certificate"]).outcome
             assert told["first_loss"] == pytest.approx(told["expected_loss"], rel=1e-5)
             assert max(told["idle_cpu_times_s"][1:]) < 0.05
 
@@ -305,7 +306,7 @@ def test_a_revision_of_rigmark_is_measured_with_its_own_adapters(store: Store, t
     assert record["identity"]["base"]["adapter"] != record["identity"]["build"]["adapter"]
     assert base.build.name == record["identity"]["base"]["name"]
     assert new.build.name == record["identity"]["case"]["build"] == f"rigmark@{git(project, 'rev-parse', 'HEAD')[:12]}"
-    assert -0.9 < log_speed_up(record["pair"]) < -0.5      # ln(1/2)
+    assert -0.9 < log_speed_up(as_pair(record["pair"])) < -0.5      # ln(1/2)
 
 
 def test_pairs_are_no_timing_trials(store: Store):

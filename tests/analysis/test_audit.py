@@ -10,19 +10,11 @@ from rigmark.bench.analysis.audit import Audit, Peaks, audit, measured, measured
 from rigmark.bench.analysis.results.findings import FindingKind
 from rigmark.bench.analysis.results.quoted import rows
 from rigmark.bench.analysis.results.summary import results
-from tests.records import timing_records, trials_of
-
-
-def table(*lines: dict[str, Any], format: str = "csv") -> dict[str, Any]:
-    stated = [
-        {"line": f"line {index}", "model": "vgg16", "outcome": "ok", **line}
-        for index, line in enumerate(lines, start=2)
-    ]
-    return {"id": format, "source": {"format": format, "file": "table.csv"}, "rows": stated}
+from tests.records import quoted_table, timing_records, trials_of
 
 
 def found(*lines: dict[str, Any], peaks: Peaks | None = None) -> Audit:
-    return audit(rows([table(*lines)]), peaks)
+    return audit(rows([quoted_table(*lines)]), peaks)
 
 
 def slips(of: Audit) -> list[tuple[str, list[str]]]:
@@ -218,7 +210,7 @@ def test_more_flops_than_the_device_can_do_are_told_and_training_needs_three_tim
 def test_tables_of_unlike_formats_are_not_held_together():
     line = {"local_batch": 16, "throughput_samples_per_s": 100.0}
 
-    assert 0 == len(audit(rows([table(line), table(line, format="timm")])).findings)
+    assert 0 == len(audit(rows([quoted_table(line), quoted_table(line, format="timm")])).findings)
 
 
 def test_our_own_results_are_audited_too(tmp_path: Any):

@@ -20,9 +20,21 @@ from rigmark.bench.enums import Isa, Precision, TrialKind
 from rigmark.bench.sections.claims import document, figure
 from rigmark.bench.sections.claims import section as section_of
 from rigmark.bench.sections.inputs import ReportInputs
+from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Record
 from tests.analysis.results.test_telemetry_findings import block
-from tests.records import CASE, MACHINE, PARITY, make_record, timing_records, trials_of, watched, with_measurement
+from tests.records import (
+    CASE,
+    MACHINE,
+    PARITY,
+    as_stored,
+    make_record,
+    quoted_table,
+    timing_records,
+    trials_of,
+    watched,
+    with_measurement,
+)
 
 ALEXNET = dataclasses.replace(CASE, model="alexnet")
 GPU = dataclasses.replace(CASE, device="cuda:0")
@@ -35,26 +47,19 @@ def claim(quantity: str, low: float | None = None, high: float | None = None, **
     )
 
 
-def against(of: Claim, folder: Path, *records: Record, tables: tuple[dict[str, Any], ...] = ()) -> Held:
+def against(of: Claim, folder: Path, *records: Record, tables: tuple[QuotedTable, ...] = ()) -> Held:
     trials = trials_of(folder / "store", records)
     return hold([of], inputs_of(trials, records, tables).evidence)[0]
 
 
 def inputs_of(
-    trials: pd.DataFrame, records: Sequence[Record], tables: Sequence[dict[str, Any]] = ()
+    trials: pd.DataFrame, records: Sequence[Record], tables: Sequence[QuotedTable] = ()
 ) -> ReportInputs:
     by_key = {record.key: record for record in records}
     return ReportInputs(
         trials=trials, results=results(trials), tables=tables,
-        record_of=lambda key: json.loads(json.dumps(by_key[key].plain())),
+        record_of=lambda key: as_stored(by_key[key]),
     )
-
-
-def table(*lines: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": "t", "source": {"format": "csv", "file": "table.csv"},
-        "rows": [{"line": f"line {index}", "model": "vgg16", **line} for index, line in enumerate(lines, start=2)],
-    }
 
 
 # What figures say -------------------------------------------------------------------------------------------------
@@ -126,7 +131,7 @@ def test_figures_that_disagree_leave_a_claim_open():
 
 def test_measured_figures_go_before_published_ones(tmp_path: Path):
     of = claim("throughput", low=3000, model="mlp")
-    published = table({"model": "mlp", "throughput_samples_per_s": 1.0})
+    published = quoted_table({"model": "mlp", "throughput_samples_per_s": 1.0})
 
     assert Standing.CONFIRMED is against(of, tmp_path, *timing_records([0.01] * 8), tables=(published,)).standing
     alone = against(of, tmp_path / "alone", tables=(published,))
@@ -146,7 +151,7 @@ def test_the_share_of_an_operation_reaches_up_to_the_time_of_no_layer(tmp_path: 
 
 def test_the_share_of_an_operation_in_a_published_log(tmp_path: Path):
     times = [("conv2d", "forward", 0.06), ("conv2d", "backward", 0.13), ("dense", "forward", 0.01)]
-    log = table({"device": "gpu", "layers": [
+    log = quoted_table({"device": "gpu", "layers": [
         {"layer": op, "op": op, "direction": direction, "time_s": time_s} for op, direction, time_s in times
     ]})
 
@@ -174,7 +179,7 @@ def test_two_devices_over_one_measured_and_published(tmp_path: Path):
     of = claim("world_speed_up", world_size=2, low=1.35, high=1.65)
     two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
     rates = {1: 150.0, 2: 225.0, 8: 1200.0}
-    published = table(*(
+    published = quoted_table(*(
         {"mode": "training", "device": "gpu", "local_batch": 64, "world_size": size, "throughput_samples_per_s": rate}
         for size, rate in rates.items()
     ))
@@ -198,7 +203,7 @@ def test_what_was_measured_at_two_times_leaves_a_claim_open(tmp_path: Path):
 
 
 def test_whether_efficiency_falls(tmp_path: Path):
-    published = table(*(
+    published = quoted_table(*(
         {"mode": "training", "device": "gpu", "local_batch": 64, "world_size": size, "throughput_samples_per_s": rate}
         for size, rate in ((1, 100.0), (2, 190.0), (8, 608.0))
     ))
@@ -210,7 +215,7 @@ def test_whether_efficiency_falls(tmp_path: Path):
 
 def test_one_device_over_another_by_the_same_hand_alone(tmp_path: Path):
     line = {"mode": "training", "local_batch": 16, "framework": "torch7"}
-    published = table(
+    published = quoted_table(
         {**line, "device_name": "GeForce GTX 1080 Ti", "throughput_samples_per_s": 132.0},
         {**line, "device_name": "GeForce GTX 1080", "throughput_samples_per_s": 100.0},
         {**line, "device_name": "GeForce GTX 1080", "throughput_samples_per_s": 1.0, "local_batch": 64},
@@ -248,7 +253,7 @@ def test_gpus_behind_one_kind_of_processor_are_two_devices(tmp_path: Path):
 
 def test_a_forward_pass_of_training_counts_as_inference(tmp_path: Path):
     line = {"mode": "training", "local_batch": 16, "framework": "torch7", "step_time_s": 9.0}
-    published = table(
+    published = quoted_table(
         {**line, "device": "gpu", "forward_time_s": 0.1},
         {**line, "device": "cpu", "forward_timings_s": [4.0, 5.0, 9.0]},
     )

@@ -17,6 +17,7 @@ from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.sections.gaps import sentences
 from rigmark.bench.sections.layer_groups import together
 from rigmark.bench.store.record import Record
+from tests.records import as_stored
 from tests.reports import records
 
 INFERENCE = {name: records.case(name, "inference") for name in ("torch", "tensorflow")}
@@ -38,8 +39,7 @@ def read(root: Path, *each: Record) -> tuple[list[LayerProfile], Any]:
     store = records.stored(root, list(each))
     trials = store.trials().table
     chosen = layers.chosen(trials)
-    found, problems = layers.read(chosen, results(trials), [store.get(name) for name in chosen.id])
-    assert not problems
+    found = layers.read(chosen, results(trials), [store.get(name) for name in chosen.id])
     return found, trials
 
 
@@ -120,6 +120,6 @@ def test_the_parts_add_up_to_the_difference(times_s: list[float]) -> None:
 
 def of_rows(times_s: Mapping[tuple[str, str], float]) -> LayerProfile:
     """A case as ``layers.read`` has it, without a store."""
-    record = trial("torch", times_s).plain()
-    record["id"] = "x"
-    return layers._profile(record, None, layers.Peaks())
+    record = as_stored(trial("torch", times_s))
+    assert record.layers is not None
+    return layers._profile(record, record.layers, None, layers.Peaks())

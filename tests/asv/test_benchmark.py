@@ -22,7 +22,7 @@ from rigmark.bench.asv import benchmark as asv
 from rigmark.bench.asv import rounds as rounds_module
 from rigmark.bench.plan.sweep import Sweep
 from tests.analysis.results.test_telemetry_findings import block
-from tests.records import CASE, make_record
+from tests.records import CASE, as_stored, make_record
 
 ROOT = Path(__file__).parents[2]
 TINY = '''
@@ -254,7 +254,9 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rounds: list[dict[str, Any]], said: Any
 ):
     case = replace(CASE, device="cuda:0")
-    records = [make_record(case=case, repetition=i, telemetry=block(**cause)).plain() for i, cause in enumerate(rounds)]
+    records = [
+        as_stored(make_record(case=case, repetition=i, telemetry=block(**cause))) for i, cause in enumerate(rounds)
+    ]
     monkeypatch.setattr(rounds_module, "_rounds", lambda *_, **__: records)
 
     given = rounds_module.measured(SWEEP, case, suite="quick", name="a case", home=Path())

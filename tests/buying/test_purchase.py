@@ -22,12 +22,13 @@ from rigmark.bench.buying.terms import Kind, Network
 from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.enums import CompileMode, Layout, Mode
 from rigmark.bench.sections.buying import document
+from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 from rigmark.reports.media.terminal import render
 from rigmark.reports.plain import printable
 from tests.analysis.results.test_telemetry_findings import block
-from tests.records import CASE, MACHINE, WORLD, make_record, measurement, timing_records, trials_of
+from tests.records import CASE, MACHINE, WORLD, make_record, measurement, quoted_table, timing_records, trials_of
 
 TODAY = date(2026, 6, 1)
 NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=10_000_000, largest_pair=1_600_000,
@@ -138,10 +139,10 @@ def test_figures_without_a_batch_stay_with_their_source(tmp_path: Path):
         each.label.split(", ")[2] for each in found.workloads}
 
 
-def imported(speed: float, device: str, **facts: Any) -> dict[str, Any]:
+def imported(speed: float, device: str, **facts: Any) -> QuotedTable:
     row = {"model": "net", "mode": "training", "precision": "fp32", "local_batch": 32, "device": "gpu",
-           "device_name": device, "throughput_samples_per_s": speed, "line": "line 2", **facts}
-    return {"source": {"format": "timm", "file": f"{device}.csv", "title": None}, "rows": [row]}
+           "device_name": device, "throughput_samples_per_s": speed, **facts}
+    return quoted_table(row, format="timm", file=f"{device}.csv")
 
 
 def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
@@ -160,7 +161,7 @@ def test_imported_tables_are_quoted_and_keep_their_conditions(tmp_path: Path):
     assert 2 == len(known_figures.workloads(figures))
 
 
-def known_of(market: Market, *tables: dict[str, Any]) -> tuple[list[buying.Figure], list[str]]:
+def known_of(market: Market, *tables: QuotedTable) -> tuple[list[buying.Figure], list[str]]:
     nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
     return known_figures.figures(*nothing, market, tables)
 

@@ -27,6 +27,7 @@ from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials.context import Base
 from tests.fakes import SHORT, Answering, lend_framework, make_case, measure, oracle_answers
+from tests.records import as_stored
 from tests.store.test_record import complaints
 
 HAS_AVX2 = isa.refusal("numpy", Isa.AVX2, "cpu", hardware.cpu_features()) is None
@@ -85,7 +86,7 @@ def test_what_a_build_is_held_to_holds_whoever_asks(tmp_path: Path):
     with runner(tmp_path, known) as measuring:
         for trial in trials:
             measuring.run([trial])
-        stored = [measuring._store.get(measuring.key(trial)) for trial in trials]
+        stored = [measuring._store.plain(measuring.key(trial))[1] for trial in trials]
 
     timed = {record["identity"]["case"]["build"]: record for record in stored if record["measurement"]}
     assert ("native", "avx2") == tuple(timed[build]["identity"]["case"]["isa"] for build in ("default", "held"))
@@ -109,7 +110,8 @@ def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is
     ) as of_new:
         for each, build in ((of_base, base), (of_new, new)):
             each.run([Trial(kind=TrialKind.PROOF, case=replace(proof_case(case, cores), build=build.name))])
-        (record,) = (json.loads(json.dumps(record.plain())) for record in of_new.run([pair]).stored)
+        (found,) = of_new.run([pair]).stored
+    record, measured = json.loads(json.dumps(found.plain())), as_stored(found)
 
     assert "ok" == record["outcome"], record["reason"]
     assert [] == complaints(record)
@@ -120,7 +122,7 @@ def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is
         assert (level == "sse41") == ("Nehalem" in record["pair"][side]["facts"]["blas"])
         assert (level == "sse41") == ("NPY_DISABLE_CPU_FEATURES" in sides[side]["variables"])
         assert level == record["pair"][side]["isa"]["asked"]
-    assert any(difference.startswith("isa: ") for difference in differences(record["identity"]))
+    assert any(difference.startswith("isa: ") for difference in differences(measured.identity))
 
 
 def test_a_side_whose_build_asks_for_more_than_the_processor_has_is_unsupported(

@@ -51,7 +51,7 @@ def ids(tally: Tally) -> list[str]:
 
 
 def seen_before(tally: Tally) -> list[str]:
-    return [record["id"] for record in tally.already_there]
+    return [record.id for record in tally.already_there]
 
 
 # A sweep that goes well ----------------------------------------------------------------------------------------------

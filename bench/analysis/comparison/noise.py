@@ -23,7 +23,8 @@ from rigmark.bench.analysis.statistics.decision import DELTA, LOOKS, Decision, d
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Align, Cell, Column, Document, Items, Paragraph, Row, Section, Table
 from rigmark.bench.document.language import tr
-from rigmark.bench.enums import Clock, Outcome
+from rigmark.bench.enums import Clock
+from rigmark.bench.store.stored import Identity, Pair, StoredRecord
 
 MINUTES = (1, 5, 20)
 SETTLED = 0.3                # correlation of neighbouring pairs above which the noise comes and goes in spells
@@ -54,7 +55,7 @@ class Noise:
 
 
 def noise(
-    label: str, case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], seconds_per_pair: float,
+    label: str, case: Mapping[str, Any], pairs: Sequence[Pair], seconds_per_pair: float,
     clock: Clock = Clock.WALL,
 ) -> Noise:
     """What the pairs of one case, of a build with itself, tell about the machine."""
@@ -75,8 +76,7 @@ def _visible(spread: float | None, pairs: float) -> float | None:
 
 
 def _disturbances(
-    case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], values: Sequence[float], spread: float | None,
-    clock: Clock,
+    case: Mapping[str, Any], pairs: Sequence[Pair], values: Sequence[float], spread: float | None, clock: Clock,
 ) -> list[str]:
     found = []
     if spread is None:
@@ -99,13 +99,13 @@ def _disturbances(
             found.append(tr("noise comes and goes in spells: something else runs from time to time"))
         if spread > 0 and np.std(values) / spread > WILD:
             found.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
-    if any(pair["design"] != "turns" for pair in pairs):
+    if any(pair.design != "turns" for pair in pairs):
         found.append(tr("both processes do not fit in memory together, so whole processes alternate"))
     return found
 
 
 def by_case(
-    records: Sequence[Mapping[str, Any]], *, machine: str | None = None, clock: Clock = Clock.WALL
+    records: Sequence[StoredRecord], *, machine: str | None = None, clock: Clock = Clock.WALL
 ) -> list[Noise]:
     """The noise of every case of which pairs of a build with itself are among these records of pairs.
 
@@ -114,30 +114,30 @@ def by_case(
     """
     latest: dict[tuple[str, str], Records] = {}
     for alike in alike_records(records).values():
-        key = label_of(alike[0]), str(alike[0]["identity"]["machine"])
+        key = label_of(alike[0]), alike[0].identity.machine
         if machine in (None, key[1]) and (key not in latest or _ended(latest[key]) < _ended(alike)):
             latest[key] = alike
     return [
         noise(
-            label, alike[0]["identity"]["case"], [record["pair"] for record in alike],
-            float(np.mean([record["wall_time_s"] for record in alike])), clock,
+            label, alike[0].identity.case.plain(), [record.taken for record in alike if record.taken is not None],
+            float(np.mean([record.wall_time_s for record in alike])), clock,
         )
         for (label, _), alike in latest.items()
     ]
 
 
 def _ended(records: Records) -> str:
-    return str(records[-1]["recorded_at"])
+    return records[-1].recorded_at
 
 
-def alike_records(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
+def alike_records(records: Sequence[StoredRecord]) -> dict[str, Records]:
     """Those of pairs of a build with itself that went well, as bench.analysis.comparison.stored_pairs groups them."""
     return groups([
-        record for record in records if record["outcome"] == Outcome.OK and _is_with_itself(record["identity"])
+        record for record in records if record.taken is not None and _is_with_itself(record.identity)
     ])
 
 
-def _is_with_itself(identity: Mapping[str, Any]) -> bool:
+def _is_with_itself(identity: Identity) -> bool:
     base, new = sides(identity)
     return base == new
 

@@ -1,15 +1,15 @@
-"""What pairs of processes say: the ratio of base to new in each, and the verdict on their case.
-
-A pair is plain data, as bench.trials.kinds.pair describes it.
-"""
+"""What pairs of processes say: the ratio of base to new in each, and the verdict on their case."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Method, change
 from rigmark.bench.analysis.statistics.decision import Decision, Verdict
@@ -17,52 +17,61 @@ from rigmark.bench.analysis.statistics.estimate import Estimate, estimate
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr_later
 from rigmark.bench.enums import Clock
+from rigmark.bench.store.record import BASE, NEW, SIDES
+from rigmark.bench.store.stored import Base, Identity, Pair, PairSide
 
-BASE, NEW = "base", "new"
 IDLE_SHARE = 0.05            # of the other side's turns: a side that works more than that while it waits disturbs it
 HANDLING_TIME_S = 0.0005     # CPU time that hearing a command and answering it takes at most, which is no waiting
 CONTENDED = 1.05             # wall time / CPU time of a single thread from which others took a share of the core
 
 
 OPEN = (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY)
-COLUMNS = {Clock.WALL: "times_s", Clock.CPU: "cpu_times_s"}
 BLIND_CLOCK = tr_later(
     "this clock tells nothing of it: a turn took no time, or there are more threads than one; leave --clock cpu out"
 )
 
 
-def log_speed_up(pair: Mapping[str, Any], clock: Clock = Clock.WALL) -> float:
+def side_of(pair: Pair, side: str) -> PairSide:
+    return pair.base if side == BASE else pair.new
+
+
+def _times_s(pair: Pair, side: str, clock: Clock) -> NDArray[np.float64]:
+    found = side_of(pair, side)
+    return np.asarray(found.times_s if clock is Clock.WALL else found.cpu_times_s, np.float64)
+
+
+def log_speed_up(pair: Pair, clock: Clock = Clock.WALL) -> float:
     """ln(base time / new time) of one pair: the median over its turns, each against the other side's next to it.
 
     Of whole processes that alternate it is the ratio of their lower quartiles, since what disturbs one process falls on
     no turn of the other. Raises ValueError for a time that is not positive.
     """
-    base, new = (np.asarray(pair[side][COLUMNS[clock]], np.float64) for side in (BASE, NEW))
+    base, new = (_times_s(pair, side, clock) for side in SIDES)
     if not (np.all(base > 0) and np.all(new > 0)):
         raise ValueError("a turn took no time: the clock was stepped, or the record was edited")
-    if pair["design"] == Method.TURNS:
+    if pair.design == "turns":
         return float(np.median(np.log(base / new)))
     return math.log(np.quantile(base, 0.25) / np.quantile(new, 0.25))
 
 
 def log_speed_ups(
-    case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], clock: Clock = Clock.WALL
+    case: Mapping[str, Any], pairs: Sequence[Pair], clock: Clock = Clock.WALL
 ) -> list[float] | None:
     """log_speed_up of each pair; None where the clock tells nothing of the case: CPU time does of one thread only, and
     not where it is so coarse that a turn took none.
     """
     if clock is Clock.CPU and not is_single_threaded(case):
         return None
-    is_seen = all(time_s > 0 for pair in pairs for side in (BASE, NEW) for time_s in pair[side][COLUMNS[clock]])
+    is_seen = all(np.all(_times_s(pair, side, clock) > 0) for pair in pairs for side in SIDES)
     return [log_speed_up(pair, clock) for pair in pairs] if is_seen else None
 
 
-def step_time(pairs: Sequence[Mapping[str, Any]], side: str, steps_per_timing: int, clock: Clock) -> Estimate | None:
+def step_time(pairs: Sequence[Pair], side: str, steps_per_timing: int, clock: Clock) -> Estimate | None:
     """Seconds of a step of one side over the pairs; None without any. In turns, caches are cold: not for publishing."""
     if not pairs:
         return None
     return estimate([
-        float(np.median(pair[side][COLUMNS[clock]])) / (pair["timings_per_turn"] * steps_per_timing) for pair in pairs
+        float(np.median(_times_s(pair, side, clock))) / (pair.timings_per_turn * steps_per_timing) for pair in pairs
     ])
 
 
@@ -72,19 +81,19 @@ def is_single_threaded(case: Mapping[str, Any]) -> bool:
 
 
 def case_verdict(
-    label: str, case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], decision: Decision, twin: Decision | None,
+    label: str, case: Mapping[str, Any], pairs: Sequence[Pair], decision: Decision, twin: Decision | None,
     *, clock: Clock, **more: Any,
 ) -> CaseVerdict:
     """The verdict on one case; ``twin`` is the decision by CPU time where the verdict is by wall time.
 
     ``more`` are further fields of CaseVerdict.
     """
-    alternating = [pair for pair in pairs if pair["design"] != Method.TURNS]
+    alternating = [pair for pair in pairs if pair.design != "turns"]
     steps = int(case["steps_per_timing"])
     doubts = [*more.pop("doubts", ()), *_doubts(case, pairs, decision, twin, clock)]
     if alternating:
         doubts.append(f"whole processes alternated in {formatting.count(len(alternating), 'pair')} of {len(pairs)}: "
-                      f"{alternating[-1]['why']}")
+                      f"{alternating[-1].why}")
     return CaseVerdict(
         label=label, facts=case, verdict=decision.verdict, decision=decision,
         method=Method.ALTERNATING if alternating else Method.TURNS, doubts=tuple(doubts),
@@ -94,7 +103,7 @@ def case_verdict(
 
 
 def _doubts(
-    case: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], decision: Decision, twin: Decision | None, clock: Clock
+    case: Mapping[str, Any], pairs: Sequence[Pair], decision: Decision, twin: Decision | None, clock: Clock
 ) -> list[str]:
     found = []
     for side, other in ((BASE, NEW), (NEW, BASE)):
@@ -111,47 +120,50 @@ def _doubts(
     return found
 
 
-def idle_share(pairs: Sequence[Mapping[str, Any]], side: str, other: str) -> float | None:
+def idle_share(pairs: Sequence[Pair], side: str, other: str) -> float | None:
     """CPU time that one side used while it waited / the time of the other's turns; None where none are known.
 
     What it needs to hear a command and to answer is left out.
     """
     worked, turns = 0.0, 0.0
     for pair in pairs:
-        if pair["design"] == Method.TURNS:
-            idle = [max(0.0, time_s - HANDLING_TIME_S) for time_s in pair[side]["idle_cpu_times_s"]
+        if pair.design == "turns":
+            idle = [max(0.0, time_s - HANDLING_TIME_S) for time_s in side_of(pair, side).idle_cpu_times_s
                     if time_s is not None]
             worked += math.fsum(idle)
-            turns += math.fsum(pair[other]["host_times_s"]) * len(idle) / len(pair[other]["host_times_s"])
+            turns += statistics.fmean(side_of(pair, other).host_times_s) * len(idle)
     return worked / turns if turns > 0 else None
 
 
-def contention(pairs: Sequence[Mapping[str, Any]]) -> float | None:
+def contention(pairs: Sequence[Pair]) -> float | None:
     """Wall time / CPU time of all turns; None without pairs."""
-    wall, cpu = (
-        math.fsum(time_s for pair in pairs for side in (BASE, NEW) for time_s in pair[side][column])
-        for column in ("host_times_s", "cpu_times_s")
-    )
+    every = [side_of(pair, side) for pair in pairs for side in SIDES]
+    wall = math.fsum(time_s for side in every for time_s in side.host_times_s)
+    cpu = math.fsum(time_s for side in every for time_s in side.cpu_times_s)
     return wall / cpu if cpu > 0 else None
 
 
-def sides(identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def sides(identity: Identity) -> tuple[Base, Base]:
     """(base, new): the facts of the builds that a pair with this identity compares, without their names."""
-    base = {"isa": "native", **identity["base"]}             # older pairs were held to none, and do not say
-    del base["name"]
-    isa = identity["case"].get("isa", "native")
-    return base, {"isa": isa, "code_version": identity["code_version"], **identity["build"]}
+    assert identity.base is not None
+    build = identity.build
+    new = Base(
+        name="", isa=identity.case.isa, code_version=identity.code_version, python=build.python,
+        framework_version=build.framework_version, packages=build.packages, variables=build.variables,
+        adapter=build.adapter,
+    )
+    return msgspec.structs.replace(identity.base, name=""), new
 
 
-def differences(identity: Mapping[str, Any]) -> tuple[str, ...]:
+def differences(identity: Identity) -> tuple[str, ...]:
     """What differs between the builds of a pair, a sentence each: "packages: torch 2.12.0 against 2.13.0"."""
     base, new = sides(identity)
     found = []
     for fact in ("isa", "python", "packages", "variables", "code_version", "adapter"):
-        if base.get(fact) == new.get(fact):
+        stated = [getattr(side, fact) for side in (base, new)]
+        if stated[0] == stated[1]:
             continue
-        left, right = ({"": facts.get(fact)} if not isinstance(facts.get(fact), Mapping) else facts[fact]
-                       for facts in (base, new))
+        left, right = (each if isinstance(each, Mapping) else {"": each} for each in stated)
         found.append(f"{fact}: " + ", ".join(
             f"{name} {left.get(name) or 'not set'} against {right.get(name) or 'not set'}".strip()
             for name in sorted({*left, *right}) if left.get(name) != right.get(name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from rigmark.bench.analysis.comparison.pairs import (
@@ -20,22 +20,22 @@ from rigmark.bench.analysis.comparison.sides import case_label
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts
 from rigmark.bench.analysis.statistics.decision import decide_all
 from rigmark.bench.document.language import tr
-from rigmark.bench.enums import PLANNED_GAPS, Clock, Outcome
+from rigmark.bench.enums import PLANNED_GAPS, Clock
+from rigmark.bench.store.stored import StoredRecord
 
-Records = list[Mapping[str, Any]]
+Records = list[StoredRecord]
 
 
-def groups(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
+def groups(records: Sequence[StoredRecord]) -> dict[str, Records]:
     """Records of pairs with equal facts on both sides, in the order of measuring, by the label of their case.
 
     Sessions are pooled: each pair has its own coin.
     """
-    alike: dict[str, Records] = {}
+    alike: dict[bytes, Records] = {}
     for record in records:
-        identity = {**_facts(record), "repetition": None, "session": None}
-        alike.setdefault(json.dumps(identity, sort_keys=True), []).append(record)
+        alike.setdefault(msgspec.json.encode(_facts(record), order="deterministic"), []).append(record)
     for members in alike.values():
-        members.sort(key=lambda record: (record["recorded_at"], record["identity"]["repetition"]))
+        members.sort(key=lambda record: (record.recorded_at, record.identity.repetition))
     # Another version of a package, or another machine, is another case.
     namesakes: dict[str, list[Records]] = {}
     for members in alike.values():
@@ -45,14 +45,15 @@ def groups(records: Sequence[Mapping[str, Any]]) -> dict[str, Records]:
     }
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """That are equal among pairs that are pooled, but for repetition and session."""
-    return {**record["identity"], "node": record.get("node")}
+def _facts(record: StoredRecord) -> dict[str, Any]:
+    """That are equal among pairs that are pooled: all but repetition and session."""
+    facts = {**msgspec.structs.asdict(record.identity), "node": record.node}
+    return {name: fact for name, fact in facts.items() if name not in ("repetition", "session")}
 
 
-def label_of(record: Mapping[str, Any]) -> str:
+def label_of(record: StoredRecord) -> str:
     """Of the case of a pair, whichever builds it compares."""
-    return case_label({**record["identity"]["case"], "build": "default"})
+    return case_label({**record.identity.case.plain(), "build": "default"})
 
 
 def _apart(members: Records, others: Sequence[Records]) -> str:
@@ -60,18 +61,14 @@ def _apart(members: Records, others: Sequence[Records]) -> str:
     if len(others) == 1:
         return ""
     first = [_facts(other[0]) for other in others]
-    varying = [
-        name for name in first[0]
-        if name not in ("repetition", "session") and any(identity[name] != first[0][name] for identity in first)
-    ]
+    varying = [name for name in first[0] if any(facts[name] != first[0][name] for facts in first)]
     own = _facts(members[0])
     words = [f"{name} {own[name][:8]}" for name in varying if isinstance(own[name], str)]
     return f" ({', '.join(words or [f'facts {list(others).index(members) + 1}'])})"
 
 
 def compare_pairs(
-    records: Sequence[Mapping[str, Any]], *, names: tuple[str, str], clock: Clock = Clock.WALL,
-    problems: Sequence[str] = (),
+    records: Sequence[StoredRecord], *, names: tuple[str, str], clock: Clock = Clock.WALL, problems: Sequence[str] = (),
 ) -> Verdicts:
     """The verdicts on every case of which these records hold pairs; judged together.
 
@@ -79,37 +76,37 @@ def compare_pairs(
     """
     cases = {
         label: members for label, members in groups(records).items()
-        if clock is Clock.WALL or is_single_threaded(members[0]["identity"]["case"])
+        if clock is Clock.WALL or is_single_threaded(members[0].identity.case.plain())
     }
-    measured = {label: [record["pair"] for record in members if record["outcome"] == Outcome.OK]
+    measured = {label: [record.taken for record in members if record.taken is not None]
                 for label, members in cases.items()}
     decided, twins = (
         decide_all({
             label: values for label, members in cases.items()
-            if (values := log_speed_ups(members[0]["identity"]["case"], measured[label], by)) is not None
+            if (values := log_speed_ups(members[0].identity.case.plain(), measured[label], by)) is not None
         }) for by in (clock, Clock.CPU)
     )
     found = []
     for label, members in cases.items():
-        identity = members[-1]["identity"]
-        failed = [record for record in members if record["outcome"] != Outcome.OK]
+        identity = members[-1].identity
+        failed = [record for record in members if record.taken is None]
         case = CaseVerdict(
-            label=label, facts=identity["case"], verdict=None,
-            has_failed=any(record["outcome"] not in PLANNED_GAPS for record in failed),
+            label=label, facts=identity.case.plain(), verdict=None,
+            has_failed=any(record.outcome not in PLANNED_GAPS for record in failed),
             differs=differences(identity),
-            doubts=tuple(f"{len(failed)} of {len(members)} pairs failed, {record['outcome']}: {record['reason']}"
+            doubts=tuple(f"{len(failed)} of {len(members)} pairs failed, {record.outcome}: {record.reason}"
                          for record in failed[:1]),
         )
         if not measured[label]:
-            found.append(replace(case, reason=f"{failed[0]['outcome']}: {failed[0]['reason']}", doubts=()))
+            found.append(replace(case, reason=f"{failed[0].outcome}: {failed[0].reason}", doubts=()))
             continue
         if label not in decided:
             found.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
             continue
         twin = twins.get(label) if clock is Clock.WALL else None
         found.append(case_verdict(
-            label, identity["case"], measured[label], decided[label], twin, clock=clock,
+            label, case.facts, measured[label], decided[label], twin, clock=clock,
             has_failed=case.has_failed, differs=case.differs, doubts=case.doubts,
-            seconds_per_pair=float(np.mean([record["wall_time_s"] for record in members])),
+            seconds_per_pair=float(np.mean([record.wall_time_s for record in members])),
         ))
     return Verdicts(base=names[0], new=names[1], cases=tuple(found), problems=tuple(problems))

@@ -17,7 +17,8 @@ from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, CASE_COLUMNS, 
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Mode, Outcome, TrialKind
-from rigmark.bench.store.record import key_of_plain
+from rigmark.bench.store import stored
+from rigmark.bench.store.stored import StoredRecord
 
 UNATTRIBUTED = "(unattributed)"      # as bench.trials.kinds.layers and bench.worker.tracing write them into records
 TOO_SHORT = "(too short to time)"
@@ -91,79 +92,68 @@ def _latest(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def read(
-    trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[Mapping[str, Any]]
-) -> tuple[list[LayerProfile], list[str]]:
-    """Those of the ``chosen`` trials whose records are among these, and a sentence for each that is not understood.
+    trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[StoredRecord]
+) -> list[LayerProfile]:
+    """Those of the ``chosen`` trials whose records are among these.
 
     ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the
     machine.
     """
-    by_id = {key_of_plain(record): record for record in records}
+    by_id = {record.key: record for record in records}
     is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
     timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
-    found, problems = [], []
+    found = []
     limits_of: dict[tuple[Any, ...], Peaks] = {}
     for trial in rows_of(trials):
         record = by_id.get(trial["id"])
-        if record is None:
+        if record is None or record.layers is None:
             continue
         conditions = {name: trial[name] for name in ("machine", "node", "device", "threads", "precision")}
         where = tuple(conditions.values())
         limits = limits_of.get(where) or roofline.peaks(results, **conditions)
         limits_of[where] = limits
-        try:
-            found.append(_profile(record, timed.get(key(trial, SAME_COLUMNS)), limits))
-        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
-            problems.append(tr("record {id} does not hold what a layer trial should, and was left out", id=trial["id"]))
-    return found, problems
+        found.append(_profile(record, record.layers, timed.get(key(trial, SAME_COLUMNS)), limits))
+    return found
 
 
-def _profile(record: Mapping[str, Any], timed_step_time_s: float | None, limits: Peaks) -> LayerProfile:
-    identity, stored = record["identity"], record["layers"]
-    case = identity["case"]
-    step_time_s = math.fsum(map(usual_s, stored["rows"]))
-    plain_step_time_s = statistics.median(stored["plain_step_times_s"])
-    if not all(map(math.isfinite, (plain_step_time_s, *stored["step_times_s"], *map(usual_s, stored["rows"])))):
-        raise ValueError("a time that is none")
-    rows = tuple(_row(row, limits, stored["resolution_s"]) for row in stored["rows"])
+def _profile(
+    record: StoredRecord, found: stored.Layers, timed_step_time_s: float | None, limits: Peaks
+) -> LayerProfile:
+    identity, case = record.identity, record.identity.case
+    step_time_s = math.fsum(row.usual_s for row in found.rows)
+    plain_step_time_s = statistics.median(found.plain_step_times_s)
+    rows = tuple(_row(row, limits, found.resolution_s) for row in found.rows)
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
-    flops = record["graph"]["flops_per_sample"][Mode(case["mode"])] * case["local_batch"]
+    assert record.graph is not None      # or it would be none of a network
+    of_sample = record.graph.flops_per_sample
+    flops = (of_sample.training if case.mode is Mode.TRAINING else of_sample.inference) * case.local_batch
     figures = LayerFigures(
-        cover=float(stored["cover"]), overhead=float(stored["overhead"]), problem=stored["problem"],
-        closure=None if timed_step_time_s is None else stored["attributed_time_s"] / timed_step_time_s,
-        variables=dict(stored["variables"]), too_short=tuple(dict.fromkeys(too_short)),
-        unevenness=unevenness(stored["step_times_s"]),
+        cover=found.cover, overhead=found.overhead, problem=found.problem,
+        closure=None if timed_step_time_s is None else found.attributed_time_s / timed_step_time_s,
+        variables=found.variables, too_short=tuple(dict.fromkeys(too_short)),
+        unevenness=unevenness(found.step_times_s),
         of_peak=roofline.best_of_peak((row.place for row in rows), limits),
         mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
     )
     return LayerProfile(
-        id=key_of_plain(record), case=case,
+        id=record.key, case=case.plain(),
         facts={
-            "framework_version": identity["build"]["framework_version"], "machine": identity["machine"],
-            "session": identity["session"], "recorded_at": record["recorded_at"],
+            "framework_version": identity.build.framework_version, "machine": identity.machine,
+            "session": identity.session, "recorded_at": record.recorded_at,
         },
         rows=rows, step_time_s=step_time_s, plain_step_time_s=plain_step_time_s, timed_step_time_s=timed_step_time_s,
-        figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in stored["without_kernel"])),
+        figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in found.without_kernel)),
         peaks=limits, findings=layer_findings(figures),
     )
 
 
-def usual_s(row: Mapping[str, Any]) -> float:
-    """Seconds of a stored row in one step: the median over the turns, in which a long step is outvoted.
-
-    Records from before turns were told apart have the mean over all steps alone.
-    """
-    return float(statistics.median(row["turn_times_s"])) if row.get("turn_times_s") else float(row["time_s"])
-
-
-def _row(row: Mapping[str, Any], limits: Peaks, resolution_s: float | None) -> LayerRow:
-    time_s = usual_s(row)
-    is_told = row["layer"] != TOO_SHORT and time_s > 0 and time_s >= (resolution_s or 0.0)
+def _row(row: stored.LayerRow, limits: Peaks, resolution_s: float | None) -> LayerRow:
+    time_s = row.usual_s
+    is_told = row.layer != TOO_SHORT and time_s > 0 and time_s >= (resolution_s or 0.0)
     return LayerRow(
-        layer=str(row["layer"]), members=tuple(map(str, row["members"])), op=row["op"], direction=row["direction"],
-        method=str(row["method"]), time_s=time_s, share=float(row["share"]), flops=row["flops"],
-        bytes_moved=row["bytes_moved"], is_told=is_told,
-        place=roofline.place(time_s, row["flops"], row["bytes_moved"], limits) if is_told else NOWHERE,
+        layer=row.layer, members=tuple(row.members), op=row.op, direction=row.direction, method=row.method,
+        time_s=time_s, share=row.share, flops=row.flops, bytes_moved=row.bytes_moved, is_told=is_told,
+        place=roofline.place(time_s, row.flops, row.bytes_moved, limits) if is_told else NOWHERE,
     )
 
 

@@ -54,9 +54,10 @@ def under_load(gpu: Watched) -> Link | None:
     generation, lanes = gpu.max("pcie_link_generation"), gpu.max("pcie_link_width")
     if generation is None and lanes is None:
         return None
-    most_generation, most_lanes = (gpu.facts.get(f"pcie_link_{what}_max") for what in ("generation", "width"))
-    return Link(generation=_whole(generation), lanes=_whole(lanes), most_generation=_whole(most_generation),
-                most_lanes=_whole(most_lanes))
+    return Link(
+        generation=_whole(generation), lanes=_whole(lanes), most_lanes=_whole(gpu.facts.pcie_link_width_max),
+        most_generation=_whole(gpu.facts.pcie_link_generation_max),
+    )
 
 
 def _whole(number: float | None) -> int | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rigmark.bench.document.language import tr, tr_later
-from rigmark.bench.enums import TrialKind
-from rigmark.bench.store.record import key_of_plain
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.store.stored import Parity, StoredRecord
 
 CHECKS = {
     "output": tr_later("output"), "loss": tr_later("first loss"), "gradient": tr_later("gradients"),
@@ -25,11 +25,11 @@ class Proof:
     id: str
     facts: Mapping[str, Any]             # of the case, and framework_version
     fingerprint: str
-    outcome: str
+    outcome: Outcome
     reason: str | None
-    errors: Mapping[str, float]          # by name of the check; only of those that were made
-    tolerances: Mapping[str, float]
-    worst_gradient: str
+    errors: Mapping[str, float] = field(default_factory=dict)    # by name of the check; only of those that were made
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    worst_gradient: str = ""
     losses: tuple[float, ...] = ()       # while learning; empty for synthetic data
     oracle_losses: tuple[float, ...] = ()
     accuracy: float | None = None
@@ -38,46 +38,40 @@ class Proof:
     @property
     def settings(self) -> str:
         words = " ".join(str(self.facts[name]) for name in ("compile_mode", "layout", "precision", "device"))
-        devices = self.facts.get("world_size", 1)        # which older records do not say
+        devices = self.facts["world_size"]
         return words if devices == 1 else tr(
             "{settings}, {devices} devices ({strategy})", settings=words, devices=devices,
             strategy=self.facts["strategy"],
         )
 
 
-def read(records: Sequence[Mapping[str, Any]]) -> tuple[list[Proof], list[str]]:
-    """The proofs among some records, and a sentence for each that cannot be understood."""
-    proofs, problems = [], []
-    for record in records:
-        try:
-            if record["identity"]["kind"] == TrialKind.PROOF:
-                proofs.append(_read(record))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            problems.append(tr("record {id} does not hold what a proof should, and was left out", id=record.get("id")))
-    return sorted(proofs, key=lambda proof: (str(proof.facts["model"]), str(proof.facts["framework"]))), problems
+def read(records: Sequence[StoredRecord]) -> list[Proof]:
+    """The proofs among some records, by model and framework."""
+    proofs = [_read(record) for record in records if record.identity.kind is TrialKind.PROOF]
+    return sorted(proofs, key=lambda proof: (str(proof.facts["model"]), str(proof.facts["framework"])))
 
 
-def _read(record: Mapping[str, Any]) -> Proof:
-    identity, parity = record["identity"], record["parity"] or {}
-    judged = [name for name in CHECKS if name in parity.get("tolerance", {})]
+def _read(record: StoredRecord) -> Proof:
+    identity = record.identity
     return Proof(
-        id=key_of_plain(record),
-        facts={**identity["case"], "framework_version": identity["build"]["framework_version"]},
-        fingerprint=identity["graph_fingerprint"], outcome=record["outcome"], reason=record["reason"],
-        errors={name: _finite(parity[f"{name}_error"]) for name in judged},
-        tolerances={name: float(parity["tolerance"][name]) for name in judged},
-        worst_gradient=str(parity.get("worst_gradient", "")),
-        losses=tuple(map(_finite, parity.get("learning_losses") or ())),
-        oracle_losses=tuple(map(_finite, parity.get("oracle_learning_losses") or ())),
-        accuracy=_share(parity.get("learning_accuracy")),
-        oracle_accuracy=_share(parity.get("oracle_learning_accuracy")),
+        id=record.key, facts={**identity.case.plain(), "framework_version": identity.build.framework_version},
+        fingerprint=identity.graph_fingerprint, outcome=record.outcome, reason=record.reason,
+        **({} if record.parity is None else _found(record.parity)),
     )
 
 
-def _finite(number: Any) -> float:
+def _found(parity: Parity) -> dict[str, Any]:
+    """The fields of a Proof that tell what was compared."""
+    tolerances = {name: tolerance for name in CHECKS if (tolerance := getattr(parity.tolerance, name)) is not None}
+    return {
+        "errors": {name: _finite(getattr(parity, f"{name}_error")) for name in tolerances}, "tolerances": tolerances,
+        "worst_gradient": parity.worst_gradient or "",
+        "losses": tuple(map(_finite, parity.learning_losses or ())),
+        "oracle_losses": tuple(map(_finite, parity.oracle_learning_losses or ())),
+        "accuracy": parity.learning_accuracy, "oracle_accuracy": parity.oracle_learning_accuracy,
+    }
+
+
+def _finite(number: float | None) -> float:
     """A record holds null where a number was not finite."""
-    return math.inf if number is None else float(number)
-
-
-def _share(number: Any) -> float | None:
-    return None if number is None else float(number)
+    return math.inf if number is None else number

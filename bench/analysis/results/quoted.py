@@ -12,9 +12,9 @@ from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Outcome
+from rigmark.bench.store.quoted import QuotedTable, Source
 
-Table = Mapping[str, Any]
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]      # a line, flat as those of the table of results
 
 KIND = "quoted"              # of a result row, beside "timing" and "limit", so that nothing that measures takes it up
 
@@ -24,12 +24,12 @@ FACTS = (
 )
 
 
-def rows(tables: Iterable[Table]) -> list[dict[str, Any]]:
+def rows(tables: Iterable[QuotedTable]) -> list[dict[str, Any]]:
     """Every line of some tables, each with its ``table``, ``source`` and ``name``: "scaling.csv, line 17 (vgg16)"."""
     return [
-        {**dict.fromkeys(FACTS), **row, "conditions": row.get("conditions", {}), "table": table["id"],
-         "source": table["source"], "name": f"{table['source']['file']}, {row['line']} ({row['model']})"}
-        for table in tables for row in table["rows"]
+        {**dict.fromkeys(FACTS), **row.plain(), "conditions": row.conditions, "table": table_id,
+         "source": table.source, "name": f"{table.source.file}, {row.line} ({row.model})"}
+        for table in tables for table_id in [table.id] for row in table.rows
     ]
 
 
@@ -65,7 +65,7 @@ def _positive(number: Any) -> float | None:
     return float(number) if isinstance(number, int | float) and 0 < number < float("inf") else None
 
 
-def results(tables: Sequence[Table]) -> pd.DataFrame:
+def results(tables: Sequence[QuotedTable]) -> pd.DataFrame:
     """One row a line, in the columns of bench.analysis.results.summary.results; what is not stated is None."""
     found = [_result(row) for row in rows(tables)]
     return pd.DataFrame(found, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
@@ -78,18 +78,18 @@ def _result(row: Row) -> dict[str, Any]:
     source = row["source"]
     return {
         **{name: row.get(name) for name in FACTS}, "kind": KIND, "origin": Origin.QUOTED.value,
-        "suite": source["format"], "source": row["name"],
+        "suite": source.format, "source": row["name"],
         "outcome": row.get("outcome", Outcome.OK.value), "reason": reason, "global_batch": samples(row),
         "step_time_s": time_s if is_ok else None, "throughput_samples_per_s": rate if is_ok else None,
         "latency_p50_s": row.get("latency_p50_s"), "latency_p99_s": row.get("latency_p99_s"),
         "peak_memory_bytes": row.get("peak_memory_bytes"), "parameters": row.get("parameters"),
         "flops_per_sample": row.get("flops_per_sample"), "findings": "", "finding_texts": "[]",
         "run_id": row["table"],
-        "recorded_at": row.get("measured_at") or source.get("published") or source["imported_at"],
+        "recorded_at": row.get("measured_at") or source.published or source.imported_at,
     }
 
 
-def together(measured: pd.DataFrame, tables: Sequence[Table]) -> pd.DataFrame:
+def together(measured: pd.DataFrame, tables: Sequence[QuotedTable]) -> pd.DataFrame:
     """Our own results, and below them those of others."""
     if not tables:
         return measured
@@ -97,15 +97,14 @@ def together(measured: pd.DataFrame, tables: Sequence[Table]) -> pd.DataFrame:
     return quoted if measured.empty else pd.concat([measured.astype(object), quoted], ignore_index=True)
 
 
-def provenance(source: Mapping[str, Any]) -> str:
+def provenance(source: Source) -> str:
     """Where a table comes from, in a sentence."""
-    said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source["file"], format=source["format"],
-               sha256=source["sha256"][:12])]
-    said += [str(source[name]) for name in ("title", "published") if source.get(name)]
-    said.append(source["url"] if source.get("url") else tr("no address given"))
-    said.append(tr("licence {licence}", licence=source["licence"]) if source.get("licence") else tr("no licence given"))
-    entered = source.get("stated_by_user") or {}
-    if entered:
+    said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source.file, format=source.format,
+               sha256=source.sha256[:12])]
+    said += [stated for stated in (source.title, source.published) if stated]
+    said.append(source.url or tr("no address given"))
+    said.append(tr("licence {licence}", licence=source.licence) if source.licence else tr("no licence given"))
+    if source.stated_by_user:
         said.append(tr("{mark} entered by hand: {facts}", mark=Origin.ENTERED.mark,
-                       facts=tr(", ").join(f"{name} {fact}" for name, fact in entered.items())))
-    return tr("{said}; imported {date}.", said="; ".join(said), date=source["imported_at"][:10])
+                       facts=tr(", ").join(f"{name} {fact}" for name, fact in source.stated_by_user.items())))
+    return tr("{said}; imported {date}.", said="; ".join(said), date=source.imported_at[:10])

@@ -11,6 +11,7 @@ from rigmark.bench.analysis.results.findings import DRIFT_RATIO, OTHER_CORES, Fi
 from rigmark.bench.analysis.results.observed import Seen, Watched
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later
+from rigmark.bench.store.stored import Sampler
 
 THROTTLED = 0.05             # of the timed steps, with clocks held down: as much as would be called a difference
 MOSTLY = 0.5                 # of them, by the hardware itself: the figure is that of the cooler or the supply then
@@ -92,7 +93,7 @@ def power_capped(trial: Seen) -> Iterator[TrialFinding]:
     for gpu in trial.gpus:
         share = max(gpu.events.get("power_cap", 0.0), gpu.share("throttled_power_s") or 0.0)
         if share > THROTTLED:
-            limit_w = gpu.facts.get("power_limit_w")
+            limit_w = gpu.facts.power_limit_w
             at = tr(" of {limit_w:.0f} W", limit_w=limit_w) if limit_w else ""
             yield _finding(
                 "power_capped", FindingKind.NOTE, share,
@@ -105,7 +106,7 @@ def power_capped(trial: Seen) -> Iterator[TrialFinding]:
 
 def power_limit_lowered(trial: Seen) -> Iterator[TrialFinding]:
     for gpu in trial.gpus:
-        limit_w, default_w = gpu.facts.get("power_limit_w"), gpu.facts.get("power_limit_default_w")
+        limit_w, default_w = gpu.facts.power_limit_w, gpu.facts.power_limit_default_w
         if limit_w and default_w and limit_w < 0.99 * default_w:
             yield _finding(
                 "power_limit_lowered", FindingKind.NOTE, 1 - limit_w / default_w,
@@ -202,7 +203,7 @@ def contended(trial: Seen) -> Iterator[TrialFinding]:
     for host in trial.of_kind("host"):
         steal, pressure = host.share("cpu_steal_s"), host.share("cpu_pressure_s")
         if steal is not None:
-            cores = host.facts.get("logical_cores") or 1
+            cores = host.facts.logical_cores or 1
             least = max(STEAL, STEAL_S / (cores * host.duration_s))
             words = tr("the hypervisor gave {steal:.1%} of the cores' time to others", steal=steal / cores)
             found.append((steal / cores, least, words))
@@ -273,8 +274,7 @@ def major_faults(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def governor(trial: Seen) -> Iterator[TrialFinding]:
-    governors = (trial.system or {}).get("volatile", {}).get("governors") or []
-    slow = [name for name in governors if name != "performance"]
+    slow = [name for name in trial.volatile.governors or () if name != "performance"]
     if slow and trial.device.startswith("cpu"):
         yield _finding(
             "governor", FindingKind.NOTE, 1.0,
@@ -287,7 +287,7 @@ def governor(trial: Seen) -> Iterator[TrialFinding]:
 
 def on_battery(trial: Seen) -> Iterator[TrialFinding]:
     if trial.is_on_battery:
-        charge = (trial.system or {}).get("volatile", {}).get("battery_ratio")
+        charge = trial.volatile.battery_ratio
         at = "" if charge is None else tr(" at {charge} of its charge", charge=formatting.share(charge))
         yield _finding(
             "on_battery", FindingKind.WARNING, 1.0,
@@ -317,17 +317,17 @@ def energy_disagrees(trial: Seen) -> Iterator[TrialFinding]:
     """Two methods apart by more than both may err in time: one of the sensors is wrong."""
     for device in trial.involved:
         check = device.energy_check
-        if check is None or device.energy_j is None or check.get("energy_j") is None:
+        if check is None or device.energy_j is None:
             continue
-        apart = abs(device.energy_j - check["energy_j"])
-        if apart > (device.energy_bound_j or 0.0) + (check.get("energy_bound_j") or 0.0):
+        apart = abs(device.energy_j - check.energy_j)
+        if apart > (device.energy_bound_j or 0.0) + check.energy_bound_j:
             yield _finding(
                 "energy_disagrees", FindingKind.NOTE, apart / max(device.energy_j, 1e-9),
                 tr(
                     "energy of {name} is {energy_j:.1f} J by {energy_method} and {other_j:.1f} J by "
                     "{other_method}, further apart than both err; trust neither", name=device.name,
-                    energy_j=device.energy_j, energy_method=device.energy_method, other_j=check["energy_j"],
-                    other_method=check["energy_method"],
+                    energy_j=device.energy_j, energy_method=device.energy_method, other_j=check.energy_j,
+                    other_method=check.energy_method,
                 ),
             )
 
@@ -359,13 +359,12 @@ def implausible_sensor(trial: Seen) -> Iterator[TrialFinding]:
     for device in trial.involved:
         for field, of in device.implausible.items():
             yield _finding(
-                "implausible_sensor", FindingKind.NOTE, of["reads"] / of["of"],
+                "implausible_sensor", FindingKind.NOTE, of.reads / of.of,
                 tr(
                     "{field} of {name} was read as {said:g} in {reads:.0f} of {of:.0f} reads, and can be {low:g} to "
                     "{high:g}: such reads count as unknown; update its driver, or have its sensor looked at",
-                    field=tr("growth of {field} in a second", field=field) if of["per_second"] else field,
-                    name=device.name, said=of["said"], reads=of["reads"], of=of["of"], low=of["low"],
-                    high=of["high"],
+                    field=tr("growth of {field} in a second", field=field) if of.per_second else field,
+                    name=device.name, said=of.said, reads=of.reads, of=of.of, low=of.low, high=of.high,
                 ),
             )
 
@@ -384,8 +383,8 @@ def power_of_module(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
-    sampler = (trial.telemetry or {}).get("sampler") or {}
-    samples, overruns = sampler.get("samples"), sampler.get("overruns")
+    sampler = (trial.telemetry and trial.telemetry.sampler) or Sampler()
+    samples, overruns = sampler.samples, sampler.overruns
     if samples and overruns and overruns / samples > OVERRUNS:
         yield _finding(
             "sampler_late", FindingKind.NOTE, overruns / samples,
@@ -397,7 +396,7 @@ def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def telemetry_gap(trial: Seen) -> Iterator[TrialFinding]:
-    problem = (trial.telemetry or {}).get("problem")
+    problem = trial.telemetry and trial.telemetry.problem
     if problem:
         yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, tr("telemetry is not whole: {problem}", problem=problem))
         return

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from rigmark.bench.analysis.results.observed import Seen, seen
 from rigmark.bench.analysis.results.telemetry_findings import RULES, TIMING_RULES, TrialFinding, has_frozen_power
 from rigmark.bench.analysis.statistics.estimate import median
 from rigmark.bench.document.language import tr
+from rigmark.bench.store.stored import StoredRecord
 
 MANY_TRIALS = 0.2            # share of the trials above which what weakens one weakens the case: the estimate holds
                              # against fewer (Hodges-Lehmann breaks down at 29 %; Hampel et al. 1986)
@@ -66,11 +68,12 @@ def judge(trial: Mapping[str, Any]) -> Judged:
     )
 
 
-def judge_record(record: Mapping[str, Any]) -> Judged:
-    """As ``judge``, of a plain record that holds a measurement."""
+def judge_record(record: StoredRecord) -> Judged:
+    """As ``judge``, of a record that holds a measurement."""
+    assert record.measurement is not None
     return judge({
-        **record["identity"]["case"], **record["measurement"], "telemetry": record["telemetry"],
-        "system": record["system"],
+        **record.identity.case.plain(), **msgspec.structs.asdict(record.measurement),
+        "telemetry": record.telemetry, "system": record.system, "nodes": record.world and record.world.nodes,
     })
 
 
@@ -172,8 +175,8 @@ def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
 
 def system_changed(judged: Sequence[Judged]) -> Iterator[Finding]:
     systems = [each.seen.system for each in judged if each.seen.system]
-    if len({system["fingerprint"] for system in systems}) > 1:
-        names = sorted({name for system in systems for name in _differing(systems[0]["facts"], system["facts"])})
+    if len({system.fingerprint for system in systems}) > 1:
+        names = sorted({name for system in systems for name in _differing(systems[0].known, system.known)})
         yield Finding(
             id="system_changed", kind=FindingKind.WARNING,
             text=tr(

@@ -35,9 +35,9 @@ class Steps(Kind):
     def unproven(self, case: Case) -> Answer | None:
         """What the proof of a case ended as, where that is not ok; None where the case is proven."""
         certificate = self.context.store.get(self.certificate(case))
-        if certificate["outcome"] == Outcome.OK:
+        if certificate.outcome is Outcome.OK:
             return None
-        return not_run(Outcome(certificate["outcome"]), f"its proof: {certificate['reason']}")
+        return not_run(certificate.outcome, f"its proof: {certificate.reason}")
 
     def stepped(self, trial: Trial, variables: Mapping[str, str] = MappingProxyType({})) -> Answer:
         """The worker's answer on a trial, or that of all ranks together; ``variables`` are set beside the usual ones.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,13 +12,19 @@ import pytest
 from rigmark.bench.analysis.comparison import pairs
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Method
 from rigmark.bench.analysis.statistics.decision import Verdict, decide
-from rigmark.bench.enums import Clock
-from tests.records import CASE, build_facts, pair
+from rigmark.bench.enums import Clock, Isa, TrialKind
+from rigmark.bench.store.stored import Pair
+from tests.records import CASE, as_pair, as_stored, build_facts, make_record
+from tests.records import pair as plain_pair
 
 STEADY = [0.010] * 30
 
 
-def verdict_of(measured: list[dict[str, Any]], clock: Clock = Clock.WALL) -> CaseVerdict:
+def pair(*times_s: list[float], **changes: Any) -> Pair:
+    return as_pair(plain_pair(*times_s, **changes))
+
+
+def verdict_of(measured: list[Pair], clock: Clock = Clock.WALL) -> CaseVerdict:
     by = {each: decide([pairs.log_speed_up(found, each) for found in measured]) for each in Clock}
     twin = by[Clock.CPU] if clock is Clock.WALL else None
     return pairs.case_verdict(CASE.label, CASE.plain(), measured, by[clock], twin, clock=clock)
@@ -52,7 +59,7 @@ def test_whole_processes_are_compared_by_their_undisturbed_quarter():
 
 def test_a_turn_that_took_no_time_is_refused():
     with pytest.raises(ValueError, match="took no time"):
-        pairs.log_speed_up(pair(STEADY, [0.0] * 30))
+        pairs.log_speed_up(pair(STEADY, STEADY, cpu_share=0.0), Clock.CPU)
 
 
 def test_the_step_time_is_that_of_one_step_however_many_make_a_turn():
@@ -88,9 +95,9 @@ def test_alternating_processes_are_labelled_with_the_reason():
 def test_cpu_time_speaks_up_where_it_says_another_thing_than_wall_time():
     measured = []
     for index in range(12):
-        found = pair(STEADY, [0.010 * (1 + 0.3 * (-1) ** index)] * 30)
+        found = plain_pair(STEADY, [0.010 * (1 + 0.3 * (-1) ** index)] * 30)
         found["new"]["cpu_times_s"] = [(0.0099 + 0.000001 * index) * 1.05] * 30
-        measured.append(found)
+        measured.append(as_pair(found))
 
     found = verdict_of(measured)
 
@@ -108,11 +115,12 @@ def test_a_core_that_others_use_too_is_a_reason_to_ask_the_cpu_clock():
 def test_what_differs_between_the_builds_is_told_and_nothing_else():
     old, new = build_facts("2.12.0", MKL_DYNAMIC="1"), build_facts("2.13.0")
 
-    def told(base: dict[str, Any], **changes: Any) -> tuple[str, ...]:
-        identity = {"case": {"isa": "native"}, "build": new, "code_version": "c0de", **changes}
-        return pairs.differences({**identity, "base": {"name": "stable", "code_version": "c0de", **base}})
+    def told(base: dict[str, Any], *, code_version: str = "c0de", isa: Isa = Isa.NATIVE) -> tuple[str, ...]:
+        record = make_record(TrialKind.PAIR, case=replace(CASE, isa=isa), build=new, code_version=code_version)
+        stated = {"name": "stable", "code_version": "c0de", **base}
+        return pairs.differences(as_stored(replace(record, identity=replace(record.identity, base=stated))).identity)
 
     assert ("packages: torch 2.12.0 against 2.13.0", "variables: MKL_DYNAMIC 1 against not set") == told(old)
     assert ("code_version: c0de against beef",) == told(new, code_version="beef")
-    assert () == told(new) == told({**new, "isa": "native"}) == told({**new, "isa": "avx2"}, case={"isa": "avx2"})
-    assert ("isa: native against avx2",) == told(new, case={"isa": "avx2"})
+    assert () == told(new) == told({**new, "isa": "native"}) == told({**new, "isa": "avx2"}, isa=Isa.AVX2)
+    assert ("isa: native against avx2",) == told(new, isa=Isa.AVX2)

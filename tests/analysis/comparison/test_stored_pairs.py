@@ -17,7 +17,7 @@ from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Method, Verd
 from rigmark.bench.analysis.statistics.decision import FLOOR, LOOKS, Verdict
 from rigmark.bench.enums import Clock, Outcome, TrialKind
 from rigmark.bench.store.record import Record
-from tests.records import CASE, MACHINE, build_facts, make_record, pair
+from tests.records import CASE, MACHINE, as_stored, build_facts, make_record, pair
 
 ITSELF = {"name": "default", "code_version": "c0de", **build_facts()}
 
@@ -37,7 +37,7 @@ def pairs(
 
 
 def compared(records: Sequence[Record], **options: Any) -> Verdicts:
-    return compare_pairs([record.plain() for record in records], names=("stable", "nightly"), **options)
+    return compare_pairs([as_stored(record) for record in records], names=("stable", "nightly"), **options)
 
 
 def only(verdicts: Verdicts) -> CaseVerdict:
@@ -124,7 +124,7 @@ def test_by_a_clock_that_sees_nothing_the_other_cases_are_judged():
 def test_a_quiet_machine_sees_small_changes_soon():
     def visible(spread: float, minutes: int) -> float:
         records = pairs(count=24, spread=spread, base=ITSELF, wall_time_s=2.0)
-        (found,) = by_case([record.plain() for record in records])
+        (found,) = by_case([as_stored(record) for record in records])
         return found.visible[minutes] or math.inf
 
     assert visible(0.005, 1) == FLOOR
@@ -134,7 +134,7 @@ def test_a_quiet_machine_sees_small_changes_soon():
 def test_a_minute_too_short_for_a_look_sees_nothing():
     records = pairs(count=12, base=ITSELF, wall_time_s=60 / (LOOKS[0] - 1))
 
-    (found,) = by_case([record.plain() for record in records])
+    (found,) = by_case([as_stored(record) for record in records])
 
     assert found.visible[1] is None
     assert found.visible[5] is not None
@@ -143,14 +143,14 @@ def test_a_minute_too_short_for_a_look_sees_nothing():
 def test_only_a_build_with_itself_on_this_machine_is_noise():
     records = [*pairs(), *pairs(base=ITSELF, machine=replace(MACHINE, cpu="Intel Xeon"))]
 
-    assert by_case([record.plain() for record in records], machine=MACHINE.id) == []
+    assert by_case([as_stored(record) for record in records], machine=MACHINE.id) == []
 
 
 def test_the_latest_facts_count():
     old = pairs(count=12, base={**ITSELF, "code_version": "old"}, code_version="old", spread=0.05)
     now = pairs(count=6, base=ITSELF, first=12)
 
-    (found,) = by_case([record.plain() for record in (*now, *old)])
+    (found,) = by_case([as_stored(record) for record in (*now, *old)])
 
     assert found.pairs == 6
 
@@ -160,7 +160,7 @@ def test_what_disturbs_is_named():
         replace(record, pair=pair([0.01] * 10, [0.01] * 10, cpu_share=0.5)) for record in pairs(base=ITSELF)
     ]
 
-    (found,) = by_case([record.plain() for record in contended])
+    (found,) = by_case([as_stored(record) for record in contended])
     text = reports.render("markdown", document([found], title="Noise"))
 
     assert "wall time is 2.00 times CPU time" in text
@@ -169,14 +169,14 @@ def test_what_disturbs_is_named():
 def test_a_cpu_clock_that_sees_nothing_is_told():
     blind = [replace(record, pair=pair([0.01], [0.01], cpu_share=0.0)) for record in pairs(base=ITSELF)]
 
-    (found,) = by_case([record.plain() for record in blind], clock=Clock.CPU)
+    (found,) = by_case([as_stored(record) for record in blind], clock=Clock.CPU)
 
     assert found.is_blind
     assert "a turn took no time" in found.disturbances[0]
 
 
 def test_too_few_pairs_say_so():
-    (found,) = by_case([record.plain() for record in pairs(count=3, base=ITSELF)])
+    (found,) = by_case([as_stored(record) for record in pairs(count=3, base=ITSELF)])
 
     assert found.spread is None
     assert found.is_blind

@@ -32,10 +32,8 @@ INFERENCE = records.case("torch", "inference")
 
 @pytest.fixture(name="read")
 def _read(tmp_path: Path) -> Any:
-    def read(*each: Record, problems: Iterable[str] = ()) -> list[LayerProfile]:
-        found, told = layers.read(*_read_back(tmp_path, each))
-        assert list(problems) == told
-        return found
+    def read(*each: Record) -> list[LayerProfile]:
+        return layers.read(*_read_back(tmp_path, each))
 
     return read
 
@@ -160,20 +158,9 @@ def test_a_trial_that_failed_is_not_read(read: Any):
     assert [] == read(failed)
 
 
-@pytest.mark.parametrize("changes", [{"rows": [{"layer": "conv1"}]}, {"plain_step_times_s": []}, {"variables": None}])
-def test_a_record_that_lacks_something_is_a_sentence_and_no_end(tmp_path: Path, changes: dict[str, Any]):
-    trial = records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101))
-    chosen, rows, (record,) = _read_back(tmp_path, [trial])
-    broken = {**record, "layers": {**record["layers"], **changes}}
-
-    assert ([], [f"record {trial.id} does not hold what a layer trial should, and was left out"]) == layers.read(
-        chosen, rows, [broken]
-    )
-
-
 @pytest.mark.parametrize("changes", [
     {"rows": [{"layer": "conv1"}]}, {"plain_step_times_s": []}, {"step_times_s": [0.0]}, {"cover": None},
-    {"overhead": -1},
+    {"overhead": -1}, {"variables": None},
 ])
 def test_a_layer_trial_that_is_none_is_told_where_it_is_read(tmp_path: Path, changes: dict[str, Any]):
     store = Store(tmp_path).create()
