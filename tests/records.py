@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -225,7 +226,7 @@ def as_stored(record: Record) -> StoredRecord:
 
 def as_pair(plain: dict[str, Any]) -> Pair:
     """As a record that is read holds it."""
-    return msgspec.convert(plain, Pair)
+    return msgspec.json.decode(json.dumps(plain), type=Pair)
 
 
 def quoted_table(*rows: dict[str, Any], **source: Any) -> QuotedTable:

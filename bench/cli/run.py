@@ -421,12 +421,7 @@ def _unmet(
 
 
 def _outcomes(tally: Tally) -> list[tuple[Outcome, str, str, Mapping[str, Any]]]:
-<<<<<<< HEAD
     """(outcome, kind, reason, case) of each trial, including those that were stored already."""
-    from rigmark.bench.enums import Outcome
-=======
-    """(outcome, kind, reason, case) of each trial, those stored before too."""
->>>>>>> fd6fe68 (Records are typed behind their door, and tell when a figure was edited)
 
     return [
         (r.outcome, r.identity.kind, str(r.reason), r.identity.case) for r in tally.stored
@@ -448,13 +443,8 @@ def _tell(tally: Tally, results: Path) -> None:
         if outcome is not Outcome.OK
     ):
         say(f"{outcome}: {case}: {reason}")
-<<<<<<< HEAD
-    for what in tally.damaged:
-        say(f"rigmark: {what}; it was measured again")
-=======
     for sentence in tally.anew:
         say(f"rigmark: {sentence}")
->>>>>>> fd6fe68 (Records are typed behind their door, and tell when a figure was edited)
     skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
     gave_up = f", {tally.not_started} not started because their case had failed" if tally.not_started else ""
     say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")

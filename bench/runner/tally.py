@@ -42,7 +42,7 @@ class Tally:
     @property
     def anew(self) -> tuple[str, ...]:
         """A sentence on each record that could not be read, and so was replaced."""
-        return tuple(f"{what}; it was measured anew" for what in self.damaged)
+        return tuple(f"{what}; it was measured again" for what in self.damaged)
 
     def __add__(self, other: Tally) -> Tally:
         """Of both together."""

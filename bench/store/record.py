@@ -13,6 +13,7 @@ from rigmark.bench.host import secrets
 from rigmark.bench.host.plain import encodable
 
 SCHEMA = 1
+SORTED = json.JSONEncoder(sort_keys=True).encode         # made once: an id is looked up of every record that is read
 BASE, NEW = SIDES = ("base", "new")     # of a pair, as its record names them
 
 
@@ -45,7 +46,7 @@ def id_of(facts: Mapping[str, Any]) -> str:
     """The id of the trial with this identity, as plain data: also of a stored one, which may have fewer facts."""
     if facts.get("base") is None:    # so that trials keep the ids that they had before there were pairs
         facts = {name: fact for name, fact in facts.items() if name != "base"}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(SORTED(facts).encode()).hexdigest()[:16]
 
 
 def key_of(trial_id: str, node: str | None) -> str:

@@ -234,8 +234,8 @@ class Store:
     @growing()
     def trials(self) -> Trials:
         """Every stored trial, oldest first; a record that cannot be read is a problem, not an end."""
-        records, problems = stored.read_all(self._records.glob("*.json"))
-        table = trial_table.table(records)
+        problems: list[str] = []
+        table = trial_table.table(stored.read_all(self._records.glob("*.json"), problems))
         table["device_name"] = devices.names(table)
         return Trials(table=table, problems=tuple(problems))
 

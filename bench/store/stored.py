@@ -589,7 +589,8 @@ def read_content(path: Path) -> bytes:
 def check(content: bytes, path: Path) -> Checked:
     """The record that a file holds; raises as ``read`` does."""
     try:
-        content.decode()             # texts that no field needs are skipped unseen
+        if not content.isascii():
+            content.decode()         # texts that no field needs are skipped unseen
         record, texts = RECORD.decode(content), TEXTS.decode(content)
         if record.schema > SCHEMA:
             raise too_new("record", path, record.schema, SCHEMA)
@@ -722,15 +723,12 @@ def _value(content: bytes, path: str) -> str | None:
     return words if len(words) <= LONGEST_VALUE else f"{words[:LONGEST_VALUE]}…"
 
 
-def read_all(paths: Iterable[Path]) -> tuple[list[Checked], list[str]]:
-    """The records of some files, oldest first, and a sentence for each that was left out, in the order of names."""
-    found, problems = [], []
-    for path in sorted(paths):
+def read_all(paths: Iterable[Path], problems: list[str]) -> Iterator[Checked]:
+    """The records of some files; a sentence for each that is left out is added to ``problems``, by name."""
+    for path in sorted(paths, key=str):
         try:
-            found.append(read(path))
+            yield read(path)
         except files.NotThere:
             continue                 # a sweep that goes on has put another in its place since
         except LeftOut as error:
             problems.append(str(error))
-    found.sort(key=lambda each: (each.record.recorded_at, each.record.key))
-    return found, problems

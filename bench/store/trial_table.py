@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,50 +18,29 @@ if TYPE_CHECKING:
 Values = Sequence[Any]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """How the values of a column come about: each from a part of a record, at once, and then all together."""
+
+    column: Callable[[Values], pd.Series[Any]]
+    value: Callable[[Any], Any] | None = None        # None: as it stands there
+
+
 def _column(values: Values, dtype: str | None) -> pd.Series[Any]:
     import pandas as pd
 
     return pd.Series(values, dtype=dtype)
 
 
-def _texts(values: Values) -> pd.Series[Any]:
+def _of_texts(values: Values) -> pd.Series[Any]:
     """Nothing is None or NaN, as this version of pandas has it."""
     return _column(values, None if any(value is not None for value in values) else "object")
 
 
-def _words(values: Values) -> pd.Series[Any]:
-    """Of an enumeration."""
-    return _texts([None if value is None else value.value for value in values])
-
-
-def _whole(values: Values) -> pd.Series[Any]:
-    return _column(values, "Int64" if None in values else "int64")
-
-
-def _numbers(values: Values) -> pd.Series[Any]:
-    return _column(values, "float64")
-
-
-def _flags(values: Values) -> pd.Series[Any]:
-    return _column(values, "bool")
-
-
-def _series(values: Values) -> pd.Series[Any]:
+def _of_arrays(values: Values) -> pd.Series[Any]:
     import pandas as pd
 
-    return _column([pd.NA if value is None else np.array(value, float) for value in values], "object")
-
-
-def _series_of_ranks(values: Values) -> pd.Series[Any]:
-    import pandas as pd
-
-    return _column(
-        [pd.NA if value is None else [np.array(times, float) for times in value] for value in values], "object"
-    )
-
-
-def _json(values: Values) -> pd.Series[Any]:
-    return _texts([None if value is None else _compact(value) for value in values])
+    return _column([pd.NA if value is None else value for value in values], "object")
 
 
 def _compact(value: Any) -> str | None:
@@ -69,7 +49,16 @@ def _compact(value: Any) -> str | None:
     return None if text == b"null" else text.decode()
 
 
-TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
+_texts = Kind(_of_texts)
+_words = Kind(_of_texts, lambda word: word.value)            # of an enumeration
+_whole = Kind(lambda values: _column(values, "Int64" if None in values else "int64"))
+_numbers = Kind(lambda values: _column(values, "float64"))
+_flags = Kind(lambda values: _column(values, "bool"))
+_series = Kind(_of_arrays, lambda times: np.array(times, float))
+_series_of_ranks = Kind(_of_arrays, lambda ranks: [np.array(times, float) for times in ranks])
+_json = Kind(_of_texts, _compact)
+
+TRIAL_COLUMNS: dict[str, tuple[str, Kind]] = {
     "id": ("record.key", _texts),                        # its name in the store, which no other record has
     "kind": ("record.identity.kind", _words),
     "suite": ("record.suite", _texts),
@@ -148,29 +137,55 @@ TRIAL_COLUMNS: dict[str, tuple[str, Callable[[Values], pd.Series[Any]]]] = {
 }
 """Columns of the flat table of trials: where each stands in a checked record, and how its values become a column."""
 
+FACTS = "texts.identity"     # the one part that is a dictionary
+
+
+class _Part:
+    """A part that a record may have, and its values that are columns."""
+
+    def __init__(self, path: str, columns: Sequence[str]):
+        fields = [TRIAL_COLUMNS[name] for name in columns]
+        names = [place.rpartition(".")[2] for place, _ in fields]
+        self.columns = columns
+        self.rows: list[list[Any]] = []
+        self._path = path.split(".")
+        self._values = itemgetter(*names) if path == FACTS else attrgetter(*names)
+        self._is_one = len(names) == 1
+        self._converted = [(index, kind.value) for index, (_, kind) in enumerate(fields) if kind.value is not None]
+        self._nothing = [None] * len(names)
+
+    def add(self, checked: Checked) -> None:
+        part: Any = checked
+        for name in self._path:
+            part = getattr(part, name)
+            if part is None:
+                self.rows.append(self._nothing)
+                return
+        values = [self._values(part)] if self._is_one else [*self._values(part)]
+        for index, convert in self._converted:
+            if values[index] is not None:
+                values[index] = convert(values[index])
+        self.rows.append(values)
+
 
 def table(records: Iterable[Checked]) -> pd.DataFrame:
-    """One row per record, in their order; what a record does not have is nothing."""
+    """One row per record, oldest first; what a record does not have is nothing.
+
+    No record is kept, since whole ones would take several times the memory, and the time to get it.
+    """
     import pandas as pd
 
-    every = list(records)
-    parts: dict[str, Values] = {"": every}
-    for path, _ in TRIAL_COLUMNS.values():
-        _add_parts(parts, path.rpartition(".")[0])
-    return pd.DataFrame({
-        name: kind(_of_parts(parts[path.rpartition(".")[0]], path.rpartition(".")[2]))
-        for name, (path, kind) in TRIAL_COLUMNS.items()
-    })
-
-
-def _add_parts(parts: dict[str, Values], path: str) -> None:
-    """Looks a part up in every record, once for all columns that stand in it."""
-    if path not in parts:
-        whole, _, name = path.rpartition(".")
-        _add_parts(parts, whole)
-        parts[path] = _of_parts(parts[whole], name)
-
-
-def _of_parts(parts: Values, name: str) -> Values:
-    field = itemgetter(name) if parts and isinstance(parts[0], dict) else attrgetter(name)
-    return [None if part is None else field(part) for part in parts]
+    by_part: dict[str, list[str]] = {}
+    for name, (place, _) in TRIAL_COLUMNS.items():
+        by_part.setdefault(place.rpartition(".")[0], []).append(name)
+    parts = [_Part(path, columns) for path, columns in by_part.items()]
+    ages: list[tuple[str, str, int]] = []
+    for number, checked in enumerate(records):
+        ages.append((checked.record.recorded_at, checked.record.key, number))
+        for part in parts:
+            part.add(checked)
+    order = [number for *_, number in sorted(ages)]
+    values: dict[str, Values] = dict.fromkeys(TRIAL_COLUMNS, ())
+    for part in parts:
+        values |= zip(part.columns, zip(*(part.rows[number] for number in order), strict=True), strict=bool(order))
+    return pd.DataFrame({name: kind.column(values[name]) for name, (_, kind) in TRIAL_COLUMNS.items()})

@@ -115,7 +115,7 @@ def test_an_undisturbed_trial_is_valid():
 
 def test_without_telemetry_nothing_is_said_of_the_machine():
     assert ids(None) == []
-    assert ids(float("nan")) == []       # type: ignore[arg-type]
+    assert ids(None, telemetry=float("nan")) == []
     assert ids(block(regions=[])) == []
 
 
@@ -323,7 +323,7 @@ def test_a_rate_that_falls_from_trial_to_trial_is_told():
 def test_a_system_that_changed_between_trials_is_told_with_what_changed():
     def on(kernel: str) -> Any:
         facts = {"operating_system": {"kernel": kernel, "name": "Debian"}}
-        return judge(row(None, system={"fingerprint": kernel, "facts": facts, "volatile": {}}))
+        return judge(row(None, system=json.dumps({"fingerprint": kernel, "facts": facts, "volatile": {}})))
 
     found, = of_case([on("6.1"), on("6.1"), on("6.2")])
 
