@@ -48,7 +48,7 @@ def recorded_banks(folder: Path) -> dict[str, Bank]:
     table = store.trials().table
     records = [store.get(identity) for identity in table[table.kind == "pair"].id]
     return {
-        label: [log_speed_up(record["pair"]) for record in alike]
+        label: [log_speed_up(record.taken) for record in alike if record.taken is not None]
         for label, alike in alike_records(records).items() if len(alike) >= LOOKS[0]
     }
 

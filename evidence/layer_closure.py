@@ -34,6 +34,7 @@ from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
+from rigmark.bench.store.stored import LayerRow
 
 MODELS = "alexnet,vgg16,resnet18,resnet50,lstm"
 CASE = ("model", "framework", "compile_mode", "mode", "local_batch")
@@ -120,15 +121,16 @@ def conv_share(store: Store, trials: pd.DataFrame, case: dict[str, Any]) -> floa
     """Of the time of all layers, the median over this case's layer trials."""
     found = trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == "ok")]
     found = found[(found[list(CASE)] == pd.Series(case)).all(axis=1)]
-    shares = [layers_by_op(store.get(trial)["layers"]["rows"]).get("conv2d", 0.0) for trial in found.id]
+    profiles = [profile for trial in found.id if (profile := store.get(trial).layers) is not None]
+    shares = [layers_by_op(profile.rows).get("conv2d", 0.0) for profile in profiles]
     return statistics.median(shares) if shares else None
 
 
-def layers_by_op(rows: list[dict[str, Any]]) -> dict[str, float]:
+def layers_by_op(rows: Sequence[LayerRow]) -> dict[str, float]:
     """Share of each operation in the time of all rows that are layers."""
-    total = sum(row["time_s"] for row in rows if row["op"])
-    ops = {row["op"] for row in rows if row["op"]}
-    return {op: sum(row["time_s"] for row in rows if row["op"] == op) / total for op in ops}
+    total = sum(row.time_s for row in rows if row.op)
+    ops = {row.op for row in rows if row.op}
+    return {op: sum(row.time_s for row in rows if row.op == op) / total for op in ops}
 
 
 if __name__ == "__main__":

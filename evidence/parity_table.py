@@ -14,7 +14,6 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rigmark import suites
 from rigmark.bench import models
@@ -24,6 +23,7 @@ from rigmark.bench.machine import hardware
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
+from rigmark.bench.store.stored import StoredRecord
 
 ERRORS = ("output", "loss", "gradient", "second_loss", "third_loss")
 
@@ -43,20 +43,19 @@ def main() -> int:
                       if model in s.models]
             proofs = [t for t in plan(sweeps, cores=len(hardware.usable_cpus()), seed=1) if t.kind is TrialKind.PROOF]
             tally = runner.run(proofs)
-            for record in [*tally.already_there, *(record.plain() for record in tally.stored)]:
+            for record in [*tally.already_there, *(store.get(record.key) for record in tally.stored)]:
                 print(line(record), flush=True)
-                failed |= record["outcome"] != Outcome.OK and record["outcome"] not in PLANNED_GAPS
+                failed |= record.outcome is not Outcome.OK and record.outcome not in PLANNED_GAPS
     return int(failed)
 
 
-def line(record: dict[str, Any]) -> str:
-    case, parity = record["identity"]["case"], record["parity"]
-    name = f"{case['model']:<18} {case['framework']:<11} {case['compile_mode']:<9} {case['layout']:<14} "
-    name += f"{record['outcome']:<14} "
+def line(record: StoredRecord) -> str:
+    case, parity = record.identity.case, record.parity
+    name = f"{case.model:<18} {case.framework:<11} {case.compile_mode:<9} {case.layout:<14} {record.outcome:<14} "
     if parity is None:
-        return name + str(record["reason"])[:120]
-    figures = " ".join(f"{parity[f'{error}_error']:11.1e}" for error in ERRORS)
-    return name + figures + f"   {parity['tolerance']['gradient']:.1e}"
+        return name + str(record.reason)[:120]
+    figures = " ".join(f"{getattr(parity, f'{error}_error'):11.1e}" for error in ERRORS)
+    return name + figures + f"   {parity.tolerance.gradient:.1e}"
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ def everything(folder: Path) -> None:
         *(told.timing(of, repetition, 0.0101, system=system) for repetition in range(2)),
         told.timing(told.case("jax"), 0, 0.0103), told.timing(together, 0, 0.0112, world=made.WORLD),
         *(told.timing({**inference, "isa": isa}, 0, 0.0021, isa=made.watched(isa)) for isa in ("native", "sse41")),
-        *itertools.islice(told.taken_apart(), 2), *told.limit("copy_2MiB", "torch", 3.1e-5, bytes=2**22, repetitions=1),
+        *itertools.islice(told.layer_profiles(), 2), *told.limit("copy_2MiB", "torch", 3.1e-5, bytes=2**22, repetitions=1),
         told.failed(told.case("jax", "inference"), Outcome.CRASHED, "it ended with signal 11", last_words="Killed\n"),
         watched.trial(), dataclasses.replace(
             watched.trial(1), telemetry=watched.block(regions=[{"name": "timed", "duration_s": 6.0, "devices": [GPU]}])

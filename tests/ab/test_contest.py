@@ -59,6 +59,8 @@ def contest(
 class Machine:
     """Measures pairs as it is told: each costs 10 s of its clock, and new takes ``ratio`` times as long as base."""
 
+    store: Store
+
     def __init__(self, ratio: Ratio, outcomes: Sequence[Outcome] = ()):
         self.now_s = 0.0
         self.measured: list[Trial] = []
@@ -76,12 +78,14 @@ class Machine:
             TrialKind.PAIR, outcome, case=trial.case, repetition=trial.repetition, wall_time_s=10.0,
             **({"pair": pair([0.01] * 10, [0.01 * self._ratio(trial)] * 10)} if outcome is Outcome.OK else {}),
         )
+        self.store.put(record)
         return Tally(stored=[record])
 
     def pairs_of(self, batch: int) -> int:
         return sum(trial.case.local_batch == batch for trial in self.measured)
 
     def judge(self, store: Store, budget_s: float = 3600.0, batches: tuple[int, ...] = (2,)) -> Verdicts:
+        self.store = store
         found = contest(store, budget_s=budget_s, local_batches=batches)
         found._measure(self, Silent(), budget_s, lambda: self.now_s)   # type: ignore[arg-type]
         return found.verdicts()
@@ -381,9 +385,14 @@ def test_an_interrupted_command_goes_on_where_it_was(tmp_path: Path):
     assert 130 == first.returncode
     assert "rigmark: interrupted; finished pairs are stored; the same command continues from there\n" == errors
 
+    (proof,) = (path for path in tmp_path.glob("results/records/*.json") if path.name not in finished)
+    proof.write_text(proof.read_text().replace('"gradient_error": ', '"gradient_error": 1'))
+
     again = rigmark(*command, cwd=tmp_path)
 
     assert again.returncode in (0, 4), again.stderr
+    assert f"rigmark: record results/records/{proof.name} was left out: a value in it was edited" in again.stderr
+    assert "does not fit; it was measured anew\n" in again.stderr
     assert finished.items() <= pairs_there().items()
     assert len(pairs_there()) > len(finished)
     (case,) = json.loads(again.stdout)["cases"]

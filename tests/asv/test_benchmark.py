@@ -20,7 +20,10 @@ import pytest
 from rigmark import suites
 from rigmark.bench.asv import benchmark as asv
 from rigmark.bench.asv import rounds as rounds_module
+from rigmark.bench.enums import Outcome
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.runner.tally import Tally
+from rigmark.bench.store.store import Store
 from tests.analysis.results.test_telemetry_findings import block
 from tests.records import CASE, as_stored, make_record
 
@@ -263,6 +266,35 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
 
     assert (given["samples"] if isinstance(given, dict) else given) == pytest.approx(said, nan_ok=True)
     assert ("was lost to its driver" in capsys.readouterr().err) == (rounds[-1] is LOST)
+
+
+def test_a_record_that_was_replaced_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    failed = make_record(outcome=Outcome.CRASHED)
+    Store(tmp_path / ".asv/rigmark-results").create().put(failed)
+
+    class Replacing:
+        def __init__(self, *_: Any, **__: Any):
+            pass
+
+        def __enter__(self) -> Replacing:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def key(self, trial: object) -> str:
+            return failed.key
+
+        def run(self, trials: object) -> Tally:
+            return Tally(damaged=["record a.json is damaged"])
+
+    monkeypatch.setattr(rounds_module, "Runner", Replacing)
+
+    rounds_module._rounds(SWEEP, CASE, suite="quick", name="a case", home=tmp_path)
+
+    assert "rigmark: record a.json is damaged; it was measured anew\n" == capsys.readouterr().err
 
 
 def test_names_of_cases_tell_them_apart():
