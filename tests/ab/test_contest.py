@@ -392,7 +392,7 @@ def test_an_interrupted_command_goes_on_where_it_was(tmp_path: Path):
 
     assert again.returncode in (0, 4), again.stderr
     assert f"rigmark: record results/records/{proof.name} was left out: a value in it was edited" in again.stderr
-    assert "does not fit; it was measured anew\n" in again.stderr
+    assert "does not fit; it was measured again\n" in again.stderr
     assert finished.items() <= pairs_there().items()
     assert len(pairs_there()) > len(finished)
     (case,) = json.loads(again.stdout)["cases"]

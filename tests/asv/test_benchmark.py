@@ -294,7 +294,7 @@ def test_a_record_that_was_replaced_is_told(
 
     rounds_module._rounds(SWEEP, CASE, suite="quick", name="a case", home=tmp_path)
 
-    assert "rigmark: record a.json is damaged; it was measured anew\n" == capsys.readouterr().err
+    assert "rigmark: record a.json is damaged; it was measured again\n" == capsys.readouterr().err
 
 
 def test_names_of_cases_tell_them_apart():
