@@ -60,6 +60,10 @@ def measured(folder: Path) -> None:
 @state
 def damaged(folder: Path) -> None:
     measured(folder)
+    spoil(folder)
+
+
+def spoil(folder: Path) -> None:
     (folder / "records" / "ffffffffffffffff.json").write_text('{"schema": 1, "id": "')
 
 
@@ -112,6 +116,18 @@ def test_the_exit_code_says_what_became_of_it(command: Command, tmp_path: Path, 
         assert "bug in Rigmark" not in errors
 
     assert dict(zip(STATES, CODES[verb], strict=True)) == found
+
+
+@pytest.mark.parametrize("verb", ["buy", "layers", "scaling"])
+def test_a_damaged_record_hides_nothing_that_is_said_without_it(command: Command, tmp_path: Path, verb: str):
+    empty(tmp_path / "whole")
+    empty(tmp_path / "spoilt")
+    spoil(tmp_path / "spoilt")
+
+    said = command(verb, "--results", "whole")[1].replace("whole", "spoilt")
+
+    assert said
+    assert said in command(verb, "--results", "spoilt")[1]
 
 
 def test_two_sides_of_which_one_is_empty_are_nothing_to_compare(command: Command, tmp_path: Path):

@@ -105,14 +105,15 @@ def command(
         write_document(document(advice, today, _host()), medium, output, width=180)
         if output is not None:
             say(f"wrote {output}")
-    if problems:
-        raise typer.Exit(Exit.BAD)
     if not advice.has_answers:
         reasons = advice.reasons[:MOST_REASONS] or (
             "no throughput of a network is known, and no offer; measure with rigmark run quick (the suite hardware has "
             "no networks), and write hardware.toml (see docs/buy.md)",)
         for reason in reasons:
             say(f"rigmark: nothing to advise on: {reason}")
+    if problems:
+        raise typer.Exit(Exit.BAD)
+    if not advice.has_answers:
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

@@ -57,11 +57,12 @@ def command(
         sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
     elif found:
         show_document(document(found), 180)
-    if trials.problems:
-        raise typer.Exit(Exit.BAD)
     if not found:
         say(
             f"no case in {results} has valid times both on one device and on several; measure some with "
             f"rigmark run scaling --results {results}"
         )
+    if trials.problems:
+        raise typer.Exit(Exit.BAD)
+    if not found:
         raise typer.Exit(Exit.NOTHING_MEASURED)
