@@ -31,6 +31,7 @@ class Timed:
     file: Path                   # with "x" and "y", batch after batch
     batch_samples: int           # that make a batch: a worker repeats them to fill it
     deciding: int                # how many of a filled batch decide its loss
+    batches: int                 # that the file holds
 
 
 class Inputs:
@@ -84,7 +85,7 @@ class Inputs:
                 return {"x": np.roll(real.x, -begin, axis=0), "y": np.roll(real.y, -begin, axis=0)}
 
             file = self._once(f"real-{case.model}-{case.data}-{begin}", turned)
-            return Timed(file=file, batch_samples=samples, deciding=batch)
+            return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.x) // samples)
         # A batch of repeated samples has the loss of one of each, also under batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
 
@@ -93,7 +94,7 @@ class Inputs:
             return {"x": x, "y": y}
 
         file = self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays)
-        return Timed(file=file, batch_samples=distinct, deciding=distinct)
+        return Timed(file=file, batch_samples=distinct, deciding=distinct, batches=BATCHES)
 
     def of_first_loss(self, case: Case, shard: int = 0) -> Path:
         """x and y of the samples alone that decide the first loss."""
@@ -105,6 +106,22 @@ class Inputs:
                 return {"x": every["x"][samples], "y": every["y"][samples]}
 
         return self._once(f"first-{timed.file.stem}-{timed.deciding}", arrays)
+
+    def of_each_batch(self, case: Case, count: int) -> Path:
+        """x and y of the first samples of each batch, batch after batch."""
+        timed = self.timed(case)
+
+        def arrays() -> dict[str, Any]:
+            samples = np.arange(count) % timed.batch_samples
+            chosen = np.concatenate([place * timed.batch_samples + samples for place in range(timed.batches)])
+            with np.load(timed.file) as every:
+                return {"x": every["x"][chosen], "y": every["y"][chosen]}
+
+        return self._once(f"each-{timed.file.stem}-{timed.batch_samples}-{count}", arrays)
+
+    def answers(self, inputs: Path, arrays: dict[str, Any]) -> Path:
+        """The file that holds these, the oracle's answers to the inputs of another file."""
+        return self._once(f"answers-{inputs.stem}", lambda: arrays)
 
     def content(self, file: Path) -> str:
         """Hash of what one of these files holds, which never changes while it is there."""

@@ -16,7 +16,7 @@ from rigmark.bench.plan.case import Case
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials import parity
-from rigmark.bench.trials.inputs import SEED, Inputs
+from rigmark.bench.trials.inputs import BATCHES, SEED, Inputs
 from rigmark.bench.worker import frameworks, strategies
 
 FRAMEWORK = "numpy"
@@ -120,6 +120,17 @@ class Oracle:
             self._store.put_oracle_answer(key, known)
         loss, rounding = float(known["loss"]), float(known["output_rounding"])
         return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
+
+    def last_outputs(self, case: Case, count: int) -> Path | Answer | None:
+        """A file with the outputs for the first samples of each batch in inference, which any step may have been the
+        last to give; an Answer where the oracle failed, None where a worker has to compute its own.
+        """
+        if case.mode is not Mode.INFERENCE or self._inputs.timed(case).batches > BATCHES:
+            return None
+        inputs = self._inputs.of_each_batch(case, count)
+        asked = self._job("oracle", case, inputs=str(inputs), weights=str(self._inputs.weights(case.model)))
+        found = self._known(f"outputs-{self._key(case, inputs)}", lambda: self._ask(asked))
+        return found if isinstance(found, Answer) else self._inputs.answers(inputs, found)
 
     def _key(self, case: Case, inputs: Path, *more: object) -> str:
         content = self._inputs.content(inputs)

@@ -1,4 +1,6 @@
-"""What the first step of a timed trial must show."""
+"""What the steps of a timed trial must show."""
+
+import os
 
 import numpy as np
 
@@ -6,9 +8,9 @@ from ._common import arrays, has_dropout, loss_of, prepare
 
 
 def run(job, directory, answers):
-    """What a timed trial's first step must show: {"loss": float, "output_rounding": float}.
+    """What a step on these inputs must show: {"loss": float, "output_rounding": float}, and "output" as answer.npz.
 
-    The latter is the error of the output in fp32, as root mean square over its elements: batch normalisation amplifies
+    The second is the error of the output in fp32, as root mean square over its elements: batch normalisation amplifies
     rounding, and the loss is off by as much.
     """
     inputs, graph, mode = arrays(job["inputs"]), job["graph"], job["settings"]["mode"]
@@ -16,6 +18,7 @@ def run(job, directory, answers):
     rounded = module.prepare(graph, arrays(job["weights"]), dict(job["settings"], precision="fp32"))
     is_training = mode == "training" and not has_dropout(graph)
     exact, off = (network.output(inputs["x"], is_training) for network in (prepared, rounded))
+    np.savez(os.path.join(directory, "answer.npz"), output=exact)
     return {
         "loss": loss_of(graph["loss"], exact, inputs["y"])[0],
         "output_rounding": float(np.sqrt(np.mean(np.square(off - exact)))),
