@@ -23,6 +23,13 @@ class Layout(StrEnum):
     CHANNELS_LAST = "channels_last"
 
 
+class Setting(StrEnum):
+    """Of a framework's compile modes and layouts, in place of the name of one."""
+
+    BEST = "best"                # the best that it documents for the mode
+    DEFAULT = "default"          # what a new user gets
+
+
 class Precision(StrEnum):
     """Numeric policy: the formats in which weights and activations are stored, multiplied and summed.
 

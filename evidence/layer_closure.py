@@ -27,8 +27,10 @@ import pandas as pd
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.builds import build
 from rigmark.bench.builds.worker_package import code_version, files
-from rigmark.bench.enums import Mode, StartMethod, TrialKind
+from rigmark.bench.cli._options import values
+from rigmark.bench.enums import Layout, Mode, StartMethod, TrialKind
 from rigmark.bench.machine import hardware
+from rigmark.bench.plan.axes import SWEPT
 from rigmark.bench.plan.case import Timing
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
@@ -56,8 +58,9 @@ def main() -> int:
     options = parser.parse_args()
     sweeps = [
         Sweep(
-            models=(model,), frameworks=(framework,), compile_modes=tuple(options.compile_mode.split(",")),
-            modes=(mode,), layouts=("channels_last",), local_batches=(batch,), repetitions=1, layers=True, timing=BRIEF,
+            models=(model,), frameworks=(framework,), modes=(mode,), layouts=(Layout.CHANNELS_LAST,),
+            compile_modes=values(SWEPT["compile_modes"], options.compile_mode), local_batches=(batch,), repetitions=1,
+            layers=True, timing=BRIEF,
         )
         for batch in map(int, options.batch.split(",")) for model in options.model.split(",")
         for framework in options.framework.split(",") for mode in Mode

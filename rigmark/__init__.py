@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rigmark.bench.asv.benchmark import benchmark
-    from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
+    from rigmark.bench.devices import Device
+    from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting, StartMethod
     from rigmark.bench.errors import UserError
     from rigmark.bench.plan.case import Case, Timing
     from rigmark.bench.plan.sweep import Sweep
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "bench.asv.benchmark": ("benchmark",),
-    "bench.enums": ("CompileMode", "Isa", "Layout", "Mode", "Precision", "StartMethod"),
+    "bench.devices": ("Device",),
+    "bench.enums": ("CompileMode", "Isa", "Layout", "Mode", "Precision", "Setting", "StartMethod"),
     "bench.errors": ("UserError",),
     "bench.plan.case": ("Case", "Timing"),
     "bench.plan.sweep": ("Sweep",),
@@ -35,8 +37,8 @@ _PLACES = {
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = (
-    "Case", "CompileMode", "Isa", "Layout", "Mode", "Precision", "Results", "StartMethod", "Sweep", "Timing",
-    "UserError", "__version__", "benchmark", "load",
+    "Case", "CompileMode", "Device", "Isa", "Layout", "Mode", "Precision", "Results", "Setting", "StartMethod",
+    "Sweep", "Timing", "UserError", "__version__", "benchmark", "load",
 )
 
 

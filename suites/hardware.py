@@ -7,7 +7,7 @@ micro-benchmarks on the GPU too.
 
 from dataclasses import replace
 
-from rigmark import Precision, StartMethod, Sweep, Timing, benchmark
+from rigmark import Device, Precision, StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=3, min_time_s=0.1, max_time_s=1.0, warm_up_max_s=0.1
@@ -34,6 +34,6 @@ SWEEPS = (
     replace(FP32, models=("launch",), frameworks=("numpy", *FP32.frameworks), threads=(1,)),
     replace(FP32, models=(*MEMORY, "disk_read", "disk_write"), frameworks=("numpy",), threads=(1,)),
     replace(FP32, models=("all_reduce_2", "all_reduce_4"), frameworks=("torch",)),
-    replace(FP32, models=TRANSFERS, frameworks=("torch",), devices=("cuda:0",)),
+    replace(FP32, models=TRANSFERS, frameworks=("torch",), devices=(Device("cuda", 0),)),
 )
 track_step_time = benchmark(SWEEPS, __name__)

@@ -5,7 +5,7 @@ Most of its time goes into fp16, for which few CPUs have units; therefore each p
 
 from dataclasses import replace
 
-from rigmark import Mode, Precision, StartMethod, Sweep, Timing, benchmark
+from rigmark import Device, Mode, Precision, StartMethod, Sweep, Timing, benchmark
 
 BRIEF = Timing(
     start_method=StartMethod.FORKSERVER, min_timings=2, min_time_s=0.2, max_time_s=1.0, warm_up_max_s=0.1
@@ -20,7 +20,7 @@ SWEEPS = (
     replace(
         SPEED, precisions=(Precision.BF16_PURE, Precision.FP16_PURE, Precision.INT8), modes=(Mode.INFERENCE,),
     ),
-    replace(SPEED, precisions=(Precision.TF32,), devices=("cuda:0",)),
+    replace(SPEED, precisions=(Precision.TF32,), devices=(Device("cuda", 0),)),
     # The proofs of these cases train for one epoch on the digits.
     replace(
         SPEED, models=("mnist_cnn", "mnist_resnet18"), data=("digits",), modes=(Mode.TRAINING,), local_batches=(32,),

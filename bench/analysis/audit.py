@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from rigmark.bench.analysis.results.findings import Finding, FindingKind
-from rigmark.bench.analysis.results.quoted import FACTS, Row, samples, step_time, throughput
-from rigmark.bench.analysis.results.summary import is_nothing
+from rigmark.bench.analysis.results.quoted import Row, samples, step_time, throughput
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Mode, Outcome
-from rigmark.bench.store.quoted import Source
+from rigmark.bench.plan import axes
+from rigmark.bench.store.quoted import FACTS, Source
 
 ADDS_UP = 0.02               # of the total: means of ten passes that are rounded to four digits differ by less
 WILD = 0.05                  # by which the mean may leave the median, as little as would be called a difference
@@ -93,14 +94,9 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
         if result["kind"] != "timing" or result["outcome"] != Outcome.OK:
             continue
         row = {str(name): None if _is_nothing(fact) else fact for name, fact in result.items()}
-        conditions = {
-            name: row[name] for name in (
-                "build", "isa", "threads", "session", "steps_per_timing", "devices_per_process", "oversubscribed",
-                "machine", "node", "graph_fingerprint", "code_version", "settings", "build_facts",
-            )
-        }
+        conditions = {name: row[name] for name in ALIKE_COLUMNS if name not in (*FACTS, "origin")}
         timings = row.get("trial_step_times_s") or ()
-        label = " ".join(str(row[name]) for name in ("framework", "compile_mode", "layout", "precision", "isa"))
+        label = " ".join(str(row[name]) for name in axes.named_but("model", "mode"))
         found.append({
             **{name: row.get(name) for name in FACTS}, "conditions": conditions, "timings_s": tuple(timings),
             "throughput_samples_per_s": row["throughput_samples_per_s"], "step_time_s": row["step_time_s"],
@@ -361,7 +357,7 @@ def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
     hits: dict[str, tuple[Row, str]] = {}
     checked: set[str] = set()
     known = [row for row in rows if row.get("world_size") and throughput(row)]
-    for alike in _alike(known, ("world_size", "local_batch", "strategy", "oversubscribed", "devices_per_process")):
+    for alike in _alike(known, axes.OF_WORLD):
         for small, large in itertools.combinations(sorted(alike, key=lambda row: int(row["world_size"])), 2):
             size = int(large["world_size"]) / int(small["world_size"])
             is_same_work = large.get("local_batch") == small.get("local_batch") or samples(large) == samples(small)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from rigmark.bench.analysis.comparison.sides import FACTS, case_label, timed_trials
-from rigmark.bench.analysis.results.summary import CASE_COLUMNS
 from rigmark.bench.analysis.retirement import Retirement, day, retirements
 from rigmark.bench.analysis.statistics.changepoints import CONFIDENCE, FEWEST, SIDE, Change, changes
 from rigmark.bench.analysis.statistics.decision import FLOOR, Verdict, false_discovery
@@ -39,6 +38,7 @@ from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import PLANNED_GAPS, Outcome
 from rigmark.bench.history.series import LESS_BY_KIND, Direction, Failure, Grounds, Series, failure
+from rigmark.bench.plan import axes
 
 FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
@@ -254,8 +254,8 @@ def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[st
         ))
     points.sort(key=lambda point: point[:2])
     outcomes.sort(key=lambda outcome: outcome[:2])
-    facts = {name: str(first[name]) for name in fixed if name not in CASE_COLUMNS}
-    label = case_label({name: first[name] for name in CASE_COLUMNS if name in fixed})
+    facts = {name: str(first[name]) for name in fixed if name not in axes.NAMES}
+    label = case_label({name: first[name] for name in axes.NAMES if name in fixed})
     return Series(
         name="step_time", case=label, unit="seconds", direction=LESS_BY_KIND, facts=facts,
         values=np.array([point[2] for point in points]), revisions=[point[1] for point in points],

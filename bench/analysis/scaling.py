@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rigmark.bench import devices
 from rigmark.bench.analysis.comparison.compare import Repetition, repetition
 from rigmark.bench.analysis.results.findings import Finding, FindingKind
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of, step_times
@@ -25,6 +26,7 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import THREAD_POOLS, Outcome, Scaling, TrialKind
+from rigmark.bench.plan import axes
 
 Row = Mapping[str, Any]
 
@@ -35,9 +37,8 @@ MOST_OF = 0.5                # of the lost time, from which on something is call
 FALLS = 0.97                 # throughput below this share of that of fewer devices is called less
 
 SAME_COLUMNS = (
-    "origin", "model", "mode", "framework", "framework_version", "build", "compile_mode", "layout", "precision",
-    "device", "threads", "data", "steps_per_timing", "isa", "graph_fingerprint", "machine", "node",
-    "code_version", "settings", "session",
+    "origin", *axes.but(*axes.OF_WORLD), "framework_version", "graph_fingerprint", "machine", "node", "code_version",
+    "settings", "session",
 )
 """Facts of all sizes of a series, beside ``environment``."""
 
@@ -446,7 +447,7 @@ def _computing(single: Point, largest: Point, lost_s: float) -> Iterator[str]:
         float(point.row["cpu_time_per_step_s"]) / point.world_size
         for point in (single, largest)
     )
-    if alone_s is None or together_s is None or not str(largest.row.get("device", "")).startswith("cpu"):
+    if alone_s is None or together_s is None or not devices.is_host(largest.row.get("device", "")):
         return
     alone_s *= largest.local_batch / single.local_batch
     if together_s - alone_s >= MOST_OF * lost_s:

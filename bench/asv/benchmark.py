@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,13 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S
 from rigmark.bench.machine import hardware
+from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.sweep import Sweep
 
 VERSION = "1"                # asv does not compare versions: increase it when the meaning of the figure changes
 WORKERS_AT_MOST = 5          # in one round: probe, proof, the oracle for it, the oracle's loss, timing
 
-NAMED_FIRST = ("model", "mode", "framework", "compile_mode", "layout", "precision", "device")
-DEFAULTS = {axis.name: axis.default for axis in fields(Case)}
 
 
 def benchmark(sweeps: Sequence[Sweep], module: str) -> Callable[[str], dict[str, Any] | float]:
@@ -78,12 +77,12 @@ def _name(case: Case, *, is_threads_declared: bool) -> str:
     asv identifies the history of a case by this name. Therefore it is the same on every machine, and does not change
     when Rigmark gets a new axis, as long as that has its default value.
     """
-    axes = case.plain()
-    del axes["build"]
+    said = case.plain()
+    del said["build"]
     if not is_threads_declared:
-        del axes["threads"]
-    words = [axes.pop(axis) for axis in NAMED_FIRST]
-    return " ".join([*words, *(f"{axis}={value}" for axis, value in axes.items() if value != DEFAULTS[axis])])
+        del said["threads"]
+    words = [said.pop(name) for name in axes.NAMED]
+    return " ".join([*words, *(f"{name}={value}" for name, value in said.items() if value != axes.DEFAULTS[name])])
 
 
 def _home(module: str) -> Path:

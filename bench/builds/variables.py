@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from rigmark.bench import devices
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import THREAD_POOLS
 
@@ -14,10 +15,6 @@ NOT_LENT = (
     # torchrun sets these for the parent; with them PyTorch would take workers for ranks of its own.
     "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE",
 )
-NUMBERING = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-"""Makes "cuda:0" the GPU that has index 0 in NVML, unless the user has set another order. By default CUDA puts the
-fastest GPU first, in an order that only CUDA knows."""
-
 FLAGS = "_FLAGS"             # suffix of variables that hold many settings, of which the last one counts
 
 
@@ -35,7 +32,7 @@ def environment(build: Build, threads: int, cache: Path | None = None) -> dict[s
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
         "TORCHINDUCTOR_CACHE_DIR": str(cache.absolute() / "inductor"),
     }
-    return {**NUMBERING, **ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
+    return {**devices.numbering(), **ours, **pools, **caches, "PYTHONDONTWRITEBYTECODE": "1", **build.variables}
 
 
 def extended(own: Mapping[str, str], more: Mapping[str, str]) -> dict[str, str]:

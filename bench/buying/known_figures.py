@@ -12,13 +12,14 @@ import pandas as pd
 
 from rigmark.bench.analysis.results import quoted
 from rigmark.bench.analysis.results.observed import seen
-from rigmark.bench.analysis.results.summary import CASE_COLUMNS, is_nothing, key
+from rigmark.bench.analysis.results.summary import is_nothing, key
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.buying.offers.market import Market, Throughput
 from rigmark.bench.buying.pricing import quantity
 from rigmark.bench.buying.quantity import Quantity
 from rigmark.bench.buying.terms import ORDER, Device, Figure, Workload
+from rigmark.bench.devices import is_host
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, tr_later
@@ -26,10 +27,11 @@ from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
+from rigmark.bench.plan import axes
 from rigmark.bench.store.quoted import QuotedTable
 
 NOT_STATED = tr_later("software not stated")
-SOFTWARE = ("origin", "source", "machine", *CASE_COLUMNS, "graph_fingerprint", "framework_version")
+SOFTWARE = ("origin", "source", "machine", *axes.NAMES, "graph_fingerprint", "framework_version")
 """Results that agree in these columns are repetitions of one measurement."""
 
 
@@ -89,7 +91,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
     for row in latest:
         graphs.setdefault((row["model"], row["mode"]), set()).add(str(row["graph_fingerprint"]))
     for row in latest:
-        is_cpu = str(row["device"]).startswith("cpu")
+        is_cpu = is_host(row["device"])
         if is_cpu and row["world_size"] > 1:
             continue     # parts of one processor are not sold as devices
         device = _device_of(row, is_cpu, devices)
@@ -143,8 +145,7 @@ def _device_of(row: Mapping[str, Any], is_cpu: bool, devices: _Devices) -> Devic
 def _busy_ratio(row: Mapping[str, Any], trials: pd.DataFrame) -> float | None:
     """Median over trials of the busy ratio of the GPU; None if it was not recorded."""
     own = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & (trials.run_id == row["run_id"])]
-    for name in ("model", "framework", "mode", "precision", "local_batch", "device", "compile_mode", "layout",
-                 "world_size"):
+    for name in axes.NAMES:
         own = own[own[name] == row[name]]
     ratios = [
         ratio for trial in own.to_dict("records")
@@ -201,9 +202,9 @@ def _imported(table: QuotedTable, devices: _Devices) -> Iterator[Figure]:
                 data=row.get("data") or "synthetic",
                 only_from=f"{source.format}, {conditions}" if conditions else None,
             ),
-            device=Device(name=row["device_name"]) if row.get("device") == "cpu" else devices.gpu(row["device_name"]),
+            device=Device(name=row["device_name"]) if is_host(row.get("device")) else devices.gpu(row["device_name"]),
             devices=int(row.get("world_size") or 1), software=software, power_w=None, busy_ratio=None, trials=None,
-            is_cpu=row.get("device") == "cpu", samples_per_s=Quantity(
+            is_cpu=is_host(row.get("device")), samples_per_s=Quantity(
                 name=f"{source.format} {source.file} {line}", value=rate,
                 origin=Origin.QUOTED, note=source.title or source.file,
             ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from rigmark.bench import devices
 from rigmark.bench.analysis.results.summary import is_nothing
 from rigmark.bench.buying import fitting
 from rigmark.bench.buying.terms import Candidate, Kind, Network
@@ -16,6 +17,7 @@ from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import Mode, Outcome, TrialKind, network_key
 from rigmark.bench.machine.gpu_specifications import GIB
+from rigmark.bench.plan import axes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +31,7 @@ class Memory:
     words: str
 
 
-CASE_OF_PEAKS = (
-    "model", "mode", "precision", "framework", "framework_version", "compile_mode", "layout", "device", "world_size",
-    "threads", "data", "graph_fingerprint", "machine", "build",
-)
+CASE_OF_PEAKS = (*axes.but("local_batch"), "framework_version", "graph_fingerprint", "machine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +50,7 @@ def peaks(trials: pd.DataFrame) -> list[Peaks]:
     found = []
     for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
         first = own.iloc[0]
-        is_cpu = str(first.device).startswith("cpu")
+        is_cpu = devices.is_host(first.device)
         facts = json.loads(first.machine_facts) if isinstance(first.machine_facts, str) else {}
         by_batch = {
             int(str(batch)): float(of.peak_memory_bytes.max()) for batch, of in own.groupby("local_batch")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from rigmark.bench import devices
 from rigmark.bench.analysis import scaling
 from rigmark.bench.analysis.comparison.compare import Comparison, Comparisons
 from rigmark.bench.analysis.layers.layers import LayerProfile
@@ -94,14 +95,14 @@ def has_model(model: Any, wanted: Any) -> bool:
 
 
 def is_gpu(row: Mapping[str, Any]) -> bool:
-    return str(row.get("device") or "").startswith(("gpu", "cuda"))
+    return bool(row.get("device")) and not devices.is_host(row["device"])
 
 
-def is_on(row: Mapping[str, Any], device: str) -> bool:
+def is_on(row: Mapping[str, Any], wanted: str) -> bool:
     """Whether a row was measured on a device: "cpu", "gpu", or a name whose words all occur in that of the row."""
-    if device in ("cpu", "gpu"):
-        return is_gpu(row) if device == "gpu" else str(row.get("device")) == "cpu"
-    return _device_words(device) == _device_words(str(row.get("device_name") or ""))
+    if wanted in ("cpu", "gpu"):
+        return is_gpu(row) if wanted == "gpu" else devices.is_host(row.get("device"))
+    return _device_words(wanted) == _device_words(str(row.get("device_name") or ""))
 
 
 OF_PROCESSORS = frozenset({"core", "tm", "r", "cpu"})

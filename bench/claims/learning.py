@@ -12,6 +12,7 @@ from rigmark.bench.claims.claim import Answer, Claim
 from rigmark.bench.claims.evidence import Evidence, is_asked, names_of
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Outcome, Precision
+from rigmark.bench.plan import axes
 
 if TYPE_CHECKING:
     from rigmark.bench.analysis.results.proofs import Proof
@@ -39,7 +40,7 @@ def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]
     wanted, held_out = names_of(claim.where["precision"]), int(claim.where["held_out"])
     yield from _accuracy_differences(
         held_against, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
-        lambda proof: proof.facts["precision"] == Precision.FP32, ("framework", "model", "data", "device"),
+        lambda proof: proof.facts["precision"] == Precision.FP32, axes.but("precision"),
         lambda one, other: tr("{case}, {precision} minus fp32", case=_proof(one), precision=one.facts["precision"]),
     )
 
@@ -51,7 +52,7 @@ def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         held_against, int(claim.where["held_out"]),
         lambda proof: proof.facts["model"] == deeper and proof.facts["precision"] == Precision.FP32,
         lambda proof: proof.facts["model"] == shallower and proof.facts["precision"] == Precision.FP32,
-        ("framework", "compile_mode", "data", "device"),
+        axes.but("model"),
         lambda one, other: tr("{case}, minus {other}", case=_proof(one), other=shallower),
     )
 

@@ -22,7 +22,7 @@ from rigmark.bench.document.document import Origin
 from rigmark.bench.document.formatting import share
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Isa, Mode, Outcome, Precision, TrialKind
-from rigmark.bench.store.quoted import Source
+from rigmark.bench.store.quoted import FACTS, Source
 
 SAME = tuple(name for name in ALIKE_COLUMNS if name != "build_facts")       # which contains the settings of an axis
 FACTS_OF_A_BUILD = ("framework_version",)
@@ -154,7 +154,7 @@ def _quoted_worlds(claim: Claim, held_against: Evidence) -> Iterator[tuple[quote
     """(row of one device, rows of several such devices with the same local batch), of quoted tables."""
     known = [row for row in held_against.quoted if row.get("world_size") and quoted.throughput(row)
              and row.get("mode") and is_asked(row, claim)]
-    facts = tuple(name for name in quoted.FACTS if name not in ("world_size", "strategy"))
+    facts = tuple(name for name in FACTS if name not in ("world_size", "strategy"))
     alike: dict[tuple[Any, ...], list[quoted.Row]] = {}
     for row in known:
         conditions = tuple(sorted(row["conditions"].items()))
@@ -217,7 +217,7 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
                 ) if found is None else _of_comparison(about, found, slow, fast)
 
 
-MATCHED = ("model", "mode", "local_batch", "world_size", "framework", "framework_version", "precision")
+MATCHED = tuple(fact for fact in FACTS if fact not in ("device", "device_name"))
 
 
 def _matched(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from enum import StrEnum
+from typing import Any
 
-from rigmark.bench.errors import UserError
+from rigmark.bench.devices import Device, parsed
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.plan.axes import Swept
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -26,9 +30,26 @@ def chosen(option: str, text: str | None) -> tuple[str, ...]:
     return () if text is None else listed(option, text)
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
-    """The whole numbers of a comma-separated list, each at least 1."""
-    return tuple(_whole(option, part) for part in listed(option, text))
+def values(swept: Swept, text: str) -> tuple[Any, ...]:
+    """What a sweep is to declare, of the types that it has there; the one place where text becomes such a value."""
+    return tuple(_value(swept, part) for part in listed(swept.option, text))
+
+
+def _value(swept: Swept, text: str) -> Any:
+    if text in swept.words:
+        return swept.words[text]
+    members = {str(each): each for kind in swept.types if issubclass(kind, StrEnum) for each in kind}
+    if members:
+        if text not in members:
+            raise unknown(swept.what, text, members)
+        return members[text]
+    if Device in swept.types:
+        return parsed(text)
+    if float in swept.types:
+        return number(swept.option, text, "".join(f"{word}, or " for word in swept.words))
+    if int in swept.types:
+        return _whole(swept.option, text)
+    return text
 
 
 def _whole(option: str, text: str) -> int:

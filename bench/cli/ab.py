@@ -76,12 +76,8 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     options.above("--timeout", timeout, "s")
-    instead = {
-        axis: options.numbers(option, text)
-        for axis, option, text in (("local_batches", "--batch", batch), ("threads", "--threads", threads))
-        if text is not None
-    }
-    sweeps = run.declared(suite, named(model=model, framework=framework, mode=mode), {}, instead=instead)
+    wanted = run.asked_for({"model": model, "framework": framework, "mode": mode})
+    sweeps = run.declared(suite, wanted, {}, instead=run.asked_for({"batch": batch, "threads": threads}))
     store = Store(results)
     if again:
         session = sessions.unused(store.trials().table)
@@ -132,8 +128,3 @@ def decided(
     for sentence in tally.anew:
         say(f"rigmark: {sentence}")
     return replace(verdicts, notes=(*notes, *verdicts.notes))
-
-
-def named(**words: str | None) -> dict[str, Any]:
-    """The values of axes by name, of the options that were given: {"models": ("mlp",)}."""
-    return {f"{name}s": options.listed(f"--{name}", text) for name, text in words.items() if text is not None}

@@ -14,20 +14,19 @@ import typer
 from rigmark.bench.cli import Language
 from rigmark.bench.enums import Outcome, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.plan import axes
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from rigmark.bench.analysis.layers.layers import LayerProfile
 
-AXES = {
-    "model": "model", "framework": "framework", "build": "build", "mode": "mode", "compile_mode": "compile_mode",
-    "layout": "layout", "precision": "precision", "device": "device", "data": "data", "batch": "local_batch",
-    "threads": "threads", "session": "session",
-}
-"""The names that a CASE may use, with their columns. A number must be written with its name: batch=32."""
+AXES = {**{axis.swept.word: axis.name for axis in axes.AXES}, "session": "session"}
+"""The names that a CASE may use, with their columns."""
 
-NUMBERS = frozenset({"batch", "threads", "session"})
+NEED_NAMES = frozenset({axis.name for axis in axes.AXES if axis.type in (int, bool)} | {"session"})
+"""Columns whose values must be written with a name: batch=32."""
+
 SHOWN = 20                   # layers per case that are shown without --top
 LISTED = 12                  # cases that the message about an unknown CASE lists
 
@@ -102,12 +101,12 @@ def _matches(row: dict[Any, Any], word: str) -> bool:
     axis, is_named, value = word.partition("=")
     if is_named:
         return axis in AXES and str(row[AXES[axis]]) == value
-    return any(str(row[column]) == word for axis, column in AXES.items() if axis not in NUMBERS)
+    return any(str(row[column]) == word for column in AXES.values() if column not in NEED_NAMES)
 
 
 def _nothing(case: str, words: Sequence[str], rows: Sequence[dict[Any, Any]], results: Path) -> str:
     """The message about a CASE that matches nothing: the nearest name, the stored cases, how to measure others."""
-    known = {str(row[column]) for row in rows for axis, column in AXES.items() if axis not in NUMBERS}
+    known = {str(row[column]) for row in rows for column in AXES.values() if column not in NEED_NAMES}
     strange = [word for word in words if not any(_matches(row, word) for row in rows)]
     near = [match for word in strange for match in difflib.get_close_matches(word, known, n=1)]
     hint = f"; did you mean '{near[0]}'?" if near else ";"
@@ -118,7 +117,7 @@ def _nothing(case: str, words: Sequence[str], rows: Sequence[dict[Any, Any]], re
 
 
 def _name(row: dict[Any, Any]) -> str:
-    words = (row[column] for column in ("model", "framework", "compile_mode", "mode", "precision"))
+    words = (row[column] for column in axes.named_but("layout", "device"))
     return f"{'/'.join(map(str, words))}/batch={row['local_batch']}"
 
 

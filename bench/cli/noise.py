@@ -88,12 +88,12 @@ def _measured(
     from rigmark.bench.ab import contest as ab
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import keeping, run, say
-    from rigmark.bench.cli.ab import named
     from rigmark.bench.runner.progress import BudgetProgress
 
     side = ab.Side(name=build, build=builds.find(build, builds.load()))
+    sweeps = run.declared(suite, run.asked_for({"framework": framework}), {})
     contest = ab.Contest(
-        store, side, side, run.declared(suite, named(framework=framework), {}), suite=suite, session=session,
+        store, side, side, sweeps, suite=suite, session=session,
         command=shlex.join(["rigmark", *sys.argv[1:]]), budget_s=budget_s, deadline_s=600.0,
     )
     store.create()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.plan import axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json", "parquet")
 
+DEVICES = ("local_batch", "world_size", "strategy")
 SHOWN = {
-    "origin": "origin", "model": "model", "mode": "mode", "framework": "framework", "compile_mode": "compile",
-    "layout": "layout", "precision": "precision", "world_size": "devices", "strategy": "strategy",
-    "local_batch": "batch", "global_batch": "global", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
+    "origin": "origin", **{name: axes.TITLES[name] for name in (*axes.named_but("device"), *DEVICES)},
+    "global_batch": "global", "outcome": "outcome", "throughput_samples_per_s": "samples/s",
     "throughput_low_samples_per_s": "low", "throughput_high_samples_per_s": "high", "trials": "trials",
     "validity": "validity",
 }
@@ -30,21 +31,18 @@ DETAILS = frozenset({"global_batch", "trials", "strategy", "layout", "origin"})
 """The columns that a narrow terminal shows below the others."""
 
 NUMBERS = frozenset({
-    "world_size", "local_batch", "global_batch", "throughput_samples_per_s", "throughput_low_samples_per_s",
-    "throughput_high_samples_per_s", "trials", "threads",
+    *axes.NUMBERS, "global_batch", "throughput_samples_per_s", "throughput_low_samples_per_s",
+    "throughput_high_samples_per_s", "trials",
 })
 
-ORDER = (
-    "origin", "model", "mode", "precision", "local_batch", "world_size", "framework", "compile_mode", "layout", "build",
-    "isa", "device", "threads", "data", "session",
-)
+ORDER = ("origin", *axes.CONDITIONS, *axes.SETTINGS, "session")
 """What rows are sorted by."""
 
 WIDTH = 200                  # in columns, if stdout is not a terminal
 
 TOLD_APART = {
-    "isa": "isa", "build": "build", "framework_version": "version", "device": "device", "threads": "threads",
-    "data": "data", "session": "session", "machine": "machine", "node": "node", "code_version": "code",
+    **{name: title for name, title in axes.TITLES.items() if name not in SHOWN}, "framework_version": "version",
+    "session": "session", "machine": "machine", "node": "node", "code_version": "code",
 }
 """Columns that are added if rows of one framework differ in them; otherwise different rows would look equal."""
 
@@ -59,7 +57,7 @@ def command(
     where: Annotated[str | None, typer.Option(help="SQL condition on the columns; only rows that meet it.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
 ) -> None:
-    """Show stored results, one row per case, sorted by model, mode, precision, batch, devices and framework.
+    """Show stored results, one row per case, sorted by model, mode, batch, devices, data, precision, framework.
 
     Example: rigmark results --where "model = 'mnist_cnn' AND mode = 'training'" --format csv
     """

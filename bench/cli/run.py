@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from rigmark.bench.cli import Language
 from rigmark.bench.cli import _options as options
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
-from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.errors import UserError
 from rigmark.bench.worker import strategies
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def command(
     min_time: Annotated[float | None, typer.Option(help="Least seconds of timed steps per process.")] = None,
     layers: Annotated[bool | None, typer.Option(help="Also measure a per-layer profile of each case.")] = None,
     start_method: Annotated[
-        str | None, typer.Option(help="How processes start: spawn, or forkserver (faster, CPU only).")
+        StartMethod | None, typer.Option(help="How processes start: spawn, or forkserver (faster, CPU only).")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
@@ -136,27 +136,21 @@ def command(
 
     rigmark run quick --repetitions 4 --sessions 5 --spread 2h
     """
+    given = dict(locals())
     from rigmark.bench.builds import build as builds
     from rigmark.bench.launch import agents
     from rigmark.bench.machine import hardware
     from rigmark.bench.plan import sessions
+    from rigmark.bench.plan.axes import SWEPT
     from rigmark.bench.plan.schedule import plan
     from rigmark.bench.store.store import Store
 
-    of_suite = _parsed({
-        "models": model, "frameworks": framework, "compile_modes": compile_mode, "layouts": layout,
-        "precisions": precision, "modes": mode, "data": data, "isas": isa, "strategies": strategy,
-        "local_batches": batch, "global_batches": global_batch, "world_sizes": world_size, "buckets_mb": bucket_mb,
-        "gradient_compressions": gradient_compression,
-    })
-    places = _parsed({"builds": build, "devices": device, "threads": threads})
-    instead = places | {
-        name: value
-        for name, value in (
-            ("steps_per_timing", steps_per_timing), ("repetitions", repetitions), ("layers", layers),
-            ("devices_per_process", devices_per_process), ("oversubscribe", oversubscribe),
-        )
-        if value is not None
+    said = asked_for(given)
+    of_suite = {name: values for name, values in said.items() if SWEPT[name].is_of_suite}
+    instead = {name: values for name, values in said.items() if name not in of_suite}
+    places = {name: values for name, values in instead.items() if not SWEPT[name].is_single}
+    instead |= {
+        name: value for name, value in (("repetitions", repetitions), ("layers", layers)) if value is not None
     }
     asked = None if suite is None else of_suite | places
     if suite is None or beyond:
@@ -165,8 +159,6 @@ def command(
         of_suite, instead = {}, instead | of_suite
     options.above("--timeout", timeout, "s")
     options.above("--min-time", 1.0 if min_time is None else min_time, "s")
-    if start_method is not None and start_method not in tuple(StartMethod):
-        raise unknown("start method", start_method, StartMethod)
     apart_s = _apart_s(session_count, spread)
     is_watched, rate_hz = _telemetry(telemetry)
     timing = {
@@ -285,29 +277,14 @@ def _telemetry(text: str | None) -> tuple[bool, float | None]:
     return True, rate_hz
 
 
-OPTIONS: Mapping[str, tuple[str, Callable[[str, str], tuple[Any, ...]]]] = {
-    "models": ("--model", options.listed), "frameworks": ("--framework", options.listed),
-    "builds": ("--build", options.listed), "compile_modes": ("--compile-mode", options.listed),
-    "layouts": ("--layout", options.listed), "precisions": ("--precision", options.listed),
-    "modes": ("--mode", options.listed), "devices": ("--device", options.listed), "data": ("--data", options.listed),
-    "isas": ("--isa", options.listed), "strategies": ("--strategy", options.listed),
-    "local_batches": ("--batch", options.numbers), "global_batches": ("--global-batch", options.numbers),
-    "world_sizes": ("--world-size", options.numbers), "threads": ("--threads", options.numbers),
-    "buckets_mb": ("--bucket-mb", lambda option, text: tuple(
-        None if part == "usual" else options.number(option, part, "usual, or ") for part in options.listed(option, text)
-    )),
-    "gradient_compressions": ("--gradient-compression", lambda option, text: tuple(
-        None if part == "none" else part for part in options.listed(option, text)
-    )),
-}
-"""The option of each axis, and how its value is parsed."""
+def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What options say of a sweep, by its field; ``given`` are the options of a command, those left out None."""
+    from rigmark.bench.plan.axes import SWEPT
 
-
-def _parsed(texts: Mapping[str, str | None]) -> dict[str, Any]:
-    """The values of each axis whose option was given."""
+    said = ((each, given.get(each.word)) for each in SWEPT.values())
     return {
-        axis: parse(option, text)
-        for axis, (option, parse) in OPTIONS.items() if (text := texts.get(axis)) is not None
+        each.name: options.values(each, value) if isinstance(value, str) else value
+        for each, value in said if value is not None
     }
 
 
@@ -318,11 +295,12 @@ def declared(
     Without a suite, one sweep of both. Raises UserError for a value that is unknown, or that the suite does not have.
     """
     from rigmark import suites
+    from rigmark.bench.plan.axes import check
     from rigmark.bench.plan.selection import limited
-    from rigmark.bench.plan.sweep import Sweep, check_words
+    from rigmark.bench.plan.sweep import Sweep
 
     instead = instead or {}
-    check_words({**axes, **instead})
+    check({**axes, **instead})
     if suite is not None:
         sweeps = tuple(replace(sweep, **instead) for sweep in limited(suite, suites.sweeps(suite), axes))
     elif {"models", "frameworks"} <= axes.keys():

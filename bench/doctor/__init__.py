@@ -9,7 +9,7 @@ from typing import Any
 
 from rigmark.bench.doctor.builds import Usable, build_checks, compilers, framework_version, usable_builds, usable_levels
 from rigmark.bench.doctor.checks import Check, Severity
-from rigmark.bench.doctor.gpus import Gpus, Look, gpu_checks, telemetry_checks
+from rigmark.bench.doctor.gpus import Gpus, Look, device_checks, gpu_checks, telemetry_checks
 from rigmark.bench.doctor.noise import noise_checks, other_work
 from rigmark.bench.doctor.space import space_checks
 from rigmark.bench.enums import LEVELS
@@ -43,7 +43,7 @@ def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Exam
     levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [
         *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *space_checks(results, described),
-        *telemetry_checks(gpus), *noise_checks(described, work),
+        *device_checks(gpus), *telemetry_checks(gpus), *noise_checks(described, work),
     ]
     return Examination(
         system=described, instruction_sets=levels, builds=tuple(found), gpus=gpus, checks=tuple(checks)

@@ -11,6 +11,7 @@ from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import environments
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
+from rigmark.bench.devices import CPU
 from rigmark.bench.doctor import compatibility
 from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.enums import LEVELS, Isa
@@ -145,4 +146,4 @@ def usable_levels(framework: str, of_build: str, features: frozenset[str]) -> li
     A build that is limited to an instruction set itself can run only that one.
     """
     levels = LEVELS if of_build == Isa.NATIVE else (Isa(of_build),)
-    return [level for level in levels if isa.refusal(framework, level, "cpu", features) is None]
+    return [level for level in levels if isa.refusal(framework, level, CPU, features) is None]

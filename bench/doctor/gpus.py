@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rigmark.bench import devices
+from rigmark.bench.devices import Device
 from rigmark.bench.doctor.builds import Usable
 from rigmark.bench.doctor.checks import Check, Severity
 from rigmark.bench.host import kernel
@@ -67,7 +69,7 @@ class Look:
                 tell(f"waiting for {' and '.join(hanging)}, {left_s:.0f} s more at most: a driver that wakes sleeping "
                      "GPUs takes some seconds for each, and one that hangs never answers")
                 hanging = self._recorder.wait_until_open(left_s)
-            self._recorder.begin((), "cuda:0")
+            self._recorder.begin((), Device("cuda", 0))
             self._recorder.marked("steady", 0.0)         # each GPU is read once
             recording = self._recorder.end({})
             self._recorder.close()
@@ -177,6 +179,15 @@ def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
             yield Check(
                 topic="gpus", severity=Severity.NOISE, text=f"{name} is divided into parts (MIG): each part is a device"
             )
+
+
+def device_checks(gpus: Gpus) -> Iterator[Check]:
+    """Kinds of device on which no trial has ever run: a problem where there is one."""
+    for kind in devices.NAMES:
+        of_kind = devices.load(kind)
+        if of_kind.NEVER_RAN is not None:
+            severity = Severity.PROBLEM if gpus.by_source.get(of_kind.TELEMETRY) else Severity.OK
+            yield Check(topic="devices", severity=severity, text=f"{kind}: {of_kind.NEVER_RAN}")
 
 
 def _silent_checks(gpus: Gpus, where_all_are: Severity) -> Iterator[Check]:

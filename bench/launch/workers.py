@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rigmark.bench import devices
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
@@ -29,7 +30,7 @@ from rigmark.bench.processes.launch import Fork, Launch
 from rigmark.bench.processes.persistent import LiveWorker
 from rigmark.bench.processes.spawn import ARRAYS, Answer, Listener, not_run
 from rigmark.bench.telemetry.recorder import Recorder
-from rigmark.bench.worker import strategies
+from rigmark.bench.worker import frameworks, strategies
 
 DEFAULT_DEADLINE_S = 600.0
 
@@ -153,6 +154,7 @@ class Workers:
         if failure := self.probe(case.build).failure:
             return not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
+        refusal = refusal or devices.refusal(case.framework, case.device, frameworks.load(case.framework).DEVICES)
         refusal = self._launcher.refusal(case) or refusal or strategies.parse(case.strategy).refusal()
         return not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
@@ -267,7 +269,7 @@ def _fork(trial: Trial) -> Fork | None:
     """
     case = trial.case
     is_forked = trial.timing is None or trial.timing.start_method is StartMethod.FORKSERVER
-    if not is_forked or not case.device.startswith("cpu") or not hasattr(os, "fork"):
+    if not is_forked or not case.device.is_host or not hasattr(os, "fork"):
         return None
     kind = TrialKind.TIMING if trial.kind in TIMED else trial.kind       # timed trials of all kinds are interleaved
     return Fork(group=(kind, trial.repetition), framework=case.framework)

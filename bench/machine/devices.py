@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rigmark.bench.devices import Device, recorded
 from rigmark.bench.telemetry import cuda
-from rigmark.bench.telemetry.sources import Device
+from rigmark.bench.telemetry.sources import Device as Seen
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +29,12 @@ def names(trials: pd.DataFrame) -> list[str | None]:
         "machine", "device", "world_size", "nodes", "machine_facts", "build_facts", "telemetry",
     )]
     for row, (machine, device, world_size, nodes, *texts) in enumerate(zip(*columns, strict=True)):
-        if str(device).startswith("cpu"):
+        if recorded(device).is_host:
             continue
         facts, build, telemetry = (json.loads(text) if isinstance(text, str) else None for text in texts)
         variables = (build or {}).get("variables") or {}
         devices = 1 if pd.isna(world_size) else int(world_size // (1 if pd.isna(nodes) else nodes))
-        found[row] = device_name(str(device), devices, facts or {}, variables, telemetry)
+        found[row] = device_name(recorded(device), devices, facts or {}, variables, telemetry)
         places.setdefault((machine, device, devices, json.dumps(variables, sort_keys=True)), []).append(row)
     for rows in places.values():
         if len(told := {name for row in rows if (name := found[row]) is not None}) == 1:
@@ -43,7 +44,7 @@ def names(trials: pd.DataFrame) -> list[str | None]:
 
 
 def device_name(
-    device: str, devices: int, machine: Mapping[str, Any], variables: Mapping[str, str],
+    device: Device, devices: int, machine: Mapping[str, Any], variables: Mapping[str, str],
     telemetry: Mapping[str, Any] | None,
 ) -> str | None:
     """The name of the processor for "cpu"; for "cuda:N" the name of the GPU to which CUDA gives the number N.
@@ -53,12 +54,9 @@ def device_name(
     with, ``telemetry`` its block, or None if telemetry was off. None if the name is not known: several kinds of GPU
     without an order, or a driver without files.
     """
-    if device.startswith("cpu"):
+    if device.is_host:
         return machine.get("cpu")
-    number = device.partition(":")[2] or "0"
-    if not number.isdecimal():
-        return None
-    first = int(number)
+    first = device.first
     there: Sequence[str] = machine.get("gpus") or ()
     seen = [each for each in (telemetry or {}).get("devices") or () if each["kind"] == "gpu"]
     names = (
@@ -84,7 +82,7 @@ def _numbered(names: Sequence[str], variables: Mapping[str, str], first: int, de
 
     Variables that list UUIDs are ambiguous, since the facts of a machine hold only names.
     """
-    gpus = [Device(id=str(place), kind="gpu", name=name, facts={"pci_bus_id": f"{place:08x}"})
+    gpus = [Seen(id=str(place), kind="gpu", name=name, facts={"pci_bus_id": f"{place:08x}"})
             for place, name in enumerate(names)]
     visible = (cuda.visible_gpus(variables, gpus) or ())[first:first + devices]
     return [names[int(place)] for place in visible] if len(visible) == devices else []

@@ -17,6 +17,8 @@ from typing import Any
 import archspec.cpu
 import psutil
 
+from rigmark.bench import devices
+from rigmark.bench.devices import CPU, Device
 from rigmark.bench.host import kernel, secrets
 
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING", "LD_PRELOAD", "GLIBC_TUNABLES")
@@ -25,10 +27,6 @@ FAMILIES = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "NUMEXPR_", "ONEDNN_", "DNNL_", "ATEN_", "NPY_",
     "TF_", "TORCH_", "TORCHDYNAMO_", "TORCHINDUCTOR_", "PYTORCH_", "JAX_", "XLA_",
     "MALLOC_", "TCMALLOC_", "MIMALLOC_",
-)
-OF_GPUS = (
-    "CUDA_", "CUBLAS_", "CUBLASLT_", "CUDNN_", "NCCL_", "NVIDIA_TF32_OVERRIDE", "TRITON_", "HIP_", "HSA_", "ROCBLAS_",
-    "MIOPEN_", "RCCL_",
 )
 QUIET = (
     "TF_CPP_MIN_LOG_LEVEL", "TF_CPP_MAX_VLOG_LEVEL", "TF_CPP_VMODULE", "TORCH_LOGS", "TORCH_LOGS_OUT", "TORCH_TRACE",
@@ -44,7 +42,8 @@ OF_TERRAFORM = (
     "TF_IGNORE", "TF_SKIP_", "TF_STATIC_", "TF_HTTP_",
 )
 """Environment variables that change results, by name and by prefix. Those that are set are stored in each record, those
-OF_GPUS only if the trial runs on a GPU. QUIET ones only change what is printed, or where files are.
+of bench.devices only if the trial runs on another device than the host. QUIET ones only change what is printed, or
+where files are.
 Variables of Terraform have the prefix of TensorFlow's, and may contain passwords
 (developer.hashicorp.com/terraform/cli/config)."""
 
@@ -263,9 +262,9 @@ def affinity() -> tuple[int, ...]:
     return tuple(range(psutil.cpu_count() or 1))
 
 
-def variables(environment: Mapping[str, str], device: str = "cpu") -> dict[str, str]:
-    """The variables of an environment that change results on a device ("cpu", "cuda:0"), without secrets."""
-    families = FAMILIES if device.startswith("cpu") else FAMILIES + OF_GPUS
+def variables(environment: Mapping[str, str], device: Device = CPU) -> dict[str, str]:
+    """The variables of an environment that change results on a device, without secrets."""
+    families = FAMILIES if device.is_host else FAMILIES + devices.variables()
     return secrets.without({
         name: value for name, value in sorted(environment.items())
         if (name in VARIABLES or name.startswith(families)) and name not in QUIET and not name.startswith(OF_TERRAFORM)

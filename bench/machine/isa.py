@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from types import MappingProxyType
 
+from rigmark.bench.devices import Device
 from rigmark.bench.enums import LEVELS, Isa
 from rigmark.bench.worker import frameworks
 
@@ -30,11 +31,11 @@ def variables(framework: str, isa: str) -> dict[str, str]:
     return dict(_of(framework).get(isa, {}))
 
 
-def refusal(framework: str, isa: str, device: str, features: Set[str]) -> str | None:
+def refusal(framework: str, isa: str, device: Device, features: Set[str]) -> str | None:
     """Why a framework cannot be limited to a level on a processor with these features; None if it can."""
     if isa == Isa.NATIVE:
         return None
-    if not device.startswith("cpu"):
+    if not device.is_host:
         return f"an instruction set is one of the CPU, and this runs on {device}; leave --isa out for it"
     if missing := sorted(FEATURES[Isa(isa)] - features):
         return f"this processor cannot run {isa}: it lacks {', '.join(missing)}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rigmark.bench.datasets import SYNTHETIC
+from rigmark.bench.devices import CPU, Device
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
 from rigmark.bench.errors import UserError
-from rigmark.bench.worker import microbenchmarks
 from rigmark.bench.worker.strategies import SINGLE
 
-DEFAULT = "default"
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 
@@ -29,7 +28,7 @@ class Case:
     layout: Layout
     precision: Precision = Precision.FP32
     mode: Mode = Mode.INFERENCE
-    device: str = "cpu"
+    device: Device = CPU
     local_batch: int
     threads: int
     data: str = SYNTHETIC
@@ -41,10 +40,14 @@ class Case:
     oversubscribed: bool = False         # more threads than cores: they take turns
 
     def plain(self) -> dict[str, Any]:
-        return {name: str(v) if isinstance(v, str) else v for name, v in asdict(self).items()}
+        """As records and jobs hold it: texts, whole numbers and truth values."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
 
     @property
     def is_limit(self) -> bool:
+        from rigmark.bench.worker import microbenchmarks  # and NumPy, for which --help does not wait
+
         return self.model in microbenchmarks.NAMES
 
     @property
@@ -82,6 +85,10 @@ class Timing:
     warm_up_max_s: float = 5.0
 
     def __post_init__(self) -> None:
+        given: object = self.start_method
+        if not isinstance(given, StartMethod):
+            known = ", ".join(f"StartMethod.{each.name}" for each in StartMethod)
+            raise UserError(f"the start_method of a Timing is not {given!r}; known: {known}")
         if self.min_time_s <= 0 or self.min_timings < 2:
             raise UserError("a trial needs at least 2 timings and a min time above 0 s")
         if self.min_time_s > self.max_time_s:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.worker.frameworks import WITHOUT_TRAINING
-from rigmark.bench.worker.strategies import SINGLE, load
+from rigmark.bench.worker.strategies import load
 
 PROOF_BATCH = 4
 
@@ -35,7 +36,7 @@ def proof_case(case: Case, cores: int) -> Case:
     """What a proof covers, once for all timed cases of the same network, build, settings, data and world."""
     if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
         return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
-    case = replace(case, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False)
+    case = replace(case, **axes.of_one_device())
     mode = Mode.INFERENCE if case.precision in WITHOUT_TRAINING else Mode.TRAINING
     return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 

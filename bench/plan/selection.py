@@ -7,15 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.plan.sweep import Sweep, check_words
-
-WHAT = {
-    "models": "model", "frameworks": "framework", "compile_modes": "compile mode", "layouts": "layout",
-    "precisions": "precision", "modes": "mode", "data": "data", "isas": "instruction set", "strategies": "strategy",
-    "local_batches": "batch", "global_batches": "global batch", "world_sizes": "world size",
-    "buckets_mb": "bucket of gradients", "gradient_compressions": "gradient compression",
-}
-"""What a value of an axis is called."""
+from rigmark.bench.plan import axes
+from rigmark.bench.plan.sweep import Sweep
 
 BATCHES = ("local_batches", "global_batches")
 """The two ways in which a sweep says how much a step is: who names some of the one wants none of the other."""
@@ -26,18 +19,19 @@ def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[A
 
     Raises UserError for a value that the suite has nowhere, and for values that it does not have together.
     """
-    check_words(wanted)
+    axes.check(wanted)
     for axis, values in wanted.items():
         there = list(dict.fromkeys(value for sweep in sweeps for value in getattr(sweep, axis)))
+        what = axes.SWEPT[axis].what
         for value in values:
             if value not in there:
                 raise UserError(
-                    f"suite '{suite}' has no {WHAT[axis]} {_said([value])}; it has {_said(there) or 'none'}; with "
-                    "--beyond an option may name what a suite has not, and replaces its values"
+                    f"suite '{suite}' has no {what} {_said([value])}; it has {_said(there) or 'none'}; "
+                    "with --beyond an option may name what a suite has not, and replaces its values"
                 )
     found = [sweep for sweep in (_limited(sweep, wanted) for sweep in sweeps) if sweep is not None]
     if not found:
-        named = " and ".join(f"{WHAT[axis]} {_said(values)}" for axis, values in wanted.items())
+        named = " and ".join(f"{axes.SWEPT[axis].what} {_said(values)}" for axis, values in wanted.items())
         raise UserError(f"suite '{suite}' has no case with {named} together; rigmark run {suite} --dry-run shows its "
                         "cases")
     return tuple(found)

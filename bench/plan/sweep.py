@@ -6,28 +6,26 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from rigmark.bench import added, models
-from rigmark.bench.datasets import NAMES as DATA_NAMES
+from rigmark.bench import added
 from rigmark.bench.datasets import SYNTHETIC
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision
-from rigmark.bench.errors import UserError, unknown
-from rigmark.bench.plan.case import DEFAULT, DEFAULT_BUILD, Case, Timing
+from rigmark.bench.devices import CPU, Device
+from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
+from rigmark.bench.errors import UserError
+from rigmark.bench.plan import axes
+from rigmark.bench.plan.axes import USUAL
+from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.worker import frameworks, microbenchmarks, strategies
 from rigmark.bench.worker.strategies import SINGLE
-
-BEST = "best"
-USUAL = "usual"              # the strategy that a framework's users know best
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """Declared axes whose product is a set of cases.
+    """Declared axes whose product is a set of cases; raises UserError for a value that is not of an axis' type.
 
     ``models`` are networks and limits (see bench.worker.microbenchmarks); of the axes, a limit has no mode, batch and
-    data, and ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold "best" or "default":
-    each framework's best documented setting, or what a new user gets.
+    data, and ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold a Setting: each
+    framework's best documented one, or what a new user gets.
 
     Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
     ``threads``, devices of all world sizes get as many as the largest world leaves each: a device is the same in all of
@@ -37,15 +35,15 @@ class Sweep:
     models: tuple[str, ...]
     frameworks: tuple[str, ...]
     builds: tuple[str, ...] = (DEFAULT_BUILD,)
-    compile_modes: tuple[str, ...] = (BEST,)
-    layouts: tuple[str, ...] = (BEST,)
+    compile_modes: tuple[CompileMode | Setting, ...] = (Setting.BEST,)
+    layouts: tuple[Layout | Setting, ...] = (Setting.BEST,)
     precisions: tuple[Precision, ...] = (Precision.FP32,)
     modes: tuple[Mode, ...] = (Mode.INFERENCE, Mode.TRAINING)
-    devices: tuple[str, ...] = ("cpu",)
+    devices: tuple[Device, ...] = (CPU,)
     local_batches: tuple[int, ...] = (32,)
     threads: tuple[int, ...] = ()        # empty: one for each core this process may use
     data: tuple[str, ...] = (SYNTHETIC,)
-    isas: tuple[str, ...] = (Isa.NATIVE,)
+    isas: tuple[Isa, ...] = (Isa.NATIVE,)
     world_sizes: tuple[int, ...] = (1,)
     strategies: tuple[str, ...] = (USUAL,)
     devices_per_process: int | None = None       # None: as the strategy usually has it
@@ -59,9 +57,8 @@ class Sweep:
     timing: Timing = Timing()
 
     def __post_init__(self) -> None:
-        for axis, value in vars(self).items():
-            if isinstance(value, str):       # its letters would each be taken for a name
-                raise UserError(f"{axis} of a sweep are a tuple, not the text '{value}'; write {axis}=(\"{value}\",)")
+        for name, swept in axes.SWEPT.items():
+            swept.check_types(getattr(self, name))
 
     def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
         """Every case once, in declared order; raises UserError for a name or a number that cannot be.
@@ -98,10 +95,10 @@ class Sweep:
                     local_batches, threads_each, sources, tuple(self._settings(framework, mode))
                 ):
                     yield Case(
-                        model=model, framework=framework, build=build, compile_mode=CompileMode(compile_mode),
-                        layout=Layout(layout), precision=Precision(precision), mode=Mode(mode), device=device,
-                        local_batch=batch, threads=threads, data=source, steps_per_timing=steps, isa=Isa(isa),
-                        world_size=world.size, strategy=world.strategy, devices_per_process=world.devices_per_process,
+                        model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
+                        precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
+                        steps_per_timing=steps, isa=isa, world_size=world.size, strategy=world.strategy,
+                        devices_per_process=world.devices_per_process,
                         oversubscribed=self._is_oversubscribed(
                             world.size, threads, cores if world.size == 1 else world_cores, device
                         ),
@@ -111,10 +108,10 @@ class Sweep:
         fitting = [size for size in self.world_sizes if size <= world_cores]
         return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
 
-    def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: str) -> bool:
+    def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: Device) -> bool:
         """Raises UserError for more threads than cores, unless that was asked for."""
         needed = world_size * threads
-        if needed <= cores or not device.startswith("cpu"):
+        if needed <= cores or not device.is_host:
             return False
         if not self.oversubscribe:
             each = f"{threads} thread{'s' * (threads > 1)}"
@@ -168,16 +165,15 @@ class Sweep:
     def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
         adapter = frameworks.load(framework)
         best = adapter.BEST[mode]
-        default = (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])
+        settings = {Setting.BEST: best, Setting.DEFAULT: (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])}
         for compile_mode, layout in itertools.product(self.compile_modes, self.layouts):
-            named = {BEST: best, DEFAULT: default}
             yield (
-                CompileMode(named[compile_mode][0] if compile_mode in named else compile_mode),
-                Layout(named[layout][1] if layout in named else layout),
+                CompileMode(settings[compile_mode][0]) if isinstance(compile_mode, Setting) else compile_mode,
+                Layout(settings[layout][1]) if isinstance(layout, Setting) else layout,
             )
 
     def _check(self) -> None:
-        check_words(vars(self))
+        axes.check(vars(self))
         for framework in self.frameworks:
             with added.mistakes_in("rigmark.bench.worker.frameworks", framework, "framework"):
                 frameworks.load(framework)
@@ -203,32 +199,11 @@ class Sweep:
     def _check_gradients(self) -> None:
         if any(bucket_mb is not None and not 0 < bucket_mb < math.inf for bucket_mb in self.buckets_mb):
             raise UserError("a bucket of gradients has a size above 0 MB")
-        for compression in self.gradient_compressions:
-            if compression is not None and compression not in strategies.COMPRESSIONS:
-                raise unknown("gradient compression", compression, strategies.COMPRESSIONS)
         asks_of_gradients = (self.buckets_mb, self.gradient_compressions) != ((None,), (None,))
         if asks_of_gradients and (max(self.world_sizes) == 1 or Mode.TRAINING not in self.modes):
             raise UserError(
                 "buckets and compression are for gradients that devices share; add --world-size 2 and --mode training"
             )
-
-
-def check_words(axes: Mapping[str, Any]) -> None:
-    """Raises UnknownName for a word in one of these axes of a Sweep that nothing is called."""
-    for axis, what, known in (
-        ("models", "model", (*models.NAMES, *microbenchmarks.NAMES)),
-        ("frameworks", "framework", frameworks.NAMES),
-        ("data", "data", DATA_NAMES),
-        ("compile_modes", "compile mode", (BEST, DEFAULT, *CompileMode)),
-        ("layouts", "layout", (BEST, DEFAULT, *Layout)),
-        ("precisions", "precision", tuple(Precision)),
-        ("modes", "mode", tuple(Mode)),
-        ("isas", "instruction set", tuple(Isa)),
-        ("strategies", "strategy", (USUAL, *strategies.NAMES)),
-    ):
-        for name in axes.get(axis, ()):
-            if name not in known:
-                raise unknown(what, name, known)
 
 
 @dataclass(frozen=True)

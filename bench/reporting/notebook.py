@@ -13,6 +13,7 @@ from rigmark import reports
 from rigmark.bench.document.document import Document
 from rigmark.bench.document.language import ENGLISH, speaking
 from rigmark.bench.host.plain import plain_line
+from rigmark.bench.plan import axes
 from rigmark.bench.reporting.gather import report
 from rigmark.bench.sections import inputs
 from rigmark.bench.sections.layers import FILE_FACTS, plain
@@ -20,7 +21,7 @@ from rigmark.bench.store.store import Store, existing
 from rigmark.reports.media.terminal import show
 
 SHOWN = (
-    "model", "mode", "framework", "compile_mode", "precision", "world_size", "local_batch", "outcome",
+    *axes.named_but("layout", "device"), "world_size", "local_batch", "outcome",
     "throughput_samples_per_s", "throughput_low_samples_per_s", "throughput_high_samples_per_s", "trials", "validity",
 )
 """Columns of the table that a notebook shows of results."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from rigmark.bench.analysis.layers.layers import LayerProfile, LayerRow, Part, by_op, part
 from rigmark.bench.analysis.layers.roofline import WITHOUT_LIMITS, Bound, products_of
+from rigmark.bench.devices import is_host
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Mode
@@ -172,7 +173,7 @@ def _unknown(case: LayerProfile) -> Iterator[str]:
 
 def measuring(precision: str | None, threads: int, device: str) -> str:
     """The command that measures limits; the bandwidth holds for every precision."""
-    options = {"precision": precision, "threads": threads, "device": None if device == "cpu" else device}
+    options = {"precision": precision, "threads": threads, "device": None if is_host(device) else device}
     return " ".join(["rigmark run hardware", *(f"--{name} {value}" for name, value in options.items() if value)])
 
 

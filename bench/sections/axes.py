@@ -11,16 +11,19 @@ from rigmark.bench.analysis.results.summary import key
 from rigmark.bench.analysis.statistics.decision import Verdict
 from rigmark.bench.claims.claim import Claim
 from rigmark.bench.claims.speeds import said_of_a_speed_up
+from rigmark.bench.devices import is_host
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Align, Block, Cell, Column, Items, Paragraph, Row, Section, Table
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Precision
+from rigmark.bench.plan import axes
 from rigmark.bench.sections.figures import Doubts, Show, figure, memory, parity, speed_up, throughput, trust
 from rigmark.bench.sections.groups import Entry, Group, versus
 from rigmark.bench.sections.sessions import SessionResults, unrepeated
 
-SETTINGS = ("framework", "framework_version", "build", "compile_mode", "layout")
+OF_SOFTWARE = ("framework", "framework_version", *(name for name in axes.OF_SOFTWARE if name != "framework"))
+SETTINGS = (*axes.SETTINGS, "framework_version")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
     name = identifier("table", axis.column, model)
     rows = tuple(
         Row(
-            id=identifier(name, each.group.id, *key(entry.row, SETTINGS), entry.row[axis.column]),
+            id=identifier(name, each.group.id, *key(entry.row, OF_SOFTWARE), entry.row[axis.column]),
             cells=(
                 Cell(text=word(each.group.facts["mode"])),
                 Cell(text=tr(", ").join(each.group.conditions_without(axis.column))),
@@ -174,7 +177,7 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
             continue
         proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
         ran = proof[first.row["isa"]]
-        limited = "limited to {isa}"
+        limited = tr_later("limited to {isa}")
         if ran != first.row["isa"]:
             limited = LIMITED_IN_PART if ran == MIXED else NOT_SEEN_LIMITED
         sentence = tr(
@@ -238,7 +241,7 @@ def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
             "{sums}{scaled}.", name=name, weights=policy["weights"], activations=policy["activations"],
             products=policy["products"], sums=policy["sums"], scaled=scaled,
         )
-    if all(str(each.group.facts["device"]).startswith("cpu") for each in several):
+    if all(is_host(each.group.facts["device"]) for each in several):
         yield tr(
             "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it "
             "is emulated: what they bring on a GPU has to be measured there."

@@ -22,35 +22,27 @@ from rigmark.bench.document.document import (
 )
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
-from rigmark.bench.enums import Isa
+from rigmark.bench.plan import axes
 from rigmark.bench.sections import figures
 from rigmark.bench.sections.figures import Doubts, Show
 from rigmark.bench.sections.groups import Entry, Group
 
+BESIDE = {
+    "framework": {"framework_version": tr_later("version")}, "device": {"device_name": tr_later("name of the device")},
+}
+"""What follows an axis."""
+
 FACTS = {
-    "model": tr_later("model"), "mode": tr_later("mode"), "precision": tr_later("precision"),
-    "isa": tr_later("instruction set"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
-    "strategy": tr_later("strategy"), "data": tr_later("data"), "device": tr_later("device"),
-    "device_name": tr_later("name of the device"), "threads": tr_later("threads"),
-    "steps_per_timing": tr_later("steps per timing"), "framework": tr_later("framework"),
-    "framework_version": tr_later("version"), "build": tr_later("build"), "compile_mode": tr_later("compile mode"),
-    "layout": tr_later("layout"), "session": tr_later("session"), "machine": tr_later("machine"),
-    "node": tr_later("node"), "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
+    **{
+        fact: title for name in (*axes.CONDITIONS, *axes.SETTINGS)
+        for fact, title in {name: axes.TITLES[name], **BESIDE.get(name, {})}.items()
+    },
+    "session": tr_later("session"), "machine": tr_later("machine"), "node": tr_later("node"),
+    "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
 }
 """Columns of results that are columns of the table where they vary, and are said once where they do not."""
 
 ALWAYS = ("model", "mode", "framework")
-OPTIONS = {
-    "model": "--model", "framework": "--framework", "build": "--build", "isa": "--isa",
-    "compile_mode": "--compile-mode", "layout": "--layout", "precision": "--precision", "mode": "--mode",
-    "device": "--device", "local_batch": "--batch", "world_size": "--world-size", "strategy": "--strategy",
-    "devices_per_process": "--devices-per-process", "threads": "--threads", "data": "--data",
-    "steps_per_timing": "--steps-per-timing",
-}
-"""Of ``rigmark run``, by the column that each chooses."""
-
-USUAL = {"build": "default", "isa": Isa.NATIVE, "world_size": 1, "strategy": "single", "devices_per_process": 1}
-
 
 def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
     """None for a single group, whose own table says as much."""
@@ -144,17 +136,19 @@ def _row(group: Group, entry: Entry, index: int, varying: Sequence[str], shows: 
 def _fact(name: str, fact: Any) -> Cell:
     if fact is None:
         return Cell(text=formatting.UNKNOWN)
-    is_number = isinstance(fact, int | float) or (name == "session" and str(fact).isdecimal())
+    is_number = type(fact) in (int, float) or (name == "session" and str(fact).isdecimal())
     return Cell(text=_in_words(name, fact), value=float(fact) if is_number else None)
 
 
 def _in_words(name: str, fact: Any) -> str:
-    """Names stay as they are typed; a mode is a word."""
+    """Names stay as they are typed; a mode and a yes are words."""
+    if isinstance(fact, bool):
+        return tr("yes") if fact else tr("no")
     return word(fact) if name == "mode" else str(fact)
 
 
 def _align(name: str) -> Align:
-    return Align.RIGHT if name in ("local_batch", "world_size", "threads", "steps_per_timing") else Align.LEFT
+    return Align.RIGHT if name in axes.NUMBERS else Align.LEFT
 
 
 def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> Iterator[str]:
@@ -162,7 +156,7 @@ def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> It
     yield tr("{said}.", said="; ".join(f"{origin.mark} {word(origin)}" for origin in origins))
     same = [
         f"{tr(FACTS[name])} {_in_words(name, members[0][1].row[name])}" for name in FACTS
-        if name not in varying and members[0][1].row[name] is not None
+        if name not in varying and (fact := members[0][1].row[name]) is not None and axes.says(name, fact)
     ]
     if same:
         yield tr("The same for all: {facts}.", facts=tr(", ").join(same))
@@ -171,10 +165,8 @@ def _notes(members: Sequence[tuple[Group, Entry]], varying: Sequence[str]) -> It
 def command(row: Mapping[str, Any]) -> str:
     """The command line that measures a result again, as often as before."""
     words = ["rigmark", "run"]
-    for name, option in OPTIONS.items():
-        fact = row[name]
-        if fact is not None and fact != USUAL.get(name):
-            words += [option, str(fact)]
-    if row["oversubscribed"]:
-        words.append("--oversubscribe")
+    for axis in axes.AXES:
+        fact = row[axis.name]
+        if fact is not None and axis.says(fact):
+            words += [axis.swept.option] if fact is True else [axis.swept.option, str(fact)]
     return shlex.join([*words, "--repetitions", str(max(int(row["trials"] or 0), 1))])

@@ -13,19 +13,17 @@ from rigmark.bench.document.document import Align, Block, Cell, Code, Column, Fo
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
 from rigmark.bench.enums import PLANNED_GAPS, Outcome
+from rigmark.bench.plan import axes
 from rigmark.bench.store.stored import StoredRecord
 
 FACTS = {
-    "framework": tr_later("framework"), "model": tr_later("model"), "mode": tr_later("mode"), "kind": tr_later("trial"),
+    **{name: axes.TITLES[name] for name in ("framework", "model", "mode")}, "kind": tr_later("trial"),
     "outcome": tr_later("outcome"), "reason": tr_later("reason"),
 }
 """Columns of a failure, and their titles."""
 
-SETTINGS = {
-    "framework_version": "{}", "build": tr_later("{} build"), "compile_mode": "{}", "layout": "{}", "precision": "{}",
-    "device": "{}", "local_batch": tr_later("batch {}"), "data": tr_later("{} data"),
-}
-"""What else tells a trial from others, in one cell."""
+SETTINGS = tuple(axis.name for axis in axes.AXES if axis.name not in FACTS)
+"""What else tells a trial from others, in one cell with the version of its framework."""
 
 
 def section(trials: pd.DataFrame, records: Sequence[StoredRecord], problems: Sequence[str]) -> Section:
@@ -82,11 +80,11 @@ def _table(bad: pd.DataFrame) -> Table:
 def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
     """The cells of a trial that failed."""
     facts = [formatting.UNKNOWN if is_nothing(trial[name]) else trial[name] for name in FACTS]
-    settings = [tr(form).format(trial[name]) for name, form in SETTINGS.items() if not is_nothing(trial[name])]
+    version = [] if is_nothing(trial["framework_version"]) else [str(trial["framework_version"])]
     stored = ("mode", "kind", "outcome")
     return (
         *(word(fact) if name in stored else str(fact) for name, fact in zip(FACTS, facts, strict=True)),
-        ", ".join(settings),
+        ", ".join([*version, *axes.said(trial, SETTINGS).values()]),
     )
 
 

@@ -12,6 +12,7 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, word
+from rigmark.bench.plan import axes
 from rigmark.bench.sections.doubts import Doubt, findings_of
 from rigmark.bench.sections.groups import Entry, Group, versus
 
@@ -82,8 +83,7 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
     ]
     rows = tuple(
         Row(
-            id=identifier(group.id, *(entry.row[name] for name in ("framework", "build", "compile_mode", "layout")),
-                          entry.label),
+            id=identifier(group.id, *(entry.row[name] for name in axes.OF_SOFTWARE), entry.label),
             cells=tuple(show.cell(entry) for show in shows), name=entry.label, against=against(group, entry),
         )
         for entry in group.entries

@@ -12,16 +12,14 @@ from rigmark.bench.analysis.comparison.compare import Alike, Comparison, Compari
 from rigmark.bench.analysis.comparison.systems import known_facts
 from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, is_nothing, key, rows_of
 from rigmark.bench.analysis.results.validity import Validity
-from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
-from rigmark.bench.enums import Isa, Outcome, TrialKind
+from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.plan import axes
 
 EQUAL_COLUMNS = (
-    "model", "mode", "local_batch", "world_size", "data", "precision", "isa", "device", "threads", "steps_per_timing",
-    "device_name", "oversubscribed",
-    "graph_fingerprint", "machine", "node", "code_version", "start_method", "session",
+    *axes.CONDITIONS, "device_name", "graph_fingerprint", "machine", "node", "code_version", "start_method", "session",
 )
 """Facts that are equal among results that may be compared; what is left differs because the question varies it."""
 
@@ -37,7 +35,7 @@ ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
 
 WATCHED = {False: "off", True: "on"}
 
-LABEL_COLUMNS = ("framework_version", "build", "compile_mode", "layout", "device", "strategy", "devices_per_process")
+LABEL_COLUMNS = ("framework_version", *(name for name in axes.SETTINGS if name != "framework"), "device")
 """What tells results of one framework apart."""
 
 
@@ -158,20 +156,12 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, str]:
     """{column: what it says, in words}, without what goes without saying."""
-    batch = tr("batch {batch}", batch=facts["local_batch"])
-    of_many = tr("{batch} on each of {devices} devices", batch=batch, devices=facts["world_size"])
-    return {
-        "local_batch": batch if facts["world_size"] == 1 else of_many,
-        **({"oversubscribed": tr("oversubscribed")} if facts["oversubscribed"] else {}),
-        "data": tr("{data} data", data=facts["data"]),
-        "precision": str(facts["precision"]),
-        **({"isa": tr("limited to {isa}", isa=facts["isa"])} if facts["isa"] != Isa.NATIVE else {}),
-        "device": str(facts["device"]),
-        "threads": formatting.count(facts["threads"], "thread"),
-        **({"steps_per_timing": tr("{steps} steps per timing", steps=facts["steps_per_timing"])}
-           if facts["steps_per_timing"] != 1 else {}),
-        **{column: f"{tr(RARE_COLUMNS[column])}{facts[column]}" for column in telling},
-    }
+    said = axes.said(facts, (name for name in axes.CONDITIONS if name not in ("model", "mode", "world_size")))
+    if facts["world_size"] > 1:
+        said["local_batch"] = tr(
+            "{batch} on each of {devices} devices", batch=said["local_batch"], devices=facts["world_size"],
+        )
+    return {**said, **{column: f"{tr(RARE_COLUMNS[column])}{facts[column]}" for column in telling}}
 
 
 def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:

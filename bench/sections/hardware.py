@@ -9,6 +9,7 @@ import pandas as pd
 
 from rigmark.bench.analysis.layers.roofline import memory_size
 from rigmark.bench.analysis.results.summary import is_nothing, rows_of
+from rigmark.bench.devices import is_host
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Align, Block, Cell, Column, Fold, Paragraph, Row, Section, Table
 from rigmark.bench.document.identifiers import identifier
@@ -61,7 +62,7 @@ def _place_of(row: Limit) -> Where:
 def _place(place: Where, rows: Sequence[Limit], *, is_node_told: bool) -> Section:
     name, machine, node, device, threads = place
     # "cuda:0" may be another GPU where CUDA_VISIBLE_DEVICES was another.
-    named = () if device.startswith("cpu") else (name,)
+    named = () if is_host(device) else (name,)
     identity = identifier("hardware", machine, *filter(None, [node]), device, *named, threads)
     arithmetic = [row for row in rows if _kind(row) in ("matmul", "conv2d")]
     memory = [row for row in rows if memory_size(row["model"])]

@@ -39,6 +39,7 @@ from rigmark.bench.document.document import (
 )
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, word
+from rigmark.bench.plan import axes
 from rigmark.bench.sections import gaps
 from rigmark.bench.sections.advice import ABOVE_LIMIT, advice, row_name, step_of
 from rigmark.bench.sections.doubts import Doubt
@@ -50,7 +51,7 @@ Doubts = Mapping[tuple[str, str], Doubt]
 TOP = 10
 NAMED_MEMBERS = 12           # of a fused row
 
-FILE_FACTS = ("model", "mode", "framework", "compile_mode", "layout", "precision", "local_batch", "threads")
+FILE_FACTS = (*axes.named_but("device"), "local_batch", "threads")
 FILE_FIGURES = (
     "layer", "members", "op", "direction", "method", "time_s", "share", "flops", "bytes_moved", "flops_per_s", "bound",
 )

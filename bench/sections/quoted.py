@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rigmark.bench.analysis.audit import audit
-from rigmark.bench.analysis.results.quoted import FACTS, provenance, step_time, throughput
+from rigmark.bench.analysis.results.quoted import provenance, step_time, throughput
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import (
     Align,
@@ -24,17 +24,16 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import Outcome
-from rigmark.bench.store.quoted import QuotedTable
+from rigmark.bench.plan import axes
+from rigmark.bench.store.quoted import FACTS, QuotedTable
 
 SHOWN = 20                   # lines of one format
 SOURCES = 12                 # named before the rest go by their number
-TITLES = {
-    "model": tr_later("what"), "mode": tr_later("mode"), "framework": tr_later("framework"),
-    "framework_version": tr_later("version"), "compile_mode": tr_later("compile mode"), "layout": tr_later("layout"),
-    "precision": tr_later("precision"), "data": tr_later("data"), "device": tr_later("on"),
-    "device_name": tr_later("device"), "local_batch": tr_later("batch"), "world_size": tr_later("devices"),
-    "strategy": tr_later("strategy"),
+OWN_TITLES = {
+    "model": tr_later("what"), "framework_version": tr_later("version"), "device": tr_later("on"),
+    "device_name": tr_later("device"),
 }
+TITLES = {name: {**axes.TITLES, **OWN_TITLES}[name] for name in FACTS}
 
 
 def section(tables: Sequence[QuotedTable], lines: Sequence[Mapping[str, Any]]) -> Section | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 from rigmark.bench.analysis.results.summary import is_nothing, key
 from rigmark.bench.analysis.results.validity import Validity
@@ -28,6 +29,7 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import ENGLISH, speaking, tr, tr_later, word
 from rigmark.bench.enums import Scaling
+from rigmark.bench.plan import axes
 from rigmark.bench.sections.groups import RARE_COLUMNS
 from rigmark.bench.sections.sessions import SessionResults, unrepeated
 from rigmark.bench.worker import strategies
@@ -37,12 +39,10 @@ WORDS = {
     Scaling.WEAK: tr_later("weak scaling, one local batch: ideal is N times the throughput"),
 }
 
-TELLING = {
-    "framework_version": "", "build": tr_later("build "), "layout": "", "isa": "",
-    "steps_per_timing": tr_later("steps per timing: "),
-    **{name: RARE_COLUMNS[name] for name in ("session", "machine", "node", "code_version", "graph_fingerprint")},
-}
-"""Facts that are only mentioned where they tell series apart, and how they are introduced."""
+TELLING = (
+    "framework_version", *axes.but(*axes.OF_WORLD), "session", "machine", "node", "code_version", "graph_fingerprint",
+)
+"""Facts that are only mentioned where they tell series apart."""
 
 
 def section(found: Sequence[Series], common: Collection[str] = ()) -> Section | None:
@@ -126,8 +126,13 @@ def _labels(several: Sequence[Series]) -> list[str]:
     for series, setting in zip(several, settings, strict=True):
         namesakes = [other for other, its in zip(several, settings, strict=True) if its == setting]
         telling = [name for name in TELLING if len({key(other.facts, (name,)) for other in namesakes}) > 1]
-        names.append(", ".join([setting, *(f"{tr(TELLING[name])}{series.facts[name]}" for name in telling)]))
+        names.append(", ".join([setting, *(_told(name, series.facts[name]) for name in telling)]))
     return _numbered(names)
+
+
+def _told(name: str, fact: Any) -> str:
+    """A fact with what introduces it."""
+    return axes.BY_NAME[name].words(fact) if name in axes.BY_NAME else f"{tr(RARE_COLUMNS.get(name, ''))}{fact}"
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

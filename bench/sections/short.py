@@ -29,6 +29,7 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import TIMED, Outcome, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.sections.cases import FACTS
 from rigmark.bench.sections.doubts import findings_of
 from rigmark.bench.sections.groups import origin
@@ -37,11 +38,11 @@ MOST_ANSWERS = 12
 MOST_ROWS = 40
 
 NAMED = ("model", "mode", "framework")
-SETTINGS = ("framework_version", "build", "compile_mode", "layout", "strategy")
+SETTINGS = ("framework_version", *(name for name in axes.SETTINGS if name not in NAMED))
 """Facts of a framework that are only said where they tell its own results of one network apart."""
 
-PLAIN = frozenset({"precision", "device", "device_name", "framework_version", "compile_mode", "layout", "strategy"})
-"""Facts that need no word before them."""
+PLAIN = frozenset({"device_name", "framework_version"})
+"""Facts beside the axes that need no word before them."""
 
 
 def short(document: Document, found: pd.DataFrame, *, command: str) -> Document:
@@ -98,7 +99,8 @@ def measured(found: pd.DataFrame) -> Table:
     notes = [tr("rigmark results shows {rows}.", rows=formatting.count(more, "more row"))] if more else []
     same = [
         f"{tr(FACTS[name])} {rows[0][name]}" for name in FACTS
-        if name not in NAMED and name not in _varying(rows) and not is_nothing(rows[0][name])
+        if name not in NAMED and name not in _varying(rows) and not is_nothing(fact := rows[0][name])
+        and axes.says(name, fact)
     ]
     if same:
         notes.insert(0, tr("The same for all: {facts}.", facts=tr(", ").join(same)))
@@ -138,11 +140,16 @@ def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         own = _varying([other for other in rows if key(other, NAMED) == key(row, NAMED)])
         telling = [*varying, *(name for name in SETTINGS if name in own)]
         first = str(row["model"]) if row["kind"] == TrialKind.LIMIT else f"{row['model']} {word(row['mode'])}"
-        more = [str(row[name]) if name in PLAIN else f"{tr(FACTS[name])} {row[name]}"
-                for name in telling if not is_nothing(row[name])]
+        more = [_said(name, row[name]) for name in telling if not is_nothing(row[name])]
         return tr(", ").join([first, str(row["framework"]), *more])
 
     return [label(row) for row in rows]
+
+
+def _said(name: str, fact: Any) -> str:
+    if name in axes.BY_NAME:
+        return axes.BY_NAME[name].words(fact)
+    return str(fact) if name in PLAIN else f"{tr(FACTS[name])} {fact}"
 
 
 def _figure(row: Mapping[str, Any]) -> Cell:

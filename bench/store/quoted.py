@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from rigmark.bench.plan import axes
+
 SCHEMA = 1
 ORIGIN = "quoted"
 
@@ -78,10 +80,7 @@ class Quoted:
         return {name: fact for name, fact in asdict(self).items() if fact not in (None, (), {})}
 
 
-FACTS = (
-    "model", "mode", "framework", "framework_version", "compile_mode", "layout", "precision", "data", "device",
-    "device_name", "local_batch", "world_size", "strategy",
-)
+FACTS = tuple(each.name for each in fields(Quoted) if each.name in (*axes.NAMES, "framework_version", "device_name"))
 """What a line is about, beside its conditions."""
 
 WHOLE = ("local_batch", "world_size")

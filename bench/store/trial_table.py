@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from rigmark.bench.plan import axes
 from rigmark.bench.store.stored import Checked
 
 if TYPE_CHECKING:
@@ -43,6 +45,13 @@ def _of_arrays(values: Values) -> pd.Series[Any]:
     return _column([pd.NA if value is None else value for value in values], "object")
 
 
+def _column_of(kind: type) -> Kind:
+    """How values of an axis of this type become a column."""
+    if issubclass(kind, StrEnum):
+        return _words
+    return {bool: _flags, int: _whole}.get(kind, _texts)
+
+
 def _compact(value: Any) -> str | None:
     """The text of a part, without blanks; None of what is null."""
     text = msgspec.json.format(value, indent=-1) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
@@ -63,15 +72,7 @@ TRIAL_COLUMNS: dict[str, tuple[str, Kind]] = {
     "kind": ("record.identity.kind", _words),
     "suite": ("record.suite", _texts),
     "origin": ("record.origin", _texts),
-    **{
-        name: (f"record.identity.case.{name}", kind)
-        for name, kind in {
-            "model": _texts, "framework": _texts, "build": _texts, "compile_mode": _words, "layout": _words,
-            "precision": _words, "mode": _words, "device": _texts, "local_batch": _whole, "threads": _whole,
-            "data": _texts, "steps_per_timing": _whole, "isa": _words, "world_size": _whole,
-            "devices_per_process": _whole, "strategy": _texts, "oversubscribed": _flags,
-        }.items()
-    },
+    **{name: (f"record.identity.case.{name}", _column_of(axes.TYPES[name])) for name in axes.NAMES},
     "start_method": ("record.identity.settings.start_method", _words),
     "settings": ("texts.identity.settings", _json),
     "repetition": ("record.identity.repetition", _whole),

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rigmark
+from rigmark.bench.devices import CPU, Device
 from rigmark.bench.telemetry import regions, sampler, series
 from rigmark.bench.telemetry.sampler import GPU
 from rigmark.bench.telemetry.series import Described
@@ -85,10 +86,10 @@ class Recorder:
         return opening
 
     def begin(
-        self, cpus: Collection[int], device: str = "cpu", variables: Mapping[str, str] = MappingProxyType({}),
+        self, cpus: Collection[int], device: Device = CPU, variables: Mapping[str, str] = MappingProxyType({}),
         sources: Collection[str] | None = None, devices: int = 1,
     ) -> None:
-        """Call this before a trial starts on a device ("cpu", "cuda:0"), on these cores, with these variables.
+        """Call this before a trial starts on a device, on these cores, with these variables.
 
         Of a process group, ``device`` is the first of its ``devices`` on this machine, and the cores are those of all
         its processes. The sampler runs on the other cores, if there are any. It reads ``sources``; None means all,
@@ -102,7 +103,7 @@ class Recorder:
         self.start()
         self._begin_ns = time.perf_counter_ns()
         with self._noting():
-            self._running().begin(self._cpus, sources, is_on_gpu=not device.startswith("cpu"))
+            self._running().begin(self._cpus, sources, is_on_gpu=not device.is_host)
 
     def started(self, pid: int) -> None:
         """Call this when a process of the trial has started."""
@@ -177,12 +178,12 @@ class Recorder:
 
     def _used(self, sources: Sequence[Described]) -> Callable[[str], bool | None]:
         """Whether the trial ran on the GPU with an id; None if that is not known, or if it used a part of it (MIG)."""
-        number = int(self._device.partition(":")[2] or 0)
+        number = self._device.first
         visible: tuple[str, ...] | None = None
         parts: dict[str, set[str]] = {}
         for source in sources:
             gpus = [device for device in source.devices if device.kind == GPU]
-            if gpus and hasattr(load(source.name), "visible_gpus"):
+            if gpus and source.name == self._device.telemetry and hasattr(load(source.name), "visible_gpus"):
                 visible = load(source.name).visible_gpus(self._variables, gpus)
                 parts = {gpu.id: set(gpu.facts.get("mig_instances", ())) for gpu in gpus}
         if visible is None or number + self._devices > len(visible):

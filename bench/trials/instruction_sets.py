@@ -14,11 +14,11 @@ from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Mode, Outcome
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.launch.workers import Workers
+from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.trials import jobs
-from rigmark.bench.worker.strategies import SINGLE
 
 LOCAL_BATCHES = {"convolution": 8, "gemm": 256, "elementwise": 32}
 ANY_MODEL = ""               # instruction sets are watched once for all networks
@@ -74,11 +74,11 @@ class Watch:
         """
         case = trial.case
         is_asked = case.isa != Isa.NATIVE or trial.asks_for_isa
-        if answer.outcome is not Outcome.OK or not is_asked or not case.device.startswith("cpu"):
+        if answer.outcome is not Outcome.OK or not is_asked or not case.device.is_host:
             return None
         alike = replace(
             case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=datasets.SYNTHETIC,
-            steps_per_timing=1, world_size=1, devices_per_process=1, strategy=SINGLE, oversubscribed=False,
+            steps_per_timing=1, **axes.of_one_device(),
         )
         if alike not in self._seen:
             self._seen[alike] = self._watch(alike)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.processes.spawn import Answer
@@ -20,10 +21,7 @@ def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
     """A job of that kind, with the settings that a case has."""
     return {
         "kind": kind, "framework": case.framework,
-        "settings": {
-            "mode": case.mode, "precision": case.precision, "compile_mode": case.compile_mode,
-            "layout": case.layout, "device": case.device, "threads": case.threads, "seed": SEED,
-        },
+        "settings": {**axes.sent(case), "seed": SEED},
         **more,
     }
 

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench.builds.worker_package import oracle_version
+from rigmark.bench.devices import CPU
 from rigmark.bench.enums import Mode, Outcome, Precision
+from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case
 from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.store.store import Store
@@ -142,8 +144,11 @@ class Oracle:
         return {
             "kind": kind, "framework": FRAMEWORK, "graph": self._inputs.graph(case.model).plain(),
             "settings": {
-                "mode": case.mode, "precision": Precision.FP64, "threads": case.threads, "seed": SEED,
-                "compile_mode": adapter.COMPILE_MODES[0], "layout": adapter.LAYOUTS[0], "device": "cpu",
+                **axes.sent(replace(
+                    case, precision=Precision.FP64, compile_mode=adapter.COMPILE_MODES[0], layout=adapter.LAYOUTS[0],
+                    device=CPU,
+                )),
+                "seed": SEED,
                 "shards": case.world_size if kind == "proof" else 1,
             },
             **more,

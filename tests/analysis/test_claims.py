@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench import devices
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.claims import Held, hold
 from rigmark.bench.claims import load as loader
@@ -36,7 +37,7 @@ from tests.records import (
 )
 
 ALEXNET = dataclasses.replace(CASE, model="alexnet")
-GPU = dataclasses.replace(CASE, device="cuda:0")
+GPU = dataclasses.replace(CASE, device=devices.parsed("cuda:0"))
 
 
 def claim(quantity: str, low: float | None = None, high: float | None = None, **where: Any) -> Claim:

@@ -389,7 +389,7 @@ def test_series_of_one_setting_are_told_apart_by_the_fact_that_differs():
                 for growth in figure.growths]
 
     assert [", 2.12.0", ", 2.13.0"] == labels({"framework_version": "2.12.0"}, {"framework_version": "2.13.0"})
-    assert [", native", ", avx2"] == labels({"isa": "native"}, {"isa": "avx2"})
+    assert [", native", ", limited to avx2"] == labels({"isa": "native"}, {"isa": "avx2"})
     assert [", session 1", ", session 2"] == labels({"session": "1"}, {"session": "2"})
     assert [" #1", " #2"] == labels({"settings": "{}"}, {"settings": '{"seed": 2}'})
 

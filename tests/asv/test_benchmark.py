@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from rigmark import suites
+from rigmark.bench import devices
 from rigmark.bench.asv import benchmark as asv
 from rigmark.bench.asv import rounds as rounds_module
 from rigmark.bench.enums import Outcome
@@ -31,12 +32,13 @@ ROOT = Path(__file__).parents[2]
 TINY = '''
 """A case that runs, and one that cannot."""
 
-from rigmark import Sweep, Timing, benchmark
+from rigmark import Mode, Precision, Sweep, Timing, benchmark
 
 SWEEPS = (
     Sweep(
-        models=("mlp",), frameworks=("numpy",), precisions=("fp32", "bf16"), modes=("inference",), local_batches=(4,),
-        repetitions=3, timing=Timing(min_timings=3, min_time_s=0.01, max_time_s=1.0, warm_up_max_s=0.1),
+        models=("mlp",), frameworks=("numpy",), precisions=(Precision.FP32, Precision.BF16), modes=(Mode.INFERENCE,),
+        local_batches=(4,), repetitions=3,
+        timing=Timing(min_timings=3, min_time_s=0.01, max_time_s=1.0, warm_up_max_s=0.1),
     ),
 )
 track_step_time = benchmark(SWEEPS, __name__)
@@ -256,7 +258,7 @@ CONTENDED = {"gpu": {"other_processes": {"mean": 1.0, "max": 1.0}}}
 def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], rounds: list[dict[str, Any]], said: Any
 ):
-    case = replace(CASE, device="cuda:0")
+    case = replace(CASE, device=devices.parsed("cuda:0"))
     records = [
         as_stored(make_record(case=case, repetition=i, telemetry=block(**cause))) for i, cause in enumerate(rounds)
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench import devices
 from rigmark.bench.analysis.results.summary import RESULT_COLUMNS, results
 from rigmark.bench.buying import candidates, holding, known_figures, offers, pricing, purchase, rating
 from rigmark.bench.buying import terms as buying
@@ -34,7 +35,7 @@ TODAY = date(2026, 6, 1)
 NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=10_000_000, largest_pair=1_600_000,
                   optimizer_states=1)
 GPU = replace(MACHINE, gpus=("NVIDIA GeForce RTX 3090",))
-ON_GPU = replace(CASE, device="cuda:0")
+ON_GPU = replace(CASE, device=devices.parsed("cuda:0"))
 PARTS = """
 as_of = 2026-01-31
 currency = "EUR"

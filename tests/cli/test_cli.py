@@ -23,7 +23,7 @@ import typer
 from rigmark import reports, suites
 from rigmark.bench import cli, datasets, importers
 from rigmark.bench.cli import app, main
-from rigmark.bench.enums import Mode, TrialKind
+from rigmark.bench.enums import CompileMode, Layout, Mode, TrialKind
 from rigmark.bench.plan.schedule import plan
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.expectation import expected
@@ -286,7 +286,7 @@ def test_again_times_anew_in_a_session_of_its_own(command: Command):
 
 
 def test_a_planned_gap_of_a_suite_does_not_fail_it(command: Command, suite: Callable[..., None]):
-    suite(layouts=("nchw", "channels_last"))
+    suite(layouts=(Layout.NCHW, Layout.CHANNELS_LAST))
 
     ended = command("run", "quick")
 
@@ -295,20 +295,20 @@ def test_a_planned_gap_of_a_suite_does_not_fail_it(command: Command, suite: Call
 
 
 def test_a_suite_of_nothing_but_planned_gaps_measured_nothing(command: Command, suite: Callable[..., None]):
-    suite(layouts=("channels_last",))
+    suite(layouts=(Layout.CHANNELS_LAST,))
 
     assert 3 == command("run", "quick").code
 
 
 def test_a_gap_that_was_asked_for_by_name_is_a_failure(command: Command, suite: Callable[..., None]):
-    suite(layouts=("nchw", "channels_last"))
+    suite(layouts=(Layout.NCHW, Layout.CHANNELS_LAST))
 
     assert 2 == command("run", "quick", "--layout", "nchw,channels_last").code
     assert 2 == command(*ONCE, "--layout", "channels_last").code
 
 
 def test_a_gap_beside_what_was_asked_for_by_name_is_planned(command: Command, suite: Callable[..., None]):
-    suite(layouts=("nchw", "channels_last"))
+    suite(layouts=(Layout.NCHW, Layout.CHANNELS_LAST))
 
     assert 0 == command("run", "quick", "--framework", "numpy").code
 
@@ -319,7 +319,7 @@ def test_a_framework_that_is_not_installed_is_a_gap_of_a_suite_and_a_failure_by_
     interpreter = bare_environment(tmp_path / "own")
     add_numpy(interpreter)
     write_builds(tmp_path, own=interpreter)
-    suite(frameworks=("numpy", "torch"), builds=("own",), compile_modes=("eager",), layouts=("nchw",))
+    suite(frameworks=("numpy", "torch"), builds=("own",), compile_modes=(CompileMode.EAGER,), layouts=(Layout.NCHW,))
 
     in_suite = command("run", "quick")
     by_name = command("run", "quick", "--framework", "torch")
@@ -397,8 +397,8 @@ def test_rows_that_are_unlike_never_look_alike(command: Command, stored: Path):
     Store(stored).put(make_record(isa="avx2"))
     with_levels = command("results").output.splitlines()
 
-    assert "isa" not in head.split()
-    assert "isa" in with_levels[0].split()
+    assert "instruction set" not in head
+    assert "instruction set" in with_levels[0]
     assert ["avx2", "native", "native"] == sorted(line.split()[-1] for line in with_levels[1:])
 
 

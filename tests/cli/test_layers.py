@@ -96,7 +96,7 @@ def test_an_unknown_case_is_answered_with_what_is_stored_and_how_to_measure(laye
     assert (ended.code, ended.output) == (2, "")
     assert 1 == len(ended.errors.splitlines())
     assert f"no layer times of '{case}'" in ended.errors
-    assert "mnist_cnn/torch/compiled/training/fp32/batch=32" in ended.errors
+    assert "mnist_cnn/training/torch/compiled/fp32/batch=32" in ended.errors
     assert "rigmark run --model MODEL --framework FRAMEWORK --layers" in ended.errors
 
 
@@ -120,7 +120,7 @@ def test_a_case_that_failed_is_told_with_its_reason_beside_those_that_have_times
     store(records.record(TrialKind.LAYERS, NUMPY, outcome=Outcome.TIMEOUT, reason="killed after 600 s"))
     every, alone, other = (layers(*cases, "--json") for cases in ((), ("numpy",), ("jax",)))
 
-    told = "rigmark: mnist_cnn/numpy/eager/training/fp32/batch=32: timeout: killed after 600 s"
+    told = "rigmark: mnist_cnn/training/numpy/eager/fp32/batch=32: timeout: killed after 600 s"
     assert (0, 3, [told]) == (every.code, len(names(every)), every.errors.splitlines())
     assert (3, "") == (alone.code, alone.output)
     assert [told, "no layer times of 'numpy' in results"] == [line.split(";")[0] for line in alone.errors.splitlines()]

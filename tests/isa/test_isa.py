@@ -15,6 +15,7 @@ import pytest
 from rigmark.bench.analysis.comparison.pairs import differences
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds.build import Build
+from rigmark.bench.devices import CPU
 from rigmark.bench.enums import Isa, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.launch import agents
@@ -30,7 +31,7 @@ from tests.fakes import SHORT, Answering, lend_framework, make_case, measure, or
 from tests.records import as_stored
 from tests.store.test_record import complaints
 
-HAS_AVX2 = isa.refusal("numpy", Isa.AVX2, "cpu", hardware.cpu_features()) is None
+HAS_AVX2 = isa.refusal("numpy", Isa.AVX2, CPU, hardware.cpu_features()) is None
 
 
 def runner(folder: Path, known: dict[str, Build], **more: Any) -> Runner:
@@ -45,7 +46,7 @@ KERNELS = {"sse41": "Nehalem", "avx2": "Haswell"}
 @pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
 @pytest.mark.parametrize("start_method", StartMethod)
 def test_a_framework_held_to_a_level_runs_it_and_its_record_proves_it(tmp_path: Path, start_method: StartMethod):
-    tally = measure(tmp_path, isas=("sse41", "avx2"), timing=replace(SHORT, start_method=start_method))
+    tally = measure(tmp_path, isas=(Isa.SSE41, Isa.AVX2), timing=replace(SHORT, start_method=start_method))
     timed = {r.identity.case["isa"]: r for r in tally.stored if r.identity.kind is TrialKind.TIMING}
 
     assert set(timed) == {"sse41", "avx2"}
@@ -185,7 +186,7 @@ def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(
 
     launcher = Answering()
 
-    record, *_ = measure(tmp_path, launcher=launcher, isas=("avx512",)).stored
+    record, *_ = measure(tmp_path, launcher=launcher, isas=(Isa.AVX512,)).stored
 
     assert ["probe"] == launcher.asked
     assert record.outcome is Outcome.UNSUPPORTED
@@ -196,7 +197,7 @@ def test_a_level_above_the_processor_is_unsupported_and_starts_no_worker(
 def test_a_framework_without_switches_is_unsupported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lend_framework(monkeypatch, "abacus", "")
 
-    (record,) = measure(tmp_path, launcher=Answering(), frameworks=("abacus",), isas=("sse41",)).stored[:1]
+    (record,) = measure(tmp_path, launcher=Answering(), frameworks=("abacus",), isas=(Isa.SSE41,)).stored[:1]
 
     assert record.outcome is Outcome.UNSUPPORTED
     assert "no variable is known that limits abacus to sse41" in str(record.reason)

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from rigmark.bench import devices
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import CONSEQUENCES, Cause, Mode, Outcome, StartMethod, TrialKind
@@ -341,7 +342,7 @@ def test_every_strategy_of_one_device_a_process_gives_each_its_own(strategy: str
 
 @pytest.mark.skipif(find_spec("torch") is None, reason="needs torch")
 def test_a_world_on_gpus_that_are_not_there_is_unsupported(tmp_path: Path):
-    tally = measure(tmp_path, frameworks=("torch",), modes=(Mode.TRAINING,), devices=("cuda:0",), **TWO)
+    tally = measure(tmp_path, frameworks=("torch",), modes=(Mode.TRAINING,), devices=(devices.parsed("cuda:0"),), **TWO)
 
     assert {Outcome.UNSUPPORTED} == {record.outcome for record in tally.stored}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench.devices import Device
 from rigmark.bench.machine.devices import device_name
 from rigmark.bench.store.record import Record
 from tests.records import CASE, MACHINE, build_facts, make_record, trials_of
@@ -82,4 +83,4 @@ def test_two_names_of_one_device_leave_the_untold_without(tmp_path: Path):
 
 
 def test_a_record_of_before_gpus_were_listed_is_read():
-    assert device_name("cuda:0", 1, {"cpu": "AMD EPYC 9B14"}, {}, None) is None
+    assert device_name(Device("cuda", 0), 1, {"cpu": "AMD EPYC 9B14"}, {}, None) is None

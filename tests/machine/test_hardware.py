@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rigmark.bench.devices import CPU, Device
 from rigmark.bench.machine import hardware
 
 
@@ -147,4 +148,4 @@ def test_without_the_database_the_user_is_told_what_to_install(monkeypatch: pyte
 def test_what_changes_gpus_counts_where_one_is_used(name: str):
     is_set = {name: "1"}
 
-    assert ({}, is_set) == tuple(hardware.variables(is_set, device) for device in ("cpu", "cuda:1"))
+    assert ({}, is_set) == tuple(hardware.variables(is_set, device) for device in (CPU, Device("cuda", 1)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rigmark import suites
 from rigmark.bench.analysis.statistics.decision import fewest_pairs
-from rigmark.bench.enums import TIMED, Mode, StartMethod, TrialKind
+from rigmark.bench.enums import TIMED, Isa, Layout, Mode, Setting, StartMethod, TrialKind
 from rigmark.bench.plan.case import Timing
 from rigmark.bench.plan.schedule import PROOF_BATCH, Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
@@ -80,7 +80,7 @@ def test_a_proof_covers_every_batch_mode_and_thread_count():
 
 
 def test_another_setting_or_other_data_needs_another_proof():
-    sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), layouts=("nchw", "channels_last"),
+    sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), layouts=(Layout.NCHW, Layout.CHANNELS_LAST),
                     data=("synthetic", "digits"))
 
     proofs = [trial for trial in plan([sweep], cores=2, seed=1) if trial.kind is TrialKind.PROOF]
@@ -90,7 +90,7 @@ def test_another_setting_or_other_data_needs_another_proof():
 
 def test_another_instruction_set_needs_another_proof():
     """Other kernels may compute another thing."""
-    sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), isas=("native", "avx2"))
+    sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), isas=(Isa.NATIVE, Isa.AVX2))
 
     proofs = [trial.case.isa for trial in plan([sweep], cores=2, seed=1) if trial.kind is TrialKind.PROOF]
 
@@ -167,7 +167,7 @@ def test_no_sweep_makes_no_trial():
 
 def test_labels_tell_trials_apart():
     models = (*SWEEP.models, "conv2d_1x1", "launch")
-    trials = plan([replace(SWEEP, models=models, layouts=("default",))], cores=2, seed=1)
+    trials = plan([replace(SWEEP, models=models, layouts=(Setting.DEFAULT,))], cores=2, seed=1)
 
     assert len({trial.label for trial in trials}) == len(trials)
 

@@ -15,7 +15,7 @@ import pytest
 
 from rigmark.bench import datasets, models
 from rigmark.bench.builds import build as builds
-from rigmark.bench.enums import TIMED, Mode, Outcome, Precision, StartMethod, TrialKind
+from rigmark.bench.enums import TIMED, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.weights import synthetic_batch
 from rigmark.bench.launch.here import Here
@@ -583,7 +583,7 @@ def test_weights_that_diverge_while_timed_give_no_number(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("local_batch", [2, 4])      # 4 is the batch of proofs, whose case then equals the timed one
 def test_every_planned_gap_has_a_record_of_its_own(tmp_path: Path, local_batch: int):
     tally = measure(
-        tmp_path, layouts=("channels_last",), modes=(Mode.TRAINING,), local_batches=(local_batch,), threads=(2,),
+        tmp_path, layouts=(Layout.CHANNELS_LAST,), modes=(Mode.TRAINING,), local_batches=(local_batch,), threads=(2,),
         repetitions=3,
     )
 

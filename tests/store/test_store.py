@@ -24,7 +24,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.enums import Layout, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.sections.inputs import telemetry_of
 from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
@@ -705,7 +705,7 @@ def test_a_killed_sweep_holds_no_lock(store: Store):
 def test_records_on_disk_are_as_the_schema_says(tmp_path: Path):
     schema = json.loads(SCHEMA_FILE.read_text())
     measure(tmp_path)
-    measure(tmp_path, layouts=("channels_last",))        # unsupported: a proof and a timing trial without numbers
+    measure(tmp_path, layouts=(Layout.CHANNELS_LAST,))     # unsupported: a proof and a timing trial without numbers
     store = existing(tmp_path / "results")
     records = [json.loads(path.read_text()) for path in store.root.glob("records/*.json")]
 

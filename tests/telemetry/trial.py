@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rigmark.bench import devices
 from rigmark.bench.telemetry.recorder import Recorder, Recording
 from tests.telemetry import simulator
 
@@ -47,7 +48,7 @@ def recorded(
     marks, took_s = {}, []
     with simulator.Installed(scenario.replace("own", str(os.getpid())), folder, is_old=is_old) as driver:
         recorder = Recorder(directory)
-        recorder.begin((), "cuda:0", {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **variables})
+        recorder.begin((), devices.parsed("cuda:0"), {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **variables})
         recorder.started(os.getpid())
         driver.start()
         for name, length_s in (("warm_up", warm_up_s), ("steady", timed_s), ("timed", 0.0)):

@@ -19,6 +19,7 @@ from rigmark.bench.analysis.results.validity import without_invalid
 from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS, FLOOR, Decision, Verdict, decide_all
 from rigmark.bench.analysis.statistics.estimate import Estimate, estimate
 from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.plan import axes
 
 Repetition = tuple[str, int]
 """A run's id, and which repetition of it: those of two runs are two times, and drift would pass for a difference."""
@@ -26,14 +27,9 @@ Repetition = tuple[str, int]
 Alike = tuple[Any, ...]              # of ALIKE_COLUMNS: what is equal among trials that are pooled
 Times = Mapping[Repetition, float]
 
-COVERS: Mapping[str, tuple[str, ...]] = {
-    "framework": ("build_facts", "compile_mode", "layout", "strategy", "devices_per_process"),
-    "build": ("build_facts",),
-    "isa": ("build_facts",),
-    "threads": ("build_facts",),
-    "compile_mode": ("build_facts",),
-    "world_size": ("build_facts", "strategy", "devices_per_process", "oversubscribed", "local_batch"),
-    "model": ("graph_fingerprint",),
+COVERS: Mapping[str, frozenset[str]] = {
+    name: frozenset("build_facts" if fact in axes.BUILD_FACTS else fact for fact in covered)
+    for name, covered in axes.COVERS.items()
 }
 """Facts that make a side, the most telling first, and what cannot but differ where such a one does."""
 

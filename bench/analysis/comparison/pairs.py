@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from rigmark.bench import devices
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Method, change
 from rigmark.bench.analysis.statistics.decision import Decision, Verdict
 from rigmark.bench.analysis.statistics.estimate import Estimate, estimate
@@ -77,7 +78,7 @@ def step_time(pairs: Sequence[Pair], side: str, steps_per_timing: int, clock: Cl
 
 def is_single_threaded(case: Mapping[str, Any]) -> bool:
     """Whether CPU time is a twin of wall time: one thread on the CPU."""
-    return case["threads"] == 1 and str(case["device"]).startswith("cpu")
+    return case["threads"] == 1 and devices.is_host(case["device"])
 
 
 def case_verdict(

@@ -15,7 +15,7 @@ import pandas as pd
 from rigmark.bench.analysis.comparison.systems import known_facts
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Method, Verdicts
 from rigmark.bench.analysis.results import validity
-from rigmark.bench.analysis.results.summary import CASE_COLUMNS, rows_of
+from rigmark.bench.analysis.results.summary import rows_of
 from rigmark.bench.analysis.statistics.decision import (
     FALSE_ALARMS,
     Decision,
@@ -28,6 +28,7 @@ from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, Estimate, est
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome
 from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.plan import axes
 
 IDENTITY_COLUMNS = (
     "graph_fingerprint", "machine", "node", "device_name", "python", "framework_version", "packages", "variables",
@@ -35,20 +36,13 @@ IDENTITY_COLUMNS = (
 )
 """Facts that do not name a case, and that make two measurements of it unlike."""
 
-FACTS = (*CASE_COLUMNS, *IDENTITY_COLUMNS)
+FACTS = (*axes.NAMES, *IDENTITY_COLUMNS)
 
 SYSTEM = "system"
 """What a side's trials tell of the state of their machine; it splits no side, as sessions may see more than one."""
 
 COVERS: Mapping[str, tuple[str, ...]] = {
-    "build": ("python", "framework_version", "packages", "variables", "adapter"),
-    "framework": ("framework_version", "packages", "variables", "adapter", "compile_mode", "layout"),
-    "strategy": ("adapter",),
-    "framework_version": ("packages",),
-    "isa": ("variables",),
-    "threads": ("variables",),
-    "machine": ("device_name", "node", SYSTEM),
-    "device": ("device_name",),
+    **axes.COVERS, "framework_version": ("packages",), "machine": ("device_name", "node", SYSTEM),
 }
 """What cannot but differ where a fact does."""
 
@@ -118,7 +112,7 @@ def compare_sides(
 
     Raises UserError where they have no case in common.
     """
-    key_columns = ["kind", *(column for column in CASE_COLUMNS if column not in may_differ)]
+    key_columns = ["kind", *(column for column in axes.NAMES if column not in may_differ)]
     sides = [_sides(trials, key_columns) for trials in (base, new)]
     common = [key for key in sides[0] if key in sides[1]]
     if not common:

@@ -13,10 +13,11 @@ import pandas as pd
 from rigmark.bench.analysis.layers import roofline
 from rigmark.bench.analysis.layers.roofline import NOWHERE, Peaks, Place
 from rigmark.bench.analysis.results.findings import Finding, LayerFigures, layer_findings, unevenness
-from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, CASE_COLUMNS, key, rows_of
+from rigmark.bench.analysis.results.summary import ALIKE_COLUMNS, key, rows_of
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Mode, Outcome, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.store import stored
 from rigmark.bench.store.stored import StoredRecord
 
@@ -86,7 +87,7 @@ def refused(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _latest(found: pd.DataFrame) -> pd.DataFrame:
-    alike = [*CASE_COLUMNS, "machine", "node"]
+    alike = [*axes.NAMES, "machine", "node"]
     latest = found.sort_values("recorded_at", kind="stable").drop_duplicates(alike, keep="last")
     return found.loc[sorted(latest.index)]
 

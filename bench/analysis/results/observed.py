@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from rigmark.bench.devices import CPU, Device, recorded
 from rigmark.bench.store import stored
 from rigmark.bench.store.stored import (
     DeviceFacts,
@@ -71,7 +72,7 @@ class Watched:
 class Seen:
     """One trial: its timings, and what telemetry says of it."""
 
-    device: str                                      # it ran on, "cpu" or "cuda:0"
+    device: Device                                   # it ran on
     timings_s: Sequence[float]
     host_times_s: Sequence[float]
     other_cpu_time_s: float | None
@@ -102,7 +103,7 @@ class Seen:
     @cached_property
     def gpus(self) -> tuple[Watched, ...]:
         """Those that it ran on, or may have run on."""
-        if self.device.startswith("cpu"):
+        if self.device.is_host:
             return ()
         return tuple(gpu for gpu in self.of_kind("gpu") if gpu.is_used is not False)
 
@@ -115,7 +116,7 @@ def seen(trial: Mapping[str, Any]) -> Seen:
     nodes = trial.get("nodes")
     batch = None if of_step is None else float(of_step) * (devices or 1)
     return Seen(
-        device=str(trial.get("device", "cpu")), timings_s=trial["timings_s"], host_times_s=host_times_s,
+        device=recorded(trial.get("device", CPU)), timings_s=trial["timings_s"], host_times_s=host_times_s,
         other_cpu_time_s=None if other is None or pd.isna(other) else float(other),
         samples=None if batch is None or steps is None else batch * float(steps) * len(host_times_s),
         telemetry=telemetry, system=_read(trial.get("system"), stored.SYSTEM),

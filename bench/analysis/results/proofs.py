@@ -9,6 +9,7 @@ from typing import Any
 
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.store.stored import Parity, StoredRecord
 
 CHECKS = {
@@ -37,7 +38,7 @@ class Proof:
 
     @property
     def settings(self) -> str:
-        words = " ".join(str(self.facts[name]) for name in ("compile_mode", "layout", "precision", "device"))
+        words = " ".join(str(self.facts[name]) for name in axes.named_but("model", "mode", "framework"))
         devices = self.facts["world_size"]
         return words if devices == 1 else tr(
             "{settings}, {devices} devices ({strategy})", settings=words, devices=devices,

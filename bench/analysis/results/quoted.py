@@ -12,16 +12,11 @@ from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import Outcome
-from rigmark.bench.store.quoted import QuotedTable, Source
+from rigmark.bench.store.quoted import FACTS, QuotedTable, Source
 
 Row = Mapping[str, Any]      # a line, flat as those of the table of results
 
 KIND = "quoted"              # of a result row, beside "timing" and "limit", so that nothing that measures takes it up
-
-FACTS = (
-    "model", "mode", "framework", "framework_version", "compile_mode", "layout", "precision", "data", "device",
-    "device_name", "local_batch", "world_size", "strategy",
-)
 
 
 def rows(tables: Iterable[QuotedTable]) -> list[dict[str, Any]]:

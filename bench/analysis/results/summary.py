@@ -25,16 +25,13 @@ from rigmark.bench.analysis.results.findings import (
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.estimate import estimate, median
 from rigmark.bench.enums import NOT_PROVEN, TIMED, Mode, Outcome, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.worker import strategies
 
 Trial = Mapping[str, Any]    # a row of the table of trials
 
-CASE_COLUMNS = (
-    "model", "framework", "build", "compile_mode", "layout", "precision", "mode", "device", "local_batch", "threads",
-    "data", "steps_per_timing", "isa", "world_size", "devices_per_process", "strategy", "oversubscribed",
-)
 ALIKE_COLUMNS = (
-    "origin", *CASE_COLUMNS, "graph_fingerprint", "machine", "node", "build_facts", "code_version", "settings",
+    "origin", *axes.NAMES, "graph_fingerprint", "machine", "node", "build_facts", "code_version", "settings",
     "session",
 )
 """Trials are pooled only where all of these are equal."""
@@ -43,16 +40,15 @@ PLAIN = frozenset({str, int, bool, type(None)})      # types of which no value s
 FEWEST_FOR_P99 = 100         # timings; with fewer the 99th percentile is the largest of them
 
 RESULT_COLUMNS = (
-    "suite", "origin", "kind", "model", "framework", "framework_version", "build", "isa", "isa_proof", "compile_mode",
-    "layout", "threads", "data", "device", "device_name", "world_size", "processes", "strategy", "nodes", "precision",
-    "mode", "optimizer", "local_batch", "global_batch", "outcome", "reason", "validity", "trials", "session",
-    "start_method", "steps_per_timing", "throughput_samples_per_s", "throughput_low_samples_per_s",
+    "suite", "origin", "kind", *axes.CONDITIONS, *axes.SETTINGS, "framework_version", "isa_proof", "device_name",
+    "processes", "nodes", "optimizer", "global_batch", "outcome", "reason", "validity", "trials", "session",
+    "start_method", "throughput_samples_per_s", "throughput_low_samples_per_s",
     "throughput_high_samples_per_s", "step_time_s", "step_time_low_s", "step_time_high_s", "cpu_time_per_step_s",
     "latency_p50_s", "latency_p99_s", "prepare_time_s", "peak_memory_bytes", "parity_error", "certificate",
     "graph_fingerprint", "parameters", "flops_per_sample", "layer_closure", "layer_cover", "layer_overhead",
     "power_w", "energy_per_sample_j", "energy_method", "findings", "machine", "node", "run_id", "recorded_at",
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
-    "bytes_per_s", "policy", "overflow_steps", "devices_per_process", "oversubscribed", "rank_spread", "sent_bytes",
+    "bytes_per_s", "policy", "overflow_steps", "rank_spread", "sent_bytes",
     "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
     "trial_findings", "source",
 )

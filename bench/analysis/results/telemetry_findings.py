@@ -76,7 +76,7 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
                     name=gpu.name, worst=worst, causes=causes, mostly=mostly,
                 ),
             )
-    if trial.device.startswith("cpu"):
+    if trial.device.is_host:
         for host in trial.of_kind("host"):
             if times := host.difference("cpu_thermal_throttles"):
                 yield _finding(
@@ -275,7 +275,7 @@ def major_faults(trial: Seen) -> Iterator[TrialFinding]:
 
 def governor(trial: Seen) -> Iterator[TrialFinding]:
     slow = [name for name in trial.volatile.governors or () if name != "performance"]
-    if slow and trial.device.startswith("cpu"):
+    if slow and trial.device.is_host:
         yield _finding(
             "governor", FindingKind.NOTE, 1.0,
             tr(

@@ -221,7 +221,7 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
     found = []
     for each in judged:
         of = each.seen
-        devices = tuple(of.of_kind("package")) if of.device.startswith("cpu") else of.gpus
+        devices = tuple(of.of_kind("package")) if of.device.is_host else of.gpus
         if of.nodes > 1 or not all(device.is_used for device in devices):
             continue
         known = [

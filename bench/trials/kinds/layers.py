@@ -54,7 +54,7 @@ KIND = Layers
 def layer_variables(case: Case) -> dict[str, str]:
     """The variables that a framework needs to tell layers apart; not empty: it runs another program than when timed."""
     variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
-    return dict(variables.get((case.device.partition(":")[0], str(case.compile_mode), str(case.mode)), {}))
+    return dict(variables.get((case.device.kind, str(case.compile_mode), str(case.mode)), {}))
 
 
 def described(

@@ -12,7 +12,7 @@ An adapter module has
 ``COMPILE_MODES``   compile modes that it has, the framework's default first
 ``LAYOUTS``         memory layouts that it has, the framework's default first
 ``PRECISIONS``      precisions that it has on at least one device
-``DEVICES``         device types it has: "cpu", "cuda"
+``DEVICES``         kinds of device that it has, as bench.devices names them: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
@@ -38,7 +38,7 @@ import re
 
 import numpy as np
 
-from .. import registry
+from .. import devices, registry
 
 
 class Unsupported(Exception):
@@ -106,10 +106,10 @@ def refuse_unknown(name, graph, settings):
     precision = settings["precision"]
     if settings["mode"] == "training" and precision in WITHOUT_TRAINING:
         raise Unsupported("no training in %s: %s" % (precision, WITHOUT_TRAINING[precision]))
-    if precision == "tf32" and settings["device"] == "cpu":
+    if precision == "tf32" and devices.is_host(settings["device"]):
         raise Unsupported("tf32 is a mode of CUDA devices from compute capability 8.0 (Ampere); a CPU has no such unit")
     override = os.environ.get("NVIDIA_TF32_OVERRIDE")
-    if settings["device"] != "cpu" and override == ("0" if precision == "tf32" else "1"):
+    if not devices.is_host(settings["device"]) and override == ("0" if precision == "tf32" else "1"):
         raise Unsupported("NVIDIA_TF32_OVERRIDE=%s makes NVIDIA's libraries compute %s in another format; unset it" % (
             override, precision))
     for layer in graph["layers"]:

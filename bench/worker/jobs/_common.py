@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from .. import frameworks, host, strategies
+from .. import devices, frameworks, host, strategies
 from . import Failed
 
 
@@ -26,7 +26,7 @@ def imported(module, job, precisions):
         if settings[what] not in known:
             raise Failed("unsupported", "%s has no %s '%s'; it has: %s" % (
                 job["framework"], what.replace("_", " "), settings[what], ", ".join(known)))
-    if settings["device"].split(":")[0] not in module.DEVICES:
+    if devices.kind(settings["device"]) not in module.DEVICES:
         raise Failed("unsupported", "%s does not run on '%s'; it runs on: %s" % (
             job["framework"], settings["device"], ", ".join(module.DEVICES)))
     if importlib.util.find_spec(module.IMPORTS) is None:

@@ -32,7 +32,7 @@ mean over all devices of all processes; losses are means over the devices of thi
 
 from collections import namedtuple
 
-from .. import registry
+from .. import devices, registry
 
 EACH, ONE, ANY = "each", "one", "any"
 
@@ -93,8 +93,9 @@ def usual(framework, mode):
 
 def device_of(device, world):
     """The device of this process if each has one: with "cuda:2" the first on a machine gets that, the next "cuda:3"."""
-    kind, _, first = device.partition(":")
-    return device if kind == "cpu" else "%s:%d" % (kind, int(first or 0) + world["local_rank"])
+    if devices.is_host(device):
+        return device
+    return "%s:%d" % (devices.kind(device), devices.index(device) + world["local_rank"])
 
 
 def all_reduce_bytes(array_bytes, world_size):

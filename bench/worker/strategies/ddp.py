@@ -11,6 +11,7 @@ import os
 import sys
 import time
 
+from ..devices import is_host
 from ..frameworks import Unsupported
 from ..frameworks.torch.adapter import TorchPrepared, _array, start_cuda
 from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION, all_reduce_bytes, device_of
@@ -45,14 +46,14 @@ def met(settings, world):
     if not torch.distributed.is_available():
         raise Unsupported(f"this PyTorch {torch.__version__} is built without torch.distributed")
     device = device_of(settings["device"], world)
-    if device != "cpu":
+    if not is_host(device):
         start_cuda(torch, device, settings["precision"])     # so that a missing device is reported here
         if not torch.distributed.is_nccl_available():
             raise Unsupported(f"this PyTorch {torch.__version__} is built without NCCL")
     if world["address"] == "127.0.0.1":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     torch.distributed.init_process_group(
-        "gloo" if device == "cpu" else "nccl", init_method=f"tcp://{world['address']}:{world['ports'][1]}",
+        "gloo" if is_host(device) else "nccl", init_method=f"tcp://{world['address']}:{world['ports'][1]}",
         rank=world["rank"], world_size=world["processes"], timeout=datetime.timedelta(seconds=world["patience_s"]),
     )
     return dict(settings, device=device, seed=settings["seed"] + world["rank"])

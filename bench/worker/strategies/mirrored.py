@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..devices import is_host
 from ..frameworks import Unsupported
 from ..frameworks.tensorflow.adapter import TensorflowPrepared
 from . import BUCKET_MB, GRADIENT_COMPRESSION, ONE, all_reduce_bytes
@@ -43,7 +44,7 @@ def prepare(adapter, graph, weights, settings, world):
 
 def refuse(settings):
     """Raises Unsupported for settings that the strategies of TensorFlow do not support here."""
-    if settings["device"] != "cpu":
+    if not is_host(settings["device"]):
         raise Unsupported("TensorFlow's strategies are supported on CPUs only; they were never tried on GPUs")
     if settings["compile_mode"] != "compiled":
         raise Unsupported("TensorFlow's strategies need compile mode compiled, a tf.function of all replicas")

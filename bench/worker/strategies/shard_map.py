@@ -8,6 +8,7 @@ import functools
 
 import numpy as np
 
+from ..devices import is_host
 from ..frameworks import Unsupported
 from ..frameworks.jax.adapter import JaxPrepared
 from . import ANY, BUCKET_MB, GRADIENT_COMPRESSION, all_reduce_bytes
@@ -33,7 +34,7 @@ def sent_bytes(gradient_bytes, world_size):
 def prepare(adapter, graph, weights, settings, world):
     import jax
 
-    if settings["device"] != "cpu":
+    if not is_host(settings["device"]):
         raise Unsupported("shard_map is supported on CPUs only; it was never tried on GPUs")
     if not hasattr(jax, "shard_map"):
         raise Unsupported(f"shard_map needs JAX 0.7 or newer, this is {jax.__version__}")

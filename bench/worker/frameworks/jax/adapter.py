@@ -12,6 +12,9 @@ import time
 
 import numpy as np
 
+from ...devices import index as device_index
+from ...devices import is_host
+from ...devices import kind as device_kind
 from ...graphs import outputs_of, parameters_of, shared_keys
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
 from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
@@ -54,7 +57,7 @@ def prepare(graph, weights, settings, kind=None):
         raise Unsupported("JAX_DISABLE_JIT is set, so JAX would run one operation after the other; unset it")
     # Not for others, where random numbers would be float64 too.
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
-    is_cpu = settings["device"] == "cpu"
+    is_cpu = is_host(settings["device"])
     device = cpu_device(jax) if is_cpu else cuda_device(jax, settings["device"], settings["precision"])
     return (kind or JaxPrepared)(jax, graph, weights, settings, device)
 
@@ -83,11 +86,10 @@ def cpu_device(jax):
 
 def cuda_device(jax, name, precision):
     """The device of that name, with TF32 only where asked for; raises Unsupported if there is none."""
-    kind, _, index = name.partition(":")
-    if kind != "cuda":
+    if device_kind(name) != "cuda":
         raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
     # JAX would take most of the memory of every card that it sees, also where another process works.
-    jax.config.update("jax_cuda_visible_devices", str(int(index or 0)))
+    jax.config.update("jax_cuda_visible_devices", str(device_index(name)))
     try:
         device, *_ = jax.devices("cuda")
     except RuntimeError as error:                        # "Unknown backend cuda", or no such card

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...devices import is_host
 from ...microbenchmarks import CONV_BATCH, CONVOLUTIONS, Prepared
 from .. import Unsupported
 from .._image_layouts import inverse
@@ -20,10 +21,10 @@ def prepare(name, settings):
     kind = name.partition("_")[0]
     if kind not in KINDS:
         raise Unsupported(f"{LACKING[kind]}; choose another framework")
-    if settings["precision"] == "tf32" and settings["device"] == "cpu":
+    if settings["precision"] == "tf32" and is_host(settings["device"]):
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
-    if settings["device"] == "cpu":
+    if is_host(settings["device"]):
         device = adapter.cpu_device(jax)
     else:
         device = adapter.cuda_device(jax, settings["device"], settings["precision"])

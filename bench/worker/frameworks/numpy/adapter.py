@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from ...devices import is_host
 from ...graphs import layer_of, outputs_of, with_gradient
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
@@ -389,7 +390,7 @@ class RoundedOperation:
 def prepare(graph, weights, settings):
     if settings["precision"] not in DTYPES:
         raise Unsupported("NumPy's matrix products run in fp32 or fp64, not " + settings["precision"])
-    if settings["device"] != "cpu":
+    if not is_host(settings["device"]):
         raise Unsupported("NumPy runs on the CPU, not on " + settings["device"])
     if settings["compile_mode"] != "eager":
         raise Unsupported("NumPy has no compiler, so compile mode is eager, not " + settings["compile_mode"])

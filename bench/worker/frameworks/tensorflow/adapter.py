@@ -12,6 +12,9 @@ import time
 
 import numpy as np
 
+from ...devices import index as device_index
+from ...devices import is_host
+from ...devices import kind as device_kind
 from ...graphs import outputs_of, parameters_of, shared_keys
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
 from ...tracing.timeline import Timeline
@@ -41,7 +44,7 @@ def prepare(graph, weights, settings, kind=None):
     with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    is_cpu = settings["device"] == "cpu"
+    is_cpu = is_host(settings["device"])
     device = cpu_device(tf) if is_cpu else cuda_device(tf, settings["device"], settings["precision"])
     tf.random.set_seed(settings["seed"])
     return (kind or TensorflowPrepared)(tf, graph, weights, settings, device)
@@ -71,14 +74,14 @@ def cpu_device(tf):
 
 def cuda_device(tf, device, precision):
     """TensorFlow's name of a CUDA device, with TF32 only where asked for; raises Unsupported if there is none."""
-    if not device.startswith("cuda"):
+    if device_kind(device) != "cuda":
         raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not tf.test.is_built_with_cuda():
         raise Unsupported(f"no device '{device}': this is TensorFlow {tf.__version__}, built without CUDA")
     if not hasattr(tf.test.experimental, "sync_devices"):
         raise Unsupported(f"CUDA is timed with TensorFlow 2.12 or newer, this is {tf.__version__}")
     found = tf.config.list_physical_devices("GPU")
-    index = int(device[len("cuda:"):] or 0)      # plain "cuda" has none
+    index = device_index(device)
     if index >= len(found):
         raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(found)} CUDA device(s)")
     with contextlib.suppress(RuntimeError):      # too late once it runs

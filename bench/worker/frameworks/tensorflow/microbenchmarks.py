@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from ...devices import is_host
 from ...microbenchmarks import CONV_BATCH, CONVOLUTIONS, Prepared
 from .. import Unsupported
 from ..numpy.microbenchmarks import (
@@ -31,13 +32,13 @@ def prepare(name, settings):
     kind = name.partition("_")[0]
     if kind not in KINDS:
         raise Unsupported(f"{LACKING[kind]}; choose another framework")
-    if settings["precision"] == "tf32" and settings["device"] == "cpu":
+    if settings["precision"] == "tf32" and is_host(settings["device"]):
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
     with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
         # Pictures are decoded side by side, an operation each; else there is but one operation.
         tf.config.threading.set_inter_op_parallelism_threads(settings["threads"] if kind == "jpeg" else 1)
-    if settings["device"] == "cpu":
+    if is_host(settings["device"]):
         device = adapter.cpu_device(tf)
     else:
         device = adapter.cuda_device(tf, settings["device"], settings["precision"])

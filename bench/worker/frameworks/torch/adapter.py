@@ -13,6 +13,9 @@ import warnings
 
 import numpy as np
 
+from ...devices import index as device_index
+from ...devices import is_host
+from ...devices import kind as device_kind
 from ...graphs import with_gradient
 from ...tracing.timeline import Timeline
 from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown
@@ -43,7 +46,7 @@ def prepare(graph, weights, settings, kind=None):
     if torch.get_num_interop_threads() != 1:
         with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
             torch.set_num_interop_threads(1)
-    if settings["device"] != "cpu":
+    if not is_host(settings["device"]):
         start_cuda(torch, settings["device"], settings["precision"])
     return (kind or TorchPrepared)(torch, graph, weights, settings)
 
@@ -66,12 +69,12 @@ def facts():
 
 def start_cuda(torch, device, precision):
     """Make ``device`` the current one, with TF32 only where asked for; raises Unsupported where it lacks something."""
-    if not device.startswith("cuda"):
+    if device_kind(device) != "cuda":
         raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not torch.cuda.is_available():
         built = "built without CUDA" if torch.version.cuda is None else "which finds no usable GPU or driver"
         raise Unsupported(f"no device '{device}': this is PyTorch {torch.__version__}, {built}")
-    index = torch.device(device).index or 0              # plain "cuda" has none
+    index = device_index(device)
     if index >= torch.cuda.device_count():
         raise Unsupported(f"no device '{device}': PyTorch sees {torch.cuda.device_count()} CUDA device(s)")
     torch.cuda.set_device(index)

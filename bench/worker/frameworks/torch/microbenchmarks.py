@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 
+from ...devices import is_host
 from ...microbenchmarks import ALL_REDUCE_BYTES, CONV_BATCH, CONVOLUTIONS, TRANSFER_BYTES, Prepared, world_size
 from .. import Unsupported
 from ..numpy.microbenchmarks import (
@@ -32,7 +33,7 @@ def prepare(name, settings):
     import torch
 
     kind = name.partition("_")[0]
-    is_cuda = settings["device"] != "cpu"
+    is_cuda = not is_host(settings["device"])
     if kind not in KINDS:
         raise Unsupported(f"PyTorch has no {LACKING[kind]}; choose another framework")
     if settings["compile_mode"] != "eager":

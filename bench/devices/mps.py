@@ -1,0 +1,7 @@
+"""The GPU of a Mac with a processor of Apple, by Metal Performance Shaders."""
+
+IS_HOST = False
+TELEMETRY = None
+VARIABLES: tuple[str, ...] = ()
+NUMBERING: dict[str, str] = {}
+NEVER_RAN = "No trial of Rigmark has run on a GPU of Apple yet: no adapter and no telemetry has been tried on one"
