@@ -26,7 +26,7 @@ FAMILIES = {
         "where", "reduce_sum", "reduce_mean", "reduce_max",
     ),
     Family.MOVEMENT: (
-        "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter",
+        "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter", "expand",
     ),
     Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
     Family.RESIDUAL: (UNATTRIBUTED,),

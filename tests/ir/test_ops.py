@@ -61,6 +61,7 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "transpose": (arrangement.Transpose(axes=(1, 0)), (SEQUENCE,)),
     "slice": (arrangement.Slice(axis=1, start=2, stop=6), (BATCH_OF_ONE,)),
     "split": (arrangement.Split(axis=-1, parts=3), (BATCH_OF_ONE,)),
+    "expand": (arrangement.Expand(), ((7, 12), BATCH_OF_ONE)),
     "gather": (lookup.Gather(axis=1, indices=(0, 3, 3)), (BATCH_OF_ONE,)),
     "parameter": (parameters.ParameterValue(shape=(7, 12), init="zeros"), ()),
     "matmul": (products.Matmul(), (HEADS, (1, 2, 3, 4))),
@@ -115,6 +116,7 @@ FLOPS = {
     "transpose": 0,
     "slice": 0,
     "split": 0,
+    "expand": 0,
     "gather": 0,
     "parameter": 0,
     "matmul": 2 * 2 * 5 * 3 * 4,                     # 2 heads of (5, 3) x (3, 4)
@@ -268,7 +270,7 @@ def test_every_parameter_has_a_known_initialiser(kind: str):
         (elementwise.Add(), (IMAGE,), "add takes two or more inputs, not 1"),
         (elementwise.Add(), (IMAGE, VECTOR), "not \\(4, 6, 5\\), \\(12,\\)"),
         (arrangement.Concat(), (IMAGE, (4, 6, 4)), "of one height and width"),
-        (arrangement.Concat(), (SEQUENCE, SEQUENCE), "concat takes two or more"),
+        (arrangement.Concat(), (SEQUENCE, (7, 11)), "sequences of as many features"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_in_a_sentence(op: Op, shapes: tuple[Shape, ...], sentence: str):
@@ -293,6 +295,7 @@ QUERY = Tensor(shape=HEADS)
         (arrangement.Slice(axis=0, start=0, stop=1), (of_sample(SEQUENCE),), "axis 0 of \\(1, 7, 12\\): that is the b"),
         (arrangement.Slice(axis=1, start=3, stop=8), (of_sample(SEQUENCE),), "3 to 8 does not lie in axis 1"),
         (arrangement.Split(axis=2, parts=5), (of_sample(SEQUENCE),), "cannot make 5 equal parts of axis 2"),
+        (arrangement.Expand(), (of_sample(SEQUENCE),) * 2, "expand takes a value for all samples"),
         (lookup.Gather(axis=1, indices=(7,)), (of_sample(SEQUENCE),), "has no entries \\(7,\\)"),
         (reduction.ReduceSum(axes=(1, -2)), (of_sample(SEQUENCE),), "different axes, not \\(1, -2\\)"),
         (products.Matmul(), (QUERY, QUERY), "matmul takes matrices"),
@@ -319,6 +322,8 @@ def test_values_that_do_not_fit_are_refused_in_a_sentence(op: Op, inputs: tuple[
         (elementwise.Add(), (FOR_ALL, FOR_ALL), [FOR_ALL]),
         (elementwise.Multiply(), (Tensor(shape=(12,), batch=None), of_sample(SEQUENCE)), [of_sample(SEQUENCE)]),
         (arrangement.Split(axis=-1, parts=3), (of_sample(SEQUENCE),), [of_sample((7, 4))] * 3),
+        (arrangement.Expand(), (FOR_ALL, of_sample((3,))), [of_sample((7, 12))]),
+        (arrangement.Concat(), (of_sample((2, 12)), of_sample(SEQUENCE)), [of_sample((9, 12))]),
         (arrangement.Slice(axis=0, start=1, stop=3), (FOR_ALL,), [Tensor(shape=(2, 12), batch=None)]),
         (arrangement.Reshape(shape=(7, 3, 2, 2)), (of_sample(SEQUENCE),), [of_sample((7, 3, 2, 2))]),
         (arrangement.Flatten(), (of_sample((2, 3), "int64"),), [of_sample((6,), "int64")]),

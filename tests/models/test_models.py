@@ -94,8 +94,9 @@ def test_an_unknown_model_is_answered_with_the_nearest_name():
 @pytest.mark.parametrize(("name", "parameters"), [
     ("gpt2", 124_439_808),           # the released weights, and transformers' GPT2LMHeadModel
     ("bert", 109_514_298),           # transformers' BertForMaskedLM
-    ("mobilenet_v2", 3_504_872),     # torchvision's
-    ("densenet121", 7_978_856),      # torchvision's
+    ("vit_b_16", 86_567_656),        # torchvision's, as those below
+    ("mobilenet_v2", 3_504_872),
+    ("densenet121", 7_978_856),
 ])
 def test_networks_of_the_widened_graph_have_their_published_counts(name: str, parameters: int):
     assert models.build(name).parameter_count == parameters

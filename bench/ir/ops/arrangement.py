@@ -13,6 +13,8 @@ from rigmark.bench.ir.ops._base import (
     Shape,
     Tensor,
     axis_of,
+    describe,
+    of_sample,
     one,
     show,
 )
@@ -22,13 +24,14 @@ ANY = ("float", "int64", "bool")
 
 @dataclass(frozen=True, kw_only=True)
 class Concat(SampleOp):
-    """Channels of images, or features of vectors, one after another."""
+    """Channels of images, steps of sequences, or features of vectors, one after another."""
 
     kind: ClassVar[str] = "concat"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        if len(inputs) < 2 or len({(len(s), s[1:]) for s in inputs}) != 1 or len(inputs[0]) not in (1, 3):
-            raise BadGraph(f"concat takes two or more images of one height and width, or vectors, not {show(inputs)}")
+        if len(inputs) < 2 or len({(len(s), s[1:]) for s in inputs}) != 1 or len(inputs[0]) > 3:
+            raise BadGraph("concat takes two or more images of one height and width, sequences of as many features, or "
+                           f"vectors, not {show(inputs)}")
         return (sum(shape[0] for shape in inputs), *inputs[0][1:])
 
     def saved_elements(self, *inputs: Shape) -> int:
@@ -135,3 +138,25 @@ class Split(Op):
 
     def is_view(self, *, training: bool) -> bool:
         return not training                      # its gradient is the parts', joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expand(Op):
+    """The first input, which all samples share, once for each sample of the second."""
+
+    kind: ClassVar[str] = "expand"
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if len(inputs) != 2 or inputs[0].batch is not None or inputs[1].batch != 0:
+            raise BadGraph("expand takes a value for all samples, and one with the batch as its first axis, not "
+                           f"{describe(inputs)}")
+        return (of_sample(inputs[0].shape, inputs[0].dtype),)
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return math.prod(inputs[0])              # the sum over samples
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0
+
+    def is_view(self, *, training: bool) -> bool:
+        return not training

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rigmark.bench.ir.graph import Builder, Graph, Shape
+from rigmark.bench.ir.ops.arrangement import Expand
 from rigmark.bench.ir.ops.comparison import Equal, Greater, Less, Where
 from rigmark.bench.ir.ops.elementwise import (
     Abs,
@@ -679,7 +680,9 @@ def reductions_and_parts() -> Graph:
     most = net.add_layer("max", ReduceMax(axes=(-1,)), of=entry)
     chosen = net.add_layer("gather", Gather(axis=1, indices=(3, 0, 3)), of=entry)
     part = net.slice("slice", axis=1, start=1, stop=3, of=entry)
-    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((mean, chosen, part))]
+    token = net.add_layer("token", Expand(), of=(net.parameter("value", (1, 6), init="standard_normal"), "input"))
+    joined = net.concat("joined", of=(token, chosen))
+    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((mean, joined, part))]
     net.concat("concat", of=(total, most, *vectors))
     return _scores(net)
 

@@ -27,6 +27,10 @@ def _split(run, layer, weights, x):
     return tuple(run.np.split(x, a["parts"], a["axis"]))
 
 
+def _expand(run, layer, weights, value, like):
+    return run.np.broadcast_to(value, (len(like), *value.shape))
+
+
 LOWERINGS = {
     "concat": _concat,
     "flatten": _flatten,
@@ -34,4 +38,5 @@ LOWERINGS = {
     "transpose": _transpose,
     "slice": _slice,
     "split": _split,
+    "expand": _expand,
 }

@@ -69,6 +69,14 @@ class Split(Operation):
         return (np.concatenate(parts, axis=self.attributes["axis"]),)
 
 
+class Expand(Operation):
+    def forward(self, value, like):
+        return np.broadcast_to(value, (len(like), *value.shape))
+
+    def backward(self, gradient):
+        return gradient.sum(axis=0), None
+
+
 LOWERINGS = {
     "concat": Concat,
     "flatten": Flatten,
@@ -76,4 +84,5 @@ LOWERINGS = {
     "transpose": Transpose,
     "slice": Slice,
     "split": Split,
+    "expand": Expand,
 }

@@ -27,6 +27,10 @@ def _split(tf, layer):
     return lambda run, x: tuple(tf.split(x, a["parts"], a["axis"]))
 
 
+def _expand(tf, layer):
+    return lambda run, value, like: tf.broadcast_to(value, [like.shape[0], *value.shape])
+
+
 LOWERINGS = {
     "concat": _concat,
     "flatten": _reshape,
@@ -34,4 +38,5 @@ LOWERINGS = {
     "transpose": _transpose,
     "slice": _slice,
     "split": _split,
+    "expand": _expand,
 }

@@ -40,6 +40,10 @@ def _split(nn, layer):
     return modules().Apply(lambda x: x.chunk(a["parts"], a["axis"]))
 
 
+def _expand(nn, layer):
+    return modules().Apply(lambda value, like: value.expand(len(like), *value.shape))
+
+
 LOWERINGS = {
     "concat": _concat,
     "flatten": _flatten,
@@ -47,4 +51,5 @@ LOWERINGS = {
     "transpose": _transpose,
     "slice": _slice,
     "split": _split,
+    "expand": _expand,
 }
