@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.ops import OPS
+from rigmark.bench.ir.ops.products import Matmul
+from rigmark.bench.ir.ops.reduction import ReduceSum
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.worker import frameworks
@@ -258,7 +260,8 @@ def test_timed_dropout_zeroes_the_stated_share_and_scales_the_rest(way):
 
 # Any geometry ----------------------------------------------------------------------------------------------------
 
-few_examples = settings(derandomize=True, max_examples=15, deadline=None, database=None)
+few_examples = settings(derandomize=True, max_examples=12, deadline=None, database=None)
+fewer_examples = settings(few_examples, max_examples=3)      # of networks that compile for long
 pairs_up_to_3 = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 
@@ -301,6 +304,40 @@ def pools(draw: Any) -> Graph:
 @given(data=st.data())
 def test_any_geometry_gives_the_oracles_result(way, graphs, data):
     graph = data.draw(graphs)
+    x, y = synthetic_batch(graph, SAMPLES, seed=2)
+    prepared, reference = way.prepare(graph, weights_of(graph)), oracle_for(graph)
+
+    assert_close(prepared.forward(x), reference.forward(x), FORWARD)
+    assert_all_close(prepared.gradients(x, y, {})[1], reference.gradients(x, y, {})[1], GRADIENTS)
+
+
+@st.composite
+def sequences(draw: Any) -> Graph:
+    """Attention of any number of heads, queries and keys, and what stands around it, on axes and parts of any size."""
+    size = st.integers(1, 5)
+    heads, steps, features, parts = draw(size), draw(size), draw(st.integers(2, 5)), draw(st.integers(1, 3))
+    first = draw(st.integers(0, steps - 1))
+    rows = (steps, heads * features * parts)
+    net = Builder("sequences", (*rows[:1], draw(size)))
+    net.dense("first", rows[1])
+    net.layer_norm("norm", epsilon=0.1)
+    net.add("scaled", of=(net.last, net.parameter("row", draw(st.sampled_from([rows, rows[1:], (1, 1), (steps, 1)])),
+                                                  init="standard_normal")))
+    part = draw(st.sampled_from(net.split("split", parts, axis=2)))
+    net.reshape("rows", (steps, heads, features), of=part)
+    query = net.transpose("heads", (1, 0, 2))
+    key = net.slice("key", axis=2, start=first, stop=steps)
+    causal = draw(st.booleans()) and first == 0
+    net.attention("attention", of=(query, key, key), causal=causal)
+    net.add_layer("pairs", Matmul(), of=(net.last, net.transpose("turned", (0, 2, 1), of=key)))
+    net.add_layer("sum", ReduceSum(axes=(draw(st.integers(1, 3)),), keep=draw(st.booleans())))
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+
+
+@by_first_choice
+@fewer_examples
+@given(graph=sequences())
+def test_any_sequence_gives_the_oracles_result(way, graph):
     x, y = synthetic_batch(graph, SAMPLES, seed=2)
     prepared, reference = way.prepare(graph, weights_of(graph)), oracle_for(graph)
 

@@ -103,10 +103,10 @@ def modules():
             values = {"input": x}
             for layer, (outputs, inputs, finished) in zip(self.layers, self.wiring):
                 result = layer(*[values[i] for i in inputs])
-                if len(outputs) == 1:
-                    values[outputs[0]] = result
-                else:
+                if isinstance(result, tuple):
                     values.update(zip(outputs, result))
+                else:
+                    values[outputs[0]] = result
                 for i in finished:
                     del values[i]
             return result
