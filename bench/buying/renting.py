@@ -207,7 +207,7 @@ def _answer(
     elif hours_per_week is not None and life is None and math.isfinite(found.value):
         said.append(tr("Whether to buy for {hours:g} h per week is not known without the life_years of {build}.",
                        hours=hours_per_week, build=build))
-    said += [tr("{term} is left out: {holds}.", term=tr(each.name), holds=each.holds)
+    said += [tr("This leaves out {term}: {holds}.", term=tr(each.name), holds=each.holds)
              for each in of.left_out if each.holds]
     predicted = [] if is_alike(of.build, of.offer) else [
         each.candidate.id for each in (own, rented) if each is not None and each.origin is Origin.PREDICTED]
@@ -231,7 +231,7 @@ def _pays(of: Reckoning) -> str:
     if math.isinf(found.value):
         template = tr_later("Renting {offer} is always cheaper: the electricity of {build} costs more than renting "
                             "for the same work.") if _has_equal_work(of) else tr_later(
-            "Renting {offer} is always cheaper: the electricity of {build} costs more per hour than the rent.")
+            "Hour for hour, renting {offer} is cheaper: the electricity of {build} costs more than the rent.")
         return tr(template, offer=offer, build=build)
     counted = tr(" for equal work") if _has_equal_work(of) else ""
     if answers(of.steps, RESALE) is not None:

@@ -266,7 +266,7 @@ def test_electricity_of_unlike_cards_is_counted(tmp_path: Path):
 
     assert (350 + 450 + 170 + 75) / 0.9 == pytest.approx(found.power_w)
     assert math.inf == found.hours.value
-    assert "Renting cloud is always cheaper" in found.words[0]
+    assert "Hour for hour, renting cloud is cheaper" in found.words[0]
     assert "electricity" not in holds(found)
 
 
@@ -283,7 +283,7 @@ def test_without_a_price_of_electricity_the_answer_says_up_to_which_it_holds(tmp
     found = unlike(tmp_path, energy="", rent=2.0, hours_per_week=5_000 / (4 * 365.25 / 7))
 
     assert "buying is cheaper with less than 1.19 USD per kWh of it" == holds(found)["electricity"]
-    assert "electricity is left out: buying is cheaper with less than" in " ".join(found.words)
+    assert "This leaves out electricity: buying is cheaper with less than" in " ".join(found.words)
     assert Standing.CLEAR != found.standing
 
 
