@@ -213,17 +213,19 @@ class Answering:
             return self._instead[job["kind"]]
         if job["kind"] == "proof":       # what the oracle says too, since it is asked here
             np.savez(directory / ARRAYS, **{"output": [1.0], "losses": [2.3, 2.2, 2.1], "gradient:w": [1.0]})
-        return Answer(
-            outcome=Outcome.OK, reason=None, result=_answer(job), marks={"started": 0.0}, last_words="",
-            wall_time_s=0.1,
-        )
+        return went_well(_result(job))
 
     def release(self) -> None:
         pass
 
 
-def _answer(job: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker says of a job that went well."""
+def went_well(result: dict[str, Any]) -> Answer:
+    return Answer(
+        outcome=Outcome.OK, reason=None, result=result, marks={"started": 0.0}, last_words="", wall_time_s=0.1
+    )
+
+
+def _result(job: Mapping[str, Any]) -> dict[str, Any]:
     match job["kind"]:
         case "probe":
             return {"python": "3.11.0", "packages": dict.fromkeys(job["distributions"], "1.0")}

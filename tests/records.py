@@ -103,9 +103,9 @@ def watched(asked: str = "avx2", *, summary: str | None = None, **levels: str | 
     return {"asked": asked, "proof": proof, "summary": summary or instruction_sets.summary(proof)}
 
 
-def layer_times() -> dict[str, Any]:
-    """Of one process that took its steps apart, as bench.trials.kinds.layers describes a worker's answer."""
-    answer = {
+def layer_answer() -> dict[str, Any]:
+    """Of one process that took its steps apart, as bench.worker.layers gives it."""
+    answer: dict[str, Any] = {
         "rows": [
             {"layer": "hidden", "direction": "forward", "time_s": 0.004},
             {"layer": "hidden", "direction": "backward", "time_s": 0.005},
@@ -118,8 +118,13 @@ def layer_times() -> dict[str, Any]:
     }
     for row in answer["rows"]:
         row["turn_times_s"] = [row["time_s"]] * 5
+    return answer
+
+
+def layer_times() -> dict[str, Any]:
+    """The same as bench.trials.kinds.layers describes it."""
     described = layers.described(
-        answer, models.build("mlp"), mode=Mode.TRAINING, batch=32, precision=Precision.FP32
+        layer_answer(), models.build("mlp"), mode=Mode.TRAINING, batch=32, precision=Precision.FP32
     )
     return {**described, "variables": {}}
 

@@ -79,13 +79,12 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
     if checkout := os.environ.get("RIGMARK_CHECKOUT"):
         build = revisions.checked_out(Path(checkout), builds.find(case.build, known))
         known, case = known | {build.name: build}, replace(case, build=build.name)
-    kind = TrialKind.LIMIT if case.is_limit else TrialKind.TIMING
     proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
     with Runner(store, known, suite=suite, command=command, session=session) as runner:
         records = []
         for repetition in itertools.count():
             trial = Trial(
-                kind=kind, case=case, repetition=repetition, timing=sweep.timing,
+                kind=case.timed_as, case=case, repetition=repetition, timing=sweep.timing,
                 asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
             )
             key = runner.key(trial)

@@ -1,7 +1,7 @@
 """A world: processes that train one network together, started as one group, ended as one, answering as one.
 
-A launcher says where each rank runs, and starts it; this module says with which job, sees to it that all end when one
-fails, and makes one answer of theirs.
+A launcher says where each rank runs, and starts it; this module makes its job, ends all ranks when one fails, and
+joins their answers into one.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod
+from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.worker.strategies import SINGLE
 
@@ -49,6 +49,11 @@ class Case:
         from rigmark.bench.worker import microbenchmarks  # and NumPy, for which --help does not wait
 
         return self.model in microbenchmarks.NAMES
+
+    @property
+    def timed_as(self) -> TrialKind:
+        """The kind of trial that measures its speed."""
+        return TrialKind.LIMIT if self.is_limit else TrialKind.TIMING
 
     @property
     def processes(self) -> int:

@@ -68,8 +68,7 @@ def plan(
     for repetition in range(max((repetitions for _, repetitions, _ in declared.values()), default=0)):
         batch = [
             Trial(
-                kind=TrialKind.LIMIT if case.is_limit else TrialKind.TIMING, case=case, repetition=repetition,
-                timing=timing, asks_for_isa=asks,
+                kind=case.timed_as, case=case, repetition=repetition, timing=timing, asks_for_isa=asks,
             )
             for (case, _), (timing, repetitions, asks) in declared.items()
             if repetition < repetitions

@@ -61,7 +61,7 @@ def run_worker(
 ) -> Answer:
     """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
 
-    ``stop`` is a descriptor that becomes readable where the worker shall be killed before.
+    ``stop`` is a descriptor that becomes readable when the worker has to be killed before that.
 
     The whole process group is gone when this returns, also by an exception.
     """
@@ -129,7 +129,7 @@ def attend(
     pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
     deadline_s: float, listener: Listener | None = None, stop: int | None = None,
 ) -> Answer:
-    """Wait for the answer of a started worker, see to it that its whole group is gone, and judge.
+    """Wait for the answer of a started worker, make sure that its whole process group is gone, and judge.
 
     ``ended`` holds a descriptor that becomes readable when the worker ends, where the system has such a thing.
     """
@@ -222,7 +222,7 @@ def judge(
     if code < 0:
         killed = f"killed by {signal.Signals(-code).name} {reached}"
         if for_memory is None:
-            killed += " (the kernel killed a process for memory meanwhile, and does not tell here whether this one)"
+            killed += " (the kernel killed a process for memory meanwhile, and does not say whether it was this one)"
         return answer(Outcome.CRASHED, f"{killed}; last words: {last_line}")
     if final["event"] == "nothing":
         return answer(Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}")

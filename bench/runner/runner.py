@@ -37,11 +37,11 @@ FAILS_AGAIN = frozenset(
         Outcome.PARITY_FAILED,
     }
 )
-"""Outcomes that the next repetition of the same case would only meet again; it is not started."""
+"""Outcomes that another repetition of the same case would have again, so no more are started."""
 
 
 MAY_PASS_NEXT_TIME = frozenset({Outcome.TIMEOUT, Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.BUILD_BROKEN})
-"""Failures that another attempt need not meet: the next run of the same command makes one, in their place."""
+"""Failures that may not happen again: the next run of the same command repeats the trial and replaces its record."""
 
 
 class Runner:
@@ -86,7 +86,7 @@ class Runner:
         return self._kinds.of(trial.kind).identity(trial)
 
     def key(self, trial: Trial) -> str:
-        """Under which this trial is stored when this machine has measured it."""
+        """The name of the record in which this machine stores this trial."""
         return self._key(self.identity(trial))
 
     def _key(self, identity: Identity) -> str:
@@ -132,7 +132,7 @@ class Runner:
         return tally
 
     def _known(self, identity: Identity, tally: Tally) -> StoredRecord | None:
-        """The stored record of a trial; None where there is none, or it cannot be read: then it is measured anew."""
+        """The stored record of a trial; None if there is none, or if it cannot be read: then it is measured again."""
         try:
             return self._store.find(self._key(identity))
         except LeftOut as error:
@@ -140,9 +140,9 @@ class Runner:
             return None
 
     def _forget_unanswered(self, identity: Identity) -> None:
-        """Remove what was stored of a trial while its build did not say what it is, now that it does.
+        """Remove the record of a failure that was stored when the trial's build did not answer, now that it does.
 
-        A build's contents are part of a trial's identity, so no later attempt would stand in the place of that one.
+        The contents of a build are part of a trial's identity, so no later attempt would replace that record.
         """
         asked = [identity.build, *([] if identity.base is None else [identity.base])]
         for silent in itertools.product((False, True), repeat=len(asked)):
@@ -158,7 +158,7 @@ class Runner:
         return known is not None and known.outcome not in MAY_PASS_NEXT_TIME
 
     def _measure(self, trial: Trial, identity: Identity, known: StoredRecord | None) -> Record:
-        """``known`` is the record in whose place the new one comes; None where there is none."""
+        """``known`` is the stored record that the new one replaces; None if there is none."""
         case, kind = trial.case, self._kinds.of(trial.kind)
         load_before, described = hardware.load_average(), system.described()
         recorded_at = host.now().isoformat(timespec="seconds")

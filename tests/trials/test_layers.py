@@ -17,8 +17,8 @@ from rigmark.bench.enums import Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.models import build
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.trials.kinds import layers
-from tests.fakes import SHORT, lend_framework, measure
-from tests.records import layer_times, make_record, timing_records, trials_of
+from tests.fakes import SHORT, Answering, lend_framework, measure, went_well
+from tests.records import layer_answer, layer_times, make_record, timing_records, trials_of
 
 SILENT = """
 from . import Unsupported
@@ -166,10 +166,11 @@ def test_a_share_is_not_that_of_one_long_step():
 
 
 def test_layer_trials_are_off_unless_asked_for_and_resumed_like_others(tmp_path: Path):
-    without = measure(tmp_path)
-    with_layers = measure(tmp_path, layers=True)
-    again = measure(tmp_path, layers=True)
-    another_session = measure(tmp_path, layers=True, session="2")
+    launcher = Answering(layers=went_well(layer_answer()))
+    without = measure(tmp_path, launcher=launcher)
+    with_layers = measure(tmp_path, launcher=launcher, layers=True)
+    again = measure(tmp_path, launcher=launcher, layers=True)
+    another_session = measure(tmp_path, launcher=launcher, layers=True, session="2")
 
     assert TrialKind.LAYERS not in {each.identity.kind for each in without.stored}
     assert [TrialKind.LAYERS] == [each.identity.kind for each in with_layers.stored]
