@@ -86,7 +86,7 @@ def orphans(token: str) -> list[int]:
 def start(folder: Path, repetitions: int, token: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
-            sys.executable, "-m", "bench", "run", "--model", "mlp", "--framework", "numpy", "--batch", "2",
+            sys.executable, "-m", "rigmark", "run", "--model", "mlp", "--framework", "numpy", "--batch", "2",
             "--threads", "1", "--mode", "inference", "--repetitions", str(repetitions), "--min-time", "0.05",
         ],
         cwd=folder, env={**os.environ, TOKEN: token, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL,
