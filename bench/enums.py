@@ -33,7 +33,7 @@ class Setting(StrEnum):
 class Precision(StrEnum):
     """Numeric policy: the formats in which weights and activations are stored, multiplied and summed.
 
-    The formats of each precision are in bench.worker.frameworks.POLICIES, which the worker package contains too.
+    The formats of each precision are in bench.worker.precisions.POLICIES, which the worker package contains too.
     """
 
     FP32 = "fp32"

@@ -26,7 +26,7 @@ from rigmark.bench.trials.kinds import layers
 from rigmark.bench.trials.kinds import pair as pairs
 from rigmark.bench.trials.parity import TOLERANCES, Parity
 from rigmark.bench.worker import microbenchmarks
-from rigmark.bench.worker.frameworks import POLICIES
+from rigmark.bench.worker.precisions import POLICIES
 
 CASE = Case(
     model="mlp", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW, mode=Mode.TRAINING,

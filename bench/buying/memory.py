@@ -18,6 +18,7 @@ from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import Mode, Outcome, TrialKind, network_key
 from rigmark.bench.machine.gpu_specifications import GIB
 from rigmark.bench.plan import axes
+from rigmark.bench.worker import precisions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def memories(
 
 def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
     """The estimate from the definition of a network; with 16-bit arithmetic some numbers still take 4 bytes."""
-    itemsize = {"fp16": 3.0, "bf16": 3.0, "fp16_pure": 2.0, "bf16_pure": 2.0, "fp64": 8.0}.get(precision, 4.0)
+    itemsize = float(precisions.typical_bytes(precision))
     return fitting.estimated_line(
         parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
         is_training=is_training, optimizer_states=network.optimizer_states, itemsize=itemsize,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,6 +81,12 @@ class Layer:
 def _values(layer: Layer) -> dict[str, Tensor]:
     """The outputs of a layer by the names that readers use."""
     return {layer.name if index == 0 else f"{layer.name}:{index}": value for index, value in enumerate(layer.outputs)}
+
+
+def _weight_bytes(layer: Layer, itemsize: int, weight_itemsize: Callable[[str], int] | None) -> int:
+    """Bytes of all parameters of a layer."""
+    each = itemsize if weight_itemsize is None else weight_itemsize(layer.op.kind)
+    return each * sum(math.prod(p.shape) for p in layer.parameters)
 
 
 def _layer_of(value: str) -> str:
@@ -166,35 +172,43 @@ class Graph:
                 reached.update(map(_layer_of, layer.inputs))
         return frozenset(found & reached)
 
-    def cost(self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False) -> Cost:
+    def cost(
+        self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False,
+        weight_itemsize: Callable[[str], int] | None = None,
+    ) -> Cost:
         """FLOPs and least traffic of a layer for a batch, forward or, of a training step only, backward.
 
-        ``itemsize`` is bytes per element.
+        ``itemsize`` is bytes per element; ``weight_itemsize`` gives that of weights by the kind of their operation, if
+        it is another.
         """
         inputs = sum(value.elements(batch) for value in layer.input_tensors)
         outputs = sum(value.elements(batch) for value in layer.outputs)
-        weights = sum(math.prod(p.shape) for p in layer.parameters)
+        of_weights = _weight_bytes(layer, itemsize, weight_itemsize)
         times = 1 if all(value.batch is None for value in layer.outputs) else batch
         if not backward:
             flops = layer.op.training_flops if training else layer.op.flops
-            moved = 0 if layer.op.is_view(training=training) else inputs + outputs + weights
-            return Cost(flops=times * flops(*layer.input_shapes), bytes_moved=itemsize * moved)
+            moved = 0 if layer.op.is_view(training=training) else itemsize * (inputs + outputs) + of_weights
+            return Cost(flops=times * flops(*layer.input_shapes), bytes_moved=moved)
         if not self.needs_gradient(layer.name):
             return Cost(flops=0, bytes_moved=0)
         passes_on = any(self.needs_gradient(name) for name in layer.inputs)
         work = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
         if layer.op.is_view(training=True):
             return Cost(flops=times * work, bytes_moved=0)
-        moved = outputs + layer.op.saved(batch, *layer.input_tensors) + passes_on * inputs
-        moved += weights * (2 if passes_on else 1)       # read for the input's gradient, and their own gradient
-        return Cost(flops=times * work, bytes_moved=itemsize * moved)
+        moved = itemsize * (outputs + layer.op.saved(batch, *layer.input_tensors) + passes_on * inputs)
+        moved += of_weights * (2 if passes_on else 1)    # read for the input's gradient, and their own gradient
+        return Cost(flops=times * work, bytes_moved=moved)
 
     def fused_cost(
-        self, names: Sequence[str], *, batch: int, itemsize: int, training: bool, backward: bool = False
+        self, names: Sequence[str], *, batch: int, itemsize: int, training: bool, backward: bool = False,
+        weight_itemsize: Callable[[str], int] | None = None,
     ) -> Cost:
         """FLOPs and least traffic of several layers that run as one: what passes between them need not be moved."""
         costs = [
-            self.cost(self[name], batch=batch, itemsize=itemsize, training=training, backward=backward)
+            self.cost(
+                self[name], batch=batch, itemsize=itemsize, training=training, backward=backward,
+                weight_itemsize=weight_itemsize,
+            )
             for name in names
         ]
         apart = sum(cost.bytes_moved for cost in costs)
@@ -208,9 +222,9 @@ class Graph:
         passes_on = backward and any(map(self.needs_gradient, read))
         elements = sum(value.elements(batch) for value in written)
         elements += sum(value.elements(batch) for value in read.values()) * (2 if passes_on else 1)
-        weights = sum(math.prod(p.shape) for name in names for p in self[name].parameters)
-        elements += weights * (2 if passes_on else 1)
-        return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=min(apart, itemsize * elements))
+        of_weights = sum(_weight_bytes(self[name], itemsize, weight_itemsize) for name in names)
+        moved = itemsize * elements + of_weights * (2 if passes_on else 1)
+        return Cost(flops=sum(cost.flops for cost in costs), bytes_moved=min(apart, moved))
 
     @cached_property
     def _readers(self) -> dict[str, set[str]]:

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from rigmark.bench.enums import CONSEQUENCES, Outcome, Precision
+from rigmark.bench.enums import CONSEQUENCES, Outcome
 from rigmark.bench.plan.case import Case
 from rigmark.bench.processes.spawn import Answer
-from rigmark.bench.worker import strategies
+from rigmark.bench.worker import precisions, strategies
 
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2.0                # for the other ranks to say themselves what is wrong, when one has failed
@@ -226,6 +226,7 @@ def sent_bytes(case: Case, parameters: int) -> int | None:
     Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
     """
     is_compressed = strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options
-    gradient_bytes = (2 if is_compressed else 8 if case.precision is Precision.FP64 else 4) * parameters
+    each = precisions.FORMAT_BYTES["fp16"] if is_compressed else precisions.gradient_bytes(case.precision)
+    gradient_bytes = each * parameters
     least: int | None = strategies.load(case.strategy).sent_bytes(gradient_bytes, case.world_size)
     return least

@@ -10,7 +10,7 @@ from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.sweep import Sweep
-from rigmark.bench.worker.frameworks import WITHOUT_TRAINING
+from rigmark.bench.worker.precisions import WITHOUT_TRAINING
 from rigmark.bench.worker.strategies import load
 
 PROOF_BATCH = 4

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rigmark.bench.enums import Precision
+from rigmark.bench.worker import precisions
 
 Arrays = Mapping[str, NDArray[Any]]
 GRADIENT = "gradient:"
@@ -40,15 +41,15 @@ class Rounding:
 
 
 # Half a unit in the last place: of 8 bits (7 are stored), of 11 bits (10 are stored).
-BF16 = Rounding(roundoff=2**-8)
-FP16 = Rounding(roundoff=2**-11)
+BF16 = Rounding(roundoff=precisions.ROUNDOFF["bf16"])
+FP16 = Rounding(roundoff=precisions.ROUNDOFF["fp16"])
 
 ROUNDINGS = {
     Precision.BF16: BF16, Precision.BF16_PURE: BF16,
     Precision.FP16: FP16, Precision.FP16_PURE: FP16,
-    Precision.TF32: Rounding(roundoff=2**-11, takers=("conv2d", "dense", "lstm")),
+    Precision.TF32: Rounding(roundoff=precisions.ROUNDOFF["tf32"], takers=precisions.PRODUCTS_ONLY["tf32"]),
     # 127 steps over values of both signs: PyTorch keeps an eighth bit back, for the sums of older CPUs.
-    Precision.INT8: Rounding(roundoff=1 / 127, of_largest=True, takers=("dense", "lstm")),
+    Precision.INT8: Rounding(roundoff=1 / 127, of_largest=True, takers=precisions.PRODUCTS_ONLY["int8"]),
 }
 """Precisions that round more than fp32."""
 

@@ -28,6 +28,7 @@ The names:
 import collections
 
 from . import frameworks, registry
+from .precisions import activation_bytes
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -58,10 +59,14 @@ NAMES = (
     + tuple("all_reduce_%d" % world_size for world_size in WORLD_SIZES)
 )
 
-ITEM_BYTES = {"fp32": 4, "tf32": 4, "fp64": 8, "bf16": 2, "fp16": 2}     # precisions of micro-benchmarks
-
 TOLERANCES = {"fp32": 1e-5, "tf32": 3e-3, "fp64": 1e-12, "bf16": 2e-2, "fp16": 3e-3}
-"""Largest allowed relative L2 error of a result against NumPy in float64: a few times the error by rounding."""
+"""Of the precisions of micro-benchmarks: the largest allowed relative L2 error of a result against NumPy in float64, a
+few times the error by rounding."""
+
+
+def item_bytes(precision):
+    """Of an element of an array; a precision that no micro-benchmark has counts as fp32."""
+    return activation_bytes(precision if precision in TOLERANCES else "fp32")
 
 
 def work(name, precision):
@@ -72,7 +77,7 @@ def work(name, precision):
     """
     known = {"name": name, "flops": None, "bytes": None, "samples": None}
     kind, _, size = name.partition("_")
-    item = ITEM_BYTES.get(precision, ITEM_BYTES["fp32"])
+    item = item_bytes(precision)
     if kind == "matmul":
         known["flops"] = 2 * int(size) ** 3
     elif kind == "conv2d":
@@ -97,7 +102,7 @@ def work(name, precision):
 def elements(name, precision):
     """The number of elements of each array of ``copy_SIZE`` or ``triad_SIZE``."""
     kind, _, size = name.partition("_")
-    return MEMORY_SIZES[size] // ({"copy": 2, "triad": 3}[kind] * ITEM_BYTES.get(precision, ITEM_BYTES["fp32"]))
+    return MEMORY_SIZES[size] // ({"copy": 2, "triad": 3}[kind] * item_bytes(precision))
 
 
 def world_size(name):

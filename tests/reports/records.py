@@ -15,7 +15,7 @@ from rigmark.bench.sections import inputs
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials.kinds import layers
-from rigmark.bench.worker.frameworks import POLICIES
+from rigmark.bench.worker.precisions import POLICIES
 from tests.records import WORLD, watched
 
 VERSIONS = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "jax": "0.10.2", "tensorflow": "2.21.0"}

@@ -14,7 +14,7 @@ from rigmark.bench.document.document import Document, Items, Section
 from rigmark.bench.enums import Outcome
 from rigmark.bench.sections.groups import Group
 from rigmark.bench.store.record import Record
-from rigmark.bench.worker.frameworks import POLICIES
+from rigmark.bench.worker.precisions import POLICIES
 from tests.records import watched
 from tests.reports import records
 from tests.sections.test_report import column, table, timings

@@ -6,7 +6,7 @@ A third limit stands beside arithmetic and memory: no kernel takes less time tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,11 +17,10 @@ from rigmark.bench.analysis.results.summary import key
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Precision, TrialKind
+from rigmark.bench.worker.precisions import POLICIES
 
 BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU
 SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-PRODUCTS_OF: Mapping[str, str] = {Precision.BF16_PURE: Precision.BF16, Precision.FP16_PURE: Precision.FP16}
-"""Precisions whose products are those of another one, in which limits are measured."""
 WITHOUT_LIMITS = frozenset({Precision.INT8})
 """Precisions that no limit is measured in."""
 MEASURED, SPECIFICATION = tr_later("measured"), tr_later("specification")
@@ -97,7 +96,8 @@ def peaks(
 
 def products_of(precision: str) -> str:
     """The precision that the limits of this one's products are measured in."""
-    return PRODUCTS_OF.get(precision, precision)
+    products: str = POLICIES[precision]["products"]
+    return products
 
 
 def memory_size(limit: str) -> int | None:

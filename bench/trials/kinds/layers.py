@@ -17,15 +17,13 @@ from rigmark.bench.store.record import Record
 from rigmark.bench.trials.kind import with_marks
 from rigmark.bench.trials.kinds._steps import Steps
 from rigmark.bench.worker import frameworks
+from rigmark.bench.worker.precisions import activation_bytes, weight_bytes
 
 UNATTRIBUTED = "(unattributed)"      # the residual row: the host's work between layers, and that of the instruments
 TOO_SHORT = "(too short to time)"    # layers that took less than the clock can tell, together
 IN_PLACE = "in_place"                # timed within a whole step, not replayed alone
 
 Row = tuple[str, str | None]         # layer and direction
-
-ELEMENT_BYTES = {Precision.FP64: 8, Precision.FP32: 4, Precision.TF32: 4, Precision.INT8: 1}
-HALF_BYTES = 2
 
 
 class Layers(Steps):
@@ -73,8 +71,7 @@ def described(
     step_time_s = statistics.fmean(answer["step_times_s"])
     usual_step_s = math.fsum(map(usual_s, answer["rows"]))
     attributed_time_s = math.fsum(row["time_s"] for row in answer["rows"] if row["layer"] != UNATTRIBUTED)
-    itemsize = ELEMENT_BYTES.get(precision, HALF_BYTES)
-    work = Work(graph, batch=batch, itemsize=itemsize, training=mode is Mode.TRAINING)
+    work = Work(graph, batch=batch, precision=precision, training=mode is Mode.TRAINING)
     timed = {(row["layer"], row["direction"]) for row in answer["rows"]}
     rows = _short_ones_together(answer["rows"], graph, answer["resolution_s"])
     return {
@@ -90,9 +87,9 @@ def described(
 class Work:
     """The FLOPs and traffic of a step, each layer's in each direction given out once."""
 
-    def __init__(self, graph: Graph, *, batch: int, itemsize: int, training: bool):
+    def __init__(self, graph: Graph, *, batch: int, precision: Precision, training: bool):
         self.graph = graph
-        self._batch, self._itemsize, self._training = batch, itemsize, training
+        self._batch, self._precision, self._training = batch, precision, training
         self._given: set[Row] = set()
 
     def of(self, names: Iterable[str], direction: str | None) -> Cost | None:
@@ -102,8 +99,8 @@ class Work:
         if not new:
             return None
         return self.graph.fused_cost(
-            new, batch=self._batch, itemsize=self._itemsize, training=self._training,
-            backward=direction == "backward",
+            new, batch=self._batch, itemsize=activation_bytes(self._precision), training=self._training,
+            backward=direction == "backward", weight_itemsize=lambda op: weight_bytes(self._precision, op),
         )
 
     def left(self) -> list[list[str]]:

@@ -39,45 +39,11 @@ import re
 import numpy as np
 
 from .. import devices, registry
+from ..precisions import WITHOUT_TRAINING
 
 
 class Unsupported(Exception):
     """The framework cannot do this; the message states why."""
-
-
-def _policy(weights, activations, products, sums, is_loss_scaled=False):
-    return {
-        "weights": weights, "activations": activations, "products": products, "sums": sums,
-        "is_loss_scaled": is_loss_scaled,
-    }
-
-
-POLICIES = {
-    "fp32": _policy("fp32", "fp32", "fp32", "fp32"),
-    "tf32": _policy("fp32", "fp32", "tf32", "fp32"),
-    "fp64": _policy("fp64", "fp64", "fp64", "fp64"),
-    "bf16": _policy("fp32", "bf16", "bf16", "fp32"),
-    "fp16": _policy("fp32", "fp16", "fp16", "fp32", is_loss_scaled=True),
-    "bf16_pure": _policy("bf16", "bf16", "bf16", "fp32"),
-    "fp16_pure": _policy("fp16", "fp16", "fp16", "fp32"),
-    "int8": _policy("int8", "fp32", "int8", "int32"),
-}
-"""The formats of each precision: of stored weights and activations, and of the operands and sums of products.
-
-Batch normalisation and the loss are computed in fp32 if activations are narrower; in training, gradients of weights are
-fp32 when they reach the optimizer. In int8, dense and recurrent layers quantise their input when they read it, and all
-other layers stay in fp32. Sums are those that the hardware specifies for products; it is not proven that kernels which
-emulate a format have the same.
-"""
-
-WITHOUT_TRAINING = {
-    "bf16_pure": "an update smaller than 2**-9 of a weight would round away, so that it would learn something else; "
-                 "train in bf16, which keeps fp32 weights",
-    "fp16_pure": "an update smaller than 2**-12 of a weight would round away, so that it would learn something else; "
-                 "train in fp16, which keeps fp32 weights",
-    "int8": "rounded weights have no gradient; it is for inference",
-}
-"""Precisions that are for inference only, and why."""
 
 
 NAMES = registry.names(__path__)

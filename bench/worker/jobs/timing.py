@@ -1,6 +1,6 @@
 """How long steps take."""
 
-from .. import frameworks, measure, rendezvous
+from .. import measure, precisions, rendezvous
 from ._common import peak_memory
 from ._ends import held_at_the_end
 from ._steps import last_result, started, timed_steps
@@ -19,6 +19,6 @@ def run(job, directory, answers):
     facts.update(ended_together(job, gang, prepared))
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
-        result_error=None, policy=frameworks.POLICIES[job["settings"]["precision"]],
+        result_error=None, policy=precisions.POLICIES[job["settings"]["precision"]],
         overflow_steps=overflow_steps, **dict(facts, **memory)
     )

@@ -22,8 +22,8 @@ from rigmark.bench.analysis.layers.roofline import (
     products_of,
 )
 from rigmark.bench.sections.layer_figures import peak_words
-from rigmark.bench.worker.frameworks import POLICIES
-from rigmark.bench.worker.microbenchmarks import ITEM_BYTES
+from rigmark.bench.worker.microbenchmarks import TOLERANCES
+from rigmark.bench.worker.precisions import POLICIES
 
 
 def measured(value: float) -> Peak:
@@ -177,7 +177,7 @@ def test_a_pure_format_has_the_peak_of_its_products():
 def test_every_precision_has_the_limits_of_its_products_or_is_known_to_have_none():
     for name, policy in POLICIES.items():
         measured_in = products_of(name)
-        assert (name in WITHOUT_LIMITS) != (measured_in in ITEM_BYTES)
+        assert (name in WITHOUT_LIMITS) != (measured_in in TOLERANCES)
         assert [policy[part] for part in ("products", "sums")] == [
             POLICIES[measured_in][part] for part in ("products", "sums")
         ]

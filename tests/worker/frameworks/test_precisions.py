@@ -17,7 +17,8 @@ from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.trials import parity
 from rigmark.bench.trials.parity import ROUNDINGS, TOLERANCES, Parity, compare, rounding_effects
 from rigmark.bench.worker import frameworks, proof
-from rigmark.bench.worker.frameworks import WITHOUT_TRAINING, Unsupported
+from rigmark.bench.worker.frameworks import Unsupported
+from rigmark.bench.worker.precisions import POLICIES, WITHOUT_TRAINING
 from tests.worker.frameworks.test_conformance import ADAPTERS, by_adapter
 
 SAMPLES = 6
@@ -386,10 +387,10 @@ def test_what_a_framework_has_no_kernel_for_is_refused_in_its_words(framework, p
 
 @by_adapter
 def test_every_precision_states_its_formats(framework):
-    assert set(ADAPTERS[framework].PRECISIONS) <= set(frameworks.POLICIES)
+    assert set(ADAPTERS[framework].PRECISIONS) <= set(POLICIES)
 
 
 def test_policies_and_tolerances_are_those_of_the_precisions():
-    assert set(frameworks.POLICIES) == set(Precision) == set(TOLERANCES)
+    assert set(POLICIES) == set(Precision) == set(TOLERANCES)
     assert set(WITHOUT_TRAINING) < set(Precision)
-    assert {p for p in Precision if frameworks.POLICIES[p]["is_loss_scaled"]} == {Precision.FP16}
+    assert {p for p in Precision if POLICIES[p]["is_loss_scaled"]} == {Precision.FP16}

@@ -16,8 +16,9 @@ from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import outputs_of, parameters_of, shared_keys
+from ...precisions import WITHOUT_TRAINING
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
-from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
+from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
 from .._image_layouts import Plan, channels_first, channels_last, inverse
 from . import layer_owners as traced
 from . import lowerings

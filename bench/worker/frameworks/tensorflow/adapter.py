@@ -16,9 +16,10 @@ from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import outputs_of, parameters_of, shared_keys
+from ...precisions import WITHOUT_TRAINING
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
 from ...tracing.timeline import Timeline
-from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown, widened
+from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
 from .._image_layouts import Plan, channels_last
 from . import lowerings
 

@@ -17,8 +17,9 @@ from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import with_gradient
+from ...precisions import WITHOUT_TRAINING
 from ...tracing.timeline import Timeline
-from .. import WITHOUT_TRAINING, Prepared, Unsupported, refusals, refuse_unknown
+from .. import Prepared, Unsupported, refusals, refuse_unknown
 from . import inductor, lowerings
 from .layer_hooks import LayerHooks
 
