@@ -23,12 +23,15 @@ def network(activation: str) -> Graph:
     return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01))
 
 
-def effects(graph: Graph, times: float) -> dict[str, float]:
+def effects(graph: Graph, times: float, asked_for: list[str] | None = None) -> dict[str, float]:
+    """The effects of ties; ``asked_for`` collects the settings that the oracle was prepared with."""
     adapter = frameworks.load("numpy")
     weights = perturbed(graph, initial_weights(graph, seed=1), seed=1)
     x, y = synthetic_batch(graph, 8, seed=1)
 
     def prepare(**changes: object) -> Any:
+        if asked_for is not None:
+            asked_for.extend(changes)
         asked = {"mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
                  "threads": 1, "seed": 1}
         return adapter.prepare(graph.plain(), weights, {**asked, **changes})
@@ -54,7 +57,12 @@ def test_open_decisions_move_the_gradient_of_a_network_with_kinks():
 
 
 def test_a_smooth_network_has_no_open_decisions():
-    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == effects(network("tanh"), times=1e5)
+    asked_for: list[str] = []
+
+    found = effects(network("tanh"), times=1e5, asked_for=asked_for)
+
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == found
+    assert ["precision"] == asked_for                    # one forward pass, and no training
 
 
 def test_no_decision_is_open_without_a_margin():

@@ -1,16 +1,32 @@
 """Softmax and attention."""
 
+import math
+
+import numpy as np
+
 
 def _softmax(run, layer, weights, x):
     return run.nn.softmax(x)
 
 
 def _attention(run, layer, weights, query, key, value, mask=None):
+    if query.dtype.itemsize == 8:
+        return _composed(run, layer["attributes"]["causal"], query, key, value, mask)
     # JAX has heads behind steps.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     masks = {} if mask is None else {"mask" if mask.dtype == bool else "bias": mask}
     attended = run.nn.dot_product_attention(query, key, value, is_causal=layer["attributes"]["causal"], **masks)
     return attended.swapaxes(1, 2)
+
+
+def _composed(run, is_causal, query, key, value, mask):
+    """In fp64, since JAX's own takes the softmax in fp32."""
+    scores = query @ key.swapaxes(2, 3) / math.sqrt(query.shape[3])
+    if is_causal:
+        mask = run.np.tri(query.shape[2], dtype=bool)
+    if mask is not None:
+        scores = run.np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+    return run.nn.softmax(scores) @ value
 
 
 LOWERINGS = {
