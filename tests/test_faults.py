@@ -112,7 +112,7 @@ def test_a_second_command_into_the_same_folder_is_refused_while_the_first_measur
 
     assert 2 == second.returncode
     assert second.stderr == (
-        "rigmark: another sweep is measuring into results, and two would disturb each other; wait for it\n"
+        "rigmark: another sweep is measuring into results; two would disturb each other, so wait for its end\n"
     )
     assert (0, "5 trials measured") == (first.returncode, errors[:17])
 

@@ -1,8 +1,8 @@
-"""Ranks on machines where somebody else started them: torchrun, mpirun or srun, of the same command everywhere.
+"""Ranks that torchrun, mpirun or srun started, with the same command on every machine.
 
-The process that has rank 0 measures, and is the parent of its own workers as ever. Every other is an agent: it connects
-to rank 0, starts a worker when asked, and sends back what became of it. Nothing is pickled; what agents run is their
-own build of the same name.
+The process with rank 0 measures, and is the parent of its own workers as usual. Every other process is an agent: it
+connects to rank 0, starts a worker on request, and sends back its answer. Nothing is pickled; agents run their own
+build of the same name.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from rigmark.bench.processes.spawn import ARRAYS, Answer, Listener, not_run, run
 
 PORT_VARIABLE = "RIGMARK_PORT"
 DEFAULT_PORT = 29_517
-PATIENCE_S = 120.0           # for all ranks to come
+PATIENCE_S = 120.0           # time for all ranks to connect
 RETRY_S = 0.1
 STOP = b"stop"
-FILES = ("inputs", "weights")        # of a job, by the names under which it has their paths; "shards" has many
+FILES = ("inputs", "weights")        # keys of a job whose values are paths of files; "shards" has several
 
 LAUNCHERS = (
-    # Their names, and the variables that tell rank, number of ranks, rank on this machine, and which job it is.
+    # Name of the launcher; its variables for rank, number of ranks, rank on this machine, and id of the job.
     ("torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "TORCHELASTIC_RUN_ID"),
     ("mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "PMIX_NAMESPACE"),
     ("mpirun", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "PMI_ID"),
@@ -49,18 +49,18 @@ LAUNCHERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """Which of the processes of a launcher this one is."""
+    """The position of this process among those of a launcher."""
 
     launcher: str
     rank: int
     processes: int
     address: str                 # of the machine of rank 0
-    port: int                    # where it waits for the others
+    port: int                    # the port at which rank 0 waits for the others
     job: str
 
 
 def member(variables: Mapping[str, str]) -> Member | None:
-    """None where no launcher started this process, or only this one; raises UserError for what makes no sense."""
+    """The position of this process; None if it was started alone. Raises UserError for inconsistent variables."""
     for launcher, rank, size, _, job in LAUNCHERS:
         if rank in variables and size in variables:
             try:
@@ -71,7 +71,7 @@ def member(variables: Mapping[str, str]) -> Member | None:
                 )
             except ValueError:
                 raise UserError(
-                    f"{launcher} says rank '{variables[rank]}' of '{variables[size]}'; unset {rank} and {size} to "
+                    f"{launcher} states rank '{variables[rank]}' of '{variables[size]}'; unset {rank} and {size} to "
                     "measure in this process alone"
                 ) from None
             return this if this.processes > 1 else None
@@ -81,13 +81,13 @@ def member(variables: Mapping[str, str]) -> Member | None:
 def _port(variables: Mapping[str, str]) -> int:
     if PORT_VARIABLE in variables:
         return int(variables[PORT_VARIABLE])
-    # torchrun itself listens on the master's port.
+    # torchrun itself listens on the port of the master.
     return int(variables["MASTER_PORT"]) + 1 if "MASTER_PORT" in variables else DEFAULT_PORT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """What an agent says of itself when it comes."""
+    """What an agent states about itself when it connects."""
 
     rank: int
     host: str
@@ -107,9 +107,9 @@ def _here(rank: int) -> Agent:
 
 
 class Agents:
-    """The agents of a launcher, all there; use it as a context manager, at whose end they end too.
+    """The connected agents of a launcher. Use it as a context manager; at its end they end too.
 
-    Raises UserError where one does not come, or is on another kind of machine, or has other code.
+    Raises UserError if an agent does not connect, is on another kind of machine, or has other code.
     """
 
     def __init__(self, at: Member):
@@ -119,7 +119,7 @@ class Agents:
         self._connections: dict[int, Connection] = {}
         try:
             with socket.create_server((at.address, at.port)) as server:
-                server.settimeout(PATIENCE_S)        # of each accept: a rank that crashed never comes
+                server.settimeout(PATIENCE_S)        # for each connection, since a rank that crashed never connects
                 self._gather(server, at)
         except OSError as error:
             raise UserError(
@@ -143,7 +143,8 @@ class Agents:
                 connection = _accepted(server, _key(at))
             except TimeoutError:
                 missing = sorted(set(range(1, at.processes)) - self._connections.keys())
-                raise UserError(f"rank {missing[0]} of {at.processes} did not come within {PATIENCE_S:g} s") from None
+                raise UserError(
+                    f"rank {missing[0]} of {at.processes} did not connect within {PATIENCE_S:g} s") from None
             except AuthenticationError:
                 continue
             hello = json.loads(connection.recv_bytes())
@@ -160,11 +161,11 @@ class Agents:
 
     @property
     def cores(self) -> int:
-        """Of all machines; cores that many ranks may use are counted once."""
+        """The number of cores of all machines; cores that several ranks may use are counted once."""
         return len({(agent.host, cpu) for agent in self._of for cpu in agent.cpus})
 
     def places(self, case: Case) -> list[Place]:
-        """As Launcher.places: each rank has its own share of the cores that it and others before it may use."""
+        """As Launcher.places: each rank gets its own share of the cores that it and the ranks before it may use."""
         places: list[Place] = []
         for rank, own in enumerate(self._of[:case.processes]):
             before = self._of[:rank]
@@ -176,7 +177,7 @@ class Agents:
         return places
 
     def refusal(self, case: Case) -> str | None:
-        """Why the launcher's processes cannot be a case's world; None where they can."""
+        """Why the launcher's processes cannot run a case; None if they can."""
         if case.processes <= self.processes:
             return None
         return (f"{case.processes} processes are needed and {self.processes} were started; start as many, or fewer "
@@ -186,7 +187,7 @@ class Agents:
         self, launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None,
         stop: int | None = None,
     ) -> Answer:
-        """As Launcher.start; ranks other than 0 run in their own machine's build of that name."""
+        """As Launcher.start; ranks other than 0 use the build of that name on their own machine."""
         if launch.rank is None:
             return self._here.start(launch, job, directory, listener=listener, stop=stop)
         if launch.rank == 0:         # as fresh an interpreter as those of the other ranks
@@ -199,14 +200,14 @@ class Agents:
                 connection.send_bytes(STOP)
             return receive_answer(connection, directory / ARRAYS)
         except (OSError, EOFError):
-            return not_run(Outcome.CRASHED, f"its agent on {self._of[launch.rank].host} is gone")
+            return not_run(Outcome.CRASHED, f"its agent on {self._of[launch.rank].host} has ended")
 
     def release(self) -> None:
         self._here.release()
 
 
 def _accepted(server: socket.socket, key: bytes) -> Connection:
-    """The next process that connects, as multiprocessing.connection.Client does, and knows the key."""
+    """The connection of the next process that connects with the right key (multiprocessing.connection.Client)."""
     accepted, _ = server.accept()
     accepted.setblocking(True)
     connection = Connection(accepted.detach())
@@ -220,7 +221,7 @@ def _accepted(server: socket.socket, key: bytes) -> Connection:
 
 
 def _key(at: Member) -> bytes:
-    """So that processes of another job, which came by mistake, are turned away."""
+    """A key of the job, so that processes of another job that connect by mistake are refused."""
     return f"rigmark {at.job} {at.processes}".encode()
 
 
@@ -229,7 +230,7 @@ def _paths(job: Mapping[str, Any]) -> list[str]:
 
 
 def _order(launch: Launch, job: Mapping[str, Any]) -> dict[str, Any]:
-    """What an agent has to start; the contents of its files follow."""
+    """The message that tells an agent what to start; the contents of its files follow."""
     return {
         "job": job, "build": launch.build.name, "isa": launch.isa, "cpus": launch.cpus, "threads": launch.threads,
         "deadline_s": launch.deadline_s, "files": sorted(set(_paths(job))),
@@ -244,7 +245,7 @@ def _send_job(connection: Connection, launch: Launch, job: Mapping[str, Any]) ->
 
 
 def send_answer(connection: Connection, answer: Answer, arrays: Path) -> None:
-    """What became of a worker, with the arrays that it may have left in a file; for ``receive_answer``."""
+    """Sends the answer of a worker, with the arrays that it may have left in a file, to ``receive_answer``."""
     has_arrays = answer.outcome is Outcome.OK and arrays.exists()
     connection.send_bytes(json.dumps({**asdict(answer), "has_arrays": has_arrays}).encode())
     if has_arrays:
@@ -252,7 +253,7 @@ def send_answer(connection: Connection, answer: Answer, arrays: Path) -> None:
 
 
 def receive_answer(connection: Connection, arrays: Path) -> Answer:
-    """What ``send_answer`` has sent at the other end; the arrays, if there are any, are in that file then."""
+    """The answer that ``send_answer`` sent; its arrays, if there are any, are written to the file ``arrays``."""
     plain = json.loads(connection.recv_bytes())
     has_arrays = plain.pop("has_arrays")
     cause = None if plain["cause"] is None else Cause(plain["cause"])
@@ -266,15 +267,15 @@ def receive_answer(connection: Connection, arrays: Path) -> Answer:
 
 
 def serve(at: Member) -> None:
-    """Be an agent until rank 0 is done; raises UserError where there is no rank 0."""
+    """Runs as an agent until rank 0 is done; raises UserError if there is no rank 0."""
     connection = _connected(at)
     with contextlib.closing(connection), working_folder() as folder:
         package, known = worker_package.write(folder), builds.load()
         connection.send_bytes(json.dumps(asdict(_here(at.rank))).encode())
-        with contextlib.suppress(EOFError, OSError):         # rank 0 is done, or gone
+        with contextlib.suppress(EOFError, OSError):         # rank 0 is done, or has ended
             while True:
                 message = connection.recv_bytes()
-                if message != STOP:                          # which may come after an answer has left
+                if message != STOP:                          # STOP may come after an answer was sent
                     _do(json.loads(message), connection, folder, package, known)
 
 
@@ -317,6 +318,6 @@ def _do(
                 build, package, cpus=order["cpus"], threads=order["threads"], deadline_s=order["deadline_s"],
                 more=[isa.variables(job["framework"], order["isa"])], isa=order["isa"],
             )
-            # Whatever rank 0 says while a worker runs, and be it nothing more, means that it shall end.
+            # Anything from rank 0 while a worker runs, even the end of the connection, means that it must stop.
             answer = run_worker(launch, job, directory, stop=connection.fileno())
         send_answer(connection, answer, directory / ARRAYS)

@@ -1,4 +1,4 @@
-"""The usual launcher: every process runs on this machine, fresh or forked from one that has imported the framework."""
+"""The usual launcher: every process runs on this machine, spawned, or forked from one that has the framework."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Here:
         fork = launch.fork
         if fork is None:
             return run_worker(launch, job, directory, listener=listener, stop=stop)
-        # Each rank has a server of its own: it looks after one fork at a time.
+        # Each rank has a fork server of its own, since a server handles one fork at a time.
         key = (
             launch.build.interpreter, launch.package, tuple(launch.environment.items()), launch.cpus,
             fork.framework, launch.rank,

@@ -1,4 +1,4 @@
-"""What a launcher does: it says where the processes of a case run, and starts them there."""
+"""The interface of launchers: a launcher decides where the processes of a case run, and starts them there."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from rigmark.bench.processes.spawn import Answer, Listener
 
 
 class Launcher(Protocol):
-    """Whatever starts the processes of a trial: this process, torchrun, mpirun, srun."""
+    """What starts the processes of a trial: this process, torchrun, mpirun, srun."""
 
     @property
     def address(self) -> str:
-        """Of the host of rank 0, which is this one, as the other ranks reach it."""
+        """The address of rank 0, that is, of this host, at which the other ranks reach it."""
 
     def refusal(self, case: Case) -> str | None:
-        """Why the processes of a case cannot be started; None where they can."""
+        """Why the processes of a case cannot be started; None if they can."""
 
     def places(self, case: Case) -> Sequence[Place]:
-        """Where the processes of a case run, by rank; of a case that is refused, only those that there are."""
+        """Where the processes of a case run, by rank; for a refused case only the existing places."""
 
     def start(
         self, launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None,
         stop: int | None = None,
     ) -> Answer:
-        """What became of a worker, after it has ended. Several are started at once, from one thread each.
+        """The answer of a worker, after it has ended. Several workers are started at once, each from its own thread.
 
-        ``directory`` is empty, and then holds what the worker left: the arrays of an answer that is ok in answer.npz,
-        what it printed in stdout. ``listener`` and ``stop`` are as bench.processes.spawn.run_worker has them.
+        ``directory`` is empty; afterwards it contains what the worker left: the arrays of a successful answer in
+        answer.npz, and what it printed in stdout. ``listener`` and ``stop`` are as in bench.processes.spawn.run_worker.
         """
 
     def release(self) -> None:
-        """End the processes that workers are forked from; the next fork starts one anew."""
+        """Ends the fork servers; the next fork starts a new one."""

@@ -1,7 +1,7 @@
-"""A world: processes that train one network together, started as one group, ended as one, answering as one.
+"""A world: processes that train one network together. They start together, end together, and give one answer.
 
-A launcher says where each rank runs, and starts it; this module makes its job, ends all ranks when one fails, and
-joins their answers into one.
+A launcher decides where each rank runs, and starts it. This module gives each rank its job, ends all ranks if one
+fails, and combines their answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.worker import precisions, strategies
 
 LOOPBACK = "127.0.0.1"
-GRACE_S = 2.0                # for the other ranks to say themselves what is wrong, when one has failed
+GRACE_S = 2.0                # time for the other ranks to report their own failure after one has failed
 Arrays = dict[str, Any]
 Ran = tuple[Answer, Arrays]
 
@@ -31,7 +31,7 @@ WORST_FIRST = (
     Outcome.BUILD_BROKEN, Outcome.NOT_INSTALLED, Outcome.UNSUPPORTED, Outcome.OUT_OF_MEMORY, Outcome.PARITY_FAILED,
     Outcome.TIMEOUT, Outcome.CRASHED,
 )
-"""Which rank's outcome is the world's: that a peer is lost, a crash, is what the others meet when one has failed."""
+"""The precedence of outcomes. A crash comes late, since losing contact to a failed rank is a crash too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +40,23 @@ class Place:
 
     host: str
     cpus: tuple[int, ...]            # numbers of the cores that it is limited to
-    local_rank: int                  # its index among the processes of the case on its host
+    local_rank: int                  # index among the processes of the case on its host
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rank:
-    """One process of a world, before it is started."""
+    """One process of a world that is to be started."""
 
     index: int
-    job: Mapping[str, Any]       # with "world" as bench.worker.strategies describes it
+    job: Mapping[str, Any]       # including "world", see bench.worker.strategies
 
 
 Start = Callable[[Rank, int], Ran]
-"""Starts a rank and waits for its end; the number is a descriptor that becomes readable when it must end before."""
+"""Starts a rank and waits for its end; the number is a descriptor that becomes readable if it must stop earlier."""
 
 
 def cpus_of(case: Case, rank: int, cpus: Sequence[int]) -> list[int]:
-    """The cores of a rank: its own, unless there are fewer cores than all ranks have threads."""
+    """The cores of a rank: cores of its own, unless there are fewer cores than threads of all ranks."""
     count = case.threads * case.devices_per_process
     return sorted({cpus[(rank * count + index) % len(cpus)] for index in range(count)})
 
@@ -65,7 +65,7 @@ def ranks(
     case: Case, jobs: Sequence[Mapping[str, Any]], places: Sequence[Place], *, patience_s: float,
     address: str = LOOPBACK,
 ) -> list[Rank]:
-    """The processes of a case's world, each with its job: what to do, and where to meet the others."""
+    """The processes of a case, each with its job: what to do, and where to connect to the others."""
     ports = free_ports(case.processes + 1, address)
     ranks = []
     for index, job in enumerate(jobs):
@@ -79,7 +79,7 @@ def ranks(
 
 
 def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
-    """Ports that nobody listens on at this moment, all different."""
+    """Different ports on which nobody listens at the moment."""
     with contextlib.ExitStack() as listening:
         ports = []
         for _ in range(count):
@@ -90,9 +90,9 @@ def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
 
 
 def together(start: Start, of: Sequence[Rank]) -> list[Ran]:
-    """What became of all ranks, each started in a thread that sleeps until its end.
+    """The answers of all ranks, each of which is started from a thread that sleeps until its end.
 
-    When one fails, the others have GRACE_S to say so themselves; then they are ended, also by an exception here.
+    If one fails, the others have GRACE_S to report their own failure, then they are ended; after an exception too.
     """
     has_to_stop, stop_end = os.pipe()
     stop = contextlib.ExitStack()
@@ -116,9 +116,9 @@ def together(start: Start, of: Sequence[Rank]) -> list[Ran]:
 
 
 def joined(case: Case, answers: Sequence[Answer]) -> Answer:
-    """The answer of a world: that of its worst rank, which is named; where all are ok, of all together.
+    """The answer of a world: that of its worst rank, which is named, or of all together if all succeeded.
 
-    Its steps are those of the slowest rank, timing by timing, and its CPU time that of all processes.
+    Each timing is that of the slowest rank; CPU time is that of all processes.
     """
     failed = [(rank, answer) for rank, answer in enumerate(answers) if answer.outcome is not Outcome.OK]
     if failed:
@@ -142,12 +142,12 @@ def joined(case: Case, answers: Sequence[Answer]) -> Answer:
 
 def _badness(failed: tuple[int, Answer]) -> tuple[Any, ...]:
     _, answer = failed
-    progress = len(answer.marks) if answer.outcome is Outcome.TIMEOUT else 0     # who hangs has come least far
+    progress = len(answer.marks) if answer.outcome is Outcome.TIMEOUT else 0     # who hangs has the least
     return answer.cause in CONSEQUENCES, WORST_FIRST.index(answer.outcome), progress, answer.wall_time_s
 
 
 def _differing(case: Case, answers: Sequence[Answer]) -> str | None:
-    """A sentence where devices that should have taken the same updates have not; None where all are equal."""
+    """A sentence if devices that should have made the same updates differ; None if all are equal."""
     if not strategies.load(case.strategy).SUMS_GRADIENTS:
         return None
     first, *others = [digests for answer in answers for digests in answer.result["digests"]]
@@ -160,7 +160,7 @@ def _differing(case: Case, answers: Sequence[Answer]) -> str | None:
 
 
 def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One measurement of all ranks together, from theirs as bench.worker.measure gives them."""
+    """One measurement of all ranks together, from those of bench.worker.measure in each rank."""
     def over_ranks(name: str, function: Callable[..., float]) -> list[float]:
         return [function(values) for values in zip(*(rank[name] for rank in ranks), strict=True)]
 
@@ -182,7 +182,7 @@ def _measurement(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _world(case: Case, answers: Sequence[Answer], communication: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What a record holds of each rank."""
+    """The facts of each rank in the form of a record."""
     names = ("rank_timings_s", "rank_cpu_times_s", "communication", "sent_bytes", "nodes")
     facts: dict[str, Any] = dict.fromkeys(names)
     if communication is not None:
@@ -199,7 +199,7 @@ COMMUNICATION = ("time_s", "exposed_s", "buckets", "reduced_bytes", "step_times_
 
 
 def _communication(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over the ranks; the first reason where one does not know."""
+    """Means over the ranks, or the first reason why one of them is not known."""
     problem = next((rank["problem"] for rank in ranks if "problem" in rank), None)
     if problem is not None:
         return {**dict.fromkeys(COMMUNICATION), "problem": problem}
@@ -212,7 +212,7 @@ def _communication(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
-    """The arrays of one proof from those of all ranks: whole outputs, mean losses, and the gradients that all share."""
+    """The arrays of a proof from those of all ranks: joined outputs, mean losses, and the shared gradients."""
     first = of_ranks[0]
     whole = {**first, "output": np.concatenate([arrays["output"] for arrays in of_ranks])}
     if "losses" in first:
@@ -221,9 +221,9 @@ def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
 
 
 def sent_bytes(case: Case, parameters: int) -> int | None:
-    """What each device must at least send in a step; None where its strategy cannot tell.
+    """Bytes that each device must at least send per step; None if its strategy does not know.
 
-    Gradients are as wide as the weights that they change, fp32 in mixed precision too, unless they are compressed.
+    Gradients have the format of the weights that they update, which is fp32 in mixed precision, unless compressed.
     """
     is_compressed = strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options
     each = precisions.FORMAT_BYTES["fp16"] if is_compressed else precisions.gradient_bytes(case.precision)

@@ -1,4 +1,4 @@
-"""Starts the workers of a sweep: in their builds, on their cores, fresh or forked, alone or as a world."""
+"""Starts the workers of a sweep: in their builds, on their cores, spawned or forked, alone or as a world."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ DEFAULT_DEADLINE_S = 600.0
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 Arrays = dict[str, Any]
-"""What a worker left beside its answer, by name; empty where it failed."""
+"""The arrays of a worker's answer by name; empty if it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """What a build turned out to be."""
+    """What a worker found out about a build."""
 
     build: Build
-    facts: dict[str, Any]            # Python and package versions; empty where it does not start
+    facts: dict[str, Any]            # Python and package versions; empty if it does not start
     failure: tuple[Outcome, str] | None
 
 
 @dataclass(frozen=True)
 class Member:
-    """Gives a recorder the process of a rank, and leaves the marks to rank 0: barriers make them those of all ranks."""
+    """Reports the process of a rank to a recorder, but no marks: barriers make those of rank 0 valid for all ranks."""
 
     recorder: Recorder
 
@@ -63,10 +63,10 @@ class Member:
 
 
 class Workers:
-    """Starts workers and gives their answers. Use it as a context manager: its working folder goes with it.
+    """Starts workers and returns their answers. Use it as a context manager, which removes its working folder.
 
-    ``cache`` is where what frameworks compile is kept. ``launcher`` starts all workers; None: on this machine.
-    ``shipped`` replaces our worker package by another revision's.
+    ``cache`` is a folder for programs that frameworks compile. ``launcher`` starts all workers; None: on this machine.
+    ``shipped`` replaces our worker package by that of another revision.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class Workers:
         self._cache = cache
         self._deadline_s = deadline_s
         self._telemetry = telemetry
-        self._telemetry_rate_hz = telemetry_rate_hz      # None: each source at its own
-        self._recorder: Recorder | None = None           # None: off
+        self._telemetry_rate_hz = telemetry_rate_hz      # None: the usual rate of each source
+        self._recorder: Recorder | None = None           # None: telemetry is off
         self._shipped = shipped
         self._probed: dict[str, Probed] = {}
         self._open: contextlib.ExitStack = contextlib.ExitStack()
@@ -102,7 +102,7 @@ class Workers:
         self._open.close()
 
     def release(self) -> None:
-        """End the processes that workers are forked from; the next fork starts one anew."""
+        """Ends the fork servers; the next fork starts a new one."""
         self._launcher.release()
 
     def _new_folder(self) -> Path:
@@ -111,7 +111,7 @@ class Workers:
     # Builds ---------------------------------------------------------------------------------------------------------
 
     def probe(self, name: str) -> Probed:
-        """A build's Python and package versions, asked once."""
+        """Python and package versions of a build, found out once."""
         if name not in self._probed:
             build = builds_module.find(name, self._builds)
             answer, _ = self._run(self._launch(build, self.cpus[:1]), probe.job())
@@ -119,19 +119,19 @@ class Workers:
         return self._probed[name]
 
     def resolved(self, case: Case) -> Case:
-        """The case at the instruction set of its build; raises UserError where another one is asked for."""
+        """The case with the instruction set of its build; raises UserError if it asks for another one."""
         return builds_module.held(case, self._builds)
 
     def variables(self, case: Case) -> dict[str, str]:
-        """What a worker of this case finds in its environment, as far as it may change results."""
+        """The environment variables of a worker of this case that may change results."""
         return hardware.variables(self.launch(case).environment, case.device)
 
     def code_version(self) -> str:
-        """Of the code that every trial runs."""
+        """The version of the code that every trial runs."""
         return worker_package.code_version(self._content())
 
     def adapter_version(self, case: Case) -> str:
-        """Of the code that trials of the framework and strategy of this case run beside it."""
+        """The version of the code of this case's framework and strategy."""
         return worker_package.adapter_version(self._content(), case.framework, strategies.parse(case.strategy).name)
 
     def _content(self) -> worker_package.Files:
@@ -144,13 +144,13 @@ class Workers:
         return sorted({cpu for place in self._launcher.places(case) for cpu in place.cpus})
 
     def nodes(self, case: Case) -> int:
-        """How many machines the processes of a case run on."""
+        """The number of machines on which the processes of a case run."""
         return len({place.host for place in self._launcher.places(case)})
 
     # Answers --------------------------------------------------------------------------------------------------------
 
     def obstacle(self, case: Case) -> Answer | None:
-        """Why no worker can run this case, as far as that is known without trying; None where one may."""
+        """Why no worker can run this case, as far as known without trying; None if one may be able to."""
         if failure := self.probe(case.build).failure:
             return not_run(*failure)
         refusal = isa.refusal(case.framework, case.isa, case.device, hardware.cpu_features())
@@ -159,12 +159,12 @@ class Workers:
         return not_run(Outcome.UNSUPPORTED, refusal) if refusal else None
 
     def get_ready(self) -> None:
-        """Before a trial: let the sampler start, so that no timed trial waits for it."""
+        """Call this before a trial: it starts the sampler, so that no timed trial waits for it."""
         if self._recorder is not None:
             self._recorder.start()
 
     def ask_oracle(self, job: Mapping[str, Any]) -> tuple[Answer, Arrays]:
-        """The answer of our own NumPy, on all cores."""
+        """The answer of the oracle, which runs in our own NumPy on all cores."""
         launch = self._launch(self._builds[DEFAULT_BUILD], self.cpus)
         return self._run(replace(launch, package=self._own_package), job)
 
@@ -172,9 +172,9 @@ class Workers:
         self, trial: Trial, job: Mapping[str, Any], *, variables: Mapping[str, str] = NO_VARIABLES,
         is_recorded: bool = True,
     ) -> tuple[Answer, Arrays]:
-        """A worker's answer on a trial of one process, and its arrays; the worker has more ``variables`` than usual.
+        """A worker's answer for a trial of one process, and its arrays; ``variables`` are set in addition.
 
-        The answer holds the telemetry beside it, if that is on and the trial is recorded.
+        The answer includes telemetry if that is on and the trial is recorded.
         """
         launch = replace(self.launch(trial.case, variables), fork=_fork(trial))
         if self._recorder is None or not is_recorded:
@@ -187,7 +187,7 @@ class Workers:
         self, trial: Trial, jobs: Sequence[Mapping[str, Any]], *, variables: Mapping[str, str] = NO_VARIABLES,
         is_recorded: bool = True,
     ) -> list[world.Ran]:
-        """As ``ask``, of all processes of a world; the first answer holds the telemetry of all."""
+        """As ``ask``, for all processes of a world; the first answer includes the telemetry of all."""
         case, places = trial.case, self._launcher.places(trial.case)
         ranks = world.ranks(case, jobs, places, patience_s=self._deadline_s, address=self._launcher.address)
         launch = replace(self.launch(case, variables), fork=_fork(trial))
@@ -206,7 +206,7 @@ class Workers:
         return [(replace(answer, recording=recorder.end(answer.marks)), arrays), *others]
 
     def printed(self, case: Case, job: Mapping[str, Any], more: Mapping[str, str]) -> tuple[Answer, str]:
-        """The answer of a fresh worker with more variables, and what it printed; empty where it failed."""
+        """The answer of a new worker with additional variables, and what it printed; "" if it failed."""
         with self._directory() as directory:
             answer = self._launcher.start(self.launch(case, more), job, directory)
             is_ok = answer.outcome is Outcome.OK
@@ -215,8 +215,8 @@ class Workers:
     def live(self, trial: Trial, job: Mapping[str, Any], *, is_beside: bool) -> LiveWorker:
         """A worker that works on command.
 
-        ``is_beside``: another starts at the same time, so this one starts on other cores than its turns have, if there
-        are such with the same memory.
+        ``is_beside``: another one starts at the same time, so this one starts on other cores than those of its turns,
+        if there are some with the same memory.
         """
         launch, threads = self.launch(trial.case), trial.case.threads
         turns_on, others = launch.cpus, self.cpus[threads:2 * threads]
@@ -227,8 +227,8 @@ class Workers:
     # Processes ------------------------------------------------------------------------------------------------------
 
     def launch(self, case: Case, more: Mapping[str, str] = NO_VARIABLES) -> Launch:
-        """How a worker of a case is started, or the first of its world: with more variables than usual, and limited to
-        the instruction set of its build.
+        """How a worker of a case, or the first of its world, is started: with additional variables, and limited to the
+        instruction set of its build.
         """
         level = self.resolved(case).isa
         return self._launch(
@@ -238,7 +238,7 @@ class Workers:
         )
 
     def _launch(self, build: Build, cpus: Sequence[int], *, threads: int | None = None, **more: Any) -> Launch:
-        """Of a fresh worker; ``threads`` None: one for each core."""
+        """The launch of a new worker; ``threads`` None: one per core."""
         return Launch.of(
             build, self._package, cpus=cpus, threads=len(cpus) if threads is None else threads,
             deadline_s=self._deadline_s, cache=self._cache, **more,
@@ -263,7 +263,7 @@ class Workers:
 
 
 def _fork(trial: Trial) -> Fork | None:
-    """What the workers of a trial may be forked from; None where each starts as a fresh interpreter.
+    """The kind of fork server for the workers of a trial; None if each starts in a new interpreter.
 
     Proofs may always be forked, since nothing in them is timed. Repetitions share nothing.
     """

@@ -16,9 +16,9 @@ DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One combination of everything a user may choose; equal cases may be pooled over repetitions.
+    """One combination of everything that a user can choose; repetitions of equal cases may be pooled.
 
-    A limit of the machine is a case too: its name is the ``model``, and its mode, batch and data are always the same.
+    A micro-benchmark is a case too: its name is the ``model``, and its mode, batch and data are always the same.
     """
 
     model: str
@@ -33,11 +33,11 @@ class Case:
     threads: int
     data: str = SYNTHETIC
     steps_per_timing: int = 1    # 1: each step is synchronised (latency); more: the host may run ahead (throughput)
-    isa: Isa = Isa.NATIVE        # that was asked for
-    world_size: int = 1          # devices; threads and local batch are those of each
+    isa: Isa = Isa.NATIVE        # the highest instruction set that was asked for
+    world_size: int = 1          # number of devices; threads and local batch are per device
     devices_per_process: int = 1
     strategy: str = SINGLE
-    oversubscribed: bool = False         # more threads than cores: they take turns
+    oversubscribed: bool = False         # whether there are more threads than cores
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values."""
@@ -80,7 +80,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """How a trial's process starts, and when it has been timed enough; see bench.worker.measure."""
+    """How the process of a trial starts, and how long it is timed; see bench.worker.measure."""
 
     start_method: StartMethod = StartMethod.SPAWN
 

@@ -18,13 +18,13 @@ PROOF_BATCH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One repetition of one case, the proof that vouches for a network, or a step of it taken apart."""
+    """One trial: a repetition of a timed case, the proof of a network, or a per-layer profile."""
 
     kind: TrialKind
     case: Case
     repetition: int = 0
     timing: Timing | None = None     # None for a proof
-    asks_for_isa: bool = False       # its sweep holds cases to instruction sets: what runs without any is watched too
+    asks_for_isa: bool = False       # its sweep limits instruction sets, so that all its cases are observed
 
     @property
     def label(self) -> str:
@@ -33,7 +33,7 @@ class Trial:
 
 
 def proof_case(case: Case, cores: int) -> Case:
-    """What a proof covers, once for all timed cases of the same network, build, settings, data and world."""
+    """The case of a proof, which covers all timed cases of the same network, build, settings, data and world."""
     if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
         return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
     case = replace(case, **axes.of_one_device())
@@ -45,14 +45,14 @@ def plan(
     sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None,
     held_builds: Collection[str] = (),
 ) -> list[Trial]:
-    """Trials in the order in which they run.
+    """The trials in the order in which they run.
 
-    Within a repetition every case comes once, in an order drawn from ``seed``, so that slow drift of the machine
-    falls on all cases alike. A case that several sweeps declare with one start method is timed as the first of them
-    says, and as often as any of them says. Limits of the machine are among these cases; they need no proof. Layer
-    trials come last, since they answer another question: one for each case that a sweep wants them for.
-    ``cores`` are those of this machine, ``world_cores`` as Sweep.cases has them, and ``held_builds`` those that hold
-    their cases to an instruction set.
+    Within a repetition every case comes once, in a random order that depends on ``seed``, so that slow drift of the
+    machine affects all cases alike. A case that several sweeps declare with the same start method is timed as the first
+    of them states, and as often as any of them states. Micro-benchmarks are among these cases; they need no proof.
+    Layer trials come last, one for each case that a sweep wants them for, since they answer another question. ``cores``
+    are those of this machine, ``world_cores`` as Sweep.cases has them, and ``held_builds`` those that hold their cases
+    to an instruction set.
     """
     declared: dict[tuple[Case, StartMethod], tuple[Timing, int, bool]] = {}
     for sweep in sweeps:
@@ -79,12 +79,12 @@ def plan(
 
 
 def asks_for_isa(sweep: Sweep, held_builds: Collection[str]) -> bool:
-    """Whether a sweep declares instruction sets, by itself or by its builds: then all its cases are watched."""
+    """Whether a sweep declares instruction sets, by itself or by its builds: then all its cases are observed."""
     return set(sweep.isas) != {Isa.NATIVE} or not set(sweep.builds).isdisjoint(held_builds)
 
 
 def _layer_trials(sweeps: Sequence[Sweep], cores: int, world_cores: int | None) -> list[Trial]:
-    """One for each case, for as long as the first sweep says that wants it."""
+    """One layer trial per case, with the timing of the first sweep that wants it."""
     timing: dict[Case, Timing] = {}
     for sweep in sweeps:
         if sweep.layers:

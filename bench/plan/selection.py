@@ -1,4 +1,4 @@
-"""Those cases of a suite that somebody names."""
+"""Selects the cases of a suite that the user names."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rigmark.bench.plan import axes
 from rigmark.bench.plan.sweep import Sweep
 
 BATCHES = ("local_batches", "global_batches")
-"""The two ways in which a sweep says how much a step is: who names some of the one wants none of the other."""
+"""The two ways to state the batch of a sweep: naming values of one of them excludes the other."""
 
 
 def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[Any]]) -> tuple[Sweep, ...]:
-    """The sweeps of a suite with those of their values that are ``wanted``, axis by axis; sweeps without such drop out.
+    """The sweeps of a suite, limited axis by axis to the ``wanted`` values; sweeps without these are left out.
 
-    Raises UserError for a value that the suite has nowhere, and for values that it does not have together.
+    Raises UserError for a value that the suite does not have, and for values that no case has together.
     """
     axes.check(wanted)
     for axis, values in wanted.items():
@@ -27,7 +27,7 @@ def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[A
             if value not in there:
                 raise UserError(
                     f"suite '{suite}' has no {what} {_said([value])}; it has {_said(there) or 'none'}; "
-                    "with --beyond an option may name what a suite has not, and replaces its values"
+                    "with --beyond an option may name other values, which replace those of the suite"
                 )
     found = [sweep for sweep in (_limited(sweep, wanted) for sweep in sweeps) if sweep is not None]
     if not found:

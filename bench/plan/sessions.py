@@ -1,4 +1,4 @@
-"""Sessions of one sweep, apart in time: what changes from hour to hour then shows as the spread between them."""
+"""Sessions of one sweep at different times: their spread shows what changes from hour to hour."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ if TYPE_CHECKING:
 
 
 def names(session: str, count: int) -> tuple[str, ...]:
-    """What the sessions of a sweep are called: the same for each run of the same command."""
+    """The names of the sessions of a sweep, equal for each run of the same command."""
     return (session,) if count == 1 else tuple(f"{session}.{number}" for number in range(1, count + 1))
 
 
 def unused(trials: pd.DataFrame) -> str:
-    """The first whole number that names no session of these stored trials, also not with others as in "1.2"."""
+    """The first whole number that names no stored session, not even as the first part of a name such as "1.2"."""
     taken = {str(session).partition(".")[0] for session in trials.session}
     return next(name for number in range(1, len(taken) + 2) if (name := str(number)) not in taken)
 
 
 def wait_s(trials: pd.DataFrame, previous: str, apart_s: float, now: datetime | None = None) -> float:
-    """Seconds until the session after ``previous`` is to begin: ``apart_s`` after the first trial of that one did.
+    """Seconds until the session after ``previous`` begins, which is ``apart_s`` after the first trial of that one.
 
-    0 where that time has passed, or where nothing of it is stored; at most ``apart_s``, also after the clock was set
-    back.
+    0 if that time has passed, or if nothing of it is stored; at most ``apart_s``, even if the clock was set back.
     """
     of_previous = trials[trials.session == previous]
     if of_previous.empty:

@@ -1,4 +1,4 @@
-"""What is to be run: a Case, the Sweep that declares many of them, and how long each is timed."""
+"""The Sweep, which declares many cases, and how long each is timed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from rigmark.bench.worker.strategies import SINGLE
 class Sweep:
     """Declared axes whose product is a set of cases; raises UserError for a value that is not of an axis' type.
 
-    ``models`` are networks and limits (see bench.worker.microbenchmarks); of the axes, a limit has no mode, batch and
-    data, and ``steps_per_timing`` is the least it has. ``compile_modes`` and ``layouts`` may hold a Setting: each
-    framework's best documented one, or what a new user gets.
+    ``models`` are networks and micro-benchmarks (see bench.worker.microbenchmarks). A micro-benchmark has no mode,
+    batch and data, and ``steps_per_timing`` is a lower limit for it. ``compile_modes`` and ``layouts`` may contain a
+    Setting: the best documented one of each framework, or the framework's default.
 
     Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
-    ``threads``, devices of all world sizes get as many as the largest world leaves each: a device is the same in all of
-    them. Strategies are those of them that a framework and mode has; a single device has none.
+    ``threads``, devices of all world sizes get as many threads as there are per device in the largest world, so that a
+    device is the same in all of them. Only those strategies are used that a framework and mode has; one device has
+    none.
     """
 
     models: tuple[str, ...]
@@ -41,19 +42,19 @@ class Sweep:
     modes: tuple[Mode, ...] = (Mode.INFERENCE, Mode.TRAINING)
     devices: tuple[Device, ...] = (CPU,)
     local_batches: tuple[int, ...] = (32,)
-    threads: tuple[int, ...] = ()        # empty: one for each core this process may use
+    threads: tuple[int, ...] = ()        # empty: one per core that this process may use
     data: tuple[str, ...] = (SYNTHETIC,)
     isas: tuple[Isa, ...] = (Isa.NATIVE,)
     world_sizes: tuple[int, ...] = (1,)
     strategies: tuple[str, ...] = (USUAL,)
-    devices_per_process: int | None = None       # None: as the strategy usually has it
-    buckets_mb: tuple[float | None, ...] = (None,)               # of gradients in a world; None: the framework's own
-    gradient_compressions: tuple[str | None, ...] = (None,)      # formats that gradients are sent in; None: their own
-    global_batches: tuple[int, ...] = ()         # beside or instead of local_batches
+    devices_per_process: int | None = None       # None: the strategy decides
+    buckets_mb: tuple[float | None, ...] = (None,)               # of messages of gradients; None: as the framework
+    gradient_compressions: tuple[str | None, ...] = (None,)      # formats in which gradients are sent; None: unchanged
+    global_batches: tuple[int, ...] = ()         # in addition to, or instead of local_batches
     oversubscribe: bool = False
     steps_per_timing: int = 1
     repetitions: int = 10
-    layers: bool = False                 # one more trial a case: where the time of a step goes
+    layers: bool = False                 # also one layer trial per case
     timing: Timing = Timing()
 
     def __post_init__(self) -> None:
@@ -61,9 +62,9 @@ class Sweep:
             swept.check_types(getattr(self, name))
 
     def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
-        """Every case once, in declared order; raises UserError for a name or a number that cannot be.
+        """Every case once, in declared order; raises UserError for an unknown name or an invalid number.
 
-        ``world_cores`` are those of all machines that ranks may run on; None: those of this one.
+        ``world_cores`` is the number of cores of all machines on which ranks may run; None: only this machine.
         """
         self._check()
         seen: set[Case] = set()
@@ -109,7 +110,7 @@ class Sweep:
         return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
 
     def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: Device) -> bool:
-        """Raises UserError for more threads than cores, unless that was asked for."""
+        """Whether there are more threads than cores; raises UserError if so, unless the user asked for it."""
         needed = world_size * threads
         if needed <= cores or not device.is_host:
             return False
@@ -117,13 +118,13 @@ class Sweep:
             each = f"{threads} thread{'s' * (threads > 1)}"
             asked = each if world_size == 1 else f"{world_size} devices of {each} each"
             raise UserError(
-                f"{asked} need {needed} cores, and {cores} may be used; ask for fewer, or with --oversubscribe for "
-                "threads that take turns (rigmark doctor tells what limits the cores)"
+                f"{asked} need {needed} cores, but {cores} may be used; ask for fewer, or allow threads to share cores "
+                "with --oversubscribe (rigmark doctor shows what limits the cores)"
             )
         return True
 
     def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
-        """The worlds of a framework in a mode; none where it has no strategy among those asked for."""
+        """The worlds of a framework in a mode; none if it has none of the strategies of the sweep."""
         named = [strategies.usual(framework, mode) if name == USUAL else name for name in self.strategies]
         fitting = [
             name for each in dict.fromkeys(named) if each is not None and strategies.fits(each, framework, mode)
@@ -136,7 +137,7 @@ class Sweep:
                 yield World(size, strategy, self._devices_of_a_process(strategy, size))
 
     def _with_options(self, strategy: str) -> Iterator[str]:
-        """The strategy with each combination of what is asked of the gradients that it sums."""
+        """The strategy with each combination of options for its gradients."""
         if not strategies.load(strategy).SUMS_GRADIENTS:
             yield strategy
             return
@@ -159,7 +160,7 @@ class Sweep:
                 "--devices-per-process out"
             )
         if world_size % asked:
-            raise UserError(f"{world_size} devices cannot be shared out to processes of {asked}; choose a divisor")
+            raise UserError(f"{world_size} devices cannot be divided into processes of {asked}; choose a divisor")
         return asked
 
     def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
@@ -198,17 +199,17 @@ class Sweep:
 
     def _check_gradients(self) -> None:
         if any(bucket_mb is not None and not 0 < bucket_mb < math.inf for bucket_mb in self.buckets_mb):
-            raise UserError("a bucket of gradients has a size above 0 MB")
+            raise UserError("--bucket-mb must be above 0 MB")
         asks_of_gradients = (self.buckets_mb, self.gradient_compressions) != ((None,), (None,))
         if asks_of_gradients and (max(self.world_sizes) == 1 or Mode.TRAINING not in self.modes):
             raise UserError(
-                "buckets and compression are for gradients that devices share; add --world-size 2 and --mode training"
+                "buckets and compression need gradients that devices share; add --world-size 2 and --mode training"
             )
 
 
 @dataclass(frozen=True)
 class World:
-    """How many devices, and how they share the work."""
+    """A number of devices, and how they share the work."""
 
     size: int
     strategy: str
@@ -221,6 +222,6 @@ ONE_DEVICE = World(1, SINGLE, 1)
 def _divided(global_batch: int, world_size: int) -> int:
     if global_batch % world_size:
         raise UserError(
-            f"a global batch of {global_batch} cannot be shared by {world_size} devices alike; choose a multiple"
+            f"a global batch of {global_batch} cannot be divided equally among {world_size} devices; choose a multiple"
         )
     return global_batch // world_size

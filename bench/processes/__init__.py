@@ -1,1 +1,1 @@
-"""How one worker process is started, answers and ends."""
+"""Starts one worker process, and judges how it ended."""

@@ -1,4 +1,4 @@
-"""A fork server: a process that has imported a framework, in forks of which jobs start at once."""
+"""A fork server: a process that has imported a framework, so that jobs in forks of it start at once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rigmark.bench.host.kernel import MemoryKills
 from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import LAST_WORDS, Answer, Listener, Pipes, attend, cannot_start, judge, write_job
 
-NUMBER = struct.Struct("i")      # what a fork server sends: a process id, then its exit code
+NUMBER = struct.Struct("i")      # a fork server sends a process id, then its exit code
 
 
 class ForkServer:
-    """A process that has imported a framework and nothing more; each job runs in a fork of it, and so starts at once.
+    """A process that has only imported a framework; each job runs in a fork of it, and so starts at once.
 
-    One server serves the cases of one repetition, on the CPU only. Close it when the repetition is over.
+    One server serves the cases of one repetition, on the CPU only. Close it after the repetition.
     """
 
     def __init__(self, launch: Launch, directory: Path, *, preload: str):
@@ -61,7 +61,7 @@ class ForkServer:
         with Pipes(lifeline=False) as pipes:
             try:
                 socket.send_fds(self._control, [str(directory).encode()], [pipes.answer_write])
-                fork = _Fork(self._control, deadline_s)      # it may still be importing the framework
+                fork = _Fork(self._control, deadline_s)      # the server may still be importing the framework
             except OSError:
                 self._failure = self._not_serving()
                 return self._failure
@@ -88,7 +88,7 @@ class ForkServer:
         return answer
 
     def close(self) -> None:
-        """End the server; it has no job by now. Once is enough, more do no harm."""
+        """Ends the server, which has no job at this time; may be called more than once."""
         self._control.close()
         self._pipes.close()
         self._kills.close()
@@ -108,7 +108,7 @@ class ForkServers:
     def of(
         self, repetition: tuple[object, ...], key: tuple[object, ...], start: Callable[[], ForkServer]
     ) -> ForkServer:
-        """The server of that key, started where there is none yet; those of another repetition are closed."""
+        """The server with this key, which is started if necessary; servers of other repetitions are closed."""
         if repetition != self._repetition:
             self.close()
             self._repetition = repetition
@@ -122,7 +122,7 @@ class ForkServers:
 
 
 class _Fork:
-    """A worker that a server forked: its process id, and its exit code when it has ended."""
+    """A worker that a server forked: its process id, and its exit code after it has ended."""
 
     def __init__(self, control: socket.socket, timeout_s: float):
         self._control = control
@@ -137,11 +137,11 @@ class _Fork:
             except TimeoutError:
                 raise subprocess.TimeoutExpired("fork", timeout_s or 0.0) from None
             except OSError:
-                self._code = -signal.SIGKILL     # the server was killed, and nobody else knows
+                self._code = -signal.SIGKILL     # the server was killed, and only it knew the code
         return self._code
 
     def _number(self, timeout_s: float | None) -> int:
-        """The next number from the server; raises OSError where it has ended."""
+        """The next number from the server; raises OSError if it has ended."""
         self._control.settimeout(timeout_s)
         content = self._control.recv(NUMBER.size)
         if len(content) < NUMBER.size:

@@ -19,7 +19,7 @@ from rigmark.bench.processes.spawn import GRACE_S, LAST_WORDS, Answer, Pipes, ca
 
 
 class Ended(Exception):
-    """A live worker came to its end where an answer was due; ``answer`` says what became of it."""
+    """A persistent worker ended instead of answering; ``answer`` states how it ended."""
 
     def __init__(self, answer: Answer):
         super().__init__(answer.reason)
@@ -34,11 +34,11 @@ class LiveWorker:
     """
 
     def __init__(self, launch: Launch, job: Mapping[str, Any], directory: Path):
-        """Raises Ended where the build cannot be started."""
+        """Raises Ended if the build cannot be started."""
         self._directory = directory
         self._deadline_s = launch.deadline_s
         self._started = time.monotonic()
-        self._messages: list[dict[str, Any]] = []        # marks and what ends it, by which it is judged
+        self._messages: list[dict[str, Any]] = []        # marks and the last message, by which it is judged
         self._pending = b""
         self._is_gone = False
         with contextlib.ExitStack() as stack:
@@ -72,7 +72,7 @@ class LiveWorker:
         self._stack.close()
 
     def next_answer(self) -> dict[str, Any]:
-        """Its next answer; raises Ended where it came to its end instead, or where the deadline passed."""
+        """Its next answer; raises Ended if it ended instead, or if the deadline passed."""
         until = time.monotonic() + self._deadline_s
         while True:
             line, newline, rest = self._pending.partition(b"\n")
@@ -99,7 +99,7 @@ class LiveWorker:
         return self.next_answer()
 
     def end(self) -> Answer:
-        """What it says in the end."""
+        """Its last answer."""
         try:
             self.ask("end")
         except Ended as ended:
@@ -118,8 +118,8 @@ class LiveWorker:
         )
 
     def _kill(self) -> int:
-        """Its exit code, after its whole group is gone."""
-        if not self._is_gone:        # later its number may be another's
+        """Ends its whole process group; returns its exit code."""
+        if not self._is_gone:        # later its id may belong to another process
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._is_gone = True

@@ -1,4 +1,4 @@
-"""What a build turns out to be, asked of a worker in it."""
+"""Finds out what a build contains, by a worker in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEADLINE_S = 60.0
 
 
 def job() -> dict[str, Any]:
-    """What a worker is asked: its Python, and the versions of all packages that any framework or limit may use."""
+    """The job of a probe: Python, and the versions of all packages that frameworks and micro-benchmarks may use."""
     of_frameworks = {d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS}
     of_limits = {
         d for n in frameworks.NAMES for limit in microbenchmarks.NAMES for d in microbenchmarks.distributions(n, limit)
@@ -28,10 +28,10 @@ def job() -> dict[str, Any]:
 
 
 def failure(answer: Answer) -> tuple[Outcome, str] | None:
-    """Why no worker can run in the build that answered; None where one can."""
+    """Why no worker can run in the build that gave this answer; None if one can."""
     if answer.outcome is Outcome.OK:
         return None
-    # A build that cannot even say what it is.
+    # The build cannot even answer a probe.
     is_broken = answer.outcome is Outcome.CRASHED
     return (Outcome.BUILD_BROKEN if is_broken else answer.outcome), answer.reason or ""
 

@@ -23,13 +23,13 @@ from rigmark.bench.processes.launch import Launch
 if TYPE_CHECKING:                # whoever only starts a process needs no telemetry
     from rigmark.bench.telemetry.recorder import Recording
 
-GRACE_S = 10.0           # for a worker to end by itself after its answer
+GRACE_S = 10.0           # time for a worker to end by itself after its answer
 ARRAYS = "answer.npz"    # in the directory of a worker: what it left beside its answer
-LAST_WORDS = 2000        # characters of a failed worker's stderr that are kept
+LAST_WORDS = 2000        # characters of a failed worker's stderr that are stored
 
 
 class Listener(Protocol):
-    """Who wants to know at once how far a worker is; called while it runs, so it must be quick and raise nothing."""
+    """Is notified of the phases of a worker while it runs; it must be fast and never raise."""
 
     def started(self, pid: int) -> None: ...
 
@@ -38,15 +38,15 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What became of a worker."""
+    """The answer of a worker, or how it ended."""
 
     outcome: Outcome
     reason: str | None           # None if ok
     result: dict[str, Any]       # empty unless ok
     marks: dict[str, float]      # seconds on the host's monotonic clock
-    last_words: str              # the end of its stderr, kept where it failed
+    last_words: str              # the end of its stderr if it failed
     wall_time_s: float
-    cause: Cause | None = None   # None if ok, or where it is not known; packages of old revisions do not say it
+    cause: Cause | None = None   # None if ok or not known; worker packages of old revisions do not state it
     recording: Recording | None = None       # of the telemetry beside it; None: there was none
 
 
@@ -59,11 +59,11 @@ def run_worker(
     launch: Launch, job: Mapping[str, Any], directory: Path, *, listener: Listener | None = None,
     stop: int | None = None,
 ) -> Answer:
-    """Run one job in a fresh process of its own session and wait, asleep, for its answer or its end.
+    """Runs one job in a new process with its own session, and sleeps until its answer or its end.
 
-    ``stop`` is a descriptor that becomes readable when the worker has to be killed before that.
+    ``stop`` is a descriptor that becomes readable if the worker must be killed earlier.
 
-    The whole process group is gone when this returns, also by an exception.
+    The whole process group has ended when this returns, even by an exception.
     """
     write_job(launch, job, directory)
     with Pipes() as pipes:
@@ -107,7 +107,7 @@ class Pipes:
         self.close()
 
     def close_child_ends(self) -> None:
-        """So that the end of the child is the end of its answers."""
+        """Closes our copies of the child's ends, so that its answers end when it does."""
         self._close("answer_write", "lifeline_read")
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class Pipes:
 
 
 def cannot_start(build: Build, error: OSError) -> Answer:
-    """Of a build whose interpreter the system does not start."""
+    """The answer for a build whose interpreter the system does not start."""
     return not_run(Outcome.BUILD_BROKEN, f"build '{build.name}' cannot start {build.interpreter}: {error.strerror}")
 
 
@@ -129,9 +129,9 @@ def attend(
     pid: int, exit_code: Callable[[float | None], int], answer_read: int, ended: Sequence[int], directory: Path,
     deadline_s: float, listener: Listener | None = None, stop: int | None = None,
 ) -> Answer:
-    """Wait for the answer of a started worker, make sure that its whole process group is gone, and judge.
+    """Waits for the answer of a started worker, ends its whole process group, and judges it.
 
-    ``ended`` holds a descriptor that becomes readable when the worker ends, where the system has such a thing.
+    ``ended`` contains a descriptor that becomes readable when the worker ends, if the system supports that.
     """
     started = time.monotonic()
     with MemoryKills() as kills:
@@ -147,7 +147,7 @@ def attend(
                 os.killpg(pid, signal.SIGKILL)
             code = exit_code(None)
         last_words = (directory / "stderr").read_text(errors="replace")[-LAST_WORDS:]
-        is_stopped = time.monotonic() < started + deadline_s     # if it is late, then for another reason
+        is_stopped = time.monotonic() < started + deadline_s     # if it is late, the deadline is the reason
         return judge(
             messages, code, is_late, deadline_s, last_words, lambda: kills.has_killed(pid),
             wall_time_s=time.monotonic() - started, is_stopped=is_stopped,
@@ -157,7 +157,7 @@ def attend(
 def _listen(
     descriptor: int, ended: Sequence[int], until: float, listener: Listener | None = None, stop: int | None = None
 ) -> tuple[list[dict[str, Any]], bool]:
-    """(messages, whether it must be killed); ends at the last message, when the worker is gone, or at ``stop``."""
+    """(messages, whether it must be killed); returns at the last message, at the end of the worker, or at ``stop``."""
     pending = b""
     messages: list[dict[str, Any]] = []
     while True:
@@ -165,7 +165,7 @@ def _listen(
         ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
         if not ready or stop in ready:
             return messages, True
-        if descriptor not in ready:      # gone, while a process it forked still holds the pipe open
+        if descriptor not in ready:      # it ended, but a process that it forked still holds the pipe open
             return messages, False
         chunk = os.read(descriptor, 1 << 20)
         *lines, pending = (pending + chunk).split(b"\n")
@@ -179,7 +179,7 @@ def _listen(
 
 @contextlib.contextmanager
 def end_of(pid: int) -> Iterator[list[int]]:
-    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    """A list with a descriptor that becomes readable when the process ends; [] if the system does not support it."""
     if not hasattr(os, "pidfd_open"):
         yield []
         return
@@ -194,7 +194,7 @@ def judge(
     messages: Sequence[Mapping[str, Any]], code: int, is_late: bool, deadline_s: float, last_words: str,
     was_killed_for_memory: Callable[[], bool | None], *, wall_time_s: float, is_stopped: bool = False,
 ) -> Answer:
-    """What became of a worker that said this and ended so; see kernel.MemoryKills.has_killed."""
+    """The answer of a worker with these messages and this end; see kernel.MemoryKills.has_killed."""
     def answer(
         outcome: Outcome, reason: str | None, result: dict[str, Any] | None = None, cause: Cause | None = None
     ) -> Answer:
@@ -212,7 +212,7 @@ def judge(
         return answer(Outcome(final["outcome"]), final["reason"], cause=None if cause is None else Cause(cause))
     reached = f"after '{final['mark']}'" if final["event"] == "mark" else "before it started"
     if is_late and is_stopped:
-        return answer(Outcome.CRASHED, f"killed with its world {reached}", cause=Cause.STOPPED)
+        return answer(Outcome.CRASHED, f"killed together with its rank group {reached}", cause=Cause.STOPPED)
     if is_late:
         return answer(Outcome.TIMEOUT, f"no answer within {deadline_s:g} s; killed {reached}")
     last_line = (last_words.strip().splitlines() or ["nothing on stderr"])[-1][:300]
@@ -222,7 +222,7 @@ def judge(
     if code < 0:
         killed = f"killed by {signal.Signals(-code).name} {reached}"
         if for_memory is None:
-            killed += " (the kernel killed a process for memory meanwhile, and does not say whether it was this one)"
+            killed += " (the kernel killed a process for lack of memory meanwhile, perhaps this one)"
         return answer(Outcome.CRASHED, f"{killed}; last words: {last_line}")
     if final["event"] == "nothing":
         return answer(Outcome.BUILD_BROKEN, f"the interpreter ended with exit code {code} {reached}: {last_line}")

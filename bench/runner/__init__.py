@@ -1,1 +1,1 @@
-"""From a plan to stored records."""
+"""Runs a plan: measures its trials and stores their records."""

@@ -1,4 +1,4 @@
-"""How long trials may take, by what alike ones took before; a guess where none is stored."""
+"""The expected time of trials, from stored trials of the same kind; an estimate if there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 GUESSED_PROOF_S = 15.0
 GUESSED_START_S = {"spawn": 4.0, "forkserver": 0.5}
-GUESSED_REST_S = 1.0         # of a trial that is timed: preparing, warming up, ending
+GUESSED_REST_S = 1.0         # of a timed trial: preparation, warm-up and end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +22,20 @@ class Expected:
     """The time that some trials may take."""
 
     trials: int
-    guessed: int                 # of them, those that nothing alike is stored of
+    guessed: int                 # number of trials without a similar stored one
     seconds: float
 
     @property
     def words(self) -> str:
-        """"96 trials, about 3 min 20 s (12 of them guessed)"."""
-        basis = "by what such trials took before" if not self.guessed else (
-            "guessed" if self.guessed == self.trials else f"{self.guessed} of them guessed"
+        """The expectation in words: "96 trials, about 3 min 20 s (12 of them estimated)"."""
+        basis = "from earlier trials" if not self.guessed else (
+            "estimated" if self.guessed == self.trials else f"{self.guessed} of them estimated"
         )
         return f"{self.trials:,} trial{'s' * (self.trials != 1)}, about {duration(self.seconds)} ({basis})"
 
 
 def expected(trials: Sequence[Trial], stored: pd.DataFrame | None = None) -> Expected:
-    """Of these trials together; ``stored`` is the table of trials that were measured before."""
+    """The expected time of these trials together; ``stored`` is the table of stored trials."""
     known = {} if stored is None or stored.empty else (
         stored[stored.outcome == "ok"].groupby(["kind", "model", "framework"]).wall_time_s.median().to_dict()
     )
@@ -47,7 +47,7 @@ def expected(trials: Sequence[Trial], stored: pd.DataFrame | None = None) -> Exp
 
 
 def guess_s(trial: Trial) -> float:
-    """Seconds of a trial of which nothing is known but how long it is to be timed."""
+    """The estimated seconds of a trial of which only the timing is known."""
     if trial.timing is None:
         return GUESSED_PROOF_S
     return GUESSED_START_S[trial.timing.start_method] + trial.timing.min_time_s + GUESSED_REST_S

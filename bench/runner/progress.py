@@ -1,4 +1,4 @@
-"""How far a sweep is, for a person at a terminal: redrawn between trials only, silent elsewhere."""
+"""The progress of a sweep on a terminal: redrawn only between trials; nothing is shown without a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rigmark.bench.store.record import Record
 
 
 def duration(seconds: float) -> str:
-    """ "4 s", "3 min 20 s", "2 h 5 min"."""
+    """A duration in words: "4 s", "3 min 20 s", "2 h 5 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -24,14 +24,14 @@ def duration(seconds: float) -> str:
 
 
 class TerminalProgress:
-    """One status line on stderr: which trial runs, and about how long the rest will take.
+    """One status line on stderr: the running trial, and about how long the rest will take.
 
-    It is drawn when a trial starts and stands still while it runs, so that nothing runs beside a measurement.
+    It is drawn when a trial starts and does not change while it runs, so that nothing disturbs the measurement.
     """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
-        self._is_shown = sys.stderr.isatty()     # Rich also calls a file a terminal where FORCE_COLOR is set
+        self._is_shown = sys.stderr.isatty()     # with FORCE_COLOR Rich would take a file for a terminal
         self._seconds: dict[str, list[float]] = {}
         self._started = time.monotonic()
 
@@ -62,7 +62,7 @@ class TerminalProgress:
         return plain_line(f"[{index + 1}/{total}] {trial.label}{self._left(total - index)}")
 
     def _left(self, trials: int) -> str:
-        """Time left by the mean of the trials so far; timing trials follow proofs, so theirs is not known at first."""
+        """The remaining time from the mean of the trials so far; that of timing trials is not known during proofs."""
         seconds = [time_s for kind in TIMED for time_s in self._seconds.get(kind, [])]
         return f", about {duration(trials * sum(seconds) / len(seconds))} left" if seconds else ""
 
@@ -73,7 +73,7 @@ class TerminalProgress:
 
 
 class BudgetProgress(TerminalProgress):
-    """The same where nobody knows how many trials there will be, and a budget of seconds ends them."""
+    """The same if the number of trials is not known, and a budget of seconds ends them."""
 
     def __init__(self, budget_s: float):
         super().__init__()

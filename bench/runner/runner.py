@@ -1,4 +1,4 @@
-"""Runs a plan: measures the trials that are not stored yet, one after the other, and stores a record of each."""
+"""Runs a plan: measures the trials that are not stored yet, one after another, and stores a record of each."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ FAILS_AGAIN = frozenset(
         Outcome.PARITY_FAILED,
     }
 )
-"""Outcomes that another repetition of the same case would have again, so no more are started."""
+"""Outcomes that would only occur again in the next repetition of the same case, which is therefore not started."""
 
 
 MAY_PASS_NEXT_TIME = frozenset({Outcome.TIMEOUT, Outcome.CRASHED, Outcome.OUT_OF_MEMORY, Outcome.BUILD_BROKEN})
-"""Failures that may not happen again: the next run of the same command repeats the trial and replaces its record."""
+"""Failures that may not occur again: the next run of the same command repeats the trial and replaces the record."""
 
 
 class Runner:
-    """Measures trials into a store. Use it as a context manager: its working folder goes with it.
+    """Measures trials and stores them. Use it as a context manager, which removes its working folder.
 
-    ``shipped`` replaces our worker package by another revision's; the oracle is always ours. Pairs need a ``base``.
+    ``shipped`` replaces our worker package by that of another revision; the oracle is always ours. Pairs need ``base``.
     """
 
     def __init__(
@@ -82,21 +82,21 @@ class Runner:
         self._workers.__exit__(*error)
 
     def identity(self, trial: Trial) -> Identity:
-        """All that makes this trial this one, on this machine, in this build as it is installed now."""
+        """The identity of a trial on this machine, with the build as it is installed now."""
         return self._kinds.of(trial.kind).identity(trial)
 
     def key(self, trial: Trial) -> str:
-        """The name of the record in which this machine stores this trial."""
+        """The key under which this machine stores a trial."""
         return self._key(self.identity(trial))
 
     def _key(self, identity: Identity) -> str:
         return key_of(identity.id, self._node.id)
 
     def run(self, trials: Sequence[Trial], progress: Progress | None = None) -> Tally:
-        """Measure every trial that is not stored yet; each record is safe on disk before the next trial starts.
+        """Measures every trial that is not stored yet; each record is on disk before the next trial starts.
 
-        Cases are limited to the instruction sets of their builds, whoever asks; raises UserError where one asks for
-        another, and stored.TooNew where a record of one is of a later Rigmark, both before anything is measured.
+        Cases are limited to the instruction sets of their builds. Raises UserError if a case asks for another one, and
+        stored.TooNew if the record of a trial is from a later Rigmark; both before anything is measured.
         """
         progress = progress or Silent()
         tally = Tally()
@@ -132,7 +132,7 @@ class Runner:
         return tally
 
     def _known(self, identity: Identity, tally: Tally) -> StoredRecord | None:
-        """The stored record of a trial; None if there is none, or if it cannot be read: then it is measured again."""
+        """The stored record of a trial; None if there is none, or if it cannot be read and must be measured again."""
         try:
             return self._store.find(self._key(identity))
         except LeftOut as error:
@@ -140,7 +140,7 @@ class Runner:
             return None
 
     def _forget_unanswered(self, identity: Identity) -> None:
-        """Remove the record of a failure that was stored when the trial's build did not answer, now that it does.
+        """Removes the record of a trial that was stored while its build did not start, now that it does.
 
         The contents of a build are part of a trial's identity, so no later attempt would replace that record.
         """
@@ -158,7 +158,7 @@ class Runner:
         return known is not None and known.outcome not in MAY_PASS_NEXT_TIME
 
     def _measure(self, trial: Trial, identity: Identity, known: StoredRecord | None) -> Record:
-        """``known`` is the stored record that the new one replaces; None if there is none."""
+        """Measures a trial; ``known`` is the record that the new one replaces, or None."""
         case, kind = trial.case, self._kinds.of(trial.kind)
         load_before, described = hardware.load_average(), system.described()
         recorded_at = host.now().isoformat(timespec="seconds")
@@ -167,7 +167,7 @@ class Runner:
         answer = kind.measure(trial)
         world = answer.result.pop("world", None)
         telemetry = None if answer.recording is None else self._stored_telemetry(answer.recording, identity, known)
-        wall_time_s = time.monotonic() - started         # before the fields, for which workers may start
+        wall_time_s = time.monotonic() - started         # before the fields are computed, for which workers may start
         return Record(
             identity=identity, suite=self._suite, run_id=self._run_id, command=self._command,
             recorded_at=recorded_at, outcome=answer.outcome, reason=answer.reason, last_words=answer.last_words,
@@ -183,12 +183,12 @@ class Runner:
         """The telemetry of a record, after its series was stored beside it."""
         block = recording.block
         try:
-            self._store.keep_other(self._key(identity), known)       # whose series that is, too
+            self._store.keep_other(self._key(identity), known)       # the series belongs to that record too
             return block | {"series": self._store.put_series(self._key(identity), recording.write_parquet)}
-        except (OSError, MemoryError, UserError) as error:     # what was measured is not lost for it
+        except (OSError, MemoryError, UserError) as error:     # a measurement must not be lost because of this
             return block | {"problem": block["problem"] or f"its series could not be stored: {error}"}
 
 
 def _unanswered(build: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts of the same build, as they are where it does not start."""
+    """The facts of the same build as they are if it does not start."""
     return {**build, "python": None, "framework_version": None, "packages": dict.fromkeys(build["packages"])}

@@ -1,4 +1,4 @@
-"""What a sweep reports while it runs, and what it came to."""
+"""The progress that a sweep reports while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rigmark.bench.store.stored import StoredRecord
 
 
 class Progress(Protocol):
-    """Whatever shows how far a sweep is; called between trials only."""
+    """Shows the progress of a sweep; called only between trials."""
 
     def before(self, trial: Trial, index: int, total: int) -> None: ...
 
@@ -19,7 +19,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Nobody."""
+    """Shows nothing."""
 
     def before(self, trial: Trial, index: int, total: int) -> None:
         pass
@@ -30,20 +30,20 @@ class Silent:
 
 @dataclass
 class Tally:
-    """What a sweep came to."""
+    """The result of a sweep."""
 
-    stored: list[Record] = field(default_factory=list)           # by this sweep
-    already_there: list[StoredRecord] = field(default_factory=list)      # of trials that an earlier one stored
-    damaged: list[str] = field(default_factory=list)             # a clause on each record that could not be read
-    not_started: int = 0                                         # repetitions that would only fail again
-    stepping_time_s: float = 0.0                                 # of this sweep's wall time, warm-up and timed steps
+    stored: list[Record] = field(default_factory=list)           # records of this sweep
+    already_there: list[StoredRecord] = field(default_factory=list)      # records that an earlier sweep stored
+    damaged: list[str] = field(default_factory=list)             # one clause for each record that could not be read
+    not_started: int = 0                                         # repetitions that would only have failed again
+    stepping_time_s: float = 0.0                                 # of the wall time, warm-up and timed steps
     wall_time_s: float = 0.0
 
     @property
     def anew(self) -> tuple[str, ...]:
-        """A sentence on each record that could not be read, and so was replaced."""
+        """One sentence for each record that could not be read and was replaced."""
         return tuple(f"{what}; it was measured again" for what in self.damaged)
 
     def __add__(self, other: Tally) -> Tally:
-        """Of both together."""
+        """The tally of both sweeps together."""
         return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})

@@ -1,1 +1,1 @@
-"""The results folder: records, the table made of them, and tables of others."""
+"""The results folder: records, the table made of them, and quoted tables."""

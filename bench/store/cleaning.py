@@ -1,8 +1,8 @@
-"""Takes secrets out of stored records that were written when Rigmark did not yet leave them out; see
+"""Removes secrets from stored records that were written by versions of Rigmark that did not leave them out; see
 bench.host.secrets.
 
-No trial is lost. What identifies a trial held its secrets too, so a cleaned one has another id and another file, and
-what points to it follows. Where trials then differ in nothing, they are repetitions of one case, and get numbers so.
+No trial is lost. Secrets were part of the identity of a trial, so a cleaned one has another id and another file, and
+references to it are updated. Trials that then differ in nothing become repetitions of one case, with new numbers.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Plain = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaned:
-    """What came of it, or would."""
+    """The result of cleaning, or what it would be."""
 
-    records: int                     # that held a secret
-    variables: tuple[str, ...]       # names of those that were taken out
-    renumbered: int                  # trials that now are further repetitions
-    problems: tuple[str, ...]        # a sentence for each record that was left as it is, since it cannot be read
+    records: int                     # number of records that contained a secret
+    variables: tuple[str, ...]       # names of the variables that were removed
+    renumbered: int                  # number of trials that became further repetitions
+    problems: tuple[str, ...]        # one sentence for each record that was not changed because it cannot be read
 
 
 def clean(store: Store, *, is_dry: bool) -> Cleaned:
-    """Take the secrets out of all records; ``is_dry``: only tell. Interrupted at any moment, it is done by doing it
-    again. Raises UserError while a sweep measures into the folder.
+    """Removes the secrets from all records; with ``is_dry`` it only reports. If it is interrupted, running it again
+    completes it. Raises UserError while a sweep measures into the folder.
     """
     read, problems = _read(store)
     as_read = {record.key: record for record, _ in read}
@@ -45,7 +45,7 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
                 if key_of_plain(old) != key_of_plain(new):
                     store.copy_series(key_of_plain(old), key_of_plain(new))
                 store.put_plain(new, instead_of=as_read[key_of_plain(old)])
-            # Proofs last: until then, those that they vouch for can be traced to them.
+            # Proofs are written last: until then, the trials that refer to them can find them.
             for old, new in sorted(changed, key=lambda pair: _is_proof(pair[0])):
                 if key_of_plain(old) != key_of_plain(new):
                     store.remove(key_of_plain(old))
@@ -57,7 +57,7 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
 
 
 def _read(store: Store) -> tuple[list[tuple[StoredRecord, Plain]], list[str]]:
-    """The records that can be read, proofs first, then by age, and a sentence for each other one."""
+    """The readable records, proofs first, then by age, and one sentence for each other record."""
     found, problems = [], []
     for path in sorted(store.records_folder.glob("*.json")):
         try:
@@ -71,7 +71,7 @@ def _read(store: Store) -> tuple[list[tuple[StoredRecord, Plain]], list[str]]:
 
 
 def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:
-    """Each record as it is and as it is to be; the same where nothing of it changes."""
+    """(record, cleaned record) for each record; equal if nothing changes."""
     there = {key_of_plain(record): record for record in records}
     renamed: dict[str, str] = {}
     for record in records:
@@ -80,7 +80,7 @@ def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:
         while True:
             new = _pointing(new | {"id": id_of(identity), "identity": identity}, renamed)
             other = there.get(key_of_plain(new))
-            # Equal: it was put there before cleaning was interrupted.
+            # Equal: it was written before cleaning was interrupted.
             if other is None or key_of_plain(other) == key_of_plain(record) or other == new:
                 break
             identity = {**identity, "repetition": identity["repetition"] + 1}
@@ -90,7 +90,7 @@ def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:
 
 
 def _pointing(record: Plain, renamed: Mapping[str, str]) -> Plain:
-    """A record with the keys that it refers to: its own series, and the proofs that vouch for it."""
+    """A record with updated references: to its own series, and to its proofs."""
     def of_proof(key: str | None) -> str | None:
         return None if key is None else renamed.get(key, key)
 

@@ -1,6 +1,7 @@
-"""Results of others: a table as its source states it, and where it comes from. Never pooled with measured ones.
+"""Quoted tables: published results as their source states them, with the source. They are never pooled with measured
+ones.
 
-One file that is imported makes one record, in a folder of the store of its own; docs/quoted.schema.json describes it.
+Each imported file becomes one JSON file in a separate folder of the store; docs/quoted.schema.json describes it.
 """
 
 from __future__ import annotations
@@ -22,22 +23,22 @@ class QuotedLayer:
     """Time of one layer in one direction, as its source states it."""
 
     layer: str
-    op: str                          # as in bench.ir where it has a word for it, else the source's own in small letters
+    op: str                          # its name in bench.ir if there is one, else that of the source in lower case
     direction: str                   # "forward" or "backward"
     time_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quoted:
-    """One line of a table, with what it states and no more: None is not stated.
+    """One line of a table, with only what it states: None is not stated.
 
-    Numbers are the source's own, in SI units. A figure of 0 stays, so that an audit finds it; what else cannot be is
-    ``impossible``, and stands in no table.
+    Numbers are those of the source, in SI units. A figure of 0 is kept, so that an audit finds it; other impossible
+    values are reported by ``impossible``, and such lines are in no table.
     """
 
-    line: str                        # where it stands in the file: "line 17", "benchmarks[3]"
-    model: str                       # what was timed: a network, or the name of another benchmark
-    mode: str | None = None          # "inference" or "training"; None where it is neither
+    line: str                        # its position in the file: "line 17", "benchmarks[3]"
+    model: str                       # what was timed: a network, or another benchmark
+    mode: str | None = None          # "inference" or "training"; None if it is neither
     framework: str | None = None
     framework_version: str | None = None
     compile_mode: str | None = None
@@ -49,39 +50,39 @@ class Quoted:
     local_batch: int | None = None
     world_size: int | None = None    # devices
     strategy: str | None = None
-    conditions: Mapping[str, str] = field(default_factory=dict)  # what else makes it another result, in its own words
-    measured_at: str | None = None   # when, as its source writes it; tells repetitions apart
+    conditions: Mapping[str, str] = field(default_factory=dict)  # other facts that distinguish the result, as stated
+    measured_at: str | None = None   # date and time as stated; distinguishes repetitions
 
     outcome: str = "ok"              # as bench.enums.Outcome
-    reason: str | None = None        # why it is not ok
+    reason: str | None = None        # why the outcome is not ok
     throughput_samples_per_s: float | None = None        # of all devices together
-    step_time_s: float | None = None                     # of a whole batch: forward, and backward if training
-    statistic: str | None = None                         # what the step time is of its timings: "mean", "median"
-    median_time_s: float | None = None                   # where a mean is stated beside it
+    step_time_s: float | None = None                     # per batch: forward, and backward if training
+    statistic: str | None = None                         # statistic of the timings: "mean", "median"
+    median_time_s: float | None = None                   # if it is stated in addition to a mean
     forward_time_s: float | None = None
     backward_time_s: float | None = None
     latency_p50_s: float | None = None
     latency_p90_s: float | None = None
     latency_p99_s: float | None = None
     peak_memory_bytes: float | None = None
-    parameters: float | None = None                      # as far as it is stated, say 0.37e6
-    flops_per_sample: float | None = None                # of a forward pass; a multiply-add counts 2
-    value: float | None = None                           # a figure of another kind, and its unit
+    parameters: float | None = None                      # with the stated digits, for example 0.37e6
+    flops_per_sample: float | None = None                # of a forward pass; a multiply-add counts as 2
+    value: float | None = None                           # a figure of another kind, with its unit
     unit: str | None = None
     timings_s: tuple[float, ...] = ()                    # single steps
     forward_timings_s: tuple[float, ...] = ()
     backward_timings_s: tuple[float, ...] = ()
     layers: tuple[QuotedLayer, ...] = ()
     rounding: Mapping[str, float] = field(default_factory=dict)
-    """Half a unit of the last digit of figures that are stated with few digits, by name: 0.005 of a 0.05."""
+    """Half a unit in the last digit of figures with few digits, by name: 0.005 for 0.05."""
 
     def plain(self) -> dict[str, Any]:
-        """Without what is not stated."""
+        """The line as plain data, without what is not stated."""
         return {name: fact for name, fact in asdict(self).items() if fact not in (None, (), {})}
 
 
 FACTS = tuple(each.name for each in fields(Quoted) if each.name in (*axes.NAMES, "framework_version", "device_name"))
-"""What a line is about, beside its conditions."""
+"""The facts that state what a line is about, beside its conditions."""
 
 WHOLE = ("local_batch", "world_size")
 SERIES = ("timings_s", "forward_timings_s", "backward_timings_s", "layers")
@@ -92,22 +93,22 @@ FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES
 """Names of single numbers."""
 
 OF_NETWORKS = ("parameters", "flops_per_sample")
-"""Figures that are facts of a network, and no results."""
+"""Figures that are facts of a network, not results."""
 
-MOST = 1e30                  # of a figure in any unit, and 1 / MOST the least: 1e308 and 5e-324 are slips
+MOST = 1e30                  # largest plausible figure in any unit; 1 / MOST is the least: 5e-324 is a mistake
 MOST_WHOLE = 2**31
 MOST_NAMED = 4               # lines in a sentence
 
 
 def has_figure(row: Quoted) -> bool:
-    """False where a line states nothing that was measured."""
+    """Whether a line states anything that was measured."""
     return bool(row.timings_s or row.forward_timings_s or row.backward_timings_s) or any(
         getattr(row, name) is not None for name in FIGURES if name not in OF_NETWORKS
     )
 
 
 def impossible(row: Quoted) -> Iterator[str]:
-    """What no result can hold, a clause each: "local_batch is -1, and must be a whole number from 1"."""
+    """One clause for each impossible value: "local_batch is -1, but must be a whole number from 1"."""
     for name in WORDS:
         word = getattr(row, name)
         if word is not None and not isinstance(word, str):
@@ -126,37 +127,37 @@ def impossible(row: Quoted) -> Iterator[str]:
             yield f"{name} is {figure!r}, which is no number"
         elif figure != 0 and not 1 / MOST <= abs(figure) <= MOST:        # nor is NaN
             yield f"{name} is {figure:g}, which no figure can be"
-        elif figure < 0 and name != "value":     # whose kind, and so whose sign, only its source knows
+        elif figure < 0 and name != "value":     # only the source knows its kind, and so its sign
             yield f"{name} is {figure:g}, and must not be negative"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where a table comes from."""
+    """The source of a table."""
 
     format: str                      # as in bench/importers
-    file: str                        # its name, without the folders of whoever imported it
+    file: str                        # its name, without folders
     sha256: str                      # of its content; of a folder, of all its files
     imported_at: str                 # UTC, ISO 8601
     title: str | None = None         # what it is, for people: "cnn-benchmarks, 2017"
     url: str | None = None
     licence: str | None = None
     published: str | None = None     # a date as far as it is known: "2017", "2017-05"
-    stated_by_user: Mapping[str, str] = field(default_factory=dict)      # facts that the file does not hold
+    stated_by_user: Mapping[str, str] = field(default_factory=dict)      # facts that the file does not state
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuotedTable:
-    """All that was imported from one file."""
+    """Everything that was imported from one file."""
 
     source: Source
     rows: tuple[Quoted, ...]
-    notes: tuple[str, ...] = ()      # what was left out, or had to be assumed, a sentence each
-    refused: tuple[str, ...] = ()    # lines that cannot be, with what is wrong, a sentence each
+    notes: tuple[str, ...] = ()      # one sentence for everything that was left out or assumed
+    refused: tuple[str, ...] = ()    # one sentence for each impossible line
 
     @property
     def id(self) -> str:
-        """Of the format and content of the file, so that it is stored once, whatever it is called."""
+        """An id from the format and content of the file, so that it is stored once, whatever its name."""
         return id_of(self.source)
 
     def plain(self) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class QuotedTable:
 
     @property
     def refusal(self) -> str | None:
-        """A sentence that tells of all lines that were refused; None where there are none."""
+        """A sentence about all refused lines; None if there are none."""
         count = len(self.refused)
         if not count:
             return None
@@ -179,5 +180,5 @@ class QuotedTable:
 
 
 def id_of(source: Source) -> str:
-    """The id of the table that was imported from there."""
+    """The id of the table that was imported from a source."""
     return hashlib.sha256(json.dumps([source.format, source.sha256]).encode()).hexdigest()[:16]

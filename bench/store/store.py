@@ -1,6 +1,6 @@
-"""The results folder: one JSON file per trial, written atomically, read at one door, merged by copying.
+"""The results folder: one JSON file per trial, written atomically, checked when it is read, merged by copying.
 
-A record is found by its key, which is of its trial and its node; see bench.store.record.
+A record is found by its key, which depends on its trial and its node; see bench.store.record.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 
 DEFAULT_RESULTS = Path("results")
 RECORDS, SERIES, ORACLE, CACHE, LOCK, SALT = "records", "telemetry", "oracle", "cache", "lock", "salt"
-QUOTED = "quoted"            # tables of others, one file each; apart, so that no query of trials ever meets them
+QUOTED = "quoted"            # quoted tables, one file each; apart from records, so that no query of trials finds them
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """Stored trials as a table, and what could not be read, a sentence each."""
+    """Stored trials as a table, and one sentence for each record that could not be read."""
 
     table: pd.DataFrame
     problems: tuple[str, ...]
@@ -61,10 +61,10 @@ class Store:
         self._series = root / SERIES
         self._quoted = root / QUOTED
         self.records_folder = self._records
-        self.cache = root / CACHE        # of programs that frameworks compiled; may be deleted at any time
+        self.cache = root / CACHE        # programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:
-        """Make the folders; raises UserError where they cannot be written to."""
+        """Creates the folders; raises UserError if they cannot be written to."""
         try:
             for folder in (self._records, self._oracle):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ class Store:
 
     @cached_property
     def salt(self) -> str:
-        """What nodes are hashed with in this folder, the same for all who share it; a random one in a folder without,
-        which ``create`` keeps. Raises UserError where it cannot be read.
+        """The salt with which nodes are hashed in this folder, the same for all who share it. It is random, and stored
+        by ``create``. Raises UserError if it cannot be read.
         """
         try:
             return files.read_word(self.root / SALT)
@@ -89,13 +89,13 @@ class Store:
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
-        """Held by one sweep at a time; raises UserError while another measures into the same folder."""
+        """A lock that one sweep holds at a time; raises UserError while another one measures into the same folder."""
         with self._lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise UserError(
-                    f"another sweep is measuring into {self.root}, and two would disturb each other; wait for it"
+                    f"another sweep is measuring into {self.root}; two would disturb each other, so wait for its end"
                 ) from None
             for leftover in self.root.glob("*/.*.tmp"):      # of a sweep that was killed while writing
                 leftover.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ class Store:
 
     def _lock(self) -> IO[bytes]:
         try:
-            # Of a named pipe without a reader, plain opening would wait for one.
+            # Opening a named pipe without a reader would block.
             return open(self.root / LOCK, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o644))
         except OSError as error:
             raise UserError(
@@ -111,7 +111,7 @@ class Store:
             ) from None
 
     def __contains__(self, key: str) -> bool:
-        """True where the record is there and can be read; a damaged one is measured anew."""
+        """Whether the record exists and can be read; a damaged one is measured again."""
         try:
             return self.find(key) is not None
         except stored.LeftOut:
@@ -121,15 +121,15 @@ class Store:
         return self._records / f"{key}.json"
 
     def put(self, record: Record, *, instead_of: StoredRecord | None = None) -> None:
-        """Write a record so that it is there whole or not at all, also in the place of one that was read from there.
+        """Writes a record atomically. It may replace the one in ``instead_of``, which was read before.
 
-        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError rather than replace any other
-        record that can be read, and where the disk is full.
+        Raises stored.TooNew rather than replace a record of a later Rigmark, and UserError rather than replace any
+        other readable record, or if the disk is full.
         """
         self.put_plain(record.plain(), instead_of=instead_of)
 
     def put_plain(self, record: Mapping[str, Any], *, instead_of: StoredRecord | None = None) -> None:
-        """As ``put``, of a record as it stands in a file; it gets a new checksum."""
+        """As ``put``, for a record as plain data; it gets a new checksum."""
         key, content = key_of_plain(record), sealing.sealed(record)
         self.keep_other(key, instead_of, content)
         try:
@@ -138,9 +138,7 @@ class Store:
             raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
 
     def keep_other(self, key: str, known: StoredRecord | None, content: bytes | None = None) -> None:
-        """Raises as ``put`` does where there is a record that can be read, is not the known one, and has not this
-        content.
-        """
+        """Raises as ``put`` if there is a readable record that is neither ``known`` nor has this content."""
         try:
             path = self._path(key)
             found = stored.read_content(path)
@@ -152,27 +150,27 @@ class Store:
         if there != known and found != content:
             raise UserError(
                 f"record {files.shown(path)} was not replaced: another one of the same trial on the same "
-                f"node, recorded at {there.recorded_at}, came there meanwhile; if two machines measure into "
+                f"node, recorded at {there.recorded_at}, was stored meanwhile; if two machines measure into "
                 "this folder, they are clones of one image: give each an /etc/machine-id of its own with "
                 "systemd-machine-id-setup, and run again"
             )
 
     def keep_newer(self, key: str) -> None:
-        """Raises stored.TooNew where the record of a trial is of a later Rigmark, whose work is not to be replaced."""
+        """Raises stored.TooNew if the record of a trial is from a later Rigmark, which must not be replaced."""
         _keep_newer("record", self._path(key), SCHEMA)
 
     def forget_failed(self, key: str) -> None:
-        """Remove the record of a trial that failed, in whose place there is another now; any other record stays."""
+        """Removes the record of a failed trial that another record has replaced; any other record is kept."""
         with contextlib.suppress(stored.LeftOut):
             record = self.find(key)
             if record is not None and record.outcome is not Outcome.OK:
                 self._path(key).unlink(missing_ok=True)
 
     def put_series(self, key: str, write: Callable[[Path], None]) -> str:
-        """Keep the telemetry of a trial, whole or not at all, and give its name in this folder.
+        """Stores the telemetry of a trial atomically; returns its name in this folder.
 
-        ``write`` writes a Parquet file. Raises OSError where the disk is full. The record that names it comes later: a
-        sweep that is killed between the two measures the trial again.
+        ``write`` writes a Parquet file. Raises OSError if the disk is full. The record that names it is written later:
+        a sweep that is killed in between measures the trial again.
         """
         self._series.mkdir(exist_ok=True)
         path = self._series / f"{key}.parquet"
@@ -189,7 +187,7 @@ class Store:
         return f"{SERIES}/{path.name}"
 
     def copy_series(self, key: str, to_key: str) -> None:
-        """Keep the telemetry of a trial, if there is any, under another key too; raises UserError where it cannot."""
+        """Stores the telemetry of a trial, if any, under another key too; raises UserError if that fails."""
         series = self.series(key)
         if series is None:
             return
@@ -199,32 +197,32 @@ class Store:
             raise UserError(f"cannot store telemetry in {files.shown(self._series)}: {error.strerror}") from None
 
     def remove(self, key: str) -> None:
-        """Of a trial, the telemetry and then the record, without which nobody would find it any more."""
+        """Removes the telemetry of a trial, and then its record, without which the telemetry could not be found."""
         (self._series / f"{key}.parquet").unlink(missing_ok=True)
         self._path(key).unlink(missing_ok=True)
 
     def series(self, key: str) -> Path | None:
-        """The Parquet file of a trial's telemetry; None where there is none."""
+        """The Parquet file of a trial's telemetry; None if there is none."""
         path = self._series / f"{key}.parquet"
         return path if path.is_file() else None
 
     def get(self, key: str) -> StoredRecord:
-        """A record; raises stored.LeftOut where it cannot be read or is from a later version."""
+        """A record; raises stored.LeftOut if it cannot be read or is from a later version."""
         record = self.find(key)
         if record is None:
-            raise UserError(f"no record {key} in {files.shown(self._records)}; it was removed meanwhile")
+            raise UserError(f"there is no record {key} in {files.shown(self._records)}; it was removed meanwhile")
         return record
 
     def find(self, key: str) -> StoredRecord | None:
-        """The same; None where it is not stored."""
+        """The same; None if it is not stored."""
         try:
             return stored.read(self._path(key)).record
         except files.NotThere:
             return None
 
     def plain(self, key: str) -> tuple[StoredRecord, dict[str, Any]]:
-        """A record, and all that stands in its file but the checksum; raises as ``get`` does, files.NotThere where it
-        is not stored.
+        """A record, and the content of its file without the checksum; raises as ``get``, and files.NotThere if it is
+        not stored.
         """
         path = self._path(key)
         content = stored.read_content(path)
@@ -233,16 +231,16 @@ class Store:
 
     @growing()
     def trials(self) -> Trials:
-        """Every stored trial, oldest first; a record that cannot be read is a problem, not an end."""
+        """All stored trials, oldest first; a record that cannot be read becomes a problem of the result."""
         problems: list[str] = []
         table = trial_table.table(stored.read_all(self._records.glob("*.json"), problems))
         table["device_name"] = devices.names(table)
         return Trials(table=table, problems=tuple(problems))
 
     def put_quoted(self, table: QuotedTable, *, again: bool = False) -> bool:
-        """Keep a table of somebody else's; False where its file is stored already and is not to be replaced.
+        """Stores a quoted table; returns False if its file is stored already and must not be replaced.
 
-        Raises stored.TooNew rather than replace what a later Rigmark wrote, UserError where the disk is full.
+        Raises stored.TooNew rather than replace a table of a later Rigmark, and UserError if the disk is full.
         """
         path = self._quoted / f"{table.id}.json"
         if path.exists() and not again:
@@ -256,26 +254,26 @@ class Store:
         return True
 
     def quoted(self) -> tuple[list[QuotedTable], list[str]]:
-        """Tables of others, first imported first, and a sentence for each that cannot be read."""
+        """Quoted tables in the order of import, and one sentence for each that cannot be read."""
         return stored_quoted.read_all(self._quoted.glob("*.json"))
 
     # The oracle -----------------------------------------------------------------------------------------------------
 
     def oracle_answer(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """Arrays that the oracle computed under this key before; None where it has not, or they are not whole."""
+        """The arrays that the oracle stored under this key; None if there are none, or if they are damaged."""
         path = self._oracle / f"{key}.npz"
         try:
-            if not path.is_file():       # a named pipe would be waited for
+            if not path.is_file():       # reading a named pipe would block
                 return None
             with np.load(path) as content:
                 arrays = {name: content[name] for name in content.files}
             digest = str(arrays.pop(DIGEST))
-        except Exception:        # NumPy, zipfile and zlib have a dozen for what is no file of theirs
+        except Exception:        # NumPy, zipfile and zlib raise many kinds for an invalid file
             return None
         return arrays if digest == _digest(key, arrays) else None
 
     def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep arrays for later sweeps; a full disk only costs the time to compute them again."""
+        """Stores arrays for later sweeps; if the disk is full, they are only computed again."""
         content = io.BytesIO()
         kept = {name: np.asarray(array) for name, array in arrays.items()}
         npz.write(content, {**kept, DIGEST: np.array(_digest(key, kept))})
@@ -283,7 +281,7 @@ class Store:
             _write_atomically(self._oracle / f"{key}.npz", content.getvalue())
 
 
-DIGEST = "sha256"            # of all arrays of an answer and its key, beside them
+DIGEST = "sha256"            # of all arrays of an answer and its key, stored with them
 
 
 def _digest(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -296,17 +294,17 @@ def _digest(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _keep_newer(what: str, path: Path, newest: int) -> None:
-    """Raises stored.TooNew where what stands in a place is of a later schema."""
+    """Raises stored.TooNew if the file at ``path`` has a later schema."""
     with contextlib.suppress(files.Unreadable):
         stored.check_schema(what, files.read_bytes(path), path, newest)
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    """All of the content under the final name, or nothing: also after a power cut."""
+    """Writes the whole content under the final name, or nothing, even after a power cut."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)     # mkstemp is for secrets
+            os.fchmod(descriptor, 0o644)     # mkstemp makes files that only their owner can read
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -318,7 +316,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def existing(root: Path) -> Store:
-    """The store in a folder; raises UserError where there is none."""
+    """The store in a folder; raises UserError if there is none."""
     if not (root / RECORDS).is_dir():
         raise UserError(f"no results in {root}; rigmark run quick --results {root} makes some")
     return Store(root)
@@ -329,20 +327,20 @@ PLACE = re.compile(r'syntax error at or near "(.*?)"')
 
 
 def _said(error: Exception, table: pd.DataFrame) -> str:
-    """What a database complains of in a condition, in words of whoever wrote it."""
+    """The database's complaint about a condition, in the words of the user."""
     text = str(error)
     if found := NO_COLUMN.search(text):
         near = difflib.get_close_matches(found[1], [str(name) for name in table], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"a text stands in single quotes: '{found[1]}'"
-        return f"no column is called {found[1]}; {hint}"
-    example = "write it as in: framework = 'torch' AND local_batch > 8"
+        hint = f"did you mean {near[0]}?" if near else f"write a text in single quotes: '{found[1]}'"
+        return f"there is no column {found[1]}; {hint}"
+    example = "an example: framework = 'torch' AND local_batch > 8"
     if found := PLACE.search(text):
         return f"it is not valid at '{found[1]}'; {example}"
     return f"{text.splitlines()[0].partition(': ')[2].rstrip('!.')}; {example}"
 
 
 def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    """The rows of results that an SQL condition holds for; raises UserError for what is none."""
+    """The rows of results that meet an SQL condition; raises UserError for an invalid condition."""
     import duckdb
 
     if where is None or table.empty:
@@ -352,5 +350,5 @@ def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
         try:
             rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
         except duckdb.Error as error:
-            raise UserError(f"--where is no condition on results: {_said(error, table)}") from None
+            raise UserError(f"--where is not a valid condition on results: {_said(error, table)}") from None
     return table.iloc[sorted(row for (row,) in rows)]

@@ -1,8 +1,8 @@
-"""The one door through which a stored record is read: decoded and checked in one pass, or refused in a sentence.
+"""Reads stored records: each is decoded and checked in one pass, or refused in a sentence.
 
-What the types below say holds for every record that analysis or a resumed sweep sees: no text or truth value stands for
-a number, none is infinite, and every figure lies where one can. Fields that older records lack may be absent, and names
-that are not listed are of no interest here; docs/record.schema.json describes what is written today.
+The types below hold for every record that analysis or a resumed sweep reads: no text or truth value replaces a number,
+no number is infinite, and every figure is in its possible range. Fields that older records lack may be absent, and
+other names are ignored; docs/record.schema.json describes what is written today.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from rigmark.bench.store.record import SCHEMA, id_of, key_of
 
 # Ranges -------------------------------------------------------------------------------------------------------------
 
-LEAST_TIME_S = 1e-10         # no clock resolves less
+LEAST_TIME_S = 1e-10         # no clock has a finer resolution
 MOST_TIME_S = 1e8            # three years
 
 Time = Annotated[float, Meta(ge=LEAST_TIME_S, le=MOST_TIME_S)]
-Seconds = Annotated[float, Meta(ge=0, le=MOST_TIME_S)]       # of what may be too short for its clock
+Seconds = Annotated[float, Meta(ge=0, le=MOST_TIME_S)]       # of something that may be too short for its clock
 Amount = Annotated[float, Meta(ge=0, le=1e18)]
 Signed = Annotated[float, Meta(ge=-1e18, le=1e18)]
 Share = Annotated[float, Meta(ge=0, le=1.000001)]            # rounding of sums
@@ -54,7 +54,7 @@ NULL = Raw(b"null")
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
-    """A part of a record; what has a default may be absent."""
+    """A part of a record; fields with a default may be absent."""
 
 
 class Case(Part, frozen=True, kw_only=True):
@@ -198,7 +198,7 @@ class LastCheck(Part, frozen=True, kw_only=True):
 
 
 class Steps(Part, frozen=True, kw_only=True):
-    """What all processes have that took steps."""
+    """Shared by all processes that ran steps."""
 
     warm_up_timings_s: list[Seconds]
     prepare_time_s: Seconds | None = None
@@ -215,7 +215,7 @@ class Steps(Part, frozen=True, kw_only=True):
 
 
 class Dispatched(Part, frozen=True, kw_only=True):
-    level: Isa | None            # the highest that ran; None: not proven
+    level: Isa | None            # the highest level that ran; None: not proven
     evidence: str
     statement: str | None = None
 
@@ -266,7 +266,7 @@ class Pair(Part, frozen=True, kw_only=True):
 class LayerRow(Part, frozen=True, kw_only=True):
     layer: str
     direction: Literal["forward", "backward", "update"] | None
-    time_s: Annotated[float, Meta(ge=-MOST_TIME_S, le=MOST_TIME_S)]      # the residual is negative where rows overlap
+    time_s: Annotated[float, Meta(ge=-MOST_TIME_S, le=MOST_TIME_S)]      # the residual is negative if rows overlap
     share: Annotated[float, Meta(ge=-1e6, le=1e6)]
     method: Literal["in_place", "replayed"]
     op: str | None
@@ -335,7 +335,7 @@ class Communication(Part, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.problem is None and (self.time_s is None or self.exposed_s is None):
-            raise ValueError("its time is missing, and no problem is told")
+            raise ValueError("its time is missing, but no problem is stated")
 
 
 class World(Part, frozen=True, kw_only=True):
@@ -351,7 +351,7 @@ class World(Part, frozen=True, kw_only=True):
 
 
 class Gauge(Part, frozen=True, kw_only=True):
-    """Of a field in a region: mean and extremes of a gauge, growth of a counter."""
+    """A field in a region: mean and extremes of a gauge, growth of a counter."""
 
     mean: Signed | None = None
     min: Signed | None = None
@@ -366,7 +366,7 @@ class EnergyCheck(Part, frozen=True, kw_only=True):
 
 
 class Implausible(Part, frozen=True, kw_only=True):
-    """What a sensor or driver said that cannot be."""
+    """Implausible readings of a sensor or driver."""
 
     said: float
     low: float
@@ -392,7 +392,7 @@ class RegionDevice(Part, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, of in self.values.items():
             is_below = (of.min is not None and of.min < 0) or (of.mean is not None and of.mean < 0)
-            if is_below and not name.endswith("_c"):     # temperatures alone may be
+            if is_below and not name.endswith("_c"):     # only temperatures may be negative
                 raise ValueError(f"{name} is below 0")
 
 
@@ -451,7 +451,7 @@ class Telemetry(Part, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if any(part.device >= len(self.devices) for region in self.regions for part in region.devices):
-            raise ValueError("a region is about a device that is not listed")
+            raise ValueError("a region refers to a device that is not listed")
 
 
 # Records ------------------------------------------------------------------------------------------------------------

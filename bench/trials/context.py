@@ -1,4 +1,4 @@
-"""What trials are measured with; the same for all trials of a runner."""
+"""The context of trials: the same for all trials of a runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rigmark.bench.trials.oracle import Oracle
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """The store, the workers and what they are given, in one session."""
+    """The store, the workers and their inputs, in one session."""
 
     store: Store
     workers: Workers
@@ -22,12 +22,12 @@ class Context:
     instruction_sets: Watch
     node: str                        # of this machine; see bench.machine.node
     session: str
-    base: Base | None = None         # of pairs; None where there are none
+    base: Base | None = None         # of pairs; None if there are no pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """What the trials of a runner are paired with: the same cases in another build, or measured by other code."""
+    """The base of pairs: the same cases in another build, or with other adapters."""
 
     context: Context
     build: str

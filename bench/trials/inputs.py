@@ -1,4 +1,4 @@
-"""What workers are given: the graphs of networks, weights and inputs as .npz files, each written once per sweep."""
+"""The inputs of workers: graphs of networks, weights and samples as .npz files, each written once per sweep."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rigmark.bench.ir.graph import Graph
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
 
-SEED = 1                     # of weights, inputs and masks; the same everywhere, so that everything is comparable
+SEED = 1                     # of weights, inputs and masks; always the same, so that all results are comparable
 BATCHES = 2                  # of synthetic samples: steps take them in turn, so that none can repeat an old answer
-DISTINCT_SAMPLES = 4         # of a synthetic batch; the rest repeats them, so that the oracle answers for any batch
-SHARDS = (0, 1)             # of timed samples: devices of a world take them in turn
+DISTINCT_SAMPLES = 4         # of a synthetic batch, which repeats them: so one answer of the oracle serves all
+SHARDS = (0, 1)             # of timed samples: the devices of a world alternate between them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Timed:
 
 
 class Inputs:
-    """The files of a sweep in a folder, which exists for as long as this is used."""
+    """The files of a sweep in a folder, which exists as long as this context manager."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -52,14 +52,15 @@ class Inputs:
         return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
 
     def perturbed_weights(self, model: str) -> Path:
-        """Those of a proof."""
+        """The file of the weights of a proof."""
         graph = self.graph(model)
         return self._once(
             f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
         )
 
     def of_proof(self, case: Case) -> Path:
-        """x and y of a proof's batch on all devices; of real data also "train_x", "train_y", "test_x" and "test_y"."""
+        """The file with x and y of a proof's batch for all devices; for real data also with "train_x", "train_y",
+        "test_x" and "test_y"."""
         samples = PROOF_BATCH * case.world_size
 
         def arrays() -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Inputs:
 
             file = self._once(f"real-{case.model}-{case.data}-{begin}", turned)
             return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.x) // samples)
-        # A batch of repeated samples has the loss of one of each, also under batch normalisation.
+        # A batch of repeated samples has the same loss as one of each, even with batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
 
         def arrays() -> dict[str, Any]:

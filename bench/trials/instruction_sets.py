@@ -1,4 +1,4 @@
-"""Which instruction set a framework's libraries really ran: one small network a library, watched while it steps."""
+"""Observes which instruction sets the libraries of a framework run: one small network per library runs steps."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from rigmark.bench.processes.spawn import Answer
 from rigmark.bench.trials import jobs
 
 LOCAL_BATCHES = {"convolution": 8, "gemm": 256, "elementwise": 32}
-ANY_MODEL = ""               # instruction sets are watched once for all networks
-FEWEST_SAMPLES = 20          # in vector instructions; fewer are no evidence
-LEAST_SHARE = 0.1            # of these samples: below it, a copy or a rest of a loop is no reason to name its encoding
+ANY_MODEL = ""               # instruction sets are observed once for all networks
+FEWEST_SAMPLES = 20          # samples in vector instructions; fewer prove nothing
+LEAST_SHARE = 0.1            # of these samples, that an encoding needs to count; copies and loop remainders have less
 
 LEVEL_OF = {"sse": Isa.SSE41, "avx": Isa.AVX2, "avx512": Isa.AVX512}
-"""A level is a ceiling: instructions as SSE encodes them are at most SSE4, those of AVX at most AVX2."""
+"""A level is an upper limit: instructions with the encoding of SSE are at most SSE4, with that of AVX at most AVX2."""
 
 WORDS = {"sse": "SSE", "avx": "AVX", "avx512": "AVX-512"}
 
 
 @cache
 def networks() -> dict[str, Graph]:
-    """One for each library that computes: convolution, gemm and elementwise, by these names."""
+    """One network per kind of library: convolution, gemm and elementwise."""
     optimizer = Sgd(learning_rate=0.01)
     convolution = Builder("convolution", (64, 28, 28))
     convolution.conv2d("conv", 64, kernel=3, padding=1)
@@ -49,7 +49,7 @@ def networks() -> dict[str, Graph]:
 
 
 def job() -> dict[str, Any]:
-    """What a worker is asked beside its settings."""
+    """The part of the job that does not depend on the case."""
     return {
         "graphs": {name: graph.plain() for name, graph in networks().items()}, "local_batches": LOCAL_BATCHES,
         "fewest_samples": 2 * FEWEST_SAMPLES,
@@ -57,20 +57,20 @@ def job() -> dict[str, Any]:
 
 
 VARIABLES = {"ONEDNN_VERBOSE": "1"}
-"""That only the watched worker has: oneDNN prints the kernels it chose."""
+"""Variables of the observed worker only, with which oneDNN prints the kernels that it chose."""
 
 
 class Watch:
-    """Watches which instruction sets run, once for all cases with the same settings."""
+    """Observes which instruction sets run, once for all cases with the same settings."""
 
     def __init__(self, workers: Workers):
         self._workers = workers
         self._seen: dict[Case, dict[str, Any]] = {}
 
     def seen(self, trial: Trial, answer: Answer) -> dict[str, Any] | None:
-        """What was asked for and what ran, for the record of a trial that gave this answer.
+        """The level that was asked for and the one that ran, for the record of a trial with this answer.
 
-        None where neither the case nor its sweep asks for a level, where the trial is not ok, and on a GPU.
+        None if neither the case nor its sweep asks for a level, if the trial failed, and on a GPU.
         """
         case = trial.case
         is_asked = case.isa != Isa.NATIVE or trial.asks_for_isa
@@ -89,15 +89,15 @@ class Watch:
         if answer.outcome is Outcome.OK:
             levels = proof(answer.result, log)
         else:
-            levels = unproven(f"the worker that was to be watched ended as {answer.outcome}: {answer.reason}")
+            levels = unproven(f"the worker to be observed ended with {answer.outcome}: {answer.reason}")
         return {"asked": case.isa.value, "proof": levels, "summary": summary(levels)}
 
 
 def proof(result: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
-    """{operation: its level, with the evidence} from a worker's result and what its libraries printed.
+    """{operation: its level with the evidence} from a worker's result and what its libraries printed.
 
-    ``level`` is None where it is not proven; ``evidence`` then says why. What a library says of itself stands in
-    ``statement``, and counts only where instructions could not be watched; None where it says nothing.
+    ``level`` is None if it is not proven; ``evidence`` then states why. ``statement`` is what the library states about
+    itself, or None; it counts only if instructions could not be observed.
     """
     said = statements(log)
     return {
@@ -106,12 +106,12 @@ def proof(result: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
 
 
 def unproven(reason: str) -> dict[str, dict[str, Any]]:
-    """As ``proof``, where no worker came to a result."""
+    """As ``proof``, if no worker gave a result."""
     return {name: _entry(None, reason, None) for name in networks()}
 
 
 def summary(proofs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The level of all operations; MIXED where they differ, else NOT_PROVEN where one is not known."""
+    """The level of all operations; MIXED if they differ, else NOT_PROVEN if one is not known."""
     levels = {entry["level"] for entry in proofs.values()}
     if len(levels - {None}) > 1:
         return MIXED
@@ -125,15 +125,15 @@ def _entry(level: str | None, evidence: str, statement: str | None) -> dict[str,
 def _judged(watched: Mapping[str, Any] | None, statement: str | None, problem: str | None) -> dict[str, Any]:
     if watched is None:
         level = None if statement is None else stated_level(statement)
-        unwatched = problem or "it was not watched"
+        unwatched = problem or "it was not observed"
         if level is None:
             return _entry(None, unwatched, statement)
-        return _entry(level, f"oneDNN said that it ran {statement}; {unwatched}", statement)
+        return _entry(level, f"oneDNN states that it ran {statement}; {unwatched}", statement)
     encodings = watched["encodings"]
     count = sum(encodings.values())
     if count < FEWEST_SAMPLES:
         return _entry(
-            None, f"{count} of {watched['samples']} samples were in vector instructions, too few to tell", statement
+            None, f"{count} of {watched['samples']} samples were in vector instructions, which is too few", statement
         )
     level = max((LEVEL_OF[name] for name, n in encodings.items() if n >= LEAST_SHARE * count), key=LEVELS.index)
     shares = ", ".join(f"{WORDS[name]} {n / count:.0%}" for name, n in Counter(encodings).most_common())
@@ -141,7 +141,7 @@ def _judged(watched: Mapping[str, Any] | None, statement: str | None, problem: s
     return _entry(level, f"{shares} of {count} sampled vector instructions, {most / count:.0%} in {place}", statement)
 
 
-# What oneDNN says ---------------------------------------------------------------------------------------------------
+# What oneDNN states ---------------------------------------------------------------------------------------------------
 
 EXECUTED = re.compile(r"onednn_verbose,(?:v\d,)?(?:primitive,)?exec,cpu,(\w+),([^,]+),")
 OPERATION = re.compile(r"(\w+):")
@@ -152,7 +152,7 @@ PRIMITIVES = {
 
 
 def statements(log: str) -> dict[str, str]:
-    """{operation: the kernel that oneDNN said it ran most often in it, "jit:avx2"}, for those it spoke of."""
+    """{operation: the kernel that oneDNN ran most often according to its output, "jit:avx2"}, as far as stated."""
     said: dict[str, Counter[str]] = {}
     current = None
     for line in log.splitlines():
@@ -164,7 +164,7 @@ def statements(log: str) -> dict[str, str]:
 
 
 def stated_level(kernel: str) -> Isa | None:
-    """The level of a kernel that oneDNN names, "brg_conv_fwd:avx512_core"; None where the name does not say."""
+    """The level of a kernel by its name in oneDNN, "brg_conv_fwd:avx512_core"; None if the name does not show it."""
     for word, level in (("avx512", Isa.AVX512), ("avx10", Isa.AVX512), ("avx", Isa.AVX2), ("sse41", Isa.SSE41)):
         if word in kernel:
             return level

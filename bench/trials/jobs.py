@@ -1,4 +1,4 @@
-"""What workers are asked: plain data, from a trial and the files that were made for it."""
+"""The jobs of workers as plain data, from a trial and its input files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HELD_FLOPS = 4 * 10**9       # that NumPy may take for a batch after timed steps
 
 
 def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
-    """A job of that kind, with the settings that a case has."""
+    """A job of this kind with the settings of a case."""
     return {
         "kind": kind, "framework": case.framework,
         "settings": {**axes.sent(case), "seed": SEED},
@@ -27,7 +27,7 @@ def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
 
 
 def timing(trial: Trial) -> dict[str, Any]:
-    """How long a worker times, and how many steps at once."""
+    """How long a worker times, and how many steps per timing."""
     assert trial.timing is not None
     case = trial.case
     return {**trial.timing.plain(), "local_batch": case.local_batch, "steps_per_timing": case.steps_per_timing}
@@ -41,7 +41,7 @@ def last_check(case: Case, inputs: Inputs) -> dict[str, Any]:
 
 
 def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:
-    """To step a network on one device; what became of the oracle where that failed."""
+    """The job that runs steps of a network on one device; an Answer if the oracle failed."""
     case = trial.case
     expected = oracle.first_loss(case)
     if isinstance(expected, Answer):
@@ -59,9 +59,9 @@ def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answ
 
 
 def steps_of_ranks(trial: Trial, inputs: Inputs, oracle: Oracle) -> Sequence[dict[str, Any]] | Answer:
-    """To step a network together, a job for each process of a world; what became of the oracle where that failed.
+    """The jobs that run steps of a network together, one per process of a world; an Answer if the oracle failed.
 
-    Neighbours have other samples, so that equal weights at the end tell of sharing.
+    Neighbours have different samples, so that equal weights at the end prove that gradients were shared.
     """
     case = trial.case
     losses = []

@@ -1,4 +1,4 @@
-"""What the runner asks of a kind of trial, and what most kinds answer alike."""
+"""The interface between the runner and a kind of trial, with what most kinds have in common."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from rigmark.bench.worker import frameworks
 class Kind(ABC):
     """One kind of trial, for the trials of one runner.
 
-    A kind says how it measures (``ask``) and in which field of a record its result is stored (``fields``), and
-    overrides what else it does differently.
+    A kind defines how it measures (``ask``) and in which field of a record its result is stored (``fields``), and
+    overrides everything else that it does differently.
     """
 
     ends_its_case: ClassVar[bool] = False
-    """Whether a failure that the next trial of the same case would only meet again ends the case."""
+    """Whether a failure that would only occur again in the next trial of the same case ends the case."""
 
     ends_with_its_case: ClassVar[bool] = True
-    """Whether it is not started any more where such a failure has ended its case."""
+    """Whether it is not started after such a failure has ended its case."""
 
     def __init__(self, context: Context):
         self.context = context
 
     def resolved(self, trial: Trial) -> Trial:
-        """The trial at the instruction set of its build; raises UserError where its case asks for another one."""
+        """The trial with the instruction set of its build; raises UserError if its case asks for another one."""
         return replace(trial, case=self.context.workers.resolved(trial.case))
 
     def identity(self, trial: Trial) -> Identity:
-        """All that makes this trial this one, on this machine, in this build as it is installed now."""
+        """The identity of a trial on this machine, with the build as it is installed now."""
         case = self.context.workers.resolved(trial.case)
         timing = {} if trial.timing is None else trial.timing.plain()
         return Identity(
@@ -51,11 +51,11 @@ class Kind(ABC):
         )
 
     def key(self, trial: Trial) -> str:
-        """The name of the record in which this machine stores this trial."""
+        """The key of the record in which this machine stores a trial."""
         return key_of(self.identity(trial).id, self.context.node)
 
     def measure(self, trial: Trial) -> Answer:
-        """What became of the trial, whose case is at the instruction set of its build; every failure is an outcome."""
+        """The answer of a trial whose case has the instruction set of its build; every failure is an outcome."""
         return self.context.workers.obstacle(trial.case) or self.ask(trial)
 
     @abstractmethod
@@ -63,23 +63,23 @@ class Kind(ABC):
         """The result of the trial, from workers that may be able to measure it."""
 
     def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
-        """The fields of a record that this kind fills: the one that holds the result, and those that belong to it."""
+        """The fields of a record that this kind fills: that of the result, and those that belong to it."""
         return {}
 
     def stepping_time_s(self, record: Record) -> float:
-        """Seconds that the worker spent in warm-up and timed steps; 0 where it takes none."""
+        """Seconds that the worker spent in warm-up and timed steps; 0 if it has none."""
         return 0.0
 
     def subject(self, case: Case) -> dict[str, Any]:
-        """The fields of a record that tell what is run: ``graph`` of a network, or ``work`` of a micro-benchmark."""
+        """The fields of a record that describe what runs: ``graph`` of a network, or ``work`` of a micro-benchmark."""
         return {"graph": _described(self.context.inputs.graph(case.model)), "work": None}
 
     def fingerprint(self, case: Case) -> str:
-        """Of what is run: another one makes another trial."""
+        """The fingerprint of what runs; if it changes, it is another trial."""
         return self.context.inputs.graph(case.model).fingerprint
 
     def distributions(self, case: Case) -> set[str]:
-        """The packages whose versions make another trial."""
+        """The packages whose versions are part of the identity of a trial."""
         return {*frameworks.load(case.framework).DISTRIBUTIONS, "numpy"}
 
     def _build_facts(self, case: Case) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Kind(ABC):
 
 
 class Timed(Kind):
-    """A kind whose steps are a figure: repeated, stored as ``measurement``, with the instruction set that ran."""
+    """A kind whose steps give a figure: repeated, stored as ``measurement``, with the instruction set that ran."""
 
     ends_its_case = True
 
@@ -112,12 +112,12 @@ class Timed(Kind):
 
 
 def with_marks(answer: Answer) -> dict[str, Any] | None:
-    """The result of steps as a record holds it, with the moments that the worker passed; None where there is none."""
+    """The result of steps in the form of a record, with the times of the worker's marks; None if there is none."""
     return {**answer.result, "marks": answer.marks} if answer.result else None
 
 
 def _described(graph: Graph) -> dict[str, Any]:
-    """What a network amounts to, for its record."""
+    """The sizes of a network, for its record."""
     return {
         "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
         "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},

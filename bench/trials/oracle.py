@@ -1,4 +1,4 @@
-"""The float64 answers that networks are held against: asked of NumPy's adapter once, then kept in the store."""
+"""The float64 answers that networks must agree with: computed once by NumPy's adapter, then kept in the store."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Arrays = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class FirstLoss:
-    """What the first step of a timed trial must show."""
+    """The first loss that a timed trial must have."""
 
     value: float
     tolerance: float                 # largest relative error
 
 
 class Oracle:
-    """Answers for cases; ``ask`` has a worker do a job in the default build, and gives its answer and its arrays."""
+    """The oracle; ``ask`` runs a job in the default build, and returns the worker's answer and arrays."""
 
     def __init__(
         self, store: Store, inputs: Inputs, ask: Callable[[Mapping[str, Any]], tuple[Answer, Arrays]]
@@ -45,8 +45,8 @@ class Oracle:
         self._ask = ask
 
     def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
-        """The arrays that a proof compares with those of its own ``job``; an Answer where the oracle failed."""
-        case = replace(case, mode=Mode.TRAINING)     # it answers for all precisions, also those without training
+        """The arrays with which a proof compares those of its own ``job``; an Answer if the oracle failed."""
+        case = replace(case, mode=Mode.TRAINING)     # one answer serves all precisions, even those without training
         inputs = Path(job["inputs"])     # real data is another when its source has changed
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
@@ -66,14 +66,14 @@ class Oracle:
         return arrays
 
     def _rounding_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
-        """What computing in a narrower format does to this network."""
+        """The effect of computing this network in a narrower format."""
         rounding = parity.ROUNDINGS[case.precision]
 
         def ask() -> tuple[Answer, Arrays]:
             rounded = []
             for seed in range(parity.REALISATIONS):
                 job = self._job("proof", case, **same)
-                # In fp32, whose own rounding is nothing beside it.
+                # In fp32, whose own rounding is negligible in comparison.
                 job["settings"] |= {"precision": Precision.FP32, "rounding": rounding.plain(seed)}
                 answer, found = self._ask(job)
                 if answer.outcome is not Outcome.OK:
@@ -85,7 +85,7 @@ class Oracle:
         return self._known(f"rounding-{key}", ask)
 
     def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
-        """What sending the gradients of shards in a narrower format does to this network."""
+        """The effect of sending the gradients of shards in a narrower format."""
         compression = strategies.parse(case.strategy).options[strategies.GRADIENT_COMPRESSION]
 
         def ask() -> tuple[Answer, Arrays]:
@@ -100,7 +100,7 @@ class Oracle:
         return self._known(f"compression-{key}", ask)
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
-        """The arrays kept under a key; asked for, and kept, where there are none."""
+        """The stored arrays of a key; they are computed and stored if there are none."""
         if (known := self._store.oracle_answer(key)) is not None:
             return known
         answer, found = ask()
@@ -110,7 +110,7 @@ class Oracle:
         return found
 
     def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
-        """The loss that the first step of a timed trial must show on a shard; an Answer where the oracle failed."""
+        """The loss that the first step of a timed trial must have on a shard; an Answer if the oracle failed."""
         timed = self._inputs.timed(case, shard)
         key = f"loss-{self._key(case, timed.file, case.mode, timed.batch_samples, timed.deciding)}"
         if (known := self._store.oracle_answer(key)) is None:

@@ -1,4 +1,4 @@
-"""Did a framework compute the same? Its answers against the float64 oracle's, with a tolerance for each precision."""
+"""Compares the answers of a framework with those of the float64 oracle, with a tolerance for each precision."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ GRADIENT = "gradient:"
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """Largest relative errors that rounding explains."""
+    """Largest relative errors that rounding can explain."""
 
     output: float                # relative L2 of the forward output
     loss: float                  # first loss
     gradient: float              # of each parameter, relative to the norm of the whole gradient
     second_loss: float           # after one update: checks the learning rate
-    third_loss: float            # after two: checks what the optimiser remembers
+    third_loss: float            # after two updates: checks the states of the optimiser
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rounding:
-    """How a format rounds; see Rounding in bench.worker.frameworks.numpy.adapter, which computes as if in it."""
+    """How a format rounds; Rounding in bench.worker.frameworks.numpy.adapter simulates it."""
 
     roundoff: float              # largest error of one number: relative to itself, or to the largest of its array
     of_largest: bool = False
-    takers: tuple[str, ...] | None = None        # operations that alone round, what they take; None: all that is stored
+    takers: tuple[str, ...] | None = None        # operations whose operands are rounded; None: all that is stored
 
     def plain(self, seed: int) -> dict[str, Any]:
         return {**asdict(self), "seed": seed}
@@ -48,21 +48,21 @@ ROUNDINGS = {
     Precision.BF16: BF16, Precision.BF16_PURE: BF16,
     Precision.FP16: FP16, Precision.FP16_PURE: FP16,
     Precision.TF32: Rounding(roundoff=precisions.ROUNDOFF["tf32"], takers=precisions.PRODUCTS_ONLY["tf32"]),
-    # 127 steps over values of both signs: PyTorch keeps an eighth bit back, for the sums of older CPUs.
+    # 127 steps for values of both signs: PyTorch leaves one bit unused, because of sums on older CPUs.
     Precision.INT8: Rounding(roundoff=1 / 127, of_largest=True, takers=precisions.PRODUCTS_ONLY["int8"]),
 }
-"""Precisions that round more than fp32."""
+"""Precisions with larger rounding errors than fp32."""
 
 SENT_AS = {"fp16": ("float16", FP16.roundoff)}
-"""Formats that gradients may be compressed to on their way (see bench.worker.strategies.COMPRESSIONS): NumPy's name of
-the dtype, and its unit roundoff."""
+"""Formats in which gradients may be sent (see bench.worker.strategies.COMPRESSIONS): name of the dtype in NumPy, and
+unit roundoff."""
 
 REALISATIONS = 3             # of the oracle's random rounding
-ROUNDING_ERRORS = 3          # a framework may be off by as many times the largest of them
+ROUNDING_ERRORS = 3          # the tolerance is this many times the largest of them
 
 
 def _one_rounding(roundoff: float) -> Tolerance:
-    # The loss stands alone in timed trials, and is a mean over few samples.
+    # In timed trials the loss alone is compared; it is a mean over few samples.
     return Tolerance(
         output=roundoff, loss=4 * roundoff, gradient=roundoff, second_loss=4 * roundoff, third_loss=4 * roundoff
     )
@@ -77,18 +77,18 @@ TOLERANCES = {
 }
 
 TIE_ERRORS = 10
-"""A value closer to a decision than this many times the error of an fp32 forward pass may be decided either way.
+"""Values closer to a decision than this many times the error of an fp32 forward pass may be decided either way.
 
-The error is a root mean square of NumPy's pass; single values are off by up to nine times that, and other programs,
-which sum in another order, by two or three times as much.
+The error is the root mean square in NumPy's pass; single values have errors up to nine times that, and other programs,
+which sum in another order, two or three times as much.
 """
 
 
 LOSS_ROUNDINGS = 10
-"""By how many times the error of NumPy's fp32 output a first loss may be off.
+"""Tolerance of a first loss, as a multiple of the error of NumPy's fp32 output.
 
-Of cross entropy the gradient by one sample's scores is no longer than the root of 2; other programs, which sum in
-another order, were met to be off eight times as far (ResNet-50 in training mode, 2.7e-5 of the loss).
+The gradient of cross entropy with respect to the scores of a sample has at most the length sqrt(2); the error of other
+programs, which sum in another order, was up to eight times as large (ResNet-50 in training mode, 2.7e-5 of the loss).
 """
 
 
@@ -113,24 +113,24 @@ def last_check(precision: Precision) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """What a proof found: relative errors against the oracle, beside what was allowed."""
+    """The result of a proof: relative errors against the oracle, with their tolerances."""
 
     output_error: float
-    loss_error: float | None         # None, as what follows: the precision has no training
+    loss_error: float | None         # None, like the following ones, if the precision has no training
     gradient_error: float | None
-    worst_gradient: str              # key of the parameter with that error
+    worst_gradient: str              # key of the parameter with the largest error
     second_loss_error: float | None
     third_loss_error: float | None
-    tolerance: dict[str, float]      # of what is judged: by rounding, and by decisions that rounding leaves open
-    losses: list[float]              # first, second and later ones; these diverge chaotically
+    tolerance: dict[str, float]      # from rounding, and from decisions that rounding leaves open
+    losses: list[float]              # first, second and later losses; later ones diverge chaotically
     oracle_losses: list[float]
-    learning_losses: list[float] | None = None           # over one pass of real data; None for synthetic input
+    learning_losses: list[float] | None = None           # over one epoch of real data; None for synthetic input
     oracle_learning_losses: list[float] | None = None
-    learning_accuracy: float | None = None               # share of held-out samples right after that pass
+    learning_accuracy: float | None = None               # share of held-out samples that are right after that epoch
     oracle_learning_accuracy: float | None = None
 
     def failures(self) -> list[str]:
-        """What is beyond its tolerance, a phrase each; empty if the same was computed."""
+        """One phrase for each error beyond its tolerance; empty if the framework computed the same."""
         return [
             f"{name.replace('_', ' ')} off by {error:.2g} (allowed {self.tolerance[name]:.0e}"
             + (f", worst at {self.worst_gradient})" if name == "gradient" else ")")
@@ -139,28 +139,28 @@ class Parity:
         ]
 
     def errors(self) -> dict[str, float]:
-        """By name of what is judged."""
+        """The errors by name."""
         return {name: getattr(self, f"{name}_error") for name in self.tolerance}
 
     def plain(self) -> dict[str, Any]:
-        """Plain data for the record, in which None stands for what is not finite: JSON has no infinity and no NaN."""
+        """Plain data for the record; None replaces what is not finite, since JSON has no infinity and no NaN."""
         return {name: _finite(value) for name, value in asdict(self).items()}
 
 
 def rounding_effects(rounded: Iterable[Arrays], exact: Arrays) -> dict[str, NDArray[Any]]:
-    """What ``compare`` adds to each tolerance of a narrower format, as "rounding_NAME".
+    """What ``compare`` adds to each tolerance for a narrower format, as "rounding_NAME".
 
-    ``rounded`` are the oracle's answers in that format, one for each draw of its random rounding.
+    ``rounded`` are the oracle's answers in that format, one per realisation of its random rounding.
     """
     errors = [compare(answer, exact, Precision.FP64).errors() for answer in rounded]
     return {f"rounding_{name}": np.array(ROUNDING_ERRORS * max(e[name] for e in errors)) for name in errors[0]}
 
 
 def compression_effects(compressed: Arrays, exact: Arrays, compression: str) -> dict[str, NDArray[Any]]:
-    """What ``compare`` adds to the tolerances of gradients and of what follows from them, as "compression_NAME".
+    """What ``compare`` adds to the tolerances of gradients and of what depends on them, as "compression_NAME".
 
-    ``compressed`` is the oracle's answer with the gradients of its shards summed in that format, which rounds alike
-    whatever draws: one realisation, and one rounding for values that fall on its other side.
+    ``compressed`` is the oracle's answer with the gradients of its shards summed in that format. That rounding is not
+    random, so there is one realisation, plus one rounding for values that are rounded in the other direction.
     """
     errors, once = compare(compressed, exact, Precision.FP64).errors(), asdict(_one_rounding(SENT_AS[compression][1]))
     return {
@@ -170,7 +170,7 @@ def compression_effects(compressed: Arrays, exact: Arrays, compression: str) -> 
 
 
 def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
-    """L2 norm of the difference over that of the reference; infinite where shapes or finiteness differ."""
+    """L2 norm of the difference relative to that of the reference; infinite if shapes or finiteness differ."""
     value, reference = np.asarray(value, np.float64), np.asarray(reference, np.float64)
     if value.shape != reference.shape or not np.all(np.isfinite(value)):
         return math.inf
@@ -180,13 +180,13 @@ def relative_error(value: NDArray[Any], reference: NDArray[Any]) -> float:
 
 
 def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
-    """Errors of a proof's answer (see bench.worker.proof) against the oracle's.
+    """The errors of a proof's answer (see bench.worker.proof) against the oracle's.
 
-    An answer without losses, of a precision that has no training, is judged by its output.
+    An answer without losses, in a precision that has no training, is judged by its output alone.
     """
     tolerance = asdict(TOLERANCES[precision])
     effect = "rounding" if precision in ROUNDINGS else "tie"
-    if precision is not Precision.FP64:      # in which nothing lies that close to a decision
+    if precision is not Precision.FP64:      # in fp64 no value is that close to a decision
         for name in tolerance:
             tolerance[name] += float(oracle.get(f"{effect}_{name}", 0.0))
     for name in tolerance:
@@ -214,7 +214,7 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
         output_error=output_error,
         loss_error=relative_error(losses[0], oracle_losses[0]),
         gradient_error=errors[worst], worst_gradient=worst.removeprefix(GRADIENT),
-        # Relative to the first loss where that is larger: a network may learn a small batch by heart in one step.
+        # Relative to the first loss if that is larger, since a network may memorise a small batch in one step.
         second_loss_error=abs(losses[1] - oracle_losses[1]) / max(map(abs, oracle_losses[:2])),
         third_loss_error=abs(losses[2] - oracle_losses[2]) / max(map(abs, oracle_losses[:3])),
         tolerance=tolerance, losses=losses, oracle_losses=oracle_losses, **learnt,

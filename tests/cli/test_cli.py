@@ -410,7 +410,7 @@ def test_results_can_be_filtered_and_an_empty_answer_says_so(command: Command, s
     assert [8] == [row["local_batch"] for row in json.loads(some.output)]
     assert (3, []) == (none.code, json.loads(none.output))
     assert 2 == wrong.code
-    assert "--where is no condition on results" in wrong.errors
+    assert "--where is not a valid condition on results" in wrong.errors
 
 
 def test_small_figures_keep_their_digits_in_json(command: Command, tmp_path: Path):

@@ -43,7 +43,7 @@ def test_a_process_that_is_alone_has_no_place():
 
 
 def test_variables_that_make_no_sense_are_answered_in_a_sentence():
-    with pytest.raises(UserError, match="torchrun says rank 'x' of '2'; unset RANK and WORLD_SIZE"):
+    with pytest.raises(UserError, match="torchrun states rank 'x' of '2'; unset RANK and WORLD_SIZE"):
         agents.member({"RANK": "x", "WORLD_SIZE": "2"})
 
 

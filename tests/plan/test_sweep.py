@@ -219,17 +219,16 @@ def test_strategies_go_to_the_frameworks_that_have_them():
 @pytest.mark.parametrize(
     ("axes", "sentence"),
     [
-        ({"world_sizes": (8,)}, "8 devices of 1 thread each need 8 cores, and 4 may be used; ask for fewer, or with "
-                                "--oversubscribe"),
-        ({"world_sizes": (4,), "threads": (2,)}, "4 devices of 2 threads each need 8 cores, and 4 may be used"),
-        ({"world_sizes": (1,), "threads": (99,)}, "99 threads need 99 cores, and 4 may be used; ask for fewer, or with "
-                                                  "--oversubscribe"),
-        ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be shared by 2 devices alike"),
+        ({"world_sizes": (8,)}, "8 devices of 1 thread each need 8 cores, but 4 may be used; ask for fewer, or "
+                                "allow threads to share cores with --oversubscribe"),
+        ({"world_sizes": (4,), "threads": (2,)}, "4 devices of 2 threads each need 8 cores, but 4 may be used"),
+        ({"world_sizes": (1,), "threads": (99,)}, "99 threads need 99 cores, but 4 may be used; ask for fewer"),
+        ({"world_sizes": (2,), "global_batches": (3,)}, "a global batch of 3 cannot be divided equally among"),
         ({"world_sizes": (2,), "strategies": ("shard_map",)}, "torch has no strategy 'shard_map'; it has: ddp"),
         ({"world_sizes": (2,), "strategies": ("dpp",)}, "no strategy 'dpp'; did you mean 'ddp'?"),
-        ({"world_sizes": (2,), "buckets_mb": (0.0,)}, "a bucket of gradients has a size above 0 MB"),
+        ({"world_sizes": (2,), "buckets_mb": (0.0,)}, "--bucket-mb must be above 0 MB"),
         ({"world_sizes": (2,), "gradient_compressions": ("fp8",)}, "no gradient compression 'fp8'"),
-        ({"buckets_mb": (5.0,)}, "buckets and compression are for gradients that devices share; add --world-size 2"),
+        ({"buckets_mb": (5.0,)}, "buckets and compression need gradients that devices share; add --world-size 2"),
         ({"world_sizes": (2,), "devices_per_process": 2}, "strategy 'ddp' has 1 of 2 devices in a process, not 2"),
         ({"world_sizes": (0,)}, "world size must be at least 1, not 0"),
         ({"local_batches": ()}, "a sweep needs a batch, local or global"),

@@ -186,8 +186,8 @@ def test_a_worker_killed_by_the_kernel_for_memory_ran_out_of_memory(
     ("for_memory", "reason"),
     [
         (False, "killed by SIGKILL after 'started'; last words: "),
-        (None, "killed by SIGKILL after 'started' (the kernel killed a process for memory meanwhile, and does not "
-               "tell here whether this one); last words: "),
+        (None, "killed by SIGKILL after 'started' (the kernel killed a process for lack of memory meanwhile, "
+               "perhaps this one); last words: "),
     ],
 )
 def test_a_worker_killed_by_someone_else_crashed(

@@ -660,16 +660,16 @@ def test_a_folder_without_results_is_told(tmp_path: Path):
 @pytest.mark.parametrize(
     ("where", "said"),
     [
-        ("model = mlp", "no column is called mlp; a text stands in single quotes: 'mlp'"),
-        ("modell = 'mlp'", "no column is called modell; did you mean model?"),
-        ("local_batch >", "it is not valid at '>'; write it as in: framework = 'torch' AND local_batch > 8"),
-        ("local_batch > 'x'", "Could not convert string 'x' to INT64; write it as in"),
+        ("model = mlp", "there is no column mlp; write a text in single quotes: 'mlp'"),
+        ("modell = 'mlp'", "there is no column modell; did you mean model?"),
+        ("local_batch >", "it is not valid at '>'; an example: framework = 'torch' AND local_batch > 8"),
+        ("local_batch > 'x'", "Could not convert string 'x' to INT64; an example"),
     ],
 )
 def test_what_is_no_condition_is_told_in_a_sentence(store: Store, where: str, said: str):
     store.put(make_record())
 
-    with pytest.raises(UserError, match="--where is no condition on results: " + re.escape(said)):
+    with pytest.raises(UserError, match="--where is not a valid condition on results: " + re.escape(said)):
         filtered(store.trials().table, where)
 
 

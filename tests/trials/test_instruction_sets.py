@@ -53,7 +53,7 @@ def test_too_few_instructions_prove_nothing():
     proofs = proof(found(convolution=watched(avx512=19), gemm=watched(), elementwise=watched(avx=50)), "")
 
     assert (proofs["convolution"]["level"], proofs["gemm"]["level"]) == (None, None)
-    assert proofs["convolution"]["evidence"] == "19 of 100 samples were in vector instructions, too few to tell"
+    assert proofs["convolution"]["evidence"] == "19 of 100 samples were in vector instructions, which is too few"
     assert summary(proofs) == "not proven"
 
 
@@ -69,7 +69,7 @@ def test_where_nothing_can_be_watched_a_kernels_name_is_heard_and_silence_proves
     assert {name: entry["level"] for name, entry in proofs.items()} == {
         "convolution": "avx2", "gemm": None, "elementwise": None,
     }
-    assert "oneDNN said that it ran brg_conv_fwd:avx2" in proofs["convolution"]["evidence"]
+    assert "oneDNN states that it ran brg_conv_fwd:avx2" in proofs["convolution"]["evidence"]
     assert proofs["elementwise"]["evidence"] == "ptrace is not allowed"
     assert summary(proofs) == "not proven"
 

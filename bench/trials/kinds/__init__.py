@@ -1,6 +1,7 @@
 """The kinds of trial: one file per kind, found by its name, which is the value of bench.enums.TrialKind.
 
-A file holds ``KIND``, a subclass of bench.trials.kind.Kind. A file whose name begins with "_" is a helper of the kinds.
+A file defines ``KIND``, a subclass of bench.trials.kind.Kind. A file whose name begins with "_" is a helper of the
+kinds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ NAMES: tuple[str, ...] = registry.names(__path__)
 
 
 class Kinds:
-    """The kinds of trial for the trials of one runner, each made when it is first asked for."""
+    """The kinds of trial of one runner, each created when it is first used."""
 
     def __init__(self, context: Context):
         self._context = context

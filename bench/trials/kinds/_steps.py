@@ -1,4 +1,4 @@
-"""What the kinds that step a network have in common: a proof vouches for it, and its first step is checked."""
+"""Shared by the kinds that run steps of a network: they need its proof, and check the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rigmark.bench.trials.kinds.proof import Proof
 
 
 class Steps(Kind):
-    """A kind that steps a network."""
+    """A kind that runs steps of a network."""
 
     def __init__(self, context: Context):
         super().__init__(context)
@@ -28,19 +28,19 @@ class Steps(Kind):
         return {**super().fields(trial, answer), "certificate": self.certificate(trial.case)}
 
     def certificate(self, case: Case) -> str:
-        """The key of the proof that vouches for a case."""
+        """The key of the proof of a case."""
         proven = proof_case(case, len(self.context.workers.cpus))
         return self._proof.key(Trial(kind=TrialKind.PROOF, case=proven))
 
     def unproven(self, case: Case) -> Answer | None:
-        """What the proof of a case ended as, where that is not ok; None where the case is proven."""
+        """The answer of the proof of a case if it failed; None if the case is proven."""
         certificate = self.context.store.get(self.certificate(case))
         if certificate.outcome is Outcome.OK:
             return None
         return not_run(certificate.outcome, f"its proof: {certificate.reason}")
 
     def stepped(self, trial: Trial, variables: Mapping[str, str] = MappingProxyType({})) -> Answer:
-        """The worker's answer on a trial, or that of all ranks together; ``variables`` are set beside the usual ones.
+        """The worker's answer for a trial, or that of all ranks together; ``variables`` are set in addition.
         """
         if unproven := self.unproven(trial.case):
             return unproven

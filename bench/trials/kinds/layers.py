@@ -1,4 +1,4 @@
-"""A layer trial: where the time of a step goes, with the work of each layer beside it."""
+"""A layer trial: the per-layer profile of a step, with the work of each layer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from rigmark.bench.trials.kinds._steps import Steps
 from rigmark.bench.worker import frameworks
 from rigmark.bench.worker.precisions import activation_bytes, weight_bytes
 
-UNATTRIBUTED = "(unattributed)"      # the residual row: the host's work between layers, and that of the instruments
-TOO_SHORT = "(too short to time)"    # layers that took less than the clock can tell, together
-IN_PLACE = "in_place"                # timed within a whole step, not replayed alone
+UNATTRIBUTED = "(unattributed)"      # the residual row: work of the host between layers, and of the instrumentation
+TOO_SHORT = "(too short to time)"    # all layers that took less than the resolution of the clock
+IN_PLACE = "in_place"                # timed within a whole step, not replayed separately
 
-Row = tuple[str, str | None]         # layer and direction
+Row = tuple[str, str | None]         # (layer, direction)
 
 
 class Layers(Steps):
@@ -50,7 +50,8 @@ KIND = Layers
 
 
 def layer_variables(case: Case) -> dict[str, str]:
-    """The variables that a framework needs to tell layers apart; not empty: it runs another program than when timed."""
+    """The variables that a framework needs to distinguish layers; if there are any, its program differs from the timed
+    one."""
     variables = getattr(frameworks.load(case.framework), "LAYER_VARIABLES", {})
     return dict(variables.get((case.device.kind, str(case.compile_mode), str(case.mode)), {}))
 
@@ -58,15 +59,15 @@ def layer_variables(case: Case) -> dict[str, str]:
 def described(
     answer: Mapping[str, Any], graph: Graph, *, mode: Mode, batch: int, precision: Precision
 ) -> dict[str, Any]:
-    """A worker's answer (see bench.worker.layers) as a record holds it.
+    """A worker's answer (see bench.worker.layers) in the form of a record.
 
-    Each row has its ``share`` of the instrumented step, by its usual time (see ``usual_s``), so that a single step does
-    not decide it; the residual included, they add up to 1. ``members`` are the
-    layers whose work its kernels do, most often one. ``flops`` and ``bytes_moved`` of a batch come from the graph: of
-    the row's own layer and of those that have no row by themselves. They are None, as ``op`` is, for a row that is no
-    layer of it. ``without_kernel`` lists (layer, direction) pairs for which nothing ran. ``attributed_time_s`` is the
-    sum of all rows but the residual, ``cover`` that sum / the instrumented step, both as means over the steps, and
-    ``overhead`` the median instrumented step / the median plain step of the same process.
+    Each row has its ``share`` of the instrumented step, from its usual time (see ``usual_s``), so that a single slow
+    step does not matter; together with the residual they add up to 1. ``members`` are the layers whose work its kernels
+    do, usually one. ``flops`` and ``bytes_moved`` per batch come from the graph: those of the row's own layer and of
+    members without a row of their own. They are None, like ``op``, for a row that is not a layer. ``without_kernel``
+    lists (layer, direction) pairs for which nothing ran. ``attributed_time_s`` is the sum of all rows except the
+    residual, ``cover`` is that sum / the instrumented step, both as means over the steps, and ``overhead`` is the
+    median instrumented step / the median plain step of the same process.
     """
     step_time_s = statistics.fmean(answer["step_times_s"])
     usual_step_s = math.fsum(map(usual_s, answer["rows"]))
@@ -85,7 +86,7 @@ def described(
 
 
 class Work:
-    """The FLOPs and traffic of a step, each layer's in each direction given out once."""
+    """The FLOPs and traffic of a step; those of each layer in each direction are assigned once."""
 
     def __init__(self, graph: Graph, *, batch: int, precision: Precision, training: bool):
         self.graph = graph
@@ -93,7 +94,7 @@ class Work:
         self._given: set[Row] = set()
 
     def of(self, names: Iterable[str], direction: str | None) -> Cost | None:
-        """Of these layers as one; None where none of them is a layer that was not given out before."""
+        """The work of these layers together; None if none of them is a layer whose work was not assigned before."""
         new = [name for name in names if name in self.graph and (name, direction) not in self._given]
         self._given.update((name, direction) for name in new)
         if not new:
@@ -104,7 +105,7 @@ class Work:
         )
 
     def left(self) -> list[list[str]]:
-        """The (layer, direction) pairs that were not given out."""
+        """The (layer, direction) pairs whose work was not assigned."""
         every = [(layer.name, "forward") for layer in self.graph.layers]
         every += [(layer.name, "backward") for layer in self.graph.layers
                   if self._training and self.graph.needs_gradient(layer.name)]
@@ -112,7 +113,7 @@ class Work:
 
 
 def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolution_s: float | None) -> list[Any]:
-    """The rows, those of layers that took less than the clock can tell as one row for each direction."""
+    """The rows, with one row per direction for all layers that took less than the resolution of the clock."""
     short = [row for row in rows if row["layer"] in graph and usual_s(row) < (resolution_s or 0.0)]
     if len(short) < 2:
         return list(rows)
@@ -130,14 +131,14 @@ def _short_ones_together(rows: Sequence[Mapping[str, Any]], graph: Graph, resolu
 
 
 def usual_s(row: Mapping[str, Any]) -> float:
-    """Seconds of a row in one step: the median over the turns, in which a long step is outvoted."""
+    """Seconds of a row per step: the median over the turns, which is robust against a slow step."""
     return float(statistics.median(row["turn_times_s"]))
 
 
 def _row(row: Mapping[str, Any], usual_step_s: float, work: Work, timed: set[Row]) -> dict[str, Any]:
     layer, direction = row["layer"], row["direction"]
     members = row.get("members", [layer])
-    # A layer in an update gives its weight's gradient there, which is backward work.
+    # A layer in an update row computes its weight gradient there, which is backward work.
     of = "backward" if direction == "update" else direction
     fused = [name for name in members if layer == TOO_SHORT or (name, of) not in timed]
     cost = work.of([layer, *fused], of)

@@ -1,6 +1,6 @@
-"""A micro-benchmark: what the machine can do at best, one operation against the clock.
+"""A micro-benchmark: one timed operation, which shows what the machine can do at best.
 
-No proof vouches for it, since the worker checks its first result itself. Records and jobs call it a limit.
+It has no proof, since the worker checks its first result itself. Records and jobs call it a limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Microbenchmark(Timed):
         return {"graph": None, "work": microbenchmarks.work(case.model, case.precision)}
 
     def fingerprint(self, case: Case) -> str:
-        """Of its work, the same for each precision, as that of a graph is."""
+        """The fingerprint of its work, which is equal for all precisions, as that of a graph."""
         work = microbenchmarks.work(case.model, Precision.FP32)
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -36,7 +36,7 @@ class Microbenchmark(Timed):
 
 
 def job(trial: Trial, folder: Path) -> dict[str, Any]:
-    """What the worker is asked; of the disk, that which the folder lies on is measured."""
+    """The job of the worker; if it measures a disk, that is the disk of ``folder``."""
     asked = jobs.job(trial.kind, trial.case, limit=trial.case.model, timing=jobs.timing(trial))
     asked["settings"]["folder"] = str(folder.absolute())
     return asked

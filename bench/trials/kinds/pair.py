@@ -1,19 +1,19 @@
-"""A pair: two fresh processes, base and new, that take turns on the same cores; one number, one record.
+"""A pair: two new processes, base and new, that take turns on the same cores; one number, one record.
 
-Both live at the same time and one of them works: it steps on command, while the other sleeps. Which side starts
-first, and which goes first in each pair of turns, is drawn by a coin. So noise, drift and neighbours fall on both sides
-alike, and the sign of a pair's ratio is a fair coin where nothing differs. Each turn begins with a step that is not
-timed, since the other side has emptied the caches; still, such times are for verdicts, not for publishing.
+Both exist at the same time, but only one works: it runs steps on command, while the other one sleeps. Which side starts
+first, and which goes first in each pair of turns, is random. So noise, drift and other programs affect both sides
+alike, and the sign of a pair's ratio is random if nothing differs. Each turn begins with a step that is not timed,
+since the other side has emptied the caches; still, such times are for verdicts, not for publication.
 
-Where both do not fit in memory together, whole processes run one after the other, in an order drawn by the coin.
+If both do not fit into memory together, whole processes run one after another, in random order.
 
-What a record holds of a pair, beside facts about both:
+A record contains of a pair, beside facts about both sides:
 
 ``design``         "turns", or "alternating" for whole processes
-``why``            why processes alternate; None where they took turns
+``why``            why processes alternate; None if they took turns
 ``started_first``  the side whose process started first
-``first``          the side that went first in each pair of turns; empty where processes alternate
-``base``, ``new``  seconds of each turn, on the clocks that bench.worker.turns has, and what a timing trial says
+``first``          the side that went first in each pair of turns; empty if processes alternate
+``base``, ``new``  seconds of each turn on the clocks of bench.worker.turns, and the facts of a timing trial
 """
 
 from __future__ import annotations
@@ -43,43 +43,42 @@ from rigmark.bench.trials.kinds.timing import Timing
 
 TURNS, ALTERNATING = "turns", "alternating"
 
-FEWEST_TURNS = 10            # where steps take long
-TURNS_ALONE = 300            # of each side, where whole processes alternate
-TURNS_AT_ONCE = 30           # before it is looked at whether they are enough
-PRECISION = 0.003            # standard error of a pair's log ratio that is enough: processes differ by more than that
-TURN_TIME_S = 0.001          # least seconds of a turn: many short steps make one, so that waking up weighs little
-# Not longer: a process that has slept is served at once, and gives way when it has had its share (Linux: some ms).
-# With 9 processes on two cores, turns of 10, 3 and 1 ms that took 3 to 4 s together had a standard error of 4.2, 3.2
-# and 0.8 %.
-MEMORY_MARGIN = 1.1          # of the peak memory of processes like these, which must be free
+FEWEST_TURNS = 10            # if steps are long
+TURNS_ALONE = 300            # of each side, if whole processes alternate
+TURNS_AT_ONCE = 30           # after which it is checked whether they are enough
+PRECISION = 0.003            # sufficient standard error of a pair's log ratio: processes differ by more than that
+TURN_TIME_S = 0.001          # least seconds of a turn: several short steps, so that waking up hardly matters
+# Not longer: Linux runs a process that has slept at once, but interrupts it after its share of some ms. With 9
+# processes on two cores, turns of 10, 3 and 1 ms of 3 to 4 s together had standard errors of 4.2, 3.2 and 0.8 %.
+MEMORY_MARGIN = 1.1          # factor by which free memory must exceed the peak memory of such processes
 
-QUARTILES_TO_SIGMA = 1.349   # normal distribution, between its quartiles
-MEDIAN_ERROR = 1.2533        # sqrt(pi / 2): of the median, relative to that of the mean
+QUARTILES_TO_SIGMA = 1.349   # distance of the quartiles of a normal distribution
+MEDIAN_ERROR = 1.2533        # sqrt(pi / 2): standard error of the median relative to that of the mean
 
 SETTINGS = {"turn_precision": PRECISION, "turn_time_s": TURN_TIME_S}
-"""What makes a pair another pair, beside the timing of its sweep."""
+"""Settings that are part of the identity of a pair, beside the timing of its sweep."""
 
 PASSIVE = {
     # OpenMP (PyTorch, MXNet): GNU's and LLVM's runtimes. OpenBLAS (NumPy) waits 2**N cycles, and 4 is the least.
-    # TensorFlow's and JAX's pools (Eigen) sleep by themselves after some microseconds and have no variable.
+    # The pools of TensorFlow and JAX (Eigen) sleep by themselves after some microseconds, and have no variable.
     "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4",
 }
-"""Environment variables that make idle thread pools sleep, so that the side that waits leaves the other the cores."""
+"""Environment variables that make idle thread pools sleep, so that the waiting side does not use the cores."""
 
 Start = Callable[[bool], LiveWorker]
-"""Starts a side; True where it may start beside the other, on cores of its own. For its turns it moves to the shared
-ones."""
+"""Starts a side; the argument is True if it may start in parallel with the other, on cores of its own. For its turns it
+moves to the shared cores."""
 
 
 class Pair(Steps):
-    """Pairs with the base of their context, which has one."""
+    """The kind of pairs; their context must have a base."""
 
     def __init__(self, context: Context):
         super().__init__(context)
-        self._needed_bytes: dict[Case, int] = {}         # of main memory, by the pairs of that case
+        self._needed_bytes: dict[Case, int] = {}         # main memory that pairs of a case need
 
     def resolved(self, trial: Trial) -> Trial:
-        """As it was asked for, since each side has a build of its own."""
+        """The trial unchanged, since each side has a build of its own."""
         return trial
 
     def identity(self, trial: Trial) -> Identity:
@@ -91,7 +90,7 @@ class Pair(Steps):
         })
 
     def measure(self, trial: Trial) -> Answer:
-        """Each side says by itself why it cannot be measured."""
+        """The answer of a pair; each side states by itself why it cannot be measured."""
         return self.ask(trial)
 
     def ask(self, trial: Trial) -> Answer:
@@ -99,7 +98,7 @@ class Pair(Steps):
         of_side = {BASE: self._of_base(trial), NEW: trial}
         sides = {BASE: Side(self._base.context), NEW: Side(self.context)}
         for side in sides.values():
-            side.context.workers.release()   # of the proofs: nothing but the pair is to hold memory
+            side.context.workers.release()   # of the proofs, so that only the pair uses memory
 
         def start(name: str) -> Start:
             return lambda is_beside: sides[name].start(of_side[name], is_beside=is_beside)
@@ -131,12 +130,12 @@ class Pair(Steps):
 
 
 class Side(Timing):
-    """One of the two, measured with the workers of its own context."""
+    """One side of a pair, measured with the workers of its own context."""
 
     def start(self, trial: Trial, *, is_beside: bool) -> LiveWorker:
-        """A worker that takes its turns on command; raises Ended where there can be none.
+        """A worker that takes its turns on command; raises Ended if it cannot be started.
 
-        ``is_beside``: another starts at the same time; see bench.launch.workers.Workers.live.
+        ``is_beside``: another one starts at the same time; see bench.launch.workers.Workers.live.
         """
         trial = self.resolved(trial)
         workers = self.context.workers
@@ -149,7 +148,7 @@ class Side(Timing):
         return workers.live(trial, job, is_beside=is_beside)
 
     def beside(self, trial: Trial, answer: Answer) -> dict[str, Any]:
-        """What a record says of this side beside what its worker answered."""
+        """The facts of this side in a record, beside the answer of its worker."""
         return {
             "certificate": self.certificate(trial.case), "isa": self.context.instruction_sets.seen(trial, answer),
         }
@@ -159,14 +158,14 @@ KIND = Pair
 
 
 def _no_pair(case: Case) -> Answer | None:
-    """Why this case cannot take turns with another; None where it can."""
+    """Why this case cannot be measured in pairs; None if it can."""
     if case.world_size == 1:
         return None
-    return not_run(Outcome.UNSUPPORTED, "processes of one device take turns; compare worlds of several by sessions")
+    return not_run(Outcome.UNSUPPORTED, "pairs have one process per side; compare cases on several devices by sessions")
 
 
 class _SideEnded(Exception):
-    """A side came to an end where it should have gone on."""
+    """A side ended unexpectedly."""
 
     def __init__(self, side: str, answer: Answer):
         super().__init__(side)
@@ -174,20 +173,20 @@ class _SideEnded(Exception):
 
 
 class _DoesNotFit(Exception):
-    """Both sides do not fit in memory together; the message says why."""
+    """Both sides do not fit into memory together; the message states why."""
 
 
 def measure(
     starts: Mapping[str, Start], *, seed: str, max_time_s: float, needed_bytes: int | None = None
 ) -> Answer:
-    """One pair of the workers that ``starts`` starts by side.
+    """The answer of one pair, whose workers ``starts`` starts by side.
 
     Turns end when their ratio is precise, or when they took as long as the start of both sides, since another pair then
-    brings more; and after ``max_time_s``. How precise they are does not depend on which side is which.
+    contributes more, or after ``max_time_s``. The precision does not depend on which side is which.
 
-    ``needed_bytes`` of memory are for both sides together, as an earlier pair has shown; None where that is not known
-    yet: then the second side starts when it is known of the first. The seed decides every coin. Where a side fails, its
-    outcome is that of the pair, and the reason names it.
+    ``needed_bytes`` is the memory of both sides together in an earlier pair; None if not known: then the second side
+    starts when that of the first is known. The seed determines all random choices. If a side fails, its outcome is that
+    of the pair, and the reason names the side.
     """
     started = time.monotonic()
     coin = random.Random(seed)
@@ -232,19 +231,19 @@ def _in_turns(
 
 
 def held_bytes(side: Mapping[str, Any]) -> int:
-    """Main memory that a side held at its peak; 0 where that is not known, and for a device, which says if full."""
+    """Peak main memory of a side; 0 if not known, and for a device with memory of its own."""
     peak = side["peak_memory_bytes"]
     return int(peak) if side["peak_memory_method"] == "process_resident" and peak is not None else 0
 
 
 def memory_of(pair: Mapping[str, Any]) -> int:
-    """Memory that another pair like this one takes."""
+    """The memory that another pair like this one needs."""
     return int(MEMORY_MARGIN * sum(held_bytes(pair[side]) for side in SIDES))
 
 
 def _refuse_where_full(needed: int, what: str, free: int) -> None:
     if needed > free:
-        raise _DoesNotFit(f"{what} {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB are free")
+        raise _DoesNotFit(f"{what} {needed / 1e9:.2f} GB, but {free / 1e9:.2f} GB are free")
 
 
 def _turns(
@@ -274,7 +273,7 @@ def _turns(
 
 
 def _alternating(starts: Mapping[str, Start], launch: Sequence[str], max_time_s: float) -> dict[str, Any]:
-    """One whole process after the other, with as many timings in each turn."""
+    """Runs one whole process after the other, with equally many timings in each turn."""
     timings = 0
     sides = {}
     for side in launch:
@@ -294,13 +293,14 @@ def _alternating(starts: Mapping[str, Start], launch: Sequence[str], max_time_s:
 
 
 def timings_per_turn(warm_up_timings_s: Iterable[Sequence[float]]) -> int:
-    """How many timings make a turn of TURN_TIME_S on the faster side; the same number for both."""
+    """The number of timings per turn, for both sides: those that take TURN_TIME_S on the faster side."""
     fastest_s = min(statistics.median(timings_s) for timings_s in warm_up_timings_s)
     return max(1, math.ceil(TURN_TIME_S / fastest_s)) if fastest_s > 0 else 1
 
 
 def standard_error(base_s: Sequence[float], new_s: Sequence[float]) -> float:
-    """Of the median of ln(base / new), from the middle half of the turns; infinite where a turn took no time."""
+    """Standard error of the median of ln(base / new), from the middle half of the turns; infinite if a turn took 0
+    s."""
     if min(*base_s, *new_s) <= 0:
         return math.inf
     low, _, high = statistics.quantiles([math.log(b / n) for b, n in zip(base_s, new_s, strict=True)], n=4)
@@ -310,7 +310,7 @@ def standard_error(base_s: Sequence[float], new_s: Sequence[float]) -> float:
 def _ended(
     side: str, worker: LiveWorker, warm_up_timings_s: Sequence[float], turns: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What a record holds of one side; ends it."""
+    """Ends a side; returns its facts for a record."""
     answer = worker.end()
     if answer.outcome is not Outcome.OK:
         raise _SideEnded(side, answer)
@@ -349,9 +349,9 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory_bytes() -> int:
-    """Bytes that new processes may take without swapping, in this container too."""
+    """Bytes that new processes can use without swapping, within the limit of this container."""
     free = [psutil.virtual_memory().available]
-    with contextlib.suppress(OSError, ValueError):       # "max" is no number: no limit
+    with contextlib.suppress(OSError, ValueError):       # "max" means no limit
         limit, used = (int((CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
         free.append(max(0, limit - used))
     return min(free)

@@ -16,14 +16,14 @@ from rigmark.bench.trials import jobs, parity
 from rigmark.bench.trials.inputs import Inputs
 from rigmark.bench.trials.kind import Kind
 
-ANY_SESSION = "any"          # agreement with the oracle does not depend on the hour
+ANY_SESSION = "any"          # agreement with the oracle does not depend on the time
 LEARNING_BATCH = 32
 
 Arrays = dict[str, Any]
 
 
 class Proof(Kind):
-    ends_with_its_case = False       # its case may equal a timed one
+    ends_with_its_case = False       # its case may be equal to a timed one
 
     def identity(self, trial: Trial) -> Identity:
         return replace(super().identity(trial), session=ANY_SESSION)
@@ -51,7 +51,7 @@ class Proof(Kind):
         return {**super().fields(trial, answer), "parity": answer.result or None}
 
     def _shown(self, trial: Trial, asked: dict[str, Any]) -> tuple[Answer, Arrays]:
-        """The answer and the arrays of one process, or of all ranks together."""
+        """The answer with the arrays, of one process or of all ranks together."""
         case, workers = trial.case, self.context.workers
         if case.world_size == 1:
             return workers.ask(trial, asked, is_recorded=False)
@@ -61,7 +61,7 @@ class Proof(Kind):
 
 
 def job(case: Case, inputs: Inputs) -> dict[str, Any]:
-    """What the worker is asked to show for the comparison with the oracle; of a world, the same for each rank."""
+    """The job of a worker for the comparison with the oracle; the same for each rank of a world."""
     learning = None
     if case.data != datasets.SYNTHETIC and case.world_size == 1:
         learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}

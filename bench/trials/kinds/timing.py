@@ -1,4 +1,4 @@
-"""A timing trial: the steps of a network against the clock."""
+"""A timing trial: times the steps of a network."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def evidence(
 def held(proof: str, *levels: str | None) -> Evidence:
     """Of a case that was held to AVX2, in which these levels ran."""
     operations = {
-        name: {"level": level, "evidence": "3 of 90 samples were in vector instructions, too few to tell"}
+        name: {"level": level, "evidence": "3 of 90 samples were in vector instructions, which is too few"}
         for name, level in zip(("convolution", "gemm", "elementwise"), levels, strict=False)
     }
     return dataclasses.replace(evidence(), isa=IsaFigures(asked="avx2", proof=proof, evidence=operations))
@@ -93,7 +93,7 @@ def test_an_instruction_set_that_is_not_proven_is_told_with_the_reason():
     found = only(held("not proven", "avx2", None, "avx2"))
 
     assert (found.id, found.kind) == ("isa_not_proven", FindingKind.WARNING)
-    assert "(gemm: 3 of 90 samples were in vector instructions, too few to tell)" in found.text
+    assert "(gemm: 3 of 90 samples were in vector instructions, which is too few)" in found.text
     assert [f.id for f in findings(held("not proven"))] == ["isa_not_proven"]
 
 
