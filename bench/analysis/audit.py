@@ -1,7 +1,7 @@
-"""Does a table hang together? Slips that published tables have, each a finding with the lines named.
+"""Consistency checks of tables: typical mistakes of published tables, each a finding with its lines.
 
-Every rule takes the lines of tables (see bench.analysis.results.quoted.rows, or ``measured``) and tells what it found
-and how many lines it could look at: a rule that had nothing to look at has cleared nobody.
+Every rule takes the lines of tables (see bench.analysis.results.quoted.rows, or ``measured``), and returns its findings
+and the number of lines that it could check: a rule without such lines proves nothing.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from rigmark.bench.enums import Mode, Outcome
 from rigmark.bench.plan import axes
 from rigmark.bench.store.quoted import FACTS, Source
 
-ADDS_UP = 0.02               # of the total: means of ten passes that are rounded to four digits differ by less
-WILD = 0.05                  # by which the mean may leave the median, as little as would be called a difference
-IDEAL = 1.05                 # of ideal scaling; beyond it something other than devices has changed
-AGREES = 1.05                # throughput x step time / batch, which are one fact stated three ways
-SHORTER = 0.9                # of the time of a smaller batch, below which a larger one cannot come out
+ADDS_UP = 0.02               # of the total; means of ten passes, rounded to four digits, differ by less
+WILD = 0.05                  # by which the mean may differ from the median: the smallest difference that counts
+IDEAL = 1.05                 # of ideal scaling; beyond it something else than the number of devices has changed
+AGREES = 1.05                # largest ratio of throughput x step time to batch
+SHORTER = 0.9                # a larger batch cannot take less than this share of the time of a smaller one
 SAME_CELLS = 2               # equal figures from which on a copy is suspected
-SAME_DIGITS = 9              # and so many digits of theirs together: chance makes that equal once in 10^9
-MOST_NAMED = 4               # lines in a sentence
+SAME_DIGITS = 9              # and digits of them together: a coincidence happens once in 10^9
+MOST_NAMED = 4               # lines that a sentence lists
 OURS = Source(format="rigmark", file="", sha256="", imported_at="")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableFinding(Finding):
-    lines: tuple[str, ...]           # names of the lines that it is about
+    lines: tuple[str, ...]           # names of the lines that it concerns
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What a rule looked at."""
+    """What a rule checked."""
 
     rule: str
     about: str                       # what it checks, in words
-    lines: int                       # that it could check
-    why_none: str                    # what lines lack that it cannot check
+    lines: int                       # number of lines that it could check
+    why_none: str                    # what the other lines lack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +59,14 @@ class Audit:
 
 
 Peaks = Mapping[tuple[str, str], float]
-"""FLOP/s that a device can do at most, by (name, precision)."""
+"""Peak FLOP/s by (name of the device, precision)."""
 
 Found = tuple[int, list[TableFinding]]
 Rule = Callable[[Sequence[Row], Peaks], Found]
 
 
 def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
-    """All rules over some lines, which may be of several tables; lines of unlike tables are not held together."""
+    """The findings of all rules on some lines, perhaps of several tables; tables that differ are not compared."""
     findings, looked = [], []
     for name, about, why_none, rule in RULES:
         lines, found = rule(rows, peaks or {})
@@ -78,7 +78,7 @@ def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
 
 
 def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """The most FLOP/s that limits reached, of each device that was measured, by precision."""
+    """The highest FLOP/s of micro-benchmarks, by (device, precision)."""
     peaks: dict[tuple[str, str], float] = {}
     for row in results[results.kind == "limit"].to_dict("records"):
         if row["outcome"] == Outcome.OK and not is_nothing(row["flops_per_s"]) and not is_nothing(row["device_name"]):
@@ -88,7 +88,7 @@ def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """Our own results as lines; single timings are the medians of processes."""
+    """Our own results as lines of a table; the single timings are the medians of processes."""
     found = []
     for result in results.to_dict("records"):
         if result["kind"] != "timing" or result["outcome"] != Outcome.OK:
@@ -116,7 +116,7 @@ def _is_nothing(fact: Any) -> bool:
 
 
 def _key(row: Row, without: Iterable[str] = ()) -> tuple[Any, ...]:
-    """All that makes a line another result, but for some facts; tables of one format are one table."""
+    """The facts that distinguish results, without some of them; tables of the same format count as one table."""
     left = set(without)
     conditions = {name: fact for name, fact in row["conditions"].items() if name not in left}
     facts = tuple(None if name in left else row.get(name) for name in FACTS)
@@ -142,7 +142,7 @@ def _finding(id: str, kind: FindingKind, text: str, rows: Sequence[Row]) -> Tabl
 
 
 def _many(id: str, kind: FindingKind, hits: Sequence[tuple[Row, str]], what: str, advice: str) -> list[TableFinding]:
-    """One finding for all lines with the same slip: "what: line (how far), line (how far); advice"."""
+    """One finding for all lines with the same mistake: "what: line (how much), line (how much); advice"."""
     if not hits:
         return []
     text = tr(
@@ -154,12 +154,12 @@ def _many(id: str, kind: FindingKind, hits: Sequence[tuple[Row, str]], what: str
 
 
 def _half_unit(row: Row, name: str) -> float:
-    """How far a figure may lie from what is stated: half a unit of its last digit, where that is worth knowing."""
+    """The rounding error of a stated figure: half a unit of its last digit, if that matters, else 0."""
     return float((row.get("rounding") or {}).get(name, 0.0))
 
 
 def _rounded_away(row: Row) -> float:
-    """How much of its throughput rounding may have taken or given, relative to it."""
+    """The relative rounding error of a throughput."""
     name = "throughput_samples_per_s" if row.get("throughput_samples_per_s") else "step_time_s"
     stated = row.get(name)
     return _half_unit(row, name) / float(stated) if stated and stated > 0 else 0.0
@@ -218,7 +218,7 @@ def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """Forward and backward against the whole, and layers against their pass."""
+    """Checks forward plus backward against the whole, and layers against their pass."""
     hits: list[tuple[Row, str]] = []
     checked = 0
     for row in rows:
@@ -238,7 +238,7 @@ def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def _parts(row: Row) -> Iterator[tuple[str, float, float, float]]:
-    """(what, sum of the parts, the whole stated, what rounding may have made of their difference), where both are."""
+    """(what, sum of the parts, stated whole, rounding error of the difference), if both are stated."""
     forward_s, backward_s, total_s = (_stated_time(row, name) for name in ("forward", "backward", "step"))
     if forward_s and backward_s and total_s and row.get("mode") == Mode.TRAINING:
         half_units_s = math.fsum(_half_unit(row, f"{part}_time_s") for part in ("forward", "backward", "step"))
@@ -250,14 +250,14 @@ def _parts(row: Row) -> Iterator[tuple[str, float, float, float]]:
             yield tr("forward and backward of one pass"), worst[0] + worst[1], worst[2], 0.0
     for direction, whole_s in (("forward", forward_s), ("backward", backward_s)):
         layers_s = math.fsum(each["time_s"] for each in row.get("layers") or () if each["direction"] == direction)
-        # Layers that are less than the pass leave time that no layer has; more than it they cannot be.
+        # If layers add up to less than the pass, the rest is unattributed; they cannot add up to more.
         if layers_s and whole_s and layers_s > whole_s:
             half_unit_s = _half_unit(row, f"{direction}_time_s")
             yield tr("layers {direction}", direction=word(direction)), layers_s, whole_s, half_unit_s
 
 
 def _stated_time(row: Row, part: str) -> float | None:
-    """Mean of the timings where no figure is stated, since means of parts add up, and medians need not."""
+    """The stated time, or else the mean of the timings, since means of parts add up, but medians need not."""
     stated = row.get(f"{part}_time_s")
     timings_s = row.get("timings_s" if part == "step" else f"{part}_timings_s") or ()
     found = stated if stated is not None else float(np.mean(timings_s)) if timings_s else None
@@ -265,7 +265,7 @@ def _stated_time(row: Row, part: str) -> float | None:
 
 
 def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """Mean against median."""
+    """Checks the mean against the median."""
     hits: list[tuple[Row, str]] = []
     checked = 0
     for row in rows:
@@ -293,7 +293,7 @@ def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """Throughput, step time and batch are one fact stated three ways."""
+    """Checks that throughput, step time and batch agree."""
     mistaken: list[tuple[Row, str]] = []
     unlike: list[tuple[Row, str]] = []
     checked = 0
@@ -330,7 +330,7 @@ def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
-    """Where only times are stated: a step of a larger batch cannot be the shorter one."""
+    """If only times are stated: a step with a larger batch cannot be shorter."""
     findings, checked = [], 0
     timed = [row for row in rows if row.get("local_batch") and step_time(row)]
     timed = [row for row in timed if not row.get("throughput_samples_per_s")]
@@ -353,7 +353,7 @@ def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
 
 
 def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """More devices against the fewest, of one local batch (weak) or one global batch (strong)."""
+    """Checks more devices against the fewest, with the same local batch (weak) or global batch (strong)."""
     hits: dict[str, tuple[Row, str]] = {}
     checked: set[str] = set()
     known = [row for row in rows if row.get("world_size") and throughput(row)]
@@ -380,7 +380,7 @@ def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """Equal figures where something differs: equal raw timings, or most figures of two devices, networks, ... equal."""
+    """Equal figures of different things: equal raw timings, or most figures of two devices, networks, ... equal."""
     findings = []
     same: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -404,12 +404,12 @@ def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
 
 
 def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableFinding]]:
-    """Two values of a fact under which most figures are equal, all else alike."""
+    """Two values of a fact with mostly equal figures, all else equal."""
     stated = [row for row in rows if row.get(fact) is not None and _figure(row)]
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
     looked: set[str] = set()
     for alike in _alike(stated, (fact,)):
-        if not 2 <= len(alike) <= 50:    # of more values, such as a thousand networks, some are equal by chance
+        if not 2 <= len(alike) <= 50:    # among more values, such as a thousand networks, some are equal by chance
             continue
         looked |= {str(row["name"]) for row in alike}
         for one, other in itertools.combinations(alike, 2):
@@ -433,13 +433,13 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
 
 
 def _figure(row: Row) -> Any:
-    """The number that a line is about, as it is stated."""
+    """The main figure of a line, as stated."""
     names = ("throughput_samples_per_s", "step_time_s", "value", "latency_p50_s", "latency_p90_s", "latency_p99_s")
     return next((row[name] for name in names if row.get(name)), None)
 
 
 def _independent(one: Row, other: Row) -> tuple[str, ...]:
-    """Names of figures that both state and none of which follows from the rest."""
+    """The names of figures that both lines state, and that do not follow from each other."""
     parts = ("forward_time_s", "backward_time_s")
     if all(row.get(name) for row in (one, other) for name in parts):
         return parts
@@ -448,13 +448,13 @@ def _independent(one: Row, other: Row) -> tuple[str, ...]:
 
 
 def _digits(number: float) -> int:
-    """Significant digits with which a number is stated; zeros at its end may be none."""
+    """The significant digits of a stated number; trailing zeros do not count."""
     mantissa = f"{float(number):.12g}".partition("e")[0]
     return len(mantissa.replace(".", "").replace("-", "").strip("0"))
 
 
 def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Found:
-    """FLOPs that the network needs, at the rate stated, against the peak of the device."""
+    """Checks the FLOP/s that the stated rate needs against the peak of the device."""
     hits: list[tuple[Row, str]] = []
     checked = 0
     for row in rows:

@@ -1,4 +1,4 @@
-"""What makes one framework's step longer than another's: the layers of both, matched, with what each adds."""
+"""Why the step of one framework is longer than that of another: their layers, matched, with the difference of each."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rigmark.bench.analysis.layers.layers import TOO_SHORT, LayerProfile, LayerR
 
 @dataclass(frozen=True, kw_only=True)
 class Matched:
-    """Layers that in neither case share a kernel with any other, or one row that is no layer."""
+    """Layers that share no kernel with other layers in either case, or one row that is not a layer."""
 
-    layers: tuple[str, ...]          # in the graph's order as far as the rows tell it
-    flops: int | None                # in all directions; None where it is not known
+    layers: tuple[str, ...]          # in the order of the graph, as far as known from the rows
+    flops: int | None                # in all directions; None if not known
     slow_s: float
     fast_s: float
 
     @property
     def lost_s(self) -> float:
-        """What it adds to the difference; below 0 where the slow one is the faster here."""
+        """Its contribution to the difference in s; negative if the slower framework is faster here."""
         return self.slow_s - self.fast_s
 
     def flops_per_s(self, time_s: float) -> float | None:
@@ -29,20 +29,20 @@ class Matched:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """By how much one step is longer than another, by what."""
+    """The difference of two step times, and its parts."""
 
     slow: LayerProfile
     fast: LayerProfile
-    parts: tuple[Matched, ...]       # what adds most first; they add up to ``lost_s``
+    parts: tuple[Matched, ...]       # the largest contribution first; they add up to ``lost_s``
 
     @property
     def lost_s(self) -> float:
-        """Of the instrumented steps, which the layers are of."""
+        """The difference of the instrumented steps, to which the layers belong."""
         return self.slow.step_time_s - self.fast.step_time_s
 
     @property
     def timed_lost_s(self) -> float | None:
-        """Of the uninstrumented steps; None where one of the cases was not timed."""
+        """The difference of the uninstrumented steps; None if one of the cases was not timed."""
         slow_s, fast_s = self.slow.timed_step_time_s, self.fast.timed_step_time_s
         return None if slow_s is None or fast_s is None else slow_s - fast_s
 
@@ -64,10 +64,10 @@ def gap(slow: LayerProfile, fast: LayerProfile) -> Gap:
 
 
 def _together(rows: Iterable[LayerRow]) -> list[tuple[str, ...]]:
-    """The names of rows, those together whose kernels do the work of one another in either case."""
+    """The names of rows in groups: rows whose kernels do work of each other in either case are one group."""
     group_of: dict[str, list[str]] = {}
     for row in rows:
-        # What is no layer, and what is too short, has parts of many layers: joining it would join all of them.
+        # Rows that are not layers, or too short, have parts of many layers; joining them would join everything.
         names = [row.layer] if row.layer.startswith("(") else [row.layer, *row.members]
         joined = list(dict.fromkeys(name for own in names for name in group_of.get(own, [own])))
         group_of.update(dict.fromkeys(joined, joined))
@@ -83,7 +83,7 @@ def _time_s(case: LayerProfile, layers: Sequence[str]) -> float:
 
 
 def _flops(case: LayerProfile, layers: Sequence[str]) -> int | None:
-    """None where some of its work is in no row of its own."""
+    """The FLOPs of these layers; None if some of their work has no row of its own."""
     if layers == (TOO_SHORT,):
         return None
     known = [row.flops for row in _own(case, layers) if row.flops is not None]

@@ -1,4 +1,4 @@
-"""Series over commits or runs: where their levels changed, in which direction, and which of it is news."""
+"""Series over commits or runs: where their levels changed, in which direction, and which changes are recent."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ from rigmark.bench.enums import PLANNED_GAPS, Outcome
 from rigmark.bench.history.series import LESS_BY_KIND, Direction, Failure, Grounds, Series, failure
 from rigmark.bench.plan import axes
 
-FALSE_DISCOVERIES = 0.05     # of the series that are said to have changed, the share that has not
+FALSE_DISCOVERIES = 0.05     # share of the series reported as changed that have not changed
 WORSE, BETTER, OLDER = "table.history.worse", "table.history.better", "table.history.older"
 CHANGED = "table.history.changed"
 TABLES = (WORSE, CHANGED, BETTER, OLDER)     # in the order in which their series are drawn
 DRAWN = 20                   # series that a report draws
 NAMED = ("machine", "framework_version", "python", "build")
-"""Facts by which series of one case are told apart where there are many."""
+"""Facts that distinguish several series of one case."""
 WENT_AS_PLANNED = [Outcome.OK, *PLANNED_GAPS]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A change of a series, in words that need no index."""
+    """A change of level in a series."""
 
     change: Change
-    verdict: Verdict | None      # slower where it is for the worse, faster for the better; None: not known which it is
+    verdict: Verdict | None      # slower: worse; faster: better; None: not known
     last_before: str             # revisions between which the level changed
     first_after: str
     earliest: str                # 95 % interval of the first revision at the new level
     latest: str
     date: str                    # of the first revision at the new level
-    is_undone: bool              # the present level is no worse, or no better, than that before
-    environment: str             # "torch 2.12 to torch 2.13" where it changed in the same place; else empty
+    is_undone: bool              # the present level is no longer worse (or better) than before
+    environment: str             # "torch 2.12 to torch 2.13" if it changed at the same point; else ""
 
     def plain(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "change"} | {
@@ -73,16 +73,16 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """A series and what became of it."""
+    """A series with its steps and its state."""
 
     series: Series
     steps: tuple[Step, ...]
     reason: str | None = None    # why it could not be judged; None if it was
-    retirement: Retirement | None = None     # None while it is measured
+    retirement: Retirement | None = None     # None while it is still measured
 
     @property
     def failure(self) -> Failure | None:
-        """That what is measured now fails."""
+        """The failure of its newest measurements; None if they succeeded."""
         return None if self.retirement else self.series.failure
 
     @property
@@ -90,18 +90,19 @@ class Watched:
         return len(self.series.values) < FEWEST
 
     def worse(self, last: int) -> tuple[Step, ...]:
-        """Steps for the worse among the last points that still hold; none of a series that is measured no more."""
+        """Steps for the worse among the last points that were not undone; none for a series that is no longer
+        measured."""
         return self._news(Verdict.SLOWER, last)
 
     def better(self, last: int) -> tuple[Step, ...]:
         return self._news(Verdict.FASTER, last)
 
     def changed(self, last: int) -> tuple[Step, ...]:
-        """The same steps where it is not known which way is better."""
+        """The same for a series of which it is not known whether more is better."""
         return self._news(None, last)
 
     def is_told(self, last: int) -> bool:
-        """Whether it is known that the series got worse or did not; false of one that is measured no more."""
+        """Whether it is known if the series became worse; False for a series that is no longer measured."""
         return not (self.retirement or self.reason or self.changed(last))
 
     def _news(self, verdict: Verdict | None, last: int) -> tuple[Step, ...]:
@@ -133,15 +134,15 @@ class Watched:
 
 
 def direction_plain(direction: Direction) -> dict[str, Any]:
-    """Columns of data: which way is better (null: not known), and what tells."""
+    """Columns of data: whether more is better (null: not known), and from what that is known."""
     return {"is_higher_better": direction.is_higher_better, "direction_from": direction.grounds}
 
 
 def watch(series: Iterable[Series]) -> list[Watched]:
     """The steps of every series, in the given order.
 
-    Of the series that are said to have a step, FALSE_DISCOVERIES at most have none; those that are measured no more
-    are judged apart, so that they do not decide what is said of the others.
+    At most a share FALSE_DISCOVERIES of the series reported with a step have none; series that are no longer measured
+    are judged separately, so that they do not affect the others.
     """
     everything = _current(list(series))
     found = [
@@ -156,8 +157,8 @@ def watch(series: Iterable[Series]) -> list[Watched]:
 
 
 def _adjusted(found: Sequence[Watched], *, is_retired: bool) -> dict[str, float]:
-    """The p-value of each series that was judged, by its place, adjusted for how many there are."""
-    # Series without a step take part: their p-values are above all those that count.
+    """The p-value of each judged series, by its label, adjusted for their number."""
+    # Series without a step are included: their p-values are above all that count.
     return false_discovery({
         str(index): min((step.change.p_value for step in each.steps), default=1.0)
         for index, each in enumerate(found) if each.reason is None and bool(each.retirement) is is_retired
@@ -165,7 +166,7 @@ def _adjusted(found: Sequence[Watched], *, is_retired: bool) -> dict[str, float]
 
 
 def _current(series: Sequence[Series]) -> list[Series]:
-    """Without failures that are over: in another environment, the same went well on the same machine since then."""
+    """The series without obsolete failures: the same succeeded later on the same machine, in another environment."""
     namesakes: dict[tuple[str, str | None], list[Series]] = {}
     for each in series:
         namesakes.setdefault((each.label, each.facts.get("machine")), []).append(each)
@@ -215,11 +216,11 @@ def _step(series: Series, change: Change, present: float) -> Step:
 
 
 def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Series]:
-    """Step time by session and run, of each case with equal facts; ``may_differ`` do not end a series.
+    """Step time by session and run, for each case with equal facts; facts in ``may_differ`` may change within a series.
 
-    A point is the Hodges-Lehmann centre of the alike processes of one session, but for invalid ones; a session of which
-    nothing else is left is no point. Its revision is the session's name and the run's id. A session of which all failed
-    is the series' failure where no newer one went well.
+    A point is the Hodges-Lehmann centre of the processes of one session without invalid ones; a session with only
+    invalid ones gives no point. Its revision is the name of the session and the id of the run. If a session failed
+    completely and no newer one succeeded, it is the failure of the series.
     """
     timed = timed_trials(trials)
     if timed.empty:
@@ -234,7 +235,7 @@ def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Se
 def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:
     first = group.iloc[0]
     varying = [name for name in FACTS if name in may_differ]
-    # A session that was interrupted and resumed is one sitting.
+    # A session that was interrupted and resumed counts as one.
     points, outcomes, tried = [], [], []
     for (session, *_), processes in group.groupby(["session", *varying], sort=False, dropna=False):
         measured = processes[processes.outcome == Outcome.OK]
@@ -282,13 +283,14 @@ SAID = {
 
 
 def better_is(direction: Direction) -> str:
-    """"more (unit)", with what tells; "not known (nothing tells)"."""
+    """Whether more is better, with the grounds: "more (unit)"; "not known (nothing tells)"."""
     way = {True: tr("more"), False: tr("less"), None: tr("not known")}[direction.is_higher_better]
     return tr("{way} ({grounds})", way=way, grounds=tr(SAID[direction.grounds]))
 
 
 def summary(watched: Sequence[Watched], last: int) -> str:
-    """"40 series: 1 got worse, 2 got better, 30 as before in the last 200 points, 7 not judged: ..."."""
+    """The counts in words: "40 series: 1 got worse, 2 got better, 30 as before in the last 200 points, 7 not judged:
+    ..."."""
     failed = sum(each.failure is not None for each in watched)
     retired = sum(each.retirement is not None for each in watched)
     sound = [each for each in watched if each.retirement is None and each.failure is None]
@@ -310,7 +312,7 @@ def summary(watched: Sequence[Watched], last: int) -> str:
 
 
 def _too_short(points: Sequence[int]) -> str:
-    """"not judged with 3 to 11 points, since 12 are the fewest that show a change"."""
+    """The sentence "not judged with 3 to 11 points, since 12 are the fewest that show a change"."""
     if not points:
         return ""
     low, high = min(points), max(points)
@@ -333,7 +335,7 @@ def section(
     watched: Sequence[Watched], *, last: int, problems: Sequence[str] = (), notes: Sequence[str] = (),
     advice: str = "",
 ) -> Section:
-    """What got worse first; all steps; the series that changed, drawn; what could not be judged."""
+    """The section: first what became worse; then all steps, plots of changed series, and what could not be judged."""
     together = list(zip(labels([each.series for each in watched]), watched, strict=True))
     blocks: list[Block] = [Paragraph(text=f"{summary(watched, last)}.")]
     failed = tuple(
@@ -400,7 +402,7 @@ def section(
 
 
 def labels(series: Sequence[Series]) -> list[str]:
-    """The shortest names that tell series apart: the case, and of its facts those that vary among its namesakes."""
+    """The shortest distinct names of series: the case, with the facts that vary among series of that case."""
     by_label: dict[str, list[Series]] = {}
     for each in series:
         by_label.setdefault(each.label, []).append(each)
@@ -446,7 +448,7 @@ def _table(name: str, caption: str, steps: Sequence[tuple[str, Watched, Step]]) 
 
 
 def changed_by(ratio: float) -> str:
-    """"+3.1 %"; beyond a tenth or ten times "0.00281x", since no change but a total one is −100 %."""
+    """A change: "+3.1 %"; beyond a tenth or ten times "0.00281x", since only a total change is −100 %."""
     if not 0.1 <= ratio <= 10:
         return formatting.times(ratio)
     percent = 100 * (ratio - 1)
@@ -468,7 +470,7 @@ def _is_commit(revision: str) -> bool:
 
 
 def _drawn(name: str, each: Watched, last: int) -> Curves:
-    """A series whose steps stand in one of the tables."""
+    """The plot of a series whose steps are in one of the tables."""
     levels = np.empty(len(each.series.values))
     edges = [0, *(step.change.index for step in each.steps), len(levels)]
     for start, stop in itertools.pairwise(edges):

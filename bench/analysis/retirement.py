@@ -1,4 +1,4 @@
-"""Which series are measured no more: of them nothing is news, neither a step nor that they failed at last."""
+"""Finds series that are no longer measured: neither their steps nor their last failures are recent."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from rigmark.bench.analysis.statistics.changepoints import FEWEST
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.history.series import Ended, Series
 
-MISSED = FEWEST              # points that a series would have gained at its own pace: as many as would show a change
-SILENCE = 0.05               # of the time that all series cover: a machine that measures once a week is no week silent
+MISSED = FEWEST              # points that a series would have gained at its own pace: the fewest that show a change
+SILENCE = 0.05               # share of the time that all series cover, since some machines measure only once per week
 
 SAID = {
     Ended.BENCHMARK: tr_later("the benchmark was deleted"),
@@ -24,11 +24,11 @@ SAID = {
 
 @dataclass(frozen=True, kw_only=True)
 class Retirement:
-    """When a series was measured last, or failed to be."""
+    """The last measurement of a series, successful or not."""
 
-    last_s: float                # dates, since 1970
+    last_s: float                # date in seconds since 1970
     newest_s: float              # of all series
-    ended: Ended | None          # what the source says; None where the others' newer points tell
+    ended: Ended | None          # what the source states; None if it follows from newer points of others
     has_failed: bool             # the last outcome was a failure
 
     @property
@@ -41,7 +41,7 @@ class Retirement:
 
 
 def retirements(series: Sequence[Series]) -> list[Retirement | None]:
-    """For each series why it is no longer measured; None for one that is.
+    """The retirement of each series; None for a series that is still measured.
 
     A series is over where its source says so. Else its own pace tells: it would have gained MISSED points since its
     last one had it gone on with as large a part of all revisions, and it is silent for SILENCE of the whole time.

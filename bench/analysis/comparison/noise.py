@@ -1,4 +1,5 @@
-"""What a machine can see: the least change that pairs would find in a given time, from pairs of a build with itself."""
+"""The noise of a machine: the smallest change that pairs would detect in a given time, from pairs of a build with
+itself."""
 
 from __future__ import annotations
 
@@ -27,26 +28,26 @@ from rigmark.bench.enums import Clock
 from rigmark.bench.store.stored import Identity, Pair, StoredRecord
 
 MINUTES = (1, 5, 20)
-SETTLED = 0.3                # correlation of neighbouring pairs above which the noise comes and goes in spells
-WILD = 3.0                   # plain / robust spread above which a few pairs are far from the rest
+SETTLED = 0.3                # correlation of neighbouring pairs above which noise comes in phases
+WILD = 3.0                   # ratio of plain to robust spread above which there are outliers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """Of one case on this machine."""
+    """The noise of one case on this machine."""
 
     label: str
     clock: Clock
     pairs: int
     spread: float | None             # standard deviation of the pairs' log ratios, robust; None below 6 pairs
     seconds_per_pair: float
-    visible: Mapping[int, float | None]      # by minutes: 0.03 for 3 %; None where no look is reached, or not known
+    visible: Mapping[int, float | None]      # minutes -> 0.03 for 3 %; None: too few pairs in that time, or not known
     decision: Decision               # of the build against itself: faster or slower would be a false alarm
     disturbances: tuple[str, ...]
 
     @property
     def is_blind(self) -> bool:
-        """Whether even the longest time would not show a change that matters."""
+        """Whether a relevant change could not be detected even in the longest time."""
         visible = self.visible[MINUTES[-1]]
         return visible is None or visible > DELTA
 
@@ -58,7 +59,7 @@ def noise(
     label: str, case: Mapping[str, Any], pairs: Sequence[Pair], seconds_per_pair: float,
     clock: Clock = Clock.WALL,
 ) -> Noise:
-    """What the pairs of one case, of a build with itself, tell about the machine."""
+    """The noise of the machine, from pairs of one case of a build with itself."""
     known = log_speed_ups(case, pairs, clock)
     values = known or []
     spread = spread_of_pairs(values)
@@ -107,10 +108,10 @@ def _disturbances(
 def by_case(
     records: Sequence[StoredRecord], *, machine: str | None = None, clock: Clock = Clock.WALL
 ) -> list[Noise]:
-    """The noise of every case of which pairs of a build with itself are among these records of pairs.
+    """The noise of every case for which these records of pairs contain pairs of a build with itself.
 
-    ``machine`` is the only one that counts; None: each does. Of pairs whose facts differ, such as versions of packages,
-    the latest count.
+    Only pairs of ``machine`` are used; None: all. Of pairs with different facts, such as versions of packages, only the
+    latest are used.
     """
     latest: dict[tuple[str, str], Records] = {}
     for alike in alike_records(records).values():
@@ -131,7 +132,7 @@ def _ended(records: Records) -> str:
 
 
 def alike_records(records: Sequence[StoredRecord]) -> dict[str, Records]:
-    """Those of pairs of a build with itself that went well, as bench.analysis.comparison.stored_pairs groups them."""
+    """The successful pairs of a build with itself, grouped as by bench.analysis.comparison.stored_pairs."""
     return groups([
         record for record in records if record.taken is not None and _is_with_itself(record.identity)
     ])
@@ -143,7 +144,7 @@ def _is_with_itself(identity: Identity) -> bool:
 
 
 def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()) -> Document:
-    """What can be seen, as a table, and what disturbs."""
+    """The document: a table of the changes that can be detected, and what disturbs."""
     rows = tuple(
         Row(id=each.label, cells=(
             Cell(text=each.label),

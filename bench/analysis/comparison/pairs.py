@@ -1,4 +1,4 @@
-"""What pairs of processes say: the ratio of base to new in each, and the verdict on their case."""
+"""From pairs of processes to verdicts: the ratio of base to new in each pair, and the verdict on their case."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rigmark.bench.enums import Clock
 from rigmark.bench.store.record import BASE, NEW, SIDES
 from rigmark.bench.store.stored import Base, Identity, Pair, PairSide
 
-IDLE_SHARE = 0.05            # of the other side's turns: a side that works more than that while it waits disturbs it
-HANDLING_TIME_S = 0.0005     # CPU time that hearing a command and answering it takes at most, which is no waiting
-CONTENDED = 1.05             # wall time / CPU time of a single thread from which others took a share of the core
+IDLE_SHARE = 0.05            # of the other side's turns: a side that works more than that while waiting disturbs it
+HANDLING_TIME_S = 0.0005     # of CPU: most for reading a command and answering it, which is no disturbance
+CONTENDED = 1.05             # wall time / CPU time of a single thread above which others used its core
 
 
 OPEN = (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY)
@@ -42,10 +42,10 @@ def _times_s(pair: Pair, side: str, clock: Clock) -> NDArray[np.float64]:
 
 
 def log_speed_up(pair: Pair, clock: Clock = Clock.WALL) -> float:
-    """ln(base time / new time) of one pair: the median over its turns, each against the other side's next to it.
+    """ln(base time / new time) of one pair: the median over its turns, each compared with that of the other side.
 
-    Of whole processes that alternate it is the ratio of their lower quartiles, since what disturbs one process falls on
-    no turn of the other. Raises ValueError for a time that is not positive.
+    For whole processes that alternate it is the ratio of their lower quartiles, because a disturbance of one process
+    does not affect the other. Raises ValueError for a time that is not positive.
     """
     base, new = (_times_s(pair, side, clock) for side in SIDES)
     if not (np.all(base > 0) and np.all(new > 0)):
@@ -58,8 +58,8 @@ def log_speed_up(pair: Pair, clock: Clock = Clock.WALL) -> float:
 def log_speed_ups(
     case: Mapping[str, Any], pairs: Sequence[Pair], clock: Clock = Clock.WALL
 ) -> list[float] | None:
-    """log_speed_up of each pair; None where the clock tells nothing of the case: CPU time does of one thread only, and
-    not where it is so coarse that a turn took none.
+    """log_speed_up of each pair; None if the clock is not valid for the case: CPU time is valid for one thread only,
+    and not if it is so coarse that a turn took 0 s.
     """
     if clock is Clock.CPU and not is_single_threaded(case):
         return None
@@ -68,7 +68,7 @@ def log_speed_ups(
 
 
 def step_time(pairs: Sequence[Pair], side: str, steps_per_timing: int, clock: Clock) -> Estimate | None:
-    """Seconds of a step of one side over the pairs; None without any. In turns, caches are cold: not for publishing."""
+    """Step time of one side over the pairs; None without pairs. In turns caches are cold: do not publish it."""
     if not pairs:
         return None
     return estimate([
@@ -77,7 +77,7 @@ def step_time(pairs: Sequence[Pair], side: str, steps_per_timing: int, clock: Cl
 
 
 def is_single_threaded(case: Mapping[str, Any]) -> bool:
-    """Whether CPU time is a twin of wall time: one thread on the CPU."""
+    """Whether CPU time can replace wall time: one thread on the CPU."""
     return case["threads"] == 1 and devices.is_host(case["device"])
 
 
@@ -85,7 +85,7 @@ def case_verdict(
     label: str, case: Mapping[str, Any], pairs: Sequence[Pair], decision: Decision, twin: Decision | None,
     *, clock: Clock, **more: Any,
 ) -> CaseVerdict:
-    """The verdict on one case; ``twin`` is the decision by CPU time where the verdict is by wall time.
+    """The verdict on one case; ``twin`` is the decision by CPU time if the verdict is by wall time.
 
     ``more`` are further fields of CaseVerdict.
     """
@@ -122,9 +122,9 @@ def _doubts(
 
 
 def idle_share(pairs: Sequence[Pair], side: str, other: str) -> float | None:
-    """CPU time that one side used while it waited / the time of the other's turns; None where none are known.
+    """CPU time that one side used while waiting / time of the other's turns; None if not known.
 
-    What it needs to hear a command and to answer is left out.
+    The time for reading commands and answering them is excluded.
     """
     worked, turns = 0.0, 0.0
     for pair in pairs:
@@ -157,7 +157,7 @@ def sides(identity: Identity) -> tuple[Base, Base]:
 
 
 def differences(identity: Identity) -> tuple[str, ...]:
-    """What differs between the builds of a pair, a sentence each: "packages: torch 2.12.0 against 2.13.0"."""
+    """The differences between the builds of a pair, one sentence each: "packages: torch 2.12.0 against 2.13.0"."""
     base, new = sides(identity)
     found = []
     for fact in ("isa", "python", "packages", "variables", "code_version", "adapter"):

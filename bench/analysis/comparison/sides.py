@@ -1,4 +1,5 @@
-"""Two sets of stored trials held against each other: which cases they share, what makes them unlike, who is slower."""
+"""Compares two sets of stored trials: which cases they share, which are not comparable and why, which side is
+slower."""
 
 from __future__ import annotations
 
@@ -34,22 +35,22 @@ IDENTITY_COLUMNS = (
     "graph_fingerprint", "machine", "node", "device_name", "python", "framework_version", "packages", "variables",
     "code_version", "adapter", "settings", "origin",
 )
-"""Facts that do not name a case, and that make two measurements of it unlike."""
+"""Facts that are not part of a case, but must be equal for two measurements of it to be comparable."""
 
 FACTS = (*axes.NAMES, *IDENTITY_COLUMNS)
 
 SYSTEM = "system"
-"""What a side's trials tell of the state of their machine; it splits no side, as sessions may see more than one."""
+"""The state of the machine of a side's trials; it does not split a side, since it may differ between sessions."""
 
 COVERS: Mapping[str, tuple[str, ...]] = {
     **axes.COVERS, "framework_version": ("packages",), "machine": ("device_name", "node", SYSTEM),
 }
-"""What cannot but differ where a fact does."""
+"""Facts that necessarily differ if another fact does."""
 
-SESSIONS = 5                 # a side, for an interval where nothing is paired
-PROCESSES = 4                # a session
-# With one session a side of 12 processes each, 49 to 73 % of comparisons of a machine with itself said that they
-# differ; with several sessions as units of Welch's test, 0 to 1.5 %.
+SESSIONS = 5                 # per side, for an interval without pairs
+PROCESSES = 4                # per session
+# With one session of 12 processes per side, 49 to 73 % of comparisons of a machine with itself found a difference; with
+# several sessions as units of Welch's test, 0 to 1.5 %.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +62,17 @@ class Side:
 
     @property
     def measured(self) -> pd.DataFrame:
-        """Those that count: ok, and not invalid."""
+        """The trials that count: successful and not invalid."""
         return self.trials[(self.trials.outcome == Outcome.OK) & ~self.trials.is_invalid]
 
     def judged(self) -> list[validity.Judged]:
-        """All that are ok, in the order in which they were recorded."""
+        """All successful trials, in the order in which they were recorded."""
         done = self.trials[self.trials.outcome == Outcome.OK].sort_values("recorded_at", kind="stable")
         return [validity.judge(trial) for trial in rows_of(done)]
 
     @property
     def failure(self) -> str | None:
-        """The latest one in words; None where no trial failed."""
+        """The latest failure in words; None if no trial failed."""
         failed = self.trials[self.trials.outcome != Outcome.OK]
         return None if failed.empty else f"{failed.iloc[-1].outcome}: {failed.iloc[-1].reason}"
 
@@ -81,22 +82,22 @@ class Side:
 
     @cached_property
     def system(self) -> Mapping[str, str]:
-        """What is known of it, see bench.analysis.comparison.systems."""
+        """The known facts of its system, see bench.analysis.comparison.systems."""
         return known_facts(self.measured.system_facts)
 
     @property
     def measurements(self) -> set[tuple[Any, ...]]:
-        """Each trial with when it was measured, since old records of alike machines have the same keys."""
+        """Each trial with its time, since old records of identical machines have equal keys."""
         return set(self.trials[["id", "run_id", "recorded_at"]].itertuples(index=False, name=None))
 
     def sessions(self) -> list[list[float]]:
-        """Step times of each session that has PROCESSES."""
+        """Step times of each session with at least PROCESSES processes."""
         grouped = self.measured.groupby(["results", "session"], sort=False)
         return [list(group.step_time_s) for _, group in grouped if len(group) >= PROCESSES]
 
 
 def across(names: Iterable[str]) -> frozenset[str]:
-    """The facts that may differ, with those that cannot but differ with them; raises UnknownName."""
+    """The facts that may differ, with those that then necessarily differ too; raises UnknownName."""
     asked = tuple(names)
     for name in asked:
         if name not in (*FACTS, SYSTEM):
@@ -108,9 +109,9 @@ def compare_sides(
     base: pd.DataFrame, new: pd.DataFrame, *, names: tuple[str, str], may_differ: Collection[str] = (),
     problems: Sequence[str] = (),
 ) -> Verdicts:
-    """The verdicts on every case that both sides have; tables of trials with a column "results", their folder.
+    """The verdicts on every case that both sides have; the tables of trials have a column "results", their folder.
 
-    Raises UserError where they have no case in common.
+    Raises UserError if they have no case in common.
     """
     key_columns = ["kind", *(column for column in axes.NAMES if column not in may_differ)]
     sides = [_sides(trials, key_columns) for trials in (base, new)]
@@ -156,7 +157,7 @@ def case_label(facts: Mapping[str, Any]) -> str:
 
 
 def _sides(trials: pd.DataFrame, key_columns: Sequence[str]) -> dict[tuple[Any, ...], list[Side]]:
-    """Every case, and its trials in groups that may be pooled: their facts are equal."""
+    """Every case with its trials, in groups with equal facts, which may be pooled."""
     timed = timed_trials(trials)
     if timed.empty:
         return {}
@@ -168,9 +169,9 @@ def _sides(trials: pd.DataFrame, key_columns: Sequence[str]) -> dict[tuple[Any, 
 
 
 def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials of TIMED kinds with "step_time_s", NaN where they failed, "is_invalid", and every one of FACTS.
+    """Trials of TIMED kinds with "step_time_s" (NaN if they failed), "is_invalid", and all FACTS.
 
-    One that is invalid is ok, and its time not to be believed.
+    An invalid trial succeeded, but its time must not be used.
     """
     timed = trials[trials.kind.isin(list(TIMED))].reset_index(drop=True)
     build = [json.loads(facts) if isinstance(facts, str) else {} for facts in timed.build_facts]
@@ -275,7 +276,7 @@ def _compared(
 
 
 def _nothing_left(side: str, found: Side) -> Iterator[str]:
-    """Why no trial of this side counts."""
+    """The reasons why no trial of this side counts."""
     if found.failure:
         yield f"{side} {found.failure}"
     if judged := found.judged():
@@ -296,10 +297,10 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
     found = {
         name: _difference(name, base.facts[name], new.facts[name])
         for name in FACTS if base.facts[name] != new.facts[name]
-        # Records of the same machine may tell or not which device and node they ran on.
+        # Some records of the same machine may not state the device and node on which they ran.
         and not (name in ("device_name", "node") and None in (base.facts[name], new.facts[name]))
     }
-    # A fact that one side does not know is no difference.
+    # A fact that is not known on one side does not count as a difference.
     states = ", ".join(
         f"{name} {_against(words, new.system[name])}"
         for name, words in base.system.items() if new.system.get(name, words) != words
@@ -308,7 +309,7 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
 
 
 def _difference(name: str, base: Any, new: Any) -> str:
-    """"2.12.0 against 2.13.0"; of facts that hold many, those that differ."""
+    """The difference of a fact: "2.12.0 against 2.13.0"; of a composite fact, only the parts that differ."""
     if name in ("packages", "variables", "settings"):
         left, right = (json.loads(value or "{}") or {} for value in (base, new))
         return ", ".join(
@@ -338,9 +339,9 @@ def _step_time(side: Side) -> Estimate | None:
 
 
 def _pairs(base: Side, new: Side) -> list[float]:
-    """ln(base / new) of the repetitions that one run measured on both sides, in their order.
+    """ln(base / new) of the repetitions that one run measured on both sides, in order.
 
-    Two runs of a repetition are two blocks of time, and drift between them would pass for a difference.
+    Two runs of a repetition happen at different times, and drift in between would look like a difference.
     """
     def by_pair(side: Side) -> dict[tuple[Any, ...], float]:
         rows = side.measured[["results", "run_id", "session", "repetition", "step_time_s"]]
@@ -354,7 +355,7 @@ def _pairs(base: Side, new: Side) -> list[float]:
 
 
 def _together(pending: Sequence[Pending]) -> list[CaseVerdict]:
-    """Judged with the false discovery rate over all of a kind: networks are one question, limits another."""
+    """The verdicts, with the false discovery rate over all cases of a kind: networks, or micro-benchmarks."""
     paired: dict[str, dict[str, Sequence[float]]] = {}
     for place, found in enumerate(pending):
         if found.log_speed_ups:
@@ -399,10 +400,10 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
 
 
 def compare_sessions(base: Sequence[Sequence[float]], new: Sequence[Sequence[float]]) -> Decision | None:
-    """Welch's test on the logarithms of session means, for what cannot be paired; None with fewer than SESSIONS a side.
+    """Welch's test on the logarithms of session means, if nothing is paired; None with fewer than SESSIONS per side.
 
-    A mean is the Hodges-Lehmann centre of the session's processes. None too where no session differs from another.
-    The verdict is that of this case alone.
+    A mean is the Hodges-Lehmann centre of the session's processes. Also None if all sessions are equal. The verdict is
+    that of this case alone.
     """
     if min(len(base), len(new)) < SESSIONS:
         return None

@@ -1,4 +1,4 @@
-"""Verdicts from stored pairs: the same that ``rigmark ab`` gave when it took them, without measuring."""
+"""Verdicts from stored pairs: the same that ``rigmark ab`` gave when it measured them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Records = list[StoredRecord]
 def groups(records: Sequence[StoredRecord]) -> dict[str, Records]:
     """Records of pairs with equal facts on both sides, in the order of measuring, by the label of their case.
 
-    Sessions are pooled: each pair has its own coin.
+    Sessions are pooled, since the order within each pair is random.
     """
     alike: dict[bytes, Records] = {}
     for record in records:
         alike.setdefault(msgspec.json.encode(_facts(record), order="deterministic"), []).append(record)
     for members in alike.values():
         members.sort(key=lambda record: (record.recorded_at, record.identity.repetition))
-    # Another version of a package, or another machine, is another case.
+    # Another version of a package, or another machine, means another case.
     namesakes: dict[str, list[Records]] = {}
     for members in alike.values():
         namesakes.setdefault(label_of(members[0]), []).append(members)
@@ -46,18 +46,18 @@ def groups(records: Sequence[StoredRecord]) -> dict[str, Records]:
 
 
 def _facts(record: StoredRecord) -> dict[str, Any]:
-    """That are equal among pairs that are pooled: all but repetition and session."""
+    """The facts that are equal among pooled pairs: all except repetition and session."""
     facts = {**msgspec.structs.asdict(record.identity), "node": record.node}
     return {name: fact for name, fact in facts.items() if name not in ("repetition", "session")}
 
 
 def label_of(record: StoredRecord) -> str:
-    """Of the case of a pair, whichever builds it compares."""
+    """The label of the case of a pair, independent of its builds."""
     return case_label({**record.identity.case.plain(), "build": "default"})
 
 
 def _apart(members: Records, others: Sequence[Records]) -> str:
-    """What tells a group from its namesakes: " (code_version 1a2b3c4d)"; empty for one that has none."""
+    """What distinguishes a group from others with the same name: " (code_version 1a2b3c4d)"; "" if there is none."""
     if len(others) == 1:
         return ""
     first = [_facts(other[0]) for other in others]
@@ -70,7 +70,7 @@ def _apart(members: Records, others: Sequence[Records]) -> str:
 def compare_pairs(
     records: Sequence[StoredRecord], *, names: tuple[str, str], clock: Clock = Clock.WALL, problems: Sequence[str] = (),
 ) -> Verdicts:
-    """The verdicts on every case of which these records hold pairs; judged together.
+    """The verdicts on every case with pairs in these records, judged together.
 
     By CPU time only cases of one thread on the CPU are judged.
     """

@@ -1,4 +1,4 @@
-"""The systems that two sides were measured on, fact by fact, as their records tell them."""
+"""Compares the systems of two sides, fact by fact, as their records state them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from rigmark.bench.document.language import tr
 
-OURS = "software"            # who measured, not what: its code and its interpreters are facts of trials
+OURS = "software"            # the measuring software itself, whose code and interpreters are facts of trials
 NONE_IS_KNOWN = frozenset({
     "limits.cpu_quota_cores", "limits.memory_bytes", "operating_system.container", "operating_system.virtual_machine",
 })
-"""Facts of which None says that there is none; of the others, that the system does not tell."""
-LONGEST = 60                 # letters of a value that is shown whole; a processor has hundreds of flags
+"""Facts for which None means that there is none; for others None means that it is not known."""
+LONGEST = 60                 # letters of a value that is shown in full; a processor has hundreds of flags
 
 
 def known_facts(systems: Iterable[Any]) -> dict[str, str]:
-    """What is known of the systems of some trials: {"frequency.turbo": "true"}, "false/true" where they differ.
+    """The known facts of the systems of some trials: {"frequency.turbo": "true"}, or "false/true" if they differ.
 
     Each system is the JSON of its facts, or nothing.
     """

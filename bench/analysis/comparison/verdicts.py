@@ -1,4 +1,4 @@
-"""The verdicts on all cases of a comparison: as plain data, as a document, and what they come to together."""
+"""The verdicts on all cases of a comparison: as plain data, as a document, and summarised."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from rigmark.bench.document.language import tr, tr_later
 
 
 class Method(StrEnum):
-    """What makes a pair, or else a unit, of a comparison."""
+    """What the pairs, or else the units, of a comparison are."""
 
     TURNS = "turns"                  # two processes that took turns step by step
     ALTERNATING = "alternating"      # two processes, one after the other, in random order
-    REPETITIONS = "repetitions"      # the same repetition of one run, within which the order is random
-    SESSIONS = "sessions"            # nothing is paired: means of sessions, each side in its own
-    UNREPLICATED = "unreplicated"    # nothing is paired and too few sessions: no interval
+    REPETITIONS = "repetitions"      # the same repetition of one run, in which the order is random
+    SESSIONS = "sessions"            # not paired: means of sessions, separate for each side
+    UNREPLICATED = "unreplicated"    # not paired, and too few sessions: no interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +43,27 @@ class CaseVerdict:
 
     label: str                           # for people
     facts: Mapping[str, Any]             # columns of the case that both sides share
-    verdict: Verdict | None              # None where the sides could not be compared; ``reason`` says why
+    verdict: Verdict | None              # None if the sides could not be compared, see ``reason``
     method: Method | None = None
     decision: Decision | None = None
     base_step_time_s: Estimate | None = None
     new_step_time_s: Estimate | None = None
     reason: str | None = None            # why there is no verdict, or no interval
-    has_failed: bool = False             # a trial failed that no plan expects to fail, or the sides are unlike
+    has_failed: bool = False             # a trial failed unexpectedly, or the sides are not comparable
     differs: tuple[str, ...] = ()        # "framework_version: 2.12.0 against 2.13.0"
     doubts: tuple[str, ...] = ()
     seconds_per_pair: float | None = None
 
     @property
     def change(self) -> float | None:
-        """Of the step time, from base to new: 0.03 is 3 % more, that is slower."""
+        """Relative change of the step time from base to new: 0.03 is 3 % more, that is, slower."""
         if self.decision is None or self.decision.speed_up is None:
             return None
         return 1 / self.decision.speed_up.value - 1
 
     @property
     def about_more_s(self) -> float | None:
-        """Seconds that ``about_more_pairs`` would take; None where that is not known."""
+        """Seconds that ``about_more_pairs`` would take; None if not known."""
         more = self.decision and self.decision.about_more_pairs
         return None if not more or self.seconds_per_pair is None else more * self.seconds_per_pair
 
@@ -81,7 +81,7 @@ class CaseVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """Base against new."""
+    """The verdicts on base and new."""
 
     base: str                            # as the user named it
     new: str
@@ -123,7 +123,7 @@ SAID = {
 
 
 def summary(verdicts: Verdicts) -> str:
-    """"12 cases: 1 slower, 10 same, 1 inconclusive"."""
+    """The counts in words: "12 cases: 1 slower, 10 same, 1 inconclusive"."""
     counts = [
         f"{len(cases)} {tr(SAID[verdict])}"
         for verdict in (Verdict.SLOWER, Verdict.FASTER, Verdict.SAME, Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None)
@@ -136,13 +136,13 @@ def summary(verdicts: Verdicts) -> str:
 
 
 def change(speed_up: Estimate) -> str:
-    """Of the time, in per cent: "+3.0 % (+2.6 to +3.4 %)"; above zero is slower."""
+    """The change of the time in per cent: "+3.0 % (+2.6 to +3.4 %)"; positive is slower."""
     time = speed_up.inverse(1.0)
     return formatting.change(time.value, time.low, time.high)
 
 
 def basis(case: CaseVerdict) -> str:
-    """What the verdict stands on: "12 pairs in turns"."""
+    """The basis of the verdict: "12 pairs in turns"."""
     if case.decision is None or case.method is None:
         return ""
     count = case.decision.pairs
@@ -156,7 +156,7 @@ def basis(case: CaseVerdict) -> str:
 
 
 def outlook(case: CaseVerdict) -> str:
-    """Why there is no verdict and what would give one; empty where there is one."""
+    """Why there is no verdict, and what is needed for one; "" if there is one."""
     if case.reason is not None:
         return case.reason
     found = case.decision
@@ -168,7 +168,7 @@ def outlook(case: CaseVerdict) -> str:
 
 
 def prospects(found: Decision, method: Method) -> str:
-    """Why there is no verdict: "needs about 5 more pairs", "only differences above 31 % would show"; else empty."""
+    """Why there is no verdict: "needs about 5 more pairs", "only differences above 31 % would show"; else ""."""
     if found.verdict is Verdict.TOO_NOISY and found.visible is not None:
         return tr("only differences above {change} would show", change=formatting.percent(found.visible))
     if found.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) or not found.about_more_pairs:
@@ -179,12 +179,12 @@ def prospects(found: Decision, method: Method) -> str:
 
 
 def duration(seconds: float) -> str:
-    """"40 s", "12 min"."""
+    """A duration in words: "40 s", "12 min"."""
     return f"{math.ceil(seconds)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} min"
 
 
 def document(verdicts: Verdicts) -> Document:
-    """What changed first; what is the same, and what the figures rest on, folded."""
+    """The document: first what changed; folded, what is the same, and the basis of the figures."""
     same, rest = verdicts.having(Verdict.SAME), [case for case in verdicts.cases if case.verdict is not Verdict.SAME]
     order = list(SAID)
     rest.sort(key=lambda case: order.index(case.verdict))
