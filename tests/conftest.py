@@ -20,20 +20,25 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rigmark"))
 
 SLOW = (
     "ab/test_contest.py", "asv", "builds/test_environments.py", "builds/test_revisions.py", "cli/test_cli.py",
-    "cli/test_verdicts.py", "doctor/test_doctor.py", "host/test_hosts.py", "host/test_interrupts.py",
-    "host/test_limits.py", "host/test_plain.py", "host/test_workfolder.py", "isa", "launch", "processes",
-    "reporting/test_notebook.py", "reporting/test_server.py", "reports/test_html_browser.py", "runner",
-    "store/test_cleaning.py", "telemetry/test_doctor.py", "telemetry/test_live.py", "telemetry/test_nvml.py",
-    "telemetry/test_recorder.py", "telemetry/test_trials.py", "test_advice.py", "test_exit_codes.py", "test_faults.py",
-    "test_one_answer.py", "trials", "worker/frameworks", "worker/strategies", "worker/test_instructions.py",
+    "cli/test_init.py", "cli/test_verdicts.py", "doctor/test_doctor.py", "host/test_hosts.py",
+    "host/test_interrupts.py", "host/test_limits.py", "host/test_plain.py", "host/test_workfolder.py", "isa", "launch",
+    "plan/test_sessions.py", "processes", "reporting/test_notebook.py", "reporting/test_server.py",
+    "reports/test_html_browser.py", "runner", "store/test_cleaning.py", "telemetry/test_doctor.py",
+    "telemetry/test_faults.py", "telemetry/test_host.py", "telemetry/test_live.py", "telemetry/test_nvml.py",
+    "telemetry/test_nvml_recorded.py", "telemetry/test_recorder.py", "telemetry/test_trials.py", "test_advice.py",
+    "test_exit_codes.py", "test_faults.py", "test_one_answer.py", "test_project_with_such_names.py", "trials",
+    "worker/frameworks", "worker/microbenchmarks", "worker/strategies", "worker/test_instructions.py",
+    "architecture/test_imports.py::test_the_parts_are_imported_as_parts_of_the_package",
+    "ir/test_weights.py::test_no_two_random_arrays_share_a_stream",
+    "store/test_store.py::test_records_on_disk_are_as_the_schema_says",
 )
-"""Folders and modules whose tests start processes, or import frameworks."""
+"""Folders, modules and tests that start processes, import frameworks, or compute for seconds."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        name = item.path.relative_to(Path(__file__).parent).as_posix()
-        if name in SLOW or any(name.startswith(f"{folder}/") for folder in SLOW):
+        name = f"{item.path.relative_to(Path(__file__).parent).as_posix()}::{item.name}"
+        if any(name == each or name.startswith((f"{each}/", f"{each}::", f"{each}[")) for each in SLOW):
             item.add_marker(pytest.mark.slow)
 
 

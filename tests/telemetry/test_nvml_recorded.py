@@ -90,7 +90,7 @@ def test_the_trial_waits_for_no_driver_that_hangs(tmp_path: Path):
     hang_end_s = 60.0
     trial = recorded(f"fault 0 GetFieldValues 1.1 {hang_end_s} hang", tmp_path)
 
-    assert "nvml did not answer" in trial.recording.block["problem"]
+    assert "nvml no longer answered" in trial.recording.block["problem"]
     assert trial.marks["timed"] - trial.marks["warm_up"] + trial.end_s < hang_end_s
     assert trial.gpu(0, "warm_up")["energy_j"] is not None
     assert trial.gpu(0)["energy_j"] is None
