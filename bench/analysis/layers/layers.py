@@ -1,4 +1,4 @@
-"""Where the time of a step goes: layer trials as tables, held against the machine's limits and against one another."""
+"""Per-layer profiles: layer trials as tables, compared with the machine's limits and with each other."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ UNATTRIBUTED = "(unattributed)"      # as bench.trials.kinds.layers and bench.wo
 TOO_SHORT = "(too short to time)"
 
 SAME_COLUMNS = tuple(column for column in ALIKE_COLUMNS if column != "settings")
-"""What a layer trial and the timed trials that it speaks of have in common: all but how long they are timed."""
+"""Columns in which a layer trial agrees with the timed trials of its case: all except the settings of timing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerRow:
-    """A part of a step's time: of one layer in one direction, of several fused into one, or of none."""
+    """A part of a step's time: of one layer in one direction, of several fused layers, or of no layer."""
 
-    layer: str                       # that the time is booked to, or a name in round brackets that is no layer
-    members: tuple[str, ...]         # layers whose work it does, its own included
-    op: str | None                   # None for what is no layer
+    layer: str                       # to which the time is assigned, or a name in round brackets that is not a layer
+    members: tuple[str, ...]         # layers whose work it does, including its own
+    op: str | None                   # None if it is not a layer
     direction: str | None            # "forward", "backward", "update"; None for the residual
     method: str                      # "in_place" or "replayed"
-    time_s: float                    # of one step, the median over the turns; of older records the mean over the steps
-    share: float                     # of the instrumented step
+    time_s: float                    # per step, the median over the turns; in older records the mean over the steps
+    share: float                     # share of the instrumented step
     flops: int | None
     bytes_moved: int | None          # at least
-    is_told: bool                    # False where the clock cannot tell the time from none
-    place: Place                     # nowhere then
+    is_told: bool                    # False if it is below the resolution of the clock
+    place: Place                     # empty then
 
     @property
     def is_residual(self) -> bool:
@@ -50,7 +50,7 @@ class LayerRow:
 
     @property
     def name(self) -> str:
-        """The layer, with those that are fused into it: "conv1 + bn1 + relu1", "conv1 + 7 more"."""
+        """The name of the layer with those fused into it: "conv1 + bn1 + relu1", "conv1 + 7 more"."""
         others = [member for member in self.members if member != self.layer]
         if self.layer == TOO_SHORT:
             return tr("{layers} (too short to time)", layers=formatting.count(len(others), "layer"))
@@ -60,15 +60,15 @@ class LayerRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerProfile:
-    """The step of one case, from its layer trial."""
+    """The per-layer profile of one case, from its layer trial."""
 
     id: str                          # of the layer trial
     case: Mapping[str, Any]          # Case.plain()
     facts: Mapping[str, Any]         # framework_version, machine, session, recorded_at
     rows: tuple[LayerRow, ...]       # in the order of the step; the residual last
-    step_time_s: float               # instrumented: what the rows add up to
-    plain_step_time_s: float         # of the same process without instruments, the median
-    timed_step_time_s: float | None  # of the timed trials; None where there is none
+    step_time_s: float               # of the instrumented step: the sum of the rows
+    plain_step_time_s: float         # median of the same process without instrumentation
+    timed_step_time_s: float | None  # of the timed trials; None if there are none
     figures: LayerFigures
     without_kernel: tuple[str, ...]  # layers for which nothing ran in one of the directions
     peaks: Peaks
@@ -76,12 +76,12 @@ class LayerProfile:
 
 
 def chosen(trials: pd.DataFrame) -> pd.DataFrame:
-    """Of each case on each machine the layer trial that was recorded last, in the order of their first."""
+    """The latest layer trial of each case on each machine, in the order of their first ones."""
     return _latest(trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == Outcome.OK)])
 
 
 def refused(trials: pd.DataFrame) -> pd.DataFrame:
-    """The layer trials without times that are the last of their case on their machine."""
+    """The failed layer trials that are the latest of their case on their machine."""
     latest = _latest(trials[trials.kind == TrialKind.LAYERS])
     return latest[latest.outcome != Outcome.OK]
 
@@ -95,10 +95,9 @@ def _latest(found: pd.DataFrame) -> pd.DataFrame:
 def read(
     trials: pd.DataFrame, results: pd.DataFrame, records: Sequence[StoredRecord]
 ) -> list[LayerProfile]:
-    """Those of the ``chosen`` trials whose records are among these.
+    """The profiles of the ``chosen`` trials with a record here.
 
-    ``results`` (see bench.analysis.results.summary) hold the timed trials of the same cases, and the limits of the
-    machine.
+    ``results`` (see bench.analysis.results.summary) contain the timed trials of the same cases, and micro-benchmarks.
     """
     by_id = {record.key: record for record in records}
     is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
@@ -125,7 +124,7 @@ def _profile(
     plain_step_time_s = statistics.median(found.plain_step_times_s)
     rows = tuple(_row(row, limits, found.resolution_s) for row in found.rows)
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
-    assert record.graph is not None      # or it would be none of a network
+    assert record.graph is not None      # since the trial is one of a network
     of_sample = record.graph.flops_per_sample
     flops = (of_sample.training if case.mode is Mode.TRAINING else of_sample.inference) * case.local_batch
     figures = LayerFigures(
@@ -163,7 +162,7 @@ def _row(row: stored.LayerRow, limits: Peaks, resolution_s: float | None) -> Lay
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Several rows together."""
+    """Several rows added up."""
 
     name: str
     time_s: float
@@ -172,7 +171,7 @@ class Part:
 
     @property
     def limit_s(self) -> float | None:
-        """The sum of the limits; None where one of them is not known."""
+        """The sum of the limits; None if one of them is not known."""
         limits = [row.place.limit_s for row in self.rows]
         return None if None in limits else math.fsum(limit for limit in limits if limit is not None)
 
@@ -185,34 +184,34 @@ def part(name: str, rows: Sequence[LayerRow]) -> Part:
 
 
 def by_op(rows: Sequence[LayerRow]) -> list[Part]:
-    """The rows of each type of operation, longest first, the residual last. A fused row counts as its own layer's."""
+    """The rows per type of operation, longest first, the residual last. A fused row has the type of its own layer."""
     names = dict.fromkeys(row.op or row.layer for row in rows)
     parts = [part(name, [row for row in rows if (row.op or row.layer) == name]) for name in names]
     return sorted(parts, key=lambda each: (each.name == UNATTRIBUTED, -each.time_s))
 
 
 def by_layer(rows: Sequence[LayerRow]) -> list[Part]:
-    """Each layer in all directions, as they come in the step."""
+    """Each layer with all directions, in the order of the step."""
     names = dict.fromkeys(row.layer for row in rows)
     return [part(name, [row for row in rows if row.layer == name]) for name in names]
 
 
 def longest(rows: Sequence[LayerRow], count: int | None = None) -> list[LayerRow]:
-    """So many rows that take the most time, all if None; never the residual."""
+    """The ``count`` longest rows, all if None; without the residual."""
     return sorted((row for row in rows if not row.is_residual), key=lambda row: -row.time_s)[:count]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A layer in one of several cases that stand side by side."""
+    """A layer in one of several cases that are shown side by side."""
 
-    time_s: float | None             # of its own rows, in all directions; None where it has none
-    within: tuple[str, ...]          # layers whose rows do work of this one too
+    time_s: float | None             # of its own rows, in all directions; None if it has none
+    within: tuple[str, ...]          # layers whose rows include work of this one
     is_idle: bool                    # no kernel ran for it in one direction or both
 
 
 def side_by_side(cases: Sequence[LayerProfile]) -> dict[str, tuple[Side, ...]]:
-    """For each layer of the graph, in its order, and for what is no layer, how it stands in each case."""
+    """Each layer in the order of the graph, then rows that are not layers, with its side in each case."""
     layers: dict[str, None] = {}
     others: dict[str, None] = {}
     for case in cases:
@@ -234,5 +233,5 @@ def _side(case: LayerProfile, name: str) -> Side:
 
 
 def _is_bracketed(name: str) -> bool:
-    """True for names of rows that are no layer; a graph has none such."""
+    """Whether a name is that of a row that is not a layer; no layer of a graph has such a name."""
     return name.startswith("(")

@@ -1,6 +1,6 @@
-"""How near a layer comes to what its machine can do: the roofline of Williams, Waterman and Patterson 2009.
+"""How close a layer comes to the limits of its machine: the roofline model of Williams, Waterman and Patterson 2009.
 
-A third limit stands beside arithmetic and memory: no kernel takes less time than an empty one.
+There is a third limit beside arithmetic and memory: no kernel takes less time than an empty one.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Precision, TrialKind
 from rigmark.bench.worker.precisions import POLICIES
 
-BEYOND_CACHES = 128 * 2**20      # bytes; what is smaller may stay in a last-level cache, be it of a server or a GPU
+BEYOND_CACHES = 128 * 2**20      # bytes; smaller arrays may stay in the last-level cache of a server or a GPU
 SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 WITHOUT_LIMITS = frozenset({Precision.INT8})
-"""Precisions that no limit is measured in."""
+"""Precisions without micro-benchmarks."""
 MEASURED, SPECIFICATION = tr_later("measured"), tr_later("specification")
 
 
 class Bound(StrEnum):
-    """What holds a layer back at its limit."""
+    """The limit that applies to a layer."""
 
     COMPUTE = "compute"
     MEMORY = "memory"
-    OVERHEAD = "overhead"            # of starting it at all
+    OVERHEAD = "overhead"            # of launching it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
-    """The best of one kind that a machine does."""
+    """The peak rate or the least time of one kind on a machine."""
 
     value: float                     # in FLOP/s, bytes/s or seconds
     source: str                      # "matmul_2048 in torch, measured"
-    is_measured: bool                # else it is what a specification says
-    is_suspect: bool = False         # by its trials
+    is_measured: bool                # otherwise it comes from a specification
+    is_suspect: bool = False         # according to its trials
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
-    """The limits of a machine; None for what is not known."""
+    """The limits of a machine; None if not known."""
 
     flops_per_s: Peak | None = None
     bytes_per_s: Peak | None = None  # of main memory
-    launch_s: Peak | None = None     # of the smallest operation, start to end
+    launch_s: Peak | None = None     # time of the smallest operation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a layer stands below the roof; None for what is not known."""
+    """The place of a layer in the roofline model; None if not known."""
 
-    intensity: float | None = None   # FLOPs per byte moved; None also where nothing is moved
+    intensity: float | None = None   # FLOPs per byte moved; None also if nothing is moved
     flops_per_s: float | None = None
     bytes_per_s: float | None = None
     limit_s: float | None = None     # the least time that the peaks allow
-    bound: Bound | None = None       # by which of them
-    gap: float | None = None         # time / limit; below 1 where data stay in a cache, which is faster than memory,
-                                     # or where the peak was measured too low
+    bound: Bound | None = None       # the limit that applies
+    gap: float | None = None         # time / limit; below 1 if data stay in a cache, which is faster than memory,
+                                     # or if the measured peak is too low
 
 
 NOWHERE = Place()
@@ -72,11 +72,11 @@ NOWHERE = Place()
 def peaks(
     results: pd.DataFrame, *, machine: str, node: str | None, device: str, threads: int, precision: str
 ) -> Peaks:
-    """The best over frameworks, from the limits among some results (see bench.analysis.results.summary).
+    """The peaks over all frameworks, from micro-benchmarks among these results (see bench.analysis.results.summary).
 
-    FLOP/s are of this precision's products; bandwidth is that of the largest arrays copied, if they are well beyond
-    the caches; a launch takes one thread, however many there are. What was measured goes before what a specification
-    says, even where that is better.
+    FLOP/s are those of products in this precision. Bandwidth is that of copying the largest arrays, if they are much
+    larger than the caches. A launch uses one thread, whatever the number of threads. Measured peaks take precedence
+    over specified ones, even if those are higher.
     """
     of_machine = [
         row for row in results.to_dict("records")
@@ -95,13 +95,13 @@ def peaks(
 
 
 def products_of(precision: str) -> str:
-    """The precision that the limits of this one's products are measured in."""
+    """The precision in which the limits of this one are measured."""
     products: str = POLICIES[precision]["products"]
     return products
 
 
 def memory_size(limit: str) -> int | None:
-    """Bytes of the arrays of "copy_256MiB" or "triad_256MiB"; None for another limit."""
+    """Bytes of the arrays of "copy_256MiB" or "triad_256MiB"; None for another micro-benchmark."""
     found = re.fullmatch(r"(?:copy|triad)_(\d+)([KMG]iB)", limit)
     return int(found[1]) * SIZES[found[2]] if found else None
 
@@ -127,10 +127,10 @@ def _best(rows: list[dict[Any, Any]], figure: str, *, least: bool = False) -> Pe
 
 
 def place(time_s: float, flops: int | None, bytes_moved: int | None, limits: Peaks) -> Place:
-    """What one layer achieves, and the least time that its work takes on this machine.
+    """The rates of one layer, and the least time that its work takes on this machine.
 
-    The work may be that of several layers fused into one, which is launched once. There is no limit where the work,
-    or the peak that it meets, is not known; without a known launch the limit is that of arithmetic and memory.
+    The work may be that of several fused layers, which are launched once. There is no limit if the work, or the
+    relevant peak, is not known; without a known launch time the limit is that of arithmetic and memory.
     """
     least_s = {
         Bound.COMPUTE: _least(flops, limits.flops_per_s), Bound.MEMORY: _least(bytes_moved, limits.bytes_per_s),
@@ -147,7 +147,7 @@ def place(time_s: float, flops: int | None, bytes_moved: int | None, limits: Pea
 
 
 def _least(work: int | None, peak: Peak | None) -> float | None:
-    """Seconds; no work takes none, whatever the peak."""
+    """The least time of some work in s; 0 without work, whatever the peak."""
     if work == 0:
         return 0.0
     return None if work is None or peak is None else work / peak.value
@@ -158,13 +158,13 @@ def _rate(work: int | None, time_s: float) -> float | None:
 
 
 def best_of_peak(places: Iterable[Place], limits: Peaks) -> float | None:
-    """FLOP/s of the best of some layers as a share of the peak; None where one of them is not known."""
+    """The highest FLOP/s of some layers as a share of the peak; None if not known."""
     best = max((each.flops_per_s for each in places if each.flops_per_s is not None), default=None)
     return None if best is None or limits.flops_per_s is None else best / limits.flops_per_s.value
 
 
 def mfu(flops_per_step: float | None, step_time_s: float | None, peak: Peak | None) -> float | None:
-    """Model FLOP/s as a share of the peak (PaLM, appendix B); None where one of them is not known."""
+    """Model FLOP/s as a share of the peak (PaLM, appendix B); None if one of them is not known."""
     if flops_per_step is None or not step_time_s or peak is None:
         return None
     return flops_per_step / step_time_s / peak.value

@@ -1,4 +1,4 @@
-"""Tables as text for other programs."""
+"""Exports tables as text for other programs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NUMBER = re.compile(r"^[+\-][\d.,]+(e[+\-]?\d+)?( ?%)?$", re.IGNORECASE)
 
 
 def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
-    """A table as CSV, a line a row, with a head; floats with so many significant digits, or all that they have.
+    """A table as CSV with a head; floats have ``digits`` significant digits, or all digits.
 
-    Names and messages come from records, and people look at tables in terminals: what those could obey becomes a mark,
-    see bench.host.plain. A spreadsheet runs a text as a formula that begins with =, +, - or @ (OWASP, "CSV
-    Injection"): such a text gets an apostrophe before it. Numbers stay as they are, and JSON and Parquet hold every
-    text as it was.
+    Names and messages come from records, and people look at tables in terminals, so control sequences are replaced by a
+    mark, see bench.host.plain. Spreadsheets run a text that begins with =, +, - or @ as a formula (OWASP, "CSV
+    Injection"): such a text is preceded by an apostrophe. Numbers are not changed, and JSON and Parquet contain every
+    text unchanged.
     """
     def shown(cell: Any) -> Any:
         if digits is not None and isinstance(cell, float):
@@ -33,19 +33,19 @@ def csv(frame: pd.DataFrame, *, digits: int | None = None) -> str:
 
 
 def records(frame: pd.DataFrame) -> str:
-    """A table as JSON, a record a row, with all digits that a number has; what is not known is null."""
+    """A table as JSON, one object per row, with all digits of numbers; what is not known is null."""
     def known(cell: Any) -> Any:
         if isinstance(cell, list):
             return [known(item) for item in cell]
         return None if is_nothing(cell) or cell in (math.inf, -math.inf) else cell
 
-    # DataFrame.to_json keeps ten decimals at most, and an error of 1e-14 is no 0.
+    # DataFrame.to_json writes at most ten decimals, which would turn an error of 1e-14 into 0.
     rows = [{name: known(cell) for name, cell in row.items()} for row in rows_of(frame)]
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def inert(cell: Any) -> Any:
-    """The cell; a text without what a terminal obeys, and with an apostrophe before what a spreadsheet would run."""
+    """The cell; a text without control sequences, and with an apostrophe before what a spreadsheet would run."""
     if not isinstance(cell, str):
         return cell
     text = plain_lines(cell)

@@ -1,4 +1,4 @@
-"""Doubts as values: what was seen, the evidence, what to do. Each is attached to the result that it weakens."""
+"""Findings: doubts as values with evidence and advice, each attached to the result that it weakens."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import NOT_PROVEN, Isa
 
-OTHER_CORES = 0.1            # kept busy by other processes, above which they are in the way
+OTHER_CORES = 0.1            # kept busy by other processes; more than that disturbs
 CONTENDED_SHARE = 0.2        # of the trials
 DRIFT_RATIO = 1.05           # between the medians of the two halves of a trial's timings
 DRIFTING_SHARE = 0.2         # of the trials
 WIDE_RATIO = 1.10            # upper / lower end of the interval
-CLOSED = (0.90, 1.10)        # of cover, closure and overhead: a tenth of a step unaccounted for may hide a layer
+CLOSED = (0.90, 1.10)        # acceptable cover, closure and overhead: an unexplained tenth of a step may hide a layer
 UNEVEN_RATIO = 1.25          # CPU time of the busiest rank over the idlest
 
 
 class FindingKind(StrEnum):
-    NOTE = "note"            # limits what may be said
+    NOTE = "note"            # limits the conclusions
     WARNING = "warning"      # makes the result suspect
-    INVALID = "invalid"      # the figure is not that of what it is booked under
+    INVALID = "invalid"      # the figure does not measure its case
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     id: str
     kind: FindingKind
-    text: str                # what, evidence, advice in one sentence
+    text: str                # doubt, evidence and advice in one sentence
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFigures:
-    """How well the layers of one case account for its step."""
+    """How well the layers of one case explain its step."""
 
-    cover: float                     # sum of the layers / the instrumented step that they are of
+    cover: float                     # sum of the layers / the instrumented step
     overhead: float                  # instrumented / plain step of the same process
-    closure: float | None            # sum of the layers / step of the timed trials; None where none was timed
+    closure: float | None            # sum of the layers / step of the timed trials; None without timed trials
     problem: str | None              # what the framework's trace lacks; None for nothing
-    variables: Mapping[str, str] = field(default_factory=dict)     # that only layer trials had
-    too_short: tuple[str, ...] = ()  # layers that the clock cannot tell from none
-    unevenness: float = 1.0          # mean / median of the instrumented steps; cover and closure are of the mean
-    of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None where that is not known
-    mfu: float | None = None         # of the timed trials or, without, of the plain steps
+    variables: Mapping[str, str] = field(default_factory=dict)     # variables of layer trials only
+    too_short: tuple[str, ...] = ()  # layers below the resolution of the clock
+    unevenness: float = 1.0          # mean / median of the instrumented steps; cover and closure use the mean
+    of_peak: float | None = None     # FLOP/s of the best layer / the machine's peak; None if not known
+    mfu: float | None = None         # of the timed trials or, without them, of the plain steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class IsaFigures:
-    """The instruction set that one case was held to, and what ran."""
+    """The instruction set to which one case was limited, and what ran."""
 
-    asked: str                       # "avx2", or "native": it was held to none
+    asked: str                       # "avx2", or "native" without a limit
     proof: str                       # a level, "mixed" or "not proven"
     evidence: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)     # by operation: level, evidence
 
@@ -69,21 +69,21 @@ class WorldFigures:
     size: int
     threads: int                     # of each
     is_oversubscribed: bool
-    rank_spread: float | None        # CPU time of the busiest rank over the idlest; None for a single process
+    rank_spread: float | None        # CPU time of the busiest rank / the idlest; None for a single process
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the findings of one case are drawn from."""
+    """The facts from which the findings of one case are made."""
 
-    measured: Sequence[Mapping[str, Any]]    # its trials that are ok, rows of the table of trials
+    measured: Sequence[Mapping[str, Any]]    # its successful trials, rows of the table of trials
     failed: Sequence[Mapping[str, Any]]      # its other trials
     step_time_s: Estimate
     threads: int
-    layers: LayerFigures | None = None     # of its layer trial, where it has one
+    layers: LayerFigures | None = None     # of its layer trial, if it has one
     isa: IsaFigures = IsaFigures(asked=Isa.NATIVE, proof=NOT_PROVEN)
-    clones_of: str | None = None           # the node that several machines say they are; None: just one does
-    world: WorldFigures | None = None      # None where nothing is said of devices
+    clones_of: str | None = None           # the node id that several machines share; None: only one
+    world: WorldFigures | None = None      # None if nothing is stated about devices
     of_trials: tuple[Finding, ...] = ()    # about its trials, see bench.analysis.results.validity
 
 
@@ -125,10 +125,10 @@ def few_trials(evidence: Evidence) -> Iterator[Finding]:
 
 
 def contended(evidence: Evidence) -> Iterator[Finding]:
-    """Other work on this machine while the steps were timed."""
+    """Other programs were busy while the steps were timed."""
     wall_times_s = [math.fsum(trial["host_times_s"]) for trial in evidence.measured]
     cores = np.array([trial["other_cpu_time_s"] for trial in evidence.measured], float) / wall_times_s
-    busy = cores[cores > OTHER_CORES]        # NaN, not known, is not above
+    busy = cores[cores > OTHER_CORES]        # NaN (not known) does not count
     share = len(busy) / len(cores)
     if share > CONTENDED_SHARE:
         yield Finding(
@@ -154,7 +154,7 @@ def drifting(evidence: Evidence) -> Iterator[Finding]:
 
 
 def halves(timings_s: Sequence[float]) -> float:
-    """Median of the second half over that of the first; 1.0 where there are no two halves."""
+    """Median of the second half relative to that of the first; 1.0 if there are too few timings."""
     middle = len(timings_s) // 2
     return median(timings_s[middle:]) / median(timings_s[:middle]) if middle else 1.0
 
@@ -208,7 +208,7 @@ def uneven_ranks(evidence: Evidence) -> Iterator[Finding]:
 
 
 def isa_mixed(evidence: Evidence) -> Iterator[Finding]:
-    """Held to one instruction set, and yet another ran, in some library or in all."""
+    """Limited to one instruction set, but another one ran, in some library or in all."""
     isa = evidence.isa
     if isa.asked != Isa.NATIVE and isa.proof not in (isa.asked, NOT_PROVEN):
         levels = ", ".join(f"{name} {found['level'] or tr('not known')}" for name, found in isa.evidence.items())
@@ -289,7 +289,7 @@ def layer_trace(layers: LayerFigures) -> Iterator[Finding]:
 
 
 def layer_program(layers: LayerFigures) -> Iterator[Finding]:
-    """The switches that make layers visible make another program of the network."""
+    """The variables that make layers visible change the program of the network."""
     if layers.variables:
         yield _note(
             "layer_program",
@@ -334,12 +334,12 @@ def layer_above_peak(layers: LayerFigures) -> Iterator[Finding]:
 
 
 def unevenness(step_times_s: Sequence[float]) -> float:
-    """Mean over median: how far a few long steps decide a mean."""
+    """Mean / median: how much a few long steps affect the mean."""
     return statistics.fmean(step_times_s) / statistics.median(step_times_s)
 
 
 def _note(name: str, text: str) -> Finding:
-    """What is said of layers leaves the step time as it was."""
+    """A note, since doubts about layers do not affect the step time."""
     return Finding(id=name, kind=FindingKind.NOTE, text=text)
 
 
@@ -349,7 +349,8 @@ def _is_closed(ratio: float) -> bool:
 
 
 def _reasons(layers: LayerFigures) -> Iterator[str]:
-    """What keeps closure from 1: the product of cover, overhead, unevenness and how the two kinds of trial differ."""
+    """Why closure differs from 1: it is the product of cover, overhead, unevenness, and the difference of the
+    trials."""
     product = layers.cover * layers.overhead * layers.unevenness
     elsewhere = layers.closure / product if layers.closure is not None and product > 0 else 1.0
     is_explained = not all(map(_is_closed, (layers.cover, layers.overhead, layers.unevenness, elsewhere)))
@@ -371,7 +372,7 @@ def _reasons(layers: LayerFigures) -> Iterator[str]:
 
 
 def _missing(layers: LayerFigures) -> str:
-    """What keeps cover from 1."""
+    """Why cover differs from 1."""
     if layers.cover > 1:
         return tr("some time is booked to more than one layer")
     return tr("{share:.0%} of the step belongs to no layer, loss or optimizer", share=1 - layers.cover)
@@ -408,13 +409,13 @@ LAYER_RULES: tuple[Callable[[LayerFigures], Iterator[Finding]], ...] = (
 
 
 def findings(evidence: Evidence) -> tuple[Finding, ...]:
-    """Every doubt about one case."""
+    """All findings about one case."""
     of_layers = () if evidence.layers is None else layer_findings(evidence.layers)
     return merged([*(finding for rule in RULES for finding in rule(evidence)), *evidence.of_trials, *of_layers])
 
 
 def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
-    """One finding for each id, in the order of the first: with the text of all, and the gravest kind."""
+    """One finding per id, in the order of their first ones, with the texts of all and the most severe kind."""
     kinds = list(FindingKind)
     found: dict[str, Finding] = {}
     for finding in every:
@@ -427,5 +428,5 @@ def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def layer_findings(layers: LayerFigures) -> tuple[Finding, ...]:
-    """Every doubt about where the time of one case's step goes."""
+    """All findings about the per-layer profile of one case."""
     return tuple(finding for rule in LAYER_RULES for finding in rule(layers))

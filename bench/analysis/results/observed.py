@@ -1,4 +1,4 @@
-"""What telemetry saw of the machine while the steps of a trial were timed."""
+"""What telemetry observed while the steps of a trial were timed."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from rigmark.bench.store.stored import (
 )
 
 WARM_UP_REGION = "warm_up"
-TIMED_REGION = "timed"       # the region of a trial whose seconds are the figure
+TIMED_REGION = "timed"       # the region of a trial that gives the figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One device while the steps of a trial were timed; units are those of the fields' names."""
+    """One device while the steps of a trial were timed; units are in the names of the fields."""
 
     kind: str
-    name: str                                # with its index, where it is a GPU
-    product: str                             # without
-    is_used: bool | None                     # by the trial; None where that cannot be told
+    name: str                                # with its index if it is a GPU
+    product: str                             # without its index
+    is_used: bool | None                     # by the trial; None if not known
     facts: DeviceFacts
     values: Mapping[str, Gauge]
-    unknown: Mapping[str, str]               # field: why
-    implausible: Mapping[str, Implausible]   # field: what was said that cannot be, see docs
-    lost_s: float | None                     # since the first timed step, when it was found lost to its driver
-    is_lost_before: bool                     # in the warm-up
+    unknown: Mapping[str, str]               # field -> why it is unknown
+    implausible: Mapping[str, Implausible]   # field -> readings: docs/record.schema.json
+    lost_s: float | None                     # seconds after the first timed step at which the driver had lost it
+    is_lost_before: bool                     # whether it was lost in the warm-up
     events: Mapping[str, float]              # share of the time in each clock event
     duration_s: float
     coverage: float | None
     energy_j: float | None
     energy_method: str | None
     energy_bound_j: float | None
-    energy_check: EnergyCheck | None         # the other method's energy and bound, where there are two
-    module_power_w: float | None             # where its power is told for its whole module alone; None: of itself
+    energy_check: EnergyCheck | None         # energy and bound by the other method, if there are two
+    module_power_w: float | None             # if only the power of its whole module is known; None: of the GPU itself
 
     def mean(self, name: str) -> float | None:
         return self._of(name).mean
@@ -60,7 +60,7 @@ class Watched:
         return self._of(name).difference
 
     def share(self, name: str) -> float | None:
-        """Seconds that a counter grew by, over the seconds that passed; None where it is not known."""
+        """Growth of a counter of seconds as a share of the time; None if not known."""
         seconds = self.difference(name)
         return None if seconds is None or self.duration_s <= 0 else seconds / self.duration_s
 
@@ -70,46 +70,46 @@ class Watched:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One trial: its timings, and what telemetry says of it."""
+    """One trial: its timings, and its telemetry."""
 
-    device: Device                                   # it ran on
+    device: Device                                   # the device that it ran on
     timings_s: Sequence[float]
     host_times_s: Sequence[float]
     other_cpu_time_s: float | None
-    samples: float | None                            # in all timed steps; None for a limit that has none
-    telemetry: Telemetry | None                      # None where it was off
+    samples: float | None                            # in all timed steps; None for a micro-benchmark without samples
+    telemetry: Telemetry | None                      # None if it was off
     system: System | None
-    nodes: int                                       # machines that it ran on; telemetry is of the first
+    nodes: int                                       # number of machines that it ran on; telemetry is that of the first
     watched: tuple[Watched, ...] = field(default=())
 
     def of_kind(self, kind: str) -> Iterator[Watched]:
         return (device for device in self.watched if device.kind == kind)
 
-    @cached_property                     # every rule asks, of every trial
+    @cached_property                     # since every rule uses it, for every trial
     def involved(self) -> tuple[Watched, ...]:
-        """All devices but GPUs that it did not run on."""
+        """All devices except GPUs that the trial did not use."""
         return (*(device for device in self.watched if device.kind != "gpu"), *self.gpus)
 
     @property
     def volatile(self) -> Volatile:
-        """What may change from trial to trial, as it was when this one started."""
+        """The facts that may change from trial to trial, at the start of this one."""
         return Volatile() if self.system is None else self.system.volatile
 
     @property
     def is_on_battery(self) -> bool | None:
-        """When it started; None where there is no battery, or the system does not tell."""
+        """Whether it ran on battery when it started; None without a battery, or if not known."""
         return self.volatile.on_battery
 
     @cached_property
     def gpus(self) -> tuple[Watched, ...]:
-        """Those that it ran on, or may have run on."""
+        """The GPUs that it used, or may have used."""
         if self.device.is_host:
             return ()
         return tuple(gpu for gpu in self.of_kind("gpu") if gpu.is_used is not False)
 
 
 def seen(trial: Mapping[str, Any]) -> Seen:
-    """From a row of the table of trials."""
+    """The observations of a row of the table of trials."""
     telemetry: Telemetry | None = _read(trial.get("telemetry"), stored.TELEMETRY)
     other, host_times_s = trial.get("other_cpu_time_s"), trial["host_times_s"]
     of_step, steps, devices = (trial.get(name) for name in ("local_batch", "steps_per_timing", "world_size"))
@@ -156,14 +156,14 @@ def _watched(block: Telemetry) -> tuple[Watched, ...]:
 
 
 def _lost_s(part: RegionDevice) -> float | None:
-    """Of a device in a region; older records tell no moment, but of which fields it had no reading for that."""
+    """When a device was lost in a region; older records state only fields without readings for that reason."""
     if part.lost_s is msgspec.UNSET:
         return 0.0 if "lost" in part.unknown.values() else None
     return part.lost_s
 
 
 def _without_power(part: RegionDevice) -> RegionDevice:
-    """Without the energy that was found by power: of a module it is that of the processor and its memory, too."""
+    """A part without energy by power, which for a module includes its processor and memory."""
     if str(part.energy_method).startswith("power"):
         part = msgspec.structs.replace(part, energy_j=None, energy_method=None, energy_bound_j=None)
     return msgspec.structs.replace(part, energy_check=None)

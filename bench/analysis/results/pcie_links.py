@@ -1,4 +1,4 @@
-"""The PCIe link of a GPU as it ran while it worked, against the one that card and slot could have."""
+"""The PCIe link of a GPU under load, compared with the maximum of card and slot."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rigmark.bench.analysis.results.observed import Watched
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
 
-AT_WORK = 0.05               # busy ratio from which a link counts: one that idles slows down to save power
+AT_WORK = 0.05               # busy ratio from which on a link counts: idle links slow down to save power
 
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Of one GPU; None is not known."""
+    """The link of one GPU; None is not known."""
 
     generation: int | None
     lanes: int | None
-    most_generation: int | None          # that card and slot can do together, as the driver says, or the card on paper
+    most_generation: int | None          # of card and slot, by the driver; or of the card, by its data sheet
     most_lanes: int | None
 
     @property
     def bytes_per_s(self) -> float | None:
-        """One way; None too for a generation whose rate is not known."""
+        """Bandwidth in one direction; None also for a generation whose rate is not known."""
         return _rate(self.generation, self.lanes)
 
     @property
@@ -32,7 +32,7 @@ class Link:
 
     @property
     def below(self) -> tuple[tuple[str, int, int], ...]:
-        """What is less than it could be: ("generation", 3, 4), ("width", 8, 16)."""
+        """What is below its maximum: ("generation", 3, 4), ("width", 8, 16)."""
         return tuple(self._below())
 
     def _below(self) -> Iterator[tuple[str, int, int]]:
@@ -42,13 +42,13 @@ class Link:
                 yield what, now, most
 
     def against(self, card: Card) -> Link:
-        """Held against the card on paper as well: a slot of eight lanes hides that the card has sixteen."""
+        """The link compared with the data sheet of the card too: a slot of eight lanes hides that the card has 16."""
         return replace(self, most_generation=_larger(self.most_generation, card.pcie_generation),
                        most_lanes=_larger(self.most_lanes, card.pcie_lanes))
 
 
 def under_load(gpu: Watched) -> Link | None:
-    """The best that was seen while steps were timed; None for a GPU that hardly worked, or that told nothing of it."""
+    """The best link that was seen while steps were timed; None if the GPU hardly worked, or if it is not known."""
     if not (gpu.mean("busy_ratio") or 0.0) > AT_WORK:
         return None
     generation, lanes = gpu.max("pcie_link_generation"), gpu.max("pcie_link_width")
@@ -61,7 +61,7 @@ def under_load(gpu: Watched) -> Link | None:
 
 
 def _whole(number: float | None) -> int | None:
-    """A driver says 0 for what it does not know."""
+    """A whole number; None for 0, with which drivers mean not known."""
     return int(number) if number else None
 
 

@@ -1,4 +1,4 @@
-"""The proofs among records: what agreed with the oracle, and how closely."""
+"""The proofs among records: how closely each case agrees with the oracle."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ CHECKS = {
     "output": tr_later("output"), "loss": tr_later("first loss"), "gradient": tr_later("gradients"),
     "second_loss": tr_later("second loss"), "third_loss": tr_later("third loss"),
 }
-"""What a proof compares, by its name in a record, and in words."""
+"""The checks of a proof: name in a record, and name for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What is needed of a proof's record."""
+    """The used parts of a proof's record."""
 
     id: str
     facts: Mapping[str, Any]             # of the case, and framework_version
     fingerprint: str
     outcome: Outcome
     reason: str | None
-    errors: Mapping[str, float] = field(default_factory=dict)    # by name of the check; only of those that were made
+    errors: Mapping[str, float] = field(default_factory=dict)    # by name of the check; only for checks that were made
     tolerances: Mapping[str, float] = field(default_factory=dict)
     worst_gradient: str = ""
     losses: tuple[float, ...] = ()       # while learning; empty for synthetic data
@@ -47,7 +47,7 @@ class Proof:
 
 
 def read(records: Sequence[StoredRecord]) -> list[Proof]:
-    """The proofs among some records, by model and framework."""
+    """The proofs among some records, sorted by model and framework."""
     proofs = [_read(record) for record in records if record.identity.kind is TrialKind.PROOF]
     return sorted(proofs, key=lambda proof: (str(proof.facts["model"]), str(proof.facts["framework"])))
 
@@ -62,7 +62,7 @@ def _read(record: StoredRecord) -> Proof:
 
 
 def _found(parity: Parity) -> dict[str, Any]:
-    """The fields of a Proof that tell what was compared."""
+    """The fields of a Proof that describe the comparison."""
     tolerances = {name: tolerance for name in CHECKS if (tolerance := getattr(parity.tolerance, name)) is not None}
     return {
         "errors": {name: _finite(getattr(parity, f"{name}_error")) for name in tolerances}, "tolerances": tolerances,
@@ -74,5 +74,5 @@ def _found(parity: Parity) -> dict[str, Any]:
 
 
 def _finite(number: float | None) -> float:
-    """A record holds null where a number was not finite."""
+    """The number; infinity for null, which records contain if a number was not finite."""
     return math.inf if number is None else number

@@ -1,4 +1,4 @@
-"""Tables of others (see bench.store.quoted) beside our own results: the same columns, another origin."""
+"""Quoted tables (see bench.store.quoted) together with our own results: the same columns, another origin."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rigmark.bench.store.quoted import FACTS, QuotedTable, Source
 
 Row = Mapping[str, Any]      # a line, flat as those of the table of results
 
-KIND = "quoted"              # of a result row, beside "timing" and "limit", so that nothing that measures takes it up
+KIND = "quoted"              # of a result row, unlike "timing" and "limit", so that it is never used as measured
 
 
 def rows(tables: Iterable[QuotedTable]) -> list[dict[str, Any]]:
-    """Every line of some tables, each with its ``table``, ``source`` and ``name``: "scaling.csv, line 17 (vgg16)"."""
+    """All lines of some tables, each with ``table``, ``source`` and ``name``: "scaling.csv, line 17 (vgg16)"."""
     return [
         {**dict.fromkeys(FACTS), **row.plain(), "conditions": row.conditions, "table": table_id,
          "source": table.source, "name": f"{table.source.file}, {row.line} ({row.model})"}
@@ -29,9 +29,9 @@ def rows(tables: Iterable[QuotedTable]) -> list[dict[str, Any]]:
 
 
 def step_time(row: Row) -> float | None:
-    """Seconds of a step: the median of the timings where they are stated, else what is stated, else batch / throughput.
+    """Step time in s: the median of the timings if stated, else the stated time, else batch / throughput.
 
-    None where none of them is stated, or it cannot be, such as 0.
+    None if none of these is stated, or if it is impossible, such as 0.
     """
     timings_s = row.get("timings_s") or ()
     found = float(np.median(timings_s)) if timings_s else row.get("step_time_s")
@@ -42,7 +42,7 @@ def step_time(row: Row) -> float | None:
 
 
 def throughput(row: Row) -> float | None:
-    """Samples per second of all devices: as stated, else batch / step time; None where neither is, or it cannot be."""
+    """Samples per second of all devices: as stated, else batch / step time; None if not stated, or impossible."""
     stated = _positive(row.get("throughput_samples_per_s"))
     if stated is not None:
         return stated
@@ -51,7 +51,7 @@ def throughput(row: Row) -> float | None:
 
 
 def samples(row: Row) -> int | None:
-    """Samples of a step on all devices; None where the batch is not stated. One device is taken for granted."""
+    """Samples per step on all devices; None if the batch is not stated. Unless stated, one device is assumed."""
     batch = row.get("local_batch")
     return None if batch is None else int(batch) * int(row.get("world_size") or 1)
 
@@ -61,7 +61,7 @@ def _positive(number: Any) -> float | None:
 
 
 def results(tables: Sequence[QuotedTable]) -> pd.DataFrame:
-    """One row a line, in the columns of bench.analysis.results.summary.results; what is not stated is None."""
+    """One row per line, with the columns of bench.analysis.results.summary.results; what is not stated is None."""
     found = [_result(row) for row in rows(tables)]
     return pd.DataFrame(found, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
@@ -85,7 +85,7 @@ def _result(row: Row) -> dict[str, Any]:
 
 
 def together(measured: pd.DataFrame, tables: Sequence[QuotedTable]) -> pd.DataFrame:
-    """Our own results, and below them those of others."""
+    """Our own results, followed by quoted ones."""
     if not tables:
         return measured
     quoted = results(tables)
@@ -93,7 +93,7 @@ def together(measured: pd.DataFrame, tables: Sequence[QuotedTable]) -> pd.DataFr
 
 
 def provenance(source: Source) -> str:
-    """Where a table comes from, in a sentence."""
+    """The source of a table in a sentence."""
     said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source.file, format=source.format,
                sha256=source.sha256[:12])]
     said += [stated for stated in (source.title, source.published) if stated]

@@ -1,4 +1,4 @@
-"""From the table of trials to the flat table of results: one row a case, in the columns others script against."""
+"""From the table of trials to the flat table of results: one row per case, with columns that scripts rely on."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ ALIKE_COLUMNS = (
     "origin", *axes.NAMES, "graph_fingerprint", "machine", "node", "build_facts", "code_version", "settings",
     "session",
 )
-"""Trials are pooled only where all of these are equal."""
+"""Trials are pooled only if all of these columns are equal."""
 
-PLAIN = frozenset({str, int, bool, type(None)})      # types of which no value stands for nothing but None
-FEWEST_FOR_P99 = 100         # timings; with fewer the 99th percentile is the largest of them
+PLAIN = frozenset({str, int, bool, type(None)})      # types in which only None means that nothing is known
+FEWEST_FOR_P99 = 100         # timings; with fewer, the 99th percentile is the largest timing
 
 RESULT_COLUMNS = (
     "suite", "origin", "kind", *axes.CONDITIONS, *axes.SETTINGS, "framework_version", "isa_proof", "device_name",
@@ -54,23 +54,23 @@ RESULT_COLUMNS = (
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
-``kind`` is "timing" for a network and "limit" for a limit of the machine, whose name (see
-bench.worker.microbenchmarks) is the ``model`` and whose single execution is the step. ``flops_per_s`` are the FLOPs
-that the definition of a network or limit needs, over the step time; ``bytes_per_s`` those that a limit of memory, disk
-or links must move.
-``policy`` is a JSON object, what the precision stands for; ``overflow_steps`` the most steps that one process left its
-update out of, None where the loss is not scaled.
+``kind`` is "timing" for a network and "limit" for a micro-benchmark, whose name (see bench.worker.microbenchmarks) is
+the ``model``, and whose single execution is the step. ``flops_per_s`` are the FLOPs that the definition of a network or
+micro-benchmark needs / the step time; ``bytes_per_s`` are the bytes that a micro-benchmark of memory, disk or links
+must move / the step time. ``policy`` is a JSON object with the formats of the precision; ``overflow_steps`` is the
+largest number of steps in one process whose update was skipped, None if the loss is not scaled.
 
-Of a world, the step is that of its slowest rank and CPU time is that of all; ``rank_spread`` is the CPU time of the
-busiest rank over that of the idlest (ranks that wait for each other take equal steps), ``sent_bytes`` what each device
-must at least send in a step. ``communication_time_s`` and, of it, ``communication_exposed_s`` are of a step, see
-bench.worker.frameworks.Prepared.communication; where they are not known, ``communication_reason`` says why.
-``source`` is the file and line that a quoted result stands in; see bench.analysis.results.quoted.
+Of a world, the step is that of its slowest rank, and CPU time is that of all ranks; ``rank_spread`` is the CPU time of
+the busiest rank / that of the idlest (ranks that wait for each other have equal step times), ``sent_bytes`` is what
+each device must at least send per step. ``communication_time_s`` and its part ``communication_exposed_s`` are per step,
+see bench.worker.frameworks.Prepared.communication; if they are not known, ``communication_reason`` states why.
+``source`` is the file and line of a quoted result; see bench.analysis.results.quoted.
 """
 
 
 def key(row: Mapping[Any, Any], columns: Iterable[str]) -> tuple[Any, ...]:
-    """What a row holds in these columns, so that equal facts are equal: every kind of nothing is None, absence too."""
+    """The values of a row in these columns as a key: NaN, NaT and missing columns are None, so that equal facts are
+    equal."""
     facts = tuple(map(row.get, columns))
     if PLAIN.issuperset(map(type, facts)):       # this runs for every trial, several times
         return facts
@@ -88,16 +88,16 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def step_times(timings: Iterable[Any], steps_per_timing: int) -> list[float]:
-    """One number a process: the median of its timings, per step, in seconds."""
+    """One number per process: the median of its timings per step, in seconds."""
     return [median(t) / steps_per_timing for t in timings]
 
 
 LAYER_COLUMNS = ("layer_cover", "layer_overhead", "layer_variables", "layer_step_times_s", "attributed_time_s")
-"""What a layer trial must have to be told of; a record without is told where layers are read."""
+"""Columns that a layer trial must have to be used here; a record without them is reported when layers are read."""
 
 
 def results(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row for each group of alike timing or limit trials, in the order in which they were first recorded."""
+    """One row per group of alike timed trials, in the order in which they were first recorded."""
     every = rows_of(trials)
     proofs = {trial["id"]: trial for trial in every if trial["kind"] == TrialKind.PROOF}
     groups: dict[tuple[Any, ...], list[Trial]] = {}
@@ -115,7 +115,7 @@ def results(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def behind(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials that some results come from, and those of other kinds that are about the same networks."""
+    """The trials of some results, and trials of other kinds of the same networks."""
     columns = ("kind", *ALIKE_COLUMNS)
     alike = {key(row, columns) for row in rows_of(results)}
     models, frameworks = set(results.model), set(results.framework)
@@ -128,7 +128,7 @@ def behind(results: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def nodes_of_clones(trials: Iterable[Trial]) -> frozenset[str]:
-    """Nodes that are several machines: of two of their starts, one had trials before the other's were over."""
+    """Nodes that are several machines: trials of two of their boots overlap in time."""
     spans: dict[str, dict[str, tuple[datetime, datetime]]] = {}
     for trial in trials:
         if is_nothing(trial["node"]) or is_nothing(trial["boot"]):
@@ -170,8 +170,8 @@ def _row(
 def _judged(
     measured: Sequence[Trial], failed: Sequence[Trial], first: Trial, layers: Trial | None, clones_of: str | None
 ) -> dict[str, Any]:
-    """Figures of the trials that are not invalid; of all where none is left, and labelled so."""
-    trials = sorted(measured, key=lambda trial: str(trial["recorded_at"]))    # some doubts are about what came later
+    """The figures of the valid trials, or of all trials if none is valid, labelled as such."""
+    trials = sorted(measured, key=lambda trial: str(trial["recorded_at"]))    # some findings depend on the order
     judged = [validity.judge(trial) for trial in trials]
     is_kept = [each.validity is not Validity.INVALID for each in judged]
     if not any(is_kept):
@@ -232,13 +232,13 @@ def _figures(
 
 
 def _isa_proof(group: Sequence[Trial]) -> str:
-    """What all trials ran that were watched; "not proven" where none was, or they did not run the same."""
+    """The instruction set of all observed trials; "not proven" if none was observed, or if they differ."""
     found = {trial["isa_proof"] for trial in group if not is_nothing(trial["isa_proof"])}
     return str(found.pop()) if len(found) == 1 else NOT_PROVEN
 
 
 def _latencies(measured: Sequence[Trial]) -> list[Any]:
-    """Timings by process: where each answers apart every one's; else the slowest rank ends the step."""
+    """Timings per process: of each process if they answer independently, else those of the slowest rank."""
     found: list[Any] = []
     for trial in measured:
         is_many = strategies.answers_apart(trial["strategy"]) and not is_nothing(trial["rank_timings_s"])
@@ -247,7 +247,7 @@ def _latencies(measured: Sequence[Trial]) -> list[Any]:
 
 
 def _of_world(measured: Sequence[Trial]) -> dict[str, Any]:
-    """What is only told of a world: medians over its trials."""
+    """Figures of worlds only: medians over trials."""
     told = [json.loads(trial["communication"]) for trial in measured if not is_nothing(trial["communication"])]
     known = [each for each in told if each.get("problem") is None]
     spreads = [_rank_spread(t["rank_cpu_times_s"]) for t in measured if not is_nothing(t["rank_cpu_times_s"])]
@@ -266,7 +266,7 @@ def _rank_spread(cpu_times_s: Any) -> float:
 
 
 def _work_of_a_step(trial: Trial) -> tuple[int | None, int | None, int | None]:
-    """(samples, FLOPs, bytes moved) of one step; None for what it has none of, or is not known."""
+    """(samples, FLOPs, bytes moved) of one step; None for what does not exist or is not known."""
     if trial["kind"] == TrialKind.LIMIT:
         return _known(trial["work_samples"]), _known(trial["work_flops"]), _known(trial["work_bytes"])
     samples, flops = int(trial["local_batch"] * trial["world_size"]), _known(_flops_per_sample(trial))
@@ -278,12 +278,12 @@ def _flops_per_sample(trial: Trial) -> Any:
 
 
 def _layers_of(trial: Trial) -> tuple[Any, ...]:
-    """What a layer trial and the timing trials that it speaks of have in common: all but how long they are timed."""
+    """The facts in which a layer trial agrees with the timing trials of its case: all except settings of timing."""
     return key(trial, (name for name in ALIKE_COLUMNS if name != "settings"))
 
 
 def _layer_figures(trial: Trial, step_time_s: float) -> LayerFigures:
-    """Of the case's latest layer trial; closure is against the step time of the timing trials, not its own."""
+    """The layer figures of a case's latest layer trial; closure uses the step time of the timing trials."""
     return LayerFigures(
         cover=float(trial["layer_cover"]), overhead=float(trial["layer_overhead"]),
         closure=float(trial["attributed_time_s"]) / step_time_s,

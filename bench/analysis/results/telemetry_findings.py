@@ -1,4 +1,4 @@
-"""Doubts about single trials, from what was seen of the machine while their steps were timed: a rule each."""
+"""Findings about single trials, from what telemetry observed while their steps were timed: one function per rule."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.store.stored import Sampler
 
-THROTTLED = 0.05             # of the timed steps, with clocks held down: as much as would be called a difference
-MOSTLY = 0.5                 # of them, by the hardware itself: the figure is that of the cooler or the supply then
-CLOCK_DROP = 0.05            # of the mean clock below the highest one seen
+THROTTLED = 0.05             # share of the timed steps with reduced clocks: the smallest difference that counts
+MOSTLY = 0.5                 # share with clocks reduced by the hardware: the figure then measures cooling or supply
+CLOCK_DROP = 0.05            # of the mean clock below the highest clock
 STEAL = 0.01                 # of the time of all cores
-STEAL_S = 0.03               # and at least so many seconds: Linux counts it in ticks of 0.01 s
-PRESSURE = 0.10              # of the time, with some process waiting for a core: "some" of Linux's accounting/psi.rst
+STEAL_S = 0.03               # and at least this many seconds, since Linux counts it in ticks of 0.01 s
+PRESSURE = 0.10              # share of the time in which a process waited for a core ("some" in Linux's psi.rst)
 RUN_QUEUE_WAIT = 0.05        # of the time that the trial's threads ran
-LEAST_WAIT = 0.01            # and of the time that passed: a host that hardly works, beside a GPU, may wait
-QUOTA_STOPPED = 0.01         # of the time, stopped by the control group's quota
+LEAST_WAIT = 0.01            # and of the wall time: a host that hardly works, beside a GPU, may wait
+QUOTA_STOPPED = 0.01         # share of the time in which the quota of the control group stopped the trial
 MAJOR_FAULTS_PER_S = 1.0     # each is a read from disk, of milliseconds
 ENERGY_ERROR = 0.05          # of the energy, as its bound
-FROZEN_S = 5.0               # within which a power that is measured moves; sensors renew it each 0.02 to 0.1 s
-FROZEN_BUSY = 0.05           # busy ratio above which power moves
+FROZEN_S = 5.0               # a measured power changes within that time; sensors update it every 0.02 to 0.1 s
+FROZEN_BUSY = 0.05           # busy ratio above which power changes
 OVERRUNS = 0.05              # of the samples
 COVERED = 0.9                # of the timed steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinding(Finding):
-    """A doubt about one trial; ``size`` tells the worst of many."""
+    """A finding about one trial; ``size`` ranks several of them, the largest is the worst."""
 
     size: float = 0.0
 
@@ -48,20 +48,20 @@ FAULTS = {
     "power_brake": tr_later("the power supply's brake signal"),
     "hw_slowdown": tr_later("the hardware's own protection"), "reliability": tr_later("voltage reliability"),
 }
-"""Clock events that are faults, and what they are about. See bench.telemetry.sources.nvml."""
+"""Clock events that are problems, with their causes. See bench.telemetry.sources.nvml."""
 
 HARDWARE_FAULTS = ("hw_thermal", "power_brake", "hw_slowdown")
-"""Those that halve the clocks or more (NVML, nvmlClocksEventReasons); heat that software governs costs less."""
+"""Those that at least halve the clocks (NVML, nvmlClocksEventReasons); thermal control by software costs less."""
 
 
 def throttled(trial: Seen) -> Iterator[TrialFinding]:
-    """Clocks held down by heat or supply. A power cap is another thing, see ``power_capped``."""
+    """Clocks were reduced because of heat or supply. A power cap is another finding, see ``power_capped``."""
     for gpu in trial.gpus:
         shares: dict[str, float] = {}
         for event, share in gpu.events.items():
             if event in FAULTS:              # two of them are heat
                 shares[FAULTS[event]] = max(share, shares.get(FAULTS[event], 0.0))
-        if (heat := gpu.share("throttled_thermal_s")) is not None:       # also what is too short to be met by a look
+        if (heat := gpu.share("throttled_thermal_s")) is not None:       # also events too short for clock_events
             shares["heat"] = max(heat, shares.get("heat", 0.0))
         worst = max(shares.values(), default=0.0)
         if worst > THROTTLED:
@@ -89,7 +89,7 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def power_capped(trial: Seen) -> Iterator[TrialFinding]:
-    """At its power limit, where large GPUs are meant to run: a fact about the figure, no fault of it."""
+    """A GPU was at its power limit, for which large GPUs are designed: a fact, not a problem."""
     for gpu in trial.gpus:
         share = max(gpu.events.get("power_cap", 0.0), gpu.share("throttled_power_s") or 0.0)
         if share > THROTTLED:
@@ -180,7 +180,7 @@ def ecc(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
-    """Under load, since links slow down when idle."""
+    """A PCIe link was below its maximum under load; idle links slow down anyway."""
     for gpu in trial.gpus:
         link = pcie_links.under_load(gpu)
         if link is not None and link.below:
@@ -198,7 +198,7 @@ def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def contended(trial: Seen) -> Iterator[TrialFinding]:
-    """Others had what the trial was to have: cores, time of a core, or its GPU."""
+    """Other programs used resources of the trial: its cores, or its GPU."""
     found: list[tuple[float, float, str]] = []           # value, threshold, words
     for host in trial.of_kind("host"):
         steal, pressure = host.share("cpu_steal_s"), host.share("cpu_pressure_s")
@@ -314,7 +314,7 @@ def energy_uncertain(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def energy_disagrees(trial: Seen) -> Iterator[TrialFinding]:
-    """Two methods apart by more than both may err in time: one of the sensors is wrong."""
+    """Two methods differ by more than their bounds: one of the sensors is wrong."""
     for device in trial.involved:
         check = device.energy_check
         if check is None or device.energy_j is None:
@@ -346,7 +346,7 @@ def frozen_sensor(trial: Seen) -> Iterator[TrialFinding]:
 
 
 def has_frozen_power(device: Watched) -> bool:
-    """Whether a device at work told the same power all the time, as no sound sensor does."""
+    """Whether a busy device stated the same power all the time, which a working sensor never does."""
     mean, highest, busy = device.mean("power_w"), device.max("power_w"), device.mean("busy_ratio")
     return bool(
         mean and highest and device.duration_s >= FROZEN_S and busy is not None and busy > FROZEN_BUSY
@@ -355,7 +355,7 @@ def has_frozen_power(device: Watched) -> bool:
 
 
 def implausible_sensor(trial: Seen) -> Iterator[TrialFinding]:
-    """What was said and cannot be is left out of the figures."""
+    """Implausible readings were left out of the figures."""
     for device in trial.involved:
         for field, of in device.implausible.items():
             yield _finding(
@@ -446,4 +446,4 @@ RULES: tuple[Callable[[Seen], Iterator[TrialFinding]], ...] = (
     implausible_sensor, power_of_module, sampler_late, telemetry_gap,
 )
 TIMING_RULES: tuple[Callable[[Seen], Iterator[TrialFinding]], ...] = (other_work, drifting)
-"""Of the timings alone. Findings of a case have these doubts about all its trials together, in words of their own."""
+"""Rules about timings alone. The findings of a case have their own rules for these, over all its trials."""

@@ -1,8 +1,7 @@
-"""Is a trial's time to be believed, and what do the doubts about single trials make of their case?
+"""The validity of trials, and the findings of a case that follow from those of its trials.
 
-A trial is ``valid``, ``suspect`` (some WARNING: its time may not be that of an undisturbed machine) or ``invalid``
-(INVALID: its time is not that of the thing it is booked under). Suspect trials count; invalid ones are left out, and
-said to be.
+A trial is ``valid``, ``suspect`` (a WARNING: the machine may have been disturbed) or ``invalid`` (INVALID: its time
+does not measure its case). Suspect trials count; invalid ones are left out, which is stated.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ from rigmark.bench.analysis.statistics.estimate import median
 from rigmark.bench.document.language import tr
 from rigmark.bench.store.stored import StoredRecord
 
-MANY_TRIALS = 0.2            # share of the trials above which what weakens one weakens the case: the estimate holds
-                             # against fewer (Hodges-Lehmann breaks down at 29 %; Hampel et al. 1986)
-RATE_FALL = 1.05             # of the step time of the later half of the trials over the earlier: as within a trial
+MANY_TRIALS = 0.2            # share of the trials above which a finding of trials becomes one of the case: the estimate
+                             # is robust against fewer (Hodges-Lehmann breaks down at 29 %; Hampel et al. 1986)
+RATE_FALL = 1.05             # step time of the later half of the trials / that of the earlier half, as within a trial
 FEWEST_FOR_FALL = 6          # trials
 
 
@@ -40,7 +39,7 @@ class Validity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One trial with its doubts."""
+    """One trial with its findings."""
 
     seen: Seen
     findings: tuple[TrialFinding, ...]           # of RULES
@@ -52,7 +51,7 @@ class Judged:
 
 
 def validity(kinds: Iterable[FindingKind]) -> Validity:
-    """What findings of these kinds make of what they are about."""
+    """The validity that follows from findings of these kinds."""
     found = set(kinds)
     if FindingKind.INVALID in found:
         return Validity.INVALID
@@ -60,7 +59,7 @@ def validity(kinds: Iterable[FindingKind]) -> Validity:
 
 
 def judge(trial: Mapping[str, Any]) -> Judged:
-    """A row of the table of trials, one that is ok."""
+    """The findings about a successful row of the table of trials."""
     of = seen(trial)
     return Judged(
         seen=of, findings=tuple(finding for rule in RULES for finding in rule(of)),
@@ -69,7 +68,7 @@ def judge(trial: Mapping[str, Any]) -> Judged:
 
 
 def judge_record(record: StoredRecord) -> Judged:
-    """As ``judge``, of a record that holds a measurement."""
+    """As ``judge``, for a record that contains a measurement."""
     assert record.measurement is not None
     return judge({
         **record.identity.case.plain(), **msgspec.structs.asdict(record.measurement),
@@ -78,24 +77,24 @@ def judge_record(record: StoredRecord) -> Judged:
 
 
 def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
-    """Trials that are ok, but for those whose time is not to be believed."""
+    """The successful trials without invalid ones."""
     return trials[~is_invalid(trials)]
 
 
 def is_invalid(trials: pd.DataFrame) -> NDArray[np.bool_]:
-    """Of each of these trials, all ok, whether its time is not to be believed."""
+    """For each of these successful trials, whether it is invalid."""
     found = np.zeros(len(trials), bool)
     if "telemetry" in trials:
-        watched = trials.telemetry.notna().to_numpy()      # only what was seen of the machine makes a trial invalid
+        watched = trials.telemetry.notna().to_numpy()      # only telemetry can make a trial invalid
         rows = ({str(name): fact for name, fact in row.items()} for row in trials[watched].to_dict("records"))
         found[watched] = [judge(row).validity is Validity.INVALID for row in rows]
     return found
 
 
 def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
-    """Doubts about one case from its trials in the order in which they ran.
+    """The findings about one case from its trials, in the order in which they ran.
 
-    What few trials show is a note: the estimate holds against them.
+    A finding of few trials becomes a note, since the estimate is robust against them.
     """
     counted = [each for each in judged if each.validity is not Validity.INVALID] or list(judged)
     found = [*_left_out(judged), *_over(counted)]
@@ -103,9 +102,9 @@ def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
 
 
 def doubts(judged: Sequence[Judged]) -> tuple[Finding, ...]:
-    """What makes alike trials suspect, or leaves some of them out, for who does not look at their timings besides.
+    """The findings that make alike trials suspect, or exclude some of them, for callers that do not judge timings.
 
-    That later ones were slower is not among it: pairs and sessions stand for the order in which trials ran.
+    Slower later trials are not among them: pairs and sessions already account for the order of trials.
     """
     counted = [each for each in judged if each.validity is not Validity.INVALID]
     every = [replace(each, findings=(*each.findings, *each.of_timings)) for each in counted]
@@ -161,7 +160,7 @@ def _badness(finding: TrialFinding) -> tuple[bool, bool, float]:
 
 
 def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
-    """Later trials slower than earlier ones: a machine that cannot hold its peak rate, as laptops and hot rooms do."""
+    """Later trials were slower than earlier ones: the machine cannot keep its peak rate, like laptops in hot rooms."""
     medians = [median(each.seen.timings_s) for each in judged]
     if len(medians) >= FEWEST_FOR_FALL and (ratio := halves(medians)) > RATE_FALL:
         yield Finding(
@@ -195,7 +194,7 @@ def _differing(left: Any, right: Any, at: str = "") -> Iterator[str]:
 
 
 def reasons(trials: Iterable[tuple[Mapping[str, Any], Judged]]) -> str:
-    """As JSON: each trial that is not valid, with why."""
+    """Each trial that is not valid with the reasons, as JSON."""
     return json.dumps([
         {
             "id": trial.get("id"), "repetition": int(trial["repetition"]), "validity": judged.validity,
@@ -212,11 +211,11 @@ def reasons(trials: Iterable[tuple[Mapping[str, Any], Judged]]) -> str:
 
 
 def energy(judged: Sequence[Judged]) -> dict[str, Any]:
-    """``power_w`` and ``energy_per_sample_j`` of the devices that did the work, medians over trials, and the method.
+    """``power_w`` and ``energy_per_sample_j`` of the devices that did the work, as medians over trials, and the method.
 
-    Devices are the GPUs that a trial on GPUs used, the processor packages of one on the CPU. A trial in which the
-    energy of one is not known, or whether it was used, has none, and one on several machines, since the telemetry is
-    that of the first; all None where no trial has any.
+    Devices are the GPUs that a trial used, or the processor packages for a trial on the CPU. A trial has no energy if
+    that of one device is not known, if it is not known whether a device was used, or if it ran on several machines,
+    since telemetry covers only the first one. All are None if no trial has any.
     """
     found = []
     for each in judged:
