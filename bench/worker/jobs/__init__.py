@@ -1,8 +1,8 @@
-"""The kinds of job that a worker does: one file each, found by the "kind" of the job.
+"""The kinds of job of a worker: one file each, found by the "kind" of the job.
 
-A kind has ``run(job, directory, answers)``, which returns the facts of its result. ``job`` is what the parent asked,
-plain data; in ``directory`` lie the files of this job; ``answers`` takes marks on the way. It raises Failed for a typed
-outcome other than ok. A file whose name begins with "_" is a helper of the kinds.
+A kind has ``run(job, directory, answers)``, which returns the facts of its result. ``job`` is the request of the
+parent as plain data, ``directory`` contains the files of this job, and ``answers`` receives marks of its progress. It
+raises Failed for a typed outcome other than ok. A file whose name begins with "_" is a helper of the kinds.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ OUT_OF_MEMORY = re.compile(
 
 
 def classified(error):
-    """(outcome, reason, cause) of an exception that a framework raised; cause as ``Answers.failed`` takes it."""
+    """(outcome, reason, cause) for an exception from a framework; for the cause see ``Answers.failed``."""
     if isinstance(error, rendezvous.Lost):
         return "crashed", str(error), "peer_lost"
     first_line = (str(error).strip().splitlines() or ["raised without a message"])[0][:500]
@@ -42,12 +42,12 @@ def classified(error):
 
 
 def run(job, directory, answers):
-    """Do a job and send its result; raises Failed for a typed outcome."""
+    """Runs a job and sends its result; raises Failed for a typed outcome."""
     answers.send("result", **registry.load(__name__, job["kind"]).run(job, directory, answers))
 
 
 def preload(framework):
-    """Import a framework ahead of the jobs; a job that cannot have it says so itself."""
+    """Imports a framework before the jobs; if that fails, the job itself reports it."""
     adapter = frameworks.load(framework)
     with contextlib.suppress(Exception):
         for name in (adapter.IMPORTS, *getattr(adapter, "PRELOADS", ())):

@@ -1,4 +1,4 @@
-"""Steps that are held against the oracle: what the kinds of job that time a network have in common."""
+"""Loading batches, checking the first step against the oracle, and timing: shared by all kinds that time a network."""
 
 import time
 
@@ -10,9 +10,9 @@ from ._common import arrays, has_dropout, loss_of, prepare
 
 
 def started(job, answers, first_step):
-    """(adapter, network with its batches loaded, facts so far), after the first answer was held against the oracle.
+    """(adapter, network with its batches loaded, facts so far), after the first loss was compared with the oracle's.
 
-    ``first_step(prepared)`` takes that step and returns its seconds. Raises Failed where the loss is another.
+    ``first_step(prepared)`` runs that step and returns its time in s. Raises Failed if the losses differ.
     """
     graph, mode = job["graph"], job["settings"]["mode"]
     module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
@@ -42,7 +42,7 @@ def started(job, answers, first_step):
 
 
 def check_loss(prepared, graph, mode, x, y):
-    """Loss by which a timed trial is held against the oracle.
+    """The loss of a timed trial that is compared with the oracle's.
 
     In training without dropout it is the loss of the first step. Otherwise it is that of the network's output in
     inference mode, since the timed dropout draws its own masks.
@@ -53,7 +53,7 @@ def check_loss(prepared, graph, mode, x, y):
 
 
 def loaded_batches(job):
-    """The batches of all devices of this process, device after device within each of them."""
+    """The batches of this process; each contains the samples of all its devices, one device after the other."""
     samples, local_batch = job["batch_samples"], job["timing"]["local_batch"]
     inputs = inputs_of(job)
     places = range(max(1, min(len(each["x"]) // samples for each in inputs)))
@@ -64,7 +64,7 @@ def loaded_batches(job):
 
 
 def samples_of(job, place, count):
-    """[(x, y)] of each device: the first samples of the batch that the step at ``place`` in the order of all has."""
+    """[(x, y)] of each device: the first ``count`` samples of the batch of step number ``place``."""
     return [batch(each, job["batch_samples"], place, count) for each in inputs_of(job)]
 
 
@@ -74,13 +74,13 @@ def inputs_of(job):
 
 
 def batch(inputs, samples, place, length):
-    """(x, y) of the batch at ``place`` where each has so many ``samples``, which are repeated up to ``length``."""
+    """(x, y) of batch number ``place``; each has ``samples`` samples, which are repeated up to ``length``."""
     begin = place % max(1, len(inputs["x"]) // samples) * samples
     return tuple(filled(inputs[name][begin:begin + samples], length) for name in ("x", "y"))
 
 
 def filled(array, length):
-    """The samples again and again until there are ``length`` of them; a length that cannot be fails at once."""
+    """The samples, repeated until there are ``length``; a length that needs too much memory fails immediately."""
     if length <= len(array):
         return array[:length]
     result = np.empty((length, *array.shape[1:]), array.dtype)
@@ -90,13 +90,13 @@ def filled(array, length):
 
 
 def part_of_each(array, devices, count):
-    """The first samples of each device in an array that holds them device after device."""
+    """The first ``count`` samples of each device in an array of the samples of all devices."""
     return np.concatenate([part[:count] for part in np.split(np.asarray(array), devices)])
 
 
 def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
-    """Warm-up, timings, and what else the machine worked meanwhile."""
-    gang.decided(None)       # ranks are ready one after the other
+    """Runs warm-up and timed steps; also measures the CPU time of other processes meanwhile."""
+    gang.decided(None)       # waits, since ranks are not ready at the same time
     answers.mark("warm_up")
     warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
     prepared.forget_peak_memory()
@@ -114,7 +114,7 @@ def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
 
 
 def refuse_replaced_clocks():
-    """Raises Failed where a clock by which steps are timed is not Python's own any more."""
+    """Raises Failed if a clock by which steps are timed is no longer Python's own."""
     replaced = measure.replaced_clocks()
     if replaced:
         raise Failed("parity_failed", "time.%s was replaced in this process, so that no time can be trusted; find what "
@@ -122,8 +122,8 @@ def refuse_replaced_clocks():
 
 
 def last_result(prepared):
-    """The result of the last step; raises Failed where it is not finite."""
+    """The result of the last step; raises Failed if it is not finite."""
     last = prepared.result()
     if not np.all(np.isfinite(last)):
-        raise Failed("parity_failed", "the result is not finite any more after the timed steps")
+        raise Failed("parity_failed", "the result is no longer finite after the timed steps")
     return last

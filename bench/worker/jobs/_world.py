@@ -1,13 +1,12 @@
-"""What the ranks of a world tell each other and the parent when they have done their job."""
+"""What the ranks of a distributed trial report to each other and to the parent at the end."""
 
 from .. import frameworks, rendezvous
 
 COMMUNICATION_STEPS = 5      # instrumented, after those that are timed
-     # instrumented, after those that are timed
 
 
 def ended_together(job, gang, prepared):
-    """What a rank tells beside its answer; nothing where there is no world. All ranks of a world come here.
+    """Further facts in the answer of a rank; none if the trial is not distributed. All ranks call it.
 
     "digests" of the parameters that it trained, and "communication" as frameworks.Prepared has it, or {"problem": why
     it is not known}.
@@ -20,5 +19,5 @@ def ended_together(job, gang, prepared):
             told["communication"] = prepared.communication(COMMUNICATION_STEPS)
         except frameworks.Unsupported as reason:
             told["communication"] = {"problem": str(reason)}
-    gang.decided(None)       # who leaves first would be missed by the others
+    gang.decided(None)       # waits, since the others still need this rank
     return told

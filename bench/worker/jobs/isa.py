@@ -1,22 +1,21 @@
-"""Which instructions run."""
+"""Which instructions a framework executes."""
 
 import numpy as np
 
 from .. import graphs, instructions
 from ._common import adapter
 
-SETTLING_STEPS = 3      # until all is compiled, tuned and loaded
-      # until all is compiled, tuned and loaded
+SETTLING_STEPS = 3      # until everything is compiled, tuned and loaded
 
 
 def run(job, directory, answers):
     """{"operations": what Watcher.watch found in each network of ``graphs``, "problem": why it could not, "facts"}.
 
-    Before each network its name is printed, so that what libraries print of its kernels can be told from the others'.
+    The name of each network is printed before it, so that the kernels that libraries print can be assigned to it.
     """
     problem, watcher = None, None
     try:
-        watcher = instructions.Watcher()     # before the framework starts threads, which a fork would lose
+        watcher = instructions.Watcher()     # before the framework starts threads, which a fork does not copy
     except instructions.CannotWatch as error:
         problem = str(error)
     module = adapter(job)
@@ -45,7 +44,7 @@ def run(job, directory, answers):
 
 
 def drawn_weights(graph):
-    """Any weights for a network: none is 0, and products stay small."""
+    """Arbitrary weights for a network: none is 0, and products stay small."""
     rng = np.random.RandomState(0)
     return {
         key: rng.uniform(0.01, 0.02, parameter["shape"]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Per-layer profiles of a step."""
 
 from .. import layers
 from ._ends import held_at_the_end
@@ -6,7 +6,7 @@ from ._steps import last_result, started
 
 
 def run(job, directory, answers):
-    """Where the time of a step of one case goes; the first step that is held against the oracle is taken apart too."""
+    """The per-layer profile of one case; the first step, which is compared with the oracle, is instrumented too."""
     module, prepared, facts = started(job, answers, lambda network: network.layer_times(1)["step_times_s"][0])
     found = layers.taken_apart(prepared, job["timing"], answers.mark)
     answers.mark("timed")

@@ -1,4 +1,4 @@
-"""What a machine can do at best."""
+"""Micro-benchmarks of the limits of a machine."""
 
 import time
 
@@ -9,10 +9,10 @@ from ._steps import refuse_replaced_clocks, timed_steps
 
 
 def run(job, directory, answers):
-    """Timed executions of a limit, after its first result was held against NumPy's."""
+    """Timed runs of a micro-benchmark, after its first result was compared with NumPy's."""
     framework, settings = job["framework"], job["settings"]
     if not microbenchmarks.has(framework):
-        raise Failed("unsupported", "no limits are written for %s; they are for: %s" % (
+        raise Failed("unsupported", "there are no micro-benchmarks for %s; there are some for: %s" % (
             framework, ", ".join(name for name in frameworks.NAMES if microbenchmarks.has(name))))
     module = microbenchmarks.load(framework)
     own_adapter = imported(frameworks.load(framework), job, module.PRECISIONS)
@@ -31,7 +31,7 @@ def run(job, directory, answers):
     timed = timed_steps(prepared, job["timing"], answers)
     refuse_replaced_clocks()
     if prepared.has_peers:
-        timed["other_cpu_time_s"] = None     # theirs could not be told from that of strangers
+        timed["other_cpu_time_s"] = None     # that of its own processes cannot be separated from that of others
     return dict(
         timed, facts=dict(own_adapter.facts(), **prepared.facts()), prepare_time_s=prepare_time_s,
         first_step_s=first_step_s, first_loss=None, expected_loss=None, last_loss=None, batches=None,

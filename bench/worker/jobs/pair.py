@@ -1,4 +1,4 @@
-"""Steps in turns with those of another worker."""
+"""Steps in turns with another worker."""
 
 import os
 
@@ -9,10 +9,10 @@ from ._steps import last_result, started
 
 
 def run(job, directory, answers):
-    """Steps of one case on command, after its first answer was held against the oracle; asleep in between."""
+    """Steps of one case on command, after its first loss was compared with the oracle's; it sleeps in between."""
     with os.fdopen(job["commands"]) as commands:
         module, prepared, facts = started(job, answers, measure.one_step)
-        host.move_to(job["turn_cpus"])       # it may have started beside the other side's
+        host.move_to(job["turn_cpus"])       # since it may have started on other cores than the other side
         answers.send("ready", **peak_memory(prepared))
         steps = turns.take(prepared, job["timing"], commands, answers)
     answers.mark("timed")

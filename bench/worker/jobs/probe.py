@@ -1,11 +1,11 @@
-"""What a build is."""
+"""The facts of a build."""
 
 import platform
 import sys
 
 
 def run(job, directory, answers):
-    """What this build is: interpreter and the versions of the distributions asked for."""
+    """The facts of this build: its interpreter and the versions of the requested distributions."""
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),

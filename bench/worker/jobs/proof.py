@@ -1,4 +1,4 @@
-"""What a framework must show to be believed."""
+"""The proof that a framework computes the network correctly."""
 
 import os
 
@@ -33,7 +33,7 @@ def run(job, directory, answers):
 
 
 def learn(job, inputs, module):
-    """One pass over real data from the network's own initial weights: losses, and share of held-out samples right."""
+    """One pass over real data from the initial weights of the network: losses, and accuracy on held-out samples."""
     prepared = module.prepare(job["graph"], arrays(job["learning"]["weights"]), job["settings"])
     return proof.learning(
         prepared, job["graph"], inputs["train_x"], inputs["train_y"], inputs["test_x"], inputs["test_y"],

@@ -1,4 +1,4 @@
-"""How long steps take."""
+"""The time of steps."""
 
 from .. import measure, precisions, rendezvous
 from ._common import peak_memory
@@ -8,12 +8,12 @@ from ._world import ended_together
 
 
 def run(job, directory, answers):
-    """Timed steps of one case, after its first answer was held against the oracle."""
+    """Timed steps of one case, after its first loss was compared with the oracle's."""
     gang = rendezvous.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
     timed = timed_steps(prepared, job["timing"], answers, gang)
     last, overflow_steps = last_result(prepared), prepared.overflow_steps()
-    memory = peak_memory(prepared)       # before more is done than timed steps do
+    memory = peak_memory(prepared)       # before anything else than timed steps is run
     timings = len(timed["warm_up_timings_s"]) + len(timed["timings_s"])
     facts.update(held_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
     facts.update(ended_together(job, gang, prepared))
