@@ -20,9 +20,9 @@ OF_IMAGES = (
 class Plan:
     """Which values are kept as (height, width, channels), decided once for the whole graph.
 
-    Those are images that operations on images give; what element-wise operations and concat make of them; and the
-    graph's input where it leads to an operation on images. All other values are in canonical order. So a transpose is
-    needed only where a layer takes a value in another order than that in which it is kept.
+    Those are the outputs of operations on images; outputs of element-wise operations and concat on these; and the
+    input of the graph if it leads to an operation on images. All other values are in canonical order. So a transpose is
+    needed only if a layer takes a value in another order than that in which it is kept.
 
     ``images`` are the names of such values, among them perhaps "input". A framework that keeps images in canonical
     order has none.
@@ -48,7 +48,7 @@ class Plan:
         return value["batch"] == 0 and len(value["shape"]) == 4
 
     def _follows(self, layer):
-        """Whether it gives images just where it takes them."""
+        """Whether its output is an image exactly if its inputs are images."""
         if layer["op"] == "concat":
             return True
         output = layer["outputs"][0]["shape"]
@@ -67,10 +67,9 @@ class Plan:
         )
 
     def turns(self, layer):
-        """For each input: "kept" where it must be made an image as it is kept, "canonical" for the other way, or None.
-        """
+        """For each input the order into which it must be transposed, "kept" or "canonical", or None."""
         if layer["name"] in self.vectors:
-            return [None] * len(layer["inputs"])                 # which takes an image as it lies in memory
+            return [None] * len(layer["inputs"])                 # which takes an image in any order
         takes_images = layer["op"] in OF_IMAGES or layer["name"] in self.images
         return [self._turn(name, takes_images) for name in layer["inputs"]]
 

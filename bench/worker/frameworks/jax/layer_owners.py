@@ -1,4 +1,4 @@
-"""Which layers the operations of a program belong to that JAX traced."""
+"""Assigns the operations of a program that JAX traced to layers."""
 
 import collections
 
@@ -6,7 +6,7 @@ from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 
 
 class Scopes:
-    """What the names of operations tell: "jit(_updated)/transpose(jvp(conv1))/conv_general_dilated"."""
+    """The scopes in the names of operations: "jit(_updated)/transpose(jvp(conv1))/conv_general_dilated"."""
 
     def __init__(self, graph):
         readers = collections.Counter(name for layer in graph["layers"] for name in layer["inputs"])
@@ -16,7 +16,7 @@ class Scopes:
         }
 
     def row_of(self, op_name):
-        """The (layer, direction) that an operation was traced in, None if in none."""
+        """The (layer, direction) in which an operation was traced, or None."""
         _, _, path = op_name.partition("/")              # the function is outermost
         scope, _, operation = path.partition("/")
         is_backward = scope.startswith("transpose(")
@@ -26,12 +26,12 @@ class Scopes:
             return None
         if scope == OPTIMIZER:
             return OPTIMIZER, "update"
-        # JAX adds what the readers of a value send back as it comes to each of them, in that one's scope.
+        # JAX adds up the gradients from the readers of a value in the scopes of these readers.
         if operation == "add_any" and is_backward and scope in self._shares_input:
             return GRADIENT_ADD, "backward"
         return scope, "backward" if is_backward else "forward"
 
     def gradient_of(self, op_name):
-        """The row in which the gradient is computed that an operation of the optimizer takes, None for others."""
+        """The row of the gradient that an operation of the optimizer reads; None for other operations."""
         _, scope, layer, *_ = [*op_name.split("/"), None, None, None]
         return (layer, "backward") if scope == OPTIMIZER and layer in self._names else None

@@ -1,7 +1,7 @@
 """NumPy: OpenBLAS for matrix products, its own dispatched loops for the rest.
 
-Loops are switched off by name. NumPy 2.4 names groups of features; before, it named the features, and it ignores a name
-that it does not know. OpenBLAS takes the name of a processor whose kernels it shall use.
+Loops are switched off by name. NumPy 2.4 has names for groups of features; older versions have names for features, and
+ignore unknown names. OpenBLAS takes the name of a processor and uses the kernels for it.
 """
 
 _ABOVE_AVX2 = (

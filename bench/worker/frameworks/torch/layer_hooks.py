@@ -1,18 +1,18 @@
-"""Layers of a network of PyTorch's modules, timed in place by hooks."""
+"""Times the layers of a network of PyTorch modules by hooks."""
 
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 
 
 class LayerHooks:
-    """Hooks that book the time of modules, of the autograd nodes they leave behind, and of the optimizer.
+    """Hooks that assign the time of modules, of their autograd nodes, and of the optimizer.
 
-    The nodes of a layer lie between its output and its inputs. Module.register_full_backward_hook would see no time in
-    the first layer, whose input has no gradient, and breaks in-place operations.
+    The nodes of a layer are those between its output and its inputs. Module.register_full_backward_hook would miss the
+    first layer, whose input has no gradient, and it breaks in-place operations.
     """
 
     def __init__(self, timeline, layers, optimizer, with_gradient):
         self._timeline, self._layers, self._optimizer = timeline, layers, optimizer
-        self._with_gradient = with_gradient      # names of the layers that a gradient reaches in training
+        self._with_gradient = with_gradient      # names of the layers with a gradient in training
         self._lasting = []       # handles of hooks on modules and optimizer
         self.forget_step()
 
@@ -26,18 +26,18 @@ class LayerHooks:
         return self
 
     def __exit__(self, *error):
-        del self._optimizer.step, self._optimizer.zero_grad      # the class has them still
+        del self._optimizer.step, self._optimizer.zero_grad      # those of the class remain
         for handle in self._lasting:
             handle.remove()
 
     def forget_step(self):
-        """Let go of the nodes of a step; between steps."""
-        self._nodes = []         # which keeps their ids their own
+        """Releases the nodes of a step; called between steps."""
+        self._nodes = []         # kept, so that their ids are not reused
         self._readers = {}       # how many nodes send a gradient to each (node id, input)
-        self._reached = set()    # the ones of these, with more than one sender, that have had a gradient
+        self._reached = set()    # those with more than one sender that have received a gradient
 
     def watched_loss(self, function):
-        """The loss function, with its forward and backward time booked."""
+        """The loss function, with hooks for its forward and backward time."""
         forward = self._timeline.booked((LOSS, "forward"), function)
 
         def call(functional, output, y):
@@ -52,25 +52,25 @@ class LayerHooks:
         sources = []
 
         def before(module, inputs):
-            # Now and not after: a module that works in place turns its input into its output, grad_fn included.
+            # Before the module runs: a module that works in place turns its input into its output, including grad_fn.
             sources[:] = [tensor.grad_fn for tensor in inputs]
             self._timeline.switch((name, "forward"))
 
         def after(module, inputs, output):
             outputs = output if isinstance(output, tuple) else (output,)
-            # By name: a parameter that is a value requires a gradient in inference too.
+            # By name, since a parameter that is a value requires a gradient in inference too.
             if module.training and name in self._with_gradient:
                 self._timeline.switch(None)
                 self._timeline.add_row((name, "backward"))
                 self._watch_nodes(name, [each.grad_fn for each in outputs], sources)
-            # Else its row stays open until the next layer begins: what it was the last to read is freed in between, and
-            # given back to the system where it is large, which took 7 % of ResNet-50's inference at batch 32.
-            sources.clear()      # or the graph of this step, with its hooks on the weights, would outlive it
+            # Otherwise its row stays open until the next layer begins: values that it was the last to read are freed in
+            # between, and large ones returned to the system: 7 % of ResNet-50's inference at batch 32.
+            sources.clear()      # otherwise the graph of this step, with its hooks on the weights, would outlive it
 
         return module.register_forward_pre_hook(before), module.register_forward_hook(after)
 
     def _watch_nodes(self, name, last, sources):
-        """Book the backward time of the nodes from those of ``last`` back to, and without, ``sources``."""
+        """Assigns the backward time of the nodes from those of ``last`` back to ``sources``, exclusive."""
         known = {id(node) for node in sources}
         waiting = list(last)
         while waiting:
@@ -92,7 +92,7 @@ class LayerHooks:
             self._timeline.switch(row)
 
         def after(passed_on, gradients):
-            # The engine now hands the gradients on, and adds each that is not the first to reach its place.
+            # The engine now passes the gradients on, and adds those that are not the first at their place.
             is_added = sends_twice or not self._reached.isdisjoint(edges)
             self._timeline.switch((GRADIENT_ADD, "backward") if is_added else None)
             self._reached.update(edge for edge in edges if self._readers[edge] > 1)

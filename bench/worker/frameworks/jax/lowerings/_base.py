@@ -1,4 +1,4 @@
-"""What lowerings work with: the layout of images, the pass that is traced, and sums that are rounded once."""
+"""Shared by the lowerings: the layout of images, the pass that is traced, and sums that are rounded once."""
 
 from ..._image_layouts import inverse
 
@@ -18,7 +18,7 @@ class Layout:
         return images.transpose(self._images)
 
     def canonical(self, images):
-        """What ``kept`` was given."""
+        """The inverse of ``kept``."""
         return images.transpose(inverse(self._images))
 
     def parameter_axes(self, op, rank):
@@ -55,7 +55,7 @@ class Pass:
         self.statistics = {}
 
     def draw(self, shape, share):
-        """Booleans that are true with probability ``share``."""
+        """Random booleans that are True with probability ``share``."""
         random = self.jax.random
         key_of_step = random.fold_in(random.key(self.seed), self.step)
         self.drawn += 1

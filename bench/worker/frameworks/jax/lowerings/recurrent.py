@@ -4,7 +4,7 @@ from ._base import plus_bias
 
 
 def _lstm(run, layer, weights, x):
-    # The inputs' share of all steps is one product; steps come first then, as scan takes them.
+    # One product with the inputs of all steps; then axis 0 is the step, as scan expects.
     from_inputs = plus_bias(run, x @ weights["weight_input"], weights["bias"]).swapaxes(0, 1)
     weight_hidden = weights["weight_hidden"]
 

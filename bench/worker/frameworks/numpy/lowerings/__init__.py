@@ -1,4 +1,4 @@
-"""NumPy: forward and backward of each operation, written to be read and to be right; a family of them per file."""
+"""NumPy: forward and backward of each operation, written for clarity and accuracy; one file per family."""
 
 from .... import registry
 

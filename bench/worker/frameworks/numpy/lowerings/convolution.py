@@ -6,7 +6,7 @@ from numpy.lib.stride_tricks import as_strided
 from ._base import Operation
 from ._windows import cropped, offsets, padded, window_size
 
-COLUMNS_BYTES = 4 << 20  # a convolution unfolds as many samples at once as fit: in cache, and VGG-16 fits in memory
+COLUMNS_BYTES = 4 << 20  # of samples unfolded at once: they stay in cache, and VGG-16 fits in memory
 
 
 class Conv2d(Operation):
@@ -46,7 +46,7 @@ class Conv2d(Operation):
         return self.weights["weight"].reshape(groups, self.attributes["out_channels"] // groups, -1)
 
     def chunks(self):
-        """Slices of the batch whose columns are of about COLUMNS_BYTES, or one sample."""
+        """Slices of the batch with columns of about COLUMNS_BYTES, or of one sample."""
         batch, channels = self.x.shape[:2]
         pixels = self.output_size[0] * self.output_size[1]
         kernel = self.attributes["kernel"]
@@ -54,7 +54,7 @@ class Conv2d(Operation):
         return [slice(start, start + samples) for start in range(0, batch, samples)]
 
     def columns(self, samples):
-        """What each output pixel sees: (groups, input channels of a group x kernel area, samples x output pixels)."""
+        """Inputs of each output pixel: (groups, input channels of a group x kernel area, samples x output pixels)."""
         a = self.attributes
         x = self.x[samples]
         sample, channel, row, column = x.strides
@@ -69,7 +69,7 @@ class Conv2d(Operation):
         return windows.reshape(a["groups"], seen, -1)
 
     def fold(self, columns, images):
-        """Add columns to the pixels that they were unfolded from."""
+        """Adds columns to the pixels from which they were unfolded."""
         a = self.attributes
         columns = columns.reshape(images.shape[1], -1, len(images), *self.output_size)
         for element, pixels in enumerate(offsets(self.output_size, a["kernel"], a["stride"], a["dilation"])):

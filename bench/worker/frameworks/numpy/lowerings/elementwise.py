@@ -27,7 +27,7 @@ class Tanh(Operation):
 
 
 def sigmoid(x):
-    """1 / (1 + exp(-x)), right to a few roundings of its own size: by way of tanh, 1 - 1 would eat its lower tail."""
+    """1 / (1 + exp(-x)), accurate to a few roundings; computed with tanh, its lower tail would be lost in 1 - 1."""
     result = np.negative(x)
     with np.errstate(over="ignore"):     # 1 / infinity is the 0 that is closest
         np.exp(result, out=result)
@@ -41,7 +41,7 @@ class Sigmoid(Operation):
         return self.output
 
     def backward(self, gradient):
-        # From the output, as every framework does it: what that loses near 1 in fp32 is theirs to lose too.
+        # From the output, as in every framework, with the same loss of accuracy near 1 in fp32.
         return (gradient * self.output * (1 - self.output),)
 
 
@@ -107,7 +107,7 @@ class Silu(Operation):
 
 
 class Unary(Operation):
-    """A function of each element, and its slope from input and output."""
+    """A function of each element, and its derivative from input and output."""
 
     def forward(self, x):
         self.x, self.output = x, self.function(x)
@@ -153,7 +153,7 @@ class Cos(Unary):
 
 
 class Binary(Operation):
-    """A function of two values, and its slopes for both from inputs and output."""
+    """A function of two values, and its derivatives by both from inputs and output."""
 
     def forward(self, left, right):
         self.left, self.right, self.output = left, right, self.function(left, right)

@@ -11,7 +11,7 @@ class Embedding(Operation):
         return self.weights["weight"][tokens]
 
     def backward(self, gradient):
-        # The rows of equal tokens lie side by side once sorted; np.add.at is many times slower before NumPy 1.25.
+        # The rows of equal tokens are neighbours after sorting; np.add.at is many times slower before NumPy 1.25.
         tokens = self.tokens.ravel()
         order = np.argsort(tokens, kind="stable")
         found, first = np.unique(tokens[order], return_index=True)

@@ -28,7 +28,7 @@ class BatchNorm(Operation):
         beta_gradient = gradient.sum(axis=self.axes)
         self.gradients = {"gamma": gamma_gradient, "beta": beta_gradient}
         count = gradient.size // gradient.shape[1]
-        # The batch's mean and variance depend on every element, hence the two means that are taken away.
+        # The mean and variance of the batch depend on every element, so two means are subtracted.
         centred = gradient - self.spread(beta_gradient / count) - self.normal * self.spread(gamma_gradient / count)
         return (centred * self.spread(self.weights["gamma"] * self.scale),)
 
@@ -55,7 +55,7 @@ class LocalResponseNorm(Operation):
 
     def backward(self, gradient):
         a = self.attributes
-        # Being a neighbour is mutual, so the same sum leads back.
+        # Neighbourhood is symmetric, so the gradient is the same sum.
         others = self.neighbours(gradient * self.output / self.scale)
         own = gradient * self.scale ** -a["beta"]
         return (own - 2 * a["alpha"] * a["beta"] / a["size"] * self.x * others,)

@@ -7,7 +7,7 @@ from ._windows import cropped, offsets, padded, window_size
 
 
 class Pool(Operation):
-    """A window that slides over each channel; maps each element of the window to the pixels it meets."""
+    """A window that slides over each channel; maps each element of the window to the pixels that it covers."""
 
     padding_value = 0
 
@@ -23,7 +23,7 @@ class Pool(Operation):
 
 
 class MaxPool(Pool):
-    """The first of equal values wins the gradient, in row order."""
+    """The gradient goes to the first of equal values in row order."""
 
     padding_value = -np.inf
 
@@ -68,7 +68,7 @@ class AvgPool(Pool):
         return (cropped(x_gradient, self.attributes["padding"]),)
 
     def count(self, height_width, dtype):
-        """Pixels in each window that count, of the output's height and width."""
+        """The divisor of each window, in the output's height and width."""
         real = padded(np.ones((1, 1, *height_width), dtype=dtype), self.attributes["padding"],
                       value=1 if self.attributes["count_include_pad"] else 0)
         return sum(real[pixels] for pixels in self.offsets())

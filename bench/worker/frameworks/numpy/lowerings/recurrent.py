@@ -39,7 +39,7 @@ class Lstm(Operation):
     def backward(self, gradient):
         gradient = gradient.swapaxes(0, 1)
         gate_gradients = np.empty_like(self.gates)                       # before their functions
-        state_gradient = cell_gradient = 0                               # what later steps pass back
+        state_gradient = cell_gradient = 0                               # from later steps
         for step in reversed(range(len(gradient))):
             i, f, g, o = np.split(self.gates[step], 4, axis=-1)
             bent = np.tanh(self.cells[step + 1])

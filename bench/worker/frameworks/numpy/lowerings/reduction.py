@@ -13,7 +13,7 @@ class Reduction(Operation):
         return self.kept if self.attributes["keep"] else self.kept.squeeze(self.axes)
 
     def spread(self, gradient):
-        """The gradient with the axes that were reduced, of size 1."""
+        """The gradient with the reduced axes restored, with size 1."""
         return gradient.reshape(self.kept.shape)
 
 

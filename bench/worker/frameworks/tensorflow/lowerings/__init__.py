@@ -1,9 +1,9 @@
-"""TensorFlow: raw ``tf.nn`` operations, on NHWC images; a family of them per file.
+"""TensorFlow: raw ``tf.nn`` operations, on NHWC images; one file per family.
 
-A lowering is a function (tf, layer) -> function of a Pass, the inputs, and the parameters by name, which gives an
-output or a tuple of them. What need not be decided at each step is decided before. Beside the graph's own entries a
-layer has "is_image" (it gives images as they are kept), "is_shared" (its weight is another layer's too, in canonical
-order), "is_xla", "is_eager", "is_cuda" and "is_fp64".
+A lowering is a function (tf, layer) -> function of a Pass, the inputs, and the parameters by name, which returns
+the output or a tuple of outputs. Decisions that are the same in each step are made before. Besides the entries of the
+graph a layer has "is_image" (its output is an image in the kept order), "is_shared" (its weight is shared with another
+layer, in canonical order), "is_xla", "is_eager", "is_cuda" and "is_fp64".
 """
 
 from .... import registry

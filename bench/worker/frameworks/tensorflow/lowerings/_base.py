@@ -1,8 +1,8 @@
-"""What lowerings work with: the pass that is run, padding, and sums that are rounded once."""
+"""Shared by the lowerings: the pass that is run, padding, and sums that are rounded once."""
 
 
 class Pass:
-    """One pass through the network: its mode, the dropout masks it was given, the statistics it leaves behind."""
+    """One pass through the network: its mode, given dropout masks, and the resulting statistics."""
 
     def __init__(self, is_training, masks=None):
         self.is_training = is_training
@@ -13,8 +13,8 @@ class Pass:
 def padding_of(layer):
     """("SAME" or "VALID", what tf.pad must add before, or None).
 
-    Explicit padding, which tf.nn.conv2d also takes, keeps its gradient from oneDNN: a ResNet-18 step takes 1.4 times
-    as long.
+    With explicit padding, which tf.nn.conv2d also takes, the gradient is not computed by oneDNN: a ResNet-18 step takes
+    1.4 times as long.
     """
     a = layer["attributes"]
     if not any(a["padding"]):
@@ -34,7 +34,7 @@ def on_both_sides(padding):
 
 
 def _is_same(size, output, kernel, stride, padding, dilation):
-    """True where SAME begins with just this padding; it pads the end as far as the last window needs."""
+    """Whether SAME means this padding at the beginning; at the end it pads as far as the last window needs."""
     total = max((output - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
     return output == -(-size // stride) and total // 2 == padding
 

@@ -17,7 +17,7 @@ UNCHANGED = _unchanged, _unchanged
 
 
 def layouts(layer, name, image):
-    """(canonical to TensorFlow's, back) for a parameter; ``image`` is what a dense layer's vector was, or None."""
+    """(canonical to TensorFlow's, back) for a parameter; ``image`` is the shape of a flattened image, or None."""
     if layer["op"] == "conv2d" and name == "weight":
         out, per_group, *kernel = next(p["shape"] for p in layer["parameters"] if p["name"] == name)
         if is_depthwise(layer):

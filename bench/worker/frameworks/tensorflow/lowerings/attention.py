@@ -19,7 +19,7 @@ def _attention(tf, layer):
         if is_causal:
             mask = tf.linalg.band_part(tf.ones([steps, steps], tf.bool), -1, 0)
         if mask is not None:
-            # Not infinity, which has no gradient where all is masked.
+            # Not infinity, which has no gradient if everything is masked.
             scores = (tf.where(mask, scores, scores.dtype.min) if mask.dtype == tf.bool
                       else scores + tf.cast(mask, scores.dtype))
         return tf.matmul(tf.cast(tf.nn.softmax(scores), value.dtype), value)

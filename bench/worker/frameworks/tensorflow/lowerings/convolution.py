@@ -7,7 +7,7 @@ def is_depthwise(layer):
     a = layer["attributes"]
     if a["groups"] == 1 or a["groups"] != layer["input_shapes"][0][0]:
         return False
-    return a["stride"][0] == a["stride"][1] and max(a["dilation"]) == 1      # all that the operation has
+    return a["stride"][0] == a["stride"][1] and max(a["dilation"]) == 1      # the operation supports nothing else
 
 
 def _conv2d(tf, layer):
@@ -24,7 +24,7 @@ def _conv2d(tf, layer):
 
 
 def _is_split(layer):
-    # On a CPU the fused forward pass and the gradient refuse groups, depending on oneDNN and the padding.
+    # On a CPU the fused forward pass and the gradient may not support groups, depending on oneDNN and the padding.
     return layer["attributes"]["groups"] > 1 and not layer["is_xla"] and not layer["is_cuda"]
 
 

@@ -12,14 +12,14 @@ def _batch_norm(tf, layer):
             x = x[:, None, None, :]
         old = (mean, variance)
         if run.is_training and a["momentum"] == 1:
-            old = ([], [])                                       # it insists on not being given what it ignores
+            old = ([], [])                                       # it rejects statistics that it would ignore
         # The public function raises epsilon to 1.001e-5.
         norm = tf.raw_ops.FusedBatchNormV3(
             x=x, scale=gamma, offset=beta, mean=old[0], variance=old[1], epsilon=a["epsilon"],
             exponential_avg_factor=a["momentum"], is_training=run.is_training,
         )
         if run.is_training:
-            run.statistics[name + "/mean"] = norm.batch_mean     # mixed with the old ones already
+            run.statistics[name + "/mean"] = norm.batch_mean     # already mixed with the old ones
             run.statistics[name + "/variance"] = norm.batch_variance
         return norm.y[:, 0, 0, :] if is_vector else norm.y
 

@@ -20,7 +20,7 @@ def _max_pool(tf, layer):
 def _avg_pool(tf, layer):
     a = layer["attributes"]
     padding, added = padding_of(layer)
-    if padding == "SAME" and a["count_include_pad"]:             # it does not
+    if padding == "SAME" and a["count_include_pad"]:             # tf would exclude padding
         padding, added = "VALID", on_both_sides(a["padding"])
     leaves_out = added is not None and not a["count_include_pad"]
     scale = _whole_to_counted(layer) if leaves_out else None
@@ -33,7 +33,7 @@ def _avg_pool(tf, layer):
 
 
 def _whole_to_counted(layer):
-    """Pixels of the window / pixels of it that are no padding, (height, width, 1)."""
+    """Pixels of the window / pixels of it that are not padding, (height, width, 1)."""
     a = layer["attributes"]
     shares = []
     for size, output, kernel, stride, padding in zip(

@@ -2,8 +2,8 @@
 
 from ._base import plus_bias
 
-# A loop costs a few operations more in each step, unrolling costs tracing time: 1 s for 32 steps of training, which
-# are then 0.8 of the loop's time; 3 s for 100 steps, which gain nothing.
+# A loop adds a few operations to each step; unrolling adds tracing time: 1 s for 32 steps of training, which then take
+# 0.8 of the time of the loop, and 3 s for 100 steps, which do not get faster.
 UNROLLED_STEPS = 50
 
 
@@ -16,7 +16,7 @@ def _lstm(tf, layer):
     run_steps = _unrolled(tf, steps) if unrolls else _looped(tf, steps)
 
     def forward(run, x, weight_input, weight_hidden, bias):
-        # The inputs' share of all steps at once.
+        # The product with the inputs of all steps at once.
         gates = plus_bias(tf, tf.matmul(tf.reshape(x, [-1, features]), weight_input), bias)
         gates = tf.reshape(gates, [-1, steps, 4 * hidden])
         weight_hidden = tf.convert_to_tensor(weight_hidden)      # read once

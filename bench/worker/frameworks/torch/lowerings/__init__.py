@@ -1,7 +1,7 @@
-"""PyTorch: one nn.Module a layer, run in order by a small network module.
+"""PyTorch: one nn.Module per layer, run in order by a small network module.
 
-A lowering is a function (torch.nn, layer) -> nn.Module; a family of them per file. "in_place" of a layer says that the
-first input's memory may be written.
+A lowering is a function (torch.nn, layer) -> nn.Module; one file per family. "in_place" of a layer means that the
+memory of its first input may be overwritten.
 """
 
 import numpy as np
@@ -41,7 +41,7 @@ def _wiring(layers):
 
 
 def _share(graph, layers):
-    """Give later layers the parameters that they share with earlier ones, as networks written by hand do."""
+    """Gives later layers the parameters that they share with earlier ones, as in networks written by hand."""
     found = {}
     for layer in graph["layers"]:
         for p in layer["parameters"]:
@@ -52,12 +52,12 @@ def _share(graph, layers):
                 found[p["key"]] = getattr(module, attribute)
 
 
-# Their results are fresh memory, which they do not keep for their own backward pass.
+# Their results are new memory, which their own backward pass does not need.
 _GIVES_AWAY = {"conv2d", "dense", "batch_norm", "add", "concat"}
 
 
 def _overwriting(layers):
-    """Names of the relu and add layers that may write into their first input, as networks written by hand do."""
+    """Names of the relu and add layers that may overwrite their first input, as in networks written by hand."""
     by_name = {layer["name"]: layer for layer in layers}
     reads = [name for layer in layers for name in layer["inputs"]]
 
@@ -68,7 +68,7 @@ def _overwriting(layers):
             return False
         if producer["outputs"] != layer["outputs"]:
             return False                         # it is broadcast
-        # The dense result of a sequence is a view, and autograd would copy around a write into it.
+        # The dense result of a sequence is a view, and autograd would copy it when it is overwritten.
         return producer["op"] != "dense" or len(producer["output_shape"]) == 1
 
     return {layer["name"] for layer in layers if layer["op"] in ("relu", "add") and is_free(layer)}

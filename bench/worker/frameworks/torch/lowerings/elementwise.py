@@ -48,7 +48,7 @@ def _silu(nn, layer):
 
 
 def named(function):
-    """The lowering that is a function of torch's by this name."""
+    """The lowering that is torch's function of this name."""
     def lower(nn, layer):
         import torch
 

@@ -4,7 +4,7 @@ from ._modules import modules
 
 
 def _reduced(function):
-    """The lowering that reduces by a function of torch's of this name."""
+    """The lowering that reduces by torch's function of this name."""
     def lower(nn, layer):
         import torch
 
