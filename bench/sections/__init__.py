@@ -35,18 +35,17 @@ from rigmark.bench.sections.groups import Group
 from rigmark.bench.sections.inputs import ReportInputs
 from rigmark.bench.sections.verdicts import verdict
 
-SAME_DIGITS = 9              # of a float; processors disagree on later ones
-MOST_DRAWN = 60              # comparisons that get a card and figures of their own
+SAME_DIGITS = 9              # of a float; later digits differ between processors
+MOST_DRAWN = 60              # comparisons with a card and figures each
 
 
 def document(
     inputs: ReportInputs, *, more: Sequence[Section] = (), title: str | None = None, claims: Sequence[Claim] = ()
 ) -> Document:
-    """The report on what is stored.
+    """The report on stored results.
 
-    ``more`` are sections that come before the doubts; ``claims`` that are about an axis stand beside what was measured
-    along it. It is in the language of bench.document.language that it is called in, and so must the results have been
-    made.
+    ``more`` are sections that precede the findings; those of ``claims`` that are about an axis are shown with its
+    results. It is in the current language of bench.document.language, and the results must be in the same language.
     """
     title, problems = title or tr("Rigmark report"), inputs.problems
     results, trials = inputs.results, inputs.trials
@@ -92,7 +91,7 @@ def _empty(title: str, problems: Sequence[str]) -> Document:
 
 
 def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
-    """Machines, dates and counts, a phrase each."""
+    """Machines, dates and counts, one phrase each."""
     machines = sorted({str(name) for name in trials.device_name.dropna()})
     dates = sorted(str(date) for date in trials.recorded_at.dropna())
     phrases = [formatting.listed(machines)] if machines else []
@@ -116,7 +115,7 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
 def _verdict_section(
     found: Sequence[Group], news: Sequence[Block], common: Mapping[str, doubts_module.Doubt], *, has_pairs: bool
 ) -> Section:
-    # What is limited to an instruction set is not at its best; it has a section of its own.
+    # Results limited to an instruction set are not the best ones; they have a separate section.
     found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
     if not found:
         words = tr("No trial was timed, so no framework can be called faster.")
@@ -132,7 +131,7 @@ def _verdict_section(
 def _drawn(
     found: Sequence[Group], every: Section | None, doubts: figures.Doubts, trials: pd.DataFrame
 ) -> list[Section]:
-    """Throughput and latency, a figure for each comparison; where those are too many, ``every`` result in one table."""
+    """Throughput and latency, one figure per comparison; if there are too many, ``every`` result in one table."""
     interval = Paragraph(text=figures.interval_words())
     if len(found) > MOST_DRAWN:
         words = tr(

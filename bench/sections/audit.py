@@ -1,4 +1,4 @@
-"""What an audit found, what it looked at, and what it could not."""
+"""The findings of an audit, what was checked, and what could not be checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to buy, in words first: verdicts, then the numbers behind them, each with the mark of where it comes from."""
+"""Purchase advice: verdicts in words, then the numbers behind them, each with the mark of its origin."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from rigmark.bench.machine.gpu_specifications import GIB
 MOST_PROBLEMS = 12
 NEVER_COUNTED = tr_later(
     "In no line: repairs, one's own time, taxes, and what storing and moving data costs where one rents.")
-MOST_FASTEST = 4             # named where no price is known; the table has all
+MOST_FASTEST = 4             # named if no price is known; the table has all
 MOST_PAIRS = 4               # of a large card and several small ones, those with prices first
-MOST_UNKNOWN = 6             # candidates named of which nothing is known; a catalogue has hundreds
+MOST_UNKNOWN = 6             # candidates without figures that are named; a catalogue has hundreds
 KINDS = {
     Kind.CARD: tr_later("cards and processors"), Kind.MACHINE: tr_later("whole machines"),
     Kind.RENTED: tr_later("machines for rent"),
@@ -57,7 +57,7 @@ HEADS = {
 
 
 def document(advice: Advice, today: date, host: str = "") -> Document:
-    """All sections that have something to say; ``host`` is this machine, in words."""
+    """All sections that are not empty; ``host`` is this machine in words."""
     sections = [
         _rent(advice), *_values(advice), _many(advice.many), _cpu_or_gpu(advice.cpu_or_gpu), _memory(advice.memories),
         _box(advice.checks, advice.links), _heat(advice.held, asked=Question.HEAT in advice.wanted.questions),
@@ -90,7 +90,7 @@ def _text(value: float | None, digits: int = 3) -> str:
 
 
 def _quantity(of: Quantity | None, written: Callable[[float], str] = formatting.significant) -> Cell:
-    """With its mark, and its ends in brackets."""
+    """The value with its mark, and its range in brackets."""
     if of is None:
         return Cell(text=formatting.UNKNOWN)
     text = written(of.value) if of.low is None or of.high is None else \
@@ -116,7 +116,7 @@ def _rent(advice: Advice) -> Section | None:
 
 
 def _numbers(advice: Advice) -> Section | None:
-    """What all the answers rest on; they stand before it."""
+    """The numbers behind all answers, which precede it."""
     currency = advice.market.currency
     sections = (*(_steps(each, currency or "") for each in advice.rentals),
                 *(_value_section(each, currency or tr("money")) for each in _known(advice)))
@@ -256,7 +256,7 @@ def _unit(ranking: Ranking) -> str:
 
 
 def _shown(ranking: Ranking) -> list[Rated]:
-    """Those of which a throughput is known."""
+    """The candidates with a known throughput."""
     return [each for each in ranking.rated if each.samples_per_s is not None]
 
 
@@ -309,7 +309,7 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
 
 
 def _counted(ranking: Ranking) -> int:
-    """Workloads that a family's ratios are of."""
+    """The number of workloads behind the ratios of a family."""
     return max((len(each.samples_per_s.members) for each in ranking.rated
                 if isinstance(each.samples_per_s, Sampled)), default=0)
 
@@ -321,7 +321,7 @@ def _not_known(names: Sequence[str]) -> list[str]:
     return [tr("No throughput is known of {names}.", names=formatting.listed([*names[:MOST_UNKNOWN], *more]))]
 
 
-THOUSAND = 1000              # units of money that a family's multiple is given for; less would be all zeros
+THOUSAND = 1000              # units of money for the ratio of a family; fewer would give only zeros
 
 
 def _scale(ranking: Ranking) -> int:
@@ -383,7 +383,7 @@ def _capital(words: str) -> str:
 
 
 def _cpu_or_gpu(found: Sequence[CpuOrGpu]) -> Section | None:
-    """Networks one by one while they are few, else together."""
+    """Networks one by one if there are few, otherwise together."""
     if not found:
         return None
     alike, unlike = ([each for each in found if (each.ratio is not None) is has_ratio] for has_ratio in (True, False))

@@ -1,4 +1,4 @@
-"""Is it true what they say? Each claim beside what was found, and how."""
+"""Common claims about deep learning: each claim with the results that test it, and how it is tested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rigmark.bench.document.language import tr, tr_later, word
 
 TITLE = tr_later("Is it true what they say?")
 SIGNS = {Standing.CONFIRMED: "✓", Standing.REFUTED: "✗", Standing.OPEN: "≈", Standing.UNTESTABLE: "–"}
-SHOWN = 12                   # figures of one claim, before the rest go by their number
+SHOWN = 12                   # figures of one claim; of the rest only the number is shown
 
 
 def document(tested: Sequence[Held]) -> Document:
@@ -40,13 +40,13 @@ def document(tested: Sequence[Held]) -> Document:
 
 
 def section(tested: Sequence[Held]) -> Section | None:
-    """Only those on which stored results bear: the others would drown the rest of a report. None where none does."""
+    """Only claims that stored results test, since the others would dominate a report; None without such claims."""
     own = [each for each in tested if any(answer.origin is not Origin.ENTERED for answer in each.answers)]
     return Section(id="claims", title=tr(TITLE), sections=tuple(_sections(own))) if own else None
 
 
 def _sections(tested: Sequence[Held]) -> Iterator[Section]:
-    """What results tell, what arithmetic tells, what nothing here tells, and how each is tested."""
+    """Claims tested by results, by arithmetic, and not testable here, and how each is tested."""
     order = list(Standing)
     held = [each for each in tested if each.standing is not Standing.UNTESTABLE]
     computed = [each for each in held if all(answer.origin is Origin.ENTERED for answer in each.answers)]
@@ -127,7 +127,7 @@ def _origin(origin: Origin) -> str:
 
 
 def claimed(each: Held) -> str:
-    """"1.3x"; "at most 10 minutes" where only an end is claimed."""
+    """"1.3x"; "at most 10 minutes" if only one end is claimed."""
     claim, unit = each.claim, each.unit
     if claim.value is not None:
         return _number(claim.value, unit, 6)
@@ -135,7 +135,7 @@ def claimed(each: Held) -> str:
 
 
 def _band(claim: Claim, unit: str) -> str:
-    """Where a figure would still bear the claim out: "1.15x to 1.5x"."""
+    """The range of figures that confirm the claim: "1.15x to 1.5x"."""
     if claim.low is None or claim.high is None:
         if claim.high is not None:
             return tr("at most {n}", n=_number(claim.high, unit, 4))
@@ -144,7 +144,7 @@ def _band(claim: Claim, unit: str) -> str:
 
 
 def found(each: Held) -> str:
-    """The figure with its interval; of several the range, by where they come from."""
+    """The figure with its interval; the range of several figures, by their origin."""
     parts = []
     for origin in dict.fromkeys(answer.origin for answer in each.answers):
         own = [answer for answer in each.answers if answer.origin is origin]
@@ -158,7 +158,7 @@ def found(each: Held) -> str:
 
 
 def figure(answer: Answer, unit: str) -> str:
-    """"1.31x (1.27x to 1.35x)"; the value alone where it has no interval or is exact."""
+    """"1.31x (1.27x to 1.35x)"; only the value if it has no interval or is exact."""
     if answer.low is None or answer.high is None or answer.low == answer.high:
         return _number(answer.value, unit, 6 if answer.low is not None else 3)
     return tr("{value} ({low} to {high})", value=_number(answer.value, unit), low=_number(answer.low, unit),

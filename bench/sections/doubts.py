@@ -1,4 +1,4 @@
-"""Findings numbered over a whole report, so that a table can refer to them and equal ones are said once."""
+"""Findings with numbers throughout a report: tables refer to them, and equal ones are stated once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.sections.groups import Entry, Group
 
 MOST_NAMED = 12              # results of one finding
-FEWEST_COMMON = 3            # results, of which more than half must have a finding that is said once of all
+FEWEST_COMMON = 3            # results, more than half of which must have a finding that is stated once for all
 Row = Mapping[str, Any]
 
 
@@ -27,17 +27,17 @@ class Doubt:
     note: Note
     text: str
     about: list[str] = field(default_factory=list)
-    single: dict[str, list[str]] = field(default_factory=dict)   # if it is common: results by what is said of them
+    single: dict[str, list[str]] = field(default_factory=dict)   # if it is common: results by their own texts
 
     @property
     def is_common(self) -> bool:
-        """Whether it holds for most results, as where the machine was disturbed throughout."""
+        """Whether it holds for most results, as if the machine was disturbed all the time."""
         return bool(self.single)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """How a finding is said once of most results."""
+    """The text of a finding that is stated once for most results."""
 
     text: str                                            # for tr: {n} of {all} results, {range} of their sizes
     size: Callable[[Row], float | None] = lambda row: None
@@ -45,7 +45,7 @@ class Common:
 
 
 def _share_of_trials(name: str) -> Callable[[Row], float | None]:
-    """Of a result's trials, those that have this finding; None where none of them alone is doubted for it."""
+    """The share of the trials of a result that have this finding; None if no single trial has it."""
     def share(row: Row) -> float | None:
         doubted = json.loads(row["trial_findings"] or "[]")
         having = sum(any(finding["id"] == name for finding in trial["findings"]) for trial in doubted)
@@ -160,7 +160,7 @@ def doubts(
 
 
 def _common(rows: Sequence[Row]) -> dict[str, str]:
-    """{id: the sentence that says it once} of each finding of COMMON that more than half of some results have."""
+    """{id: the sentence that states it once} for each finding of COMMON that more than half of these results have."""
     having: dict[str, list[Row]] = {}
     for row in rows:
         for name in dict.fromkeys(name for name, _ in findings_of(row)):
@@ -176,18 +176,18 @@ def _common(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def _range(sizes: Sequence[float], words: Callable[[float], str]) -> str:
-    """"25 % to 100 %"; one end where they are equal."""
+    """"25 % to 100 %"; one value if both ends are equal."""
     ends = dict.fromkeys(words(size) for size in (min(sizes), max(sizes))) if sizes else [formatting.UNKNOWN]
     return tr("{low} to {high}", low=next(iter(ends)), high=[*ends][1]) if len(ends) > 1 else "".join(ends)
 
 
 def common(found: Mapping[tuple[str, str], Doubt]) -> dict[str, Doubt]:
-    """By its id each that holds for most results."""
+    """The findings that hold for most results, by id."""
     return {name: doubt for (name, _), doubt in found.items() if doubt.is_common}
 
 
 def about(entry: Entry, group: Group) -> str:
-    """What a finding is about, in words."""
+    """The subject of a finding in words."""
     return f"{entry.label} {group.subject} ({group.conditions})"
 
 
@@ -199,7 +199,7 @@ def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
-    """Each doubt, with its number and what it is about; first those of most results, with the single texts folded."""
+    """All findings with number and subject; first those of most results, with their single texts folded."""
     every = list({doubt.note.number: doubt for doubt in found.values()}.values())
     shared, own = ([doubt for doubt in every if doubt.is_common is wanted] for wanted in (True, False))
     blocks: list[Block] = []

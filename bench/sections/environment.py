@@ -1,4 +1,4 @@
-"""What it ran on: facts that are the same everywhere, and, where rows differ, only what differs."""
+"""The environment of trials: facts that are the same for all, and facts that differ."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYSTEM_FACTS = {
     "limits.cpu_quota_cores": tr_later("quota of cores"), "limits.memory_bytes": tr_later("memory limit in bytes"),
     "gpu_driver": tr_later("GPU driver"),
 }
-"""Of what bench.machine.system tells, what readers ask for first; the record has all."""
+"""The facts of bench.machine.system that matter most to readers; the record has all."""
 
 UNSET = tr_later("not set")
 
@@ -37,11 +37,11 @@ PARTS = {
     "package ": tr_later("package {name}"), "variable ": tr_later("variable {name}"),
     "measuring code": tr_later("measuring code"),
 }
-"""How facts begin of which there are many, and what they are called."""
+"""Prefixes of facts, and their titles."""
 
 
 def section(trials: pd.DataFrame) -> Section:
-    """Facts of every trial's machine, build and variables."""
+    """The machine, build and variables of all trials."""
     if trials.empty:
         return Section(id="environment", title=tr("Environment"), blocks=(Paragraph(text=tr("There are no trials.")),))
     stated: dict[str, dict[str, list[str]]] = {}     # fact -> value -> who
@@ -54,7 +54,7 @@ def section(trials: pd.DataFrame) -> Section:
     everybody = list(dict.fromkeys(f"{t['framework']} ({t['build']})" for t in _environments(trials)))
     for fact, by_value in stated.items():
         lacking = [who for who in everybody if not any(who in whom for whom in by_value.values())]
-        if lacking and fact.startswith("variable "):     # a package that a framework does not use is no difference
+        if lacking and fact.startswith("variable "):     # a package that a framework does not use is not a difference
             by_value[tr(UNSET)] = lacking
     stated = dict(sorted(stated.items(), key=lambda item: _place(item[0])))
     equal = {fact: next(iter(by_value)) for fact, by_value in stated.items() if len(by_value) == 1}
@@ -68,7 +68,7 @@ def section(trials: pd.DataFrame) -> Section:
 
 
 def _place(fact: str) -> tuple[int, str]:
-    """The machine first, then Python, packages and variables, each by letter."""
+    """Sorting key: the machine, then Python, packages and variables, each in alphabetical order."""
     kinds = ("Python", "package ", "variable ", "measuring code")
     found = next((place for place, kind in enumerate(kinds, start=1) if fact.startswith(kind)), 0)
     return found, fact if found else ""
@@ -81,7 +81,7 @@ def _environments(trials: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _title(fact: str) -> str:
-    """A fact's name for people."""
+    """The title of a fact."""
     start = next((start for start in PARTS if fact.startswith(start)), None)
     return tr(fact) if start is None else tr(PARTS[start], name=fact.removeprefix(start))
 
@@ -115,7 +115,7 @@ def _facts(trial: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _object(stated: Any) -> dict[str, Any]:
-    """A JSON object, be it parsed or not; empty for anything else."""
+    """A JSON object, parsed or not; empty for anything else."""
     if isinstance(stated, str):
         try:
             stated = json.loads(stated)

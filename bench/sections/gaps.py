@@ -1,4 +1,4 @@
-"""Across frameworks: which layers make the difference between their steps, in words."""
+"""Explains differences between the steps of frameworks by layers, in words."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rigmark.bench.document.language import tr
 from rigmark.bench.sections.advice import row_name, step_of
 from rigmark.bench.sections.layer_groups import Member, Together
 
-WORTH_SAYING = 0.05          # of the faster step; one trial of each is no better
-SHARE = 0.15                 # of the difference, from which on a layer is named
-MOST = 0.5                   # of it that the named ones must make up to be called its cause
+WORTH_SAYING = 0.05          # of the faster step; smaller differences mean nothing with one trial each
+SHARE = 0.15                 # of the difference; a layer with more is named
+MOST = 0.5                   # of it that the named layers must explain together
 NAMED = 3
-EXPLAINED = (0.5, 2.0)       # difference of the instrumented steps over that of the timed ones
+EXPLAINED = (0.5, 2.0)       # difference of the instrumented steps / that of the timed steps
 
 
 def sentences(found: Together) -> Iterator[str]:
-    """The fastest case against each other one; nothing for a case alone or as fast."""
+    """The fastest case compared with each other one; none for a single case or equal ones."""
     fast, *others = found.members
     for slow in others:
         if slow.case.step_time_s > 0 and fast.case.step_time_s > 0:

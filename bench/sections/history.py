@@ -1,4 +1,4 @@
-"""Where the level of a case changed from session to session, where there are enough of them to tell."""
+"""Changes of the level of cases between sessions, if there are enough sessions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rigmark.bench.analysis.statistics.changepoints import FEWEST
 from rigmark.bench.document.document import Paragraph, Section
 from rigmark.bench.document.language import tr
 
-LAST = 200                   # points whose steps are news, as in rigmark history
+LAST = 200                   # points in which changes are news, as in rigmark history
 
 
 def watched(trials: pd.DataFrame) -> list[Watched]:
-    """Every case over its sessions; empty where none was measured in as many as show a change."""
+    """All cases over their sessions; empty if none has enough sessions to show a change."""
     if trials.session.nunique() < FEWEST:
         return []
     found = history.watch(history.series_of(trials))
@@ -24,12 +24,12 @@ def watched(trials: pd.DataFrame) -> list[Watched]:
 
 
 def news(found: Sequence[Watched]) -> tuple[Paragraph, ...]:
-    """A line for the verdict where the level of any case changed and still is another."""
+    """A line for the verdict if the level of a case has changed permanently."""
     if not any(each.worse(LAST) or each.better(LAST) for each in found):
         return ()
     return (Paragraph(text=tr("Over the sessions, {changes}; see the history.", changes=history.summary(found, LAST))),)
 
 
 def section(found: Sequence[Watched]) -> Section | None:
-    """None where there is nothing to watch."""
+    """None without such cases."""
     return history.section(found, last=LAST) if found else None

@@ -1,4 +1,4 @@
-"""What a report is made from: each part is computed once, when it is first asked for, whoever asks again."""
+"""The inputs of a report; each part is computed once, when it is first needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rigmark.bench.store.stored import StoredRecord
 from rigmark.bench.telemetry.series import read_parquet
 
 Telemetry = tuple[Mapping[str, pd.DataFrame], Sequence[str]]
-"""Readings by trial, as bench.telemetry.series.read_parquet has them, and a sentence for each file that is damaged."""
+"""Readings by trial, as from bench.telemetry.series.read_parquet, and one sentence for each damaged file."""
 
 
 def no_telemetry(trial_ids: Iterable[str]) -> Telemetry:
@@ -40,27 +40,27 @@ def no_telemetry(trial_ids: Iterable[str]) -> Telemetry:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
-    """Stored trials, and all that follows from them.
+    """Stored trials, and everything derived from them.
 
-    Sentences in a part are in the language in which it was first asked for: a report has inputs of its own.
+    Sentences in a part are in the language in which it was first used, so each report has separate inputs.
     """
 
     trials: pd.DataFrame                 # see bench.store.trial_table
     results: pd.DataFrame                # of those trials; see bench.analysis.results.summary
-    record_of: Callable[[str], StoredRecord]         # a trial's whole record, by its id
+    record_of: Callable[[str], StoredRecord]         # the complete record of a trial, by its id
     telemetry_of: Callable[[Iterable[str]], Telemetry] = no_telemetry
-    tables: Sequence[QuotedTable] = ()   # of others
-    unread: tuple[str, ...] = ()         # a sentence for each record and table that could not be read
+    tables: Sequence[QuotedTable] = ()   # quoted tables
+    unread: tuple[str, ...] = ()         # one sentence for each record and table that could not be read
 
     @cached_property
     def records(self) -> list[StoredRecord]:
-        """Of the trials that must be known whole: proofs, what failed, and the latest layer trial of each case."""
+        """Complete records: of proofs, failed trials, and the latest layer trial of each case."""
         needed = self.trials[(self.trials.kind == TrialKind.PROOF) | (self.trials.outcome != Outcome.OK)].id
         return [self.record_of(trial_id) for trial_id in dict.fromkeys([*needed, *self._layer_trials.id])]
 
     @cached_property
     def comparisons(self) -> Comparisons:
-        """Every result against every other."""
+        """All comparisons of results."""
         return Comparisons(by_repetition(self.trials))
 
     @cached_property
@@ -69,7 +69,7 @@ class ReportInputs:
 
     @cached_property
     def latest(self) -> list[Group]:
-        """The groups that no later session repeats."""
+        """The groups that were not repeated in a later session."""
         return latest(self.groups)
 
     @cached_property
@@ -90,32 +90,32 @@ class ReportInputs:
 
     @cached_property
     def quoted(self) -> list[dict[str, Any]]:
-        """Lines of the tables of others."""
+        """The lines of quoted tables."""
         return quoted.rows(self.tables)
 
     @cached_property
     def drawn(self) -> list[Chosen]:
-        """The trials whose telemetry is drawn, if it can be read."""
+        """The trials with telemetry to draw, if it can be read."""
         return timeline.chosen(self.latest, self.results, self.trials) if self.trials.telemetry.notna().any() else []
 
     @property
     def telemetry(self) -> Mapping[str, pd.DataFrame]:
-        """Readings of those that are drawn, by trial."""
+        """The readings of these trials, by trial."""
         return self._telemetry[0]
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """All that is missing from a report, a sentence each."""
+        """Everything that is missing in the report, one sentence each."""
         return (*self.unread, *self._telemetry[1])
 
     @property
     def is_measured(self) -> bool:
-        """Whether any of these trials has a figure: it went well, and is no proof."""
+        """Whether any of these trials has a figure: it succeeded and is not a proof."""
         return bool(((self.trials.outcome == Outcome.OK) & (self.trials.kind != TrialKind.PROOF)).any())
 
     @property
     def evidence(self) -> Evidence:
-        """What claims are held against."""
+        """The evidence for and against claims."""
         return Evidence(
             results=believed(self.results), trials=self.trials, comparisons=self.comparisons,
             layer_profiles=self.layers, series=self.scaling, proofs=self.proofs, quoted=self.quoted,
@@ -132,9 +132,9 @@ class ReportInputs:
 
 
 def read(store: Store, where: str | None = None) -> ReportInputs:
-    """Of all that is stored; with an SQL condition of the results that it holds for and the trials behind them.
+    """The inputs from a store; with an SQL condition, only results for which it is true, and their trials.
 
-    What others published has no part in a condition. Raises UserError for what is no condition.
+    Conditions do not apply to quoted tables. Raises UserError for an invalid condition.
     """
     trials, (tables, unreadable) = store.trials(), store.quoted()
     rows, table = results(trials.table), trials.table
@@ -148,7 +148,7 @@ def read(store: Store, where: str | None = None) -> ReportInputs:
 
 
 def telemetry_of(store: Store, trial_ids: Iterable[str]) -> Telemetry:
-    """Of those whose file is there."""
+    """The telemetry of those trials that have a file."""
     found, problems = {}, []
     for trial_id in trial_ids:
         if (path := store.series(trial_id)) is not None:

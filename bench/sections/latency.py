@@ -1,4 +1,4 @@
-"""How long single steps took: the spread of the timings behind each latency, in words, boxes and a table."""
+"""The latency of single steps: the distribution of timings in words, boxes and a table."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ FEWEST_FOR_P999 = 1000       # timings; with fewer the 99.9th percentile is the 
 
 @dataclass(frozen=True, kw_only=True)
 class Latencies:
-    """The timings of one result, each of one step, by process."""
+    """The timings of single steps of one result, by process."""
 
     entry: Entry
     processes_s: tuple[NDArray[np.float64], ...]
 
     @cached_property
     def quantiles_s(self) -> dict[str, float]:
-        """By the names of QUANTILES."""
+        """The quantiles by the names of QUANTILES."""
         found = np.quantile(np.concatenate(self.processes_s), list(QUANTILES.values()))
         return dict(zip(QUANTILES, found.tolist(), strict=True))
 
@@ -49,13 +49,13 @@ class Latencies:
 
     @property
     def medians_s(self) -> tuple[float, float]:
-        """The lowest and the highest of the processes."""
+        """The lowest and the highest median of the processes."""
         found = [median(times_s) for times_s in self.processes_s]
         return min(found), max(found)
 
 
 def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
-    """One subsection a group whose steps were timed one by one; None where there is none."""
+    """One subsection per group whose steps were timed singly; None if there is none."""
     timings = _timings(trials)
     found = [
         (group, several) for group in groups
@@ -75,7 +75,7 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
 
 
 def _timings(trials: pd.DataFrame) -> dict[tuple[Any, ...], list[NDArray[np.float64]]]:
-    """Timings by process, for each group of alike trials; every one's where each answers apart."""
+    """Timings by process, for each group of equal trials; per trial if each is a result by itself."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
     found: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
     for trial in rows_of(measured[measured.steps_per_timing == 1]):

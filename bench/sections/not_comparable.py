@@ -1,4 +1,4 @@
-"""What differs between the sides of a comparison beside what it compares; a red line, or that there is none."""
+"""Further differences between the sides of a comparison; one warning, or the statement that there are none."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ KINDS = {
     "setting": tr_later("setting {name}"), "system": tr_later("system: {name}"), "clock": tr_later("clock of timings"),
     "telemetry": tr_later("telemetry"),
 }
-"""Of facts, by the first word of each."""
+"""Titles of facts, by the first word of the fact."""
 OF_THOSE_THAT_TELL = ("package", "system", "clock")
-"""Facts that a side may lack without a difference: a package that it does not use, what its system does not tell."""
+"""Facts that one side may lack without being different: unused packages, and facts that its system does not state."""
 
 
 def section(groups: Sequence[Group]) -> Section | None:
-    """None where nothing was compared."""
+    """None without comparisons."""
     compared = [group for group in groups if len(group.measured) > 1]
     if not compared:
         return None
@@ -72,9 +72,9 @@ def _value(value: str) -> str:
 
 
 def differences(group: Group) -> dict[str, dict[str, str]]:
-    """Facts that are not the same for all that was measured: by fact, the value of each side.
+    """Facts that differ between measured sides: by fact, the value of each side.
 
-    What OF_THOSE_THAT_TELL only some state is no difference.
+    A fact of OF_THOSE_THAT_TELL that only some sides state is not a difference.
     """
     stated = {entry.label: dict(_facts(entry)) for entry in group.measured}
     every = dict.fromkeys(fact for facts in stated.values() for fact in facts)

@@ -1,4 +1,4 @@
-"""Did the frameworks compute the same, and do they learn the same? From the records of proofs."""
+"""Whether the frameworks compute and learn the same, from the records of proofs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Outcome
 from rigmark.bench.sections.groups import labels
 
-SHOWN_STEPS = 12             # of a learning curve, in its table
+SHOWN_STEPS = 12             # of a learning curve, in the table
 ORACLE = tr_later("float64 oracle")
 
 
@@ -33,7 +33,7 @@ ORACLE = tr_later("float64 oracle")
 
 
 def parity_section(proofs: Sequence[Proof]) -> Section:
-    """A table of errors, each beside what rounding may explain."""
+    """A table of errors, each with its tolerance."""
     if not proofs:
         return Section(id="parity", title=tr("Parity"), blocks=(Paragraph(text=tr("No proof is stored here.")),))
     passed = sum(proof.outcome == Outcome.OK for proof in proofs)
@@ -87,7 +87,7 @@ def _error_cell(proof: Proof, name: str) -> Cell:
 
 
 def learning_section(proofs: Sequence[Proof]) -> Section | None:
-    """Loss curves and accuracies, a subsection for each network and data; None where nothing learned."""
+    """Loss curves and accuracies, one subsection per network and data set; None without learning."""
     learned = [proof for proof in proofs if proof.losses]
     topics = dict.fromkeys((p.facts["model"], p.facts["data"], p.fingerprint) for p in learned)
     if not topics:
@@ -165,7 +165,7 @@ def _largest_difference(proof: Proof) -> float | None:
 
 
 def _values_table(table: str, curves: Sequence[Curve]) -> Table:
-    """Some steps of all curves, first and last included."""
+    """A selection of steps of all curves, with the first and the last one."""
     length = max(len(curve.values) for curve in curves)
     count = min(length, SHOWN_STEPS)
     steps = dict.fromkeys(round(i * (length - 1) / max(count - 1, 1)) for i in range(count))

@@ -1,4 +1,4 @@
-"""What was measured again in a later session: the latest one answers, those before are asked whether they agree."""
+"""Repeated measurements: the latest session gives the result, and earlier ones show whether they agree."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class SessionResults(Generic[Compared]):
     """Results that were compared in one session."""
 
     what: Compared
-    alike: tuple[Hashable, ...]          # its facts but for the session
-    contenders: Set[Hashable]            # who took part
-    measured: Set[Hashable]              # those of them who have a figure
+    alike: tuple[Hashable, ...]          # its facts without the session
+    contenders: Set[Hashable]            # those that took part
+    measured: Set[Hashable]              # those of them with a figure
     ended_at: str
 
     @classmethod
     def of_entries(
         cls, what: Compared, alike: tuple[Hashable, ...], entries: Sequence[Entry], contender: Sequence[str]
     ) -> SessionResults[Compared]:
-        """``contender``: columns that tell the entries apart."""
+        """``contender``: the columns that distinguish the entries."""
         return cls(
             what=what, alike=alike, contenders={key(entry.row, contender) for entry in entries},
             measured={key(entry.row, contender) for entry in entries if entry.is_measured},
@@ -36,9 +36,9 @@ class SessionResults(Generic[Compared]):
 
 
 def unrepeated(results: Iterable[SessionResults[Compared]]) -> list[tuple[Compared, list[Compared]]]:
-    """What no later session repeats, in the order given, and what each of them repeats, newest first.
+    """Comparisons that no later session repeats, in the given order, each with those that it repeats, newest first.
 
-    A session repeats a comparison if it measured everyone who took part in it.
+    A session repeats a comparison if it measured all contenders of it.
     """
     alike: dict[tuple[Hashable, ...], list[SessionResults[Compared]]] = {}
     repeated: dict[int, list[Compared]] = {}
@@ -58,7 +58,7 @@ def unrepeated(results: Iterable[SessionResults[Compared]]) -> list[tuple[Compar
 
 
 def latest(groups: Sequence[Group]) -> list[Group]:
-    """The groups that no later session repeats; each holds those that it repeats."""
+    """The groups that no later session repeats; each contains those that it repeats."""
     columns = [column for column in EQUAL_COLUMNS if column != "session"]
     found = unrepeated(
         SessionResults.of_entries(group, key(group.facts, columns), group.entries, CONTENDER)

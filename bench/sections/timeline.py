@@ -1,4 +1,4 @@
-"""What the machine did while single trials ran: doubted ones first, drawn over time, and summed up in a table."""
+"""The machine during single trials, those with findings first, as charts over time and a table."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ from rigmark.bench.enums import TIMED, Outcome, TrialKind
 from rigmark.bench.sections.groups import Group
 from rigmark.bench.store import stored
 
-MOST_DOUBTED = 4             # trials with doubts that are drawn
+MOST_DOUBTED = 4             # trials with findings that are drawn
 MOST_TRIALS = 8
-MOST_VALUES = 200_000        # in all; half a megabyte in a page. The first trial is drawn whatever it takes
-MOST_POINTS = 1_600          # of one trace: more than a screen has; beyond, the extremes of each stretch are kept
+MOST_VALUES = 200_000        # in total, half a megabyte in a page; the first trial is always drawn
+MOST_POINTS = 1_600          # of one trace: more than a screen has; of longer traces the extremes are kept
 
 REGIONS = {tr_later("warm-up"): ("warm_up", "steady"), tr_later("timed steps"): ("steady", "timed")}
-"""By their names, the marks of the worker between which they lie; see bench.telemetry.regions."""
+"""The marks of the worker at their begin and end, by name; see bench.telemetry.regions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """What a field is drawn as."""
+    """How a field is drawn."""
 
     field: str
     title: str
     unit: str
-    scale: float = 1.0           # one of this unit in that of the field, or in that per second
+    scale: float = 1.0           # one of this unit in the unit of the field, or in that per second
     is_counter: bool = False     # drawn as its growth per second
-    is_from_zero: bool = True    # whether its axis begins there: small changes matter in the others
+    is_from_zero: bool = True    # whether its axis begins at 0; for the others small changes matter
 
     @property
     def head(self) -> str:
@@ -103,19 +103,19 @@ QUANTITIES = (
         unit="MB/s", scale=1e6, is_counter=True,
     ),
 )
-"""In the order of the page. Other fields are in the file of the series alone."""
+"""In the order of the page. Other fields are only in the file of the series."""
 
 TROUBLES = {
     **{f"clock_events.{event}": (tr_later("clocks held down by {cause}"), cause) for event, cause in FAULTS.items()},
     "cpu_thermal_throttles": (tr_later("clocks held down by {cause}"), tr_later("heat")),
     "cgroup_throttled_s": (tr_later("stopped by {cause}"), tr_later("the quota of its control group")),
 }
-"""Fields whose rise, or whose flag, is a mark on the time: what happened, and its cause."""
+"""Fields whose rise or flag is marked on the time axis, with event and cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A trial that is drawn, and why."""
+    """A trial that is drawn, and the reason."""
 
     id: str
     title: str
@@ -123,7 +123,8 @@ class Chosen:
 
 
 def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame) -> list[Chosen]:
-    """Trials with telemetry: the most doubted, one a case; then of each group the middle one of its fastest result."""
+    """Trials with telemetry: those with most findings, one per case; then the median trial of each group's fastest
+    result."""
     watched = trials[trials.kind.isin(TIMED) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
     stored = {str(trial["id"]): trial for trial in rows_of(watched) if _series_of(trial)}
     found: dict[str, Chosen] = {}
@@ -146,7 +147,7 @@ def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame)
 
 
 def _doubted(results: pd.DataFrame) -> Iterator[tuple[bool, str, str]]:
-    """(whether it is only suspect, id, why) of the first doubted trial of each result, invalid ones first."""
+    """(is it only suspect, id, reason) of the first trial with findings of each result, invalid ones first."""
     for stated in results.trial_findings.dropna():
         doubted = sorted(json.loads(stated), key=lambda trial: trial["validity"] != "invalid")
         for trial in doubted[:1]:
@@ -170,7 +171,7 @@ def _series_of(trial: Mapping[Any, Any]) -> str | None:
 def section(
     wanted: Sequence[Chosen], trials: pd.DataFrame, series: Mapping[str, pd.DataFrame]
 ) -> Section | None:
-    """Each trial whose readings are given, as bench.telemetry.series.read_parquet has them; None where none are."""
+    """All trials with readings, as from bench.telemetry.series.read_parquet; None without readings."""
     by_id = {str(trial["id"]): trial for trial in trials[trials.id.isin(list(series))].to_dict("records")}
     parts: list[Section] = []
     count = 0
@@ -198,7 +199,7 @@ def section(
 
 
 def _part(each: Chosen, watched: _Watched, panels: tuple[Panel, ...], *, is_open: bool) -> Section:
-    """The panels of one trial take a screen: those of all but the first are unfolded by who wants them."""
+    """The panels of one trial, which fill a screen; all except the first are folded."""
     identity = identifier("telemetry", each.id)
     table = watched.table(f"table.{identity}", each.title)
     spans = watched.spans()
@@ -234,7 +235,7 @@ class _Watched:
         begin_s = min(begin_s, *map(float, marks.values())) if marks else begin_s
         self._marks = {name: float(at_s) - begin_s for name, at_s in marks.items()}
         self._points: dict[str, dict[str, Points]] = {}      # field, device
-        # A device of no record's is the sampler's own.
+        # A device that is not in the record is the sampler itself.
         for (source, device, field), rows in readings.groupby(["source", "device", "field"], observed=True, sort=False):
             name = self._names.get((str(source), str(device)))
             if name is not None:
@@ -245,12 +246,13 @@ class _Watched:
 
     @property
     def begin_s(self) -> float:
-        """Somewhat before the warm-up: what comes earlier is loading and compiling."""
+        """Shortly before the warm-up; earlier parts are loading and compiling."""
         warm_up_s = self._marks.get(REGIONS["warm-up"][0], 0.0)
         return max(warm_up_s - 0.25 * (self.duration_s - warm_up_s), 0.0)
 
     def _quantity(self, quantity: Quantity) -> dict[str, Points]:
-        """By device, in the unit of the quantity; a counter's growth stands at the end of the time that it took."""
+        """The values by device, in the unit of the quantity; growth of a counter is assigned to the end of the
+        interval."""
         found = {}
         for device, (times_s, values) in self._points.get(quantity.field, {}).items():
             if quantity.field == "energy_j" and device in self._points.get("power_w", {}):
@@ -261,7 +263,7 @@ class _Watched:
         return found
 
     def panels(self) -> tuple[Panel, ...]:
-        """Quantities that changed; of others the table tells."""
+        """Quantities that changed; the others are in the table."""
         found = []
         for quantity in QUANTITIES:
             by_device = {name: points for name, points in self._quantity(quantity).items() if len(points[0]) > 1}
@@ -272,7 +274,7 @@ class _Watched:
         return tuple(found)
 
     def spans(self) -> tuple[Span, ...]:
-        """Regions, then what held the machine back."""
+        """Regions, then events that reduced the performance."""
         found = [
             Span(label=tr(name), begin_s=self._marks[begin], end_s=self._marks[end])
             for name, (begin, end) in REGIONS.items() if begin in self._marks and end in self._marks
@@ -280,7 +282,7 @@ class _Watched:
         for field, (happened, cause) in TROUBLES.items():
             words = tr(happened, cause=tr(cause))
             for device, (times_s, values) in self._points.get(field, {}).items():
-                # A flag holds until the next look; a counter rose in the time before the look that shows it.
+                # A flag is valid until the next reading; a counter rose in the interval before the reading.
                 is_flag = field.startswith("clock_events")
                 is_on = values[:-1] > 0 if is_flag else np.diff(values) > 0
                 found += [
@@ -328,20 +330,21 @@ class _Watched:
 
 
 def _growth(times_s: NDArray[np.float64], values: NDArray[np.float64]) -> Points:
-    """Of a counter, per second; what it did while it began anew is not known."""
+    """The growth of a counter per second; not known for intervals in which it was reset."""
     passed_s, grown = np.diff(times_s), np.diff(values)
     is_known = (passed_s > 0) & (grown >= 0)
     return times_s[1:][is_known], grown[is_known] / passed_s[is_known]
 
 
 def _runs(is_on: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First place, and the one behind the last, of each stretch that is on."""
+    """(first index, last index + 1) of each run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], is_on.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _on_grid(by_device: Mapping[str, Points], duration_s: float) -> tuple[float, tuple[Trace, ...]]:
-    """(step in seconds, traces) at equal steps; of several readings in a step the extremes stand in it and the next."""
+    """(step in seconds, traces) at equal steps; of several readings in a step the extremes are kept, in it and the
+    next."""
     period_s = min(float(np.median(np.diff(times_s))) for times_s, _ in by_device.values())
     is_dense = duration_s / max(period_s, 1e-6) > MOST_POINTS
     places = MOST_POINTS if is_dense else max(math.ceil(duration_s / max(period_s, 1e-6)), 1) + 1
@@ -355,7 +358,7 @@ def _on_grid(by_device: Mapping[str, Points], duration_s: float) -> tuple[float,
 def _extremes(
     times_s: NDArray[np.float64], values: NDArray[np.float64], step_s: float, places: int, width: int
 ) -> NDArray[np.float64]:
-    """Values at ``places`` steps; each stretch of ``width`` 2 holds its lowest and highest, in the order of time."""
+    """Values at ``places`` steps; each part of ``width`` 2 has its lowest and highest value in the order of time."""
     trace = np.full(places, math.nan)
     if width == 1:
         trace[np.clip(np.rint(times_s / step_s).astype(np.int64), 0, places - 1)] = values

@@ -1,4 +1,4 @@
-"""The answers in words: in each group, who is fastest, by how much, and whether one may say so."""
+"""Verdicts in words: which entry of each group is fastest, by how much, and how certain that is."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rigmark.bench.sections.groups import Entry, Group, versus
 
 MOST_NAMED = 5               # sessions
 ENOUGH = fewest_pairs(1, 1)
-"""Pairs, below which there is no verdict however clear it looks."""
+"""With fewer pairs there is no verdict, however clear the difference is."""
 
 
 def verdict(group: Group, common: Collection[str] = ()) -> Verdict:
-    """What a group of comparable results says, and whether earlier sessions agree.
+    """The verdict on a group of comparable results, and whether earlier sessions agree.
 
-    ``common`` are ids of findings that are said elsewhere of most results.
+    ``common`` are the ids of findings that are stated elsewhere for most results.
     """
     standing, sentences = _answer(group)
     if group.earlier and group.measured and (before := _before(group, standing)):
@@ -43,7 +43,7 @@ def _answer(group: Group) -> tuple[Standing, list[str]]:
 
 
 def _before(group: Group, standing: Standing) -> str:
-    """How far sessions differ: the figures of one who is alone, else how many gave this answer; may be empty."""
+    """How sessions differ: the figures of a single entry, otherwise how many had the same verdict; may be empty."""
     if standing is Standing.ALONE:
         found = [float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured]
         sessions = formatting.count(len(group.earlier), "earlier session")
@@ -53,7 +53,7 @@ def _before(group: Group, standing: Standing) -> str:
         said = low if low == high else tr("{low} to {high}", low=low, high=high)
         return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
     if standing is Standing.FEW:
-        return ""                # no answer yet that others could share
+        return ""                # there is no verdict yet
     every = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
              for each in group.earlier if len(each.measured) > 1}
     answers = {name: answer for name, answer in every.items() if answer[0] is not Standing.FEW}
@@ -81,7 +81,7 @@ def _alone(entry: Entry) -> str:
 
 
 def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
-    """The head of the field against each other one."""
+    """The fastest entry compared with each other one."""
     head, rest = measured[0], measured[1:]
     against = [(entry, versus(entry, head)) for entry in rest]
     pairs = {len(found.ratios) for _, found in against if found.is_paired}
@@ -153,7 +153,7 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
 
 
 def _outlook(found: Comparison) -> str:
-    """What a verdict would take."""
+    """What is needed for a verdict."""
     if found.verdict is Judgement.SLOWER:
         return tr("it is slower in the pairs, though its own figure is the higher one")
     words = "" if found.decision is None else prospects(found.decision, Method.REPETITIONS)
@@ -161,7 +161,7 @@ def _outlook(found: Comparison) -> str:
 
 
 def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> Standing:
-    """That of the weakest link: being fastest means to be faster than all others."""
+    """The weakest standing, since the fastest entry must be faster than all others."""
     if few:
         return Standing.FEW
     if unclear:
@@ -181,7 +181,7 @@ def _beaten_by(entry: Entry, found: Comparison, *, say_pairs: bool) -> str:
 
 
 def _reservations(group: Group, common: Collection[str]) -> list[str]:
-    """What weakens the answer, beside its size: doubtful figures, different runs, who is missing."""
+    """What weakens the verdict besides its size: suspect figures, different runs, missing entries."""
     sentences = []
     suspect = [
         entry.label for entry in group.measured
