@@ -387,7 +387,7 @@ def test_every_rank_hears_what_all_have_said_and_rank_0_decides():
 def test_a_rank_that_never_comes_is_named():
     port, *_ = world.free_ports(1)
 
-    with pytest.raises(rendezvous.Lost, match="rank 1 never came"):
+    with pytest.raises(rendezvous.Lost, match="rank 1 never connected to"):
         rendezvous.RankGroup({
             "rank": 0, "processes": 2, "devices_per_process": 1, "size": 2, "address": world.LOOPBACK, "ports": [port],
             "patience_s": 0.1,

@@ -180,7 +180,7 @@ def test_where_both_do_not_fit_in_memory_whole_processes_alternate_and_it_is_sai
         alive += line.endswith("starts") - line.endswith("is gone")
         assert alive <= 1
     assert (Outcome.OK, "alternating") == (found.outcome, found.result["design"])
-    assert "the second process needs 1.10 GB and 0.50 GB are free" == found.result["why"]
+    assert "the second process needs 1.10 GB, but 0.50 GB are free" == found.result["why"]
     assert pair.TURNS_ALONE == len(found.result["base"]["times_s"]) == len(found.result["new"]["times_s"])
 
 
@@ -193,7 +193,7 @@ def test_what_an_earlier_pair_needed_decides_before_anything_starts(monkeypatch:
     found, log = measure(needed_bytes=needed)
 
     assert ("turns", "alternating") == (first.result["design"], found.result["design"])
-    assert "both processes need 2.20 GB and 2.00 GB are free" == found.result["why"]
+    assert "both processes need 2.20 GB, but 2.00 GB are free" == found.result["why"]
     assert 2 == len([line for line in log if line.endswith("starts")])
 
 
