@@ -108,7 +108,8 @@ _MISSING_KERNEL = (
 STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
 COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
 # In mixed precision; batch normalisation and attention see to it themselves.
-IN_FP32 = ("group_norm", "layer_norm", "local_response_norm", "rms_norm", "softmax")
+IN_FP32 = ("local_response_norm", "softmax")
+ALWAYS_IN_FP32 = ("group_norm", "layer_norm", "rms_norm")
 
 
 def _cast(tf, values, dtype):
@@ -117,8 +118,9 @@ def _cast(tf, values, dtype):
 
 def _in_format(tf, op, function, stored, computed):
     """The function with its floating-point operands in the format that a precision computes in."""
-    inner = tf.float32 if op in IN_FP32 and stored == tf.float32 else computed
-    of_parameters = tf.float32 if op == "batch_norm" or op in IN_FP32 else computed
+    is_wide = op in ALWAYS_IN_FP32 or (op in IN_FP32 and stored == tf.float32)
+    inner = tf.float32 if is_wide else computed
+    of_parameters = tf.float32 if op == "batch_norm" else inner
 
     def forward(run, *inputs, **parameters):
         parameters = dict(zip(parameters, _cast(tf, parameters.values(), of_parameters)))
