@@ -123,7 +123,8 @@ def of_json(path: Path, content: bytes, chance: random.Random) -> Mutant:
     elif what == "nested":
         part[last] = "NESTED"
     else:
-        part[last] = chance.choice([each for each in JUNK if each != 2.5 or not isinstance(part[last], float)])
+        is_figure = isinstance(part[last], float)
+        part[last] = chance.choice([each for each in JUNK if not (is_figure and each in (2.5, 5e-324))])
         what = f"{part[last]!r:.40}"
     name, is_sealed = path.name, checksum is not None and chance.random() < 0.5
     if is_sealed:

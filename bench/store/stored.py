@@ -341,8 +341,8 @@ class Communication(Part, frozen=True, kw_only=True):
 class World(Part, frozen=True, kw_only=True):
     processes: Number
     nodes: Number | None = None
-    rank_timings_s: list[Times] | None = None
-    rank_cpu_times_s: list[Annotated[list[Seconds], Meta(min_length=1)]] | None = None
+    rank_timings_s: Annotated[list[Times], Meta(min_length=1)] | None = None
+    rank_cpu_times_s: Annotated[list[Annotated[list[Seconds], Meta(min_length=1)]], Meta(min_length=1)] | None = None
     sent_bytes: Count | None = None
     communication: Communication | None = None
 

@@ -241,7 +241,8 @@ IMPOSSIBLE = {
     "telemetry.regions.0.devices.0.device": [1, -1],
     "telemetry.regions.0.devices.0.coverage": [1.5],
     "telemetry.regions.0.devices.0.values.power_w": [{"mean": 1.0, "min": -1.0, "max": 2.0}, {"mean": -1.0}],
-    "world.rank_timings_s": [[[-1.0]]],
+    "world.rank_timings_s": [[[-1.0]], []],
+    "world.rank_cpu_times_s": [[], [[]]],
     "world.sent_bytes": [-1],
 }
 """Values that cannot be, by the place in a record; none of them is a figure."""
