@@ -238,5 +238,5 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
     return {
         "power_w": float(np.median([power for power, _, _ in found])),
         "energy_per_sample_j": float(np.median(per_sample)) if per_sample else None,
-        "energy_method": ", ".join(sorted(str(method) for method in methods)),
+        "energy_method": ", ".join(sorted(method for method in methods if method is not None)) or None,
     }

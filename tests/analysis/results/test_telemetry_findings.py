@@ -320,6 +320,13 @@ def test_a_rate_that_falls_from_trial_to_trial_is_told():
     assert times(1.0, 1.2) == []
 
 
+def test_a_method_that_a_record_does_not_tell_is_none_and_no_word():
+    found = energy([judge(row(block(part={"energy_method": None})))])
+
+    assert found["power_w"] == pytest.approx(380.0)
+    assert found["energy_method"] is None
+
+
 def test_a_system_that_changed_between_trials_is_told_with_what_changed():
     def on(kernel: str) -> Any:
         facts = {"operating_system": {"kernel": kernel, "name": "Debian"}}
