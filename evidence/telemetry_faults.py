@@ -16,6 +16,7 @@ off by more than its bound, or a mark held the trial up for more than 10 ms.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,6 +28,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rigmark.bench.analysis.results.validity import judge
+from rigmark.bench.store import stored
 from tests.telemetry import faults, simulator
 from tests.telemetry.trial import NO_COUNTER, NO_INSTANT_POWER, NO_POWER, Trial, recorded
 
@@ -83,8 +85,8 @@ def outcome(
     block = trial.recording.block
     times_s = [0.1] * round(TIMED_S / 0.1)
     judged = judge({
-        "device": "cuda:0", "telemetry": _of_gpus(block), "timings_s": times_s, "host_times_s": times_s,
-        "local_batch": 1, "steps_per_timing": 1,
+        "device": "cuda:0", "telemetry": stored.TELEMETRY.decode(json.dumps(_of_gpus(block))),
+        "timings_s": times_s, "host_times_s": times_s, "local_batch": 1, "steps_per_timing": 1,
     })
     doubts = sorted({finding.id for finding in judged.findings})
     said = block["problem"] or block["unavailable"].get("nvml") or ""

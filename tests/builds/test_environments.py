@@ -191,7 +191,7 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
     removed = rigmark("builds", "remove", "mine")
 
     assert (0, 0) == (added.returncode, removed.returncode)
-    assert f"{sys.executable} stays" in removed.stderr
+    assert f"{sys.executable} is kept" in removed.stderr
     assert Path(sys.executable).exists()
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rigmark.bench.analysis.results.validity import Judged, Validity, judge
+from rigmark.bench.store import stored
 from rigmark.bench.telemetry import cuda, regions, series
 from rigmark.bench.telemetry.series import Described
 from rigmark.bench.telemetry.sources import nvml
@@ -160,10 +161,10 @@ def played(driver: Driver, folder: Path, fault: str, *, more: str = "") -> Itera
         for is_on_faulty in (True, False):
             yield Case(fault=fault, when=when, is_on_faulty=is_on_faulty), judge({
                 "device": "cuda:0", "timings_s": STEPS_S, "host_times_s": STEPS_S, "local_batch": 1,
-                "steps_per_timing": 1, "telemetry": {
+                "steps_per_timing": 1, "telemetry": stored.TELEMETRY.decode(json.dumps({
                     "devices": [{**each, "used": number == (0 if is_on_faulty else 1)} for number, each in devices],
                     "regions": described, "problem": None,
-                },
+                })),
             })
 
 

@@ -127,9 +127,11 @@ def seen(trial: Mapping[str, Any]) -> Seen:
 
 def _read(cell: Any, decoder: msgspec.json.Decoder[Any]) -> Any:
     """A block of a record, from its text in the table; None where the record has none."""
-    if isinstance(cell, str):
-        return decoder.decode(cell)
-    return cell if isinstance(cell, msgspec.Struct) else None
+    if isinstance(cell, msgspec.Struct):
+        return cell
+    if cell is None or cell is pd.NA or isinstance(cell, float):     # pandas says NaN where a record has none
+        return None
+    return decoder.decode(cell)
 
 
 def _watched(block: Telemetry) -> tuple[Watched, ...]:
