@@ -100,8 +100,7 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
             if found.verdict in (Judgement.FASTER, Judgement.SAME):
                 by.setdefault(found.verdict, []).append(words)
             else:
-                is_short = len(found.ratios) < ENOUGH and found.verdict is Judgement.INCONCLUSIVE
-                (too_few if is_short else unclear).append((words, _outlook(found)))
+                (too_few if _is_short(found) else unclear).append((words, _outlook(found)))
     size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
@@ -150,6 +149,13 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         ) for entry, found in unpaired
     ]
     return _standing(same, unclear, bool(few or too_few or unpaired)), sentences
+
+
+def _is_short(found: Comparison) -> bool:
+    """Whether more pairs are all that a verdict lacks: the interval leaves 1 out, or there are too few for any verdict."""
+    low, high = found.speed_up.low, found.speed_up.high
+    is_apart = low is not None and high is not None and (low > 1 or high < 1)
+    return found.verdict is Judgement.INCONCLUSIVE and (is_apart or len(found.ratios) < ENOUGH)
 
 
 def _outlook(found: Comparison) -> str:

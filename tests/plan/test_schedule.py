@@ -178,7 +178,8 @@ def test_the_suite_of_make_bench_can_give_verdicts_and_times_the_layers_of_a_net
     profiled = {(trial.case.framework, trial.case.mode) for trial in trials if trial.kind is TrialKind.LAYERS}
     compared = Counter((case.model, case.mode) for case in repetitions)
 
-    assert {fewest_pairs(1, 1)} == set(repetitions.values())
+
+    assert {fewest_pairs(1, len(compared))} == set(repetitions.values())      # two frameworks meet in so many cases
     assert {"mnist_cnn", "resnet18", "lstm"} == {model for model, _ in compared}
     assert {3} == set(compared.values())
     assert set(product(("torch", "tensorflow", "jax"), Mode)) == profiled

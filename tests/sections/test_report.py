@@ -88,6 +88,19 @@ def test_what_scatters_around_one_is_too_close_to_call(say: Any) -> None:
     assert "n = 8 pairs" in verdict.sentences[0]
 
 
+def test_a_large_difference_that_more_pairs_would_settle_is_not_called_too_close(say: Any) -> None:
+    other = [s * f for s, f in zip(SLOW, [0.9, 1.1, 0.95, 1.04, 0.9, 1.08, 0.97, 1.02], strict=True)]
+    close = timings("numpy", SLOW, mode="inference") + timings("torch", other, mode="inference")
+    far = timings("numpy", SLOW) + timings("torch", [s / 1.3 for s in SLOW])
+    found = {verdict.subject: verdict for verdict in verdicts(say(close + far))}
+
+    # Eight pairs are enough for one case alone, and not for one of two.
+    assert Standing.OPEN is found["mnist_cnn inference"].standing
+    assert Standing.FEW is found["mnist_cnn training"].standing
+    assert "torch is 1.300x" in found["mnist_cnn training"].sentences[0]
+    assert "too few for a verdict: needs about 1 more repetition" in found["mnist_cnn training"].sentences[0]
+
+
 def test_a_difference_that_does_not_matter_is_the_same(say: Any) -> None:
     other = [s * f for s, f in zip(SLOW, [1.001, 0.998, 1.002, 0.999, 1.0, 1.001, 0.999, 0.998], strict=True)]
     (verdict,) = verdicts(say(timings("numpy", SLOW) + timings("torch", other)))
