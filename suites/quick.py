@@ -1,7 +1,7 @@
 """What ``make bench`` runs: three real networks in each framework at its best setting, and the layers of one of them.
 
-Small batches and few timings keep it within some minutes on two cores; ten repetitions give a verdict wherever one framework
-of three is clearly faster. Training the LSTM as well, and inference of the ResNet-18, would take two minutes more.
+Small batches and few timings keep it within some minutes on two cores; ten repetitions give a verdict wherever one
+framework is clearly faster. Training the LSTM as well, and inference of the ResNet-18, would take two minutes more.
 """
 
 from rigmark import Mode, StartMethod, Sweep, Timing, benchmark

@@ -152,7 +152,7 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
 
 
 def _is_short(found: Comparison) -> bool:
-    """Whether more pairs are all that a verdict lacks: the interval leaves 1 out, or there are too few for any verdict."""
+    """Whether a verdict lacks pairs alone: the interval leaves 1 out, or there are too few for any verdict."""
     low, high = found.speed_up.low, found.speed_up.high
     is_apart = low is not None and high is not None and (low > 1 or high < 1)
     return found.verdict is Judgement.INCONCLUSIVE and (is_apart or len(found.ratios) < ENOUGH)
