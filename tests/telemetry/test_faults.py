@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.analysis.results.validity import judge
 from tests.telemetry import faults, simulator
 from tests.telemetry.simulator import Driver
 
@@ -37,3 +38,8 @@ def test_cards_that_tell_one_uuid_are_told_apart(driver: Driver, tmp_path: Path,
         gpu, = judged.seen.gpus
         assert (case, True) == (case, faults.is_right(case, judged))
         assert case.is_on_faulty or gpu.max("power_w") == 60.0
+
+
+def test_a_block_that_is_neither_text_nor_typed_does_not_pass_for_none():
+    with pytest.raises(TypeError):
+        judge({"timings_s": [0.1], "host_times_s": [0.1], "telemetry": {"devices": [], "regions": []}})
