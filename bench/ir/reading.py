@@ -1,0 +1,139 @@
+"""Reads a graph from its plain form, as ``Graph.plain`` writes it and importers answer it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from rigmark.bench.ir.graph import Builder, Graph, Layer
+from rigmark.bench.ir.ops import OPS, BadGraph, Op
+from rigmark.bench.ir.training import Adam, Loss, Optimizer, Sgd
+from rigmark.bench.ir.weights import INITIALISERS
+
+MOST_LAYERS = 100_000
+MOST_ELEMENTS = 2**40        # of a value or parameter; no machine holds more
+
+T = TypeVar("T")
+
+
+class _Input(Struct):
+    shape: list[int]
+    vocabulary: int | None = None
+
+
+class _Parameter(Struct):
+    name: str
+    key: str
+
+
+class _Layer(Struct):
+    name: str
+    op: str
+    inputs: list[str]
+    attributes: dict[str, Any]
+    input_shapes: list[list[int]] | None = None
+    output_shape: list[int] | None = None
+    outputs: list[dict[str, Any]] | None = None
+    parameters: list[_Parameter] = []
+
+
+class _Graph(Struct):
+    name: str
+    input: _Input
+    layers: list[_Layer]
+    loss: Loss
+    optimizer: dict[str, Any]
+
+
+OPTIMIZERS: Mapping[str, type[Sgd | Adam]] = {each.kind: each for each in (Sgd, Adam)}
+
+
+def read(plain: object) -> Graph:
+    """The graph of this plain form: operations are found by their kind, and all shapes are computed again.
+
+    Shapes may be left out; those that are given must be the computed ones. Of its parameters a layer needs to state
+    only those whose key is another layer's. Raises BadGraph for anything else.
+    """
+    given = _converted(plain, _Graph, "a graph")
+    if not given.layers or len(given.layers) > MOST_LAYERS:
+        raise BadGraph(f"{given.name}: a graph has 1 to {MOST_LAYERS:,} layers, not {len(given.layers):,}")
+    if not given.input.shape or min(given.input.shape) < 1 or (given.input.vocabulary or 1) < 1:
+        raise BadGraph(f"{given.name}: the input needs sizes and a vocabulary of at least 1, not {given.input.shape} "
+                       f"and {given.input.vocabulary}")
+    net = Builder(given.name, tuple(given.input.shape), vocabulary=given.input.vocabulary)
+    for stated in given.layers:
+        _add(net, stated, given.name)
+    graph = net.build(loss=given.loss, optimizer=_optimizer(given.optimizer, given.name))
+    for stated, layer in zip(given.layers, graph.layers, strict=True):
+        _refuse_impossible(layer, given.name)
+        _refuse_other_shapes(stated, layer, given.name)
+    return graph
+
+
+def _converted(plain: object, kind: type[T], what: str) -> T:
+    try:
+        return msgspec.convert(plain, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise BadGraph(f"not {what}: {error}") from None
+
+
+def _add(net: Builder, layer: _Layer, graph: str) -> None:
+    op = _operation(layer, graph)
+    shares = {p.name: p.key for p in layer.parameters if p.key != f"{layer.name}/{p.name}"}
+    try:
+        net.add_layer(layer.name, op, layer.inputs, shares=shares)
+    except BadGraph:
+        raise
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:    # a rule that met what no model has
+        raise BadGraph(f"{graph}: layer '{layer.name}': {layer.op} with {layer.attributes} does not fit its inputs "
+                       f"({type(error).__name__})") from None
+
+
+def _operation(layer: _Layer, graph: str) -> Op:
+    if layer.op not in OPS:
+        raise BadGraph(f"{graph}: layer '{layer.name}' is '{layer.op}', which is no operation; known: "
+                       f"{', '.join(sorted(OPS))}")
+    kind = OPS[layer.op]
+    what = f"the attributes of {layer.op} in layer '{layer.name}' of {graph}"
+    op = _converted(layer.attributes, kind, what)
+    if unknown := sorted(layer.attributes.keys() - op.attributes().keys()):
+        raise BadGraph(f"not {what}: it has no '{unknown[0]}'")
+    return op
+
+
+def _optimizer(plain: Mapping[str, Any], graph: str) -> Optimizer:
+    kind = str(plain.get("kind"))
+    if kind not in OPTIMIZERS:
+        raise BadGraph(f"{graph}: no optimizer '{kind}'; known: {', '.join(OPTIMIZERS)}")
+    return _converted({name: value for name, value in plain.items() if name != "kind"}, OPTIMIZERS[kind],
+                      f"the settings of {kind} in {graph}")
+
+
+def _refuse_impossible(layer: Layer, graph: str) -> None:
+    """Raises BadGraph for sizes that no array has, and for unknown initialisers."""
+    shapes = [(f"output {index}", value.shape) for index, value in enumerate(layer.outputs)]
+    shapes += [(f"'{p.name}'", p.shape) for p in layer.parameters]
+    for what, shape in shapes:
+        if min(shape, default=1) < 1 or math.prod(shape) > MOST_ELEMENTS:
+            raise BadGraph(f"{graph}: layer '{layer.name}' has {what} of shape {shape}; sizes are at least 1, and no "
+                           f"value has more than {MOST_ELEMENTS:,} elements")
+    for parameter in layer.parameters:
+        if parameter.init not in INITIALISERS:
+            raise BadGraph(f"{graph}: layer '{layer.name}' starts '{parameter.name}' as '{parameter.init}'; known: "
+                           f"{', '.join(INITIALISERS)}")
+
+
+def _refuse_other_shapes(stated: _Layer, layer: Layer, graph: str) -> None:
+    """Raises BadGraph where a layer does not give what was stated."""
+    computed: dict[str, Any] = {
+        "input_shapes": list(map(list, layer.input_shapes)), "output_shape": list(layer.output_shape),
+        "outputs": [value.plain() for value in layer.outputs],
+    }
+    for name, found in computed.items():
+        given = getattr(stated, name)
+        if given is not None and given != found:
+            raise BadGraph(f"{graph}: layer '{layer.name}' states {name} {given}, but computes {found}")
