@@ -173,17 +173,14 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
 
     from rigmark.bench import models
     from rigmark.bench.buying.terms import Network
-    from rigmark.bench.ir.training import Adam, Sgd
 
     found = {}
     keys = {network_key(name) for name in names}
     for name in sorted(name for name in models.NAMES if network_key(name) in keys):
         graph = models.build(name)
-        optimizer = graph.optimizer
         written = [layer for layer in graph.layers if not layer.op.is_view(training=False)]
-        states = 2 if isinstance(optimizer, Adam) else int(isinstance(optimizer, Sgd) and optimizer.momentum != 0)
         found[name] = Network(
-            parameters=graph.parameter_count, optimizer_states=states,
+            parameters=graph.parameter_count, optimizer_states=graph.optimizer.states,
             sample_bytes=math.prod(graph.input.shape) * (4 if graph.input.vocabulary is None else 8),
             activations=sum(value.elements(1) for layer in written for value in layer.outputs),
             largest_pair=max(

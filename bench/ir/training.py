@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -21,6 +22,11 @@ class Sgd:
     learning_rate: float
     momentum: float = 0.0
 
+    @property
+    def states(self) -> int:
+        """Numbers kept per parameter from step to step."""
+        return int(self.momentum != 0)
+
     def plain(self) -> dict[str, Any]:
         return {"kind": self.kind, **asdict(self)}
 
@@ -34,6 +40,7 @@ class Adam:
     """
 
     kind: ClassVar[str] = "adam"
+    states: ClassVar[int] = 2            # numbers kept per parameter from step to step
     learning_rate: float
     beta1: float = 0.9
     beta2: float = 0.999
@@ -43,4 +50,26 @@ class Adam:
         return {"kind": self.kind, **asdict(self)}
 
 
-Optimizer = Sgd | Adam
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """Loshchilov and Hutter 2019, algorithm 2 with a constant schedule: Adam with decoupled weight decay.
+
+    As Adam, but w = w * (1 - learning_rate * weight_decay) before each update. Every trainable parameter decays, biases
+    and scales among them, as in PyTorch with one group of parameters.
+    """
+
+    kind: ClassVar[str] = "adamw"
+    states: ClassVar[int] = 2            # numbers kept per parameter from step to step
+    learning_rate: float
+    weight_decay: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def plain(self) -> dict[str, Any]:
+        return {"kind": self.kind, **asdict(self)}
+
+
+Optimizer = Sgd | Adam | AdamW
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.kind: kind for kind in (Sgd, Adam, AdamW)}
+"""By the name that the plain form of a graph has."""

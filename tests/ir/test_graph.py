@@ -17,7 +17,7 @@ from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
 from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
-from rigmark.bench.ir.training import Adam, Sgd
+from rigmark.bench.ir.training import OPTIMIZERS, Adam, AdamW, Sgd
 
 SGD = Sgd(learning_rate=0.1, momentum=0.9)
 NAMES = ("conv", "norm", "relu", "left", "right", "sum", "both", "lrn", "max", "avg", "flat", "drop", "scores")
@@ -117,6 +117,8 @@ def test_wiring_changes_the_fingerprint():
         replace(NETWORK, optimizer=Sgd(learning_rate=0.1)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1, beta1=0.8)),
+        replace(NETWORK, optimizer=AdamW(learning_rate=0.1, weight_decay=0.0)),
+        replace(NETWORK, optimizer=AdamW(learning_rate=0.1, weight_decay=0.1)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1, beta2=0.9)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1, epsilon=1e-7)),
         replace(NETWORK, input=Input(shape=(4, 8, 9))),
@@ -142,7 +144,7 @@ def rebuilt(plain: dict[str, Any]) -> Graph:
         shares = {p["name"]: p["key"] for p in layer["parameters"] if p["key"] != f"{layer['name']}/{p['name']}"}
         net.add_layer(layer["name"], OPS[layer["op"]](**attributes), layer["inputs"], shares=shares)
     optimizer = dict(plain["optimizer"])
-    kind = {"sgd": Sgd, "adam": Adam}[optimizer.pop("kind")]
+    kind = OPTIMIZERS[optimizer.pop("kind")]
     return net.build(loss=plain["loss"], optimizer=kind(**optimizer))
 
 

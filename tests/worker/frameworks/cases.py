@@ -31,7 +31,7 @@ from rigmark.bench.ir.ops.lookup import Gather
 from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
 from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.reduction import ReduceMax, ReduceMean, ReduceSum
-from rigmark.bench.ir.training import Adam, Optimizer, Sgd
+from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
 
@@ -769,6 +769,14 @@ def adam_with_large_epsilon() -> Graph:              # inside the root, or befor
     net = _image((2, 3, 4))
     net.tanh("tanh")
     return _scores(net, Adam(learning_rate=0.02, beta1=0.7, beta2=0.9, epsilon=0.1))
+
+
+@_case
+def adamw() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("hidden", 6)
+    net.tanh("tanh")
+    return _scores(net, AdamW(learning_rate=0.05, weight_decay=0.7))
 
 
 # For modes in which compiling is slow ----------------------------------------------------------------------------

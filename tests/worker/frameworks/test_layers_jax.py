@@ -85,7 +85,7 @@ def listed(found: dict[str, Any]) -> set[Row]:
 @pytest.mark.parametrize(("name", "layout"), [
     *((name, "channels_last") for name in (
         "named_like_scopes", "residual", "concat_of_images", "dropout_beside_its_input", "add_to_itself",
-        "conv_of_everything", "tokens_through_two_lstms", "rows_of_an_image_through_an_lstm", "adam", "everything",
+        "conv_of_everything", "tokens_through_two_lstms", "rows_of_an_image_through_an_lstm", "adamw", "everything",
     )),
     ("residual", "nchw"), ("conv_of_everything", "nchw"),
 ])

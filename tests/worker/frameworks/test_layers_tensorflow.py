@@ -184,7 +184,7 @@ def count_kernels(prepared: Any) -> int:
 
 @pytest.mark.parametrize(
     ("compile_mode", "name"),
-    [("compiled", "residual"), ("compiled", "loop"), ("compiled", "adam"), ("xla", "residual"),
+    [("compiled", "residual"), ("compiled", "loop"), ("compiled", "adamw"), ("xla", "residual"),
      ("eager", "everything"), ("eager", "add_to_itself"), ("eager", "tokens_through_two_lstms")],
 )
 def test_instrumented_steps_compute_what_plain_ones_do(compile_mode: str, name: str):

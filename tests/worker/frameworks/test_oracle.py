@@ -12,7 +12,7 @@ import scipy.special
 
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.ops import OPS
-from rigmark.bench.ir.training import Adam, Sgd
+from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.worker.frameworks import Unsupported
 from rigmark.bench.worker.frameworks.numpy import adapter as oracle
@@ -266,7 +266,7 @@ def test_mean_squared_error_is_the_mean_over_elements():
     assert gradient.tolist() == [[1, 2]]
 
 
-def line(optimizer: Sgd | Adam) -> Any:
+def line(optimizer: Optimizer) -> Any:
     """A network y = w x with w = 1, whose loss w ** 2 for x = 1, y = 0 has the slope 2 w."""
     net = Builder("line", (1,))
     net.dense("dense", 1, bias=False)
@@ -297,6 +297,18 @@ def test_adam():
     v = (0.6 * 0.4 * g1 ** 2 + 0.4 * g2 ** 2) / (1 - 0.6 ** 2)
     w2 = w1 - 0.1 * m / (v ** 0.5 + 0.5)
     optimizer = Adam(learning_rate=0.1, beta1=0.8, beta2=0.6, epsilon=0.5)
+
+    assert weights_after_two_steps(line(optimizer)) == pytest.approx([w1, w2], rel=1e-14)
+
+
+def test_adamw_decays_weights_by_the_rate_before_an_update_as_adams():
+    g1 = 2.0
+    w1 = 1 * (1 - 0.1 * 0.3) - 0.1 * g1 / (g1 + 0.5)
+    g2 = 2 * w1
+    m = (0.8 * 0.2 * g1 + 0.2 * g2) / (1 - 0.8 ** 2)
+    v = (0.6 * 0.4 * g1 ** 2 + 0.4 * g2 ** 2) / (1 - 0.6 ** 2)
+    w2 = w1 * (1 - 0.1 * 0.3) - 0.1 * m / (v ** 0.5 + 0.5)
+    optimizer = AdamW(learning_rate=0.1, weight_decay=0.3, beta1=0.8, beta2=0.6, epsilon=0.5)
 
     assert weights_after_two_steps(line(optimizer)) == pytest.approx([w1, w2], rel=1e-14)
 

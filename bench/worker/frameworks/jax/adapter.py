@@ -169,11 +169,15 @@ def _bias(jax, beta, step):
     return -jax.numpy.expm1(step * math.log(beta)) if beta else 1.0
 
 
-OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+def _adamw(jax, o, step, weight, gradient, moments):
+    return _adam(jax, o, step, weight * (1 - o["learning_rate"] * o["weight_decay"]), gradient, moments)
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
 
 
 def _moments_per_parameter(optimizer):
-    return 2 if optimizer["kind"] == "adam" else int(optimizer["momentum"] != 0)
+    return int(optimizer["momentum"] != 0) if optimizer["kind"] == "sgd" else 2
 
 
 class JaxPrepared(Prepared):

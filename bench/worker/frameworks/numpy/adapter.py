@@ -95,7 +95,14 @@ class Adam:
             weights[key] -= s["learning_rate"] / first_bias * first / root
 
 
-OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+class AdamW(Adam):
+    def update(self, weights, gradients):
+        for key in gradients:
+            weights[key] *= 1 - self.settings["learning_rate"] * self.settings["weight_decay"]
+        super().update(weights, gradients)
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
 
 
 DECIDING = ("relu", "clip", "max_pool")

@@ -256,7 +256,15 @@ class Adam:
             )
 
 
-OPTIMIZERS = {"sgd": Sgd, "adam": Adam}
+class AdamW(Adam):
+    def update(self, gradients):
+        decay = self._settings["learning_rate"] * self._settings["weight_decay"]
+        for variable in self._variables.values():
+            variable.assign_sub(variable * decay)
+        super().update(gradients)
+
+
+OPTIMIZERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
 
 
 Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters outputs")

@@ -186,7 +186,12 @@ def _adam(optim, parameters, o):
     return optim.Adam(parameters, lr=o["learning_rate"], betas=(o["beta1"], o["beta2"]), eps=o["epsilon"])
 
 
-OPTIMIZERS = {"sgd": _sgd, "adam": _adam}
+def _adamw(optim, parameters, o):
+    return optim.AdamW(parameters, lr=o["learning_rate"], betas=(o["beta1"], o["beta2"]), eps=o["epsilon"],
+                       weight_decay=o["weight_decay"])
+
+
+OPTIMIZERS = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
 
 
 class TorchPrepared(Prepared):
