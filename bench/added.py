@@ -14,8 +14,16 @@ from pathlib import Path
 from types import ModuleType
 
 from rigmark.bench.errors import UserError
+from rigmark.bench.worker import registry
 
 MOST_WORDS = 300             # characters of an exception that are shown; some contain whole arrays
+
+
+def names(package: str) -> tuple[str, ...]:
+    """The names of the modules of a package, without helpers. The package itself is not imported."""
+    spec = importlib.util.find_spec(package)
+    found: tuple[str, ...] = registry.names(spec and spec.submodule_search_locations)
+    return found
 
 
 def load(package: str, name: str, what: str) -> ModuleType:

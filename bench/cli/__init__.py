@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import re
 import shutil
 import sys
 import traceback
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -105,27 +108,6 @@ def _sentence(error: Any) -> str:
     return f"{said[:1].lower()}{said[1:]}{''.join(wrong)}; see {command} --help"
 
 
-app = typer.Typer(
-    cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"rigmark {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def rigmark(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    """Benchmark identical neural networks across frameworks, builds, devices and precisions."""
-
-
 class Verb(TyperCommand):
     """A command whose help is wrapped to the width of the terminal, whatever the line breaks of its docstring."""
 
@@ -146,16 +128,77 @@ def _with_more_help(more: Callable[[], str] | None) -> type[Verb]:
     return VerbWithMore
 
 
-for _name in registry.names(__path__):
-    _verb = registry.load(__name__, _name)
-    _spelled = _name.rstrip("_")     # "import" is a keyword of Python, so its module is named import_
-    if hasattr(_verb, "app"):        # a verb with subcommands
-        app.add_typer(_verb.app, name=_spelled)
-    else:
-        app.command(
-            _spelled, no_args_is_help=getattr(_verb, "NEEDS_ARGUMENTS", False),
-            cls=_with_more_help(getattr(_verb, "more_help", None)),
-        )(_verb.command)
+FILES = {name.rstrip("_"): name for name in registry.names(__path__)}
+"""Modules by the verb that each defines: "import" is a keyword of Python, so its module is named import_."""
+
+
+class VerbsByName(Mapping[str, Any]):
+    """The commands by the name of their verb. A verb is loaded when it is asked for, since each takes milliseconds."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(FILES)
+
+    def __len__(self) -> int:
+        return len(FILES)
+
+    def __getitem__(self, name: str) -> Any:
+        return _command(name)
+
+
+@functools.cache
+def _command(name: str) -> Any:
+    verb = registry.load(__name__, FILES[name])
+    if hasattr(verb, "app"):             # a verb with subcommands
+        group = typer.main.get_group(verb.app)
+        group.name = name
+        return group
+    alone = typer.Typer(add_completion=False)
+    alone.command(
+        name, no_args_is_help=getattr(verb, "NEEDS_ARGUMENTS", False),
+        cls=_with_more_help(getattr(verb, "more_help", None)),
+    )(verb.command)
+    return typer.main.get_command(alone)
+
+
+class AllVerbs(Verbs):
+    """The group of all verbs. Its help shows their first sentences, for which no verb's options are worked out."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**{**more, "commands": {}})
+        self.commands: Any = VerbsByName()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(FILES)
+
+    def format_help(self, *arguments: Any) -> None:
+        listing: dict[str, Any] = {name: TyperCommand(name, help=_about(name)) for name in FILES}
+        TyperGroup(name=self.name, commands=listing, params=self.params, help=self.help).format_help(*arguments)
+
+
+def _about(name: str) -> str | None:
+    verb = registry.load(__name__, FILES[name])
+    return str(verb.app.info.help) if hasattr(verb, "app") else inspect.getdoc(verb.command)
+
+
+app = typer.Typer(
+    cls=AllVerbs, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rigmark {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def rigmark(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmark identical neural networks across frameworks, builds, devices and precisions."""
 
 
 def say(message: str) -> None:

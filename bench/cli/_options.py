@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rigmark.bench.devices import Device, parsed
 from rigmark.bench.errors import UserError, unknown
-from rigmark.bench.plan.axes import Swept
+
+if TYPE_CHECKING:
+    from rigmark.bench.plan.axes import Swept
 
 UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rigmark.bench import added
 from rigmark.bench.errors import UserError
 from rigmark.bench.host.secrets import hidden
-from rigmark.bench.importers import NAMES
 
 if TYPE_CHECKING:
     from rigmark.bench.store.quoted import QuotedTable
 
 NEEDS_ARGUMENTS = True
+FORMATS = added.names("rigmark.bench.importers")
 MOST_REFUSED = 20            # refused lines that are reported one by one
 
 
 def command(
-    format: Annotated[str, typer.Argument(help=f"Format of the files: {', '.join(NAMES)}.")],
+    format: Annotated[str, typer.Argument(help=f"Format of the files: {', '.join(FORMATS)}.")],
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of that format; for asv, folders.")],
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     set_: Annotated[
