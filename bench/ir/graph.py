@@ -8,9 +8,9 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape, Tensor, of_sample
 from rigmark.bench.ir.ops.arrangement import Concat, Flatten, Reshape, Slice, Split, Transpose
@@ -30,16 +30,61 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What every framework takes as the name of a scope, so that its trace can be read by layers."""
 
 
+Draw = Literal["normal", "tokens", "ones", "lengths", "positions"]
+"""How synthetic samples are drawn. normal: standard normal floats. tokens: integers below a vocabulary.
+
+ones: as the mask of a sequence without padding. lengths: for each sample, ones up to a length that is drawn, of at
+least 1, and zeros behind, along the last axis: the mask of a padded sequence. positions: 0, 1, 2, ... along the last
+axis.
+"""
+_DTYPES_OF_DRAWS = {
+    "normal": ("float",), "tokens": ("int64",), "ones": ("float", "int64", "bool"),
+    "lengths": ("float", "int64", "bool"), "positions": ("float", "int64"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What one sample is: an array of floats, or tokens below ``vocabulary``."""
+    """A part of every sample: an array of this shape, which layers read by its name."""
 
     shape: Shape
-    vocabulary: int | None = None    # None: floats
+    name: str = INPUT
+    dtype: str = "float"             # as Tensor has it
+    draw: Draw = "normal"
+    vocabulary: int | None = None    # of tokens only
 
     @property
     def tensor(self) -> Tensor:
-        return of_sample(self.shape, "float" if self.vocabulary is None else "int64")
+        return of_sample(self.shape, self.dtype)
+
+    def refuse_mistakes(self) -> None:
+        """Raises BadGraph for a name that files cannot carry, and where draw, dtype and vocabulary do not fit."""
+        if not NAME.fullmatch(self.name):
+            raise BadGraph(f"an input cannot be named '{self.name}'; use letters, digits, '_', '-' and '.'")
+        if self.draw not in get_args(Draw):
+            raise BadGraph(f"input '{self.name}' is drawn as '{self.draw}', which is none of: "
+                           f"{', '.join(get_args(Draw))}")
+        if self.dtype not in _DTYPES_OF_DRAWS[self.draw]:
+            raise BadGraph(f"input '{self.name}' is drawn as {self.draw}, which gives "
+                           f"{' or '.join(_DTYPES_OF_DRAWS[self.draw])}, not {self.dtype}")
+        if self.draw in ("lengths", "positions") and not self.shape:
+            raise BadGraph(f"input '{self.name}' is drawn as {self.draw} along its last axis, and has none")
+        if (self.draw == "tokens") != (self.vocabulary is not None):
+            raise BadGraph(f"input '{self.name}' is drawn as {self.draw} with a vocabulary of {self.vocabulary}; "
+                           "tokens need a vocabulary, and only they have one")
+
+    def plain(self) -> dict[str, Any]:
+        return {**asdict(self), "shape": list(self.shape)}
+
+
+def tokens(shape: Shape, vocabulary: int, name: str = INPUT) -> Input:
+    """An input of integers from 0 up to, and without, ``vocabulary``."""
+    return Input(shape=shape, name=name, dtype="int64", draw="tokens", vocabulary=vocabulary)
+
+
+def _is_usual(inputs: tuple[Input, ...]) -> bool:
+    """Whether the plain form names the only input nowhere, as it did before there could be several."""
+    return len(inputs) == 1 and inputs[0].name == INPUT and inputs[0].draw in ("normal", "tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,17 +148,33 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Layers in an order in which each comes after its inputs; the last one is the output."""
+    """Layers in an order in which each comes after its inputs.
+
+    ``outputs`` are names of values. The loss takes the first; a training step runs only the layers that lead to it.
+    """
 
     name: str
-    input: Input
+    inputs: tuple[Input, ...]
     layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
     loss: Loss
     optimizer: Optimizer
 
     @property
+    def input(self) -> Input:
+        """The only input; raises BadGraph where there are several."""
+        if len(self.inputs) != 1:
+            raise BadGraph(f"{self.name} has several inputs: {', '.join(each.name for each in self.inputs)}")
+        return self.inputs[0]
+
+    @property
+    def output(self) -> Tensor:
+        """The value that the loss takes."""
+        return _values(self[_layer_of(self.outputs[0])])[self.outputs[0]]
+
+    @property
     def output_shape(self) -> Shape:
-        return self.layers[-1].output_shape
+        return self.output.sample
 
     def __getitem__(self, name: str) -> Layer:
         return self._by_name[name]
@@ -153,8 +214,8 @@ class Graph:
         )
 
     def needs_gradient(self, name: str) -> bool:
-        """True where this value has a gradient: a trainable parameter lies in or before it, and it leads to the output
-        by values of floats.
+        """True where this value has a gradient: a trainable parameter lies in or before it, and it leads to the first
+        output by values of floats.
         """
         return _layer_of(name) in self._with_gradient
 
@@ -166,11 +227,23 @@ class Graph:
             is_float = any(value.dtype == "float" for value in layer.outputs)
             if is_float and (has_own or any(_layer_of(value) in found for value in layer.inputs)):
                 found.add(layer.name)
-        reached = {self.layers[-1].name}
+        reached = {_layer_of(self.outputs[0])}
         for layer in reversed(self.layers):
             if layer.name in found & reached:
                 reached.update(map(_layer_of, layer.inputs))
         return frozenset(found & reached)
+
+    def leads_to_loss(self, name: str) -> bool:
+        """Whether the loss depends on what this layer gives: a training step runs no other layers."""
+        return name in self._for_loss
+
+    @cached_property
+    def _for_loss(self) -> frozenset[str]:
+        found = {_layer_of(self.outputs[0])}
+        for layer in reversed(self.layers):
+            if layer.name in found:
+                found.update(map(_layer_of, layer.inputs))
+        return frozenset(found)
 
     def cost(
         self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False,
@@ -179,8 +252,10 @@ class Graph:
         """FLOPs and least traffic of a layer for a batch, forward or, of a training step only, backward.
 
         ``itemsize`` is bytes per element; ``weight_itemsize`` gives that of weights by the kind of their operation, if
-        it is another.
+        it is another. A training step does not run layers that only other outputs than the first need.
         """
+        if training and not self.leads_to_loss(layer.name):
+            return Cost(flops=0, bytes_moved=0)
         inputs = sum(value.elements(batch) for value in layer.input_tensors)
         outputs = sum(value.elements(batch) for value in layer.outputs)
         of_weights = _weight_bytes(layer, itemsize, weight_itemsize)
@@ -218,7 +293,7 @@ class Graph:
         read = {name: value for layer in map(self.__getitem__, names)
                 for name, value in zip(layer.inputs, layer.input_tensors, strict=True) if _layer_of(name) not in group}
         written = [value for layer in map(self.__getitem__, names) for name, value in _values(layer).items()
-                   if not self._readers[name] or self._readers[name] - group]
+                   if name in self.outputs or not self._readers[name] or self._readers[name] - group]
         passes_on = backward and any(map(self.needs_gradient, read))
         elements = sum(value.elements(batch) for value in written)
         elements += sum(value.elements(batch) for value in read.values()) * (2 if passes_on else 1)
@@ -236,22 +311,28 @@ class Graph:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the computation: shapes, operations, wiring, shared parameters, loss and optimiser.
+        """Hash of the computation: inputs, shapes, operations, wiring, shared parameters, outputs, loss and optimiser.
 
         Names, batch, precision, memory layout and the values of the weights are not part of it.
         """
-        index: dict[str, int | str] = {INPUT: -1}
+        index: dict[str, int | str] = {each.name: -1 - i for i, each in enumerate(self.inputs)}
         for i, layer in enumerate(self.layers):
             index[layer.name] = i
             index.update((f"{layer.name}:{output}", f"{i}:{output}") for output in range(1, len(layer.outputs)))
         plain = self.plain()
         facts = {
-            "input": plain["input"], "loss": plain["loss"], "optimizer": plain["optimizer"],
+            "loss": plain["loss"], "optimizer": plain["optimizer"],
             "layers": [
                 [layer["op"], layer["attributes"], [index[name] for name in layer["inputs"]]]
                 for layer in plain["layers"]
             ],
         }
+        if "input" in plain:
+            facts["input"] = plain["input"]
+        else:
+            facts["inputs"] = [{key: fact for key, fact in each.items() if key != "name"} for each in plain["inputs"]]
+        if "outputs" in plain:
+            facts["outputs"] = [index[name] for name in plain["outputs"]]
         for _, attributes, _ in facts["layers"]:
             attributes.pop("init", None)
         for layer, its_facts in zip(self.layers, facts["layers"], strict=True):
@@ -261,10 +342,23 @@ class Graph:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def plain(self) -> dict[str, Any]:
-        """The graph as plain data, the form in which it crosses to a worker."""
+        """The graph as plain data, the form in which it crosses to a worker.
+
+        It has "input", {"shape", "vocabulary"}, if the only one is named so and is floats or tokens; else "inputs". It
+        has "outputs" unless the last layer's first value is the only one. A parameter is trainable if the loss has a
+        gradient by it: none has that only other outputs than the first depend on.
+        """
+        if _is_usual(self.inputs):
+            ends: dict[str, Any] = {"input": {"shape": list(self.input.shape), "vocabulary": self.input.vocabulary}}
+        else:
+            ends = {"inputs": [each.plain() for each in self.inputs]}
+        if self.outputs != (self.layers[-1].name,):
+            ends["outputs"] = list(self.outputs)
+        trained = {key for layer in self.layers if self.needs_gradient(layer.name)
+                   for key, p in layer.keyed_parameters.items() if p.is_trainable}
         return {
             "name": self.name,
-            "input": {"shape": list(self.input.shape), "vocabulary": self.input.vocabulary},
+            **ends,
             "layers": [
                 {
                     "name": layer.name,
@@ -275,7 +369,7 @@ class Graph:
                     "output_shape": list(layer.output_shape),
                     "outputs": [value.plain() for value in layer.outputs],
                     "parameters": [
-                        {"name": p.name, "key": key, "shape": list(p.shape), "is_trainable": p.is_trainable}
+                        {"name": p.name, "key": key, "shape": list(p.shape), "is_trainable": key in trained}
                         for key, p in layer.keyed_parameters.items()
                     ],
                 }
@@ -294,18 +388,36 @@ class Builder:
     """Writes a graph layer by layer, so that a model reads like its paper.
 
     Each method adds a layer and returns its name. A layer takes the one before it, or what ``of`` names.
-    ``init`` is the initialiser of all weights.
+    ``input`` is the shape of an input named "input"; it has tokens if there is a ``vocabulary``. A network of several
+    inputs, or of one with another name, has those that ``add_input`` adds. ``init`` is the initialiser of all weights.
     """
 
-    def __init__(self, name: str, input: Shape, *, vocabulary: int | None = None, init: str = "he_normal"):
+    def __init__(
+        self, name: str, input: Shape | None = None, *, vocabulary: int | None = None, init: str = "he_normal"
+    ):
         self._name = name
-        self._input = Input(shape=input, vocabulary=vocabulary)
         self._init = init
+        self._inputs: list[Input] = []
         self._layers: list[Layer] = []
-        self._values: dict[str, Tensor] = {INPUT: self._input.tensor}
+        self._values: dict[str, Tensor] = {}
         self._parameters: dict[str, Parameter] = {}
         self._prefix = ""
         self.last = INPUT
+        if input is not None:
+            self.add_input(Input(shape=input) if vocabulary is None else tokens(input, vocabulary))
+
+    def add_input(self, given: Input) -> str:
+        """Its name. Raises BadGraph for a name that is used twice, and as ``Input.refuse_mistakes``."""
+        try:
+            given.refuse_mistakes()
+        except BadGraph as error:
+            raise BadGraph(f"{self._name}: {error}") from None
+        if given.name in self._values:
+            raise BadGraph(f"{self._name} has two inputs or layers named '{given.name}'")
+        self._inputs.append(given)
+        self._values[given.name] = given.tensor
+        self.last = given.name
+        return given.name
 
     @contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -432,10 +544,12 @@ class Builder:
     def embedding(
         self, name: str, features: int, *, init: str = "standard_normal", of: str | None = None
     ) -> str:
-        """Rows for the tokens of the graph's input; raises BadGraph where that has no vocabulary."""
-        if self._input.vocabulary is None:
+        """Rows for the tokens of an input; raises BadGraph where that has no vocabulary."""
+        read = self.last if of is None else of
+        vocabulary = next((each.vocabulary for each in self._inputs if each.name == read), None)
+        if vocabulary is None:
             raise BadGraph(f"{self._name}: layer '{name}' needs an input of tokens; give the Builder a vocabulary")
-        op = Embedding(vocabulary=self._input.vocabulary, features=features, init=init)
+        op = Embedding(vocabulary=vocabulary, features=features, init=init)
         return self.add_layer(name, op, of)
 
     def lstm(self, name: str, hidden: int, *, of: str | None = None) -> str:
@@ -470,25 +584,46 @@ class Builder:
         """A value that all samples share."""
         return self.add_layer(name, ParameterValue(shape=shape, init=init, is_trainable=is_trainable), ())
 
-    def build(self, *, loss: Loss, optimizer: Optimizer) -> Graph:
-        """The finished graph; raises BadGraph where it has no layer or a layer's result is never used."""
+    def build(self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = ()) -> Graph:
+        """The finished graph; its only output is the last layer's first value, unless ``outputs`` names others.
+
+        Raises BadGraph where it has no input or layer, where nothing uses one of them, or an output does not fit.
+        """
         if not self._layers:
             raise BadGraph(f"{self._name} has no layers")
-        used = {_layer_of(name) for layer in self._layers for name in layer.inputs}
-        unused = [layer.name for layer in self._layers[:-1] if layer.name not in used]
-        if unused:
-            raise BadGraph(f"{self._name}: nothing reads layer '{unused[0]}' and it is not the output")
-        output = self._layers[-1].outputs[0]
-        if output.batch != 0 or output.dtype != "float":
-            raise BadGraph(f"{self._name}: the output needs floats with the batch as their first axis, not {output}")
-        if loss == "softmax_cross_entropy" and len(self._layers[-1].output_shape) > 2:
-            raise BadGraph(f"{self._name}: softmax_cross_entropy needs a vector or sequence of scores, not "
-                           f"{self._layers[-1].output_shape}")
+        outputs = tuple(outputs) or (self._layers[-1].name,)
+        self._refuse_wrong_outputs(outputs, loss)
+        used = {_layer_of(name) for name in outputs}.union(
+            _layer_of(name) for layer in self._layers for name in layer.inputs)
+        for what, names in (
+            ("layer", [layer.name for layer in self._layers]), ("input", [each.name for each in self._inputs]),
+        ):
+            unused = [name for name in names if name not in used]
+            if unused:
+                raise BadGraph(f"{self._name}: nothing reads {what} '{unused[0]}' and it is not the output")
         graph = Graph(
-            name=self._name, input=self._input, layers=tuple(self._layers), loss=loss, optimizer=optimizer
+            name=self._name, inputs=tuple(self._inputs), layers=tuple(self._layers), outputs=outputs, loss=loss,
+            optimizer=optimizer,
         )
         for layer in graph.layers:
-            if any(p.is_trainable for p in layer.parameters) and not graph.needs_gradient(layer.name):
+            is_asked = any(p.is_trainable for p in layer.parameters) and graph.leads_to_loss(layer.name)
+            if is_asked and not graph.needs_gradient(layer.name):
                 raise BadGraph(f"{self._name}: layer '{layer.name}' has trainable parameters, but no gradient reaches "
                                "it from the output; only comparisons read what it gives")
         return graph
+
+    def _refuse_wrong_outputs(self, outputs: tuple[str, ...], loss: Loss) -> None:
+        inputs = {each.name for each in self._inputs}
+        for name in outputs:
+            if name not in self._values or name in inputs or outputs.count(name) > 1:
+                what = "is named twice" if outputs.count(name) > 1 else "no layer gives"
+                raise BadGraph(f"{self._name}: output '{name}' {what}")
+            if self._values[name].batch != 0:
+                raise BadGraph(f"{self._name}: the output '{name}' needs the batch as its first axis, not "
+                               f"{self._values[name]}")
+        first = self._values[outputs[0]]
+        if first.dtype != "float":
+            raise BadGraph(f"{self._name}: the output needs floats with the batch as their first axis, not {first}")
+        if loss == "softmax_cross_entropy" and len(first.sample) > 2:
+            raise BadGraph(f"{self._name}: softmax_cross_entropy needs a vector or sequence of scores, not "
+                           f"{first.sample}")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from rigmark.bench.ir.graph import Builder, Graph, Layer
+from rigmark.bench.ir.graph import Builder, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
 from rigmark.bench.ir.training import Adam, Loss, Optimizer, Sgd
 from rigmark.bench.ir.weights import INITIALISERS
@@ -20,7 +20,7 @@ MOST_ELEMENTS = 2**40        # of a value or parameter; no machine holds more
 T = TypeVar("T")
 
 
-class _Input(Struct):
+class _OnlyInput(Struct):
     shape: list[int]
     vocabulary: int | None = None
 
@@ -43,10 +43,12 @@ class _Layer(Struct):
 
 class _Graph(Struct):
     name: str
-    input: _Input
     layers: list[_Layer]
     loss: Loss
     optimizer: dict[str, Any]
+    input: _OnlyInput | None = None
+    inputs: list[Input] = []
+    outputs: list[str] = []
 
 
 OPTIMIZERS: Mapping[str, type[Sgd | Adam]] = {each.kind: each for each in (Sgd, Adam)}
@@ -61,13 +63,14 @@ def read(plain: object) -> Graph:
     given = _converted(plain, _Graph, "a graph")
     if not given.layers or len(given.layers) > MOST_LAYERS:
         raise BadGraph(f"{given.name}: a graph has 1 to {MOST_LAYERS:,} layers, not {len(given.layers):,}")
-    if not given.input.shape or min(given.input.shape) < 1 or (given.input.vocabulary or 1) < 1:
-        raise BadGraph(f"{given.name}: the input needs sizes and a vocabulary of at least 1, not {given.input.shape} "
-                       f"and {given.input.vocabulary}")
-    net = Builder(given.name, tuple(given.input.shape), vocabulary=given.input.vocabulary)
+    net = Builder(given.name)
+    for each in _inputs(given):
+        net.add_input(each)
     for stated in given.layers:
         _add(net, stated, given.name)
-    graph = net.build(loss=given.loss, optimizer=_optimizer(given.optimizer, given.name))
+    graph = net.build(
+        loss=given.loss, optimizer=_optimizer(given.optimizer, given.name), outputs=given.outputs
+    )
     for stated, layer in zip(given.layers, graph.layers, strict=True):
         _refuse_impossible(layer, given.name)
         _refuse_other_shapes(stated, layer, given.name)
@@ -79,6 +82,21 @@ def _converted(plain: object, kind: type[T], what: str) -> T:
         return msgspec.convert(plain, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise BadGraph(f"not {what}: {error}") from None
+
+
+def _inputs(given: _Graph) -> list[Input]:
+    """Those that it states one by one, or the only one."""
+    if (given.input is None) == (not given.inputs):
+        raise BadGraph(f"{given.name}: a graph states its only input as 'input', or those that it has as 'inputs'")
+    found = given.inputs
+    if given.input is not None:
+        shape, vocabulary = tuple(given.input.shape), given.input.vocabulary
+        found = [Input(shape=shape) if vocabulary is None else tokens(shape, vocabulary)]
+    for each in found:
+        if min(each.shape, default=1) < 1 or (each.vocabulary or 1) < 1 or math.prod(each.shape) > MOST_ELEMENTS:
+            raise BadGraph(f"{given.name}: input '{each.name}' needs sizes and a vocabulary of at least 1, and at most "
+                           f"{MOST_ELEMENTS:,} elements, not {each.shape} and {each.vocabulary}")
+    return found
 
 
 def _add(net: Builder, layer: _Layer, graph: str) -> None:

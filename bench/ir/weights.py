@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.graph import Draw, Graph, Input
 from rigmark.bench.ir.ops import Parameter
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -63,22 +63,38 @@ def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
     return changed
 
 
-def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """Inputs (samples, *input shape) and targets for the graph's loss.
+Samples = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
+"""The inputs of a batch: an array of the only input, or a tuple of those of all, in order."""
 
-    Inputs are standard normal float32, or int64 tokens. Targets are int64 classes of shape (samples,) or
-    (samples, steps), or float32 values of the output's shape for mean_squared_error.
+
+def _ones_up_to_a_length(rng: Generator, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    lengths = rng.integers(1, shape[-1] + 1, (shape[0], *[1] * (len(shape) - 1)))
+    return np.broadcast_to(np.arange(shape[-1]) < lengths, shape)
+
+
+DRAWS: dict[Draw, Callable[[Generator, Input, tuple[int, ...]], NDArray[np.generic]]] = {
+    "normal": lambda rng, given, shape: rng.standard_normal(shape),
+    "tokens": lambda rng, given, shape: rng.integers(0, given.vocabulary or 0, shape),
+    "ones": lambda rng, given, shape: np.ones(shape),
+    "lengths": lambda rng, given, shape: _ones_up_to_a_length(rng, shape),
+    "positions": lambda rng, given, shape: np.broadcast_to(np.arange(shape[-1]), shape),
+}
+STORED = {"float": np.float32, "int64": np.int64, "bool": np.bool_}
+
+
+def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[Samples, NDArray[np.generic]]:
+    """Inputs, each (samples, *its shape), and targets for the graph's loss.
+
+    Inputs are float32, int64 or bool. Targets are int64 classes of shape (samples,) or (samples, steps), or float32
+    values of the output's shape for mean_squared_error.
     """
     rng = _stream(seed, BATCH)
-    shape = (samples, *graph.input.shape)
-    x: NDArray[np.generic]
+    x: tuple[NDArray[np.generic], ...] = tuple(
+        DRAWS[given.draw](rng, given, (samples, *given.shape)).astype(STORED[given.dtype]) for given in graph.inputs
+    )
     y: NDArray[np.generic]
-    if graph.input.vocabulary is None:
-        x = rng.standard_normal(shape).astype(np.float32)
-    else:
-        x = rng.integers(0, graph.input.vocabulary, shape)
     if graph.loss == "mean_squared_error":
         y = rng.standard_normal((samples, *graph.output_shape)).astype(np.float32)
     else:
         y = rng.integers(0, graph.output_shape[-1], (samples, *graph.output_shape[:-1]))
-    return x, y
+    return x[0] if len(x) == 1 else x, y

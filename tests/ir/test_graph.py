@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
-from rigmark.bench.ir.ops import OPS, BadGraph, Op
+from rigmark.bench.ir.graph import INPUT, Builder, Draw, Graph, Input, tokens
+from rigmark.bench.ir.ops import BadGraph, Op
 from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
-from rigmark.bench.ir.training import OPTIMIZERS, Adam, AdamW, Sgd
+from rigmark.bench.ir.reading import read
+from rigmark.bench.ir.training import Adam, AdamW, Sgd
 
 SGD = Sgd(learning_rate=0.1, momentum=0.9)
 NAMES = ("conv", "norm", "relu", "left", "right", "sum", "both", "lrn", "max", "avg", "flat", "drop", "scores")
@@ -121,8 +122,8 @@ def test_wiring_changes_the_fingerprint():
         replace(NETWORK, optimizer=AdamW(learning_rate=0.1, weight_decay=0.1)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1, beta2=0.9)),
         replace(NETWORK, optimizer=Adam(learning_rate=0.1, epsilon=1e-7)),
-        replace(NETWORK, input=Input(shape=(4, 8, 9))),
-        replace(NETWORK, input=Input(shape=(4, 9, 8), vocabulary=7)),
+        replace(NETWORK, inputs=(Input(shape=(4, 8, 9)),)),
+        replace(NETWORK, inputs=(tokens((4, 9, 8), 7),)),
     ],
 )
 def test_loss_optimiser_and_input_change_the_fingerprint(changed: Graph):
@@ -136,23 +137,92 @@ def test_all_models_differ():
 # Plain form ------------------------------------------------------------------------------------------------------
 
 
-def rebuilt(plain: dict[str, Any]) -> Graph:
-    """A graph from nothing but its plain form."""
-    net = Builder(plain["name"], tuple(plain["input"]["shape"]), vocabulary=plain["input"]["vocabulary"])
-    for layer in plain["layers"]:
-        attributes = {name: tuple(v) if isinstance(v, list) else v for name, v in layer["attributes"].items()}
-        shares = {p["name"]: p["key"] for p in layer["parameters"] if p["key"] != f"{layer['name']}/{p['name']}"}
-        net.add_layer(layer["name"], OPS[layer["op"]](**attributes), layer["inputs"], shares=shares)
-    optimizer = dict(plain["optimizer"])
-    kind = OPTIMIZERS[optimizer.pop("kind")]
-    return net.build(loss=plain["loss"], optimizer=kind(**optimizer))
+def several(
+    mask: str = "mask", *, draw: Draw = "lengths", outputs: tuple[str, ...] = ("scores", "split:1", "other"),
+) -> Graph:
+    """Tokens with their kinds and a mask, to scores, a part of what they come from, and what another layer makes."""
+    net = Builder("several")
+    net.add_input(tokens((6,), 9))
+    net.add_input(tokens((6,), 2, "kinds"))
+    net.add_input(Input(name=mask, shape=(1, 1, 6), dtype="bool", draw=draw))
+    net.embedding("words", 8, of=INPUT)
+    net.embedding("kind", 8, of="kinds")
+    net.add("sum", of=("words", "kind"))
+    net.reshape("heads", (6, 2, 4))
+    turned = net.transpose("turned", (1, 0, 2))
+    net.attention("attention", of=(turned, turned, turned, mask))
+    first, _ = net.split("split", 2, axis=3)
+    net.flatten("flat", of=first)
+    net.dense("other", 5)
+    net.dense("scores", 5, of="flat")
+    return net.build(loss="softmax_cross_entropy", optimizer=SGD, outputs=outputs)
 
 
-@pytest.mark.parametrize("graph", [NETWORK, *map(models.build, models.NAMES)], ids=lambda graph: graph.name)
+def test_the_fingerprint_knows_inputs_and_outputs_but_not_the_names_of_inputs():
+    assert several("seen").fingerprint == several().fingerprint
+    changed = several(draw="ones"), several(outputs=("other", "split:1", "scores"))
+    assert several().fingerprint not in {graph.fingerprint for graph in changed}
+
+
+def test_a_training_step_is_only_what_the_first_output_needs():
+    graph = several()
+
+    assert graph.output_shape == (5,)
+    assert cost("other", backward=False, training=False, graph=graph)[0] == 8 * (2 * 24 * 5 + 5)
+    assert cost("other", backward=False, graph=graph) == cost("other", backward=True, graph=graph) == (0, 0)
+    untrained = [p["key"] for layer in graph.plain()["layers"] for p in layer["parameters"] if not p["is_trainable"]]
+    assert untrained == ["other/weight", "other/bias"]
+
+
+def test_a_value_that_is_an_output_is_written_although_it_is_read_by_the_same_kernel():
+    assert [
+        several(outputs=outputs).fused_cost(["words", "kind", "sum"], batch=1, itemsize=4, training=False).bytes_moved
+        for outputs in (("scores", "other"), ("scores", "other", "kind"))
+    ] == [4 * (12 + (9 + 2) * 8 + 48), 4 * (12 + (9 + 2) * 8 + 2 * 48)]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (Input(name="x:1", shape=(2,)), "an input cannot be named 'x:1'"),
+        (Input(shape=(2,)), "two inputs or layers named 'input'"),
+        (Input(name="mask", shape=(2,), dtype="bool"), "drawn as normal, which gives float, not bool"),
+        (Input(name="mask", shape=(), draw="lengths"), "drawn as lengths along its last axis, and has none"),
+        (Input(name="kinds", shape=(2,), dtype="int64", draw="tokens"), "tokens need a vocabulary"),
+        (Input(name="kinds", shape=(2,)), "nothing reads input 'kinds'"),
+    ],
+)
+def test_an_input_that_cannot_be_given_is_refused(given: Input, sentence: str):
+    net = Builder("net", (2,))
+
+    def build() -> Graph:
+        net.add_input(given)
+        net.dense("dense", 3, of=INPUT)
+        return net.build(loss="mean_squared_error", optimizer=SGD)
+
+    with pytest.raises(BadGraph, match=sentence):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [(("lost",), "output 'lost' no layer gives"), (("dense", "dense"), "output 'dense' is named twice"),
+     ((INPUT,), "output 'input' no layer gives"), (("weight", "dense"), "needs the batch as its first axis")],
+)
+def test_an_output_that_cannot_be_one_is_refused(outputs: tuple[str, ...], sentence: str):
+    net = Builder("net", (2,))
+    net.dense("dense", 3)
+    net.parameter("weight", (3,), init="zeros")
+
+    with pytest.raises(BadGraph, match=sentence):
+        net.build(loss="mean_squared_error", optimizer=SGD, outputs=outputs)
+
+
+@pytest.mark.parametrize("graph", [NETWORK, several()], ids=lambda graph: graph.name)
 def test_the_plain_form_is_json_and_says_everything(graph: Graph):
     plain = json.loads(json.dumps(graph.plain(), allow_nan=False))
 
-    again = rebuilt(plain)
+    again = read(plain)
 
     assert again == graph
     assert again.plain() == plain

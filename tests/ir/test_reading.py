@@ -41,7 +41,9 @@ def layer(plain: Plain, **changed: Any) -> None:
 
 
 BROKEN: tuple[tuple[Callable[[Plain], Any], str], ...] = (
-    (lambda plain: plain.pop("input"), "missing required field `input`"),
+    (lambda plain: plain.pop("input"), "states its only input as 'input', or"),
+    (lambda plain: plain.update(inputs=[{"shape": [3]}]), "states its only input as 'input', or"),
+    (lambda plain: plain.update(outputs=["lost"]), "output 'lost' no layer gives"),
     (lambda plain: plain["layers"][1].pop("name"), r"missing required field `name` - at `\$.layers\[1\]`"),
     (lambda plain: layer(plain, name=7), r"Expected `str`, got `int`"),
     (lambda plain: layer(plain, op="fold"), "'hidden' is 'fold', which is no operation; known: abs, add, "),

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.graph import Builder, Graph, Input, tokens
+from rigmark.bench.ir.ops.comparison import Where
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 
@@ -116,6 +117,31 @@ def test_perturbed_weights_have_no_scale_of_one_and_no_shift_of_zero():
             assert np.all(changed[key] != 0)
         else:
             assert np.array_equal(changed[key], weights[key])
+
+
+def test_inputs_are_drawn_as_they_say():
+    net = Builder("net")
+    for given in (
+        tokens((6,), 9), Input(name="seen", shape=(6,), draw="lengths"), Input(name="more", shape=(6,)),
+        Input(name="place", shape=(6,), draw="positions"), Input(name="all", shape=(6,), dtype="bool", draw="ones"),
+    ):
+        net.add_input(given)
+    net.add_layer("chosen", Where(), of=("all", net.add("sum", of=("more", "place")), "seen"))
+    net.embedding("words", 1, of="input")
+    net.flatten("flat")
+    net.add("output", of=("flat", "chosen"))
+    graph = net.build(loss="mean_squared_error", optimizer=SGD)
+
+    (words, seen, more, place, every), y = synthetic_batch(graph, 200, 1)
+
+    assert set(words.ravel().tolist()) == set(range(9))
+    assert set(seen.sum(axis=1).tolist()) == set(range(1, 7))
+    assert np.array_equal(seen, -np.sort(-seen, axis=1))
+    assert (place == np.arange(6)).all()
+    assert every.all()
+    assert [array.dtype.name for array in (words, seen, more, place, every)] == [
+        "int64", "float32", "float32", "float32", "bool"]
+    assert y.shape == (200, 6)
 
 
 def test_a_synthetic_batch_fits_the_graph_and_its_loss():
