@@ -54,8 +54,8 @@ def mistake(error: BaseException, package: str, name: str, what: str) -> UserErr
 
 
 def _file(package: str, name: str) -> Path:
-    found = importlib.util.find_spec(f"{package}.{name}")
-    return Path((found and found.origin) or name)
+    spec = importlib.util.find_spec(f"{package}.{name}")
+    return Path((spec and spec.origin) or name)
 
 
 def _where(error: BaseException, file: Path, parts: int) -> str:

@@ -48,5 +48,5 @@ def files(name: str, document: Document) -> Folder:
 
     module = added.load(MANY_FILES, name, "report format")
     with speaking(document.language), added.mistakes_in(MANY_FILES, name, "report format"):
-        found: Folder = module.files(printable(document))
-    return found
+        folder: Folder = module.files(printable(document))
+    return folder

@@ -48,19 +48,19 @@ def nominated(
     ``suites`` and ``builds`` are the names that occur in our own series. ``sides`` are measured instead of the
     revisions around the steps. Raises UserError if a step is between sessions, not revisions, and there are no sides.
     """
-    found: dict[tuple[str, str], dict[str, frozenset[Case] | None]] = {}
+    candidates: dict[tuple[str, str], dict[str, frozenset[Case] | None]] = {}
     others = []
     for watched, step in worse:
         cases = _about(watched, suite, sweeps, suites, builds)
         if cases is not None and not cases:
             others.append(watched.series.label)
             continue
-        found.setdefault(sides or _around(watched, step), {})[watched.series.label] = cases
+        candidates.setdefault(sides or _around(watched, step), {})[watched.series.label] = cases
     return Nominated(others=tuple(others), pairs=tuple(
         Nomination(
             base=base, new=new, series=tuple(about),
             cases=None if None in about.values() else frozenset().union(*filter(None, about.values())),
-        ) for (base, new), about in found.items()
+        ) for (base, new), about in candidates.items()
     ))
 
 

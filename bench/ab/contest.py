@@ -84,12 +84,12 @@ def side(
         "results": kind in ("", "results") and (folder / name / RECORDS).is_dir(),
         "rev": revision is not None,
     }
-    found = [kind for kind, fits in fitting.items() if fits]
-    if not found:
+    kinds = [kind for kind, fits in fitting.items() if fits]
+    if not kinds:
         raise unknown(kind or "build, results folder or git revision", name, known)
-    if len(found) > 1:
-        raise UserError(f"'{word}' is a {' and a '.join(found)}; write {' or '.join(f'{k}:{word}' for k in found)}")
-    if found == ["build"]:
+    if len(kinds) > 1:
+        raise UserError(f"'{word}' is a {' and a '.join(kinds)}; write {' or '.join(f'{k}:{word}' for k in kinds)}")
+    if kinds == ["build"]:
         return Side(name=word, build=known[name])
     if revision is None:
         return existing(folder / name)
@@ -292,12 +292,12 @@ class Contest:
 def _cases(sweeps: Sequence[Sweep], build: str) -> list[tuple[Case, Timing]]:
     """Every case once, with the timing of the first sweep that has it."""
     cores = len(hardware.usable_cpus())
-    found: dict[Case, Timing] = {}
+    timings: dict[Case, Timing] = {}
     for sweep in sweeps:
         for case in replace(sweep, builds=(build,)).cases(cores):
             if not case.is_limit:
-                found.setdefault(case, replace(sweep.timing, start_method=StartMethod.SPAWN))
-    return list(found.items())
+                timings.setdefault(case, replace(sweep.timing, start_method=StartMethod.SPAWN))
+    return list(timings.items())
 
 
 def against_stored(

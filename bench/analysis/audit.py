@@ -61,17 +61,17 @@ class Audit:
 Peaks = Mapping[tuple[str, str], float]
 """Peak FLOP/s by (name of the device, precision)."""
 
-Found = tuple[int, list[TableFinding]]
-Rule = Callable[[Sequence[Row], Peaks], Found]
+Checked = tuple[int, list[TableFinding]]
+Rule = Callable[[Sequence[Row], Peaks], Checked]
 
 
 def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
     """The findings of all rules on some lines, perhaps of several tables; tables that differ are not compared."""
     findings, looked = [], []
     for name, about, why_none, rule in RULES:
-        lines, found = rule(rows, peaks or {})
+        lines, doubts = rule(rows, peaks or {})
         looked.append(Looked(rule=name, about=tr(about), lines=lines, why_none=tr(why_none)))
-        findings += found
+        findings += doubts
     order = list(FindingKind)
     findings.sort(key=lambda finding: -order.index(finding.kind))
     return Audit(findings=tuple(findings), looked=tuple(looked), lines=len(rows))
@@ -89,7 +89,7 @@ def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Our own results as lines of a table; the single timings are the medians of processes."""
-    found = []
+    lines = []
     for result in results.to_dict("records"):
         if result["kind"] != "timing" or result["outcome"] != Outcome.OK:
             continue
@@ -97,7 +97,7 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
         conditions = {name: row[name] for name in ALIKE_COLUMNS if name not in (*FACTS, "origin")}
         timings = row.get("trial_step_times_s") or ()
         label = " ".join(str(row[name]) for name in axes.named_but("model", "mode"))
-        found.append({
+        lines.append({
             **{name: row.get(name) for name in FACTS}, "conditions": conditions, "timings_s": tuple(timings),
             "throughput_samples_per_s": row["throughput_samples_per_s"], "step_time_s": row["step_time_s"],
             "flops_per_sample": row["flops_per_sample"], "is_flops_of_mode": True, "table": "measured",
@@ -105,7 +105,7 @@ def measured(results: pd.DataFrame) -> list[dict[str, Any]]:
             "name": tr("{model} {mode}, {setting}, {devices} x batch {batch}", model=row["model"],
                        mode=word(row["mode"]), setting=label, devices=row["world_size"], batch=row["local_batch"]),
         })
-    return found
+    return lines
 
 
 def _is_nothing(fact: Any) -> bool:
@@ -172,7 +172,7 @@ def _time(time_s: float) -> str:
 # Rules --------------------------------------------------------------------------------------------------------------
 
 
-def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
+def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Checked:
     hits = []
     for row in rows:
         strange = [
@@ -193,7 +193,7 @@ def zero_for_missing(rows: Sequence[Row], peaks: Peaks) -> Found:
     )
 
 
-def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
+def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Checked:
     findings = []
     repeated: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
@@ -217,16 +217,16 @@ def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Found:
     return len(rows), findings
 
 
-def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Found:
+def parts_do_not_add_up(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Checks forward plus backward against the whole, and layers against their pass."""
     hits: list[tuple[Row, str]] = []
     checked = 0
     for row in rows:
-        found = list(_parts(row))
-        checked += bool(found)
+        parts = list(_parts(row))
+        checked += bool(parts)
         wrong = [
             tr("{what} {parts}, stated {total}", what=what, parts=_time(parts_s), total=_time(total_s))
-            for what, parts_s, total_s, half_units_s in found
+            for what, parts_s, total_s, half_units_s in parts
             if abs(parts_s - total_s) > ADDS_UP * total_s + half_units_s
         ]
         if wrong:
@@ -260,11 +260,11 @@ def _stated_time(row: Row, part: str) -> float | None:
     """The stated time, or else the mean of the timings, since means of parts add up, but medians need not."""
     stated = row.get(f"{part}_time_s")
     timings_s = row.get("timings_s" if part == "step" else f"{part}_timings_s") or ()
-    found = stated if stated is not None else float(np.mean(timings_s)) if timings_s else None
-    return found if found and found > 0 else None
+    time_s = stated if stated is not None else float(np.mean(timings_s)) if timings_s else None
+    return time_s if time_s and time_s > 0 else None
 
 
-def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
+def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Checks the mean against the median."""
     hits: list[tuple[Row, str]] = []
     checked = 0
@@ -292,7 +292,7 @@ def wild_pass(rows: Sequence[Row], peaks: Peaks) -> Found:
     )
 
 
-def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Found:
+def per_sample_not_per_batch(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Checks that throughput, step time and batch agree."""
     mistaken: list[tuple[Row, str]] = []
     unlike: list[tuple[Row, str]] = []
@@ -352,7 +352,7 @@ def _time_falls(rows: Sequence[Row]) -> tuple[int, list[TableFinding]]:
     return checked, findings
 
 
-def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
+def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Checks more devices against the fewest, with the same local batch (weak) or global batch (strong)."""
     hits: dict[str, tuple[Row, str]] = {}
     checked: set[str] = set()
@@ -379,7 +379,7 @@ def scaling_above_ideal(rows: Sequence[Row], peaks: Peaks) -> Found:
     )
 
 
-def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
+def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Equal figures of different things: equal raw timings, or most figures of two devices, networks, ... equal."""
     findings = []
     same: dict[tuple[Any, ...], list[Row]] = {}
@@ -397,9 +397,9 @@ def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Found:
             ))
     checked = {str(row["name"]) for of in same.values() for row in of}
     for fact in FACTS:
-        looked, found = _copied_along(rows, fact)
+        looked, doubts = _copied_along(rows, fact)
         checked |= looked
-        findings += found
+        findings += doubts
     return len(checked), findings
 
 
@@ -453,7 +453,7 @@ def _digits(number: float) -> int:
     return len(mantissa.replace(".", "").replace("-", "").strip("0"))
 
 
-def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Found:
+def above_roofline(rows: Sequence[Row], peaks: Peaks) -> Checked:
     """Checks the FLOP/s that the stated rate needs against the peak of the device."""
     hits: list[tuple[Row, str]] = []
     checked = 0

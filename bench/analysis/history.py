@@ -145,23 +145,23 @@ def watch(series: Iterable[Series]) -> list[Watched]:
     are judged separately, so that they do not affect the others.
     """
     everything = _current(list(series))
-    found = [
+    watched = [
         replace(_watched(each), retirement=retirement)
         for each, retirement in zip(everything, retirements(everything), strict=True)
     ]
-    adjusted = {**_adjusted(found, is_retired=False), **_adjusted(found, is_retired=True)}
+    adjusted = {**_adjusted(watched, is_retired=False), **_adjusted(watched, is_retired=True)}
     return [
         replace(each, steps=()) if adjusted.get(str(index), 0.0) > FALSE_DISCOVERIES else each
-        for index, each in enumerate(found)
+        for index, each in enumerate(watched)
     ]
 
 
-def _adjusted(found: Sequence[Watched], *, is_retired: bool) -> dict[str, float]:
+def _adjusted(watched: Sequence[Watched], *, is_retired: bool) -> dict[str, float]:
     """The p-value of each judged series, by its label, adjusted for their number."""
     # Series without a step are included: their p-values are above all that count.
     return false_discovery({
         str(index): min((step.change.p_value for step in each.steps), default=1.0)
-        for index, each in enumerate(found) if each.reason is None and bool(each.retirement) is is_retired
+        for index, each in enumerate(watched) if each.reason is None and bool(each.retirement) is is_retired
     })
 
 
@@ -189,9 +189,9 @@ def _watched(series: Series) -> Watched:
         return Watched(series=series, steps=(), reason=short)
     if not np.all((series.values > 0) & np.isfinite(series.values)):
         return Watched(series=series, steps=(), reason=tr("has values that are not positive, so levels have no ratio"))
-    found = changes(series.values)
-    present = found[-1].after if found else math.nan
-    return Watched(series=series, steps=tuple(_step(series, change, present) for change in found))
+    all_changes = changes(series.values)
+    present = all_changes[-1].after if all_changes else math.nan
+    return Watched(series=series, steps=tuple(_step(series, change, present) for change in all_changes))
 
 
 def _step(series: Series, change: Change, present: float) -> Step:
@@ -226,10 +226,10 @@ def series_of(trials: pd.DataFrame, may_differ: Collection[str] = ()) -> list[Se
     if timed.empty:
         return []
     fixed = [name for name in FACTS if name not in may_differ]
-    found = [
+    every = [
         _stored(group, fixed, may_differ) for _, group in timed.groupby(["kind", *fixed], sort=False, dropna=False)
     ]
-    return [each for each in found if len(each.values) or each.failure]
+    return [each for each in every if len(each.values) or each.failure]
 
 
 def _stored(group: pd.DataFrame, fixed: Sequence[str], may_differ: Collection[str]) -> Series:

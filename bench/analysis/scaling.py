@@ -202,12 +202,12 @@ def environment(row: Row) -> str:
 def _throughputs(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[Repetition, float]]:
     """Samples/s by repetition, for each group of alike trials, but for invalid ones."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
-    found: dict[tuple[Any, ...], dict[Repetition, float]] = {}
+    throughputs: dict[tuple[Any, ...], dict[Repetition, float]] = {}
     for trial in rows_of(measured):
         (time_s,) = step_times([trial["timings_s"]], int(trial["steps_per_timing"]))
         samples = int(trial["local_batch"]) * int(trial["world_size"])
-        found.setdefault(key(trial, ALIKE_COLUMNS), {})[repetition(trial)] = samples / time_s
-    return found
+        throughputs.setdefault(key(trial, ALIKE_COLUMNS), {})[repetition(trial)] = samples / time_s
+    return throughputs
 
 
 def series(
@@ -224,12 +224,12 @@ def series(
             world_size=size, local_batch=int(row["local_batch"]), global_batch=int(row["local_batch"]) * size,
             throughput=_throughput(row), speed_up=_speed_up(rows[0], throughputs[0], row, own), row=row,
         ))
-    found = [_judged(point, points[:index]) for index, point in enumerate(points)]
-    counting = [point for point in found if not point.is_oversubscribed]
+    judged = [_judged(point, points[:index]) for index, point in enumerate(points)]
+    counting = [point for point in judged if not point.is_oversubscribed]
     law, costs = law_of(scaling, counting), costs_of(scaling, counting)
     return Series(
         scaling=scaling, strategy=strategy, facts={name: rows[0].get(name) for name in SAME_COLUMNS},
-        points=tuple(found), law=law, costs=costs, prediction=None if costs is None else predicted(costs, counting),
+        points=tuple(judged), law=law, costs=costs, prediction=None if costs is None else predicted(costs, counting),
         cause=cause(counting, costs),
     )
 
@@ -340,12 +340,12 @@ def costs_of(scaling: Scaling, points: Sequence[Point]) -> Costs | None:
     sizes = np.array([point.world_size for point in points], float)
     alone = 1 / sizes if scaling is Scaling.STRONG else np.ones_like(sizes)
     parts = np.stack([alone, 2 * (sizes - 1) / sizes, sizes - 1], axis=1)
-    found, _ = nnls(parts / times_s[:, None], np.ones_like(times_s))
-    errors = np.abs(parts @ found / times_s - 1)
-    compute_s, link_s, shared_s = map(float, found)
+    solution, _ = nnls(parts / times_s[:, None], np.ones_like(times_s))
+    errors = np.abs(parts @ solution / times_s - 1)
+    compute_s, link_s, shared_s = map(float, solution)
     return Costs(
         scaling=scaling, compute_s=compute_s, link_s=link_s, shared_s=shared_s,
-        largest_error=float(errors.max()) if np.count_nonzero(found) < len(points) else None,
+        largest_error=float(errors.max()) if np.count_nonzero(solution) < len(points) else None,
     )
 
 
@@ -389,8 +389,8 @@ def cause(points: Sequence[Point], costs: Costs | None) -> str:
         step_time=_time(largest.step_time_s),
     )
     loss += _doubt_of_loss(single, largest)
-    found = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
-    return f"{loss}: {'; '.join(found)}" if found else tr(
+    causes = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
+    return f"{loss}: {'; '.join(causes)}" if causes else tr(
         "{loss}, and what was measured does not tell to what", loss=loss,
     )
 
@@ -490,7 +490,7 @@ def _bytes(size: float) -> str:
 # As plain data --------------------------------------------------------------------------------------------------------
 
 
-def plain(found: Iterable[Series]) -> list[dict[str, Any]]:
+def plain(every: Iterable[Series]) -> list[dict[str, Any]]:
     """For scripts: names stay, more may be added; None for what is not known."""
     return [
         {
@@ -516,7 +516,7 @@ def plain(found: Iterable[Series]) -> list[dict[str, Any]]:
             "prediction": None if each.prediction is None else {**vars(each.prediction), "origin": "predicted"},
             "cause": each.cause,
         }
-        for each in found
+        for each in every
     ]
 
 

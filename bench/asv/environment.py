@@ -49,8 +49,8 @@ class ThisInterpreter(Environment):  # type: ignore[misc]
         self._set_commit_hash(self.installed_commit_hash)
         # Both paths: run_executable of asv sets only PYTHONPATH, which benchmark.py then removes again.
         root = Path(self._build_root)
-        found = os.pathsep.join(str(folder) for folder in (root / "src", root) if folder.is_dir())
-        paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), found)
+        search_path = os.pathsep.join(str(folder) for folder in (root / "src", root) if folder.is_dir())
+        paths = dict.fromkeys(("PYTHONPATH", "ASV_PYTHONPATH"), search_path)
         own = {"RIGMARK_SESSION": START, "RIGMARK_CHECKOUT": self._build_root}
         env = {**options.pop("env", os.environ), **self._global_env_vars, **paths, **own}
         return util.check_output([sys.executable, *args], env=env, **options)

@@ -88,9 +88,9 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
                 asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
             )
             key = runner.key(trial)
-            if key not in store or (found := store.get(key)).outcome is not Outcome.OK:
+            if key not in store or (record := store.get(key)).outcome is not Outcome.OK:
                 break
-            records.append(found)
+            records.append(record)
         for sentence in runner.run([trial] if case.is_limit else [proof, trial]).anew:
             print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)
     return [*records, store.get(key)]

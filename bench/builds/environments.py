@@ -40,18 +40,18 @@ def is_finished(build: Build) -> bool:
 
 def of_revisions() -> dict[str, Build]:
     """The builds of git revisions by name, which are in no builds.toml; see bench.builds.revisions."""
-    found = {}
+    by_name = {}
     for folder in sorted(builds.environments().glob(f"*{builds.OF_REVISION}*")):
         try:
             recipe = files.read_json(folder / FINISHED)["recipe"]
         except (files.Unreadable, KeyError, TypeError):
             recipe = {"packages": [NEEDED]}          # creating it was killed; it can only be removed
-        found[folder.name] = Build(
+        by_name[folder.name] = Build(
             name=folder.name, interpreter=str(builds.managed_interpreter(folder.name)),
             packages=tuple(recipe["packages"]), python=recipe.get("python"), post_install=recipe.get("post_install"),
             over=tuple(recipe.get("over", ())),
         )
-    return found
+    return by_name
 
 
 def create(build: Build, tell: Callable[[str], None]) -> None:

@@ -100,15 +100,15 @@ def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:
     )
     if packed.returncode:
         raise UserError(f"{revision.name} has no adapters to measure: {packed.stderr.decode().strip()}")
-    found = {}
+    contents = {}
     with working_folder() as unpacked, tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(unpacked, filter="data")
         for part, folder in parts.items():
             root = unpacked / folder
-            found.update({
+            contents.update({
                 f"{part}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(root.rglob("*.py"))
             })
-    return found
+    return contents
 
 
 def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell: Callable[[str], None]) -> Build:
@@ -171,7 +171,7 @@ def users(build: Build, frameworks: Iterable[str]) -> frozenset[str]:
     that cannot be imported in this build counts as well, since it is not known whether it does.
     """
     brought = provided(build)
-    found = set()
+    using = set()
     for framework in frameworks:
         done = subprocess.run(
             [build.interpreter, "-c", LOADED, framework], env=environment(build, 1), capture_output=True, text=True,
@@ -179,8 +179,8 @@ def users(build: Build, frameworks: Iterable[str]) -> frozenset[str]:
         )
         loaded = [] if done.returncode else json.loads(done.stdout.splitlines()[-1])
         if done.returncode or set(loaded) & set(brought.modules) or f" {framework}" in f" {brought.plugged_into}":
-            found.add(framework)
-    return frozenset(found)
+            using.add(framework)
+    return frozenset(using)
 
 
 def checked_out(folder: Path, beneath: Build) -> Build:

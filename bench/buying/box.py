@@ -89,13 +89,13 @@ def widths(cards: int, lanes: int, taken: int = 0) -> list[int] | None:
 
     As on boards, the last of the widest slots is halved until all fit: 40 lanes give three GPUs 16, 16 and 8.
     """
-    found = [WIDTHS[0]] * cards
-    while sum(found) > lanes - taken:
-        widest = max(found)
+    widths_of_cards = [WIDTHS[0]] * cards
+    while sum(widths_of_cards) > lanes - taken:
+        widest = max(widths_of_cards)
         if widest == WIDTHS[-1]:
             return None
-        found[len(found) - 1 - found[::-1].index(widest)] = widest // 2
-    return sorted(found, reverse=True)
+        widths_of_cards[len(widths_of_cards) - 1 - widths_of_cards[::-1].index(widest)] = widest // 2
+    return sorted(widths_of_cards, reverse=True)
 
 
 def link_use(

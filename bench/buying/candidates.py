@@ -17,18 +17,18 @@ from rigmark.bench.machine.gpu_specifications import GIB, Card
 
 def candidates(market: Market, more: Iterable[Card] = (), known: Iterable[Figure] = ()) -> list[Candidate]:
     """Every GPU, machine and offer; ``more`` GPUs have no price, nor have devices that are only known by figures."""
-    found = [_card_alone(part, market) for part in market.parts.values() if part.kind in ("gpu", "cpu", "accelerator")]
-    met = {each.device.card.key for each in found if each.device is not None and each.device.card is not None}
-    found += [
+    every = [_card_alone(part, market) for part in market.parts.values() if part.kind in ("gpu", "cpu", "accelerator")]
+    met = {each.device.card.key for each in every if each.device is not None and each.device.card is not None}
+    every += [
         Candidate(
             id=card.key, name=card.name, kind=Kind.CARD, device=Device(name=card.name, card=card), devices=1,
             money=None, rated_w=card.tdp_w, memory_bytes=card.memory_bytes, link_bytes_per_s=None,
         )
         for card in more if card.key not in met
     ]
-    found += _seen(known, found)
-    found += [_machine(build, market) for build in market.builds.values()]
-    return found + [_rented(offer) for offer in market.offers.values()]
+    every += _seen(known, every)
+    every += [_machine(build, market) for build in market.builds.values()]
+    return every + [_rented(offer) for offer in market.offers.values()]
 
 
 def _seen(known: Iterable[Figure], listed: Sequence[Candidate]) -> list[Candidate]:
@@ -114,10 +114,10 @@ def link_of(build: Build, part: Part, devices: int, market: Market) -> float | N
     cpu = next((market.parts[name] for name in build.parts if market.parts[name].kind == "cpu"), None)
     if cpu is None or cpu.pcie_lanes is None or cpu.pcie_generation is None or part.pcie_generation is None:
         return None
-    found = widths(devices, cpu.pcie_lanes, other_lanes(build, market))
-    if found is None:
+    shared = widths(devices, cpu.pcie_lanes, other_lanes(build, market))
+    if shared is None:
         return None
-    lanes = min(found[-1], part.pcie_lanes or found[-1])
+    lanes = min(shared[-1], part.pcie_lanes or shared[-1])
     return gpu_specifications.pcie_bytes_per_s(min(cpu.pcie_generation, part.pcie_generation), lanes)
 
 

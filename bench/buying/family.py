@@ -45,14 +45,14 @@ def _grouped(workloads: Sequence[Workload], key: Callable[[Workload], Group], fe
     groups: dict[Group, list[Workload]] = {}
     for each in workloads:
         groups.setdefault(key(each), []).append(each)
-    found: list[Work] = []
+    grouped: list[Work] = []
     for (model, mode, precision), own in groups.items():
         if len(own) < fewest:
-            found += own
+            grouped += own
             continue
         name = own[0].model if len({each.model for each in own}) == 1 else model
-        found.append(Family(model=name, mode=mode, precision=precision, workloads=tuple(own)))
-    return sorted(found, key=lambda each: -len(each.workloads) if isinstance(each, Family) else -1)
+        grouped.append(Family(model=name, mode=mode, precision=precision, workloads=tuple(own)))
+    return sorted(grouped, key=lambda each: -len(each.workloads) if isinstance(each, Family) else -1)
 
 
 def ratings(
@@ -80,14 +80,14 @@ def _of_family(
             else:
                 rated[each.id][workload] = of
     baseline, common, kept = _common(candidates, rated)
-    found = {each.id: _left_out(each, rated[each.id], common, refused.get(each.id)) for each in candidates}
+    by_candidate = {each.id: _left_out(each, rated[each.id], common, refused.get(each.id)) for each in candidates}
     if baseline is None:
-        return found
+        return by_candidate
     for each in candidates:
         if each.id in kept:
-            found[each.id] = _relative(each, baseline, family, [rated[each.id][workload] for workload in common],
+            by_candidate[each.id] = _relative(each, baseline, family, [rated[each.id][workload] for workload in common],
                                        [rated[baseline.id][workload] for workload in common])
-    return found
+    return by_candidate
 
 
 def _common(

@@ -56,25 +56,25 @@ def checks(
     known: Sequence[Figure] = (), networks: Mapping[str, Network] | None = None,
 ) -> list[Check]:
     """The checks of every machine, including how much of its links a workload needs, if known."""
-    found: list[Check] = []
+    every: list[Check] = []
     for build in market.builds.values():
         parts = [(market.parts[name], count) for name, count in build.parts.items()]
         gpus = [part for part, count in parts if part.kind in ("gpu", "accelerator") for _ in range(count)]
-        found += _supply(build, parts, gpus, market)
-        found += _plugs(build, parts, gpus)
-        found += _room(build, parts, gpus)
-        found += _lanes(build, parts, gpus, market)
-        found += [each for own in candidates if own.build is build for workload in workloads
+        every += _supply(build, parts, gpus, market)
+        every += _plugs(build, parts, gpus)
+        every += _room(build, parts, gpus)
+        every += _lanes(build, parts, gpus, market)
+        every += [each for own in candidates if own.build is build for workload in workloads
                   for each in _links(own, workload, known, networks or {}, gpus, market)]
-    return found
+    return every
 
 
 def in_words(failed: Sequence[Check]) -> dict[str, str]:
     """What is insufficient in each machine, by its id: "power supply and slots"."""
-    found: dict[str, list[str]] = {}
+    abouts: dict[str, list[str]] = {}
     for each in failed:
-        found.setdefault(each.build, []).append(tr(each.about))
-    return {build: formatting.listed(words) for build, words in found.items()}
+        abouts.setdefault(each.build, []).append(tr(each.about))
+    return {build: formatting.listed(words) for build, words in abouts.items()}
 
 
 def _check(build: Build, about: str, holds: bool | None, words: str, origin: Origin = Origin.QUOTED) -> Check:
@@ -180,14 +180,14 @@ def _lanes(
         yield _check(build, LANES, None, tr("the number of lanes of {cpu} is not given", cpu=cpus[0].name))
         return
     taken = other_lanes(build, market)
-    found = box.widths(len(gpus), lanes, taken)
-    if found is None:
+    shared = box.widths(len(gpus), lanes, taken)
+    if shared is None:
         yield _check(build, LANES, False, tr(
             "{lanes} lanes are not enough for {n} GPUs with at least 4 each", n=len(gpus), lanes=lanes - taken))
         return
     link = link_of(build, gpus[0], len(gpus), market)
     rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
-    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, found)),
+    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, shared)),
                lanes=lanes, taken=taken, rate=rate_of)
     yield _check(build, LANES, True, words)
 
@@ -227,7 +227,7 @@ class Linked:
 
 def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked]:
     """The link of every GPU under load, compared with the maximum of its driver and its data sheet."""
-    found: dict[tuple[str, str], Linked] = {}
+    by_gpu: dict[tuple[str, str], Linked] = {}
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
     for row in measured.sort_values("recorded_at").to_dict("records"):
         trial = {str(name): fact for name, fact in row.items()}
@@ -237,11 +237,11 @@ def linked(trials: pd.DataFrame, networks: Mapping[str, Network]) -> list[Linked
                 continue
             with contextlib.suppress(UserError):     # no data sheet, or several: only the driver's figures are known
                 link = link.against(gpu_specifications.by_name(gpu.product))
-            found[str(trial["machine"]), gpu.name] = Linked(
+            by_gpu[str(trial["machine"]), gpu.name] = Linked(
                 subject=tr("{gpu} with {cpu}", gpu=gpu.name, cpu=json.loads(trial["machine_facts"])["cpu"]),
                 link=link, words=_linked(link, trial, networks.get(str(trial["model"]))),
             )
-    return list(found.values())
+    return list(by_gpu.values())
 
 
 def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> str:
@@ -298,7 +298,7 @@ OF_HEAT = ("throttled", "power_capped", "clock_drop")
 def held(trials: pd.DataFrame) -> list[Held]:
     """The result for each machine with long enough trials; on battery and on mains it counts as two machines."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
-    found: dict[tuple[str, bool | None], Held] = {}
+    longest: dict[tuple[str, bool | None], Held] = {}
     for row in measured.to_dict("records"):
         trial = {str(name): fact for name, fact in row.items()}
         endurance = box.endurance(trial["timings_s"]) if math.fsum(trial["timings_s"]) >= box.LONG_S else None
@@ -312,7 +312,7 @@ def held(trials: pd.DataFrame) -> list[Held]:
             endurance=endurance, is_on_battery=judged.seen.is_on_battery,
             causes=tuple(each.text for each in judged.findings if each.id in OF_HEAT),
         )
-        other = found.get((of.subject, of.is_on_battery))
+        other = longest.get((of.subject, of.is_on_battery))
         if other is None or other.endurance.duration_s < endurance.duration_s:
-            found[of.subject, of.is_on_battery] = of
-    return list(found.values())
+            longest[of.subject, of.is_on_battery] = of
+    return list(longest.values())

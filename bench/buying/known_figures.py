@@ -45,19 +45,20 @@ def figures(
     imported tables.
     """
     devices = _Devices(market)
-    found = [
+    all_figures = [
         *_stored(results, trials, devices), *(_entered(each) for each in market.throughputs),
         *(figure for table in tables for figure in _imported(table, devices)),
     ]
-    return _under_one_name(found, networks), [*devices.problems, *_unstated(tables)]
+    return _under_one_name(all_figures, networks), [*devices.problems, *_unstated(tables)]
 
 
-def _under_one_name(found: Sequence[Figure], networks: Iterable[str]) -> list[Figure]:
+def _under_one_name(all_figures: Sequence[Figure], networks: Iterable[str]) -> list[Figure]:
     names = {network_key(name): name for name in networks}
-    for figure in sorted(found, key=lambda each: ORDER.index(each.origin)):
+    for figure in sorted(all_figures, key=lambda each: ORDER.index(each.origin)):
         names.setdefault(network_key(figure.workload.model), figure.workload.model)
     return [
-        replace(each, workload=replace(each.workload, model=names[network_key(each.workload.model)])) for each in found
+        replace(each, workload=replace(each.workload, model=names[network_key(each.workload.model)]))
+        for each in all_figures
     ]
 
 
@@ -122,10 +123,10 @@ def _latest(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
     Not the fastest one, since the fastest of many sessions is fast by chance.
     """
-    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    latest: dict[tuple[Any, ...], Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: ((row["trials"] or 0) >= FEWEST_FOR_INTERVAL, str(row["recorded_at"]))):
-        found[key(row, SOFTWARE)] = row
-    return [row for row in rows if found[key(row, SOFTWARE)] is row]
+        latest[key(row, SOFTWARE)] = row
+    return [row for row in rows if latest[key(row, SOFTWARE)] is row]
 
 
 def _number(fact: Any) -> float | None:
@@ -218,10 +219,10 @@ def workloads(known: Iterable[Figure]) -> list[Workload]:
 
 def by_workload(known: Iterable[Figure]) -> dict[Workload, list[Figure]]:
     """The figures of each workload."""
-    found: dict[Workload, list[Figure]] = {}
+    grouped: dict[Workload, list[Figure]] = {}
     for figure in known:
-        found.setdefault(figure.workload, []).append(figure)
-    return found
+        grouped.setdefault(figure.workload, []).append(figure)
+    return grouped
 
 
 def of_workload(known: Iterable[Figure], workload: Workload) -> list[Figure]:

@@ -48,7 +48,7 @@ class Peaks:
 def peaks(trials: pd.DataFrame) -> list[Peaks]:
     """The peaks of each series of cases whose peak memory is known."""
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
-    found = []
+    by_case = []
     for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
         first = own.iloc[0]
         is_cpu = devices.is_host(first.device)
@@ -58,14 +58,14 @@ def peaks(trials: pd.DataFrame) -> list[Peaks]:
             if not is_nothing(of.peak_memory_bytes.max())
         }
         if by_batch and (not is_cpu or facts.get("memory_bytes")):
-            found.append(Peaks(
+            by_case.append(Peaks(
                 model=str(first["model"]), by_batch=by_batch,
                 subject=tr("{case} on {device}", device=first.device, case=(
                     f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
                     f"{first.framework_version} {first.compile_mode} {first.layout}")),
                 host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
             ))
-    return found
+    return by_case
 
 
 def memories(
@@ -76,7 +76,7 @@ def memories(
 
     ``capacities`` are bytes by name of GPU; peaks on a CPU are compared with the memory of its own machine.
     """
-    found: list[Memory] = []
+    lines: list[Memory] = []
     have = set()
     for each in peaks(trials):
         if models and network_key(each.model) not in {network_key(name) for name in models}:
@@ -84,22 +84,22 @@ def memories(
         line = fitting.line_of(each.by_batch)
         if isinstance(line, str):
             if models:
-                found.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
+                lines.append(Memory(subject=each.subject, where="", fit=None, origin=Origin.MEASURED, words=line))
             continue
         have.add(network_key(each.model))
         is_cpu = each.host_memory_bytes is not None
         places = {tr("its machine's memory"): each.host_memory_bytes or 0.0} if is_cpu else dict(capacities)
         context = 0.0 if is_cpu else fitting.CONTEXT_BYTES
-        found += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
+        lines += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
     by_key = {network_key(name): name for name in networks}
     for model in (by_key[key] for key in map(network_key, models) if key in by_key and key not in have):
         for asked in (mode,) if mode else tuple(Mode):
             line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
-            found += [
+            lines += [
                 _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
                 for place, size in capacities.items()
             ]
-    return found
+    return lines
 
 
 def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:

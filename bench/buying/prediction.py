@@ -176,23 +176,23 @@ def _may_wait(reference: Reference, target: Card) -> list[str]:
 
 def _widened(reference: Reference, target: Card) -> list[str]:
     """Why the range is wider than usual, one sentence per reason."""
-    old, found = reference.card, []
+    old, reasons = reference.card, []
     if old.vendor != target.vendor:
-        found.append(tr("the vendors differ ({old}, {new})", old=old.vendor, new=target.vendor))
-    found += [tr("the speed of the tensor cores of {card} is not known", card=card.name)
+        reasons.append(tr("the vendors differ ({old}, {new})", old=old.vendor, new=target.vendor))
+    reasons += [tr("the speed of the tensor cores of {card} is not known", card=card.name)
               for card in (old, target) if _is_unstated(card, reference.precision)]
     rates, tensor = [card.tensor_rate(reference.precision) for card in (old, target)], _tensor_ratio(reference, target)
     if tensor is not None and None in rates:
-        found.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
+        reasons.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
     elif tensor is not None and not _is_near(tensor, _ratio(target.fp32_flops_per_s, old.fp32_flops_per_s)):
-        found.append(tr("the ratios of tensor cores and of vector units differ, and it is not known which of them "
+        reasons.append(tr("the ratios of tensor cores and of vector units differ, and it is not known which of them "
                         "limits the network"))
     for card in (target, old):
         if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
             of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \
                 tr("{power:.0f} of {full:.0f} W", power=card.tdp_w, full=card.desktop_tdp_w)
-            found.append(tr("the power of {card} is capped ({how_far})", card=card.name, how_far=of))
-    return found
+            reasons.append(tr("the power of {card} is capped ({how_far})", card=card.name, how_far=of))
+    return reasons
 
 
 # Several measured cards -----------------------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ def fit(references: Sequence[Reference]) -> Fit:
     targets = np.concatenate([np.ones_like(times_s), weight * np.array(EXPECTED_SHARES)])
     # Columns are scaled to similar size: FLOP/s and seconds differ by thirteen orders of magnitude.
     sizes = np.linalg.norm(lines, axis=0)
-    found, _ = nnls(lines / sizes, targets)
-    arithmetic, memory, rest = (float(part) for part in found / sizes)
+    solution, _ = nnls(lines / sizes, targets)
+    arithmetic, memory, rest = (float(part) for part in solution / sizes)
     return Fit(arithmetic_flops=arithmetic, memory_bytes=memory, rest_s=rest)
 
 
@@ -245,8 +245,8 @@ def left_out_errors(references: Sequence[Reference]) -> list[float]:
     errors = []
     for left_out in references:
         others = [each for each in references if each.card.key != left_out.card.key]
-        found = fit(others).samples_per_s(left_out.card)
-        errors.append(math.inf if found is None else abs(found / left_out.samples_per_s - 1))
+        predicted_rate = fit(others).samples_per_s(left_out.card)
+        errors.append(math.inf if predicted_rate is None else abs(predicted_rate / left_out.samples_per_s - 1))
     return errors
 
 

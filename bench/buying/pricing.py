@@ -60,16 +60,16 @@ def hour_of_work(price: Quantity, offer: Offer) -> Quantity:
 def doubts_of_prices(market: Market, today: date) -> list[str]:
     """Sentences about the age of prices, prices without a date, and exchange rates."""
     ages = sorted({age for price in market.prices if (age := price.age_days(today)) is not None})
-    found = []
+    doubts = []
     if ages:
         oldest = ages[-1]
         words = formatting.count(oldest, "day") if oldest < 730 else tr("{n:.1f} years", n=oldest / 365.25)
         warning = "" if oldest <= OLD_DAYS else tr(
             "; prices older than {n} days are no basis for advice, look them up again", n=OLD_DAYS)
-        found.append(tr("Prices are up to {age} old{warning}.", age=words, warning=warning))
+        doubts.append(tr("Prices are up to {age} old{warning}.", age=words, warning=warning))
     if undated := sum(price.as_of is None for price in market.prices):
-        found.append(tr("{prices} without a date: their age is not known.",
+        doubts.append(tr("{prices} without a date: their age is not known.",
                         prices=formatting.count(undated, "price")))
     if market.rates:
-        found.append(tr("Exchange rates used: {rates}.", rates="; ".join(market.rates)))
-    return found
+        doubts.append(tr("Exchange rates used: {rates}.", rates="; ".join(market.rates)))
+    return doubts

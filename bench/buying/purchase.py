@@ -97,9 +97,9 @@ class Advice:
 
     @property
     def has_answers(self) -> bool:
-        found = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
+        answers = [each for ranking in self.rankings for each in ranking.rated if each.samples_per_s is not None]
         others = (self.rentals, self.many, self.memories, self.checks, self.links, self.held, self.cpu_or_gpu)
-        return bool(found or any(others))
+        return bool(answers or any(others))
 
 
 def advise(
@@ -172,16 +172,16 @@ def _none_of(wanted: Wanted, known: Sequence[Workload]) -> str:
 
 
 def _chosen(workloads: Sequence[Workload], wanted: Wanted, *, by_batch: bool = False) -> list[Workload]:
-    found = list(workloads)
+    chosen = list(workloads)
     if wanted.models:
         models = {network_key(name) for name in wanted.models}
-        found = [each for each in found if network_key(each.model) in models]
+        chosen = [each for each in chosen if network_key(each.model) in models]
     for what, name in (("mode", wanted.mode), ("precision", wanted.precision)):
         if name is not None:
-            found = [each for each in found if getattr(each, what) == name]
+            chosen = [each for each in chosen if getattr(each, what) == name]
     if by_batch and wanted.local_batch is not None:
-        found = [each for each in found if each.local_batch == wanted.local_batch]
-    return found
+        chosen = [each for each in chosen if each.local_batch == wanted.local_batch]
+    return chosen
 
 
 def checked_models(names: Sequence[str], figures_models: Collection[str], networks: Collection[str]) -> None:

@@ -71,8 +71,8 @@ class Sampled(Quantity):
 
     def draws(self, count: int = DRAWS) -> Draws:
         places = np.random.default_rng(zlib.crc32(self.family.encode())).integers(len(self.members), size=count)
-        found = np.asarray(self.members, float)[places]
-        return found if self.error is None else found * self.error.draws(count)
+        drawn = np.asarray(self.members, float)[places]
+        return drawn if self.error is None else drawn * self.error.draws(count)
 
 
 def multiple(value: float | None, factor: float) -> float | None:

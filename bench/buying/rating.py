@@ -29,8 +29,8 @@ def rate(
     device = candidate.device
     if device is None:
         return unknown(candidate, candidate.reason)
-    if (found := _best(own, device, candidate.devices)) is not None:
-        return _as_known(candidate, found)
+    if (best := _best(own, device, candidate.devices)) is not None:
+        return _as_known(candidate, best)
     single = _best(own, device, 1)
     if single is not None:
         return _scaled(candidate, workload, _as_known(candidate, single), networks)
@@ -44,11 +44,11 @@ def rate(
 
 def _best(own: Iterable[Figure], device: Device, devices: int) -> Figure | None:
     """The figure of the best known origin, with the fastest software."""
-    found = [
+    fitting = [
         each for each in own
         if each.devices == devices and (each.device.id == device.id or each.device.name == device.name)
     ]
-    return min(found, key=lambda each: (ORDER.index(each.origin), -each.samples_per_s.value), default=None)
+    return min(fitting, key=lambda each: (ORDER.index(each.origin), -each.samples_per_s.value), default=None)
 
 
 def unknown(candidate: Candidate, *reasons: str) -> Rated:
@@ -72,7 +72,7 @@ def _as_known(candidate: Candidate, figure: Figure) -> Rated:
 
 
 def _predicted(candidate: Candidate, card: Card, workload: Workload, references: Sequence[Figure]) -> Rated:
-    found: Prediction | Refusal = predicted(
+    prediction: Prediction | Refusal = predicted(
         [
             Reference(
                 card=each.device.card, samples_per_s=each.samples_per_s.value, precision=workload.precision,
@@ -83,13 +83,14 @@ def _predicted(candidate: Candidate, card: Card, workload: Workload, references:
         ],
         card,
     )
-    if isinstance(found, Refusal):
-        return unknown(candidate, tr("not predicted: {reason}", reason=found.reason))
+    if isinstance(prediction, Refusal):
+        return unknown(candidate, tr("not predicted: {reason}", reason=prediction.reason))
     return Rated(
-        candidate=candidate, reasons=found.reasons, software=_as(found.software),
+        candidate=candidate, reasons=prediction.reasons, software=_as(prediction.software),
         samples_per_s=Quantity(
-            name=f"{workload.label} on {card.key}, predicted", value=found.value, low=found.low, high=found.high,
-            level=0.8, origin=Origin.PREDICTED, note=found.method,
+            name=f"{workload.label} on {card.key}, predicted",
+            value=prediction.value, low=prediction.low, high=prediction.high,
+            level=0.8, origin=Origin.PREDICTED, note=prediction.method,
         ),
         power_w=card.tdp_w, power_origin=None if card.tdp_w is None else Origin.QUOTED,
     )

@@ -215,7 +215,7 @@ class Reckoning:
         price, watts = money(self.market.energy.price_per_kwh, "energy"), self.power.watts
         if price is None or watts is None:
             return {}
-        found = {}
+        values = {}
         for value in (price.low, price.value, price.high):
             if value is None:
                 continue
@@ -223,9 +223,9 @@ class Reckoning:
             for key, power_w in (("running_per_hour", watts), ("idle_per_hour", self._idle_w())):
                 if key in terms.value:
                     terms = terms.with_term(key, *self._energy(at, power_w))
-            found[f"{formatting.money(value)} {self.market.currency or ''}"] = float(
+            values[f"{formatting.money(value)} {self.market.currency or ''}"] = float(
                 cost.break_even_hours(**terms.value))
-        return found
+        return values
 
     def _idle_w(self) -> float:
         return (self.build.build.idle_w if self.build.build is not None else None) or 0.0
@@ -342,20 +342,20 @@ def reckoned(
     assert machine is not None
     wanted = None if hours_per_week is None or machine.life_years is None else \
         hours_per_week * WEEKS_OF_A_YEAR * machine.life_years
-    found = Reckoning(
+    reckoning = Reckoning(
         build=build, offer=offer, market=market, hours_wanted=wanted, origins=[],
         power=power.of_machine(build, own, market), terms=Terms(value={}, draws={}),
     )
     currency = market.currency or ""
     words = tr("{price} / {rent} per hour", price=priced(price, currency), rent=priced(hourly, currency))
-    found.count(BARE, words, price.origin, hourly.origin, terms={
+    reckoning.count(BARE, words, price.origin, hourly.origin, terms={
         "price": (price.value, price.draws()), "rent_per_hour": (hourly.value, hourly.draws())})
-    found.electricity()
-    found.idle(machine)
-    found.setting_up()
-    found.speed(own, rented)
-    found.resale(machine)
-    return found
+    reckoning.electricity()
+    reckoning.idle(machine)
+    reckoning.setting_up()
+    reckoning.speed(own, rented)
+    reckoning.resale(machine)
+    return reckoning
 
 
 def priced(of: Quantity, currency: str) -> str:

@@ -87,7 +87,7 @@ def rentals(
     ``failed`` states what is insufficient in a machine. For a machine without a known workload, an hour of it is
     assumed to do the same work as an hour of each offer.
     """
-    found: list[RentOrBuy] = []
+    decisions: list[RentOrBuy] = []
     lacking: dict[str, None] = {}
     offers = [each for each in candidates if each.kind is Kind.RENTED]
     for build in (each for each in candidates if each.kind is Kind.MACHINE):
@@ -108,9 +108,9 @@ def rentals(
             if len(priced) > MOST_OFFERS:
                 said = tr("of {all} offers the {n} cheapest per hour are shown", all=len(priced), n=MOST_OFFERS)
                 lacking[said] = None
-        found += [answer for answer in answered if isinstance(answer, RentOrBuy)]
+        decisions += [answer for answer in answered if isinstance(answer, RentOrBuy)]
         lacking |= {answer: None for answer in answered if isinstance(answer, str)}
-    return found, list(lacking)
+    return decisions, list(lacking)
 
 
 def _cheapest(offers: Sequence[Candidate], ratings: Ratings) -> list[Candidate]:
@@ -147,18 +147,18 @@ def _per_million(
     terms: Terms, work: Work | None, own: Rated | None, rented: Rated | None, life: float | None, wanted: float | None
 ) -> dict[str, float]:
     """Cost per million samples, rented and own, for the hours that the user wants; empty for a family."""
-    of, found = terms.value, {}
+    of, costs = terms.value, {}
     if not isinstance(work, Workload):
         return {}
     if rented is not None and rented.samples_per_s is not None:
-        found[tr_later("rented")] = float(cost.cost_per_million(of["rent_per_hour"], rented.samples_per_s.value))
+        costs[tr_later("rented")] = float(cost.cost_per_million(of["rent_per_hour"], rented.samples_per_s.value))
     if own is not None and own.samples_per_s is not None and life is not None and wanted is not None:
         per_hour = cost.cost_per_hour_of_use(
             of["price"], of.get("resale", 0.0), life_years=life, busy_share=min(cost.busy_share(wanted, life), 1.0),
             running_per_hour=of.get("running_per_hour", 0.0), idle_per_hour=of.get("idle_per_hour", 0.0),
         )
-        found[tr_later("own")] = float(cost.cost_per_million(per_hour, own.samples_per_s.value))
-    return found
+        costs[tr_later("own")] = float(cost.cost_per_million(per_hour, own.samples_per_s.value))
+    return costs
 
 
 def _has_equal_work(of: Reckoning) -> bool:
@@ -187,11 +187,11 @@ def _answer(
     hours_per_week: float | None, failed: str | None,
 ) -> list[str]:
     assert of.build.build is not None
-    build, offer, life, found = of.build.id, of.offer.id, of.build.build.life_years, of.steps[-1].hours
+    build, offer, life, hours = of.build.id, of.offer.id, of.build.build.life_years, of.steps[-1].hours
     said = [_pays(of)]
-    if life is not None and math.isfinite(found.value):
-        share = cost.busy_share(found.value, life)
-        weekly = found.value / (life * WEEKS_OF_A_YEAR)
+    if life is not None and math.isfinite(hours.value):
+        share = cost.busy_share(hours.value, life)
+        weekly = hours.value / (life * WEEKS_OF_A_YEAR)
         late = "" if share <= 1 else tr(", which is more than there are, so it never pays")
         said.append(tr("That is {share} of the hours of its {years:g} years, {hours} h per week{late}.",
                        share=formatting.share(share), years=life, hours=formatting.significant(weekly, 2), late=late))
@@ -201,10 +201,10 @@ def _answer(
         said.append(tr("For the {hours} h of work that you want, {cheaper} is cheaper with a probability of {chance}.",
                        hours=formatting.number(of.hours_wanted, 0), cheaper=cheaper,
                        chance=chance_in_words(max(chance, 1 - chance))))
-    elif hours_per_week is None and math.isfinite(found.value):
+    elif hours_per_week is None and math.isfinite(hours.value):
         said.append(tr("Whether to buy depends on how much you compute: --hours-per-week gives the probability, and "
                        "the cost per million samples on your own machine."))
-    elif hours_per_week is not None and life is None and math.isfinite(found.value):
+    elif hours_per_week is not None and life is None and math.isfinite(hours.value):
         said.append(tr("Whether to buy for {hours:g} h per week is not known without the life_years of {build}.",
                        hours=hours_per_week, build=build))
     said += [tr("This leaves out {term}: {holds}.", term=tr(each.name), holds=each.holds)
@@ -227,8 +227,8 @@ def _answer(
 
 def _pays(of: Reckoning) -> str:
     """The sentence with the hours from which on buying pays, or why it never does."""
-    build, offer, found = of.build.id, of.offer.id, of.steps[-1].hours
-    if math.isinf(found.value):
+    build, offer, hours = of.build.id, of.offer.id, of.steps[-1].hours
+    if math.isinf(hours.value):
         template = tr_later("Renting {offer} is always cheaper: the electricity of {build} costs more than renting "
                             "for the same work.") if _has_equal_work(of) else tr_later(
             "Hour for hour, renting {offer} is cheaper: the electricity of {build} costs more than the rent.")
@@ -237,13 +237,13 @@ def _pays(of: Reckoning) -> str:
     if answers(of.steps, RESALE) is not None:
         counted += tr(", including its resale")
     return tr("{build} pays after {hours} of work, compared with {offer}{work}.", build=build,
-              hours=hours_in_words(found), offer=offer, work=counted)
+              hours=hours_in_words(hours), offer=offer, work=counted)
 
 
 def _against_bare(steps: Sequence[Step]) -> list[str]:
     """The sentence with the result of price over rent alone, for comparison."""
-    bare, found, equal = steps[0].hours, steps[-1].hours, answers(steps, EQUAL_WORK)
-    if equal is None or bare.value <= 0 or not math.isfinite(found.value) or not math.isfinite(bare.value):
+    bare, hours, equal = steps[0].hours, steps[-1].hours, answers(steps, EQUAL_WORK)
+    if equal is None or bare.value <= 0 or not math.isfinite(hours.value) or not math.isfinite(bare.value):
         return []
     more = tr(        "; for equal work it is {hours}, {times} that", hours=hours_in_words(equal.hours),
         times=formatting.times(equal.hours.value / bare.value, 2))

@@ -41,12 +41,12 @@ def rankings(
     failed: Mapping[str, str] | None = None,
 ) -> list[Ranking]:
     """One ranking per kind of candidate; ``failed`` states what is insufficient in a machine."""
-    found = []
+    every = []
     for kind in Kind:
         own = [each for each in candidates if each.kind is kind]
         if own:
-            found.append(_ranked(work, kind, [ratings[each.id] for each in own], market, failed or {}))
-    return found
+            every.append(_ranked(work, kind, [ratings[each.id] for each in own], market, failed or {}))
+    return every
 
 
 def price_of(candidate: Candidate) -> Quantity | None:
@@ -92,10 +92,10 @@ def _with_front(rated: Sequence[Rated]) -> list[Rated]:
         assert price is not None
         assert speed is not None
         points.append((-price.value, speed.value, rated[index].candidate.memory_bytes or 0.0))
-    found = list(rated)
+    marked = list(rated)
     for index, is_on_front in zip(places, cost.pareto_front(points), strict=True):
-        found[index] = replace(found[index], is_on_front=is_on_front)
-    return found
+        marked[index] = replace(marked[index], is_on_front=is_on_front)
+    return marked
 
 
 def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mapping[str, str]) -> dict[str, Any]:
@@ -119,32 +119,32 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
     best = max(priced, key=lambda each: each.chance or 0.0)
     assert best.chance is not None
     is_predicted = best.origin is Origin.PREDICTED
-    found = standing(best.chance, is_predicted=is_predicted)
+    stands = standing(best.chance, is_predicted=is_predicted)
     caveats = [_does_not_hold(best.candidate, failed)]
-    if found is not Standing.OPEN:
+    if stands is not Standing.OPEN:
         caveats += _by_energy(best, priced, kind, market)
-        found = standing(best.chance, is_predicted=is_predicted or any(caveats))
+        stands = standing(best.chance, is_predicted=is_predicted or any(caveats))
     others = [each for each in priced if each is not best]
     second = max(others, key=lambda each: each.per_money.value if each.per_money else 0.0)
     assert best.per_money is not None
     assert second.per_money is not None
     facts = {"best": best.candidate.name, "second": second.candidate.name,
              "times": formatting.times(best.per_money.value / second.per_money.value, 2)}
-    if found is Standing.CLEAR:
+    if stands is Standing.CLEAR:
         lead = tr("{best} gives the most for the money, {times} {second}", **facts)
-    elif found is Standing.LIKELY:
+    elif stands is Standing.LIKELY:
         lead = tr("{best} likely gives the most for the money, {times} {second}", **facts)
     else:
         lead = tr("{best} and {second} are too close to call ({times})", **facts)
     template = tr_later("{lead}; the probability that {best} is the best of {n} is {chance}.") \
-        if found is Standing.OPEN else tr_later("{lead}; the probability that it is the best of {n} is {chance}.")
+        if stands is Standing.OPEN else tr_later("{lead}; the probability that it is the best of {n} is {chance}.")
     words = tr(template, lead=lead, best=best.candidate.name, n=len(priced), chance=chance_in_words(best.chance))
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
         words += tr(" The software differs too, so the hardware is not the only cause.")
     if is_predicted:
         words += tr(" Its throughput is predicted, and a prediction alone decides nothing: measure before you buy.")
-    return {"standing": found, "words": words + "".join(caveats)}
+    return {"standing": stands, "words": words + "".join(caveats)}
 
 
 def _does_not_hold(candidate: Candidate, failed: Mapping[str, str]) -> str:
@@ -213,17 +213,17 @@ def cpu_or_gpu(known: Sequence[Figure]) -> list[CpuOrGpu]:
     for each in surest(known):
         if each.devices == 1:
             groups.setdefault((each.workload.model, each.workload.mode), []).append(each)
-    found = []
+    comparisons = []
     for _, own in sorted(groups.items()):
         cpus, gpus = [each for each in own if each.is_cpu], [each for each in own if not each.is_cpu]
         pairs = [(cpu, gpu) for cpu in cpus for gpu in gpus if cpu.workload == gpu.workload]
         if pairs:
             cpu, gpu = max(pairs, key=lambda pair: (pair[1].samples_per_s.value, pair[0].samples_per_s.value))
-            found.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=gpu.samples_per_s.value / cpu.samples_per_s.value))
+            comparisons.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=gpu.samples_per_s.value / cpu.samples_per_s.value))
         elif cpus and gpus:
             cpu, gpu = (max(side, key=lambda each: each.samples_per_s.value) for side in (cpus, gpus))
-            found.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=None))
-    return found
+            comparisons.append(CpuOrGpu(cpu=cpu, gpu=gpu, ratio=None))
+    return comparisons
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,15 +251,15 @@ def one_or_many(
     candidates: Sequence[Candidate], work: Work, ratings: Ratings, count: int = 2,
 ) -> list[OneOrMany]:
     """For each pair of cards of which one is faster, against ``count`` of the slower, unless it is far ahead of all."""
-    found = []
+    pairs = []
     for small, many in several(candidates, count).items():
         for big in several(candidates, count):
             one, of, all_of = ratings[big], ratings[small], ratings[many.id]
             if one.samples_per_s is None or of.samples_per_s is None or all_of.samples_per_s is None:
                 continue
             if of.samples_per_s.value < one.samples_per_s.value < count * FAR * of.samples_per_s.value:
-                found.append(_one_or_many(work, one, of, all_of, count))
-    return found
+                pairs.append(_one_or_many(work, one, of, all_of, count))
+    return pairs
 
 
 def _one_or_many(workload: Work, big: Rated, small: Rated, many: Rated, count: int) -> OneOrMany:

@@ -45,22 +45,22 @@ def together(own: Sequence[Claim], others: Sequence[Claim]) -> list[Claim]:
 
 def parsed(content: str, file: str) -> list[Claim]:
     """The claims in a TOML text; ``file`` is its name for error messages."""
-    found = files.parsed_toml(content, file)
-    _only(found, ("schema", "source", "claim"), file)
-    if "schema" not in found:
+    table = files.parsed_toml(content, file)
+    _only(table, ("schema", "source", "claim"), file)
+    if "schema" not in table:
         raise UserError(f"{file} does not state its schema: begin it with schema = {SCHEMA}, as docs/claims.md shows")
-    if found["schema"] != SCHEMA:
-        raise UserError(f"{file}: schema must be {SCHEMA}, not {found['schema']!r}")
-    if not isinstance(found.get("claim"), list) or not all(isinstance(each, dict) for each in found["claim"]):
+    if table["schema"] != SCHEMA:
+        raise UserError(f"{file}: schema must be {SCHEMA}, not {table['schema']!r}")
+    if not isinstance(table.get("claim"), list) or not all(isinstance(each, dict) for each in table["claim"]):
         raise UserError(f"{file} has no [[claim]]; docs/claims.md shows how to write one")
-    sources = found.get("source", {})
+    sources = table.get("source", {})
     if not isinstance(sources, dict) or not all(
         isinstance(source, dict) and isinstance(source.get("title"), str) for source in sources.values()
     ):
         raise UserError(f"{file}: each [source.NAME] needs a title")
     for name, source in sources.items():
         _only(source, ("title", "url", "date"), f"{file}: source '{name}'")
-    claims = [_claim(plain, sources, file, index) for index, plain in enumerate(found["claim"], start=1)]
+    claims = [_claim(plain, sources, file, index) for index, plain in enumerate(table["claim"], start=1)]
     ids = [claim.id for claim in claims]
     if twice := [each for each in ids if ids.count(each) > 1]:
         raise UserError(f"{file}: two claims have the id '{twice[0]}'; give each its own")

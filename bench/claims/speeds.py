@@ -67,37 +67,37 @@ def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         base = bases.get(key(row, same))
         if row[axis] != of or base is None or not is_asked(row, claim):
             continue
-        found = held_against.between(base, row)
-        if found is not None:
-            yield _of_pairs(axis, row, base, found)
+        comparison = held_against.between(base, row)
+        if comparison is not None:
+            yield _of_pairs(axis, row, base, comparison)
 
 
-def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison) -> Answer:
+def _of_pairs(axis: str, row: Mapping[str, Any], base: Mapping[str, Any], comparison: Comparison) -> Answer:
     doubt = ""
     if axis == "isa" and base["isa"] != Isa.NATIVE and base["isa_proof"] != base["isa"]:
         doubt = tr("it is not proven that it used only {isa} ({proof})", isa=base["isa"], proof=word(base["isa_proof"]))
-    return _of_comparison(case_in_words(row), found, base, row, doubt=doubt)
+    return _of_comparison(case_in_words(row), comparison, base, row, doubt=doubt)
 
 
 def said_of_a_speed_up(
-    claims: Sequence[Claim], axis: str, row: Mapping[str, Any], base: Mapping[str, Any], found: Comparison
+    claims: Sequence[Claim], axis: str, row: Mapping[str, Any], base: Mapping[str, Any], comparison: Comparison
 ) -> Iterator[tuple[Claim, Standing]]:
     """The claims about exactly this comparison of two results, each with what the comparison says about it."""
     for claim in claims:
         asked = [claim.where.get(name) for name in ("axis", "of", "over")]
         if claim.quantity == "speed_up" and asked == [axis, row[axis], base[axis]] and is_asked(row, claim):
-            yield claim, judged(_of_pairs(axis, row, base, found), claim).standing
+            yield claim, judged(_of_pairs(axis, row, base, comparison), claim).standing
 
 
 def _of_comparison(
-    about: str, found: Comparison, *rows: Mapping[str, Any], factor: float = 1.0, doubt: str = ""
+    about: str, comparison: Comparison, *rows: Mapping[str, Any], factor: float = 1.0, doubt: str = ""
 ) -> Answer:
     """The answer of a comparison of these results: ``factor`` times its speed-up."""
-    of, sure = scaling.scaled(found.speed_up, factor), found.certain
+    of, sure = scaling.scaled(comparison.speed_up, factor), comparison.certain
     return Answer(
         about=about, value=of.value, low=of.low, high=of.high, count=of.count, is_suspect=_are_suspect(rows),
         certain=None if sure is None else (factor * sure[0], factor * sure[1]),
-        doubt="; ".join(filter(None, (doubt, "" if found.is_paired else tr(NOT_TOGETHER)))),
+        doubt="; ".join(filter(None, (doubt, "" if comparison.is_paired else tr(NOT_TOGETHER)))),
     )
 
 
@@ -114,11 +114,11 @@ def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for series in held_against.series:
         if is_asked(series.facts, claim):
             for point in series.points:
-                found = held_against.between(series.points[0].row, point.row)
-                if point.world_size == size and not point.is_oversubscribed and found is not None:
+                comparison = held_against.between(series.points[0].row, point.row)
+                if point.world_size == size and not point.is_oversubscribed and comparison is not None:
                     about = tr("{case}, {scaling} scaling", case=case_in_words(series.facts),
                                scaling=word(series.scaling))
-                    yield _of_comparison(about, found, series.points[0].row, point.row,
+                    yield _of_comparison(about, comparison, series.points[0].row, point.row,
                                          factor=point.global_batch / series.points[0].global_batch)
     for single, worlds in _quoted_worlds(claim, held_against):
         yield from (
@@ -133,10 +133,10 @@ def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
         own = {point.world_size: point for point in series.points if not point.is_oversubscribed}
         if is_asked(series.facts, claim) and 2 in own and max(own) > 2:
             two, most = own[2], own[max(own)]
-            found = held_against.between(two.row, most.row)
-            if found is not None:
+            comparison = held_against.between(two.row, most.row)
+            if comparison is not None:
                 factor = most.global_batch / most.world_size / (two.global_batch / two.world_size)
-                yield _of_comparison(_on(series.facts, most.world_size), found, two.row, most.row, factor=factor)
+                yield _of_comparison(_on(series.facts, most.world_size), comparison, two.row, most.row, factor=factor)
     for single, worlds in _quoted_worlds(claim, held_against):
         efficiency = {int(row["world_size"]): (_rate(row) / _rate(single) / row["world_size"], row) for row in worlds}
         if 2 in efficiency and max(efficiency) > 2:
@@ -211,10 +211,10 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             for fast, fast_rate in fast_ones.get(_matched(slow), ()) if is_on(slow, over) else ():
                 about = tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
                            batch=slow["local_batch"], fast=_device(fast), slow=_device(slow))
-                found = held_against.between(slow, fast) if origin is Origin.MEASURED else None
+                comparison = held_against.between(slow, fast) if origin is Origin.MEASURED else None
                 yield Answer(
                     about=about, value=fast_rate / slow_rate, origin=origin, remark=f"{fast['name']}; {slow['name']}",
-                ) if found is None else _of_comparison(about, found, slow, fast)
+                ) if comparison is None else _of_comparison(about, comparison, slow, fast)
 
 
 MATCHED = tuple(fact for fact in FACTS if fact not in ("device", "device_name"))
@@ -246,9 +246,10 @@ def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     for row in held_against.results:
         base = bases.get(key(row, same))
         if row["model"] == of and base is not None:
-            found = held_against.between(row, base)
-            if found is not None:
-                yield _of_comparison(tr("{case}, over {other}", case=case_in_words(row), other=over), found, base, row)
+            comparison = held_against.between(row, base)
+            if comparison is not None:
+                about = tr("{case}, over {other}", case=case_in_words(row), other=over)
+                yield _of_comparison(about, comparison, base, row)
 
 
 def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
@@ -272,14 +273,14 @@ def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
     """Share of the driver's sampling periods in which a GPU had work, while steps were timed: the median of trials."""
     timed = held_against.trials
     timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK) & timed.telemetry.notna()]
-    found: dict[tuple[Any, ...], list[float]] = {}
+    by_case: dict[tuple[Any, ...], list[float]] = {}
     for trial in rows_of(timed):
         if is_asked(trial, claim):
             for gpu in seen(trial).gpus:
                 if (busy := gpu.mean("busy_ratio")) is not None:
                     about = f"{case_in_words({**trial, 'origin': 'measured'})}, {gpu.name}"
-                    found.setdefault((about, *key(trial, ALIKE_COLUMNS)), []).append(busy)
-    for (about, *_), shares in found.items():
+                    by_case.setdefault((about, *key(trial, ALIKE_COLUMNS)), []).append(busy)
+    for (about, *_), shares in by_case.items():
         # Sign test: the median lies outside the range of n values with probability 2 ** (1 - n).
         is_enough = len(shares) >= fewest_pairs(1, 1)
         yield Answer(about=about, value=float(np.median(shares)), count=len(shares),

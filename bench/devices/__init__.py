@@ -60,10 +60,10 @@ CPU = Device("cpu")
 
 def parsed(text: str) -> Device:
     """The device that somebody names: "cpu", "cuda:1"; "cuda" is "cuda:0". Raises UserError."""
-    found = WRITTEN.fullmatch(text)
-    if found is None:
+    match = WRITTEN.fullmatch(text)
+    if match is None:
         raise UserError(f"a device is a kind and a number, as cuda:0, not '{text}'; kinds: {', '.join(NAMES)}")
-    kind, number = found.groups()
+    kind, number = match.groups()
     if kind not in NAMES:
         raise unknown("device", kind, NAMES)
     if load(kind).IS_HOST:

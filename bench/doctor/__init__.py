@@ -37,16 +37,16 @@ def examine(results: Path, tell: Callable[[str], None] = lambda _: None) -> Exam
     ``tell`` is called with a sentence if it takes longer. Raises UserError for an invalid builds.toml.
     """
     look = Look()
-    found = usable_builds()
+    usable = usable_builds()
     gpus, work, described = look.end(tell), other_work(), system.described()
     features = hardware.cpu_features()
     levels = {level.value: not isa.FEATURES[level] - features for level in LEVELS}
     checks = [
-        *build_checks(found, gpus.driver, compilers()), *gpu_checks(gpus, found), *space_checks(results, described),
+        *build_checks(usable, gpus.driver, compilers()), *gpu_checks(gpus, usable), *space_checks(results, described),
         *device_checks(gpus), *telemetry_checks(gpus), *noise_checks(described, work),
     ]
     return Examination(
-        system=described, instruction_sets=levels, builds=tuple(found), gpus=gpus, checks=tuple(checks)
+        system=described, instruction_sets=levels, builds=tuple(usable), gpus=gpus, checks=tuple(checks)
     )
 
 

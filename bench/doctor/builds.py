@@ -72,9 +72,9 @@ def compilers() -> dict[str, bool]:
     }
 
 
-def build_checks(found: Sequence[Usable], driver: str | None, has_compiler: Mapping[str, bool]) -> Iterator[Check]:
+def build_checks(every: Sequence[Usable], driver: str | None, has_compiler: Mapping[str, bool]) -> Iterator[Check]:
     """What each build lacks, and which of its parts are incompatible."""
-    for usable in found:
+    for usable in every:
         name = usable.build.name
         if usable.problem == NOT_CREATED:
             yield Check(
@@ -88,7 +88,7 @@ def build_checks(found: Sequence[Usable], driver: str | None, has_compiler: Mapp
             )
         elif usable.installed is not None:
             yield from _clashes(usable, usable.installed, driver, has_compiler)
-    measured = {name for usable in found for name in usable.frameworks} - {"numpy"}
+    measured = {name for usable in every for name in usable.frameworks} - {"numpy"}
     if not measured:
         yield Check(
             topic="builds", severity=Severity.PREVENTS, text="no build has a framework except NumPy, the oracle",

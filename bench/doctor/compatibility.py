@@ -104,14 +104,14 @@ def installed(interpreter: str, environment: Mapping[str, str] | None = None) ->
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     packages: dict[str, Distribution] = {}
-    for found in distributions(path=path):
+    for distribution in distributions(path=path):
         try:
-            name = found.metadata["Name"]
+            name = distribution.metadata["Name"]
         except (TypeError, PackageNotFoundError):        # uninstalled, but a folder without metadata is left
             continue
         if name:
-            packages.setdefault(canonicalize_name(name), found)      # Python imports the first one on its path
-    versions = {name: found.version for name, found in packages.items()}
+            packages.setdefault(canonicalize_name(name), distribution)      # Python imports the first one on its path
+    versions = {name: distribution.version for name, distribution in packages.items()}
     return Installed(python=python, versions=versions, packages=packages)
 
 

@@ -81,18 +81,18 @@ class Look:
 
 def seen(recording: Recording, hanging: Sequence[str]) -> Gpus:
     """The GPUs in one recording of all sources except those that hang."""
-    found: dict[str, tuple[sources.Device, ...]] = {}
+    by_source: dict[str, tuple[sources.Device, ...]] = {}
     silent: dict[str, Reason] = {}
     for number, source in enumerate(recording.sources):
-        found[source.name] = tuple(device for device in source.devices if device.kind == "gpu")
+        by_source[source.name] = tuple(device for device in source.devices if device.kind == "gpu")
         silent |= {device.id: reason for device, reason in _silent(number, source, recording)}
-    found = {name: gpus for name, gpus in found.items() if gpus}
+    by_source = {name: gpus for name, gpus in by_source.items() if gpus}
     problem = recording.block["problem"]
     unavailable = recording.block["unavailable"] if recording.sources else dict.fromkeys(sources.NAMES, problem)
     # Drivers of other vendors have versions of their own, which do not matter to CUDA.
-    stated = [str(gpu.facts["driver"]) for gpu in found.get("nvml", ()) if gpu.facts.get("driver")]
+    stated = [str(gpu.facts["driver"]) for gpu in by_source.get("nvml", ()) if gpu.facts.get("driver")]
     return Gpus(
-        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=found, silent=silent,
+        on_bus=len(list(nvidia_places())), has_library=_loads("libnvidia-ml.so.1"), by_source=by_source, silent=silent,
         driver=next(iter(stated), None) or hardware.nvidia_driver(),
         unavailable={**unavailable, **dict.fromkeys(
             hanging, f"it did not answer within {ANSWER_S:.0f} s; its driver hangs: read dmesg, then reboot"
@@ -128,10 +128,10 @@ def nvidia_places() -> Iterator[str]:
             yield folder.name
 
 
-def gpu_checks(gpus: Gpus, found: Sequence[Usable]) -> Iterator[Check]:
+def gpu_checks(gpus: Gpus, builds: Sequence[Usable]) -> Iterator[Check]:
     """Whether the GPUs of this machine can be used, and whether they run at full speed."""
     nvidia = gpus.nvidia
-    has_cuda = any(usable.cuda for usable in found)
+    has_cuda = any(usable.cuda for usable in builds)
     why, fix = gpus.unavailable.get("nvml"), "install or repair the driver; nvidia-smi must list every GPU"
     severity = Severity.PREVENTS if has_cuda else Severity.PROBLEM       # who measures CPUs only is not affected
     if gpus.on_bus > len(nvidia):

@@ -114,13 +114,13 @@ def decimals(value: float, low: float, high: float, apart_from: float | None = N
     def places(carried: int) -> list[int]:
         return [max(carried, _decimals_of(each, fewest)) if each else carried for each in three]
 
-    found = places(carried)
-    ends = list(zip(three[1:], found[1:], strict=True))
+    digits = places(carried)
+    ends = list(zip(three[1:], digits[1:], strict=True))
     if any(round(end, place) == apart_from != end for end, place in ends):
-        found = places(carried + 1)      # for all three; if that is not enough, only the end gets more
-        found[1:] = [_apart(end, place, apart_from) for end, place in zip(three[1:], found[1:], strict=True)]
-    middle, first, last = (round(each, place) for each, place in zip(three, found, strict=True))
-    return found if first <= middle <= last else [max(found)] * 3
+        digits = places(carried + 1)      # for all three; if that is not enough, only the end gets more
+        digits[1:] = [_apart(end, place, apart_from) for end, place in zip(three[1:], digits[1:], strict=True)]
+    middle, first, last = (round(each, place) for each, place in zip(three, digits, strict=True))
+    return digits if first <= middle <= last else [max(digits)] * 3
 
 
 def _decimals_of(value: float, digits: int) -> int:
@@ -223,8 +223,8 @@ def share(part: float) -> str:
 def count(number_of: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: "1 trial", "2 trials"; catalogues of languages have "{n} trials" for any number."""
     many = f"{{n}} {plural or noun + 's'}"
-    found = tr(many)
-    return f"{number_of:,} {noun}" if found == many and number_of == 1 else found.format(n=f"{number_of:,}")
+    translated = tr(many)
+    return f"{number_of:,} {noun}" if translated == many and number_of == 1 else translated.format(n=f"{number_of:,}")
 
 
 def listed(words: Sequence[str]) -> str:

@@ -28,8 +28,8 @@ _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 def tr(template: str, /, **values: object) -> str:
     """A template in the current language, filled in as by ``str.format``; without values it is not formatted."""
-    found = _catalogue(_current.get()).get(template, template)
-    return found.format(**values) if values else found
+    translated = _catalogue(_current.get()).get(template, template)
+    return translated.format(**values) if values else translated
 
 
 def tr_later(template: str, /) -> str:
@@ -78,7 +78,7 @@ def read(text: str) -> dict[str, str]:
 
     Plural forms and contexts are not used: a count is a template of its own, "{n} trials".
     """
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for entry in text.split("\n\n"):
         parts = {"msgid": "", "msgstr": ""}
         part = ""
@@ -90,5 +90,5 @@ def read(text: str) -> dict[str, str]:
             if line.startswith('"'):
                 parts[part] += json.loads(line)     # quotes and escapes are those of JSON
         if parts["msgid"] and parts["msgstr"] and not is_fuzzy:
-            found[parts["msgid"]] = parts["msgstr"]
-    return found
+            messages[parts["msgid"]] = parts["msgstr"]
+    return messages

@@ -336,10 +336,10 @@ def _project(path: Path) -> Path:
 
 def _configured(path: Path) -> Iterator[Path]:
     """The results folder named by the asv configuration, or by the one in a folder; UserError if there are two."""
-    found = [path] if path.is_file() else [path / name for name in CONFIGURATIONS if (path / name).exists()]
-    if len(found) > 1:
+    configurations = [path] if path.is_file() else [path / name for name in CONFIGURATIONS if (path / name).exists()]
+    if len(configurations) > 1:
         raise UserError(f"{files.shown(path)} contains {' and '.join(CONFIGURATIONS)}; name the one to use")
-    for each in found:
+    for each in configurations:
         text = files.read_text(each, MOST_CONFIGURATION_BYTES)
         try:
             named = json5.loads(text).get("results_dir", RESULTS)

@@ -57,14 +57,14 @@ def shown(name: Path | str) -> str:
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """The content of a regular file."""
     try:
-        found = os.stat(path)
-        mode = found.st_mode
+        status = os.stat(path)
+        mode = status.st_mode
         if not stat.S_ISREG(mode):
             raise Unreadable(path, f"it is {KINDS.get(stat.S_IFMT(mode), 'something else')}, not a file")
         # If the file has been replaced by a pipe since then, this does not block. Unbuffered, it takes half the time.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            content = _read(descriptor, found.st_size, most_bytes + 1)
+            content = _read(descriptor, status.st_size, most_bytes + 1)
         finally:
             os.close(descriptor)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -103,10 +103,10 @@ def once(path: Path, first: str) -> str:
 
 def read_word(path: Path) -> str:
     """The word in a file that Rigmark wrote."""
-    found = read_text(path)
-    if not re.fullmatch(r"[0-9a-zA-Z-]+\s*", found):
+    text = read_text(path)
+    if not re.fullmatch(r"[0-9a-zA-Z-]+\s*", text):
         raise Unreadable(path, "it should contain one word of letters and digits; delete it, and it is created again")
-    return found.strip()
+    return text.strip()
 
 
 def _write_first(path: Path, word: str) -> None:
@@ -170,21 +170,21 @@ def parsed_toml(text: str, name: Path | str) -> dict[str, Any]:
     if LONG_KEY.search(text):
         raise Unreadable(name, NESTED)
     try:
-        found = tomllib.loads(text)
+        content = tomllib.loads(text)
     except RecursionError:
         raise Unreadable(name, NESTED) from None
     except tomllib.TOMLDecodeError as error:
         raise Unreadable(name, f"it is not valid TOML ({error})") from None
     except ValueError:           # of int(), for thousands of digits
         raise Unreadable(name, TOO_LONG) from None
-    if any(isinstance(each, int) and abs(each) >= 10**MOST_DIGITS for each in _leaves(found)):
+    if any(isinstance(each, int) and abs(each) >= 10**MOST_DIGITS for each in _leaves(content)):
         raise Unreadable(name, TOO_LONG)
-    return found
+    return content
 
 
-def _leaves(found: dict[str, Any]) -> Iterator[Any]:
+def _leaves(content: dict[str, Any]) -> Iterator[Any]:
     """All values that are neither lists nor tables; not recursive, since dotted keys may be nested without limit."""
-    waiting: list[Any] = [found]
+    waiting: list[Any] = [content]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict | list):

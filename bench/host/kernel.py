@@ -32,14 +32,14 @@ def text(path: str) -> str | None:
 
 def cpu_quota_cores() -> float | None:
     """The CPU quota of this process in cores, from its control group and those above; None without a quota."""
-    found = []
+    quotas_cores = []
     for setting in _settings("cpu", "cpu.max"):                  # version 2: "200000 100000", or "max 100000"
         quota, _, period = setting.partition(" ")
         if quota.isdigit() and period.isdigit():
-            found.append(int(quota) / int(period))
+            quotas_cores.append(int(quota) / int(period))
     quotas, periods = _settings("cpu", "cpu.cfs_quota_us"), _settings("cpu", "cpu.cfs_period_us")
-    found += [int(q) / int(p) for q, p in zip(quotas, periods, strict=False) if q.isdigit() and int(q) > 0]
-    return min(found, default=None)
+    quotas_cores += [int(q) / int(p) for q, p in zip(quotas, periods, strict=False) if q.isdigit() and int(q) > 0]
+    return min(quotas_cores, default=None)
 
 
 def memory_limit_bytes() -> int | None:
@@ -135,5 +135,5 @@ def _kills_of_all() -> int | None:
 
 
 def _counted(counters: str) -> int | None:
-    found = re.search(r"^oom_kill (\d+)$", counters, re.MULTILINE)
-    return int(found[1]) if found else None
+    match = re.search(r"^oom_kill (\d+)$", counters, re.MULTILINE)
+    return int(match[1]) if match else None

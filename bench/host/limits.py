@@ -82,10 +82,10 @@ def writing(path: Path) -> Iterator[None]:
 
 def now() -> datetime:
     """The current time, for records; raises UserError if the clock is obviously wrong."""
-    found = datetime.now(UTC)
-    if found.year < FIRST_YEAR:
+    time = datetime.now(UTC)
+    if time.year < FIRST_YEAR:
         raise UserError(
-            f"the clock of this machine says {found:%Y-%m-%d}, which is before the first Rigmark, but records state "
+            f"the clock of this machine says {time:%Y-%m-%d}, which is before the first Rigmark, but records state "
             "when they were measured; set the clock"
         )
-    return found
+    return time

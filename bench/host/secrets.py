@@ -55,7 +55,7 @@ def hidden(text: str) -> str:
     text = ADDRESS.sub(_without_user, text)
     for pattern in (ASSIGNED, OPTION):
         text = pattern.sub(
-            lambda found: f"{found[1]}{found[2]}{HIDDEN}" if is_one(found[1], found[3]) else found[0], text
+            lambda match: f"{match[1]}{match[2]}{HIDDEN}" if is_one(match[1], match[3]) else match[0], text
         )
     return FORMATS.sub(HIDDEN, text)
 
@@ -90,13 +90,13 @@ def cleaned(plain: Any, *, is_text: bool = False) -> Any:
 
 def _values() -> list[str]:
     """The values of the secret variables of this process, the longest first, since one may contain another."""
-    found = {
+    values = {
         value for name, value in os.environ.items()
         if is_one(name, value) and len(value) >= LEAST_LENGTH and any(map(str.isdigit, value))
     }
-    return sorted(found, key=len, reverse=True)
+    return sorted(values, key=len, reverse=True)
 
 
-def _without_user(found: re.Match[str]) -> str:
-    is_login_only = found[2] is not None and ":" not in found[2] and "ssh" in found[1].lower()      # ssh://git@host
-    return found[0] if is_login_only else f"{found[1]}{HIDDEN}@"
+def _without_user(match: re.Match[str]) -> str:
+    is_login_only = match[2] is not None and ":" not in match[2] and "ssh" in match[1].lower()      # ssh://git@host
+    return match[0] if is_login_only else f"{match[1]}{HIDDEN}@"

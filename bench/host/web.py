@@ -38,8 +38,8 @@ class Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float | None] = {}       # start of waiting for a request; None: it came
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            self.address_family, address = found[0][0], found[0][4]
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            self.address_family, address = addresses[0][0], addresses[0][4]
             super().__init__(address[:2], handler)     # type: ignore[arg-type]
         except (OSError, OverflowError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -121,8 +121,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         hosts = self.headers.get_all("Host") or []
-        found = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or not self.is_own(found[1].lower(), found[2] or ""):
+        match = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if match is None or not self.is_own(match[1].lower(), match[2] or ""):
             self.send(HTTPStatus.FORBIDDEN, f"{self.refusal()}\n".encode())
         else:
             self.answer()

@@ -105,7 +105,7 @@ def read(
     try:
         digest = _sha256(path)
         _refuse_what_is_no_text(path)
-        found: Read = _read(module, path, options)
+        parsed: Read = _read(module, path, options)
     except OSError as error:
         raise files.Unreadable(path, error.strerror or str(error)) from None
     except NotThisFormat as error:
@@ -113,13 +113,13 @@ def read(
     except ABOUT_THE_FILE as error:
         said = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise UserError(f"{shown} is not {module.TITLE}: {_told(said)}") from None
-    rows = tuple(dataclasses.replace(row, **facts) for row in found.rows)
+    rows = tuple(dataclasses.replace(row, **facts) for row in parsed.rows)
     _refuse_unknown_words(shown, rows)
     rows, refused = _possible(rows)
     rows, without = _with_figures(rows)
-    refused = (*found.refused, *refused)
+    refused = (*parsed.refused, *refused)
     if not rows:
-        why = "".join(f"; {each}" for each in (*found.notes, *without, *refused))
+        why = "".join(f"; {each}" for each in (*parsed.notes, *without, *refused))
         raise UserError(f"{shown} contains no result that can be imported{why}")
     file = files.shown(path.resolve().name)
     unnamed = f"unnamed ({file}, {digest[:8]})"
@@ -130,20 +130,20 @@ def read(
             imported_at=host.now().isoformat(timespec="seconds"),
         ),
         rows=tuple(row if row.model else dataclasses.replace(row, model=unnamed) for row in rows),
-        notes=(*found.notes, *without, *_unstated(rows)), refused=refused,
+        notes=(*parsed.notes, *without, *_unstated(rows)), refused=refused,
     )
 
 
 def _read(module: ModuleType, path: Path, options: Mapping[str, Any]) -> Read:
     """What the module of a format reads; raises UserError for a mistake in the module itself."""
     try:
-        found: Read = module.read(path, **options)
+        parsed: Read = module.read(path, **options)
     except (*ABOUT_THE_FILE, OSError, UserError):
         raise
     except Exception as error:
         name = module.__name__.rpartition(".")[2]
         raise added.mistake(error, __name__, name, "format") from error
-    return found
+    return parsed
 
 
 def _options(format: str, module: ModuleType, columns: Mapping[str, str], decimal: str | None) -> dict[str, Any]:
@@ -252,12 +252,12 @@ def text(path: Path) -> str:
 def json_object(path: Path) -> dict[str, Any]:
     """The content of a JSON file; raises NotThisFormat if it is not a JSON object."""
     try:
-        found = files.read_json(path)
+        content = files.read_json(path)
     except files.Unreadable as error:
         raise NotThisFormat(error.reason) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise NotThisFormat("it is not a JSON object")
-    return found
+    return content
 
 
 def table(path: Path, decimal: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
@@ -311,10 +311,10 @@ def number(stated: Any, name: str = "a figure", scale: float = 1.0) -> float | N
 
 def numbers(stated: Any, name: str = "timings", scale: float = 1.0) -> tuple[float, ...]:
     """A list of numbers; empty if none is stated. Raises BadFigure if one of them is missing."""
-    found = tuple(number(item, name, scale) for item in stated or ())
-    if None in found:
-        raise BadFigure(name, f"has no number in place {found.index(None) + 1}")
-    return tuple(each for each in found if each is not None)
+    values = tuple(number(item, name, scale) for item in stated or ())
+    if None in values:
+        raise BadFigure(name, f"has no number in place {values.index(None) + 1}")
+    return tuple(each for each in values if each is not None)
 
 
 def whole(stated: Any, name: str) -> int | None:
@@ -355,10 +355,10 @@ def cell(stated: str, name: str, scale: float = 1.0, decimal: str | None = None)
         return None
     if written.lower().lstrip("+-") in ("inf", "infinity"):
         raise BadFigure(name, "is infinite")
-    found = NUMBER.fullmatch(written)
-    readings = {} if found is None else {
-        sign: written.replace(found["digits"], plain, 1) for sign in DECIMALS
-        if (plain := _plain_digits(found["digits"], sign)) is not None
+    match = NUMBER.fullmatch(written)
+    readings = {} if match is None else {
+        sign: written.replace(match["digits"], plain, 1) for sign in DECIMALS
+        if (plain := _plain_digits(match["digits"], sign)) is not None
     }
     if not readings:
         raise BadFigure(name, f"is '{stated}', which is not a number")
@@ -379,19 +379,19 @@ def cell(stated: str, name: str, scale: float = 1.0, decimal: str | None = None)
 def _plain_digits(digits: str, decimal: str) -> str | None:
     """The number with a decimal point and without separators of thousands; None if it is invalid with that sign."""
     other = re.escape(DECIMALS[decimal == "."])
-    found = re.fullmatch(rf"(\d+|[1-9]\d?\d?(?:{other}\d\d\d)+)?(?:{re.escape(decimal)}(\d*))?", digits)
-    return None if found is None else f"{re.sub(other, '', found[1] or '0')}.{found[2] or ''}".rstrip(".")
+    match = re.fullmatch(rf"(\d+|[1-9]\d?\d?(?:{other}\d\d\d)+)?(?:{re.escape(decimal)}(\d*))?", digits)
+    return None if match is None else f"{re.sub(other, '', match[1] or '0')}.{match[2] or ''}".rstrip(".")
 
 
 def whole_cell(stated: str, name: str, decimal: str | None = None) -> int | None:
     """The whole number in a cell, at least 1; None if it states nothing; raises BadFigure for anything else."""
-    found = cell(stated, name, decimal=decimal)
-    return _whole(None if found is None else found.value, name, stated)
+    figure = cell(stated, name, decimal=decimal)
+    return _whole(None if figure is None else figure.value, name, stated)
 
 
-def _whole(found: float | None, name: str, stated: Any) -> int | None:
-    if found is None:
+def _whole(value: float | None, name: str, stated: Any) -> int | None:
+    if value is None:
         return None
-    if found < 1 or found != int(found):
+    if value < 1 or value != int(value):
         raise BadFigure(name, f"is '{stated}', which is not a whole number of at least 1")
-    return int(found)
+    return int(value)

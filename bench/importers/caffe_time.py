@@ -61,8 +61,8 @@ def read(path: Path) -> Read:
 def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -> Quoted | None:
     """The result of one benchmark; ``before`` are the lines that define the network, ``benchmark`` those with times."""
     benchmark = [GLOG.sub("", line) for line in benchmark]
-    times_s = {found[1]: _seconds(found[2]) for line in benchmark if (found := PASS.match(line))}
-    iterations = [found.groups() for line in benchmark if (found := ITERATION.match(line))]
+    times_s = {match[1]: _seconds(match[2]) for line in benchmark if (match := PASS.match(line))}
+    iterations = [match.groups() for line in benchmark if (match := ITERATION.match(line))]
     is_inference = bool(iterations) and all(direction == "forward" for direction, _ in iterations)
     whole_s = times_s.get("Forward pass") if is_inference else times_s.get("Forward-Backward")
     if whole_s is None:
@@ -75,7 +75,7 @@ def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -
     if len(batches) > 1:
         notes.append(f"the network of the benchmark at {name} has inputs of different batches, "
                      f"{' and '.join(map(str, sorted(batches)))}, so its batch is not known")
-    places = {found[1].lower() for line in before if (found := PLACE.match(GLOG.sub("", line)))}
+    places = {match[1].lower() for line in before if (match := PLACE.match(GLOG.sub("", line)))}
     types = {str(_text(layer, "name")): _type(layer) for layer in layers}
     return Quoted(
         line=name, model=_text(net, "name") or "", mode="inference" if is_inference else "training", framework="caffe",
@@ -97,10 +97,10 @@ def _seconds(stated_ms: str) -> float:
 
 def _layers(lines: list[str], types: dict[str, str]) -> Iterator[QuotedLayer]:
     for each in lines:
-        if found := LAYER.match(each):
-            kind = types.get(found[1], "")
+        if match := LAYER.match(each):
+            kind = types.get(match[1], "")
             yield QuotedLayer(
-                layer=found[1], op=OPS.get(kind, kind or "unknown"), direction=found[2], time_s=_seconds(found[3])
+                layer=match[1], op=OPS.get(kind, kind or "unknown"), direction=match[2], time_s=_seconds(match[3])
             )
 
 
@@ -120,8 +120,8 @@ def _parsed(lines: Sequence[str]) -> Block:
     whole: Block = []
     open_blocks = [whole]
     for line in lines:
-        if found := FIELD.match(line):
-            indent, name, stated = found.groups()
+        if match := FIELD.match(line):
+            indent, name, stated = match.groups()
             del open_blocks[len(indent) // 2 + 1:]
             block: Block = []
             open_blocks[-1].append((name, block if stated is None else stated.strip('"')))

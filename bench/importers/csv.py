@@ -44,11 +44,11 @@ def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[
     missing = [name for name in renamed if name not in heads]
     if missing:
         raise NotThisFormat(f"it has no column '{missing[0]}'; it has {', '.join(heads)}")
-    found = {head: _known(renamed.get(head, head)) for head in heads}
-    for head, known in found.items():
+    known_heads = {head: _known(renamed.get(head, head)) for head in heads}
+    for head, known in known_heads.items():
         if known is None:
             _refuse_slips(head)
-    ours = [known[0] for known in found.values() if known is not None]
+    ours = [known[0] for known in known_heads.values() if known is not None]
     if twice := [name for name in ours if ours.count(name) > 1]:
         raise NotThisFormat(f"two of its columns mean {twice[0]}")
     if "model" not in ours:
@@ -59,7 +59,7 @@ def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[
             "no column of it is a figure; name one with --column THEIRS=OURS, where OURS is one of "
             + ", ".join(name for name in FIGURES if name not in OF_NETWORKS)
         )
-    return found
+    return known_heads
 
 
 def _row(line: int, cells: Mapping[str, str], heads: Mapping[str, tuple[str, float] | None],
@@ -78,10 +78,10 @@ def _row(line: int, cells: Mapping[str, str], heads: Mapping[str, tuple[str, flo
             facts[name] = whole_cell(text, head, decimal)
         elif name not in FIGURES:
             facts[name] = text or None
-        elif found := cell(text, head, scale, decimal):
-            facts[name] = found.value
-            if found.rounding is not None:
-                rounding[name] = found.rounding
+        elif figure := cell(text, head, scale, decimal):
+            facts[name] = figure.value
+            if figure.rounding is not None:
+                rounding[name] = figure.rounding
     if not facts.get("model"):
         raise BadFigure("the model", "is not named")
     facts["outcome"] = facts.get("outcome") or "ok"

@@ -64,10 +64,10 @@ def read(path: Path) -> Read:
 def _entry(content: str) -> Entry | None:
     """The content of a line; None if it is cut off."""
     try:
-        found = files.parsed_json(content, "line")
+        entry = files.parsed_json(content, "line")
     except files.Unreadable:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("key"), str) and "value" in found else None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("key"), str) and "value" in entry else None
 
 
 def _refuse_more_than_one(keys: Sequence[str], *of_a_run: str) -> None:
@@ -78,10 +78,10 @@ def _refuse_more_than_one(keys: Sequence[str], *of_a_run: str) -> None:
 
 def _stated(entries: Sequence[tuple[int, Entry]]) -> dict[str, Any]:
     """The value of each key that has only one value in the file; of other keys it is not known which one is valid."""
-    found: dict[str, list[Any]] = {}
+    stated: dict[str, list[Any]] = {}
     for _, entry in entries:
-        found.setdefault(entry["key"], []).append(entry["value"])
-    return {key: values[0] for key, values in found.items() if all(value == values[0] for value in values)}
+        stated.setdefault(entry["key"], []).append(entry["value"])
+    return {key: values[0] for key, values in stated.items() if all(value == values[0] for value in values)}
 
 
 def _of_loadgen(stated: Mapping[str, Any]) -> Quoted:

@@ -24,8 +24,8 @@ LEFT_OUT = "phases 'warmup' and 'overall' contain steps before the steady state 
 
 
 def read(path: Path) -> Read:
-    found = json_object(path)
-    report, config = found.get("report", found), found.get("config") or {}
+    content = json_object(path)
+    report, config = content.get("report", content), content.get("config") or {}
     phases = {name: phase for name, phase in report.items() if isinstance(phase, dict) and phase.get("latency")}
     if not phases:
         raise NotThisFormat("it has no phase with a latency")

@@ -17,15 +17,15 @@ TITLE = "a result of pytest-benchmark"
 
 
 def read(path: Path) -> Read:
-    found = json_object(path)
-    if "benchmarks" not in found or "machine_info" not in found:
+    content = json_object(path)
+    if "benchmarks" not in content or "machine_info" not in content:
         raise NotThisFormat("it has no 'benchmarks' and 'machine_info'")
-    conditions = _conditions(found["machine_info"], found.get("commit_info") or {})
+    conditions = _conditions(content["machine_info"], content.get("commit_info") or {})
     rows, refused = [], Refused()
-    for index, each in enumerate(found["benchmarks"]):
+    for index, each in enumerate(content["benchmarks"]):
         line = f"benchmarks[{index}]"
         with refused.line(line):
-            rows.append(_row(line, each, conditions, found.get("datetime")))
+            rows.append(_row(line, each, conditions, content.get("datetime")))
     return Read(rows=tuple(rows), refused=tuple(refused.told))
 
 

@@ -72,21 +72,21 @@ def _runs(lines: list[str]) -> Iterator[_Run]:
     run: _Run | None = None
     reading: dict[str | None, dict[str, str]] = {}       # by the prefix of the launcher
     for number, line in enumerate(lines, start=1):
-        if (found := SETTING.match(line)) and found[2] == "TensorFlow":
+        if (match := SETTING.match(line)) and match[2] == "TensorFlow":
             if run is None or run.totals:
                 if run is not None:
                     yield run
                 run = _Run(line=number)
-            reading[found[1]] = {found[2]: found[3]}
-            run.settings.append(reading[found[1]])
-        elif found and found[1] in reading:
-            reading[found[1]].setdefault(found[2], found[3])
-        elif (found := PER_DEVICE.match(line)) and found[1] in reading:
-            reading[found[1]].setdefault("per device", found[2])
-        elif found := END.match(line):
-            reading.pop(found[1], None)
-        elif run is not None and (found := TOTAL.match(line)):
-            run.totals.append((number, found[2]))
+            reading[match[1]] = {match[2]: match[3]}
+            run.settings.append(reading[match[1]])
+        elif match and match[1] in reading:
+            reading[match[1]].setdefault(match[2], match[3])
+        elif (match := PER_DEVICE.match(line)) and match[1] in reading:
+            reading[match[1]].setdefault("per device", match[2])
+        elif match := END.match(line):
+            reading.pop(match[1], None)
+        elif run is not None and (match := TOTAL.match(line)):
+            run.totals.append((number, match[2]))
     if run is not None:
         yield run
 
@@ -148,9 +148,9 @@ def _batch(stated: str | None) -> int | None:
     """The batch per device, which Python 3 prints as 128.0; raises BadFigure if it is not a whole number."""
     if stated is None:
         return None
-    if not (found := re.fullmatch(r"(\d+)(\.0*)?", stated)):
+    if not (match := re.fullmatch(r"(\d+)(\.0*)?", stated)):
         raise BadFigure("the batch per device", f"is '{stated}', which is not a whole number")
-    return int(found[1])
+    return int(match[1])
 
 
 def _total(stated: str) -> float:

@@ -71,10 +71,10 @@ def _rows(line: int, cells: dict[str, str], named: _Named) -> Iterator[Quoted]:
         rounding: dict[str, float] = {}
         stated = {"param_count": ("parameters", 1e6)} | {f"{prefix}_{name}": ours for name, ours in FIGURES.items()}
         for column, (name, scale) in stated.items():
-            if found := cell(cells.get(column, ""), column, scale, DECIMAL):
-                figures[name] = found.value
-                if found.rounding is not None:
-                    rounding[name] = found.rounding
+            if figure := cell(cells.get(column, ""), column, scale, DECIMAL):
+                figures[name] = figure.value
+                if figure.rounding is not None:
+                    rounding[name] = figure.rounding
         size = cells.get(f"{prefix}_img_size", "")
         yield Quoted(
             line=f"line {line}", model=cells["model"], mode=mode, statistic="mean",
@@ -102,10 +102,10 @@ def _of_name(name: str) -> _Named:
             named.facts["precision"] = PRECISIONS[word]
         elif word in LAYOUTS:
             named.facts["layout"] = LAYOUTS[word]
-        elif found := re.fullmatch(r"pt(\d)(\d+)", word):
-            named.facts["framework_version"] = _version(found[1], found[2])
-        elif found := re.fullmatch(r"cu(\d+)(\d)", word):
-            named.conditions["cuda"] = f"{found[1]}.{found[2]}"
+        elif match := re.fullmatch(r"pt(\d)(\d+)", word):
+            named.facts["framework_version"] = _version(match[1], match[2])
+        elif match := re.fullmatch(r"cu(\d+)(\d)", word):
+            named.conditions["cuda"] = f"{match[1]}.{match[2]}"
             named.facts["device"] = "gpu"
             is_platform_over = True
         elif word == "cpu":

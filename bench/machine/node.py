@@ -52,8 +52,8 @@ def _facts() -> Iterator[str]:
     """The facts that no other machine has."""
     for name, paths in (("machine-id", MACHINE_IDS), ("serial", SERIALS)):
         known = (_readable_by_all(path) for path in paths)
-        if found := next((fact for fact in known if fact and fact.lower() not in NOT_SET), None):
-            yield f"{name} {found}"
+        if known_fact := next((fact for fact in known if fact and fact.lower() not in NOT_SET), None):
+            yield f"{name} {known_fact}"
     yield from (f"gpu {uuid}" for uuid in hardware.nvidia_gpu_uuids())
 
 

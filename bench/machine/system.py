@@ -130,12 +130,12 @@ def numa_nodes() -> list[dict[str, Any]]:
     """The cores of each NUMA node ("0-7"), and the distance of its memory from each node."""
     nodes = (kernel.ROOT / "sys/devices/system/node").glob("node[0-9]*")
     folders = sorted(nodes, key=lambda folder: int(folder.name.removeprefix("node")))
-    found = []
+    topology = []
     for folder in folders:
         where = folder.relative_to(kernel.ROOT)
         distances = (text(f"{where}/distance") or "").split()
-        found.append({"cpus": text(f"{where}/cpulist"), "distances": [int(distance) for distance in distances]})
-    return found
+        topology.append({"cpus": text(f"{where}/cpulist"), "distances": [int(distance) for distance in distances]})
+    return topology
 
 
 def virtual_machine() -> str | None:
@@ -172,8 +172,8 @@ def governors() -> list[str] | None:
 
 def _policies(name: str) -> list[str] | None:
     folders = (kernel.ROOT / "sys/devices/system/cpu/cpufreq").glob("policy[0-9]*")
-    found = {value for folder in folders if (value := text(str(folder.relative_to(kernel.ROOT) / name)))}
-    return sorted(found) or None
+    policies = {value for folder in folders if (value := text(str(folder.relative_to(kernel.ROOT) / name)))}
+    return sorted(policies) or None
 
 
 def _kilohertz(name: str) -> float | None:
@@ -189,34 +189,34 @@ def battery() -> dict[str, Any]:
     own = [folder for folder, kind in kinds.items()
            if kind == "Battery" and text(str(folder.relative_to(kernel.ROOT) / "scope")) != "Device"]
     try:
-        found = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
+        state = None if platform.system() == "Linux" and not own else psutil.sensors_battery()
     except (AttributeError, OSError, ValueError):        # not on this system, or not in the form that psutil expects
-        found = None
-    if found is None:
+        state = None
+    if state is None:
         reason = "the system states nothing about its battery" if own else "the system shows no battery"
         return {"on_battery": None, "battery_ratio": None, "battery_reason": reason}
-    is_plugged = getattr(found, "power_plugged", None)       # None if not known, although its type excludes it
+    is_plugged = getattr(state, "power_plugged", None)       # None if not known, although its type excludes it
     if is_plugged is None:       # psutil knows only two names of mains adapters; a full battery may be "Not charging"
         mains = [folder.relative_to(kernel.ROOT) for folder, kind in kinds.items() if kind != "Battery"]
         online = [text(f"{folder}/online") for folder in mains]
         is_plugged = True if "1" in online else None
     return {
-        "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": found.percent / 100,
+        "on_battery": None if is_plugged is None else not is_plugged, "battery_ratio": state.percent / 100,
         "battery_reason": "the system does not state whether it is on mains" if is_plugged is None else None,
     }
 
 
 def temperatures_c() -> dict[str, float] | None:
     """The highest plausible reading of each sensor chip, in °C; None if the system shows none."""
-    found = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    by_chip = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
     sound = {
         chip: [each.current for each in readings if each.current is not None and TEMPERATURE_C.holds(each.current)]
-        for chip, readings in found.items()
+        for chip, readings in by_chip.items()
     }
     return {chip: max(readings) for chip, readings in sound.items() if readings} or None
 
 
 def pressure(resource: str) -> float | None:
     """Share of the last ten seconds in which some process waited for this resource; None if not stated."""
-    found = re.search(r"some avg10=([\d.]+)", text(f"proc/pressure/{resource}") or "")
-    return float(found[1]) / 100 if found else None
+    match = re.search(r"some avg10=([\d.]+)", text(f"proc/pressure/{resource}") or "")
+    return float(match[1]) / 100 if match else None

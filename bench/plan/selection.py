@@ -29,12 +29,12 @@ def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[A
                     f"suite '{suite}' has no {what} {_said([value])}; it has {_said(there) or 'none'}; "
                     "with --beyond an option may name other values, which replace those of the suite"
                 )
-    found = [sweep for sweep in (_limited(sweep, wanted) for sweep in sweeps) if sweep is not None]
-    if not found:
+    selected = [sweep for sweep in (_limited(sweep, wanted) for sweep in sweeps) if sweep is not None]
+    if not selected:
         named = " and ".join(f"{axes.SWEPT[axis].what} {_said(values)}" for axis, values in wanted.items())
         raise UserError(f"suite '{suite}' has no case with {named} together; rigmark run {suite} --dry-run shows its "
                         "cases")
-    return tuple(found)
+    return tuple(selected)
 
 
 def _limited(sweep: Sweep, wanted: Mapping[str, Sequence[Any]]) -> Sweep | None:

@@ -42,10 +42,10 @@ class Page:
 def folder_version(folder: Path) -> Hashable:
     """Changes when a file of the folder comes, goes or is replaced."""
     try:
-        found = [(entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in folder.iterdir()]
+        entries = [(entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in folder.iterdir()]
     except OSError as error:
         return str(error)        # a folder that goes away is a change, and making the page says what it means
-    return tuple(sorted(found))
+    return tuple(sorted(entries))
 
 
 @contextmanager
@@ -83,6 +83,6 @@ class _Handler(Handler):
 
 def policy(page: str) -> str:
     """The page's own content-security policy, and that no other page may frame it, which only a header can say."""
-    found = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', page)
-    own = found[1] if found else "default-src 'none'"
+    match = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    own = match[1] if match else "default-src 'none'"
     return f"{own}; frame-ancestors 'none'"

@@ -113,38 +113,38 @@ def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:
 
 
 def _verdict_section(
-    found: Sequence[Group], news: Sequence[Block], common: Mapping[str, doubts_module.Doubt], *, has_pairs: bool
+    groups: Sequence[Group], news: Sequence[Block], common: Mapping[str, doubts_module.Doubt], *, has_pairs: bool
 ) -> Section:
     # Results limited to an instruction set are not the best ones; they have a separate section.
-    found = [group for group in found if group.facts["isa"] == Isa.NATIVE] or found
-    if not found:
+    groups = [group for group in groups if group.facts["isa"] == Isa.NATIVE] or groups
+    if not groups:
         words = tr("No trial was timed, so no framework can be called faster.")
         if has_pairs:
             words += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
         return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
-    verdicts = Verdicts(verdicts=tuple(verdict(group, common) for group in found))
-    blocks = (verdicts,) if len(found) <= MOST_DRAWN else cases.verdicts(verdicts)
+    verdicts = Verdicts(verdicts=tuple(verdict(group, common) for group in groups))
+    blocks = (verdicts,) if len(groups) <= MOST_DRAWN else cases.verdicts(verdicts)
     shared = (Items(texts=tuple(doubt.text for doubt in common.values())),) if common else ()
     return Section(id="verdict", title=tr("Verdict"), blocks=(*news, *shared, *blocks))
 
 
 def _drawn(
-    found: Sequence[Group], every: Section | None, doubts: figures.Doubts, trials: pd.DataFrame
+    groups: Sequence[Group], every: Section | None, doubts: figures.Doubts, trials: pd.DataFrame
 ) -> list[Section]:
     """Throughput and latency, one figure per comparison; if there are too many, ``every`` result in one table."""
     interval = Paragraph(text=figures.interval_words())
-    if len(found) > MOST_DRAWN:
+    if len(groups) > MOST_DRAWN:
         words = tr(
             "{n:,} comparisons are too many to draw; every result is in the table below. Choose some with rigmark "
-            "report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.", n=len(found),
+            "report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.", n=len(groups),
         )
         said = Section(id="throughput", title=tr("Throughput"), blocks=(interval, Paragraph(text=words)))
         return [said, *_known(every)]
-    several = figures.sections(found, doubts)
+    several = figures.sections(groups, doubts)
     if not several:
         return []
     throughput = Section(id="throughput", title=tr("Throughput"), blocks=(interval,), sections=several)
-    return [throughput, *_known(every, latency.section(found, trials))]
+    return [throughput, *_known(every, latency.section(groups, trials))]
 
 
 def _known(*sections: Section | None) -> list[Section]:

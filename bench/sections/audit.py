@@ -20,28 +20,28 @@ COUNTED = {
 }
 
 
-def section(found: Audit, *, id: str = "audit") -> Section:
-    kinds = [finding.kind for finding in found.findings]
+def section(audited: Audit, *, id: str = "audit") -> Section:
+    kinds = [finding.kind for finding in audited.findings]
     counts = formatting.listed([tr(text, n=kinds.count(kind)) for kind, text in COUNTED.items() if kind in kinds])
-    lines = formatting.count(found.lines, "line")
+    lines = formatting.count(audited.lines, "line")
     blocks: list[Block] = [Paragraph(text=tr(
         "{lines}: {findings}, {counts}.", lines=lines, findings=formatting.count(len(kinds), "finding"), counts=counts,
     ) if kinds else tr("{lines}: nothing was found.", lines=lines))]
-    if found.findings:
+    if audited.findings:
         blocks.append(Items(
-            texts=tuple(tr(SAID[each.kind], finding=each.text, id=each.id) for each in found.findings),
-            ids=tuple(f"{id}.{identifier(finding.id, index)}" for index, finding in enumerate(found.findings, start=1)),
+            texts=tuple(tr(SAID[each.kind], finding=each.text, id=each.id) for each in audited.findings),
+            ids=tuple(f"{id}.{identifier(each.id, index)}" for index, each in enumerate(audited.findings, start=1)),
         ))
-    blocks.append(_looked(found, id))
+    blocks.append(_looked(audited, id))
     return Section(id=id, title=tr("Audit"), blocks=tuple(blocks))
 
 
-def document(found: Audit) -> Document:
-    return Document(title=tr("Are these results consistent?"), summary=(), sections=(section(found),))
+def document(audited: Audit) -> Document:
+    return Document(title=tr("Are these results consistent?"), summary=(), sections=(section(audited),))
 
 
-def _looked(found: Audit, id: str) -> Table:
-    by_rule = {looked.rule: sum(finding.id == looked.rule for finding in found.findings) for looked in found.looked}
+def _looked(audited: Audit, id: str) -> Table:
+    by_rule = {looked.rule: sum(finding.id == looked.rule for finding in audited.findings) for looked in audited.looked}
     return Table(
         id=f"table.{id}", caption=tr("What was looked at"),
         columns=(
@@ -57,7 +57,7 @@ def _looked(found: Audit, id: str) -> Table:
                     Cell(text="" if looked.lines else looked.why_none),
                 ),
             )
-            for looked in found.looked
+            for looked in audited.looked
         ),
         notes=(tr("What could not be checked is not cleared by it."),),
     )

@@ -60,8 +60,8 @@ class Axis:
 
 def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = ()) -> list[Section]:
     """One for each axis along which something was measured; ``claims`` about it are tested against that."""
-    found = ((axis, series(groups, axis)) for axis in AXES)
-    return [_section(axis, several, doubts, claims) for axis, several in found if several]
+    by_axis = ((axis, series(groups, axis)) for axis in AXES)
+    return [_section(axis, several, doubts, claims) for axis, several in by_axis if several]
 
 
 def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
@@ -76,7 +76,7 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
         return axis.order.index(member[1].row[axis.column])
 
     several = [sorted(alike, key=position) for alike in members.values()]
-    found = [
+    every = [
         Series(group=alike[0][0], entries=tuple(entry for _, entry in alike))
         for alike in several if len({entry.row[axis.column] for _, entry in alike}) > 1
     ]
@@ -87,7 +87,7 @@ def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
                    *key(each.entries[0].row, SETTINGS)),
             each.entries, (axis.column,),
         )
-        for each in found
+        for each in every
     )
     return [each for each, _ in unrepeated(by_session)]
 
@@ -171,9 +171,9 @@ NOT_SEEN_LIMITED = tr_later("limited to {isa} (it is not proven that it kept to 
 
 def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
     for each, subject in zip(several, _subjects(several, "isa"), strict=True):
-        found = _against_first(each, Isa.NATIVE, "isa")
+        comparison = _against_first(each, Isa.NATIVE, "isa")
         first = each.baseline
-        if found is None or first is None:
+        if comparison is None or first is None:
             continue
         proof = {entry.row["isa"]: entry.row["isa_proof"] for entry in each.entries}
         ran = proof[first.row["isa"]]
@@ -182,10 +182,10 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
             limited = LIMITED_IN_PART if ran == MIXED else NOT_SEEN_LIMITED
         sentence = tr(
             "{subject}: with all instruction sets of this processor, {size} the throughput of the same {limited}.",
-            subject=subject, size=_size(found), limited=tr(limited, isa=first.row["isa"]),
+            subject=subject, size=_size(comparison), limited=tr(limited, isa=first.row["isa"]),
         )
         native = next(entry for entry in each.entries if entry.row["isa"] == Isa.NATIVE)
-        for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, found):
+        for claim, standing in said_of_a_speed_up(claims, "isa", native.row, first.row, comparison):
             sentence += tr(' It is said: "{says}" Here that is {outcome}.', says=tr(claim.says), outcome=word(standing))
         yield sentence
 
@@ -216,14 +216,14 @@ def _precision_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> 
             continue
         parts = []
         for entry in each.entries:
-            found = _against_first(each, entry.row["precision"], "precision")
-            if found is None:
+            comparison = _against_first(each, entry.row["precision"], "precision")
+            if comparison is None:
                 continue
             off = entry.row["parity_error"]
             error = "" if off is None else tr(", output off by {error}", error=formatting.relative_error(off))
-            is_clear = found.verdict in (Verdict.FASTER, Verdict.SLOWER) or not found.is_paired
-            doubt = "" if is_clear else tr(", {doubt}", doubt=word(found.verdict))
-            parts.append(f"{entry.row['precision']} {_size(found)}{doubt}{error}")
+            is_clear = comparison.verdict in (Verdict.FASTER, Verdict.SLOWER) or not comparison.is_paired
+            doubt = "" if is_clear else tr(", {doubt}", doubt=word(comparison.verdict))
+            parts.append(f"{entry.row['precision']} {_size(comparison)}{doubt}{error}")
         if parts:
             yield tr(
                 "{subject}, throughput against fp32: {parts}.", subject=subject, parts="; ".join(parts),

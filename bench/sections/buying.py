@@ -359,12 +359,12 @@ def _value_cells(each: Rated, has_prices: bool, is_family: bool, scale: int) -> 
 # The other questions --------------------------------------------------------------------------------------------------
 
 
-def _many(found: Sequence[OneOrMany]) -> Section | None:
-    if not found:
+def _many(pairs: Sequence[OneOrMany]) -> Section | None:
+    if not pairs:
         return None
-    shown = sorted(found, key=lambda each: not (each.small.candidate.money and each.big.candidate.money))[:MOST_PAIRS]
-    more = formatting.count(len(found) - len(shown), "pair")
-    left = [Paragraph(text=tr("--json lists {pairs} more.", pairs=more))] if len(shown) < len(found) else []
+    shown = sorted(pairs, key=lambda each: not (each.small.candidate.money and each.big.candidate.money))[:MOST_PAIRS]
+    more = formatting.count(len(pairs) - len(shown), "pair")
+    left = [Paragraph(text=tr("--json lists {pairs} more.", pairs=more))] if len(shown) < len(pairs) else []
     return Section(id="many", title=tr("One large or several small"), blocks=(Verdicts(verdicts=tuple(
         Verdict(
             id=identifier("many", each.workload.label, each.many.candidate.id, each.big.candidate.id),
@@ -382,24 +382,26 @@ def _capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _cpu_or_gpu(found: Sequence[CpuOrGpu]) -> Section | None:
+def _cpu_or_gpu(comparisons: Sequence[CpuOrGpu]) -> Section | None:
     """Networks one by one if there are few, otherwise together."""
-    if not found:
+    if not comparisons:
         return None
-    alike, unlike = ([each for each in found if (each.ratio is not None) is has_ratio] for has_ratio in (True, False))
-    texts = [_one_cpu_or_gpu(each) for own in (alike, unlike) if len(own) <= MOST_SINGLE for each in own]
-    if len(alike) > MOST_SINGLE:
-        ratios = np.array([each.ratio for each in alike if each.ratio is not None])
+    with_ratio = [each for each in comparisons if each.ratio is not None]
+    without = [each for each in comparisons if each.ratio is None]
+    texts = [_one_cpu_or_gpu(each) for own in (with_ratio, without) if len(own) <= MOST_SINGLE for each in own]
+    if len(with_ratio) > MOST_SINGLE:
+        ratios = np.array([each.ratio for each in with_ratio if each.ratio is not None])
         low, high = np.quantile(ratios, (0.1, 0.9))
         texts.append(tr(
             "{n}: of each the fastest GPU that is known does {times} ({low} to {high}) the samples/s of the CPU, at "
             "equal batch and precision; the geometric mean, and the middle 80 % of them.",
-            n=formatting.count(len(alike), "network"), times=formatting.times(float(np.exp(np.log(ratios).mean()))),
+            n=formatting.count(len(with_ratio), "network"),
+            times=formatting.times(float(np.exp(np.log(ratios).mean()))),
             low=formatting.significant(float(low)), high=formatting.significant(float(high))))
-    if len(unlike) > MOST_SINGLE:
+    if len(without) > MOST_SINGLE:
         texts.append(tr("Of {n} a CPU and a GPU are known, but none at one batch and precision, so no ratio is given; "
                         "measure both at one batch. One of them: {said}",
-                        n=formatting.count(len(unlike), "network"), said=_one_cpu_or_gpu(unlike[0])))
+                        n=formatting.count(len(without), "network"), said=_one_cpu_or_gpu(without[0])))
     return Section(id="cpu", title=tr("CPU or GPU"), blocks=(Items(texts=tuple(texts)),))
 
 
@@ -420,20 +422,20 @@ def _device(figure: Figure) -> str:
               rate=_text(speed.value), software=figure.software)
 
 
-def _memory(found: Sequence[Memory]) -> Section | None:
-    if not found:
+def _memory(memories: Sequence[Memory]) -> Section | None:
+    if not memories:
         return None
     return Section(id="memory", title=tr("What fits into memory"), blocks=(Items(texts=tuple(
         tr("{mark} {subject}: {words}.", mark=each.origin.mark, words=each.words,
-           subject=", ".join(filter(None, (each.subject, each.where)))) for each in found
+           subject=", ".join(filter(None, (each.subject, each.where)))) for each in memories
     )),))
 
 
 HOLDS = {True: tr_later("holds"), False: tr_later("does not hold"), None: tr_later("cannot be told")}
 
 
-def _box(found: Sequence[Check], links: Sequence[Linked]) -> Section | None:
-    blocks = [*(_checked(found) if found else ()), *([_linked(links)] if links else ())]
+def _box(checks: Sequence[Check], links: Sequence[Linked]) -> Section | None:
+    blocks = [*(_checked(checks) if checks else ()), *([_linked(links)] if links else ())]
     return Section(id="box", title=tr("Does the machine hold its cards"), blocks=tuple(blocks)) if blocks else None
 
 
@@ -444,8 +446,8 @@ def _linked(links: Sequence[Linked]) -> Items:
     ))
 
 
-def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
-    failed = [each for each in found if each.holds is False]
+def _checked(checks: Sequence[Check]) -> tuple[Block, ...]:
+    failed = [each for each in checks if each.holds is False]
     words = tr("Nothing is seen that these machines would not hold.") if not failed else " ".join(
         tr("{build} does not hold what is in it: {what}.", build=build, what=what)
         for build, what in in_words(failed).items())
@@ -458,7 +460,7 @@ def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
                 Cell(text=each.build), Cell(text=tr(each.about)), Cell(text=tr(HOLDS[each.holds])),
                 Cell(text=f"{each.origin.mark} {each.words}"),
             ))
-            for index, each in enumerate(found)
+            for index, each in enumerate(checks)
         ),
         notes=(tr("Powers are those on paper; a measured power limit beats them. Peaks of 1.5x are an assumption about "
                   "boards since 2020, sources say 1.3x to 2x."),),
@@ -466,10 +468,10 @@ def _checked(found: Sequence[Check]) -> tuple[Block, ...]:
     return (Paragraph(text=words), table)
 
 
-def _heat(found: Sequence[Held], *, asked: bool) -> Section | None:
-    if not found and not asked:
+def _heat(runs: Sequence[Held], *, asked: bool) -> Section | None:
+    if not runs and not asked:
         return None
-    texts = [_held(each) for each in found] or [
+    texts = [_held(each) for each in runs] or [
         tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
     return Section(id="heat", title=tr("Does it hold its speed"), blocks=(Items(texts=tuple(texts)),))
 

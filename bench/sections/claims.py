@@ -103,7 +103,7 @@ def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
                 id=f"claim.{identifier(each.claim.id)}",
                 cells=(
                     Cell(text=tr(each.claim.says)), Cell(text=f"{SIGNS[each.standing]} {word(each.standing)}"),
-                    Cell(text=claimed(each), value=each.claim.value), Cell(text=found(each)), Cell(text=each.why),
+                    Cell(text=claimed(each), value=each.claim.value), Cell(text=answered(each)), Cell(text=each.why),
                 ),
             )
             for each in tested
@@ -143,7 +143,7 @@ def _band(claim: Claim, unit: str) -> str:
     return tr("{low} to {high}", low=_number(claim.low, unit, 5), high=_number(claim.high, unit, 5))
 
 
-def found(each: Held) -> str:
+def answered(each: Held) -> str:
     """The figure with its interval; the range of several figures, by their origin."""
     parts = []
     for origin in dict.fromkeys(answer.origin for answer in each.answers):

@@ -135,7 +135,7 @@ def doubts(
 
     ``of_layers`` are (what it is about, findings) of per-layer profiles.
     """
-    found: dict[tuple[str, str], Doubt] = {}
+    by_finding: dict[tuple[str, str], Doubt] = {}
     every = [
         (about(entry, group), name, text)
         for group in groups for entry in group.entries for name, text in findings_of(entry.row)
@@ -145,18 +145,18 @@ def doubts(
         doubt = Doubt(note=Note(number=number, id=f"finding.{identifier(name)}"), text=said)
         for case, own, text in every:
             if own == name:
-                found[name, text] = doubt
+                by_finding[name, text] = doubt
                 doubt.single.setdefault(text, []).append(case)
     every = [(case, name, text) for case, name, text in every if name not in common]
     every += [(case, finding.id, finding.text) for case, findings in of_layers for finding in findings]
     number = len(common)
     for case, name, text in every:
-        if (name, text) not in found:
+        if (name, text) not in by_finding:
             number += 1
-            found[name, text] = Doubt(note=Note(number=number, id=f"finding.{identifier(name, text)}"), text=text)
-        if case not in found[name, text].about:
-            found[name, text].about.append(case)
-    return found
+            by_finding[name, text] = Doubt(note=Note(number=number, id=f"finding.{identifier(name, text)}"), text=text)
+        if case not in by_finding[name, text].about:
+            by_finding[name, text].about.append(case)
+    return by_finding
 
 
 def _common(rows: Sequence[Row]) -> dict[str, str]:
@@ -181,9 +181,9 @@ def _range(sizes: Sequence[float], words: Callable[[float], str]) -> str:
     return tr("{low} to {high}", low=next(iter(ends)), high=[*ends][1]) if len(ends) > 1 else "".join(ends)
 
 
-def common(found: Mapping[tuple[str, str], Doubt]) -> dict[str, Doubt]:
+def common(by_finding: Mapping[tuple[str, str], Doubt]) -> dict[str, Doubt]:
     """The findings that hold for most results, by id."""
-    return {name: doubt for (name, _), doubt in found.items() if doubt.is_common}
+    return {name: doubt for (name, _), doubt in by_finding.items() if doubt.is_common}
 
 
 def about(entry: Entry, group: Group) -> str:
@@ -198,9 +198,9 @@ def findings_of(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(zip(names, texts, strict=True))
 
 
-def section(found: Mapping[tuple[str, str], Doubt]) -> Section:
+def section(by_finding: Mapping[tuple[str, str], Doubt]) -> Section:
     """All findings with number and subject; first those of most results, with their single texts folded."""
-    every = list({doubt.note.number: doubt for doubt in found.values()}.values())
+    every = list({doubt.note.number: doubt for doubt in by_finding.values()}.values())
     shared, own = ([doubt for doubt in every if doubt.is_common is wanted] for wanted in (True, False))
     blocks: list[Block] = []
     if shared:

@@ -70,8 +70,8 @@ def section(trials: pd.DataFrame) -> Section:
 def _place(fact: str) -> tuple[int, str]:
     """Sorting key: the machine, then Python, packages and variables, each in alphabetical order."""
     kinds = ("Python", "package ", "variable ", "measuring code")
-    found = next((place for place, kind in enumerate(kinds, start=1) if fact.startswith(kind)), 0)
-    return found, fact if found else ""
+    rank = next((place for place, kind in enumerate(kinds, start=1) if fact.startswith(kind)), 0)
+    return rank, fact if rank else ""
 
 
 def _environments(trials: pd.DataFrame) -> list[dict[str, Any]]:

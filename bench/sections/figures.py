@@ -179,13 +179,13 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
         return Cell(text=tr("baseline"), value=1.0)
     if not entry.is_measured:
         return Cell(text=tr("invalid") if entry.is_invalid else tr("not measured here"))
-    found = versus(baseline, entry)
-    ratio = found.speed_up
-    if not found.is_paired:
+    comparison = versus(baseline, entry)
+    ratio = comparison.speed_up
+    if not comparison.is_paired:
         return Cell(text=tr("{ratio}, not in one run", ratio=formatting.times(ratio.value)), value=ratio.value)
-    text = formatting.ratio(ratio.value, ratio.low, ratio.high, found.ratios)
-    if ratio.low is not None and found.verdict is not Judgement.FASTER:
-        text += f" {word(found.verdict)}"
+    text = formatting.ratio(ratio.value, ratio.low, ratio.high, comparison.ratios)
+    if ratio.low is not None and comparison.verdict is not Judgement.FASTER:
+        text += f" {word(comparison.verdict)}"
     return Cell(text=text, value=ratio.value)
 
 

@@ -18,9 +18,9 @@ NAMED = 3
 EXPLAINED = (0.5, 2.0)       # difference of the instrumented steps / that of the timed steps
 
 
-def sentences(found: Together) -> Iterator[str]:
+def sentences(profiles: Together) -> Iterator[str]:
     """The fastest case compared with each other one; none for a single case or equal ones."""
-    fast, *others = found.members
+    fast, *others = profiles.members
     for slow in others:
         if slow.case.step_time_s > 0 and fast.case.step_time_s > 0:
             yield from _sentence(slow, fast)

@@ -109,9 +109,9 @@ class Group:
 
 def versus(baseline: Entry, this: Entry) -> Comparison:
     """How one stands to the other, both measured."""
-    found = this.comparisons.between(baseline.alike, this.alike)
-    assert found is not None
-    return found
+    comparison = this.comparisons.between(baseline.alike, this.alike)
+    assert comparison is not None
+    return comparison
 
 
 def origin(name: Any) -> Origin:
@@ -132,20 +132,20 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame, comparisons: Comparisons
     twins: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for members in rows.values():
         twins.setdefault(key(members[0], usual), []).append(members[0])
-    found: list[Group] = []
+    unsorted: list[Group] = []
     for members in rows.values():
         facts = {column: members[0][column] for column in EQUAL_COLUMNS}
         alike = twins[key(facts, usual)]
         telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
         with speaking(ENGLISH):      # a link holds in every language
             identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling).values()))
-        found.append(
+        unsorted.append(
             Group(
                 id=identity, facts=facts, conditions_by_column=_conditions(facts, telling),
                 entries=_entries(members, comparisons, states),
             )
         )
-    return sorted(found, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
+    return sorted(unsorted, key=lambda group: [_sortable(group.facts[column]) for column in EQUAL_COLUMNS])
 
 
 def _sortable(fact: Any) -> tuple[bool, float, str]:
@@ -170,28 +170,28 @@ def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     for trial in rows_of(measured[[*ALIKE_COLUMNS, "system_facts", "clock", "telemetry"]]):
         alike.setdefault(key(trial, ALIKE_COLUMNS), []).append(trial)
-    found = {}
+    states = {}
     for identity, members in alike.items():
         clocks = {str(trial["clock"]) for trial in members if not is_nothing(trial["clock"])}
         watched = {WATCHED[not is_nothing(trial["telemetry"])] for trial in members}
-        found[identity] = {
+        states[identity] = {
             **{f"system {name}": words for name, words in known_facts(t["system_facts"] for t in members).items()},
             **({"clock": "/".join(sorted(clocks))} if clocks else {}), "telemetry": "/".join(sorted(watched)),
         }
-    return found
+    return states
 
 
 def _entries(
     rows: Sequence[Mapping[str, Any]], comparisons: Comparisons, states: Mapping[Alike, dict[str, str]],
 ) -> tuple[Entry, ...]:
-    found = [
+    unsorted = [
         Entry(
             label=label, row=row, step_times_s=comparisons.times.get(alike, {}), alike=alike, comparisons=comparisons,
             state=states.get(alike, {}),
         )
         for label, row in zip(labels(rows), rows, strict=True) for alike in [key(row, ALIKE_COLUMNS)]
     ]
-    return tuple(sorted(found, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
+    return tuple(sorted(unsorted, key=lambda e: (not e.has_figures, e.row["step_time_s"] or 0.0)))
 
 
 def labels(rows: Sequence[Mapping[str, Any]], always: Sequence[str] = ()) -> list[str]:

@@ -152,11 +152,11 @@ def _matrix(
 def _others(identity: str, rows: Sequence[Limit]) -> Table:
     """What is neither arithmetic nor memory: launches, disk, JPEG, copies to a device, sums over processes."""
     names = sorted({str(row["model"]) for row in rows}, key=_in_order)
-    found = []
+    lines = []
     for name in names:
         best = min((row for row in rows if row["model"] == name), key=lambda row: row["step_time_s"])
         text, value = _figure(best)
-        found.append(
+        lines.append(
             Row(
                 id=identifier(identity, name),
                 cells=(Cell(text=_title(name)), Cell(text=text, value=value), Cell(text=_whose(best))),
@@ -165,7 +165,7 @@ def _others(identity: str, rows: Sequence[Limit]) -> Table:
     return Table(
         id=identity, caption=tr("Launches, storage, decoding and communication"),
         columns=(Column(title=tr("limit")), Column(title=tr("best"), align=Align.RIGHT), Column(title=tr("of"))),
-        rows=tuple(found),
+        rows=tuple(lines),
     )
 
 
@@ -228,9 +228,9 @@ def _quantity(value: float | None, low: float | None, high: float | None) -> str
 
 def _whose(row: Limit) -> str:
     """"torch 2.13.0"; with its mark where it was not measured here."""
-    found = origin(row["origin"])
+    source = origin(row["origin"])
     name = " ".join(str(row[part]) for part in ("framework", "framework_version") if not is_nothing(row[part]))
-    return name if row["origin"] == "measured" else f"{found.mark} {name}, {word(found)}"
+    return name if row["origin"] == "measured" else f"{source.mark} {name}, {word(source)}"
 
 
 def _title(name: str) -> str:

@@ -19,17 +19,18 @@ def watched(trials: pd.DataFrame) -> list[Watched]:
     """All cases over their sessions; empty if none has enough sessions to show a change."""
     if trials.session.nunique() < FEWEST:
         return []
-    found = history.watch(history.series_of(trials))
-    return found if any(each.reason is None for each in found) else []
+    series = history.watch(history.series_of(trials))
+    return series if any(each.reason is None for each in series) else []
 
 
-def news(found: Sequence[Watched]) -> tuple[Paragraph, ...]:
+def news(series: Sequence[Watched]) -> tuple[Paragraph, ...]:
     """A line for the verdict if the level of a case has changed permanently."""
-    if not any(each.worse(LAST) or each.better(LAST) for each in found):
+    if not any(each.worse(LAST) or each.better(LAST) for each in series):
         return ()
-    return (Paragraph(text=tr("Over the sessions, {changes}; see the history.", changes=history.summary(found, LAST))),)
+    changes = history.summary(series, LAST)
+    return (Paragraph(text=tr("Over the sessions, {changes}; see the history.", changes=changes)),)
 
 
-def section(found: Sequence[Watched]) -> Section | None:
+def section(series: Sequence[Watched]) -> Section | None:
     """None without such cases."""
-    return history.section(found, last=LAST) if found else None
+    return history.section(series, last=LAST) if series else None

@@ -149,14 +149,14 @@ def read(store: Store, where: str | None = None) -> ReportInputs:
 
 def telemetry_of(store: Store, trial_ids: Iterable[str]) -> Telemetry:
     """The telemetry of those trials that have a file."""
-    found, problems = {}, []
+    telemetry, problems = {}, []
     for trial_id in trial_ids:
         if (path := store.series(trial_id)) is not None:
             try:
-                found[trial_id] = read_parquet(path)
+                telemetry[trial_id] = read_parquet(path)
             except OSError as error:
                 problems.append(
                     f"telemetry {files.shown(path)} is damaged and was left out ({files.shown(str(error))}); the "
                     "figures of its trial do not come from it"
                 )
-    return found, problems
+    return telemetry, problems

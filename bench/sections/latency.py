@@ -36,8 +36,8 @@ class Latencies:
     @cached_property
     def quantiles_s(self) -> dict[str, float]:
         """The quantiles by the names of QUANTILES."""
-        found = np.quantile(np.concatenate(self.processes_s), list(QUANTILES.values()))
-        return dict(zip(QUANTILES, found.tolist(), strict=True))
+        values = np.quantile(np.concatenate(self.processes_s), list(QUANTILES.values()))
+        return dict(zip(QUANTILES, values.tolist(), strict=True))
 
     @property
     def count(self) -> int:
@@ -50,18 +50,18 @@ class Latencies:
     @property
     def medians_s(self) -> tuple[float, float]:
         """The lowest and the highest median of the processes."""
-        found = [median(times_s) for times_s in self.processes_s]
-        return min(found), max(found)
+        medians = [median(times_s) for times_s in self.processes_s]
+        return min(medians), max(medians)
 
 
 def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     """One subsection per group whose steps were timed singly; None if there is none."""
     timings = _timings(trials)
-    found = [
+    by_group = [
         (group, several) for group in groups
         if group.facts["steps_per_timing"] == 1 and (several := _latencies(group, timings))
     ]
-    if not found:
+    if not by_group:
         return None
     words = tr(
         "Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median (p50), the "
@@ -70,17 +70,17 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     )
     return Section(
         id="latency", title=tr("Latency"), blocks=(Paragraph(text=words),),
-        sections=tuple(_group(group, several) for group, several in found),
+        sections=tuple(_group(group, several) for group, several in by_group),
     )
 
 
 def _timings(trials: pd.DataFrame) -> dict[tuple[Any, ...], list[NDArray[np.float64]]]:
     """Timings by process, for each group of equal trials; per trial if each is a result by itself."""
     measured = without_invalid(trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)])
-    found: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
+    timings: dict[tuple[Any, ...], list[NDArray[np.float64]]] = {}
     for trial in rows_of(measured[measured.steps_per_timing == 1]):
-        found.setdefault(key(trial, ALIKE_COLUMNS), []).extend(_processes(trial))
-    return found
+        timings.setdefault(key(trial, ALIKE_COLUMNS), []).extend(_processes(trial))
+    return timings
 
 
 def _processes(trial: Mapping[Any, Any]) -> list[NDArray[np.float64]]:
@@ -92,12 +92,12 @@ def _processes(trial: Mapping[Any, Any]) -> list[NDArray[np.float64]]:
 def _latencies(
     group: Group, timings: Mapping[tuple[Any, ...], list[NDArray[np.float64]]]
 ) -> list[Latencies]:
-    found = []
+    latencies = []
     for entry in group.measured:
         processes = [times_s for times_s in timings.get(key(entry.row, ALIKE_COLUMNS), []) if len(times_s)]
         if processes:
-            found.append(Latencies(entry=entry, processes_s=tuple(processes)))
-    return found
+            latencies.append(Latencies(entry=entry, processes_s=tuple(processes)))
+    return latencies
 
 
 def _group(group: Group, several: Sequence[Latencies]) -> Section:

@@ -47,7 +47,7 @@ def together(cases: Sequence[LayerProfile], trials: pd.DataFrame) -> list[Togeth
     rows = trials[trials.id.isin(list(by_id))]
     # A few long steps may decide the instrumented mean.
     times_s = [by_id[each].timed_step_time_s or by_id[each].plain_step_time_s for each in rows.id]
-    found = groups(rows.assign(step_time_s=times_s), rows, Comparisons({}))
+    grouped = groups(rows.assign(step_time_s=times_s), rows, Comparisons({}))
     return [
         Together(
             group=group,
@@ -56,5 +56,5 @@ def together(cases: Sequence[LayerProfile], trials: pd.DataFrame) -> list[Togeth
                 for entry in group.entries
             ),
         )
-        for group in found
+        for group in grouped
     ]

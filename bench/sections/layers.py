@@ -57,31 +57,31 @@ FILE_FIGURES = (
 )
 """Columns of the attached file; the others follow from them."""
 
-def section(found: Sequence[Together], doubts: Doubts) -> Section | None:
+def section(profiled: Sequence[Together], doubts: Doubts) -> Section | None:
     """One subsection per model, in it one per group; None where no layer was timed."""
-    if not found:
+    if not profiled:
         return None
-    models = dict.fromkeys(each.group.facts["model"] for each in found)
+    models = dict.fromkeys(each.group.facts["model"] for each in profiled)
     words = tr(
         "Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and shares "
         "are of those instrumented steps; cover, closure and overhead say how far they can be trusted."
     )
     return Section(
-        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=words), _attachment(found)),
+        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=words), _attachment(profiled)),
         sections=tuple(
             Section(
                 id=f"layers.{identifier(model)}", title=str(model),
-                sections=tuple(_group(each, doubts) for each in found if each.group.facts["model"] == model),
+                sections=tuple(_group(each, doubts) for each in profiled if each.group.facts["model"] == model),
             )
             for model in models
         ),
     )
 
 
-def document(found: Sequence[Together], *, top: int | None) -> Document:
+def document(profiled: Sequence[Together], *, top: int | None) -> Document:
     """The cases one after another, each with its ``top`` rows, all if None."""
     sections = []
-    for each in found:
+    for each in profiled:
         if between := tuple(gaps.sentences(each)):
             title = tr("What makes the difference: {subject}, {conditions}", subject=each.group.subject,
                        conditions=each.group.conditions)
@@ -105,37 +105,38 @@ def settings(case: LayerProfile) -> str:
     return " ".join(str(word) for word in words if word is not None)
 
 
-def _group(found: Together, doubts: Doubts) -> Section:
-    side = _side_table(found)
+def _group(profiles: Together, doubts: Doubts) -> Section:
+    side = _side_table(profiles)
     bars = stacked_bars(
-        found.members, f"bars.{found.id}", side.id, f"{found.group.subject}, {found.group.conditions}"
+        profiles.members, f"bars.{profiles.id}", side.id, f"{profiles.group.subject}, {profiles.group.conditions}"
     )
-    between = tuple(gaps.sentences(found))
+    between = tuple(gaps.sentences(profiles))
     blocks: tuple[Block, ...] = (
-        bars, *([Items(texts=between)] if between else []), Items(texts=tuple(_advised(found))),
-        _figures_table(found, doubts), _op_table(found),
-        *(block for member in found.members for block in _details(found, member)),
+        bars, *([Items(texts=between)] if between else []), Items(texts=tuple(_advised(profiles))),
+        _figures_table(profiles, doubts), _op_table(profiles),
+        *(block for member in profiles.members for block in _details(profiles, member)),
         Fold(title=tr("Every layer, side by side"), blocks=(side,)),
     )
-    title = f"{word(found.group.facts['mode'])}{tr(': ')}{found.group.conditions}"
-    return Section(id=found.id, title=title, blocks=blocks)
+    title = f"{word(profiles.group.facts['mode'])}{tr(': ')}{profiles.group.conditions}"
+    return Section(id=profiles.id, title=title, blocks=blocks)
 
 
-def _advised(found: Together) -> Iterator[str]:
+def _advised(profiles: Together) -> Iterator[str]:
     """The advice on each case; what is said of several is said once, and of all without their names and last."""
     said: dict[str, list[str]] = {}
-    for member in found.members:
+    for member in profiles.members:
         for text in advice(member.case):
             said.setdefault(text, []).append(member.label)
     for text, labels in said.items():
-        if len(labels) < len(found.members):
+        if len(labels) < len(profiles.members):
             yield tr("{label}: {said}", label=formatting.listed(labels), said=text)
-    yield from (text for text, labels in said.items() if len(labels) == len(found.members))
+    yield from (text for text, labels in said.items() if len(labels) == len(profiles.members))
 
 
-def _details(found: Together, member: Member) -> list[Block]:
+def _details(profiles: Together, member: Member) -> list[Block]:
     table = f"table.top.{identifier(member.case.id)}"
-    title = tr("Layers of {label} that take the most time, {subject}", label=member.label, subject=found.group.subject)
+    subject = profiles.group.subject
+    title = tr("Layers of {label} that take the most time, {subject}", label=member.label, subject=subject)
     plot = roofline_plot(member, f"roofline.{identifier(member.case.id)}", table)
     blocks: list[Block] = [rows_table(member.case, table, title, TOP)]
     has_roof = plot.peak_flops_per_s is not None or plot.peak_bytes_per_s is not None
@@ -153,8 +154,8 @@ class Show:
     cell: Callable[[Member], Cell]
 
 
-def _figures_table(found: Together, doubts: Doubts) -> Table:
-    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
+def _figures_table(profiles: Together, doubts: Doubts) -> Table:
+    unit = formatting.time_unit(member.case.step_time_s for member in profiles.members)
 
     def time(value: Callable[[LayerProfile], float | None]) -> Callable[[Member], Cell]:
         return lambda member: _number(value(member.case), lambda time_s: formatting.significant(time_s / unit.scale))
@@ -185,12 +186,12 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
         Show(column=Column(title=tr("findings")), cell=doubted),
     ]
     return Table(
-        id=f"table.figures.{found.id}",
-        caption=tr("How far the layers account for the step, {subject}", subject=found.group.subject),
+        id=f"table.figures.{profiles.id}",
+        caption=tr("How far the layers account for the step, {subject}", subject=profiles.group.subject),
         columns=tuple(show.column for show in shows),
         rows=tuple(
             Row(id=identifier("profile", m.case.id), cells=tuple(show.cell(m) for show in shows))
-            for m in found.members
+            for m in profiles.members
         ),
         notes=(
             tr(
@@ -199,7 +200,7 @@ def _figures_table(found: Together, doubts: Doubts) -> Table:
                 "0.90 to 1.10 is a finding. MFU: the FLOPs that the network's definition needs, over step time and "
                 "this machine's peak."
             ),
-            *_peak_notes(found.members[0].case.peaks),
+            *_peak_notes(profiles.members[0].case.peaks),
         ),
     )
 
@@ -212,8 +213,8 @@ def _number(value: float | None, words: Callable[[float], str]) -> Cell:
     return Cell(text=formatting.UNKNOWN) if value is None else Cell(text=words(value), value=value)
 
 
-def _op_table(found: Together) -> Table:
-    parts = {member.label: {each.name: each for each in by_op(member.case.rows)} for member in found.members}
+def _op_table(profiles: Together) -> Table:
+    parts = {member.label: {each.name: each for each in by_op(member.case.rows)} for member in profiles.members}
     largest = {
         name: max(of[name].share for of in parts.values() if name in of)
         for name in dict.fromkeys(name for of in parts.values() for name in of)
@@ -221,7 +222,7 @@ def _op_table(found: Together) -> Table:
     names = sorted(largest, key=lambda name: (name == UNATTRIBUTED, -largest[name]))
     rows = tuple(
         Row(
-            id=identifier("op", found.short_id, name),
+            id=identifier("op", profiles.short_id, name),
             cells=(
                 Cell(text=f"{family(name).letter} {row_name(name)}"),
                 *(_number(of[name].share if name in of else None, formatting.share) for of in parts.values()),
@@ -230,8 +231,8 @@ def _op_table(found: Together) -> Table:
         for name in names
     )
     return Table(
-        id=f"table.ops.{found.id}",
-        caption=tr("Share of {step} by type of operation", step=step_of(found.members[0].case)),
+        id=f"table.ops.{profiles.id}",
+        caption=tr("Share of {step} by type of operation", step=step_of(profiles.members[0].case)),
         columns=(Column(title=tr("operation")), *(Column(title=label, align=Align.RIGHT) for label in parts)),
         rows=rows,
         notes=(tr(
@@ -241,10 +242,10 @@ def _op_table(found: Together) -> Table:
     )
 
 
-def _side_table(found: Together) -> Table:
+def _side_table(profiles: Together) -> Table:
     """Every layer of the graph and its time in each case, so that equal layers stand in one line."""
-    unit = formatting.time_unit(member.case.step_time_s for member in found.members)
-    sides = side_by_side([member.case for member in found.members])
+    unit = formatting.time_unit(member.case.step_time_s for member in profiles.members)
+    sides = side_by_side([member.case for member in profiles.members])
     shown = set(sorted(sides, key=lambda name: -max(side.time_s or 0.0 for side in sides[name]))[:MOST_LAYERS])
     notes = [
         tr('All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.')
@@ -252,14 +253,14 @@ def _side_table(found: Together) -> Table:
     if len(shown) < len(sides):
         notes.append(tr("The {n} longest of {all} rows; the attached file has all.", n=len(shown), all=len(sides)))
     return Table(
-        id=f"table.side.{found.id}", caption=tr("Time of each layer, {subject}", subject=found.group.subject),
+        id=f"table.side.{profiles.id}", caption=tr("Time of each layer, {subject}", subject=profiles.group.subject),
         columns=(
             Column(title=tr("layer")),
-            *(Column(title=member.label, unit=unit.name, align=Align.RIGHT) for member in found.members),
+            *(Column(title=member.label, unit=unit.name, align=Align.RIGHT) for member in profiles.members),
         ),
         rows=tuple(
             Row(
-                id=identifier("side", found.short_id, name),
+                id=identifier("side", profiles.short_id, name),
                 cells=(Cell(text=row_name(name)), *(_side_cell(side, unit) for side in sides[name])),
             )
             for name in sides if name in shown
@@ -340,13 +341,13 @@ def rows_table(case: LayerProfile, identity: str, caption: str, top: int | None)
 def _below(case: LayerProfile, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
     """What stands below the longest rows, so that the table adds up to the step: its name, in words, and its part."""
     others = longest(case.rows)[len(shown):]
-    found = []
+    below = []
     if others:
         with speaking(ENGLISH):      # a row keeps its id in every language
             name = f"({formatting.count(len(others), 'other row')})"
-        found.append((name, f"({formatting.count(len(others), 'other row')})", part("", others)))
+        below.append((name, f"({formatting.count(len(others), 'other row')})", part("", others)))
     return [
-        *found, *((row.layer, row_name(row.layer), part(row.layer, [row])) for row in case.rows if row.is_residual)
+        *below, *((row.layer, row_name(row.layer), part(row.layer, [row])) for row in case.rows if row.is_residual)
     ]
 
 
@@ -432,12 +433,12 @@ def plain(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
     ]
 
 
-def _attachment(found: Sequence[Together]) -> Attachment:
+def _attachment(profiled: Sequence[Together]) -> Attachment:
     """All rows of all cases."""
     rows = [
         {"trial": member.case.id} | {name: member.case.case[name] for name in FILE_FACTS}
         | {name: row[name] for name in FILE_FIGURES} | {"members": " ".join(row["members"])}
-        for each in found for member in each.members for row in plain(member.case.rows)
+        for each in profiled for member in each.members for row in plain(member.case.rows)
     ]
     return Attachment(
         name="rigmark-layers.csv", mime_type="text/csv", description=tr("every row of every step, as CSV"),

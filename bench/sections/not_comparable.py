@@ -29,17 +29,17 @@ def section(groups: Sequence[Group]) -> Section | None:
     compared = [group for group in groups if len(group.measured) > 1]
     if not compared:
         return None
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    by_fact: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     for group in compared:
         for fact, sides in differences(group).items():
-            found.setdefault((fact, tuple(sides.items())), []).append(f"{group.subject}, {group.conditions}")
-    if not found:
+            by_fact.setdefault((fact, tuple(sides.items())), []).append(f"{group.subject}, {group.conditions}")
+    if not by_fact:
         words = tr(
             "In {comparisons} nothing but the framework with its own packages, compile mode and layout differed "
             "between the sides.", comparisons=formatting.count(len(compared), "comparison"),
         )
         return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words),))
-    differing = len({where for wheres in found.values() for where in wheres})
+    differing = len({where for wheres in by_fact.values() for where in wheres})
     words = tr(
         "In {n} of {comparisons} more than the framework differed between the sides, so the difference in speed "
         "may not be the framework's: look at each of these first.", n=differing,
@@ -56,7 +56,7 @@ def section(groups: Sequence[Group]) -> Section | None:
                 Cell(text=_named(fact)), Cell(text="; ".join(f"{side}: {_value(value)}" for side, value in sides)),
                 Cell(text=str(len(wheres)), value=float(len(wheres))), Cell(text=wheres[0]),
             ))
-            for (fact, sides), wheres in found.items()
+            for (fact, sides), wheres in by_fact.items()
         ),
     )
     return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words), table))
@@ -78,14 +78,14 @@ def differences(group: Group) -> dict[str, dict[str, str]]:
     """
     stated = {entry.label: dict(_facts(entry)) for entry in group.measured}
     every = dict.fromkeys(fact for facts in stated.values() for fact in facts)
-    found = {}
+    differing = {}
     for fact in every:
         sides = {label: facts.get(fact, NOT_THERE) for label, facts in stated.items()}
         known = {label: value for label, value in sides.items() if value != NOT_THERE}
         compared = known if fact.partition(" ")[0] in OF_THOSE_THAT_TELL else sides
         if len(set(compared.values())) > 1:
-            found[fact] = compared
-    return found
+            differing[fact] = compared
+    return differing
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, str]]:

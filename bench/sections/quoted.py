@@ -65,11 +65,11 @@ def _of_format(name: str, tables: Sequence[QuotedTable], lines: Sequence[Mapping
             *sources[:SOURCES],
             tr("{n} more files; rigmark results --json names them.", n=len(sources) - SOURCES),
         ]
-    found = audit(lines)
+    audited = audit(lines)
     blocks: list[Block] = [_table(name, lines)]
-    if found.findings:
+    if audited.findings:
         blocks.append(Paragraph(text=tr("An audit found:")))
-        blocks.append(Items(texts=tuple(f"{finding.text} [{finding.id}]." for finding in found.findings)))
+        blocks.append(Items(texts=tuple(f"{finding.text} [{finding.id}]." for finding in audited.findings)))
     blocks.append(Fold(title=tr("Where they come from"), blocks=(Items(texts=(*sources, *notes)),)))
     return Section(id=f"quoted.{identifier(name)}", title=f"{Origin.QUOTED.mark} {name}", blocks=tuple(blocks))
 

@@ -45,14 +45,14 @@ TELLING = (
 """Facts that are only mentioned where they tell series apart."""
 
 
-def section(found: Sequence[Series], common: Collection[str] = ()) -> Section | None:
+def section(every: Sequence[Series], common: Collection[str] = ()) -> Section | None:
     """None where nothing was measured on more than one device; of sessions the latest stands for those before.
 
     ``common`` are ids of findings that are said elsewhere of most results.
     """
-    if not found:
+    if not every:
         return None
-    latest = [*unrepeated(_of_session(series) for series in found)]
+    latest = [*unrepeated(_of_session(series) for series in every)]
     names = _numbered([_identity(series) for series, _ in latest])
     titles = _numbered([", ".join(_names(series)) for series, _ in latest])
     return Section(
@@ -91,19 +91,19 @@ def _interval_words() -> str:
     )
 
 
-def document(found: Sequence[Series]) -> Document:
+def document(every: Sequence[Series]) -> Document:
     """The section alone, for a command that shows nothing else."""
-    whole = section(found)
+    whole = section(every)
     return Document(title=tr("Scaling"), summary=(), sections=() if whole is None else (whole,))
 
 
 # All ways beside each other -----------------------------------------------------------------------------------------
 
 
-def _together(found: Sequence[Series]) -> Iterator[Block]:
+def _together(every: Sequence[Series]) -> Iterator[Block]:
     """A figure and its table for each network and kind of scaling: a line and a row for each way to share the work."""
     groups: dict[tuple[str, str], list[Series]] = {}
-    for series in found:
+    for series in every:
         groups.setdefault((_subject(series), _conditions(series)), []).append(series)
     for number, ((subject, conditions), several) in enumerate(groups.items(), start=1):
         identity = f"scaling.together.{number}"
@@ -242,7 +242,7 @@ def _table(identity: str, series: Series) -> Table:
         origin = _origin(point)
         mark = "" if origin is None else origin.mark
         size = f"{mark} {point.world_size}" + (f" {tr('oversubscribed')}" if point.is_oversubscribed else "")
-        found = [
+        own = [
             Cell(text=size, value=float(point.world_size)),
             Cell(text=str(point.local_batch), value=float(point.local_batch)),
             Cell(text=str(point.global_batch), value=float(point.global_batch)),
@@ -250,15 +250,15 @@ def _table(identity: str, series: Series) -> Table:
             Cell(text=formatting.significant(point.step_time_s / unit.scale), value=point.step_time_s),
         ]
         if is_replicas:
-            found += [_time(point, f"latency_{q}_s", latency) for q in ("p50", "p99")]
+            own += [_time(point, f"latency_{q}_s", latency) for q in ("p50", "p99")]
         elif has_sent:
             sent = point.row.get("sent_bytes")
-            found += [
+            own += [
                 Cell(text=formatting.UNKNOWN) if is_nothing(sent) else
                 Cell(text=formatting.significant(float(sent or 0) / 1e6), value=float(sent or 0)),
                 _time(point, "communication_time_s", unit), _time(point, "communication_exposed_s", unit),
             ]
-        return (*found, Cell(text=_trust(point)))
+        return (*own, Cell(text=_trust(point)))
 
     right = Align.RIGHT
     columns = [
@@ -365,14 +365,14 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
 def _before(series: Series, earlier: Sequence[Series]) -> Iterator[str]:
     """How far earlier sessions were off, by their largest world."""
     largest = series.points[-1]
-    found = [
+    speed_ups = [
         point.speed_up.value for each in earlier for point in each.points if _place(point) == _place(largest)
     ]
-    if found:
-        low, high = formatting.times(min(found)), formatting.times(max(found))
+    if speed_ups:
+        low, high = formatting.times(min(speed_ups)), formatting.times(max(speed_ups))
         yield tr(
             "In {sessions} {devices} devices gave {times} the throughput of one.",
-            sessions=formatting.count(len(found), "earlier session"), devices=largest.world_size,
+            sessions=formatting.count(len(speed_ups), "earlier session"), devices=largest.world_size,
             times=low if low == high else tr("{low} to {high}", low=low, high=high),
         )
 

@@ -60,8 +60,8 @@ def unrepeated(results: Iterable[SessionResults[Compared]]) -> list[tuple[Compar
 def latest(groups: Sequence[Group]) -> list[Group]:
     """The groups that no later session repeats; each contains those that it repeats."""
     columns = [column for column in EQUAL_COLUMNS if column != "session"]
-    found = unrepeated(
+    by_session = unrepeated(
         SessionResults.of_entries(group, key(group.facts, columns), group.entries, CONTENDER)
         for group in groups
     )
-    return [replace(group, earlier=tuple(earlier)) for group, earlier in found]
+    return [replace(group, earlier=tuple(earlier)) for group, earlier in by_session]

@@ -45,10 +45,10 @@ PLAIN = frozenset({"device_name", "framework_version"})
 """Facts beside the axes that need no word before them."""
 
 
-def short(document: Document, found: pd.DataFrame, *, command: str) -> Document:
+def short(document: Document, measured_results: pd.DataFrame, *, command: str) -> Document:
     """The report in short: its answers, one row per case, what weakens them, and how to read all of it.
 
-    ``found`` are the results that the document is about, and ``command`` is the one that wrote it, to which
+    ``measured_results`` are those that the document is about, and ``command`` is the one that wrote it, to which
     ``--full`` or ``-o FILE`` may be added.
     """
     answers = next(section for section in document.sections if section.id == "verdict")
@@ -56,9 +56,9 @@ def short(document: Document, found: pd.DataFrame, *, command: str) -> Document:
     sections = [replace(answers, blocks=tuple(
         part for block in answers.blocks for part in _fewer(block)
     ))]
-    if len(found):
+    if len(measured_results):
         sections.append(Section(id="short.measured", title=tr("Measured"), blocks=(
-            measured(found), *_weakened(rows_of(found)),
+            measured(measured_results), *_weakened(rows_of(measured_results)),
         )))
     if left:
         sections.append(Section(id="short.more", title=tr("The rest"), blocks=(
@@ -77,10 +77,10 @@ def concluded(trials: pd.DataFrame, ids: Collection[str], *, command: str) -> Do
     rows = rows_of(trials)
     meant = {key(row, columns) for row in rows if row["id"] in ids and row["kind"] in TIMED}
     is_meant = [row["kind"] not in TIMED or key(row, columns) in meant for row in rows]
-    found = results(trials[pd.Series(is_meant, index=trials.index, dtype=bool)])
+    measured_results = results(trials[pd.Series(is_meant, index=trials.index, dtype=bool)])
     blocks: list[Block] = [Paragraph(text=tr("No trial was timed."))]
-    if len(found):
-        blocks = [measured(found), *_weakened(rows_of(found))]
+    if len(measured_results):
+        blocks = [measured(measured_results), *_weakened(rows_of(measured_results))]
     return Document(title=tr("Measured"), summary=(), sections=(
         Section(id="short.measured", title=tr("One row per case"), blocks=tuple(blocks)),
         Section(id="short.more", title=tr("Next"), blocks=(_commands(command, f"{command} -o report.html"),)),
@@ -91,9 +91,9 @@ def _commands(*lines: str) -> Code:
     return Code(text="\n".join(lines))
 
 
-def measured(found: pd.DataFrame) -> Table:
+def measured(measured_results: pd.DataFrame) -> Table:
     """One row per result: its figure with the interval, or the values of its few trials, or why it has none."""
-    rows = sorted(rows_of(found), key=_place)
+    rows = sorted(rows_of(measured_results), key=_place)
     shown = rows[:MOST_ROWS]
     more = len(rows) - len(shown)
     notes = [tr("rigmark results shows {rows}.", rows=formatting.count(more, "more row"))] if more else []

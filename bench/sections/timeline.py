@@ -127,23 +127,24 @@ def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame)
     result."""
     watched = trials[trials.kind.isin(TIMED) & (trials.outcome == Outcome.OK) & trials.telemetry.notna()]
     stored = {str(trial["id"]): trial for trial in rows_of(watched) if _series_of(trial)}
-    found: dict[str, Chosen] = {}
+    chosen_trials: dict[str, Chosen] = {}
     for _, trial_id, reason in sorted(_doubted(results), key=lambda each: each[0]):
-        if trial_id in stored and len(found) < MOST_DOUBTED:
-            found[trial_id] = Chosen(id=trial_id, title=_title(stored[trial_id]), reason=reason)
+        if trial_id in stored and len(chosen_trials) < MOST_DOUBTED:
+            chosen_trials[trial_id] = Chosen(id=trial_id, title=_title(stored[trial_id]), reason=reason)
     by_case: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
     for trial in stored.values():
         by_case.setdefault(key(trial, ALIKE_COLUMNS), []).append(trial)
     for group in groups:
         members = by_case.get(key(group.measured[0].row, ALIKE_COLUMNS), []) if group.measured else []
-        if members and len(found) < MOST_TRIALS:
+        if members and len(chosen_trials) < MOST_TRIALS:
             members = sorted(members, key=lambda trial: float(np.median(trial["timings_s"])))
             middle = members[len(members) // 2]
             reason = tr(
                 "the middle one of {trials} of the fastest here", trials=formatting.count(len(members), "trial"),
             )
-            found.setdefault(str(middle["id"]), Chosen(id=str(middle["id"]), title=_title(middle), reason=reason))
-    return list(found.values())
+            trial_id = str(middle["id"])
+            chosen_trials.setdefault(trial_id, Chosen(id=trial_id, title=_title(middle), reason=reason))
+    return list(chosen_trials.values())
 
 
 def _doubted(results: pd.DataFrame) -> Iterator[tuple[bool, str, str]]:
@@ -253,29 +254,29 @@ class _Watched:
     def _quantity(self, quantity: Quantity) -> dict[str, Points]:
         """The values by device, in the unit of the quantity; growth of a counter is assigned to the end of the
         interval."""
-        found = {}
+        by_device = {}
         for device, (times_s, values) in self._points.get(quantity.field, {}).items():
             if quantity.field == "energy_j" and device in self._points.get("power_w", {}):
                 continue
             at_s, figures = _growth(times_s, values) if quantity.is_counter else (times_s, values)
             if len(figures):
-                found[device] = (at_s, figures / quantity.scale)
-        return found
+                by_device[device] = (at_s, figures / quantity.scale)
+        return by_device
 
     def panels(self) -> tuple[Panel, ...]:
         """Quantities that changed; the others are in the table."""
-        found = []
+        panels = []
         for quantity in QUANTITIES:
             by_device = {name: points for name, points in self._quantity(quantity).items() if len(points[0]) > 1}
             if any(np.ptp(values) > 0 for _, values in by_device.values()):
                 step_s, traces = _on_grid(by_device, self.duration_s)
-                found.append(Panel(title=tr(quantity.title), unit=tr(quantity.unit), step_s=step_s, traces=traces,
+                panels.append(Panel(title=tr(quantity.title), unit=tr(quantity.unit), step_s=step_s, traces=traces,
                                    is_from_zero=quantity.is_from_zero))
-        return tuple(found)
+        return tuple(panels)
 
     def spans(self) -> tuple[Span, ...]:
         """Regions, then events that reduced the performance."""
-        found = [
+        spans = [
             Span(label=tr(name), begin_s=self._marks[begin], end_s=self._marks[end])
             for name, (begin, end) in REGIONS.items() if begin in self._marks and end in self._marks
         ]
@@ -285,13 +286,13 @@ class _Watched:
                 # A flag is valid until the next reading; a counter rose in the interval before the reading.
                 is_flag = field.startswith("clock_events")
                 is_on = values[:-1] > 0 if is_flag else np.diff(values) > 0
-                found += [
+                spans += [
                     Span(
                         label=f"{words} ({device})", begin_s=float(times_s[a]), end_s=float(times_s[b]), is_trouble=True
                     )
                     for a, b in _runs(is_on)
                 ]
-        return tuple(found)
+        return tuple(spans)
 
     def table(self, identity: str, about: str) -> Table:
         begin, end = REGIONS["timed steps"]

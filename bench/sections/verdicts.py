@@ -45,11 +45,13 @@ def _answer(group: Group) -> tuple[Standing, list[str]]:
 def _before(group: Group, standing: Standing) -> str:
     """How sessions differ: the figures of a single entry, otherwise how many had the same verdict; may be empty."""
     if standing is Standing.ALONE:
-        found = [float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured]
+        throughputs = [
+            float(entry.row["throughput_samples_per_s"]) for each in group.earlier for entry in each.measured
+        ]
         sessions = formatting.count(len(group.earlier), "earlier session")
-        if not found:
+        if not throughputs:
             return tr("In {sessions} nothing was measured.", sessions=sessions)
-        low, high = (formatting.significant(each, 4) for each in (min(found), max(found)))
+        low, high = (formatting.significant(each, 4) for each in (min(throughputs), max(throughputs)))
         said = low if low == high else tr("{low} to {high}", low=low, high=high)
         return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
     if standing is Standing.FEW:
@@ -84,23 +86,23 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
     """The fastest entry compared with each other one."""
     head, rest = measured[0], measured[1:]
     against = [(entry, versus(entry, head)) for entry in rest]
-    pairs = {len(found.ratios) for _, found in against if found.is_paired}
+    pairs = {len(comparison.ratios) for _, comparison in against if comparison.is_paired}
     by: dict[Judgement, list[str]] = {}
     few, unpaired = [], []
     too_few: list[tuple[str, str]] = []
     unclear: list[tuple[str, str]] = []
-    for entry, found in against:
-        if not found.is_paired:
-            unpaired.append((entry, found))
-        elif found.speed_up.low is None:
-            ratios = formatting.listed([formatting.times(ratio) for ratio in found.ratios])
+    for entry, comparison in against:
+        if not comparison.is_paired:
+            unpaired.append((entry, comparison))
+        elif comparison.speed_up.low is None:
+            ratios = formatting.listed([formatting.times(ratio) for ratio in comparison.ratios])
             few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
         else:
-            words = _beaten_by(entry, found, say_pairs=len(pairs) > 1)
-            if found.verdict in (Judgement.FASTER, Judgement.SAME):
-                by.setdefault(found.verdict, []).append(words)
+            words = _beaten_by(entry, comparison, say_pairs=len(pairs) > 1)
+            if comparison.verdict in (Judgement.FASTER, Judgement.SAME):
+                by.setdefault(comparison.verdict, []).append(words)
             else:
-                (too_few if _is_short(found) else unclear).append((words, _outlook(found)))
+                (too_few if _is_short(comparison) else unclear).append((words, _outlook(comparison)))
     size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
@@ -145,24 +147,24 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         tr(
             "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and what was "
             "measured at two times gets no verdict: measure both in one run, in a session of its own (--session).",
-            label=head.label, ratio=formatting.times(found.speed_up.value), other=entry.label,
-        ) for entry, found in unpaired
+            label=head.label, ratio=formatting.times(comparison.speed_up.value), other=entry.label,
+        ) for entry, comparison in unpaired
     ]
     return _standing(same, unclear, bool(few or too_few or unpaired)), sentences
 
 
-def _is_short(found: Comparison) -> bool:
+def _is_short(comparison: Comparison) -> bool:
     """Whether a verdict lacks pairs alone: the interval leaves 1 out, or there are too few for any verdict."""
-    low, high = found.speed_up.low, found.speed_up.high
+    low, high = comparison.speed_up.low, comparison.speed_up.high
     is_apart = low is not None and high is not None and (low > 1 or high < 1)
-    return found.verdict is Judgement.INCONCLUSIVE and (is_apart or len(found.ratios) < ENOUGH)
+    return comparison.verdict is Judgement.INCONCLUSIVE and (is_apart or len(comparison.ratios) < ENOUGH)
 
 
-def _outlook(found: Comparison) -> str:
+def _outlook(comparison: Comparison) -> str:
     """What is needed for a verdict."""
-    if found.verdict is Judgement.SLOWER:
+    if comparison.verdict is Judgement.SLOWER:
         return tr("it is slower in the pairs, though its own figure is the higher one")
-    words = "" if found.decision is None else prospects(found.decision, Method.REPETITIONS)
+    words = "" if comparison.decision is None else prospects(comparison.decision, Method.REPETITIONS)
     return words or tr("more repetitions or a quieter machine may tell")
 
 
@@ -175,13 +177,13 @@ def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> S
     return Standing.SAME if same else Standing.CLEAR
 
 
-def _beaten_by(entry: Entry, found: Comparison, *, say_pairs: bool) -> str:
-    speed_up = found.speed_up
-    size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, found.ratios)
+def _beaten_by(entry: Entry, comparison: Comparison, *, say_pairs: bool) -> str:
+    speed_up = comparison.speed_up
+    size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, comparison.ratios)
     words = tr("{size} the throughput of {label}", size=size, label=entry.label)
     if say_pairs:
         words += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
-    if found.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
+    if comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
         words += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
     return words
 

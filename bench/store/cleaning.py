@@ -58,16 +58,16 @@ def clean(store: Store, *, is_dry: bool) -> Cleaned:
 
 def _read(store: Store) -> tuple[list[tuple[StoredRecord, Plain]], list[str]]:
     """The readable records, proofs first, then by age, and one sentence for each other record."""
-    found, problems = [], []
+    records, problems = [], []
     for path in sorted(store.records_folder.glob("*.json")):
         try:
-            found.append(store.plain(path.stem))
+            records.append(store.plain(path.stem))
         except files.NotThere:
             continue
         except stored.LeftOut as problem:
             problems.append(str(problem))
-    found.sort(key=lambda read: (read[0].identity.kind is not TrialKind.PROOF, read[0].recorded_at, read[0].key))
-    return found, problems
+    records.sort(key=lambda read: (read[0].identity.kind is not TrialKind.PROOF, read[0].recorded_at, read[0].key))
+    return records, problems
 
 
 def _settled(records: list[Plain]) -> Iterator[tuple[Plain, Plain]]:

@@ -141,13 +141,13 @@ class Store:
         """Raises as ``put`` if there is a readable record that is neither ``known`` nor has this content."""
         try:
             path = self._path(key)
-            found = stored.read_content(path)
-            there = stored.check(found, path).record
+            content_there = stored.read_content(path)
+            there = stored.check(content_there, path).record
         except (files.NotThere, stored.LeftOut) as error:
             if isinstance(error, stored.TooNew):
                 raise
             return
-        if there != known and found != content:
+        if there != known and content_there != content:
             raise UserError(
                 f"record {files.shown(path)} was not replaced: another one of the same trial on the same "
                 f"node, recorded at {there.recorded_at}, was stored meanwhile; if two machines measure into "
@@ -285,12 +285,12 @@ DIGEST = "sha256"            # of all arrays of an answer and its key, stored wi
 
 
 def _digest(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    found = hashlib.sha256(key.encode())
+    digest = hashlib.sha256(key.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        found.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _keep_newer(what: str, path: Path, newest: int) -> None:
@@ -329,13 +329,13 @@ PLACE = re.compile(r'syntax error at or near "(.*?)"')
 def _said(error: Exception, table: pd.DataFrame) -> str:
     """The database's complaint about a condition, in the words of the user."""
     text = str(error)
-    if found := NO_COLUMN.search(text):
-        near = difflib.get_close_matches(found[1], [str(name) for name in table], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"write a text in single quotes: '{found[1]}'"
-        return f"there is no column {found[1]}; {hint}"
+    if match := NO_COLUMN.search(text):
+        near = difflib.get_close_matches(match[1], [str(name) for name in table], n=1)
+        hint = f"did you mean {near[0]}?" if near else f"write a text in single quotes: '{match[1]}'"
+        return f"there is no column {match[1]}; {hint}"
     example = "an example: framework = 'torch' AND local_batch > 8"
-    if found := PLACE.search(text):
-        return f"it is not valid at '{found[1]}'; {example}"
+    if match := PLACE.search(text):
+        return f"it is not valid at '{match[1]}'; {example}"
     return f"{text.splitlines()[0].partition(': ')[2].rstrip('!.')}; {example}"
 
 

@@ -168,8 +168,8 @@ class System(Part, frozen=True, kw_only=True):
     @property
     def known(self) -> dict[str, Any]:
         """All facts, as bench.machine.system describes them."""
-        found: dict[str, Any] = PLAIN.decode(self.facts)
-        return found
+        facts: dict[str, Any] = PLAIN.decode(self.facts)
+        return facts
 
 
 # What was measured --------------------------------------------------------------------------------------------------
@@ -546,10 +546,10 @@ ANEW = "the same run measures it anew"
 
 def _free(record: StoredRecord, texts: Texts) -> Iterator[Raw]:
     """Parts that may hold anything that is JSON."""
-    found: list[Measurement | Layers | Parity | PairSide | None] = [record.measurement, record.layers, record.parity]
+    parts: list[Measurement | Layers | Parity | PairSide | None] = [record.measurement, record.layers, record.parity]
     if record.pair is not None:
-        found += [record.pair.base, record.pair.new]
-    yield from (part.facts for part in found if part is not None)
+        parts += [record.pair.base, record.pair.new]
+    yield from (part.facts for part in parts if part is not None)
     yield from (texts.machine, texts.system, texts.telemetry)
 
 
@@ -601,27 +601,27 @@ def check(content: bytes, path: Path) -> Checked:
     except (ValueError, RecursionError) as error:        # of which msgspec's are
         check_schema("record", content, path, SCHEMA)
         raise damaged(path, reason(error, content)) from None
-    found = id_of(texts.identity)
-    if record.content is not None and not sealing.fits(content, record.content) and found == record.id:
+    computed_id = id_of(texts.identity)
+    if record.content is not None and not sealing.fits(content, record.content) and computed_id == record.id:
         raise LeftOut(
             f"record {files.shown(path)} was left out: {sealing.EDITED}",
             ANEW if path.name == f"{record.key}.json" else "delete it",
         )
-    if found != record.id:
+    if computed_id != record.id:
         raise LeftOut(
-            f"record {files.shown(path)} was left out: its facts were edited, since their id is {found} and not "
+            f"record {files.shown(path)} was left out: its facts were edited, since their id is {computed_id} and not "
             f"{files.shown(record.id)}", ANEW if path.name == f"{record.key}.json" else "delete it",
         )
     check_name("record", path, record.key)
     return Checked(record, texts)
 
 
-def check_name(what: str, path: Path, found: str) -> None:
+def check_name(what: str, path: Path, own_id: str) -> None:
     """Raises LeftOut where a file is not called by the key of what it holds."""
-    if path.name != f"{found}.json":
+    if path.name != f"{own_id}.json":
         raise LeftOut(
-            f"{what} {files.shown(path)} was left out: it is a copy or was renamed, since it holds {found}",
-            f"delete it, or call it {found}.json",
+            f"{what} {files.shown(path)} was left out: it is a copy or was renamed, since it holds {own_id}",
+            f"delete it, or call it {own_id}.json",
         )
 
 
@@ -697,29 +697,29 @@ def reason(error: Exception, content: bytes) -> str:
     """A clause on what does not fit, with its place and value: "work.flops is -1: expected int >= 0"."""
     if isinstance(error, RecursionError):
         return files.NESTED
-    found = WHERE.fullmatch(str(error))
-    assert found is not None
-    said = found["said"].replace("`", "")
+    match = WHERE.fullmatch(str(error))
+    assert match is not None
+    said = match["said"].replace("`", "")
     said = said if said[:2].isupper() else said[:1].lower() + said[1:]       # "JSON is malformed" begins with a name
-    path = (found["path"] or "").lstrip(".")
+    path = (match["path"] or "").lstrip(".")
     if not path:
         return files.shown(said)
     value = _value(content, path)
-    is_shown = value is not None and found["key"] is None
+    is_shown = value is not None and match["key"] is None
     return files.shown(f"{path} is {value}: {said}" if is_shown else f"{path}: {said}")
 
 
 def _value(content: bytes, path: str) -> str | None:
     """What stands at a path, as JSON; None where that is a list, an object or nothing."""
     try:
-        found = json.loads(content)
+        value = json.loads(content)
         for name in re.findall(r"[^.\[\]]+", path):
-            found = found[int(name)] if isinstance(found, list) else found[name]
+            value = value[int(name)] if isinstance(value, list) else value[name]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    if isinstance(found, dict | list):
+    if isinstance(value, dict | list):
         return None
-    words = json.dumps(found)
+    words = json.dumps(value)
     return words if len(words) <= LONGEST_VALUE else f"{words[:LONGEST_VALUE]}…"
 
 

@@ -56,12 +56,12 @@ def _read(path: Path) -> QuotedTable:
     except (ValueError, RecursionError) as error:
         stored.check_schema("table", content, path, quoted.SCHEMA)
         raise _damaged(path, stored.reason(error, content)) from None
-    found = quoted.id_of(table.source)
-    if found != table.id:
-        raise _damaged(path, f"its id is {table.id}, and {found} by its source")
+    computed_id = quoted.id_of(table.source)
+    if computed_id != table.id:
+        raise _damaged(path, f"its id is {table.id}, and {computed_id} by its source")
     if table.content is not None and not sealing.fits(content, table.content):
         raise _damaged(path, sealing.EDITED)
-    stored.check_name("table", path, found)
+    stored.check_name("table", path, computed_id)
     return QuotedTable(source=table.source, rows=tuple(table.rows), notes=table.notes)
 
 

@@ -53,20 +53,20 @@ def visible_gpus(variables: Mapping[str, str], gpus: Sequence[Device]) -> tuple[
 
 
 def _named_devices(entries: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
+    matched: list[str] = []
     for entry in entries:
         matching = [name for name in known if name.lower().startswith(entry.lower())]
         if len(matching) != 1 or not entry.startswith(entries[0][:4]):
             break
-        found += matching
-    return tuple(found) if len(set(found)) == len(found) else ()
+        matched += matching
+    return tuple(matched) if len(set(matched)) == len(matched) else ()
 
 
 def _ordinals(entries: Sequence[str]) -> Sequence[int]:
-    found: list[int] = []
+    ordinals: list[int] = []
     for entry in entries:
         number = re.match(r"\+?\d+", entry)      # read as by strtoul in C: "1x" is 1
         if number is None:
             break
-        found.append(int(number.group()))
-    return found if len(set(found)) == len(found) else ()
+        ordinals.append(int(number.group()))
+    return ordinals if len(set(ordinals)) == len(ordinals) else ()

@@ -116,9 +116,9 @@ class _Watch:
         due = time.monotonic()
         try:
             while not self.stop.is_set():
-                found = [reading for tier in Tier for reading in part.read(tier)]
+                readings = [reading for tier in Tier for reading in part.read(tier)]
                 with self.lock:
-                    for reading in found:
+                    for reading in readings:
                         key = (reading.device, reading.field)
                         if key in self.newest:
                             self.before[key] = self.newest[key]

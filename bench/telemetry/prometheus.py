@@ -31,17 +31,17 @@ class Readings(Collector):
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
-        found = self._live.snapshot()
+        snapshot = self._live.snapshot()
         metrics: dict[str, Metric] = {}
-        for now in found.devices:
+        for now in snapshot.devices:
             labels = [plain_line(now.device.id), plain_line(now.device.name)]
             for value in now.values:
                 if value.value is not None:
                     name = f"rigmark_{now.source}_{spelled(value.field.name)}"
                     _add(metrics.setdefault(name, _metric(name, value)), value, labels)
         up = GaugeMetricFamily("rigmark_source_up", "Whether a source of telemetry answers.", labels=("source",))
-        for source in sorted({now.source for now in found.devices} | set(found.unavailable)):
-            up.add_metric([source], float(source not in found.unavailable))
+        for source in sorted({now.source for now in snapshot.devices} | set(snapshot.unavailable)):
+            up.add_metric([source], float(source not in snapshot.unavailable))
         yield from (*metrics.values(), up)
 
 

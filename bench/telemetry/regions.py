@@ -55,8 +55,8 @@ class Looked(NamedTuple):
         """The most frequent reason in the region; without reads in it, that of the last read before, or first after."""
         is_inside = (self.failed.end_s >= region.begin_s) & (self.failed.begin_s <= region.end_s)
         if np.any(is_inside):
-            found = [reason for reason, inside in zip(self.reasons, is_inside, strict=True) if inside]
-            return Counter(found).most_common(1)[0][0]
+            reasons = [reason for reason, inside in zip(self.reasons, is_inside, strict=True) if inside]
+            return Counter(reasons).most_common(1)[0][0]
         if len(self.reads.values) or not self.reasons:       # it did answer; the failures belong to another time
             return NOT_READ
         before = int(np.sum(self.failed.begin_s <= region.end_s))
@@ -106,13 +106,13 @@ def described(
 def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]:
     """Every field that was read at least once."""
     for number, field in enumerate(fields):
-        found = readings[readings["field"] == number]
-        if len(found):
-            every = Reads(found["begin_ns"] * 1e-9, found["end_ns"] * 1e-9, found["value"])
-            is_known = found["reason"] == 0
+        of_field = readings[readings["field"] == number]
+        if len(of_field):
+            every = Reads(of_field["begin_ns"] * 1e-9, of_field["end_ns"] * 1e-9, of_field["value"])
+            is_known = of_field["reason"] == 0
             yield Looked(
                 field, every.known(is_known), every.known(~is_known),
-                [str(REASONS[code]) for code in found["reason"][~is_known]],
+                [str(REASONS[code]) for code in of_field["reason"][~is_known]],
             )
 
 
@@ -123,17 +123,17 @@ def _device(region: Region, source: Described, device: Device, fields: Sequence[
     shares: dict[str, float] | None = None
     for looked in fields:
         name, gap_s = looked.field.name, looked.gap_s(source.rate_hz)
-        found = _field(region, looked, gap_s)
-        if (said := _implausible(region, looked, device, found)) is not None:
+        figures = _field(region, looked, gap_s)
+        if (said := _implausible(region, looked, device, figures)) is not None:
             implausible[name] = said
-        if isinstance(found, str):
-            unknown[name] = found
+        if isinstance(figures, str):
+            unknown[name] = figures
         elif looked.field.meaning is Meaning.BITS:
-            shares = {**(shares or {}), **found}
+            shares = {**(shares or {}), **figures}
         elif looked.field.meaning is Meaning.COUNTER and said is not None:
             unknown[name] = Reason.IMPLAUSIBLE
         else:
-            values[name] = found
+            values[name] = figures
     fast = [looked for looked in fields if looked.field.tier is Tier.FAST and len(looked.reads.values)]
     gap_s = GAP_PERIODS / source.rate_hz
     sound = [
@@ -185,7 +185,7 @@ def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | s
 
 
 def _implausible(
-    region: Region, looked: Looked, device: Device, found: Mapping[str, float] | str
+    region: Region, looked: Looked, device: Device, figures: Mapping[str, float] | str
 ) -> dict[str, float] | None:
     """The implausible readings in a region, see docs/record.schema.json; None if there are none.
 
@@ -197,11 +197,11 @@ def _implausible(
     low, high = within.ends(device.facts)
     is_counter = looked.field.meaning is Meaning.COUNTER
     if is_counter:
-        if isinstance(found, str):
+        if isinstance(figures, str):
             return None
         # Counters change in ticks: in a short time by nothing, or by more than their rate allows.
         is_long = region.duration_s >= 1.0
-        growth = found["difference"]
+        growth = figures["difference"]
         is_sound = growth <= high * max(1.0, region.duration_s) and (growth >= low * region.duration_s or not is_long)
         said = np.array([] if is_sound else [growth / region.duration_s])
         reads = 1
@@ -295,13 +295,13 @@ def _energy(region: Region, device: Device, fields: Sequence[Looked], gap_s: flo
         power_limit_w=device.facts.get("power_limit_w"), power_average_s=device.facts.get("power_average_s") or 0.0,
         counter_period_s=device.facts.get("energy_period_s"),
     )
-    found = energy.of_region(region.begin_s, region.end_s, counter, power, sensor, gap_s)
+    used = energy.of_region(region.begin_s, region.end_s, counter, power, sensor, gap_s)
     check = energy.of_region(region.begin_s, region.end_s, None, power, sensor, gap_s)
-    plain = _plain(found)
-    return {**plain, "energy_check": None if check is None or check == found else _plain(check)}
+    plain = _plain(used)
+    return {**plain, "energy_check": None if check is None or check == used else _plain(check)}
 
 
-def _plain(found: energy.Energy | None) -> dict[str, Any]:
-    if found is None:
+def _plain(used: energy.Energy | None) -> dict[str, Any]:
+    if used is None:
         return {"energy_j": None, "energy_method": None, "energy_bound_j": None}
-    return {"energy_j": found.joules, "energy_method": found.method.value, "energy_bound_j": found.bound_j}
+    return {"energy_j": used.joules, "energy_method": used.method.value, "energy_bound_j": used.bound_j}

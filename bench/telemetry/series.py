@@ -114,8 +114,8 @@ def read_bytes(content: bytes) -> NDArray[Any]:
         "formats": ["<i8", "<i8", "<f8", "u1", "u1", "<u2", "<u2"], "offsets": [0, 8, 16, 24, 25, 26, 28],
         "itemsize": RECORD.size,
     })
-    found: np.ndarray[Any, Any] = np.frombuffer(content[: len(content) // RECORD.size * RECORD.size], columns)
-    return found
+    records: np.ndarray[Any, Any] = np.frombuffer(content[: len(content) // RECORD.size * RECORD.size], columns)
+    return records
 
 
 def sifted(readings: NDArray[Any], sources: Sequence[Described]) -> NDArray[Any]:
@@ -132,11 +132,11 @@ def sifted(readings: NDArray[Any], sources: Sequence[Described]) -> NDArray[Any]
             if field.meaning is Meaning.GAUGE and field.plausible is not None:
                 for device, of in enumerate(source.devices):
                     low[number, position, device], high[number, position, device] = field.plausible.ends(of.facts)
-    found = readings.copy()
-    place = (found["source"], found["field"], found["device"])
-    is_within = (low[place] <= found["value"]) & (found["value"] <= high[place])
-    found["reason"][(found["reason"] == 0) & ~is_within] = REASONS.index(Reason.IMPLAUSIBLE)
-    return found
+    sifted_readings = readings.copy()
+    place = (sifted_readings["source"], sifted_readings["field"], sifted_readings["device"])
+    is_within = (low[place] <= sifted_readings["value"]) & (sifted_readings["value"] <= high[place])
+    sifted_readings["reason"][(sifted_readings["reason"] == 0) & ~is_within] = REASONS.index(Reason.IMPLAUSIBLE)
+    return sifted_readings
 
 
 def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
@@ -149,8 +149,8 @@ def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
 
     def named(columns: tuple[str, ...], names: dict[tuple[int, ...], str]) -> Any:
         keys = np.stack([readings[column].astype(np.int64) for column in columns])
-        found, codes = np.unique(keys, axis=1, return_inverse=True)
-        words = [names[tuple(key)] for key in found.T.tolist()]
+        distinct, codes = np.unique(keys, axis=1, return_inverse=True)
+        words = [names[tuple(key)] for key in distinct.T.tolist()]
         categories = list(dict.fromkeys(words))
         positions = np.array([categories.index(word) for word in words], np.int64)
         return pd.Categorical.from_codes(positions[codes.reshape(-1)], categories=pd.Index(categories))
@@ -183,19 +183,19 @@ def read_parquet(path: Path) -> pd.DataFrame:
     names = "source, device, field, begin_ns, end_ns, value, reason"
     with connected() as connection:
         try:
-            found = connection.execute(
+            frame = connection.execute(
                 # DuckDB would take the path for a pattern, and a folder named a=1 for a column.
                 f"SELECT {names} FROM read_parquet($1, hive_partitioning = false) ORDER BY begin_ns",
                 [glob.escape(os.path.abspath(path))],
             ).df()
         except (duckdb.Error, ValueError) as error:
             raise OSError((str(error).splitlines() or [type(error).__name__])[0]) from None
-    if why := _wrong(found):
+    if why := _wrong(frame):
         raise OSError(why)
-    parts = [found]
-    for source in found.source.unique():
+    parts = [frame]
+    for source in frame.source.unique():
         for field in sources.load(source).FIELDS if source in sources.NAMES else ():
-            words = found[(found.source == source) & (found.field == field.name) & found.value.notna()]
+            words = frame[(frame.source == source) & (frame.field == field.name) & frame.value.notna()]
             if field.flags and not words.value.between(0, MOST_FLAGS).all():
                 raise OSError(f"{field.name} of {source} is not a set of flags")
             values = words.value.to_numpy("uint64") if field.flags else np.zeros(0, np.uint64)
@@ -206,18 +206,18 @@ def read_parquet(path: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _wrong(found: pd.DataFrame) -> str | None:
+def _wrong(frame: pd.DataFrame) -> str | None:
     """Why a table does not consist of readings; None if it does."""
     import pandas as pd
 
     texts = ("source", "device", "field")
-    if found[["begin_ns", "end_ns"]].dtypes.ne("int64").any() or found.value.dtype != "float64" or not all(
-        pd.api.types.is_string_dtype(found[name]) and found[name].notna().all() for name in texts
+    if frame[["begin_ns", "end_ns"]].dtypes.ne("int64").any() or frame.value.dtype != "float64" or not all(
+        pd.api.types.is_string_dtype(frame[name]) and frame[name].notna().all() for name in texts
     ):
         return "its columns are not those of readings"
-    if (found.begin_ns < 0).any() or (found.end_ns < found.begin_ns).any():
+    if (frame.begin_ns < 0).any() or (frame.end_ns < frame.begin_ns).any():
         return "a reading ends before it begins"
-    if (found.value.abs() > MOST_VALUE).any():
+    if (frame.value.abs() > MOST_VALUE).any():
         return "a reading is too large for any unit"
     return None
 

@@ -53,13 +53,13 @@ class Oracle:
         exact = self._known(f"proof-{self._key(case, inputs, case.world_size)}", lambda: self._ask(asked))
         if isinstance(exact, Answer):
             return exact
-        found: list[Arrays | Answer] = [exact]
+        parts: list[Arrays | Answer] = [exact]
         if case.precision in parity.ROUNDINGS:
-            found.append(self._rounding_effects(case, {**same, "learning": None}, exact))
+            parts.append(self._rounding_effects(case, {**same, "learning": None}, exact))
         if strategies.GRADIENT_COMPRESSION in strategies.parse(case.strategy).options:
-            found.append(self._compression_effects(case, {**same, "learning": None}, exact))
+            parts.append(self._compression_effects(case, {**same, "learning": None}, exact))
         arrays: Arrays = {}
-        for each in found:
+        for each in parts:
             if isinstance(each, Answer):
                 return each
             arrays |= each
@@ -75,10 +75,10 @@ class Oracle:
                 job = self._job("proof", case, **same)
                 # In fp32, whose own rounding is negligible in comparison.
                 job["settings"] |= {"precision": Precision.FP32, "rounding": rounding.plain(seed)}
-                answer, found = self._ask(job)
+                answer, arrays = self._ask(job)
                 if answer.outcome is not Outcome.OK:
                     return answer, {}
-                rounded.append(found)
+                rounded.append(arrays)
             return answer, parity.rounding_effects(rounded, exact)
 
         key = self._key(case, Path(same["inputs"]), case.world_size, rounding)
@@ -91,10 +91,10 @@ class Oracle:
         def ask() -> tuple[Answer, Arrays]:
             job = self._job("proof", case, **same)
             job["settings"]["gradients_sent_as"] = parity.SENT_AS[compression][0]
-            answer, found = self._ask(job)
+            answer, arrays = self._ask(job)
             if answer.outcome is not Outcome.OK:
                 return answer, {}
-            return answer, parity.compression_effects(found, exact, compression)
+            return answer, parity.compression_effects(arrays, exact, compression)
 
         key = self._key(case, Path(same["inputs"]), case.world_size, compression)
         return self._known(f"compression-{key}", ask)
@@ -103,11 +103,11 @@ class Oracle:
         """The stored arrays of a key; they are computed and stored if there are none."""
         if (known := self._store.oracle_answer(key)) is not None:
             return known
-        answer, found = ask()
+        answer, arrays = ask()
         if answer.outcome is not Outcome.OK:
             return _failed(answer)
-        self._store.put_oracle_answer(key, found)
-        return found
+        self._store.put_oracle_answer(key, arrays)
+        return arrays
 
     def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
         """The loss that the first step of a timed trial must have on a shard; an Answer if the oracle failed."""
@@ -131,8 +131,8 @@ class Oracle:
             return None
         inputs = self._inputs.of_each_batch(case, count)
         asked = self._job("oracle", case, inputs=str(inputs), weights=str(self._inputs.weights(case.model)))
-        found = self._known(f"outputs-{self._key(case, inputs)}", lambda: self._ask(asked))
-        return found if isinstance(found, Answer) else self._inputs.answers(inputs, found)
+        arrays = self._known(f"outputs-{self._key(case, inputs)}", lambda: self._ask(asked))
+        return arrays if isinstance(arrays, Answer) else self._inputs.answers(inputs, arrays)
 
     def _key(self, case: Case, inputs: Path, *more: object) -> str:
         content = self._inputs.content(inputs)

@@ -37,8 +37,8 @@ def _of_section(section: Section) -> Iterator[Block]:
         yield from _of_section(inner)
 
 
-def _unfolded(found: Iterable[Block]) -> Iterator[Block]:
-    for block in found:
+def _unfolded(several: Iterable[Block]) -> Iterator[Block]:
+    for block in several:
         if isinstance(block, Fold):
             yield from _unfolded(block.blocks)
         else:

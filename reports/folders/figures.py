@@ -33,19 +33,19 @@ def files(document: Document) -> Folder:
     figures = [block for block in blocks(document) if isinstance(block, get_args(Figure))]
     drawn = [ElementTree.tostring(static(figure), encoding="unicode") for figure in figures]
     named = list(zip(file_names(figure.id for figure in figures), drawn, strict=True))
-    found = [File(name=f"{name}.svg", content=f"{text}\n".encode()) for name, text in named]
+    svg_files = [File(name=f"{name}.svg", content=f"{text}\n".encode()) for name, text in named]
     if not named:
         return Folder(files=())
     try:
         from resvg_py import svg_to_bytes
     except ImportError:
-        return Folder(files=tuple(found), remarks=(NO_RESVG,))
+        return Folder(files=tuple(svg_files), remarks=(NO_RESVG,))
     pictures = [
         File(name=f"{name}.png", content=bytes(svg_to_bytes(svg_string=text, zoom=ZOOM))) for name, text in named
     ]
     lost = _letters_without_a_font(drawn)
     return Folder(
-        files=(*found, *pictures), remarks=(NO_FONT.format(letters=", ".join(lost)),) if lost else ()
+        files=(*svg_files, *pictures), remarks=(NO_FONT.format(letters=", ".join(lost)),) if lost else ()
     )
 
 
@@ -85,11 +85,11 @@ def _style() -> tuple[list[tuple[str, str]], dict[str, str]]:
     style = (resources.files("rigmark.reports") / "templates" / "report.css").read_text(encoding="utf-8")
     style = re.sub(r"/\*.*?\*/", "", style, flags=re.DOTALL)
     style = re.sub(r"@[^{;]+\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", style)
-    found = [(selectors.strip(), body.strip()) for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", style)]
-    colors = dict(re.findall(r"(--[\w-]+):\s*([^;]+)", " ".join(body for name, body in found if name == ":root")))
+    css_blocks = [(selectors.strip(), body.strip()) for selectors, body in re.findall(r"([^{}]+)\{([^{}]*)\}", style)]
+    colors = dict(re.findall(r"(--[\w-]+):\s*([^;]+)", " ".join(body for name, body in css_blocks if name == ":root")))
     rules = [
         (selector, f"{selector} {{ {re.sub(VARIABLE, lambda name: colors[name[1]], body)} }}")
-        for selectors, body in found for selector in _plain_selectors(selectors) if ":" not in selector
+        for selectors, body in css_blocks for selector in _plain_selectors(selectors) if ":" not in selector
     ]
     return rules, colors
 

@@ -26,8 +26,8 @@ def files(document: Document) -> Folder:
     in the base unit (seconds, bytes, samples/s, a ratio). Where two columns of a table have one title, the second is
     NAME_2 in Parquet, which has each name once, whatever the case of its letters.
     """
-    found = list(blocks(document))
-    tables = [block for block in found if isinstance(block, Table)]
+    every = list(blocks(document))
+    tables = [block for block in every if isinstance(block, Table)]
     names = list(file_names(table.id.removeprefix("table.") for table in tables))
     plain = [{"file": f"{name}.csv", **_plain(table)} for name, table in zip(names, tables, strict=True)]
     frames = [_frame(table) for table in tables]
@@ -38,7 +38,7 @@ def files(document: Document) -> Folder:
     ]
     content = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files.append(File(name="tables.json", content=content.encode()))
-    attached = [block for block in found if isinstance(block, Attachment)]
+    attached = [block for block in every if isinstance(block, Attachment)]
     files += [File(name=each.name, content=each.content.encode()) for each in attached]
     return Folder(files=tuple(files))
 

@@ -58,9 +58,9 @@ def render(document: Document, *, width: int = WIDTH, color: bool = False) -> st
     return _printed(_parts_of(document, width), width, color=color)
 
 
-def table(found: Table, *, width: int) -> str:
+def table(content: Table, *, width: int) -> str:
     """A table alone, in lines of at most ``width``: without its caption and its notes."""
-    return _printed(_rows(printable(found), width), width, color=False)
+    return _printed(_rows(printable(content), width), width, color=False)
 
 
 def _printed(parts: Iterable[RenderableType], width: int, *, color: bool) -> str:
@@ -235,15 +235,15 @@ def _tell_apart(table: Table, columns: list[int]) -> bool:
 
 
 def _grid(table: Table, shown: list[int]) -> RenderableType:
-    found = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    grid = RichTable(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index in shown:
         column = table.columns[index]
-        found.add_column(
+        grid.add_column(
             Text(_head(column)), justify="right" if column.align is Align.RIGHT else "left", overflow="fold"
         )
     for row in table.rows:
-        found.add_row(*(Text(_cell(row.cells[index])) for index in shown))
-    return found
+        grid.add_row(*(Text(_cell(row.cells[index])) for index in shown))
+    return grid
 
 
 def _in_words(table: Table, row: Row, shown: list[int]) -> str:

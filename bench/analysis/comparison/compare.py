@@ -61,18 +61,18 @@ class Comparison:
 
         Unless the verdict is that of a difference, it reaches FLOOR to either side of 1.
         """
-        found = certain(self.ratios)
-        if found is None or self.verdict in (Verdict.FASTER, Verdict.SLOWER):
-            return found
-        return min(found[0], 1 / (1 + FLOOR)), max(found[1], 1 + FLOOR)
+        interval = certain(self.ratios)
+        if interval is None or self.verdict in (Verdict.FASTER, Verdict.SLOWER):
+            return interval
+        return min(interval[0], 1 / (1 + FLOOR)), max(interval[1], 1 + FLOOR)
 
 
 def certain(values: Sequence[float]) -> tuple[float, float] | None:
     """The interval of positive values that is wrong in FALSE_ALARMS of cases, as a verdict may be; None below 8."""
     if not values:
         return None
-    found = estimate(values, 1 - FALSE_ALARMS)
-    return None if found.low is None or found.high is None else (found.low, found.high)
+    ratio = estimate(values, 1 - FALSE_ALARMS)
+    return None if ratio.low is None or ratio.high is None else (ratio.low, ratio.high)
 
 
 class Comparisons:
@@ -107,7 +107,7 @@ class Comparisons:
                 name: [math.log(ratio) for ratio in speed_ups(*(self.times[each] for each in pair))]
                 for name, pair in named.items()
             }, looks=None)
-            known.update({named[name]: found for name, found in decided.items() if named[name] not in known})
+            known.update({named[name]: decision for name, decision in decided.items() if named[name] not in known})
         return known[baseline, this]
 
     def _met(self, axis: str | None, baseline: Alike, this: Alike) -> set[tuple[Alike, Alike]]:

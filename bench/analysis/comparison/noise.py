@@ -79,30 +79,30 @@ def _visible(spread: float | None, pairs: float) -> float | None:
 def _disturbances(
     case: Mapping[str, Any], pairs: Sequence[Pair], values: Sequence[float], spread: float | None, clock: Clock,
 ) -> list[str]:
-    found = []
+    causes = []
     if spread is None:
-        found.append(tr(
+        causes.append(tr(
             "{pairs}, too few to tell; a larger --budget, or the same command once more, takes more",
             pairs=formatting.count(len(values), "pair"),
         ))
     ratio = contention(pairs) if is_single_threaded(case) else None
     if ratio is not None and ratio > CONTENDED and clock is Clock.WALL:
-        found.append(tr(
+        causes.append(tr(
             "other processes take a share of the core: wall time is {ratio:.2f} times CPU time; stop them, or "
             "judge by --clock cpu", ratio=ratio,
         ))
     idle = idle_share(pairs, "new", "base")
     if idle is not None and idle > CONTENDED - 1:
-        found.append(tr("the waiting side works for {idle} of the other's turns", idle=formatting.percent(idle)))
+        causes.append(tr("the waiting side works for {idle} of the other's turns", idle=formatting.percent(idle)))
     if spread is not None and len(values) >= LOOKS[0]:
         neighbours = np.corrcoef(np.abs(values[1:]), np.abs(values[:-1]))[0, 1] if np.ptp(values) > 0 else 0.0
         if neighbours > SETTLED:
-            found.append(tr("noise comes and goes in spells: something else runs from time to time"))
+            causes.append(tr("noise comes and goes in spells: something else runs from time to time"))
         if spread > 0 and np.std(values) / spread > WILD:
-            found.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
+            causes.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
     if any(pair.design != "turns" for pair in pairs):
-        found.append(tr("both processes do not fit in memory together, so whole processes alternate"))
-    return found
+        causes.append(tr("both processes do not fit in memory together, so whole processes alternate"))
+    return causes
 
 
 def by_case(
@@ -143,7 +143,7 @@ def _is_with_itself(identity: Identity) -> bool:
     return base == new
 
 
-def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()) -> Document:
+def document(cases: Sequence[Noise], *, title: str, problems: Sequence[str] = ()) -> Document:
     """The document: a table of the changes that can be detected, and what disturbs."""
     rows = tuple(
         Row(id=each.label, cells=(
@@ -153,7 +153,7 @@ def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()
             Cell(text=formatting.significant(each.seconds_per_pair, 2), value=each.seconds_per_pair),
             Cell(text=str(each.pairs)), Cell(text=tr(SAID[each.decision.verdict])),
         ))
-        for each in found
+        for each in cases
     )
     columns = (
         Column(title=tr("case")),
@@ -163,7 +163,7 @@ def document(found: Sequence[Noise], *, title: str, problems: Sequence[str] = ()
         Column(title=tr("pairs"), align=Align.RIGHT, is_detail=True),
         Column(title=tr("against itself"), is_detail=True),
     )
-    disturbed = tuple(f"{each.label}: {words}" for each in found for words in each.disturbances)
+    disturbed = tuple(f"{each.label}: {words}" for each in cases for words in each.disturbances)
     caption = tr("Smallest change that would be found with 95 % chance")
     section = Section(id="noise", title=tr("What this machine can see"), blocks=(
         Table(id="noise", caption=caption, columns=columns, rows=rows),

@@ -37,8 +37,8 @@ def side_of(pair: Pair, side: str) -> PairSide:
 
 
 def _times_s(pair: Pair, side: str, clock: Clock) -> NDArray[np.float64]:
-    found = side_of(pair, side)
-    return np.asarray(found.times_s if clock is Clock.WALL else found.cpu_times_s, np.float64)
+    own = side_of(pair, side)
+    return np.asarray(own.times_s if clock is Clock.WALL else own.cpu_times_s, np.float64)
 
 
 def log_speed_up(pair: Pair, clock: Clock = Clock.WALL) -> float:
@@ -106,19 +106,19 @@ def case_verdict(
 def _doubts(
     case: Mapping[str, Any], pairs: Sequence[Pair], decision: Decision, twin: Decision | None, clock: Clock
 ) -> list[str]:
-    found = []
+    doubts = []
     for side, other in ((BASE, NEW), (NEW, BASE)):
         share = idle_share(pairs, side, other)
         if share is not None and share > IDLE_SHARE:
-            found.append(f"{side} worked for {formatting.percent(share)} of the other's turns while it should have "
+            doubts.append(f"{side} worked for {formatting.percent(share)} of the other's turns while it should have "
                          "slept; its threads do not wait passively")
     if twin is not None and twin.speed_up is not None and twin.verdict is not decision.verdict:
-        found.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
+        doubts.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
     ratio = contention(pairs) if clock is Clock.WALL and is_single_threaded(case) else None
     if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
-        found.append(f"other processes took a share of the core: wall time is {ratio:.2f} times CPU time; --clock cpu "
+        doubts.append(f"other processes took a share of the core: wall time is {ratio:.2f} times CPU time; --clock cpu "
                      "is disturbed less")
-    return found
+    return doubts
 
 
 def idle_share(pairs: Sequence[Pair], side: str, other: str) -> float | None:
@@ -159,14 +159,14 @@ def sides(identity: Identity) -> tuple[Base, Base]:
 def differences(identity: Identity) -> tuple[str, ...]:
     """The differences between the builds of a pair, one sentence each: "packages: torch 2.12.0 against 2.13.0"."""
     base, new = sides(identity)
-    found = []
+    differing = []
     for fact in ("isa", "python", "packages", "variables", "code_version", "adapter"):
         stated = [getattr(side, fact) for side in (base, new)]
         if stated[0] == stated[1]:
             continue
         left, right = (each if isinstance(each, Mapping) else {"": each} for each in stated)
-        found.append(f"{fact}: " + ", ".join(
+        differing.append(f"{fact}: " + ", ".join(
             f"{name} {left.get(name) or 'not set'} against {right.get(name) or 'not set'}".strip()
             for name in sorted({*left, *right}) if left.get(name) != right.get(name)
         ))
-    return tuple(found)
+    return tuple(differing)

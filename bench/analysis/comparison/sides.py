@@ -161,11 +161,11 @@ def _sides(trials: pd.DataFrame, key_columns: Sequence[str]) -> dict[tuple[Any, 
     timed = timed_trials(trials)
     if timed.empty:
         return {}
-    found: dict[tuple[Any, ...], list[Side]] = {}
+    sides: dict[tuple[Any, ...], list[Side]] = {}
     for _, group in timed.groupby(["kind", *FACTS], sort=False, dropna=False):
         facts = {name: _known(group.iloc[0][name]) for name in ("kind", *FACTS)}
-        found.setdefault(tuple(facts[name] for name in key_columns), []).append(Side(facts=facts, trials=group))
-    return found
+        sides.setdefault(tuple(facts[name] for name in key_columns), []).append(Side(facts=facts, trials=group))
+    return sides
 
 
 def timed_trials(trials: pd.DataFrame) -> pd.DataFrame:
@@ -261,12 +261,12 @@ def _compared(
     if b.measurements & n.measurements:
         return Pending(case=replace(case, has_failed=True, reason=tr("the same trials are on both sides")))
     if b.measured.empty or n.measured.empty:
-        missing = [words for side, found in named if found.measured.empty for words in _nothing_left(side, found)]
+        missing = [words for side, own in named if own.measured.empty for words in _nothing_left(side, own)]
         is_planned = b.is_planned_gap and n.is_planned_gap
         return Pending(case=replace(case, has_failed=not is_planned, reason="; ".join(missing)))
     case = replace(
-        case, has_failed=any(found.failure for _, found in named),
-        doubts=tuple(doubt for side, found in named for doubt in _doubts(side, found)),
+        case, has_failed=any(own.failure for _, own in named),
+        doubts=tuple(doubt for side, own in named for doubt in _doubts(side, own)),
     )
     pairs = _pairs(b, n)
     if pairs:
@@ -275,26 +275,26 @@ def _compared(
     return Pending(case=case, sessions=(b.sessions(), n.sessions()))
 
 
-def _nothing_left(side: str, found: Side) -> Iterator[str]:
+def _nothing_left(side: str, own: Side) -> Iterator[str]:
     """The reasons why no trial of this side counts."""
-    if found.failure:
-        yield f"{side} {found.failure}"
-    if judged := found.judged():
+    if own.failure:
+        yield f"{side} {own.failure}"
+    if judged := own.judged():
         yield tr(
             "{side} has no valid trial: all {n} that ended well are invalid ({reasons})", side=side, n=len(judged),
             reasons=validity.why_invalid(judged),
         )
 
 
-def _doubts(side: str, found: Side) -> Iterator[str]:
-    if found.failure:
-        yield tr("{side} has failed trials, {failure}", side=side, failure=found.failure)
-    for finding in validity.doubts(found.judged()):
+def _doubts(side: str, own: Side) -> Iterator[str]:
+    if own.failure:
+        yield tr("{side} has failed trials, {failure}", side=side, failure=own.failure)
+    for finding in validity.doubts(own.judged()):
         yield tr("{side}: {doubt}", side=side, doubt=finding.text)
 
 
 def _differences(base: Side, new: Side) -> dict[str, str]:
-    found = {
+    differing = {
         name: _difference(name, base.facts[name], new.facts[name])
         for name in FACTS if base.facts[name] != new.facts[name]
         # Some records of the same machine may not state the device and node on which they ran.
@@ -305,7 +305,7 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
         f"{name} {_against(words, new.system[name])}"
         for name, words in base.system.items() if new.system.get(name, words) != words
     )
-    return found | ({SYSTEM: states} if states else {})
+    return differing | ({SYSTEM: states} if states else {})
 
 
 def _difference(name: str, base: Any, new: Any) -> str:
@@ -357,20 +357,20 @@ def _pairs(base: Side, new: Side) -> list[float]:
 def _together(pending: Sequence[Pending]) -> list[CaseVerdict]:
     """The verdicts, with the false discovery rate over all cases of a kind: networks, or micro-benchmarks."""
     paired: dict[str, dict[str, Sequence[float]]] = {}
-    for place, found in enumerate(pending):
-        if found.log_speed_ups:
-            paired.setdefault(str(found.case.facts["kind"]), {})[str(place)] = found.log_speed_ups
+    for place, undecided in enumerate(pending):
+        if undecided.log_speed_ups:
+            paired.setdefault(str(undecided.case.facts["kind"]), {})[str(place)] = undecided.log_speed_ups
     decided = {index: each for alike in paired.values() for index, each in decide_all(alike, looks=None).items()}
     welch = {
-        str(index): decision for index, found in enumerate(pending)
-        if found.sessions is not None and (decision := compare_sessions(*found.sessions)) is not None
+        str(index): decision for index, undecided in enumerate(pending)
+        if undecided.sessions is not None and (decision := compare_sessions(*undecided.sessions)) is not None
     }
     adjusted = false_discovery({index: decision.p_value for index, decision in welch.items()})
     for index, decision in welch.items():
         assert decision.speed_up is not None
         verdict = judge(decision.speed_up, is_significant=adjusted[index] <= FALSE_ALARMS)
         decided[index] = replace(decision, verdict=verdict, p_value=adjusted[index])
-    return [_finished(found, decided.get(str(index))) for index, found in enumerate(pending)]
+    return [_finished(undecided, decided.get(str(index))) for index, undecided in enumerate(pending)]
 
 
 def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
@@ -412,13 +412,13 @@ def compare_sessions(base: Sequence[Sequence[float]], new: Sequence[Sequence[flo
     left, right = ([math.log(estimate(session).value) for session in side] for side in (base, new))
     if np.ptp(left) == 0 and np.ptp(right) == 0:
         return None
-    found = stats.ttest_ind(left, right, equal_var=False)
-    interval = found.confidence_interval(CONFIDENCE)
+    test = stats.ttest_ind(left, right, equal_var=False)
+    interval = test.confidence_interval(CONFIDENCE)
     speed_up = Estimate(
         value=math.exp(float(np.mean(left) - np.mean(right))), low=math.exp(interval.low), high=math.exp(interval.high),
         count=min(len(left), len(right)),
     )
-    p_value = float(found.pvalue)
+    p_value = float(test.pvalue)
     verdict = judge(speed_up, is_significant=p_value <= FALSE_ALARMS)
     return Decision(
         verdict=verdict, speed_up=speed_up, p_value=p_value, pairs=min(len(left), len(right)), about_more_pairs=None,

@@ -86,7 +86,7 @@ def compare_pairs(
             if (values := log_speed_ups(members[0].identity.case.plain(), measured[label], by)) is not None
         }) for by in (clock, Clock.CPU)
     )
-    found = []
+    verdicts = []
     for label, members in cases.items():
         identity = members[-1].identity
         failed = [record for record in members if record.taken is None]
@@ -98,15 +98,15 @@ def compare_pairs(
                          for record in failed[:1]),
         )
         if not measured[label]:
-            found.append(replace(case, reason=f"{failed[0].outcome}: {failed[0].reason}", doubts=()))
+            verdicts.append(replace(case, reason=f"{failed[0].outcome}: {failed[0].reason}", doubts=()))
             continue
         if label not in decided:
-            found.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
+            verdicts.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
             continue
         twin = twins.get(label) if clock is Clock.WALL else None
-        found.append(case_verdict(
+        verdicts.append(case_verdict(
             label, case.facts, measured[label], decided[label], twin, clock=clock,
             has_failed=case.has_failed, differs=case.differs, doubts=case.doubts,
             seconds_per_pair=float(np.mean([record.wall_time_s for record in members])),
         ))
-    return Verdicts(base=names[0], new=names[1], cases=tuple(found), problems=tuple(problems))
+    return Verdicts(base=names[0], new=names[1], cases=tuple(verdicts), problems=tuple(problems))

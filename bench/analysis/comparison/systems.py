@@ -22,13 +22,13 @@ def known_facts(systems: Iterable[Any]) -> dict[str, str]:
 
     Each system is the JSON of its facts, or nothing.
     """
-    found: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
     for stated in dict.fromkeys(each for each in systems if isinstance(each, str)):
         facts = {name: fact for name, fact in (json.loads(stated) or {}).items() if name != OURS}
         for name, fact in _leaves(facts):
             if fact is not None or name in NONE_IS_KNOWN:
-                found.setdefault(name, set()).add(_in_words(fact))
-    return {name: "/".join(sorted(words)) for name, words in found.items()}
+                values.setdefault(name, set()).add(_in_words(fact))
+    return {name: "/".join(sorted(words)) for name, words in values.items()}
 
 
 def _leaves(facts: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:

@@ -68,13 +68,13 @@ class CaseVerdict:
         return None if not more or self.seconds_per_pair is None else more * self.seconds_per_pair
 
     def plain(self) -> dict[str, Any]:
-        found = self.decision
+        decision = self.decision
         return {
             "label": self.label, **self.facts, "verdict": self.verdict, "method": self.method,
-            "speed_up": found and _plain(found.speed_up), "base_step_time_s": _plain(self.base_step_time_s),
-            "new_step_time_s": _plain(self.new_step_time_s), "p_value": found and found.p_value,
-            "pairs": found and found.pairs, "about_more_pairs": found and found.about_more_pairs,
-            "about_more_s": self.about_more_s, "visible_change": found and found.visible, "reason": self.reason,
+            "speed_up": decision and _plain(decision.speed_up), "base_step_time_s": _plain(self.base_step_time_s),
+            "new_step_time_s": _plain(self.new_step_time_s), "p_value": decision and decision.p_value,
+            "pairs": decision and decision.pairs, "about_more_pairs": decision and decision.about_more_pairs,
+            "about_more_s": self.about_more_s, "visible_change": decision and decision.visible, "reason": self.reason,
             "has_failed": self.has_failed, "differs": list(self.differs), "doubts": list(self.doubts),
         }
 
@@ -159,22 +159,22 @@ def outlook(case: CaseVerdict) -> str:
     """Why there is no verdict, and what is needed for one; "" if there is one."""
     if case.reason is not None:
         return case.reason
-    found = case.decision
-    if found is None:
+    decision = case.decision
+    if decision is None:
         return ""
-    words = prospects(found, case.method or Method.TURNS)
-    more_s = None if found.verdict is Verdict.TOO_NOISY else case.about_more_s
+    words = prospects(decision, case.method or Method.TURNS)
+    more_s = None if decision.verdict is Verdict.TOO_NOISY else case.about_more_s
     return words if not words or more_s is None else f"{words}, {duration(more_s)}"
 
 
-def prospects(found: Decision, method: Method) -> str:
+def prospects(decision: Decision, method: Method) -> str:
     """Why there is no verdict: "needs about 5 more pairs", "only differences above 31 % would show"; else ""."""
-    if found.verdict is Verdict.TOO_NOISY and found.visible is not None:
-        return tr("only differences above {change} would show", change=formatting.percent(found.visible))
-    if found.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) or not found.about_more_pairs:
+    if decision.verdict is Verdict.TOO_NOISY and decision.visible is not None:
+        return tr("only differences above {change} would show", change=formatting.percent(decision.visible))
+    if decision.verdict not in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY) or not decision.about_more_pairs:
         return ""
     nouns = {Method.REPETITIONS: "more repetition", Method.SESSIONS: "more session"}
-    more = formatting.count(found.about_more_pairs, nouns.get(method, "more pair"))
+    more = formatting.count(decision.about_more_pairs, nouns.get(method, "more pair"))
     return tr("needs about {more}", more=more)
 
 

@@ -86,10 +86,10 @@ def refused(trials: pd.DataFrame) -> pd.DataFrame:
     return latest[latest.outcome != Outcome.OK]
 
 
-def _latest(found: pd.DataFrame) -> pd.DataFrame:
+def _latest(profiles: pd.DataFrame) -> pd.DataFrame:
     alike = [*axes.NAMES, "machine", "node"]
-    latest = found.sort_values("recorded_at", kind="stable").drop_duplicates(alike, keep="last")
-    return found.loc[sorted(latest.index)]
+    latest = profiles.sort_values("recorded_at", kind="stable").drop_duplicates(alike, keep="last")
+    return profiles.loc[sorted(latest.index)]
 
 
 def read(
@@ -102,7 +102,7 @@ def read(
     by_id = {record.key: record for record in records}
     is_timed = (results.kind == TrialKind.TIMING) & (results.outcome == Outcome.OK)
     timed = {key(row, SAME_COLUMNS): row["step_time_s"] for row in rows_of(results[is_timed])}
-    found = []
+    cases = []
     limits_of: dict[tuple[Any, ...], Peaks] = {}
     for trial in rows_of(trials):
         record = by_id.get(trial["id"])
@@ -112,26 +112,26 @@ def read(
         where = tuple(conditions.values())
         limits = limits_of.get(where) or roofline.peaks(results, **conditions)
         limits_of[where] = limits
-        found.append(_profile(record, record.layers, timed.get(key(trial, SAME_COLUMNS)), limits))
-    return found
+        cases.append(_profile(record, record.layers, timed.get(key(trial, SAME_COLUMNS)), limits))
+    return cases
 
 
 def _profile(
-    record: StoredRecord, found: stored.Layers, timed_step_time_s: float | None, limits: Peaks
+    record: StoredRecord, profile: stored.Layers, timed_step_time_s: float | None, limits: Peaks
 ) -> LayerProfile:
     identity, case = record.identity, record.identity.case
-    step_time_s = math.fsum(row.usual_s for row in found.rows)
-    plain_step_time_s = statistics.median(found.plain_step_times_s)
-    rows = tuple(_row(row, limits, found.resolution_s) for row in found.rows)
+    step_time_s = math.fsum(row.usual_s for row in profile.rows)
+    plain_step_time_s = statistics.median(profile.plain_step_times_s)
+    rows = tuple(_row(row, limits, profile.resolution_s) for row in profile.rows)
     too_short = [name for row in rows if not row.is_told for name in row.members if not _is_bracketed(name)]
     assert record.graph is not None      # since the trial is one of a network
     of_sample = record.graph.flops_per_sample
     flops = (of_sample.training if case.mode is Mode.TRAINING else of_sample.inference) * case.local_batch
     figures = LayerFigures(
-        cover=found.cover, overhead=found.overhead, problem=found.problem,
-        closure=None if timed_step_time_s is None else found.attributed_time_s / timed_step_time_s,
-        variables=found.variables, too_short=tuple(dict.fromkeys(too_short)),
-        unevenness=unevenness(found.step_times_s),
+        cover=profile.cover, overhead=profile.overhead, problem=profile.problem,
+        closure=None if timed_step_time_s is None else profile.attributed_time_s / timed_step_time_s,
+        variables=profile.variables, too_short=tuple(dict.fromkeys(too_short)),
+        unevenness=unevenness(profile.step_times_s),
         of_peak=roofline.best_of_peak((row.place for row in rows), limits),
         mfu=roofline.mfu(flops, timed_step_time_s or plain_step_time_s, limits.flops_per_s),
     )
@@ -142,7 +142,7 @@ def _profile(
             "session": identity.session, "recorded_at": record.recorded_at,
         },
         rows=rows, step_time_s=step_time_s, plain_step_time_s=plain_step_time_s, timed_step_time_s=timed_step_time_s,
-        figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in found.without_kernel)),
+        figures=figures, without_kernel=tuple(dict.fromkeys(layer for layer, _ in profile.without_kernel)),
         peaks=limits, findings=layer_findings(figures),
     )
 

@@ -102,8 +102,8 @@ def products_of(precision: str) -> str:
 
 def memory_size(limit: str) -> int | None:
     """Bytes of the arrays of "copy_256MiB" or "triad_256MiB"; None for another micro-benchmark."""
-    found = re.fullmatch(r"(?:copy|triad)_(\d+)([KMG]iB)", limit)
-    return int(found[1]) * SIZES[found[2]] if found else None
+    match = re.fullmatch(r"(?:copy|triad)_(\d+)([KMG]iB)", limit)
+    return int(match[1]) * SIZES[match[2]] if match else None
 
 
 def _best(rows: list[dict[Any, Any]], figure: str, *, least: bool = False) -> Peak | None:

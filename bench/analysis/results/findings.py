@@ -211,7 +211,7 @@ def isa_mixed(evidence: Evidence) -> Iterator[Finding]:
     """Limited to one instruction set, but another one ran, in some library or in all."""
     isa = evidence.isa
     if isa.asked != Isa.NATIVE and isa.proof not in (isa.asked, NOT_PROVEN):
-        levels = ", ".join(f"{name} {found['level'] or tr('not known')}" for name, found in isa.evidence.items())
+        levels = ", ".join(f"{name} {seen['level'] or tr('not known')}" for name, seen in isa.evidence.items())
         yield Finding(
             id="isa_mixed", kind=FindingKind.WARNING,
             text=tr(
@@ -417,14 +417,14 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
 def merged(every: Sequence[Finding]) -> tuple[Finding, ...]:
     """One finding per id, in the order of their first ones, with the texts of all and the most severe kind."""
     kinds = list(FindingKind)
-    found: dict[str, Finding] = {}
+    by_id: dict[str, Finding] = {}
     for finding in every:
-        before = found.get(finding.id)
-        found[finding.id] = finding if before is None else Finding(
+        before = by_id.get(finding.id)
+        by_id[finding.id] = finding if before is None else Finding(
             id=finding.id, kind=max(before.kind, finding.kind, key=kinds.index),
             text=tr("{first}. Also: {second}", first=before.text, second=finding.text),
         )
-    return tuple(found.values())
+    return tuple(by_id.values())
 
 
 def layer_findings(layers: LayerFigures) -> tuple[Finding, ...]:

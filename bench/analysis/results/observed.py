@@ -140,12 +140,12 @@ def _watched(block: Telemetry) -> tuple[Watched, ...]:
     if timed is None:
         return ()
     lost_before = {part.device for part in (warm_up.devices if warm_up else ()) if _lost_s(part) is not None}
-    found = []
+    watched = []
     for part in timed.devices:
         device = block.devices[part.device]
         is_of_module = device.facts.power_scope == "module"
         energy = _without_power(part) if is_of_module else part
-        found.append(Watched(
+        watched.append(Watched(
             kind=device.kind, name=device.label, product=device.name, is_used=device.used, facts=device.facts,
             values=part.values, unknown=part.unknown, implausible=part.implausible, lost_s=_lost_s(part),
             is_lost_before=part.device in lost_before, events=part.event_shares or {},
@@ -154,7 +154,7 @@ def _watched(block: Telemetry) -> tuple[Watched, ...]:
             energy_check=energy.energy_check,
             module_power_w=part.values.get("power_w", Gauge()).mean if is_of_module else None,
         ))
-    return tuple(found)
+    return tuple(watched)
 
 
 def _lost_s(part: RegionDevice) -> float | None:

@@ -34,11 +34,11 @@ def step_time(row: Row) -> float | None:
     None if none of these is stated, or if it is impossible, such as 0.
     """
     timings_s = row.get("timings_s") or ()
-    found = float(np.median(timings_s)) if timings_s else row.get("step_time_s")
+    step_time_s = float(np.median(timings_s)) if timings_s else row.get("step_time_s")
     rate, batch = _positive(row.get("throughput_samples_per_s")), samples(row)
-    if _positive(found) is None and rate and batch:
-        found = batch / rate
-    return _positive(found)
+    if _positive(step_time_s) is None and rate and batch:
+        step_time_s = batch / rate
+    return _positive(step_time_s)
 
 
 def throughput(row: Row) -> float | None:
@@ -62,8 +62,8 @@ def _positive(number: Any) -> float | None:
 
 def results(tables: Sequence[QuotedTable]) -> pd.DataFrame:
     """One row per line, with the columns of bench.analysis.results.summary.results; what is not stated is None."""
-    found = [_result(row) for row in rows(tables)]
-    return pd.DataFrame(found, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
+    quoted = [_result(row) for row in rows(tables)]
+    return pd.DataFrame(quoted, columns=list(RESULT_COLUMNS)).astype(object).where(lambda frame: frame.notna(), None)
 
 
 def _result(row: Row) -> dict[str, Any]:

@@ -178,9 +178,9 @@ def _judged(
         is_kept = [True] * len(judged)
     ids = {trial["id"] for trial, counts in zip(trials, is_kept, strict=True) if counts}
     kept = [trial for trial in measured if trial["id"] in ids]
-    found = _figures(kept, failed, first, layers, validity.of_case(judged), clones_of)
+    result = _figures(kept, failed, first, layers, validity.of_case(judged), clones_of)
     validities = [each.validity for each in judged]
-    return found | validity.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
+    return result | validity.energy([each for each, counts in zip(judged, is_kept, strict=True) if counts]) | {
         "trials": len(kept), "suspect_trials": validities.count(Validity.SUSPECT),
         "invalid_trials": validities.count(Validity.INVALID),
         "trial_findings": validity.reasons(zip(trials, judged, strict=True)),
@@ -233,17 +233,17 @@ def _figures(
 
 def _isa_proof(group: Sequence[Trial]) -> str:
     """The instruction set of all observed trials; "not proven" if none was observed, or if they differ."""
-    found = {trial["isa_proof"] for trial in group if not is_nothing(trial["isa_proof"])}
-    return str(found.pop()) if len(found) == 1 else NOT_PROVEN
+    proofs = {trial["isa_proof"] for trial in group if not is_nothing(trial["isa_proof"])}
+    return str(proofs.pop()) if len(proofs) == 1 else NOT_PROVEN
 
 
 def _latencies(measured: Sequence[Trial]) -> list[Any]:
     """Timings per process: of each process if they answer independently, else those of the slowest rank."""
-    found: list[Any] = []
+    timings: list[Any] = []
     for trial in measured:
         is_many = strategies.answers_apart(trial["strategy"]) and not is_nothing(trial["rank_timings_s"])
-        found.extend(trial["rank_timings_s"] if is_many else [trial["timings_s"]])
-    return found
+        timings.extend(trial["rank_timings_s"] if is_many else [trial["timings_s"]])
+    return timings
 
 
 def _of_world(measured: Sequence[Trial]) -> dict[str, Any]:

@@ -199,30 +199,30 @@ def link_below_maximum(trial: Seen) -> Iterator[TrialFinding]:
 
 def contended(trial: Seen) -> Iterator[TrialFinding]:
     """Other programs used resources of the trial: its cores, or its GPU."""
-    found: list[tuple[float, float, str]] = []           # value, threshold, words
+    signs: list[tuple[float, float, str]] = []           # value, threshold, words
     for host in trial.of_kind("host"):
         steal, pressure = host.share("cpu_steal_s"), host.share("cpu_pressure_s")
         if steal is not None:
             cores = host.facts.logical_cores or 1
             least = max(STEAL, STEAL_S / (cores * host.duration_s))
             words = tr("the hypervisor gave {steal:.1%} of the cores' time to others", steal=steal / cores)
-            found.append((steal / cores, least, words))
+            signs.append((steal / cores, least, words))
         if pressure is not None:
-            found.append((pressure, PRESSURE, tr(
+            signs.append((pressure, PRESSURE, tr(
                 "some process waited for a core {pressure:.0%} of the time", pressure=pressure,
             )))
     for process in trial.of_kind("process"):
         ran_s, waited_s = process.difference("cpu_time_s"), process.difference("run_queue_wait_s")
         if ran_s and waited_s is not None:
             share, least = waited_s / ran_s, LEAST_WAIT * process.duration_s / ran_s
-            found.append((share, max(RUN_QUEUE_WAIT, least), tr(
+            signs.append((share, max(RUN_QUEUE_WAIT, least), tr(
                 "its threads waited {share:.0%} as long as they ran", share=share,
             )))
     for gpu in trial.gpus:
         others = gpu.max("other_processes")
         if others is not None:
-            found.append((others, 0.5, tr("{others:.0f} other processes were on {name}", others=others, name=gpu.name)))
-    over = [(value / threshold, words) for value, threshold, words in found if value > threshold]
+            signs.append((others, 0.5, tr("{others:.0f} other processes were on {name}", others=others, name=gpu.name)))
+    over = [(value / threshold, words) for value, threshold, words in signs if value > threshold]
     if over:
         words = "; ".join(words for _, words in over)
         yield _finding(

@@ -52,10 +52,10 @@ class Judged:
 
 def validity(kinds: Iterable[FindingKind]) -> Validity:
     """The validity that follows from findings of these kinds."""
-    found = set(kinds)
-    if FindingKind.INVALID in found:
+    of_kind = set(kinds)
+    if FindingKind.INVALID in of_kind:
         return Validity.INVALID
-    return Validity.SUSPECT if FindingKind.WARNING in found else Validity.VALID
+    return Validity.SUSPECT if FindingKind.WARNING in of_kind else Validity.VALID
 
 
 def judge(trial: Mapping[str, Any]) -> Judged:
@@ -83,12 +83,12 @@ def without_invalid(trials: pd.DataFrame) -> pd.DataFrame:
 
 def is_invalid(trials: pd.DataFrame) -> NDArray[np.bool_]:
     """For each of these successful trials, whether it is invalid."""
-    found = np.zeros(len(trials), bool)
+    invalid = np.zeros(len(trials), bool)
     if "telemetry" in trials:
         watched = trials.telemetry.notna().to_numpy()      # only telemetry can make a trial invalid
         rows = ({str(name): fact for name, fact in row.items()} for row in trials[watched].to_dict("records"))
-        found[watched] = [judge(row).validity is Validity.INVALID for row in rows]
-    return found
+        invalid[watched] = [judge(row).validity is Validity.INVALID for row in rows]
+    return invalid
 
 
 def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
@@ -97,8 +97,8 @@ def of_case(judged: Sequence[Judged]) -> tuple[Finding, ...]:
     A finding of few trials becomes a note, since the estimate is robust against them.
     """
     counted = [each for each in judged if each.validity is not Validity.INVALID] or list(judged)
-    found = [*_left_out(judged), *_over(counted)]
-    return (*found, *rate_falling(counted), *system_changed(counted))
+    doubtful = [*_left_out(judged), *_over(counted)]
+    return (*doubtful, *rate_falling(counted), *system_changed(counted))
 
 
 def doubts(judged: Sequence[Judged]) -> tuple[Finding, ...]:
@@ -108,7 +108,7 @@ def doubts(judged: Sequence[Judged]) -> tuple[Finding, ...]:
     """
     counted = [each for each in judged if each.validity is not Validity.INVALID]
     every = [replace(each, findings=(*each.findings, *each.of_timings)) for each in counted]
-    return tuple(found for found in (*_left_out(judged), *_over(every)) if found.kind is not FindingKind.NOTE)
+    return tuple(finding for finding in (*_left_out(judged), *_over(every)) if finding.kind is not FindingKind.NOTE)
 
 
 def why_invalid(judged: Iterable[Judged]) -> str:
@@ -217,7 +217,7 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
     that of one device is not known, if it is not known whether a device was used, or if it ran on several machines,
     since telemetry covers only the first one. All are None if no trial has any.
     """
-    found = []
+    energies = []
     for each in judged:
         of = each.seen
         devices = tuple(of.of_kind("package")) if of.device.is_host else of.gpus
@@ -230,13 +230,14 @@ def energy(judged: Sequence[Judged]) -> dict[str, Any]:
         ]
         if devices and len(known) == len(devices) and known[0][1] > 0:
             joules = math.fsum(j for j, _, _ in known)
-            found.append((joules / known[0][1], of.samples and joules / of.samples, {method for _, _, method in known}))
-    if not found:
+            per_sample_j = of.samples and joules / of.samples
+            energies.append((joules / known[0][1], per_sample_j, {method for _, _, method in known}))
+    if not energies:
         return dict.fromkeys(("power_w", "energy_per_sample_j", "energy_method"))
-    per_sample = [joules for _, joules, _ in found if joules is not None]
-    methods = set().union(*(methods for _, _, methods in found))
+    per_sample = [joules for _, joules, _ in energies if joules is not None]
+    methods = set().union(*(methods for _, _, methods in energies))
     return {
-        "power_w": float(np.median([power for power, _, _ in found])),
+        "power_w": float(np.median([power for power, _, _ in energies])),
         "energy_per_sample_j": float(np.median(per_sample)) if per_sample else None,
         "energy_method": ", ".join(sorted(method for method in methods if method is not None)) or None,
     }

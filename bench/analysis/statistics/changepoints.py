@@ -69,14 +69,14 @@ def changes(values: Floats, *, false_alarms: float = FALSE_ALARMS, floor: float 
         return []
     logs = np.log(values)
     best = _best_splits(_distinct(logs))
-    threshold, widening, found = critical_value(count, false_alarms), 1.0, np.empty(0, int)
+    threshold, widening, places = critical_value(count, false_alarms), 1.0, np.empty(0, int)
     for _ in range(ROUNDS):
-        found = _narrowest(best, threshold * widening)
-        widened = _widening(logs, found)
+        places = _narrowest(best, threshold * widening)
+        widened = _widening(logs, places)
         if abs(widened - widening) < 0.02:
             break
         widening = widened
-    kept = _above_floor(logs, found, math.log1p(floor))
+    kept = _above_floor(logs, places, math.log1p(floor))
     return [_change(values, logs, kept, place, best, widening) for place in range(len(kept))]
 
 
@@ -89,12 +89,12 @@ def p_value(statistic: float, count: int) -> float:
     quantiles = np.array([np.interp(math.log(length), np.log(LENGTHS), column) for column in np.transpose(MAXIMA)])
     logarithms = np.log(TAILS)
     if statistic <= quantiles[0]:
-        found = 0.0 if statistic <= 0 else logarithms[0] * (statistic / quantiles[0]) ** 2
+        log_p = 0.0 if statistic <= 0 else logarithms[0] * (statistic / quantiles[0]) ** 2
     elif statistic >= quantiles[-1]:
-        found = logarithms[-1] - (statistic**2 - quantiles[-1] ** 2) / 2
+        log_p = logarithms[-1] - (statistic**2 - quantiles[-1] ** 2) / 2
     else:
-        found = float(np.interp(statistic**2, quantiles**2, logarithms))
-    return min(1.0, math.exp(found) * _blocks(count))
+        log_p = float(np.interp(statistic**2, quantiles**2, logarithms))
+    return min(1.0, math.exp(log_p) * _blocks(count))
 
 
 @cache
@@ -121,11 +121,11 @@ def intervals(count: int) -> list[tuple[int, NDArray[np.int64]]]:
     while length >= min(NARROWEST, count):
         sizes.add(math.ceil(length))
         length /= DECAY
-    found = []
+    by_size = []
     for size in sorted(sizes):
         number = 2 * math.ceil(count / size) - 1
-        found.append((size, np.unique(np.round(np.linspace(0, count - size, number)).astype(int))))
-    return found
+        by_size.append((size, np.unique(np.round(np.linspace(0, count - size, number)).astype(int))))
+    return by_size
 
 
 def cusum(ranks: NDArray[np.int32]) -> Floats:
@@ -147,12 +147,12 @@ def ranks_of(rows: Floats) -> NDArray[np.int32]:
 def _best_splits(values: Floats) -> _Best:
     starts, lengths, splits, statistics = [], [], [], []
     for size, begins in intervals(len(values)):
-        found = cusum(ranks_of(np.lib.stride_tricks.sliding_window_view(values, size)[begins]))
-        best = found.argmax(axis=1)
+        heights = cusum(ranks_of(np.lib.stride_tricks.sliding_window_view(values, size)[begins]))
+        best = heights.argmax(axis=1)
         starts.append(begins)
         lengths.append(np.full(len(begins), size))
         splits.append(begins + SIDE + best)
-        statistics.append(found[np.arange(len(begins)), best])
+        statistics.append(heights[np.arange(len(begins)), best])
     return _Best(
         starts=np.concatenate(starts), lengths=np.concatenate(lengths), splits=np.concatenate(splits),
         statistics=np.concatenate(statistics),
@@ -232,14 +232,14 @@ def _location(logs: Floats, split: int) -> tuple[int, int, int]:
         low + rng.choice(logs[:at] - low, (RESAMPLES, at)),
         high + rng.choice(logs[at:] - high, (RESAMPLES, len(logs) - at)),
     ], axis=1)
-    found = _nearest(drawn, low, high)
+    splits = _nearest(drawn, low, high)
     tail = (1 - CONFIDENCE) / 2
-    return at, min(at, int(np.quantile(found, tail))), max(at, math.ceil(np.quantile(found, 1 - tail)))
+    return at, min(at, int(np.quantile(splits, tail))), max(at, math.ceil(np.quantile(splits, 1 - tail)))
 
 
 def _nearest(rows: Floats, low: float, high: float) -> NDArray[np.int64]:
     """The split of each row, SIDE points from its ends or more, that leaves all points nearest to the two levels."""
     gains = np.cumsum(np.abs(rows - low) - np.abs(rows - high), axis=1)
-    found: NDArray[np.int64] = SIDE + np.argmin(gains[:, SIDE - 1:rows.shape[1] - SIDE], axis=1)
-    return found
+    splits: NDArray[np.int64] = SIDE + np.argmin(gains[:, SIDE - 1:rows.shape[1] - SIDE], axis=1)
+    return splits
 

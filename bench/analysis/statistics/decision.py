@@ -129,16 +129,16 @@ def decide_all(
         case: decide(values, pairs_at_most=limit(case), looks=looks, cases=len({*able, case}))
         for case, values in log_speed_ups.items()
     }
-    every = {case: found.p_value for case, found in alone.items()}
+    every = {case: decision.p_value for case, decision in alone.items()}
     adjusted = every | false_discovery({case: every[case] for case in able})
     together = {}
-    for case, found in alone.items():
-        together[case] = replace(found, p_value=adjusted[case])
-        if found.verdict in (Verdict.FASTER, Verdict.SLOWER) and adjusted[case] > FALSE_ALARMS and found.speed_up:
+    for case, decision in alone.items():
+        together[case] = replace(decision, p_value=adjusted[case])
+        if decision.verdict in (Verdict.FASTER, Verdict.SLOWER) and adjusted[case] > FALSE_ALARMS and decision.speed_up:
             values = log_speed_ups[case]
             together[case] = _with_prospects(
-                replace(together[case], verdict=judge(found.speed_up, is_significant=False)), values[:found.pairs],
-                len(values), _looks(looks, values), _most(limit(case)), len(able),
+                replace(together[case], verdict=judge(decision.speed_up, is_significant=False)),
+                values[:decision.pairs], len(values), _looks(looks, values), _most(limit(case)), len(able),
             )
     return together
 
@@ -216,23 +216,23 @@ def _before_the_first_look(values: Sequence[float], looks: Sequence[int], most: 
 
 
 def _with_prospects(
-    found: Decision, judged: Sequence[float], measured: int, looks: Sequence[int], most: int, cases: int
+    decision: Decision, judged: Sequence[float], measured: int, looks: Sequence[int], most: int, cases: int
 ) -> Decision:
     """What more pairs would bring; too noisy where all there is time for would not tell."""
-    if found.verdict is not Verdict.INCONCLUSIVE:
-        return replace(found, about_more_pairs=None)
+    if decision.verdict is not Verdict.INCONCLUSIVE:
+        return replace(decision, about_more_pairs=None)
     spread = spread_of_pairs(judged)
     fewest = fewest_pairs(len(looks), cases)
     following = next((look for look in looks if look > measured and look >= fewest), fewest)
     if spread is None:
-        return replace(found, about_more_pairs=max(following - measured, 1))
-    effect = max(math.log1p(DELTA), abs(math.log(found.speed_up.value)) if found.speed_up else 0.0)
+        return replace(decision, about_more_pairs=max(following - measured, 1))
+    effect = max(math.log1p(DELTA), abs(math.log(decision.speed_up.value)) if decision.speed_up else 0.0)
     needed = pairs_needed(spread, effect, looks=len(looks))
     # The standard error of a standard deviation is 1 / sqrt(2 n) of it; here two of them to the good.
     at_best = pairs_needed(spread * max(0.0, 1 - 2 / math.sqrt(2 * len(judged))), effect, looks=len(looks))
     is_spent = measured >= LOOKS[-1]
     return replace(
-        found, verdict=Verdict.TOO_NOISY if needed > most or is_spent else found.verdict,
+        decision, verdict=Verdict.TOO_NOISY if needed > most or is_spent else decision.verdict,
         is_hopeless=at_best > most or is_spent,
         about_more_pairs=max(needed - measured, following - measured, 1),
         visible=visible_change(spread, max(most, len(judged)), looks=len(looks)),

@@ -64,7 +64,7 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
                 f"no prices were downloaded: {why}; this verb needs the network, all others work with prices that you "
                 "enter in hardware.toml"
             ) from None
-    found = []
+    fetched = []
     for provider in providers:
         known = catalog.catalog.get(provider)
         try:
@@ -73,8 +73,8 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
             )
         except OSError as error:
             raise UserError(f"no prices of {provider}: {error}; try another --provider") from None
-        found.append(Fetched(provider=provider, version=known.version if known else None, items=items))
-    return found
+        fetched.append(Fetched(provider=provider, version=known.version if known else None, items=items))
+    return fetched
 
 
 def offers(fetched: Fetched, today: date) -> dict[str, Any]:
@@ -128,5 +128,5 @@ def text(content: Mapping[str, Any]) -> str:
 
 
 def count(content: Mapping[str, Any]) -> int:
-    found: Iterable[Any] = content["offer"]
-    return len(list(found))
+    entries: Iterable[Any] = content["offer"]
+    return len(list(entries))

@@ -63,14 +63,14 @@ class File:
         top.finish()
 
     def _by_id(self, key: str, make: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        by_id: dict[str, Any] = {}
         for table in self.top.tables(key):
             own = table.required_text("id")
-            if own in found:
+            if own in by_id:
                 raise table.wrong("id", "occurs twice; give everything an id of its own")
-            found[own] = make(own, table)
+            by_id[own] = make(own, table)
             table.finish()
-        return found
+        return by_id
 
     def _currency(self, table: Table, key: str = "currency") -> str | None:
         code = table.text(key)
@@ -79,7 +79,7 @@ class File:
         return code
 
     def _sources(self) -> dict[str, Source]:
-        found = {}
+        sources = {}
         whole = self.top.table("source")
         for name in () if whole is None else whole.content:
             assert whole is not None
@@ -88,12 +88,12 @@ class File:
                 continue
             table.name = f"[source.{name}]"
             confidence = table.text("confidence", tuple(Confidence))
-            found[name] = Source(
+            sources[name] = Source(
                 id=name, title=table.required_text("title"), kind=table.text("kind", SOURCE_KINDS) or "user",
                 confidence=Confidence(confidence or "quoted"), url=table.text("url"),
             )
             table.finish()
-        return found
+        return sources
 
     def _rates(self) -> tuple[list[Rate], str | None]:
         whole = self.top.table("fx")
@@ -102,7 +102,7 @@ class File:
         whole.required_text("base")
         base = self._currency(whole, "base")
         assert base is not None
-        found = []
+        rates = []
         for name in whole.content:
             if name == "base":
                 continue
@@ -111,12 +111,12 @@ class File:
             rate = table.number("rate", f"{base} for one {name}", least=1e-12)
             if rate is None:
                 raise table.wrong(None, f"'rate' is missing: how many {base} one {name} is worth")
-            found.append(Rate(
+            rates.append(Rate(
                 currency=name, base=base, rate=rate, as_of=table.day("as_of", self.today) or self.as_of,
                 note=table.text("note"),
             ))
             table.finish()
-        return found, base
+        return rates, base
 
     # Numbers ------------------------------------------------------------------------------------------------------
 
@@ -157,10 +157,10 @@ class File:
         unit = table.text("unit")
         if unit is not None and unit != f"{code}{per}":
             raise table.wrong("unit", f"must be {code}{per}, not '{unit}'; convert the number")
-        found = self._range(table, f"{code}{per}")
+        bounds = self._range(table, f"{code}{per}")
         as_of = table.day("as_of", self.today) or self.as_of
         table.finish()
-        return Price(**found, currency=code, as_of=as_of, where=f"{table.file}: {table.name}")
+        return Price(**bounds, currency=code, as_of=as_of, where=f"{table.file}: {table.name}")
 
     # Things -------------------------------------------------------------------------------------------------------
 
@@ -170,13 +170,13 @@ class File:
             return None
         efficiency = table.number("psu_efficiency", "a share", least=0.5, most=1.0)
         overhead = table.number("cooling_overhead", "a ratio", least=1.0, most=10.0)
-        found = Energy(
+        energy = Energy(
             price_per_kwh=self._price(table, "price_per_kwh", "/kWh"), circuit_w=table.number("circuit_w", "W"),
             **{name: value for name, value in (("psu_efficiency", efficiency), ("cooling_overhead", overhead))
                if value is not None},
         )
         table.finish()
-        return found
+        return energy
 
     def _card(self, table: Table, key: str) -> Card | None:
         spec = table.text(key)

@@ -157,8 +157,8 @@ class Market:
 
     @property
     def prices(self) -> list[Price]:
-        found = [
+        prices = [
             *(part.price for part in self.parts.values()), *(build.price for build in self.builds.values()),
             *(offer.price_per_hour for offer in self.offers.values()), self.energy.price_per_kwh,
         ]
-        return [price for price in found if price is not None and price.rate is not None]
+        return [price for price in prices if price is not None and price.rate is not None]

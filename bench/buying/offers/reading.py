@@ -113,8 +113,8 @@ class Table:
         table = self.table(key)
         if table is None:
             return {}
-        found = {name: table.whole(name, "pieces", least=1, most=MOST_PIECES) for name in table.content}
-        return {name: count for name, count in found.items() if count is not None}
+        counts = {name: table.whole(name, "pieces", least=1, most=MOST_PIECES) for name in table.content}
+        return {name: count for name, count in counts.items() if count is not None}
 
     def finish(self) -> None:
         """Raises UserError for an unknown key."""

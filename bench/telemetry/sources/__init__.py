@@ -146,8 +146,8 @@ def parts(source: Source) -> Sequence[Source]:
 
     The readings of a part number devices as the whole source does.
     """
-    found: Sequence[Source] = getattr(source, "parts", (source,))
-    return found
+    own_parts: Sequence[Source] = getattr(source, "parts", (source,))
+    return own_parts
 
 
 DEFAULT_RATE_HZ = 10.0

@@ -36,17 +36,17 @@ REASONS = {2: Reason.NOT_SUPPORTED, 3: Reason.NOT_SUPPORTED, 8: Reason.TIMEOUT, 
 Look = Callable[[Any, Any], float]               # reads a value, given the binding and the handle of a GPU
 
 
-def _first(found: Mapping[str, Any], *names: str) -> float:
+def _first(values: Mapping[str, Any], *names: str) -> float:
     """The first of these entries that exists, since releases name them differently; raises LookupError if none does."""
     for name in names:
-        if found.get(name, "N/A") not in NOT_KNOWN:
-            return float(found[name])
+        if values.get(name, "N/A") not in NOT_KNOWN:
+            return float(values[name])
     raise LookupError(names)
 
 
 def _energy_j(smi: Any, gpu: Any) -> float:
-    found = smi.amdsmi_get_energy_count(gpu)     # resolution in microjoules
-    return _first(found, "energy_accumulator", "power") * _first(found, "counter_resolution") * 1e-6
+    counter = smi.amdsmi_get_energy_count(gpu)     # resolution in microjoules
+    return _first(counter, "energy_accumulator", "power") * _first(counter, "counter_resolution") * 1e-6
 
 
 def _clock_hz(smi: Any, gpu: Any) -> float:

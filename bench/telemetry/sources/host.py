@@ -173,13 +173,13 @@ class Processes:
 
     def memory_bytes(self) -> Iterator[float]:
         """Resident bytes, now and at peak; pages that processes share are counted in each of them."""
-        found = []
+        sizes = []
         for process in list(self._living.values()):
             with contextlib.suppress(OSError):
-                found.append(process.memory_bytes())
-        if not found:
+                sizes.append(process.memory_bytes())
+        if not sizes:
             raise ProcessLookupError
-        yield from (sum(column) for column in zip(*found, strict=True))
+        yield from (sum(column) for column in zip(*sizes, strict=True))
 
     def _each(self, look: Callable[[Process], None]) -> Iterator[Process]:
         """The running processes, each after ``look`` was called; raises ProcessLookupError if there is none."""
@@ -218,10 +218,10 @@ def _descendants(ancestors: set[int]) -> Iterator[int]:
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 parents[int(folder.name)] = int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1])
-    found = set(ancestors)
-    while new := {number for number, parent in parents.items() if parent in found and number not in found}:
-        found |= new
-    yield from found - ancestors
+    family = set(ancestors)
+    while new := {number for number, parent in parents.items() if parent in family and number not in family}:
+        family |= new
+    yield from family - ancestors
 
 
 # What is read of the host -------------------------------------------------------------------------------------------
@@ -279,9 +279,9 @@ def _memory(opened: Opened) -> Values:
     pattern = re.compile(rb"^(MemAvailable|SwapTotal|SwapFree):\s*(\d+) kB$", re.MULTILINE)
 
     def read() -> Iterator[float]:
-        found = {name: 1024 * int(size) for name, size in pattern.findall(file.read())}
-        yield found[b"MemAvailable"]
-        yield found[b"SwapTotal"] - found[b"SwapFree"]
+        sizes = {name: 1024 * int(size) for name, size in pattern.findall(file.read())}
+        yield sizes[b"MemAvailable"]
+        yield sizes[b"SwapTotal"] - sizes[b"SwapFree"]
 
     return read
 
@@ -326,11 +326,11 @@ def _throttled(opened: Opened) -> Values:
     units = {b"usec": 1e-6, b"time": 1e-9}       # of versions 2 and 1
 
     def read() -> Iterator[float]:
-        found = [match for file in files for match in pattern.findall(file.read())]
-        if not found:
+        matches = [match for file in files for match in pattern.findall(file.read())]
+        if not matches:
             raise FileNotFoundError
-        yield sum(units[unit] * int(number) for unit, _, number in found if unit)
-        yield sum(int(number) for _, name, number in found if name)
+        yield sum(units[unit] * int(number) for unit, _, number in matches if unit)
+        yield sum(int(number) for _, name, number in matches if name)
 
     read()
     return read
@@ -340,17 +340,17 @@ def _cpu_statistics() -> list[Path]:
     """Files cpu.stat of the control groups that this process is in, innermost first."""
     groups = [line.split(":", 2) for line in (PROC / "self/cgroup").read_text(encoding="utf-8").splitlines()]
     roots = {"": CGROUPS, **{words: CGROUPS / words for _, words, _ in groups if "cpu" in words.split(",")}}
-    found = []
+    paths = []
     for _, words, path in groups:
         if words in roots:
             inner = roots[words] / path.strip("/")
             # A container often sees its own group as the root, although the stated path is that of the host.
             folders = [inner, *inner.parents]
-            found += [folder / "cpu.stat" for folder in folders
+            paths += [folder / "cpu.stat" for folder in folders
                       if folder.is_relative_to(roots[words]) and (folder / "cpu.stat").exists()]
-    if not found:
+    if not paths:
         raise FileNotFoundError
-    return found
+    return paths
 
 
 def _clock(opened: Opened) -> Values:

@@ -434,7 +434,7 @@ def _call(way: _Call, gpu: _Gpu, count: int) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Probed:
     """A GPU, or a part of one, that NVML lists."""
 
     device: Device
@@ -442,21 +442,21 @@ class _Found:
     reason: Reason = Reason.LOST
 
 
-def _boards(processes: Sequence[int]) -> list[_Found]:
+def _boards(processes: Sequence[int]) -> list[_Probed]:
     count = range(pynvml.nvmlDeviceGetCount())
-    found = _all_at_once([partial(_board, index, list(processes)) for index in count])
+    boards = _all_at_once([partial(_board, index, list(processes)) for index in count])
     return [
         _unreachable(f"gpu-{index}", Reason.TIMEOUT, index=index) if board is None else board
-        for index, board in zip(count, found, strict=True)
+        for index, board in zip(count, boards, strict=True)
     ]
 
 
-def _board(index: int, watched: list[int]) -> _Found:
+def _board(index: int, watched: list[int]) -> _Probed:
     handle = _guarded(pynvml.nvmlDeviceGetHandleByIndex, index)
     if isinstance(handle, Reason):
         return _unreachable(f"gpu-{index}", handle, index=index)
     gpu = _Gpu(handle, watched)
-    return _Found(device=_described(gpu, fallback=f"gpu-{index}"), gpu=gpu)
+    return _Probed(device=_described(gpu, fallback=f"gpu-{index}"), gpu=gpu)
 
 
 def _all_at_once(calls: Sequence[Callable[[], T]]) -> list[T | None]:
@@ -480,19 +480,19 @@ def _all_at_once(calls: Sequence[Callable[[], T]]) -> list[T | None]:
     return list(answers)         # a copy: a thread may still write to it
 
 
-def _unreachable(id: str, reason: Reason, **facts: Any) -> _Found:
+def _unreachable(id: str, reason: Reason, **facts: Any) -> _Probed:
     unknown = {"id": reason, **({"pci_bus_id": reason} if reason is Reason.TIMEOUT else {})}
     device = Device(id=id, kind="gpu", name="unknown GPU", facts=facts, unknown=unknown)
-    return _Found(device=device, gpu=None, reason=reason)
+    return _Probed(device=device, gpu=None, reason=reason)
 
 
-def _parts(board: _Found) -> Iterator[_Found]:
+def _parts(board: _Probed) -> Iterator[_Probed]:
     """The instances of a GPU that is divided by MIG."""
     if board.gpu is None or not board.device.facts.get("mig"):
         return
     for handle in _instances(board.gpu):
         gpu = _Gpu(board.gpu.board, board.gpu.watched, instance=handle)
-        yield _Found(device=_described(gpu, fallback=board.device.id), gpu=gpu)
+        yield _Probed(device=_described(gpu, fallback=board.device.id), gpu=gpu)
 
 
 def _instances(gpu: _Gpu) -> Iterator[Any]:
@@ -535,14 +535,14 @@ def _facts(gpu: _Gpu) -> tuple[dict[str, Any], dict[str, Reason]]:
 class _Board:
     """One wanted GPU, and how each of its fields is read. It is a Source of its own, because it may hang alone."""
 
-    def __init__(self, position: int, found: _Found) -> None:
-        self.devices: Sequence[Device] = (found.device,)
+    def __init__(self, position: int, probed: _Probed) -> None:
+        self.devices: Sequence[Device] = (probed.device,)
         self._position = position            # position among the devices of the whole source
-        self._watched = [] if found.gpu is None else found.gpu.watched
-        self._reads = _nothing(found.reason)
-        if found.gpu is not None:
-            self._reads, ways = _plan(found.gpu)
-            _say_of_power(ways.get("power_w"), found.gpu, found.device)
+        self._watched = [] if probed.gpu is None else probed.gpu.watched
+        self._reads = _nothing(probed.reason)
+        if probed.gpu is not None:
+            self._reads, ways = _plan(probed.gpu)
+            _say_of_power(ways.get("power_w"), probed.gpu, probed.device)
 
     def read(self, tier: Tier) -> Iterator[Reading]:
         """Every field of that tier, now."""
@@ -570,17 +570,17 @@ class Nvml:
     """The Source of this file: the wanted GPUs."""
 
     def __init__(self, wanted: Wanted) -> None:
-        found = _told_apart(_boards(wanted.processes))
-        if not found:
+        probed = _told_apart(_boards(wanted.processes))
+        if not probed:
             raise Unavailable("the NVIDIA driver is loaded but sees no GPU; see what 'nvidia-smi' and 'dmesg' say")
         if wanted.gpus:
-            found = [_select(name, found) for name in wanted.gpus]
-        boards = _all_at_once([partial(_Board, position, one) for position, one in enumerate(found)])
+            probed = [_select(name, probed) for name in wanted.gpus]
+        boards = _all_at_once([partial(_Board, position, one) for position, one in enumerate(probed)])
         self.parts: Sequence[Source] = [
-            board or _Board(position, _Found(device=one.device, gpu=None, reason=Reason.TIMEOUT))
-            for position, (board, one) in enumerate(zip(boards, found, strict=True))
+            board or _Board(position, _Probed(device=one.device, gpu=None, reason=Reason.TIMEOUT))
+            for position, (board, one) in enumerate(zip(boards, probed, strict=True))
         ]
-        self.devices: Sequence[Device] = [one.device for one in found]
+        self.devices: Sequence[Device] = [one.device for one in probed]
 
     def read(self, tier: Tier) -> Iterator[Reading]:
         """Reads every field of that tier of every GPU now."""
@@ -596,19 +596,19 @@ class Nvml:
         _guarded(pynvml.nvmlShutdown)
 
 
-def _told_apart(found: Sequence[_Found]) -> list[_Found]:
+def _told_apart(probed: Sequence[_Probed]) -> list[_Probed]:
     """The GPUs with unique ids: those that share a UUID, like clones and engineering samples, get their bus address."""
-    times = Counter(one.device.id for one in found)
+    times = Counter(one.device.id for one in probed)
     return [
         one if times[one.device.id] == 1 else replace(one, device=replace(
             one.device, id=str(one.device.facts.get("pci_bus_id", f"gpu-{number}")),
             unknown={**one.device.unknown, "id": Reason.IMPLAUSIBLE},
         ))
-        for number, one in enumerate(found)
+        for number, one in enumerate(probed)
     ]
 
 
-def _select(name: str, boards: Sequence[_Found]) -> _Found:
+def _select(name: str, boards: Sequence[_Probed]) -> _Probed:
     for one in itertools.chain(boards, itertools.chain.from_iterable(map(_parts, boards))):
         if name.lower() == one.device.id.lower() or cuda.pci_bus_id(name) == one.device.facts.get("pci_bus_id"):
             return one
