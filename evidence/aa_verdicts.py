@@ -62,20 +62,20 @@ def drawn(rng: np.random.Generator, bank: Bank, slowdown: float = 1.0) -> list[f
 def sequential(values: Sequence[float]) -> tuple[Verdict, int]:
     """The verdict of a case that is alone, and the pairs it took."""
     for look in (8, *LOOKS):
-        found = decide(values[:look])
-        if found.is_final:
-            return found.verdict, look
-    return found.verdict, LOOKS[-1]
+        decision = decide(values[:look])
+        if decision.is_final:
+            return decision.verdict, look
+    return decision.verdict, LOOKS[-1]
 
 
 def suite(values: Mapping[str, Sequence[float]]) -> list[Verdict]:
     """The verdicts of a suite whose open cases go on until all are decided."""
     taken = dict.fromkeys(values, 8)
     while True:
-        found = decide_all({case: pairs[:taken[case]] for case, pairs in values.items()})
-        going_on = [case for case in values if not found[case].is_final and taken[case] < LOOKS[-1]]
+        decisions = decide_all({case: pairs[:taken[case]] for case, pairs in values.items()})
+        going_on = [case for case in values if not decisions[case].is_final and taken[case] < LOOKS[-1]]
         if not going_on:
-            return [decision.verdict for decision in found.values()]
+            return [decision.verdict for decision in decisions.values()]
         for case in going_on:
             taken[case] = next(look for look in LOOKS if look > taken[case])
 

@@ -102,10 +102,10 @@ def row(repository: Repository, framework: str, per_cent: int, options: argparse
     said = repository.asv("continuous", "base", "new", "--show-stderr")
     seconds = time.monotonic() - started
     judged = [repository.asv("compare", "base", "new", "--factor", str(f)) for f in (OWN_FACTOR, LOW_FACTOR)]
-    found = [ROW.search(text) for text in judged]
-    if None in found:
+    matches = [ROW.search(text) for text in judged]
+    if None in matches:
         sys.exit(said)
-    words = [f"{WORDS[match['mark'] or match['doubt']]} {match['ratio']}" for match in found if match]
+    words = [f"{WORDS[match['mark'] or match['doubt']]} {match['ratio']}" for match in matches if match]
     print(f"{framework:<11} {true(per_cent):<7} {words[0]:<22} {words[1]:<22} {seconds:>5.0f}", flush=True)
 
 

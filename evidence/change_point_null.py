@@ -20,21 +20,21 @@ ROWS = 1000
 
 def maxima(length: int, repeats: int) -> np.ndarray:
     rng = np.random.default_rng(length)
-    found = []
+    largest = []
     for first in range(0, repeats, ROWS):
         noise = rng.random((min(ROWS, repeats - first), length))
         best = np.zeros(len(noise))
         for size, starts in intervals(length):
             for start in starts:
                 best = np.maximum(best, cusum(ranks_of(noise[:, start:start + size])).max(axis=1))
-        found.append(best)
-    return np.concatenate(found)
+        largest.append(best)
+    return np.concatenate(largest)
 
 
-def upper_quantiles(found: np.ndarray) -> list[float]:
+def upper_quantiles(statistics: np.ndarray) -> list[float]:
     """The smallest value that is reached or exceeded with at most each chance; few values occur in short series."""
-    values, counts = np.unique(found, return_counts=True)
-    chances = np.cumsum(counts[::-1])[::-1] / len(found)
+    values, counts = np.unique(statistics, return_counts=True)
+    chances = np.cumsum(counts[::-1])[::-1] / len(statistics)
     quantiles = []
     for tail in TAILS:
         place = int(np.searchsorted(-chances, -tail))
@@ -53,8 +53,8 @@ def main() -> None:
           f'from {repeats:,} simulated series of each length.\n\nMade by evidence/change_point_null.py.\n"""\n')
     print(f"LENGTHS = {LENGTHS}\nTAILS = {TAILS}\nMAXIMA = (")
     for length in LENGTHS:
-        found = upper_quantiles(maxima(length, repeats))
-        print(f"    ({', '.join(f'{quantile:.4f}' for quantile in found)}),", flush=True)
+        quantiles = upper_quantiles(maxima(length, repeats))
+        print(f"    ({', '.join(f'{quantile:.4f}' for quantile in quantiles)}),", flush=True)
     print(")")
 
 

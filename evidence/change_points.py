@@ -37,10 +37,10 @@ def heavy_tails(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def remembering(rng: np.random.Generator, count: int) -> np.ndarray:
-    shocks, found = rng.normal(0, 0.02, count), np.zeros(count)
+    shocks, noise = rng.normal(0, 0.02, count), np.zeros(count)
     for place in range(1, count):
-        found[place] = 0.4 * found[place - 1] + shocks[place]
-    return found
+        noise[place] = 0.4 * noise[place - 1] + shocks[place]
+    return noise
 
 
 def series(noise: Noise, rng: np.random.Generator, at: int | None, factor: float) -> np.ndarray:
@@ -54,11 +54,11 @@ def score(noise: Noise, factor: float | None, repeats: int, after: int | None) -
     reported = hits = false = held = 0
     for _ in range(repeats):
         at = None if factor is None else COUNT - after if after else int(rng.integers(40, COUNT - 40))
-        found = changes(series(noise, rng, at, factor or 1.0))
-        near = [change for change in found if at is not None and abs(change.index - at) <= MARGIN]
-        reported += bool(found)
+        detected = changes(series(noise, rng, at, factor or 1.0))
+        near = [change for change in detected if at is not None and abs(change.index - at) <= MARGIN]
+        reported += bool(detected)
         hits += bool(near)
-        false += len(found) - bool(near)
+        false += len(detected) - bool(near)
         held += any(at is not None and change.low <= at <= change.high for change in near)
     precision = hits / (hits + false) if hits + false else float("nan")
     return reported / repeats, hits / repeats, precision, held / hits if hits else float("nan")
@@ -96,10 +96,10 @@ def tigerbeetle(source: Path) -> Iterator[Labelled]:
 def labelled(series: Iterable[Labelled]) -> None:
     print(f"\n{'labelled series':<24} {'points':>6} {'labels':>6} {'found':>6} {'others':>6}  reported")
     for name, values, marks in series:
-        found = [change.index for change in changes(values)]
-        hits = sum(any(abs(index - mark) <= MARGIN for index in found) for mark in marks)
-        others = sum(all(abs(index - mark) > MARGIN for mark in marks) for index in found)
-        print(f"{name:<24} {len(values):>6} {len(marks):>6} {hits:>6} {others:>6}  {found}")
+        detected = [change.index for change in changes(values)]
+        hits = sum(any(abs(index - mark) <= MARGIN for index in detected) for mark in marks)
+        others = sum(all(abs(index - mark) > MARGIN for mark in marks) for index in detected)
+        print(f"{name:<24} {len(values):>6} {len(marks):>6} {hits:>6} {others:>6}  {detected}")
 
 
 def main() -> None:

@@ -44,9 +44,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank is not None:
-        found = turns(options)
+        speed = turns(options)
         if options.rank == 0:
-            print(json.dumps(found))
+            print(json.dumps(speed))
         return 0
     failed = False
     print(f"{'model':<18} {'ours/by hand':<13} {'95 % interval':<15} by hand")
@@ -56,11 +56,11 @@ def main() -> int:
             ratio, time_s = rank_group(model, options, seed)
             ratios.append(ratio)
             by_hand_s.append(time_s)
-        found = estimate(ratios)
-        interval = "n/a" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+        speed = estimate(ratios)
+        interval = "n/a" if speed.low is None else f"{speed.low:.3f} to {speed.high:.3f}"
         time_ms = 1e3 * statistics.median(by_hand_s)
-        print(f"{model:<18} {found.value:<13.3f} {interval:<15} {time_ms:.2f} ms", flush=True)
-        failed |= options.gate is not None and (found.value if found.low is None else found.low) > options.gate
+        print(f"{model:<18} {speed.value:<13.3f} {interval:<15} {time_ms:.2f} ms", flush=True)
+        failed |= options.gate is not None and (speed.value if speed.low is None else speed.low) > options.gate
     return int(failed)
 
 

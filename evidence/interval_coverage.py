@@ -74,13 +74,13 @@ def of_sessions(folder: Path) -> None:
         ]
         if len(runs) < 2:
             continue
-        found = [estimate(times_s) for times_s in runs]
+        estimates = [estimate(times_s) for times_s in runs]
         held = []
-        for number, one in enumerate(found):
+        for number, one in enumerate(estimates):
             others = estimate([s for other, times_s in enumerate(runs) if other != number for s in times_s]).value
             held.append(one.low is not None and one.high is not None and one.low <= others <= one.high)
-        widths = [one.high / one.low for one in found if one.low and one.high]
-        values = [one.value for one in found]
+        widths = [one.high / one.low for one in estimates if one.low and one.high]
+        values = [one.value for one in estimates]
         name = " ".join(map(str, case))
         print(f"{name:<50} {len(runs):>8} {min(map(len, runs)):>3} {np.mean(held):>15.0%} "
               f"{np.median(widths) - 1:>7.1%} {max(values) / min(values) - 1:>17.1%}")

@@ -65,22 +65,22 @@ def unreadable(results: Path) -> list[str]:
 
 def alive(token: str) -> list[int]:
     """Process ids of what inherited the token and has not ended."""
-    found = []
+    ids = []
     for process in psutil.process_iter():
         try:
             if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(TOKEN) == token:
-                found.append(process.pid)
+                ids.append(process.pid)
         except psutil.Error:
             continue
-    return found
+    return ids
 
 
 def orphans(token: str) -> list[int]:
     """Those still alive when a second has passed."""
     until = time.monotonic() + GONE_WITHIN_S
-    while (found := alive(token)) and time.monotonic() < until:
+    while (ids := alive(token)) and time.monotonic() < until:
         time.sleep(0.02)
-    return found
+    return ids
 
 
 def start(folder: Path, repetitions: int, token: str) -> subprocess.Popen[str]:

@@ -99,15 +99,15 @@ def line(case: dict[str, Any], sessions: pd.DataFrame, store: Store, trials: pd.
     """A line of the table, and whether the case lies within."""
     name = (f"{case['model']:17} {case['framework'] + ' ' + case['compile_mode']:19} {case['mode']:10} "
             f"{case['local_batch']:4}")
-    found = sessions[sessions.layer_closure.notna()]
-    if found.empty:
+    closed = sessions[sessions.layer_closure.notna()]
+    if closed.empty:
         return f"{name}  no layer times: {sessions.iloc[0].reason or 'see its layer trial'}", False
     step_s, cover, closure, overhead = (
-        float(found[column].median()) for column in ("step_time_s", "layer_cover", "layer_closure", "layer_overhead")
+        float(closed[column].median()) for column in ("step_time_s", "layer_cover", "layer_closure", "layer_overhead")
     )
     is_within = COVER[0] <= cover <= COVER[1] and CLOSURE[0] <= closure <= CLOSURE[1]
-    ends = f"{found.layer_closure.min():.3f} to {found.layer_closure.max():.3f}"
-    figures = f"{1000 * step_s:9.1f} {cover:6.3f} {closure:8.3f} {ends:>18} {overhead:9.3f} {len(found):9}"
+    ends = f"{closed.layer_closure.min():.3f} to {closed.layer_closure.max():.3f}"
+    figures = f"{1000 * step_s:9.1f} {cover:6.3f} {closure:8.3f} {ends:>18} {overhead:9.3f} {len(closed):9}"
     share = conv_share(store, trials, case)
     shown = "" if share is None else f" {share:11.0%}"
     return f"{name} {figures}{shown}{'' if is_within else '  *'}", is_within
@@ -122,9 +122,9 @@ def is_gated(case: dict[str, Any]) -> bool:
 
 def conv_share(store: Store, trials: pd.DataFrame, case: dict[str, Any]) -> float | None:
     """Of the time of all layers, the median over this case's layer trials."""
-    found = trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == "ok")]
-    found = found[(found[list(CASE)] == pd.Series(case)).all(axis=1)]
-    profiles = [profile for trial in found.id if (profile := store.get(trial).layers) is not None]
+    profiled = trials[(trials.kind == TrialKind.LAYERS) & (trials.outcome == "ok")]
+    profiled = profiled[(profiled[list(CASE)] == pd.Series(case)).all(axis=1)]
+    profiles = [profile for trial in profiled.id if (profile := store.get(trial).layers) is not None]
     shares = [layers_by_op(profile.rows).get("conv2d", 0.0) for profile in profiles]
     return statistics.median(shares) if shares else None
 

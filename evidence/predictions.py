@@ -107,17 +107,17 @@ def pair(
     within, widths, errors, refused = [], [], {"arithmetic": [], "bandwidth": [], "middle": []}, None
     for name in sorted(of_old.keys() & of_new.keys(), key=str):
         reference, truth = known(old, of_old[name], precision, software), of_new[name].samples_per_s
-        found: Prediction | Refusal = predicted([reference], new)
-        if isinstance(found, Refusal):
-            refused = found.reason
-            found = from_one(reference, new)     # what it would have said
-        within.append(found.low <= truth <= found.high)
-        widths.append(found.high / found.low)
+        prediction: Prediction | Refusal = predicted([reference], new)
+        if isinstance(prediction, Refusal):
+            refused = prediction.reason
+            prediction = from_one(reference, new)     # what it would have said
+        within.append(prediction.low <= truth <= prediction.high)
+        widths.append(prediction.high / prediction.low)
         guesses = {
             "arithmetic": reference.samples_per_s * (new.fp32_flops_per_s or 0) / (old.fp32_flops_per_s or 1),
             "bandwidth":
                 reference.samples_per_s * (new.bandwidth_bytes_per_s or 0) / (old.bandwidth_bytes_per_s or 1),
-            "middle": found.value,
+            "middle": prediction.value,
         }
         for method, guess in guesses.items():
             errors[method].append(abs(guess / truth - 1))
@@ -140,7 +140,7 @@ def left_out(speeds: Mapping[str, Speeds], precision: str, software: str) -> Ite
     """Each card of a table from all the others that ran a network, where there are at least two."""
     for name, of_card in speeds.items():
         card = gpu_specifications.by_key(name)
-        found = LeftOut(card=card, methods={}, errors={}, stated=[], fit_within=[], fit_errors=[])
+        result = LeftOut(card=card, methods={}, errors={}, stated=[], fit_within=[], fit_errors=[])
         for network, (truth, _) in of_card.items():
             others = [
                 known(gpu_specifications.by_key(other), of_other[network], precision, software)
@@ -150,15 +150,15 @@ def left_out(speeds: Mapping[str, Speeds], precision: str, software: str) -> Ite
                 continue
             made = predicted(others, card)
             assert isinstance(made, Prediction)
-            found.methods.setdefault(made.method, []).append(made.low <= truth <= made.high)
-            found.errors.setdefault(made.method, []).append(abs(made.value / truth - 1))
-            found.stated.extend([] if made.error is None else [made.error])
+            result.methods.setdefault(made.method, []).append(made.low <= truth <= made.high)
+            result.errors.setdefault(made.method, []).append(abs(made.value / truth - 1))
+            result.stated.extend([] if made.error is None else [made.error])
             fitted, margin = fit(others).samples_per_s(card), 1 + max(MARGIN, *left_out_errors(others))
             assert fitted is not None
-            found.fit_within.append(fitted / margin <= truth <= fitted * margin)
-            found.fit_errors.append(abs(fitted / truth - 1))
-        if found.methods:
-            yield found
+            result.fit_within.append(fitted / margin <= truth <= fitted * margin)
+            result.fit_errors.append(abs(fitted / truth - 1))
+        if result.methods:
+            yield result
 
 
 def timm(folder: Path, names: Mapping[str, str]) -> dict[str, Speeds]:
@@ -166,20 +166,20 @@ def timm(folder: Path, names: Mapping[str, str]) -> dict[str, Speeds]:
 
     Cards of about the same memory are compared at equal batch; the PRO 6000 has mostly twice that of the others.
     """
-    found: dict[str, Speeds] = {}
+    speeds: dict[str, Speeds] = {}
     for key, name in names.items():
         for path in folder.glob(f"benchmark-infer-amp-nchw-*-{name}.csv"):
-            found[key] = {
+            speeds[key] = {
                 (row.model, row.infer_img_size, *(() if PRO_6000 in names else (int(row.infer_batch_size),))):
                 Speed(float(row.infer_samples_per_sec), int(row.infer_batch_size))
                 for row in pd.read_csv(path).itertuples() if row.infer_samples_per_sec > 0
             }
-    return found
+    return speeds
 
 
 def cnn_benchmarks(folder: Path) -> dict[str, Speeds]:
     """Forward and backward together, with cuDNN 5.1; the median of ten passes."""
-    found: dict[str, Speeds] = {}
+    speeds: dict[str, Speeds] = {}
     for key, name in (("geforce-gtx-1080", "1080_cudnn51"), ("geforce-gtx-1080-ti", "1080Ti_cudnn51"),
                       ("titan-x-pascal", "titan_xp_cudnn51"), ("geforce-gtx-titan-x", "titan_xm_cudnn51")):
         own: dict[Network, Speed] = {}
@@ -190,8 +190,8 @@ def cnn_benchmarks(folder: Path) -> dict[str, Speeds]:
                 network = (of["opt"]["model_t7"], of["opt"]["image_height"], batch)
                 own[network] = Speed(batch / statistics.median(of["total_times"]), batch)
         if own:
-            found[key] = own
-    return found
+            speeds[key] = own
+    return speeds
 
 
 def tensorflow(path: Path) -> dict[str, Speeds]:
@@ -224,13 +224,13 @@ def in_clouds(
     folder: Path, precision: str, mode: str, names: Mapping[str, str] = IN_CLOUDS, batch: int = 12
 ) -> dict[str, Speeds]:
     """The last of the timings of each file, when all is warm."""
-    found = {}
+    speeds = {}
     for name, key in names.items():
         if (name, precision) == HELD_UP:
             continue
         table = pd.read_csv(folder / f"{name}_1_gpus_{precision}_model_{mode}_benchmark.csv")
-        found[key] = {(network,): Speed(batch / (1e-3 * float(ms)), batch) for network, ms in table.iloc[-1].items()}
-    return found
+        speeds[key] = {(network,): Speed(batch / (1e-3 * float(ms)), batch) for network, ms in table.iloc[-1].items()}
+    return speeds
 
 
 LAMBDAS = {

@@ -42,17 +42,17 @@ def main() -> int:
     print(f"{'series':<46} {'gpus':>5} {'measured':>9} {'foretold':>9} {'error':>6} {'serial':>7}  "
           "computing, sending, sharing (ms)")
     for names, own in table.groupby(["platform", "data", "network"], sort=True):
-        found = fitted(own[:-1])
+        fit = fitted(own[:-1])
         largest = own.iloc[-1]
-        if found.prediction is None or found.law is None or found.prediction.world_size != largest.gpus:
+        if fit.prediction is None or fit.law is None or fit.prediction.world_size != largest.gpus:
             continue
-        error = found.prediction.throughput / largest.images_per_s - 1
+        error = fit.prediction.throughput / largest.images_per_s - 1
         errors.append(abs(error))
         whole = fitted(own)
         assert whole.costs is not None
         parts = ", ".join(f"{1e3 * part:.1f}" for part in whole.costs.parts_s(int(largest.gpus)))
         print(f"{' '.join(map(str, names)):<46} {largest.gpus:>5} {largest.images_per_s:>9.0f} "
-              f"{found.prediction.throughput:>9.0f} {error:>6.1%} {found.law.serial_share:>7.1%}  {parts}")
+              f"{fit.prediction.throughput:>9.0f} {error:>6.1%} {fit.law.serial_share:>7.1%}  {parts}")
     print(f"median error {statistics.median(errors):.1%} of {len(errors)} series, largest {max(errors):.1%}")
     return int(statistics.median(errors) > MOST_ERROR)
 

@@ -245,9 +245,9 @@ def _figures(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith(FIGURES)}
 
 
-def wrong(found: Figures, allowed: list[Figures]) -> Iterator[str]:
+def wrong(shown: Figures, allowed: list[Figures]) -> Iterator[str]:
     """Figures that none of the allowed readings of the folder has."""
-    for case, figures in found.items():
+    for case, figures in shown.items():
         known = [each[case] for each in allowed if case in each]
         for name, value in figures.items() if known else ():
             if value is not None and value not in [each[name] for each in known]:

@@ -82,8 +82,8 @@ def energies(recording: Recording, region: Region) -> list[dict[str, Any]]:
     readings = recording.readings
     near = readings[(readings["begin_ns"] > begin_ns) & (readings["end_ns"] < end_ns)]
     marks = {"steady": region[0], "timed": region[1]}
-    _, found = regions.described(near, recording.sources, marks, active=("nvml",))
-    devices: list[dict[str, Any]] = found[0]["devices"]
+    _, described = regions.described(near, recording.sources, marks, active=("nvml",))
+    devices: list[dict[str, Any]] = described[0]["devices"]
     return devices
 
 
@@ -100,7 +100,7 @@ def main() -> int:
     for duration_s in DURATIONS_S * asked.regions:
         begin_s = draw.uniform(MARGIN_S, asked.seconds - duration_s)
         planned.append((begin_s, begin_s + duration_s))
-    found: dict[tuple[str, str, float], list[tuple[float, float]]] = defaultdict(list)
+    by_method: dict[tuple[str, str, float], list[tuple[float, float]]] = defaultdict(list)
     missing = 0
     with tempfile.TemporaryDirectory() as name, simulator.Installed(scenario(), Path(name)) as driver:
         recording, came = recorded(Path(name), driver, planned)
@@ -115,11 +115,11 @@ def main() -> int:
                         missing += 1
                         continue
                     key = (said["energy_method"], GPUS[number][0], round(region[1] - region[0]))
-                    found[key].append(((said["energy_j"] - true_j) / true_j, said["energy_bound_j"] / true_j))
+                    by_method[key].append(((said["energy_j"] - true_j) / true_j, said["energy_bound_j"] / true_j))
     kept = True
     columns = f"{'n':>4} {'|error|':>9} {'p95':>8} {'worst':>8} {'bound':>8}  held"
     print(f"{'method':24} {'sensor':12} {'region':>7} {columns}")
-    for (method, sensor, duration_s), pairs in sorted(found.items()):
+    for (method, sensor, duration_s), pairs in sorted(by_method.items()):
         errors, bounds = np.abs(np.array(pairs)).T
         held = int(np.sum(errors <= bounds))
         kept = kept and held == len(pairs)

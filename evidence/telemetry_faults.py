@@ -111,13 +111,13 @@ def _energy(trial: Trial) -> tuple[str, bool]:
     """What the record says of the first GPU's energy, and whether that is true."""
     if not any(device["kind"] == "gpu" for device in trial.recording.block["devices"]):
         return "no GPU in the record", True
-    found = trial.gpu(0)
-    if found["energy_j"] is None:
-        unknown = found["unknown"]
+    gpu = trial.gpu(0)
+    if gpu["energy_j"] is None:
+        unknown = gpu["unknown"]
         return f"unknown: {unknown.get('energy_j', unknown.get('power_w', 'not near both ends'))}", True
-    error_j = found["energy_j"] - trial.true_energy_j[0]
-    text = f"{found['energy_method']} {error_j:+.1f} of {trial.true_energy_j[0]:.0f} J"
-    return f"{text} (bound {found['energy_bound_j']:.0f})", bool(abs(error_j) <= found["energy_bound_j"])
+    error_j = gpu["energy_j"] - trial.true_energy_j[0]
+    text = f"{gpu['energy_method']} {error_j:+.1f} of {trial.true_energy_j[0]:.0f} J"
+    return f"{text} (bound {gpu['energy_bound_j']:.0f})", bool(abs(error_j) <= gpu["energy_bound_j"])
 
 
 def table() -> bool:

@@ -42,10 +42,10 @@ def size(process: psutil.Process) -> Size:
     return Size(memory.rss, memory.uss, process.num_threads(), process.num_fds())
 
 
-def shown(at_s: float, what: str, found: Size) -> None:
+def shown(at_s: float, what: str, held: Size) -> None:
     print(
-        f"{at_s:7.1f} s {what:28} resident {found.resident_bytes / 2**20:6.2f} MiB, private "
-        f"{found.private_bytes / 2**20:6.2f} MiB, {found.threads} threads, {found.files} files", flush=True,
+        f"{at_s:7.1f} s {what:28} resident {held.resident_bytes / 2**20:6.2f} MiB, private "
+        f"{held.private_bytes / 2**20:6.2f} MiB, {held.threads} threads, {held.files} files", flush=True,
     )
 
 
@@ -82,8 +82,8 @@ def main() -> int:
         f"{own['samples']} reads of the host (as in {hours:.1f} h at {USUAL_HZ:g} Hz), {own['overruns']} left out, "
         f"{written_bytes / own['samples'] * USUAL_HZ * 86400 / 2**20:.0f} MiB of file in 24 h at {USUAL_HZ:g} Hz"
     )
-    growth_bytes = max(found.private_bytes for found in sizes) - sizes[0].private_bytes
-    is_steady = len({(found.threads, found.files) for found in sizes[:-1]}) == 1
+    growth_bytes = max(held.private_bytes for held in sizes) - sizes[0].private_bytes
+    is_steady = len({(held.threads, held.files) for held in sizes[:-1]}) == 1
     print(f"private memory grew by {growth_bytes / 2**10:.0f} KiB after the first tenth (claim: at most 1 MiB)")
     return 0 if growth_bytes <= GROWTH_BYTES and is_steady and recording.block["problem"] is None else 1
 

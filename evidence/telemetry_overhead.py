@@ -59,15 +59,15 @@ def blocks(framework: str, model: str, threads: int, rate_hz: float, pairs: int)
                 if is_on:
                     recorder.begin(cpus=hardware.usable_cpus()[:threads])
                     recorder.started(os.getpid())
-                found = measure.timed(prepared, plan)
+                timed = measure.timed(prepared, plan)
                 if is_on:
                     block = recorder.end({}).block
                     if block["problem"] is not None:
                         sys.exit(f"telemetry failed: {block['problem']}")
                     cpu_times_s.append(block["sampler"]["cpu_time_s"])
                     late_s.append(block["sampler"]["late_p95_s"])
-                    watched_s += sum(found["host_times_s"])
-                step_time_s[is_on] = statistics.median(found["timings_s"])
+                    watched_s += sum(timed["host_times_s"])
+                step_time_s[is_on] = statistics.median(timed["timings_s"])
             ratios.append(step_time_s[True] / step_time_s[False])
         recorder.close()
     return {
@@ -84,8 +84,8 @@ def child(asked: argparse.Namespace, threads: int, rate_hz: float) -> dict[str, 
     )
     if done.returncode:
         sys.exit(f"a process failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 def main() -> int:
@@ -106,9 +106,9 @@ def main() -> int:
     print(f"{asked.model} inference in {asked.framework}, {cores} cores, load {os.getloadavg()[0]:.1f} before")
     for threads in sorted({1, cores}):
         for rate_hz in RATES_HZ:
-            found = [child(asked, threads, rate_hz) for _ in range(asked.processes)]
-            ratio = estimate([each["ratio"] for each in found])
-            share, late_s = (statistics.median(each[name] for each in found) for name in ("share", "late_s"))
+            answers = [child(asked, threads, rate_hz) for _ in range(asked.processes)]
+            ratio = estimate([each["ratio"] for each in answers])
+            share, late_s = (statistics.median(each[name] for each in answers) for name in ("share", "late_s"))
             interval = "none below 6 processes" if ratio.low is None else f"{ratio.low:.4f} to {ratio.high:.4f}"
             is_slower |= ratio.low is not None and ratio.low > LIMIT
             print(

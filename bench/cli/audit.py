@@ -53,17 +53,17 @@ def command(
 
     medium = medium_of(format, output, json=json)
     known, rows, problems = _rows(files or [], as_, results, set_, column, decimal)
-    found = audit(rows, known | _peaks(peak or [], rows))
+    audited = audit(rows, known | _peaks(peak or [], rows))
     for problem in problems:
         say(f"rigmark: {problem}")
     if medium == JSON:
-        write(json_format.dumps(_plain(found), indent=1) + "\n", output)
+        write(json_format.dumps(_plain(audited), indent=1) + "\n", output)
     elif rows:
-        write_document(document(found), medium, output)
+        write_document(document(audited), medium, output)
     if not rows:
         say(f"no results in {results}; name files and --as FORMAT, or import files first")
         raise typer.Exit(Exit.BAD if problems else Exit.NOTHING_MEASURED)
-    if problems or any(finding.kind is not FindingKind.NOTE for finding in found.findings):
+    if problems or any(finding.kind is not FindingKind.NOTE for finding in audited.findings):
         raise typer.Exit(Exit.BAD)
 
 
@@ -94,15 +94,15 @@ def _rows(
         raise UserError("--decimal describes files; name the files to check")
     store = existing(results)
     trials, (tables, unreadable) = store.trials(), store.quoted()
-    found = summarise(trials.table)
+    results = summarise(trials.table)
     return (
-        audit.measured_peaks(found), audit.measured(found) + quoted.rows(tables), [*trials.problems, *unreadable]
+        audit.measured_peaks(results), audit.measured(results) + quoted.rows(tables), [*trials.problems, *unreadable]
     )
 
 
 def _peaks(given: list[str], rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
     """The peak rates of --peak in FLOP/s; raises UserError for another form, or if no line has that device."""
-    found = {}
+    peaks = {}
     there = {f"{row['device_name']}/{row['precision']}" for row in rows if row["device_name"] and row["precision"]}
     for each in given:
         name, _, value = each.rpartition("=")
@@ -115,16 +115,16 @@ def _peaks(given: list[str], rows: list[dict[str, Any]]) -> dict[tuple[str, str]
             raise UserError(f"--peak takes DEVICE/PRECISION=FLOP/s, such as rtx4090/fp16=165e12, not '{each}'")
         if f"{device}/{precision}" not in there:
             raise UserError(f"--peak: {unknown('line of', f'{device}/{precision}', there)}")
-        found[device, precision] = flops_per_s
-    return found
+        peaks[device, precision] = flops_per_s
+    return peaks
 
 
-def _plain(found: Any) -> dict[str, Any]:
+def _plain(audited: Any) -> dict[str, Any]:
     return {
-        "lines": found.lines,
+        "lines": audited.lines,
         "findings": [
             {"id": each.id, "kind": each.kind.value, "text": each.text, "lines": list(each.lines)}
-            for each in found.findings
+            for each in audited.findings
         ],
-        "checked": [{"rule": each.rule, "lines": each.lines} for each in found.looked],
+        "checked": [{"rule": each.rule, "lines": each.lines} for each in audited.looked],
     }

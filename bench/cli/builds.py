@@ -38,11 +38,11 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
     from rigmark.bench.builds import environments
     from rigmark.bench.cli import tell
 
-    found = [_described(build) for build in (builds.load() | environments.of_revisions()).values()]
+    described = [_described(build) for build in (builds.load() | environments.of_revisions()).values()]
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(described, indent=2))
         return
-    for build in found:
+    for build in described:
         versions = ", ".join(f"{name} {version}" for name, version in build["packages"].items() if version)
         size = f", {build['size_bytes'] / 1e9:.2f} GB" if build["size_bytes"] else ""
         state = f"Python {build['python']}: {versions or 'no framework'}{size}" if build["python"] else build["problem"]

@@ -174,12 +174,12 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
     from rigmark.bench import models
     from rigmark.bench.buying.terms import Network
 
-    found = {}
+    networks = {}
     keys = {network_key(name) for name in names}
     for name in sorted(name for name in models.NAMES if network_key(name) in keys):
         graph = models.build(name)
         written = [layer for layer in graph.layers if not layer.op.is_view(training=False)]
-        found[name] = Network(
+        networks[name] = Network(
             parameters=graph.parameter_count, optimizer_states=graph.optimizer.states,
             sample_bytes=math.prod(graph.input.shape) * (4 if graph.input.vocabulary is None else 8),
             activations=sum(value.elements(1) for layer in written for value in layer.outputs),
@@ -187,4 +187,4 @@ def _networks(names: Iterable[str]) -> dict[str, Network]:
                 sum(value.elements(1) for value in (*layer.input_tensors, *layer.outputs)) for layer in written
             ),
         )
-    return found
+    return networks

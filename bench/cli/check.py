@@ -93,9 +93,9 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
-    found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
-    worse = [(each, step) for each in found.series for step in each.worse(last)]
-    has_failed = any(each.failure for each in found.series)
+    history = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
+    worse = [(each, step) for each in history.series for step in each.worse(last)]
+    has_failed = any(each.failure for each in history.series)
     verdicts: list[Verdicts] = []
     others: tuple[str, ...] = ()
     if confirm is not None and worse:
@@ -104,29 +104,29 @@ def command(
     if medium == JSON:
         write(json_format.dumps({
             "worse": [_plain(each, step) for each, step in worse],
-            "direction_not_known": [_plain(each, step) for each in found.series for step in each.changed(last)],
-            "series": plain(found.series), "problems": list(found.problems), "notes": list(found.notes),
+            "direction_not_known": [_plain(each, step) for each in history.series for step in each.changed(last)],
+            "series": plain(history.series), "problems": list(history.problems), "notes": list(history.notes),
             "confirmed": None if confirm is None else [each.plain() for each in verdicts],
             "not_measured_again": list(others),
         }, indent=1) + "\n", output)
     else:
         shown = document(
-            found.series, title=tr("Check of {name}", name=found.name), last=last, problems=found.problems,
-            notes=found.notes, advice="" if confirm else _advice([step for _, step in worse]),
+            history.series, title=tr("Check of {name}", name=history.name), last=last, problems=history.problems,
+            notes=history.notes, advice="" if confirm else _advice([step for _, step in worse]),
         )
         write_document(_with_verdicts(shown, verdicts, others, confirm), medium, output)
     if junit is not None:
         write_data(junit_of_series(
-            found.series, name=found.name, last=last, problems=found.problems,
+            history.series, name=history.name, last=last, problems=history.problems,
             verdicts=None if confirm is None else verdicts, others=others,
         ), junit)
-    if found.problems or (has_failed and fail_on is not FailOn.NEVER):
+    if history.problems or (has_failed and fail_on is not FailOn.NEVER):
         raise typer.Exit(Exit.BAD)
     if worse and (fail_on is FailOn.SLOWER or confirm):
         ended = Exit.SLOWER if confirm is None else _conclusion(verdicts, others)
         if ended is not Exit.SLOWER or fail_on is FailOn.SLOWER:
             raise typer.Exit(ended)
-    if not any(each.is_told(last) for each in found.series):
+    if not any(each.is_told(last) for each in history.series):
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

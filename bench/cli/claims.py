@@ -44,12 +44,12 @@ def command(
     if claims is not None:
         wanted = loader.together(wanted, loader.load(claims))
     read = inputs.read(existing(results))
-    found = hold(wanted, read.evidence)
+    tested = hold(wanted, read.evidence)
     problems = read.unread
     if medium == JSON:
-        write(json_format.dumps([plain(each) for each in found], indent=1) + "\n", output)
+        write(json_format.dumps([plain(each) for each in tested], indent=1) + "\n", output)
     else:
-        write_document(document(found), medium, output)
+        write_document(document(tested), medium, output)
     for problem in problems:
         say(f"rigmark: {problem}")
     if problems:

@@ -149,9 +149,9 @@ def _revision(name: str) -> Iterator[str]:
     """The name of the build that a git revision is measured in; nothing if ``name`` is no revision."""
     from rigmark.bench.builds import revisions
 
-    found = revisions.find(name, Path.cwd())
-    if found is not None:
-        yield found.name
+    revision = revisions.find(name, Path.cwd())
+    if revision is not None:
+        yield revision.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +172,10 @@ def select(name: str, results: Path) -> Selection:
     else:
         before, _, wanted = name.rpartition("@")
         folder = Path(before) if before else results
-    found = existing(folder).trials()
-    table = found.table.assign(results=str(folder.resolve()))
+    trials = existing(folder).trials()
+    table = trials.table.assign(results=str(folder.resolve()))
     if not wanted:
-        return Selection(trials=table, problems=found.problems, fact=None)
+        return Selection(trials=table, problems=trials.problems, fact=None)
     for column, is_id in (
         ("build", False), ("framework", False), ("session", False), ("run_id", True), ("id", True),
     ):
@@ -188,7 +188,7 @@ def select(name: str, results: Path) -> Selection:
             raise UserError(f"'{wanted}' is the beginning of {len(chosen)} ids in {folder}: {some}; write more letters")
         if chosen:
             fact = column if column in ("build", "framework") else None
-            return Selection(trials=table[table[column].isin(chosen)], problems=found.problems, fact=fact)
+            return Selection(trials=table[table[column].isin(chosen)], problems=trials.problems, fact=fact)
     raise UserError(_no_such(wanted, folder, table))
 
 

@@ -32,16 +32,16 @@ def command(
     from rigmark.bench import doctor
     from rigmark.bench.cli import Exit, say
 
-    found = doctor.examine(results, tell=say)
+    examination = doctor.examine(results, tell=say)
     if json:
-        sys.stdout.write(json_format.dumps(doctor.plain(found), indent=1) + "\n")
+        sys.stdout.write(json_format.dumps(doctor.plain(examination), indent=1) + "\n")
     else:
-        _show(found)
-    if not found.can_measure:
+        _show(examination)
+    if not examination.can_measure:
         raise typer.Exit(Exit.BAD)
 
 
-def _show(found: Examination) -> None:
+def _show(examination: Examination) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -50,21 +50,21 @@ def _show(found: Examination) -> None:
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
     facts = Table.grid(padding=(0, 2))
-    for name, words in _facts(found):
+    for name, words in _facts(examination):
         facts.add_row(Text(name, style="bold"), Text(plain_lines(words)))
     console.print(facts)
     checks = Table.grid(padding=(0, 2))
     for severity, mark in MARKS.items():
-        for check in (each for each in found.checks if each.severity == severity):
+        for check in (each for each in examination.checks if each.severity == severity):
             text = Text(plain_lines(check.text))
             if check.fix:
                 text.append(f"\n→ {plain_lines(check.fix)}", style="dim")
             checks.add_row(Text(plain_lines(f"{mark} {check.topic}"), style=COLORS[severity]), text)
-    if found.checks:
+    if examination.checks:
         console.print()
         console.print(checks)
     console.print()
-    counts = {severity: sum(check.severity == severity for check in found.checks) for severity in MARKS}
+    counts = {severity: sum(check.severity == severity for check in examination.checks) for severity in MARKS}
     said = ", ".join(f"{count} {_words(severity)}" for severity, count in counts.items() if count and severity != "ok")
     console.print(Text(f"{MARKS['prevents']} = prevents measuring, ! = problem, ~ = noise: {said or 'none found'}"))
 
@@ -73,12 +73,12 @@ def _words(severity: str) -> str:
     return {"prevents": "preventing", "problem": "problems", "noise": "of noise"}[severity]
 
 
-def _facts(found: Examination) -> Iterator[tuple[str, str]]:
+def _facts(examination: Examination) -> Iterator[tuple[str, str]]:
     from rigmark.bench.doctor.gpus import name_of
     from rigmark.bench.machine import hardware
 
-    facts, now, machine = found.system["facts"], found.system["volatile"], hardware.machine()
-    levels = [level for level, has in found.instruction_sets.items() if has]
+    facts, now, machine = examination.system["facts"], examination.system["volatile"], hardware.machine()
+    levels = [level for level, has in examination.instruction_sets.items() if has]
     cores = f"{machine.cores} cores, " if machine.cores else ""
     yield "processor", (
         f"{machine.cpu} ({machine.microarchitecture}), {cores}{machine.logical_cores} logical; "
@@ -89,18 +89,18 @@ def _facts(found: Examination) -> Iterator[tuple[str, str]]:
     around = [f"virtual machine ({system['virtual_machine']})" if system["virtual_machine"] else "",
               f"container ({system['container']})" if system["container"] else ""]
     yield "system", ", ".join(filter(None, [system["name"], f"kernel {system['kernel']}", *around]))
-    for gpu in found.gpus.devices:
+    for gpu in examination.gpus.devices:
         size, unknown = gpu.facts.get("memory_bytes"), "not known"
         yield "gpu", ", ".join((
             name_of(gpu), f"{size / 2**30:.0f} GiB" if size else f"memory {unknown}",
             f"driver {gpu.facts.get('driver') or unknown}", f"CUDA up to {gpu.facts.get('cuda') or unknown}",
             f"compute capability {gpu.facts.get('compute_capability') or unknown}",
         ))
-    if not found.gpus.devices:
+    if not examination.gpus.devices:
         yield "gpus", "none that telemetry sees"
-    for usable in found.builds:
+    for usable in examination.builds:
         yield f"build {usable.build.name}", _build(usable)
-    yield "fingerprint", f"machine {machine.id}, system {found.system['fingerprint']}"
+    yield "fingerprint", f"machine {machine.id}, system {examination.system['fingerprint']}"
 
 
 def _build(usable: Usable) -> str:

@@ -64,26 +64,28 @@ def command(
     from rigmark.bench.cli import JSON, Exit, medium_of, write, write_document
 
     medium = medium_of(format, output, json=json)
-    found = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
+    history = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
     if medium == JSON:
         text = json_format.dumps({
-            "series": plain(found.series), "problems": list(found.problems), "notes": list(found.notes),
+            "series": plain(history.series), "problems": list(history.problems), "notes": list(history.notes),
         }, indent=1) + "\n"
         write(text, output)
     else:
         write_document(
-            document(found.series, title=tr("History of {name}", name=found.name), last=last, problems=found.problems,
-                     notes=found.notes), medium, output,
+            document(
+                history.series, title=tr("History of {name}", name=history.name), last=last,
+                problems=history.problems, notes=history.notes,
+            ), medium, output,
         )
-    if found.problems:
+    if history.problems:
         raise typer.Exit(Exit.BAD)
-    if not any(each.reason is None for each in found.series):
+    if not any(each.reason is None for each in history.series):
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """The series that were read, and what could not be read."""
+class History:
+    """The series of a folder with their steps, and what of it could not be read."""
 
     name: str
     series: list[Watched]
@@ -94,7 +96,7 @@ class Found:
 def watched(
     results: Path, asv: Path | None, benchmark: str | None, across: str | None, higher_is_better: str | None,
     lower_is_better: str | None,
-) -> Found:
+) -> History:
     """The series of a results folder or of an asv folder, with their steps; raises UserError for bad input."""
     from rigmark.bench.analysis.comparison.sides import across as facts
     from rigmark.bench.analysis.history import series_of, watch
@@ -120,5 +122,5 @@ def watched(
         series = [each for each in series if wanted.search(each.label)]
         if not series:
             raise UserError(f"no series of {name} matches --bench '{benchmark}'; leave --bench out to see all")
-    return Found(name=name, series=watch(series), problems=problems, notes=notes)
+    return History(name=name, series=watch(series), problems=problems, notes=notes)
 

@@ -83,24 +83,24 @@ def command(
 
 def _notes(tables: Iterable[QuotedTable]) -> dict[str, list[str]]:
     """Each note with the names of the files that it concerns."""
-    found: dict[str, list[str]] = {}
+    files_by_note: dict[str, list[str]] = {}
     for table in tables:
         for note in table.notes:
-            found.setdefault(note, []).append(table.source.file)
-    return found
+            files_by_note.setdefault(note, []).append(table.source.file)
+    return files_by_note
 
 
 def pairs(given: list[str] | None, option: str) -> dict[str, str]:
     """The values of NAME=VALUE options by name; raises UserError for another form, or for a name that occurs twice."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for each in given or []:
         name, is_pair, value = (part.strip() for part in each.partition("="))
         if not (name and is_pair and value):
             raise UserError(f"{option} takes NAME=VALUE, not '{each}'")
-        if name in found:
+        if name in values:
             raise UserError(f"{option} names '{name}' twice")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def _check_date(stated: str | None) -> None:

@@ -98,15 +98,15 @@ def command(
         raise unknown("framework", framework, frameworks.NAMES)
     if not _in_git(folder):
         raise UserError(f"{folder} is no git repository, but asv measures commits; create one with git init")
-    found = lock or next((Path(name) for name in LOCK_FILES if (folder / name).is_file()), None)
+    lock_file = lock or next((Path(name) for name in LOCK_FILES if (folder / name).is_file()), None)
     if lock is not None and not (folder / lock).is_file():
         raise UserError(f"there is no lock file {folder / lock}; correct --lock, or leave it out to install nothing")
     configuration = folder / CONFIGURATION
     benchmarks = _benchmark_dir(configuration) if configuration.is_file() else FOLDER
-    source, package = rigmark or _installed_from(), None if found else _package(folder)
-    depends = (WITH_LOCK if found else WITHOUT_LOCK).format(lock=found, framework=framework)
+    source, package = rigmark or _installed_from(), None if lock_file else _package(folder)
+    depends = (WITH_LOCK if lock_file else WITHOUT_LOCK).format(lock=lock_file, framework=framework)
     files = {
-        configuration: json.dumps(_configuration(folder, found, source), indent=4) + "\n",
+        configuration: json.dumps(_configuration(folder, lock_file, source), indent=4) + "\n",
         folder / benchmarks / "__init__.py": "",
         folder / benchmarks / "rigmark_networks.py": SUITE.format(framework=framework, depends=depends),
         **({} if package is None else {folder / benchmarks / "own_code.py": OWN.format(package=package)}),
@@ -121,9 +121,9 @@ def command(
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from None
         say(f"wrote {path}")
-    pinned = f"each commit with what {found} pins" if found else "each commit's checkout in this interpreter"
+    pinned = f"each commit with what {lock_file} pins" if lock_file else "each commit's checkout in this interpreter"
     say(f"measures {pinned}; keep .asv out of git (.gitignore)")
-    if found:
+    if lock_file:
         say(f"installs Rigmark from {source}; for other machines name a source with --rigmark git+https://...")
     say(f"the networks do not import this project. {' '.join(depends.split())}")
     say("next: asv machine --yes; asv run --quick; asv run NEW; and rigmark check --asv ., which needs "
@@ -188,10 +188,10 @@ def _package(folder: Path) -> str | None:
 def _in_git(folder: Path) -> bool:
     if not folder.is_dir():
         raise UserError(f"no folder {folder}")
-    found = subprocess.run(
+    answer = subprocess.run(
         ["git", "-C", str(folder), "rev-parse", "--is-inside-work-tree"], capture_output=True, check=False
     )
-    return found.returncode == 0
+    return answer.returncode == 0
 
 
 def _benchmark_dir(configuration: Path) -> str:

@@ -59,11 +59,11 @@ def command(
         say(f"no layer times{of} in {results}; measure some with rigmark run quick --layers --results {results}")
         raise typer.Exit(Exit.BAD if trials.problems else Exit.NOTHING_MEASURED)
     records = [store.get(trial_id) for trial_id in wanted.id]
-    found = analysis.read(wanted, summarise(trials.table), records)
+    profiles = analysis.read(wanted, summarise(trials.table), records)
     if json:
-        sys.stdout.write(json_format.dumps([_plain(case, top) for case in found], indent=1) + "\n")
+        sys.stdout.write(json_format.dumps([_plain(case, top) for case in profiles], indent=1) + "\n")
     else:
-        show_document(document(together(found, trials.table), top=top or SHOWN), 140)
+        show_document(document(together(profiles, trials.table), top=top or SHOWN), 140)
     for sentence in (*trials.problems, *refusals):
         say(f"rigmark: {sentence}")
     if trials.problems:

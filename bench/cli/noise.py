@@ -64,20 +64,20 @@ def command(
     pairs = trials.table[(trials.table.kind == "pair") & (trials.table.suite == suite)]
     here = node(store.salt).id
     records = [record for key in pairs.id if (record := store.get(key)).node in (None, here)]
-    found = noise.by_case(records, machine=hardware.machine().id, clock=clock)
+    cases = noise.by_case(records, machine=hardware.machine().id, clock=clock)
     problems = (*trials.problems, *failures)
     if medium == JSON:
-        plain = {"cases": [each.plain() for each in found], "problems": list(problems)}
+        plain = {"cases": [each.plain() for each in cases], "problems": list(problems)}
         write(json_format.dumps(plain, indent=1) + "\n", output)
-    elif found or problems:
+    elif cases or problems:
         title = tr("Noise of {suite}", suite=suite)
-        write_document(noise.document(found, title=title, problems=problems), medium, output)
+        write_document(noise.document(cases, title=title, problems=problems), medium, output)
     if problems:
         raise typer.Exit(Exit.BAD)
-    if not found:
+    if not cases:
         say(f"no pairs of a build with itself are stored for suite {suite}; leave --budget 0 out to measure some")
         raise typer.Exit(Exit.NOTHING_MEASURED)
-    if any(each.is_blind for each in found):
+    if any(each.is_blind for each in cases):
         raise typer.Exit(Exit.TOO_NOISY)
 
 

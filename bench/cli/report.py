@@ -54,9 +54,9 @@ def command(
     medium = medium_of(format, output, known=(*MEDIA, *reports.FOLDERS))
     if medium in reports.FOLDERS and output is None:
         raise UserError(f"{medium} are written as many files; name a folder with --output")
-    found = report(existing(results), where)
+    gathered = report(existing(results), where)
     if medium in reports.FOLDERS and output is not None:
-        folder = reports.files(medium, found.document)
+        folder = reports.files(medium, gathered.document)
         _write(folder.files, output)
         say(f"wrote {len(folder.files)} files to {output}")
         for remark in folder.remarks:
@@ -64,15 +64,15 @@ def command(
     else:
         is_short = medium == TERMINAL and output is None and not full
         write_document(short(
-            found.document, found.results, command=_command(results, where, found.document.language)
-        ) if is_short else found.document, medium, output)
+            gathered.document, gathered.results, command=_command(results, where, gathered.document.language)
+        ) if is_short else gathered.document, medium, output)
         if output is not None:
             say(f"wrote {output}")
-    for problem in found.problems:
+    for problem in gathered.problems:
         say(f"rigmark: {problem}")
-    if found.problems:
+    if gathered.problems:
         raise typer.Exit(Exit.BAD)
-    if not found.is_measured:
+    if not gathered.is_measured:
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 

@@ -39,30 +39,30 @@ def command(
         raise unknown("kind of scaling", kind, Scaling)
     trials = existing(results).trials()
     rows = summarise(trials.table)
-    found = scaling.read(rows, trials.table)
+    series = scaling.read(rows, trials.table)
     if model is not None:
-        known = sorted({str(each.facts["model"]) for each in found})
+        known = sorted({str(each.facts["model"]) for each in series})
         names = options.listed("--model", model)
         if strange := [name for name in names if name not in known]:
             raise UserError(
                 f"no scaling of '{strange[0]}' in {results}; models that have it: {', '.join(known) or 'none'}"
             )
-        found = [each for each in found if each.facts["model"] in names]
-    found = [each for each in found if kind is None or each.scaling == kind]
+        series = [each for each in series if each.facts["model"] in names]
+    series = [each for each in series if kind is None or each.scaling == kind]
     for problem in trials.problems:
         say(f"rigmark: {problem}")
     for row in scaling.left_out(rows):
         say(f"rigmark: left out, because all its trials are invalid: {case_label(row)}")
     if json:
-        sys.stdout.write(json_format.dumps(scaling.plain(found), indent=1) + "\n")
-    elif found:
-        show_document(document(found), 180)
-    if not found:
+        sys.stdout.write(json_format.dumps(scaling.plain(series), indent=1) + "\n")
+    elif series:
+        show_document(document(series), 180)
+    if not series:
         say(
             f"no case in {results} has valid times both on one device and on several; measure some with "
             f"rigmark run scaling --results {results}"
         )
     if trials.problems:
         raise typer.Exit(Exit.BAD)
-    if not found:
+    if not series:
         raise typer.Exit(Exit.NOTHING_MEASURED)

@@ -35,18 +35,18 @@ def clean(
     from rigmark.bench.store import cleaning
     from rigmark.bench.store.store import existing
 
-    found = cleaning.clean(existing(results), is_dry=dry_run)
-    for problem in found.problems:
+    cleaned = cleaning.clean(existing(results), is_dry=dry_run)
+    for problem in cleaned.problems:
         say(f"rigmark: {problem}")
-    if not found.records:
+    if not cleaned.records:
         say("no readable record contains a secret")
     else:
-        names = f" ({', '.join(found.variables)})" if found.variables else ""
-        say(f"{found.records} records {'contain' if dry_run else 'contained'} secrets{names}"
+        names = f" ({', '.join(cleaned.variables)})" if cleaned.variables else ""
+        say(f"{cleaned.records} records {'contain' if dry_run else 'contained'} secrets{names}"
             + ("; leave out --dry-run to remove them" if dry_run else ", which were removed"))
-        if found.renumbered:
-            say(f"{found.renumbered} of them differed from others only in secrets; they count as further repetitions")
+        if cleaned.renumbered:
+            say(f"{cleaned.renumbered} of them differed from others only in secrets; they count as further repetitions")
         say("pages, tables and copies made earlier still contain the secrets: make them again, and change secrets that "
             "others may have seen")
-    if found.problems:
+    if cleaned.problems:
         raise typer.Exit(Exit.BAD)

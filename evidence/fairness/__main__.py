@@ -71,12 +71,12 @@ def row(framework: str, model: str, mode: str, options: argparse.Namespace) -> b
         answer = json.loads(done.stdout.splitlines()[-1])
         ratios.append(answer["ratio"])
         chosen = answer["native"]
-    found = estimate(ratios)
-    interval = "n/a" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
-    print(f"{framework:<11} {model:<18} {mode:<9} {found.value:<12.3f} {interval:<15} {chosen}", flush=True)
+    ratio = estimate(ratios)
+    interval = "n/a" if ratio.low is None else f"{ratio.low:.3f} to {ratio.high:.3f}"
+    print(f"{framework:<11} {model:<18} {mode:<9} {ratio.value:<12.3f} {interval:<15} {chosen}", flush=True)
     if options.gate is None:
         return False
-    return (found.value if found.low is None else found.low) > options.gate
+    return (ratio.value if ratio.low is None else ratio.low) > options.gate
 
 
 def turns(framework: str, model: str, mode: str, pairs: int, threads: int) -> dict[str, object]:
