@@ -313,7 +313,7 @@ def against_stored(
     known = {**builds_module.load(), new.build.name: new.build}
     trials = plan(
         [replace(sweep, builds=(new.build.name,), layers=False) for sweep in sweeps],
-        cores=len(hardware.usable_cpus()), seed=session, held_builds=builds_module.held_builds(known),
+        cores=len(hardware.usable_cpus()), seed=session, limited_builds=builds_module.limited_builds(known),
     )
     measured: set[str] = set()
     with Runner(

@@ -85,7 +85,7 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
         for repetition in itertools.count():
             trial = Trial(
                 kind=case.timed_as, case=case, repetition=repetition, timing=sweep.timing,
-                asks_for_isa=asks_for_isa(sweep, builds.held_builds(known)),
+                asks_for_isa=asks_for_isa(sweep, builds.limited_builds(known)),
             )
             key = runner.key(trial)
             if key not in store or (record := store.get(key)).outcome is not Outcome.OK:

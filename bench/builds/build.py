@@ -95,7 +95,7 @@ def find(name: str, builds: Mapping[str, Build]) -> Build:
     return builds[name]
 
 
-def held(case: Case, builds: Mapping[str, Build]) -> Case:
+def with_isa_of_build(case: Case, builds: Mapping[str, Build]) -> Case:
     """The case with the instruction set of its build; raises UserError if the case asks for another one."""
     isa = find(case.build, builds).isa
     if isa == Isa.NATIVE:
@@ -107,7 +107,7 @@ def held(case: Case, builds: Mapping[str, Build]) -> Case:
     return replace(case, isa=Isa(isa))
 
 
-def held_builds(builds: Mapping[str, Build]) -> frozenset[str]:
+def limited_builds(builds: Mapping[str, Build]) -> frozenset[str]:
     """The names of builds that limit their cases to an instruction set."""
     return frozenset(name for name, build in builds.items() if build.isa != Isa.NATIVE)
 

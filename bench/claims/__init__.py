@@ -74,20 +74,20 @@ class Held:
     unit: str
 
 
-def hold(claims: Sequence[Claim], held_against: Evidence) -> list[Held]:
+def hold(claims: Sequence[Claim], evidence: Evidence) -> list[Held]:
     """Every claim with its outcome, in the order of ``claims``."""
-    return [_held(claim, held_against) for claim in claims]
+    return [_held(claim, evidence) for claim in claims]
 
 
-def _held(claim: Claim, held_against: Evidence) -> Held:
+def _held(claim: Claim, evidence: Evidence) -> Held:
     quantity = QUANTITIES[claim.quantity]
     try:
-        answers = [judged(answer, claim) for answer in quantity.answers(claim, held_against)]
+        answers = [judged(answer, claim) for answer in quantity.answers(claim, evidence)]
     except NotTestable as reason:
         return Held(claim=claim, standing=Standing.UNTESTABLE, why=str(reason), answers=(), unit=quantity.unit)
     if not answers:
         return Held(
-            claim=claim, standing=Standing.UNTESTABLE, why=_why_nothing(claim, held_against), answers=(),
+            claim=claim, standing=Standing.UNTESTABLE, why=_why_nothing(claim, evidence), answers=(),
             unit=quantity.unit,
         )
     # Measured results take precedence over published ones.
@@ -98,19 +98,19 @@ def _held(claim: Claim, held_against: Evidence) -> Held:
     return Held(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
 
 
-def _why_nothing(claim: Claim, held_against: Evidence) -> str:
+def _why_nothing(claim: Claim, evidence: Evidence) -> str:
     """Why there is no figure for a claim."""
     wanted = [name for place in ("model", "deeper", "over_model") for name in names_of(claim.where.get(place))]
-    missing = [name for name in wanted if name not in held_against.models]
+    missing = [name for name in wanted if name not in evidence.models]
     if missing and len(missing) == len(wanted):
         return tr("the model is missing: there is no network {names} here, and no imported table has it",
                   names=formatting.listed(missing))
-    every = [*held_against.results, *held_against.quoted]
+    every = [*evidence.results, *evidence.quoted]
     devices = [name for place in ("device", "of_device", "over_device") for name in names_of(claim.where.get(place))]
     unseen = [name for name in devices if not any(is_on(row, name) for row in every)]
     if unseen:
         named = formatting.listed([tr("a GPU") if name == "gpu" else name for name in unseen])
         return tr("no result of {devices} is stored, measured or imported", devices=named)
-    if "gpu" in devices and not any(is_gpu(row) for row in held_against.results):
+    if "gpu" in devices and not any(is_gpu(row) for row in evidence.results):
         return tr("no GPU was measured, and no imported table has this figure for one")
     return tr("not measured yet: {how}", how=tr(claim.how))

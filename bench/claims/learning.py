@@ -22,10 +22,10 @@ CERTAIN_SIGMAS = 2.575829    # the same for 99 %, which a verdict needs
 assert (CONFIDENCE, FALSE_ALARMS) == (0.95, 0.01)
 
 
-def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def accuracy(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Share of held-out samples that are classified correctly after the one epoch for which a proof trains."""
     held_out = int(claim.where["held_out"])
-    for proof in held_against.proofs:
+    for proof in evidence.proofs:
         if proof.accuracy is not None and proof.outcome == Outcome.OK and is_asked(proof.facts, claim) \
                 and proof.facts.get("precision") == Precision.FP32:
             low, high = wilson(proof.accuracy, held_out)
@@ -35,21 +35,21 @@ def accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             )
 
 
-def precision_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def precision_accuracy(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Accuracy in a precision minus that in fp32, of the same framework, network and data."""
     wanted, held_out = names_of(claim.where["precision"]), int(claim.where["held_out"])
     yield from _accuracy_differences(
-        held_against, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
+        evidence, held_out, lambda proof: proof.facts["precision"] in wanted and is_asked(proof.facts, claim),
         lambda proof: proof.facts["precision"] == Precision.FP32, axes.but("precision"),
         lambda one, other: tr("{case}, {precision} minus fp32", case=_proof(one), precision=one.facts["precision"]),
     )
 
 
-def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def deeper_accuracy(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Accuracy of a deeper network minus that of a shallower one."""
     deeper, shallower = str(claim.where["deeper"]), str(claim.where["shallower"])
     yield from _accuracy_differences(
-        held_against, int(claim.where["held_out"]),
+        evidence, int(claim.where["held_out"]),
         lambda proof: proof.facts["model"] == deeper and proof.facts["precision"] == Precision.FP32,
         lambda proof: proof.facts["model"] == shallower and proof.facts["precision"] == Precision.FP32,
         axes.but("model"),
@@ -58,10 +58,10 @@ def deeper_accuracy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
 
 
 def _accuracy_differences(
-    held_against: Evidence, held_out: int, is_one: Callable[[Proof], bool], is_other: Callable[[Proof], bool],
+    evidence: Evidence, held_out: int, is_one: Callable[[Proof], bool], is_other: Callable[[Proof], bool],
     same: Sequence[str], about: Callable[[Proof, Proof], str],
 ) -> Iterator[Answer]:
-    learnt = [p for p in held_against.proofs if p.accuracy is not None and p.outcome == Outcome.OK]
+    learnt = [p for p in evidence.proofs if p.accuracy is not None and p.outcome == Outcome.OK]
     for one in filter(is_one, learnt):
         for other in filter(is_other, learnt):
             if all(one.facts.get(name) == other.facts.get(name) for name in same):

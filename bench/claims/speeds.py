@@ -30,14 +30,14 @@ DOUBTS_OF_SHARES = frozenset({"layer_closure", "layer_overhead", "layer_uneven",
 """Findings that cast doubt on shares of a layer trial. That of its cover is not one: the range of a share has it."""
 
 
-def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def op_share(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Share of a step that operations take. At most, all unattributed time is theirs as well.
 
     One trial has no spread, so its share may be wrong by the factor NO_INTERVAL beyond that range. It decides nothing
     if there is a doubt whether its layers are those of the timed step.
     """
     ops = set(names_of(claim.where["op"]))
-    for case in held_against.layer_profiles:
+    for case in evidence.layer_profiles:
         if is_asked(case.case, claim) and is_usual(case.case):
             own = math.fsum(row.share for row in case.rows if row.op in ops)
             nowhere = math.fsum(row.share for row in case.rows if row.is_residual)
@@ -50,7 +50,7 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
                 if doubts else "",
                 remark=tr("{share} of the step belong to no layer", share=share(nowhere)),
             )
-    for row in held_against.quoted:
+    for row in evidence.quoted:
         layers = row.get("layers") or ()
         whole_s = math.fsum(layer["time_s"] for layer in layers)
         if whole_s > 0 and is_asked(row, claim):
@@ -58,16 +58,16 @@ def op_share(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             yield Answer(about=case_in_words(row), value=own_s / whole_s, origin=Origin.QUOTED, remark=row["name"])
 
 
-def speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def speed_up(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Speed of one value of an axis relative to another, all else equal, in pairs of repetitions."""
     axis, of, over = (str(claim.where[name]) for name in ("axis", "of", "over"))
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name != axis)
-    bases = {key(row, same): row for row in held_against.results if row[axis] == over}
-    for row in held_against.results:
+    bases = {key(row, same): row for row in evidence.results if row[axis] == over}
+    for row in evidence.results:
         base = bases.get(key(row, same))
         if row[axis] != of or base is None or not is_asked(row, claim):
             continue
-        comparison = held_against.between(base, row)
+        comparison = evidence.between(base, row)
         if comparison is not None:
             yield _of_pairs(axis, row, base, comparison)
 
@@ -108,36 +108,36 @@ def _are_suspect(rows: Iterable[Mapping[str, Any]]) -> bool:
     return any(row["validity"] == Validity.SUSPECT for row in rows)
 
 
-def world_speed_up(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def world_speed_up(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Throughput of N devices relative to that of one."""
     size = int(claim.where["world_size"])
-    for series in held_against.series:
+    for series in evidence.series:
         if is_asked(series.facts, claim):
             for point in series.points:
-                comparison = held_against.between(series.points[0].row, point.row)
+                comparison = evidence.between(series.points[0].row, point.row)
                 if point.world_size == size and not point.is_oversubscribed and comparison is not None:
                     about = tr("{case}, {scaling} scaling", case=case_in_words(series.facts),
                                scaling=word(series.scaling))
                     yield _of_comparison(about, comparison, series.points[0].row, point.row,
                                          factor=point.global_batch / series.points[0].global_batch)
-    for single, worlds in _quoted_worlds(claim, held_against):
+    for single, worlds in _quoted_worlds(claim, evidence):
         yield from (
             Answer(about=_on(row, size), value=_rate(row) / _rate(single), origin=Origin.QUOTED, remark=row["name"])
             for row in worlds if row["world_size"] == size
         )
 
 
-def efficiency_falls(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def efficiency_falls(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Efficiency of the most devices relative to that of two devices; it falls if this is below 1."""
-    for series in held_against.series:
+    for series in evidence.series:
         own = {point.world_size: point for point in series.points if not point.is_oversubscribed}
         if is_asked(series.facts, claim) and 2 in own and max(own) > 2:
             two, most = own[2], own[max(own)]
-            comparison = held_against.between(two.row, most.row)
+            comparison = evidence.between(two.row, most.row)
             if comparison is not None:
                 factor = most.global_batch / most.world_size / (two.global_batch / two.world_size)
                 yield _of_comparison(_on(series.facts, most.world_size), comparison, two.row, most.row, factor=factor)
-    for single, worlds in _quoted_worlds(claim, held_against):
+    for single, worlds in _quoted_worlds(claim, evidence):
         efficiency = {int(row["world_size"]): (_rate(row) / _rate(single) / row["world_size"], row) for row in worlds}
         if 2 in efficiency and max(efficiency) > 2:
             value, row = efficiency[max(efficiency)]
@@ -150,9 +150,9 @@ def _on(row: Mapping[str, Any], devices: int) -> str:
     return tr("{case}, {devices} devices", case=case_in_words(row), devices=devices)
 
 
-def _quoted_worlds(claim: Claim, held_against: Evidence) -> Iterator[tuple[quoted.Row, list[quoted.Row]]]:
+def _quoted_worlds(claim: Claim, evidence: Evidence) -> Iterator[tuple[quoted.Row, list[quoted.Row]]]:
     """(row of one device, rows of several such devices with the same local batch), of quoted tables."""
-    known = [row for row in held_against.quoted if row.get("world_size") and quoted.throughput(row)
+    known = [row for row in evidence.quoted if row.get("world_size") and quoted.throughput(row)
              and row.get("mode") and is_asked(row, claim)]
     facts = tuple(name for name in FACTS if name not in ("world_size", "strategy"))
     alike: dict[tuple[Any, ...], list[quoted.Row]] = {}
@@ -170,12 +170,12 @@ def _rate(row: quoted.Row) -> float:
     return quoted.throughput(row) or math.nan
 
 
-def throughput(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def throughput(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Samples per second on a named device."""
-    for row in held_against.results:
+    for row in evidence.results:
         if is_asked(row, claim) and is_usual(row):
             yield _of_row(row)
-    for row in held_against.quoted:
+    for row in evidence.quoted:
         rate = quoted.throughput(row)
         if rate is not None and is_asked(row, claim):
             yield Answer(about=case_in_words(row), value=rate, origin=Origin.QUOTED, remark=row["name"])
@@ -194,13 +194,13 @@ def _known(number: Any) -> float | None:
     return None if is_nothing(number) else float(number)
 
 
-def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def throughput_ratio(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Throughput of one device relative to another, for equal source, network, mode, batch and framework."""
     mode = str(claim.where["mode"])
     of, over = (str(claim.where[name]) for name in ("of_device", "over_device"))
-    here = [(row, _known(row["throughput_samples_per_s"])) for row in held_against.results
+    here = [(row, _known(row["throughput_samples_per_s"])) for row in evidence.results
             if row["mode"] == mode and is_usual(row)]
-    there = [(row, _rate_of(row, mode)) for row in held_against.quoted]
+    there = [(row, _rate_of(row, mode)) for row in evidence.quoted]
     for origin, rows in ((Origin.MEASURED, here), (Origin.QUOTED, there)):
         asked = [(row, rate) for row, rate in rows if rate and has_model(row["model"], claim.where.get("model"))]
         fast_ones: dict[tuple[Any, ...], list[tuple[Mapping[str, Any], float]]] = {}
@@ -211,7 +211,7 @@ def throughput_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             for fast, fast_rate in fast_ones.get(_matched(slow), ()) if is_on(slow, over) else ():
                 about = tr("{model} {mode}, batch {batch}: {fast} over {slow}", model=slow["model"], mode=word(mode),
                            batch=slow["local_batch"], fast=_device(fast), slow=_device(slow))
-                comparison = held_against.between(slow, fast) if origin is Origin.MEASURED else None
+                comparison = evidence.between(slow, fast) if origin is Origin.MEASURED else None
                 yield Answer(
                     about=about, value=fast_rate / slow_rate, origin=origin, remark=f"{fast['name']}; {slow['name']}",
                 ) if comparison is None else _of_comparison(about, comparison, slow, fast)
@@ -238,24 +238,24 @@ def _rate_of(row: quoted.Row, mode: str) -> float | None:
     return batch / time_s if mode == Mode.INFERENCE and batch and time_s else None
 
 
-def model_time_ratio(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def model_time_ratio(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Step time of one network relative to that of another, in pairs of repetitions, all else equal."""
     of, over = (str(claim.where[name]) for name in ("model", "over_model"))
     same = tuple(name for name in (*SAME, *FACTS_OF_A_BUILD) if name not in ("model", "graph_fingerprint"))
-    bases = {key(row, same): row for row in held_against.results if row["model"] == over}
-    for row in held_against.results:
+    bases = {key(row, same): row for row in evidence.results if row["model"] == over}
+    for row in evidence.results:
         base = bases.get(key(row, same))
         if row["model"] == of and base is not None:
-            comparison = held_against.between(row, base)
+            comparison = evidence.between(row, base)
             if comparison is not None:
                 about = tr("{case}, over {other}", case=case_in_words(row), other=over)
                 yield _of_comparison(about, comparison, base, row)
 
 
-def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def pass_time(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Minutes for a number of passes over a number of samples."""
     samples = float(claim.where["samples"]) * float(claim.where["passes"])
-    for row in held_against.results:
+    for row in evidence.results:
         if is_asked(row, claim, mode=Mode.TRAINING, precision=Precision.FP32) and is_usual(row):
             rate = _of_row(row)
 
@@ -269,9 +269,9 @@ def pass_time(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
             )
 
 
-def gpu_busy(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def gpu_busy(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Share of the driver's sampling periods in which a GPU had work, while steps were timed: the median of trials."""
-    timed = held_against.trials
+    timed = evidence.trials
     timed = timed[(timed.kind == TrialKind.TIMING) & (timed.outcome == Outcome.OK) & timed.telemetry.notna()]
     by_case: dict[tuple[Any, ...], list[float]] = {}
     for trial in rows_of(timed):

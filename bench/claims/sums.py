@@ -14,10 +14,10 @@ from rigmark.bench.document.language import tr
 from rigmark.bench.machine import gpu_specifications
 
 
-def filter_weights(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def filter_weights(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     """Weights of a stack of small convolutions relative to one large one with the same receptive field, from graphs."""
     kernel, layers = int(claim.where["kernel"]), int(claim.where["layers"])
-    stack, one = held_against.filters(kernel, layers), held_against.filters(int(claim.where["over_kernel"]), 1)
+    stack, one = evidence.filters(kernel, layers), evidence.filters(int(claim.where["over_kernel"]), 1)
     if stack.sees != one.sees:
         raise NotTestable(tr("they are not comparable: the stack sees {stack} positions, the single one {single}",
                              stack=stack.sees, single=one.sees))
@@ -35,7 +35,7 @@ def _exact(about: str, value: float, remark: str = "") -> Answer:
 
 
 def computed(formula: Callable[[Mapping[str, Any]], float]) -> Callable[[Claim, Evidence], Iterator[Answer]]:
-    def answers(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+    def answers(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
         given = ", ".join(f"{name} {fact}" for name, fact in claim.where.items())
         yield _exact(tr("computed from {given}", given=given), formula(claim.where))
 
@@ -64,5 +64,5 @@ def supply_w(given: Mapping[str, Any]) -> float:
     return box.supply(float(given["processor_w"]), [float(given["gpus_w"])], float(given["board_w"])).needed_w
 
 
-def nothing(claim: Claim, held_against: Evidence) -> Iterator[Answer]:
+def nothing(claim: Claim, evidence: Evidence) -> Iterator[Answer]:
     raise NotTestable(tr(str(claim.where["why"])))

@@ -187,9 +187,9 @@ def command(
         world_cores = None if others is None else others.cores
         plans = {
             name: [
-                replace(trial, case=builds.held(trial.case, known_builds)) for trial in
+                replace(trial, case=builds.with_isa_of_build(trial.case, known_builds)) for trial in
                 plan(sweeps, cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores,
-                     held_builds=builds.held_builds(known_builds))
+                     limited_builds=builds.limited_builds(known_builds))
             ] for name in sessions.names(session, session_count)
         }
         _check_files(plans)

@@ -189,11 +189,11 @@ class Graph:
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
         """Every parameter by its key, "conv1/weight", in layer order; a shared one as its first layer has it."""
-        found: dict[str, Parameter] = {}
+        parameters: dict[str, Parameter] = {}
         for layer in self.layers:
             for key, parameter in layer.keyed_parameters.items():
-                found.setdefault(key, parameter)
-        return found
+                parameters.setdefault(key, parameter)
+        return parameters
 
     @property
     def parameter_count(self) -> int:
@@ -221,17 +221,17 @@ class Graph:
 
     @cached_property
     def _with_gradient(self) -> frozenset[str]:
-        found: set[str] = set()
+        having: set[str] = set()
         for layer in self.layers:
             has_own = any(p.is_trainable for p in layer.parameters)
             is_float = any(value.dtype == "float" for value in layer.outputs)
-            if is_float and (has_own or any(_layer_of(value) in found for value in layer.inputs)):
-                found.add(layer.name)
+            if is_float and (has_own or any(_layer_of(value) in having for value in layer.inputs)):
+                having.add(layer.name)
         reached = {_layer_of(self.outputs[0])}
         for layer in reversed(self.layers):
-            if layer.name in found & reached:
+            if layer.name in having & reached:
                 reached.update(map(_layer_of, layer.inputs))
-        return frozenset(found & reached)
+        return frozenset(having & reached)
 
     def leads_to_loss(self, name: str) -> bool:
         """Whether the loss depends on what this layer gives: a training step runs no other layers."""
@@ -239,11 +239,11 @@ class Graph:
 
     @cached_property
     def _for_loss(self) -> frozenset[str]:
-        found = {_layer_of(self.outputs[0])}
+        needed = {_layer_of(self.outputs[0])}
         for layer in reversed(self.layers):
-            if layer.name in found:
-                found.update(map(_layer_of, layer.inputs))
-        return frozenset(found)
+            if layer.name in needed:
+                needed.update(map(_layer_of, layer.inputs))
+        return frozenset(needed)
 
     def cost(
         self, layer: Layer, *, batch: int, itemsize: int, training: bool, backward: bool = False,
@@ -303,11 +303,11 @@ class Graph:
 
     @cached_property
     def _readers(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {name: set() for layer in self.layers for name in _values(layer)}
+        readers: dict[str, set[str]] = {name: set() for layer in self.layers for name in _values(layer)}
         for layer in self.layers:
             for name in layer.inputs:
-                found.setdefault(name, set()).add(layer.name)
-        return found
+                readers.setdefault(name, set()).add(layer.name)
+        return readers
 
     @cached_property
     def fingerprint(self) -> str:

@@ -88,15 +88,15 @@ def _inputs(given: _Graph) -> list[Input]:
     """Those that it states one by one, or the only one."""
     if (given.input is None) == (not given.inputs):
         raise BadGraph(f"{given.name}: a graph states its only input as 'input', or those that it has as 'inputs'")
-    found = given.inputs
+    inputs = given.inputs
     if given.input is not None:
         shape, vocabulary = tuple(given.input.shape), given.input.vocabulary
-        found = [Input(shape=shape) if vocabulary is None else tokens(shape, vocabulary)]
-    for each in found:
+        inputs = [Input(shape=shape) if vocabulary is None else tokens(shape, vocabulary)]
+    for each in inputs:
         if min(each.shape, default=1) < 1 or (each.vocabulary or 1) < 1 or math.prod(each.shape) > MOST_ELEMENTS:
             raise BadGraph(f"{given.name}: input '{each.name}' needs sizes and a vocabulary of at least 1, and at most "
                            f"{MOST_ELEMENTS:,} elements, not {each.shape} and {each.vocabulary}")
-    return found
+    return inputs
 
 
 def _add(net: Builder, layer: _Layer, graph: str) -> None:
@@ -151,7 +151,7 @@ def _refuse_other_shapes(stated: _Layer, layer: Layer, graph: str) -> None:
         "input_shapes": list(map(list, layer.input_shapes)), "output_shape": list(layer.output_shape),
         "outputs": [value.plain() for value in layer.outputs],
     }
-    for name, found in computed.items():
+    for name, value in computed.items():
         given = getattr(stated, name)
-        if given is not None and given != found:
-            raise BadGraph(f"{graph}: layer '{layer.name}' states {name} {given}, but computes {found}")
+        if given is not None and given != value:
+            raise BadGraph(f"{graph}: layer '{layer.name}' states {name} {given}, but computes {value}")

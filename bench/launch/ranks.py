@@ -25,7 +25,7 @@ from rigmark.bench.worker import precisions, strategies
 LOOPBACK = "127.0.0.1"
 GRACE_S = 2.0                # time for the other ranks to report their own failure after one has failed
 Arrays = dict[str, Any]
-Ran = tuple[Answer, Arrays]
+RankResult = tuple[Answer, Arrays]
 
 WORST_FIRST = (
     Outcome.BUILD_BROKEN, Outcome.NOT_INSTALLED, Outcome.UNSUPPORTED, Outcome.OUT_OF_MEMORY, Outcome.PARITY_FAILED,
@@ -51,7 +51,7 @@ class Rank:
     job: Mapping[str, Any]       # including "world", see bench.worker.strategies
 
 
-Start = Callable[[Rank, int], Ran]
+Start = Callable[[Rank, int], RankResult]
 """Starts a rank and waits for its end; the number is a descriptor that becomes readable if it must stop earlier."""
 
 
@@ -89,7 +89,7 @@ def free_ports(count: int, address: str = LOOPBACK) -> list[int]:
         return ports
 
 
-def together(start: Start, of: Sequence[Rank]) -> list[Ran]:
+def together(start: Start, of: Sequence[Rank]) -> list[RankResult]:
     """The answers of all ranks, each of which is started from a thread that sleeps until its end.
 
     If one fails, the others have GRACE_S to report their own failure, then they are ended; after an exception too.

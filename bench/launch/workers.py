@@ -120,7 +120,7 @@ class Workers:
 
     def resolved(self, case: Case) -> Case:
         """The case with the instruction set of its build; raises UserError if it asks for another one."""
-        return builds_module.held(case, self._builds)
+        return builds_module.with_isa_of_build(case, self._builds)
 
     def variables(self, case: Case) -> dict[str, str]:
         """The environment variables of a worker of this case that may change results."""
@@ -186,14 +186,14 @@ class Workers:
     def ask_world(
         self, trial: Trial, jobs: Sequence[Mapping[str, Any]], *, variables: Mapping[str, str] = NO_VARIABLES,
         is_recorded: bool = True,
-    ) -> list[world.Ran]:
+    ) -> list[world.RankResult]:
         """As ``ask``, for all processes of a world; the first answer includes the telemetry of all."""
         case, places = trial.case, self._launcher.places(trial.case)
         ranks = world.ranks(case, jobs, places, patience_s=self._deadline_s, address=self._launcher.address)
         launch = replace(self.launch(case, variables), fork=_fork(trial))
         recorder = self._recorder if is_recorded else None
 
-        def start(rank: world.Rank, stop: int) -> world.Ran:
+        def start(rank: world.Rank, stop: int) -> world.RankResult:
             listener = Member(recorder) if recorder is not None and rank.index > 0 else recorder
             own = replace(launch, rank=rank.index, cpus=places[rank.index].cpus)
             return self._run(own, rank.job, listener=listener, stop=stop)

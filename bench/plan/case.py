@@ -69,7 +69,7 @@ class Case:
         """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
         setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
         if self.isa != Isa.NATIVE:
-            setting += f", held to {self.isa}"
+            setting += f", limited to {self.isa}"
         label = f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
         if self.is_limit:
             label = f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"

@@ -43,7 +43,7 @@ def proof_case(case: Case, cores: int) -> Case:
 
 def plan(
     sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None,
-    held_builds: Collection[str] = (),
+    limited_builds: Collection[str] = (),
 ) -> list[Trial]:
     """The trials in the order in which they run.
 
@@ -51,15 +51,15 @@ def plan(
     machine affects all cases alike. A case that several sweeps declare with the same start method is timed as the first
     of them states, and as often as any of them states. Micro-benchmarks are among these cases; they need no proof.
     Layer trials come last, one for each case that a sweep wants them for, since they answer another question. ``cores``
-    are those of this machine, ``world_cores`` as Sweep.cases has them, and ``held_builds`` those that hold their cases
-    to an instruction set.
+    are those of this machine, ``world_cores`` as Sweep.cases has them, and ``limited_builds`` those that limit
+    their cases to an instruction set.
     """
     declared: dict[tuple[Case, StartMethod], tuple[Timing, int, bool]] = {}
     for sweep in sweeps:
         for case in sweep.cases(cores, world_cores):
             key = case, sweep.timing.start_method
             timing, repetitions, asks = declared.get(key, (sweep.timing, 0, False))
-            asks = asks or asks_for_isa(sweep, held_builds)
+            asks = asks or asks_for_isa(sweep, limited_builds)
             declared[key] = timing, max(repetitions, sweep.repetitions), asks
     proofs = dict.fromkeys(
         Trial(kind=TrialKind.PROOF, case=proof_case(case, cores)) for case, _ in declared if not case.is_limit
@@ -78,9 +78,9 @@ def plan(
     return [*proofs, *timings, *_layer_trials(sweeps, cores, world_cores)]
 
 
-def asks_for_isa(sweep: Sweep, held_builds: Collection[str]) -> bool:
+def asks_for_isa(sweep: Sweep, limited_builds: Collection[str]) -> bool:
     """Whether a sweep declares instruction sets, by itself or by its builds: then all its cases are observed."""
-    return set(sweep.isas) != {Isa.NATIVE} or not set(sweep.builds).isdisjoint(held_builds)
+    return set(sweep.isas) != {Isa.NATIVE} or not set(sweep.builds).isdisjoint(limited_builds)
 
 
 def _layer_trials(sweeps: Sequence[Sweep], cores: int, world_cores: int | None) -> list[Trial]:

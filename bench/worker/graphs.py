@@ -16,11 +16,11 @@ def layer_of(value):
 
 def parameters_of(graph):
     """{key: parameter}, each once, in the order of the layers that have them first."""
-    found = collections.OrderedDict()
+    parameters = collections.OrderedDict()
     for layer in graph["layers"]:
         for parameter in layer["parameters"]:
-            found.setdefault(parameter["key"], parameter)
-    return found
+            parameters.setdefault(parameter["key"], parameter)
+    return parameters
 
 
 def shared_keys(graph):
@@ -31,14 +31,14 @@ def shared_keys(graph):
 
 def with_gradient(graph):
     """Names of the layers in or before which a trainable parameter lies, and that lead to the output by floats."""
-    found = set()
+    names = set()
     for layer in graph["layers"]:
         has_own = any(p["is_trainable"] for p in layer["parameters"])
         is_float = any(value["dtype"] == "float" for value in layer["outputs"])
-        if is_float and (has_own or found.intersection(map(layer_of, layer["inputs"]))):
-            found.add(layer["name"])
+        if is_float and (has_own or names.intersection(map(layer_of, layer["inputs"]))):
+            names.add(layer["name"])
     reached = {graph["layers"][-1]["name"]}
     for layer in reversed(graph["layers"]):
-        if layer["name"] in found & reached:
+        if layer["name"] in names & reached:
             reached.update(map(layer_of, layer["inputs"]))
-    return found & reached
+    return names & reached

@@ -115,10 +115,10 @@ class Watcher(object):
         os.write(self._requests, REQUEST.pack(fewest))
         while not select.select([self._answers], [], [], 0)[0]:
             step()
-        found = json.loads(_message(self._answers))
-        if "problem" in found:
-            raise CannotWatch(found["problem"])
-        return found
+        answer = json.loads(_message(self._answers))
+        if "problem" in answer:
+            raise CannotWatch(answer["problem"])
+        return answer
 
     def close(self):
         os.close(self._requests)
@@ -145,10 +145,11 @@ def _serve(watched, requests, answers):
             if not request:
                 break
             try:
-                found = observed(watched, *REQUEST.unpack(request))
+                answer = observed(watched, *REQUEST.unpack(request))
             except OSError as error:
-                found = {"problem": "the system does not let one process observe another (ptrace: %s)" % error.strerror}
-            os.write(answers, (json.dumps(found) + "\n").encode())
+                problem = "the system does not let one process observe another (ptrace: %s)" % error.strerror
+                answer = {"problem": problem}
+            os.write(answers, (json.dumps(answer) + "\n").encode())
     finally:
         os._exit(0)
 
@@ -186,15 +187,15 @@ def observed(process, fewest):
                         continue
                     halt(thread)
                     call(GETREGS, thread, ctypes.cast(registers, ctypes.c_void_p))
-                    found = encoding(_bytes_at(memory, registers[RIP]))
+                    vector = encoding(_bytes_at(memory, registers[RIP]))
                     call(CONT, thread)
                 except OSError:
                     threads.remove(thread)       # it has ended
                     continue
                 samples += 1
                 place = _place(mapped, registers[RIP])
-                if found is not None and not place.startswith(NOT_KERNELS):
-                    encodings[found] += 1
+                if vector is not None and not place.startswith(NOT_KERNELS):
+                    encodings[vector] += 1
                     places[place] += 1
             time.sleep(PERIOD_S)
     for thread in threads:
@@ -224,15 +225,15 @@ def _is_running(process, thread):
 
 def _mapped(process):
     """[(first address, address after the last, name)] of the executable memory of a process."""
-    found = []
+    regions = []
     with open("/proc/%d/maps" % process) as file:
         for line in file:
             addresses, rights, _, _, _, *name = line.split(None, 5)
             if "x" in rights:
                 first, _, behind = addresses.partition("-")
                 path = name[0].strip() if name else ""
-                found.append((int(first, 16), int(behind, 16), path))
-    return found
+                regions.append((int(first, 16), int(behind, 16), path))
+    return regions
 
 
 def _place(mapped, address):

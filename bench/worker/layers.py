@@ -19,7 +19,7 @@ def steps_in_turns(plan, step_time_s):
     return [math.ceil(steps / float(turns))] * turns
 
 
-def taken_apart(prepared, plan, mark, clock=time.perf_counter):
+def profile(prepared, plan, mark, clock=time.perf_counter):
     """The rows of a step's time in seconds, and the step times of the instrumented steps and of the plain ones.
 
     ``time_s`` of a row is the mean over all instrumented steps, ``turn_times_s`` are the means of each turn, whose
@@ -48,13 +48,13 @@ def taken_apart(prepared, plan, mark, clock=time.perf_counter):
 
 def mean_rows(turns):
     """The mean rows of several turns, each weighted by its number of steps."""
-    found = collections.OrderedDict()
+    by_row = collections.OrderedDict()
     for place, turn in enumerate(turns):
         for row in turn["layers"]:
-            merged = found.setdefault((row["layer"], row["direction"]), dict(row, turn_times_s=[0.0] * len(turns)))
+            merged = by_row.setdefault((row["layer"], row["direction"]), dict(row, turn_times_s=[0.0] * len(turns)))
             merged["turn_times_s"][place] += row["time_s"]
             merged.update(joined(merged, row))
-    return [dict(row, time_s=mean_s(row["turn_times_s"], turns)) for row in found.values()]
+    return [dict(row, time_s=mean_s(row["turn_times_s"], turns)) for row in by_row.values()]
 
 
 def mean_s(turn_times_s, turns):

@@ -56,18 +56,18 @@ class RankGroup(object):
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen(self.processes)
-        found = {}
-        while len(found) < self.processes - 1:
+        peers = {}
+        while len(peers) < self.processes - 1:
             listener.settimeout(max(RETRY_S, until - time.time()))
             try:
                 connection = listener.accept()[0]
             except socket.timeout:
-                missing = sorted(set(range(1, self.processes)) - set(found))
+                missing = sorted(set(range(1, self.processes)) - set(peers))
                 raise Lost("rank %d never connected to %s:%d" % (missing[0], address, port)) from None
             peer = _file(connection)
-            found[_read(peer, -1)] = peer
+            peers[_read(peer, -1)] = peer
         listener.close()
-        self._peers = [found[rank] for rank in sorted(found)]
+        self._peers = [peers[rank] for rank in sorted(peers)]
 
     def _connect(self, address, port, until):
         while True:

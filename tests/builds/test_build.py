@@ -43,10 +43,11 @@ def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_se
     case = replace(CASE, build="generic")
 
     assert sys.executable == found["generic"].interpreter
-    assert Isa.SSE41 == build.held(case, found).isa == build.held(replace(case, isa=Isa.SSE41), found).isa
-    assert CASE == build.held(CASE, found)
+    for asked in (case, replace(case, isa=Isa.SSE41)):
+        assert Isa.SSE41 == build.with_isa_of_build(asked, found).isa
+    assert CASE == build.with_isa_of_build(CASE, found)
     with pytest.raises(UserError, match="build 'generic' is limited to sse41 and cannot run avx2"):
-        build.held(replace(case, isa=Isa.AVX2), found)
+        build.with_isa_of_build(replace(case, isa=Isa.AVX2), found)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_what_a_build_is_held_to_holds_whoever_asks(tmp_path: Path):
         models=("mlp",), frameworks=("numpy",), modes=(Mode.INFERENCE,), local_batches=(2,), threads=(1,),
         repetitions=1, timing=SHORT, builds=("default", "held"),
     )
-    trials = plan([sweep], cores=cores, seed=1, held_builds=builds.held_builds(known))
+    trials = plan([sweep], cores=cores, seed=1, limited_builds=builds.limited_builds(known))
 
     with runner(tmp_path, known) as measuring:
         for trial in trials:

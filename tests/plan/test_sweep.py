@@ -152,7 +152,7 @@ def test_a_label_names_an_instruction_set_only_where_one_was_asked_for():
     native, held = cases(modes=(Mode.TRAINING,), isas=(Isa.NATIVE, Isa.SSE41))
 
     assert "native" not in native.label
-    assert held.label == native.label.replace(", batch", ", held to sse41, batch")
+    assert held.label == native.label.replace(", batch", ", limited to sse41, batch")
 
 
 def test_a_label_of_a_limit_says_its_threads():

@@ -84,16 +84,16 @@ def test_only_layer_trials_have_a_frameworks_layer_variables_beside_the_users(
     lend_framework(monkeypatch, "flagged", WITH_VARIABLES)
     timing = replace(SHORT, start_method=start_method)
     stored = measure(tmp_path, frameworks=("flagged",), modes=tuple(Mode), layers=True, timing=timing).stored
-    timed, taken_apart = (
+    timed, profiled = (
         {each.identity.case["mode"]: getattr(each, part) for each in stored if each.identity.kind is kind}
         for kind, part in ((TrialKind.TIMING, "measurement"), (TrialKind.LAYERS, "layers"))
     )
 
     assert {"XLA_FLAGS": "--mine"} == timed["inference"]["facts"] == timed["training"]["facts"]
-    assert {"XLA_FLAGS": "--mine --apart"} == taken_apart["inference"]["facts"]
-    assert {"XLA_FLAGS": "--apart"} == taken_apart["inference"]["variables"]
-    assert {"XLA_FLAGS": "--mine"} == taken_apart["training"]["facts"]
-    assert {} == taken_apart["training"]["variables"]
+    assert {"XLA_FLAGS": "--mine --apart"} == profiled["inference"]["facts"]
+    assert {"XLA_FLAGS": "--apart"} == profiled["inference"]["variables"]
+    assert {"XLA_FLAGS": "--mine"} == profiled["training"]["facts"]
+    assert {} == profiled["training"]["variables"]
 
 
 def described(

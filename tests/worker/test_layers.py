@@ -32,10 +32,10 @@ class Instrumented(Network):
         }
 
 
-def taken_apart(**changes: Any) -> tuple[Instrumented, dict[str, Any]]:
+def profiled(**changes: Any) -> tuple[Instrumented, dict[str, Any]]:
     clock = Clock()
     network = Instrumented(clock)
-    return network, layers.taken_apart(network, {**PLAN, **changes}, network.calls.append, clock)
+    return network, layers.profile(network, {**PLAN, **changes}, network.calls.append, clock)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_there_are_as_many_steps_as_a_timing_trial_would_take(step_time_s: float
 
 
 def test_plain_and_instrumented_steps_take_turns_and_each_is_synchronised():
-    network, found = taken_apart()
+    network, found = profiled()
     marks = [network.calls.index(mark) for mark in ("warm_up", "steady")]
     steps = [call for call in network.calls[marks[1] + 1:] if call != "synchronize"]
 
@@ -63,7 +63,7 @@ def test_plain_and_instrumented_steps_take_turns_and_each_is_synchronised():
 
 
 def test_the_residual_makes_the_rows_add_up_to_the_step():
-    rows = taken_apart()[1]["rows"]
+    rows = profiled()[1]["rows"]
 
     rest = {"layer": "(unattributed)", "direction": None, "time_s": 0.125, "turn_times_s": [0.125] * 5}
     assert rest == rows[-1]

@@ -144,9 +144,9 @@ def case_label(facts: Mapping[str, Any]) -> str:
         f"{facts['threads']} thread{'s' * (int(facts['threads']) != 1)}" if "threads" in facts else "",
         f"data {facts['data']}" if facts.get("data", "synthetic") != "synthetic" else "",
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
-        f"held to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
+        f"limited to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
         f"{facts['world_size']} devices ({facts['strategy']})" if facts.get("world_size", 1) != 1 else "",
-        f"{facts['devices_per_process']} devices a process" if facts.get("devices_per_process", 1) != 1 else "",
+        f"{facts['devices_per_process']} devices per process" if facts.get("devices_per_process", 1) != 1 else "",
         "oversubscribed" if facts.get("oversubscribed") else "",
         f"{facts['steps_per_timing']} steps per timing" if facts.get("steps_per_timing", 1) != 1 else "",
     ]

@@ -92,10 +92,10 @@ def refusals(missing_kernel):
     try:
         yield
     except Exception as error:
-        found = re.search(missing_kernel, str(error))
-        if found is None:
+        match = re.search(missing_kernel, str(error))
+        if match is None:
             raise
-        raise Unsupported("%s: %s" % (type(error).__name__, found.group(0))) from error
+        raise Unsupported("%s: %s" % (type(error).__name__, match.group(0))) from error
 
 
 def widened(array):

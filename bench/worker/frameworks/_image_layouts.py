@@ -119,10 +119,10 @@ def flattened_images(graph, images):
 
     for layer in layers:
         if layer["op"] == "flatten" and layer["inputs"][0] in images:
-            found = follow(layer["name"], tuple(layer["input_shapes"][0]))
-            if found is not None:
-                dense.update(found[0])
-                vectors.update(found[1])
+            orders = follow(layer["name"], tuple(layer["input_shapes"][0]))
+            if orders is not None:
+                dense.update(orders[0])
+                vectors.update(orders[1])
     return dense, vectors
 
 

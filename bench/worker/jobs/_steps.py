@@ -94,16 +94,16 @@ def part_of_each(array, devices, count):
     return np.concatenate([part[:count] for part in np.split(np.asarray(array), devices)])
 
 
-def timed_steps(prepared, timing, answers, gang=rendezvous.ALONE):
+def timed_steps(prepared, timing, answers, ranks=rendezvous.ALONE):
     """Runs warm-up and timed steps; also measures the CPU time of other processes meanwhile."""
-    gang.decided(None)       # waits, since ranks are not ready at the same time
+    ranks.decided(None)       # waits, since ranks are not ready at the same time
     answers.mark("warm_up")
-    warm_up = measure.warm_up(prepared, timing, decided=gang.decided)
+    warm_up = measure.warm_up(prepared, timing, decided=ranks.decided)
     prepared.forget_peak_memory()
     answers.mark("steady")
     busy_before_s = host.busy_cpu_s()
     own_before_s = time.process_time()
-    timings = measure.timed(prepared, timing, decided=gang.decided)
+    timings = measure.timed(prepared, timing, decided=ranks.decided)
     own_s = time.process_time() - own_before_s
     busy_after_s = host.busy_cpu_s()
     answers.mark("timed")

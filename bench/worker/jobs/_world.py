@@ -5,7 +5,7 @@ from .. import frameworks, rendezvous
 COMMUNICATION_STEPS = 5      # instrumented, after those that are timed
 
 
-def ended_together(job, gang, prepared):
+def ended_together(job, ranks, prepared):
     """Further facts in the answer of a rank; none if the trial is not distributed. All ranks call it.
 
     "digests" of the parameters that it trained, and "communication" as frameworks.Prepared has it, or {"problem": why
@@ -19,5 +19,5 @@ def ended_together(job, gang, prepared):
             told["communication"] = prepared.communication(COMMUNICATION_STEPS)
         except frameworks.Unsupported as reason:
             told["communication"] = {"problem": str(reason)}
-    gang.decided(None)       # waits, since the others still need this rank
+    ranks.decided(None)       # waits, since the others still need this rank
     return told

@@ -19,7 +19,7 @@ def run(job, directory, answers):
     except instructions.CannotWatch as error:
         problem = str(error)
     module = adapter(job)
-    found = {}
+    by_operation = {}
     for name, graph in job["graphs"].items():
         prepared = module.prepare(graph, drawn_weights(graph), job["settings"])
         shapes = graph["input"]["shape"], graph["layers"][-1]["output_shape"]
@@ -35,12 +35,12 @@ def run(job, directory, answers):
             step()
         if problem is None:
             try:
-                found[name] = watcher.watch(step, job["fewest_samples"])
+                by_operation[name] = watcher.watch(step, job["fewest_samples"])
             except instructions.CannotWatch as error:
                 problem = str(error)
     if watcher is not None:
         watcher.close()
-    return {"operations": found, "problem": problem, "facts": module.facts()}
+    return {"operations": by_operation, "problem": problem, "facts": module.facts()}
 
 
 def drawn_weights(graph):

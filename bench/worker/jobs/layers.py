@@ -8,9 +8,9 @@ from ._steps import last_result, started
 def run(job, directory, answers):
     """The per-layer profile of one case; the first step, which is compared with the oracle, is instrumented too."""
     module, prepared, facts = started(job, answers, lambda network: network.layer_times(1)["step_times_s"][0])
-    found = layers.taken_apart(prepared, job["timing"], answers.mark)
+    profile = layers.profile(prepared, job["timing"], answers.mark)
     answers.mark("timed")
     last_result(prepared)
-    steps = 1 + sum(len(found[name]) for name in ("warm_up_timings_s", "plain_step_times_s", "step_times_s"))
+    steps = 1 + sum(len(profile[name]) for name in ("warm_up_timings_s", "plain_step_times_s", "step_times_s"))
     facts.update(held_at_the_end(job, prepared, steps, facts["first_loss"]))
-    return dict(found, facts=module.facts(), **facts)
+    return dict(profile, facts=module.facts(), **facts)

@@ -23,8 +23,8 @@ def installed_versions(distributions):
     versions = {}
     for name in distributions:
         try:
-            found = metadata.version(name) if hasattr(metadata, "version") else metadata.get_distribution(name).version
+            is_new = hasattr(metadata, "version")
+            versions[name] = metadata.version(name) if is_new else metadata.get_distribution(name).version
         except Exception:
-            found = None
-        versions[name] = found
+            versions[name] = None
     return versions

@@ -11,11 +11,11 @@ from ._world import ended_together
 
 def run(job, directory, answers):
     """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
-    gang = rendezvous.of(job)
+    ranks = rendezvous.of(job)
     inputs = arrays(job["inputs"])
     module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
     answer = proof.answer(
-        prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], gang.part(len(inputs["x"]))
+        prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], ranks.part(len(inputs["x"]))
     )
     if job.get("tie_errors"):
         def changed(**settings):
@@ -29,7 +29,7 @@ def run(job, directory, answers):
         answer.update(learn(job, inputs, module))
         answers.mark("learnt")
     np.savez(os.path.join(directory, "answer.npz"), **answer)
-    return dict({"facts": module.facts(), "prepare_time_s": seconds}, **ended_together(job, gang, prepared))
+    return dict({"facts": module.facts(), "prepare_time_s": seconds}, **ended_together(job, ranks, prepared))
 
 
 def learn(job, inputs, module):

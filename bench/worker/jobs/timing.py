@@ -9,14 +9,14 @@ from ._world import ended_together
 
 def run(job, directory, answers):
     """Timed steps of one case, after its first loss was compared with the oracle's."""
-    gang = rendezvous.of(job)
+    ranks = rendezvous.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
-    timed = timed_steps(prepared, job["timing"], answers, gang)
+    timed = timed_steps(prepared, job["timing"], answers, ranks)
     last, overflow_steps = last_result(prepared), prepared.overflow_steps()
     memory = peak_memory(prepared)       # before anything else than timed steps is run
     timings = len(timed["warm_up_timings_s"]) + len(timed["timings_s"])
     facts.update(held_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
-    facts.update(ended_together(job, gang, prepared))
+    facts.update(ended_together(job, ranks, prepared))
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
         result_error=None, policy=precisions.POLICIES[job["settings"]["precision"]],

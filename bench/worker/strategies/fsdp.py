@@ -76,8 +76,8 @@ class FsdpPrepared(TorchPrepared):
             self._optimizer.zero_grad(set_to_none=True)
             loss = self._loss(self._values(x), self._values(y))
             loss.backward()
-            found = {key: _array(tensor.grad.full_tensor()) for key, tensor in self._trainable.items()}
-        return loss.item(), found
+            gradients = {key: _array(tensor.grad.full_tensor()) for key, tensor in self._trainable.items()}
+        return loss.item(), gradients
 
     def weights(self):
         return {

@@ -102,8 +102,8 @@ def _instruction(line):
         if key in CALLS or (key == "to_apply" and opcode == "call"):
             called += [_bare(each) for each in value.strip("{}").split(",") if each]
         elif key == "metadata":
-            found = _OP_NAME.search(value)
-            op_name = re.sub(r"\\(.)", r"\1", found.group(1)) if found else ""
+            match = _OP_NAME.search(value)
+            op_name = re.sub(r"\\(.)", r"\1", match.group(1)) if match else ""
     return Instruction(
         _bare(name), opcode, _elements(rest[:end_of_shape]),
         [] if opcode in ("constant", "parameter") else [_bare(each) for each in operands if each],
@@ -114,16 +114,16 @@ def _instruction(line):
 def _pieces(text, begin):
     """(the text from ``begin`` to the closing bracket or the end, split at its commas; the position of that end)."""
     pieces, depth, start = [], 0, begin
-    for found in _BRACKETS_AND_COMMAS.finditer(text, begin):
-        mark = found.group()
+    for match in _BRACKETS_AND_COMMAS.finditer(text, begin):
+        mark = match.group()
         if mark in ("(", "[", "{"):
             depth += 1
         elif mark == "," and depth == 0:
-            pieces.append(text[start:found.start()].strip())
-            start = found.end()
+            pieces.append(text[start:match.start()].strip())
+            start = match.end()
         elif mark in (")", "]", "}"):
             if depth == 0:
-                return [*pieces, text[start:found.start()].strip()], found.end()
+                return [*pieces, text[start:match.start()].strip()], match.end()
             depth -= 1
     return [*pieces, text[start:].strip()], len(text)
 
@@ -189,12 +189,12 @@ class _Resolver(object):
             for instruction in computation:
                 row = self._rows[instruction.name]
                 # By now the row of a nameless heavy operation is known from its neighbours.
-                found = [
+                placed = [
                     work._replace(row=work.row or row) if work.rank < LIGHT else work
                     for work in works[instruction.name]
                 ]
-                self._members[instruction.name] = _members(row, found)
-                self._works[name] += found
+                self._members[instruction.name] = _members(row, placed)
+                self._works[name] += placed
         return self._works[name]
 
     def _works_of(self, instruction, by_name):
@@ -291,10 +291,10 @@ def spans(lines, module):
     ends when it has submitted its work to the thread pool. The pieces of that work are separate events with the number
     of their submission; instructions within a piece are not part of it.
     """
-    found, pieces, handed_in = [], [], {}
+    ran, pieces, handed_in = [], [], {}
     for line in lines:
         own = outermost((begin, end, stats["hlo_op"]) for begin, end, _, stats in line if is_of(module, stats))
-        found += own
+        ran += own
         begins = [span[0] for span in own]
         piece = None
         for begin, _, name, stats in sorted(line, key=lambda event: event[0]):
@@ -312,8 +312,8 @@ def spans(lines, module):
         while instruction is None and outer in handed_in:        # by a piece that had been handed in itself
             instruction, outer = handed_in[outer]
         if instruction is not None:
-            found += [(from_, to, instruction) for from_, to in _between(begin, end, own, begins)]
-    return found
+            ran += [(from_, to, instruction) for from_, to in _between(begin, end, own, begins)]
+    return ran
 
 
 def lack(lines, modules, steps, owners, kernels):

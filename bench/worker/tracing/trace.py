@@ -9,11 +9,11 @@ names of all layers whose work it does, empty if it is only that layer."""
 
 def outermost(spans):
     """Those spans (begin, end, ...) of one thread that are not inside another one, in order of their begin."""
-    found = []
+    outer = []
     for span in sorted(spans, key=lambda each: (each[0], -each[1])):
-        if not found or span[0] >= found[-1][1]:
-            found.append(span)
-    return found
+        if not outer or span[0] >= outer[-1][1]:
+            outer.append(span)
+    return outer
 
 
 def rows(kernels, steps, order):
@@ -33,14 +33,14 @@ def rows(kernels, steps, order):
         if kernel.row is not None:
             totals_s[kernel.row] += time_s
             members[kernel.row].update(kernel.members)
-    found = []
+    merged = []
     for layer, direction in sorted(totals_s, key=lambda row: (place.get(row[0], len(place)), row[0], row[1])):
         row = {"layer": layer, "direction": direction, "time_s": totals_s[layer, direction] / steps}
         of_others = members[layer, direction] - {layer}
         if of_others:
             row["members"] = in_order(of_others | {layer})
-        found.append(row)
-    return found
+        merged.append(row)
+    return merged
 
 
 def shared(kernels):

@@ -66,14 +66,14 @@ def lines(space, plane_name, prefix=""):
     ``space`` is an XSpace message. The times of all its planes have the same origin, near the first event.
     """
     origin_ns = min([line.timestamp_ns for plane in space.planes for line in plane.lines], default=0)
-    found = []
+    of_lines = []
     for plane in space.planes:
         if plane.name == plane_name:
             names = {key: each.name for key, each in plane.event_metadata.items()}
             stats = {key: each.name for key, each in plane.stat_metadata.items()}
             wanted = [line for line in plane.lines if line.name.startswith(prefix)]
-            found += [_events(line, origin_ns, names, stats) for line in wanted]
-    return found
+            of_lines += [_events(line, origin_ns, names, stats) for line in wanted]
+    return of_lines
 
 
 def _events(line, origin_ns, names, stat_names):
@@ -100,12 +100,12 @@ def by_step(spans, steps):
     """The spans (begin, end, ...) that begin in each of the steps (begin, end): one list per step."""
     steps = sorted(steps)
     begins = [begin for begin, _ in steps]
-    found = [[] for _ in steps]
+    of_steps = [[] for _ in steps]
     for span in spans:
         step = bisect.bisect_right(begins, span[0]) - 1
         if step >= 0 and span[0] <= steps[step][1]:
-            found[step].append(span)
-    return found
+            of_steps[step].append(span)
+    return of_steps
 
 
 # Kernels of steps ------------------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def kernels(space, program, steps, device):
     """The kernels of this many steps on a device ("GPU:0"), assigned to rows by their program; raises Unusable."""
     host = lines(space, "/host:CPU")
     marks = [(begin, end) for line in host for begin, end, name, _ in line if name == STEP]
-    found = host if device.startswith("CPU") else lines(space, "/device:" + device, "Stream")
-    of_steps = program.kernels(found, marks)
+    events = host if device.startswith("CPU") else lines(space, "/device:" + device, "Stream")
+    of_steps = program.kernels(events, marks)
     complete = sum(map(bool, of_steps))
     if complete < steps:
         raise Unusable("holds kernels of only %d of %d steps" % (complete, steps))
@@ -160,19 +160,19 @@ class Operations(object):
 
     def row_of(self, name):
         """The (layer, direction) of an operation; None if it belongs to no row."""
-        found = _SCOPE.search(name)
-        if not found:
-            found = _SUM.search(name)
-            return self._row_of_sum(found.group()) if found else None
-        layer, _, is_update = found.groups()
+        match = _SCOPE.search(name)
+        if not match:
+            match = _SUM.search(name)
+            return self._row_of_sum(match.group()) if match else None
+        layer, _, is_update = match.groups()
         if is_update:
             return OPTIMIZER, "update"
-        return layer or LOSS, "backward" if GRADIENT_SCOPE in name[:found.start()] else "forward"
+        return layer or LOSS, "backward" if GRADIENT_SCOPE in name[:match.start()] else "forward"
 
     def gradient_of(self, name):
         """The row in which the gradient of an operation of the optimizer is computed; None for other operations."""
-        found = _UPDATE.search(name)
-        return (found.group(1), "backward") if found else None
+        match = _UPDATE.search(name)
+        return (match.group(1), "backward") if match else None
 
     def _row_of_sum(self, name):
         """The row of a sum of a gradient tape: in a layer that reads one of its values twice, or between layers."""
@@ -188,18 +188,18 @@ class Operations(object):
         seen = {event for line in lines for _, _, event in line}
         ran = {_KERNEL.match(event).group(1) for event in seen}
         booked = {event: self._booked(event, ran) for event in seen}
-        found = [[] for _ in steps]
+        by_steps = [[] for _ in steps]
         for line in lines:
             spans = outermost(span for span in line if booked[span[2]][0])
-            for kernels, of_step in zip(found, by_step(spans, steps)):
+            for kernels, of_step in zip(by_steps, by_step(spans, steps)):
                 kernels += [Kernel(begin, end, *booked[event]) for begin, end, event in of_step]
-        return found
+        return by_steps
 
     def _of_operations(self, line):
         """(begin, end, "name:Type") of those events of a thread or stream that are kernels."""
         named = ((begin, end, stats.get("tf_op") or name) for begin, end, name, stats in line)
-        found = ((begin, end, _KERNEL.match(name)) for begin, end, name in named)
-        return [(begin, end, match.group()) for begin, end, match in found if match and match.group(2) not in _NO_WORK]
+        events = ((begin, end, _KERNEL.match(name)) for begin, end, name in named)
+        return [(begin, end, match.group()) for begin, end, match in events if match and match.group(2) not in _NO_WORK]
 
     def _booked(self, event, ran):
         """(row, members) of a kernel; ``ran`` are the operations that ran as kernels of their own."""
@@ -216,7 +216,7 @@ class Operations(object):
         if len(ends) != 1:
             raise Unusable("holds '%s', a fused kernel whose other operations are not known" % event)
         row = self.row_of(ends.pop() if fused.group(1) else name)
-        layers = {found[0] for path in paths for found in map(self.row_of, path) if found}
+        layers = {own_row[0] for path in paths for own_row in map(self.row_of, path) if own_row}
         return row, tuple(layers) if len(layers) > 1 else ()
 
     def _paths(self, name, neighbours, kind, ran):

@@ -366,7 +366,7 @@ def test_two_cases_never_bear_one_name(tmp_path: Path):
     )
 
     tails = [case.label.rpartition("4 devices (replicas)")[2] for case in verdicts.cases]
-    assert {"", ", 2 devices a process", ", oversubscribed"} == set(tails)
+    assert {"", ", 2 devices per process", ", oversubscribed"} == set(tails)
 
 
 def two_cases(folder: Path) -> Verdicts:

@@ -115,7 +115,7 @@ def prove(
     build, child = Build(name="here", interpreter=sys.executable), worker_package.write(folder)
     places = Here().places(case)
 
-    def start(rank: ranks.Rank, stop: int) -> ranks.Ran:
+    def start(rank: ranks.Rank, stop: int) -> ranks.RankResult:
         directory = folder / str(rank.index)
         directory.mkdir()
         launch = Launch.of(build, child, cpus=places[rank.index].cpus, threads=1, deadline_s=120.0)

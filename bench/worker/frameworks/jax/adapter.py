@@ -369,14 +369,14 @@ class JaxPrepared(Prepared):
             )
             output = self._run({**parameters, **statistics}, x, run)
             with self._jax.named_scope(LOSS):
-                found = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
-                return found * scaling[0] if scaling else found, (found, {**statistics, **run.statistics})
+                value = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
+                return value * scaling[0] if scaling else value, (value, {**statistics, **run.statistics})
 
-        (_, found), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
+        (_, value), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
         if scaling:
             with self._jax.named_scope(OPTIMIZER):
                 gradients = {key: gradient / scaling[0] for key, gradient in gradients.items()}
-        return found, gradients
+        return value, gradients
 
     def _updated(self, parameters, statistics, moments, steps, scaling, x, y, masks):
         """What the first five are after a step, and the loss before it."""

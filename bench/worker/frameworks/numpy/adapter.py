@@ -222,13 +222,13 @@ class Network(Prepared):
 
     def _gradients(self, x, y, masks):
         """(loss, {key: gradient}, {key: new running statistic}); the mean over the shards, where there are many."""
-        found = []
+        of_shards = []
         for part in self._parts(len(x)):
             own_masks = {name: mask[part] for name, mask in masks.items()}
-            found.append(self._gradients_of_shard(x[part], y[part], own_masks))
-        if len(found) == 1:
-            return found[0]
-        losses, gradients, statistics = zip(*found)
+            of_shards.append(self._gradients_of_shard(x[part], y[part], own_masks))
+        if len(of_shards) == 1:
+            return of_shards[0]
+        losses, gradients, statistics = zip(*of_shards)
         mean = {key: self._mean_gradient([shard[key] for shard in gradients]) for key in gradients[0]}
         mean_statistics = {key: sum(shard[key] for shard in statistics) / self._shards for key in statistics[0]}
         return sum(losses) / self._shards, mean, mean_statistics

@@ -39,10 +39,10 @@ def prepare(name, settings):
 # What results are held against -----------------------------------------------------------------------------------
 
 
-def relative_error(found, expected):
+def relative_error(result, expected):
     """L2 norm of the difference relative to that of what is expected; shapes may broadcast."""
     expected = np.asarray(expected, np.float64)
-    difference = np.subtract(found, expected, dtype=np.float64)
+    difference = np.subtract(result, expected, dtype=np.float64)
     return float(np.linalg.norm(difference) / np.linalg.norm(expected) * (expected.size / difference.size) ** 0.5)
 
 
@@ -105,7 +105,7 @@ def vectors_error(target, *sources):
     first, *others = [np.asarray(source[:PERIOD], np.float64) for source in sources]
     expected = first + SCALAR * others[0] if others else first
     parts = [(target[:whole].reshape(-1, PERIOD), expected), (target[whole:], expected[:len(target) - whole])]
-    return max(relative_error(found, known) for found, known in parts if found.size)
+    return max(relative_error(result, known) for result, known in parts if result.size)
 
 
 def photographs(seed):
@@ -114,20 +114,20 @@ def photographs(seed):
     rng = np.random.RandomState(seed)
     frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
     frequency[0, 0] = np.inf         # no mean
-    found = []
+    images = []
     for _ in range(JPEG_COUNT):
         spectrum = np.fft.rfft2(rng.standard_normal((channels, rows, columns))) / frequency
         planes = np.fft.irfft2(spectrum, (rows, columns))
         planes /= planes.std()
         pixels = 128 + 45 * planes[:1] + 10 * planes       # mostly of one colour
-        found.append(np.clip(pixels.transpose(1, 2, 0), 0, 255).astype(np.uint8))
-    return found
+        images.append(np.clip(pixels.transpose(1, 2, 0), 0, 255).astype(np.uint8))
+    return images
 
 
-def photographs_error(found, expected):
+def photographs_error(images, expected):
     return max(
         relative_error(picture, known) if np.shape(picture) == known.shape else float("inf")
-        for picture, known in zip(found, expected)
+        for picture, known in zip(images, expected)
     )
 
 

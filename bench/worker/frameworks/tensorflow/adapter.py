@@ -81,15 +81,15 @@ def cuda_device(tf, device, precision):
         raise Unsupported(f"no device '{device}': this is TensorFlow {tf.__version__}, built without CUDA")
     if not hasattr(tf.test.experimental, "sync_devices"):
         raise Unsupported(f"CUDA is timed with TensorFlow 2.12 or newer, this is {tf.__version__}")
-    found = tf.config.list_physical_devices("GPU")
+    gpus = tf.config.list_physical_devices("GPU")
     index = device_index(device)
-    if index >= len(found):
-        raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(found)} CUDA device(s)")
+    if index >= len(gpus):
+        raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(gpus)} CUDA device(s)")
     with contextlib.suppress(RuntimeError):      # too late once it runs
-        for gpu in found:                        # TensorFlow wants the same for all
+        for gpu in gpus:                        # TensorFlow wants the same for all
             tf.config.experimental.set_memory_growth(gpu, True)
     is_tf32 = precision == "tf32"
-    if is_tf32 and tf.config.experimental.get_device_details(found[index])["compute_capability"] < (8, 0):
+    if is_tf32 and tf.config.experimental.get_device_details(gpus[index])["compute_capability"] < (8, 0):
         raise Unsupported(f"no tf32 on '{device}': it begins with compute capability 8.0")
     tf.config.experimental.enable_tensor_float_32_execution(is_tf32)     # matrix products would use it unasked
     return f"GPU:{index}"
@@ -406,9 +406,9 @@ class WatchedSteps:
         """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""
         trainable = self._trainable[layer.name]
         wanted = [(name, each) for name, each in zip(layer.inputs, inputs) if name in self._with_gradient]
-        found = tape.gradient(outputs, [*(each for _, each in wanted), *trainable.values()], arrived)
-        of_inputs = [(name, each) for (name, _), each in zip(wanted, found)]
-        of_parameters = zip(trainable, found[len(wanted):])
+        gradients = tape.gradient(outputs, [*(each for _, each in wanted), *trainable.values()], arrived)
+        of_inputs = [(name, each) for (name, _), each in zip(wanted, gradients)]
+        of_parameters = zip(trainable, gradients[len(wanted):])
         return of_inputs, {key: self._prepared._as_tensor(key, each) for key, each in of_parameters}
 
 
@@ -452,12 +452,12 @@ class TensorflowPrepared(Prepared):
 
     def _layouts_of(self, graph):
         """{key: (canonical to TensorFlow's, back)}; a shared parameter is kept as it is."""
-        found = {
+        layouts = {
             p["key"]: lowerings.layouts(layer, p["name"], self._plan.dense.get(layer["name"]))
             for layer in graph["layers"] for p in layer["parameters"]
         }
-        found.update((key, lowerings.UNCHANGED) for key in shared_keys(graph))
-        return found
+        layouts.update((key, lowerings.UNCHANGED) for key in shared_keys(graph))
+        return layouts
 
     def _compiled(self, function):
         if self._compile_mode == "eager":

@@ -36,18 +36,18 @@ class MarkedInductor:
         self._timeline = timeline
         return self._network
 
-    def told(self, found):
+    def told(self, profile):
         """The result of ``layer_times``, from the times in the timeline."""
-        for row in found["layers"]:
+        for row in profile["layers"]:
             members = self._members.get((row["layer"], row["direction"]), ())
             if len(members) > 1:
                 row["members"] = sorted(members, key=self._names.index)
         if self._unmarked:
-            found["problem"] = (
+            profile["problem"] = (
                 f"kernels of Inductor's program that could not be timed: {len(self._unmarked)}, '{self._unmarked[0]}' "
                 "among them; what they do is in no row"
             )
-        return found
+        return profile
 
     def _compile(self, module, inputs):
         from torch._inductor.compile_fx import compile_fx
@@ -110,7 +110,7 @@ def booked(kernels, nodes, names):
     # are its operands. The kernels that computed these list that node as well, since they chose its layout.
     of_libraries = {kernel: of[-1:] for kernel, of in listed.items() if "." in kernel}
     not_fused = {index for of in of_libraries.values() for index in of}
-    found, seen = {}, set()
+    by_kernel, seen = {}, set()
     for kernel, of in listed.items():
         work = {}
         for index in of_libraries.get(kernel) or [index for index in of if index not in not_fused]:
@@ -123,8 +123,8 @@ def booked(kernels, nodes, names):
         members = [layer for layer in work if layer in names]
         # The last of equal ones, into which the others were fused.
         most = max(reversed(members), key=lambda layer: tuple(map(sum, zip(*work[layer]))), default=None)
-        found[kernel] = most or (GRADIENT_ADD if GRADIENT_ADD in work else None), members
-    return found
+        by_kernel[kernel] = most or (GRADIENT_ADD if GRADIENT_ADD in work else None), members
+    return by_kernel
 
 
 def _layer_of(node, names):

@@ -14,10 +14,10 @@ class Embedding(Operation):
         # The rows of equal tokens are neighbours after sorting; np.add.at is many times slower before NumPy 1.25.
         tokens = self.tokens.ravel()
         order = np.argsort(tokens, kind="stable")
-        found, first = np.unique(tokens[order], return_index=True)
+        distinct, first = np.unique(tokens[order], return_index=True)
         rows = gradient.reshape(len(tokens), -1)[order]
         self.gradients["weight"] = np.zeros_like(self.weights["weight"])
-        self.gradients["weight"][found] = np.add.reduceat(rows, first)
+        self.gradients["weight"][distinct] = np.add.reduceat(rows, first)
         return (None,)
 
 

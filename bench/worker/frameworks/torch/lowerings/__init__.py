@@ -42,14 +42,14 @@ def _wiring(layers):
 
 def _share(graph, layers):
     """Gives later layers the parameters that they share with earlier ones, as in networks written by hand."""
-    found = {}
+    first = {}
     for layer in graph["layers"]:
         for p in layer["parameters"]:
             module, attribute = layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"])
-            if p["key"] in found:
-                setattr(module, attribute, found[p["key"]])
+            if p["key"] in first:
+                setattr(module, attribute, first[p["key"]])
             else:
-                found[p["key"]] = getattr(module, attribute)
+                first[p["key"]] = getattr(module, attribute)
 
 
 # Their results are new memory, which their own backward pass does not need.
