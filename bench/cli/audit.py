@@ -94,9 +94,9 @@ def _rows(
         raise UserError("--decimal describes files; name the files to check")
     store = existing(results)
     trials, (tables, unreadable) = store.trials(), store.quoted()
-    results = summarise(trials.table)
+    table = summarise(trials.table)
     return (
-        audit.measured_peaks(results), audit.measured(results) + quoted.rows(tables), [*trials.problems, *unreadable]
+        audit.measured_peaks(table), audit.measured(table) + quoted.rows(tables), [*trials.problems, *unreadable]
     )
 
 
