@@ -107,6 +107,11 @@ class Layer:
         return self.op.shapes(*self.input_tensors)
 
     @property
+    def rows(self) -> int:
+        """How often a sample of the batch costs what the rules of its operation say."""
+        return self.op.rows(*self.input_tensors)
+
+    @property
     def output_shape(self) -> Shape:
         """Of one sample of the first output."""
         return self.outputs[0].sample
@@ -203,7 +208,7 @@ class Graph:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one sample's forward pass, matrix products only, as papers count them."""
-        return sum(layer.op.multiply_adds(*layer.input_shapes) for layer in self.layers)
+        return sum(layer.rows * layer.op.multiply_adds(*layer.input_shapes) for layer in self.layers)
 
     def flops_per_sample(self, *, training: bool) -> int:
         """FLOPs of one sample: forward, and backward too if training; loss and update are not counted."""
@@ -259,7 +264,7 @@ class Graph:
         inputs = sum(value.elements(batch) for value in layer.input_tensors)
         outputs = sum(value.elements(batch) for value in layer.outputs)
         of_weights = _weight_bytes(layer, itemsize, weight_itemsize)
-        times = 1 if all(value.batch is None for value in layer.outputs) else batch
+        times = layer.rows * (1 if all(value.batch is None for value in layer.outputs) else batch)
         if not backward:
             flops = layer.op.training_flops if training else layer.op.flops
             moved = 0 if layer.op.is_view(training=training) else itemsize * (inputs + outputs) + of_weights

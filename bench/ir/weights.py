@@ -28,6 +28,8 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
     "normal_0.02": lambda rng, p: 0.02 * rng.standard_normal(p.shape),
     # As PyTorch starts recurrent layers: the range depends on the hidden size only.
     "uniform_fan_in": lambda rng, p: rng.uniform(-1, 1, p.shape) / math.sqrt(p.fan_in),
+    # As He et al. 2015 start the slopes of their PReLU.
+    "quarter": lambda rng, p: np.full(p.shape, 0.25),
     "ones": lambda rng, p: np.ones(p.shape),
     "zeros": lambda rng, p: np.zeros(p.shape),
 }
@@ -58,8 +60,9 @@ def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
         rng = _stream(seed, PERTURBATION, index)
         if parameter.init == "zeros":
             changed[key] = (0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)
-        elif parameter.init == "ones":
-            changed[key] = rng.uniform(0.5, 1.5, parameter.shape).astype(np.float32)
+        elif parameter.init in ("ones", "quarter"):
+            start = INITIALISERS[parameter.init](rng, parameter)
+            changed[key] = (start * rng.uniform(0.5, 1.5, parameter.shape)).astype(np.float32)
     return changed
 
 

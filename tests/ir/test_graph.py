@@ -263,7 +263,7 @@ def twice(net: Builder) -> None:
     [
         (twice, "net has two layers named 'act'"),
         (lambda net: net.relu("act", of="conv"), "net: 'act' reads 'conv', which no earlier layer is named"),
-        (lambda net: net.dense("scores", 5), "net: layer 'scores': dense takes a vector .*; flatten it first"),
+        (lambda net: net.lstm("lstm", 5), "net: layer 'lstm': lstm takes a sequence of shape .*, not \\(3, 8, 8\\)"),
         (lambda net: net.build(loss="mean_squared_error", optimizer=SGD), "net has no layers"),
         (unused_layer, "net: nothing reads layer 'lost' and it is not the output"),
         (

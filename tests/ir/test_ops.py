@@ -12,6 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from rigmark.bench.ir.graph import Builder
 from rigmark.bench.ir.ops import (
     OPS,
     BadGraph,
@@ -33,6 +34,7 @@ from rigmark.bench.ir.ops import (
     reduction,
 )
 from rigmark.bench.ir.ops.convolution import Conv2d
+from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import INITIALISERS
 
 IMAGE, VECTOR, SEQUENCE = (4, 6, 5), (12,), (7, 12)
@@ -91,6 +93,33 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "less": (comparison.Less(), (BATCH_OF_ONE, BATCH_OF_ONE)),
     "equal": (comparison.Equal(), (BATCH_OF_ONE, BATCH_OF_ONE)),
     "where": (comparison.Where(), (BATCH_OF_ONE, BATCH_OF_ONE, BATCH_OF_ONE)),
+    "greater_equal": (comparison.GreaterEqual(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "less_equal": (comparison.LessEqual(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "and": (comparison.And(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "or": (comparison.Or(), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "not": (comparison.Not(), (BATCH_OF_ONE,)),
+    "cast": (comparison.Cast(to="int64"), (BATCH_OF_ONE,)),
+    "leaky_relu": (elementwise.LeakyRelu(), (BATCH_OF_ONE,)),
+    "prelu": (elementwise.PRelu(), (IMAGE,)),
+    "elu": (elementwise.Elu(), (BATCH_OF_ONE,)),
+    "selu": (elementwise.Selu(), (BATCH_OF_ONE,)),
+    "softplus": (elementwise.Softplus(), (BATCH_OF_ONE,)),
+    "hard_sigmoid": (elementwise.HardSigmoid(), (BATCH_OF_ONE,)),
+    "hard_swish": (elementwise.HardSwish(), (BATCH_OF_ONE,)),
+    "power": (elementwise.Power(exponent=2.0), (BATCH_OF_ONE,)),
+    "reciprocal": (elementwise.Reciprocal(), (BATCH_OF_ONE,)),
+    "erf": (elementwise.Erf(), (BATCH_OF_ONE,)),
+    "reduce_min": (reduction.ReduceMin(axes=(2,)), (BATCH_OF_ONE,)),
+    "cumulative_sum": (reduction.CumulativeSum(axis=2), (BATCH_OF_ONE,)),
+    "argmax": (reduction.ArgMax(axis=2), (BATCH_OF_ONE,)),
+    "log_softmax": (attention.LogSoftmax(), (VECTOR,)),
+    "one_hot": (lookup.OneHot(depth=3), ((1, 7),)),
+    "gather_elements": (lookup.GatherElements(axis=1), (BATCH_OF_ONE, (1, 2, 12))),
+    "join": (arrangement.Join(axis=2), (BATCH_OF_ONE, BATCH_OF_ONE)),
+    "permute": (arrangement.Permute(axes=(1, 0, 2)), (BATCH_OF_ONE,)),
+    "regroup": (arrangement.Regroup(shape=(7, 1, 12), batch=1), ((7, 1, 12),)),
+    "tile": (arrangement.Tile(times=(1, 2, 3)), (BATCH_OF_ONE,)),
+    "pad": (arrangement.Pad(before=(0, 1, 0), after=(0, 2, 3)), (BATCH_OF_ONE,)),
 }
 
 PIXELS = math.prod(IMAGE)
@@ -127,7 +156,17 @@ FLOPS = {
     "clip": 2 * 84,
     "gelu": 5 * 84,
     "silu": 2 * 84,
-    **dict.fromkeys(("exp", "log", "sqrt", "abs", "negative", "sin", "cos"), 84),
+    **dict.fromkeys(("exp", "log", "sqrt", "abs", "negative", "sin", "cos", "power", "reciprocal", "erf"), 84),
+    "leaky_relu": 2 * 84,
+    "prelu": 2 * PIXELS,
+    "elu": 3 * 84,
+    "selu": 4 * 84,
+    "softplus": 3 * 84,
+    "hard_sigmoid": 4 * 84,
+    "hard_swish": 5 * 84,
+    "log_softmax": 3 * 12,
+    **dict.fromkeys(("reduce_min", "cumulative_sum", "argmax", "greater_equal", "less_equal", "and", "or", "not"), 84),
+    **dict.fromkeys(("cast", "one_hot", "gather_elements", "join", "permute", "regroup", "tile", "pad"), 0),
     **dict.fromkeys(("subtract", "multiply", "divide", "maximum", "minimum"), 84),
     **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_max"), 84),
     **dict.fromkeys(("greater", "less", "equal"), 84),
@@ -238,7 +277,8 @@ def test_attributes_are_every_field_as_json(kind: str):
 
     attributes = json.loads(json.dumps(op.attributes()))
 
-    assert attributes == {name: list(v) if isinstance(v, tuple) else v for name, v in fields.items()}
+    given = {name: value for name, value in fields.items() if value is not None}
+    assert attributes == {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -258,8 +298,8 @@ def test_every_parameter_has_a_known_initialiser(kind: str):
         (Conv2d(out_channels=0, kernel=(3, 3)), (IMAGE,), "at least 1 channel and 1 group, not 0 and 1"),
         (Conv2d(out_channels=8, kernel=(3, 3), stride=(0, 1)), (IMAGE,), "conv2d needs kernel, stride"),
         (Conv2d(out_channels=8, kernel=(3, 3), padding=(0, -1)), (IMAGE,), "padding of at least 0"),
-        (products.Dense(out_features=5), (IMAGE,), "flatten it first"),
-        (attention.Softmax(), (IMAGE,), "flatten it first"),
+        (products.Dense(out_features=5), ((),), "dense takes samples with features"),
+        (attention.Softmax(), ((),), "softmax takes samples with features"),
         (pooling.MaxPool(kernel=(2, 2), stride=(2, 2), padding=(2, 0)), (IMAGE,), "exceeds half of the kernel"),
         (pooling.AvgPool(kernel=(2, 2), stride=(2, 2)), (IMAGE, IMAGE), "avg_pool takes one image"),
         (pooling.GlobalAvgPool(), (VECTOR,), "global_avg_pool takes one image"),
@@ -281,6 +321,7 @@ def test_inputs_that_do_not_fit_are_refused_in_a_sentence(op: Op, shapes: tuple[
 FOR_ALL = Tensor(shape=(7, 12), batch=None)
 OF_TOKENS = of_sample((7,), "int64")
 QUERY = Tensor(shape=HEADS)
+WINDOWS = Tensor(shape=(4, 7, 12))       # four of each sample
 
 
 @pytest.mark.parametrize(
@@ -300,6 +341,20 @@ QUERY = Tensor(shape=HEADS)
         (reduction.ReduceSum(axes=(1, -2)), (of_sample(SEQUENCE),), "different axes, not \\(1, -2\\)"),
         (products.Matmul(), (QUERY, QUERY), "matmul takes matrices"),
         (normalisation.GroupNorm(groups=3), (of_sample(IMAGE),), "cannot split 4 channels into 3 groups"),
+        (arrangement.Join(axis=1), (of_sample(SEQUENCE), of_sample((7, 11))), "join along axis 1 takes values"),
+        (arrangement.Join(axis=0), (of_sample(SEQUENCE),) * 2, "axis 0 of \\(1, 7, 12\\): that is the batch"),
+        (arrangement.Permute(axes=(0, 1)), (of_sample(SEQUENCE),), "permute by \\(0, 1\\) does not fit"),
+        (arrangement.Regroup(shape=(12, 1, 7), batch=1), (of_sample(SEQUENCE),), "samples would be torn apart"),
+        (arrangement.Regroup(shape=(84,), batch=None), (of_sample(SEQUENCE),), "a batch neither comes nor goes"),
+        (arrangement.Tile(times=(2, 1, 1)), (of_sample(SEQUENCE),), "the batch is not repeated"),
+        (arrangement.Pad(before=(0, 7, 0), after=(0,) * 3, mode="reflect"), (of_sample(SEQUENCE),), "than the mirror"),
+        (arrangement.Pad(before=(1, 0, 0), after=(0,) * 3), (of_sample(SEQUENCE),), "axis 0 .* that is the batch"),
+        (arrangement.Split(axis=2, parts=2, sizes=(5, 6)), (of_sample(SEQUENCE),), "2 parts of \\(5, 6\\)"),
+        (arrangement.Slice(axis=1, start=0, stop=7, step=0), (of_sample(SEQUENCE),), "a step of at least 1, not 0"),
+        (elementwise.Dropout(rate=0.5), (WINDOWS,), "draws a mask for each sample"),
+        (elementwise.Add(), (WINDOWS, of_sample((9,))), "in 4 rows for each sample"),
+        (comparison.Cast(to="float"), (of_sample(SEQUENCE),), "not float of float"),
+        (lookup.GatherElements(axis=1), (of_sample(SEQUENCE),) * 2, "takes a float and an int64 value"),
         (attention.Attention(), (QUERY, QUERY), "not 2 inputs"),
         (attention.Attention(), (QUERY, Tensor(shape=(1, 3, 5, 3)), QUERY), "one number of heads"),
         (attention.Attention(), (QUERY, Tensor(shape=(1, 2, 5, 4)), QUERY), "as many features in query and key"),
@@ -355,5 +410,20 @@ def test_only_layers_that_add_or_move_have_no_backward_work_of_their_own():
 
     assert free == {
         "add", "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "parameter", "reduce_sum",
-        "greater", "less", "equal", "where",
+        "greater", "less", "equal", "where", "greater_equal", "less_equal", "and", "or", "not", "cast", "argmax",
+        "one_hot", "join", "permute", "regroup", "pad",
     }
+
+
+def test_rows_of_a_sample_each_cost_what_a_sample_does():
+    net = Builder("windows", (4, 8, 3))
+    net.add_layer("windows", arrangement.Regroup(shape=(4, 8, 3)))
+    net.dense("dense", 5)
+    net.add_layer("joined", arrangement.Regroup(shape=(1, 4 * 8 * 5)))
+    graph = net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+
+    assert graph["dense"].outputs == (Tensor(shape=(4, 8, 5)),)
+    assert graph.multiply_adds == 4 * 8 * 3 * 5
+    cost = graph.cost(graph["dense"], batch=2, itemsize=4, training=True, backward=True)
+    assert cost.flops == 2 * (2 * 4 * 8 * 3 * 5 + 4 * 8 * 5)                  # no gradient of the input
+    assert cost.bytes_moved == 4 * (2 * 4 * 8 * 5 + 2 * 4 * 8 * 3 + 3 * 5 + 5)

@@ -99,17 +99,24 @@ class Op(ABC):
 
     def saved(self, batch: int, *inputs: Tensor) -> int:
         """The same of a batch, in which a value that all samples share counts once."""
-        return batch * self.saved_elements(*self.shapes(*inputs))
+        return batch * self.rows(*inputs) * self.saved_elements(*self.shapes(*inputs))
+
+    def rows(self, *inputs: Tensor) -> int:
+        """How often one sample of the batch costs what the rules say of these inputs."""
+        return 1
 
     def is_view(self, *, training: bool) -> bool:
         """True where no pass in this mode need move any data."""
         return False
 
     def attributes(self) -> dict[str, Any]:
-        """The fields as plain data, tuples as lists."""
+        """The fields as plain data, tuples as lists.
+
+        One that is None is left out: so a field that an operation gets later changes no fingerprint of before.
+        """
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in dataclasses.asdict(self).items()
+            for name, value in dataclasses.asdict(self).items() if value is not None
         }
 
 
@@ -127,6 +134,10 @@ class SampleOp(Op):
     def shapes(self, *inputs: Tensor) -> tuple[Shape, ...]:
         return tuple(value.sample for value in inputs)
 
+    def rows(self, *inputs: Tensor) -> int:
+        """Of windows, a sample has many along the batch's axis, each of which the rules call a sample."""
+        return inputs[0].shape[0] if inputs else 1
+
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         for value in inputs:
             if value.batch != 0:
@@ -136,8 +147,11 @@ class SampleOp(Op):
             if value.dtype not in self.takes or value.dtype != inputs[0].dtype:
                 kinds = " or ".join(self.takes)
                 raise BadGraph(f"{self.kind} takes {kinds} values, all of one kind, not {value.dtype}")
+        rows = {value.shape[0] for value in inputs} or {1}
+        if len(rows) > 1:
+            raise BadGraph(f"{self.kind} takes values with as many rows for each sample, not {describe(inputs)}")
         shape = self.output_shape(*self.shapes(*inputs))
-        return (of_sample(shape, self.gives or inputs[0].dtype),)
+        return (Tensor(shape=(*rows, *shape), dtype=self.gives or inputs[0].dtype),)
 
 
 def one_image(kind: str, shapes: tuple[Shape, ...]) -> Shape:
@@ -190,11 +204,17 @@ def broadcast(kind: str, inputs: tuple[Tensor, ...]) -> Tensor:
 
 def describe(inputs: tuple[Tensor, ...]) -> str:
     """The inputs as a sentence names them: shapes of one sample, and which of them all samples share."""
-    return ", ".join(
-        f"{value.sample}" + (" for all samples" if value.batch is None else "") + (
-            "" if value.dtype == "float" else f" of {value.dtype}")
-        for value in inputs
-    ) or "none"
+    return ", ".join(map(_description, inputs)) or "none"
+
+
+def _description(value: Tensor) -> str:
+    rows = 1 if value.batch is None else value.shape[value.batch]
+    return "".join((
+        str(value.sample),
+        " for all samples" if value.batch is None else "",
+        f" in {rows} rows for each sample" if rows > 1 else "",
+        "" if value.dtype == "float" else f" of {value.dtype}",
+    ))
 
 
 def all_of(kind: str, dtype: str, inputs: tuple[Tensor, ...], count: int | None = None) -> None:

@@ -11,18 +11,25 @@ from rigmark.bench.ir.ops._base import BadGraph, Op, SampleOp, Shape, Tensor, al
 
 @dataclass(frozen=True, kw_only=True)
 class Softmax(SampleOp):
-    """exp(x) / sum(exp(x)) over the last axis of a vector or sequence."""
+    """exp(x) / sum(exp(x)) over the last axis."""
 
     kind: ClassVar[str] = "softmax"
 
     def output_shape(self, *inputs: Shape) -> Shape:
         shape = one(self.kind, inputs)
-        if len(shape) > 2:
-            raise BadGraph(f"softmax takes a vector or a sequence, not {shape}; flatten it first")
+        if not shape:
+            raise BadGraph(f"{self.kind} takes samples with features, not numbers")
         return shape
 
     def flops(self, *inputs: Shape) -> int:
         return 3 * math.prod(inputs[0])          # exp, sum, divide
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSoftmax(Softmax):
+    """The logarithm of softmax."""
+
+    kind: ClassVar[str] = "log_softmax"
 
 
 @dataclass(frozen=True, kw_only=True)

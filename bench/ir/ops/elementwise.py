@@ -9,6 +9,7 @@ from typing import ClassVar
 from rigmark.bench.ir.ops._base import (
     BadGraph,
     Op,
+    Parameter,
     SampleOp,
     Shape,
     Tensor,
@@ -47,8 +48,8 @@ class Clip(_Unary):
 
     kind: ClassVar[str] = "clip"
     work: ClassVar[int] = 2
-    low: float
-    high: float
+    low: float | None = None     # None: no bound
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,107 @@ class Silu(_Unary):
 
     kind: ClassVar[str] = "silu"
     work: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyRelu(_Unary):
+    """x where it is above 0, else slope * x (Maas, Hannun and Ng 2013)."""
+
+    kind: ClassVar[str] = "leaky_relu"
+    work: ClassVar[int] = 2
+    slope: float = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class PRelu(SampleOp):
+    """x where it is above 0, else a learned slope times x (He et al. 2015): one slope per channel, or one for all.
+
+    Channels are the first axis of a sample.
+    """
+
+    kind: ClassVar[str] = "prelu"
+    is_shared: bool = False
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = one(self.kind, inputs)
+        if not shape:
+            raise BadGraph("prelu takes samples with channels, not numbers")
+        return shape
+
+    def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
+        return (Parameter(name="slope", shape=(1,) if self.is_shared else inputs[0][:1], init="quarter"),)
+
+    def flops(self, *inputs: Shape) -> int:
+        return 2 * math.prod(inputs[0])
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        # A product and a sum for the slopes, a product for the input.
+        return (4 if needs_input_gradient else 2) * math.prod(inputs[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elu(_Unary):
+    """x where it is above 0, else alpha * (exp(x) - 1) (Clevert, Unterthiner and Hochreiter 2016)."""
+
+    kind: ClassVar[str] = "elu"
+    work: ClassVar[int] = 3
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selu(_Unary):
+    """1.0507... times an ELU whose alpha is 1.6732... (Klambauer et al. 2017)."""
+
+    kind: ClassVar[str] = "selu"
+    work: ClassVar[int] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softplus(_Unary):
+    """log(1 + exp(x))."""
+
+    kind: ClassVar[str] = "softplus"
+    work: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSigmoid(_Unary):
+    """min(max(alpha * x + beta, 0), 1); MobileNet v3 has alpha = 1/6, ONNX and Keras 2 have 0.2 unless told."""
+
+    kind: ClassVar[str] = "hard_sigmoid"
+    work: ClassVar[int] = 4
+    alpha: float = 1 / 6
+    beta: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardSwish(_Unary):
+    """x * min(max(x / 6 + 1 / 2, 0), 1) (Howard et al. 2019)."""
+
+    kind: ClassVar[str] = "hard_swish"
+    work: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Power(_Unary):
+    """x to a constant power; x is positive unless the power is a whole number."""
+
+    kind: ClassVar[str] = "power"
+    exponent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reciprocal(_Unary):
+    """1 / x."""
+
+    kind: ClassVar[str] = "reciprocal"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Erf(_Unary):
+    """The error function."""
+
+    kind: ClassVar[str] = "erf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +233,12 @@ class Dropout(SampleOp):
 
     kind: ClassVar[str] = "dropout"
     rate: float
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if self.rows(*inputs) > 1:
+            raise BadGraph(f"dropout draws a mask for each sample, of which {inputs[0].shape} has many rows; regroup "
+                           "it to one before")
+        return super().outputs(*inputs)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         if not 0 <= self.rate < 1:

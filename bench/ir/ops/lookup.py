@@ -13,14 +13,16 @@ from rigmark.bench.ir.ops._base import (
     SampleOp,
     Shape,
     Tensor,
+    all_of,
     axis_of,
+    describe,
     one,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding(SampleOp):
-    """Row of a table for each token: (steps,) to (steps, features)."""
+    """Row of a table for each token: (steps,) to (steps, features), and so of tokens with more or no axes."""
 
     kind: ClassVar[str] = "embedding"
     takes: ClassVar[tuple[str, ...]] = ("int64",)
@@ -30,10 +32,7 @@ class Embedding(SampleOp):
     init: str = "standard_normal"
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        shape = one(self.kind, inputs)
-        if len(shape) != 1:
-            raise BadGraph(f"embedding takes tokens of shape (steps,), not {shape}")
-        return (*shape, self.features)
+        return (*one(self.kind, inputs), self.features)
 
     def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:
         return (Parameter(name="weight", shape=(self.vocabulary, self.features), init=self.init),)
@@ -67,3 +66,49 @@ class Gather(Op):
 
     def saved(self, batch: int, *inputs: Tensor) -> int:
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneHot(Op):
+    """A last axis that is 1 at the place that a number names, else 0: int64 to float, without a gradient."""
+
+    kind: ClassVar[str] = "one_hot"
+    depth: int
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        all_of(self.kind, "int64", inputs, 1)
+        return (Tensor(shape=(*inputs[0].shape, self.depth), batch=inputs[0].batch),)
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return 0
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherElements(Op):
+    """For each place of the second input, of int64, the entry of the first that it names along an axis.
+
+    The other axes are those of the first input, so that each of its rows has indices of its own.
+    """
+
+    kind: ClassVar[str] = "gather_elements"
+    axis: int
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if len(inputs) != 2 or (inputs[0].dtype, inputs[1].dtype) != ("float", "int64"):
+            raise BadGraph(f"gather_elements takes a float and an int64 value, not {describe(inputs)}")
+        value, indices = inputs
+        axis = axis_of(self.kind, self.axis, value)
+        others = [(*x.shape[:axis], *x.shape[axis + 1:], x.batch) for x in inputs]
+        if len(value.shape) != len(indices.shape) or others[0] != others[1]:
+            raise BadGraph(f"gather_elements along axis {self.axis} takes values that else have one shape, not "
+                           f"{describe(inputs)}")
+        return (Tensor(shape=indices.shape, batch=value.batch),)
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return math.prod(inputs[1])
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return inputs[1].elements(batch)

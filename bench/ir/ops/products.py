@@ -31,8 +31,8 @@ class Dense(SampleOp):
 
     def output_shape(self, *inputs: Shape) -> Shape:
         shape = one(self.kind, inputs)
-        if len(shape) > 2:
-            raise BadGraph(f"dense takes a vector or a sequence, not {shape}; flatten it first")
+        if not shape:
+            raise BadGraph("dense takes samples with features, not numbers")
         return (*shape[:-1], self.out_features)
 
     def parameters(self, *inputs: Shape) -> tuple[Parameter, ...]:

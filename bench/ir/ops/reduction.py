@@ -1,9 +1,9 @@
-"""Sums, means and extremes along axes."""
+"""Sums, means and extremes along axes, and where these lie."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rigmark.bench.ir.ops._base import BadGraph, Op, Shape, Tensor, all_of, axis_of, one
@@ -54,3 +54,52 @@ class ReduceMax(_Reduction):
 
     def saved(self, batch: int, *inputs: Tensor) -> int:
         return inputs[0].elements(batch) + self.outputs(*inputs)[0].elements(batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceMin(ReduceMax):
+    """The smallest along the axes; of equal ones the gradient is not defined, and frameworks differ."""
+
+    kind: ClassVar[str] = "reduce_min"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CumulativeSum(Op):
+    """Each entry of an axis with all before it added."""
+
+    kind: ClassVar[str] = "cumulative_sum"
+    axis: int
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        value = one(self.kind, inputs)
+        all_of(self.kind, "float", inputs)
+        axis_of(self.kind, self.axis, value)
+        return (value,)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArgMax(Op):
+    """Where along an axis the largest lies, the first of equal ones: int64, without a gradient."""
+
+    kind: ClassVar[str] = "argmax"
+    axis: int
+    keep: bool = False           # the axis stays, with a size of 1
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        (value,) = ReduceMax(axes=(self.axis,), keep=self.keep).outputs(*inputs)
+        return (replace(value, dtype="int64"),)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return 0
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0

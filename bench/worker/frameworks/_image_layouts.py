@@ -10,6 +10,7 @@ def inverse(axes):
 
 UNARY = (
     "relu", "tanh", "sigmoid", "dropout", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs", "negative", "sin", "cos",
+    "leaky_relu", "elu", "selu", "softplus", "hard_sigmoid", "hard_swish", "power", "reciprocal", "erf",
 )
 ELEMENT_WISE = (*UNARY, "add", "subtract", "multiply", "divide", "maximum", "minimum")
 OF_IMAGES = (
@@ -49,7 +50,7 @@ class Plan:
 
     def _follows(self, layer):
         """Whether its output is an image exactly if its inputs are images."""
-        if layer["op"] == "concat":
+        if layer["op"] in ("concat", "prelu", "pad"):
             return True
         output = layer["outputs"][0]["shape"]
         return layer["op"] in ELEMENT_WISE and all(self._values[name]["shape"] == output for name in layer["inputs"])

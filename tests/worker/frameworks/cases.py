@@ -9,28 +9,39 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rigmark.bench.ir.graph import Builder, Graph, Shape
-from rigmark.bench.ir.ops.arrangement import Expand
-from rigmark.bench.ir.ops.comparison import Equal, Greater, Less, Where
+from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
+from rigmark.bench.ir.ops.attention import LogSoftmax
+from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where
 from rigmark.bench.ir.ops.elementwise import (
     Abs,
     Clip,
     Cos,
     Divide,
+    Elu,
+    Erf,
     Exp,
+    HardSigmoid,
+    HardSwish,
+    LeakyRelu,
     Log,
     Maximum,
     Minimum,
     Multiply,
     Negative,
+    Power,
+    PRelu,
+    Reciprocal,
+    Selu,
     Silu,
     Sin,
+    Softplus,
     Sqrt,
     Subtract,
 )
-from rigmark.bench.ir.ops.lookup import Gather
+from rigmark.bench.ir.ops.lookup import Gather, GatherElements, OneHot
 from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
 from rigmark.bench.ir.ops.products import Matmul
-from rigmark.bench.ir.ops.reduction import ReduceMax, ReduceMean, ReduceSum
+from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
@@ -648,10 +659,21 @@ def functions_of_each_element() -> Graph:
     positive = net.sigmoid("positive")
     branches = [
         net.add_layer(op.kind, op, of=positive if isinstance(op, Log | Sqrt) else entry)
-        for op in (Clip(low=-0.5, high=0.75), Silu(), Exp(), Log(), Sqrt(), Abs(), Negative(), Sin(), Cos())
+        for op in (
+            Clip(low=-0.5, high=0.75), Silu(), Exp(), Log(), Sqrt(), Abs(), Negative(), Sin(), Cos(), Erf(), PRelu(),
+            LeakyRelu(slope=0.2), Elu(alpha=0.7), Selu(), Softplus(), HardSigmoid(alpha=0.3), HardSwish(),
+            Power(exponent=3.0),
+        )
     ]
-    net.add("add", of=(*branches, net.gelu("gelu", of=entry), net.gelu("gelu_tanh", tanh=True, of=entry)))
-    return _scores(net)
+    further = [
+        net.add_layer(f"further{index}", op, of=positive if isinstance(op, Power | Reciprocal) else entry)
+        for index, op in enumerate((
+            Clip(low=0.1), Clip(high=0.3), Elu(), HardSigmoid(), Power(exponent=-0.5), Reciprocal(), LogSoftmax(),
+            PRelu(is_shared=True),
+        ))
+    ]
+    net.add("add", of=(*branches, *further, net.gelu("gelu", of=entry), net.gelu("gelu_tanh", tanh=True, of=entry)))
+    return _scores(net, Sgd(learning_rate=1e-3))     # powers explode after long steps
 
 
 @_case
@@ -665,7 +687,12 @@ def functions_of_two_values() -> Graph:              # one with a batch, one tha
     larger = net.add_layer("maximum", Maximum(), of=(difference, table))
     smaller = net.add_layer("minimum", Minimum(), of=(x, larger))
     conditions = [net.add_layer(op.kind, op, of=(x, smaller)) for op in (Greater(), Less(), Equal())]
+    conditions += [net.add_layer(op.kind, op, of=conditions[:2]) for op in (And(), Or())]
+    conditions += [net.add_layer(op.kind, op, of=(x, row)) for op in (GreaterEqual(), LessEqual())]
+    conditions.append(net.add_layer("not", Not(), of=conditions[-1]))
     values = [net.add_layer(f"where_{name}", Where(), of=(name, smaller, row)) for name in conditions]
+    values.append(net.add_layer("as_float", Cast(to="float"), of=conditions[0]))
+    values.append(net.add_layer("whole", Cast(to="float"), of=net.add_layer("as_int", Cast(to="int64"), of=x)))
     net.add("add", of=(net.parameter("constant", (4,), init="ones", is_trainable=False), *values))
     return _scores(net)
 
@@ -682,9 +709,52 @@ def reductions_and_parts() -> Graph:
     part = net.slice("slice", axis=1, start=1, stop=3, of=entry)
     token = net.add_layer("token", Expand(), of=(net.parameter("value", (1, 6), init="standard_normal"), "input"))
     joined = net.concat("joined", of=(token, chosen))
-    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((mean, joined, part))]
+    least = net.add_layer("min", ReduceMin(axes=(1, 2), keep=True), of=entry)
+    sums = net.add_layer("sums", CumulativeSum(axis=1), of=net.add_layer("sums2", CumulativeSum(axis=-1), of=entry))
+    places = net.add_layer("places", ArgMax(axis=1, keep=True), of=entry)
+    largest = net.add_layer("largest", GatherElements(axis=1), of=(sums, places))
+    place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of=entry))
+    vectors = [
+        net.flatten(f"flat{index}", of=value)
+        for index, value in enumerate((mean, joined, part, least, sums, largest, place))
+    ]
     net.concat("concat", of=(total, most, *vectors))
     return _scores(net)
+
+
+@_case
+def other_shapes() -> Graph:                         # the batch behind, of rows, and back; joined, tiled and padded
+    net = Builder("case", (4, 5))
+    entry = net.dense("first", 6)
+    turned = net.add_layer("steps_first", Permute(axes=(1, 0, 2)), of=entry)
+    net.add_layer("windows", Regroup(shape=(2, 2, 6)), of=entry)
+    net.dense("of_windows", 3)
+    net.softmax("softmax")
+    rows = net.add_layer("rows", Regroup(shape=(1, 4, 3)))
+    net.add_layer("heads", Regroup(shape=(4, 1, 3, 2), batch=1), of=turned)
+    net.add_layer("tiled", Tile(times=(2, 1, 1, 2)))
+    net.add_layer("edged", Pad(before=(1, 0, 0, 2), after=(2, 0, 1, 0), mode="edge"))
+    net.add_layer("mirrored", Pad(before=(3, 0, 0, 0), after=(2, 0, 0, 0), mode="reflect"))
+    back = net.add_layer("back", Permute(axes=(1, 0, 3, 2)))
+    net.add_layer("parts", Split(axis=2, parts=3, sizes=(1, 3, 2)))
+    stepped = net.add_layer("stepped", Slice(axis=1, start=1, stop=12, step=3), of="parts:1")
+    long = net.add_layer("long", Join(axis=3), of=(stepped, stepped))
+    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((back, long, rows))]
+    net.concat("concat", of=vectors)
+    return _scores(net)
+
+
+@_case
+def padded_images() -> Graph:                        # whose channels are last where images are kept so
+    net = _image((2, 5, 6), channels=3)
+    net.add_layer("zeros", Pad(before=(0, 1, 2, 0), after=(0, 0, 1, 3), value=-0.5))
+    net.add_layer("prelu", PRelu())
+    net.conv2d("conv1", 3, kernel=2)
+    net.add_layer("mirrored", Pad(before=(0, 2, 1, 3), after=(0, 0, 2, 1), mode="reflect"))
+    net.conv2d("conv2", 3, kernel=3)
+    net.add_layer("edged", Pad(before=(0, 0, 3, 1), after=(0, 1, 0, 2), mode="edge"))
+    net.conv2d("conv3", 2, kernel=3)
+    return _values(net)
 
 
 @_case

@@ -105,7 +105,7 @@ class AdamW(Adam):
 OPTIMIZERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
 
 
-DECIDING = ("relu", "clip", "max_pool")
+DECIDING = ("relu", "clip", "leaky_relu", "prelu", "hard_sigmoid", "hard_swish", "max_pool")
 
 
 class Network(Prepared):
@@ -189,6 +189,7 @@ class Network(Prepared):
             mask=None if mask is None else np.asarray(mask, dtype=self._dtype),
             needs_input_gradient=any(layer_of(value) in self._with_gradient for value in layer["inputs"]),
             tie_margin=self._tie_margins.get(layer["name"], 0), random=self._tie_random,
+            dtype=self._dtype,
         )
 
     def decided(self, x, masks):

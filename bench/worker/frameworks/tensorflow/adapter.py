@@ -108,7 +108,7 @@ _MISSING_KERNEL = (
 STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
 COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
 # In mixed precision; batch normalisation and attention see to it themselves.
-IN_FP32 = ("local_response_norm", "softmax")
+IN_FP32 = ("local_response_norm", "softmax", "log_softmax")
 ALWAYS_IN_FP32 = ("group_norm", "layer_norm", "rms_norm")
 
 

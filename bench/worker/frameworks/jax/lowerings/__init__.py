@@ -11,4 +11,4 @@ __all__ = ["IN_FP32", "LOWERINGS", "Layout", "Pass"]
 LOWERINGS = registry.tables(__name__, __path__, "LOWERINGS")
 
 # Computed in fp32 for all narrower inputs. Attention does so for its softmax itself.
-IN_FP32 = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "rms_norm", "softmax")
+IN_FP32 = ("batch_norm", "group_norm", "layer_norm", "local_response_norm", "rms_norm", "softmax", "log_softmax")

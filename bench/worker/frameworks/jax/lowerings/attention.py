@@ -9,6 +9,10 @@ def _softmax(run, layer, weights, x):
     return run.nn.softmax(x)
 
 
+def _log_softmax(run, layer, weights, x):
+    return run.nn.log_softmax(x)
+
+
 def _attention(run, layer, weights, query, key, value, mask=None):
     if query.dtype.itemsize == 8:
         return _composed(run, layer["attributes"]["causal"], query, key, value, mask)
@@ -31,5 +35,6 @@ def _composed(run, is_causal, query, key, value, mask):
 
 LOWERINGS = {
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "attention": _attention,
 }

@@ -1,4 +1,4 @@
-"""Sums, means and extremes along axes."""
+"""Sums, means and extremes along axes, and where these lie."""
 
 
 def _reduced(function):
@@ -10,8 +10,20 @@ def _reduced(function):
     return lower
 
 
+def _cumulative_sum(run, layer, weights, x):
+    return run.np.cumsum(x, layer["attributes"]["axis"])
+
+
+def _argmax(run, layer, weights, x):
+    a = layer["attributes"]
+    return run.np.argmax(x, a["axis"], keepdims=a["keep"])
+
+
 LOWERINGS = {
     "reduce_sum": _reduced("sum"),
     "reduce_mean": _reduced("mean"),
     "reduce_max": _reduced("max"),
+    "reduce_min": _reduced("min"),
+    "cumulative_sum": _cumulative_sum,
+    "argmax": _argmax,
 }

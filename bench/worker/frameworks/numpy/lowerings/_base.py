@@ -13,7 +13,7 @@ class Operation:
     """
 
     def __init__(self, attributes, weights, training=False, mask=None, needs_input_gradient=True, tie_margin=0,
-                 random=None):
+                 random=None, dtype=np.float64):
         self.attributes = attributes
         self.weights = weights
         self.training = training
@@ -21,6 +21,7 @@ class Operation:
         self.needs_input_gradient = needs_input_gradient
         self.tie_margin = tie_margin
         self.random = random
+        self.dtype = dtype               # of floats that no input tells
         self.gradients = {}
         self.statistics = {}
 

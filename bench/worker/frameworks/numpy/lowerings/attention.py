@@ -16,6 +16,16 @@ class Softmax(Operation):
         return ((gradient - mean) * self.output,)
 
 
+class LogSoftmax(Operation):
+    def forward(self, x):
+        shifted = x - x.max(axis=-1, keepdims=True)
+        self.output = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        return self.output
+
+    def backward(self, gradient):
+        return (gradient - np.exp(self.output) * gradient.sum(axis=-1, keepdims=True),)
+
+
 class Attention(Operation):
     def forward(self, query, key, value, mask=None):
         self.factor = query.dtype.type(1 / np.sqrt(query.shape[-1]))
@@ -43,5 +53,6 @@ class Attention(Operation):
 
 LOWERINGS = {
     "softmax": Softmax,
+    "log_softmax": LogSoftmax,
     "attention": Attention,
 }

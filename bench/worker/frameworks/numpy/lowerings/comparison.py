@@ -1,4 +1,4 @@
-"""Comparisons of elements, and the choice between two values that follows from one."""
+"""Comparisons of elements, logic of their results, the choice between two values, and other kinds of numbers."""
 
 import numpy as np
 
@@ -13,6 +13,36 @@ class Greater(Operation):
 class Less(Operation):
     def forward(self, left, right):
         return left < right
+
+
+class GreaterEqual(Operation):
+    def forward(self, left, right):
+        return left >= right
+
+
+class LessEqual(Operation):
+    def forward(self, left, right):
+        return left <= right
+
+
+class And(Operation):
+    def forward(self, left, right):
+        return left & right
+
+
+class Or(Operation):
+    def forward(self, left, right):
+        return left | right
+
+
+class Not(Operation):
+    def forward(self, x):
+        return ~x
+
+
+class Cast(Operation):
+    def forward(self, x):
+        return x.astype({"float": self.dtype, "int64": np.int64, "bool": bool}[self.attributes["to"]])
 
 
 class Equal(Operation):
@@ -34,5 +64,11 @@ LOWERINGS = {
     "greater": Greater,
     "less": Less,
     "equal": Equal,
+    "greater_equal": GreaterEqual,
+    "less_equal": LessEqual,
+    "and": And,
+    "or": Or,
+    "not": Not,
+    "cast": Cast,
     "where": Where,
 }

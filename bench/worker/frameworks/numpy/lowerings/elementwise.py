@@ -64,7 +64,7 @@ class Add(Operation):
 
 class Clip(Operation):
     def forward(self, x):
-        low, high = self.attributes["low"], self.attributes["high"]
+        low, high = self.attributes.get("low", -np.inf), self.attributes.get("high", np.inf)
         width, sides = self.tie_width(x), self.sides(x.shape)
         self.passes = (x > low + width * sides) & (x < high + width * sides)
         return np.clip(x, low, high)
@@ -115,6 +115,99 @@ class Unary(Operation):
 
     def backward(self, gradient):
         return (gradient * self.slope(self.x, self.output),)
+
+
+class LeakyRelu(Operation):
+    def forward(self, x):
+        self.passes = x > self.tie_width(x) * self.sides(x.shape)
+        return np.where(x > 0, x, self.slope() * x)
+
+    def slope(self):
+        return self.attributes["slope"]
+
+    def backward(self, gradient):
+        return (np.where(self.passes, gradient, self.slope() * gradient),)
+
+
+class PRelu(LeakyRelu):
+    def forward(self, x):
+        self.x = x
+        return super().forward(x)
+
+    def slope(self):
+        return self.weights["slope"].reshape(-1, *[1] * (self.x.ndim - 2))
+
+    def backward(self, gradient):
+        others = tuple(range(2, gradient.ndim))
+        of_channels = np.where(self.passes, 0, gradient * self.x).sum(axis=(0, *others))
+        self.gradients["slope"] = of_channels.sum(keepdims=True) if self.attributes["is_shared"] else of_channels
+        return super().backward(gradient)
+
+
+class HardSigmoid(Operation):
+    def forward(self, x):
+        alpha, beta = self.attributes["alpha"], self.attributes["beta"]
+        border = self.tie_width(x) * self.sides(x.shape)
+        self.passes = (x > -beta / alpha + border) & (x < (1 - beta) / alpha + border)
+        return np.clip(alpha * x + beta, 0, 1)
+
+    def backward(self, gradient):
+        return (gradient * self.attributes["alpha"] * self.passes,)
+
+
+class HardSwish(Operation):
+    def forward(self, x):
+        border = self.tie_width(x) * self.sides(x.shape)
+        self.slope = np.where(x > 3 + border, 1, np.where(x < -3 + border, 0, x / 3 + 0.5)).astype(x.dtype)
+        return x * np.clip(x / 6 + 0.5, 0, 1)
+
+    def backward(self, gradient):
+        return (gradient * self.slope,)
+
+
+class Elu(Unary):
+    def function(self, x):
+        return np.where(x > 0, x, self.attributes["alpha"] * np.expm1(np.minimum(x, 0)))
+
+    def slope(self, x, y):
+        return np.where(x > 0, 1, y + self.attributes["alpha"])
+
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+class Selu(Unary):
+    @staticmethod
+    def function(x):
+        return SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * np.expm1(np.minimum(x, 0)))
+
+    @staticmethod
+    def slope(x, y):
+        return np.where(x > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)
+
+
+class Softplus(Unary):
+    function = staticmethod(lambda x: np.logaddexp(x, 0))
+    slope = staticmethod(lambda x, y: sigmoid(x))
+
+
+class Power(Unary):
+    def function(self, x):
+        return x ** self.attributes["exponent"]
+
+    def slope(self, x, y):
+        exponent = self.attributes["exponent"]
+        return exponent * x ** (exponent - 1)
+
+
+class Reciprocal(Unary):
+    function = staticmethod(lambda x: 1 / x)
+    slope = staticmethod(lambda x, y: -y * y)
+
+
+class Erf(Unary):
+    function = staticmethod(lambda x: erf(x).astype(x.dtype))
+    slope = staticmethod(lambda x, y: 2 / math.sqrt(math.pi) * np.exp(-x * x))
 
 
 class Exp(Unary):
@@ -199,6 +292,16 @@ LOWERINGS = {
     "clip": Clip,
     "gelu": Gelu,
     "silu": Silu,
+    "leaky_relu": LeakyRelu,
+    "prelu": PRelu,
+    "elu": Elu,
+    "selu": Selu,
+    "softplus": Softplus,
+    "hard_sigmoid": HardSigmoid,
+    "hard_swish": HardSwish,
+    "power": Power,
+    "reciprocal": Reciprocal,
+    "erf": Erf,
     "exp": Exp,
     "log": Log,
     "sqrt": Sqrt,

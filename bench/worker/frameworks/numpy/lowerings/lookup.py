@@ -33,7 +33,27 @@ class Gather(Operation):
         return (whole,)
 
 
+class OneHot(Operation):
+    def forward(self, x):
+        return (x[..., None] == np.arange(self.attributes["depth"])).astype(self.dtype)
+
+
+class GatherElements(Operation):
+    def forward(self, x, indices):
+        self.shape, self.indices = x.shape, indices
+        return np.take_along_axis(x, indices, self.attributes["axis"])
+
+    def backward(self, gradient):
+        whole = np.zeros(self.shape, dtype=gradient.dtype)
+        places = list(np.ogrid[tuple(map(slice, self.indices.shape))])
+        places[self.attributes["axis"]] = self.indices
+        np.add.at(whole, tuple(places), gradient)
+        return whole, None
+
+
 LOWERINGS = {
     "embedding": Embedding,
     "gather": Gather,
+    "one_hot": OneHot,
+    "gather_elements": GatherElements,
 }

@@ -1,4 +1,4 @@
-"""Sums, means and extremes along axes."""
+"""Sums, means and extremes along axes, and where these lie."""
 
 import numpy as np
 
@@ -39,8 +39,31 @@ class ReduceMax(Reduction):
         return (self.spread(gradient) * (self.x == self.kept),)
 
 
+class ReduceMin(ReduceMax):
+    function = staticmethod(np.min)
+
+
+class CumulativeSum(Operation):
+    def forward(self, x):
+        return np.cumsum(x, axis=self.attributes["axis"])
+
+    def backward(self, gradient):
+        axis = self.attributes["axis"]
+        return (np.flip(np.cumsum(np.flip(gradient, axis), axis=axis), axis),)
+
+
+class ArgMax(Operation):
+    def forward(self, x):
+        axis = self.attributes["axis"]
+        places = np.argmax(x, axis=axis)
+        return np.expand_dims(places, axis) if self.attributes["keep"] else places
+
+
 LOWERINGS = {
     "reduce_sum": ReduceSum,
     "reduce_mean": ReduceMean,
     "reduce_max": ReduceMax,
+    "reduce_min": ReduceMin,
+    "cumulative_sum": CumulativeSum,
+    "argmax": ArgMax,
 }

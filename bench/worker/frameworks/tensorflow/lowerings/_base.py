@@ -10,6 +10,11 @@ class Pass:
         self.statistics = {}                     # {key: new value}, for the caller to assign
 
 
+def wide_float(tf, layer):
+    """The format of floats that a layer makes of other numbers; the precision may narrow what it gives."""
+    return tf.float64 if layer["is_fp64"] else tf.float32
+
+
 def padding_of(layer):
     """("SAME" or "VALID", what tf.pad must add before, or None).
 

@@ -7,6 +7,10 @@ def _softmax(tf, layer):
     return lambda run, x: tf.nn.softmax(x)
 
 
+def _log_softmax(tf, layer):
+    return lambda run, x: tf.nn.log_softmax(x)
+
+
 def _attention(tf, layer):
     """TensorFlow has no fused operation."""
     steps, features = layer["input_shapes"][0][2:]
@@ -29,5 +33,6 @@ def _attention(tf, layer):
 
 LOWERINGS = {
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "attention": _attention,
 }

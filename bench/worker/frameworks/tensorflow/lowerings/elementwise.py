@@ -42,10 +42,50 @@ def _clip(tf, layer):
 
     def forward(run, x):
         # The gradient at the bounds is 0, where that of tf.clip_by_value is 1.
-        inside = tf.logical_and(x > a["low"], x < a["high"])
-        return tf.where(inside, x, tf.stop_gradient(tf.clip_by_value(x, a["low"], a["high"])))
+        low, high = (tf.constant(a.get(bound, default), x.dtype)
+                     for bound, default in (("low", -math.inf), ("high", math.inf)))
+        inside = tf.logical_and(x > low, x < high)
+        return tf.where(inside, x, tf.stop_gradient(tf.clip_by_value(x, low, high)))
 
     return forward
+
+
+def _leaky_relu(tf, layer):
+    slope = layer["attributes"]["slope"]
+    return lambda run, x: tf.nn.leaky_relu(x, slope)
+
+
+def _prelu(tf, layer):
+    rank = len(layer["outputs"][0]["shape"])
+    behind = [1] * (0 if layer["is_image"] else rank - 2)        # axes behind that of the channels
+
+    def forward(run, x, slope):
+        return tf.nn.relu(x) - tf.reshape(slope, [-1, *behind]) * tf.nn.relu(-x)
+
+    return forward
+
+
+def _elu(tf, layer):
+    alpha = layer["attributes"]["alpha"]
+    if alpha == 1:
+        return lambda run, x: tf.nn.elu(x)
+    return lambda run, x: tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
+
+
+def _hard_sigmoid(tf, layer):
+    a = layer["attributes"]
+    if (a["alpha"], a["beta"]) == (1 / 6, 0.5):
+        return lambda run, x: tf.nn.relu6(x + 3) * tf.constant(1 / 6, x.dtype)
+    return lambda run, x: tf.clip_by_value(x * tf.constant(a["alpha"], x.dtype) + a["beta"], 0, 1)
+
+
+def _hard_swish(tf, layer):
+    return lambda run, x: x * tf.nn.relu6(x + 3) * tf.constant(1 / 6, x.dtype)
+
+
+def _power(tf, layer):
+    exponent = layer["attributes"]["exponent"]
+    return lambda run, x: tf.pow(x, tf.constant(exponent, x.dtype))
 
 
 def _gelu(tf, layer):
@@ -82,6 +122,16 @@ LOWERINGS = {
     "clip": _clip,
     "gelu": _gelu,
     "silu": _silu,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
+    "elu": _elu,
+    "selu": named("nn.selu"),
+    "softplus": named("math.softplus"),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": _hard_swish,
+    "power": _power,
+    "reciprocal": named("math.reciprocal"),
+    "erf": named("math.erf"),
     "exp": named("exp"),
     "log": named("math.log"),
     "sqrt": named("sqrt"),

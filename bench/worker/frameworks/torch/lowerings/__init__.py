@@ -45,7 +45,7 @@ def _share(graph, layers):
     first = {}
     for layer in graph["layers"]:
         for p in layer["parameters"]:
-            module, attribute = layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"])
+            module, attribute = layers[layer["name"]], _attribute(layer, p)
             if p["key"] in first:
                 setattr(module, attribute, first[p["key"]])
             else:
@@ -75,12 +75,19 @@ def _overwriting(layers):
 
 
 _ATTRIBUTES = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
+_OF_OPERATION = {("prelu", "slope"): "weight"}
+
+
+def _attribute(layer, parameter):
+    """The name of a parameter in its nn.Module."""
+    name = parameter["name"]
+    return _OF_OPERATION.get((layer["op"], name)) or _ATTRIBUTES.get(name, name)
 
 
 def tensors(graph, layers, trainable_only=False):
     """{key: the module's own tensor} of all parameters and running statistics, or of the trainable ones."""
     return {
-        p["key"]: getattr(layers[layer["name"]], _ATTRIBUTES.get(p["name"], p["name"]))
+        p["key"]: getattr(layers[layer["name"]], _attribute(layer, p))
         for layer in graph["layers"]
         for p in layer["parameters"]
         if p["is_trainable"] or not trainable_only

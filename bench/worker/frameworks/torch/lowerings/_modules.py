@@ -78,6 +78,29 @@ def modules():
         def forward(self, x):
             return x.index_select(self.axis, self.indices)
 
+    class Chosen(nn.Module):
+        """Entries of several axes, by their indices along each; None leaves an axis as it is."""
+
+        def __init__(self, indices):
+            super().__init__()
+            self.chosen = nn.ModuleList(Gather(axis, each) for axis, each in enumerate(indices) if each is not None)
+
+        def forward(self, x):
+            for choose in self.chosen:
+                x = choose(x)
+            return x
+
+    class AsFloat(nn.Module):
+        """What ``function`` gives, in the format of the network's weights."""
+
+        def __init__(self, function=None):
+            super().__init__()
+            self.function = function
+            self.register_buffer("like", torch.empty(0), persistent=False)
+
+        def forward(self, x):
+            return (x if self.function is None else self.function(x)).to(self.like.dtype)
+
     class ParameterValue(nn.Module):
         """A parameter, or a buffer where it is not trained, as a value."""
 
@@ -112,6 +135,6 @@ def modules():
             return result
 
     return SimpleNamespace(
-        Apply=Apply, Dropout=Dropout, Lstm=Lstm, RmsNorm=RmsNorm, Gather=Gather, ParameterValue=ParameterValue,
-        Network=Network,
+        Apply=Apply, Dropout=Dropout, Lstm=Lstm, RmsNorm=RmsNorm, Gather=Gather, Chosen=Chosen, AsFloat=AsFloat,
+        ParameterValue=ParameterValue, Network=Network,
     )

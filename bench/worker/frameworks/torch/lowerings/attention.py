@@ -7,6 +7,10 @@ def _softmax(nn, layer):
     return nn.Softmax(dim=-1)
 
 
+def _log_softmax(nn, layer):
+    return nn.LogSoftmax(dim=-1)
+
+
 def _attention(nn, layer):
     import torch
 
@@ -16,5 +20,6 @@ def _attention(nn, layer):
 
 LOWERINGS = {
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "attention": _attention,
 }

@@ -36,7 +36,46 @@ def _add(nn, layer):
 
 
 def _clip(nn, layer):
-    return nn.Hardtanh(layer["attributes"]["low"], layer["attributes"]["high"])
+    low, high = (layer["attributes"].get(bound) for bound in ("low", "high"))
+    if low is not None and high is not None:
+        return nn.Hardtanh(low, high)
+    return modules().Apply(lambda x: x.clamp(low, high))
+
+
+def _leaky_relu(nn, layer):
+    return nn.LeakyReLU(layer["attributes"]["slope"])
+
+
+def _prelu(nn, layer):
+    return nn.PReLU(layer["parameters"][0]["shape"][0])
+
+
+def _elu(nn, layer):
+    return nn.ELU(layer["attributes"]["alpha"])
+
+
+def _selu(nn, layer):
+    return nn.SELU()
+
+
+def _softplus(nn, layer):
+    return nn.Softplus(threshold=40)             # from there on it is x in fp64 too
+
+
+def _hard_sigmoid(nn, layer):
+    a = layer["attributes"]
+    if (a["alpha"], a["beta"]) == (1 / 6, 0.5):
+        return nn.Hardsigmoid()
+    return modules().Apply(lambda x: (x * a["alpha"] + a["beta"]).clamp(0, 1))
+
+
+def _hard_swish(nn, layer):
+    return nn.Hardswish()
+
+
+def _power(nn, layer):
+    exponent = layer["attributes"]["exponent"]
+    return modules().Apply(lambda x: x.pow(exponent))
 
 
 def _gelu(nn, layer):
@@ -66,6 +105,16 @@ LOWERINGS = {
     "clip": _clip,
     "gelu": _gelu,
     "silu": _silu,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
+    "elu": _elu,
+    "selu": _selu,
+    "softplus": _softplus,
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": _hard_swish,
+    "power": _power,
+    "reciprocal": named("reciprocal"),
+    "erf": named("erf"),
     "exp": named("exp"),
     "log": named("log"),
     "sqrt": named("sqrt"),

@@ -1,4 +1,4 @@
-"""Sums, means and extremes along axes."""
+"""Sums, means and extremes along axes, and where these lie."""
 
 from ._modules import modules
 
@@ -14,8 +14,21 @@ def _reduced(function):
     return lower
 
 
+def _cumulative_sum(nn, layer):
+    axis = layer["attributes"]["axis"]
+    return modules().Apply(lambda x: x.cumsum(axis))
+
+
+def _argmax(nn, layer):
+    a = layer["attributes"]
+    return modules().Apply(lambda x: x.argmax(a["axis"], a["keep"]))
+
+
 LOWERINGS = {
     "reduce_sum": _reduced("sum"),
     "reduce_mean": _reduced("mean"),
     "reduce_max": _reduced("amax"),
+    "reduce_min": _reduced("amin"),
+    "cumulative_sum": _cumulative_sum,
+    "argmax": _argmax,
 }
