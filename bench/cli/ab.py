@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench.cli import Language, Medium
+from rigmark.bench.cli import Language, Medium, _networks
 from rigmark.bench.cli import _options as options
 from rigmark.bench.enums import Clock
 from rigmark.bench.errors import UserError
@@ -114,7 +114,12 @@ def decided(
         raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")
     sweeps, notes = ab.depending(sweeps, (first, second), settings["suite"])
     settings |= {"command": shlex.join(["rigmark", *sys.argv[1:]]), "budget_s": budget_s}
-    with keeping("pairs"), BudgetProgress(budget_s) as progress:
+    models = [model for sweep in sweeps for model in sweep.models]
+    with (
+        _networks.bringing(models, None, None, known, store.networks) as networks,
+        keeping("pairs"), BudgetProgress(budget_s) as progress,
+    ):
+        sweeps, settings = _networks.shortened(sweeps), {**settings, "networks": networks}
         if not isinstance(first, Store):
             contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
             store.create()

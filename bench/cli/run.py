@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rigmark.bench.cli import Language
+from rigmark.bench.cli import Language, _networks
 from rigmark.bench.cli import _options as options
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
     from rigmark.bench.enums import Outcome
     from rigmark.bench.launch.launcher import Launcher
+    from rigmark.bench.networks import Networks
     from rigmark.bench.plan.schedule import Trial
     from rigmark.bench.plan.sweep import Sweep
     from rigmark.bench.runner.tally import Tally
@@ -40,7 +41,8 @@ def command(
         str | None, typer.Argument(help="Name of a suite. Without one, --model and --framework declare a sweep.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Networks, or micro-benchmarks of the machine, separated by commas.")
+        str | None, typer.Option(
+            help="Networks, files of networks, or micro-benchmarks of the machine, separated by commas.")
     ] = None,
     framework: Annotated[str | None, typer.Option(help="Frameworks, separated by commas.")] = None,
     build: Annotated[str | None, typer.Option(help="Names of builds in builds.toml, separated by commas.")] = None,
@@ -116,6 +118,8 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what is stored, what would be measured, and how long it takes.")
     ] = False,
+    pin: _networks.Pin = None,
+    shape: _networks.Shape = None,
     lang: Language = "en",
 ) -> None:
     """Measure a suite or a sweep, and store one record per trial. Trials that are stored already are not repeated.
@@ -133,6 +137,8 @@ def command(
     rigmark run --model resnet18 --framework torch,tensorflow --isa sse41,avx2,native
 
     rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
+
+    rigmark run --model path/to/net.onnx --framework torch,jax --mode inference --batch 1
 
     rigmark run quick --repetitions 4 --sessions 5 --spread 2h
     """
@@ -152,7 +158,7 @@ def command(
     instead |= {
         name: value for name, value in (("repetitions", repetitions), ("layers", layers)) if value is not None
     }
-    asked = None if suite is None else of_suite | places
+    asked = None if suite is None else _networks.asked_for(of_suite | places)
     if suite is None or beyond:
         of_suite |= {"local_batches": ()} if global_batch is not None and batch is None else {}      # strong scaling
     if beyond:
@@ -165,9 +171,7 @@ def command(
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
     }
     sweeps = declared(suite, of_suite, timing, instead=instead)
-    known_builds = builds.load()
-    for name in {name for sweep in sweeps for name in sweep.builds}:
-        builds.find(name, known_builds)
+    known_builds = _known_builds(sweeps)
     here = agents.member(os.environ)
     if here is not None and here.rank > 0:
         agents.serve(here)
@@ -176,6 +180,10 @@ def command(
     if again:
         session = sessions.unused(store.trials().table)
     with contextlib.ExitStack() as launched:
+        networks = launched.enter_context(_networks.bringing(
+            [model for sweep in sweeps for model in sweep.models], pin, shape, known_builds,
+            store.networks if store.networks.exists() or not dry_run else None,
+        ))
         others = None
         if here is not None:
             if start_method not in (None, StartMethod.SPAWN):
@@ -188,22 +196,32 @@ def command(
         plans = {
             name: [
                 replace(trial, case=builds.with_isa_of_build(trial.case, known_builds)) for trial in
-                plan(sweeps, cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores,
+                plan(_networks.shortened(sweeps), cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores,
                      limited_builds=builds.limited_builds(known_builds))
             ] for name in sessions.names(session, session_count)
         }
-        _check_files(plans)
+        _check_files(plans, networks)
         if dry_run:
-            _show_plan(plans, store, known_builds, others)
+            _show_plan(plans, store, known_builds, others, networks)
             return
         store.create()
         tally = _measure(
             plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, launcher=others,
-            telemetry=is_watched, telemetry_rate_hz=rate_hz,
+            telemetry=is_watched, telemetry_rate_hz=rate_hz, networks=networks,
         )
     _tell(tally, results)
     _show_measured(tally, store, lang)
     _conclude(tally, asked)
+
+
+def _known_builds(sweeps: Sequence[Sweep]) -> dict[str, Build]:
+    """All builds by name; raises UnknownName for one of the sweeps that is not among them."""
+    from rigmark.bench.builds import build as builds
+
+    known = builds.load()
+    for name in {name for sweep in sweeps for name in sweep.builds}:
+        builds.find(name, known)
+    return known
 
 
 def _measure(
@@ -312,13 +330,12 @@ def declared(
     return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
 
-def _check_files(plans: Mapping[str, Sequence[Trial]]) -> None:
+def _check_files(plans: Mapping[str, Sequence[Trial]], networks: Networks) -> None:
     """Builds the networks and reads their input, so that a mistake in a file is reported before measuring begins."""
     from rigmark.bench import datasets as data
-    from rigmark.bench import models
 
     cases = {(t.case.model, t.case.data) for trials in plans.values() for t in trials if not t.case.is_limit}
-    graphs = {model: models.build(model) for model in sorted({model for model, _ in cases})}
+    graphs = {model: networks[model].graph for model in sorted({model for model, _ in cases})}
     for model, source in sorted(cases):
         if source != SYNTHETIC:
             data.load(source, graphs[model])
@@ -335,7 +352,8 @@ def _foretell(trials: Sequence[Trial], store: Store) -> None:
 
 
 def _show_plan(
-    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], launcher: Launcher | None
+    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], launcher: Launcher | None,
+    networks: Networks,
 ) -> None:
     """Shows the trials of each session in order, which of them are stored, and how long the others may take."""
     from rigmark.bench.cli import tell
@@ -346,7 +364,8 @@ def _show_plan(
     count = 0
     for session, trials in plans.items():
         with Runner(
-            store, known_builds, suite="", command="", session=session, launcher=launcher, telemetry=False
+            store, known_builds, suite="", command="", session=session, launcher=launcher, telemetry=False,
+            networks=networks,
         ) as runner:
             for trial in trials:
                 is_settled = runner.is_settled(trial)

@@ -53,16 +53,15 @@ def initial_weights(graph: Graph, seed: int) -> Arrays:
 def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
     """Weights in which no scale is 1 and no shift 0, so that a proof sees a forgotten one.
 
-    Biases, shifts and running means get values of about 0.1, scales and variances lie between 0.5 and 1.5.
+    Biases, shifts and running means change by about 0.1, scales and variances by a factor between 0.5 and 1.5.
     """
     changed = dict(weights)
     for index, (key, parameter) in enumerate(graph.parameters.items()):
         rng = _stream(seed, PERTURBATION, index)
         if parameter.init == "zeros":
-            changed[key] = (0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)
+            changed[key] = np.add(weights[key], 0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)
         elif parameter.init in ("ones", "quarter"):
-            start = INITIALISERS[parameter.init](rng, parameter)
-            changed[key] = (start * rng.uniform(0.5, 1.5, parameter.shape)).astype(np.float32)
+            changed[key] = np.multiply(weights[key], rng.uniform(0.5, 1.5, parameter.shape)).astype(np.float32)
     return changed
 
 

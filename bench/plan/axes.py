@@ -19,6 +19,7 @@ from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.reference import is_reference
 from rigmark.bench.worker import strategies
 
 USUAL = "usual"              # the strategy that a framework's users know best
@@ -40,6 +41,7 @@ class Swept:
     types: tuple[type, ...] = (str,)     # that one of them may have
     words: Mapping[str, Any] = field(default_factory=dict)       # on the command line, for what no type can say
     names: Callable[[], Collection[str]] | None = None           # that there are of these; None: any
+    brings: Callable[[str], bool] | None = None      # whether a text means something that is not known by name
     is_of_suite: bool = True             # an option limits a suite to these; else it replaces what the suite has
     is_single: bool = False              # a sweep has one of them, and no tuple
 
@@ -66,7 +68,7 @@ class Swept:
             return
         known = self.names()
         for value in values:
-            if value not in known and value not in self.words.values():
+            if value not in known and value not in self.words.values() and not (self.brings and self.brings(value)):
                 raise unknown(self.what, value, known)
 
 
@@ -135,7 +137,7 @@ def _frameworks() -> Collection[str]:
 AXES = (
     Axis(
         name="model", title=tr_later("model"), is_condition=True, is_named=True, covers=("graph_fingerprint",),
-        swept=Swept(name="models", option="--model", what="model", names=_models),
+        swept=Swept(name="models", option="--model", what="model", names=_models, brings=is_reference),
     ),
     Axis(
         name="mode", title=tr_later("mode"), is_condition=True, is_named=True, is_sent=True,

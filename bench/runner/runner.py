@@ -18,6 +18,7 @@ from rigmark.bench.launch.launcher import Launcher
 from rigmark.bench.launch.workers import DEFAULT_DEADLINE_S, Workers
 from rigmark.bench.machine import hardware, system
 from rigmark.bench.machine.node import node
+from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.tally import Progress, Silent, Tally
@@ -48,12 +49,14 @@ class Runner:
     """Measures trials and stores them. Use it as a context manager, which removes its working folder.
 
     ``shipped`` replaces our worker package by that of another revision; the oracle is always ours. Pairs need ``base``.
+    ``networks`` has those that the user brought; None: there are none.
     """
 
     def __init__(
         self, store: Store, builds: Mapping[str, Build], *, suite: str, command: str, session: str = "1",
         deadline_s: float = DEFAULT_DEADLINE_S, launcher: Launcher | None = None, telemetry: bool = True,
         telemetry_rate_hz: float | None = None, shipped: Files | None = None, base: Base | None = None,
+        networks: Networks | None = None,
     ):
         self._store = store
         self._node = node(store.salt)
@@ -61,6 +64,7 @@ class Runner:
         self._command = command
         self._session = session
         self._base = base
+        self._networks = networks
         self._run_id = uuid.uuid4().hex[:12]
         self._workers = Workers(
             builds, cache=store.cache, deadline_s=deadline_s, launcher=launcher, telemetry=telemetry,
@@ -69,7 +73,7 @@ class Runner:
 
     def __enter__(self) -> Runner:
         self._workers.__enter__()
-        inputs = Inputs(self._workers.folder)
+        inputs = Inputs(self._workers.folder, self._networks)
         self.context = Context(
             store=self._store, workers=self._workers, inputs=inputs,
             oracle=Oracle(self._store, inputs, self._workers.ask_oracle), instruction_sets=Watch(self._workers),

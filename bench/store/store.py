@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RESULTS = Path("results")
 RECORDS, SERIES, ORACLE, CACHE, LOCK, SALT = "records", "telemetry", "oracle", "cache", "lock", "salt"
+NETWORKS = "networks"        # that users brought, one folder each; see bench.networks.bringing
 QUOTED = "quoted"            # quoted tables, one file each; apart from records, so that no query of trials finds them
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Store:
         self._series = root / SERIES
         self._quoted = root / QUOTED
         self.records_folder = self._records
+        self.networks = root / NETWORKS
         self.cache = root / CACHE        # programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:

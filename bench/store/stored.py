@@ -45,6 +45,7 @@ Count = Annotated[int, Meta(ge=0, le=2**62)]                 # of bytes, FLOPs, 
 Times = Annotated[list[Time], Meta(min_length=1)]
 Side = Literal["base", "new"]
 Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hash16 = Annotated[str, Meta(pattern="^[0-9a-f]{16}$")]
 Hash12 = Annotated[str, Meta(pattern="^[0-9a-f]{12}$")]
 
 NULL = Raw(b"null")
@@ -104,6 +105,7 @@ class Settings(Part, frozen=True, kw_only=True):
     warm_up_max_s: Seconds | None = None
     turn_precision: Amount | None = None
     turn_time_s: Seconds | None = None
+    weights: Hash16 | None = None
 
 
 class Identity(Part, frozen=True, kw_only=True):

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rigmark.bench import datasets, models
+from rigmark.bench import datasets
 from rigmark.bench.host import npz
 from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Graph
+from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
 
@@ -37,26 +38,34 @@ class Timed:
 class Inputs:
     """The files of a sweep in a folder, which exists as long as this context manager."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, networks: Networks | None = None):
         self._folder = folder
-        self._graphs: dict[str, Graph] = {}
+        self._networks = Networks() if networks is None else networks
         self._contents: dict[Path, str] = {}
 
     def graph(self, model: str) -> Graph:
-        if model not in self._graphs:
-            self._graphs[model] = models.build(model)
-        return self._graphs[model]
+        return self._networks[model].graph
+
+    def digest(self, model: str) -> str | None:
+        """The hash of a network's weights if they were brought; None if they are drawn from the seed."""
+        return self._networks[model].digest
 
     def weights(self, model: str) -> Path:
-        graph = self.graph(model)
-        return self._once(f"weights-{model}", lambda: ir_weights.initial_weights(graph, SEED))
+        network = self._networks[model]
+        return self._once(f"weights-{model}", lambda: network.weights(SEED))
 
     def perturbed_weights(self, model: str) -> Path:
-        """The file of the weights of a proof."""
-        graph = self.graph(model)
+        """The file of weights in which no scale is 1 and no shift 0."""
+        network = self._networks[model]
         return self._once(
-            f"perturbed-{model}", lambda: ir_weights.perturbed(graph, ir_weights.initial_weights(graph, SEED), SEED)
+            f"perturbed-{model}", lambda: ir_weights.perturbed(network.graph, network.weights(SEED), SEED)
         )
+
+    def weights_of_proof(self, model: str) -> tuple[Path, ...]:
+        """The files of weights with which a network is proven: perturbed ones, and before them those that were brought
+        as they are, since the timed steps have them too."""
+        given = () if self.digest(model) is None else (self.weights(model),)
+        return (*given, self.perturbed_weights(model))
 
     def of_proof(self, case: Case) -> Path:
         """The file with x and y of a proof's batch for all devices; for real data also with "train_x", "train_y",

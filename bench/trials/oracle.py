@@ -50,7 +50,8 @@ class Oracle:
         inputs = Path(job["inputs"])     # real data is another when its source has changed
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
-        exact = self._known(f"proof-{self._key(case, inputs, case.world_size)}", lambda: self._ask(asked))
+        key = self._key(case, inputs, case.world_size, *self._which(case, job))
+        exact = self._known(f"proof-{key}", lambda: self._ask(asked))
         if isinstance(exact, Answer):
             return exact
         parts: list[Arrays | Answer] = [exact]
@@ -81,7 +82,7 @@ class Oracle:
                 rounded.append(arrays)
             return answer, parity.rounding_effects(rounded, exact)
 
-        key = self._key(case, Path(same["inputs"]), case.world_size, rounding)
+        key = self._key(case, Path(same["inputs"]), case.world_size, rounding, *self._which(case, same))
         return self._known(f"rounding-{key}", ask)
 
     def _compression_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
@@ -96,7 +97,7 @@ class Oracle:
                 return answer, {}
             return answer, parity.compression_effects(arrays, exact, compression)
 
-        key = self._key(case, Path(same["inputs"]), case.world_size, compression)
+        key = self._key(case, Path(same["inputs"]), case.world_size, compression, *self._which(case, same))
         return self._known(f"compression-{key}", ask)
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
@@ -137,7 +138,13 @@ class Oracle:
     def _key(self, case: Case, inputs: Path, *more: object) -> str:
         content = self._inputs.content(inputs)
         facts = (self._inputs.graph(case.model).fingerprint, content, SEED, oracle_version(), *more)
+        if (digest := self._inputs.digest(case.model)) is not None:
+            facts = (*facts, "weights", digest)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def _which(self, case: Case, job: Mapping[str, Any]) -> tuple[str, ...]:
+        """What the key of a proof says of its weights: nothing if they are perturbed, as those of own networks are."""
+        return () if job["weights"] == str(self._inputs.perturbed_weights(case.model)) else ("as given",)
 
     def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
         adapter = frameworks.load(FRAMEWORK)

@@ -147,6 +147,15 @@ class Parity:
         return {name: _finite(value) for name, value in asdict(self).items()}
 
 
+def worse(first: Parity, second: Parity) -> Parity:
+    """Of two proofs of one case with different weights, the one that is nearer to its tolerances, or beyond them."""
+    def excess(found: Parity) -> float:
+        shares = [error / found.tolerance[name] for name, error in found.errors().items()]
+        return math.inf if any(map(math.isnan, shares)) else max(shares)
+
+    return max(first, second, key=excess)
+
+
 def rounding_effects(rounded: Iterable[Arrays], exact: Arrays) -> dict[str, NDArray[Any]]:
     """What ``compare`` adds to each tolerance for a narrower format, as "rounding_NAME".
 

@@ -27,7 +27,7 @@ FLOORS = (
     ("bench/store",),
     ("bench/builds", "bench/importers", "bench/analysis"),
     ("bench/processes", "bench/buying", "reports"),
-    ("bench/launch", "bench/doctor", "bench/claims"),
+    ("bench/launch", "bench/doctor", "bench/claims", "bench/networks"),
     ("bench/trials", "bench/sections"),
     ("bench/runner", "bench/reporting"),
     ("bench/asv",),

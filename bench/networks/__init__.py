@@ -1,0 +1,59 @@
+"""The networks of a command by their names: those that Rigmark defines, and those that a user brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from rigmark.bench import models
+from rigmark.bench.ir import weights as ir_weights
+from rigmark.bench.ir.graph import Graph
+
+Arrays = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A graph with its weights, and where both are from."""
+
+    graph: Graph
+    given: Path | None = None        # the .npz file of weights that were brought; None: they are drawn from a seed
+    digest: str | None = None        # hash of these weights
+    reference: str | None = None     # as the user wrote it; None: the network is Rigmark's own
+    notes: tuple[str, ...] = ()      # sentences of the importer about what the network is not
+    agreement: str | None = None     # a sentence: how the graph agrees with the original; None: there is no original
+
+    def weights(self, seed: int) -> Arrays:
+        """Every parameter by its key; ``seed`` is of weights that are drawn."""
+        if self.given is None:
+            return ir_weights.initial_weights(self.graph, seed)
+        with np.load(self.given) as stored:
+            return dict(stored)
+
+
+class Networks:
+    """Finds networks by the names that cases have; ``brought`` are those of a user, and have the names of references.
+
+    Own networks are built once, when they are asked for.
+    """
+
+    def __init__(self, brought: Mapping[str, Network] = MappingProxyType({})):
+        self._brought = dict(brought)
+        self._built: dict[str, Network] = {}
+
+    @property
+    def brought(self) -> Mapping[str, Network]:
+        return MappingProxyType(self._brought)
+
+    def __getitem__(self, name: str) -> Network:
+        """Raises UnknownName, and UserError for a mistake in the file of an own network."""
+        if name in self._brought:
+            return self._brought[name]
+        if name not in self._built:
+            self._built[name] = Network(graph=models.build(name))
+        return self._built[name]
