@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from rigmark.bench.ir.graph import Builder, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
-from rigmark.bench.ir.training import Adam, Loss, Optimizer, Sgd
+from rigmark.bench.ir.training import OPTIMIZERS, Loss, Optimizer
 from rigmark.bench.ir.weights import INITIALISERS
 
 MOST_LAYERS = 100_000
@@ -49,9 +49,6 @@ class _Graph(Struct):
     input: _OnlyInput | None = None
     inputs: list[Input] = []
     outputs: list[str] = []
-
-
-OPTIMIZERS: Mapping[str, type[Sgd | Adam]] = {each.kind: each for each in (Sgd, Adam)}
 
 
 def read(plain: object) -> Graph:

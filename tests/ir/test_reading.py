@@ -57,7 +57,7 @@ BROKEN: tuple[tuple[Callable[[Plain], Any], str], ...] = (
     (lambda plain: layer(plain, inputs=["elsewhere"]), "reads 'elsewhere', which no earlier layer is named"),
     (lambda plain: layer(plain, name="a b"), "a layer cannot be named 'a b'"),
     (lambda plain: plain.update(loss="hinge"), "Invalid enum value 'hinge'"),
-    (lambda plain: plain.update(optimizer={"kind": "lion"}), "no optimizer 'lion'; known: sgd, adam"),
+    (lambda plain: plain.update(optimizer={"kind": "lion"}), "no optimizer 'lion'; known: sgd, adam, adamw"),
     (lambda plain: plain.update(layers=[]), "1 to 100,000 layers, not 0"),
     (lambda plain: plain["input"].update(shape=[0]), "sizes and a vocabulary of at least 1"),
 )
