@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rigmark.bench.errors import UserError
-from rigmark.bench.plan.reference import is_reference, short
 
 if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
@@ -31,6 +30,8 @@ Shape = Annotated[
 
 def names(models: Iterable[str]) -> tuple[str, ...]:
     """The models as cases have them."""
+    from rigmark.bench.plan.reference import is_reference, short
+
     return tuple(short(model) if is_reference(model) else model for model in models)
 
 
@@ -50,6 +51,7 @@ def bringing(
     """
     from rigmark.bench.host.workfolder import working_folder
     from rigmark.bench.networks import Networks, bringing
+    from rigmark.bench.plan.reference import is_reference
 
     references = sorted({model for model in models if is_reference(model)})
     options = _options(pin, shape)
