@@ -121,16 +121,15 @@ class Layer:
         """Those that it computes with, shared ones among them."""
         return self.op.parameters(*self.input_shapes)
 
+    def values(self) -> dict[str, Tensor]:
+        """Its outputs by the names that readers use."""
+        return {self.name if index == 0 else f"{self.name}:{index}": each for index, each in enumerate(self.outputs)}
+
     @property
     def keyed_parameters(self) -> dict[str, Parameter]:
         """The parameters by their key, "conv1/weight", which is another layer's for a shared one."""
         shares = dict(self.shares)
         return {shares.get(p.name, f"{self.name}/{p.name}"): p for p in self.parameters}
-
-
-def _values(layer: Layer) -> dict[str, Tensor]:
-    """The outputs of a layer by the names that readers use."""
-    return {layer.name if index == 0 else f"{layer.name}:{index}": value for index, value in enumerate(layer.outputs)}
 
 
 def _weight_bytes(layer: Layer, itemsize: int, weight_itemsize: Callable[[str], int] | None) -> int:
@@ -297,7 +296,7 @@ class Graph:
         group = set(names)
         read = {name: value for layer in map(self.__getitem__, names)
                 for name, value in zip(layer.inputs, layer.input_tensors, strict=True) if _layer_of(name) not in group}
-        written = [value for layer in map(self.__getitem__, names) for name, value in _values(layer).items()
+        written = [value for layer in map(self.__getitem__, names) for name, value in layer.values().items()
                    if name in self.outputs or not self._readers[name] or self._readers[name] - group]
         passes_on = backward and any(map(self.needs_gradient, read))
         elements = sum(value.elements(batch) for value in written)
@@ -308,7 +307,7 @@ class Graph:
 
     @cached_property
     def _readers(self) -> dict[str, set[str]]:
-        readers: dict[str, set[str]] = {name: set() for layer in self.layers for name in _values(layer)}
+        readers: dict[str, set[str]] = {name: set() for layer in self.layers for name in layer.values()}
         for layer in self.layers:
             for name in layer.inputs:
                 readers.setdefault(name, set()).add(layer.name)
@@ -460,7 +459,7 @@ class Builder:
         )
         self._refuse_wrong_shares(layer)
         self._layers.append(layer)
-        self._values.update(_values(layer))
+        self._values.update(layer.values())
         self._parameters = {**layer.keyed_parameters, **self._parameters}
         self.last = name
         return name
@@ -573,7 +572,7 @@ class Builder:
     def split(self, name: str, parts: int, *, axis: int, of: str | None = None) -> tuple[str, ...]:
         """The names of the parts."""
         self.add_layer(name, Split(axis=axis, parts=parts), of)
-        return tuple(_values(self._layers[-1]))
+        return tuple(self._layers[-1].values())
 
     def gelu(self, name: str, *, tanh: bool = False, of: str | None = None) -> str:
         return self.add_layer(name, Gelu(tanh=tanh), of)

@@ -63,6 +63,10 @@ class Op(ABC):
     """
 
     kind: ClassVar[str]
+    backward_reads: ClassVar[tuple[str, ...]] = ("inputs",)
+    """Which of its "inputs" and "outputs" a backward pass reads, where ``saved`` is not 0."""
+
+    may_overwrite: ClassVar[bool] = False        # its first input, if nothing else reads that
 
     @abstractmethod
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ class Softmax(SampleOp):
     """exp(x) / sum(exp(x)) over the last axis."""
 
     kind: ClassVar[str] = "softmax"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         shape = one(self.kind, inputs)
@@ -42,6 +43,7 @@ class Attention(Op):
     """
 
     kind: ClassVar[str] = "attention"
+    backward_reads: ClassVar[tuple[str, ...]] = ("inputs", "outputs")
     causal: bool = False
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -40,6 +40,8 @@ class Relu(_Unary):
     """max(x, 0); its gradient at 0 is 0."""
 
     kind: ClassVar[str] = "relu"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
+    may_overwrite: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +57,13 @@ class Clip(_Unary):
 @dataclass(frozen=True, kw_only=True)
 class Tanh(_Unary):
     kind: ClassVar[str] = "tanh"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sigmoid(_Unary):
     kind: ClassVar[str] = "sigmoid"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +192,7 @@ class Erf(_Unary):
 @dataclass(frozen=True, kw_only=True)
 class Exp(_Unary):
     kind: ClassVar[str] = "exp"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +205,7 @@ class Log(_Unary):
 @dataclass(frozen=True, kw_only=True)
 class Sqrt(_Unary):
     kind: ClassVar[str] = "sqrt"
+    backward_reads: ClassVar[tuple[str, ...]] = ("outputs",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +238,7 @@ class Dropout(SampleOp):
     """
 
     kind: ClassVar[str] = "dropout"
+    backward_reads: ClassVar[tuple[str, ...]] = ()       # but a mask
     rate: float
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -302,6 +309,7 @@ class Add(_Sum):
     """Sum of two or more inputs."""
 
     kind: ClassVar[str] = "add"
+    may_overwrite: ClassVar[bool] = True
     count: ClassVar[int | None] = None
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -33,6 +33,7 @@ class MaxPool(_Pool):
     """Largest value of a window; padding counts as minus infinity. Sizes are rounded down."""
 
     kind: ClassVar[str] = "max_pool"
+    backward_reads: ClassVar[tuple[str, ...]] = ()       # but which element won
 
     def saved_elements(self, *inputs: Shape) -> int:
         return math.prod(self.output_shape(*inputs))     # which element won

@@ -1,0 +1,183 @@
+"""How much memory a step of a network needs, from its definition: a simulation of what lives when.
+
+It allocates and frees as an eager framework does that runs fused kernels; workspaces of kernels are not counted.
+evidence/memory_estimates.py compares it with what PyTorch allocates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rigmark.bench.ir.graph import Graph, Layer
+from rigmark.bench.ir.ops import Tensor
+
+ITEMSIZES = {"int64": 8, "bool": 1}          # of values that are no floats
+LOSS_COPIES = {"softmax_cross_entropy": 3, "mean_squared_error": 2}
+"""Arrays of the output's size while the loss goes backward: probabilities, their gradient, that of the output."""
+LOSS_BYTES = 4                               # of a number in them, at least
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formats:
+    """Bytes of a number, by what it is."""
+
+    weight: float = 4.0                      # as it is stored
+    value: float = 4.0                       # that one layer writes and the next reads
+    gradient: float = 4.0                    # of a weight; the optimizer's numbers are as wide
+    product: float = 0.0                     # of a weight's copy in the format of products; 0: there is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes by what they hold at the moment of a step that needs most."""
+
+    weights: float                           # running statistics among them
+    gradients: float = 0.0                   # of weights
+    optimizer: float = 0.0                   # its states, and what an update needs for a moment
+    values: float = 0.0                      # inputs, what layers gave and what of it waits, and gradients of these
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.values
+
+
+def peak(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats()) -> Memory:
+    """The memory at the peak of a step with ``batch`` samples."""
+    numbers = sum(math.prod(p.shape) for p in graph.parameters.values())
+    weights = numbers * (formats.weight + formats.product)
+    step = _Step(graph, batch, training, formats)
+    moments = [Memory(weights=weights, values=values) for values in step.forward()]
+    if training:
+        trained = graph.parameter_count * formats.gradient
+        states = trained * graph.optimizer.states
+        moments = [Memory(weights=weights, optimizer=states, values=each.values) for each in moments]
+        moments += [
+            Memory(weights=weights, optimizer=states, values=values, gradients=gradients * formats.gradient)
+            for values, gradients in step.backward()
+        ]
+        # An update of many parameters at once writes the roots of all second moments.
+        moments.append(Memory(
+            weights=numbers * formats.weight, gradients=trained, values=step.of_inputs,
+            optimizer=states + trained * (graph.optimizer.states > 1),
+        ))
+    return max(moments, key=lambda each: each.total)
+
+
+class _Step:
+    """What lives when: values by name, and the memory that each has, which is named by the value that it was made for.
+
+    A view has the memory of its input; so has the result of a layer that may overwrite it.
+    """
+
+    def __init__(self, graph: Graph, batch: int, training: bool, formats: Formats):
+        self._graph, self._training, self._batch = graph, training, batch
+        self._itemsizes = {**ITEMSIZES, "float": formats.value}
+        self._loss_bytes = max(LOSS_BYTES, formats.value)
+        self._tensors = {
+            name: value for layer in graph.layers
+            for name, value in (*zip(layer.inputs, layer.input_tensors, strict=True), *layer.values().items())
+        }
+        made = {name: layer for layer in graph.layers for name in layer.values()}
+        self.of_inputs = sum(self._size(name) for name in self._tensors if name not in made)
+        self._readers = Counter(name for layer in graph.layers for name in set(layer.inputs))
+        self._memory: dict[str, str] = {}        # of weights and of the inputs of the network: not here
+        self._last_read: dict[str, int] = {}
+        for index, layer in enumerate(graph.layers):
+            whose = self._memory.get(layer.inputs[0]) if layer.inputs else None
+            if not self._is_alias(layer):
+                whose = whose if self._overwrites(layer, made.get(layer.inputs[0])) else layer.name
+            for name in layer.values() if whose is not None else ():
+                self._memory[name] = name if whose == layer.name else whose
+            for name in (*layer.inputs, *layer.values()):
+                if name in self._memory:
+                    self._last_read[self._memory[name]] = index
+        self._waits = {layer.name: self._read_backward(layer) for layer in graph.layers} if training else {}
+
+    def _size(self, name: str) -> float:
+        tensor = self._tensors[name]
+        return tensor.elements(self._batch) * self._itemsizes[tensor.dtype]
+
+    def _is_alias(self, layer: Layer) -> bool:
+        """Whether its forward pass gives what it takes under another shape or name."""
+        return layer.op.is_view(training=False) and not (
+            self._training and layer.op.training_flops(*layer.input_shapes))
+
+    def _overwrites(self, layer: Layer, producer: Layer | None) -> bool:
+        """Whether the result may take the place of the first input: nothing else reads that, forward or backward."""
+        return (
+            layer.op.may_overwrite and producer is not None and not self._is_alias(producer)
+            and self._readers[layer.inputs[0]] == 1 and "outputs" not in self._reads(producer)
+            and layer.outputs == producer.outputs
+        )
+
+    def _read_backward(self, layer: Layer) -> frozenset[str]:
+        """The memory that waits for the layer's backward pass."""
+        if not self._graph.needs_gradient(layer.name):
+            return frozenset()
+        values = {"inputs": layer.inputs, "outputs": tuple(layer.values())}
+        return frozenset(
+            self._memory[name] for which in self._reads(layer) for name in values[which] if name in self._memory)
+
+    def _own(self, layer: Layer) -> float:
+        """Bytes that wait for the backward pass and are neither input nor output, such as gates of an LSTM."""
+        if not self._graph.needs_gradient(layer.name):
+            return 0.0
+        values = {"inputs": layer.input_tensors, "outputs": layer.outputs}
+        others = sum(value.elements(self._batch) for which in self._reads(layer) for value in values[which])
+        return max(0, layer.op.saved(self._batch, *layer.input_tensors) - others) * self._itemsizes["float"]
+
+    def _reads(self, layer: Layer) -> tuple[str, ...]:
+        """Which of "inputs" and "outputs" its backward pass reads."""
+        return layer.op.backward_reads if layer.op.saved(1, *layer.input_tensors) else ()
+
+    def _sum(self, memory: Iterable[str]) -> float:
+        return sum(map(self._size, set(memory)))
+
+    def forward(self) -> list[float]:
+        """Bytes of values while each layer runs."""
+        moments, waiting, own = [], set[str](), 0.0
+        alive: set[str] = set()
+        for index, layer in enumerate(self._graph.layers):
+            alive.update(self._memory[name] for name in layer.values() if name in self._memory)
+            waiting |= self._waits.get(layer.name, frozenset())
+            own += self._own(layer) if self._training else 0.0
+            moments.append(self.of_inputs + own + self._sum(alive | waiting))
+            alive = {name for name in alive if self._last_read[name] > index}
+        return moments
+
+    def backward(self) -> list[tuple[float, int]]:
+        """(bytes of values, numbers of the gradients of weights) while each layer goes backward."""
+        layers = self._graph.layers
+        waiting: Counter[str] = Counter(name for names in self._waits.values() for name in names)
+        own = sum(map(self._own, layers))
+        output = layers[-1].outputs[0].elements(self._batch) * self._loss_bytes
+        at_loss = self.of_inputs + own + self._sum(waiting) + LOSS_COPIES[self._graph.loss] * output
+        moments = [(at_loss, 0)]
+        arrived = {layers[-1].name: layers[-1].name}     # value: the value for which its gradient's memory was made
+        done: set[str] = set()
+        numbers = 0
+        for layer in reversed(layers):
+            if not self._graph.needs_gradient(layer.name):
+                continue
+            passed = next((arrived[name] for name in layer.values() if name in arrived), layer.name)
+            for name in layer.inputs:
+                if self._graph.needs_gradient(name):
+                    arrived.setdefault(name, passed if self._passes_through(layer) else name)
+            new = {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in done}
+            done.update(new)
+            numbers += sum(math.prod(p.shape) for p in new.values())
+            moments.append((self.of_inputs + own + self._sum(waiting) + self._sum(arrived.values()), numbers))
+            for name in layer.values():
+                arrived.pop(name, None)
+            waiting -= Counter(self._waits[layer.name])
+            own -= self._own(layer)
+        return moments
+
+    def _passes_through(self, layer: Layer) -> bool:
+        """Whether the gradient of the output is that of each input."""
+        is_whole = all(value.shape == layer.outputs[0].shape for value in layer.input_tensors)
+        has_work = self._reads(layer) or layer.op.backward_flops(*layer.input_shapes)
+        return not has_work and (is_whole or layer.op.is_view(training=True))
