@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,13 +11,16 @@ from enum import StrEnum
 import numpy as np
 
 from rigmark.bench.document.language import tr
+from rigmark.bench.ir import memory
+from rigmark.bench.ir.graph import Graph
+from rigmark.bench.worker import precisions
 
 FEWEST_BATCHES = 3           # a line always fits two points
 USABLE = 0.93                # share of the memory; the rest is lost to fragmentation
 TIGHT = 0.07                 # within this share of the usable memory, another run may have another outcome
 WORST_FIT = 0.10             # relative error of the line; beyond it, peaks are not linear in the batch
 CONTEXT_BYTES = 0.5 * 2**30  # of a GPU's context, which allocators do not count: 0.3 to 0.7 GB have been seen
-ESTIMATE_FACTOR = 1.5        # factor by which an estimate may be wrong in both directions
+ESTIMATE_RANGE = (0.9, 1.5)  # of what is really needed, over an estimate: kernels want workspaces besides
 
 
 class Answer(StrEnum):
@@ -32,22 +36,37 @@ class Line:
 
     fixed_bytes: float
     bytes_per_sample: float
-    batches: tuple[int, ...]             # measured batches; empty for an estimate
-    largest_error: float | None          # largest relative error of these; None for an estimate
-
-    @property
-    def is_estimate(self) -> bool:
-        return not self.batches
+    batches: tuple[int, ...]             # that were measured
+    largest_error: float                 # largest relative error of these
 
     def peak_bytes(self, batch: int) -> float:
         return self.fixed_bytes + self.bytes_per_sample * batch
+
+    def largest_batch(self, room: float) -> int:
+        """That fits into so many bytes; 0: not even one sample does."""
+        return max(0, math.floor((room - self.fixed_bytes) / self.bytes_per_sample))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Peak bytes without a measurement: the largest of what each moment of a step needs."""
+
+    moments: tuple[tuple[float, float], ...]     # (bytes of any batch, bytes per sample)
+
+    def peak_bytes(self, batch: int) -> float:
+        return max(fixed + each * batch for fixed, each in self.moments)
+
+    def largest_batch(self, room: float) -> int:
+        """That fits into so many bytes; 0: not even one sample does."""
+        return max(0, min(math.floor((room - fixed) / each) if each else 0 if fixed > room else sys.maxsize
+                          for fixed, each in self.moments))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
     """What fits into a memory."""
 
-    line: Line
+    line: Line | Estimate
     capacity_bytes: float
     largest_batch: int                   # 0: not even one sample fits
     batch: int | None                    # the batch in question
@@ -71,39 +90,36 @@ def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
     return Line(fixed_bytes=fixed, bytes_per_sample=slope, batches=tuple(batches), largest_error=error)
 
 
-def estimated_line(
-    *, parameters: int, activations: int, largest_pair: int, is_training: bool, optimizer_states: int, itemsize: float,
-) -> Line:
-    """An estimate from the definition of a network, without running it.
-
-    ``activations`` counts the numbers per sample that all layers write, ``largest_pair`` those that the largest layer
-    reads and writes; ``itemsize`` is the mean size of a number in bytes: 3 for 16-bit arithmetic, since some numbers
-    keep 4 bytes. Inference stores the largest pair; workspaces of kernels are not counted, hence ESTIMATE_FACTOR.
-    Training stores weights, gradients and states of the optimizer with 4 bytes each, and all activations.
-    """
-    if is_training:
-        return Line(
-            fixed_bytes=4.0 * parameters * (2 + optimizer_states), bytes_per_sample=itemsize * activations,
-            batches=(), largest_error=None,
-        )
-    return Line(
-        fixed_bytes=4.0 * parameters, bytes_per_sample=itemsize * largest_pair, batches=(), largest_error=None
+def estimate(graph: Graph, *, is_training: bool, precision: str) -> Estimate:
+    """The estimate from the definition of a network, without running it; see bench.ir.memory."""
+    policy = precisions.POLICIES[precision]
+    weight, value, product = (
+        float(precisions.FORMAT_BYTES[policy[which]]) for which in ("weights", "activations", "products"))
+    is_copied = product < weight and precision not in precisions.PRODUCTS_ONLY
+    formats = memory.Formats(
+        weight=weight, value=value, gradient=float(precisions.gradient_bytes(precision)),
+        product=product if is_copied else 0.0,
     )
+    one, two = (
+        [moment.total for moment in memory.moments(graph, batch=batch, training=is_training, formats=formats)]
+        for batch in (1, 2)
+    )
+    lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}
+    return Estimate(moments=tuple(sorted(lines)))
 
 
-def fit(line: Line, capacity_bytes: float, *, context_bytes: float = 0.0, batch: int | None = None) -> Fit:
+def fit(line: Line | Estimate, capacity_bytes: float, *, context_bytes: float = 0.0, batch: int | None = None) -> Fit:
     """What fits into ``capacity_bytes``, of which ``context_bytes`` are used by what peaks do not include."""
     room = USABLE * capacity_bytes - context_bytes
-    largest = max(0, math.floor((room - line.fixed_bytes) / line.bytes_per_sample))
     answer = None if batch is None else _answer(line, line.peak_bytes(batch), room)
-    return Fit(line=line, capacity_bytes=capacity_bytes, largest_batch=largest, batch=batch, answer=answer)
+    return Fit(line=line, capacity_bytes=capacity_bytes, batch=batch, answer=answer,
+               largest_batch=line.largest_batch(room))
 
 
-def _answer(line: Line, peak_bytes: float, room: float) -> Answer:
-    if line.is_estimate:
-        if peak_bytes * ESTIMATE_FACTOR <= room:
-            return Answer.FITS
-        return Answer.NO if peak_bytes > room * ESTIMATE_FACTOR else Answer.OPEN
+def _answer(line: Line | Estimate, peak_bytes: float, room: float) -> Answer:
+    if isinstance(line, Estimate):
+        low, high = (peak_bytes * factor for factor in ESTIMATE_RANGE)
+        return Answer.FITS if high <= room else Answer.NO if low > room else Answer.OPEN
     if peak_bytes > room:
         return Answer.NO
     return Answer.TIGHT if peak_bytes > room * (1 - TIGHT) else Answer.FITS

@@ -18,7 +18,6 @@ from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import Mode, Outcome, TrialKind, network_key
 from rigmark.bench.machine.gpu_specifications import GIB
 from rigmark.bench.plan import axes
-from rigmark.bench.worker import precisions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,37 +93,29 @@ def memories(
     by_key = {network_key(name): name for name in networks}
     for model in (by_key[key] for key in map(network_key, models) if key in by_key and key not in have):
         for asked in (mode,) if mode else tuple(Mode):
-            line = estimate_of(networks[model], is_training=asked == Mode.TRAINING, precision=precision)
+            estimate = fitting.estimate(
+                networks[model].graph, is_training=asked == Mode.TRAINING, precision=precision)
             lines += [
-                _memory(f"{model} {word(asked)}, {precision}", place, line, size, fitting.CONTEXT_BYTES, batch)
+                _memory(f"{model} {word(asked)}, {precision}", place, estimate, size, fitting.CONTEXT_BYTES, batch)
                 for place, size in capacities.items()
             ]
     return lines
 
 
-def estimate_of(network: Network, *, is_training: bool, precision: str) -> fitting.Line:
-    """The estimate from the definition of a network; with 16-bit arithmetic some numbers still take 4 bytes."""
-    itemsize = float(precisions.typical_bytes(precision))
-    return fitting.estimated_line(
-        parameters=network.parameters, activations=network.activations, largest_pair=network.largest_pair,
-        is_training=is_training, optimizer_states=network.optimizer_states, itemsize=itemsize,
-    )
-
-
 def _memory(
-    name: str, place: str, line: fitting.Line, capacity: float, context: float, batch: int | None
+    name: str, place: str, line: fitting.Line | fitting.Estimate, capacity: float, context: float, batch: int | None
 ) -> Memory:
     fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
     size = f"{capacity / GIB:.0f} GB"
-    if line.is_estimate:
-        said = tr("estimated from the network's definition, which may be off by {factor:g}x: about {batch:,} samples "
-                  "in {size}; measure {n} batches for a fit", factor=fitting.ESTIMATE_FACTOR, batch=fit.largest_batch,
-                  size=size, n=fitting.FEWEST_BATCHES)
+    if isinstance(line, fitting.Estimate):
+        said = tr("estimated from the network's definition, of which {low:g}x to {high:g}x may be needed: about "
+                  "{batch:,} samples in {size}; measure {n} batches for a fit", low=fitting.ESTIMATE_RANGE[0],
+                  high=fitting.ESTIMATE_RANGE[1], batch=fit.largest_batch, size=size, n=fitting.FEWEST_BATCHES)
     else:
         batches = ", ".join(map(str, line.batches))
         said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
                   "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
-                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error or 0))
+                  batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error))
         if fit.largest_batch > 4 * max(line.batches):
             said += tr("; that is far beyond what was measured")
     if batch is not None and fit.answer is not None:
@@ -132,7 +123,7 @@ def _memory(
                   peak=line.peak_bytes(batch) / GIB, size=size, said=said)
     return Memory(
         subject=name, where=place, fit=fit, words=said,
-        origin=Origin.PREDICTED if line.is_estimate else Origin.MEASURED,
+        origin=Origin.PREDICTED if isinstance(line, fitting.Estimate) else Origin.MEASURED,
     )
 
 

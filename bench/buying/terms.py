@@ -23,6 +23,8 @@ from rigmark.bench.buying.quantity import Draws, Quantity, Spread, of_another_un
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
+from rigmark.bench.ir import memory
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.machine.gpu_specifications import Card
 
 ORDER = (Origin.MEASURED, Origin.ENTERED, Origin.QUOTED, Origin.PREDICTED)
@@ -130,10 +132,13 @@ class Network:
     """Sizes from the definition of a network, for devices on which it was not measured."""
 
     parameters: int
-    sample_bytes: int                    # size of its input
-    activations: int                     # numbers that all layers write per sample
-    largest_pair: int                    # numbers that the largest layer reads and writes per sample
-    optimizer_states: int                # numbers per parameter
+    sample_bytes: int                    # of all its inputs
+    graph: Graph                         # from which the memory of a step follows
+
+
+def network_of(graph: Graph) -> Network:
+    sample = sum(each.tensor.elements(1) * memory.itemsize(each.tensor) for each in graph.inputs)
+    return Network(parameters=graph.parameter_count, sample_bytes=int(sample), graph=graph)
 
 
 class Kind(Enum):

@@ -169,22 +169,8 @@ def _stored(
 
 def _networks(names: Iterable[str]) -> dict[str, Network]:
     """The sizes of those of the named networks that Rigmark defines, by name."""
-    import math
-
     from rigmark.bench import models
-    from rigmark.bench.buying.terms import Network
+    from rigmark.bench.buying.terms import network_of
 
-    networks = {}
     keys = {network_key(name) for name in names}
-    for name in sorted(name for name in models.NAMES if network_key(name) in keys):
-        graph = models.build(name)
-        written = [layer for layer in graph.layers if not layer.op.is_view(training=False)]
-        networks[name] = Network(
-            parameters=graph.parameter_count, optimizer_states=graph.optimizer.states,
-            sample_bytes=math.prod(graph.input.shape) * (4 if graph.input.vocabulary is None else 8),
-            activations=sum(value.elements(1) for layer in written for value in layer.outputs),
-            largest_pair=max(
-                sum(value.elements(1) for value in (*layer.input_tensors, *layer.outputs)) for layer in written
-            ),
-        )
-    return networks
+    return {name: network_of(models.build(name)) for name in sorted(models.NAMES) if network_key(name) in keys}

@@ -174,7 +174,7 @@ class Graph:
     @property
     def output(self) -> Tensor:
         """The value that the loss takes."""
-        return _values(self[_layer_of(self.outputs[0])])[self.outputs[0]]
+        return self[_layer_of(self.outputs[0])].values()[self.outputs[0]]
 
     @property
     def output_shape(self) -> Shape:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rigmark.bench.ir.graph import Graph, Layer
@@ -16,7 +15,7 @@ from rigmark.bench.ir.ops import Tensor
 
 ITEMSIZES = {"int64": 8, "bool": 1}          # of values that are no floats
 LOSS_COPIES = {"softmax_cross_entropy": 3, "mean_squared_error": 2}
-"""Arrays of the output's size while the loss goes backward: probabilities, their gradient, that of the output."""
+"""Arrays as large as the output while the loss goes backward: probabilities, their gradient, that of the output."""
 LOSS_BYTES = 4                               # of a number in them, at least
 
 
@@ -44,26 +43,36 @@ class Memory:
         return self.weights + self.gradients + self.optimizer + self.values
 
 
+def itemsize(value: Tensor, formats: Formats = Formats()) -> float:
+    """Bytes of an element of a value."""
+    return ITEMSIZES.get(value.dtype, formats.value)
+
+
 def peak(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats()) -> Memory:
     """The memory at the peak of a step with ``batch`` samples."""
+    return max(moments(graph, batch=batch, training=training, formats=formats), key=lambda each: each.total)
+
+
+def moments(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats()) -> list[Memory]:
+    """The memory while each layer runs forward and, in training, backward, and while the optimizer updates.
+
+    Each number is linear in the batch.
+    """
     numbers = sum(math.prod(p.shape) for p in graph.parameters.values())
     weights = numbers * (formats.weight + formats.product)
     step = _Step(graph, batch, training, formats)
-    moments = [Memory(weights=weights, values=values) for values in step.forward()]
-    if training:
-        trained = graph.parameter_count * formats.gradient
-        states = trained * graph.optimizer.states
-        moments = [Memory(weights=weights, optimizer=states, values=each.values) for each in moments]
-        moments += [
-            Memory(weights=weights, optimizer=states, values=values, gradients=gradients * formats.gradient)
-            for values, gradients in step.backward()
-        ]
+    if not training:                         # a loop holds the last answer while it computes the next
+        return [Memory(weights=weights, values=values + step.of_outputs) for values in step.forward()]
+    trained = graph.parameter_count * formats.gradient
+    states = trained * graph.optimizer.states
+    return [
+        *(Memory(weights=weights, optimizer=states, values=values) for values in step.forward()),
+        *(Memory(weights=weights, optimizer=states, values=values, gradients=gradients * formats.gradient)
+          for values, gradients in step.backward()),
         # An update of many parameters at once writes the roots of all second moments.
-        moments.append(Memory(
-            weights=numbers * formats.weight, gradients=trained, values=step.of_inputs,
-            optimizer=states + trained * (graph.optimizer.states > 1),
-        ))
-    return max(moments, key=lambda each: each.total)
+        Memory(weights=numbers * formats.weight, gradients=trained, values=step.of_inputs,
+               optimizer=states + trained * (graph.optimizer.states > 1)),
+    ]
 
 
 class _Step:
@@ -73,32 +82,36 @@ class _Step:
     """
 
     def __init__(self, graph: Graph, batch: int, training: bool, formats: Formats):
-        self._graph, self._training, self._batch = graph, training, batch
-        self._itemsizes = {**ITEMSIZES, "float": formats.value}
+        self._graph, self._batch, self._training, self._formats = graph, batch, training, formats
+        self._layers = [layer for layer in graph.layers if not training or graph.leads_to_loss(layer.name)]
         self._loss_bytes = max(LOSS_BYTES, formats.value)
         self._tensors = {
-            name: value for layer in graph.layers
+            name: value for layer in self._layers
             for name, value in (*zip(layer.inputs, layer.input_tensors, strict=True), *layer.values().items())
         }
-        made = {name: layer for layer in graph.layers for name in layer.values()}
+        made = {name: layer for layer in self._layers for name in layer.values()}
         self.of_inputs = sum(self._size(name) for name in self._tensors if name not in made)
-        self._readers = Counter(name for layer in graph.layers for name in set(layer.inputs))
+        self.of_outputs = sum(map(self._size, graph.outputs))
+        self._readers = Counter(name for layer in self._layers for name in set(layer.inputs))
         self._memory: dict[str, str] = {}        # of weights and of the inputs of the network: not here
         self._last_read: dict[str, int] = {}
-        for index, layer in enumerate(graph.layers):
-            whose = self._memory.get(layer.inputs[0]) if layer.inputs else None
-            if not self._is_alias(layer):
-                whose = whose if self._overwrites(layer, made.get(layer.inputs[0])) else layer.name
-            for name in layer.values() if whose is not None else ():
-                self._memory[name] = name if whose == layer.name else whose
+        for index, layer in enumerate(self._layers):
+            first = layer.inputs[0] if layer.inputs else ""
+            if not self._is_alias(layer) and not self._overwrites(layer, made.get(first)):
+                self._memory.update(zip(layer.values(), layer.values(), strict=True))
+            elif first in self._memory:
+                self._memory.update(dict.fromkeys(layer.values(), self._memory[first]))
             for name in (*layer.inputs, *layer.values()):
                 if name in self._memory:
                     self._last_read[self._memory[name]] = index
-        self._waits = {layer.name: self._read_backward(layer) for layer in graph.layers} if training else {}
+        for name in graph.outputs:
+            if name in self._memory:
+                self._last_read[self._memory[name]] = len(self._layers)
+        self._waits = {layer.name: self._read_backward(layer) for layer in self._layers} if training else {}
 
     def _size(self, name: str) -> float:
         tensor = self._tensors[name]
-        return tensor.elements(self._batch) * self._itemsizes[tensor.dtype]
+        return tensor.elements(self._batch) * itemsize(tensor, self._formats)
 
     def _is_alias(self, layer: Layer) -> bool:
         """Whether its forward pass gives what it takes under another shape or name."""
@@ -127,53 +140,53 @@ class _Step:
             return 0.0
         values = {"inputs": layer.input_tensors, "outputs": layer.outputs}
         others = sum(value.elements(self._batch) for which in self._reads(layer) for value in values[which])
-        return max(0, layer.op.saved(self._batch, *layer.input_tensors) - others) * self._itemsizes["float"]
+        return max(0, layer.op.saved(self._batch, *layer.input_tensors) - others) * self._formats.value
 
     def _reads(self, layer: Layer) -> tuple[str, ...]:
         """Which of "inputs" and "outputs" its backward pass reads."""
         return layer.op.backward_reads if layer.op.saved(1, *layer.input_tensors) else ()
 
-    def _sum(self, memory: Iterable[str]) -> float:
-        return sum(map(self._size, set(memory)))
-
     def forward(self) -> list[float]:
         """Bytes of values while each layer runs."""
-        moments, waiting, own = [], set[str](), 0.0
+        moments: list[float] = []
         alive: set[str] = set()
-        for index, layer in enumerate(self._graph.layers):
-            alive.update(self._memory[name] for name in layer.values() if name in self._memory)
+        waiting: set[str] = set()
+        values = self.of_inputs
+        for index, layer in enumerate(self._layers):
+            new = {self._memory[name] for name in layer.values() if name in self._memory} - alive - waiting
+            alive |= new
             waiting |= self._waits.get(layer.name, frozenset())
-            own += self._own(layer) if self._training else 0.0
-            moments.append(self.of_inputs + own + self._sum(alive | waiting))
-            alive = {name for name in alive if self._last_read[name] > index}
+            values += sum(map(self._size, new)) + (self._own(layer) if self._training else 0.0)
+            moments.append(values)
+            dead = {name for name in alive if self._last_read[name] <= index}
+            alive -= dead
+            values -= sum(map(self._size, dead - waiting))
         return moments
 
     def backward(self) -> list[tuple[float, int]]:
         """(bytes of values, numbers of the gradients of weights) while each layer goes backward."""
-        layers = self._graph.layers
-        waiting: Counter[str] = Counter(name for names in self._waits.values() for name in names)
-        own = sum(map(self._own, layers))
-        output = layers[-1].outputs[0].elements(self._batch) * self._loss_bytes
-        at_loss = self.of_inputs + own + self._sum(waiting) + LOSS_COPIES[self._graph.loss] * output
-        moments = [(at_loss, 0)]
-        arrived = {layers[-1].name: layers[-1].name}     # value: the value for which its gradient's memory was made
-        done: set[str] = set()
+        waiting = Counter(name for names in self._waits.values() for name in names)
+        values = self.of_inputs + sum(map(self._own, self._layers)) + sum(map(self._size, waiting))
+        of_loss = LOSS_COPIES[self._graph.loss] * self._graph.output.elements(self._batch) * self._loss_bytes
+        moments = [(values + of_loss, 0)]
+        arrived = dict.fromkeys(self._graph.outputs[:1], self._graph.outputs[0])     # value: whose gradient it has
+        known: set[str] = set()
         numbers = 0
-        for layer in reversed(layers):
+        for layer in reversed(self._layers):
             if not self._graph.needs_gradient(layer.name):
                 continue
             passed = next((arrived[name] for name in layer.values() if name in arrived), layer.name)
             for name in layer.inputs:
                 if self._graph.needs_gradient(name):
                     arrived.setdefault(name, passed if self._passes_through(layer) else name)
-            new = {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in done}
-            done.update(new)
+            new = {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in known}
+            known.update(new)
             numbers += sum(math.prod(p.shape) for p in new.values())
-            moments.append((self.of_inputs + own + self._sum(waiting) + self._sum(arrived.values()), numbers))
+            moments.append((values + sum(map(self._size, set(arrived.values()))), numbers))
             for name in layer.values():
                 arrived.pop(name, None)
-            waiting -= Counter(self._waits[layer.name])
-            own -= self._own(layer)
+            waiting.subtract(self._waits[layer.name])
+            values -= self._own(layer) + sum(self._size(name) for name in self._waits[layer.name] if not waiting[name])
         return moments
 
     def _passes_through(self, layer: Layer) -> bool:

@@ -64,12 +64,3 @@ def weight_bytes(precision, op):
 def gradient_bytes(precision):
     """Of the gradient of a weight, which is as wide as the weight that it changes."""
     return FORMAT_BYTES[POLICIES[precision]["weights"]]
-
-
-def typical_bytes(precision):
-    """Of a number of a network, for estimates of memory: halfway between stored weights and activations.
-
-    Where some operations alone are narrow, as wide as all others.
-    """
-    activations = activation_bytes(precision)
-    return activations if precision in PRODUCTS_ONLY else (activations + gradient_bytes(precision)) / 2.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rigmark.bench import models
 from rigmark.bench.buying import fitting
-from rigmark.bench.buying.fitting import Answer, estimated_line, fit, line_of
+from rigmark.bench.buying.fitting import Answer, estimate, fit, line_of
 
 GB = 2**30
 PEAKS = {8: 2.8 * GB, 16: 3.6 * GB, 32: 5.2 * GB}        # 2 GB and 0.1 GB a sample
@@ -20,7 +21,6 @@ def test_the_largest_batch_follows_from_the_line():
     assert 0.1 == pytest.approx(line.bytes_per_sample / GB)
     assert 49 == found.largest_batch                     # (0.93 x 8 - 0.5 - 2) / 0.1 = 49.4
     assert Answer.TIGHT == found.answer                  # 6.8 of 6.94
-    assert not line.is_estimate
 
 
 @pytest.mark.parametrize(("batch", "answer"), [(40, Answer.FITS), (49, Answer.TIGHT), (50, Answer.NO)])
@@ -43,19 +43,27 @@ def test_what_is_no_line_gives_no_answer(peaks: dict[int, float], reason: str):
     assert reason in str(line_of(peaks))
 
 
-def test_an_estimate_counts_what_is_kept():
-    training = estimated_line(parameters=1_000, activations=50, largest_pair=20, is_training=True, optimizer_states=1,
-                              itemsize=4)
-    inference = estimated_line(parameters=1_000, activations=50, largest_pair=20, is_training=False,
-                               optimizer_states=1, itemsize=3)
+def test_an_estimate_is_the_largest_of_the_moments_of_a_step():
+    found = estimate(models.build("mlp"), is_training=True, precision="fp32")
+    numbers = 784 * 800 + 800 + 800 * 10 + 10
 
-    assert (12_000, 200) == (training.fixed_bytes, training.bytes_per_sample)     # SGD with momentum: 12 bytes each
-    assert (4_000, 60) == (inference.fixed_bytes, inference.bytes_per_sample)
-    assert training.is_estimate
+    assert 12 * numbers + 4 * (784 + 800) == found.peak_bytes(1)                # all gradients are there
+    assert 8 * numbers + 4 * 8010 + 12736 * 1000 == found.peak_bytes(1000)      # the way back through relu
+    assert 1000 == found.largest_batch(found.peak_bytes(1000))
+    assert 999 == found.largest_batch(found.peak_bytes(1000) - 1)
+    assert 0 == found.largest_batch(12 * numbers)                               # not even one sample
+
+
+@pytest.mark.parametrize(("precision", "weight"), [("fp32", 4), ("fp64", 8), ("bf16", 4 + 2), ("bf16_pure", 2),
+                                                   ("tf32", 4), ("int8", 1)])
+def test_an_estimate_knows_the_formats(precision: str, weight: int):
+    found = estimate(models.build("vgg16"), is_training=False, precision=precision)
+
+    assert weight * 138_357_544 == pytest.approx(found.peak_bytes(0))
 
 
 def test_an_estimate_near_the_edge_is_no_answer():
-    line = fitting.Line(fixed_bytes=0, bytes_per_sample=1, batches=(), largest_error=None)
+    line = fitting.Estimate(moments=((0, 1), (5, 0)))
 
     assert [Answer.FITS, Answer.OPEN, Answer.OPEN, Answer.NO] == [
-        fit(line, 1000 / fitting.USABLE, batch=batch).answer for batch in (600, 700, 1_400, 1_600)]
+        fit(line, 1000 / fitting.USABLE, batch=batch).answer for batch in (666, 667, 1_111, 1_112)]

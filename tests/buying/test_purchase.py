@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rigmark.bench import devices
+from rigmark.bench import devices, models
 from rigmark.bench.analysis.results.summary import RESULT_COLUMNS, results
 from rigmark.bench.buying import candidates, holding, known_figures, offers, pricing, purchase, rating
 from rigmark.bench.buying import terms as buying
@@ -32,8 +32,7 @@ from tests.analysis.results.test_telemetry_findings import block
 from tests.records import CASE, MACHINE, WORLD, make_record, measurement, quoted_table, timing_records, trials_of
 
 TODAY = date(2026, 6, 1)
-NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=10_000_000, largest_pair=1_600_000,
-                  optimizer_states=1)
+NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, graph=models.build("mlp"))
 GPU = replace(MACHINE, gpus=("NVIDIA GeForce RTX 3090",))
 ON_GPU = replace(CASE, device=devices.parsed("cuda:0"))
 PARTS = """
@@ -607,7 +606,7 @@ def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Pat
     (one,) = found.memories
     assert Origin.PREDICTED == one.origin
     assert one.fit is not None
-    assert 178 == one.fit.largest_batch                          # (0.93 x 8 - 0.5) GiB - 300 MB, at 40 MB a sample
+    assert 584_692 == one.fit.largest_batch                      # ((0.93 x 8 - 0.5) GiB - 5.1 MB) / 12,736 B
     assert "estimated" in one.words
 
 

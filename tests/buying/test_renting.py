@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rigmark.bench import models
 from rigmark.bench.analysis.results.summary import RESULT_COLUMNS
 from rigmark.bench.buying import candidates, known_figures, offers
 from rigmark.bench.buying.family import Ratings, ratings
@@ -20,8 +21,7 @@ from rigmark.bench.document.document import Origin, Standing
 from rigmark.bench.store.trial_table import TRIAL_COLUMNS
 
 TODAY = date(2026, 6, 1)
-RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, activations=1, largest_pair=1,
-                                optimizer_states=1)}
+RESNET50 = {"resnet50": Network(parameters=25_557_032, sample_bytes=602_112, graph=models.build("mlp"))}
 
 
 def answers(market: Market, hours_per_week: float | None = None) -> list[RentOrBuy]:

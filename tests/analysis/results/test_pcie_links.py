@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from rigmark.bench import models
 from rigmark.bench.analysis.results.pcie_links import Link
 from rigmark.bench.buying import holding
 from rigmark.bench.buying.terms import Network
@@ -16,7 +17,7 @@ from rigmark.bench.machine.gpu_specifications import by_key
 from tests.analysis.results.test_telemetry_findings import block
 from tests.records import CASE, MACHINE, make_record, measurement, trials_of
 
-NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, activations=1, largest_pair=1, optimizer_states=1)
+NETWORK = Network(parameters=25_000_000, sample_bytes=600_000, graph=models.build("mlp"))
 FULL = Link(generation=4, lanes=16, most_generation=4, most_lanes=16)
 
 
