@@ -10,6 +10,7 @@ from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.worker import frameworks
 from rigmark.bench.worker.precisions import WITHOUT_TRAINING
 from rigmark.bench.worker.strategies import load
 
@@ -37,7 +38,8 @@ def proof_case(case: Case, cores: int) -> Case:
     if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
         return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
     case = replace(case, **axes.of_one_device())
-    mode = Mode.INFERENCE if case.precision in WITHOUT_TRAINING else Mode.TRAINING
+    trains = case.precision not in WITHOUT_TRAINING and Mode.TRAINING in frameworks.modes(case.framework)
+    mode = Mode.TRAINING if trains else Mode.INFERENCE
     return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)
 
 

@@ -9,11 +9,14 @@ An adapter module has
 ``DISTRIBUTIONS``   names on the package index whose versions identify the build, the main one first
 ``IMPORTS``         the top-level package that must be importable, "torch"
 ``PRELOADS``        optional: further slow modules that every case imports, so that a fork server imports them
+``NEEDS``           optional: further packages that it needs, each imported by the name that the package index has
+``MODES``           optional: the modes that it has, if it runs networks and trains none
 ``COMPILE_MODES``   compile modes that it has, the framework's default first
 ``LAYOUTS``         memory layouts that it has, the framework's default first
 ``PRECISIONS``      precisions that it has on at least one device
 ``DEVICES``         kinds of device that it has, as bench.devices names them: "cpu", "cuda"
-``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU
+``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU; in a
+                    mode that it lacks, the one in which that is refused
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
@@ -60,11 +63,17 @@ def part(name, file):
     return registry.load_if_there(__name__, name + "." + file) if name in NAMES else None
 
 
+def modes(name):
+    """The modes that a framework has: ("inference", "training"), or fewer."""
+    return getattr(load(name), "MODES", ("inference", "training"))
+
+
 def refuse_unknown(name, graph, settings):
     """Raises Unsupported for a setting or an operation that is not in the constants of the adapter."""
     adapter = load(name)
     for key, known in (
-        ("precision", adapter.PRECISIONS), ("compile_mode", adapter.COMPILE_MODES), ("layout", adapter.LAYOUTS),
+        ("mode", modes(name)), ("precision", adapter.PRECISIONS), ("compile_mode", adapter.COMPILE_MODES),
+        ("layout", adapter.LAYOUTS),
     ):
         if settings[key] not in known:
             raise Unsupported("the %s adapter has no %s '%s'; it has %s" % (

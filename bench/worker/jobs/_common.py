@@ -21,7 +21,8 @@ def imported(module, job, precisions):
     """An adapter with its framework imported; raises Failed where it lacks a setting of the job, or is lacking."""
     settings = job["settings"]
     for what, known in (
-        ("compile_mode", module.COMPILE_MODES), ("layout", module.LAYOUTS), ("precision", precisions),
+        ("mode", frameworks.modes(job["framework"])), ("compile_mode", module.COMPILE_MODES),
+        ("layout", module.LAYOUTS), ("precision", precisions),
     ):
         if settings[what] not in known:
             raise Failed("unsupported", "%s has no %s '%s'; it has: %s" % (
@@ -29,15 +30,22 @@ def imported(module, job, precisions):
     if devices.kind(settings["device"]) not in module.DEVICES:
         raise Failed("unsupported", "%s does not run on '%s'; it runs on: %s" % (
             job["framework"], settings["device"], ", ".join(module.DEVICES)))
-    if importlib.util.find_spec(module.IMPORTS) is None:
-        raise Failed("not_installed", "no package '%s' in %s; install %s there" % (
-            module.IMPORTS, sys.executable, module.DISTRIBUTIONS[0]))
+    refuse_lacking(module.IMPORTS, module.DISTRIBUTIONS[0])
+    for package in getattr(module, "NEEDS", ()):
+        refuse_lacking(package, package)
     try:
         importlib.import_module(module.IMPORTS)
     except Exception as error:
         raise Failed("build_broken", "importing %s failed: %s: %s" % (
             module.IMPORTS, type(error).__name__, str(error).strip()[:500])) from error
     return module
+
+
+def refuse_lacking(package, distribution):
+    """Raises Failed if this interpreter has no such top-level package, which comes with that distribution."""
+    if importlib.util.find_spec(package) is None:
+        raise Failed("not_installed", "no package '%s' in %s; install %s there" % (
+            package, sys.executable, distribution))
 
 
 def prepare(job, weights, answers):

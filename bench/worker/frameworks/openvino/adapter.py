@@ -1,0 +1,124 @@
+"""OpenVINO: runs the network as an ONNX file that Rigmark writes; inference only.
+
+Needs OpenVINO 2024.4 or newer, and the package onnx, which writes the file.
+"""
+
+import itertools
+
+import numpy as np
+
+from ...devices import is_host
+from ...onnx import nodes, writing
+from .. import Unsupported, refuse_unknown
+from .._engine import Engine
+
+DISTRIBUTIONS = ("openvino",)
+IMPORTS = "openvino"
+NEEDS = ("onnx",)
+MODES = ("inference",)
+COMPILE_MODES = ("compiled",)
+LAYOUTS = ("nchw",)                          # of the file; kernels choose their own
+PRECISIONS = ("fp32", "bf16_pure")
+DEVICES = ("cpu",)
+BEST = {"inference": ("compiled", "nchw"), "training": ("compiled", "nchw")}
+LOWERINGS = nodes.NODES
+
+DEVICE = "CPU"
+FORMATS = {"fp32": "f32", "bf16_pure": "bf16"}
+
+
+def prepare(graph, weights, settings):
+    """The network with these weights, compiled in its first step; raises Unsupported where OpenVINO cannot do it."""
+    import openvino
+
+    refuse_unknown("openvino", graph, settings)
+    if not is_host(settings["device"]):
+        raise Unsupported("the openvino adapter has no device '%s'; it has %s" % (
+            settings["device"], ", ".join(DEVICES)))
+    core = openvino.Core()
+    if settings["precision"] == "bf16_pure" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
+        raise Unsupported("OpenVINO computes in bf16 only on a processor with AVX-512 BF16 or AMX; this one has neither")
+    with writing.as_file(graph, weights) as path:
+        return OpenVinoPrepared(core, core.read_model(path), configuration(settings))
+
+
+def configuration(settings):
+    """The properties of compilation; without the format, a processor with AMX would compute fp32 networks in bf16."""
+    return {
+        "INFERENCE_PRECISION_HINT": FORMATS[settings["precision"]], "INFERENCE_NUM_THREADS": settings["threads"],
+        "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+    }
+
+
+def facts():
+    """Version, what the processor offers to the library, and which file it ran."""
+    import onnx
+    import openvino
+
+    core = openvino.Core()
+    return {
+        "version": openvino.get_version(),
+        "device": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
+        "capabilities": list(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
+        "file": writing.described(onnx),
+        "batch_norm": "folded into convolutions before it",
+    }
+
+
+class OpenVinoPrepared(Engine):
+    """A model that is compiled for the size of each batch, as its documentation advises, when that comes first."""
+
+    def __init__(self, core, model, properties):
+        self._core, self._model, self._properties = core, model, properties
+        self._requests = {}
+        self._batches = self._last = None
+
+    def load(self, batches):
+        import openvino
+
+        # Read in place, as its own copies are not needed.
+        tensors = [openvino.Tensor(np.ascontiguousarray(x), shared_memory=True) for x, _ in batches]
+        self._batches = itertools.cycle([(len(x), tensor) for (x, _), tensor in zip(batches, tensors)])
+
+    def step(self):
+        samples, tensor = next(self._batches)
+        request = self._requests.get(samples) or self._compiled(samples)
+        request.set_input_tensor(tensor)
+        request.start_async()            # ``infer`` would copy the answer
+        request.wait()
+        self._last = request
+
+    def result(self):
+        return np.array(self._last.get_output_tensor().data)
+
+    def forward(self, x):
+        import openvino
+
+        request = self._requests.get(len(x)) or self._compiled(len(x))
+        request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(x)))
+        request.infer()
+        return np.array(request.get_output_tensor().data)
+
+    def _compiled(self, samples):
+        """A request for batches of so many samples."""
+        model = self._model.clone()
+        (taken,) = model.inputs
+        model.reshape({taken: [samples] + [size.get_length() for size in list(taken.partial_shape)[1:]]})
+        compiled = self._core.compile_model(model, DEVICE, self._properties)
+        self._refuse_others(compiled)
+        self._requests[samples] = compiled.create_infer_request()
+        return self._requests[samples]
+
+    def _refuse_others(self, compiled):
+        """Raises Unsupported where the library goes on with another format or number of threads than was asked."""
+        import openvino
+
+        told = compiled.get_property("INFERENCE_PRECISION_HINT")
+        formats = {openvino.Type.f32: "f32", openvino.Type.bf16: "bf16"}
+        if formats.get(told) != self._properties["INFERENCE_PRECISION_HINT"]:
+            raise Unsupported("OpenVINO was asked to compute in %s, and computes in %s" % (
+                self._properties["INFERENCE_PRECISION_HINT"], told.get_type_name()))
+        threads = compiled.get_property("INFERENCE_NUM_THREADS")
+        if threads != self._properties["INFERENCE_NUM_THREADS"]:
+            raise Unsupported("OpenVINO was asked for %d threads, and uses %d" % (
+                self._properties["INFERENCE_NUM_THREADS"], threads))

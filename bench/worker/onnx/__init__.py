@@ -1,0 +1,1 @@
+"""ONNX files. The package ``onnx`` is imported inside functions only, so that builds without it still start."""
