@@ -22,6 +22,7 @@ from rigmark.bench.builds import build as builds
 from rigmark.bench.builds.build import Build
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
+from rigmark.bench.worker import frameworks
 
 FINISHED = "rigmark-build.json"      # written last: an environment without it is unfinished
 NEEDED = "numpy"                     # which every worker imports
@@ -146,6 +147,19 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 # builds.toml ---------------------------------------------------------------------------------------------------------
+
+
+def needed_beside(requirements: Sequence[str]) -> list[str]:
+    """The packages that the frameworks among these need, and that are not among them themselves."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    named = set()
+    for requirement in requirements:
+        with contextlib.suppress(InvalidRequirement):       # a path, for example
+            named.add(Requirement(requirement).name)
+    adapters = [frameworks.load(name) for name in frameworks.NAMES]
+    asked = [each for each in adapters if named.intersection(each.DISTRIBUTIONS)]
+    return sorted({need for each in asked for need in getattr(each, "NEEDS", ())} - named)
 
 
 def name_of(requirement: str) -> str:

@@ -122,6 +122,7 @@ def create(
         raise UserError("name what to install: rigmark builds create torch==2.9.1, or a recipe in builds.toml")
     is_known = len(packages) == 1 and name is None and packages[0] in known
     wanted = packages[0] if is_known else name or environments.name_of(packages[0])
+    packages += environments.needed_beside(packages)
     table = {
         key: value for key, value in (
             ("packages", packages), ("python", python), ("post_install", post_install),

@@ -79,7 +79,10 @@ NEEDS = (
 COMPILERS = {"a C compiler": ("CC", ("gcc", "cc", "clang")), "a C++ compiler": ("CXX", ("g++",))}
 """The variable that names a compiler, and the programs to look for without it (as TorchInductor and Triton do)."""
 
-PYTHONS = {"torch": ("2.13.0", ">=3.10"), "tensorflow": ("2.21.0", ">=3.10"), "jax": ("0.10.2", ">=3.11")}
+PYTHONS = {
+    "torch": ("2.13.0", ">=3.10"), "tensorflow": ("2.21.0", ">=3.10"), "jax": ("0.10.2", ">=3.11"),
+    "onnxruntime": ("1.32.0", ">=3.11"), "openvino": ("2026.4.1", ">=3.10"),
+}
 """A release of each framework, and the Python that it needs according to its metadata."""
 
 

@@ -18,7 +18,7 @@ DEADLINE_S = 60.0
 
 def job() -> dict[str, Any]:
     """The job of a probe: Python, and the versions of all packages that frameworks and micro-benchmarks may use."""
-    of_frameworks = {d for n in frameworks.NAMES for d in frameworks.load(n).DISTRIBUTIONS}
+    of_frameworks = {d for n in frameworks.NAMES for d in frameworks.packages(n)}
     of_limits = {
         d for n in frameworks.NAMES for limit in microbenchmarks.NAMES for d in microbenchmarks.distributions(n, limit)
     }

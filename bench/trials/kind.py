@@ -85,7 +85,7 @@ class Kind(ABC):
 
     def distributions(self, case: Case) -> set[str]:
         """The packages whose versions are part of the identity of a trial."""
-        return {*frameworks.load(case.framework).DISTRIBUTIONS, "numpy"}
+        return {*frameworks.packages(case.framework), "numpy"}
 
     def _build_facts(self, case: Case) -> dict[str, Any]:
         workers = self.context.workers

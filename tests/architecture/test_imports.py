@@ -16,7 +16,7 @@ from rigmark.bench.worker import frameworks
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "rigmark"
-FRAMEWORKS = {*frameworks.NAMES} - {"numpy"} | {"torch", "tensorflow", "keras", "jax", "jaxlib", "mxnet"}
+FRAMEWORKS = {*frameworks.NAMES} - {"numpy"} | {"torch", "tensorflow", "keras", "jax", "jaxlib", "mxnet", "onnx"}
 """Packages that only the measured process imports."""
 
 FLOORS = (
@@ -165,14 +165,16 @@ def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
 
 WORKER = "bench/worker"
 
-WHEN_ASKED = (f"{WORKER}/frameworks", f"{WORKER}/strategies", f"{WORKER}/tracing")
+WHEN_ASKED = (f"{WORKER}/frameworks", f"{WORKER}/strategies", f"{WORKER}/tracing", f"{WORKER}/onnx")
 """What imports a framework when asked."""
 
 DECODERS = {"PIL"}
 """What micro-benchmarks go through beside frameworks."""
 
-PARTS_OF = {"tensorflow": ("keras",), "jax": ("jaxlib",)}
-"""Packages that come with a framework."""
+PARTS_OF = {
+    "tensorflow": ("keras",), "jax": ("jaxlib",), "onnxruntime": ("onnx",), "openvino": ("onnx",),
+}
+"""Packages that come with a framework, or that it needs."""
 
 
 def test_the_worker_package_stands_alone():

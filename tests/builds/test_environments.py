@@ -227,6 +227,12 @@ def test_a_build_is_called_after_what_is_in_it(requirement: str, name: str):
     assert name == environments.name_of(requirement)
 
 
+def test_what_a_framework_needs_is_installed_beside_it():
+    assert ["onnx"] == environments.needed_beside(["onnxruntime==1.32.0", "./some/folder"])
+    assert [] == environments.needed_beside(["openvino", "onnx==1.23.2"])
+    assert [] == environments.needed_beside(["jax"])
+
+
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path):
     (tmp_path / "builds.toml.tmp").mkdir()
 

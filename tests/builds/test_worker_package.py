@@ -49,6 +49,13 @@ def test_a_framework_is_another_with_other_code_of_its_own():
     }
 
 
+def test_engines_are_others_with_another_rule_by_which_their_file_is_written():
+    rules = [name for name in files() if name.startswith("onnx/nodes/")]
+
+    assert {name: {("onnxruntime", "single"), ("openvino", "single")} for name in rules} == {
+        name: changed_by(with_line(name)) for name in rules}
+
+
 def test_frameworks_stay_comparable_where_only_an_adapter_is_another():
     assert code_version(with_line("frameworks/torch/lowerings/products.py")) == code_version(files())
 

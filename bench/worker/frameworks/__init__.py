@@ -68,6 +68,12 @@ def modes(name):
     return getattr(load(name), "MODES", ("inference", "training"))
 
 
+def packages(name):
+    """The packages whose versions identify the build of a framework, the main one first."""
+    adapter = load(name)
+    return tuple(adapter.DISTRIBUTIONS) + tuple(getattr(adapter, "NEEDS", ()))
+
+
 def refuse_unknown(name, graph, settings):
     """Raises Unsupported for a setting or an operation that is not in the constants of the adapter."""
     adapter = load(name)
@@ -156,7 +162,7 @@ class Prepared(object):
         raise NotImplementedError
 
     def weights(self):
-        """{key: array}: all parameters and running statistics as they are now."""
+        """{key: array}: all parameters and running statistics as they are now; only where there is training."""
         raise NotImplementedError
 
     peak_memory_method = "device_allocator"      # "..._since_start" if the peak cannot be reset

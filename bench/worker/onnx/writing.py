@@ -40,7 +40,7 @@ def model(graph, weights):
     last = graph["layers"][-1]
     body = onnx.helper.make_graph(
         network.nodes, graph["name"],
-        [_value("input", [BATCH] + list(graph["input"]["shape"]), "int64" if tokens else "float")],
+        [_value("input", [BATCH, *graph["input"]["shape"]], "int64" if tokens else "float")],
         [_value(network.name_of(last["name"]), _open(last["outputs"][0]), last["outputs"][0]["dtype"])],
         network.initialisers,
     )

@@ -3,6 +3,7 @@
 Needs OpenVINO 2024.4 or newer, and the package onnx, which writes the file.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -29,17 +30,23 @@ FORMATS = {"fp32": "f32", "bf16_pure": "bf16"}
 
 def prepare(graph, weights, settings):
     """The network with these weights, compiled in its first step; raises Unsupported where OpenVINO cannot do it."""
-    import openvino
-
     refuse_unknown("openvino", graph, settings)
     if not is_host(settings["device"]):
         raise Unsupported("the openvino adapter has no device '%s'; it has %s" % (
             settings["device"], ", ".join(DEVICES)))
-    core = openvino.Core()
+    core = _core()
     if settings["precision"] == "bf16_pure" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
-        raise Unsupported("OpenVINO computes in bf16 only on a processor with AVX-512 BF16 or AMX; this one has neither")
+        raise Unsupported("OpenVINO computes in bf16 on processors with AVX-512 BF16 or AMX; this one has neither")
     with writing.as_file(graph, weights) as path:
         return OpenVinoPrepared(core, core.read_model(path), configuration(settings))
+
+
+@functools.lru_cache(maxsize=1)
+def _core():
+    """One for the process, since each one loads the library's plugins."""
+    import openvino
+
+    return openvino.Core()
 
 
 def configuration(settings):
@@ -55,7 +62,7 @@ def facts():
     import onnx
     import openvino
 
-    core = openvino.Core()
+    core = _core()
     return {
         "version": openvino.get_version(),
         "device": core.get_property(DEVICE, "FULL_DEVICE_NAME"),

@@ -11,7 +11,7 @@ def _flatten(network, layer):
 
 def _reshape(network, layer):
     # 0 keeps the size of the batch, which -1 would leave to be computed.
-    shape = network.constant(layer, "shape", [0] + list(layer["attributes"]["shape"]))
+    shape = network.constant(layer, "shape", [0, *layer["attributes"]["shape"]])
     network.node(layer, "Reshape", [layer["inputs"][0], shape])
 
 
@@ -23,7 +23,7 @@ def _transpose(network, layer):
 def _slice(network, layer):
     a = layer["attributes"]
     bounds = [network.constant(layer, name, [a[name]]) for name in ("start", "stop", "axis")]
-    network.node(layer, "Slice", [layer["inputs"][0]] + bounds)
+    network.node(layer, "Slice", [layer["inputs"][0], *bounds])
 
 
 def _split(network, layer):

@@ -19,7 +19,7 @@ def _add(network, layer):
 
 def _clip(network, layer):
     bounds = [network.constant(layer, name, layer["attributes"][name], "float32") for name in ("low", "high")]
-    network.node(layer, "Clip", [layer["inputs"][0]] + bounds)
+    network.node(layer, "Clip", [layer["inputs"][0], *bounds])
 
 
 def _gelu(network, layer):

@@ -14,7 +14,7 @@ def _dense(network, layer):
         weight = network.parameter(layer, "weight", lambda array: array.T)
     product = network.node(layer, "MatMul", layer["inputs"] + [weight], part="product" if bias else None)
     if bias:
-        network.node(layer, "Add", [product] + bias)
+        network.node(layer, "Add", [product, *bias])
 
 
 NODES = {

@@ -20,7 +20,7 @@ def _lstm(network, layer):
         network.parameter(layer, "bias", both_biases),
     ]
     steps = network.node(layer, "Transpose", layer["inputs"], part="steps", perm=[1, 0, 2])
-    states = network.node(layer, "LSTM", [steps] + parameters, part="states", hidden_size=hidden)
+    states = network.node(layer, "LSTM", [steps, *parameters], part="states", hidden_size=hidden)
     one_way = network.node(layer, "Squeeze", [states, network.constant(layer, "ways", [1])], part="one_way")
     network.node(layer, "Transpose", [one_way], perm=[1, 0, 2])
 
