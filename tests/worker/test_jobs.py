@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+import pytest
+
 from rigmark.bench.enums import TrialKind
-from rigmark.bench.worker import jobs, registry
+from rigmark.bench.worker import frameworks, jobs, registry
 from rigmark.bench.worker.jobs import _steps
 from tests.fakes import Clock, Network
 
@@ -26,6 +30,19 @@ def test_peak_memory_is_that_of_the_timed_steps_and_not_of_what_was_tried_out_be
 
     step = ["step", "synchronize"]
     assert ["warm_up", *step * 2, "forget_peak_memory", "steady", *step * 2, "timed"] == network.calls
+
+
+@pytest.mark.parametrize(("name", "is_imported"), [("onnxruntime", False), ("openvino", False), ("numpy", True)])
+def test_no_fork_comes_from_a_process_that_imported_what_starts_threads(
+    name: str, is_imported: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """A fork of such a process waited for its lost threads for ever."""
+    monkeypatch.setattr(frameworks.load(name), "IMPORTS", "tabnanny")    # which nothing else imports
+    monkeypatch.delitem(sys.modules, "tabnanny", raising=False)
+
+    jobs.preload(name)
+
+    assert is_imported is ("tabnanny" in sys.modules)
 
 
 def test_each_kind_of_trial_is_a_kind_of_job_and_each_kind_of_job_can_be_run():

@@ -8,7 +8,8 @@ An adapter module has
 
 ``DISTRIBUTIONS``   names on the package index whose versions identify the build, the main one first
 ``IMPORTS``         the top-level package that must be importable, "torch"
-``PRELOADS``        optional: further slow modules that every case imports, so that a fork server imports them
+``PRELOADS``        optional: further slow modules that every case imports, so that a fork server imports them too; None
+                    if it must not even import the framework, since that starts threads, which a fork would lack
 ``NEEDS``           optional: further packages that it needs, each imported by the name that the package index has
 ``MODES``           optional: the modes that it has, if it runs networks and trains none
 ``COMPILE_MODES``   compile modes that it has, the framework's default first

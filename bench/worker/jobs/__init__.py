@@ -47,8 +47,11 @@ def run(job, directory, answers):
 
 
 def preload(framework):
-    """Imports a framework before the jobs; if that fails, the job itself reports it."""
+    """Imports a framework before the jobs, unless a fork could not use it; if that fails, the job itself reports it."""
     adapter = frameworks.load(framework)
+    further = getattr(adapter, "PRELOADS", ())
+    if further is None:
+        return
     with contextlib.suppress(Exception):
-        for name in (adapter.IMPORTS, *getattr(adapter, "PRELOADS", ())):
+        for name in (adapter.IMPORTS, *further):
             importlib.import_module(name)

@@ -14,6 +14,7 @@ from .._engine import Engine
 
 DISTRIBUTIONS = ("onnxruntime",)
 IMPORTS = "onnxruntime"
+PRELOADS = None
 NEEDS = ("onnx",)
 MODES = ("inference",)
 COMPILE_MODES = ("compiled", "eager")        # with all optimisations of the graph, as by default, and with none

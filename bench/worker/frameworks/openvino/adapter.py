@@ -15,6 +15,7 @@ from .._engine import Engine
 
 DISTRIBUTIONS = ("openvino",)
 IMPORTS = "openvino"
+PRELOADS = None
 NEEDS = ("onnx",)
 MODES = ("inference",)
 COMPILE_MODES = ("compiled",)
