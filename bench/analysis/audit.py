@@ -210,8 +210,8 @@ def duplicate_keys(rows: Sequence[Row], peaks: Peaks) -> Checked:
             else tr("of which {n} state no figure", n=len(alike) - len(figures))
         findings.append(_finding(
             "duplicate_keys", kind,
-            tr("{n} lines are about the same thing, {differ}: {lines}. Which of them counts must not hang on their "
-               "order: find what tells them apart, or keep all and say so",
+            tr("{n} lines are about the same thing, {differ}: {lines}. Which of them counts must not depend on their "
+               "order: find how they differ, or keep all and say so",
                n=len(alike), differ=differ, lines=_named(alike)), alike,
         ))
     return len(rows), findings

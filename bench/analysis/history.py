@@ -355,8 +355,8 @@ def section(
         blocks += [
             _table(CHANGED, tr("Changed, and still is; which way is better is not known"), changed),
             Paragraph(text=tr(
-                "No verdict rests on these; --higher-is-better or --lower-is-better with an expression for their names "
-                "tells which way is better."
+                "These take no part in a verdict; state which way is better by --higher-is-better or --lower-is-better "
+                "with an expression for their names."
             )),
         ]
     if better:
@@ -378,7 +378,7 @@ def section(
         f"{name}: {each.retirement.text}" for name, each in together if each.retirement
     )
     if retired:
-        title = tr("{n} series no longer measured, of which nothing is news", n=len(retired))
+        title = tr("{n} series that are no longer measured and have no news", n=len(retired))
         blocks.append(Fold(title=title, blocks=(Items(texts=retired),)))
     invalid = tuple(
         f"{name}: {formatting.count(each.series.invalid_trials, 'invalid trial')}"
@@ -392,9 +392,9 @@ def section(
     blocks += [Paragraph(text=note) for note in (
         tr(
             "A step is a change of level by {floor:.0%} or more with {side} points or more on either side. Of the "
-            "series said to have one, {share:.0%} at most have none. In brackets stands the "
-            "{confidence:.0%} interval of where it happened. A step may be the machine's: only a paired run of the "
-            "two revisions tells.", floor=FLOOR, side=SIDE, share=FALSE_DISCOVERIES, confidence=CONFIDENCE,
+            "series said to have one, {share:.0%} at most have none. Brackets hold the {confidence:.0%} interval of "
+            "where it happened. The machine may have caused a step: only a paired run of the two revisions decides "
+            "that.", floor=FLOOR, side=SIDE, share=FALSE_DISCOVERIES, confidence=CONFIDENCE,
         ),
         *notes,
     )]

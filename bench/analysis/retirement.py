@@ -36,7 +36,7 @@ class Retirement:
         """"last measured on 2017-08-13, others until 2023-02-01"."""
         said = tr("last measured on {date}, others until {newest}", date=day(self.last_s), newest=day(self.newest_s))
         ended = "" if self.ended is None else tr(SAID[self.ended])
-        failed = tr("it failed at last") if self.has_failed else ""
+        failed = tr("its last run failed") if self.has_failed else ""
         return "; ".join(filter(None, [ended, said, failed]))
 
 

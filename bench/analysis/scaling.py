@@ -276,8 +276,8 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
         yield Finding(
             id="not_in_one_run", kind=FindingKind.WARNING,
             text=tr(
-                "no run measured a repetition of {devices} and of one, and what was measured at two times gets no "
-                "interval: measure both in one run, in a session of its own (--session)",
+                "no run measured a repetition of {devices} and of one, and trials measured at two times get no "
+                "interval: measure both in one run, in a new session (--session)",
                 devices=formatting.count(point.world_size, "device"),
             ),
         )
@@ -285,8 +285,8 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
         yield Finding(
             id="superlinear", kind=FindingKind.WARNING,
             text=tr(
-                "{devices} devices are {times} as fast as one, more than ideal: one device was held up, or "
-                "what each has left fits into a cache; measure both again", devices=point.world_size,
+                "{devices} devices are {times} as fast as one, more than ideal: the one device was slowed down, or the "
+                "share of each fits into a cache; measure both again", devices=point.world_size,
                 times=formatting.times(point.speed_up.value),
             ),
         )
@@ -370,17 +370,17 @@ def cause(points: Sequence[Point], costs: Costs | None) -> str:
     ``points`` are those that are not oversubscribed.
     """
     if len(points) < 2:
-        return tr("only oversubscribed worlds were measured, which say nothing of how it scales")
+        return tr("only oversubscribed worlds were measured, which do not show how it scales")
     single, largest = points[0], points[-1]
     lost_s = largest.step_time_s * (1 - largest.efficiency.value)
     if largest.efficiency.value > MOST_EFFICIENT:
         return tr(
-            "{devices} devices reach {share} of ideal, which is suspect and explains nothing",
+            "{devices} devices reach {share} of ideal, which is suspect, so no cause is given",
             devices=largest.world_size, share=_share(largest.efficiency.value),
         )
     if largest.efficiency.value >= NO_LOSS:
         return tr(
-            "nothing is in its way: {devices} devices reach {share} of ideal", devices=largest.world_size,
+            "nothing limits it: {devices} devices reach {share} of ideal", devices=largest.world_size,
             share=_share(largest.efficiency.value),
         )
     loss = tr(
@@ -391,7 +391,7 @@ def cause(points: Sequence[Point], costs: Costs | None) -> str:
     loss += _doubt_of_loss(single, largest)
     causes = [*_communication(largest, lost_s), *_computing(single, largest, lost_s), *_input(largest, costs, lost_s)]
     return f"{loss}: {'; '.join(causes)}" if causes else tr(
-        "{loss}, and what was measured does not tell to what", loss=loss,
+        "{loss}, and the measurements do not show the cause", loss=loss,
     )
 
 
@@ -399,9 +399,9 @@ def _doubt_of_loss(single: Point, largest: Point) -> str:
     """How sure it is that anything is lost; empty where it is."""
     high, doubts = largest.efficiency.high, []
     if high is None:
-        doubts.append(tr("too few pairs of one run tell how far this is off"))
+        doubts.append(tr("too few pairs of one run were measured to give its error"))
     elif high >= NO_LOSS:
-        doubts.append(tr("its interval reaches {share} of ideal, so that it is not certain", share=_share(high)))
+        doubts.append(tr("its interval reaches {share} of ideal, so it is not certain", share=_share(high)))
     if any(point.row.get("validity") == Validity.SUSPECT for point in (single, largest)):
         doubts.append(tr("the figures are suspect"))
     return tr(" ({doubts})", doubts="; ".join(doubts)) if doubts else ""
@@ -429,7 +429,7 @@ def _communication(largest: Point, lost_s: float) -> Iterator[str]:
         exposed=_time(exposed_s),
     )
     if exposed_s < MOST_OF * lost_s:
-        yield tr("{words}, which is not the most of it", words=words)
+        yield tr("{words}, which is less than half of the lost time", words=words)
         return
     machines = int(_number(row, "nodes") or 1)
     where = tr("within one machine, so that no network is part of it") if machines == 1 \
@@ -465,12 +465,12 @@ def _input(largest: Point, costs: Costs | None, lost_s: float) -> Iterator[str]:
     if shared_s >= MOST_OF * lost_s:
         what = tr("input or host") if largest.row.get("data") not in (None, "synthetic") else tr("host or latency")
         yield tr(
-            "the most of it grows with every device ({time}), as what all share does: {what}",
+            "most of it grows with every device ({time}), as does time spent on what all of them share: {what}",
             time=_time(shared_s), what=what,
         )
     elif link_s >= MOST_OF * lost_s:
         yield tr(
-            "the most of it is as long as gradients take to go around ({time}), whatever the number of devices",
+            "most of it is the time of sending gradients around ({time}), whatever the number of devices",
             time=_time(link_s),
         )
 

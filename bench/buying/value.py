@@ -104,7 +104,7 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
     if not priced:
         lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
             tr("no throughput is known for anything that has a price")
-        words = tr("Nothing can be said of value for money: {reason}.", reason=lacking)
+        words = tr("Value for money is not known: {reason}.", reason=lacking)
         return {"standing": Standing.NOTHING, "words": words}
     first = priced[0]
     if len(priced) == 1:
@@ -287,9 +287,9 @@ def _one_or_many(workload: Work, big: Rated, small: Rated, many: Rated, count: i
         words.append(tr("no price of {names} is given, so it is not known which costs less", names=formatting.listed(
             [of.candidate.name for of, price in zip((small, big), prices, strict=True) if price is None])))
     if many.power_w and big.power_w:
-        words.append(tr("they draw {many:.0f} W against {big:.0f} W", many=many.power_w, big=big.power_w))
+        words.append(tr("they draw {many:.0f} W, and the other {big:.0f} W", many=many.power_w, big=big.power_w))
     else:
-        words.append(tr("what they draw is not known of all, and left out"))
+        words.append(tr("their power is not known for all of them, and is left out"))
     return OneOrMany(
         workload=workload, big=big, small=small, many=many, chance=chance, standing=stands,
         words=tr("{said}.", said="; ".join(words)),

@@ -101,7 +101,7 @@ def _of_comparison(
     )
 
 
-NOT_TOGETHER = tr_later("not measured in one run, so without a verdict")
+NOT_TOGETHER = tr_later("not measured in the same run, so there is no verdict")
 
 
 def _are_suspect(rows: Iterable[Mapping[str, Any]]) -> bool:

@@ -158,7 +158,7 @@ def _limits(trials: pd.DataFrame) -> Section:
     where = tr("one machine") if machines == 1 else tr("{machines} machines", machines=machines)
     texts = (
         tr(
-            "Measured on {where}, in {processes}. It says nothing about other processors, other versions of these "
+            "Measured on {where}, in {processes}. This does not apply to other processors, other versions of these "
             "libraries, or other networks, batches and thread counts than those named.", where=where,
             processes=formatting.count(processes, "process", "processes"),
         ),
@@ -176,7 +176,7 @@ def _limits(trials: pd.DataFrame) -> Section:
         ),
         tr("Each framework ran at the setting named in its row. Another setting may be faster."),
         tr("Loading and decoding of data are not timed: batches lie in memory before the clock starts."),
-        tr("Parity and learning vouch for equal arithmetic, not for the accuracy that a long training would reach."),
+        tr("Parity and learning show that the arithmetic is equal, not which accuracy a long training would reach."),
     )
     return Section(id="limits", title=tr("Limits"), blocks=(Items(texts=texts),))
 

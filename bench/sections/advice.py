@@ -1,4 +1,4 @@
-"""What would help most, in words: from the rows of a step to the sentences that a reader is after."""
+"""What would help most, in sentences, from the rows of a step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import Mode
 
-NAMED_SHARE = 0.05           # of the step, from which a type of operation is named
-LARGE_SHARE = 0.2            # from which what bounds the layers is worth a sentence
+NAMED_SHARE = 0.05           # of the step; a type of operation with at least this share is named
+LARGE_SHARE = 0.2            # of the step; a bound of layers with at least this share gets a sentence
 RESIDUAL_SHARE = 0.1
-SAVING = 0.03                # of the step, from which a single layer is named
+SAVING = 0.03                # of the step; a layer that would save at least this share is named
 NAMED_LAYERS = 2
-NEAR = 0.6                   # of a limit, from which little is left to gain below it
+NEAR = 0.6                   # of a limit; beyond this share there is little left to gain
 
 NEAR_LIMIT = {
     Bound.COMPUTE: tr_later(
@@ -53,7 +53,7 @@ ABOVE_LIMIT = {
 
 
 def advice(case: LayerProfile) -> list[str]:
-    """Where the time goes, which layers have the most to give, and what bounds the rest; a sentence each."""
+    """One sentence each: where the time goes, which layers could save the most, and what limits the rest."""
     return [*_where(case), *_layers(case), *_bounds(case), *_unknown(case)]
 
 
@@ -62,23 +62,26 @@ def step_of(case: LayerProfile) -> str:
 
 
 def row_name(name: str) -> str:
-    """Of a layer as it is called; in words of "(optimizer)" and what else is no layer."""
+    """The name of a layer; words for "(optimizer)" and other rows that are not layers."""
     return f"({tr(name[1:-1])})" if name.startswith("(") and name.endswith(")") else name
 
 
 def op_name(name: str) -> str:
-    """"conv2d layers"; "the optimizer" of what is no layer."""
+    """"conv2d layers"; "the optimizer" for rows that are not layers."""
     return tr("the {name}", name=word(name.strip("()"))) if name.startswith("(") else tr("{name} layers", name=name)
 
 
 def _where(case: LayerProfile) -> Iterator[str]:
     if case.figures.problem:
-        yield tr("The trace is not whole, so these shares are of what it saw: {problem}.", problem=case.figures.problem)
+        yield tr(
+            "The trace is incomplete, so these shares are of what it recorded: {problem}.",
+            problem=case.figures.problem,
+        )
     rows = [row for row in case.rows if not row.is_residual]
     named = [each for each in by_op(rows) if each.share >= NAMED_SHARE][:3] or by_op(rows)[:1]
     if not named:
         yield tr(
-            "No layer was seen at work, so nothing can be said of where the time of {step} goes.", step=step_of(case),
+            "No layer was seen running, so it is not known where the time of {step} goes.", step=step_of(case),
         )
         return
     first, *others = named
@@ -94,7 +97,7 @@ def _where(case: LayerProfile) -> Iterator[str]:
     rest = part("", [row for row in case.rows if row.is_residual])
     if rest.share >= RESIDUAL_SHARE:
         why = "" if case.figures.problem else tr(
-            ": the host's work between them, which a larger batch or a compile mode makes smaller"
+            ": the host's work between them, which a larger batch or a compile mode reduces"
         )
         yield tr(
             "{share} of {step} belongs to no layer{why}.", share=formatting.share(rest.share), step=step_of(case),
@@ -115,7 +118,7 @@ def _layers(case: LayerProfile) -> Iterator[str]:
 
 
 def named(case: LayerProfile, row: LayerRow) -> str:
-    """The row's layer; in training with its direction."""
+    """The layer of the row; in training with its direction."""
     is_plain = row.direction is None or case.case["mode"] == Mode.INFERENCE
     return row.name if is_plain else f"{row.name} ({word(row.direction)})"
 
@@ -148,7 +151,7 @@ def _outlook(these: Part) -> str:
     bound = Bound(these.name)
     attained = (these.limit_s or math.nan) / these.time_s
     if attained > 1:
-        return tr(", yet it is faster than that allows: {reason}", reason=tr(ABOVE_LIMIT[bound]))
+        return tr(", yet it is faster than that limit allows: {reason}", reason=tr(ABOVE_LIMIT[bound]))
     advised = (NEAR_LIMIT if attained >= NEAR else FAR_FROM_LIMIT)[bound]
     return tr(", of which it reaches {attained}: {advised}", attained=formatting.share(attained), advised=tr(advised))
 
@@ -172,11 +175,11 @@ def _unknown(case: LayerProfile) -> Iterator[str]:
 
 
 def measuring(precision: str | None, threads: int, device: str) -> str:
-    """The command that measures limits; the bandwidth holds for every precision."""
+    """The command that measures limits; the memory bandwidth is the same for every precision."""
     options = {"precision": precision, "threads": threads, "device": None if is_host(device) else device}
     return " ".join(["rigmark run hardware", *(f"--{name} {value}" for name, value in options.items() if value)])
 
 
 def _capital(words: str) -> str:
-    """An operation keeps its own spelling."""
+    """The sentence with a capital first letter, unless it begins with the name of an operation."""
     return f"T{words[1:]}" if words.startswith("the ") else words

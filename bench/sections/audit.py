@@ -43,7 +43,7 @@ def document(audited: Audit) -> Document:
 def _looked(audited: Audit, id: str) -> Table:
     by_rule = {looked.rule: sum(finding.id == looked.rule for finding in audited.findings) for looked in audited.looked}
     return Table(
-        id=f"table.{id}", caption=tr("What was looked at"),
+        id=f"table.{id}", caption=tr("What was checked"),
         columns=(
             Column(title=tr("check")), Column(title=tr("could be checked"), unit=tr("lines"), align=Align.RIGHT),
             Column(title=tr("found"), align=Align.RIGHT), Column(title=tr("why not more"), is_detail=True),
@@ -59,5 +59,5 @@ def _looked(audited: Audit, id: str) -> Table:
             )
             for looked in audited.looked
         ),
-        notes=(tr("What could not be checked is not cleared by it."),),
+        notes=(tr("What could not be checked may still be wrong."),),
     )

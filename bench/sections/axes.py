@@ -1,4 +1,4 @@
-"""What does one axis change, all else equal? Instruction sets and precisions, a section each."""
+"""What does one axis change, all else equal? One section for instruction sets, and one for precisions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTINGS = (*axes.SETTINGS, "framework_version")
 class Series:
     """Results that differ in the axis alone, in its order."""
 
-    group: Group                         # of the first of them: what they have in common, but for the axis
+    group: Group                         # of the first of them: what they have in common, except the axis
     entries: tuple[Entry, ...]
 
     @property
@@ -45,7 +45,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A column of results of which the report says what it brings."""
+    """A column of results whose effect has a section."""
 
     column: str
     order: tuple[str, ...]               # the baseline first
@@ -59,13 +59,13 @@ class Axis:
 
 
 def sections(groups: Sequence[Group], doubts: Doubts, claims: Sequence[Claim] = ()) -> list[Section]:
-    """One for each axis along which something was measured; ``claims`` about it are tested against that."""
+    """One section for each axis along which results differ; ``claims`` about the axis are tested against them."""
     by_axis = ((axis, series(groups, axis)) for axis in AXES)
     return [_section(axis, several, doubts, claims) for axis, several in by_axis if several]
 
 
 def series(groups: Sequence[Group], axis: Axis) -> list[Series]:
-    """Every result that has another beside it which differs in this axis alone; of sessions the latest."""
+    """Results that differ in this axis alone; of repeated sessions only the latest."""
     members: dict[tuple[object, ...], list[tuple[Group, Entry]]] = {}
     for group in groups:
         shared = tuple(fact for name, fact in group.facts.items() if name != axis.column)
@@ -120,7 +120,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
         for each in several for entry in each.entries
     )
     return Table(
-        id=name, caption=tr("{model}: one {noun} after the other, all else equal", model=model, noun=tr(axis.noun)),
+        id=name, caption=tr("{model} by {noun}, all else equal", model=model, noun=tr(axis.noun)),
         columns=(
             Column(title=tr("mode")), Column(title=tr("conditions"), is_detail=True), Column(title=tr("framework")),
             Column(title=tr(axis.head)), Column(title=tr("speed-up against the first"), align=Align.RIGHT),
@@ -131,7 +131,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
 
 
 def _subjects(several: Sequence[Series], column: str) -> list[str]:
-    """Framework and network of each, with what tells it from others of the same."""
+    """Framework and network of each, with the settings that distinguish it from others of the same name."""
     names = [tr("{framework}, {subject}", framework=each.framework, subject=each.group.subject) for each in several]
     parts = [
         [*each.group.conditions_without(column), *map(str, key(each.entries[0].row, SETTINGS[1:]))] for each in several
@@ -150,7 +150,7 @@ def _ratio(each: Series, entry: Entry) -> Cell:
 
 
 def _against_first(each: Series, value: str, column: str) -> Comparison | None:
-    """How the entry with this value stands to the first; None where one of them was not measured."""
+    """The comparison of the entry with this value with the first; None if one of them was not measured."""
     entry = next((e for e in each.entries if e.row[column] == value and e.is_measured), None)
     if entry is None or each.baseline is None or entry is each.baseline:
         return None
@@ -160,13 +160,15 @@ def _against_first(each: Series, value: str, column: str) -> Comparison | None:
 def _size(comparison: Comparison) -> str:
     speed = comparison.speed_up
     size = formatting.ratio(speed.value, speed.low, speed.high, (speed.value,))
-    return size if comparison.is_paired else tr("{size} (not measured in one run, so without a verdict)", size=size)
+    if comparison.is_paired:
+        return size
+    return tr("{size} (not measured in the same run, so there is no verdict)", size=size)
 
 
 # Instruction sets ---------------------------------------------------------------------------------------------------
 
-LIMITED_IN_PART = tr_later("limited to {isa} (to which not all of its operations kept)")
-NOT_SEEN_LIMITED = tr_later("limited to {isa} (it is not proven that it kept to that)")
+LIMITED_IN_PART = tr_later("limited to {isa} (but not all of its operations kept to that limit)")
+NOT_SEEN_LIMITED = tr_later("limited to {isa} (it is not proven that it kept to that limit)")
 
 
 def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterator[str]:
@@ -192,14 +194,15 @@ def _isa_sentences(several: Sequence[Series], claims: Sequence[Claim]) -> Iterat
 
 def _isa_notes(several: Sequence[Series]) -> Iterator[str]:
     yield tr(
-        "Asked: a ceiling, by each framework's own switches. Ran: the widest encoding of the vector instructions "
-        "that were met while the convolution, the matrix product and the element-wise operation ran; '{mixed}' if "
-        "these differ, '{not_proven}' where too few were met, and then it is no figure of that instruction set.",
+        "Asked: the widest instruction set that the framework may use, set by its own switches. Ran: the widest "
+        "encoding of the vector instructions that were observed while the convolution, the matrix product and the "
+        "element-wise operation ran; '{mixed}' if these differ, '{not_proven}' if too few were observed, and then the "
+        "figure is not one of that instruction set.",
         mixed=word(MIXED), not_proven=word(NOT_PROVEN),
     )
     yield tr(
-        "sse41 stands for all of SSE up to SSE4.2, avx2 for AVX2 with FMA. Native is without a limit, and may use "
-        "another library than the limited ones do."
+        "sse41 stands for all of SSE up to SSE4.2, avx2 for AVX2 with FMA. Native has no limit, and may use another "
+        "library than the limited ones do."
     )
 
 
@@ -237,14 +240,14 @@ def _precision_notes(several: Sequence[Series]) -> Iterator[str]:
     for name, policy in stated.items():
         scaled = tr("; training scales the loss") if policy["is_loss_scaled"] else ""
         yield tr(
-            "{name}: weights kept in {weights}, activations in {activations}, products of {products}, summed in "
-            "{sums}{scaled}.", name=name, weights=policy["weights"], activations=policy["activations"],
-            products=policy["products"], sums=policy["sums"], scaled=scaled,
+            "{name}: weights are stored in {weights} and activations in {activations}; factors of products are "
+            "{products}, their sums {sums}{scaled}.", name=name, weights=policy["weights"],
+            activations=policy["activations"], products=policy["products"], sums=policy["sums"], scaled=scaled,
         )
     if all(is_host(each.group.facts["device"]) for each in several):
         yield tr(
-            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and without them it "
-            "is emulated: what they bring on a GPU has to be measured there."
+            "These are figures of a CPU. tf32 is a mode of GPUs; few CPUs have units for fp16, and the others emulate "
+            "it. What they gain on a GPU must be measured there."
         )
 
 
@@ -255,11 +258,11 @@ def _overflows(entry: Entry) -> Cell:
 
 AXES = (
     Axis(
-        column="isa", order=(*LEVELS, Isa.NATIVE), title=tr_later("Instruction sets: what do they bring?"),
+        column="isa", order=(*LEVELS, Isa.NATIVE), title=tr_later("Instruction sets: what do they gain?"),
         noun=tr_later("instruction set"), head=tr_later("asked"),
         question=tr_later(
-            "The same framework, from the same files, limited to fewer instructions than this processor has: what a "
-            "build without them would cost."
+            "The same framework, from the same files, limited to fewer instructions than this processor has. This "
+            "shows what a build without them would cost."
         ),
         shows=lambda: (Show(column=Column(title=tr("ran")), cell=_ran),),
         sentences=_isa_sentences, notes=_isa_notes,
@@ -267,16 +270,16 @@ AXES = (
     Axis(
         column="precision",
         order=(Precision.FP32, *(name for name in Precision if name is not Precision.FP32)),
-        title=tr_later("Precision: what do narrower numbers bring, and cost?"),
+        title=tr_later("Precision: what do narrower numbers gain, and what do they cost?"),
         noun=tr_later("precision"), head=tr_later("precision"),
         question=tr_later(
-            "The same network and weights in other formats: speed beside the error against the float64 oracle, and "
-            "the memory."
+            "The same network and weights in other formats: their speed, their error against the float64 oracle, and "
+            "their memory."
         ),
         shows=lambda: (
             parity(), memory(),
             Show(
-                column=Column(title=tr("steps left out"), align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
+                column=Column(title=tr("steps skipped"), align=Align.RIGHT, is_detail=True), cell=figure(_overflows)
             ),
         ),
         sentences=_precision_sentences, notes=_precision_notes,

@@ -42,7 +42,7 @@ from rigmark.bench.machine.gpu_specifications import GIB
 
 MOST_PROBLEMS = 12
 NEVER_COUNTED = tr_later(
-    "In no line: repairs, one's own time, taxes, and what storing and moving data costs where one rents.")
+    "No line includes repairs, your own time, taxes, or the cost of storing and moving data where you rent.")
 MOST_FASTEST = 4             # named if no price is known; the table has all
 MOST_PAIRS = 4               # of a large card and several small ones, those with prices first
 MOST_UNKNOWN = 6             # candidates without figures that are named; a catalogue has hundreds
@@ -140,8 +140,8 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
         columns=(Column(title=tr("counted")), Column(title=tr("own hours"), unit="h", align=Align.RIGHT),
                  Column(title=tr("of the bare sum"), align=Align.RIGHT), Column(title=tr("with"))),
         rows=tuple(_step_row(identity, step, each.steps[0]) for step in each.steps),
-        notes=(tr("Each line counts all above it too. In brackets stands the middle 95 % of 10,000 draws from the "
-                  "spreads of prices, throughputs and machines of one kind."),
+        notes=(tr("Each line also counts all above it. Brackets hold the middle 95 % of 10,000 draws from the spreads "
+                  "of prices, throughputs and machines of one kind."),
                tr("{origins}; a line has the least certain of its marks.", origins=_origins()), tr(NEVER_COUNTED)),
     )
     bars = Bars(
@@ -201,8 +201,8 @@ def _values(advice: Advice) -> list[Section]:
     if not any(_has_prices(each) for each in shown):
         return [Section(
             id="value", title=tr("How fast"), blocks=(
-                Paragraph(text=tr("No price is given, so nothing can be said of value for money; "
-                                  "hardware.toml states prices (docs/buy.md).")),
+                Paragraph(text=tr("No price is given, so value for money is not known; hardware.toml states prices "
+                                  "(docs/buy.md).")),
                 Items(texts=tuple(_fastest(each) for each in shown)),
             ),
         )]
@@ -300,10 +300,11 @@ def _value_table(ranking: Ranking, currency: str, identity: str) -> Table:
                   "middle 80 % of them in brackets, each wider by what a prediction may be off. Yours may lie anywhere "
                   "in it; --model, --precision and --batch choose.", n=formatting.count(_counted(ranking), "ratio")),)
               if is_family else ()),
-            tr("{origins}. Power marked {mark} is the rated one on paper, and what comes of it is as weak.",
+            tr("{origins}. Power marked {mark} is the rated one on paper, and what is computed from it is as "
+               "uncertain.",
                origins=_origins(), mark=Origin.QUOTED.mark),
-            *((tr("On the front is what no other beats in price, throughput and memory together."),) if has_prices
-              else ()),
+            *((tr("A candidate is on the front if no other beats it in price, throughput and memory together."),)
+              if has_prices else ()),
         ),
     )
 
@@ -448,7 +449,7 @@ def _linked(links: Sequence[Linked]) -> Items:
 
 def _checked(checks: Sequence[Check]) -> tuple[Block, ...]:
     failed = [each for each in checks if each.holds is False]
-    words = tr("Nothing is seen that these machines would not hold.") if not failed else " ".join(
+    words = tr("No check of these machines failed.") if not failed else " ".join(
         tr("{build} does not hold what is in it: {what}.", build=build, what=what)
         for build, what in in_words(failed).items())
     table = Table(
@@ -472,7 +473,7 @@ def _heat(runs: Sequence[Held], *, asked: bool) -> Section | None:
     if not runs and not asked:
         return None
     texts = [_held(each) for each in runs] or [
-        tr("No stored trial is long enough to tell: rigmark run with --min-time 600 makes one of ten minutes.")]
+        tr("No stored trial is long enough to show it: rigmark run with --min-time 600 makes one of ten minutes.")]
     return Section(id="heat", title=tr("Does it hold its speed"), blocks=(Items(texts=tuple(texts)),))
 
 

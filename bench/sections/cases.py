@@ -1,4 +1,4 @@
-"""Every result in one table, to be sorted, filtered and compared; with the command that measures each again."""
+"""All results in one table that can be sorted and filtered, each with the command that measures it again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rigmark.bench.sections.groups import Entry, Group
 BESIDE = {
     "framework": {"framework_version": tr_later("version")}, "device": {"device_name": tr_later("name of the device")},
 }
-"""What follows an axis."""
+"""Facts that depend on an axis."""
 
 FACTS = {
     **{
@@ -40,12 +40,12 @@ FACTS = {
     "session": tr_later("session"), "machine": tr_later("machine"), "node": tr_later("node"),
     "code_version": tr_later("measuring code"), "start_method": tr_later("started by"),
 }
-"""Columns of results that are columns of the table where they vary, and are said once where they do not."""
+"""Columns of results that become columns of the table if they vary, and are stated once if they do not."""
 
 ALWAYS = ("model", "mode", "framework")
 
 def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
-    """None for a single group, whose own table says as much."""
+    """None for a single group, whose own table has the same content."""
     if len(groups) < 2:
         return None
     members = [(group, entry) for group in groups for entry in group.entries]
@@ -66,14 +66,14 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
         notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
     )
     words = tr(
-        "Results may be compared where all conditions are equal; the speed-up is over the slowest of those, or over "
+        "Results may be compared if all conditions are equal; the speed-up is against the slowest of them, or against "
         "the one that you choose as the baseline."
     )
     return Section(id="cases", title=tr("Every result"), blocks=(Paragraph(text=words), table))
 
 
 def verdicts(block: Verdicts) -> tuple[Block, ...]:
-    """Many answers in one table, after how many there are of each kind."""
+    """Many answers in one table, after the number of each kind."""
     counts = Counter(verdict.standing for verdict in block.verdicts)
     said = tr(", ").join(
         tr("{n:,} {standing}", n=counts[standing], standing=word(standing)) for standing in Standing if counts[standing]
@@ -99,7 +99,7 @@ def verdicts(block: Verdicts) -> tuple[Block, ...]:
 
 
 def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:
-    """Of all entries alike, whichever their group."""
+    """The columns of figures; all groups share one unit of time."""
     unit = formatting.time_unit(e.row["step_time_s"] for group in groups for e in group.entries if e.has_figures)
     baseline = {id(entry): group.baseline for group in groups for entry in group.entries}
 
@@ -141,7 +141,7 @@ def _fact(name: str, fact: Any) -> Cell:
 
 
 def _in_words(name: str, fact: Any) -> str:
-    """Names stay as they are typed; a mode and a yes are words."""
+    """Names are not translated, since users type them; modes and yes or no are."""
     if isinstance(fact, bool):
         return tr("yes") if fact else tr("no")
     return word(fact) if name == "mode" else str(fact)

@@ -25,7 +25,7 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 
-TITLE = tr_later("Is it true what they say?")
+TITLE = tr_later("Are these claims true?")
 SIGNS = {Standing.CONFIRMED: "✓", Standing.REFUTED: "✗", Standing.OPEN: "≈", Standing.UNTESTABLE: "–"}
 SHOWN = 12                   # figures of one claim; of the rest only the number is shown
 
@@ -88,7 +88,7 @@ def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
         ))
     if Origin.MEASURED in marks:
         notes.append(tr(
-            "In brackets stands the 95 % interval. A measured figure decides as a verdict does, with {certainty:.0%} "
+            "Brackets hold the 95 % interval. A measured figure decides as a verdict does, with {certainty:.0%} "
             "certainty and from {fewest} trials on.", certainty=1 - FALSE_ALARMS, fewest=fewest_pairs(1, 1),
         ))
     return Table(
@@ -113,7 +113,7 @@ def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
 
 def _untold(tested: Sequence[Held]) -> Table:
     return Table(
-        id="table.claims.untold", caption=tr("What nothing here tells"),
+        id="table.claims.untold", caption=tr("What cannot be tested here"),
         columns=(Column(title=tr("what they say")), Column(title=tr("why it is not testable here"))),
         rows=tuple(
             Row(id=f"claim.{identifier(each.claim.id)}", cells=(Cell(text=tr(each.claim.says)), Cell(text=each.why)))

@@ -87,12 +87,12 @@ COMMON: Mapping[str, Common] = {
         size=lambda row: float(row["trials"]), words=lambda trials: f"{trials:.0f}",
     ),
     "rate_falling": Common(text=tr_later(
-        "In {n} of {all} results later trials were slower than earlier ones: the machine does not hold its peak rate; "
-        "cool it, let it rest between sweeps, and repeat."
+        "In {n} of {all} results later trials were slower than earlier ones: the machine does not sustain its peak "
+        "rate; cool it, let it rest between sweeps, and repeat."
     )),
     "throttled": Common(
         text=tr_later(
-            "Clocks were held down in {n} of {all} results, in {range} of their trials; cool the devices, check their "
+            "Clocks were reduced in {n} of {all} results, in {range} of their trials; cool the devices, check their "
             "power, and repeat."
         ),
         size=_share_of_trials("throttled"),
@@ -121,8 +121,8 @@ COMMON: Mapping[str, Common] = {
         "frequency-set --governor performance"
     )),
     "system_changed": Common(text=tr_later(
-        "The system was not the same for all trials of {n} of {all} results; measure them anew in a session of their "
-        "own (--session)."
+        "The system was not the same for all trials of {n} of {all} results; measure these again in a new session "
+        "(--session)."
     )),
 }
 """Findings about the machine or the plan, which may hold for most results alike. Others stay with each result."""

@@ -1,4 +1,4 @@
-"""What was not measured, and why; nothing that was tried is left out of a report."""
+"""What was not measured, and why; a report leaves out nothing that was tried."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FACTS = {
 """Columns of a failure, and their titles."""
 
 SETTINGS = tuple(axis.name for axis in axes.AXES if axis.name not in FACTS)
-"""What else tells a trial from others, in one cell with the version of its framework."""
+"""Other facts that distinguish a trial, shown in one cell with the version of its framework."""
 
 
 def section(trials: pd.DataFrame, records: Sequence[StoredRecord], problems: Sequence[str]) -> Section:
@@ -31,14 +31,14 @@ def section(trials: pd.DataFrame, records: Sequence[StoredRecord], problems: Seq
     bad = trials[trials.outcome != Outcome.OK]
     blocks: list[Block] = []
     if bad.empty and not problems:
-        blocks.append(Paragraph(text=tr("Every trial came to an end and passed its checks.")))
+        blocks.append(Paragraph(text=tr("Every trial completed and passed its checks.")))
     if not bad.empty:
         planned = int(bad.outcome.isin(list(PLANNED_GAPS)).sum())
         blocks.append(
             Paragraph(
                 text=tr(
-                    "{trials} gave no time; {planned} of them because a framework does not offer what was asked or "
-                    "is not there. After such an outcome further repetitions of the same case are not started.",
+                    "{trials} gave no time; {planned} of them because a framework does not offer what was asked or is "
+                    "not installed. After such an outcome no further repetitions of the same case are started.",
                     trials=formatting.count(len(bad), "trial"), planned=planned,
                 )
             )
@@ -58,7 +58,7 @@ def _table(bad: pd.DataFrame) -> Table:
     """One row for each different failure, with how often it happened."""
     alike: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
     for trial in bad.to_dict("records"):
-        with speaking(ENGLISH):      # a row keeps its id in every language
+        with speaking(ENGLISH):      # the id of a row is equal in every language
             words = _words(trial)
         alike.setdefault(words, []).append(trial)
     rows = tuple(
@@ -89,7 +89,7 @@ def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
 
 
 def last_words(records: Sequence[StoredRecord]) -> tuple[Fold, ...]:
-    """What workers wrote before they failed, a fold for each different text."""
+    """The output of workers before they failed, with one fold for each different text."""
     said: dict[str, list[str]] = {}
     for record in records:
         if record.last_words.strip() and record.outcome is not Outcome.OK:

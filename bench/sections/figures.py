@@ -1,4 +1,4 @@
-"""Throughput and what belongs to it: a table and bars for each group, by model."""
+"""Throughput, with times, memory and errors: a table and bars for each group, by model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rigmark.bench.sections.doubts import Doubt, findings_of
 from rigmark.bench.sections.groups import Entry, Group, versus
 
 Doubts = Mapping[tuple[str, str], Doubt]
-MOST_BASELINES = 12          # of a group, each of which may be chosen
+MOST_BASELINES = 12          # that a reader can choose from in one group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +29,16 @@ class Show:
 
 
 def interval_words() -> str:
-    """What stands in brackets."""
+    """The meaning of the brackets, in a sentence."""
     return tr(
-        "In brackets stands the {confidence:.0%} interval over trials, one process each. Fewer than {fewest} trials "
-        "have none; then the values of the single trials are listed.",
+        "Brackets hold the {confidence:.0%} interval over trials, each of which is one process. With fewer than "
+        "{fewest} trials there is no interval, and the value of each trial is listed.",
         confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
     )
 
 
 def sections(groups: Sequence[Group], doubts: Doubts) -> tuple[Section, ...]:
-    """One section a model, in it one a group."""
+    """One section per model, with one subsection per group."""
     models = list(dict.fromkeys(group.facts["model"] for group in groups))
     return tuple(
         Section(
@@ -75,7 +75,7 @@ def throughput_bars(group: Group, table: str) -> Bars:
 
 
 def throughput_table(group: Group, doubts: Doubts) -> Table:
-    """All results of a group, also those without a time; the figures stand where a narrow screen shows them."""
+    """All results of a group, including those without a time; figures come first, for narrow screens."""
     telling, speeds = _settings(group, telling=True), _speeds(group)
     shows = [
         Show(column=Column(title=tr("framework")), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
@@ -113,7 +113,7 @@ def _notes(group: Group) -> list[str]:
         ))
     if any(row["parity_error"] is None for row in shown):
         notes.append(tr(
-            "Parity error is left out ({sign}) where no stored proof vouches for the result.", sign=formatting.UNKNOWN,
+            "Parity error is left out ({sign}) where no stored proof belongs to the result.", sign=formatting.UNKNOWN,
         ))
     return notes
 
@@ -124,7 +124,7 @@ def _throughput(entry: Entry) -> tuple[float, float | None, float | None]:
 
 
 def _settings(group: Group, *, telling: bool) -> list[Show]:
-    """Those that tell results of one framework apart, or the others; a build that all share goes without saying."""
+    """The settings that distinguish results of one framework, or the others; a build that all share is not shown."""
     def plain(name: str) -> Callable[[Entry], Cell]:
         return lambda entry: Cell(text=formatting.UNKNOWN if entry.row[name] is None else str(entry.row[name]))
 
@@ -152,7 +152,7 @@ def figure(cell: Callable[[Entry], Cell]) -> Callable[[Entry], Cell]:
 
 
 def throughput() -> Show:
-    """Of all that was measured; of the rest what became of it."""
+    """The throughput of what was measured; the outcome of the rest."""
     def cell(entry: Entry) -> Cell:
         if not entry.has_figures:
             return Cell(text=word(entry.row["outcome"]))
@@ -182,7 +182,7 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
     comparison = versus(baseline, entry)
     ratio = comparison.speed_up
     if not comparison.is_paired:
-        return Cell(text=tr("{ratio}, not in one run", ratio=formatting.times(ratio.value)), value=ratio.value)
+        return Cell(text=tr("{ratio}, not in the same run", ratio=formatting.times(ratio.value)), value=ratio.value)
     text = formatting.ratio(ratio.value, ratio.low, ratio.high, comparison.ratios)
     if ratio.low is not None and comparison.verdict is not Judgement.FASTER:
         text += f" {word(comparison.verdict)}"
@@ -190,7 +190,7 @@ def speed_up(baseline: Entry, entry: Entry) -> Cell:
 
 
 def against(group: Group, entry: Entry) -> tuple[Cell, ...]:
-    """How an entry stands to each of its group, in their order; empty where too few or too many were measured."""
+    """The speed-up of an entry against each one of its group; empty if too few or too many were measured."""
     if not 2 <= len(group.measured) <= MOST_BASELINES or not entry.has_figures:
         return ()
     return tuple(
@@ -257,7 +257,7 @@ def parity() -> Show:
 
 
 def trust(doubts: Doubts) -> list[Show]:
-    """How many trials, and what is doubted of them."""
+    """The number of trials, and the findings about them."""
     def doubted(entry: Entry) -> Cell:
         notes = {doubts[finding].note for finding in findings_of(entry.row)}
         return Cell(text=word(entry.row["validity"]), notes=tuple(sorted(notes, key=lambda note: note.number)))

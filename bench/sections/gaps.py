@@ -11,7 +11,7 @@ from rigmark.bench.document.language import tr
 from rigmark.bench.sections.advice import row_name, step_of
 from rigmark.bench.sections.layer_groups import Member, Together
 
-WORTH_SAYING = 0.05          # of the faster step; smaller differences mean nothing with one trial each
+WORTH_SAYING = 0.05          # of the faster step; smaller differences mean nothing with one trial per case
 SHARE = 0.15                 # of the difference; a layer with more is named
 MOST = 0.5                   # of it that the named layers must explain together
 NAMED = 3
@@ -40,14 +40,14 @@ def _sentence(slow: Member, fast: Member) -> Iterator[str]:
     low, high = EXPLAINED
     if not low <= of.lost_s / lost_s <= high:
         yield tr(
-            "{longer}, which its layers do not explain: with instruments the difference was {instrumented}.",
+            "{longer}, which its layers do not explain: in the instrumented steps the difference was {instrumented}.",
             longer=longer, instrumented=formatting.with_unit(of.lost_s, unit, 2),
         )
         return
     leading = [part for part in of.parts if of.share(part) >= SHARE][:NAMED]
     if sum(map(of.share, leading)) < MOST:
         yield tr(
-            "{longer}, spread over many layers: no {n} of them make up half of it; the most is of {part}.",
+            "{longer}, spread over many layers: no {n} of them make up half of it; the largest part is of {part}.",
             longer=longer, n=NAMED, part=_part(of, of.parts[0]),
         )
         return

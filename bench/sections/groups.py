@@ -21,7 +21,7 @@ from rigmark.bench.plan import axes
 EQUAL_COLUMNS = (
     *axes.CONDITIONS, "device_name", "graph_fingerprint", "machine", "node", "code_version", "start_method", "session",
 )
-"""Facts that are equal among results that may be compared; what is left differs because the question varies it."""
+"""Facts that are equal among results that may be compared; all others differ because the question varies them."""
 
 RARE_COLUMNS = {
     "device_name": "", "graph_fingerprint": tr_later("graph "), "machine": tr_later("machine "),
@@ -29,30 +29,30 @@ RARE_COLUMNS = {
     "code_version": tr_later("measuring code "), "start_method": tr_later("started by "),
     "session": tr_later("session "),
 }
-"""Facts that are only mentioned where they tell groups apart, and how they are introduced."""
+"""Facts that are only mentioned if they distinguish groups, and the words before them."""
 
 ORIGINS: dict[Any, Origin] = {origin.value: origin for origin in Origin}
 
 WATCHED = {False: "off", True: "on"}
 
 LABEL_COLUMNS = ("framework_version", *(name for name in axes.SETTINGS if name != "framework"), "device")
-"""What tells results of one framework apart."""
+"""The facts that distinguish results of one framework."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One result in its group."""
 
-    label: str                           # "torch", or as much more as tells it from the others in its group
+    label: str                           # "torch", with as many settings as distinguish it from the others in its group
     row: Mapping[str, Any]               # of the table of results
-    step_times_s: Mapping[Repetition, float]     # but for invalid trials; empty where nothing was measured
+    step_times_s: Mapping[Repetition, float]     # without invalid trials; empty if nothing was measured
     alike: Alike                                 # what its trials have in common
     comparisons: Comparisons = field(repr=False)
-    state: Mapping[str, str] = field(default_factory=dict)      # in which it was measured: {"system gpu_driver": "550"}
+    state: Mapping[str, str] = field(default_factory=dict)      # of the system: {"system gpu_driver": "550"}
 
     @property
     def is_measured(self) -> bool:
-        """True for a time measured here that is not invalid; only those win."""
+        """True for a time measured here that is not invalid; only such results take part in verdicts."""
         return bool(self.step_times_s) and self.origin is Origin.MEASURED
 
     @property
@@ -65,12 +65,12 @@ class Entry:
 
     @property
     def is_invalid(self) -> bool:
-        """True for a time that is shown and not believed: all its trials are invalid."""
+        """True if all its trials are invalid: its time is shown, but takes no part in verdicts."""
         return self.has_figures and self.row["validity"] == Validity.INVALID
 
     @property
     def throughputs(self) -> list[float]:
-        """Of the single trials, in samples per second."""
+        """The throughput of each trial, in samples per second."""
         return [self.row["global_batch"] / time_s for time_s in self.row["trial_step_times_s"] or ()]
 
 
@@ -94,7 +94,7 @@ class Group:
         return tr(", ").join(self.conditions_by_column.values())
 
     def conditions_without(self, column: str) -> list[str]:
-        """All but what this column says."""
+        """All conditions except that of this column."""
         return [words for name, words in self.conditions_by_column.items() if name != column]
 
     @property
@@ -108,19 +108,19 @@ class Group:
 
 
 def versus(baseline: Entry, this: Entry) -> Comparison:
-    """How one stands to the other, both measured."""
+    """The comparison of two measured results."""
     comparison = this.comparisons.between(baseline.alike, this.alike)
     assert comparison is not None
     return comparison
 
 
 def origin(name: Any) -> Origin:
-    """Where a row comes from; what does not say that it was measured here counts as quoted."""
+    """Where a row comes from; a row that does not state that it was measured here counts as quoted."""
     return ORIGINS.get(name, Origin.QUOTED)
 
 
 def groups(results: pd.DataFrame, trials: pd.DataFrame, comparisons: Comparisons) -> list[Group]:
-    """Every result of a network in its group, sorted by model, mode and conditions; limits are no networks.
+    """Every result of a network in its group, sorted by model, mode and conditions; micro-benchmarks are left out.
 
     ``trials`` are those that the results come from, and ``comparisons`` are of them.
     """
@@ -137,7 +137,7 @@ def groups(results: pd.DataFrame, trials: pd.DataFrame, comparisons: Comparisons
         facts = {column: members[0][column] for column in EQUAL_COLUMNS}
         alike = twins[key(facts, usual)]
         telling = [c for c in RARE_COLUMNS if len({key(twin, (c,)) for twin in alike}) > 1]
-        with speaking(ENGLISH):      # a link holds in every language
+        with speaking(ENGLISH):      # a link must work in every language
             identity = identifier(facts["model"], facts["mode"], ", ".join(_conditions(facts, telling).values()))
         unsorted.append(
             Group(
@@ -155,7 +155,7 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
 
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, str]:
-    """{column: what it says, in words}, without what goes without saying."""
+    """{column: its value in words}, without defaults that need no mention."""
     said = axes.said(facts, (name for name in axes.CONDITIONS if name not in ("model", "mode", "world_size")))
     if facts["world_size"] > 1:
         said["local_batch"] = tr(
@@ -165,7 +165,7 @@ def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, s
 
 
 def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
-    """Of each group of alike timing trials: what is known of their system, their clock, and if telemetry was on."""
+    """For each group of equal timing trials: known facts of their system, their clock, whether telemetry was on."""
     alike: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     measured = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     for trial in rows_of(measured[[*ALIKE_COLUMNS, "system_facts", "clock", "telemetry"]]):
@@ -195,7 +195,7 @@ def _entries(
 
 
 def labels(rows: Sequence[Mapping[str, Any]], always: Sequence[str] = ()) -> list[str]:
-    """The shortest names that tell rows apart: the framework, what varies among its own rows, and ``always``."""
+    """The shortest names that distinguish rows: the framework, what varies among its own rows, and ``always``."""
     names = []
     for row in rows:
         own = [other for other in rows if other["framework"] == row["framework"]]

@@ -1,4 +1,4 @@
-"""What this machine can do: its measured limits, the best framework for each, and in a fold what every one reached."""
+"""What this machine can do: its measured limits, the best framework for each, and the results of all frameworks."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def section(results: pd.DataFrame) -> Section | None:
         return None
     places = sorted({_place_of(row) for row in rows})
     words = tr(
-        "The most that was reached in any framework, each limit a small operation timed like a network. Layers are "
-        "compared with these, not with what a data sheet promises."
+        "The best that any framework reached. Each limit is a small operation that is timed like a network. Layers are "
+        "compared with these limits, not with a data sheet."
     )
     is_node_told = len({row["node"] for row in rows}) > 1
     return Section(
@@ -61,7 +61,7 @@ def _place_of(row: Limit) -> Where:
 
 def _place(place: Where, rows: Sequence[Limit], *, is_node_told: bool) -> Section:
     name, machine, node, device, threads = place
-    # "cuda:0" may be another GPU where CUDA_VISIBLE_DEVICES was another.
+    # "cuda:0" may be another GPU if CUDA_VISIBLE_DEVICES was different.
     named = () if is_host(device) else (name,)
     identity = identifier("hardware", machine, *filter(None, [node]), device, *named, threads)
     arithmetic = [row for row in rows if _kind(row) in ("matmul", "conv2d")]
@@ -96,8 +96,8 @@ def _arithmetic(identity: str, rows: Sequence[Limit]) -> Table:
         identity, tr("Arithmetic: the best FLOP/s by precision"), FLOPS, names, _title,
         {p: [row for row in rows if row["precision"] == p] for p in precisions}, lambda row: str(row["model"]),
         note=tr(
-            "A convolution's FLOPs are those of its definition; an algorithm that needs fewer may come out above a "
-            "matrix product."
+            "A convolution's FLOPs are those of its definition; an algorithm that needs fewer may exceed a matrix "
+            "product."
         ),
     )
 
@@ -109,8 +109,8 @@ def _memory(identity: str, rows: Sequence[Limit]) -> Table:
         identity, tr("Memory: the best bytes/s by the size of all arrays"), BYTES, sizes, str,
         {kind: [row for row in rows if _kind(row) == kind] for kind in sorted(set(map(_kind, rows)))}, _size,
         note=tr(
-            "Small arrays stay in a cache; the largest tell of main memory. Each array is counted once, read or "
-            "written."
+            "Small arrays stay in a cache; the largest show the speed of main memory. Each array is counted once, "
+            "whether it is read or written."
         ),
     )
 
@@ -150,7 +150,7 @@ def _matrix(
 
 
 def _others(identity: str, rows: Sequence[Limit]) -> Table:
-    """What is neither arithmetic nor memory: launches, disk, JPEG, copies to a device, sums over processes."""
+    """Limits other than arithmetic and memory: launches, disk, JPEG, copies to a device, sums over processes."""
     names = sorted({str(row["model"]) for row in rows}, key=_in_order)
     lines = []
     for name in names:
@@ -191,12 +191,12 @@ def _every(identity: str, rows: Sequence[Limit]) -> Table:
         rows=tuple(
             Row(id=identifier(identity, index, row["model"]), cells=cells(row)) for index, row in enumerate(ordered)
         ),
-        notes=(tr("In brackets the 95 % interval over trials, where there are enough."),),
+        notes=(tr("Brackets hold the 95 % interval over trials, where there are enough of them."),),
     )
 
 
 def _figure(row: Limit) -> tuple[str, float]:
-    """What a limit reached, in words and as a number: FLOP/s, bytes/s or samples/s, else seconds."""
+    """The result of a limit, in words and as a number: FLOP/s, bytes/s or samples/s, otherwise seconds."""
     for work in (FLOPS, BYTES, SAMPLES) if not memory_size(row["model"]) else (BYTES,):
         column, base = work
         if not is_nothing(row[column]):
@@ -208,7 +208,7 @@ def _figure(row: Limit) -> tuple[str, float]:
 
 
 def _rate(row: Limit, work: Work, unit: formatting.Unit) -> str:
-    """The rate in a unit with its interval, which is that of the step time."""
+    """The rate in a unit, with its interval, which follows from that of the step time."""
     rate, time_s = row[work[0]], row["step_time_s"]
     low, high = (
         None if is_nothing(row[name]) else rate * time_s / row[name] for name in ("step_time_high_s", "step_time_low_s")
@@ -245,7 +245,7 @@ def _title(name: str) -> str:
 
 
 def _in_order(name: str) -> tuple[str, int, str]:
-    """Matrix products before convolutions, each by its size."""
+    """Sorting key: matrix products before convolutions, each by its size."""
     kind, _, rest = name.partition("_")
     number = rest.rpartition("_")[2]
     place = {"matmul": "a", "conv2d": "b", "launch": "c"}.get(kind, f"d{kind}")

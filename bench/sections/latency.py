@@ -66,7 +66,7 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     words = tr(
         "Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median (p50), the "
         "thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one process are not "
-        "independent, so there is no interval: how far the processes differ stands beside p50."
+        "independent, so there is no interval; the column beside p50 shows how far the processes differ."
     )
     return Section(
         id="latency", title=tr("Latency"), blocks=(Paragraph(text=words),),

@@ -1,4 +1,4 @@
-"""A step in figures: its layers as one stacked bar a case, and as dots below the roofline."""
+"""Figures of a step: its layers as one stacked bar per case, and as dots below the roofline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rigmark.bench.document.language import tr, word
 from rigmark.bench.sections.advice import step_of
 from rigmark.bench.sections.layer_groups import Member
 
-MOST_LAYERS = 200            # in a bar, a plot or a table side by side
+MOST_LAYERS = 200            # in a bar, in a plot, or in a table of cases side by side
 
 FAMILIES = {
     Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense", "matmul", "attention"), Family.RECURRENT: ("lstm",),
@@ -35,7 +35,7 @@ FAMILY_OF = {name: family for family, names in FAMILIES.items() for name in name
 
 
 def family(name: str) -> Family:
-    """Of an operation, or of a row that is no layer."""
+    """The family of an operation, or of a row that is not a layer."""
     return FAMILY_OF.get(name, Family.OTHER)
 
 
@@ -43,7 +43,7 @@ def family(name: str) -> Family:
 
 
 def stacked_bars(members: Sequence[Member], identity: str, table: str, about: str) -> StackedBars:
-    """One bar a case, whose parts are layers in all directions, in their order in the step."""
+    """One bar per case, whose parts are layers in all directions, in their order in the step."""
     unit = formatting.time_unit(member.case.step_time_s for member in members)
     return StackedBars(
         id=identity, title=tr("Where the time of a step goes, {about}", about=about), unit=unit.name, table=table,
@@ -69,7 +69,7 @@ def _segments(case: LayerProfile, unit: formatting.Unit) -> list[Segment]:
 
 
 def _shown(parts: Sequence[Part]) -> list[Part]:
-    """At most MOST_LAYERS layers in their order; the shortest together behind them, before the residual."""
+    """At most MOST_LAYERS layers in their order; then all shorter ones as one part, and the residual."""
     layers = sorted((each for each in parts if each.name != UNATTRIBUTED), key=lambda each: -each.time_s)
     short = {each.name for each in layers[MOST_LAYERS:]}
     if not short:
@@ -121,7 +121,7 @@ def _dot_words(row: LayerRow) -> str:
 
 
 def peak_words(peak: Peak | None, name: str) -> str:
-    """A peak in words; empty where it is not known. A specified or suspect one says so."""
+    """A peak in words, with a remark if it is specified or suspect; empty if it is not known."""
     if peak is None:
         return ""
     unit = formatting.time_unit([peak.value]) if name == "s" else formatting.rate_unit([peak.value], name)

@@ -1,4 +1,4 @@
-"""Per-layer profiles of steps, in groups that may stand side by side."""
+"""Per-layer profiles of steps, in groups that may be compared side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rigmark.bench.sections.groups import Group, groups
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A case among those that it stands beside."""
+    """A case in its group."""
 
     label: str
     about: str                       # in the words of a finding
@@ -24,7 +24,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Together:
-    """Cases that may stand side by side, fastest first."""
+    """Cases that may be compared side by side, fastest first."""
 
     group: Group
     members: tuple[Member, ...]
@@ -35,7 +35,7 @@ class Together:
 
     @property
     def short_id(self) -> str:
-        """For the many rows of its tables."""
+        """An id for the many rows of its tables."""
         return self.members[0].case.id
 
 

@@ -1,4 +1,4 @@
-"""Where the time goes: stacked bars side by side, shares by operation, the longest layers, the roofline, the words."""
+"""Where the time goes: stacked bars side by side, shares by operation, the longest layers, the roofline, advice."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FILE_FIGURES = (
 """Columns of the attached file; the others follow from them."""
 
 def section(profiled: Sequence[Together], doubts: Doubts) -> Section | None:
-    """One subsection per model, in it one per group; None where no layer was timed."""
+    """One subsection per model, with one per group in it; None if no layer was timed."""
     if not profiled:
         return None
     models = dict.fromkeys(each.group.facts["model"] for each in profiled)
@@ -122,7 +122,7 @@ def _group(profiles: Together, doubts: Doubts) -> Section:
 
 
 def _advised(profiles: Together) -> Iterator[str]:
-    """The advice on each case; what is said of several is said once, and of all without their names and last."""
+    """The advice on each case; advice on several is given once, and advice on all of them last and without names."""
     said: dict[str, list[str]] = {}
     for member in profiles.members:
         for text in advice(member.case):
@@ -195,10 +195,10 @@ def _figures_table(profiles: Together, doubts: Doubts) -> Table:
         ),
         notes=(
             tr(
-                "Cover: all layers, loss and optimizer over the instrumented step. Closure: the same over the step "
-                "of the timed trials. Overhead: instrumented over plain step of one process. 1 is best; outside "
-                "0.90 to 1.10 is a finding. MFU: the FLOPs that the network's definition needs, over step time and "
-                "this machine's peak."
+                "Cover: the time of all layers, loss and optimizer, divided by the instrumented step. Closure: the "
+                "same, divided by the step of the timed trials. Overhead: the instrumented step divided by the plain "
+                "step of the same process. 1 is best; a value outside 0.90 to 1.10 is a finding. MFU: the FLOPs that "
+                "the network's definition needs, divided by the step time and by this machine's peak."
             ),
             *_peak_notes(profiles.members[0].case.peaks),
         ),
@@ -236,19 +236,19 @@ def _op_table(profiles: Together) -> Table:
         columns=(Column(title=tr("operation")), *(Column(title=label, align=Align.RIGHT) for label in parts)),
         rows=rows,
         notes=(tr(
-            "What is fused into one kernel counts as the layer in it that has the most arithmetic. The letter is "
-            "the one in the figures. {sign}: no row of its own.", sign=formatting.UNKNOWN,
+            "A fused kernel counts as the layer in it that has the most arithmetic. The letter is the one in the "
+            "figures. {sign}: this operation has no row of its own.", sign=formatting.UNKNOWN,
         ),),
     )
 
 
 def _side_table(profiles: Together) -> Table:
-    """Every layer of the graph and its time in each case, so that equal layers stand in one line."""
+    """Every layer of the graph and its time in each case: equal layers are one row."""
     unit = formatting.time_unit(member.case.step_time_s for member in profiles.members)
     sides = side_by_side([member.case for member in profiles.members])
     shown = set(sorted(sides, key=lambda name: -max(side.time_s or 0.0 for side in sides[name]))[:MOST_LAYERS])
     notes = [
-        tr('All directions of a layer together. "in conv1": done by the kernels of that layer, with which it is fused.')
+        tr('All directions of a layer together. "in conv1": it is fused with that layer, whose kernels do its work.')
     ]
     if len(shown) < len(sides):
         notes.append(tr("The {n} longest of {all} rows; the attached file has all.", n=len(shown), all=len(sides)))
@@ -283,9 +283,9 @@ def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
 
 
 def rows_table(case: LayerProfile, identity: str, caption: str, top: int | None) -> Table:
-    """The rows that take the most time with what they achieve; the others as one, and last the residual."""
+    """The rows that take the most time, with their rates; then the others as one row, and the residual."""
     rows = longest(case.rows, top)
-    # The longest rows are what is read, so the units are theirs.
+    # Readers look at the longest rows, so the units are chosen for these.
     time_unit = formatting.time_unit(row.time_s for row in rows[:1])
     flops_unit, bytes_unit = (
         formatting.rate_unit([max((rate for rate in rates if rate is not None), default=None)], name)
@@ -339,11 +339,11 @@ def rows_table(case: LayerProfile, identity: str, caption: str, top: int | None)
 
 
 def _below(case: LayerProfile, shown: Sequence[LayerRow]) -> list[tuple[str, str, Part]]:
-    """What stands below the longest rows, so that the table adds up to the step: its name, in words, and its part."""
+    """The rows below the longest ones, which make the table add up to the step: (name, name in words, part)."""
     others = longest(case.rows)[len(shown):]
     below = []
     if others:
-        with speaking(ENGLISH):      # a row keeps its id in every language
+        with speaking(ENGLISH):      # the id of a row is equal in every language
             name = f"({formatting.count(len(others), 'other row')})"
         below.append((name, f"({formatting.count(len(others), 'other row')})", part("", others)))
     return [
@@ -352,7 +352,7 @@ def _below(case: LayerProfile, shown: Sequence[LayerRow]) -> list[tuple[str, str
 
 
 def full_name(row: LayerRow) -> str:
-    """The layer and those that are fused into it, by their names."""
+    """The names of the layer and of those that are fused into it."""
     others = [member for member in row.members if member != row.layer]
     named = _first(others)
     if row.layer == TOO_SHORT:
@@ -375,14 +375,14 @@ def _row_notes(case: LayerProfile, rows: Sequence[LayerRow]) -> list[str]:
     if above:
         reasons = "; ".join(f"{word(bound)}, {tr(why)}" for bound, why in ABOVE_LIMIT.items() if bound in above)
         notes.append(tr(
-            "Below 1x is faster than the limit. {reasons}.", reasons=reasons[:1].upper() + reasons[1:],
+            "A ratio below 1x is faster than the limit. {reasons}.", reasons=reasons[:1].upper() + reasons[1:],
         ))
     if any(row.method != "in_place" for row in rows):
         replayed = [row.layer for row in rows if row.method != "in_place"]
-        notes.append(tr("Timed alone and not within the step: {layers}.", layers=", ".join(replayed)))
+        notes.append(tr("Timed alone instead of within the step: {layers}.", layers=", ".join(replayed)))
     if case.without_kernel:
         notes.append(tr(
-            "No kernel was seen, in one direction at least, for {layers}.",
+            "In at least one direction, no kernel was seen for {layers}.",
             layers=", ".join(_first(case.without_kernel)),
         ))
     return notes
@@ -420,7 +420,7 @@ def _figures_words(case: LayerProfile) -> str:
 
 
 def plain(rows: Sequence[LayerRow]) -> list[dict[str, Any]]:
-    """Rows as others script against them; None for what is not known."""
+    """Rows in the form that scripts of users rely on; None for what is not known."""
     return [
         {
             "layer": row.layer, "members": list(row.members), "op": row.op, "direction": row.direction,

@@ -98,7 +98,7 @@ def learning_section(proofs: Sequence[Proof]) -> Section | None:
     )
     words = tr(
         "Each framework trained once over the data, from the same weights, in the same order. The curves should "
-        "lie on one another; far from the start rounding may part them."
+        "coincide; far from the start they may differ by rounding."
     )
     return Section(
         id="learning", title=tr("Learning: do they learn the same?"), blocks=(Paragraph(text=words),), sections=sections

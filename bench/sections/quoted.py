@@ -42,7 +42,7 @@ def section(tables: Sequence[QuotedTable], lines: Sequence[Mapping[str, Any]]) -
         return None
     words = tr(
         "{mark} quoted: others measured these and published them. They are not compared with what was measured here: "
-        "machine, network and method are theirs, and nobody proved that they compute the same.",
+        "machine, network and method differ, and it is not proven that they compute the same.",
         mark=Origin.QUOTED.mark,
     )
     formats = dict.fromkeys(table.source.format for table in tables)
@@ -84,7 +84,7 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
     if shared:
         notes.append(tr("All: {facts}.", facts=tr(", ").join(shared)))
     if len(shown) < len(lines):
-        notes.append(tr("The first {n} of {all:,} lines; rigmark results has all.", n=len(shown), all=len(lines)))
+        notes.append(tr("The first {n} of {all:,} lines; rigmark results shows all.", n=len(shown), all=len(lines)))
     has_value = any(line.get("value") is not None for line in lines)
     columns = [Column(title=tr(TITLES[fact])) for fact in stated]
     columns += [
@@ -94,7 +94,7 @@ def _table(name: str, lines: Sequence[Mapping[str, Any]]) -> Table:
         Column(title=tr("where"), is_detail=True),
     ]
     return Table(
-        id=f"table.quoted.{identifier(name)}", caption=tr("What {name} says, as its sources state it", name=name),
+        id=f"table.quoted.{identifier(name)}", caption=tr("What {name} states", name=name),
         columns=tuple(columns), notes=tuple(notes),
         rows=tuple(
             Row(

@@ -1,4 +1,4 @@
-"""What more devices bring: all ways beside the ideal; of each the laws fitted, what is lost and why, the next size."""
+"""The gain of more devices: all strategies against the ideal; for each its laws, losses and causes, the next size."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from rigmark.bench.sections.sessions import SessionResults, unrepeated
 from rigmark.bench.worker import strategies
 
 WORDS = {
-    Scaling.STRONG: tr_later("strong scaling, one global batch: ideal is a step in 1/N of the time"),
-    Scaling.WEAK: tr_later("weak scaling, one local batch: ideal is N times the throughput"),
+    Scaling.STRONG: tr_later("strong scaling, equal global batch: ideally a step takes 1/N of the time"),
+    Scaling.WEAK: tr_later("weak scaling, equal local batch: ideally the throughput is N times as high"),
 }
 
 TELLING = (
     "framework_version", *axes.but(*axes.OF_WORLD), "session", "machine", "node", "code_version", "graph_fingerprint",
 )
-"""Facts that are only mentioned where they tell series apart."""
+"""Facts that are only mentioned if they distinguish series."""
 
 
 def section(every: Sequence[Series], common: Collection[str] = ()) -> Section | None:
-    """None where nothing was measured on more than one device; of sessions the latest stands for those before.
+    """None if nothing was measured on more than one device; the latest session stands for those that it repeats.
 
-    ``common`` are ids of findings that are said elsewhere of most results.
+    ``common`` are ids of findings that the report states elsewhere for most results.
     """
     if not every:
         return None
@@ -85,8 +85,8 @@ def _place(point: Point) -> tuple[int, object]:
 
 def _interval_words() -> str:
     return tr(
-        "In brackets stands the {confidence:.0%} interval over pairs of trials, of one device and of many; fewer than "
-        "{fewest} pairs have none. A step of many devices is that of the slowest.",
+        "Brackets hold the {confidence:.0%} interval over pairs of trials, one on one device and one on many; with "
+        "fewer than {fewest} pairs there is none. A step of many devices lasts as long as that of the slowest.",
         confidence=CONFIDENCE, fewest=FEWEST_FOR_INTERVAL,
     )
 
@@ -120,7 +120,7 @@ def _together(every: Sequence[Series]) -> Iterator[Block]:
 
 
 def _labels(several: Sequence[Series]) -> list[str]:
-    """What tells each from the others; a number where nothing here does."""
+    """What distinguishes each from the others; a number if nothing here does."""
     settings = [_setting(series) for series in several]
     names = []
     for series, setting in zip(several, settings, strict=True):
@@ -131,7 +131,7 @@ def _labels(several: Sequence[Series]) -> list[str]:
 
 
 def _told(name: str, fact: Any) -> str:
-    """A fact with what introduces it."""
+    """A fact with the words before it."""
     return axes.BY_NAME[name].words(fact) if name in axes.BY_NAME else f"{tr(RARE_COLUMNS.get(name, ''))}{fact}"
 
 
@@ -185,7 +185,7 @@ def _overview(identity: str, subject: str, labels: Sequence[str], several: Seque
 
 def _identity(series: Series) -> str:
     facts = series.facts
-    with speaking(ENGLISH):      # a link holds in every language
+    with speaking(ENGLISH):      # a link must work in every language
         return ".".join((
             "scaling", *_names(series), *(str(facts[name]) for name in ("session", "code_version", "framework_version"))
         ))
@@ -200,7 +200,7 @@ def _series(
 
 
 def _subject(series: Series) -> str:
-    """The network and how its work grows, whatever shares it."""
+    """The network and how its work grows, for any strategy."""
     return tr(
         "{model} {mode}, {scaling} scaling, batch {batch}", model=series.facts["model"],
         mode=word(series.facts["mode"]), scaling=word(series.scaling), batch=series.batch,
@@ -220,7 +220,7 @@ def _conditions(series: Series) -> str:
 
 
 def _names(series: Series) -> tuple[str, str]:
-    """What it is, and under which conditions."""
+    """The network, the strategy and the conditions."""
     facts = series.facts
     subject = tr(
         "{model} {mode}, {setting}, {scaling} scaling, batch {batch}", model=facts["model"], mode=word(facts["mode"]),
@@ -314,7 +314,7 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
     said.append(tr("Why: {cause}.", cause=series.cause))
     if series.law is None or series.costs is None or series.prediction is None:
         said.append(tr(
-            "No law is fitted and nothing predicted below {n} sizes that are not oversubscribed.",
+            "With fewer than {n} sizes that are not oversubscribed, no law is fitted and nothing is predicted.",
             n=FEWEST_SIZES,
         ))
     else:
@@ -328,22 +328,22 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
         ))
         parts = [formatting.with_unit(part, formatting.time_unit([part]))
                  for part in costs.parts_s(_largest_that_counts(series))]
-        doubt = tr("; as many parts as sizes always fit, so that it is not known how far this is off") \
+        doubt = tr("; with as many parts as sizes a fit is always exact, so its error is not known") \
             if costs.largest_error is None \
-            else tr("; this is off by {error} at most", error=formatting.percent(costs.largest_error))
+            else tr("; the largest error of this fit is {error}", error=formatting.percent(costs.largest_error))
         said.append(
             tr(
-                "A step of {devices} devices is best explained by {computing} of computing, {sending} of "
-                "sending gradients and {growing} that grow with every device{doubt}.",
+                "A step of {devices} devices is best explained by {computing} of computing, {sending} of sending "
+                "gradients and {growing} that increase with every device{doubt}.",
                 devices=_largest_that_counts(series), computing=parts[0], sending=parts[1], growing=parts[2],
                 doubt=doubt,
             )
         )
         said.append(
             tr(
-                "{mark} predicted, not measured: {devices} devices would do {throughput} samples/s, {times} "
-                "one, at an efficiency of {efficiency}.", mark=Origin.PREDICTED.mark, devices=next_size.world_size,
-                throughput=formatting.significant(next_size.throughput),
+                "{mark} predicted, not measured: {devices} devices would reach {throughput} samples/s, {times} the "
+                "throughput of one, at an efficiency of {efficiency}.", mark=Origin.PREDICTED.mark,
+                devices=next_size.world_size, throughput=formatting.significant(next_size.throughput),
                 times=formatting.times(next_size.speed_up), efficiency=formatting.share(next_size.efficiency),
             )
         )
@@ -356,14 +356,14 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
         f"{formatting.count(point.world_size, 'device')} ({', '.join(names)})" for point, names in of_points if names
     ]
     if doubted:
-        said.append(tr("Figures with doubts of their own: {doubted}.", doubted=formatting.listed(doubted)))
+        said.append(tr("Figures with findings of their own: {doubted}.", doubted=formatting.listed(doubted)))
     if largest.is_oversubscribed:
-        said.append(tr("Oversubscribed sizes show that it runs; they take no part in laws, causes and predictions."))
+        said.append(tr("Oversubscribed sizes only show that it runs; laws, causes and predictions leave them out."))
     return said
 
 
 def _before(series: Series, earlier: Sequence[Series]) -> Iterator[str]:
-    """How far earlier sessions were off, by their largest world."""
+    """The speed-up of the largest world in earlier sessions."""
     largest = series.points[-1]
     speed_ups = [
         point.speed_up.value for each in earlier for point in each.points if _place(point) == _place(largest)

@@ -39,10 +39,10 @@ MOST_ROWS = 40
 
 NAMED = ("model", "mode", "framework")
 SETTINGS = ("framework_version", *(name for name in axes.SETTINGS if name not in NAMED))
-"""Facts of a framework that are only said where they tell its own results of one network apart."""
+"""Facts of a framework that are only shown if they distinguish its own results of one network."""
 
 PLAIN = frozenset({"device_name", "framework_version"})
-"""Facts beside the axes that need no word before them."""
+"""Facts beside the axes that are shown without a name before them."""
 
 
 def short(document: Document, measured_results: pd.DataFrame, *, command: str) -> Document:
@@ -69,7 +69,7 @@ def short(document: Document, measured_results: pd.DataFrame, *, command: str) -
 
 
 def concluded(trials: pd.DataFrame, ids: Collection[str], *, command: str) -> Document:
-    """What became of the cases that these timed trials belong to, with all that is stored of each, and what is next.
+    """The results of the cases to which these timed trials belong, from all stored trials, and the next commands.
 
     ``command`` writes the report on them, as in ``short``.
     """
@@ -122,7 +122,7 @@ def measured(measured_results: pd.DataFrame) -> Table:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Networks before limits of the machine; what may be compared together, the fastest first."""
+    """Sorting key: networks before limits of the machine; comparable results together, the fastest first."""
     facts = (str(row[name]) for name in ("model", "mode", "precision"))
     sizes = (int(row[name]) for name in ("local_batch", "world_size"))
     return row["kind"] == TrialKind.LIMIT, *facts, *sizes, _known(row["step_time_s"]) or math.inf
@@ -133,7 +133,7 @@ def _varying(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """"mnist_cnn training, torch, eager, batch 8": what names a case, and what tells it from the others."""
+    """"mnist_cnn training, torch, eager, batch 8": the name of a case, with what distinguishes it from the others."""
     varying = [name for name in _varying(rows) if name not in (*NAMED, *SETTINGS)]
 
     def label(row: Mapping[str, Any]) -> str:
@@ -153,7 +153,7 @@ def _said(name: str, fact: Any) -> str:
 
 
 def _figure(row: Mapping[str, Any]) -> Cell:
-    """Samples/s of a network; of a limit the rate that it is about, or the time where it is about none."""
+    """Samples/s of a network; for a limit the rate that it measures, or the time if it measures no rate."""
     time_s = _known(row["step_time_s"])
     if row["outcome"] != Outcome.OK or time_s is None:
         return Cell(text=str(row["reason"] or formatting.UNKNOWN))
@@ -185,19 +185,19 @@ RATES: Mapping[str, Callable[[float], formatting.Unit]] = {
     "flops_per_s": lambda rate: formatting.rate_unit([rate], "FLOP/s"),
     "bytes_per_s": lambda rate: formatting.rate_unit([rate], "B/s"),
 }
-"""Columns of results, the first that is known is what a case is about, and the unit of such a rate."""
+"""Columns of results with their units: the first that is known is the rate that a case measures."""
 
 
 def _weakened(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """How many results are doubtful, and by which findings; nothing where none is."""
+    """How many results are doubtful, and because of which findings; empty if none is."""
     doubtful = [row for row in rows if row["outcome"] == Outcome.OK and row["validity"] != Validity.VALID]
     if not doubtful:
         return []
     names = Counter(name for row in doubtful for name in dict.fromkeys(name for name, _ in findings_of(row)))
     counts = tr(", ").join(f"{name} ({number})" for name, number in names.most_common())
     return [Paragraph(text=tr(
-        "{n} of {all} are suspect or invalid, by these findings (in so many of them): {counts}.", n=len(doubtful),
-        all=formatting.count(len(rows), "result"), counts=counts,
+        "{n} of {all} are suspect or invalid, by these findings (each with the number of results): {counts}.",
+        n=len(doubtful), all=formatting.count(len(rows), "result"), counts=counts,
     ))]
 
 

@@ -39,11 +39,11 @@ from rigmark.bench.store import stored
 
 MOST_DOUBTED = 4             # trials with findings that are drawn
 MOST_TRIALS = 8
-MOST_VALUES = 200_000        # in total, half a megabyte in a page; the first trial is always drawn
-MOST_POINTS = 1_600          # of one trace: more than a screen has; of longer traces the extremes are kept
+MOST_VALUES = 200_000        # in total: half a megabyte of a page; the first trial is always drawn
+MOST_POINTS = 1_600          # of one trace, more than a screen shows; longer traces keep their extremes
 
 REGIONS = {tr_later("warm-up"): ("warm_up", "steady"), tr_later("timed steps"): ("steady", "timed")}
-"""The marks of the worker at their begin and end, by name; see bench.telemetry.regions."""
+"""The worker's marks at the begin and end of each region, by name; see bench.telemetry.regions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,9 @@ class Quantity:
     field: str
     title: str
     unit: str
-    scale: float = 1.0           # one of this unit in the unit of the field, or in that per second
+    scale: float = 1.0           # factor from this unit to that of the field, or to that per second
     is_counter: bool = False     # drawn as its growth per second
-    is_from_zero: bool = True    # whether its axis begins at 0; for the others small changes matter
+    is_from_zero: bool = True    # whether its axis begins at 0; in other quantities small changes matter
 
     @property
     def head(self) -> str:
@@ -106,8 +106,8 @@ QUANTITIES = (
 """In the order of the page. Other fields are only in the file of the series."""
 
 TROUBLES = {
-    **{f"clock_events.{event}": (tr_later("clocks held down by {cause}"), cause) for event, cause in FAULTS.items()},
-    "cpu_thermal_throttles": (tr_later("clocks held down by {cause}"), tr_later("heat")),
+    **{f"clock_events.{event}": (tr_later("clocks reduced by {cause}"), cause) for event, cause in FAULTS.items()},
+    "cpu_thermal_throttles": (tr_later("clocks reduced by {cause}"), tr_later("heat")),
     "cgroup_throttled_s": (tr_later("stopped by {cause}"), tr_later("the quota of its control group")),
 }
 """Fields whose rise or flag is marked on the time axis, with event and cause."""
@@ -148,7 +148,7 @@ def chosen(groups: Sequence[Group], results: pd.DataFrame, trials: pd.DataFrame)
 
 
 def _doubted(results: pd.DataFrame) -> Iterator[tuple[bool, str, str]]:
-    """(is it only suspect, id, reason) of the first trial with findings of each result, invalid ones first."""
+    """(whether it is only suspect, id, reason) of the first trial with findings of each result, invalid ones first."""
     for stated in results.trial_findings.dropna():
         doubted = sorted(json.loads(stated), key=lambda trial: trial["validity"] != "invalid")
         for trial in doubted[:1]:
@@ -190,9 +190,10 @@ def section(
     timed = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     count_watched = int(timed.telemetry.notna().sum())
     words = tr(
-        "{trials} of {watched} that were watched, those with doubts first. The shaded parts are the warm-up and the "
-        "timed steps; a mark at the upper edge is a time in which something held the machine back. All readings are "
-        "in the file named below each.", trials=formatting.count(len(parts), "trial"), watched=count_watched,
+        "{trials} of {watched} that were watched, those with findings first. The shaded parts are the warm-up and the "
+        "timed steps; a mark at the upper edge is a time in which something slowed the machine down. All readings are "
+        "in the file that is named below each chart.",
+        trials=formatting.count(len(parts), "trial"), watched=count_watched,
     )
     return Section(
         id="telemetry", title=tr("What the machine did"), blocks=(Paragraph(text=words),), sections=tuple(parts)
@@ -311,13 +312,14 @@ class _Watched:
         right = Align.RIGHT
         notes = [
             tr(
-                "All readings: {file} in the folder of results. {sign}: none in the timed steps.", file=self._series,
+                "All readings: {file} in the results folder. {sign}: none in the timed steps.", file=self._series,
                 sign=formatting.UNKNOWN,
             )
         ]
         if any(len(points[0]) > MOST_POINTS for of in self._points.values() for points in of.values()):
             notes.append(tr(
-                "Drawn are at most {most:,} points of a line, with the extremes of each stretch.", most=MOST_POINTS,
+                "Each line is drawn with {most:,} points at most, which include the extremes of each stretch.",
+                most=MOST_POINTS,
             ))
         return Table(
             id=identity, caption=tr("Readings in the timed steps, {trial}", trial=about), rows=tuple(rows),

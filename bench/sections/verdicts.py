@@ -145,8 +145,8 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         )
     sentences += [
         tr(
-            "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and what was "
-            "measured at two times gets no verdict: measure both in one run, in a session of its own (--session).",
+            "{label} had {ratio} the throughput of {other}, but no run measured a repetition of both, and trials "
+            "measured at two times get no verdict: measure both in one run, in a new session (--session).",
             label=head.label, ratio=formatting.times(comparison.speed_up.value), other=entry.label,
         ) for entry, comparison in unpaired
     ]
@@ -165,7 +165,7 @@ def _outlook(comparison: Comparison) -> str:
     if comparison.verdict is Judgement.SLOWER:
         return tr("it is slower in the pairs, though its own figure is the higher one")
     words = "" if comparison.decision is None else prospects(comparison.decision, Method.REPETITIONS)
-    return words or tr("more repetitions or a quieter machine may tell")
+    return words or tr("more repetitions or a quieter machine may decide it")
 
 
 def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> Standing:

@@ -21,7 +21,7 @@ from rigmark.bench.plan.schedule import PROOF_BATCH
 
 SEED = 1                     # of weights, inputs and masks; always the same, so that all results are comparable
 BATCHES = 2                  # of synthetic samples: steps take them in turn, so that none can repeat an old answer
-DISTINCT_SAMPLES = 4         # of a synthetic batch, which repeats them: so one answer of the oracle serves all
+DISTINCT_SAMPLES = 4         # of a synthetic batch, which repeats these: one answer of the oracle is enough
 SHARDS = (0, 1)             # of timed samples: the devices of a world alternate between them
 
 
@@ -29,7 +29,7 @@ SHARDS = (0, 1)             # of timed samples: the devices of a world alternate
 class Timed:
     """The samples of timed steps."""
 
-    file: Path                   # with "x" and "y", batch after batch
+    file: Path                   # with "x" and "y", one batch after another
     batch_samples: int           # that make a batch: a worker repeats them to fill it
     deciding: int                # how many of a filled batch decide its loss
     batches: int                 # that the file holds
@@ -84,7 +84,7 @@ class Inputs:
         return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
 
     def timed(self, case: Case, shard: int = 0) -> Timed:
-        """Samples for two batches at least, unless there is but one sample."""
+        """Samples for at least two batches, unless there is only one sample."""
         batch = case.local_batch
         if case.data != datasets.SYNTHETIC:
             real = datasets.load(case.data, self.graph(case.model))
@@ -130,11 +130,11 @@ class Inputs:
         return self._once(f"each-{timed.file.stem}-{timed.batch_samples}-{count}", arrays)
 
     def answers(self, inputs: Path, arrays: dict[str, Any]) -> Path:
-        """The file that holds these, the oracle's answers to the inputs of another file."""
+        """The file with these answers of the oracle to the inputs of another file."""
         return self._once(f"answers-{inputs.stem}", lambda: arrays)
 
     def content(self, file: Path) -> str:
-        """Hash of what one of these files holds, which never changes while it is there."""
+        """Hash of the content of one of these files, which never change."""
         if file not in self._contents:
             self._contents[file] = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
         return self._contents[file]

@@ -14,7 +14,7 @@ from rigmark.bench.trials import parity
 from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
 from rigmark.bench.trials.oracle import Oracle
 
-HELD_FLOPS = 4 * 10**9       # that NumPy may take for a batch after timed steps: half a second in float64 on one core
+CHECKED_FLOPS = 4 * 10**9    # that NumPy may take for a batch after timed steps: half a second in float64 on one core
 
 
 def job(kind: str, case: Case, **more: Any) -> dict[str, Any]:
@@ -34,8 +34,8 @@ def timing(trial: Trial) -> dict[str, Any]:
 
 
 def last_check(case: Case, inputs: Inputs) -> dict[str, Any]:
-    """How the end of a trial is held to the oracle, by how many "samples" of a batch where their order is free."""
-    affordable = HELD_FLOPS // max(1, inputs.graph(case.model).flops_per_sample(training=False))
+    """How the end of a trial is checked against the oracle, with the number of "samples" of each batch."""
+    affordable = CHECKED_FLOPS // max(1, inputs.graph(case.model).flops_per_sample(training=False))
     samples = max(1, min(affordable, inputs.timed(case).deciding))
     return {**parity.last_check(case.precision), "samples": samples}
 

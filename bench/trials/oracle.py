@@ -1,4 +1,4 @@
-"""The float64 answers that networks must agree with: computed once by NumPy's adapter, then kept in the store."""
+"""The float64 answers that networks must agree with: computed once by NumPy's adapter, then stored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Oracle:
     def proof(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
         """The arrays with which a proof compares those of its own ``job``; an Answer if the oracle failed."""
         case = replace(case, mode=Mode.TRAINING)     # one answer serves all precisions, even those without training
-        inputs = Path(job["inputs"])     # real data is another when its source has changed
+        inputs = Path(job["inputs"])     # real data changes with its source
         same = {name: job[name] for name in ("inputs", "learning", "weights")}
         asked = self._job("proof", case, tie_errors=parity.TIE_ERRORS, **same)
         key = self._key(case, inputs, case.world_size, *self._which(case, job))
@@ -125,8 +125,8 @@ class Oracle:
         return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
 
     def last_outputs(self, case: Case, count: int) -> Path | Answer | None:
-        """A file with the outputs for the first samples of each batch in inference, which any step may have been the
-        last to give; an Answer where the oracle failed, None where a worker has to compute its own.
+        """A file with the outputs for the first samples of each batch in inference, since the last step may be of any
+        batch; an Answer if the oracle failed, None if a worker must compute its own.
         """
         if case.mode is not Mode.INFERENCE or self._inputs.timed(case).batches > BATCHES:
             return None

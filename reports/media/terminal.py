@@ -207,7 +207,7 @@ def _rows(table: Table, width: int) -> Iterator[RenderableType]:
     parts = [everything] if _needed(table, everything) <= width else _parts(table, width)
     for number, shown in enumerate(parts):
         if number:
-            yield Text(tr("The same rows go on:"), style="dim")
+            yield Text(tr("The same rows, continued:"), style="dim")
         yield _grid(table, shown)
     if not parts:
         yield from (_hanging("- ", Text(_in_words(table, row, everything))) for row in table.rows)

@@ -199,7 +199,7 @@ def test_what_was_measured_at_two_times_leaves_a_claim_open(tmp_path: Path):
     found = against(of, tmp_path, *timing_records([0.01] * 8), *later)
 
     assert (pytest.approx(2.0), Standing.OPEN) == (found.answers[0].value, found.standing)
-    assert "not measured in one run" in found.answers[0].doubt
+    assert "not measured in the same run" in found.answers[0].doubt
 
 
 def test_whether_efficiency_falls(tmp_path: Path):

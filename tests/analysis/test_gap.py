@@ -89,7 +89,7 @@ def test_layers_that_differ_otherwise_than_the_timed_steps_explain_nothing(said:
     )
 
     assert "tensorflow takes 18 ms longer" in sentence
-    assert "which its layers do not explain: with instruments the difference was -10 ms" in sentence
+    assert "which its layers do not explain: in the instrumented steps the difference was -10 ms" in sentence
 
 
 def test_what_one_framework_fuses_is_matched_with_its_parts(tmp_path: Path) -> None:

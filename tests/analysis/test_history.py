@@ -273,11 +273,12 @@ def test_what_got_worse_or_failed_and_is_measured_no_more_is_no_news():
     assert [len(each.steps) for each in watched] == [1, 0, 1, 0]     # history still shows them
     assert [each.plain()["retired"] for each in watched] == [
         "last measured on 1970-01-30, others until 1970-04-10",
-        "last measured on 1970-01-15, others until 1970-04-10; it failed at last",
+        "last measured on 1970-01-15, others until 1970-04-10; its last run failed",
         "the benchmark was deleted; last measured on 1970-03-21, others until 1970-04-10", None,
     ]
     assert summary(watched, 200) == "4 series: 1 as before in the last 200 points, 3 no longer measured"
-    assert "3 series no longer measured" in reports.render("markdown", document(watched, title="History", last=200))
+    page = reports.render("markdown", document(watched, title="History", last=200))
+    assert "3 series that are no longer measured" in page
 
 
 def test_what_crashes_in_every_session_is_measured_still_and_a_planned_gap_is_not(tmp_path: Path):

@@ -214,9 +214,9 @@ def test_as_many_parts_as_sizes_fit_always_and_tell_no_error():
     assert exact.prediction is not None
     assert more.costs is not None
     assert exact.costs.largest_error is exact.prediction.error is None
-    assert "as many parts as sizes always fit" in repr(section([exact]))
+    assert "with as many parts as sizes a fit is always exact" in repr(section([exact]))
     assert more.costs.largest_error == pytest.approx(0.2, abs=0.15)
-    assert "this is off by" in repr(section([more]))
+    assert "the largest error of this fit is" in repr(section([more]))
 
 
 @pytest.mark.parametrize("sizes", [(1,), (1, 2)])
@@ -283,8 +283,8 @@ def test_the_network_is_a_part_only_where_there_are_several_machines(tmp_path: P
 
 
 @pytest.mark.parametrize(("times_s", "doubt"), [
-    ([0.014], "(too few pairs of one run tell how far this is off)"),
-    ([0.009, 0.014] * 4, "of ideal, so that it is not certain)"),
+    ([0.014], "(too few pairs of one run were measured to give its error)"),
+    ([0.009, 0.014] * 4, "of ideal, so it is not certain)"),
     ([0.014, 0.0141] * 4, None),
 ])
 def test_a_loss_says_how_sure_it_is(times_s: list[float], doubt: str | None, tmp_path: Path):
@@ -304,7 +304,7 @@ def test_communication_that_nobody_timed_is_said_to_be_unknown(tmp_path: Path):
 def test_where_nothing_is_lost_nothing_is_blamed(tmp_path: Path):
     (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.0102]))
 
-    assert found.cause.startswith("nothing is in its way")
+    assert found.cause.startswith("nothing limits it")
 
 
 # What cannot be ------------------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def test_the_section_names_kind_batches_and_what_is_predicted():
     assert shown is not None
     text = repr(shown)
     assert "weak scaling, batch 64" in text
-    assert "◇ predicted, not measured: 8 devices would do" in text
+    assert "◇ predicted, not measured: 8 devices would reach" in text
     assert "❝ 4" in text
 
 

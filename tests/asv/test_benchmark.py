@@ -267,7 +267,7 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     given = rounds_module.measured(SWEEP, case, suite="quick", name="a case", home=Path())
 
     assert (given["samples"] if isinstance(given, dict) else given) == pytest.approx(said, nan_ok=True)
-    assert ("was lost to its driver" in capsys.readouterr().err) == (rounds[-1] is LOST)
+    assert ("the driver lost contact with" in capsys.readouterr().err) == (rounds[-1] is LOST)
 
 
 def test_a_record_that_was_replaced_is_told(

@@ -184,7 +184,7 @@ def test_findings_stand_below_what_they_weaken(layers: Command):
     output = layers("torch/inference").output
 
     assert "- layer_cover: its layers add up to 36% of the step" in output
-    assert "- layer_trace: its trace of layers is not whole: the trace was cut short." in output
+    assert "- layer_trace: its trace of layers is incomplete: the trace was cut short." in output
 
 
 def test_top_must_be_a_count(layers: Command):

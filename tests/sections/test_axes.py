@@ -83,7 +83,7 @@ def test_what_is_not_proven_is_not_called_that_instruction_set(say: Any):
     document = say(held("native", EVEN) + held("sse41", slower(3), "not proven"), claims=shipped())
     (sentence,) = sentences(document, "isa")
 
-    assert "limited to sse41 (it is not proven that it kept to that)" in sentence
+    assert "limited to sse41 (it is not proven that it kept to that limit)" in sentence
     assert "Here that is open." in sentence
     assert ["not proven", "native"] == column(table(document, "table.isa"), "ran")
 
@@ -107,7 +107,7 @@ def test_a_precision_has_its_error_beside_its_speed(say: Any):
     assert sentence.startswith("torch, mnist_cnn training, throughput against fp32: bf16 2.00")
     assert "output off by 4.0e-03" in sentence
     assert ["fp32", "bf16", "fp16"] == column(found, "precision")
-    assert ["–", "–", "3"] == column(found, "steps left out")
+    assert ["–", "–", "3"] == column(found, "steps skipped")
     assert any(note.startswith("bf16: weights kept in fp32, activations in bf16") for note in found.notes)
 
 
@@ -118,10 +118,10 @@ def test_what_was_measured_at_two_times_is_a_ratio_that_decides_nothing(say: Any
     of_precision = say([*in_precision("fp32", EVEN, 4e-7), *late(in_precision("bf16", slower(0.5), 4e-3))])
     of_isa = say([*held("native", EVEN), *late(held("sse41", slower(3)))], claims=shipped())
 
-    assert "bf16 2.00x (not measured in one run, so without a verdict), output off" in \
+    assert "bf16 2.00x (not measured in the same run, so there is no verdict), output off" in \
         sentences(of_precision, "precision")[0]
     (sentence,) = sentences(of_isa, "isa")
-    assert "3.00x (not measured in one run, so without a verdict) the throughput of the same" in sentence
+    assert "3.00x (not measured in the same run, so there is no verdict) the throughput of the same" in sentence
     assert "Here that is open." in sentence
 
 

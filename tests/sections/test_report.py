@@ -203,10 +203,11 @@ def test_what_was_measured_at_two_times_gets_a_ratio_and_no_verdict(say: Any) ->
 
     assert Standing.FEW is verdict.standing
     assert verdict.sentences[0].startswith(
-        "torch had 2.00x the throughput of numpy, but no run measured a repetition of both, and what was measured at "
-        "two times gets no verdict: measure both in one run"
+        "torch had 2.00x the throughput of numpy, but no run measured a repetition of both, and trials measured at "
+        "two times get no verdict: measure both in one run"
     )
-    assert ["2.00x, not in one run", "baseline"] == column(table(document, "table.mnist_cnn"), "speed-up against numpy")
+    shown = table(document, "table.mnist_cnn")
+    assert ["2.00x, not in the same run", "baseline"] == column(shown, "speed-up against numpy")
 
 
 def test_a_finding_is_said_once_with_all_that_it_is_about(say: Any) -> None:

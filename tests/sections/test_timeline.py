@@ -60,7 +60,7 @@ def test_regions_and_heat_are_marked_where_they_were(document: Document) -> None
 
     assert spans["warm-up"] == (3.0, 4.0)
     assert spans["timed steps"] == (4.0, 10.0)
-    assert spans["clocks held down by heat (NVIDIA H100 (GPU 0))"] == pytest.approx((5.0, 7.0), abs=0.1)
+    assert spans["clocks reduced by heat (NVIDIA H100 (GPU 0))"] == pytest.approx((5.0, 7.0), abs=0.1)
     assert len(spans) == 3
 
 

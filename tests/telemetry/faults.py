@@ -64,12 +64,12 @@ INVALID, SUSPECT, VALID = Validity.INVALID, Validity.SUSPECT, Validity.VALID
 FAULTS = {
     "lost": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 15",
-        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="was lost to its driver while steps",
+        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="while steps were timed; look for Xid",
     ),
     "lost, and back": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} {at_s + 0.3} error 15",
         expected={**_for_all(TIMED, (INVALID, "gpu_lost")), "in the warm-up": (SUSPECT, "gpu_lost")},
-        says="was lost to its driver",
+        says="the driver lost contact with",
     ),
     "in need of a reset": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 16",
@@ -77,7 +77,7 @@ FAULTS = {
     ),
     "not found any more": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 28",
-        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="was lost to its driver while",
+        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="while steps were timed; look for Xid",
     ),
     "one memory error": Fault(
         scenario=lambda at_s: f"errors 0 ecc_uncorrected_per_s {at_s} 1",
@@ -100,7 +100,7 @@ FAULTS = {
         says="of the timed steps by heat",
     ),
     "hot for a tenth": Fault(
-        scenario=_event("0x40", 0.6), expected=_for_all(TIMED[:3], (SUSPECT, "throttled")), says="were held down for 1",
+        scenario=_event("0x40", 0.6), expected=_for_all(TIMED[:3], (SUSPECT, "throttled")), says="were reduced for 1",
     ),
     "power brake for a tenth": Fault(
         scenario=_event("0x80", 0.6), expected=_for_all(TIMED[:3], (SUSPECT, "throttled")), says="brake signal",

@@ -16,7 +16,7 @@ EXACT = np.array([[100.0, 0.0, 0.0], [100.0, 1.0, 0.0]])         # that differ b
 
 def held(result: list[float], rounding: float) -> dict[str, float]:
     answer = SimpleNamespace(exact=EXACT, rounded=EXACT + np.array([0.0, 0.0, 100 * rounding]))
-    told: dict[str, float] = _ends.hold_output(JOB, np.array([result]), answer, OWN, OTHER)[1]
+    told: dict[str, float] = _ends.check_output(JOB, np.array([result]), answer, OWN, OTHER)[1]
     return told
 
 

@@ -99,7 +99,7 @@ def _disturbances(
         if neighbours > SETTLED:
             causes.append(tr("noise comes and goes in spells: something else runs from time to time"))
         if spread > 0 and np.std(values) / spread > WILD:
-            causes.append(tr("a few pairs are far from the rest; they weigh little, and something disturbed them"))
+            causes.append(tr("something disturbed a few pairs, which are far from the rest; they have little weight"))
     if any(pair.design != "turns" for pair in pairs):
         causes.append(tr("both processes do not fit in memory together, so whole processes alternate"))
     return causes
@@ -164,10 +164,10 @@ def document(cases: Sequence[Noise], *, title: str, problems: Sequence[str] = ()
         Column(title=tr("against itself"), is_detail=True),
     )
     disturbed = tuple(f"{each.label}: {words}" for each in cases for words in each.disturbances)
-    caption = tr("Smallest change that would be found with 95 % chance")
+    caption = tr("Smallest change that would be detected with a probability of 95 %")
     section = Section(id="noise", title=tr("What this machine can see"), blocks=(
         Table(id="noise", caption=caption, columns=columns, rows=rows),
-        *((Items(texts=disturbed),) if disturbed else (Paragraph(text=tr("Nothing disturbs that can be told.")),)),
+        *((Items(texts=disturbed),) if disturbed else (Paragraph(text=tr("No disturbance was seen.")),)),
         *((Items(texts=tuple(problems)),) if problems else ()),
     ))
     return Document(title=title, summary=(), sections=(section,))

@@ -28,7 +28,7 @@ CONTENDED = 1.05             # wall time / CPU time of a single thread above whi
 
 OPEN = (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY)
 BLIND_CLOCK = tr_later(
-    "this clock tells nothing of it: a turn took no time, or there are more threads than one; leave --clock cpu out"
+    "this clock cannot measure it: a turn took no time, or there is more than one thread; leave --clock cpu out"
 )
 
 

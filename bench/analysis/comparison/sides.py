@@ -391,8 +391,8 @@ def _finished(pending: Pending, decision: Decision | None) -> CaseVerdict:
             p_value=1.0, pairs=min(counts), about_more_pairs=None, visible=None,
         ),
         reason=tr(
-            "unreplicated: {base} against {new} sessions of {processes} processes or more, each side in its own time, "
-            "which tells no difference from drift; {advice} {sessions} sessions a side "
+            "unreplicated: {base} against {new} sessions of {processes} processes or more, each side measured at "
+            "another time, so a difference cannot be distinguished from drift; {advice} {sessions} sessions per side "
             "(the same rigmark run with --sessions {sessions} --spread 2h)",
             base=counts[0], new=counts[1], processes=PROCESSES, advice=advice, sessions=SESSIONS,
         ),

@@ -150,7 +150,7 @@ def basis(case: CaseVerdict) -> str:
         Method.TURNS: tr("{pairs} in turns", pairs=formatting.count(count, "pair")),
         Method.ALTERNATING: tr("{pairs} of alternating processes", pairs=formatting.count(count, "pair")),
         Method.REPETITIONS: tr("{repetitions} of one run", repetitions=formatting.count(count, "repetition")),
-        Method.SESSIONS: tr("{n} sessions a side", n=count),
+        Method.SESSIONS: tr("{n} sessions per side", n=count),
         Method.UNREPLICATED: tr("unreplicated"),
     }[case.method]
 
@@ -190,7 +190,7 @@ def document(verdicts: Verdicts) -> Document:
     rest.sort(key=lambda case: order.index(case.verdict))
     blocks: list[Block] = [Paragraph(text=f"{summary(verdicts)}.")]
     if rest:
-        blocks.append(_table("verdicts", tr("Cases that are not the same"), rest))
+        blocks.append(_table("verdicts", tr("Cases with a difference"), rest))
     if same:
         title = tr("{cases} the same to within {delta:.0%}", cases=formatting.count(len(same), "case"), delta=DELTA)
         blocks.append(Fold(title=title, blocks=(_table("same", tr("Cases that are the same"), same),)))

@@ -285,7 +285,7 @@ def layer_uneven(layers: LayerFigures) -> Iterator[Finding]:
 
 def layer_trace(layers: LayerFigures) -> Iterator[Finding]:
     if layers.problem:
-        yield _note("layer_trace", tr("its trace of layers is not whole: {problem}", problem=layers.problem))
+        yield _note("layer_trace", tr("its trace of layers is incomplete: {problem}", problem=layers.problem))
 
 
 def layer_program(layers: LayerFigures) -> Iterator[Finding]:
@@ -306,7 +306,7 @@ def layers_too_short(layers: LayerFigures) -> Iterator[Finding]:
         yield _note(
             "layers_too_short",
             tr(
-                "{n} of its layers took less time than the clock can tell ({layers}) and have no rate of their own; "
+                "{n} of its layers took less time than the clock can resolve ({layers}) and have no rate of their own; "
                 "a larger batch would show them", n=count, layers=_some(layers.too_short),
             ),
         )
@@ -374,7 +374,7 @@ def _reasons(layers: LayerFigures) -> Iterator[str]:
 def _missing(layers: LayerFigures) -> str:
     """Why cover differs from 1."""
     if layers.cover > 1:
-        return tr("some time is booked to more than one layer")
+        return tr("some time is assigned to more than one layer")
     return tr("{share:.0%} of the step belongs to no layer, loss or optimizer", share=1 - layers.cover)
 
 

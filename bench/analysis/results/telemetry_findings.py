@@ -71,8 +71,8 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
             yield _finding(
                 "throttled", FindingKind.INVALID if is_invalid else FindingKind.WARNING, worst,
                 tr(
-                    "clocks of {name} were held down for {worst:.0%} of the timed steps by {causes}{mostly}; cool "
-                    "it, check its supply, or lock its clocks lower (nvidia-smi --lock-gpu-clocks), then repeat",
+                    "clocks of {name} were reduced for {worst:.0%} of the timed steps by {causes}{mostly}; cool it, "
+                    "check its supply, or lock its clocks lower (nvidia-smi --lock-gpu-clocks), then repeat",
                     name=gpu.name, worst=worst, causes=causes, mostly=mostly,
                 ),
             )
@@ -82,8 +82,8 @@ def throttled(trial: Seen) -> Iterator[TrialFinding]:
                 yield _finding(
                     "throttled", FindingKind.WARNING, times,
                     tr(
-                        "heat held the clocks of {name} down {times:.0f} times while steps were timed; cool it, "
-                        "then repeat", name=host.name, times=times,
+                        "heat reduced the clocks of {name} {times:.0f} times while steps were timed; cool it, then "
+                        "repeat", name=host.name, times=times,
                     ),
                 )
 
@@ -139,16 +139,16 @@ def gpu_lost(trial: Seen) -> Iterator[TrialFinding]:
             yield _finding(
                 "gpu_lost", FindingKind.INVALID, 1.0,
                 tr(
-                    "{name} was lost to its driver while steps were timed; look for Xid in dmesg, reset or reboot "
-                    "it", name=gpu.name,
+                    "the driver lost contact with {name} while steps were timed; look for Xid messages in dmesg, reset "
+                    "the GPU or reboot", name=gpu.name,
                 ),
             )
         elif gpu.is_lost_before:
             yield _finding(
                 "gpu_lost", FindingKind.WARNING, 0.5,
                 tr(
-                    "{name} was lost to its driver during the warm-up, and answered again while steps were timed; look "
-                    "for Xid in dmesg, reset it, then repeat", name=gpu.name,
+                    "the driver lost contact with {name} during the warm-up, and had it again while steps were timed; "
+                    "look for Xid messages in dmesg, reset it, then repeat", name=gpu.name,
                 ),
             )
 
@@ -389,7 +389,7 @@ def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
         yield _finding(
             "sampler_late", FindingKind.NOTE, overruns / samples,
             tr(
-                "telemetry missed {overruns:.0%} of its moments; sample more seldom (--telemetry RATE), or leave a "
+                "telemetry missed {overruns:.0%} of its readings; sample less often (--telemetry RATE), or leave a "
                 "core free", overruns=overruns / samples,
             ),
         )
@@ -398,7 +398,8 @@ def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
 def telemetry_gap(trial: Seen) -> Iterator[TrialFinding]:
     problem = trial.telemetry and trial.telemetry.problem
     if problem:
-        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, tr("telemetry is not whole: {problem}", problem=problem))
+        words = tr("telemetry is incomplete: {problem}", problem=problem)
+        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, words)
         return
     for device in trial.involved:
         if device.coverage is not None and device.coverage < COVERED and device.lost_s is None:      # see gpu_lost

@@ -127,7 +127,7 @@ def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
         yield Finding(
             id="invalid_trials", kind=FindingKind.INVALID,
             text=tr(
-                "all {n} trials are invalid; their figures stand here for want of better ones ({reasons})",
+                "all {n} trials are invalid; their figures are shown because there are no others ({reasons})",
                 n=len(judged), reasons=reasons,
             ),
         )
@@ -166,7 +166,7 @@ def rate_falling(judged: Sequence[Judged]) -> Iterator[Finding]:
         yield Finding(
             id="rate_falling", kind=FindingKind.WARNING,
             text=tr(
-                "the later half of the trials took {ratio:.2f}x as long as the earlier: the machine does not hold "
+                "the later half of the trials took {ratio:.2f}x as long as the earlier: the machine does not sustain "
                 "its peak rate; plug it in, cool it, let it rest between sweeps, and repeat", ratio=ratio,
             ),
         )
@@ -179,7 +179,7 @@ def system_changed(judged: Sequence[Judged]) -> Iterator[Finding]:
         yield Finding(
             id="system_changed", kind=FindingKind.WARNING,
             text=tr(
-                "the system was not the same for all trials ({names}); measure them anew in a session of their own "
+                "the system was not the same for all trials ({names}); measure these cases again in a new session "
                 "(--session)", names=", ".join(names) or tr("in facts not known"),
             ),
         )

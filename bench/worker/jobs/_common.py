@@ -1,4 +1,4 @@
-"""What several kinds of job need: a network of a framework, its arrays, its loss, its memory."""
+"""Shared by several kinds of job: a network of a framework, its arrays, its loss, its memory."""
 
 import importlib
 import importlib.util
@@ -12,13 +12,13 @@ from . import Failed
 
 
 def adapter(job):
-    """The adapter of the job's framework with its framework imported; raises Failed with the outcome that fits."""
+    """The adapter of the job's framework with its framework imported; raises Failed with a typed outcome."""
     module = frameworks.load(job["framework"])
     return imported(module, job, module.PRECISIONS)
 
 
 def imported(module, job, precisions):
-    """An adapter with its framework imported; raises Failed where it lacks a setting of the job, or is lacking."""
+    """An adapter with its framework imported; raises Failed if it lacks a setting of the job, or is not installed."""
     settings = job["settings"]
     for what, known in (
         ("mode", frameworks.modes(job["framework"])), ("compile_mode", module.COMPILE_MODES),
@@ -71,7 +71,7 @@ def arrays(path):
 
 
 def loss_of(loss, output, y):
-    """(loss, its gradient by the output) as NumPy's adapter computes it; ``loss`` is its name in the graph."""
+    """(loss, its gradient by the output) as NumPy's adapter computes them; ``loss`` is its name in the graph."""
     return frameworks.load("numpy").loss_and_gradient(loss, output, y)
 
 
@@ -81,7 +81,7 @@ def has_dropout(graph):
 
 
 def peak_memory(prepared):
-    """Peak memory of the device, or of this process with its framework where the device is the host."""
+    """Peak memory of the device, or of this process with its framework if the device is the host."""
     on_device = prepared.peak_memory_bytes()
     if on_device is not None:
         return {"peak_memory_bytes": on_device, "peak_memory_method": prepared.peak_memory_method}

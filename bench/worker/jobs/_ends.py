@@ -1,8 +1,8 @@
-"""The end of a timed trial, held to the oracle: what came of the last of its steps, and of one more.
+"""Checks the end of a timed trial against the oracle: the result of its last step, and of one more.
 
-NumPy in float64 computes what the network, with the parameters that it has by then, must answer for the batch of that
-step. So a network that repeats an answer, gives it a step late, or trains without updates is found. Nothing here is
-timed, and what is said of the timed steps, such as their peak memory, has to be read before.
+NumPy in float64 computes what the network, with its parameters at that time, must answer for the batch of that step.
+So a network that repeats an answer, gives it a step late, or trains without updates is detected. Nothing here is timed,
+and facts of the timed steps, such as their peak memory, must be read before.
 """
 
 import numpy as np
@@ -15,22 +15,22 @@ from ._steps import last_result, part_of_each, refuse_replaced_clocks, samples_o
 LEARNT = 1e-3        # of the first loss; below it a step may be lost in the rounding of the parameters
 
 
-def held_at_the_end(job, prepared, steps, first_loss):
-    """{"last_check": what was held to the oracle} after so many ``steps``; takes one step more.
+def checked_at_the_end(job, prepared, steps, first_loss):
+    """{"last_check": the results of the checks} after so many ``steps``; takes one step more.
 
-    All ranks of a world come here after equally many steps. Raises Failed with "parity_failed" where an answer is
-    another one, no parameter moved, or a clock was replaced.
+    All ranks of a world call it after equally many steps. Raises Failed with "parity_failed" if an answer is wrong, if
+    no parameter changed, or if a clock was replaced.
     """
     refuse_replaced_clocks()
     if job["settings"]["mode"] == "inference":
-        held = hold_outputs(job, prepared, steps, first_loss)
+        checked = check_outputs(job, prepared, steps, first_loss)
     else:
-        held = hold_update(job, prepared, steps, first_loss)
-    return {"last_check": held}
+        checked = check_update(job, prepared, steps, first_loss)
+    return {"last_check": checked}
 
 
 def one_more_step(prepared):
-    """Its result."""
+    """The result of one more step."""
     prepared.step()
     prepared.synchronize()
     return last_result(prepared)
@@ -39,8 +39,8 @@ def one_more_step(prepared):
 # Inference ------------------------------------------------------------------------------------------------------------
 
 
-def hold_outputs(job, prepared, steps, first_loss):
-    """The last output and that of one more step, each held to the oracle's for its own batch."""
+def check_outputs(job, prepared, steps, first_loss):
+    """Compares the last output, and that of one more step, with the oracle's for their own batches."""
     count, places = job["last_check"]["samples"], (steps - 1, steps)
     batches = [joined(samples_of(job, place, count)) for place in places]
     answer = Answer(
@@ -48,17 +48,17 @@ def hold_outputs(job, prepared, steps, first_loss):
         exact=known_outputs(job, places),
     )
     last, more = slice(None, len(answer.exact) // 2), slice(len(answer.exact) // 2, None)
-    hold_output(job, last_result(prepared), answer, last, more)
-    output, held = hold_output(job, one_more_step(prepared), answer, more, last)
+    check_output(job, last_result(prepared), answer, last, more)
+    output, checked = check_output(job, one_more_step(prepared), answer, more, last)
     y = batches[1][1]
     loss = loss_of(job["graph"]["loss"], output, y)[0]
     return dict(
-        judged_loss(job, loss, answer, more, y, first_loss), are_parameters_moved=None, **held
+        judged_loss(job, loss, answer, more, y, first_loss), are_parameters_moved=None, **checked
     )
 
 
 def known_outputs(job, places):
-    """The oracle's outputs for the batches of these steps, where the parent had them; None where it had not."""
+    """The oracle's outputs for the batches of these steps, if the parent sent them; None if it did not."""
     check = job["last_check"]
     if check["outputs"] is None:
         return None
@@ -67,10 +67,10 @@ def known_outputs(job, places):
     return np.concatenate([of_batches[place % len(of_batches)] for place in places])
 
 
-def hold_output(job, result, answer, part, other):
-    """(the samples of a result that are held, what is told of them); ``other`` is the part of the other batch.
+def check_output(job, result, answer, part, other):
+    """(the compared samples of a result, facts about them); ``other`` is the part of the other batch.
 
-    Raises Failed where the result is further off than rounding explains, or is the other batch's.
+    Raises Failed if the error of the result is larger than rounding explains, or if it belongs to the other batch.
     """
     check, exact = job["last_check"], answer.exact[part]
     output = np.asarray(part_of_each(result, devices_of(job), check["samples"]), np.float64)
@@ -82,7 +82,8 @@ def hold_output(job, result, answer, part, other):
         raise Failed("parity_failed", "the last output is off by %.2g (relative L2) from the oracle's for the same "
                      "batch (allowed %.2g)" % (error, allowed))
     distance, to_other = relative_error(answer.exact[other], exact), np.linalg.norm(output - answer.exact[other])
-    # A narrow format may allow more than two answers differ by; where its rounding reaches half way, nobody can tell.
+    # A narrow format may allow more than the difference of two answers; if rounding alone reaches half of that
+    # difference, the answers cannot be distinguished.
     if 2 * rounding < distance <= allowed and to_other < np.linalg.norm(output - exact):
         raise Failed("parity_failed", "the last output is nearer to the oracle's for another batch than to that for "
                      "the same batch")
@@ -92,16 +93,16 @@ def hold_output(job, result, answer, part, other):
 # Training -------------------------------------------------------------------------------------------------------------
 
 
-def hold_update(job, prepared, steps, first_loss):
-    """The loss of one more step, held to the oracle's with the parameters before it; and that it moved them."""
+def check_update(job, prepared, steps, first_loss):
+    """Compares the loss of one more step with the oracle's for the parameters before it; the step must change them."""
     graph = job["graph"]
     before, overflows = prepared.replicas(), prepared.overflow_steps()
     loss = float(one_more_step(prepared))
     after, is_skipped = prepared.replicas(), prepared.overflow_steps() != overflows
     if has_dropout(graph):
-        # That step drew masks of its own, so nobody knows its loss: the network that it left is held instead.
+        # That step drew masks of its own, so its loss is not known: the network after the step is checked instead.
         count = job["last_check"]["samples"]
-        x = joined(samples_of(job, steps, job["check_samples"]))[0]      # as many as were compiled for at the start
+        x = joined(samples_of(job, steps, job["check_samples"]))[0]      # as many samples as the start was compiled for
         output = part_of_each(prepared.forward(x), devices_of(job), count)
         batch, weights = samples_of(job, steps, count), after
         loss = loss_of(graph["loss"], np.asarray(output, np.float64), joined(batch)[1])[0]
@@ -119,7 +120,7 @@ def hold_update(job, prepared, steps, first_loss):
 
 
 def is_moved(graph, before, after):
-    """Whether any trainable parameter is another."""
+    """Whether any trainable parameter changed."""
     keys = (
         layer["name"] + "/" + p["name"] for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
     )
@@ -139,14 +140,14 @@ class Answer(object):
 
     @property
     def rounded(self):
-        """As computed in the precision of the job; only asked for where an answer is further off than one rounding."""
+        """The outputs as rounded to the precision of the job; only needed if an error is larger than one rounding."""
         if self._rounded is None:
             rounding = self._job["last_check"]["rounding"]
             self._rounded = self._outputs(precision="fp32", **({"rounding": rounding} if rounding else {}))
         return self._rounded
 
     def _outputs(self, **way):
-        # With one thread, since many that meet a busy core wait for each other: ten times as long was met.
+        # With one thread, since threads that find a core busy wait for each other: up to ten times as long.
         settings = dict(self._job["settings"], compile_mode="eager", layout="nchw", device="cpu", threads=1, **way)
         prepare = frameworks.load("numpy").prepare
         return np.concatenate([
@@ -166,15 +167,15 @@ def joined(samples):
 
 
 def relative_error(output, reference):
-    """L2 norm of the difference over that of the reference; infinite where there is none but a difference."""
+    """L2 norm of the difference over that of the reference; infinite if only the reference is 0."""
     difference, norm = np.linalg.norm(output - reference), np.linalg.norm(reference)
     return float(difference / norm) if norm else (float("inf") if difference else 0.0)
 
 
 def judged_loss(job, loss, answer, part, y, first_loss):
-    """{"loss", "expected_loss", "allowed_difference"}; raises Failed where rounding does not explain the difference.
+    """{"loss", "expected_loss", "allowed_difference"}; raises Failed if rounding does not explain the difference.
 
-    The tolerance is relative to the first loss where that is larger, since a network learns a small batch by heart.
+    The tolerance is relative to the first loss if that is larger, since a network may memorise a small batch.
     """
     check, exact = job["last_check"], answer.exact[part]
     expected = loss_of(job["graph"]["loss"], exact, y)[0]

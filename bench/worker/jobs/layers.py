@@ -1,7 +1,7 @@
 """Per-layer profiles of a step."""
 
 from .. import layers
-from ._ends import held_at_the_end
+from ._ends import checked_at_the_end
 from ._steps import last_result, started
 
 
@@ -12,5 +12,5 @@ def run(job, directory, answers):
     answers.mark("timed")
     last_result(prepared)
     steps = 1 + sum(len(profile[name]) for name in ("warm_up_timings_s", "plain_step_times_s", "step_times_s"))
-    facts.update(held_at_the_end(job, prepared, steps, facts["first_loss"]))
+    facts.update(checked_at_the_end(job, prepared, steps, facts["first_loss"]))
     return dict(profile, facts=module.facts(), **facts)

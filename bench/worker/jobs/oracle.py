@@ -1,4 +1,4 @@
-"""What the steps of a timed trial must show."""
+"""The answers that the steps of a timed trial must give."""
 
 import os
 
@@ -8,10 +8,10 @@ from ._common import arrays, has_dropout, loss_of, prepare
 
 
 def run(job, directory, answers):
-    """What a step on these inputs must show: {"loss": float, "output_rounding": float}, and "output" as answer.npz.
+    """The results of a correct step on these inputs: {"loss": float, "output_rounding": float}, "output" in answer.npz.
 
     The second is the error of the output in fp32, as root mean square over its elements: batch normalisation amplifies
-    rounding, and the loss is off by as much.
+    rounding, and the error of the loss is as large.
     """
     inputs, graph, mode = arrays(job["inputs"]), job["graph"], job["settings"]["mode"]
     module, prepared, _ = prepare(job, arrays(job["weights"]), answers)

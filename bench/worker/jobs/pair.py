@@ -4,7 +4,7 @@ import os
 
 from .. import host, measure, turns
 from ._common import peak_memory
-from ._ends import held_at_the_end
+from ._ends import checked_at_the_end
 from ._steps import last_result, started
 
 
@@ -17,7 +17,7 @@ def run(job, directory, answers):
         steps = turns.take(prepared, job["timing"], commands, answers)
     answers.mark("timed")
     last, memory = last_result(prepared), peak_memory(prepared)
-    facts.update(held_at_the_end(job, prepared, 1 + steps, facts["first_loss"]))
+    facts.update(checked_at_the_end(job, prepared, 1 + steps, facts["first_loss"]))
     return dict(
         facts, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
         **memory

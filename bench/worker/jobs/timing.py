@@ -2,7 +2,7 @@
 
 from .. import measure, precisions, rendezvous
 from ._common import peak_memory
-from ._ends import held_at_the_end
+from ._ends import checked_at_the_end
 from ._steps import last_result, started, timed_steps
 from ._world import ended_together
 
@@ -15,7 +15,7 @@ def run(job, directory, answers):
     last, overflow_steps = last_result(prepared), prepared.overflow_steps()
     memory = peak_memory(prepared)       # before anything else than timed steps is run
     timings = len(timed["warm_up_timings_s"]) + len(timed["timings_s"])
-    facts.update(held_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
+    facts.update(checked_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
     facts.update(ended_together(job, ranks, prepared))
     return dict(
         timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,

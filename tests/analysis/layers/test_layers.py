@@ -272,7 +272,7 @@ def test_arithmetic_above_the_peak_is_no_merit_of_a_cache(read: Any, tmp_path: P
     said = " ".join(words.advice(case))
 
     assert "layer_above_peak" in {finding.id for finding in case.findings}
-    assert "the limit is compute, yet it is faster than that allows: the peak was measured too low" in said
+    assert "the limit is compute, yet it is faster than that limit allows: the peak was measured too low" in said
     assert "cache" not in said
     table = shown(case, tmp_path).sections[0].blocks[3]
     assert any("Compute, the peak was measured too low" in note for note in table.notes)
@@ -337,7 +337,7 @@ def test_an_empty_trace_is_a_finding_and_no_crash(read: Any, tmp_path: Path):
 
     assert {"layer_cover", "layer_trace"} == {finding.id for finding in case.findings}
     assert "the trace holds no kernel" in text[0]
-    assert "No layer was seen at work" in text[1]
+    assert "No layer was seen running" in text[1]
     assert shown(case, tmp_path).sections
 
 
@@ -346,7 +346,7 @@ def test_a_truncated_trace_is_never_explained_by_the_host(read: Any):
     case, = read(cut)
 
     assert "layer_trace" in {finding.id for finding in case.findings}
-    assert "The trace is not whole" in words.advice(case)[0]
+    assert "The trace is incomplete" in words.advice(case)[0]
     assert "host's work" not in " ".join(words.advice(case))
 
 

@@ -252,7 +252,7 @@ def test_steps_that_are_shorter_than_most_are_not_called_longer():
 def test_time_that_is_booked_twice_is_no_negative_rest():
     closure, _ = layer_findings(layers(cover=1.12, closure=1.12))
 
-    assert "some time is booked to more than one layer" in closure.text
+    assert "some time is assigned to more than one layer" in closure.text
 
 
 def test_small_causes_that_only_together_exceed_a_tenth_are_all_named():
@@ -286,7 +286,7 @@ def test_layers_of_another_program_are_told_even_where_they_add_up():
 
 
 def test_layers_that_are_too_short_are_counted_and_some_named():
-    assert "5 of its layers took less time than the clock can tell (a, b, c, ...)" in about(
+    assert "5 of its layers took less time than the clock can resolve (a, b, c, ...)" in about(
         layers(too_short=("a", "b", "c", "d", "e"))
     ).text
 

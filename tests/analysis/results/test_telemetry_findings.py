@@ -140,8 +140,8 @@ CAUSES: list[tuple[str, Validity, dict[str, Any], str]] = [
     ("ecc_uncorrected", INVALID, {"gpu": {"ecc_uncorrected_errors": {"difference": 1.0}}}, "is in doubt"),
     ("row_remap_pending", VALID, {"gpu": {"row_remap_pending": {"mean": 1.0, "max": 1.0}}}, "faulty row"),
     ("link_below_maximum", VALID, {"gpu": {"pcie_link_width": {"mean": 8, "max": 8}}}, "width 8 of 16"),
-    ("gpu_lost", INVALID, {"part": {"unknown": {"power_w": "lost"}}}, "was lost to its driver"),     # an older record
-    ("gpu_lost", INVALID, {"part": {"lost_s": 9.9, "unknown": {}}}, "was lost to its driver while steps were timed"),
+    ("gpu_lost", INVALID, {"part": {"unknown": {"power_w": "lost"}}}, "lost contact with"),    # an older record
+    ("gpu_lost", INVALID, {"part": {"lost_s": 9.9, "unknown": {}}}, "while steps were timed; look for Xid"),
     ("implausible_sensor", VALID, {"part": {"implausible": {"temperature_c": LIE}}},
      "temperature_c of NVIDIA A100 was read as 255 in 3 of 30 reads, and can be 1 to 105.8"),
     ("implausible_sensor", VALID, {"part": {"implausible": {"energy_j": {**LIE, "per_second": True}}}},
@@ -149,7 +149,7 @@ CAUSES: list[tuple[str, Validity, dict[str, Any], str]] = [
     ("power_of_module", VALID, {"facts": {"power_scope": "module"}}, "for its whole module alone (380 W"),
     ("energy_uncertain", VALID, {"part": {"energy_bound_j": 1000.0}}, "known to 26% only"),
     ("frozen_sensor", VALID, {"gpu": {"power_w": {"mean": 380.0, "max": 380.0}}}, "said 380.0 W for 10 s"),
-    ("sampler_late", VALID, {"sampler": {"samples": 100, "overruns": 30, "late_p95_s": 0.2}}, "30% of its moments"),
+    ("sampler_late", VALID, {"sampler": {"samples": 100, "overruns": 30, "late_p95_s": 0.2}}, "30% of its readings"),
     ("telemetry_gap", VALID, {"problem": "the sampler was killed by SIGKILL"}, "killed by SIGKILL"),
     ("telemetry_gap", VALID, {"part": {"coverage": 0.5}}, "covers 50%"),
 ]
@@ -239,7 +239,7 @@ def test_a_gpu_that_was_lost_in_the_warm_up_alone_is_said_to_have_been():
 
     found = only(seen)
 
-    assert found.text.startswith("NVIDIA A100 was lost to its driver during the warm-up, and answered again")
+    assert found.text.startswith("the driver lost contact with NVIDIA A100 during the warm-up, and had it again")
     assert judge(row(seen)).validity is Validity.SUSPECT
 
 
@@ -307,7 +307,7 @@ def test_the_worst_of_many_trials_is_told_with_their_number():
 
     found, = of_case([judge(row(block(**cause))) for cause in (HOT, hotter, {}, {})])
 
-    assert found.text.startswith("in 2 of 4 trials, at worst: clocks of NVIDIA A100 were held down for 45%")
+    assert found.text.startswith("in 2 of 4 trials, at worst: clocks of NVIDIA A100 were reduced for 45%")
 
 
 def test_a_rate_that_falls_from_trial_to_trial_is_told():
@@ -365,7 +365,7 @@ def test_invalid_trials_leave_the_figures_and_are_said_to(trials: Any):
     assert max(found["trial_step_times_s"]) < 0.011
     assert (found["trials"], found["invalid_trials"], found["suspect_trials"]) == (7, 1, 0)
     assert (found["validity"], found["outcome"]) == ("suspect", "ok")
-    assert "1 of 8 trials are invalid and left out of the figures (NVIDIA A100 was lost" in found["finding_texts"]
+    assert "1 of 8 trials are invalid and left out of the figures (the driver lost contact with" in found["finding_texts"]
     told, = json.loads(found["trial_findings"])
     assert (told["repetition"], told["validity"], told["findings"][0]["id"]) == (7, "invalid", "gpu_lost")
     assert len(without_invalid(table)) == 7

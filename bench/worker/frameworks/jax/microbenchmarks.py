@@ -15,7 +15,7 @@ DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bflo
 
 
 def prepare(name, settings):
-    """The limit on its device; raises Unsupported for what JAX has not, or not there."""
+    """The limit on its device; raises Unsupported for what JAX lacks, or lacks on that device."""
     import jax
 
     kind = name.partition("_")[0]
@@ -40,7 +40,7 @@ class JaxLimit(Prepared):
         self._function = jax.jit(function)
         dtype = jax.numpy.dtype(DTYPES[settings["precision"]])
         self._operands = [jax.device_put(np.asarray(array).astype(dtype), device) for array in arrays]
-        self._results = []           # since the last synchronisation: they need not finish in order
+        self._results = []           # results since the last synchronisation, which may finish in any order
 
     def step(self):
         self._results.append(self._function(*self._operands))
@@ -106,9 +106,9 @@ class Launch(JaxLimit):
 
 KINDS = {"matmul": Matmul, "conv2d": Convolution, "launch": Launch}
 LACKING = {
-    **dict.fromkeys(("copy", "triad"), "JAX cannot write into an array that is there already"),
+    **dict.fromkeys(("copy", "triad"), "JAX cannot write into an existing array"),
     **dict.fromkeys(("host", "device"), "JAX does not let the user choose pinned or pageable memory"),
     "disk": "JAX reads no files",
     "jpeg": "JAX decodes no JPEG",
-    "all": "all-reduce is measured through gloo, which JAX has not",
+    "all": "all-reduce is measured through gloo, which JAX lacks",
 }

@@ -1,6 +1,6 @@
 """NumPy: matrix products, memory and calls; plain files for the disk, Pillow for JPEG.
 
-Also what every framework's results are held against.
+Also the arrays and errors with which the results of every framework are compared.
 """
 
 import concurrent.futures
@@ -17,17 +17,17 @@ from .. import Unsupported
 PRECISIONS = ("fp32", "fp64")
 DISTRIBUTIONS = {"jpeg_decode": ("pillow",)}
 
-DTYPES = {"fp32": np.float32, "tf32": np.float32, "fp64": np.float64}     # what values are drawn in for others: fp32
+DTYPES = {"fp32": np.float32, "tf32": np.float32, "fp64": np.float64}     # other precisions draw fp32
 SCALAR = 3.0                         # of a triad
-PERIOD = 1021                        # of the values in arrays, so that they are quickly drawn and checked
-BLOCK_BYTES = 64 << 10               # of each array of a triad: three of them stay in the second level of a cache
+PERIOD = 1021                        # of the values in arrays, so that they can be drawn and checked quickly
+BLOCK_BYTES = 64 << 10               # of each array of a triad: three of them fit into a second-level cache
 JPEG_QUALITY = 90
 JPEG_LOSS = 0.1                      # relative error of a decoded photograph that its encoding explains
 IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def prepare(name, settings):
-    """The limit; raises Unsupported for what NumPy has not."""
+    """The limit; raises Unsupported for what NumPy lacks."""
     kind = name.partition("_")[0]
     if kind not in KINDS:
         raise Unsupported("NumPy has no %s; choose another framework" % LACKING[kind])
@@ -36,7 +36,7 @@ def prepare(name, settings):
     return KINDS[kind](name, settings)
 
 
-# What results are held against -----------------------------------------------------------------------------------
+# Inputs and errors of results ------------------------------------------------------------------------------------
 
 
 def relative_error(result, expected):
@@ -58,7 +58,7 @@ def matrices(name, settings):
 
 
 def product_error(a, b, product):
-    """Relative error of a product, seen through one random vector: n^2 instead of n^3 operations (Freivalds 1977)."""
+    """Relative error of a product, computed with one random vector: n^2 instead of n^3 operations (Freivalds 1977)."""
     vector = uniform(len(b), 0, np.float64)
     a, b, product = (np.asarray(matrix, np.float64) for matrix in (a, b, product))
     return relative_error(product.dot(vector), a.dot(b.dot(vector)))
@@ -76,7 +76,7 @@ def images_and_filters(name, batch, settings):
 
 
 def convolution_error(name, images, filters, result):
-    """Relative error of a convolution, all in NCHW, seen through a random mixture of its output channels."""
+    """Relative error of a convolution, all in NCHW, computed with a random mixture of its output channels."""
     _, _, size, kernel, stride, padding = CONVOLUTIONS[name]
     images, filters, result = (np.asarray(array, np.float64) for array in (images, filters, result))
     mixture = uniform(len(filters), 0, np.float64)
@@ -91,7 +91,7 @@ def convolution_error(name, images, filters, result):
 
 
 def vectors(name, settings):
-    """The arrays of ``copy_SIZE`` or ``triad_SIZE``, first the one that is written to."""
+    """The arrays of ``copy_SIZE`` or ``triad_SIZE``, with the one that is written to first."""
     count = elements(name, settings["precision"])
     dtype = DTYPES.get(settings["precision"], np.float32)
     sources = 1 if name.startswith("copy") else 2
@@ -109,7 +109,7 @@ def vectors_error(target, *sources):
 
 
 def photographs(seed):
-    """Pictures (rows, columns, 3) of bytes with a photograph's spectrum, which falls as 1 / frequency (Field 1987)."""
+    """Images (rows, columns, 3) of bytes with a photograph's spectrum, which falls as 1 / frequency (Field 1987)."""
     rows, columns, channels = JPEG_SHAPE
     rng = np.random.RandomState(seed)
     frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
@@ -186,10 +186,10 @@ class Launch(Prepared):
 
 
 class Disk(Prepared):
-    """One file in the folder, without a name, so that nothing is left of it; its bytes cannot be compressed.
+    """One file in the folder, without a name, so that it disappears with the process; its bytes cannot be compressed.
 
-    A read first has the kernel forget the file, which takes a few per cent of its time. The host of a virtual machine
-    may still remember it.
+    Before each read the kernel drops the file from its page cache, which takes a few per cent of the time. The host of
+    a virtual machine may still cache it.
     """
 
     def __init__(self, name, settings):
@@ -224,12 +224,12 @@ class Disk(Prepared):
         return 0.0 if self._found == self._content else float("inf")
 
     def facts(self):
-        """``filesystem``: its type, None where the system does not say."""
+        """``filesystem``: its type; None if the system does not state it."""
         return {"filesystem": self._filesystem}
 
 
 def filesystem(descriptor):
-    """"ext4": the type of the file system of an open file; None where the system does not say."""
+    """"ext4": the type of the file system of an open file; None if the system does not state it."""
     device = os.fstat(descriptor).st_dev
     wanted = "%d:%d" % (os.major(device), os.minor(device))
     try:
@@ -244,7 +244,7 @@ def filesystem(descriptor):
 
 
 class Jpeg(Prepared):
-    """Pillow, a thread for each of ``threads``; it lets go of the interpreter while it decodes."""
+    """Pillow, a thread for each of ``threads``; it releases the interpreter lock while it decodes."""
 
     tolerance = JPEG_LOSS
 

@@ -26,7 +26,7 @@ DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bflo
 
 
 def prepare(name, settings):
-    """The limit on its device; raises Unsupported for what TensorFlow has not, or not there."""
+    """The limit on its device; raises Unsupported for what TensorFlow lacks, or lacks on that device."""
     import tensorflow as tf
 
     kind = name.partition("_")[0]
@@ -34,9 +34,9 @@ def prepare(name, settings):
         raise Unsupported(f"{LACKING[kind]}; choose another framework")
     if settings["precision"] == "tf32" and is_host(settings["device"]):
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
-    with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
+    with contextlib.suppress(RuntimeError):      # has no effect once TensorFlow runs; facts() states the number in use
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
-        # Pictures are decoded side by side, an operation each; else there is but one operation.
+        # Images are decoded in parallel, one operation each; other benchmarks have a single operation.
         tf.config.threading.set_inter_op_parallelism_threads(settings["threads"] if kind == "jpeg" else 1)
     if is_host(settings["device"]):
         device = adapter.cpu_device(tf)
@@ -89,7 +89,7 @@ class Matmul(TensorflowLimit):
 
 
 class Convolution(TensorflowLimit):
-    """NHWC. Borders are laid around the images beforehand, where "SAME" would mean others."""
+    """NHWC. The images are padded beforehand, since "SAME" would pad differently."""
 
     def __init__(self, tf, name, settings, device):
         self._name = name
@@ -151,8 +151,8 @@ class Jpeg(TensorflowLimit):
 
 KINDS = {"matmul": Matmul, "conv2d": Convolution, "launch": Launch, "jpeg": Jpeg}
 LACKING = {
-    **dict.fromkeys(("copy", "triad"), "TensorFlow cannot write into an array that is there already"),
+    **dict.fromkeys(("copy", "triad"), "TensorFlow cannot write into an existing array"),
     **dict.fromkeys(("host", "device"), "TensorFlow does not let the user choose pinned or pageable memory"),
     "disk": "TensorFlow gives a file's content as a new string only",
-    "all": "all-reduce is measured through gloo, which TensorFlow has not",
+    "all": "all-reduce is measured through gloo, which TensorFlow lacks",
 }

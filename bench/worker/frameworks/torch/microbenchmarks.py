@@ -1,4 +1,4 @@
-"""PyTorch: single operations, eager, into outputs that are there already; copies to a GPU; gloo's all-reduce."""
+"""PyTorch: single operations, eager, into existing outputs; copies to a GPU; gloo's all-reduce."""
 
 import datetime
 import functools
@@ -23,13 +23,13 @@ from . import adapter
 
 PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16")
 
-PATIENCE = datetime.timedelta(seconds=60)    # of a rank for the others
+PATIENCE = datetime.timedelta(seconds=60)    # of a rank that waits for the others
 
 DTYPES = {"fp32": "float32", "tf32": "float32", "fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def prepare(name, settings):
-    """The limit on its device; raises Unsupported for what PyTorch has not, or not there."""
+    """The limit on its device; raises Unsupported for what PyTorch lacks, or lacks on that device."""
     import torch
 
     kind = name.partition("_")[0]
@@ -37,7 +37,7 @@ def prepare(name, settings):
     if kind not in KINDS:
         raise Unsupported(f"PyTorch has no {LACKING[kind]}; choose another framework")
     if settings["compile_mode"] != "eager":
-        raise Unsupported(f"{name} is one operation, of which torch.compile would only make a call; choose eager")
+        raise Unsupported(f"{name} is one operation, which torch.compile would only call; choose eager")
     if settings["precision"] == "tf32" and not is_cuda:
         raise Unsupported("tf32 is a format of NVIDIA's GPUs; name one with --device cuda:0")
     torch.set_num_threads(settings["threads"])
@@ -47,7 +47,7 @@ def prepare(name, settings):
 
 
 class TorchLimit(Prepared):
-    """What all have in common: a device, and ``_tensor`` to get a NumPy array there."""
+    """Shared by all: a device, and ``_tensor``, which copies a NumPy array to it."""
 
     def __init__(self, torch, settings):
         self._torch = torch
@@ -56,7 +56,7 @@ class TorchLimit(Prepared):
         self._dtype = getattr(torch, DTYPES[settings["precision"]])
 
     def _tensor(self, array):
-        # A copy, since NumPy asks the system for large pages, PyTorch does not, and memory is faster with them.
+        # A copy: NumPy requests large pages from the system, which are faster, and PyTorch does not.
         return self._torch.from_numpy(array).to(self._device, self._dtype, copy=True)
 
     def synchronize(self):
@@ -137,7 +137,7 @@ class Launch(TorchLimit):
         self.synchronize()
 
     def device_timer(self):
-        return None                  # the call is the host's
+        return None                  # the host makes the call
 
     def error(self):
         return relative_error(_array(self._sum), [2.0])
@@ -156,7 +156,7 @@ class Transfer(TorchLimit):
         self._source, self._target = (host, device) if name.startswith("host") else (device, host)
         device.copy_(host)
         self._target.zero_()
-        # A pageable copy goes through a pinned buffer of the driver's, and the host takes part in it.
+        # A pageable copy goes through a pinned buffer of the driver, so the host takes part in it.
         self.step = functools.partial(self._target.copy_, self._source, non_blocking=is_pinned)
 
     def error(self):
@@ -187,7 +187,7 @@ class AllReduce(TorchLimit):
         os.rmdir(os.path.dirname(meeting))
 
     def _join(self, meeting, rank):
-        """Take part, and find out once whether the sum is right; later sums are of zeros, so that none overflows."""
+        """Takes part, and checks once that the sum is right; later sums are of zeros, so that none overflows."""
         distributed = self._torch.distributed
         distributed.init_process_group(
             "gloo", init_method="file://" + meeting, rank=rank, world_size=self._ranks, timeout=PATIENCE)
@@ -198,7 +198,7 @@ class AllReduce(TorchLimit):
         self.step = functools.partial(distributed.all_reduce, array)
 
     def _work_along(self, meeting, rank):
-        """Until rank 0 is gone; never returns."""
+        """Takes part until rank 0 has ended; never returns."""
         try:
             self._join(meeting, rank)
             while True:
