@@ -108,7 +108,7 @@ def test_a_precision_has_its_error_beside_its_speed(say: Any):
     assert "output off by 4.0e-03" in sentence
     assert ["fp32", "bf16", "fp16"] == column(found, "precision")
     assert ["–", "–", "3"] == column(found, "steps skipped")
-    assert any(note.startswith("bf16: weights kept in fp32, activations in bf16") for note in found.notes)
+    assert any(note.startswith("bf16: weights are stored in fp32 and activations in bf16") for note in found.notes)
 
 
 def test_what_was_measured_at_two_times_is_a_ratio_that_decides_nothing(say: Any):

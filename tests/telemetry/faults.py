@@ -73,7 +73,7 @@ FAULTS = {
     ),
     "in need of a reset": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 16",
-        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="reset or reboot",
+        expected=_for_all((*BEFORE, *TIMED), (INVALID, "gpu_lost")), says="reset the GPU or reboot",
     ),
     "not found any more": Fault(
         scenario=lambda at_s: f"fault 0 * {at_s} 1e9 error 28",
