@@ -18,22 +18,26 @@ SIZES = ("32KiB", "256KiB", "2MiB", "16MiB", "256MiB")
 MEMORY = tuple(f"{kind}_{size}" for kind in ("copy", "triad") for size in SIZES)
 TRANSFERS = ("host_to_device_pinned", "host_to_device_pageable", "device_to_host_pinned", "device_to_host_pageable")
 
-FP32 = Sweep(models=(*MATMUL, *CONV2D), frameworks=("torch", "tensorflow", "jax"), repetitions=3, timing=BRIEF)
+FP32 = Sweep(
+    microbenchmarks=(*MATMUL, *CONV2D), frameworks=("torch", "tensorflow", "jax"), repetitions=3, timing=BRIEF
+)
 ON_ANY_THREADS = (
     FP32,
-    replace(FP32, models=MATMUL, frameworks=("numpy",)),
-    replace(FP32, models=("matmul_1024",), frameworks=("numpy", *FP32.frameworks), precisions=(Precision.FP64,)),
-    replace(FP32, models=("matmul_1024", "matmul_2048", "conv2d_wide"), precisions=(Precision.BF16,)),
-    replace(FP32, models=MEMORY, frameworks=("torch",)),
-    replace(FP32, models=("jpeg_decode",), frameworks=("numpy", "tensorflow")),
+    replace(FP32, microbenchmarks=MATMUL, frameworks=("numpy",)),
+    replace(
+        FP32, microbenchmarks=("matmul_1024",), frameworks=("numpy", *FP32.frameworks), precisions=(Precision.FP64,),
+    ),
+    replace(FP32, microbenchmarks=("matmul_1024", "matmul_2048", "conv2d_wide"), precisions=(Precision.BF16,)),
+    replace(FP32, microbenchmarks=MEMORY, frameworks=("torch",)),
+    replace(FP32, microbenchmarks=("jpeg_decode",), frameworks=("numpy", "tensorflow")),
 )
 SWEEPS = (
     *ON_ANY_THREADS,                                             # once per core
     *(replace(sweep, threads=(1,)) for sweep in ON_ANY_THREADS),
-    replace(FP32, models=("matmul_4096",), frameworks=("numpy", "torch")),
-    replace(FP32, models=("launch",), frameworks=("numpy", *FP32.frameworks), threads=(1,)),
-    replace(FP32, models=(*MEMORY, "disk_read", "disk_write"), frameworks=("numpy",), threads=(1,)),
-    replace(FP32, models=("all_reduce_2", "all_reduce_4"), frameworks=("torch",)),
-    replace(FP32, models=TRANSFERS, frameworks=("torch",), devices=(Device("cuda", 0),)),
+    replace(FP32, microbenchmarks=("matmul_4096",), frameworks=("numpy", "torch")),
+    replace(FP32, microbenchmarks=("launch",), frameworks=("numpy", *FP32.frameworks), threads=(1,)),
+    replace(FP32, microbenchmarks=(*MEMORY, "disk_read", "disk_write"), frameworks=("numpy",), threads=(1,)),
+    replace(FP32, microbenchmarks=("all_reduce_2", "all_reduce_4"), frameworks=("torch",)),
+    replace(FP32, microbenchmarks=TRANSFERS, frameworks=("torch",), devices=(Device("cuda", 0),)),
 )
 track_step_time = benchmark(SWEEPS, __name__)

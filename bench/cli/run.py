@@ -38,11 +38,13 @@ WIDTH = 120                  # of the figures in columns, if stdout is not a ter
 
 def command(
     suite: Annotated[
-        str | None, typer.Argument(help="Name of a suite. Without one, --model and --framework declare a sweep.")
+        str | None, typer.Argument(help="Name of a suite. Without one, options declare a sweep.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(
-            help="Networks, files of networks, or micro-benchmarks of the machine, separated by commas.")
+        str | None, typer.Option(help="Networks, or files of networks, separated by commas.")
+    ] = None,
+    microbenchmark: Annotated[
+        str | None, typer.Option(help="Micro-benchmarks of the machine, separated by commas: matmul_1024, launch, ...")
     ] = None,
     framework: Annotated[str | None, typer.Option(help="Frameworks, separated by commas.")] = None,
     build: Annotated[str | None, typer.Option(help="Names of builds in builds.toml, separated by commas.")] = None,
@@ -149,6 +151,7 @@ def command(
     from rigmark.bench.plan import sessions
     from rigmark.bench.plan.axes import SWEPT
     from rigmark.bench.plan.schedule import plan
+    from rigmark.bench.plan.selection import excluded
     from rigmark.bench.store.store import Store
 
     said = asked_for(given)
@@ -160,7 +163,7 @@ def command(
     }
     asked = None if suite is None else _networks.asked_for(of_suite | places)
     if suite is None or beyond:
-        of_suite |= {"local_batches": ()} if global_batch is not None and batch is None else {}      # strong scaling
+        of_suite |= excluded(of_suite)
     if beyond:
         of_suite, instead = {}, instead | of_suite
     options.above("--timeout", timeout, "s")
@@ -321,11 +324,12 @@ def declared(
     check({**axes, **instead})
     if suite is not None:
         sweeps = tuple(replace(sweep, **instead) for sweep in limited(suite, suites.sweeps(suite), axes))
-    elif {"models", "frameworks"} <= axes.keys():
+    elif "frameworks" in axes and not axes.keys().isdisjoint(("models", "microbenchmarks")):
         sweeps = (Sweep(**axes, **instead),)
     else:
         raise UserError(
-            f"name a suite ({', '.join(suites.NAMES)}), or a --model and a --framework; rigmark run --help shows how"
+            f"name a suite ({', '.join(suites.NAMES)}), or a --model (or --microbenchmark) and a --framework; "
+            "rigmark run --help shows how"
         )
     return tuple(replace(sweep, timing=replace(sweep.timing, **timing)) for sweep in sweeps)
 
@@ -393,10 +397,10 @@ def _show_measured(tally: Tally, store: Store, language: str) -> None:
 
 
 FIELDS = {
-    "models": "model", "frameworks": "framework", "builds": "build", "compile_modes": "compile_mode",
-    "layouts": "layout", "precisions": "precision", "modes": "mode", "devices": "device", "data": "data",
-    "isas": "isa", "strategies": "strategy", "local_batches": "local_batch", "world_sizes": "world_size",
-    "threads": "threads",
+    "models": "model", "microbenchmarks": "model", "frameworks": "framework", "builds": "build",
+    "compile_modes": "compile_mode", "layouts": "layout", "precisions": "precision", "modes": "mode",
+    "devices": "device", "data": "data", "isas": "isa", "strategies": "strategy", "local_batches": "local_batch",
+    "world_sizes": "world_size", "threads": "threads",
 }
 """The field of a case that holds a value of the axis."""
 

@@ -27,8 +27,8 @@ USUAL = "usual"              # the strategy that a framework's users know best
 BUILD_FACTS = ("python", "framework_version", "packages", "variables", "adapter")
 """What a record knows of a build; the column ``build_facts`` of trials holds all of them."""
 
-TYPES: Mapping[str, type] = get_type_hints(Case)
 DEFAULTS: Mapping[str, Any] = {each.name: each.default for each in fields(Case)}     # MISSING: it must be said
+TYPES: Mapping[str, type] = {name: kind for name, kind in get_type_hints(Case).items() if name in DEFAULTS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +63,16 @@ class Swept:
                 raise UserError(f"{_written(value)} in {self.name} of a sweep is not of type {kinds}{known}")
 
     def check_names(self, values: Any) -> None:
-        """Raises UnknownName for what nothing is called."""
+        """Raises UnknownName for what nothing is called, and UserError for a name of another axis."""
         if self.names is None:
             return
         known = self.names()
         for value in values:
             if value not in known and value not in self.words.values() and not (self.brings and self.brings(value)):
+                for other in SWEPT.values():
+                    if other.names is not None and value in other.names():
+                        raise UserError(f"'{value}' is no {self.what} but a {other.what}; name it with {other.option}, "
+                                        f"or as {other.name} of a sweep")
                 raise unknown(self.what, value, known)
 
 
@@ -122,9 +126,15 @@ class Axis:
 
 def _models() -> Collection[str]:
     from rigmark.bench import models
+
+    return models.NAMES
+
+
+def _microbenchmarks() -> Collection[str]:
     from rigmark.bench.worker import microbenchmarks
 
-    return (*models.NAMES, *microbenchmarks.NAMES)
+    names: Collection[str] = microbenchmarks.NAMES
+    return names
 
 
 def _frameworks() -> Collection[str]:
@@ -236,6 +246,7 @@ TITLES: Mapping[str, str] = {axis.name: axis.title for axis in AXES}
 
 SWEPT: Mapping[str, Swept] = {each.name: each for each in (
     *(axis.swept for axis in AXES),
+    Swept(name="microbenchmarks", option="--microbenchmark", what="micro-benchmark", names=_microbenchmarks),
     Swept(name="global_batches", option="--global-batch", what="global batch", types=(int,)),
     Swept(name="buckets_mb", option="--bucket-mb", what="bucket of gradients", types=(float, int),
           words={"usual": None}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
@@ -18,8 +18,11 @@ DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 class Case:
     """One combination of everything that a user can choose; repetitions of equal cases may be pooled.
 
-    A micro-benchmark is a case too: its name is the ``model``, and its mode, batch and data are always the same.
+    This is the case of a network; for that of another kind of trial see bench.plan.microbenchmarks.
     """
+
+    timed_as: ClassVar[TrialKind] = TrialKind.TIMING     # the kind of trial that measures its speed
+    is_limit: ClassVar[bool] = False                     # whether it is a micro-benchmark
 
     model: str
     framework: str
@@ -45,17 +48,6 @@ class Case:
         return {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
 
     @property
-    def is_limit(self) -> bool:
-        from rigmark.bench.worker import microbenchmarks  # and NumPy, for which --help does not wait
-
-        return self.model in microbenchmarks.NAMES
-
-    @property
-    def timed_as(self) -> TrialKind:
-        """The kind of trial that measures its speed."""
-        return TrialKind.LIMIT if self.is_limit else TrialKind.TIMING
-
-    @property
     def processes(self) -> int:
         return self.world_size // self.devices_per_process
 
@@ -70,12 +62,19 @@ class Case:
         setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
         if self.isa != Isa.NATIVE:
             setting += f", limited to {self.isa}"
-        label = f"{self.model} {self.mode}, {setting}, batch {self.local_batch}"
-        if self.is_limit:
-            label = f"{self.model}, {setting}, {self.threads} thread{'s' * (self.threads > 1)}"
-        elif self.world_size > 1:
-            label += f" on each of {self.world_size} devices ({self.strategy})"
+        label = f"{self.subject}, {setting}, {self.amount}"
         return f"{label}, oversubscribed" if self.oversubscribed else label
+
+    @property
+    def subject(self) -> str:
+        """What runs, at the beginning of the label."""
+        return f"{self.model} {self.mode}"
+
+    @property
+    def amount(self) -> str:
+        """How much of it a step does and on what, at the end of the label."""
+        together = f" on each of {self.world_size} devices ({self.strategy})" if self.world_size > 1 else ""
+        return f"batch {self.local_batch}{together}"
 
 
 @dataclass(frozen=True, kw_only=True)

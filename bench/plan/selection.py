@@ -10,8 +10,8 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.sweep import Sweep
 
-BATCHES = ("local_batches", "global_batches")
-"""The two ways to state the batch of a sweep: naming values of one of them excludes the other."""
+EITHER = (("local_batches", "global_batches"), ("models", "microbenchmarks"))
+"""Two ways to state the batch of a sweep, and two to state what runs: naming values of one excludes the other."""
 
 
 def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[Any]]) -> tuple[Sweep, ...]:
@@ -38,15 +38,22 @@ def limited(suite: str, sweeps: Sequence[Sweep], wanted: Mapping[str, Sequence[A
 
 
 def _limited(sweep: Sweep, wanted: Mapping[str, Sequence[Any]]) -> Sweep | None:
+    others: dict[str, Any] = {}
     kept: dict[str, Any] = {
         axis: tuple(each for each in getattr(sweep, axis) if each in values) for axis, values in wanted.items()
     }
-    batches = [kept.pop(axis) for axis in BATCHES if axis in kept]
-    if not all(kept.values()) or (batches and not any(batches)):
-        return None
-    if batches:
-        kept |= {axis: tuple(each for each in getattr(sweep, axis) if each in wanted.get(axis, ())) for axis in BATCHES}
-    return replace(sweep, **kept)
+    for pair in EITHER:
+        named = {axis: kept.pop(axis) for axis in pair if axis in kept}
+        if named and not any(named.values()):
+            return None
+        others |= dict.fromkeys(pair, ()) | named if named else {}
+    return replace(sweep, **kept, **others) if all(kept.values()) else None
+
+
+def excluded(named: Iterable[str]) -> dict[str, tuple[()]]:
+    """The axes that become empty where these replace the values of a suite."""
+    there = set(named)
+    return {other: () for pair in EITHER for one, other in (pair, pair[::-1]) if one in there and other not in there}
 
 
 def _said(values: Iterable[Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rigmark.bench import added
@@ -12,10 +12,10 @@ from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError
-from rigmark.bench.plan import axes
+from rigmark.bench.plan import axes, microbenchmarks
 from rigmark.bench.plan.axes import USUAL
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
-from rigmark.bench.worker import frameworks, microbenchmarks, strategies
+from rigmark.bench.worker import frameworks, strategies
 from rigmark.bench.worker.strategies import SINGLE
 
 
@@ -23,9 +23,9 @@ from rigmark.bench.worker.strategies import SINGLE
 class Sweep:
     """Declared axes whose product is a set of cases; raises UserError for a value that is not of an axis' type.
 
-    ``models`` are networks and micro-benchmarks (see bench.worker.microbenchmarks). A micro-benchmark has no mode,
-    batch and data, and ``steps_per_timing`` is a lower limit for it. ``compile_modes`` and ``layouts`` may contain a
-    Setting: the best documented one of each framework, or the framework's default.
+    ``models`` are networks; ``microbenchmarks`` (see bench.worker.microbenchmarks) have no mode, batch, data and world,
+    and ``steps_per_timing`` is a lower limit for them. ``compile_modes`` and ``layouts`` may contain a Setting: the
+    best documented one of each framework, or the framework's default.
 
     Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
     ``threads``, devices of all world sizes get as many threads as there are per device in the largest world, so that a
@@ -33,8 +33,9 @@ class Sweep:
     none.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     frameworks: tuple[str, ...]
+    microbenchmarks: tuple[str, ...] = ()
     builds: tuple[str, ...] = (DEFAULT_BUILD,)
     compile_modes: tuple[CompileMode | Setting, ...] = (Setting.BEST,)
     layouts: tuple[Layout | Setting, ...] = (Setting.BEST,)
@@ -69,47 +70,39 @@ class Sweep:
         self._check()
         seen: set[Case] = set()
         of_models = (self._cases_of(model, cores, world_cores or cores) for model in self.models)
-        for case in itertools.chain.from_iterable(of_models):
+        for case in itertools.chain(*of_models, microbenchmarks.cases(self, cores)):
             if case not in seen:
                 seen.add(case)
                 yield case
 
     def _cases_of(self, model: str, cores: int, world_cores: int) -> Iterator[Case]:
-        modes, batches, sources, steps = self.modes, self.local_batches, self.data, self.steps_per_timing
-        if model in microbenchmarks.NAMES:
-            samples = microbenchmarks.work(model, Precision.FP32)["samples"]
-            modes, batches, sources = (Mode.INFERENCE,), (samples or 1,), (SYNTHETIC,)
-            steps = max(steps, microbenchmarks.least_steps_per_timing(model))
-        worlds: Mapping[tuple[str, Mode], Sequence[World]] = {}
-        if model not in microbenchmarks.NAMES:
-            worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, modes)}
-        threads_each = self.threads or (
-            self._threads_of_a_device(cores, world_cores, is_limit=model in microbenchmarks.NAMES),
-        )
+        worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, self.modes)}
+        threads_each = self.threads or (self._threads_of_a_device(cores, world_cores),)
         for framework, build, isa, precision, mode, device in itertools.product(
-            self.frameworks, self.builds, self.isas, self.precisions, modes, self.devices
+            self.frameworks, self.builds, self.isas, self.precisions, self.modes, self.devices
         ):
-            for world in worlds.get((framework, mode), (ONE_DEVICE,)):
-                whole = () if model in microbenchmarks.NAMES else self.global_batches
-                local_batches = dict.fromkeys([*batches, *(_divided(batch, world.size) for batch in whole)])
+            for world in worlds[framework, mode]:
+                local_batches = dict.fromkeys(
+                    [*self.local_batches, *(_divided(batch, world.size) for batch in self.global_batches)]
+                )
                 for batch, threads, source, (compile_mode, layout) in itertools.product(
-                    local_batches, threads_each, sources, tuple(self._settings(framework, mode))
+                    local_batches, threads_each, self.data, tuple(self.settings(framework, mode))
                 ):
                     yield Case(
                         model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
                         precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                        steps_per_timing=steps, isa=isa, world_size=world.size, strategy=world.strategy,
+                        steps_per_timing=self.steps_per_timing, isa=isa, world_size=world.size, strategy=world.strategy,
                         devices_per_process=world.devices_per_process,
-                        oversubscribed=self._is_oversubscribed(
+                        oversubscribed=self.is_oversubscribed(
                             world.size, threads, cores if world.size == 1 else world_cores, device
                         ),
                     )
 
-    def _threads_of_a_device(self, cores: int, world_cores: int, *, is_limit: bool) -> int:
+    def _threads_of_a_device(self, cores: int, world_cores: int) -> int:
         fitting = [size for size in self.world_sizes if size <= world_cores]
-        return cores if is_limit else max(1, min(cores, world_cores // max(fitting, default=world_cores)))
+        return max(1, min(cores, world_cores // max(fitting, default=world_cores)))
 
-    def _is_oversubscribed(self, world_size: int, threads: int, cores: int, device: Device) -> bool:
+    def is_oversubscribed(self, world_size: int, threads: int, cores: int, device: Device) -> bool:
         """Whether there are more threads than cores; raises UserError if so, unless the user asked for it."""
         needed = world_size * threads
         if needed <= cores or not device.is_host:
@@ -163,7 +156,8 @@ class Sweep:
             raise UserError(f"{world_size} devices cannot be divided into processes of {asked}; choose a divisor")
         return asked
 
-    def _settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
+    def settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
+        """The compile modes and layouts of a framework in a mode, with a name in place of each Setting."""
         adapter = frameworks.load(framework)
         best = adapter.BEST[mode]
         settings = {Setting.BEST: best, Setting.DEFAULT: (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])}
@@ -188,6 +182,8 @@ class Sweep:
                 if number < 1:
                     raise UserError(f"{what} must be at least 1, not {number}")
         self._check_gradients()
+        if not self.models and not self.microbenchmarks:
+            raise UserError("a sweep needs models or microbenchmarks")
         if not self.local_batches and not self.global_batches:
             raise UserError("a sweep needs a batch, local or global")
         for framework in self.frameworks if max(self.world_sizes) > 1 else ():

@@ -244,7 +244,7 @@ def test_a_cpu_clock_that_sees_nothing_costs_no_verdict_by_wall_time(store: Stor
 
 def test_a_suite_of_limits_has_nothing_to_pair(store: Store):
     with pytest.raises(UserError, match="has only micro-benchmarks"):
-        contest(store, models=("matmul_1024",))
+        contest(store, models=(), microbenchmarks=("matmul_1024",))
 
 
 TWICE = """

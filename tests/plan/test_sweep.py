@@ -10,7 +10,7 @@ import pytest
 
 from rigmark.bench import devices
 from rigmark.bench.cli import _options as options
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
+from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting, TrialKind
 from rigmark.bench.errors import UnknownName, UserError
 from rigmark.bench.plan.axes import SWEPT
 from rigmark.bench.plan.case import Case
@@ -20,6 +20,10 @@ from rigmark.bench.worker import frameworks
 
 def cases(**axes: Any) -> list[Case]:
     return list(Sweep(**{"models": ("mlp",), "frameworks": ("torch",), **axes}).cases(cores=2))
+
+
+def of_operations(*names: str, **axes: Any) -> list[Case]:
+    return cases(models=(), microbenchmarks=names, **axes)
 
 
 def test_the_cases_are_the_product_of_the_axes_in_declared_order():
@@ -82,8 +86,8 @@ def test_a_plain_case_is_text_and_whole_numbers():
 
 
 def test_a_limit_has_no_mode_no_batch_and_no_data():
-    launch, convolution = cases(
-        models=("launch", "conv2d_wide"), local_batches=(1, 99), data=("synthetic", "digits"),
+    launch, convolution = of_operations(
+        "launch", "conv2d_wide", local_batches=(1, 99), data=("synthetic", "digits"),
         precisions=(Precision.BF16,),
     )
 
@@ -93,18 +97,40 @@ def test_a_limit_has_no_mode_no_batch_and_no_data():
 
 
 def test_a_short_limit_is_executed_often_between_two_clock_reads():
-    steps = {case.model: case.steps_per_timing for case in cases(models=("launch", "copy_32KiB", "matmul_1024"))}
-    more, = cases(models=("matmul_1024",), steps_per_timing=7)
+    steps = {case.model: case.steps_per_timing for case in of_operations("launch", "copy_32KiB", "matmul_1024")}
+    more, = of_operations("matmul_1024", steps_per_timing=7)
 
     assert steps["launch"] > steps["copy_32KiB"] > steps["matmul_1024"] == 1
     assert more.steps_per_timing == 7
+
+
+def test_operations_and_networks_of_one_sweep_are_each_expanded_by_their_own_axes():
+    declared = cases(models=("mlp",), microbenchmarks=("launch",), modes=tuple(Mode), local_batches=(1, 2))
+
+    assert [(case.timed_as, case.model) for case in declared] == [
+        *4 * [(TrialKind.TIMING, "mlp")], (TrialKind.LIMIT, "launch"),
+    ]
+
+
+@pytest.mark.parametrize(("axis", "name", "sentence"), [
+    ("models", "matmul_1024", "'matmul_1024' is no model but a micro-benchmark; name it with --microbenchmark"),
+    ("frameworks", "mlp", "'mlp' is no framework but a model; name it with --model"),
+])
+def test_a_name_of_another_axis_is_answered_with_that_axis(axis: str, name: str, sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        cases(**{axis: (name,)})
+
+
+def test_a_sweep_of_nothing_is_refused():
+    with pytest.raises(UserError, match="a sweep needs models or microbenchmarks"):
+        cases(models=())
 
 
 @pytest.mark.parametrize(
     ("axis", "wrong", "sentence"),
     [
         ("models", "resnet81", "no model 'resnet81'; did you mean 'resnet18'"),
-        ("models", "matmul_1023", "no model 'matmul_1023'; did you mean 'matmul_1024'"),
+        ("microbenchmarks", "matmul_1023", "no micro-benchmark 'matmul_1023'; did you mean 'matmul_1024'"),
         ("frameworks", "pytroch", "no framework 'pytroch'; did you mean 'torch'"),
         ("data", "digit", "no data 'digit'; did you mean 'digits'"),
         ("compile_modes", "compile", "no compile mode 'compile'; did you mean 'compiled'"),
@@ -156,7 +182,7 @@ def test_a_label_names_an_instruction_set_only_where_one_was_asked_for():
 
 
 def test_a_label_of_a_limit_says_its_threads():
-    label = cases(models=("matmul_1024",), frameworks=("numpy",))[0].label
+    label = of_operations("matmul_1024", frameworks=("numpy",))[0].label
 
     assert label == "matmul_1024, numpy eager nchw fp32, cpu, 2 threads"
 
@@ -252,9 +278,12 @@ def test_more_devices_than_cores_are_labelled_wherever_they_were_asked_for():
     assert case.label.endswith("batch 32 on each of 8 devices (ddp), oversubscribed")
 
 
-@pytest.mark.parametrize(("model", "device"), [("mlp", "cpu"), ("launch", "cpu"), ("mlp", "cuda:0")])
-def test_more_threads_than_cores_are_labelled_on_one_cpu_too(model: str, device: str):
-    sweep = Sweep(models=(model,), frameworks=("numpy",), modes=(Mode.INFERENCE,), threads=(4, 8),
+@pytest.mark.parametrize(
+    ("axis", "name", "device"),
+    [("models", "mlp", "cpu"), ("microbenchmarks", "launch", "cpu"), ("models", "mlp", "cuda:0")],
+)
+def test_more_threads_than_cores_are_labelled_on_one_cpu_too(axis: str, name: str, device: str):
+    sweep = Sweep(**{axis: (name,)}, frameworks=("numpy",), modes=(Mode.INFERENCE,), threads=(4, 8),
                   devices=(devices.parsed(device),), oversubscribe=True)
 
     assert [False, device == "cpu"] == [case.oversubscribed for case in sweep.cases(cores=4)]

@@ -603,7 +603,7 @@ def limit_records(tally: Tally) -> list[Record]:
 
 @pytest.mark.parametrize("start_method", StartMethod)
 def test_limits_are_measured_beside_networks_and_not_again(tmp_path: Path, start_method: StartMethod):
-    sweep = {"models": ("mlp", "matmul_256", "launch"), "timing": replace(SHORT, start_method=start_method)}
+    sweep = {"microbenchmarks": ("matmul_256", "launch"), "timing": replace(SHORT, start_method=start_method)}
 
     tally = measure(tmp_path, repetitions=2, **sweep)
     again = measure(tmp_path, repetitions=2, **sweep)
@@ -619,7 +619,7 @@ def test_limits_are_measured_beside_networks_and_not_again(tmp_path: Path, start
 
 
 def test_a_record_of_a_limit_holds_to_the_schema(tmp_path: Path):
-    (record,) = measure(tmp_path, models=("disk_read",), timing=SHORT).stored
+    (record,) = measure(tmp_path, models=(), microbenchmarks=("disk_read",), timing=SHORT).stored
     if record.reason and "is in memory" in record.reason:
         pytest.skip(record.reason)
 
@@ -667,7 +667,7 @@ def prepare(name, settings):
     return Sloppy(name, settings)
 """)
 
-    tally = measure(tmp_path, models=("matmul_256",), frameworks=("sloppy",), repetitions=3)
+    tally = measure(tmp_path, models=(), microbenchmarks=("matmul_256",), frameworks=("sloppy",), repetitions=3)
 
     (record,) = limit_records(tally)
     assert_no_number(record, Outcome.PARITY_FAILED)
@@ -679,7 +679,7 @@ def prepare(name, settings):
 def test_a_framework_without_limits_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lend_framework(monkeypatch, "plain", "")
 
-    (record,) = measure(tmp_path, models=("matmul_256",), frameworks=("plain",)).stored
+    (record,) = measure(tmp_path, models=(), microbenchmarks=("matmul_256",), frameworks=("plain",)).stored
 
     assert Outcome.UNSUPPORTED is record.outcome
     assert "there are no micro-benchmarks for plain; there are some for: jax, numpy, tensorflow, torch" == record.reason
@@ -690,7 +690,7 @@ def test_the_processes_of_an_all_reduce_end_with_it(tmp_path: Path, monkeypatch:
     token = uuid.uuid4().hex
     monkeypatch.setenv(TOKEN, token)
 
-    (record,) = measure(tmp_path, models=("all_reduce_2",), frameworks=("torch",)).stored
+    (record,) = measure(tmp_path, models=(), microbenchmarks=("all_reduce_2",), frameworks=("torch",)).stored
 
     assert (Outcome.OK, None) == (record.outcome, record.reason)
     assert record.measurement is not None
