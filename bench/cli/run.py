@@ -148,10 +148,9 @@ def command(
     from rigmark.bench.builds import build as builds
     from rigmark.bench.launch import agents
     from rigmark.bench.machine import hardware
-    from rigmark.bench.plan import sessions
+    from rigmark.bench.plan import selection, sessions
     from rigmark.bench.plan.axes import SWEPT
     from rigmark.bench.plan.schedule import plan
-    from rigmark.bench.plan.selection import excluded
     from rigmark.bench.store.store import Store
 
     said = asked_for(given)
@@ -163,7 +162,7 @@ def command(
     }
     asked = None if suite is None else _networks.asked_for(of_suite | places)
     if suite is None or beyond:
-        of_suite |= excluded(of_suite)
+        of_suite |= selection.excluded(of_suite)
     if beyond:
         of_suite, instead = {}, instead | of_suite
     options.above("--timeout", timeout, "s")

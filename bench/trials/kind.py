@@ -46,7 +46,7 @@ class Kind(ABC):
         return Identity(
             kind=trial.kind, case=case.plain(), repetition=trial.repetition, session=self.context.session,
             graph_fingerprint=self.fingerprint(case), build=self._build_facts(case),
-            machine=hardware.machine().id, settings={"seed": SEED, **self._weights(case), **timing},
+            machine=hardware.machine().id, settings={"seed": SEED, **self.weights(case), **timing},
             code_version=self.context.workers.code_version(),
         )
 
@@ -78,9 +78,9 @@ class Kind(ABC):
         """The fingerprint of what runs; if it changes, it is another trial."""
         return self.context.inputs.graph(case.model).fingerprint
 
-    def _weights(self, case: Case) -> dict[str, str]:
+    def weights(self, case: Case) -> dict[str, str]:
         """The weights that were brought, by their hash; empty if they follow from the seed."""
-        digest = None if case.is_limit else self.context.inputs.digest(case.model)
+        digest = self.context.inputs.digest(case.model)
         return {} if digest is None else {"weights": digest}
 
     def distributions(self, case: Case) -> set[str]:

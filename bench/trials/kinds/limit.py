@@ -31,6 +31,9 @@ class Microbenchmark(Timed):
         work = microbenchmarks.work(case.model, Precision.FP32)
         return hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
 
+    def weights(self, case: Case) -> dict[str, str]:
+        return {}
+
     def distributions(self, case: Case) -> set[str]:
         return super().distributions(case) | {*microbenchmarks.distributions(case.framework, case.model)}
 
