@@ -1,4 +1,4 @@
-"""Entry point of ``rigmark`` and ``python -m rigmark``: handles Ctrl-C from before the slow imports on.
+"""Entry point of ``rigmark`` and ``python -m rigmark`` (or rigmark.bench): handles Ctrl-C from before the slow imports.
 
 Only ``sys`` is imported above ``main``, since a Ctrl-C during these imports ends in a message of Python itself.
 """
@@ -31,3 +31,7 @@ def main() -> None:
         if sys.stderr is not None:
             print("rigmark: interrupted", file=sys.stderr)
         sys.exit(EXIT_CODE)
+
+
+if __name__ == "__main__":
+    main()

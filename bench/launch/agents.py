@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import struct
 import tempfile
 import time
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ from rigmark.bench.processes.spawn import ARRAYS, Answer, Listener, not_run, run
 
 PORT_VARIABLE = "RIGMARK_PORT"
 DEFAULT_PORT = 29_517
-PATIENCE_S = 120.0           # time for all ranks to connect
+PATIENCE_S = 120.0           # time for each rank to connect, and then for each of its messages to arrive
 RETRY_S = 0.1
 STOP = b"stop"
 FILES = ("inputs", "weights")        # keys of a job whose values are paths of files; "shards" has several
@@ -139,15 +140,23 @@ class Agents:
 
     def _gather(self, server: socket.socket, at: Member) -> None:
         while len(self._connections) < at.processes - 1:
+            missing = ", ".join(map(str, sorted(set(range(1, at.processes)) - self._connections.keys())))
             try:
-                connection = _accepted(server, _key(at))
+                accepted, (host, *_) = server.accept()
             except TimeoutError:
-                missing = sorted(set(range(1, at.processes)) - self._connections.keys())
                 raise UserError(
-                    f"rank {missing[0]} of {at.processes} did not connect within {PATIENCE_S:g} s") from None
-            except AuthenticationError:
-                continue
-            hello = json.loads(connection.recv_bytes())
+                    f"of {at.processes} ranks these did not connect within {PATIENCE_S:g} s: {missing}") from None
+            try:
+                connection = _greeted(accepted, _key(at))
+            except (AuthenticationError, EOFError, OSError):
+                continue             # no process of this job, or one that will try again
+            try:
+                hello = json.loads(connection.recv_bytes())
+            except (EOFError, OSError):
+                raise UserError(
+                    f"a rank on {host} connected, but did not say within {PATIENCE_S:g} s which it is; still missing: "
+                    f"{missing}; see whether that machine hangs"
+                ) from None
             agent = Agent(**{**hello, "cpus": tuple(hello["cpus"])})
             self._connections[agent.rank] = connection
             self._of.append(agent)
@@ -195,10 +204,17 @@ class Agents:
         connection = self._connections[launch.rank]
         try:
             _send_job(connection, launch, job)
-            ready = wait([connection, *([] if stop is None else [stop])])
+            # The agent itself ends a worker at its deadline.
+            ready = wait([connection, *([] if stop is None else [stop])], launch.deadline_s + PATIENCE_S)
+            if not ready:
+                raise BlockingIOError
             if connection not in ready:
                 connection.send_bytes(STOP)
             return receive_answer(connection, directory / ARRAYS)
+        except BlockingIOError:
+            connection.close()       # an answer that still came would be taken for that of the next job
+            return not_run(Outcome.CRASHED, f"its agent on {self._of[launch.rank].host} does not answer; see whether "
+                           "that machine hangs")
         except (OSError, EOFError):
             return not_run(Outcome.CRASHED, f"its agent on {self._of[launch.rank].host} has ended")
 
@@ -206,10 +222,15 @@ class Agents:
         self._here.release()
 
 
-def _accepted(server: socket.socket, key: bytes) -> Connection:
-    """The connection of the next process that connects with the right key (multiprocessing.connection.Client)."""
-    accepted, _ = server.accept()
+def _greeted(accepted: socket.socket, key: bytes) -> Connection:
+    """The connection of a process that has connected, and that has the right key (multiprocessing.connection.Client).
+
+    Raises AuthenticationError for another key. Here and later, BlockingIOError is raised for a process that hangs: if
+    it sends or receives nothing for PATIENCE_S.
+    """
     accepted.setblocking(True)
+    for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        accepted.setsockopt(socket.SOL_SOCKET, limit, struct.pack("@ll", *divmod(round(PATIENCE_S * 1e6), 1_000_000)))
     connection = Connection(accepted.detach())
     try:
         deliver_challenge(connection, key)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import uuid
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -70,6 +75,56 @@ def test_ranks_of_one_command_are_measured_as_one_world(tmp_path: Path, monkeypa
     assert 2 == len(timing["world"]["rank_timings_s"])
     assert not (folders[1] / "results").exists()         # one of them measures
     assert eventually(lambda: not alive(token), within_s=20.0)
+
+
+def alone(monkeypatch: pytest.MonkeyPatch) -> agents.Member:
+    """Rank 0 of 2, which is patient for half a second; who connects to its port before it listens is heard then."""
+    server = socket.create_server((ranks.LOOPBACK, 0))
+    monkeypatch.setattr(socket, "create_server", lambda _: server)
+    monkeypatch.setattr(agents, "PATIENCE_S", 0.5)
+    return agents.Member(
+        launcher="torchrun", rank=0, processes=2, address=ranks.LOOPBACK, port=server.getsockname()[1], job="")
+
+
+def test_a_rank_that_connects_and_then_hangs_is_named_by_its_machine(monkeypatch: pytest.MonkeyPatch):
+    at, there = alone(monkeypatch), []
+    hung = threading.Thread(target=lambda: there.append(agents._connected(at)))
+    hung.start()
+
+    with pytest.raises(UserError, match=r"a rank on 127.0.0.1 connected, but did not say within 0.5 s .*missing: 1"):
+        agents.Agents(at)
+
+    hung.join()
+    there[0].close()
+
+
+def test_a_stranger_that_connects_and_says_nothing_does_not_end_the_wait_for_the_ranks(
+    monkeypatch: pytest.MonkeyPatch
+):
+    at = alone(monkeypatch)
+
+    with (
+        socket.create_connection((at.address, at.port)),
+        pytest.raises(UserError, match=r"of 2 ranks these did not connect within 0.5 s: 1"),
+    ):
+        agents.Agents(at)
+
+
+def test_an_agent_that_does_not_answer_after_the_deadline_is_a_failure_of_its_rank(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(agents, "PATIENCE_S", 0.0)
+    there, (ours, theirs) = agents_on("ab"), socket.socketpair()
+    there._connections = {1: Connection(ours.detach())}
+    launch: Any = SimpleNamespace(
+        rank=1, build=SimpleNamespace(name="default"), isa="native", cpus=[0], threads=1, deadline_s=0.0)
+
+    hung, next_one = (there.start(launch, {}, tmp_path) for _ in range(2))
+
+    theirs.close()
+    assert (Outcome.CRASHED, "its agent on b does not answer; see whether that machine hangs") == (
+        hung.outcome, hung.reason)
+    assert (Outcome.CRASHED, "its agent on b has ended") == (next_one.outcome, next_one.reason)      # no late answer
 
 
 def agents_on(hosts: str) -> agents.Agents:
