@@ -13,7 +13,8 @@ if TYPE_CHECKING:                # the command line reads NAMES for its help, so
     import numpy as np
     from numpy.typing import NDArray
 
-    from rigmark.bench.ir.graph import Graph
+    from rigmark.bench.ir.graph import Graph, Input
+    from rigmark.bench.ir.weights import Samples
 
 SYNTHETIC = "synthetic"      # seeded random numbers: pure speed, no input to load
 REAL: tuple[str, ...] = registry.names(__path__)
@@ -22,11 +23,14 @@ NAMES: tuple[str, ...] = (SYNTHETIC, *REAL)
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples for one epoch of training, and held-out samples; x is float32 in NCHW, or int64 tokens."""
+    """Samples for one epoch of training, and held-out samples.
 
-    x: NDArray[np.generic]
+    x is float32 in NCHW, or int64 tokens, or a tuple of such arrays for a graph of several inputs, in their order.
+    """
+
+    x: Samples
     y: NDArray[np.generic]
-    test_x: NDArray[np.generic]
+    test_x: Samples
     test_y: NDArray[np.generic]
 
 
@@ -37,10 +41,23 @@ def load(name: str, graph: Graph) -> Dataset:
     module = added.load(__name__, name, "data")
     with added.mistakes_in(__name__, name, "data"):
         dataset: Dataset = module.load(graph)
-        shape = dataset.x.shape[1:]
-    if shape != graph.input.shape:
+        found = [each.shape[1:] for each in (dataset.x if isinstance(dataset.x, tuple) else (dataset.x,))]
+    taken = [each.shape for each in graph.inputs]
+    if found != taken:
         raise UserError(
-            f"data '{name}' has samples of {shape} but {graph.name} takes {graph.input.shape}; "
+            f"data '{name}' has samples of {_shown(found)} but {graph.name} takes {_shown(taken)}; "
             f"use --data {SYNTHETIC} or another model"
         )
     return dataset
+
+
+def only_input(name: str, graph: Graph) -> Input:
+    """That of the graph; raises UserError where it has several, which this data set does not give."""
+    if len(graph.inputs) != 1:
+        raise UserError(f"data '{name}' gives one input, but {graph.name} takes "
+                        f"{', '.join(each.name for each in graph.inputs)}; use --data {SYNTHETIC} or another model")
+    return graph.input
+
+
+def _shown(shapes: list[tuple[int, ...]]) -> str:
+    return " and ".join(map(str, shapes))

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rigmark.bench.datasets import Dataset
+from rigmark.bench.datasets import Dataset, only_input
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.graph import Graph
 
@@ -26,10 +26,11 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def load(graph: Graph) -> Dataset:
     """The crops; raises UserError if a package is missing, or if the graph does not classify colour images."""
-    if len(graph.input.shape) != 3 or graph.input.shape[0] != 3 or len(graph.output_shape) != 1:
+    given = only_input("photos", graph)
+    if len(given.shape) != 3 or given.shape[0] != 3 or len(graph.output_shape) != 1:
         raise UserError(f"data 'photos' is for models that classify images of 3 channels, but {graph.name} turns "
-                        f"{graph.input.shape} into {graph.output_shape}; use --data synthetic or another model")
-    _, height, width = graph.input.shape
+                        f"{given.shape} into {graph.output_shape}; use --data synthetic or another model")
+    _, height, width = given.shape
     x, y = _crops(height, width)
     return Dataset(x=x[HELD_OUT:], y=y[HELD_OUT:], test_x=x[:HELD_OUT], test_y=y[:HELD_OUT])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rigmark.bench.datasets import Dataset
+from rigmark.bench.datasets import Dataset, only_input
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.graph import Graph
 
@@ -28,13 +28,14 @@ def load(graph: Graph) -> Dataset:
     x contains ASCII codes, y the character after each of them. Raises UserError if the graph does not predict the next
     of at least 128 tokens at every step.
     """
-    if graph.input.vocabulary is None or graph.output_shape != (*graph.input.shape, graph.input.vocabulary):
+    given = only_input("text", graph)
+    if given.vocabulary is None or graph.output_shape != (*given.shape, given.vocabulary):
         raise UserError(f"data 'text' is for models that predict the next token at every step, which {graph.name} "
                         "does not; use --data synthetic or --model lstm")
-    if graph.input.vocabulary < ASCII:
+    if given.vocabulary < ASCII:
         raise UserError(f"data 'text' has {ASCII} different characters but {graph.name} knows only "
-                        f"{graph.input.vocabulary}; use --data synthetic or another model")
-    (steps,) = graph.input.shape
+                        f"{given.vocabulary}; use --data synthetic or another model")
+    (steps,) = given.shape
     tokens = np.frombuffer(text().encode("ascii", "replace"), np.uint8).astype(np.int64)
     x, y = _excerpts(tokens, steps)
     held_out = max(1, round(HELD_OUT_SHARE * len(x)))

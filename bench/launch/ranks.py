@@ -214,7 +214,8 @@ def _communication(ranks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def proof_arrays(of_ranks: Sequence[Arrays]) -> Arrays:
     """The arrays of a proof from those of all ranks: joined outputs, mean losses, and the shared gradients."""
     first = of_ranks[0]
-    whole = {**first, "output": np.concatenate([arrays["output"] for arrays in of_ranks])}
+    outputs = [name for name in first if name.partition(":")[0] == "output"]
+    whole = {**first, **{name: np.concatenate([arrays[name] for arrays in of_ranks]) for name in outputs}}
     if "losses" in first:
         whole["losses"] = np.mean([arrays["losses"] for arrays in of_ranks], axis=0)
     return whole

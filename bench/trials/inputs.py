@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rigmark.bench import datasets
 from rigmark.bench.host import npz
@@ -18,6 +19,7 @@ from rigmark.bench.ir.graph import Graph
 from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
+from rigmark.bench.worker import samples as of_samples
 
 SEED = 1                     # of weights, inputs and masks; always the same, so that all results are comparable
 BATCHES = 2                  # of synthetic samples: steps take them in turn, so that none can repeat an old answer
@@ -29,7 +31,7 @@ SHARDS = (0, 1)             # of timed samples: the devices of a world alternate
 class Timed:
     """The samples of timed steps."""
 
-    file: Path                   # with "x" and "y", one batch after another
+    file: Path                   # of samples, one batch after another; for names in it see bench.worker.samples
     batch_samples: int           # that make a batch: a worker repeats them to fill it
     deciding: int                # how many of a filled batch decide its loss
     batches: int                 # that the file holds
@@ -68,64 +70,64 @@ class Inputs:
         return (*given, self.perturbed_weights(model))
 
     def of_proof(self, case: Case) -> Path:
-        """The file with x and y of a proof's batch for all devices; for real data also with "train_x", "train_y",
+        """The file with the samples of a proof's batch for all devices; for real data also with "train_x", "train_y",
         "test_x" and "test_y"."""
-        samples = PROOF_BATCH * case.world_size
+        graph, samples = self.graph(case.model), PROOF_BATCH * case.world_size
 
         def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), samples, SEED)
+            drawn = _named(graph, *ir_weights.synthetic_batch(graph, samples, SEED))
             if case.data == datasets.SYNTHETIC or case.world_size > 1:
-                return {"x": x, "y": y}
-            real = datasets.load(case.data, self.graph(case.model))
+                return drawn
+            real = datasets.load(case.data, graph)
             return {
-                "x": x, "y": y, "train_x": real.x, "train_y": real.y, "test_x": real.test_x, "test_y": real.test_y,
+                **drawn, **_named(graph, real.x, real.y, "train_"), **_named(graph, real.test_x, real.test_y, "test_"),
             }
 
         return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
 
     def timed(self, case: Case, shard: int = 0) -> Timed:
         """Samples for at least two batches, unless there is only one sample."""
-        batch = case.local_batch
+        graph, batch = self.graph(case.model), case.local_batch
         if case.data != datasets.SYNTHETIC:
-            real = datasets.load(case.data, self.graph(case.model))
-            samples = min(batch, max(1, len(real.x) // BATCHES))
-            begin = shard * batch % len(real.x)
+            real = datasets.load(case.data, graph)
+            samples = min(batch, max(1, len(real.y) // BATCHES))
+            begin = shard * batch % len(real.y)
 
             def turned() -> dict[str, Any]:
-                return {"x": np.roll(real.x, -begin, axis=0), "y": np.roll(real.y, -begin, axis=0)}
+                every = _named(graph, real.x, real.y)
+                return {name: np.roll(array, -begin, axis=0) for name, array in every.items()}
 
             file = self._once(f"real-{case.model}-{case.data}-{begin}", turned)
-            return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.x) // samples)
+            return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.y) // samples)
         # A batch of repeated samples has the same loss as one of each, even with batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
 
         def arrays() -> dict[str, Any]:
-            x, y = ir_weights.synthetic_batch(self.graph(case.model), BATCHES * distinct, SEED + shard)
-            return {"x": x, "y": y}
+            return _named(graph, *ir_weights.synthetic_batch(graph, BATCHES * distinct, SEED + shard))
 
         file = self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays)
         return Timed(file=file, batch_samples=distinct, deciding=distinct, batches=BATCHES)
 
     def of_first_loss(self, case: Case, shard: int = 0) -> Path:
-        """x and y of the samples alone that decide the first loss."""
+        """The file of the samples alone that decide the first loss."""
         timed = self.timed(case, shard)
 
         def arrays() -> dict[str, Any]:
             with np.load(timed.file) as every:
                 samples = np.arange(timed.deciding) % timed.batch_samples        # as a worker fills a batch
-                return {"x": every["x"][samples], "y": every["y"][samples]}
+                return {name: every[name][samples] for name in every.files}
 
         return self._once(f"first-{timed.file.stem}-{timed.deciding}", arrays)
 
     def of_each_batch(self, case: Case, count: int) -> Path:
-        """x and y of the first samples of each batch, batch after batch."""
+        """The file of the first samples of each batch, batch after batch."""
         timed = self.timed(case)
 
         def arrays() -> dict[str, Any]:
             samples = np.arange(count) % timed.batch_samples
             chosen = np.concatenate([place * timed.batch_samples + samples for place in range(timed.batches)])
             with np.load(timed.file) as every:
-                return {"x": every["x"][chosen], "y": every["y"][chosen]}
+                return {name: every[name][chosen] for name in every.files}
 
         return self._once(f"each-{timed.file.stem}-{timed.batch_samples}-{count}", arrays)
 
@@ -146,3 +148,9 @@ class Inputs:
             with writing(path):
                 npz.write(path, content)
         return path
+
+
+def _named(graph: Graph, x: ir_weights.Samples, y: NDArray[np.generic], prefix: str = "") -> dict[str, Any]:
+    """Samples by their names in a file, which begin with the prefix."""
+    named = zip(of_samples.keys(graph.plain(), f"{prefix}x"), of_samples.unpacked(x), strict=True)
+    return {**dict(named), f"{prefix}y": y}

@@ -1,6 +1,33 @@
-"""What the plain form of a graph says: its values, its parameters, and which of them layers share."""
+"""What the plain form of a graph says: inputs, outputs, values, parameters, and which of them layers share."""
 
 import collections
+
+
+def inputs_of(graph):
+    """[{"name", "shape", "dtype"}], in the order in which samples have them."""
+    if "inputs" in graph:
+        return graph["inputs"]
+    only = graph["input"]
+    return [{"name": "input", "shape": only["shape"], "dtype": "float" if only["vocabulary"] is None else "int64"}]
+
+
+def output_names(graph):
+    """The names of the values that it answers; the loss takes the first."""
+    return graph.get("outputs") or [graph["layers"][-1]["name"]]
+
+
+def layers_for_loss(graph):
+    """The layers that lead to the loss, in order: a training step runs no others."""
+    found = {layer_of(output_names(graph)[0])}
+    for layer in reversed(graph["layers"]):
+        if layer["name"] in found:
+            found.update(map(layer_of, layer["inputs"]))
+    return [layer for layer in graph["layers"] if layer["name"] in found]
+
+
+def last_readers(layers, kept):
+    """{value: the layer that reads it last}, of the values that may be let go then: without those of ``kept``."""
+    return {name: layer["name"] for layer in layers for name in layer["inputs"] if name not in kept}
 
 
 def outputs_of(layer):
@@ -10,7 +37,7 @@ def outputs_of(layer):
 
 
 def layer_of(value):
-    """The name of the layer that gives a value, or "input"."""
+    """The name of the layer, or of the input, that gives a value."""
     return value.partition(":")[0]
 
 
@@ -30,14 +57,14 @@ def shared_keys(graph):
 
 
 def with_gradient(graph):
-    """Names of the layers in or before which a trainable parameter lies, and that lead to the output by floats."""
+    """Names of the layers in or before which a trainable parameter lies, and that lead to the loss by floats."""
     names = set()
     for layer in graph["layers"]:
         has_own = any(p["is_trainable"] for p in layer["parameters"])
         is_float = any(value["dtype"] == "float" for value in layer["outputs"])
         if is_float and (has_own or names.intersection(map(layer_of, layer["inputs"]))):
             names.add(layer["name"])
-    reached = {graph["layers"][-1]["name"]}
+    reached = {layer_of(output_names(graph)[0])}
     for layer in reversed(graph["layers"]):
         if layer["name"] in names & reached:
             reached.update(map(layer_of, layer["inputs"]))

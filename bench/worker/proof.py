@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .samples import count, first, named, part_of
+
 DEVIATIONS = 3  # the largest of three normal deviates is 1.3 sigma on average, so four sigma are allowed
 LOSSES = 4      # the first three are judged; later ones are only shown, since rounding makes them diverge
 
@@ -22,15 +24,15 @@ def dropout_masks(graph, samples, seed):
 
 
 def answer(prepared, graph, x, y, seed, part=slice(None)):
-    """Arrays by name: "output", "losses", and "gradient:KEY" for every trainable parameter.
+    """Arrays by name: "output", "output:NAME" for others, "losses", and "gradient:KEY" for every trainable parameter.
 
     ``part`` selects the samples of this process from the whole batch, for which all masks are drawn.
 
-    Contains only the output if the precision has no training.
+    Contains only outputs if the precision has no training.
     """
-    masks = {name: mask[part] for name, mask in dropout_masks(graph, len(x), seed).items()}
-    x, y = x[part], y[part]
-    arrays = {"output": np.asarray(prepared.forward(x))}
+    masks = {name: mask[part] for name, mask in dropout_masks(graph, count(x), seed).items()}
+    x, y = part_of(x, part), y[part]
+    arrays = named(graph, prepared.forward(x))
     if not prepared.can_train:
         return arrays
     for key, gradient in prepared.gradients(x, y, masks)[1].items():
@@ -49,7 +51,7 @@ def tie_effects(prepare, graph, x, y, seed, times, exact_losses):
     random; ``exact_losses`` are those without any change. The gradient may differ by the distance of the first two, a
     loss after updates by DEVIATIONS times the largest deviation that occurred.
     """
-    masks = dropout_masks(graph, len(x), seed)
+    masks = dropout_masks(graph, count(x), seed)
     exact = prepare(precision="fp64").decided(x, masks)
     if not exact:                        # no layer decides: the oracle would train three times what it trained already
         return {name: np.array(0.0) for name in ("tie_gradient", "tie_second_loss", "tie_third_loss")}
@@ -90,14 +92,15 @@ def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
     if not prepared.can_train:
         return {}
     losses = []
-    for index in range(len(x) // local_batch):
+    for index in range(count(x) // local_batch):
         batch = slice(index * local_batch, (index + 1) * local_batch)
         masks = dropout_masks(graph, local_batch, seed + 1 + index)
-        losses.append(prepared.train(x[batch], y[batch], masks))
+        losses.append(prepared.train(part_of(x, batch), y[batch], masks))
     right = 0
-    for start in range(0, len(test_x), local_batch):
-        output = np.asarray(prepared.forward(test_x[start:start + local_batch]))
-        right += int((output.argmax(-1) == test_y[start:start + local_batch]).sum())
+    for start in range(0, len(test_y), local_batch):
+        batch = slice(start, start + local_batch)
+        output = np.asarray(first(prepared.forward(part_of(test_x, batch))))
+        right += int((output.argmax(-1) == test_y[batch]).sum())
     return {
         "learning_losses": np.array(losses, np.float64),
         "learning_accuracy": np.array(right / float(np.size(test_y))),

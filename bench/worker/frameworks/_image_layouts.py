@@ -1,6 +1,6 @@
 """Image layouts, shared by the lowerings of frameworks that store images as (height, width, channels)."""
 
-from ..graphs import outputs_of, shared_keys
+from ..graphs import inputs_of, output_names, outputs_of, shared_keys
 
 
 def inverse(axes):
@@ -22,23 +22,25 @@ class Plan:
     """Which values are kept as (height, width, channels), decided once for the whole graph.
 
     Those are the outputs of operations on images; outputs of element-wise operations and concat on these; and the
-    input of the graph if it leads to an operation on images. All other values are in canonical order. So a transpose is
+    inputs of the graph that lead to an operation on images. All other values are in canonical order. So a transpose is
     needed only if a layer takes a value in another order than that in which it is kept.
 
-    ``images`` are the names of such values, among them perhaps "input". A framework that keeps images in canonical
+    ``images`` are the names of such values. A framework that keeps images in canonical
     order has none.
     """
 
     def __init__(self, graph, has_images=True):
-        self._values = {"input": {"shape": [1, *graph["input"]["shape"]], "batch": 0}}
+        inputs = inputs_of(graph)
+        self._values = {each["name"]: {"shape": [1, *each["shape"]], "batch": 0} for each in inputs}
         for layer in graph["layers"]:
             self._values.update(zip(outputs_of(layer), layer["outputs"]))
         self.images = set()
         self.dense, self.vectors = {}, {}        # see flattened_images
         if not has_images:
             return
-        if self._may_be_image("input") and self._leads_to_images(graph, "input"):
-            self.images.add("input")
+        for each in inputs:
+            if self._may_be_image(each["name"]) and self._leads_to_images(graph, each["name"]):
+                self.images.add(each["name"])
         for layer in graph["layers"]:
             if self._may_be_image(layer["name"]) and self._gives_image(layer):
                 self.images.add(layer["name"])
@@ -97,12 +99,12 @@ def flattened_images(graph, images):
     """
     layers = graph["layers"]
     readers = {layer["name"]: [reader for reader in layers if layer["name"] in reader["inputs"]] for layer in layers}
-    shared = shared_keys(graph)
+    shared, results = shared_keys(graph), output_names(graph)
     dense, vectors = {}, {}
 
     def follow(name, image):
         """(dense layers, vectors) that a flattened image reaches; None if one of them depends on the order."""
-        if not readers[name]:
+        if name in results:
             return None
         found_dense, found_vectors = {}, {name: image}
         for reader in readers[name]:

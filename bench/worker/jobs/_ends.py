@@ -8,6 +8,7 @@ and facts of the timed steps, such as their peak memory, must be read before.
 import numpy as np
 
 from .. import frameworks
+from ..samples import answer_keys, count, first, joined, mapped, packed, part_of, unpacked
 from . import Failed
 from ._common import arrays, has_dropout, loss_of
 from ._steps import last_result, part_of_each, refuse_replaced_clocks, samples_of
@@ -40,14 +41,15 @@ def one_more_step(prepared):
 
 
 def check_outputs(job, prepared, steps, first_loss):
-    """Compares the last output, and that of one more step, with the oracle's for their own batches."""
-    count, places = job["last_check"]["samples"], (steps - 1, steps)
-    batches = [joined(samples_of(job, place, count)) for place in places]
+    """Compares the last outputs, and those of one more step, with the oracle's for their own batches."""
+    samples, places = job["last_check"]["samples"], (steps - 1, steps)
+    batches = [of_all_devices(samples_of(job, place, samples)) for place in places]
     answer = Answer(
-        job, [arrays(job["weights"])], [np.concatenate([x for x, _ in batches])], is_training=False,
+        job, [arrays(job["weights"])], [joined([x for x, _ in batches])], is_training=False,
         exact=known_outputs(job, places),
     )
-    last, more = slice(None, len(answer.exact) // 2), slice(len(answer.exact) // 2, None)
+    half = count(answer.exact) // 2
+    last, more = slice(None, half), slice(half, None)
     check_output(job, last_result(prepared), answer, last, more)
     output, checked = check_output(job, one_more_step(prepared), answer, more, last)
     y = batches[1][1]
@@ -62,32 +64,43 @@ def known_outputs(job, places):
     check = job["last_check"]
     if check["outputs"] is None:
         return None
-    known = arrays(check["outputs"])["output"]
-    of_batches = np.split(known, len(known) // check["samples"])
-    return np.concatenate([of_batches[place % len(of_batches)] for place in places])
+    stored, samples = arrays(check["outputs"]), check["samples"]
+    known = packed([stored[key] for key in answer_keys(job["graph"])])
+    begins = [place % (count(known) // samples) * samples for place in places]
+    return joined([part_of(known, slice(begin, begin + samples)) for begin in begins])
 
 
 def check_output(job, result, answer, part, other):
-    """(the compared samples of a result, facts about them); ``other`` is the part of the other batch.
+    """(the compared samples of the output that the loss takes, facts about the output with the largest error).
 
-    Raises Failed if the error of the result is larger than rounding explains, or if it belongs to the other batch.
+    ``part`` are the samples of a batch in the answer, ``other`` those of the other batch. Raises Failed if the error of
+    an output is larger than rounding explains, or if it belongs to the other batch.
     """
-    check, exact = job["last_check"], answer.exact[part]
-    output = np.asarray(part_of_each(result, devices_of(job), check["samples"]), np.float64)
+    given = mapped(
+        lambda each: np.asarray(each, np.float64), part_of_each(result, devices_of(job), job["last_check"]["samples"])
+    )
+    facts = [check_one(job, answer, index, part, other, each) for index, each in enumerate(unpacked(given))]
+    return first(given), max(facts, key=lambda each: each["output_error"] / each["allowed_output_error"])
+
+
+def check_one(job, answer, index, part, other, output):
+    """The facts about the output with this index."""
+    check, every = job["last_check"], unpacked(answer.exact)[index]
+    exact = every[part]
     error, allowed, rounding = relative_error(output, exact), check["output_tolerance"], 0.0
     if not error <= allowed:
-        rounding = relative_error(answer.rounded[part], exact)
+        rounding = relative_error(unpacked(answer.rounded)[index][part], exact)
         allowed += check["roundings"] * rounding
     if not error <= allowed:
         raise Failed("parity_failed", "the last output is off by %.2g (relative L2) from the oracle's for the same "
                      "batch (allowed %.2g)" % (error, allowed))
-    distance, to_other = relative_error(answer.exact[other], exact), np.linalg.norm(output - answer.exact[other])
+    distance, to_other = relative_error(every[other], exact), np.linalg.norm(output - every[other])
     # A narrow format may allow more than the difference of two answers; if rounding alone reaches half of that
     # difference, the answers cannot be distinguished.
     if 2 * rounding < distance <= allowed and to_other < np.linalg.norm(output - exact):
         raise Failed("parity_failed", "the last output is nearer to the oracle's for another batch than to that for "
                      "the same batch")
-    return output, {"output_error": error, "allowed_output_error": allowed, "output_distance": distance}
+    return {"output_error": error, "allowed_output_error": allowed, "output_distance": distance}
 
 
 # Training -------------------------------------------------------------------------------------------------------------
@@ -101,15 +114,16 @@ def check_update(job, prepared, steps, first_loss):
     after, is_skipped = prepared.replicas(), prepared.overflow_steps() != overflows
     if has_dropout(graph):
         # That step drew masks of its own, so its loss is not known: the network after the step is checked instead.
-        count = job["last_check"]["samples"]
-        x = joined(samples_of(job, steps, job["check_samples"]))[0]      # as many samples as the start was compiled for
-        output = part_of_each(prepared.forward(x), devices_of(job), count)
-        batch, weights = samples_of(job, steps, count), after
-        loss = loss_of(graph["loss"], np.asarray(output, np.float64), joined(batch)[1])[0]
+        samples = job["last_check"]["samples"]
+        # As many samples as the start was compiled for.
+        x = of_all_devices(samples_of(job, steps, job["check_samples"]))[0]
+        output = part_of_each(first(prepared.forward(x)), devices_of(job), samples)
+        batch, weights = samples_of(job, steps, samples), after
+        loss = loss_of(graph["loss"], np.asarray(output, np.float64), of_all_devices(batch)[1])[0]
     else:
         batch, weights = samples_of(job, steps, job["check_samples"]), before
     answer = Answer(job, weights, [x for x, _ in batch], is_training=not has_dropout(graph))
-    told = judged_loss(job, loss, answer, slice(None), joined(batch)[1], first_loss)
+    told = judged_loss(job, loss, answer, slice(None), of_all_devices(batch)[1], first_loss)
     is_learnt = told["expected_loss"] < LEARNT * abs(first_loss)
     since = [arrays(job["weights"])] * len(after) if is_learnt else before
     are_moved = all(is_moved(graph, *each) for each in zip(since, after))
@@ -150,8 +164,9 @@ class Answer(object):
         # With one thread, since threads that find a core busy wait for each other: up to ten times as long.
         settings = dict(self._job["settings"], compile_mode="eager", layout="nchw", device="cpu", threads=1, **way)
         prepare = frameworks.load("numpy").prepare
-        return np.concatenate([
-            np.asarray(prepare(self._job["graph"], own, settings).output(x, self._is_training), np.float64)
+        return joined([
+            mapped(lambda each: np.asarray(each, np.float64),
+                   prepare(self._job["graph"], own, settings).output(x, self._is_training))
             for own, x in zip(self._weights, self._inputs)
         ])
 
@@ -161,9 +176,9 @@ def devices_of(job):
     return len(job["shards"]) if job.get("world") else 1
 
 
-def joined(samples):
+def of_all_devices(samples):
     """(x, y) of all devices, device after device."""
-    return tuple(np.concatenate(parts) for parts in zip(*samples))
+    return tuple(joined(parts) for parts in zip(*samples))
 
 
 def relative_error(output, reference):
@@ -177,11 +192,11 @@ def judged_loss(job, loss, answer, part, y, first_loss):
 
     The tolerance is relative to the first loss if that is larger, since a network may memorise a small batch.
     """
-    check, exact = job["last_check"], answer.exact[part]
+    check, exact = job["last_check"], first(answer.exact)[part]
     expected = loss_of(job["graph"]["loss"], exact, y)[0]
     allowed = check["loss_tolerance"] * max(abs(expected), abs(first_loss))
     if not abs(loss - expected) <= allowed:
-        allowed += check["roundings"] * float(np.sqrt(np.mean(np.square(answer.rounded[part] - exact))))
+        allowed += check["roundings"] * float(np.sqrt(np.mean(np.square(first(answer.rounded)[part] - exact))))
     if not abs(loss - expected) <= allowed:
         raise Failed("parity_failed", "last loss %.9g, the oracle's is %.9g for the same batch and parameters (allowed "
                      "difference %.2g)" % (loss, expected, allowed))

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from .. import host, measure, rendezvous
+from ..samples import first, joined, mapped, taken, unpacked
 from . import Failed
 from ._common import arrays, has_dropout, loss_of, prepare
 
@@ -20,7 +21,7 @@ def started(job, answers, first_step):
     first_loss = None
     if mode == "training" and has_dropout(graph):
         devices = len(job.get("shards", [None]))
-        x, y = (part_of_each(array, devices, job["check_samples"]) for array in loaded[0])
+        x, y = (part_of_each(each, devices, job["check_samples"]) for each in loaded[0])
         first_loss = check_loss(prepared, graph, mode, x, y)
     prepared.load(loaded)
     answers.mark("loaded")
@@ -28,7 +29,7 @@ def started(job, answers, first_step):
     first_step_s = first_step(prepared)
     result = prepared.result()
     if mode == "inference":
-        first_loss = loss_of(graph["loss"], np.asarray(result, np.float64), loaded[0][1])[0]
+        first_loss = loss_of(graph["loss"], np.asarray(first(result), np.float64), loaded[0][1])[0]
     elif first_loss is None:
         first_loss = float(result)
     expected = job["expected_loss"]
@@ -49,18 +50,18 @@ def check_loss(prepared, graph, mode, x, y):
     """
     if mode == "training" and not has_dropout(graph):
         return float(prepared.gradients(x, y, {})[0])
-    return loss_of(graph["loss"], np.asarray(prepared.forward(x), np.float64), y)[0]
+    return loss_of(graph["loss"], np.asarray(first(prepared.forward(x)), np.float64), y)[0]
 
 
 def loaded_batches(job):
     """The batches of this process; each contains the samples of all its devices, one device after the other."""
     samples, local_batch = job["batch_samples"], job["timing"]["local_batch"]
     inputs = inputs_of(job)
-    places = range(max(1, min(len(each["x"]) // samples for each in inputs)))
+    places = range(max(1, min(len(y) // samples for _, y in inputs)))
     of_devices = [[batch(each, samples, place, local_batch) for place in places] for each in inputs]
     if len(of_devices) == 1:
         return of_devices[0]
-    return [tuple(np.concatenate(parts) for parts in zip(*each)) for each in zip(*of_devices)]
+    return [tuple(joined(parts) for parts in zip(*each)) for each in zip(*of_devices)]
 
 
 def samples_of(job, place, count):
@@ -69,14 +70,15 @@ def samples_of(job, place, count):
 
 
 def inputs_of(job):
-    """[{"x", "y"}] of each device of this process."""
-    return [arrays(path) for path in (job["shards"] if job.get("world") else [job["inputs"]])]
+    """[(x, y)] of each device of this process."""
+    files = (arrays(path) for path in (job["shards"] if job.get("world") else [job["inputs"]]))
+    return [(taken(job["graph"], each), each["y"]) for each in files]
 
 
 def batch(inputs, samples, place, length):
     """(x, y) of batch number ``place``; each has ``samples`` samples, which are repeated up to ``length``."""
-    begin = place % max(1, len(inputs["x"]) // samples) * samples
-    return tuple(filled(inputs[name][begin:begin + samples], length) for name in ("x", "y"))
+    begin = place % max(1, len(inputs[1]) // samples) * samples
+    return tuple(mapped(lambda each: filled(each[begin:begin + samples], length), value) for value in inputs)
 
 
 def filled(array, length):
@@ -89,9 +91,11 @@ def filled(array, length):
     return result
 
 
-def part_of_each(array, devices, count):
-    """The first ``count`` samples of each device in an array of the samples of all devices."""
-    return np.concatenate([part[:count] for part in np.split(np.asarray(array), devices)])
+def part_of_each(value, devices, samples):
+    """The first so many samples of each device, of the samples of all devices."""
+    return mapped(
+        lambda array: np.concatenate([part[:samples] for part in np.split(np.asarray(array), devices)]), value
+    )
 
 
 def timed_steps(prepared, timing, answers, ranks=rendezvous.ALONE):
@@ -124,6 +128,6 @@ def refuse_replaced_clocks():
 def last_result(prepared):
     """The result of the last step; raises Failed if it is not finite."""
     last = prepared.result()
-    if not np.all(np.isfinite(last)):
+    if not all(np.all(np.isfinite(each)) for each in unpacked(last)):
         raise Failed("parity_failed", "the result is no longer finite after the timed steps")
     return last

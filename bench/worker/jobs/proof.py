@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from .. import proof, rendezvous
+from ..samples import count, taken
 from ._common import arrays, prepare
 from ._world import ended_together
 
@@ -13,17 +14,17 @@ def run(job, directory, answers):
     """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
     ranks = rendezvous.of(job)
     inputs = arrays(job["inputs"])
+    x, y = taken(job["graph"], inputs), inputs["y"]
     module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
     answer = proof.answer(
-        prepared, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], ranks.part(len(inputs["x"]))
+        prepared, job["graph"], x, y, job["settings"]["seed"], ranks.part(count(x))
     )
     if job.get("tie_errors"):
         def changed(**settings):
             return module.prepare(job["graph"], arrays(job["weights"]), dict(job["settings"], **settings))
 
         answer.update(proof.tie_effects(
-            changed, job["graph"], inputs["x"], inputs["y"], job["settings"]["seed"], job["tie_errors"],
-            answer["losses"]))
+            changed, job["graph"], x, y, job["settings"]["seed"], job["tie_errors"], answer["losses"]))
     answers.mark("proven")
     if job.get("learning"):
         answer.update(learn(job, inputs, module))
@@ -36,6 +37,7 @@ def learn(job, inputs, module):
     """One pass over real data from the initial weights of the network: losses, and accuracy on held-out samples."""
     prepared = module.prepare(job["graph"], arrays(job["learning"]["weights"]), job["settings"])
     return proof.learning(
-        prepared, job["graph"], inputs["train_x"], inputs["train_y"], inputs["test_x"], inputs["test_y"],
-        job["learning"]["local_batch"], job["settings"]["seed"],
+        prepared, job["graph"], taken(job["graph"], inputs, "train_x"), inputs["train_y"],
+        taken(job["graph"], inputs, "test_x"), inputs["test_y"], job["learning"]["local_batch"],
+        job["settings"]["seed"],
     )

@@ -85,7 +85,7 @@ class DdpPrepared(TorchPrepared):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
             while True:
                 self._optimizer.zero_grad(set_to_none=True)
-                loss = self._loss(self._values(x), self._values(y))
+                loss = self._loss(self._inputs(x), self._values(y))
                 self._scaled(loss).backward()        # torch.autograd.grad would not sum over ranks
                 gradients = {key: tensor.grad for key, tensor in self._trainable.items()}
                 scale = 1 if self._scaler is None else self._scaler.get_scale()

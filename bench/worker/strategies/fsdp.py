@@ -74,7 +74,7 @@ class FsdpPrepared(TorchPrepared):
     def gradients(self, x, y, masks):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
             self._optimizer.zero_grad(set_to_none=True)
-            loss = self._loss(self._values(x), self._values(y))
+            loss = self._loss(self._inputs(x), self._values(y))
             loss.backward()
             gradients = {key: _array(tensor.grad.full_tensor()) for key, tensor in self._trainable.items()}
         return loss.item(), gradients

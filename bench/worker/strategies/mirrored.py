@@ -5,6 +5,7 @@ import numpy as np
 from ..devices import is_host
 from ..frameworks import Unsupported
 from ..frameworks.tensorflow.adapter import TensorflowPrepared
+from ..samples import mapped
 from . import BUCKET_MB, GRADIENT_COMPRESSION, ONE, all_reduce_bytes
 
 FRAMEWORKS = ("tensorflow",)
@@ -88,7 +89,8 @@ class SharedPrepared(TensorflowPrepared):
     # Functions of the parts of all replicas in this process.
 
     def _infer(self, x):
-        return self._tf.concat(self._local(self._strategy.run(super()._infer, args=(x,))), axis=0)
+        answers = self._strategy.run(super()._infer, args=(x,))
+        return mapped(lambda each: self._tf.concat(self._local(each), axis=0), answers)
 
     def _differentiate(self, x, y, masks):
         loss, gradients = self._strategy.run(super()._differentiate, args=(x, y, masks))

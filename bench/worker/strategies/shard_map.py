@@ -123,9 +123,8 @@ class ShardedPrepared(JaxPrepared):
     def _number(self, losses):
         return float(np.mean([self._of_device(losses, i) for i in range(self._devices_here)]))
 
-    def _canonical(self, array):
-        parts = [self._of_device(array, i) for i in range(self._devices_here)]
-        return super()._canonical(np.concatenate(parts))
+    def _gathered(self, array):
+        return np.concatenate([self._of_device(array, i) for i in range(self._devices_here)])
 
     def _of_device(self, array, index):
         """The part or copy of an array on a device of this process."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rigmark.bench.ir.graph import Builder, Graph, Shape
+from rigmark.bench.ir.graph import Builder, Graph, Input, Shape, tokens
 from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
 from rigmark.bench.ir.ops.attention import LogSoftmax
 from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where
@@ -813,6 +813,31 @@ def attention_with_masks() -> Graph:                 # of another number of keys
     chosen = net.attention("chosen", of=(query, key, key, seen))
     net.add("add", of=(added, chosen))
     return _scores(net)
+
+
+@_case
+def several_inputs_and_outputs() -> Graph:           # the step of training needs but the first output
+    net = Builder("case")
+    net.add_input(Input(name="picture", shape=(2, 4, 6)))
+    net.add_input(tokens((5,), 7, "words"))
+    net.add_input(Input(name="seen", shape=(5,), dtype="bool", draw="lengths"))
+    net.add_input(Input(name="places", shape=(5,), draw="positions"))
+    net.conv2d("conv", 4, kernel=3, padding=1, of="picture")     # an output, over which nothing may write
+    net.relu("relu")
+    net.batch_norm("norm")
+    net.flatten("unread")
+    net.flatten("flat", of="relu")                   # in canonical order, since it is an output too
+    of_picture = net.dense("of_picture", 3)
+    net.embedding("table", 4, of="words")
+    net.add_layer("chosen", Where(), of=(
+        net.reshape("rows", (5, 1), of="seen"), "table", net.parameter("blank", (4,), init="standard_normal")))
+    net.add("placed", of=("chosen", net.reshape("columns", (5, 1), of="places")))
+    net.flatten("vector")
+    net.add("scores", of=(net.dense("of_words", 3), of_picture))
+    net.dense("others", 2)
+    return net.build(
+        loss="softmax_cross_entropy", optimizer=SGD, outputs=("scores", "others", "conv", "unread", "flat", "norm")
+    )
 
 
 # Losses and optimisers -------------------------------------------------------------------------------------------

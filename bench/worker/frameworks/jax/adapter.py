@@ -15,8 +15,9 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import outputs_of, parameters_of, shared_keys
+from ...graphs import inputs_of, layers_for_loss, output_names, outputs_of, parameters_of, shared_keys
 from ...precisions import WITHOUT_TRAINING
+from ...samples import mapped, packed, unpacked
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
 from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
 from .._image_layouts import Plan, channels_first, channels_last, inverse
@@ -196,12 +197,14 @@ class JaxPrepared(Prepared):
         self._computed = jax.numpy.dtype(COMPUTED.get(precision, self._stored))
         self._is_scaled = precision == "fp16" and self._is_training
 
-        self._output_name = graph["layers"][-1]["name"]
+        self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._plan = Plan(graph, has_images=self._layout.is_channels_last)
         self._layers = [
             (dict(layer, is_image=layer["name"] in self._plan.images), outputs_of(layer), self._plan.turns(layer))
             for layer in graph["layers"]
         ]
+        for_loss = {layer["name"] for layer in layers_for_loss(graph)}
+        self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
         self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
         self._shared = shared_keys(graph)
         self._axes = {
@@ -282,7 +285,8 @@ class JaxPrepared(Prepared):
     def _program(self):
         """Of the program of a step: its name, {instruction: (row, members)}, and those that each run of it shows."""
         x, y = self._loaded[0]
-        if x.shape not in self._programs:
+        shapes = mapped(lambda each: each.shape, x)
+        if shapes not in self._programs:
             if self._is_training:
                 self._set_off()
                 arguments = (
@@ -294,8 +298,8 @@ class JaxPrepared(Prepared):
             text, scopes = lowered.compile().as_text(), traced.Scopes(self._graph)
             module = text.split(None, 2)[1].rstrip(",")  # "HloModule jit__updated, is_scheduled=true, ..."
             owners = hlo.layers_of(text, scopes.row_of, scopes.gradient_of)
-            self._programs[x.shape] = module, owners, hlo.kernels(text)
-        return self._programs[x.shape]
+            self._programs[shapes] = module, owners, hlo.kernels(text)
+        return self._programs[shapes]
 
     def _lines(self, folder):
         """The events, (begin_s, end_s, name, stats), of each thread or stream that the trace has of the device."""
@@ -404,14 +408,14 @@ class JaxPrepared(Prepared):
         return parameters, statistics, moments, steps, scaling, loss
 
     def _run(self, weights, x, run):
-        values = {"input": x}
-        for layer, outputs, turns in self._layers:
+        values = dict(zip(self._inputs, unpacked(x)))
+        for layer, outputs, turns in self._for_loss if run.is_training else self._layers:
             own = {p["name"]: weights[p["key"]] for p in layer["parameters"]}
             with self._jax.named_scope(layer["name"]):
                 inputs = [self._turned(values[name], turn) for name, turn in zip(layer["inputs"], turns)]
                 result = self._lowered(layer["op"])(run, layer, own, *inputs)
             values.update(zip(outputs, result if isinstance(result, tuple) else (result,)))
-        return values[outputs[0]]
+        return packed([values[name] for name in (self._outputs[:1] if run.is_training else self._outputs)])
 
     def _turned(self, value, turn):
         """A value in the order that a layer takes; see Plan.turns."""
@@ -447,15 +451,20 @@ class JaxPrepared(Prepared):
         return float(loss)
 
     def _input(self, x):
-        if self._graph["input"]["vocabulary"] is not None:
-            return self._samples(np.asarray(x, np.int32))
-        return self._samples(self._as_value("input", np.asarray(x, self._stored)))
+        return packed([self._input_named(name, np.asarray(each)) for name, each in zip(self._inputs, unpacked(x))])
+
+    def _input_named(self, name, array):
+        if array.dtype.kind == "b":
+            return self._samples(array)
+        if array.dtype.kind != "f":
+            return self._samples(array.astype(np.int32))
+        return self._samples(self._as_value(name, array.astype(self._stored)))
 
     def _target(self, y):
         if self._graph["loss"] == "softmax_cross_entropy":
             return self._samples(np.asarray(y, np.int32))
         dtype = np.float64 if self._stored.itemsize == 8 else np.float32
-        return self._samples(self._as_value(self._output_name, np.asarray(y, dtype)))
+        return self._samples(self._as_value(self._outputs[0], np.asarray(y, dtype)))
 
     def _masks(self, masks):
         """None without any, so that a network without dropout has one program for proofs and timed steps."""
@@ -467,9 +476,17 @@ class JaxPrepared(Prepared):
             return channels_last(array, self._plan.vectors[name])
         return self._layout.kept(array) if name in self._plan.images else array
 
-    def _canonical(self, output):
-        array = widened(np.asarray(output))
-        return np.array(self._layout.canonical(array) if self._output_name in self._plan.images else array, order="C")
+    def _canonical(self, answer):
+        """The outputs as NumPy, in canonical order."""
+        return packed([self._output_named(*each) for each in zip(self._outputs, unpacked(answer))])
+
+    def _output_named(self, name, output):
+        array = widened(self._gathered(output))
+        return np.array(self._layout.canonical(array) if name in self._plan.images else array, order="C")
+
+    def _gathered(self, array):
+        """An array with an axis of samples as NumPy."""
+        return np.asarray(array)
 
     def _kept(self, key, array):
         """A parameter from canonical order to that of its lowering."""

@@ -10,7 +10,16 @@ import os
 import numpy as np
 
 from ...devices import is_host
-from ...graphs import layer_of, outputs_of, with_gradient
+from ...graphs import (
+    inputs_of,
+    last_readers,
+    layer_of,
+    layers_for_loss,
+    output_names,
+    outputs_of,
+    with_gradient,
+)
+from ...samples import count, mapped, packed, part_of, unpacked
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported
@@ -24,7 +33,6 @@ PRECISIONS = ("fp32", "fp64")
 DEVICES = ("cpu",)
 BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
 
-INPUT = "input"
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
 
 
@@ -117,7 +125,9 @@ class Network(Prepared):
         self._optimizer = OPTIMIZERS[graph["optimizer"]["kind"]](graph["optimizer"])
         self._random = np.random.default_rng(settings["seed"])
         self._with_gradient = with_gradient(graph)
-        self._last_read = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+        self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
+        self._for_loss = layers_for_loss(graph)
+        self._last_read = last_readers(graph["layers"], self._outputs)
         self._steps = 0
         self._shards = settings.get("shards", 1)             # equal parts of a batch, each with its own statistics
         self._sent_as = settings.get("gradients_sent_as")    # dtype in which their gradients are summed, if another
@@ -133,7 +143,7 @@ class Network(Prepared):
         x, y = self._batches[self._steps % len(self._batches)]
         self._steps += 1
         self._result = (
-            self.descend(x, y, self._draw_masks(len(x)))[0] if self._is_training else self._forward(x)[0]
+            self.descend(x, y, self._draw_masks(count(x)))[0] if self._is_training else self._forward(x)[0]
         )
 
     def synchronize(self):
@@ -146,7 +156,7 @@ class Network(Prepared):
         return self._forward(self._input(x))[0]
 
     def output(self, x, is_training):
-        """The network's output in either mode, without dropout."""
+        """The network's output in either mode, without dropout; in training what the loss takes."""
         return self._forward(self._input(x), {} if is_training else None)[0]
 
     def gradients(self, x, y, masks):
@@ -160,7 +170,7 @@ class Network(Prepared):
         return {key: value.copy() for key, value in self._weights.items()}
 
     def _input(self, x):
-        return np.asarray(x, dtype=self._dtype) if self._graph["input"]["vocabulary"] is None else np.asarray(x)
+        return mapped(lambda each: np.asarray(each, self._dtype if np.asarray(each).dtype.kind == "f" else None), x)
 
     def layer_times(self, steps):
         timeline = Timeline()
@@ -172,7 +182,7 @@ class Network(Prepared):
 
     def _draw_masks(self, samples):
         """A fresh mask for each dropout layer, 0 or 1/(1-rate)."""
-        layers = (layer for layer in self._graph["layers"] if layer["op"] == "dropout")
+        layers = (layer for layer in self._for_loss if layer["op"] == "dropout")
         return {layer["name"]: self._draw_mask(layer, samples) for layer in layers}
 
     def _draw_mask(self, layer, samples):
@@ -195,27 +205,28 @@ class Network(Prepared):
     def decided(self, x, masks):
         """{layer: its input} of the layers that decide by it which gradients pass, in a training-mode forward pass."""
         shards = []
-        for part in self._parts(len(x)):
+        for part in self._parts(count(x)):
             shards.append({})
-            self._forward(self._input(x[part]), {name: mask[part] for name, mask in masks.items()}, shards[-1])
+            self._forward(self._input(part_of(x, part)), {name: mask[part] for name, mask in masks.items()}, shards[-1])
         return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
 
     def _forward(self, x, masks=None, seen=None):
         """(output, operations that can run backward); inference, and no operations, without masks."""
-        values = {INPUT: x}
+        is_training = masks is not None
+        values = dict(zip(self._inputs, unpacked(x)))
         operations = []
-        for layer in self._graph["layers"]:
+        for layer in self._for_loss if is_training else self._graph["layers"]:
             operation = self._operation(layer, masks)
             if seen is not None and layer["op"] in DECIDING:
                 seen[layer["name"]] = values[layer["inputs"][0]]
             output = operation.forward(*[values[name] for name in layer["inputs"]])
             values.update(zip(outputs_of(layer), output if isinstance(output, tuple) else (output,)))
-            if masks is not None:
+            if is_training:
                 operations.append(operation)
             for name in set(layer["inputs"]):
-                if self._last_read[name] == layer["name"]:
+                if self._last_read.get(name) == layer["name"]:
                     del values[name]
-        return values[layer["name"]], operations
+        return packed([values[name] for name in (self._outputs[:1] if is_training else self._outputs)]), operations
 
     def _parts(self, samples):
         size = samples // self._shards
@@ -224,9 +235,9 @@ class Network(Prepared):
     def _gradients(self, x, y, masks):
         """(loss, {key: gradient}, {key: new running statistic}); the mean over the shards, where there are many."""
         of_shards = []
-        for part in self._parts(len(x)):
+        for part in self._parts(count(x)):
             own_masks = {name: mask[part] for name, mask in masks.items()}
-            of_shards.append(self._gradients_of_shard(x[part], y[part], own_masks))
+            of_shards.append(self._gradients_of_shard(part_of(x, part), y[part], own_masks))
         if len(of_shards) == 1:
             return of_shards[0]
         losses, gradients, statistics = zip(*of_shards)
@@ -244,9 +255,9 @@ class Network(Prepared):
     def _gradients_of_shard(self, x, y, masks):
         output, operations = self._forward(x, masks)
         loss, gradient = self._loss_and_gradient(output, y)
-        arriving = {self._graph["layers"][-1]["name"]: gradient}
+        arriving = {self._outputs[0]: gradient}
         gradients, statistics = {}, {}
-        for layer in reversed(self._graph["layers"]):
+        for layer in reversed(self._for_loss):
             operation = operations.pop()             # and with it what it kept for now
             if layer["name"] not in self._with_gradient:
                 continue
@@ -286,7 +297,7 @@ class WatchedNetwork(Network):
     def __init__(self, network, timeline):
         vars(self).update(vars(network))
         self._timeline = timeline
-        for layer in self._graph["layers"]:
+        for layer in self._for_loss if self._is_training else self._graph["layers"]:
             timeline.add_row((layer["name"], "forward"))
         # One formula gives the loss with its gradient, so all of it is booked as forward.
         self._loss_and_gradient = timeline.booked((LOSS, "forward"), self._loss_and_gradient)

@@ -15,8 +15,17 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import outputs_of, parameters_of, shared_keys
+from ...graphs import (
+    inputs_of,
+    last_readers,
+    layers_for_loss,
+    output_names,
+    outputs_of,
+    parameters_of,
+    shared_keys,
+)
 from ...precisions import WITHOUT_TRAINING
+from ...samples import packed, unpacked
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
@@ -289,7 +298,7 @@ def _layers(tf, graph, plan, variables, settings, device):
         "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
     }
     stored, computed = _formats(tf, settings["precision"])
-    last_reader = {name: layer["name"] for layer in graph["layers"] for name in layer["inputs"]}
+    last_reader = last_readers(graph["layers"], output_names(graph))
     shared = shared_keys(graph)
     layers = []
     for layer in graph["layers"]:
@@ -300,7 +309,7 @@ def _layers(tf, graph, plan, variables, settings, device):
         if computed.size < 4:
             function = _in_format(tf, layer["op"], function, stored, computed)
         parameters = {p["name"]: variables[p["key"]] for p in layer["parameters"]}
-        finished = [i for i in set(layer["inputs"]) if last_reader[i] == name]
+        finished = [i for i in set(layer["inputs"]) if last_reader.get(i) == name]
         layers.append(Layer(
             name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters, outputs_of(layer)
         ))
@@ -337,9 +346,9 @@ class WatchedSteps:
         self._tf, self._prepared = tf, prepared
         self._layers = [
             layer._replace(function=timeline.booked((layer.name, "forward"), layer.function))
-            for layer in prepared._layers
+            for layer in (prepared._for_loss if prepared._is_training else prepared._layers)
         ]
-        self._readers = collections.Counter(name for layer in prepared._layers for name in layer.inputs)
+        self._readers = collections.Counter(name for layer in self._layers for name in layer.inputs)
         self._trainable = {                      # of each layer, by key
             layer["name"]: {p["key"]: prepared._variables[p["key"]] for p in layer["parameters"] if p["is_trainable"]}
             for layer in prepared._graph["layers"]
@@ -362,7 +371,8 @@ class WatchedSteps:
 
     def _update(self, x, y):
         tf, prepared, booked = self._tf, self._prepared, self.timeline.booked
-        run, tapes, values = lowerings.Pass(is_training=True), {}, {"input": x}
+        run, tapes = lowerings.Pass(is_training=True), {}
+        values = dict(zip(prepared._inputs, unpacked(x)))
         for layer in self._layers:
             with tf.GradientTape() as tape, tf.name_scope(layer.scope):
                 # A tensor for each reader, so that it is told apart what each sends back.
@@ -372,13 +382,14 @@ class WatchedSteps:
                 tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
                 values.update(_named(layer.outputs, layer.function(run, *inputs, **layer.parameters)))
             tapes[layer.name] = tape, inputs
-        output = values[layer.name]
+        name = prepared._outputs[0]
+        output = values[name]
         with tf.GradientTape() as tape:
             tape.watch(output)
             loss = booked((LOSS, "forward"), prepared._loss)(output, y)
             scaled = prepared._scaled(loss)
         sent_back = collections.defaultdict(list)
-        sent_back[layer.name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
+        sent_back[name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
         gradients = collections.defaultdict(list)
         add = booked((GRADIENT_ADD, "backward"), tf.add_n)
 
@@ -423,7 +434,7 @@ class TensorflowPrepared(Prepared):
         self._is_training = settings["mode"] == "training"
         self.can_train = settings["precision"] not in WITHOUT_TRAINING
         self._stored = _formats(tf, settings["precision"])[0]
-        self._output_name = graph["layers"][-1]["name"]
+        self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._plan = Plan(graph)
         self._layouts = self._layouts_of(graph)
         self._variables, self._trainable = {}, {}
@@ -435,6 +446,8 @@ class TensorflowPrepared(Prepared):
                 self._trainable[key] = self._variables[key]
 
         self._layers = _layers(tf, graph, self._plan, self._variables, settings, device)
+        for_loss = {layer["name"] for layer in layers_for_loss(graph)}
+        self._for_loss = [layer for layer in self._layers if layer.name in for_loss]
         self._loss_function = LOSSES[graph["loss"]]
         self._optimizer = self._scaling = None
         if self._is_training and settings["precision"] == "fp16":
@@ -583,14 +596,14 @@ class TensorflowPrepared(Prepared):
             return self._output_of(self._layers, lowerings.Pass(is_training=False), x)
 
     def _output_of(self, layers, run, x):
-        values = {"input": x}
+        values = dict(zip(self._inputs, unpacked(x)))
         for layer in layers:
             with self._tf.name_scope(layer.scope):
                 result = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
                 values.update(_named(layer.outputs, result))
             for i in layer.finished:             # eager memory
                 del values[i]
-        return values[layers[-1].name]
+        return packed([values[name] for name in (self._outputs[:1] if run.is_training else self._outputs)])
 
     def _differentiate(self, x, y, masks):
         loss, gradients, _ = self._pass(x, y, masks)
@@ -636,7 +649,7 @@ class TensorflowPrepared(Prepared):
         tf, run = self._tf, lowerings.Pass(is_training=True, masks=masks)
         with tf.device(self._device):
             with tf.GradientTape() as tape:
-                loss = self._loss(self._output_of(self._layers, run, x), y)
+                loss = self._loss(self._output_of(self._for_loss, run, x), y)
                 scaled = self._scaled(loss)
             gradients = tape.gradient(scaled, list(self._trainable.values()))
             return loss, [self._as_tensor(*each) for each in zip(self._trainable, gradients)], run.statistics
@@ -657,10 +670,10 @@ class TensorflowPrepared(Prepared):
             return self._tf.constant(np.array(array, dtype, order="C"))
 
     def _input(self, x):
-        return self._value("input", x)
+        return packed([self._value(name, each) for name, each in zip(self._inputs, unpacked(x))])
 
     def _target(self, y):
-        return self._value(self._output_name, y)
+        return self._value(self._outputs[0], y)
 
     def _masks(self, masks):
         return {name: self._value(name, mask) for name, mask in masks.items()}
@@ -671,9 +684,12 @@ class TensorflowPrepared(Prepared):
             array = channels_last(array, self._plan.vectors[name])
         return self._tensor(np.transpose(array, lowerings.TO_NHWC) if name in self._plan.images else array)
 
-    def _output(self, tensor):
+    def _output(self, answer):
+        return packed([self._output_named(*each) for each in zip(self._outputs, unpacked(answer))])
+
+    def _output_named(self, name, tensor):
         array = widened(tensor.numpy())
-        is_image = self._output_name in self._plan.images
+        is_image = name in self._plan.images
         return np.ascontiguousarray(array.transpose(lowerings.TO_NCHW)) if is_image else array
 
     def _canonical(self, key, tensor):

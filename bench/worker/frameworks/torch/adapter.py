@@ -18,6 +18,7 @@ from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import with_gradient
 from ...precisions import WITHOUT_TRAINING
+from ...samples import mapped
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown
 from . import inductor, lowerings
@@ -242,7 +243,7 @@ class TorchPrepared(Prepared):
     # The timed way.
 
     def load(self, batches):
-        self._batches = itertools.cycle([(self._values(x), self._values(y)) for x, y in batches])
+        self._batches = itertools.cycle([(self._inputs(x), self._values(y)) for x, y in batches])
 
     def step(self):
         x, y = next(self._batches)
@@ -253,7 +254,7 @@ class TorchPrepared(Prepared):
             self._torch.cuda.synchronize(self._device)
 
     def result(self):
-        return self._last.item() if self._is_training else _array(self._last)
+        return self._last.item() if self._is_training else mapped(_array, self._last)
 
     def peak_memory_bytes(self):
         """Peak bytes allocated by tensors; the allocator reserves more."""
@@ -328,12 +329,12 @@ class TorchPrepared(Prepared):
 
     def forward(self, x):
         with self._proof(is_training=False):
-            return _array(self._infer(self._values(x)))
+            return mapped(_array, self._infer(self._inputs(x)))
 
     def gradients(self, x, y, masks):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
             while True:
-                loss = self._loss(self._values(x), self._values(y))
+                loss = self._loss(self._inputs(x), self._values(y))
                 gradients = self._torch.autograd.grad(self._scaled(loss), list(self._trainable.values()))
                 scale = 1 if self._scaler is None else self._scaler.get_scale()
                 if scale <= 1 or all(gradient.isfinite().all() for gradient in gradients):
@@ -343,7 +344,7 @@ class TorchPrepared(Prepared):
 
     def train(self, x, y, masks):
         with self._proof(is_training=True, masks=masks):
-            return self._update(self._values(x), self._values(y)).item()
+            return self._update(self._inputs(x), self._values(y)).item()
 
     def weights(self):
         return {key: _array(tensor) for key, tensor in self._tensors.items()}
@@ -376,6 +377,9 @@ class TorchPrepared(Prepared):
 
     def _count_update(self, *step):
         self._updates += 1
+
+    def _inputs(self, x):
+        return mapped(self._values, x)
 
     def _values(self, array):
         """A batch of inputs, targets or masks, in the format that activations have at first."""

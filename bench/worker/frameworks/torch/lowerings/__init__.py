@@ -7,7 +7,7 @@ memory of its first input may be overwritten.
 import numpy as np
 
 from .... import registry
-from ....graphs import outputs_of
+from ....graphs import inputs_of, last_readers, layers_for_loss, output_names, outputs_of, parameters_of
 from ._modules import modules
 
 LOWERINGS = registry.tables(__name__, __path__, "LOWERINGS")
@@ -18,26 +18,34 @@ def lowered(graph, weights):
     import torch
 
     layers = {}
-    overwriting = _overwriting(graph["layers"])
+    overwriting = _overwriting(graph["layers"], output_names(graph))
     for layer in graph["layers"]:
         lower = LOWERINGS[layer["op"]]
         layers[layer["name"]] = lower(torch.nn, dict(layer, in_place=layer["name"] in overwriting))
     _share(graph, layers)
-    network = modules().Network(list(layers.values()), _wiring(graph["layers"]))
+    network = modules().Network(
+        list(layers.values()), [each["name"] for each in inputs_of(graph)],
+        _wiring(graph, graph["layers"], output_names(graph)),
+        _wiring(graph, layers_for_loss(graph), output_names(graph)[:1]),
+    )
+    parameters = parameters_of(graph)
     with torch.no_grad():
         for key, tensor in tensors(graph, layers).items():
             tensor.copy_(torch.tensor(np.ascontiguousarray(weights[key])))
+            if not parameters[key]["is_trainable"]:
+                tensor.requires_grad_(False)         # although it is a weight, if only other outputs depend on it
     return network, layers
 
 
-def _wiring(layers):
-    """(outputs, inputs, names that no later layer reads) of each layer."""
-    last_reader = {name: layer["name"] for layer in layers for name in layer["inputs"]}
+def _wiring(graph, run, results):
+    """([(outputs, inputs, names that no later layer reads) of each layer, or None where it is not run], results)."""
+    last_reader, names = last_readers(run, results), {layer["name"] for layer in run}
     return [
         (outputs_of(layer), layer["inputs"],
-         [i for i in sorted(set(layer["inputs"])) if last_reader[i] == layer["name"]])
-        for layer in layers
-    ]
+         [i for i in sorted(set(layer["inputs"])) if last_reader.get(i) == layer["name"]])
+        if layer["name"] in names else None
+        for layer in graph["layers"]
+    ], results
 
 
 def _share(graph, layers):
@@ -56,10 +64,10 @@ def _share(graph, layers):
 _GIVES_AWAY = {"conv2d", "dense", "batch_norm", "add", "concat"}
 
 
-def _overwriting(layers):
+def _overwriting(layers, results):
     """Names of the relu and add layers that may overwrite their first input, as in networks written by hand."""
     by_name = {layer["name"]: layer for layer in layers}
-    reads = [name for layer in layers for name in layer["inputs"]]
+    reads = [*results, *(name for layer in layers for name in layer["inputs"])]
 
     def is_free(layer):
         name = layer["inputs"][0]

@@ -115,16 +115,25 @@ def modules():
             return self.value
 
     class Network(nn.Module):
-        """Runs layers by ``wiring``, (names of outputs, of inputs, of those read last here) of each layer."""
+        """Runs layers by a wiring, (names of outputs, of inputs, of those read last here) of each layer.
 
-        def __init__(self, layers, wiring):
+        Each wiring has the names of its results as well, and None for a layer that is not run: that of inference gives
+        all outputs, that of training only what the loss takes.
+        """
+
+        def __init__(self, layers, inputs, inference, training):
             super().__init__()
             self.layers = nn.ModuleList(layers)
-            self.wiring = wiring
+            self.inputs = inputs
+            self.inference, self.for_loss = inference, training
 
         def forward(self, x):
-            values = {"input": x}
-            for layer, (outputs, inputs, finished) in zip(self.layers, self.wiring):
+            wiring, results = self.for_loss if self.training else self.inference
+            values = dict(zip(self.inputs, x if isinstance(x, tuple) else (x,)))
+            for layer, wires in zip(self.layers, wiring):
+                if wires is None:
+                    continue
+                outputs, inputs, finished = wires
                 result = layer(*[values[i] for i in inputs])
                 if isinstance(result, tuple):
                     values.update(zip(outputs, result))
@@ -132,7 +141,7 @@ def modules():
                     values[outputs[0]] = result
                 for i in finished:
                     del values[i]
-            return result
+            return values[results[0]] if len(results) == 1 else tuple([values[i] for i in results])
 
     return SimpleNamespace(
         Apply=Apply, Dropout=Dropout, Lstm=Lstm, RmsNorm=RmsNorm, Gather=Gather, Chosen=Chosen, AsFloat=AsFloat,
