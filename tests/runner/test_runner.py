@@ -17,6 +17,9 @@ from rigmark.bench import datasets, models
 from rigmark.bench.builds import build as builds
 from rigmark.bench.enums import TIMED, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.ir.graph import INPUT, Builder, Input, tokens
+from rigmark.bench.ir.ops.comparison import Where
+from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import synthetic_batch
 from rigmark.bench.launch.here import Here
 from rigmark.bench.launch.launcher import Launcher
@@ -38,6 +41,7 @@ from tests.fakes import (
     lend_limits,
     make_case,
     measure,
+    oracle_answers,
     proof_record,
     timing_record,
     write_builds,
@@ -240,6 +244,26 @@ def test_a_batch_beyond_the_real_data_repeats_samples_on_both_sides(tmp_path: Pa
         assert (Outcome.OK, None) == (record.outcome, record.reason)
         assert record.measurement is not None
         assert 2 == record.measurement["batches"]
+
+
+def test_a_network_of_several_inputs_and_outputs_is_proven_and_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    net = Builder("mlp")
+    net.add_input(tokens((6,), 9))
+    seen = net.add_input(Input(name="seen", shape=(6, 1), dtype="bool", draw="lengths"))
+    net.embedding("words", 4, of=INPUT)
+    net.add_layer("shown", Where(), of=(seen, "words", net.parameter("blank", (4,), init="standard_normal")))
+    net.flatten("flat")
+    net.dense("others", 3)
+    net.dense("scores", 5, of="flat")
+    graph = net.build(
+        loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1), outputs=("scores", "others", "shown")
+    )
+    oracle_answers()                     # to the networks that others measure
+    monkeypatch.setattr(models, "build", lambda name: graph)
+
+    tally = measure(tmp_path, modes=(Mode.INFERENCE, Mode.TRAINING), local_batches=(3,), layers=True)
+
+    assert [None] * 5 == [record.reason for record in tally.stored]
 
 
 @pytest.mark.parametrize("start_method", StartMethod)

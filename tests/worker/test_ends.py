@@ -29,3 +29,14 @@ def test_an_answer_within_rounding_is_refused_where_it_is_that_for_another_batch
 
 def test_an_answer_is_not_refused_where_rounding_reaches_half_way_to_that_for_another_batch():
     assert 0.01 == pytest.approx(held([100.0, 1.0, 0.0], rounding=0.006)["output_distance"])
+
+
+def test_every_output_is_held_for_itself():
+    small = 1e-3 * EXACT[:, :1] + np.array([[0.0], [1.0]])
+    answer = SimpleNamespace(exact=(EXACT, small), rounded=(EXACT, small))
+
+    given, told = _ends.hold_output(JOB, (EXACT, small * (1 + 5e-4)), answer, OWN, OTHER)
+    assert np.array_equal(given, EXACT[OWN])
+    assert told["output_error"] == pytest.approx(5e-4)
+    with pytest.raises(Failed, match="the last output is off by"):
+        _ends.hold_output(JOB, (EXACT, small * 1.002), answer, OWN, OTHER)

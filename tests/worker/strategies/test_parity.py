@@ -14,7 +14,8 @@ import pytest
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Mode, Outcome, Precision
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
+from rigmark.bench.ir.ops.comparison import Where
 from rigmark.bench.ir.training import Adam, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.launch import ranks
@@ -24,7 +25,7 @@ from rigmark.bench.plan.schedule import PROOF_BATCH
 from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import Answer, run_worker
 from rigmark.bench.trials import parity
-from rigmark.bench.worker import frameworks, proof, strategies
+from rigmark.bench.worker import frameworks, proof, samples, strategies
 from tests.fakes import make_case
 
 WAYS = [
@@ -37,16 +38,24 @@ by_way = pytest.mark.parametrize(("framework", "strategy", "devices_per_process"
 
 
 def network() -> Graph:
-    """Batch normalisation, whose statistics must stay a shard's own, and dropout, whose masks must be those given."""
+    """Batch normalisation, whose statistics must stay a shard's own, and dropout, whose masks must be those given.
+
+    A mask is a second input, and what only the second output needs is not trained.
+    """
     net = Builder("net", (2, 6, 6))
+    seen = net.add_input(Input(name="seen", shape=(2, 6, 6), dtype="bool", draw="lengths"))
+    net.add_layer("shown", Where(), of=(seen, INPUT, net.parameter("blank", (6,), init="zeros")))
     net.conv2d("conv", 4, kernel=3, padding=1, bias=False)
     net.batch_norm("norm")
     net.relu("relu")
     net.max_pool("pool", kernel=2, stride=2)
     net.flatten("flatten")
-    net.dropout("dropout", 0.25)
+    net.dense("others", 2)
+    net.dropout("dropout", 0.25, of="flatten")
     net.dense("scores", 3)
-    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1, momentum=0.9))
+    return net.build(
+        loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1, momentum=0.9), outputs=("scores", "others")
+    )
 
 
 def vectors() -> Graph:
@@ -76,7 +85,8 @@ class Files:
         weights = perturbed(graph, initial_weights(graph, seed=1), seed=1)
         x, y = synthetic_batch(graph, PROOF_BATCH * world_size, seed=1)
         np.savez(folder / "weights.npz", **weights)
-        np.savez(folder / "inputs.npz", x=x, y=y)
+        named = zip(samples.keys(graph.plain()), samples.unpacked(x), strict=True)
+        np.savez(folder / "inputs.npz", y=y, **dict(named))
 
         def answer(**more: Any) -> dict[str, Any]:
             oracle = frameworks.load("numpy").prepare(graph.plain(), weights, {
