@@ -91,7 +91,8 @@ class _Step:
         }
         made = {name: layer for layer in self._layers for name in layer.values()}
         self.of_inputs = sum(self._size(name) for name in self._tensors if name not in made)
-        self.of_outputs = sum(map(self._size, graph.outputs))
+        self._outputs = graph.outputs[:1] if training else graph.outputs
+        self.of_outputs = sum(map(self._size, self._outputs))
         self._readers = Counter(name for layer in self._layers for name in set(layer.inputs))
         self._memory: dict[str, str] = {}        # of weights and of the inputs of the network: not here
         self._last_read: dict[str, int] = {}
@@ -104,7 +105,7 @@ class _Step:
             for name in (*layer.inputs, *layer.values()):
                 if name in self._memory:
                     self._last_read[self._memory[name]] = index
-        for name in graph.outputs:
+        for name in self._outputs:
             if name in self._memory:
                 self._last_read[self._memory[name]] = len(self._layers)
         self._waits = {layer.name: self._read_backward(layer) for layer in self._layers} if training else {}
@@ -122,7 +123,8 @@ class _Step:
         """Whether the result may take the place of the first input: nothing else reads that, forward or backward."""
         return (
             layer.op.may_overwrite and producer is not None and not self._is_alias(producer)
-            and self._readers[layer.inputs[0]] == 1 and "outputs" not in self._reads(producer)
+            and self._readers[layer.inputs[0]] == 1 and layer.inputs[0] not in self._outputs
+            and "outputs" not in self._reads(producer)
             and layer.outputs == producer.outputs
         )
 

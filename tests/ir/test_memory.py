@@ -100,3 +100,32 @@ def test_every_model_needs_more_with_a_larger_batch_and_linearly_so():
             [each.total for each in memory.moments(graph, batch=batch, training=True)] for batch in (1, 2, 3))
         assert max(three) > max(one)
         assert [2 * b - a for a, b in zip(one, two, strict=True)] == pytest.approx(three)
+
+
+def heads(*outputs: str) -> Graph:
+    net = Builder("net", (64,))
+    net.dense("hidden", 32)
+    net.relu("relu")
+    net.dense("scores", 16)
+    if "others" in outputs:
+        net.dense("others", 2048, of="relu")
+    return net.build(loss="mean_squared_error", optimizer=SGD, outputs=outputs)
+
+
+def max_values(graph: Graph, *, training: bool) -> float:
+    return max(each.values for each in memory.moments(graph, batch=512, training=training))
+
+
+def test_several_outputs_are_kept_by_inference_and_only_the_first_is_computed_by_training():
+    one, two = heads("scores"), heads("scores", "others")
+    kept, all_kept = (max_values(graph, training=False) for graph in (one, two))
+
+    assert max_values(one, training=True) == max_values(two, training=True)
+    assert all_kept - kept == 2 * 512 * 2048 * 4           # now, and of the step before
+
+
+def test_an_output_is_not_written_over():
+    alone = max_values(heads("scores"), training=False)
+    with_hidden = max_values(heads("scores", "hidden"), training=False)
+
+    assert with_hidden - alone == 512 * 32 * 4 * 2       # beside what the relu gives, and of the step before

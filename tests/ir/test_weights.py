@@ -62,10 +62,10 @@ def test_no_two_random_arrays_share_a_stream(name: str):
         **{key: w for key, w in weights.items() if graph.parameters[key].init == "he_normal"},
         **{f"perturbed {k}": w for k, w in perturbed(graph, weights, 1).items()
            if graph.parameters[k].init in ("zeros", "ones")},
-        "input": x,
+        **{f"input {index}": each for index, each in enumerate(x if isinstance(x, tuple) else (x,))},
     }
     heads = {key: np.resize(array.ravel()[:64].astype(np.float64), 64) for key, array in arrays.items()
-             if array.size >= 64}
+             if array.size >= 64 and array.dtype != bool}
 
     worst = max(
         (abs(np.corrcoef(heads[a], heads[b])[0, 1]), a, b) for a, b in combinations(heads, 2)

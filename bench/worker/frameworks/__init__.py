@@ -123,8 +123,8 @@ class Prepared(object):
     """A network lowered into one framework, on its device, ready to step. Adapters subclass it.
 
     Inputs are NumPy arrays: x is float32 (batch, *input shape) in NCHW order, int64 tokens or bool, or a tuple of such
-    arrays for a network of several inputs; y is int64 classes or float32 targets. Results are NumPy arrays, floats of 32
-    bits or more, in canonical layout; the output of a network with several is a tuple. See samples.
+    arrays for a network of several inputs; y is int64 classes or float32 targets. Results are NumPy arrays, float32 or
+    wider, in canonical layout; several outputs are a tuple. See samples.
 
     The same lowering is used in two ways. *Timed*: ``load`` batches, then ``step`` and ``synchronize``. *Proof*:
     ``forward``, ``gradients`` and ``train``, which take dropout masks instead of drawing them. Both share the weights.

@@ -7,6 +7,7 @@ no device holds the whole network. Running statistics of batch normalisation bel
 from ..frameworks import Unsupported
 from ..frameworks.torch.adapter import OPTIMIZERS, TorchPrepared, _array
 from ..frameworks.torch.lowerings import tensors
+from ..graphs import shared_keys
 from . import BUCKET_MB, EACH, GRADIENT_COMPRESSION
 from .ddp import met
 
@@ -49,6 +50,18 @@ def _fully_shard():
     return fully_shard
 
 
+def _of_network(graph):
+    """Names of the layers whose parameters others read too: the network gathers them, and keeps them until its end.
+
+    A layer would let its parameter go when it has run, and a process that reads it then crashes.
+    """
+    shared = shared_keys(graph)
+    return {
+        layer["name"] for layer in graph["layers"]
+        if layer["op"] == "parameter" or any(p["key"] in shared for p in layer["parameters"])
+    }
+
+
 class FsdpPrepared(TorchPrepared):
     """A network whose weights, gradients and moments are divided among the ranks."""
 
@@ -58,8 +71,9 @@ class FsdpPrepared(TorchPrepared):
         # fully_shard needs contiguous weights; images keep the layout that was asked for.
         self._network.to(memory_format=torch.contiguous_format)
         mesh = torch.distributed.init_device_mesh(self._device.type, (torch.distributed.get_world_size(),))
-        for layer in self._layers.values():
-            if any(True for _ in layer.parameters()):
+        of_network = _of_network(graph)
+        for name, layer in self._layers.items():
+            if name not in of_network and any(True for _ in layer.parameters()):
                 fully_shard(layer, mesh=mesh)
         fully_shard(self._network, mesh=mesh)
         self._tensors = tensors(graph, self._layers)

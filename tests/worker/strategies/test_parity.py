@@ -40,7 +40,7 @@ by_way = pytest.mark.parametrize(("framework", "strategy", "devices_per_process"
 def network() -> Graph:
     """Batch normalisation, whose statistics must stay a shard's own, and dropout, whose masks must be those given.
 
-    A mask is a second input, and what only the second output needs is not trained.
+    A mask is a second input, and what only the second output needs is not trained. A parameter is a value.
     """
     net = Builder("net", (2, 6, 6))
     seen = net.add_input(Input(name="seen", shape=(2, 6, 6), dtype="bool", draw="lengths"))
