@@ -16,6 +16,12 @@ def output_names(graph):
     return graph.get("outputs") or [graph["layers"][-1]["name"]]
 
 
+def output_values(graph):
+    """The values that it answers, {"shape", "batch", "dtype"} each, in order."""
+    values = {name: value for layer in graph["layers"] for name, value in zip(outputs_of(layer), layer["outputs"])}
+    return [values[name] for name in output_names(graph)]
+
+
 def layers_for_loss(graph):
     """The layers that lead to the loss, in order: a training step runs no others."""
     found = {layer_of(output_names(graph)[0])}

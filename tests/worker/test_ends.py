@@ -35,8 +35,8 @@ def test_every_output_is_held_for_itself():
     small = 1e-3 * EXACT[:, :1] + np.array([[0.0], [1.0]])
     answer = SimpleNamespace(exact=(EXACT, small), rounded=(EXACT, small))
 
-    given, told = _ends.hold_output(JOB, (EXACT, small * (1 + 5e-4)), answer, OWN, OTHER)
+    given, told = _ends.check_output(JOB, (EXACT, small * (1 + 5e-4)), answer, OWN, OTHER)
     assert np.array_equal(given, EXACT[OWN])
     assert told["output_error"] == pytest.approx(5e-4)
     with pytest.raises(Failed, match="the last output is off by"):
-        _ends.hold_output(JOB, (EXACT, small * 1.002), answer, OWN, OTHER)
+        _ends.check_output(JOB, (EXACT, small * 1.002), answer, OWN, OTHER)

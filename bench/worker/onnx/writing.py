@@ -12,7 +12,7 @@ import tempfile
 import numpy as np
 
 from .. import frameworks
-from ..graphs import outputs_of, shared_keys
+from ..graphs import inputs_of, output_names, output_values, outputs_of, shared_keys
 from . import nodes
 
 OPSET = 20           # the first with Gelu; ONNX Runtime has it from 1.17, OpenVINO from 2024.0
@@ -24,7 +24,7 @@ LARGEST_FILE = 2 ** 31 - 2 ** 20
 
 
 def model(graph, weights):
-    """The onnx.ModelProto of a graph in its plain form, with these weights; it ends with the output, without the loss.
+    """The onnx.ModelProto of a graph in its plain form, with these weights; it ends with the outputs, without the loss.
 
     Raises Unsupported for an operation that is not written.
     """
@@ -36,12 +36,11 @@ def model(graph, weights):
             raise frameworks.Unsupported("layer '%s' cannot be written as ONNX: there is no rule for the operation "
                                          "'%s'" % (layer["name"], layer["op"]))
         nodes.NODES[layer["op"]](network, layer)
-    tokens = graph["input"]["vocabulary"] is not None
-    last = graph["layers"][-1]
     body = onnx.helper.make_graph(
         network.nodes, graph["name"],
-        [_value("input", [BATCH, *graph["input"]["shape"]], "int64" if tokens else "float")],
-        [_value(network.name_of(last["name"]), _open(last["outputs"][0]), last["outputs"][0]["dtype"])],
+        [_value(each["name"], [BATCH, *each["shape"]], each["dtype"]) for each in inputs_of(graph)],
+        [_value(name, _open(value), value["dtype"])
+         for name, value in zip(network.results(output_names(graph)), output_values(graph))],
         network.initialisers,
     )
     return onnx.helper.make_model(
@@ -80,10 +79,11 @@ class Network(object):
         self.nodes, self.initialisers = [], []
         self._weights, self._shared = weights, shared_keys(graph)
         self._written, self._aliases = set(), {}
-        self._dtypes = {
-            name: value["dtype"]
+        self._dtypes = {each["name"]: each["dtype"] for each in inputs_of(graph)}
+        self._dtypes.update(
+            (name, value["dtype"])
             for layer in graph["layers"] for name, value in zip(outputs_of(layer), layer["outputs"])
-        }
+        )
 
     def node(self, layer, op, inputs, part=None, outputs=None, **attributes):
         """Adds a node, by default the layer's own, and returns the name of its first output.
@@ -133,6 +133,17 @@ class Network(object):
     def name_of(self, value):
         """The name under which the model has a value of the graph."""
         return self._aliases.get(value, value)
+
+    def results(self, names):
+        """The names under which the model gives its outputs; several are told apart, also where one is an alias."""
+        import onnx
+
+        if len(names) == 1:
+            return [self.name_of(names[0])]
+        for name in names:
+            if name in self._aliases:
+                self.nodes.append(onnx.helper.make_node("Identity", [self.name_of(name)], [name], name=name))
+        return names
 
     def _initialiser(self, name, array):
         import onnx

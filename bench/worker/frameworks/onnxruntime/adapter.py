@@ -8,7 +8,9 @@ import itertools
 import numpy as np
 
 from ...devices import is_host
+from ...graphs import inputs_of, output_values
 from ...onnx import nodes, writing
+from ...samples import count, mapped, packed, unpacked
 from .. import Unsupported, refuse_unknown
 from .._engine import Engine
 
@@ -24,6 +26,7 @@ DEVICES = ("cpu",)
 BEST = {"inference": ("compiled", "nchw"), "training": ("compiled", "nchw")}
 LOWERINGS = nodes.NODES
 
+TYPES = {"float": np.float32, "int64": np.int64, "bool": np.bool_}
 PROVIDER = "CPUExecutionProvider"
 FEWEST_MESSAGES = 3      # errors, but no warnings
 
@@ -70,7 +73,8 @@ class OrtPrepared(Engine):
     """A session; batches and answers lie in memory that is bound before the clock starts."""
 
     def __init__(self, graph, session):
-        self._graph, self._session = graph, session
+        self._session, self._outputs = session, output_values(graph)
+        self._inputs = [each["name"] for each in inputs_of(graph)]
         self._bound = self._last = None
 
     def load(self, batches):
@@ -81,18 +85,23 @@ class OrtPrepared(Engine):
         self._session.run_with_iobinding(binding)
 
     def result(self):
-        return np.array(self._last.numpy())
+        return mapped(lambda each: np.array(each.numpy()), self._last)
 
     def forward(self, x):
-        return self._session.run(None, {"input": np.ascontiguousarray(x)})[0]
+        return packed(self._session.run(None, dict(zip(self._inputs, map(np.ascontiguousarray, unpacked(x))))))
 
     def _bind(self, x):
-        """(binding of a batch, its answer as an OrtValue)."""
+        """(binding of a batch, its answers as OrtValues)."""
         import onnxruntime
 
-        last = self._graph["layers"][-1]["outputs"][0]
-        answer = onnxruntime.OrtValue.ortvalue_from_shape_and_type(writing.sizes(last, len(x)), np.float32, "cpu", 0)
+        memory = onnxruntime.OrtValue
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input("input", onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(x)))
-        binding.bind_ortvalue_output(self._session.get_outputs()[0].name, answer)
-        return binding, answer
+        for name, array in zip(self._inputs, unpacked(x)):
+            binding.bind_ortvalue_input(name, memory.ortvalue_from_numpy(np.ascontiguousarray(array)))
+        answers = [
+            memory.ortvalue_from_shape_and_type(writing.sizes(value, count(x)), TYPES[value["dtype"]], "cpu", 0)
+            for value in self._outputs
+        ]
+        for told, answer in zip(self._session.get_outputs(), answers):
+            binding.bind_ortvalue_output(told.name, answer)
+        return binding, packed(answers)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...devices import is_host
 from ...onnx import nodes, writing
+from ...samples import count, packed, unpacked
 from .. import Unsupported, refuse_unknown
 from .._engine import Engine
 
@@ -85,33 +86,41 @@ class OpenVinoPrepared(Engine):
         import openvino
 
         # Read in place, as its own copies are not needed.
-        tensors = [openvino.Tensor(np.ascontiguousarray(x), shared_memory=True) for x, _ in batches]
-        self._batches = itertools.cycle([(len(x), tensor) for (x, _), tensor in zip(batches, tensors)])
+        self._batches = itertools.cycle([
+            (count(x), [openvino.Tensor(np.ascontiguousarray(each), shared_memory=True) for each in unpacked(x)])
+            for x, _ in batches
+        ])
 
     def step(self):
-        samples, tensor = next(self._batches)
+        samples, tensors = next(self._batches)
         request = self._requests.get(samples) or self._compiled(samples)
-        request.set_input_tensor(tensor)
+        for index, tensor in enumerate(tensors):
+            request.set_input_tensor(index, tensor)
         request.start_async()            # ``infer`` would copy the answer
         request.wait()
         self._last = request
 
     def result(self):
-        return np.array(self._last.get_output_tensor().data)
+        return self._answer(self._last)
 
     def forward(self, x):
         import openvino
 
-        request = self._requests.get(len(x)) or self._compiled(len(x))
-        request.set_input_tensor(openvino.Tensor(np.ascontiguousarray(x)))
+        request = self._requests.get(count(x)) or self._compiled(count(x))
+        for index, each in enumerate(unpacked(x)):
+            request.set_input_tensor(index, openvino.Tensor(np.ascontiguousarray(each)))
         request.infer()
-        return np.array(request.get_output_tensor().data)
+        return self._answer(request)
+
+    def _answer(self, request):
+        return packed([np.array(request.get_output_tensor(index).data) for index in range(len(self._model.outputs))])
 
     def _compiled(self, samples):
         """A request for batches of so many samples."""
         model = self._model.clone()
-        (taken,) = model.inputs
-        model.reshape({taken: [samples] + [size.get_length() for size in list(taken.partial_shape)[1:]]})
+        model.reshape({
+            taken: [samples] + [size.get_length() for size in list(taken.partial_shape)[1:]] for taken in model.inputs
+        })
         compiled = self._core.compile_model(model, DEVICE, self._properties)
         self._refuse_others(compiled)
         self._requests[samples] = compiled.create_infer_request()
