@@ -3,12 +3,12 @@
 A form has
 
 ``fits(reference)``             whether a reference is of this form
-``content(reference, options)`` the hash of all that its import depends on; None: that cannot be known without importing
+``content(reference, options, ask)``  the hash of all that its import depends on; None: that is not known without one
 ``DISTRIBUTIONS``               packages whose versions its import depends on
 ``bring(reference, options, ask)``  the Imported; ``ask`` runs a job in a worker
 
-and, where another engine can run the original, ``outputs(reference, options, inputs, ask)``: the name of that engine
-with its first output for a file of inputs, or a sentence that says why there is none.
+and, where another engine can run the original, ``outputs(reference, options, imported, inputs, ask)``: the name of that
+engine with "output", its first output for a file of inputs, or a sentence that says why there is none.
 
 All raise UserError for what cannot be taken: a sentence with the operator or file, the reason and the remedy. Files of
 users are code or untrusted data, so only workers interpret them.
@@ -32,6 +32,10 @@ Ask = Callable[[Mapping[str, Any]], tuple[dict[str, Any], Arrays]]
 """The facts and arrays of a worker's answer to a job; raises UserError for every other outcome than ok."""
 
 
+class NotInstalled(UserError):
+    """No build has the package that a job needs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What the user says about a reference."""
@@ -50,6 +54,7 @@ class Imported:
     plain: Any                       # the plain form of its graph, which is checked by whoever takes it
     weights: Arrays | None           # by key; None: they are drawn
     notes: tuple[str, ...] = ()
+    original: Mapping[str, Any] = field(default_factory=dict)    # what ``outputs`` must know
 
 
 def of(reference: str) -> ModuleType:

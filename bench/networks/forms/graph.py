@@ -20,7 +20,7 @@ def fits(reference: str) -> bool:
     return reference.lower().endswith(".json")
 
 
-def content(reference: str, options: Options) -> str:
+def content(reference: str, options: Options, ask: Ask) -> str:
     digest = hashlib.sha256(files.read_bytes(Path(reference)))
     if _weights_file(reference).exists():
         digest.update(files.read_bytes(_weights_file(reference), MOST_WEIGHT_BYTES))
