@@ -27,6 +27,8 @@ Files = Mapping[str, bytes]
 """Sources by their path within the worker package: "frameworks/torch/adapter.py"."""
 
 FRAMEWORKS, STRATEGIES, JOBS = "frameworks", "strategies", "jobs"
+IMPORTERS = f"{JOBS}/import_"
+"""Where the names of jobs begin that import networks: no trial runs them."""
 ORACLE = f"{FRAMEWORKS}/numpy"
 """The framework whose answers every trial must agree with."""
 ASKED_OF_ORACLE = (f"{JOBS}/oracle.py", f"{JOBS}/proof.py")
@@ -56,8 +58,14 @@ def code_version(content: Files) -> str:
     paths, so that files may be moved.
     """
     return _hash(content, (
-        name for name in content if "/" not in name or any(_is_at(name, place) for place in (JOBS, ORACLE))
+        name for name in content if "/" not in name or (
+            any(_is_at(name, place) for place in (JOBS, ORACLE)) and not name.startswith(IMPORTERS))
     ))
+
+
+def importer_version(content: Files) -> str:
+    """Hash of the code that imports networks which users bring."""
+    return _hash(content, (name for name in content if name.startswith(IMPORTERS)))
 
 
 def adapter_version(content: Files, framework: str, strategy: str) -> str:

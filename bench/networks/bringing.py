@@ -95,10 +95,9 @@ def _key(form: ModuleType, reference: str, options: Options, workers: _Workers) 
     content = form.content(reference, options, workers.ask)
     if content is None:
         return None
-    importers = {name: source for name, source in worker_package.files().items() if "import_" in name}
     facts = (
         short(reference), content, options.plain(), workers.versions(form.DISTRIBUTIONS),
-        [hashlib.sha256(source).hexdigest() for source in importers.values()], worker_package.oracle_version(),
+        worker_package.importer_version(worker_package.files()), worker_package.oracle_version(),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 

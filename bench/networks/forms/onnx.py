@@ -41,9 +41,11 @@ def bring(reference: str, options: Options, ask: Ask) -> Imported:
 def outputs(
     reference: str, options: Options, imported: Imported, inputs: Path, ask: Ask
 ) -> tuple[str, Arrays] | str:
-    job = {"kind": "run_onnx", "path": os.path.abspath(reference), "inputs": str(inputs), "pins": dict(options.pins)}
     try:
-        facts, arrays = ask({**job, **imported.original})
+        facts, arrays = ask({
+            "kind": "import_outputs_onnx", "path": os.path.abspath(reference), "inputs": str(inputs),
+            "pins": dict(options.pins), "original": dict(imported.original),
+        })
     except NotInstalled:
         return "not compared with ONNX Runtime, which is not installed; install onnxruntime"
     except UserError as error:

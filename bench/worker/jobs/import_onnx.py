@@ -11,7 +11,7 @@ from . import Failed
 
 
 def run(job, directory, answers):
-    """{"graph": plain form, "notes": [...], "original": see run_onnx}, and the weights by key as answer.npz.
+    """{"graph": plain form, "notes": [...], "original": see import_outputs_onnx}, and the weights by key as answer.npz.
 
     With ``lists_files`` it is {"files": names of the files beside it that hold data} instead.
     """

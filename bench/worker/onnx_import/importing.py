@@ -52,6 +52,9 @@ def places(model, shapes, pins):
     if not found:
         raise Refused("it has no inputs beside those that are pinned")
     symbols = {each.symbols[0] for each in found if each.sizes and each.sizes[0] is None and each.symbols[0]}
+    free = {each.symbols[axis] for each in found for axis, size in enumerate(each.sizes) if size is None}
+    if not symbols and len(free) == 1:
+        symbols = free - {None}      # of sequences whose first axis is a number of steps that is fixed
     for each in found:
         marked = [axis for axis, symbol in enumerate(each.symbols) if symbol in symbols and each.sizes[axis] is None]
         if marked:

@@ -214,15 +214,21 @@ class Net(object):
         if (shape, batch) == (value.shape, value.batch):
             return value
         like = Value(None, shape, batch, value.dtype)
-        if (batch is None) != (value.batch is None) or batch is not None and (
-                _size(like._replace(shape=shape[:batch])) != _size(like._replace(shape=value.shape[:value.batch]))):
-            raise Refused("'%s' makes %s with the batch at %s from %s with it at %s, which mixes the samples of the batch"
-                          % (label, shape, batch, value.shape, value.batch))
+        if not self._keeps_samples_apart(value, like):
+            raise Refused("'%s' makes %s with the batch at %s from %s with it at %s, which mixes the samples" % (
+                label, shape, batch, value.shape, value.batch))
         if batch == value.batch == 0 and shape[0] == value.shape[0] == 1 and len(shape) > 1:
             if len(shape) == 2:
                 return self.add(label, "flatten", [value], {}, [like])[0]
             return self.add(label, "reshape", [value], {"shape": list(shape[1:])}, [like])[0]
         return self.add(label, "regroup", [value], {"shape": list(shape), "batch": batch}, [like])[0]
+
+    def _keeps_samples_apart(self, value, like):
+        """Whether elements before the batch's axis stay before it."""
+        if None in (value.batch, like.batch):
+            return value.batch is like.batch
+        before = [each._replace(shape=each.shape[:each.batch]) for each in (value, like)]
+        return _size(before[0]) == _size(before[1])
 
     def permute(self, value, axes, label):
         """Axes in another order."""

@@ -1,0 +1,41 @@
+"""Runs an ONNX file as it is, in ONNX Runtime: a second opinion on how it was imported."""
+
+import numpy as np
+
+DTYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_, "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8, "tensor(int16)": np.int16,
+}
+
+
+def output(path, original, pins, given):
+    """The compared output for samples by their key; ``original`` is as bench.worker.onnx_import.importing gives it."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    count = len(given["y"])
+    is_fixed = all(each.shape[:1] == [1] for each in session.get_inputs() if each.name not in pins)
+    runs = [slice(at, at + 1) for at in range(count)] if is_fixed else [slice(0, count)]
+    outputs = [_run(session, original, pins, given, each) for each in runs]
+    return np.concatenate(outputs, original["axis"])
+
+
+def _run(session, original, pins, given, samples):
+    feed = {}
+    for each in session.get_inputs():
+        dtype = DTYPES[each.type]
+        if each.name in pins:
+            sizes = [size if isinstance(size, int) and size > 0 else 1 for size in each.shape]
+            feed[each.name] = np.full(sizes, pins[each.name], dtype)
+            continue
+        place = original["places"][each.name]
+        if place["key"] is None:     # nothing that is compared depends on it
+            shape = list(place["shape"])
+            shape[place["batch"]] = samples.stop - samples.start
+            feed[each.name] = np.zeros(shape, dtype)
+        else:
+            feed[each.name] = np.moveaxis(given[place["key"]][samples], 0, place["batch"]).astype(dtype)
+    return session.run([session.get_outputs()[original["output"]].name], feed)[0]

@@ -1,0 +1,242 @@
+"""ONNX files as graphs: each computes what ONNX's reference evaluator computes, or is refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rigmark.bench.ir.reading import read
+from rigmark.bench.ir.weights import perturbed, synthetic_batch
+from rigmark.bench.worker import frameworks
+from rigmark.bench.worker.onnx_import import Refused, importing, loading
+
+onnx = pytest.importorskip("onnx")
+helper, numpy_helper = pytest.importorskip("onnx.helper"), pytest.importorskip("onnx.numpy_helper")
+reference = pytest.importorskip("onnx.reference")
+
+RNG = np.random.default_rng(3)
+SETTINGS = {
+    "mode": "inference", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu", "threads": 1,
+    "seed": 1, "shards": 1,
+}
+Weights = dict[str, Any]
+
+
+def weights(**shapes: Sequence[int]) -> Weights:
+    return {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def whole(*numbers: int) -> Any:
+    return np.array(numbers, np.int64)
+
+
+def model(
+    nodes: Sequence[Any], constants: Weights, shape: Sequence[Any], *, opset: int = 17, dtype: int = 1,
+    output: str = "y",
+) -> Any:
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info(output, 1, None)],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
+    return helper.make_node(op, inputs.split(), output.split(), name=f"n.{output}", **attributes)
+
+
+def both(found: Any) -> tuple[list[str], Any, Any]:
+    """(kinds of the layers, what ONNX's reference computes, what our oracle computes) of a model."""
+    plain, given, _, original = importing.imported(found, {}, {})
+    graph = read({**plain, "name": "net"})
+    assert {key: array.shape for key, array in given.items()} == {k: p.shape for k, p in graph.parameters.items()}
+    x, _ = synthetic_batch(graph, 3, 1)
+    place = original["places"]["x"]
+    dtype = helper.tensor_dtype_to_np_dtype(found.graph.input[0].type.tensor_type.elem_type)
+    samples = np.moveaxis(np.asarray(x), 0, place["batch"]).astype(dtype)
+    is_open = found.graph.input[0].type.tensor_type.shape.dim[place["batch"]].dim_param
+    runs = [samples] if is_open else np.split(samples, 3)
+    evaluator = reference.ReferenceEvaluator(found)
+    expected = np.concatenate([evaluator.run(None, {"x": each})[0] for each in runs], original["axis"])
+    computed = frameworks.load("numpy").prepare(graph.plain(), given, SETTINGS).output(x, False)
+    return [layer.op.kind for layer in graph.layers], np.moveaxis(expected, original["axis"], 0), computed
+
+
+IMAGE = ("n", 3, 9, 9)
+CONV = weights(w=(4, 3, 3, 3), b=(4,))
+NORM = {**weights(g=(6,), b=(6,)), "two": np.float32(2), "eps": np.float32(1e-5)}
+HALF = {"root": np.float32(np.sqrt(2)), "one": np.float32(1), "half": np.float32(0.5)}
+GATES = weights(w=(2, 20, 4), r=(2, 20, 5), b=(2, 40))
+
+CASES: dict[str, tuple[Any, list[str]]] = {
+    "even padding": (model([node("Conv", "x w b", "y", pads=[1, 1, 1, 1], strides=[2, 2])], CONV, IMAGE), ["conv2d"]),
+    "uneven padding": (
+        model([node("Conv", "x w b", "y", pads=[0, 1, 2, 1])], CONV, IMAGE), ["pad", "conv2d"]),
+    "padding by name": (
+        model([node("Conv", "x w b", "y", auto_pad="SAME_UPPER", strides=[2, 2])], CONV, ("n", 3, 8, 8)),
+        ["pad", "conv2d"]),
+    "convolution of a sequence": (
+        model([node("Conv", "x w", "y", pads=[2, 2], dilations=[2])], weights(w=(4, 3, 3)), ("n", 3, 9)),
+        ["reshape", "conv2d", "reshape"]),
+    "pooling that rounds up": (
+        model([node("MaxPool", "x", "y", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)], {}, IMAGE),
+        ["pad", "max_pool"]),
+    "mean without padding": (
+        model([node("AveragePool", "x", "y", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])], {},
+              ("n", 3, 8, 8)),
+        ["pad", "avg_pool", "parameter", "multiply"]),
+    "batch norm": (
+        model([node("BatchNormalization", "x g b m v", "y", epsilon=1e-3)],
+              {**weights(g=(3,), b=(3,), m=(3,)), "v": np.array([0.5, 1, 2], np.float32)}, IMAGE),
+        ["batch_norm"]),
+    "product and bias": (
+        model([node("MatMul", "x w", "p"), node("Add", "b p", "y")], weights(w=(6, 4), b=(4,)), ("n", 5, 6)),
+        ["dense"]),
+    "factors of a product": (
+        model([node("Gemm", "x w b", "y", transB=1, alpha=0.5, beta=2.0)], weights(w=(4, 6), b=(4,)), ("n", 6)),
+        ["dense"]),
+    "layer norm by hand": (
+        model([node("ReduceMean", "x", "m", axes=[-1]), node("Sub", "x m", "d"), node("Pow", "d two", "s"),
+               node("ReduceMean", "s", "v", axes=[-1]), node("Add", "v eps", "e"), node("Sqrt", "e", "r"),
+               node("Div", "d r", "n"), node("Mul", "n g", "p"), node("Add", "p b", "y")], NORM, ("n", 5, 6)),
+        ["layer_norm"]),
+    "gelu by hand": (
+        model([node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "e one", "a"), node("Mul", "x a", "p"),
+               node("Mul", "p half", "y")], HALF, ("n", 6)), ["gelu"]),
+    "silu by hand": (model([node("Sigmoid", "x", "s"), node("Mul", "x s", "y")], {}, ("n", 6)), ["silu"]),
+    "softmax along a middle axis": (
+        model([node("Softmax", "x", "y", axis=1)], {}, ("n", 3, 4)), ["transpose", "softmax", "transpose"]),
+    "two directions": (
+        model([node("LSTM", "x w r b", "a", hidden_size=5, direction="bidirectional"),
+               node("Transpose", "a", "y", perm=[2, 0, 1, 3])], GATES, (7, "n", 4)), []),
+    "shapes of shapes": (
+        model([node("Shape", "x", "s"), node("Gather", "s zero", "n"), node("Unsqueeze", "n zero1", "u"),
+               node("Concat", "u rest", "t", axis=0), node("Reshape", "x t", "y")],
+              {"zero": np.array(0, np.int64), "zero1": whole(0), "rest": whole(2, 6)}, ("n", 3, 4)), ["reshape"]),
+    "windows of an image": (
+        model([node("Reshape", "x s", "a"), node("Transpose", "a", "t", perm=[0, 2, 1, 3]), node("Reshape", "t m", "r"),
+               node("Softmax", "r", "f"), node("Reshape", "f back", "y")],
+              {"s": whole(0, 2, 2, 3), "m": whole(-1, 2, 3), "back": whole(-1, 12)}, ("n", 12)), []),
+    "a larger image": (
+        model([helper.make_node("Resize", ["x", "", "k"], ["y"], mode="linear")],
+              {"k": np.array([1, 1, 2, 1], np.float32)}, IMAGE), []),
+    "rows repeated": (
+        model([helper.make_node("Resize", ["x", "", "k"], ["y"], mode="nearest", nearest_mode="floor",
+                                coordinate_transformation_mode="asymmetric")],
+              {"k": np.array([1, 1, 2, 1], np.float32)}, IMAGE), ["gather"]),
+    "parts": (
+        model([node("Slice", "x a b c d", "s"), node("Split", "s", "p q", axis=1), node("Concat", "q p", "y", axis=1)],
+              {"a": whole(-1), "b": whole(-100), "c": whole(2), "d": whole(-2)}, ("n", 4, 5)), []),
+    "a fixed batch": (
+        model([node("Reshape", "x s", "y")], {"s": whole(1, 12)}, (1, 3, 4)), ["flatten"]),
+    "tokens": (
+        model([node("Gather", "t x", "y")], weights(t=(11, 4)), ("n", 6), dtype=6), ["embedding"]),
+    "a known branch": (
+        model([helper.make_node("If", ["c"], ["y"], then_branch=helper.make_graph(
+            [node("Relu", "x", "z")], "then", [], [helper.make_tensor_value_info("z", 1, None)]),
+            else_branch=helper.make_graph([node("Tanh", "x", "z")], "else", [],
+                                          [helper.make_tensor_value_info("z", 1, None)]))],
+              {"c": np.array(True)}, ("n", 4)), ["relu"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_computes_what_it_says(name: str):
+    found, kinds = CASES[name]
+
+    made, expected, computed = both(found)
+
+    np.testing.assert_allclose(computed, expected.reshape(computed.shape), rtol=2e-5, atol=2e-5)
+    assert np.ptp(computed, axis=0).max() > 1e-3         # or it would agree with anything
+    assert not kinds or made == kinds
+
+
+def test_softmax_before_opset_13_sums_over_all_axes_from_its_own_on():
+    """ONNX's reference evaluator takes the later meaning for every opset."""
+    found = model([node("Softmax", "x", "y", axis=1)], {}, ("n", 3, 4), opset=11)
+
+    kinds, _, computed = both(found)
+
+    assert kinds == ["flatten", "softmax", "reshape"]
+    np.testing.assert_allclose(computed.sum((1, 2)), 1)
+
+
+def test_equal_initialisers_are_parameters_of_each_layer():
+    """An exporter stores equal arrays once; a gradient of one layer must not become the other's."""
+    found = model([node("Gemm", "x w b", "h"), node("Gemm", "h w b", "y")], weights(w=(4, 4), b=(4,)), ("n", 4))
+
+    graph = read({**importing.imported(found, {}, {})[0], "name": "net"})
+
+    assert list(graph.parameters) == ["n.h/weight", "n.h/bias", "n.y/weight", "n.y/bias"]
+
+
+def test_the_numbers_of_constants_are_not_perturbed():
+    plain, given, _, _ = importing.imported(CASES["mean without padding"][0], {}, {})
+
+    changed = perturbed(read({**plain, "name": "net"}), given, 1)
+
+    assert all(np.array_equal(changed[key], array) for key, array in given.items())
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], dict[str, float], str]] = {
+    "an unknown operator": (model([node("Det", "x", "y")], {}, ("n", 3, 3)), {}, {},
+                            r"Det 'n.y' is an operator that is not known"),
+    "quantised": (model([node("DynamicQuantizeLinear", "x", "q s z"), node("DequantizeLinear", "q s z", "y")], {},
+                        ("n", 3)), {}, {}, "DynamicQuantizeLinear 'n.q s z'.*export the network in float"),
+    "another runtime's": (model([helper.make_node("FusedGelu", ["x"], ["y"], domain="com.microsoft", name="g")], {},
+                                ("n", 3)), {}, {}, "com.microsoft.FusedGelu 'g' is an extension of one runtime"),
+    "open axes": (model([node("Relu", "x", "y")], {}, ("n", 3, "h", "w")), {}, {},
+                  "'x' has open axes 2, 3; give their sizes: --shape x=1,3,224,224"),
+    "another size": (model([node("Relu", "x", "y")], {}, ("n", 3)), {"x": (1, 4)}, {},
+                     "axis 1 of input 'x' is 3, but --shape gives 4"),
+    "no such input": (model([node("Relu", "x", "y")], {}, ("n", 3)), {}, {"z": 1.0}, "no input 'z', which --pin names"),
+    "one for all": (model([node("Relu", "x", "y")], {}, ()), {}, {}, "fixes its batch at none"),
+    "mixed samples": (model([node("ReduceMean", "x", "y", axes=[0])], {}, ("n", 3)), {}, {},
+                      "ReduceMean 'n.y' takes the whole batch together"),
+    "a size that follows from data": (
+        model([node("NonZero", "x", "z"), node("Cast", "z", "y", to=1)], {}, ("n", 3)), {}, {},
+        "NonZero 'n.z' gives a value whose shape follows from data"),
+    "a huge constant": (model([node("ConstantOfShape", "s", "c"), node("Add", "x c", "y")],
+                              {"s": whole(10**6, 10**6)}, ("n", 3)), {}, {}, r"makes a constant of 1e\+12 numbers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_taken_is_refused_in_one_sentence(name: str):
+    found, shapes, pins, sentence = REFUSED[name]
+
+    with pytest.raises(Refused, match=sentence) as refused:
+        importing.imported(found, shapes, pins)
+
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "sentence"), [
+    ("../weights.bin", "outside of its folder"), ("/etc/hostname", "outside of its folder"),
+    ("missing.bin", "should be in 'missing.bin' beside it"), ("link.bin", "outside of its folder"),
+])
+def test_data_comes_from_the_file_s_own_folder_only(name: str, sentence: str, tmp_path: Path):
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (tmp_path / "weights.bin").write_bytes(bytes(64))
+    (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
+    found = model([node("Gemm", "x w", "y")], weights(w=(4, 4)), ("n", 4))
+    tensor = found.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, name)
+    tensor.ClearField("raw_data")
+    (folder / "net.onnx").write_bytes(found.SerializeToString())
+
+    with pytest.raises(Refused, match=sentence):
+        loading.load(str(folder / "net.onnx"))
+
+
+def test_what_is_no_file_of_onnx_is_refused(tmp_path: Path):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07junk")
+
+    with pytest.raises(Refused, match="it is not an ONNX file"):
+        loading.load(str(tmp_path / "net.onnx"))
