@@ -31,6 +31,7 @@ class Family(StrEnum):
 
     CONVOLUTION = "convolution"
     DENSE = "dense"
+    ATTENTION = "attention"
     RECURRENT = "recurrent"
     POOLING = "pooling"
     NORMALISATION = "normalisation"

@@ -15,14 +15,14 @@ from typing import Any, Literal, get_args
 from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape, Tensor, of_sample
 from rigmark.bench.ir.ops.arrangement import Concat, Flatten, Reshape, Slice, Split, Transpose
 from rigmark.bench.ir.ops.attention import Attention, Softmax
-from rigmark.bench.ir.ops.convolution import Conv2d
+from rigmark.bench.ir.ops.convolution import Conv2d, ConvTranspose2d
 from rigmark.bench.ir.ops.elementwise import Add, Dropout, Gelu, Relu, Sigmoid, Tanh
 from rigmark.bench.ir.ops.lookup import Embedding
 from rigmark.bench.ir.ops.normalisation import NORMAL_EPSILON, NORMAL_MOMENTUM, BatchNorm, LayerNorm, LocalResponseNorm
 from rigmark.bench.ir.ops.parameters import ParameterValue
 from rigmark.bench.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
 from rigmark.bench.ir.ops.products import Dense
-from rigmark.bench.ir.ops.recurrent import Lstm
+from rigmark.bench.ir.ops.recurrent import Gru, Lstm
 from rigmark.bench.ir.training import Loss, Optimizer
 
 INPUT = "input"
@@ -558,6 +558,19 @@ class Builder:
 
     def lstm(self, name: str, hidden: int, *, of: str | None = None) -> str:
         return self.add_layer(name, Lstm(hidden=hidden), of)
+
+    def gru(self, name: str, hidden: int, *, of: str | None = None) -> str:
+        return self.add_layer(name, Gru(hidden=hidden), of)
+
+    def conv_transpose2d(
+        self, name: str, channels: int, *, kernel: int | Pair, stride: int | Pair = 1, padding: int | Pair = 0,
+        bias: bool = True, of: str | None = None,
+    ) -> str:
+        op = ConvTranspose2d(
+            out_channels=channels, kernel=_pair(kernel), stride=_pair(stride), padding=_pair(padding), bias=bias,
+            init=self._init,
+        )
+        return self.add_layer(name, op, of)
 
     def reshape(self, name: str, shape: Shape, *, of: str | None = None) -> str:
         return self.add_layer(name, Reshape(shape=shape), of)

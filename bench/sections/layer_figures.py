@@ -17,16 +17,20 @@ from rigmark.bench.sections.layer_groups import Member
 MOST_LAYERS = 200            # in a bar, in a plot, or in a table of cases side by side
 
 FAMILIES = {
-    Family.CONVOLUTION: ("conv2d",), Family.DENSE: ("dense", "matmul", "attention"), Family.RECURRENT: ("lstm",),
-    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool"),
+    Family.CONVOLUTION: ("conv2d", "conv_transpose2d"), Family.DENSE: ("dense", "matmul"),
+    Family.ATTENTION: ("attention",), Family.RECURRENT: ("lstm", "gru", "rnn"),
+    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool", "resize"),
     Family.NORMALISATION: ("batch_norm", "local_response_norm", "layer_norm", "rms_norm", "group_norm"),
     Family.ELEMENT_WISE: (
         "relu", "tanh", "sigmoid", "softmax", "dropout", "add", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs",
         "negative", "sin", "cos", "subtract", "multiply", "divide", "maximum", "minimum", "greater", "less", "equal",
-        "where", "reduce_sum", "reduce_mean", "reduce_max",
+        "where", "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "cumulative_sum", "argmax", "greater_equal",
+        "less_equal", "and", "or", "not", "cast", "leaky_relu", "prelu", "elu", "selu", "softplus", "hard_sigmoid",
+        "hard_swish", "power", "reciprocal", "erf", "log_softmax",
     ),
     Family.MOVEMENT: (
         "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter", "expand",
+        "one_hot", "gather_elements", "join", "permute", "regroup", "tile", "pad",
     ),
     Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
     Family.RESIDUAL: (UNATTRIBUTED,),

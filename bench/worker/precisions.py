@@ -36,7 +36,10 @@ and all other layers stay in fp32, their weights too. Sums are those that the ha
 proven that kernels which emulate a format have the same.
 """
 
-PRODUCTS_ONLY = {"tf32": ("conv2d", "dense", "lstm"), "int8": ("dense", "lstm")}
+PRODUCTS_ONLY = {
+    "tf32": ("conv2d", "conv_transpose2d", "dense", "matmul", "attention", "lstm", "gru", "rnn"),
+    "int8": ("dense", "lstm"),
+}
 """Operations whose products are in the narrow format, of precisions that leave all other numbers in fp32."""
 
 WITHOUT_TRAINING = {

@@ -32,8 +32,9 @@ from rigmark.bench.ir.ops import (
     products,
     recurrent,
     reduction,
+    resampling,
 )
-from rigmark.bench.ir.ops.convolution import Conv2d
+from rigmark.bench.ir.ops.convolution import Conv2d, ConvTranspose2d
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import INITIALISERS
 
@@ -119,6 +120,10 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "permute": (arrangement.Permute(axes=(1, 0, 2)), (BATCH_OF_ONE,)),
     "regroup": (arrangement.Regroup(shape=(7, 1, 12), batch=1), ((7, 1, 12),)),
     "tile": (arrangement.Tile(times=(1, 2, 3)), (BATCH_OF_ONE,)),
+    "conv_transpose2d": (ConvTranspose2d(out_channels=6, kernel=(3, 2), stride=(2, 1), groups=2), (IMAGE,)),
+    "resize": (resampling.Resize(size=(3, 7), mode="bilinear"), (IMAGE,)),
+    "gru": (recurrent.Gru(hidden=5, directions=2), (SEQUENCE,)),
+    "rnn": (recurrent.Rnn(hidden=5, final=True), (SEQUENCE, (1, 5))),
     "pad": (arrangement.Pad(before=(0, 1, 0), after=(0, 2, 3)), (BATCH_OF_ONE,)),
 }
 
@@ -166,6 +171,10 @@ FLOPS = {
     "hard_swish": 5 * 84,
     "log_softmax": 3 * 12,
     **dict.fromkeys(("reduce_min", "cumulative_sum", "argmax", "greater_equal", "less_equal", "and", "or", "not"), 84),
+    "conv_transpose2d": 2 * 6 * 5 * 4 * 3 * 3 * 2 + 6 * 13 * 6,   # each pixel of 4 to 3 channels x 3 x 2, and a bias
+    "resize": 7 * 4 * 3 * 7,                                          # 4 products and 3 sums
+    "gru": 2 * 7 * (2 * 3 * 5 * (12 + 5) + 17 * 5),
+    "rnn": 7 * (2 * 5 * (12 + 5) + 3 * 5),
     **dict.fromkeys(("cast", "one_hot", "gather_elements", "join", "permute", "regroup", "tile", "pad"), 0),
     **dict.fromkeys(("subtract", "multiply", "divide", "maximum", "minimum"), 84),
     **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_max"), 84),
@@ -355,8 +364,15 @@ WINDOWS = Tensor(shape=(4, 7, 12))       # four of each sample
         (elementwise.Add(), (WINDOWS, of_sample((9,))), "in 4 rows for each sample"),
         (comparison.Cast(to="float"), (of_sample(SEQUENCE),), "not float of float"),
         (lookup.GatherElements(axis=1), (of_sample(SEQUENCE),) * 2, "takes a float and an int64 value"),
+        (ConvTranspose2d(out_channels=2, kernel=(2, 2), padding=(4, 0)), (of_sample(IMAGE),), "leaves nothing of"),
+        (ConvTranspose2d(out_channels=2, kernel=(2, 2), output_padding=(1, 0)), (of_sample(IMAGE),), "below stride"),
+        (ConvTranspose2d(out_channels=2, kernel=(2, 2), groups=3), (of_sample(IMAGE),), "4 to 2 channels into 3"),
+        (resampling.Resize(size=(0, 1)), (of_sample(IMAGE),), "a size of at least 1, not \\(0, 1\\)"),
+        (resampling.Resize(size=(1, 1), mode="area"), (of_sample(IMAGE),), "not area and half_pixel"),
+        (recurrent.Gru(hidden=5, directions=3), (of_sample(SEQUENCE),), "1 or 2 directions"),
+        (recurrent.Lstm(hidden=5), (of_sample(SEQUENCE), of_sample((1, 5))), "takes 2 states of \\(1, 5\\) or none"),
         (attention.Attention(), (QUERY, QUERY), "not 2 inputs"),
-        (attention.Attention(), (QUERY, Tensor(shape=(1, 3, 5, 3)), QUERY), "one number of heads"),
+        (attention.Attention(), (QUERY, *[Tensor(shape=(1, 3, 5, 3))] * 2), "a multiple of them in query"),
         (attention.Attention(), (QUERY, Tensor(shape=(1, 2, 5, 4)), QUERY), "as many features in query and key"),
         (attention.Attention(causal=True), (QUERY, *[Tensor(shape=(1, 2, 6, 3))] * 2), "as many queries as keys"),
         (attention.Attention(), (*[QUERY] * 3, Tensor(shape=(4, 5), batch=None)), "broadcast"),

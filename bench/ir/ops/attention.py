@@ -39,21 +39,25 @@ class Attention(Op):
 
     With ``causal`` a query sees keys up to its own step only; FLOPs are of the pairs that are seen. A fourth input is
     a mask that broadcasts to (batch, heads, queries, keys): bool, True where a key is seen, or float, which is added
-    before the softmax.
+    before the softmax. Key and value may have fewer heads, each of which serves as many neighbouring heads of the query
+    (Ainslie et al. 2023, grouped queries).
     """
 
     kind: ClassVar[str] = "attention"
     backward_reads: ClassVar[tuple[str, ...]] = ("inputs", "outputs")
     causal: bool = False
+    scale: float | None = None       # of the products, in place of 1 / sqrt(features)
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         if len(inputs) not in (3, 4):
             raise BadGraph(f"attention takes query, key, value and perhaps a mask, not {len(inputs)} inputs")
         all_of(self.kind, "float", inputs[:3])
         query, key, value = inputs[:3]
-        shapes = {(x.shape[:2], x.batch, len(x.shape)) for x in (query, key, value)}
+        shapes = {(x.shape[0], x.batch, len(x.shape)) for x in (query, key, value)}
         if len(shapes) > 1 or query.batch != 0 or len(query.shape) != 4:
-            raise BadGraph(f"attention takes inputs of one number of heads, (heads, steps, features), not "
+            raise BadGraph(f"attention takes inputs of (heads, steps, features), not {describe(inputs)}")
+        if key.shape[1] != value.shape[1] or query.shape[1] % key.shape[1]:
+            raise BadGraph(f"attention needs as many heads in key and value, and a multiple of them in query, not "
                            f"{describe(inputs)}")
         if query.shape[3] != key.shape[3] or key.shape[2] != value.shape[2]:
             raise BadGraph(f"attention needs as many features in query and key, and steps in key and value, not "

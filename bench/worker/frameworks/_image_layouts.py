@@ -14,7 +14,8 @@ UNARY = (
 )
 ELEMENT_WISE = (*UNARY, "add", "subtract", "multiply", "divide", "maximum", "minimum")
 OF_IMAGES = (
-    "conv2d", "max_pool", "avg_pool", "global_avg_pool", "batch_norm", "local_response_norm", "group_norm",
+    "conv2d", "conv_transpose2d", "resize", "max_pool", "avg_pool", "global_avg_pool", "batch_norm",
+    "local_response_norm", "group_norm",
 )
 
 

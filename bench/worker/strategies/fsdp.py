@@ -34,8 +34,8 @@ def prepare(adapter, graph, weights, settings, world):
         raise Unsupported("fully_shard is supported in eager mode only; it was never tried compiled")
     if settings["precision"] != "fp32":
         raise Unsupported(f"fully_shard is supported in fp32 only, not in {settings['precision']}")
-    if any(layer["op"] == "lstm" for layer in graph["layers"]):
-        raise Unsupported("nn.LSTM stores its weights in a way that fully_shard cannot divide")
+    if any(layer["op"] in ("lstm", "gru", "rnn") for layer in graph["layers"]):
+        raise Unsupported("nn.LSTM and its kin store their weights in a way that fully_shard cannot divide")
     return adapter.prepare(graph, weights, met(settings, world), FsdpPrepared)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from rigmark.bench.ir.graph import Builder, Graph, Input, Shape, tokens
 from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
-from rigmark.bench.ir.ops.attention import LogSoftmax
+from rigmark.bench.ir.ops.attention import Attention, LogSoftmax
 from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where
+from rigmark.bench.ir.ops.convolution import ConvTranspose2d
 from rigmark.bench.ir.ops.elementwise import (
     Abs,
     Clip,
@@ -41,7 +42,9 @@ from rigmark.bench.ir.ops.elementwise import (
 from rigmark.bench.ir.ops.lookup import Gather, GatherElements, OneHot
 from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
 from rigmark.bench.ir.ops.products import Matmul
+from rigmark.bench.ir.ops.recurrent import Gru, Lstm, Rnn
 from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from rigmark.bench.ir.ops.resampling import Resize
 from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
@@ -741,6 +744,60 @@ def other_shapes() -> Graph:                         # the batch behind, of rows
     long = net.add_layer("long", Join(axis=3), of=(stepped, stepped))
     vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate((back, long, rows))]
     net.concat("concat", of=vectors)
+    return _scores(net)
+
+
+@_case
+def recurrent_cells() -> Graph:                      # both ways, from given states and to the last ones
+    net = Builder("case", (3, 5))
+    entry = net.dense("first", 6)
+    relu = net.add_layer("relu", Rnn(hidden=3, relu=True, directions=2, final=True), of=entry)
+    gru = net.add_layer("gru", Gru(hidden=3, directions=2, final=True), of=(relu, "relu:1"))
+    lstm = net.add_layer("lstm", Lstm(hidden=3, directions=2, final=True), of=(gru, "gru:1", "relu:1"))
+    before = net.add_layer("before", Gru(hidden=2, reset_after=False, directions=2, final=True), of=lstm)
+    net.add_layer("tanh", Rnn(hidden=2), of=before)
+    vectors = [net.flatten(f"flat{i}", of=name) for i, name in enumerate(("tanh", "before:1", "lstm:2"))]
+    net.concat("concat", of=vectors)
+    return _scores(net)
+
+
+@_case
+def transposed_convolutions() -> Graph:
+    net = _image((2, 4, 3), channels=4)
+    settings = (
+        {"kernel": (2, 2), "stride": (2, 2)}, {"kernel": (4, 4), "stride": (2, 2), "padding": (1, 1)},
+        {"kernel": (3, 2), "stride": (2, 3), "padding": (1, 0), "output_padding": (1, 2), "groups": 2},
+        {"kernel": (2, 3), "stride": (1, 2), "padding": (2, 1), "dilation": (3, 2), "bias": False},
+        {"kernel": (1, 1), "stride": (2, 2), "output_padding": (1, 0)},
+    )
+    for index, each in enumerate(settings):
+        net.add_layer(f"conv{index}", ConvTranspose2d(out_channels=4, **each))  # type: ignore[arg-type]
+        net.max_pool(f"pool{index}", kernel=1, stride=2)
+    return _values(net)
+
+
+@_case
+def resized_images() -> Graph:
+    net = _image((2, 4, 6), channels=2)
+    entry = net.last
+    ways = [("nearest", "half_pixel"), ("nearest", "asymmetric")]
+    ways += [(mode, way) for mode in ("bilinear", "bicubic") for way in ("half_pixel", "align_corners", "asymmetric")]
+    for index, (mode, coordinates) in enumerate(ways):
+        larger = net.add_layer(f"larger{index}", Resize(size=(7, 12), mode=mode, coordinates=coordinates), of=entry)
+        net.add_layer(f"smaller{index}", Resize(size=(3, 5), mode=mode, coordinates=coordinates), of=larger)
+    net.concat("concat", of=[f"smaller{index}" for index in range(len(ways))])
+    return _values(net)
+
+
+@_case
+def grouped_queries() -> Graph:                      # four heads of the query, two of key and value
+    net = Builder("case", (4, 3, 4))
+    weights = [net.parameter(f"weight{i}", (4, 4), init="standard_normal") for i in range(2)]
+    query = net.add_layer("query", Matmul(), of=("input", weights[0]))
+    net.add_layer("keys", Matmul(), of=("input", weights[1]))
+    key = net.add_layer("key", Slice(axis=1, start=1, stop=3))
+    plain = net.add_layer("plain", Attention(causal=True), of=(query, key, key))
+    net.add_layer("scaled", Attention(scale=0.3), of=(plain, key, key))
     return _scores(net)
 
 

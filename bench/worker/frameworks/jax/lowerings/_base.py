@@ -25,7 +25,9 @@ class Layout:
         """The permutation from a parameter's canonical axes; matrices are (in, out), as x @ weight reads them."""
         if op == "conv2d" and rank == 4:
             return self._convolution_weight
-        return (1, 0) if rank == 2 and op in ("dense", "lstm") else tuple(range(rank))
+        if op == "conv_transpose2d" and rank == 4:
+            return (2, 3, 0, 1) if self.is_channels_last else (0, 1, 2, 3)
+        return (1, 0) if rank == 2 and op in ("dense", "lstm", "gru", "rnn") else tuple(range(rank))
 
     def window(self, rows_columns, others):
         """A value for each axis of a batch of images."""

@@ -14,19 +14,21 @@ def _log_softmax(run, layer, weights, x):
 
 
 def _attention(run, layer, weights, query, key, value, mask=None):
+    a = layer["attributes"]
     if query.dtype.itemsize == 8:
-        return _composed(run, layer["attributes"]["causal"], query, key, value, mask)
+        return _composed(run, a, query, key, value, mask)
     # JAX has heads behind steps.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     masks = {} if mask is None else {"mask" if mask.dtype == bool else "bias": mask}
-    attended = run.nn.dot_product_attention(query, key, value, is_causal=layer["attributes"]["causal"], **masks)
+    attended = run.nn.dot_product_attention(query, key, value, is_causal=a["causal"], scale=a.get("scale"), **masks)
     return attended.swapaxes(1, 2)
 
 
-def _composed(run, is_causal, query, key, value, mask):
+def _composed(run, attributes, query, key, value, mask):
     """In fp64, since JAX's own takes the softmax in fp32."""
-    scores = query @ key.swapaxes(2, 3) / math.sqrt(query.shape[3])
-    if is_causal:
+    key, value = (run.np.repeat(x, query.shape[1] // x.shape[1], 1) for x in (key, value))
+    scores = query @ key.swapaxes(2, 3) * attributes.get("scale", 1 / math.sqrt(query.shape[3]))
+    if attributes["causal"]:
         mask = run.np.tri(query.shape[2], dtype=bool)
     if mask is not None:
         scores = run.np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask

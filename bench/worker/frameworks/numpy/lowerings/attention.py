@@ -28,7 +28,9 @@ class LogSoftmax(Operation):
 
 class Attention(Operation):
     def forward(self, query, key, value, mask=None):
-        self.factor = query.dtype.type(1 / np.sqrt(query.shape[-1]))
+        self.factor = query.dtype.type(self.attributes.get("scale", 1 / np.sqrt(query.shape[-1])))
+        self.served = query.shape[1] // key.shape[1]             # heads of the query for each of the key
+        key, value = (np.repeat(x, self.served, axis=1) for x in (key, value))
         scores = np.matmul(query, key.swapaxes(-1, -2)) * self.factor
         if self.attributes["causal"]:
             mask = np.tril(np.ones(scores.shape[-2:], dtype=bool))
@@ -45,10 +47,15 @@ class Attention(Operation):
         of_scores = (of_shares - (of_shares * self.shares).sum(axis=-1, keepdims=True)) * self.shares
         return (
             np.matmul(of_scores, self.key) * self.factor,
-            np.matmul(of_scores.swapaxes(-1, -2), self.query) * self.factor,
-            np.matmul(self.shares.swapaxes(-1, -2), gradient),
+            self.summed(np.matmul(of_scores.swapaxes(-1, -2), self.query) * self.factor),
+            self.summed(np.matmul(self.shares.swapaxes(-1, -2), gradient)),
             None if self.added is None else unbroadcast(of_scores, self.added),
         )
+
+    def summed(self, gradient):
+        """Over the heads of the query that one head serves."""
+        batch, heads, *rest = gradient.shape
+        return gradient.reshape(batch, heads // self.served, self.served, *rest).sum(axis=2)
 
 
 LOWERINGS = {

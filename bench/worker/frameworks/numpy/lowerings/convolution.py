@@ -1,4 +1,4 @@
-"""Convolutions of images."""
+"""Convolutions of images, and their transposes."""
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -76,6 +76,64 @@ class Conv2d(Operation):
             images[pixels] += columns[:, element].swapaxes(0, 1)
 
 
+class ConvTranspose2d(Operation):
+    """Each pixel adds its product with the kernel to a canvas, from which the padding is then cut."""
+
+    def forward(self, x):
+        a = self.attributes
+        self.x = x
+        sides = list(zip(x.shape[2:], a["kernel"], a["stride"], a["padding"], a["output_padding"], a["dilation"]))
+        whole = [(n - 1) * step + spread * (kernel - 1) + 1 for n, kernel, step, _, _, spread in sides]
+        self.output_size = [size - 2 * side[3] + side[4] for size, side in zip(whole, sides)]
+        self.canvas_size = [max(size, side[3] + out) for size, side, out in zip(whole, sides, self.output_size)]
+        canvas = np.zeros((len(x), a["out_channels"], *self.canvas_size), dtype=x.dtype)
+        pixels_of_groups = self.grouped(x)
+        for weight, pixels in self.elements():
+            product = np.matmul(weight.swapaxes(1, 2), pixels_of_groups)
+            canvas[pixels] += product.reshape(len(x), a["out_channels"], *x.shape[2:])
+        output = canvas[self.part()]
+        return output + self.weights["bias"].reshape(-1, 1, 1) if a["bias"] else output
+
+    def backward(self, gradient):
+        a = self.attributes
+        canvas = np.zeros((len(gradient), a["out_channels"], *self.canvas_size), dtype=gradient.dtype)
+        canvas[self.part()] = gradient
+        of_x = np.zeros_like(self.grouped(self.x)) if self.needs_input_gradient else None
+        by_group = self.grouped(self.x).transpose(1, 2, 0, 3)
+        by_group = by_group.reshape(*by_group.shape[:2], -1)             # groups, channels, pixels of all samples
+        of_weights = []
+        for weight, pixels in self.elements():
+            arrived = self.grouped(canvas[pixels])
+            if of_x is not None:
+                of_x += np.matmul(weight, arrived)
+            rows = arrived.transpose(1, 0, 3, 2).reshape(a["groups"], by_group.shape[2], -1)
+            of_weights.append(np.matmul(by_group, rows))
+        shape = self.weights["weight"].shape
+        self.gradients["weight"] = np.stack(of_weights, axis=-1).reshape(shape)
+        if a["bias"]:
+            self.gradients["bias"] = gradient.sum(axis=(0, 2, 3))
+        return (None if of_x is None else of_x.reshape(self.x.shape),)
+
+    def grouped(self, images):
+        """(samples, groups, channels of a group, pixels)."""
+        return images.reshape(len(images), self.attributes["groups"], -1, images.shape[2] * images.shape[3])
+
+    def elements(self):
+        """(weight (groups, in, out), pixels of the canvas) of each element of the kernel, in row order."""
+        a = self.attributes
+        weight = self.weights["weight"].reshape(a["groups"], -1, a["out_channels"] // a["groups"], *a["kernel"])
+        size = self.x.shape[2:]
+        for element, pixels in enumerate(offsets(size, a["kernel"], a["stride"], a["dilation"])):
+            row, column = divmod(element, a["kernel"][1])
+            yield weight[..., row, column], pixels
+
+    def part(self):
+        """Of the canvas that is the output."""
+        (top, left), (rows, columns) = self.attributes["padding"], self.output_size
+        return Ellipsis, slice(top, top + rows), slice(left, left + columns)
+
+
 LOWERINGS = {
     "conv2d": Conv2d,
+    "conv_transpose2d": ConvTranspose2d,
 }

@@ -28,7 +28,7 @@ def padding_of(layer):
         layer["input_shapes"][0][1:], layer["output_shape"][1:], a["kernel"], a["stride"], a["padding"],
         a.get("dilation", (1, 1)),
     )
-    if all(_is_same(*side) for side in sides):
+    if all(is_same(*side) for side in sides):
         return "SAME", None
     return "VALID", on_both_sides(a["padding"])
 
@@ -38,7 +38,7 @@ def on_both_sides(padding):
     return [[0, 0], [rows, rows], [columns, columns], [0, 0]]
 
 
-def _is_same(size, output, kernel, stride, padding, dilation):
+def is_same(size, output, kernel, stride, padding, dilation=1):
     """Whether SAME means this padding at the beginning; at the end it pads as far as the last window needs."""
     total = max((output - 1) * stride + dilation * (kernel - 1) + 1 - size, 0)
     return output == -(-size // stride) and total // 2 == padding

@@ -27,8 +27,10 @@ def layouts(layer, name, image):
                 lambda array: array.transpose(2, 3, 0, 1).reshape([out, per_group, *kernel]),
             )
         return lambda array: array.transpose(2, 3, 1, 0), lambda array: array.transpose(3, 2, 0, 1)
+    if layer["op"] == "conv_transpose2d" and name == "weight":   # (rows, columns, out, in), as conv2d's
+        return lambda array: array.transpose(2, 3, 1, 0), lambda array: array.transpose(3, 2, 0, 1)
     if layer["op"] == "dense" and name == "weight" and image is not None:
         return lambda array: channels_last(array, image).T, lambda array: channels_first(array.T, image)
-    if (layer["op"] == "dense" and name == "weight") or name in ("weight_input", "weight_hidden"):
+    if (layer["op"] == "dense" and name == "weight") or name.startswith(("weight_input", "weight_hidden")):
         return np.transpose, np.transpose
     return UNCHANGED

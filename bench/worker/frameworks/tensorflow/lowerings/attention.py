@@ -13,11 +13,14 @@ def _log_softmax(tf, layer):
 
 def _attention(tf, layer):
     """TensorFlow has no fused operation."""
-    steps, features = layer["input_shapes"][0][2:]
-    is_causal = layer["attributes"]["causal"]
+    heads, steps, features = layer["input_shapes"][0][1:]
+    is_causal, scale = layer["attributes"]["causal"], layer["attributes"].get("scale", 1 / math.sqrt(features))
+    served = heads // layer["input_shapes"][1][1]        # heads of the query for each of the key
 
     def forward(run, query, key, value, mask=None):
-        scores = tf.matmul(query * tf.constant(1 / math.sqrt(features), query.dtype), key, transpose_b=True)
+        if served > 1:
+            key, value = (tf.repeat(x, served, axis=1) for x in (key, value))
+        scores = tf.matmul(query * tf.constant(scale, query.dtype), key, transpose_b=True)
         if scores.dtype.size < 4:
             scores = tf.cast(scores, tf.float32)
         if is_causal:

@@ -3,6 +3,11 @@
 import functools
 from types import SimpleNamespace
 
+# Of parameters of recurrent layers, in torch.nn.
+_RECURRENT_NAMES = {
+    "weight_input": "weight_ih_l0", "weight_hidden": "weight_hh_l0", "bias": "bias_ih_l0", "bias_hidden": "bias_hh_l0",
+}
+
 
 @functools.lru_cache(maxsize=1)
 def modules():
@@ -31,31 +36,70 @@ def modules():
         def forward(self, x):
             return super().forward(x) if self.mask is None else x * self.mask.to(x.dtype)
 
-    class Lstm(nn.Module):
-        """Every hidden state of an nn.LSTM with one bias: its second one is 0 and not trained.
+    class Recurrent(nn.Module):
+        """An nn.LSTM, nn.GRU or nn.RNN: every hidden state, and with ``gives_final`` the states after the last step.
 
-        Both would get the same gradient, so that their sum learned twice as fast.
+        With ``has_one_bias`` the second one is 0 and not trained: both would get the same gradient, so that their sum
+        learned twice as fast.
         """
 
-        def __init__(self, features, hidden):
+        def __init__(self, recurrent, has_one_bias, gives_final):
             super().__init__()
-            self.lstm = nn.LSTM(features, hidden, batch_first=True)
-            nn.init.zeros_(self.lstm.bias_hh_l0).requires_grad_(False)
+            self.recurrent, self.gives_final = recurrent, gives_final
+            self.is_lstm = isinstance(recurrent, nn.LSTM)
+            for name, parameter in recurrent.named_parameters():
+                if has_one_bias and name.startswith("bias_hh"):
+                    nn.init.zeros_(parameter).requires_grad_(False)
 
-        def forward(self, x):
-            return self.lstm(x)[0]
+        def forward(self, x, *first):
+            first = [state.transpose(0, 1).contiguous() for state in first]
+            states = () if not first else (tuple(first),) if self.is_lstm else (first[0],)
+            output, final = self.recurrent(x, *states)
+            if not self.gives_final:
+                return output
+            return (output, *(state.transpose(0, 1) for state in (final if self.is_lstm else (final,))))
 
-        @property
-        def weight_input(self):
-            return self.lstm.weight_ih_l0
+        def __getattr__(self, name):
+            """Parameters by their name in the graph."""
+            stem = name[:-len("_reverse")] if name.endswith("_reverse") else name
+            if stem in _RECURRENT_NAMES:
+                return getattr(self.recurrent, _RECURRENT_NAMES[stem] + name[len(stem):])
+            return super().__getattr__(name)
 
-        @property
-        def weight_hidden(self):
-            return self.lstm.weight_hh_l0
+    class ResetBeforeGru(nn.Module):
+        """Step by step, since nn.GRU resets after its product only."""
 
-        @property
-        def bias(self):
-            return self.lstm.bias_ih_l0
+        def __init__(self, features, hidden, directions, gives_final):
+            super().__init__()
+            self.hidden, self.suffixes, self.gives_final = hidden, ("", "_reverse")[:directions], gives_final
+            for suffix in self.suffixes:
+                for name, shape in (("weight_input", (3 * hidden, features)), ("weight_hidden", (3 * hidden, hidden)),
+                                    ("bias", (3 * hidden,))):
+                    setattr(self, name + suffix, nn.Parameter(torch.empty(shape)))
+
+        def forward(self, x, first=None):
+            outputs, finals = zip(*(
+                self.direction(x, None if first is None else first[:, index], suffix)
+                for index, suffix in enumerate(self.suffixes)
+            ))
+            sequence = torch.cat(outputs, -1)
+            return (sequence, torch.stack(finals, 1)) if self.gives_final else sequence
+
+        def direction(self, x, state, suffix):
+            """(every hidden state, the last one) of one direction."""
+            weights = [getattr(self, name + suffix) for name in ("weight_input", "weight_hidden", "bias")]
+            sums = nn.functional.linear(x, weights[0], weights[2])
+            of_gates, of_new = weights[1].split([2 * self.hidden, self.hidden])
+            state = sums.new_zeros(len(x), self.hidden) if state is None else state
+            found = []
+            for of_step in (sums.flip(1) if suffix else sums).unbind(1):
+                gates, new = of_step.split([2 * self.hidden, self.hidden], -1)
+                reset, kept = (gates + nn.functional.linear(state, of_gates)).sigmoid().chunk(2, -1)
+                new = (new + nn.functional.linear(reset * state, of_new)).tanh()
+                state = (1 - kept) * new + kept * state
+                found.append(state)
+            output = torch.stack(found, 1)
+            return (output.flip(1) if suffix else output), state
 
     class RmsNorm(nn.Module):
         """nn.RMSNorm where PyTorch has none yet."""
@@ -89,6 +133,17 @@ def modules():
             for choose in self.chosen:
                 x = choose(x)
             return x
+
+    class Resampled(nn.Module):
+        """Images times a matrix along each axis."""
+
+        def __init__(self, matrices):
+            super().__init__()
+            for name, matrix in zip(("rows", "columns"), matrices):
+                self.register_buffer(name, torch.tensor(matrix), persistent=False)
+
+        def forward(self, x):
+            return self.rows.to(x.dtype) @ x @ self.columns.to(x.dtype).t()
 
     class AsFloat(nn.Module):
         """What ``function`` gives, in the format of the network's weights."""
@@ -144,6 +199,7 @@ def modules():
             return values[results[0]] if len(results) == 1 else tuple([values[i] for i in results])
 
     return SimpleNamespace(
-        Apply=Apply, Dropout=Dropout, Lstm=Lstm, RmsNorm=RmsNorm, Gather=Gather, Chosen=Chosen, AsFloat=AsFloat,
-        ParameterValue=ParameterValue, Network=Network,
+        Apply=Apply, Dropout=Dropout, Recurrent=Recurrent, ResetBeforeGru=ResetBeforeGru, RmsNorm=RmsNorm,
+        Gather=Gather, Chosen=Chosen, Resampled=Resampled, AsFloat=AsFloat, ParameterValue=ParameterValue,
+        Network=Network,
     )
