@@ -9,9 +9,11 @@ these half bear the id that their spoilt facts have. A file that is refused is t
 read as if it were not there; of one that is taken, all figures are as before, as without it, or not known. No mutant is
 made that is another measurement, such as a digit in the place of a digit: an older record alone does not tell.
 
-A refused mutant is read by all verbs in one case of two hundred, since the door is the same for all; of those that are
-taken, three of five are read by a verb in turn, each third of them by ``results``. Others are found by a sweep that
-resumes, in a folder of its own whose trials are not measured but remembered: it must leave no problem behind.
+A mutant that is taken is read by every verb: by ``results`` alone, whose figures are compared, and by the others in one
+folder with up to seven more mutants of other files; a verb that ends in a traceback or a refusal there reads each of
+these alone too. A refused mutant is read by all verbs in one case of two hundred, since the door is the same for all.
+Others are found by a sweep that resumes, in a folder of its own whose trials are not measured but remembered: it must
+leave no problem behind.
 
 Run: .venv/bin/python evidence/record_fuzz.py [--results FOLDER] [--mutants 20000] [--resumes 2000] [--seed 1]
      [--table FILE]
@@ -77,10 +79,8 @@ JUNK: tuple[Any, ...] = (
 )
 FIGURES = ("throughput", "step_time", "latency", "energy", "power", "flops_per_s", "bytes_per_s", "peak_memory",
            "prepare_time", "parity_error", "layer_", "trials", "cpu_time")
-TAKEN = 0.6                  # of the mutants that are taken, which a verb reads
-SLOW = ("report", "serve")   # verbs that have their turn in one round of four
+TOGETHER = 8                 # mutants that are taken, of as many files, which the verbs read in one folder
 THOROUGH = 0.005             # of the mutants that are refused, which all verbs read
-RESULTS_EACH = 3             # mutants that are taken, one is read by results, whose figures are compared
 SHOWN = 40                   # faults that are printed
 
 Verb = Callable[[], str]
@@ -401,9 +401,6 @@ class Fuzz:
     def __init__(self, folder: Path, chance: random.Random):
         self._folder, self._chance = folder, chance
         self._verbs = verbs(folder)
-        quick = [name for name in self._verbs if name not in ("results", *SLOW)]
-        others = itertools.cycle([*quick * 4, *SLOW])
-        self._turn = (next(others) if number % RESULTS_EACH else "results" for number in itertools.count())
         self._whole = {name: read(verb) for name, verb in self._verbs.items()}
         assert not (broken := [each.broken for each in self._whole.values() if each.broken]), broken[0]
         self.rows = len(figures_of(self._whole["results"]))
@@ -413,44 +410,90 @@ class Fuzz:
         self._contents = {path: path.read_bytes() for path in self._paths}
         self._kinds = {path: kind_of(path) for path in self._paths}
         self._without: dict[Path, Figures] = {}
+        self._waiting: dict[Path, list[Mutant]] = {}         # mutants that are taken, by the file that each replaces
         self.counts: Counter[tuple[str, str, str]] = Counter()      # (kind of file, verb, what became of it)
 
     def once(self) -> Iterator[str]:
-        """How one more mutant breaks the claim."""
+        """How one more mutant breaks the claim, and those that are read with it."""
         path = self._chance.choice(self._paths if self._chance.random() < 0.1 else self._plain)
-        kind, mutant = self._kinds[path], spoilt_of(path, self._contents[path], self._chance)
-        place = path.with_name(mutant.name)
-        path.unlink()
-        place.write_bytes(mutant.content)
-        try:
-            for fault in self._taken(path, place, kind, mutant):
-                yield f"{path.parent.name}/{path.name}, {mutant.what}: {fault}"
-        finally:
-            place.unlink()
-            path.write_bytes(self._contents[path])
+        mutant = spoilt_of(path, self._contents[path], self._chance)
+        with self._in_place({path: mutant}) as (place,):
+            try:
+                refused = is_refused(place)
+            except Exception:
+                self._count(path, "door", "traceback")
+                yield self._said(path, mutant, traceback.format_exc(limit=-3))
+                return
+            self._count(path, "door", "refused" if refused else "read")
+            if mutant.must_be_refused and not refused:
+                self._count(path, "door", "wrong")
+                yield self._said(path, mutant, "it has a checksum that does not fit, and was read")
+            if refused and self._chance.random() < THOROUGH:
+                for name in self._verbs:
+                    yield from self._alone(path, mutant, place, name, "refused")
+            if not refused:
+                yield from self._alone(path, mutant, place, "results", "read")
+                self._waiting.setdefault(path, []).append(mutant)
+        if len(self._waiting) >= TOGETHER:
+            yield from self._together()
 
-    def _taken(self, path: Path, place: Path, kind: str, mutant: Mutant) -> Iterator[str]:
+    def rest(self) -> Iterator[str]:
+        """How the mutants break the claim that are still waiting for others."""
+        while self._waiting:
+            yield from self._together()
+
+    def _together(self) -> Iterator[str]:
+        these = {path: self._waiting[path].pop() for path in list(self._waiting)[:TOGETHER]}
+        self._waiting = {path: mutants for path, mutants in self._waiting.items() if mutants}
+        names = [name for name in self._verbs if name != "results"]
+        with self._in_place(these):
+            said = {name: read(self._verbs[name]) for name in names}
+        alone = [name for name in names if said[name].broken or (self._whole[name].out and not said[name].out)]
+        is_found = False
+        for path, mutant in these.items():
+            for name in names:
+                if name not in alone:
+                    self._count(path, name, "read")
+            if alone:
+                with self._in_place({path: mutant}) as (place,):
+                    for fault in itertools.chain(*(self._alone(path, mutant, place, name, "read") for name in alone)):
+                        is_found = True
+                        yield fault
+        if (broken := next((each.broken for each in said.values() if each.broken), None)) and not is_found:
+            yield f"together, {'; '.join(f'{path.name}, {mutant.what}' for path, mutant in these.items())}: {broken}"
+
+    def _alone(self, path: Path, mutant: Mutant, place: Path, name: str, became: str) -> Iterator[str]:
+        """How a verb that reads one mutant breaks the claim."""
+        said = read(self._verbs[name])
+        if said.broken:
+            became = "traceback"
+            yield self._said(path, mutant, f"{name}: {said.broken}")
+        elif name == "results" and (faults := list(wrong(figures_of(said), self._allowed(path, place)))):
+            became = "wrong"
+            yield from (self._said(path, mutant, fault) for fault in faults)
+        self._count(path, name, became)
+
+    @contextlib.contextmanager
+    def _in_place(self, mutants: Mapping[Path, Mutant]) -> Iterator[list[Path]]:
+        """The mutants are in the folder meanwhile, in place of their files: where they are."""
+        places = [path.with_name(mutant.name) for path, mutant in mutants.items()]
+        for path in mutants:
+            path.unlink()
+        for place, mutant in zip(places, mutants.values(), strict=True):
+            place.write_bytes(mutant.content)
         try:
-            refused = is_refused(place)
-        except Exception:
-            self.counts[kind, "door", "traceback"] += 1
-            yield traceback.format_exc(limit=-3)
-            return
-        self.counts[kind, "door", "refused" if refused else "read"] += 1
-        if mutant.must_be_refused and not refused:
-            self.counts[kind, "door", "wrong"] += 1
-            yield "it has a checksum that does not fit, and was read"
-        if self._chance.random() > (THOROUGH if refused else TAKEN):
-            return
-        for name in self._verbs if refused else [next(self._turn)]:
-            said = read(self._verbs[name])
-            became = "traceback" if said.broken else "refused" if refused else "read"
-            if said.broken:
-                yield f"{name}: {said.broken}"
-            elif name == "results" and (faults := list(wrong(figures_of(said), self._allowed(path, place)))):
-                became = "wrong"
-                yield from faults
-            self.counts[kind, name, became] += 1
+            yield places
+        finally:
+            for place in places:
+                place.unlink(missing_ok=True)        # two may have one name
+            for path in mutants:
+                path.write_bytes(self._contents[path])
+
+    def _count(self, path: Path, verb: str, became: str) -> None:
+        self.counts[self._kinds[path], verb, became] += 1
+
+    def _said(self, path: Path, mutant: Mutant, fault: str) -> str:
+        return f"{path.parent.name}/{path.name}, {mutant.what}: {fault}"
 
     def _allowed(self, path: Path, place: Path) -> list[Figures]:
         """The figures with the whole file, and without it."""
@@ -492,8 +535,8 @@ def main() -> int:
             shutil.copytree(asked.results, folder, ignore=shutil.ignore_patterns("cache", "oracle"))
         fuzz = Fuzz(folder, chance)
         print(f"{asked.mutants} mutants of {len(fuzz._paths)} files, seed {asked.seed}; {fuzz.rows} rows of results")
-        for number in range(asked.mutants):
-            for fault in fuzz.once():
+        for number in range(asked.mutants + 1):
+            for fault in fuzz.once() if number < asked.mutants else fuzz.rest():
                 failures += 1
                 if failures <= SHOWN:
                     print(f"mutant {number}, {fault}", flush=True)
