@@ -155,7 +155,7 @@ def _vocabulary(net, name):
                 other = net.const(node.inputs[1 - node.inputs.index(each)])
                 if other is not None and np.array_equal(other.reshape(-1), np.arange(other.size)):
                     sizes.append(other.size)
-            elif node.op in ("Cast", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Transpose"):
+            elif node.op in ("Cast", "Expand", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Transpose"):
                 waiting.extend(node.outputs)
     return min(sizes) if sizes else None
 

@@ -1,0 +1,108 @@
+"""``rigmark model``: what a network is, and which frameworks could run it, before anything is measured."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rigmark.bench.cli import _networks
+
+if TYPE_CHECKING:
+    from rigmark.bench.networks import Network
+
+NEEDS_ARGUMENTS = True
+MOST_OPERATIONS = 12         # that are listed; --json has all
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="Name of a network, or a file: net.onnx, or net.json as exported.")],
+    pin: _networks.Pin = None,
+    shape: _networks.Shape = None,
+    results: Annotated[
+        Path, typer.Option(help="Results folder, in which imported networks stay if there is one.")
+    ] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="All facts as JSON, for scripts.")] = False,
+) -> None:
+    """Describe a network: inputs, layers, parameters, FLOPs, and which frameworks could run it or what they lack.
+
+    Nothing is measured. A file is imported, and compared with ONNX Runtime if that is installed. Exit code: 2 if the
+    file cannot be imported.
+
+    Examples:
+
+    rigmark model resnet50
+
+    rigmark model detector.onnx --shape x=1,3,320,320
+
+    rigmark model voice.onnx --pin sr=16000 --json
+    """
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.cli import tell, write_data
+    from rigmark.bench.networks.description import described
+    from rigmark.bench.store.store import Store
+
+    store = Store(results)
+    folder = store.networks if store.records_folder.is_dir() else None
+    with _networks.bringing([model], pin, shape, builds.load(), folder) as networks:
+        network = networks[_networks.names([model])[0]]
+        facts = described(network)
+    if json:
+        write_data(json_format.dumps(facts, indent=1) + "\n", None)
+        return
+    for line in _lines(network, facts):
+        tell(line)
+
+
+def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
+    graph = network.graph
+    source = f", from {network.reference}" if network.reference is not None else ""
+    yield f"{graph.name}{source}"
+    for each in graph.inputs:
+        drawn = f"tokens below {each.vocabulary:,}" if each.draw == "tokens" else each.draw
+        yield f"  input     {each.name}: {_sizes(each.shape)} {each.dtype}, drawn as {drawn}"
+    yield f"  output    {', '.join(graph.outputs)}: {_sizes(graph.output_shape)}"
+    yield f"  layers    {facts['layers']:,}: {_operations(facts['operations'])}"
+    given = "" if network.digest is None else f"; its weights came with it ({network.digest})"
+    yield f"  weights   {graph.parameter_count:,} trainable parameters{given}"
+    flops = facts["flops_per_sample"]
+    forward, training = (_short(flops[mode]) for mode in ("inference", "training"))
+    yield f"  work      {forward}FLOP per sample forward, {training}FLOP in training"
+    yield f"  training  {graph.loss}, {graph.optimizer.kind}"
+    if network.agreement is not None:
+        yield f"  check     {network.agreement}"
+    for name, support in facts["frameworks"].items():
+        yield f"  {name:<11} {_support(support)}"
+    for note in network.notes:
+        yield f"note: {note}"
+    yield "No framework was started; rigmark doctor shows which are installed."
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _operations(counts: Mapping[str, int]) -> str:
+    shown = [f"{count} {kind}" for kind, count in list(counts.items())[:MOST_OPERATIONS]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f", and {more} more kinds" if more > 0 else "")
+
+
+def _support(support: Mapping[str, Any]) -> str:
+    if not support["lacking"]:
+        return " and ".join(support["modes"])
+    missing = ", ".join(f"{kind} ({count} layers)" if count > 1 else f"{kind} (1 layer)"
+                        for kind, count in support["lacking"].items())
+    return f"cannot run it: it lacks {missing}"
+
+
+def _short(number: float) -> str:
+    """A count with the prefix of its unit: "4.1 G"."""
+    for size, prefix in UNITS:
+        if number >= size:
+            return f"{number / size:.3g} {prefix}"
+    return f"{number:.0f} "

@@ -1,0 +1,40 @@
+"""What a network is, and which frameworks could run it, before anything is measured."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from rigmark.bench.enums import Mode
+from rigmark.bench.networks import Network
+from rigmark.bench.worker import frameworks
+
+
+def described(network: Network) -> dict[str, Any]:
+    """The facts of a network as plain data.
+
+    "frameworks" has, by name, the "modes" that an adapter has for it, and the operations that it lacks with the number
+    of their layers; with one that is lacking there is no mode.
+    """
+    graph = network.graph
+    return {
+        "model": graph.name, "reference": network.reference, "graph_fingerprint": graph.fingerprint,
+        "weights": network.digest, "agreement": network.agreement, "notes": list(network.notes),
+        "inputs": [each.plain() for each in graph.inputs], "outputs": list(graph.outputs),
+        "output_shape": list(graph.output_shape), "loss": graph.loss, "optimizer": graph.optimizer.plain(),
+        "layers": len(graph.layers), "operations": dict(_operations(network).most_common()),
+        "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
+        "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING)
+                             for mode in (Mode.INFERENCE, Mode.TRAINING)},
+        "frameworks": {name: _support(network, name) for name in frameworks.NAMES},
+    }
+
+
+def _operations(network: Network) -> collections.Counter[str]:
+    return collections.Counter(layer.op.kind for layer in network.graph.layers)
+
+
+def _support(network: Network, framework: str) -> dict[str, Any]:
+    known = frameworks.load(framework).LOWERINGS
+    lacking = {kind: count for kind, count in sorted(_operations(network).items()) if kind not in known}
+    return {"modes": [] if lacking else list(frameworks.modes(framework)), "lacking": lacking}

@@ -1,0 +1,62 @@
+"""``rigmark model``: what a network is, before anything is measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rigmark.bench.cli import app
+from rigmark.bench.errors import UserError
+from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.training import Sgd
+from rigmark.bench.ir.weights import initial_weights
+from rigmark.bench.networks import Network
+from rigmark.bench.networks.description import described
+from rigmark.bench.worker import frameworks
+
+
+def test_an_own_network_is_described():
+    shown = CliRunner().invoke(app, ["model", "mlp"]).output
+
+    assert "input: 1 x 28 x 28 float, drawn as normal" in shown
+    assert "636,010 trainable parameters\n" in shown
+    assert "1.27 MFLOP per sample forward, 2.54 MFLOP in training" in shown
+    assert "onnxruntime inference\n" in shown
+    assert "torch       inference and training\n" in shown
+
+
+def test_what_frameworks_lack_is_counted(monkeypatch: pytest.MonkeyPatch):
+    known = frameworks.load("torch").LOWERINGS
+    monkeypatch.setattr(frameworks.load("torch"), "LOWERINGS", {k: known[k] for k in known if k != "dense"})
+    net = Builder("small", (3,))
+    net.dense("hidden", 4)
+    net.dense("out", 2)
+    network = Network(graph=net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1)))
+
+    support = described(network)["frameworks"]
+
+    assert support["torch"] == {"modes": [], "lacking": {"dense": 2}}
+    assert support["jax"] == {"modes": ["inference", "training"], "lacking": {}}
+
+
+def test_a_file_is_described_as_json_and_a_wrong_option_is_refused(tmp_path: Path):
+    net = Builder("small", (3,))
+    net.dense("out", 2)
+    graph = net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+    (tmp_path / "net.json").write_text(json.dumps(graph.plain()), encoding="utf-8")
+    np.savez(tmp_path / "net.npz", **initial_weights(graph, 7))
+
+    shown = CliRunner().invoke(app, ["model", str(tmp_path / "net.json"), "--json", "--results", str(tmp_path)])
+    refused = CliRunner().invoke(app, ["model", "mlp", "--pin", "x=1"])
+
+    facts = json.loads(shown.output)
+    assert facts["model"] == "net.json"
+    assert facts["graph_fingerprint"] == graph.fingerprint
+    assert facts["weights"] is not None
+    assert facts["parameters"] == 8
+    assert isinstance(refused.exception, UserError)
+    assert str(refused.exception) == "--pin is about the inputs of a file, and no --model is one"
