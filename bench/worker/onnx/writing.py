@@ -126,6 +126,10 @@ class Network(object):
         """"float", "int64" or "bool", of the value that a layer gives."""
         return self._dtypes[value]
 
+    def kind_of(self, dtype):
+        """ONNX's number for "float", "int64" or "bool"."""
+        return _kinds()[dtype]
+
     def alias(self, layer, name):
         """Lets readers of a layer read the value of this name."""
         self._aliases[layer["name"]] = name
@@ -168,5 +172,10 @@ def _open(value):
 def _value(name, sizes, dtype):
     import onnx
 
-    kinds = {"float": onnx.TensorProto.FLOAT, "int64": onnx.TensorProto.INT64, "bool": onnx.TensorProto.BOOL}
-    return onnx.helper.make_tensor_value_info(name, kinds[dtype], sizes)
+    return onnx.helper.make_tensor_value_info(name, _kinds()[dtype], sizes)
+
+
+def _kinds():
+    from onnx import TensorProto
+
+    return {"float": TensorProto.FLOAT, "int64": TensorProto.INT64, "bool": TensorProto.BOOL}

@@ -21,14 +21,17 @@ def _transpose(network, layer):
 
 
 def _slice(network, layer):
-    a = layer["attributes"]
-    bounds = [network.constant(layer, name, [a[name]]) for name in ("start", "stop", "axis")]
+    a = dict({"step": 1}, **layer["attributes"])
+    bounds = [network.constant(layer, name, [a[name]]) for name in ("start", "stop", "axis", "step")]
     network.node(layer, "Slice", [layer["inputs"][0], *bounds])
 
 
 def _split(network, layer):
     a = layer["attributes"]
-    network.node(layer, "Split", layer["inputs"], axis=a["axis"], num_outputs=a["parts"])
+    if "sizes" in a:
+        network.node(layer, "Split", layer["inputs"] + [network.constant(layer, "sizes", a["sizes"])], axis=a["axis"])
+    else:
+        network.node(layer, "Split", layer["inputs"], axis=a["axis"], num_outputs=a["parts"])
 
 
 def _expand(network, layer):
@@ -39,6 +42,31 @@ def _expand(network, layer):
     network.node(layer, "Expand", [value, shape])
 
 
+def _join(network, layer):
+    network.node(layer, "Concat", layer["inputs"], axis=layer["attributes"]["axis"])
+
+
+def _permute(network, layer):
+    network.node(layer, "Transpose", layer["inputs"], perm=layer["attributes"]["axes"])
+
+
+def _regroup(network, layer):
+    a = layer["attributes"]
+    shape = [-1 if axis == a.get("batch") else size for axis, size in enumerate(a["shape"])]
+    network.node(layer, "Reshape", [layer["inputs"][0], network.constant(layer, "shape", shape)])
+
+
+def _tile(network, layer):
+    network.node(layer, "Tile", [layer["inputs"][0], network.constant(layer, "times", layer["attributes"]["times"])])
+
+
+def _pad(network, layer):
+    a = layer["attributes"]
+    sides = network.constant(layer, "sides", a["before"] + a["after"])
+    value = [network.constant(layer, "value", a["value"], "float32")] if a["mode"] == "constant" else []
+    network.node(layer, "Pad", [layer["inputs"][0], sides, *value], mode=a["mode"])
+
+
 NODES = {
     "concat": _concat,
     "flatten": _flatten,
@@ -47,4 +75,9 @@ NODES = {
     "slice": _slice,
     "split": _split,
     "expand": _expand,
+    "join": _join,
+    "permute": _permute,
+    "regroup": _regroup,
+    "tile": _tile,
+    "pad": _pad,
 }

@@ -7,6 +7,10 @@ def _softmax(network, layer):
     network.node(layer, "Softmax", layer["inputs"], axis=-1)
 
 
+def _log_softmax(network, layer):
+    network.node(layer, "LogSoftmax", layer["inputs"], axis=-1)
+
+
 def _attention(network, layer):
     """As products and a softmax: an operator for all of it begins with opset 23, which engines lack still."""
     (query, key, value), mask = layer["inputs"][:3], layer["inputs"][3:]
@@ -28,5 +32,6 @@ def _attention(network, layer):
 
 NODES = {
     "softmax": _softmax,
+    "log_softmax": _log_softmax,
     "attention": _attention,
 }

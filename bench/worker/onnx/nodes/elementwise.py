@@ -18,8 +18,33 @@ def _add(network, layer):
 
 
 def _clip(network, layer):
-    bounds = [network.constant(layer, name, layer["attributes"][name], "float32") for name in ("low", "high")]
+    a = layer["attributes"]
+    bounds = [network.constant(layer, name, a[name], "float32") if name in a else "" for name in ("low", "high")]
     network.node(layer, "Clip", [layer["inputs"][0], *bounds])
+
+
+def _leaky_relu(network, layer):
+    network.node(layer, "LeakyRelu", layer["inputs"], alpha=layer["attributes"]["slope"])
+
+
+def _prelu(network, layer):
+    spread = [-1] + [1] * (len(layer["input_shapes"][0]) - 1)        # one slope for each channel
+    slope = network.parameter(layer, "slope", lambda array: array.reshape(spread))
+    network.node(layer, "PRelu", [layer["inputs"][0], slope])
+
+
+def _elu(network, layer):
+    network.node(layer, "Elu", layer["inputs"], alpha=layer["attributes"]["alpha"])
+
+
+def _hard_sigmoid(network, layer):
+    a = layer["attributes"]
+    network.node(layer, "HardSigmoid", layer["inputs"], alpha=a["alpha"], beta=a["beta"])
+
+
+def _power(network, layer):
+    exponent = network.constant(layer, "exponent", layer["attributes"]["exponent"], "float32")
+    network.node(layer, "Pow", [layer["inputs"][0], exponent])
 
 
 def _gelu(network, layer):
@@ -40,6 +65,16 @@ NODES = {
     "clip": _clip,
     "gelu": _gelu,
     "silu": _silu,
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
+    "elu": _elu,
+    "selu": named("Selu"),
+    "softplus": named("Softplus"),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": named("HardSwish"),
+    "power": _power,
+    "reciprocal": named("Reciprocal"),
+    "erf": named("Erf"),
     "exp": named("Exp"),
     "log": named("Log"),
     "sqrt": named("Sqrt"),

@@ -11,7 +11,19 @@ def _gather(network, layer):
                  axis=a["axis"])
 
 
+def _one_hot(network, layer):
+    depth = network.constant(layer, "depth", layer["attributes"]["depth"])
+    values = network.constant(layer, "values", [0, 1], "float32")
+    network.node(layer, "OneHot", [layer["inputs"][0], depth, values], axis=-1)
+
+
+def _gather_elements(network, layer):
+    network.node(layer, "GatherElements", layer["inputs"], axis=layer["attributes"]["axis"])
+
+
 NODES = {
     "embedding": _embedding,
     "gather": _gather,
+    "one_hot": _one_hot,
+    "gather_elements": _gather_elements,
 }

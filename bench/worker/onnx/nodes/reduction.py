@@ -1,4 +1,4 @@
-"""Sums, means and extremes along axes."""
+"""Sums, means and extremes along axes, and where these lie."""
 
 
 def _reduced(op):
@@ -11,8 +11,20 @@ def _reduced(op):
     return write
 
 
+def _cumulative_sum(network, layer):
+    network.node(layer, "CumSum", [layer["inputs"][0], network.constant(layer, "axis", layer["attributes"]["axis"])])
+
+
+def _argmax(network, layer):
+    a = layer["attributes"]
+    network.node(layer, "ArgMax", layer["inputs"], axis=a["axis"], keepdims=int(a["keep"]))
+
+
 NODES = {
     "reduce_sum": _reduced("ReduceSum"),
     "reduce_mean": _reduced("ReduceMean"),
     "reduce_max": _reduced("ReduceMax"),
+    "reduce_min": _reduced("ReduceMin"),
+    "cumulative_sum": _cumulative_sum,
+    "argmax": _argmax,
 }
