@@ -27,8 +27,8 @@ Files = Mapping[str, bytes]
 """Sources by their path within the worker package: "frameworks/torch/adapter.py"."""
 
 FRAMEWORKS, STRATEGIES, JOBS = "frameworks", "strategies", "jobs"
-IMPORTERS = f"{JOBS}/import_"
-"""Where the names of jobs begin that import networks: no trial runs them."""
+IMPORTERS, EXPORTERS = f"{JOBS}/import_", f"{JOBS}/export_"
+"""Where the names of jobs begin that read networks from files and write them: no trial runs these jobs."""
 ORACLE = f"{FRAMEWORKS}/numpy"
 """The framework whose answers every trial must agree with."""
 ASKED_OF_ORACLE = (f"{JOBS}/oracle.py", f"{JOBS}/proof.py")
@@ -59,7 +59,7 @@ def code_version(content: Files) -> str:
     """
     return _hash(content, (
         name for name in content if "/" not in name or (
-            any(_is_at(name, place) for place in (JOBS, ORACLE)) and not name.startswith(IMPORTERS))
+            any(_is_at(name, place) for place in (JOBS, ORACLE)) and not name.startswith((IMPORTERS, EXPORTERS)))
     ))
 
 
