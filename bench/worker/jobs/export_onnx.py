@@ -12,10 +12,7 @@ def run(job, directory, answers):
     {"files": their names, "file": which file it is, in words}. Large networks have a second file, "NAME.data".
     """
     refuse_lacking("onnx", "onnx")
-    import onnx
-
     before = set(os.listdir(directory))
     writing.save(writing.model(job["graph"], arrays(job["weights"])), os.path.join(directory, job["file"]))
-    onnx.checker.check_model(os.path.join(directory, job["file"]))
     files = sorted(name for name in set(os.listdir(directory)) - before if name.startswith(job["file"]))
-    return {"files": files, "file": writing.described(onnx)}
+    return {"files": files, "file": writing.description()}

@@ -49,17 +49,23 @@ def model(graph, weights):
 
 
 def save(made, path):
-    """Writes a model to a file, and its arrays to "PATH.data" beside it where they are too large for one file."""
+    """Writes a model to a file, and its arrays to "PATH.data" beside it where they are too large for one file.
+
+    The onnx package checks what was written, and raises where it is no valid model.
+    """
     import onnx
 
     is_large = sum(len(each.raw_data) for each in made.graph.initializer) > LARGEST_FILE
     onnx.save_model(
         made, str(path), save_as_external_data=is_large, location=os.path.basename(str(path)) + ".data",
     )
+    onnx.checker.check_model(str(path))
 
 
-def described(onnx):
-    """Which file this writes, for the facts of a trial; ``onnx`` is the package."""
+def description():
+    """Which file this writes, in words, for the facts of a trial."""
+    import onnx
+
     return "written by Rigmark and onnx %s, opset %d, open batch" % (onnx.__version__, OPSET)
 
 

@@ -56,7 +56,6 @@ def session(path, threads, is_optimised):
 
 def facts():
     """Version, how the library was built, the providers that it has, and which file it ran."""
-    import onnx
     import onnxruntime
 
     return {
@@ -64,7 +63,7 @@ def facts():
         "build": onnxruntime.get_build_info(),
         "provider": PROVIDER,
         "providers": onnxruntime.get_available_providers(),
-        "file": writing.described(onnx),
+        "file": writing.description(),
         "batch_norm": "folded into convolutions before it, in compile mode 'compiled'",
     }
 

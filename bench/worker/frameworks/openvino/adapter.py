@@ -61,7 +61,6 @@ def configuration(settings):
 
 def facts():
     """Version, what the processor offers to the library, and which file it ran."""
-    import onnx
     import openvino
 
     core = _core()
@@ -69,7 +68,7 @@ def facts():
         "version": openvino.get_version(),
         "device": core.get_property(DEVICE, "FULL_DEVICE_NAME"),
         "capabilities": list(core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")),
-        "file": writing.described(onnx),
+        "file": writing.description(),
         "batch_norm": "folded into convolutions before it",
     }
 
