@@ -106,7 +106,7 @@ class Network(object):
         return outputs[0]
 
     def constant(self, layer, part, values, dtype="int64"):
-        """Adds numbers that belong to a layer, and returns their name."""
+        """Adds numbers that belong to a layer, which may be made of its parameters, and returns their name."""
         return self._initialiser("%s/%s" % (layer["name"], part), np.asarray(values, dtype))
 
     def parameter(self, layer, name, arranged=None):
@@ -123,6 +123,10 @@ class Network(object):
             array = self._weights[key]
             self._initialiser(key, array if arranged is None else arranged(array))
         return key
+
+    def array(self, layer, name):
+        """A layer's parameter in canonical layout."""
+        return self._weights[next(p["key"] for p in layer["parameters"] if p["name"] == name)]
 
     def is_shared(self, layer, name):
         """Whether another layer has this parameter too."""

@@ -16,11 +16,12 @@ from . import (
     products,
     recurrent,
     reduction,
+    resampling,
 )
 
 FAMILIES = (
     arrangement, attention, comparison, convolution, elementwise, lookup, normalisation, parameters, pooling, products,
-    recurrent, reduction,
+    recurrent, reduction, resampling,
 )
 
 NODES = {kind: write for family in FAMILIES for kind, write in family.NODES.items()}
