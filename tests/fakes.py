@@ -349,11 +349,11 @@ def alive(token: str) -> list[psutil.Process]:
 
 
 def _alive(token: str) -> Iterator[psutil.Process]:
-    for found in psutil.process_iter():
+    for result in psutil.process_iter():
         try:
-            if found.pid != os.getpid() and found.status() != psutil.STATUS_ZOMBIE \
-                    and found.environ().get(TOKEN) == token:
-                yield found
+            if result.pid != os.getpid() and result.status() != psutil.STATUS_ZOMBIE \
+                    and result.environ().get(TOKEN) == token:
+                yield result
         except psutil.Error:
             continue
 

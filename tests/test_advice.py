@@ -107,13 +107,13 @@ def test_a_command_that_is_advised_is_one(where: str, line: str):
         command = command.commands[verb]
     if not words or words == ["--help"]:
         return                   # the verb by its name
-    found = command.make_context(verb, list(words)).params
+    result = command.make_context(verb, list(words)).params
     if verb == "run":
         axes = {
-            f"{name}s": tuple(some if each.isupper() else each for each in found[name].split(","))
-            for name, some in (("model", "mlp"), ("framework", "numpy")) if found[name] is not None
+            f"{name}s": tuple(some if each.isupper() else each for each in result[name].split(","))
+            for name, some in (("model", "mlp"), ("framework", "numpy")) if result[name] is not None
         }
-        assert declared(found["suite"], axes, {})
+        assert declared(result["suite"], axes, {})
 
 
 @pytest.mark.parametrize("line", ["run --world-size 1,2", "run --model alexnet --layers"])

@@ -108,14 +108,14 @@ def test_no_verb_is_without_its_exit_codes():
 
 @pytest.mark.parametrize("verb", CODES)
 def test_the_exit_code_says_what_became_of_it(command: Command, tmp_path: Path, verb: str):
-    found = {}
+    result = {}
     for name, make in STATES.items():
         make(tmp_path / name)
         code, errors = command(verb, *MORE.get(verb, ()), "--results", name)
-        found[name] = code
+        result[name] = code
         assert "bug in Rigmark" not in errors
 
-    assert dict(zip(STATES, CODES[verb], strict=True)) == found
+    assert dict(zip(STATES, CODES[verb], strict=True)) == result
 
 
 @pytest.mark.parametrize("verb", ["buy", "layers", "scaling"])

@@ -123,8 +123,8 @@ def store(records: Sequence[Record]) -> None:
 
 
 def claimed(verb: Verb, name: str) -> dict[str, Any]:
-    found = json.loads(verb("claims", "--claims", "claims.toml", "--json"))
-    return next(each for each in found if each["id"] == name)
+    content = json.loads(verb("claims", "--claims", "claims.toml", "--json"))
+    return next(each for each in content if each["id"] == name)
 
 
 def card(page: str, batch: int) -> str:
@@ -179,10 +179,10 @@ def test_what_an_axis_brings_is_the_same_on_the_page_and_as_a_claim(verb: Verb) 
     store([*timing_records([1.47, 0.009], case=held, isa=watched("sse41")),
            *timing_records([1.0, 1.0], isa=watched("native"))])
 
-    found = claimed(verb, "native")
+    claim = claimed(verb, "native")
 
-    assert "open" == found["outcome"]
-    assert "2 trials, but a verdict needs 8 or more" in found["why"]
+    assert "open" == claim["outcome"]
+    assert "2 trials, but a verdict needs 8 or more" in claim["why"]
     assert "Here that is refuted" not in verb("report", "--format", "markdown")
 
 

@@ -59,17 +59,17 @@ def test_sides_are_surely_before_and_surely_after_the_step():
 
 
 def test_series_of_the_suite_are_about_their_own_cases_and_share_a_run():
-    found = nominated(of_suite(0), of_suite(1))
+    nominated_pairs = nominated(of_suite(0), of_suite(1))
     named = [confirmation.nameless(case) for _, case in benchmark.named_cases(SWEEPS).values()]
 
-    assert () == found.others
-    assert [frozenset(named[:2])] == [pair.cases for pair in found.pairs]
+    assert () == nominated_pairs.others
+    assert [frozenset(named[:2])] == [pair.cases for pair in nominated_pairs.pairs]
 
 
 def test_what_another_suite_measures_is_not_measured_again():
-    found = nominated(series("quick.track_step_time", "case='mlp training'"), series("step_time", "no such case"))
+    pairs = nominated(series("quick.track_step_time", "case='mlp training'"), series("step_time", "no such case"))
 
-    assert ((), 2) == (found.pairs, len(found.others))
+    assert ((), 2) == (pairs.pairs, len(pairs.others))
 
 
 def test_sessions_are_no_revisions():

@@ -86,9 +86,9 @@ class Machine:
 
     def judge(self, store: Store, budget_s: float = 3600.0, batches: tuple[int, ...] = (2,)) -> Verdicts:
         self.store = store
-        found = contest(store, budget_s=budget_s, local_batches=batches)
-        found._measure(self, Silent(), budget_s, lambda: self.now_s)   # type: ignore[arg-type]
-        return found.verdicts()
+        contested = contest(store, budget_s=budget_s, local_batches=batches)
+        contested._measure(self, Silent(), budget_s, lambda: self.now_s)   # type: ignore[arg-type]
+        return contested.verdicts()
 
 
 @pytest.fixture
@@ -227,13 +227,13 @@ def test_cpu_time_is_refused_for_more_threads_than_one(store: Store):
 
 def test_a_cpu_clock_that_sees_nothing_costs_no_verdict_by_wall_time(store: Store):
     def judged(clock: Clock) -> Verdicts:
-        found = contest(store, clock=clock)
-        found.attempts[0].records = [
+        contested = contest(store, clock=clock)
+        contested.attempts[0].records = [
             as_stored(make_record(
                 TrialKind.PAIR, repetition=n, pair=pair([0.01] * 10, [0.0105] * 10, cpu_share=0.0)
             )) for n in range(12)
         ]
-        return found.verdicts()
+        return contested.verdicts()
 
     by_wall, by_cpu = (judged(clock).cases[0] for clock in (Clock.WALL, Clock.CPU))
 
@@ -278,9 +278,9 @@ def measured_pairs(store: Store) -> list[dict[str, Any]]:
 def test_a_real_pair_is_proven_on_both_sides_and_waits_passively(store: Store, framework: str):
     contest(store, frameworks=(framework,), budget_s=0.1).run(TerminalProgress())
 
-    found = measured_pairs(store)
-    assert found
-    for record in found:
+    measured = measured_pairs(store)
+    assert measured
+    for record in measured:
         assert ("ok", None) == (record["outcome"], record["reason"])
         assert [] == complaints(record)
         assert "PASSIVE" == record["identity"]["build"]["variables"]["OMP_WAIT_POLICY"]
@@ -404,13 +404,13 @@ def test_stored_results_as_the_base_are_not_paired_and_it_is_said(tmp_path: Path
     sweep = (*SMALL, "--repetitions", "2", "--min-time", "0.01")
     assert 0 == rigmark("run", *sweep, "--results", "old", cwd=tmp_path).returncode
 
-    found = rigmark(
+    done = rigmark(
         "ab", "fast", *SMALL, "--base", "old", "--new", "default", "--budget", "3s", "--format", "markdown",
         cwd=tmp_path,
     )
 
-    assert found.returncode in (2, 4), found.stderr
-    assert "nothing is paired" in found.stdout
+    assert done.returncode in (2, 4), done.stderr
+    assert "nothing is paired" in done.stdout
 
 
 # What a word stands for ----------------------------------------------------------------------------------------------
@@ -453,10 +453,10 @@ def test_a_revision_that_does_not_build_ends_the_command_with_its_last_words(
     project = make_project(tmp_path, monkeypatch)
     arguments = ("ab", "fast", *SMALL, "--base", "default", "--new", "HEAD~1", "--budget", "1s")
 
-    found = rigmark(*arguments, "--json", cwd=project)
+    done = rigmark(*arguments, "--json", cwd=project)
 
-    (case,) = json.loads(found.stdout)["cases"]
-    assert (2, None) == (found.returncode, case["verdict"])
+    (case,) = json.loads(done.stdout)["cases"]
+    assert (2, None) == (done.returncode, case["verdict"])
     assert case["reason"].startswith("build_broken: new: build 'tiny@")
     assert "no compiler today" in case["reason"]
 
@@ -466,11 +466,11 @@ def test_commits_that_cannot_change_what_is_measured_are_not_called_the_same(
 ):
     project = make_project(tmp_path, monkeypatch)
 
-    found = rigmark("ab", "fast", *SMALL, "--base", "HEAD~2", "--new", "HEAD", "--budget", "1s", cwd=project)
+    done = rigmark("ab", "fast", *SMALL, "--base", "HEAD~2", "--new", "HEAD", "--budget", "1s", cwd=project)
 
-    assert 2 == found.returncode
-    assert "nothing that suite fast measures depends on tiny, which is not used by numpy" in found.stderr
-    assert "" == found.stdout
+    assert 2 == done.returncode
+    assert "nothing that suite fast measures depends on tiny, which is not used by numpy" in done.stderr
+    assert "" == done.stdout
     assert not (project / "results").exists()
 
 

@@ -84,21 +84,21 @@ def test_an_outcome_needs_what_a_verdict_needs(tmp_path: Path):
             *timing_records([0.009 + 1e-5 * n for n in range(pairs)], case=held, isa=watched("sse41")),
             *timing_records([1.0] * pairs, isa=watched("native")),
         ]
-        found = against(of, tmp_path / str(pairs), *records)
+        verdicts = against(of, tmp_path / str(pairs), *records)
 
-        assert standing is found.standing
+        assert standing is verdicts.standing
         if standing is Standing.OPEN:
-            assert f"{pairs} trials, but a verdict needs 8 or more" in found.why
+            assert f"{pairs} trials, but a verdict needs 8 or more" in verdicts.why
 
 
 def test_an_outcome_of_suspect_trials_says_so(tmp_path: Path):
     busy = timing_records([0.01] * 8)
     busy = [with_measurement(record, other_cpu_time_s=10.0) for record in busy]
 
-    found = against(claim("throughput", low=1, model="mlp"), tmp_path, *busy)
+    verdicts = against(claim("throughput", low=1, model="mlp"), tmp_path, *busy)
 
-    assert (Standing.CONFIRMED, "the one figure that there is, suspect") == (found.standing, found.why)
-    assert "suspect" in str(document([found]))
+    assert (Standing.CONFIRMED, "the one figure that there is, suspect") == (verdicts.standing, verdicts.why)
+    assert "suspect" in str(document([verdicts]))
 
 
 def test_without_an_interval_only_what_is_far_off_decides():
@@ -142,11 +142,11 @@ def test_measured_figures_go_before_published_ones(tmp_path: Path):
 
 
 def test_the_share_of_an_operation_reaches_up_to_the_time_of_no_layer(tmp_path: Path):
-    found = against(claim("op_share", op="dense", low=0.8, model="mlp"), tmp_path, make_record(TrialKind.LAYERS))
+    verdicts = against(claim("op_share", op="dense", low=0.8, model="mlp"), tmp_path, make_record(TrialKind.LAYERS))
 
     assert pytest.approx((0.90, 0.90 / NO_INTERVAL, 1.0)) == (
-        found.answers[0].value, found.answers[0].low, found.answers[0].high)
-    assert Standing.CONFIRMED is found.standing
+        verdicts.answers[0].value, verdicts.answers[0].low, verdicts.answers[0].high)
+    assert Standing.CONFIRMED is verdicts.standing
 
 
 def test_the_share_of_an_operation_in_a_published_log(tmp_path: Path):
@@ -155,9 +155,9 @@ def test_the_share_of_an_operation_in_a_published_log(tmp_path: Path):
         {"layer": op, "op": op, "direction": direction, "time_s": time_s} for op, direction, time_s in times
     ]})
 
-    found = against(claim("op_share", op="conv2d", low=0.8, device="gpu"), tmp_path, tables=(log,))
+    verdicts = against(claim("op_share", op="conv2d", low=0.8, device="gpu"), tmp_path, tables=(log,))
 
-    assert (pytest.approx(0.95), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(0.95), Standing.CONFIRMED) == (verdicts.answers[0].value, verdicts.standing)
 
 
 @pytest.mark.parametrize(("ran", "standing"), [("sse41", Standing.CONFIRMED), ("avx2", Standing.OPEN)])
@@ -170,9 +170,9 @@ def test_what_a_build_gains_counts_only_where_the_other_kept_to_its_instructions
         *timing_records([0.01] * 8, isa=watched("native")),
     ]
 
-    found = against(claim("speed_up", axis="isa", of="native", over="sse41", low=1.9, high=2.1), tmp_path, *records)
+    verdicts = against(claim("speed_up", axis="isa", of="native", over="sse41", low=1.9, high=2.1), tmp_path, *records)
 
-    assert (pytest.approx(2.0), standing) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(2.0), standing) == (verdicts.answers[0].value, verdicts.standing)
 
 
 def test_two_devices_over_one_measured_and_published(tmp_path: Path):
@@ -196,10 +196,10 @@ def test_what_was_measured_at_two_times_leaves_a_claim_open(tmp_path: Path):
     two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
     later = timing_records([0.01] * 8, case=two, run_id="another")
 
-    found = against(of, tmp_path, *timing_records([0.01] * 8), *later)
+    verdicts = against(of, tmp_path, *timing_records([0.01] * 8), *later)
 
-    assert (pytest.approx(2.0), Standing.OPEN) == (found.answers[0].value, found.standing)
-    assert "not measured in the same run" in found.answers[0].doubt
+    assert (pytest.approx(2.0), Standing.OPEN) == (verdicts.answers[0].value, verdicts.standing)
+    assert "not measured in the same run" in verdicts.answers[0].doubt
 
 
 def test_whether_efficiency_falls(tmp_path: Path):
@@ -208,9 +208,9 @@ def test_whether_efficiency_falls(tmp_path: Path):
         for size, rate in ((1, 100.0), (2, 190.0), (8, 608.0))
     ))
 
-    found = against(claim("efficiency_falls", high=1.0, device="gpu"), tmp_path, tables=(published,))
+    verdicts = against(claim("efficiency_falls", high=1.0, device="gpu"), tmp_path, tables=(published,))
 
-    assert (pytest.approx(0.8), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(0.8), Standing.CONFIRMED) == (verdicts.answers[0].value, verdicts.standing)
 
 
 def test_one_device_over_another_by_the_same_hand_alone(tmp_path: Path):
@@ -222,9 +222,9 @@ def test_one_device_over_another_by_the_same_hand_alone(tmp_path: Path):
     )
     of = claim("throughput_ratio", mode="training", of_device="gtx 1080ti", over_device="GTX 1080", low=1.15, high=1.5)
 
-    found = against(of, tmp_path, tables=(published,))
+    tested = against(of, tmp_path, tables=(published,))
 
-    assert ([pytest.approx(1.32)], Standing.CONFIRMED) == ([answer.value for answer in found.answers], found.standing)
+    assert ([pytest.approx(1.32)], Standing.CONFIRMED) == ([answer.value for answer in tested.answers], tested.standing)
 
 
 def of_gpu(name: str, step_time_s: float) -> list[Record]:
@@ -235,18 +235,18 @@ def test_a_claim_about_a_gpu_is_held_against_what_was_measured_on_it(tmp_path: P
     of = claim("throughput", model="mlp", device="GTX 1080 Ti", low=1000, high=5000)
     here = of_gpu("NVIDIA GeForce GTX 1080 Ti", 0.01)        # 3,200 samples/s
 
-    found = against(of, tmp_path, *here, *of_gpu("NVIDIA GeForce GTX 1080", 0.02), *timing_records([0.1] * 8))
+    verdicts = against(of, tmp_path, *here, *of_gpu("NVIDIA GeForce GTX 1080", 0.02), *timing_records([0.1] * 8))
 
-    assert ([pytest.approx(3200.0)], Standing.CONFIRMED) == ([a.value for a in found.answers], found.standing)
+    assert ([pytest.approx(3200.0)], Standing.CONFIRMED) == ([a.value for a in verdicts.answers], verdicts.standing)
 
 
 def test_gpus_behind_one_kind_of_processor_are_two_devices(tmp_path: Path):
     of = claim("throughput_ratio", mode="training", of_device="gtx 1080ti", over_device="GTX 1080", low=1.15, high=2.5)
 
-    found = against(
+    verdicts = against(
         of, tmp_path, *of_gpu("NVIDIA GeForce GTX 1080 Ti", 0.01), *of_gpu("NVIDIA GeForce GTX 1080", 0.02))
 
-    answer, = found.answers
+    answer, = verdicts.answers
     assert pytest.approx(2.0) == answer.value
     assert "NVIDIA GeForce GTX 1080 Ti over NVIDIA GeForce GTX 1080" in answer.about
 
@@ -259,17 +259,17 @@ def test_a_forward_pass_of_training_counts_as_inference(tmp_path: Path):
     )
     of = claim("throughput_ratio", mode="inference", of_device="gpu", over_device="cpu", low=10, high=20)
 
-    found = against(of, tmp_path, tables=(published,))
+    verdicts = against(of, tmp_path, tables=(published,))
 
-    assert (pytest.approx(50.0), Standing.REFUTED) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(50.0), Standing.REFUTED) == (verdicts.answers[0].value, verdicts.standing)
 
 
 def test_minutes_of_training(tmp_path: Path):
     of = claim("pass_time", samples=60000, passes=5, model="mlp", device="cpu", high=10)
 
-    found = against(of, tmp_path, *timing_records([0.032] * 8))      # 1,000 samples/s
+    verdicts = against(of, tmp_path, *timing_records([0.032] * 8))      # 1,000 samples/s
 
-    assert (pytest.approx(5.0), Standing.CONFIRMED) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(5.0), Standing.CONFIRMED) == (verdicts.answers[0].value, verdicts.standing)
 
 
 def test_the_oracle_and_what_is_held_back_are_no_measure_of_a_machine(tmp_path: Path):
@@ -294,9 +294,9 @@ def proof(accuracy: float, **case: Any) -> Record:
 def test_what_sixteen_bits_cost_has_the_interval_of_two_shares(accuracy: float, standing: Standing, tmp_path: Path):
     of = claim("precision_accuracy", precision=["bf16"], held_out=1000, low=-0.02)
 
-    found = against(of, tmp_path, proof(0.95), proof(accuracy, precision=Precision.BF16))
+    verdicts = against(of, tmp_path, proof(0.95), proof(accuracy, precision=Precision.BF16))
 
-    assert (pytest.approx(accuracy - 0.95), standing) == (found.answers[0].value, found.standing)
+    assert (pytest.approx(accuracy - 0.95), standing) == (verdicts.answers[0].value, verdicts.standing)
 
 
 def test_a_deeper_network_against_a_shallower_one(tmp_path: Path):
@@ -306,10 +306,10 @@ def test_a_deeper_network_against_a_shallower_one(tmp_path: Path):
 
 
 def test_accuracy_has_the_score_interval(tmp_path: Path):
-    found = against(claim("accuracy", held_out=1000, low=0.99), tmp_path, proof(0.95))
+    verdicts = against(claim("accuracy", held_out=1000, low=0.99), tmp_path, proof(0.95))
 
     # By hand: (0.95 + 1.9207 / 1000) / 1.0038415 = 0.948278, give or take 0.013592.
-    assert pytest.approx((0.934686, 0.961870), abs=1e-5) == (found.answers[0].low, found.answers[0].high)
+    assert pytest.approx((0.934686, 0.961870), abs=1e-5) == (verdicts.answers[0].low, verdicts.answers[0].high)
 
 
 def test_how_busy_a_gpu_was(tmp_path: Path):
@@ -335,16 +335,16 @@ def test_how_busy_a_gpu_was(tmp_path: Path):
     ("filter_weights", {"kernel": 3, "layers": 2, "over_kernel": 5}, 0.72),
 ])
 def test_figures_by_hand(quantity: str, where: dict[str, Any], value: float, tmp_path: Path):
-    found = against(claim(quantity, low=value - 1e-3, high=value + 1e-3, **where), tmp_path)
+    verdicts = against(claim(quantity, low=value - 1e-3, high=value + 1e-3, **where), tmp_path)
 
-    assert (Standing.CONFIRMED, Origin.ENTERED) == (found.standing, found.answers[0].origin)
+    assert (Standing.CONFIRMED, Origin.ENTERED) == (verdicts.standing, verdicts.answers[0].origin)
 
 
 def test_filters_that_do_not_see_as_much_are_not_compared(tmp_path: Path):
-    found = against(claim("filter_weights", kernel=3, layers=2, over_kernel=7, low=0.0), tmp_path)
+    verdicts = against(claim("filter_weights", kernel=3, layers=2, over_kernel=7, low=0.0), tmp_path)
 
     assert (Standing.UNTESTABLE, "they are not comparable: the stack sees 5 positions, the single one 7") == (
-        found.standing, found.why)
+        verdicts.standing, verdicts.why)
 
 
 # Why not ----------------------------------------------------------------------------------------------------------
@@ -358,21 +358,21 @@ def test_filters_that_do_not_see_as_much_are_not_compared(tmp_path: Path):
     (claim("none", why="nobody can"), "nobody can"),
 ])
 def test_what_is_not_testable_says_why(of: Claim, why: str, tmp_path: Path):
-    found = against(of, tmp_path, *timing_records([0.01] * 8))
+    verdicts = against(of, tmp_path, *timing_records([0.01] * 8))
 
-    assert (Standing.UNTESTABLE, True) == (found.standing, why in found.why)
+    assert (Standing.UNTESTABLE, True) == (verdicts.standing, why in verdicts.why)
 
 
 def test_a_page_of_all_shipped_claims_and_a_report_only_of_those_with_results(tmp_path: Path):
     timed = timing_records([0.01] * 8)
-    found = hold(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
+    tested = hold(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
 
     assert ["Tested against results", "Computed", "Not testable here", "How each is tested"] == [
-        section.title for section in document(found).sections]
-    section = section_of(found)
+        section.title for section in document(tested).sections]
+    section = section_of(tested)
     assert section is not None
     assert ["Tested against results", "How each is tested"] == [each.title for each in section.sections]
-    assert section_of([each for each in found if each.standing is Standing.UNTESTABLE]) is None
+    assert section_of([each for each in tested if each.standing is Standing.UNTESTABLE]) is None
 
 
 def test_a_figure_in_words():

@@ -39,15 +39,15 @@ def read(root: Path, *each: Record) -> tuple[list[LayerProfile], Any]:
     store = records.stored(root, list(each))
     trials = store.trials().table
     chosen = layers.chosen(trials)
-    found = layers.read(chosen, results(trials), [store.get(name) for name in chosen.id])
-    return found, trials
+    profiles = layers.read(chosen, results(trials), [store.get(name) for name in chosen.id])
+    return profiles, trials
 
 
 @pytest.fixture(name="said")
 def _said(tmp_path: Path) -> Said:
     def said(*each: Record) -> list[str]:
-        found, trials = read(tmp_path, *each)
-        return [text for one in together(found, trials) for text in sentences(one)]
+        profiles, trials = read(tmp_path, *each)
+        return [text for one in together(profiles, trials) for text in sentences(one)]
 
     return said
 
@@ -95,11 +95,11 @@ def test_layers_that_differ_otherwise_than_the_timed_steps_explain_nothing(said:
 def test_what_one_framework_fuses_is_matched_with_its_parts(tmp_path: Path) -> None:
     fused = dict(STEP)
     fused[CONV] += fused.pop(("stage2.relu2", "forward")) + 0.004
-    found, _ = read(
+    profiles, _ = read(
         tmp_path, trial("torch", fused, fused={"stage2.conv2": ["stage2.conv2", "stage2.relu2"]}),
         trial("tensorflow", STEP),
     )
-    slow, fast = sorted(found, key=lambda case: -case.step_time_s)
+    slow, fast = sorted(profiles, key=lambda case: -case.step_time_s)
 
     first, *_ = gap(slow, fast).parts
 
@@ -113,9 +113,9 @@ def test_the_parts_add_up_to_the_difference(times_s: list[float]) -> None:
         of_rows(dict(zip(STEP, half, strict=True))) for half in (times_s[:len(STEP)], times_s[len(STEP):])
     )
 
-    found = gap(slow, fast)
+    difference = gap(slow, fast)
 
-    assert sum(part.lost_s for part in found.parts) == pytest.approx(found.lost_s, abs=1e-12)
+    assert sum(part.lost_s for part in difference.parts) == pytest.approx(difference.lost_s, abs=1e-12)
 
 
 def of_rows(times_s: Mapping[tuple[str, str], float]) -> LayerProfile:

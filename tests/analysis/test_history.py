@@ -42,8 +42,8 @@ def series(
     })
 
 
-def only(found: Sequence[Watched]) -> Watched:
-    (watched,) = found
+def only(result: Sequence[Watched]) -> Watched:
+    (watched,) = result
     return watched
 
 
@@ -64,12 +64,12 @@ def test_more_throughput_is_good_and_more_time_is_bad(after: float, higher: bool
 @pytest.mark.parametrize("after", [1.1, 1 / 1.1])
 def test_where_it_is_not_known_which_way_is_better_a_change_is_told_and_is_no_verdict(after: float):
     watched = watch([series(1.0, after, higher=None)])
-    found = only(watched)
+    finding = only(watched)
 
-    assert [step.verdict for step in found.steps] == [None]
-    assert (len(found.changed(200)), found.worse(200), found.better(200)) == (1, (), ())
-    assert not found.is_told(200)
-    assert found.is_told(last=20)            # flat in those, whichever way is better
+    assert [step.verdict for step in finding.steps] == [None]
+    assert (len(finding.changed(200)), finding.worse(200), finding.better(200)) == (1, (), ())
+    assert not finding.is_told(200)
+    assert finding.is_told(last=20)            # flat in those, whichever way is better
     assert summary(watched, 200) == "1 series: 1 changed, and it is not known which way is better"
     text = reports.render("markdown", document(watched, title="History", last=200))
     assert "| not known (unit and name contradict each other) |" in text
@@ -135,25 +135,25 @@ def test_an_axis_of_sessions_has_numbers():
 
 
 def test_a_step_that_was_undone_is_no_news():
-    found = only(watch([series(1.0, 1.1, 1.0)]))
+    finding = only(watch([series(1.0, 1.1, 1.0)]))
 
-    assert [step.is_undone for step in found.steps] == [True, False]
-    assert found.worse(last=200) == ()
+    assert [step.is_undone for step in finding.steps] == [True, False]
+    assert finding.worse(last=200) == ()
 
 
 def test_half_of_a_step_undone_is_still_worse():
-    found = only(watch([series(1.0, 1.2, 1.1)]))
+    finding = only(watch([series(1.0, 1.2, 1.1)]))
 
-    assert [step.verdict for step in found.steps] == [Verdict.SLOWER, Verdict.FASTER]
-    assert not any(step.is_undone for step in found.steps)
-    assert len(found.worse(last=200)) == 1
+    assert [step.verdict for step in finding.steps] == [Verdict.SLOWER, Verdict.FASTER]
+    assert not any(step.is_undone for step in finding.steps)
+    assert len(finding.worse(last=200)) == 1
 
 
 def test_an_old_step_is_no_news():
-    found = only(watch([series(1.0, 1.1, points=100)]))
+    finding = only(watch([series(1.0, 1.1, points=100)]))
 
-    assert len(found.worse(last=200)) == 1
-    assert found.worse(last=50) == ()
+    assert len(finding.worse(last=200)) == 1
+    assert finding.worse(last=50) == ()
 
 
 def test_among_many_series_the_doubtful_ones_are_dropped():
@@ -188,12 +188,12 @@ def test_a_point_is_a_session_of_the_store(tmp_path: Path):
         )
     ]
 
-    (found,) = series_of(trials_of(tmp_path, records))
+    (result,) = series_of(trials_of(tmp_path, records))
 
-    assert list(found.values) == pytest.approx([0.01, 0.02, 0.03])
-    assert list(found.revisions) == ["s0 (run0)", "s1 (run1)", "s2 (run2)"]
-    assert np.diff(found.dates_s) == pytest.approx([DAY_S, DAY_S])
-    assert found.direction == LESS_BY_KIND
+    assert list(result.values) == pytest.approx([0.01, 0.02, 0.03])
+    assert list(result.revisions) == ["s0 (run0)", "s1 (run1)", "s2 (run2)"]
+    assert np.diff(result.dates_s) == pytest.approx([DAY_S, DAY_S])
+    assert result.direction == LESS_BY_KIND
 
 
 def test_an_upgrade_starts_another_series_unless_it_is_the_question(tmp_path: Path):
@@ -214,11 +214,11 @@ def test_unlike_trials_of_one_session_are_points_of_their_own(tmp_path: Path):
         ),
     ]
 
-    (found,) = series_of(trials_of(tmp_path, records), ("framework_version", "packages"))
+    (result,) = series_of(trials_of(tmp_path, records), ("framework_version", "packages"))
 
-    assert list(found.values) == pytest.approx([0.01, 0.02])
-    assert list(found.revisions) == ["1 (run1)", "1 (run2)"]
-    assert ["framework_version 2.14.0" in words for words in found.environments] == [False, True]
+    assert list(result.values) == pytest.approx([0.01, 0.02])
+    assert list(result.revisions) == ["1 (run1)", "1 (run2)"]
+    assert ["framework_version 2.14.0" in words for words in result.environments] == [False, True]
 
 
 def sessions(*outcomes: Outcome, first: int = 0, **facts: Any) -> list[Record]:
@@ -230,24 +230,24 @@ def sessions(*outcomes: Outcome, first: int = 0, **facts: Any) -> list[Record]:
 
 
 def test_failed_trials_make_no_points_and_are_told_where_nothing_newer_went_well(tmp_path: Path):
-    (found,) = series_of(trials_of(tmp_path, sessions(OK, CRASHED, OK, CRASHED, CRASHED)))
+    (result,) = series_of(trials_of(tmp_path, sessions(OK, CRASHED, OK, CRASHED, CRASHED)))
 
-    assert (list(found.revisions), found.dates_s.shape) == (["s0 (run1)", "s2 (run1)"], (2,))
-    assert found.failure is not None
-    assert (found.failure.since, found.failure.reason) == ("s3 (run1)", "crashed: it was crashed")
+    assert (list(result.revisions), result.dates_s.shape) == (["s0 (run1)", "s2 (run1)"], (2,))
+    assert result.failure is not None
+    assert (result.failure.since, result.failure.reason) == ("s3 (run1)", "crashed: it was crashed")
 
 
 @pytest.mark.parametrize("outcomes", [(CRASHED, OK), (OK, Outcome.UNSUPPORTED), (OK, Outcome.NOT_INSTALLED)])
 def test_what_went_well_again_or_was_a_planned_gap_is_no_failure(tmp_path: Path, outcomes: tuple[Outcome, ...]):
-    (found,) = series_of(trials_of(tmp_path, sessions(*outcomes)))
+    (result,) = series_of(trials_of(tmp_path, sessions(*outcomes)))
 
-    assert found.failure is None
+    assert result.failure is None
 
 
 def test_a_session_of_which_some_trials_went_well_is_a_point(tmp_path: Path):
-    (found,) = series_of(trials_of(tmp_path, [make_record(), make_record(outcome=CRASHED, repetition=1)]))
+    (result,) = series_of(trials_of(tmp_path, [make_record(), make_record(outcome=CRASHED, repetition=1)]))
 
-    assert (len(found.values), found.failure) == (1, None)
+    assert (len(result.values), result.failure) == (1, None)
 
 
 def test_an_upgrade_after_which_all_crashes_is_a_failure_until_the_next_one_works(tmp_path: Path):
@@ -288,10 +288,10 @@ def test_what_crashes_in_every_session_is_measured_still_and_a_planned_gap_is_no
     trials = trials_of(tmp_path, [
         *measured(OK, 1), *measured(CRASHED, 2), *measured(Outcome.UNSUPPORTED, 3),
     ])
-    found = {each.series.case.partition("batch ")[2][:1]: each for each in watch(series_of(trials))}
+    watched = {each.series.case.partition("batch ")[2][:1]: each for each in watch(series_of(trials))}
 
-    assert [bool(found[batch].retirement) for batch in "123"] == [False, False, True]
-    assert [bool(found[batch].failure) for batch in "123"] == [False, True, False]
+    assert [bool(watched[batch].retirement) for batch in "123"] == [False, False, True]
+    assert [bool(watched[batch].failure) for batch in "123"] == [False, True, False]
 
 
 def test_series_of_the_past_do_not_decide_what_is_said_of_those_that_are_measured():
@@ -299,10 +299,10 @@ def test_series_of_the_past_do_not_decide_what_is_said_of_those_that_are_measure
     past = [series(1.0, 2.0, points=40, seed=seed) for seed in range(400)]
     today = [series(1.0, points=80, seed=seed, spread=0.05, start=400) for seed in range(400)]
 
-    found = watch([*past, *today])
+    watched = watch([*past, *today])
 
-    assert all(each.retirement and each.steps for each in found[:400])
-    assert not any(each.steps for each in found[400:])
+    assert all(each.retirement and each.steps for each in watched[:400])
+    assert not any(each.steps for each in watched[400:])
 
 
 def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
@@ -314,11 +314,11 @@ def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
         for record in timing_records([0.02 if day >= 7 else 0.01] * 2, case=on_gpu, session=f"s{day:02}")
     ]
 
-    (found,) = series_of(trials_of(tmp_path, records))
+    (result,) = series_of(trials_of(tmp_path, records))
 
-    assert found.values == pytest.approx([0.01] * 7)
-    assert found.invalid_trials == 14
-    assert "14 invalid trials" in repr(document(watch([found]), title="t", last=200))
+    assert result.values == pytest.approx([0.01] * 7)
+    assert result.invalid_trials == 14
+    assert "14 invalid trials" in repr(document(watch([result]), title="t", last=200))
 
 
 def test_series_of_one_case_are_told_apart_by_what_varies():

@@ -22,7 +22,7 @@ def measured_on(days: np.ndarray | range | list[float], name: str = "step") -> S
 
 
 def are_over(*series: Series) -> list[bool]:
-    return [found is not None for found in retirements(series)]
+    return [result is not None for result in retirements(series)]
 
 
 def test_a_python_that_was_retired_is_over_and_what_came_after_it_is_not():

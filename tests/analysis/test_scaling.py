@@ -63,11 +63,11 @@ def published(throughputs: Mapping[int, float], batch: int = 64, data: str = "sy
 
 
 def test_strong_and_weak_scaling_are_two_series_and_never_mixed(tmp_path: Path):
-    found = read(
+    result = read(
         tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.125]), *timed(case_of(2, local_batch=2), [0.08]),
     )
 
-    strong, weak = sorted(found, key=lambda each: each.scaling)
+    strong, weak = sorted(result, key=lambda each: each.scaling)
     assert (Scaling.STRONG, [4, 4]) == (strong.scaling, [point.global_batch for point in strong.points])
     assert (Scaling.WEAK, [4, 4]) == (weak.scaling, [point.local_batch for point in weak.points])
     assert 0.1 / 0.08 == pytest.approx(strong.points[1].speed_up.value)
@@ -78,9 +78,9 @@ def test_strong_and_weak_scaling_are_two_series_and_never_mixed(tmp_path: Path):
 def test_the_interval_is_over_pairs_of_repetitions(tmp_path: Path):
     drifting = [0.1, 0.11, 0.12, 0.13, 0.14, 0.15]       # the machine, not the case: pairs see the same of it
 
-    (found,) = read(tmp_path, *timed(case_of(1), drifting), *timed(case_of(2), [1.25 * t for t in drifting]))
+    (result,) = read(tmp_path, *timed(case_of(1), drifting), *timed(case_of(2), [1.25 * t for t in drifting]))
 
-    efficiency = found.points[1].efficiency
+    efficiency = result.points[1].efficiency
     assert efficiency.low is not None
     assert efficiency.high is not None
     assert (efficiency.low, efficiency.value, efficiency.high) == pytest.approx((0.8, 0.8, 0.8), rel=1e-3)
@@ -89,11 +89,11 @@ def test_the_interval_is_over_pairs_of_repetitions(tmp_path: Path):
 def test_worlds_of_another_run_than_their_one_device_have_no_interval_and_are_suspect(tmp_path: Path):
     later = [replace(record, run_id="another") for record in timed(case_of(2), [0.125] * 6)]
 
-    (found,) = read(tmp_path, *timed(case_of(1), [0.1] * 6), *later)
+    (result,) = read(tmp_path, *timed(case_of(1), [0.1] * 6), *later)
 
-    speed_up = found.points[1].speed_up
+    speed_up = result.points[1].speed_up
     assert (speed_up.value, speed_up.low, speed_up.high) == (pytest.approx(1.6), None, None)
-    assert ["not_in_one_run"] == [finding.id for finding in found.findings]
+    assert ["not_in_one_run"] == [finding.id for finding in result.findings]
 
 
 def test_one_device_that_is_another_is_no_baseline(tmp_path: Path):
@@ -115,9 +115,9 @@ def test_the_number_of_threads_among_the_variables_does_not_tell_devices_apart(t
         })) for record in timed(many, [0.125])
     ]
 
-    (found,) = read(tmp_path, *timed(case_of(1), [0.1]), *world)
+    (result,) = read(tmp_path, *timed(case_of(1), [0.1]), *world)
 
-    assert [1, 2] == [point.world_size for point in found.points]
+    assert [1, 2] == [point.world_size for point in result.points]
 
 
 @pytest.mark.parametrize("day_of_other", [1, 3])
@@ -131,12 +131,12 @@ def test_one_device_with_other_variables_is_no_baseline(tmp_path: Path, day_of_o
             ) for record in timed(case, [time_s])
         ]
 
-    (found,) = read(
+    (result,) = read(
         tmp_path, *with_arenas(case_of(1), 0.1, "1"), *with_arenas(case_of(1), 0.2, "4", day_of_other),
         *with_arenas(case_of(2), 0.125, "1"),
     )
 
-    assert pytest.approx(1.6) == found.points[1].speed_up.value
+    assert pytest.approx(1.6) == result.points[1].speed_up.value
 
 
 def test_series_that_differ_in_variables_alone_have_places_of_their_own(tmp_path: Path):
@@ -155,9 +155,9 @@ def test_series_that_differ_in_variables_alone_have_places_of_their_own(tmp_path
 def test_a_world_of_many_processes_and_one_of_one_are_two_series(tmp_path: Path):
     together = replace(case_of(2), devices_per_process=2)
 
-    found = read(tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.125]), *timed(together, [0.11]))
+    result = read(tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.125]), *timed(together, [0.11]))
 
-    assert [[1, 2], [1, 2]] == [[point.world_size for point in each.points] for each in found]
+    assert [[1, 2], [1, 2]] == [[point.world_size for point in each.points] for each in result]
 
 
 # Laws ----------------------------------------------------------------------------------------------------------------
@@ -175,18 +175,18 @@ def strong(step_times_s: Mapping[int, float]) -> Series:
 
 
 def test_amdahls_share_is_found_again():
-    found = strong({size: 0.1 + 0.9 / size for size in (1, 2, 4, 8)})
+    result = strong({size: 0.1 + 0.9 / size for size in (1, 2, 4, 8)})
 
-    assert found.law is not None
-    assert ("Amdahl", 0.1) == (found.law.name, pytest.approx(found.law.serial_share))
-    assert found.law.limit == pytest.approx(10)
+    assert result.law is not None
+    assert ("Amdahl", 0.1) == (result.law.name, pytest.approx(result.law.serial_share))
+    assert result.law.limit == pytest.approx(10)
 
 
 def test_gustafsons_share_is_found_again():
-    found = published({size: 100 * (size - 0.2 * (size - 1)) for size in (1, 2, 4, 8)})
+    result = published({size: 100 * (size - 0.2 * (size - 1)) for size in (1, 2, 4, 8)})
 
-    assert found.law is not None
-    assert ("Gustafson", 0.2, None) == (found.law.name, pytest.approx(found.law.serial_share), found.law.limit)
+    assert result.law is not None
+    assert ("Gustafson", 0.2, None) == (result.law.name, pytest.approx(result.law.serial_share), result.law.limit)
 
 
 @pytest.mark.parametrize("parts", [(1.0, 0.2, 0.0), (1.0, 0.0, 0.05), (0.5, 0.1, 0.02)])
@@ -196,12 +196,13 @@ def test_the_parts_of_a_step_are_found_again_and_predict_the_next_size(parts: tu
     def step_time_s(size: int) -> float:
         return compute_s + link_s * 2 * (size - 1) / size + shared_s * (size - 1)
 
-    found = published({size: 64 * size / step_time_s(size) for size in (1, 2, 4, 8)})
+    result = published({size: 64 * size / step_time_s(size) for size in (1, 2, 4, 8)})
 
-    assert found.costs is not None
-    assert found.prediction is not None
-    assert parts == pytest.approx((found.costs.compute_s, found.costs.link_s, found.costs.shared_s), abs=1e-9)
-    assert (16, 64 * 16 / step_time_s(16)) == (found.prediction.world_size, pytest.approx(found.prediction.throughput))
+    assert result.costs is not None
+    assert result.prediction is not None
+    assert parts == pytest.approx((result.costs.compute_s, result.costs.link_s, result.costs.shared_s), abs=1e-9)
+    of = result.prediction
+    assert (16, 64 * 16 / step_time_s(16)) == (of.world_size, pytest.approx(of.throughput))
 
 
 def test_as_many_parts_as_sizes_fit_always_and_tell_no_error():
@@ -221,22 +222,22 @@ def test_as_many_parts_as_sizes_fit_always_and_tell_no_error():
 
 @pytest.mark.parametrize("sizes", [(1,), (1, 2)])
 def test_below_three_sizes_nothing_is_fitted_and_nothing_predicted(sizes: tuple[int, ...]):
-    found = published({size: 100.0 * size for size in sizes})
+    result = published({size: 100.0 * size for size in sizes})
 
-    assert (None, None, None) == (found.law, found.costs, found.prediction)
+    assert (None, None, None) == (result.law, result.costs, result.prediction)
 
 
 def test_oversubscribed_sizes_take_no_part_in_laws(tmp_path: Path):
     crowded = case_of(4, oversubscribed=True)
 
-    (found,) = read(
+    (result,) = read(
         tmp_path, *timed(case_of(1), [0.1]), *timed(case_of(2), [0.12]), *timed(crowded, [0.5], processes=4),
     )
 
-    assert found.law is None
-    assert found.points[2].is_oversubscribed
-    assert "4 devices" not in found.cause
-    assert [] == list(found.findings)        # that it is slower is no wonder
+    assert result.law is None
+    assert result.points[2].is_oversubscribed
+    assert "4 devices" not in result.cause
+    assert [] == list(result.findings)        # that it is slower is no wonder
 
 
 # Published figures: TensorFlow's benchmarks page of May 2017, ResNet-50 and AlexNet ----------------------------------
@@ -244,11 +245,11 @@ def test_oversubscribed_sizes_take_no_part_in_laws(tmp_path: Path):
 
 def test_the_published_64_gpus_are_foretold_by_the_smaller_sizes_within_a_tenth():
     """EC2, K80, ResNet-50, batch 64 a GPU, synthetic data; 64 GPUs did 2744 images/s."""
-    found = published({1: 52.4, 8: 378, 16: 751, 32: 1388})
+    result = published({1: 52.4, 8: 378, 16: 751, 32: 1388})
 
-    assert found.prediction is not None
-    assert 64 == found.prediction.world_size
-    assert found.prediction.throughput == pytest.approx(2744, rel=0.1)
+    assert result.prediction is not None
+    assert 64 == result.prediction.world_size
+    assert result.prediction.throughput == pytest.approx(2744, rel=0.1)
 
 
 def test_published_real_data_that_cannot_keep_up_is_told_from_the_link():
@@ -267,19 +268,19 @@ def test_published_real_data_that_cannot_keep_up_is_told_from_the_link():
 
 
 def test_a_link_that_is_not_hidden_is_named_with_its_rate(tmp_path: Path):
-    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014]))
+    (result,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014]))
 
     assert "within one machine, so that no network is part of it (2.54 MB of gradients leave each device in a step " \
-           "at 636 MB/s, of which 3.00 ms are not hidden" in found.cause
-    assert found.cause.endswith("how much of it is waiting for the slowest was not measured")
+           "at 636 MB/s, of which 3.00 ms are not hidden" in result.cause
+    assert result.cause.endswith("how much of it is waiting for the slowest was not measured")
 
 
 def test_the_network_is_a_part_only_where_there_are_several_machines(tmp_path: Path):
     apart = {**WORLD, "nodes": 2}
 
-    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **apart))
+    (result,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **apart))
 
-    assert "over 2 machines, whose network is part of it" in found.cause
+    assert "over 2 machines, whose network is part of it" in result.cause
 
 
 @pytest.mark.parametrize(("times_s", "doubt"), [
@@ -288,23 +289,23 @@ def test_the_network_is_a_part_only_where_there_are_several_machines(tmp_path: P
     ([0.014, 0.0141] * 4, None),
 ])
 def test_a_loss_says_how_sure_it_is(times_s: list[float], doubt: str | None, tmp_path: Path):
-    (found,) = read(tmp_path, *timed(case_of(1), [0.01] * len(times_s)), *timed(case_of(2), times_s))
+    (result,) = read(tmp_path, *timed(case_of(1), [0.01] * len(times_s)), *timed(case_of(2), times_s))
 
-    assert (doubt in found.cause) if doubt else ("(" not in found.cause.split(" is lost")[1][:3])
+    assert (doubt in result.cause) if doubt else ("(" not in result.cause.split(" is lost")[1][:3])
 
 
 def test_communication_that_nobody_timed_is_said_to_be_unknown(tmp_path: Path):
     unknown = {"communication": {"problem": "the framework does not say"}}
 
-    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **unknown))
+    (result,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014], **unknown))
 
-    assert "how long that takes is not known (the framework does not say)" in found.cause
+    assert "how long that takes is not known (the framework does not say)" in result.cause
 
 
 def test_where_nothing_is_lost_nothing_is_blamed(tmp_path: Path):
-    (found,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.0102]))
+    (result,) = read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.0102]))
 
-    assert found.cause.startswith("nothing limits it")
+    assert result.cause.startswith("nothing limits it")
 
 
 # What cannot be ------------------------------------------------------------------------------------------------------
@@ -322,10 +323,10 @@ def test_invalid_trials_are_no_part_of_a_point_and_are_said_to_be_left_out(tmp_p
     alone, many = (case_of(size, device="cuda:0") for size in (1, 2))
     hot = [overheated(record) for record in timed(many, [0.5] * 3)]
 
-    (found,) = read(tmp_path, *timed(alone, [0.1] * 9), *hot, *timed(many, [0.125] * 9)[3:])
+    (result,) = read(tmp_path, *timed(alone, [0.1] * 9), *hot, *timed(many, [0.125] * 9)[3:])
 
-    assert (pytest.approx(1.6), 6) == (found.points[1].speed_up.value, found.points[1].speed_up.count)
-    assert "3 of 9 trials of 2 devices are invalid and left out" in [finding.text for finding in found.findings]
+    assert (pytest.approx(1.6), 6) == (result.points[1].speed_up.value, result.points[1].speed_up.count)
+    assert "3 of 9 trials of 2 devices are invalid and left out" in [finding.text for finding in result.findings]
 
 
 def test_a_size_of_invalid_trials_alone_is_left_out_and_can_be_named(tmp_path: Path):
@@ -333,9 +334,9 @@ def test_a_size_of_invalid_trials_alone_is_left_out_and_can_be_named(tmp_path: P
     trials = trials_of(tmp_path, [
         *timed(alone, [0.1] * 6), *timed(two, [0.125] * 6), *(overheated(record) for record in timed(four, [0.5] * 6)),
     ])
-    (found,) = scaling.read(results(trials), trials)
+    (result,) = scaling.read(results(trials), trials)
 
-    assert [1, 2] == [point.world_size for point in found.points]
+    assert [1, 2] == [point.world_size for point in result.points]
     assert [4] == [row["world_size"] for row in scaling.left_out(results(trials))]
 
 
@@ -395,9 +396,9 @@ def test_series_of_one_setting_are_told_apart_by_the_fact_that_differs():
 
 
 def test_a_script_gets_plain_numbers(tmp_path: Path):
-    (found,) = scaling.plain(read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014])))
+    (result,) = scaling.plain(read(tmp_path, *timed(case_of(1), [0.01]), *timed(case_of(2), [0.014])))
 
-    again = json.loads(json.dumps(found))
+    again = json.loads(json.dumps(result))
     assert ("weak", "ddp", 4) == (again["scaling"], again["strategy"], again["batch"])
     assert [1, 2] == [point["world_size"] for point in again["points"]]
     assert 0.003 == pytest.approx(again["points"][1]["communication_exposed_s"])

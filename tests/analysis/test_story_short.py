@@ -44,12 +44,12 @@ def test_the_answer_comes_first_and_the_rest_is_named(store):
 
 
 def test_every_case_has_a_row_with_its_figure_or_the_reason(store):
-    found = results(store.trials().table)
+    result = results(store.trials().table)
 
     rows = {row.cells[0].text.removeprefix("● "): [cell.text for cell in row.cells[1:]]
             for row in table_of(in_short(store)).rows}
 
-    assert len(found) == len(rows)
+    assert len(result) == len(rows)
     (torch,) = (cells for label, cells in rows.items() if label.startswith("mnist_cnn training, torch"))
     assert torch[0].endswith(" samples/s")
     assert "8" == torch[1]
@@ -93,9 +93,9 @@ def test_an_answer_too_many_is_counted(store, monkeypatch):
 
 
 def test_doubts_are_counted_by_kind(store):
-    found = results(store.trials().table)
-    doubtful = sum((found.outcome == Outcome.OK) & (found.validity != "valid"))
+    result = results(store.trials().table)
+    doubtful = sum((result.outcome == Outcome.OK) & (result.validity != "valid"))
 
     said = " ".join(terminal.render(in_short(store)).split())
 
-    assert (f"{doubtful} of {len(found)} results are suspect or invalid" in said) == (doubtful > 0)
+    assert (f"{doubtful} of {len(result)} results are suspect or invalid" in said) == (doubtful > 0)

@@ -55,8 +55,8 @@ class Import:
 
 def imports(folder: str) -> Iterator[Import]:
     """Every import below a folder, or of one file."""
-    found = ROOT / folder
-    for path in sorted(found.rglob("*.py")) if found.is_dir() else [found]:
+    result = ROOT / folder
+    for path in sorted(result.rglob("*.py")) if result.is_dir() else [result]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         name = path.relative_to(ROOT).as_posix()
         yield from _imports(tree, name, is_top=True)
@@ -133,8 +133,8 @@ def test_no_room_holds_a_fifth_of_the_house():
     of_worker = [path.relative_to(ROOT).as_posix() for path in (ROOT / WORKER).iterdir() if path.stem != "__pycache__"]
     lines = dict.fromkeys([*PARENT, *of_worker], 0)
     for room in lines:
-        found = ROOT / room
-        for path in found.rglob("*.py") if found.is_dir() else [found]:
+        result = ROOT / room
+        for path in result.rglob("*.py") if result.is_dir() else [result]:
             lines[room] += len(path.read_text(encoding="utf-8").splitlines())
 
     assert {room: count for room, count in lines.items() if count > 0.2 * sum(lines.values())} == {}

@@ -27,8 +27,8 @@ def looked_up(source: str) -> Iterator[str]:
 
 
 def test_no_room_but_the_store_takes_a_record_apart():
-    files = [path for folder in PARENT for found in [ROOT / folder]
-             for path in (sorted(found.rglob("*.py")) if found.is_dir() else [found])]
+    files = [path for folder in PARENT for result in [ROOT / folder]
+             for path in (sorted(result.rglob("*.py")) if result.is_dir() else [result])]
 
     assert [] == [
         f"{path.relative_to(ROOT)}:{place}" for path in files if not path.relative_to(ROOT).as_posix().startswith(DOOR)

@@ -25,29 +25,29 @@ def test_without_a_file_there_is_the_interpreter_that_runs_rigmark(tmp_path: Pat
 
 
 def test_a_build_has_an_interpreter_and_variables(tmp_path: Path):
-    found = load(tmp_path, """
+    loaded = load(tmp_path, """
         [build.generic]
         interpreter = "/opt/torch/bin/python"
         variables = { ONEDNN_MAX_CPU_ISA = "SSE41", KMP_BLOCKTIME = 0 }
     """)
 
-    assert list(found) == ["default", "generic"]
-    assert found["generic"] == Build(
+    assert list(loaded) == ["default", "generic"]
+    assert loaded["generic"] == Build(
         name="generic", interpreter="/opt/torch/bin/python",
         variables={"ONEDNN_MAX_CPU_ISA": "SSE41", "KMP_BLOCKTIME": "0"},
     )
 
 
 def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_set(tmp_path: Path):
-    found = load(tmp_path, '[build.generic]\nisa = "sse41"')
+    loaded = load(tmp_path, '[build.generic]\nisa = "sse41"')
     case = replace(CASE, build="generic")
 
-    assert sys.executable == found["generic"].interpreter
+    assert sys.executable == loaded["generic"].interpreter
     for asked in (case, replace(case, isa=Isa.SSE41)):
-        assert Isa.SSE41 == build.with_isa_of_build(asked, found).isa
-    assert CASE == build.with_isa_of_build(CASE, found)
+        assert Isa.SSE41 == build.with_isa_of_build(asked, loaded).isa
+    assert CASE == build.with_isa_of_build(CASE, loaded)
     with pytest.raises(UserError, match="build 'generic' is limited to sse41 and cannot run avx2"):
-        build.with_isa_of_build(replace(case, isa=Isa.AVX2), found)
+        build.with_isa_of_build(replace(case, isa=Isa.AVX2), loaded)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_se
 def test_where_an_interpreter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str):
     monkeypatch.setenv("HOME", "/home/somebody")
 
-    found = load(tmp_path, f'[build.other]\ninterpreter = "{written}"')
+    loaded = load(tmp_path, f'[build.other]\ninterpreter = "{written}"')
 
-    assert found["other"].interpreter == meant.format(folder=tmp_path, home="/home/somebody")
+    assert loaded["other"].interpreter == meant.format(folder=tmp_path, home="/home/somebody")
 
 
 def test_the_file_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -75,17 +75,17 @@ def test_the_file_is_looked_for_in_the_current_folder(tmp_path: Path, monkeypatc
 
 
 def test_a_recipe_lives_in_a_folder_of_the_users_data(tmp_path: Path):
-    found = load(tmp_path, """
+    loaded = load(tmp_path, """
         [build.old]
         packages = ["torch==2.9.1"]
         python = "../python3.10/bin/python"
         post_install = "pip check"
     """)["old"]
 
-    assert found.is_managed
-    assert found.packages == ("torch==2.9.1",)
-    assert found.interpreter == str(build.environments() / "old" / "bin" / "python")
-    assert found.python == str(tmp_path / "../python3.10/bin/python")
+    assert loaded.is_managed
+    assert loaded.packages == ("torch==2.9.1",)
+    assert loaded.interpreter == str(build.environments() / "old" / "bin" / "python")
+    assert loaded.python == str(tmp_path / "../python3.10/bin/python")
 
 
 def test_a_projects_build_comes_before_the_users_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -93,9 +93,9 @@ def test_a_projects_build_comes_before_the_users_of_the_same_name(tmp_path: Path
     build.user_file().parent.mkdir(parents=True)
     build.user_file().write_text('[build.mine]\ninterpreter = "a"\n[build.both]\ninterpreter = "b"\n')
 
-    found = load(tmp_path, '[build.both]\ninterpreter = "c"')
+    loaded = load(tmp_path, '[build.both]\ninterpreter = "c"')
 
-    assert {"mine": "a", "both": "c"} == {name: found[name].interpreter for name in ("mine", "both")}
+    assert {"mine": "a", "both": "c"} == {name: loaded[name].interpreter for name in ("mine", "both")}
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path):
 
 
 def test_an_unknown_build_is_answered_with_the_nearest_name(tmp_path: Path):
-    found = load(tmp_path, '[build.generic]\ninterpreter = "python3"')
+    loaded = load(tmp_path, '[build.generic]\ninterpreter = "python3"')
 
-    assert build.find("generic", found).name == "generic"
+    assert build.find("generic", loaded).name == "generic"
     with pytest.raises(UnknownName, match="no build 'genric'; did you mean 'generic'"):
-        build.find("genric", found)
+        build.find("genric", loaded)

@@ -75,9 +75,9 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def install(project: Path, revision: str) -> Build:
-    found = revisions.find(revision, project)
-    assert found is not None
-    return revisions.installed(found, BENEATH, (), lambda line: None)
+    result = revisions.find(revision, project)
+    assert result is not None
+    return revisions.installed(result, BENEATH, (), lambda line: None)
 
 
 def said_in(build: Build, code: str) -> str:
@@ -133,9 +133,9 @@ def of_rigmark(project: Path, parts: Mapping[str, str], manifest: str | None) ->
     if manifest is not None:
         (project / revisions.MANIFEST).write_text(manifest)
     commit(project)
-    found = revisions.find("HEAD", project)
-    assert found is not None
-    return found
+    revision = revisions.find("HEAD", project)
+    assert revision is not None
+    return revision
 
 
 PARTS = {"frameworks": "bench/worker/frameworks", "strategies": "bench/worker/strategies"}
@@ -157,17 +157,17 @@ def test_a_revision_of_rigmark_ships_its_adapters_and_not_its_measuring_loop(
 
 
 def test_a_revision_whose_adapters_have_another_interface_is_refused(project: Path):
-    found = of_rigmark(project, PARTS, json.dumps({"interface": 999, "parts": PARTS}))
+    revision = of_rigmark(project, PARTS, json.dumps({"interface": 999, "parts": PARTS}))
 
     with pytest.raises(UserError, match="adapters with interface 999, but this Rigmark needs interface 1"):
-        revisions.worker_files(found)
+        revisions.worker_files(revision)
 
 
 def test_any_other_project_ships_nothing(project: Path):
-    found = revisions.find("HEAD", project)
-    assert found is not None
+    revision = revisions.find("HEAD", project)
+    assert revision is not None
 
-    assert revisions.worker_files(found) is None
+    assert revisions.worker_files(revision) is None
 
 
 # What of it can change a measurement ---------------------------------------------------------------------------------

@@ -33,8 +33,8 @@ def test_pci_express_3_with_8_lanes_gives_7_877_gb_s():
     ("cards", "taken", "found"),
     [(1, 0, [16]), (2, 4, [16, 16]), (3, 0, [16, 16, 8]), (3, 4, [16, 8, 8]), (4, 0, [16, 8, 8, 8]), (11, 0, None)],
 )
-def test_40_lanes_are_shared_as_boards_share_them(cards: int, taken: int, found: list[int] | None):
-    assert found == widths(cards, 40, taken)
+def test_40_lanes_are_shared_as_boards_share_them(cards: int, taken: int, result: list[int] | None):
+    assert result == widths(cards, 40, taken)
 
 
 def test_a_plug_of_eight_pins_serves_six_and_not_the_other_way():
@@ -51,11 +51,11 @@ def test_use_of_a_link_counts_input_and_gradients():
 
 @pytest.mark.parametrize(("late_s", "words"), [(1.0, "keeps its speed"), (1.06, "slows a little"), (1.25, "throttles")])
 def test_a_laptop_is_judged_by_what_it_sustains(late_s: float, words: str):
-    found = endurance([1.0] * 60 + [late_s] * 600)
+    result = endurance([1.0] * 60 + [late_s] * 600)
 
-    assert found is not None
-    assert 1 / late_s == pytest.approx(found.ratio)
-    assert words == found.words
+    assert result is not None
+    assert 1 / late_s == pytest.approx(result.ratio)
+    assert words == result.words
 
 
 def test_a_short_trial_says_nothing_of_heat():

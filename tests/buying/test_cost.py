@@ -118,9 +118,9 @@ def test_the_ratio_of_two_doubts_is_wider_than_either():
     """In logarithms squares add: 10 % and 10 % make 14 %."""
     ratio = of("speed", 100, 1.1).draws() / of("price", 10, 1.1).draws()
 
-    found = spread(10, ratio)
-    assert 10 * 1.1**math.sqrt(2) == pytest.approx(found.high, rel=0.01)
-    assert 10 / 1.1**math.sqrt(2) == pytest.approx(found.low, rel=0.01)
+    result = spread(10, ratio)
+    assert 10 * 1.1**math.sqrt(2) == pytest.approx(result.high, rel=0.01)
+    assert 10 / 1.1**math.sqrt(2) == pytest.approx(result.low, rel=0.01)
 
 
 def test_one_quantity_on_both_sides_cancels():

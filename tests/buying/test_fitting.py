@@ -15,12 +15,12 @@ PEAKS = {8: 2.8 * GB, 16: 3.6 * GB, 32: 5.2 * GB}        # 2 GB and 0.1 GB a sam
 def test_the_largest_batch_follows_from_the_line():
     line = line_of(PEAKS)
     assert not isinstance(line, str)
-    found = fit(line, 8 * GB, context_bytes=0.5 * GB, batch=48)
+    fitted = fit(line, 8 * GB, context_bytes=0.5 * GB, batch=48)
 
     assert 2.0 == pytest.approx(line.fixed_bytes / GB)
     assert 0.1 == pytest.approx(line.bytes_per_sample / GB)
-    assert 49 == found.largest_batch                     # (0.93 x 8 - 0.5 - 2) / 0.1 = 49.4
-    assert Answer.TIGHT == found.answer                  # 6.8 of 6.94
+    assert 49 == fitted.largest_batch                     # (0.93 x 8 - 0.5 - 2) / 0.1 = 49.4
+    assert Answer.TIGHT == fitted.answer                  # 6.8 of 6.94
 
 
 @pytest.mark.parametrize(("batch", "answer"), [(40, Answer.FITS), (49, Answer.TIGHT), (50, Answer.NO)])
@@ -44,22 +44,22 @@ def test_what_is_no_line_gives_no_answer(peaks: dict[int, float], reason: str):
 
 
 def test_an_estimate_is_the_largest_of_the_moments_of_a_step():
-    found = estimate(models.build("mlp"), is_training=True, precision="fp32")
+    ratio = estimate(models.build("mlp"), is_training=True, precision="fp32")
     numbers = 784 * 800 + 800 + 800 * 10 + 10
 
-    assert 12 * numbers + 4 * (784 + 800) == found.peak_bytes(1)                # all gradients are there
-    assert 8 * numbers + 4 * 8010 + 12736 * 1000 == found.peak_bytes(1000)      # the way back through relu
-    assert 1000 == found.largest_batch(found.peak_bytes(1000))
-    assert 999 == found.largest_batch(found.peak_bytes(1000) - 1)
-    assert 0 == found.largest_batch(12 * numbers)                               # not even one sample
+    assert 12 * numbers + 4 * (784 + 800) == ratio.peak_bytes(1)                # all gradients are there
+    assert 8 * numbers + 4 * 8010 + 12736 * 1000 == ratio.peak_bytes(1000)      # the way back through relu
+    assert 1000 == ratio.largest_batch(ratio.peak_bytes(1000))
+    assert 999 == ratio.largest_batch(ratio.peak_bytes(1000) - 1)
+    assert 0 == ratio.largest_batch(12 * numbers)                               # not even one sample
 
 
 @pytest.mark.parametrize(("precision", "weight"), [("fp32", 4), ("fp64", 8), ("bf16", 4 + 2), ("bf16_pure", 2),
                                                    ("tf32", 4), ("int8", 1)])
 def test_an_estimate_knows_the_formats(precision: str, weight: int):
-    found = estimate(models.build("vgg16"), is_training=False, precision=precision)
+    ratio = estimate(models.build("vgg16"), is_training=False, precision=precision)
 
-    assert weight * 138_357_544 == pytest.approx(found.peak_bytes(0))
+    assert weight * 138_357_544 == pytest.approx(ratio.peak_bytes(0))
 
 
 def test_an_estimate_near_the_edge_is_no_answer():

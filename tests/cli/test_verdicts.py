@@ -203,12 +203,12 @@ def test_no_rate_that_halves_is_better_whatever_its_words(command: Callable[...,
     rates(tmp_path / "asv")
 
     code, output, _ = command("check", "--asv", "asv", "--json")
-    found = json.loads(output)
+    content = json.loads(output)
 
     assert code == 1
-    assert {each["name"] for each in found["worse"]} == RATES.keys() - {"suite.track_gpointss"}
-    assert {each["direction_from"] for each in found["worse"]} == {"unit", "name"}
-    (unknown,) = found["direction_not_known"]
+    assert {each["name"] for each in content["worse"]} == RATES.keys() - {"suite.track_gpointss"}
+    assert {each["direction_from"] for each in content["worse"]} == {"unit", "name"}
+    (unknown,) = content["direction_not_known"]
     assert (unknown["name"], unknown["is_higher_better"], unknown["verdict"]) == ("suite.track_gpointss", None, None)
     _, page, _ = command("check", "--asv", "asv", "--format", "html")
     assert "more (name)" in page
@@ -234,10 +234,10 @@ def test_a_check_as_junit_says_which_series_got_worse_and_which_way_each_is_bett
 
 def test_what_was_measured_again_is_decided_by_its_pairs_in_junit_too(tmp_path: Path):
     rates(tmp_path / "asv", ["suite.track_fps", "suite.track_speed"])
-    found = watched(tmp_path, tmp_path / "asv", None, None, None, None).series
+    result = watched(tmp_path, tmp_path / "asv", None, None, None, None).series
 
     suite = ElementTree.fromstring(junit_of_series(
-        found, name="asv", last=200, verdicts=[Verdicts(base="a", new="b", cases=())], others=["suite.track_speed"],
+        result, name="asv", last=200, verdicts=[Verdicts(base="a", new="b", cases=())], others=["suite.track_speed"],
     ))
 
     assert {"suite.track_fps": "skipped", "suite.track_speed": "failure"} == {
@@ -419,9 +419,9 @@ def test_history_of_the_store_as_a_page(command: Callable[..., Ended]):
 
 def test_documented_fields(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=0.9)
-    found: dict[str, Any] = json.loads(command("history", "--asv", "asv", "--json")[1])
+    content: dict[str, Any] = json.loads(command("history", "--asv", "asv", "--json")[1])
 
-    (series,) = found["series"]
+    (series,) = content["series"]
     assert {
         "name", "case", "unit", "is_higher_better", "facts", "points", "level", "steps", "reason", "invalid_trials",
         "failed_since", "direction_from", "retired",

@@ -75,8 +75,8 @@ def test_a_model_for_other_input_is_told_so(model):
 @pytest.mark.usefixtures("_fresh")
 @pytest.mark.parametrize("missing", ["sklearn", "PIL"])
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch, missing):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+    result = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else result(name))
 
     with pytest.raises(UserError, match="scikit-learn and pillow; pip install scikit-learn pillow"):
         datasets.load("photos", resnet18.build(size=40))

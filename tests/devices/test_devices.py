@@ -108,13 +108,13 @@ def read_elsewhere(tree: ast.AST) -> Iterator[int]:
 
 
 def test_the_text_of_a_device_is_read_in_one_place():
-    found = [
+    result = [
         f"{name}:{line}" for folder in ("bench", "reports", "suites") for path in sorted((ROOT / folder).rglob("*.py"))
         if not (name := path.relative_to(ROOT).as_posix()).startswith(EXEMPT)
         for line in read_elsewhere(ast.parse(path.read_text(encoding="utf-8")))
     ]
 
-    assert not found
+    assert not result
 
 
 @pytest.mark.parametrize("code", [

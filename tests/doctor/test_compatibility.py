@@ -25,13 +25,13 @@ ALL_COMPILERS = dict.fromkeys(COMPILERS, True)
 
 def environment(folder: Path, python: str = "3.11.7", **packages: tuple[str, ...]) -> Installed:
     """An interpreter with these packages: version, then lines of metadata."""
-    found: dict[str, Distribution] = {}
+    result: dict[str, Distribution] = {}
     for name, (version, *lines) in packages.items():
         place = folder / f"{name}-{version}.dist-info"
         place.mkdir()
         (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "\n".join(lines))
-        found[name] = PathDistribution(place)
-    return Installed(python=python, versions={name: each.version for name, each in found.items()}, packages=found)
+        result[name] = PathDistribution(place)
+    return Installed(python=python, versions={name: each.version for name, each in result.items()}, packages=result)
 
 
 def test_packages_that_go_together_clash_nowhere(tmp_path: Path):
@@ -123,11 +123,11 @@ def test_a_driver_below_what_a_cuda_release_needs_is_too_old(driver: str, releas
 
 
 def test_what_is_installed_is_found_without_importing_it():
-    found = installed(sys.executable)
+    result = installed(sys.executable)
 
-    assert found is not None
-    assert found.python == ".".join(map(str, sys.version_info[:3]))
-    assert {"numpy", "pytest"} <= set(found.versions)
+    assert result is not None
+    assert result.python == ".".join(map(str, sys.version_info[:3]))
+    assert {"numpy", "pytest"} <= set(result.versions)
 
 
 def test_an_interpreter_that_does_not_start_has_nothing_installed(tmp_path: Path):

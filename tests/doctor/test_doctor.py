@@ -136,9 +136,9 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_build_that_goes_together_with_the_driver_is_well():
-    found = doctor.builds.build_checks([TORCH], "550.54.14", COMPILER)
+    result = doctor.builds.build_checks([TORCH], "550.54.14", COMPILER)
 
-    assert [check.text for check in found if check.severity is not Severity.OK] == []
+    assert [check.text for check in result if check.severity is not Severity.OK] == []
 
 
 def test_a_driver_too_old_for_a_build_prevents_measuring():
@@ -221,9 +221,9 @@ def test_a_machine_without_gpus_needs_none():
 def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str):
     gpu = Device(id="GPU-1", kind="gpu", name="NVIDIA A100", facts={**A100.facts, **facts})
 
-    found = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={})
+    gpus = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={})
 
-    assert words in only(doctor.gpus.gpu_checks(found, [TORCH])).text
+    assert words in only(doctor.gpus.gpu_checks(gpus, [TORCH])).text
 
 
 def test_gpus_without_a_framework_for_them_are_told():
@@ -232,9 +232,9 @@ def test_gpus_without_a_framework_for_them_are_told():
 
 def test_gpus_of_another_maker_are_not_asked_for_cuda():
     gpu = Device(id="GPU-2", kind="gpu", name="AMD Instinct MI250", facts={"driver": "6.3.6"})
-    found = Gpus(on_bus=0, has_library=False, by_source={"amd": (gpu,)}, driver=None, unavailable={})
+    gpus = Gpus(on_bus=0, has_library=False, by_source={"amd": (gpu,)}, driver=None, unavailable={})
 
-    assert list(doctor.gpus.gpu_checks(found, [build()])) == []
+    assert list(doctor.gpus.gpu_checks(gpus, [build()])) == []
 
 
 @pytest.mark.parametrize(("reason", "text", "fix"), [
@@ -247,8 +247,8 @@ def test_a_gpu_that_hangs_or_is_lost_is_named_with_what_to_do(reason: Reason, te
                  silent={"gpu-1": reason})
     beside = replace(alone, on_bus=2, by_source={"nvml": (A100, gpu)})
 
-    for found, severity in ((alone, Severity.PREVENTS), (beside, Severity.PROBLEM)):
-        check = only(doctor.gpus.gpu_checks(found, [TORCH]))
+    for result, severity in ((alone, Severity.PREVENTS), (beside, Severity.PROBLEM)):
+        check = only(doctor.gpus.gpu_checks(result, [TORCH]))
         assert severity is check.severity
         assert check.text.startswith(text)
         assert fix in (check.fix or "")
@@ -285,14 +285,14 @@ def test_gpus_are_counted_on_the_bus(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_the_command_says_what_this_machine_is_and_ends_with_0_or_2(tmp_path: Path):
     ended = rigmark("doctor", "--json", cwd=tmp_path, XDG_CONFIG_HOME=str(tmp_path))
 
-    found = json.loads(ended.stdout)
-    assert ended.returncode == (0 if found["can_measure"] else 2)
-    default, = found["builds"]
+    content = json.loads(ended.stdout)
+    assert ended.returncode == (0 if content["can_measure"] else 2)
+    default, = content["builds"]
     assert "numpy" in default["frameworks"]
-    has = {level for level, is_there in found["instruction_sets"].items() if is_there}
+    has = {level for level, is_there in content["instruction_sets"].items() if is_there}
     assert set(default["instruction_sets"]["numpy"]) <= has
-    assert found["machine"]["id"]
-    assert {check["severity"] for check in found["checks"]} <= set(Severity)
+    assert content["machine"]["id"]
+    assert {check["severity"] for check in content["checks"]} <= set(Severity)
 
 
 def test_the_command_ends_with_2_where_a_build_is_broken_and_tells_the_fix(tmp_path: Path):

@@ -119,7 +119,7 @@ def test_every_sentence_is_translated_and_no_translation_is_left_over(name: str)
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_translation_has_the_values_of_its_template(name: str) -> None:
-    assert not {text: found for text, found in catalogue(name).items() if values_of(text) != values_of(found)}
+    assert not {text: result for text, result in catalogue(name).items() if values_of(text) != values_of(result)}
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -204,11 +204,11 @@ def test_numbers_are_counted_and_listed_as_a_language_does() -> None:
 
 def test_a_catalogue_is_gettext_s() -> None:
     """Long texts are broken into lines, what a translator is unsure of is not used, and quotes are escaped."""
-    found = language.read(
+    result = language.read(
         'msgid ""\nmsgstr ""\n"Language: zh\\n"\n\n'
         '#. a remark\n#: file.py:3\nmsgid ""\n"a \\"b\\" "\n"c"\nmsgstr "甲"\n\n'
         '#, fuzzy\nmsgid "d"\nmsgstr "?"\n\n'
         'msgid "e"\nmsgstr ""\n'
     )
 
-    assert {'a "b" c': "甲"} == found
+    assert {'a "b" c': "甲"} == result

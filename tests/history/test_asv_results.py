@@ -178,9 +178,9 @@ def test_what_a_parameter_names_has_its_own_direction(tmp_path: Path):
         tmp_path, version_2(1, {"b.track_metric": [[1.0, 2.0], [["'jit'", "'hits'"]]]}), benchmarks=benchmarks
     )
 
-    found = read(root, lower_is_better="metric='jit'", higher_is_better="hits").series
+    series = read(root, lower_is_better="metric='jit'", higher_is_better="hits").series
 
-    assert [each.direction.is_higher_better for each in found] == [False, True]
+    assert [each.direction.is_higher_better for each in series] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_what_benchmarks_json_has_no_more_is_over(tmp_path: Path):
 
 
 def test_outcomes_are_points_and_failures_and_not_what_was_skipped(tmp_path: Path):
-    (found,) = read(folder(tmp_path, *(
+    (series,) = read(folder(tmp_path, *(
         version_2(n, images(value)) for n, value in enumerate([5.0, None, float("nan"), None, float("nan")])
     ))).series
 
-    assert found.outcomes == [(commit(n), 3600.0 * n) for n in (0, 1, 3)]
+    assert series.outcomes == [(commit(n), 3600.0 * n) for n in (0, 1, 3)]
 
 
 def test_failed_and_skipped_values_are_none(tmp_path: Path):
@@ -257,18 +257,18 @@ def test_failed_and_skipped_values_are_none(tmp_path: Path):
 def test_what_failed_last_is_told_and_what_was_skipped_is_not(tmp_path: Path, newest: Any, since: str | None):
     rows = [5.0, None, None, newest] if newest is None else [5.0, None, newest]
 
-    (found,) = read(folder(tmp_path, *(version_2(n, images(value)) for n, value in enumerate(rows, start=1)))).series
+    (series,) = read(folder(tmp_path, *(version_2(n, images(value)) for n, value in enumerate(rows, start=1)))).series
 
-    assert (found.failure and found.failure.since) == since
+    assert (series.failure and series.failure.since) == since
 
 
 def test_a_benchmark_that_fails_as_a_whole_fails_in_every_case(tmp_path: Path):
     benchmarks = {"bench.time_step": {**BENCHMARKS["bench.time_step"], "params": [["1", "2"]]}}
     rows = [{"bench.time_step": [[0.1, 0.2], [["1", "2"]], "v"]}, {"bench.time_step": []}]
 
-    found = read(folder(tmp_path, *(version_2(n, row) for n, row in enumerate(rows)), benchmarks=benchmarks)).series
+    series = read(folder(tmp_path, *(version_2(n, row) for n, row in enumerate(rows)), benchmarks=benchmarks)).series
 
-    assert [each.failure and each.failure.since for each in found] == [commit(1), commit(1)]
+    assert [each.failure and each.failure.since for each in series] == [commit(1), commit(1)]
 
 
 def test_points_follow_the_commits_where_git_knows_them(tmp_path: Path):

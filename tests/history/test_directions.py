@@ -16,9 +16,9 @@ CONTRADICTION, NAME, NONE, UNIT = Grounds.CONTRADICTION, Grounds.NAME, Grounds.N
     "fps", "FPS", "GB/h", "Hz", "images/J", "tokens per joule", "samples/s/W", "Gbps",
 ])
 def test_more_of_a_rate_is_better(unit: str):
-    found = by_words(unit, "suite.track_it")
+    direction = by_words(unit, "suite.track_it")
 
-    assert (found.is_higher_better, found.grounds) == (True, UNIT)
+    assert (direction.is_higher_better, direction.grounds) == (True, UNIT)
 
 
 @pytest.mark.parametrize("unit", [
@@ -26,9 +26,9 @@ def test_more_of_a_rate_is_better(unit: str):
     "cache misses per second", "bytes/row",
 ])
 def test_less_time_energy_memory_and_trouble_is_better(unit: str):
-    found = by_words(unit, "suite.track_it")
+    direction = by_words(unit, "suite.track_it")
 
-    assert (found.is_higher_better, found.grounds) == (False, UNIT)
+    assert (direction.is_higher_better, direction.grounds) == (False, UNIT)
 
 
 @pytest.mark.parametrize(("name", "expected"), [
@@ -40,9 +40,9 @@ def test_less_time_energy_memory_and_trouble_is_better(unit: str):
     ("track_error_rate", False), ("track_peak_mem", False), ("track_min_time", False), ("track_total_ms", False),
 ])
 def test_a_name_tells_where_the_unit_does_not(name: str, expected: bool):
-    found = by_words("unit", name)
+    direction = by_words("unit", name)
 
-    assert (found.is_higher_better, found.grounds) == (expected, NAME)
+    assert (direction.is_higher_better, direction.grounds) == (expected, NAME)
 
 
 @pytest.mark.parametrize(("unit", "name", "grounds"), [
@@ -58,9 +58,9 @@ def test_a_name_tells_where_the_unit_does_not(name: str, expected: bool):
     ("MB", "track_bandwidth", CONTRADICTION), ("seconds", "track_throughput", CONTRADICTION),
 ])
 def test_what_neither_tells_or_each_tells_otherwise_is_not_known(unit: str, name: str, grounds: Grounds):
-    found = by_words(unit, name)
+    direction = by_words(unit, name)
 
-    assert (found.is_higher_better, found.grounds) == (None, grounds)
+    assert (direction.is_higher_better, direction.grounds) == (None, grounds)
 
 
 def test_where_both_tell_the_same_it_is_the_unit_that_is_named():

@@ -61,9 +61,9 @@ def verbs() -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the verbs run: with some results, and without a file of builds."""
-    found = tmp_path_factory.mktemp("hosts")
-    records.stored(found / "results", list(records.sweep())[:12])
-    return found
+    root = tmp_path_factory.mktemp("hosts")
+    records.stored(root / "results", list(records.sweep())[:12])
+    return root
 
 
 @cache
@@ -74,17 +74,17 @@ def usual(arguments: tuple[str, ...], folder: Path) -> tuple[int | None, str, st
 
 def check(arguments: tuple[str, ...], folder: Path, **host: Any) -> None:
     code, said, _ = usual(arguments, folder)
-    found, output, errors = run(arguments, folder, **host)
+    ended, output, errors = run(arguments, folder, **host)
 
     for text in (output, errors):
         assert "Traceback" not in text
         assert "bug in Rigmark" not in text
     if said and host.get("output", into_file) in LOST:
         assert "rigmark: cannot write to standard output: " in errors
-        assert Exit.BAD == found
+        assert Exit.BAD == ended
     else:
         assert "cannot write" not in errors
-        assert code == found
+        assert code == ended
 
 
 @pytest.mark.parametrize("verb", verbs())

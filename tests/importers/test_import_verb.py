@@ -135,9 +135,9 @@ def test_an_audit_of_a_file_stores_nothing_and_fails_on_what_is_wrong(command: C
 
     ended = command("audit", "--as", "csv", "table.csv", "--json")
 
-    found = json.loads(ended.output)
-    assert (2, ["zero_for_missing"]) == (ended.code, [finding["id"] for finding in found["findings"]])
-    assert ["table.csv, line 3 (b)"] == found["findings"][0]["lines"]
+    content = json.loads(ended.output)
+    assert (2, ["zero_for_missing"]) == (ended.code, [finding["id"] for finding in content["findings"]])
+    assert ["table.csv, line 3 (b)"] == content["findings"][0]["lines"]
     assert not Path("results").exists()
 
 

@@ -394,10 +394,11 @@ def test_a_training_log_of_mlperf_gives_the_time_to_its_target():
 
 
 def test_asv_gives_a_line_for_each_commit(tmp_path: Path):
-    found = importers.read("asv", folder(tmp_path / "asv", version_2(1, images(90.0)), version_2(2, images(95.0)))).rows
+    commits = folder(tmp_path / "asv", version_2(1, images(90.0)), version_2(2, images(95.0)))
+    result = importers.read("asv", commits).rows
 
     assert [("bench.track_images", 90.0, commit(1)), ("bench.track_images", 95.0, commit(2))] == [
-        (row.model, row.throughput_samples_per_s, row.conditions["revision"]) for row in found
+        (row.model, row.throughput_samples_per_s, row.conditions["revision"]) for row in result
     ]
 
 
@@ -428,10 +429,10 @@ def test_nothing_is_none_and_a_zero_stays_for_the_audit(tmp_path: Path):
 def test_decimals_and_thousands_are_read_as_the_user_or_the_number_says(
     text: str, decimal: str | None, figure: float
 ):
-    found = importers.cell(text, "x", decimal=decimal)
+    result = importers.cell(text, "x", decimal=decimal)
 
-    assert found is not None
-    assert figure == found.value
+    assert result is not None
+    assert figure == result.value
 
 
 @pytest.mark.parametrize(("text", "decimal", "words"), [

@@ -298,8 +298,8 @@ CHAIN = PLAIN.build(loss="mean_squared_error", optimizer=SGD)
 def cost(
     name: str, *, backward: bool, training: bool = True, batch: int = 8, itemsize: int = 4, graph: Graph = CHAIN
 ) -> tuple[int, int]:
-    found = graph.cost(graph[name], batch=batch, itemsize=itemsize, training=training, backward=backward)
-    return found.flops, found.bytes_moved
+    result = graph.cost(graph[name], batch=batch, itemsize=itemsize, training=training, backward=backward)
+    return result.flops, result.bytes_moved
 
 
 def test_forward_reads_each_operand_and_writes_each_result_once():

@@ -60,16 +60,16 @@ def test_training_keeps_what_backward_passes_read(layers: str, arrays: int):
 
 def test_a_step_of_a_perceptron():
     """Its largest moment for a large batch is the way back through relu."""
-    found = memory.peak(MLP, batch=1000, training=True)
+    result = memory.peak(MLP, batch=1000, training=True)
 
-    assert found == Memory(
+    assert result == Memory(
         weights=4 * NUMBERS, optimizer=4 * NUMBERS, gradients=4 * 8010, values=1000 * 4 * (784 + 3 * 800))
 
 
 def test_a_small_batch_needs_most_when_all_gradients_are_there():
-    found = memory.peak(MLP, batch=1, training=True)
+    result = memory.peak(MLP, batch=1, training=True)
 
-    assert found == Memory(weights=4 * NUMBERS, optimizer=4 * NUMBERS, gradients=4 * NUMBERS, values=4 * (784 + 800))
+    assert result == Memory(weights=4 * NUMBERS, optimizer=4 * NUMBERS, gradients=4 * NUMBERS, values=4 * (784 + 800))
     assert 2 * 4 * 100**2 + 4 * 100**2 == memory.peak(     # both moments, and the roots of the second
         network("dense", optimizer=Adam(learning_rate=1)), batch=1, training=True).optimizer
 

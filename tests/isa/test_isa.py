@@ -111,8 +111,8 @@ def test_each_side_of_a_pair_is_held_to_what_its_own_build_is(tmp_path: Path, is
     ) as of_new:
         for each, build in ((of_base, base), (of_new, new)):
             each.run([Trial(kind=TrialKind.PROOF, case=replace(proof_case(case, cores), build=build.name))])
-        (found,) = of_new.run([pair]).stored
-    record, measured = json.loads(json.dumps(found.plain())), as_stored(found)
+        (result,) = of_new.run([pair]).stored
+    record, measured = json.loads(json.dumps(result.plain())), as_stored(result)
 
     assert "ok" == record["outcome"], record["reason"]
     assert [] == complaints(record)

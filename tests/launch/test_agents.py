@@ -35,11 +35,11 @@ RUN = (
     ],
 )
 def test_a_launchers_variables_tell_a_process_its_place(launcher: str, variables: dict[str, str]):
-    found = agents.member(variables)
+    result = agents.member(variables)
 
-    assert found is not None
-    assert (launcher, 1, 4) == (found.launcher, found.rank, found.processes)
-    assert found.address == variables.get("MASTER_ADDR", variables.get("SLURM_LAUNCH_NODE_IPADDR", ranks.LOOPBACK))
+    assert result is not None
+    assert (launcher, 1, 4) == (result.launcher, result.rank, result.processes)
+    assert result.address == variables.get("MASTER_ADDR", variables.get("SLURM_LAUNCH_NODE_IPADDR", ranks.LOOPBACK))
 
 
 def test_a_process_that_is_alone_has_no_place():

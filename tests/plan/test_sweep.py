@@ -27,12 +27,12 @@ def of_operations(*names: str, **axes: Any) -> list[Case]:
 
 
 def test_the_cases_are_the_product_of_the_axes_in_declared_order():
-    found = cases(
+    result = cases(
         models=("mlp", "resnet18"), frameworks=("numpy", "torch"), modes=(Mode.INFERENCE,), local_batches=(1, 8),
         threads=(1, 2),
     )
 
-    assert [(c.model, c.framework, c.local_batch, c.threads) for c in found] == list(
+    assert [(c.model, c.framework, c.local_batch, c.threads) for c in result] == list(
         product(("mlp", "resnet18"), ("numpy", "torch"), (1, 8), (1, 2))
     )
 
@@ -232,13 +232,13 @@ def test_what_is_asked_of_gradients_is_part_of_the_strategies_that_sum_them():
 
 
 def test_strategies_go_to_the_frameworks_that_have_them():
-    found = cases(
+    result = cases(
         frameworks=("torch", "jax"), strategies=("ddp", "shard_map"), world_sizes=(2,), modes=(Mode.TRAINING,),
         threads=(1,),
     )
 
     assert [("torch", "ddp", 1), ("jax", "shard_map", 2)] == [
-        (case.framework, case.strategy, case.devices_per_process) for case in found
+        (case.framework, case.strategy, case.devices_per_process) for case in result
     ]
 
 

@@ -38,9 +38,9 @@ def sessions() -> Iterator[Record]:
     """One case on as many days; it got slower on one of them."""
     for day in range(SESSIONS):
         step_time_s = 0.0021 * (BY if day >= SLOWER_FROM else 1.0) * (1 + 0.01 * math.sin(day * day))
-        found = records.timing(records.case("torch", "inference"), 0, step_time_s)
+        result = records.timing(records.case("torch", "inference"), 0, step_time_s)
         yield dataclasses.replace(
-            found, identity=dataclasses.replace(found.identity, session=str(day + 1)),
+            result, identity=dataclasses.replace(result.identity, session=str(day + 1)),
             recorded_at=f"2026-10-{day + 1:02d}T02:00:00+00:00",
         )
 
@@ -49,11 +49,11 @@ def store(root: Path) -> Store:
     """The folder, with the readings of its watched trials."""
     trials = [watched.trial(repetition) for repetition in range(2)]
     proofs = [records.proof(records.case("torch")), records.proof({**records.case("torch"), "device": "cuda:0"})]
-    found = records.stored(root, [*proofs, *sessions(), *trials])
+    result = records.stored(root, [*proofs, *sessions(), *trials])
     for trial in trials:
-        found.put_series(trial.id, write_readings)
-    found.put_quoted(QUOTED)
-    return found
+        result.put_series(trial.id, write_readings)
+    result.put_quoted(QUOTED)
+    return result
 
 
 def write_readings(path: Path) -> None:

@@ -43,8 +43,8 @@ def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     return records.report(records.stored(tmp_path_factory.mktemp("results"), records.sweep()))
 
 
-def of(*found: Bars | Curves | Table | Attachment) -> Document:
-    section = Section(id="s", title="s", blocks=(Fold(title="f", blocks=found),))
+def of(*result: Bars | Curves | Table | Attachment) -> Document:
+    section = Section(id="s", title="s", blocks=(Fold(title="f", blocks=result),))
     return Document(title="t", summary=(), sections=(section,))
 
 
@@ -61,12 +61,12 @@ def table(identity: str, *texts: str, values: tuple[float | None, ...] = ()) -> 
 
 
 def parquet(folder: Path, *tables: Table) -> list[pd.DataFrame]:
-    found = []
+    result = []
     for file in reports.files("tables", of(*tables)).files:
         if file.name.endswith(".parquet"):
             (folder / file.name).write_bytes(file.content)
-            found.append(duckdb.sql(f"SELECT * FROM '{folder / file.name}'").df())
-    return found
+            result.append(duckdb.sql(f"SELECT * FROM '{folder / file.name}'").df())
+    return result
 
 
 def test_a_table_is_parquet_with_its_texts_as_they_are_and_its_values_as_numbers(tmp_path: Path) -> None:

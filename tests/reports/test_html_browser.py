@@ -105,11 +105,11 @@ def _report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = [dataclasses.replace(each, command="rigmark run other") for each in map(watched.trial, range(7))]
     store = records.stored(root, [*records.sweep(), *other])
     readings = watched.readings()
-    found = document(dataclasses.replace(
+    page = document(dataclasses.replace(
         inputs.read(store), telemetry_of=lambda trial_ids: (dict.fromkeys(trial_ids, readings), ())
     ))
     path = root / "report.html"
-    path.write_text(reports.render("html", found), encoding="utf-8")
+    path.write_text(reports.render("html", page), encoding="utf-8")
     return path
 
 
@@ -266,10 +266,10 @@ def test_axe_finds_nothing_serious(scheme: str, open_page: Open, report: Path) -
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page = open_page(report, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    found = axe.run(page).response["violations"]
+    violations = axe.run(page).response["violations"]
     serious = [
         (each["id"], each["nodes"][0]["html"][:200], each["nodes"][0].get("failureSummary", "")[:300])
-        for each in found if each["impact"] in ("serious", "critical")
+        for each in violations if each["impact"] in ("serious", "critical")
     ]
 
     assert not serious

@@ -97,12 +97,12 @@ class Shape(HTMLParser):
 
     def __init__(self, page: str):
         super().__init__()
-        self.found: list[tuple[str, tuple[str, ...]]] = []
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
         self.leads: list[str] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, tuple(name for name, _ in attributes if name != "class")))
+        self.elements.append((tag, tuple(name for name, _ in attributes if name != "class")))
         self.leads += [value or "" for name, value in attributes if name in ("href", "src", "action")]
 
 
@@ -115,7 +115,7 @@ def test_a_page_has_the_same_elements_whatever_its_records_say(text: str) -> Non
     """But for the classes of cells, nothing of a page follows from a text."""
     shape = Shape(reports.render("html", everywhere(text)))
 
-    assert HARMLESS.found == shape.found
+    assert HARMLESS.elements == shape.elements
     assert all(lead.startswith(("#", "data:text/csv")) for lead in shape.leads)
 
 

@@ -19,9 +19,9 @@ DEVICES = ("GPU-a", "GPU-b")
 
 def trial(repetition: int = 0, **changes: Any) -> Record:
     """A timing trial that names a series."""
-    found = records.timing({**records.case("torch"), "device": "cuda:0"}, repetition, 0.01, **changes)
-    assert found.measurement is not None
-    return dataclasses.replace(found, measurement={**found.measurement, "marks": MARKS}, telemetry=block())
+    result = records.timing({**records.case("torch"), "device": "cuda:0"}, repetition, 0.01, **changes)
+    assert result.measurement is not None
+    return dataclasses.replace(result, measurement={**result.measurement, "marks": MARKS}, telemetry=block())
 
 
 def block(**changes: Any) -> dict[str, Any]:

@@ -632,13 +632,13 @@ def test_limits_are_measured_beside_networks_and_not_again(tmp_path: Path, start
     tally = measure(tmp_path, repetitions=2, **sweep)
     again = measure(tmp_path, repetitions=2, **sweep)
 
-    found = limit_records(tally)
+    result = limit_records(tally)
     assert [TrialKind.PROOF] == [r.identity.kind for r in tally.stored if r.identity.kind not in TIMED]
     assert 7 * [Outcome.OK] == [record.outcome for record in tally.stored]
-    assert {"matmul_256": 2 * 256**3, "launch": None} == {r.work["name"]: r.work["flops"] for r in found if r.work}
-    assert {(None, None, None)} == {(r.graph, r.certificate, r.layers) for r in found}
-    assert all(r.measurement and r.measurement["result_error"] < 1e-5 for r in found)
-    assert 4 == len(found)
+    assert {"matmul_256": 2 * 256**3, "launch": None} == {r.work["name"]: r.work["flops"] for r in result if r.work}
+    assert {(None, None, None)} == {(r.graph, r.certificate, r.layers) for r in result}
+    assert all(r.measurement and r.measurement["result_error"] < 1e-5 for r in result)
+    assert 4 == len(result)
     assert [] == again.stored
 
 

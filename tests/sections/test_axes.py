@@ -40,19 +40,19 @@ def sentences(document: Document, name: str) -> tuple[str, ...]:
 
 
 def held(isa: str, step_times_s: Sequence[float], proof: str | None = None, mode: str = "inference") -> list[Record]:
-    found = timings("torch", step_times_s, isa=isa, mode=mode)
-    return [dataclasses.replace(each, isa=watched(isa, summary=proof)) for each in found]
+    result = timings("torch", step_times_s, isa=isa, mode=mode)
+    return [dataclasses.replace(each, isa=watched(isa, summary=proof)) for each in result]
 
 
 def in_precision(precision: str, step_times_s: Sequence[float], error: float, **measured: Any) -> list[Record]:
-    found = timings("torch", step_times_s, precision=precision)
+    result = timings("torch", step_times_s, precision=precision)
     proof = records.proof(records.case("torch", precision=precision))
     assert proof.parity is not None
     proof = dataclasses.replace(proof, parity={**proof.parity, "output_error": error})
     measured = {"policy": POLICIES[precision], **measured}
     return [proof] + [
         dataclasses.replace(each, measurement={**(each.measurement or {}), **measured}, certificate=proof.key)
-        for each in found
+        for each in result
     ]
 
 
@@ -74,9 +74,9 @@ def test_instruction_sets_are_held_against_the_lowest_and_against_the_old_claim(
     assert "of the same limited to sse41. It is said: " in inference
     assert 'FMA infers about 2x as fast on a CPU." Here that is refuted.' in inference
     assert 'FMA trains about 30 % faster on a CPU." Here that is confirmed.' in training
-    found = table(document, "table.isa")
-    assert ["sse41", "avx2", "native"] == column(found, "asked")[:3]
-    assert "baseline" == column(found, "speed-up against the first")[0]
+    shown = table(document, "table.isa")
+    assert ["sse41", "avx2", "native"] == column(shown, "asked")[:3]
+    assert "baseline" == column(shown, "speed-up against the first")[0]
 
 
 def test_what_is_not_proven_is_not_called_that_instruction_set(say: Any):
@@ -102,13 +102,13 @@ def test_a_precision_has_its_error_beside_its_speed(say: Any):
         + in_precision("fp16", slower(5), 5e-4, overflow_steps=3)
     )
     (sentence,) = sentences(document, "precision")
-    found = table(document, "table.precision")
+    shown = table(document, "table.precision")
 
     assert sentence.startswith("torch, mnist_cnn training, throughput against fp32: bf16 2.00")
     assert "output off by 4.0e-03" in sentence
-    assert ["fp32", "bf16", "fp16"] == column(found, "precision")
-    assert ["–", "–", "3"] == column(found, "steps skipped")
-    assert any(note.startswith("bf16: weights are stored in fp32 and activations in bf16") for note in found.notes)
+    assert ["fp32", "bf16", "fp16"] == column(shown, "precision")
+    assert ["–", "–", "3"] == column(shown, "steps skipped")
+    assert any(note.startswith("bf16: weights are stored in fp32 and activations in bf16") for note in shown.notes)
 
 
 def test_what_was_measured_at_two_times_is_a_ratio_that_decides_nothing(say: Any):
@@ -129,10 +129,10 @@ def test_a_precision_that_a_framework_refuses_stands_in_the_table(say: Any):
     refused = records.failed(
         records.case("torch", precision="fp64"), Outcome.UNSUPPORTED, "no kernel for float64", repetition=0
     )
-    found = table(say([*in_precision("fp32", EVEN, 4e-7), refused]), "table.precision")
+    shown = table(say([*in_precision("fp32", EVEN, 4e-7), refused]), "table.precision")
 
-    assert ["fp32", "fp64"] == column(found, "precision")
-    assert "unsupported" == column(found, "throughput")[1]
+    assert ["fp32", "fp64"] == column(shown, "precision")
+    assert "unsupported" == column(shown, "throughput")[1]
 
 
 def test_only_what_differs_in_nothing_else_is_held_against_another(say: Any):

@@ -25,39 +25,39 @@ def _document(tmp_path_factory: pytest.TempPathFactory) -> Document:
 
 
 def table(document: Document, identity: str) -> Table:
-    (found,) = (
+    (result,) = (
         block for section in document.sections for block in section.blocks
         if isinstance(block, Table) and block.id == identity
     )
-    return found
+    return result
 
 
 def test_every_result_is_there_whatever_became_of_it(document: Document) -> None:
-    found = table(document, "table.cases")
+    shown = table(document, "table.cases")
 
     assert ["crashed", "unsupported", "unsupported"] == sorted(
-        cell.text for row in found.rows for cell in row.cells if cell.text in ("crashed", "unsupported")
+        cell.text for row in shown.rows for cell in row.cells if cell.text in ("crashed", "unsupported")
     )
-    assert 8 == len(found.rows)
+    assert 8 == len(shown.rows)
 
 
 def test_a_fact_that_is_the_same_for_all_is_said_once(document: Document) -> None:
-    found = table(document, "table.cases")
+    shown = table(document, "table.cases")
 
-    assert "precision" not in [column.title for column in found.columns]
-    assert "precision fp32" in found.notes[-1]
+    assert "precision" not in [column.title for column in shown.columns]
+    assert "precision fp32" in shown.notes[-1]
 
 
 def test_whatever_row_is_the_baseline_its_figures_are_those_of_pairs(document: Document) -> None:
-    found = table(document, "table.cases")
-    assert found.ratio is not None
-    training = [row for row in found.rows if row.name in ("torch", "jax", "numpy") and row.cells[1].text == "training"]
+    shown = table(document, "table.cases")
+    assert shown.ratio is not None
+    training = [row for row in shown.rows if row.name in ("torch", "jax", "numpy") and row.cells[1].text == "training"]
     torch, jax, numpy = (next(row for row in training if row.name == name) for name in ("torch", "jax", "numpy"))
-    places = {row.name: index for index, row in enumerate(sorted(training, key=found.rows.index))}
+    places = {row.name: index for index, row in enumerate(sorted(training, key=shown.rows.index))}
 
     assert 1 == len({row.group for row in training})
     assert ["baseline"] * 3 == [row.against[places[row.name]].text for row in (torch, jax, numpy)]
-    assert torch.against[places["numpy"]] == torch.cells[found.ratio]
+    assert torch.against[places["numpy"]] == torch.cells[shown.ratio]
     there, back = torch.against[places["numpy"]].value, numpy.against[places["torch"]].value
     assert there is not None
     assert back is not None
@@ -77,8 +77,8 @@ def test_the_command_of_a_row_is_one_that_runs(document: Document) -> None:
 
 def test_latency_holds_single_steps_and_leaves_out_what_too_few_show(document: Document) -> None:
     (section,) = (each for each in document.sections if each.id == "latency")
-    found = [block for inner in section.sections for block in inner.blocks]
-    figures, tables = ([b for b in found if isinstance(b, kind)] for kind in (Spreads, Table))
+    result = [block for inner in section.sections for block in inner.blocks]
+    figures, tables = ([b for b in result if isinstance(b, kind)] for kind in (Spreads, Table))
 
     assert [figure.table for figure in figures] == [each.id for each in tables]
     training = next(each for each in tables if "training" in each.caption)

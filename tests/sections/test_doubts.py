@@ -10,15 +10,15 @@ from tests.reports import records
 
 def document(root: Path, disturbed: int) -> Document:
     """Four results of six trials, all alike, so many of which other work disturbed; jax drifts besides."""
-    found = []
+    result = []
     cases = [records.case(framework, mode) for framework in ("torch", "jax") for mode in ("training", "inference")]
     for number, case in enumerate(cases):
         for repetition in range(6):
             more = records.disturbed(0.01) if number < disturbed and repetition >= number else {}
             if case == records.case("jax"):
                 more |= {"timings_s": [0.01] * 50 + [0.02] * 50}
-            found.append(records.timing(case, repetition, 0.01, more))
-    return records.report(records.stored(root, found))
+            result.append(records.timing(case, repetition, 0.01, more))
+    return records.report(records.stored(root, result))
 
 
 def section(of: Document, id: str) -> Section:
@@ -45,13 +45,13 @@ def notes(of: Document) -> dict[str, tuple[int, ...]]:
 
 
 def test_a_machine_that_was_disturbed_throughout_is_said_once(tmp_path: Path) -> None:
-    found = document(tmp_path, disturbed=4)
+    page = document(tmp_path, disturbed=4)
 
-    assert ["Other work disturbed 4 of 4 results, in 50 % to 100 % of their trials; stop it and repeat."] == top(found)
-    assert {(1,), (1, 2)} == set(notes(found).values())
-    suspect = [sentence for card in cards(found) for sentence in card.sentences if sentence.startswith("Suspect")]
+    assert ["Other work disturbed 4 of 4 results, in 50 % to 100 % of their trials; stop it and repeat."] == top(page)
+    assert {(1,), (1, 2)} == set(notes(page).values())
+    suspect = [sentence for card in cards(page) for sentence in card.sentences if sentence.startswith("Suspect")]
     assert ["Suspect: jax (see the findings)."] == suspect           # which drifts, besides
-    common, fold, own = section(found, "findings").blocks
+    common, fold, own = section(page, "findings").blocks
     assert isinstance(common, Items)
     assert isinstance(fold, Fold)
     assert isinstance(own, Items)
@@ -62,8 +62,8 @@ def test_a_machine_that_was_disturbed_throughout_is_said_once(tmp_path: Path) ->
 
 
 def test_what_less_than_most_results_have_stays_with_each(tmp_path: Path) -> None:
-    found = document(tmp_path, disturbed=2)
+    page = document(tmp_path, disturbed=2)
 
-    assert [] == top(found)
-    suspect = [sentence for card in cards(found) for sentence in card.sentences if sentence.startswith("Suspect")]
+    assert [] == top(page)
+    suspect = [sentence for card in cards(page) for sentence in card.sentences if sentence.startswith("Suspect")]
     assert ["Suspect: torch (see the findings).", "Suspect: torch and jax (see the findings)."] == suspect

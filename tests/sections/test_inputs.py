@@ -38,8 +38,8 @@ def test_each_part_of_a_report_is_computed_once(tmp_path: Path, monkeypatch: pyt
     ]
     for where, name in parts:
         monkeypatch.setattr(where, name, counted(getattr(where, name), f"{where.__name__}.{name}"))
-    found = gather.report(store)
+    result = gather.report(store)
 
-    assert {"claims", "quoted", "telemetry", "layers"} <= {section.id for section in found.document.sections}
+    assert {"claims", "quoted", "telemetry", "layers"} <= {section.id for section in result.document.sections}
     assert {f"{where.__name__}.{name}" for where, name in parts} == {name for name, _ in calls}
     assert not {call: count for call, count in calls.items() if count > 1}

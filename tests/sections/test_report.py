@@ -37,13 +37,13 @@ def _say(tmp_path: Path) -> Any:
 def timings(framework: str, step_times_s: Sequence[float], **changes: Any) -> list[Record]:
     """Trials of exactly these step times."""
     case = records.case(framework, **changes)
-    found = []
+    result = []
     for repetition, step_time_s in enumerate(step_times_s):
         record = records.timing(case, repetition, step_time_s)
         assert record.measurement is not None
         times_s = {name: [step_time_s] * 100 for name in ("timings_s", "host_times_s", "cpu_times_s")}
-        found.append(dataclasses.replace(record, measurement={**record.measurement, **times_s}))
-    return found
+        result.append(dataclasses.replace(record, measurement={**record.measurement, **times_s}))
+    return result
 
 
 def verdicts(document: Document) -> tuple[Verdict, ...]:
@@ -61,9 +61,9 @@ def table(document: Document, start: str) -> Table:
     return next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith(start))
 
 
-def column(found: Table, title: str) -> list[str]:
-    index = [head.title for head in found.columns].index(title)
-    return [row.cells[index].text for row in found.rows]
+def column(result: Table, title: str) -> list[str]:
+    index = [head.title for head in result.columns].index(title)
+    return [row.cells[index].text for row in result.rows]
 
 
 SLOW = [0.048, 0.047, 0.049, 0.048, 0.0485, 0.0475, 0.048, 0.0482]
@@ -92,13 +92,13 @@ def test_a_large_difference_that_more_pairs_would_settle_is_not_called_too_close
     other = [s * f for s, f in zip(SLOW, [0.9, 1.1, 0.95, 1.04, 0.9, 1.08, 0.97, 1.02], strict=True)]
     close = timings("numpy", SLOW, mode="inference") + timings("torch", other, mode="inference")
     far = timings("numpy", SLOW) + timings("torch", [s / 1.3 for s in SLOW])
-    found = {verdict.subject: verdict for verdict in verdicts(say(close + far))}
+    result = {verdict.subject: verdict for verdict in verdicts(say(close + far))}
 
     # Eight pairs are enough for one case alone, and not for one of two.
-    assert Standing.OPEN is found["mnist_cnn inference"].standing
-    assert Standing.FEW is found["mnist_cnn training"].standing
-    assert "torch is 1.300x" in found["mnist_cnn training"].sentences[0]
-    assert "too few for a verdict: needs about 1 more repetition" in found["mnist_cnn training"].sentences[0]
+    assert Standing.OPEN is result["mnist_cnn inference"].standing
+    assert Standing.FEW is result["mnist_cnn training"].standing
+    assert "torch is 1.300x" in result["mnist_cnn training"].sentences[0]
+    assert "too few for a verdict: needs about 1 more repetition" in result["mnist_cnn training"].sentences[0]
 
 
 def test_a_difference_that_does_not_matter_is_the_same(say: Any) -> None:
@@ -163,10 +163,10 @@ def test_a_quoted_figure_never_wins(say: Any) -> None:
 
 def test_the_baseline_is_the_slowest_and_named(say: Any) -> None:
     document = say([*timings("numpy", SLOW), *timings("torch", [0.01] * 8), *timings("jax", [0.012] * 8)])
-    found = table(document, "table.mnist_cnn")
+    shown = table(document, "table.mnist_cnn")
 
-    assert "baseline" == column(found, "speed-up against numpy")[-1]
-    assert all("x (" in text for text in column(found, "speed-up against numpy")[:-1])
+    assert "baseline" == column(shown, "speed-up against numpy")[-1]
+    assert all("x (" in text for text in column(shown, "speed-up against numpy")[:-1])
 
 
 def test_other_batches_modes_and_precisions_are_not_compared(say: Any) -> None:
@@ -338,9 +338,9 @@ def test_each_framework_has_a_roofline_below_what_was_measured(say: Any) -> None
 
 def test_doubts_about_layers_are_numbered_beside_their_figures(say: Any) -> None:
     document = say(list(records.sweep()))
-    found = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.figures.layers")
+    block = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.figures.layers")
                  and "training" in b.caption)
-    by_label = {row.cells[0].text: row.cells[-1] for row in found.rows}
+    by_label = {row.cells[0].text: row.cells[-1] for row in block.rows}
 
     assert ("none", ()) == (by_label["torch"].text, by_label["torch"].notes)
     (note,) = by_label["jax"].notes
@@ -352,10 +352,10 @@ def test_doubts_about_layers_are_numbered_beside_their_figures(say: Any) -> None
 
 def test_small_shares_are_below_a_per_cent_and_not_nothing(say: Any) -> None:
     document = say(list(records.sweep()))
-    found = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.ops")
+    block = next(b for b in blocks_of(document) if isinstance(b, Table) and b.id.startswith("table.ops")
                  and "training" in b.caption)
 
-    assert "<1 %" == {row.cells[0].text: row.cells[1].text for row in found.rows}["M flatten"]
+    assert "<1 %" == {row.cells[0].text: row.cells[1].text for row in block.rows}["M flatten"]
 
 
 def test_the_best_framework_of_a_limit_is_named_and_all_are_in_the_fold(say: Any) -> None:

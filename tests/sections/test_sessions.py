@@ -80,9 +80,9 @@ def test_a_precision_is_held_against_the_other_of_the_same_session_and_the_lates
         for day in (1, 2) for precision, times_s in (("fp32", wide), ("bf16", narrow))
     ), session("3", 3, {"torch": FAST}))
 
-    found = table(document, "table.precision")
-    assert column(found, "precision") == ["fp32", "bf16"]
-    assert all("session 2" in conditions for conditions in column(found, "conditions"))
+    shown = table(document, "table.precision")
+    assert column(shown, "precision") == ["fp32", "bf16"]
+    assert all("session 2" in conditions for conditions in column(shown, "conditions"))
 
 
 def test_a_change_over_the_sessions_stands_in_the_verdict(tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_a_change_over_the_sessions_stands_in_the_verdict(tmp_path: Path) -> Non
 
 def scaled(name: str, day: int, step_times_s: Mapping[int, float]) -> list[Record]:
     """A session with worlds of these sizes and step times."""
-    found = []
+    result = []
     for size, time_s in step_times_s.items():
         world = {} if size == 1 else {"world_size": size, "strategy": "ddp"}
         for each in session(name, day, {"torch": [time_s] * 6}, **world):
-            found.append(dataclasses.replace(each, world=WORLD if world else None))
-    return found
+            result.append(dataclasses.replace(each, world=WORLD if world else None))
+    return result
 
 
 def on_more_devices(document: Document) -> tuple[Section, ...]:

@@ -35,17 +35,17 @@ def part(document: Document) -> Section:
 
 
 def figure(document: Document) -> Timeline:
-    (found,) = (block for block in part(document).blocks if isinstance(block, Timeline))
-    return found
+    (result,) = (block for block in part(document).blocks if isinstance(block, Timeline))
+    return result
 
 
 def test_each_quantity_has_a_panel_with_a_line_for_each_device(document: Document) -> None:
-    found = {panel.title: panel for panel in figure(document).panels}
+    panels = {panel.title: panel for panel in figure(document).panels}
 
-    assert {"power", "clock", "sent over PCIe"} == set(found)
-    assert ["NVIDIA H100 (GPU 0)", "NVIDIA H100 (GPU 1)"] == [trace.label for trace in found["power"].traces]
-    assert min(found["clock"].traces[0].values) == pytest.approx(1.2)      # GHz, while it was hot
-    assert not found["clock"].is_from_zero
+    assert {"power", "clock", "sent over PCIe"} == set(panels)
+    assert ["NVIDIA H100 (GPU 0)", "NVIDIA H100 (GPU 1)"] == [trace.label for trace in panels["power"].traces]
+    assert min(panels["clock"].traces[0].values) == pytest.approx(1.2)      # GHz, while it was hot
+    assert not panels["clock"].is_from_zero
 
 
 def test_a_counter_is_drawn_as_its_growth(document: Document) -> None:

@@ -66,9 +66,9 @@ def measured(secret: str = SECRET) -> list[Record]:
 def test_no_secret_stays_and_no_trial_goes(tmp_path: Path):
     store = stored(tmp_path, *measured())
 
-    found = cleaning.clean(store, is_dry=False)
+    of = cleaning.clean(store, is_dry=False)
 
-    assert (5, ("TF_API_KEY", "XLA_URL"), 0, ()) == (found.records, found.variables, found.renumbered, found.problems)
+    assert (5, ("TF_API_KEY", "XLA_URL"), 0, ()) == (of.records, of.variables, of.renumbered, of.problems)
     assert SECRET not in everything(store)
     records = known(store)
     assert 5 == len(records)
@@ -98,11 +98,11 @@ def test_trials_that_differed_in_secrets_only_are_repetitions(tmp_path: Path):
     clean = make_record(build=build_facts(OMP_PLACES="cores"))
     store = stored(tmp_path, clean, *measured(), *measured("another-secret-3")[:3])
 
-    found = cleaning.clean(store, is_dry=False)
+    cleaned = cleaning.clean(store, is_dry=False)
 
     records = known(store).values()
     assert 9 == len(records)
-    assert 5 == found.renumbered         # the later proof too
+    assert 5 == cleaned.renumbered         # the later proof too
     assert [0, 1, 2, 3, 4] == sorted(
         record["identity"]["repetition"] for record in records
         if record["identity"]["kind"] == "timing" and record["outcome"] == "ok"

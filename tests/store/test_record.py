@@ -78,8 +78,8 @@ def records() -> Iterator[Record]:
     nowhere = {**build_facts(), "python": None, "framework_version": None, "packages": {"torch": None}}
     yield make_record(outcome=Outcome.BUILD_BROKEN, build=nowhere)
     not_finite = dataclasses.replace(PARITY, output_error=float("inf"), losses=[2.3, float("nan")])
-    found = {**not_finite.plain(), "facts": {}, "prepare_time_s": 0.1}
-    yield make_record(TrialKind.PROOF, Outcome.PARITY_FAILED, parity=found)
+    result = {**not_finite.plain(), "facts": {}, "prepare_time_s": 0.1}
+    yield make_record(TrialKind.PROOF, Outcome.PARITY_FAILED, parity=result)
     learnt = dataclasses.replace(
         PARITY, learning_losses=[2.3, 0.3], oracle_learning_losses=[2.3, 0.3], learning_accuracy=0.97,
         oracle_learning_accuracy=0.97,
@@ -114,9 +114,9 @@ def test_the_schema_itself_is_valid():
     ],
 )
 def test_what_is_no_record_is_refused(change: dict[str, Any], complaint: str):
-    found = complaints({**stored(make_record()), **change})
+    result = complaints({**stored(make_record()), **change})
 
-    assert any(text.startswith(complaint) for text in found), found
+    assert any(text.startswith(complaint) for text in result), result
 
 
 @pytest.mark.parametrize("lost", ["work", "measurement"])

@@ -445,9 +445,9 @@ def test_damaged_telemetry_is_told_and_hides_no_other(store: Store):
     path = store.root / "telemetry" / "bad.parquet"
     path.write_bytes(path.read_bytes()[:-9])
 
-    found, problems = telemetry_of(store, ["good", "bad", "none"])
+    result, problems = telemetry_of(store, ["good", "bad", "none"])
 
-    assert ["good"] == list(found)
+    assert ["good"] == list(result)
     (problem,) = problems
     assert problem.startswith(f"telemetry {path} is damaged and was left out (")
 

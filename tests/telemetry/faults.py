@@ -187,10 +187,10 @@ def _recorded(driver: Driver, file: Path, scenario: str) -> tuple[list[tuple[int
 def is_right(case: Case, judged: Judged) -> bool:
     """Whether the trial's validity and doubts are those that the fault asks for, and say so."""
     validity, names = case.expected
-    found = {finding.id: finding.text for finding in judged.findings}
-    if set(found) != set(names.split()) or judged.validity is not validity:
+    result = {finding.id: finding.text for finding in judged.findings}
+    if set(result) != set(names.split()) or judged.validity is not validity:
         return False
-    return not found or FAULTS[case.fault].says in found[names.split()[0]]
+    return not result or FAULTS[case.fault].says in result[names.split()[0]]
 
 
 def in_words(judged: Judged) -> str:

@@ -31,8 +31,8 @@ MISSING = "the simulated NVIDIA driver needs Linux and a C compiler: install gcc
 
 def compiler() -> str | None:
     """The C compiler that builds the simulated driver; None where that cannot be."""
-    found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    return found if sys.platform == "linux" else None
+    result = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    return result if sys.platform == "linux" else None
 
 
 def build(folder: Path, *, is_old: bool = False) -> Path:

@@ -91,10 +91,10 @@ def test_older_names_are_understood_and_an_average_is_not_taken_for_the_moment(m
 def test_a_refusal_has_its_reason_and_costs_no_other_field(
     monkeypatch: pytest.MonkeyPatch, code: int, reason: Reason
 ):
-    found = readings(opened(monkeypatch, get_energy_count=Refused(code), get_gpu_asic_info=Refused(code)))
+    values = readings(opened(monkeypatch, get_energy_count=Refused(code), get_gpu_asic_info=Refused(code)))
 
-    assert reason is found.pop("energy_j")
-    assert pytest.approx({name: value for name, value in EXPECTED.items() if name != "energy_j"}) == found
+    assert reason is values.pop("energy_j")
+    assert pytest.approx({name: value for name, value in EXPECTED.items() if name != "energy_j"}) == values
 
 
 @pytest.mark.parametrize(

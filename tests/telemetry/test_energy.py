@@ -61,7 +61,7 @@ def errors(
     power_s: float | None = None,
 ) -> tuple[Array, set[Method]]:
     """(relative errors over random regions, methods); fails where one is above its bound."""
-    found, methods = [], set()
+    relative_errors, methods = [], set()
     for seed, (begin_s, end_s) in enumerate(regions(duration_s)):
         at_s = moments_s(rate_hz, seed, (begin_s, end_s))
         result = energy.of_region(
@@ -71,9 +71,9 @@ def errors(
         assert result is not None
         true_j = float(np.diff(np.interp([begin_s, end_s], GRID_S, ENERGY_J[curve]))[0])
         assert abs(result.joules - true_j) <= result.bound_j, (begin_s, end_s, result, true_j)
-        found.append(abs(result.joules - true_j) / true_j)
+        relative_errors.append(abs(result.joules - true_j) / true_j)
         methods.add(result.method)
-    return np.array(found), methods
+    return np.array(relative_errors), methods
 
 
 @pytest.mark.parametrize("curve", POWER_W)
@@ -85,20 +85,20 @@ def test_a_counter_is_within_its_bound_however_short_the_region(curve: str, dura
 
 @pytest.mark.parametrize("curve", POWER_W)
 def test_ticks_that_are_seen_make_a_slow_counter_exact_to_one_per_cent(curve: str):
-    found, methods = errors(curve, 5.0, 50.0, Sensor(power_limit_w=LIMIT_W), counter_s=0.1)
+    relative_errors, methods = errors(curve, 5.0, 50.0, Sensor(power_limit_w=LIMIT_W), counter_s=0.1)
 
     assert {Method.COUNTER_TICKS} == methods
-    assert np.median(found) < 0.005
-    assert np.quantile(found, 0.95) < 0.01
+    assert np.median(relative_errors) < 0.005
+    assert np.quantile(relative_errors, 0.95) < 0.01
 
 
 def test_a_counter_that_is_renewed_each_millisecond_is_taken_at_the_marks():
     known = Sensor(power_limit_w=LIMIT_W, counter_period_s=0.001)
 
-    found, methods = errors("blocks", 1.0, 10.0, known, counter_s=0.001)
+    relative_errors, methods = errors("blocks", 1.0, 10.0, known, counter_s=0.001)
 
     assert {Method.COUNTER_DIFFERENCE} == methods
-    assert np.max(found) < 0.01
+    assert np.max(relative_errors) < 0.01
 
 
 @pytest.mark.parametrize("curve", POWER_W)
@@ -115,19 +115,19 @@ def test_power_of_the_moment_is_within_its_bound(curve: str, duration_s: float, 
 def test_averaged_power_is_shifted_back_and_within_its_bound(curve: str, duration_s: float):
     known = Sensor(power_limit_w=LIMIT_W, power_average_s=1.0)
 
-    found, methods = errors(curve, duration_s, 20.0, known, power_s=0.1)
+    relative_errors, methods = errors(curve, duration_s, 20.0, known, power_s=0.1)
 
     assert {Method.POWER_AVERAGE} == methods
-    assert duration_s < 10.0 or np.median(found) < 0.01
+    assert duration_s < 10.0 or np.median(relative_errors) < 0.01
 
 
 def test_the_ends_of_a_region_count_in_full():
     """Only the samples inside, as some tools integrate, would lose a tenth of a second of power at each end."""
     at_s = np.arange(0.0, 10.0, 0.1) + 0.05
-    found = energy.from_power(2.0, 3.0, reads(at_s, np.full(len(at_s), 100.0)), Sensor())
+    used = energy.from_power(2.0, 3.0, reads(at_s, np.full(len(at_s), 100.0)), Sensor())
 
-    assert found.joules == pytest.approx(100.0)
-    assert found.bound_j == pytest.approx(0.0)
+    assert used.joules == pytest.approx(100.0)
+    assert used.bound_j == pytest.approx(0.0)
 
 
 def test_a_counter_that_begins_anew_makes_no_negative_energy_but_leaves_it_to_power():
@@ -137,9 +137,9 @@ def test_a_counter_that_begins_anew_makes_no_negative_energy_but_leaves_it_to_po
     power = sensor("sine", at_s, 0.1)
 
     assert energy.of_region(8.0, 12.0, reset, None, Sensor(power_limit_w=LIMIT_W), 0.5) is None
-    found = energy.of_region(8.0, 12.0, reset, power, Sensor(power_limit_w=LIMIT_W), 0.5)
-    assert found is not None
-    assert Method.POWER_INSTANT is found.method
+    used = energy.of_region(8.0, 12.0, reset, power, Sensor(power_limit_w=LIMIT_W), 0.5)
+    assert used is not None
+    assert Method.POWER_INSTANT is used.method
 
 
 def test_a_counter_that_stands_still_says_nothing():
@@ -166,7 +166,7 @@ def test_a_counter_that_begins_anew_outside_a_region_counts_in_it(reset_s: float
     counted = energy.Reads(at_s, at_s, np.where(at_s < reset_s, 9000 + 100 * at_s, 100 * (at_s - reset_s)))
     power = energy.Reads(at_s, at_s, np.full(len(at_s), 100.0))
 
-    found = energy.of_region(1.0, 5.0, counted, power, Sensor(power_limit_w=LIMIT_W), 0.5)
+    used = energy.of_region(1.0, 5.0, counted, power, Sensor(power_limit_w=LIMIT_W), 0.5)
 
-    assert found is not None
-    assert (method, pytest.approx(400.0)) == (found.method, found.joules)
+    assert used is not None
+    assert (method, pytest.approx(400.0)) == (used.method, used.joules)

@@ -96,9 +96,9 @@ def test_every_field_belongs_to_a_device_and_is_tested():
 def test_control_groups_of_version_1_are_found_under_the_name_of_their_container(system: Path):
     write(system, V1)
 
-    found = readings(host.open_source(Wanted()))
+    values = readings(host.open_source(Wanted()))
 
-    assert (1.5, 2) == (found["cgroup_throttled_s"], found["cgroup_throttled_periods"])
+    assert (1.5, 2) == (values["cgroup_throttled_s"], values["cgroup_throttled_periods"])
 
 
 @pytest.mark.parametrize(
@@ -114,17 +114,17 @@ def test_control_groups_of_version_1_are_found_under_the_name_of_their_container
 def test_what_a_kernel_lacks_is_not_found_and_the_rest_is_read(system: Path, file: str, fields: set[str]):
     (system / file).unlink()
 
-    found = readings(host.open_source(Wanted()))
+    values = readings(host.open_source(Wanted()))
 
-    assert dict.fromkeys(fields, Reason.NOT_FOUND) == {k: v for k, v in found.items() if isinstance(v, Reason)}
+    assert dict.fromkeys(fields, Reason.NOT_FOUND) == {k: v for k, v in values.items() if isinstance(v, Reason)}
 
 
 def test_a_file_of_another_form_is_a_failed_read_and_no_number(system: Path):
     write(system, {"proc/stat": "cpu\n", "proc/meminfo": "MemTotal: 1 kB\n"})
 
-    found = readings(host.open_source(Wanted()))
+    values = readings(host.open_source(Wanted()))
 
-    assert {Reason.FAILED} == {found[name] for name in ("cpu_busy_s", "cpu_steal_s", "memory_available_bytes")}
+    assert {Reason.FAILED} == {values[name] for name in ("cpu_busy_s", "cpu_steal_s", "memory_available_bytes")}
 
 
 def test_a_system_without_proc_is_unavailable_in_a_sentence(system: Path):
@@ -173,9 +173,9 @@ def test_threads_and_processes_of_the_trial_count_also_after_they_have_ended(her
 
 
 def test_the_peak_is_the_processes_own_and_not_what_it_inherited(here: host.Host):
-    found = readings(here, "trial")
+    values = readings(here, "trial")
 
-    assert 0 < found["resident_bytes"] <= found["peak_resident_bytes"]     # type: ignore[operator]
+    assert 0 < values["resident_bytes"] <= values["peak_resident_bytes"]     # type: ignore[operator]
 
 
 def test_a_trial_that_has_ended_is_lost_and_another_can_be_watched(here: host.Host):

@@ -83,15 +83,15 @@ def live(monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
 
 
 def test_a_snapshot_has_values_rates_flags_and_reasons(live: Live):
-    found = json.loads(json.dumps(live.snapshot().plain()))
+    content = json.loads(json.dumps(live.snapshot().plain()))
 
-    gpu, = found["devices"]
+    gpu, = content["devices"]
     assert (gpu["source"], gpu["id"], gpu["kind"]) == ("fake", "GPU-1", "gpu")
     assert gpu["values"]["power_w"] == 100.0
     assert gpu["rates"] == {"energy_j": pytest.approx(100.0)}
     assert gpu["values"]["clock_events"] == ["idle", "power_cap", "unknown_0x8"]
     assert (gpu["values"]["fan_ratio"], gpu["unknown"]) == (None, {"fan_ratio": "not_supported"})
-    assert found["unavailable"] == {"gone": "no such thing here", "hanging": "has not answered yet"}
+    assert content["unavailable"] == {"gone": "no such thing here", "hanging": "has not answered yet"}
 
 
 def test_a_counter_that_begins_anew_has_no_rate():
@@ -110,9 +110,9 @@ def test_a_counter_that_grows_as_it_cannot_is_not_known(joules: float, rate: flo
     of = Field(name="energy_j", meaning=Meaning.COUNTER, tier=Tier.FAST, plausible=Range(low=1, high=1e4))
     before, after = (Reading(0, 0, at, at, value, None) for at, value in ((0, 0.0), (SECOND, joules)))
 
-    found = _value(of, Fake.devices[0], after, before)
+    result = _value(of, Fake.devices[0], after, before)
 
-    assert (rate, None if rate else "implausible") == (found.rate, found.unknown)
+    assert (rate, None if rate else "implausible") == (result.rate, result.unknown)
 
 
 @pytest.mark.parametrize(("power_w", "shown"), [(250.0, 250.0), (0.0, None), (4e6, None), (601.0, None)])
@@ -122,9 +122,9 @@ def test_what_a_sensor_says_that_cannot_be_is_not_known(power_w: float, shown: f
     of = Field(name="power_w", meaning=Meaning.GAUGE, tier=Tier.FAST, plausible=Range(low=1, high=1e4, of="limit"))
     gpu = Device(id="GPU-1", kind="gpu", name="A", facts={"limit": 600.0})
 
-    found = _value(of, gpu, Reading(0, 0, 0, 0, power_w, None), None)
+    value = _value(of, gpu, Reading(0, 0, 0, 0, power_w, None), None)
 
-    assert (shown, None if shown else "implausible") == (found.value, found.unknown)
+    assert (shown, None if shown else "implausible") == (value.value, value.unknown)
 
 
 @pytest.mark.parametrize(

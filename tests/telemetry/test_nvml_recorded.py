@@ -32,17 +32,17 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Trial:
 
 def is_right(trial: Trial, number: int) -> bool:
     """Whether the energy of a GPU is within its bound of the truth."""
-    found = trial.gpu(number)
-    return bool(abs(found["energy_j"] - trial.true_energy_j[number]) <= found["energy_bound_j"])
+    gpu = trial.gpu(number)
+    return bool(abs(gpu["energy_j"] - trial.true_energy_j[number]) <= gpu["energy_bound_j"])
 
 
 def test_a_sound_gpu_has_its_energy_by_the_ticks_of_its_counter(faults: Trial):
-    found = faults.gpu(SOUND)
+    gpu = faults.gpu(SOUND)
 
     assert faults.recording.block["problem"] is None
-    assert "counter_ticks" == found["energy_method"]
+    assert "counter_ticks" == gpu["energy_method"]
     assert is_right(faults, SOUND)
-    assert found["coverage"] > 0.9
+    assert gpu["coverage"] > 0.9
 
 
 def test_a_gpu_lost_mid_trial_is_cut_and_said_to_be_while_the_others_go_on(faults: Trial):
@@ -120,10 +120,10 @@ def test_a_gpu_that_hangs_holds_up_no_other(tmp_path: Path):
 def test_what_a_sensor_says_that_cannot_be_is_in_no_figure_of_the_record_and_not_in_its_series(tmp_path: Path):
     trial = recorded("lie 0 temperature_c 0 1e9 255", tmp_path)
 
-    recording, found = trial.recording, trial.gpu(0)
+    recording, gpu = trial.recording, trial.gpu(0)
     told = series.table(recording.readings, recording.sources)
     temperatures = told[(told.field == "temperature_c") & (told.begin_ns > trial.marks["warm_up"] * 1e9)]
-    assert ("implausible", 255.0) == (found["unknown"]["temperature_c"], found["implausible"]["temperature_c"]["said"])
+    assert ("implausible", 255.0) == (gpu["unknown"]["temperature_c"], gpu["implausible"]["temperature_c"]["said"])
     assert temperatures.value.isna().all()
     assert {"implausible"} == set(temperatures.reason)
 

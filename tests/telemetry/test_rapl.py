@@ -32,12 +32,12 @@ def energies_j(source: rapl.Rapl) -> list[float | Reason | None]:
 def test_joules_count_on_where_the_counter_begins_anew(powercap: Path):
     package = zone(powercap, "0", "package-0", energy_uj=9_000_000)
     source = rapl.open_source(Wanted())
-    found = []
+    result = []
     for energy_uj in (9_000_000, 9_500_000, 500_000, 1_500_000):
         (package / "energy_uj").write_text(f"{energy_uj}\n")
-        found += energies_j(source)
+        result += energies_j(source)
 
-    assert [0.0, 0.5, 1.5, 2.5] == pytest.approx(found)
+    assert [0.0, 0.5, 1.5, 2.5] == pytest.approx(result)
 
 
 def test_parts_of_a_package_are_not_counted_with_it(powercap: Path):

@@ -56,11 +56,11 @@ def test_every_tier_of_a_trial_is_read_and_told(lend: Lend, recorder: Recorder):
     recording = record(recorder, seconds=1.0)
 
     assert (None, {}) == (recording.block["problem"], recording.block["unavailable"])
-    found = timed(recording)["steady"]
-    assert {"power_w", "watched", "temperature_c", "fan_ratio"} == set(found["values"])
-    assert {"mean": 100.0, "min": 100.0, "max": 100.0} == found["values"]["power_w"]
-    assert (os.getpid(), {}) == (found["values"]["watched"]["max"], found["unknown"])
-    assert found["energy_j"] == pytest.approx(100.0 * recording.block["regions"][1]["duration_s"])
+    result = timed(recording)["steady"]
+    assert {"power_w", "watched", "temperature_c", "fan_ratio"} == set(result["values"])
+    assert {"mean": 100.0, "min": 100.0, "max": 100.0} == result["values"]["power_w"]
+    assert (os.getpid(), {}) == (result["values"]["watched"]["max"], result["unknown"])
+    assert result["energy_j"] == pytest.approx(100.0 * recording.block["regions"][1]["duration_s"])
 
 
 def test_slower_tiers_are_read_less_often(lend: Lend, recorder: Recorder):
@@ -287,10 +287,10 @@ def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_pat
                               env={**os.environ, "PYTHONPATH": str(recorder_module.ROOT)})
     assert parent.stdout is not None
     assert b"on\n" == parent.stdout.readline()
-    found = alive(token)
-    assert 2 == len(found)
+    result = alive(token)
+    assert 2 == len(result)
     if is_stopped:
-        next(each for each in found if each.pid != parent.pid).suspend()
+        next(each for each in result if each.pid != parent.pid).suspend()
 
     parent.send_signal(signal.SIGKILL)
     parent.wait()

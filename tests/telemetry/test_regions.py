@@ -37,20 +37,20 @@ def every(period_s: float, begin_s: float = 0.0, end_s: float = 12.0) -> list[fl
 
 def of(name: str, at_s: Sequence[float], value: Any, device: int = 0) -> list[Reading]:
     """Readings of a field: ``value`` is a number, a Reason, or a function of time to one of them."""
-    found = [(int(time_s * 1e9), value(time_s) if callable(value) else value) for time_s in at_s]
+    result = [(int(time_s * 1e9), value(time_s) if callable(value) else value) for time_s in at_s]
     return [
         Reading(
             device, NUMBERS[name], at_ns, at_ns, *((None, known) if isinstance(known, Reason) else (known, None))
         )
-        for at_ns, known in found
+        for at_ns, known in result
     ]
 
 
 def device_of(readings: list[Reading], region: str = "timed", marks: dict[str, float] = MARKS) -> dict[str, Any]:
     """The one device of a region."""
     content = b"".join(packed(0, reading) for reading in readings)
-    _, found = regions.described(series.read_bytes(content), [GPU], marks)
-    (one,) = next(each["devices"] for each in found if each["name"] == region)
+    _, described = regions.described(series.read_bytes(content), [GPU], marks)
+    (one,) = next(each["devices"] for each in described if each["name"] == region)
     assert isinstance(one, dict)
     return one
 
@@ -58,34 +58,34 @@ def device_of(readings: list[Reading], region: str = "timed", marks: dict[str, f
 def test_a_mean_is_over_time_and_not_over_readings():
     often_when_low = [*every(0.1, 0.0, 7.0), *every(0.01, 7.0, 12.0)]
 
-    found = device_of(of("power_w", often_when_low, lambda s: 300.0 if s < 6.95 else 100.0))
+    device = device_of(of("power_w", often_when_low, lambda s: 300.0 if s < 6.95 else 100.0))
 
-    assert found["values"]["power_w"]["mean"] == pytest.approx(200.0, rel=0.01)
-    assert (100.0, 300.0) == (found["values"]["power_w"]["min"], found["values"]["power_w"]["max"])
+    assert device["values"]["power_w"]["mean"] == pytest.approx(200.0, rel=0.01)
+    assert (100.0, 300.0) == (device["values"]["power_w"]["min"], device["values"]["power_w"]["max"])
 
 
 def test_a_peak_outside_a_region_is_none_of_its():
-    found = device_of(of("power_w", every(0.1), lambda s: 999.0 if s < 3.5 else 100.0))
+    device = device_of(of("power_w", every(0.1), lambda s: 999.0 if s < 3.5 else 100.0))
 
-    assert {"mean": 100.0, "min": 100.0, "max": 100.0} == {k: round(v) for k, v in found["values"]["power_w"].items()}
+    assert {"mean": 100.0, "min": 100.0, "max": 100.0} == {k: round(v) for k, v in device["values"]["power_w"].items()}
 
 
 def test_a_counter_grows_by_what_lies_between_the_marks():
-    found = device_of(of("errors", every(1.0), lambda s: 5.0 * s))
+    device = device_of(of("errors", every(1.0), lambda s: 5.0 * s))
 
-    assert found["values"]["errors"]["difference"] == pytest.approx(30.0)
+    assert device["values"]["errors"]["difference"] == pytest.approx(30.0)
 
 
 def test_a_counter_that_was_last_read_shortly_before_the_end_is_taken_to_go_on():
-    found = device_of(of("errors", every(1.0, 0.0, 9.5), lambda s: 5.0 * s))
+    device = device_of(of("errors", every(1.0, 0.0, 9.5), lambda s: 5.0 * s))
 
-    assert found["values"]["errors"]["difference"] == pytest.approx(30.0)
+    assert device["values"]["errors"]["difference"] == pytest.approx(30.0)
 
 
 def test_a_counter_that_began_anew_is_not_known():
-    found = device_of(of("errors", every(1.0), lambda s: 50.0 + s if s < 6 else s))
+    device = device_of(of("errors", every(1.0), lambda s: 50.0 + s if s < 6 else s))
 
-    assert {"errors": "reset"} == found["unknown"]
+    assert {"errors": "reset"} == device["unknown"]
 
 
 AT_MARKS = sorted([*every(1.0, 0.3), *(at_s + 0.002 for at_s in MARKS.values())])
@@ -93,9 +93,9 @@ AT_MARKS = sorted([*every(1.0, 0.3), *(at_s + 0.002 for at_s in MARKS.values())]
 
 @pytest.mark.parametrize(("at_s", "count"), [(1.0, 0), (3.9, 0), (4.1, 1), (7.0, 1), (9.99, 1), (10.1, 0), (11.0, 0)])
 def test_an_event_counts_once_and_in_the_region_in_which_it_was(at_s: float, count: int):
-    found = device_of(of("ecc", AT_MARKS, lambda s: 7.0 + (s >= at_s)))
+    device = device_of(of("ecc", AT_MARKS, lambda s: 7.0 + (s >= at_s)))
 
-    assert {"difference": count} == found["values"]["ecc"]
+    assert {"difference": count} == device["values"]["ecc"]
 
 
 def test_events_are_counted_up_to_the_last_read_where_there_is_none_after():
@@ -108,10 +108,10 @@ def test_one_read_tells_no_growth():
 
 @pytest.mark.parametrize(("rate", "reason"), [(0.5, None), (1.0, None), (1.5, "implausible"), (0.0, "implausible")])
 def test_a_counter_that_grows_as_it_cannot_is_not_known(rate: float, reason: str | None):
-    found = device_of(of("held_s", AT_MARKS, lambda s: rate * s))
+    device = device_of(of("held_s", AT_MARKS, lambda s: rate * s))
 
-    assert reason == found["unknown"].get("held_s")
-    assert ("held_s" in found["implausible"]) == (reason is not None) == ("held_s" not in found["values"])
+    assert reason == device["unknown"].get("held_s")
+    assert ("held_s" in device["implausible"]) == (reason is not None) == ("held_s" not in device["values"])
 
 
 def test_a_counter_and_a_sensor_that_both_stand_still_tell_no_energy():
@@ -124,9 +124,9 @@ def test_a_counter_and_a_sensor_that_both_stand_still_tell_no_energy():
 
 
 def test_the_ticks_of_a_counter_in_a_short_region_are_plausible():
-    found = device_of(of("held_s", AT_MARKS, lambda s: 0.0 if s < 4.1 else 0.5), marks={"steady": 4.0, "timed": 4.2})
+    device = device_of(of("held_s", AT_MARKS, lambda s: 0.0 if s < 4.1 else 0.5), marks={"steady": 4.0, "timed": 4.2})
 
-    assert {} == found["implausible"]
+    assert {} == device["implausible"]
 
 
 @pytest.mark.parametrize(("lost", "lost_s"), [
@@ -135,33 +135,33 @@ def test_the_ticks_of_a_counter_in_a_short_region_are_plausible():
 def test_when_a_device_was_lost_in_a_region_is_told(lost: tuple[float, float], lost_s: float | None):
     readings = of("power_w", every(0.05, 0.02), lambda s: Reason.LOST if lost[0] <= s < lost[1] else 100.0)
 
-    found = device_of(readings)["lost_s"]
+    device = device_of(readings)["lost_s"]
 
-    assert lost_s == (found if found is None else pytest.approx(found, abs=0.06))
+    assert lost_s == (device if device is None else pytest.approx(device, abs=0.06))
 
 
 def test_what_was_not_read_in_time_is_not_lost_for_what_it_was_before():
-    found = device_of(of("errors", [1.0, 2.0, 3.9], lambda s: Reason.LOST if s < 3 else 0.0))
+    device = device_of(of("errors", [1.0, 2.0, 3.9], lambda s: Reason.LOST if s < 3 else 0.0))
 
-    assert {"errors": "not_read"} == found["unknown"]
+    assert {"errors": "not_read"} == device["unknown"]
 
 
 @pytest.mark.parametrize(
     ("marks", "reason"), [({"steady": 4.0, "timed": 8.0}, "too_short"), ({"steady": 4.0, "timed": 10.0}, None)]
 )
 def test_a_busy_ratio_of_a_short_region_is_not_shown(marks: dict[str, float], reason: str | None):
-    found = device_of(of("busy_ratio", every(0.1), 0.7), marks=marks)
+    device = device_of(of("busy_ratio", every(0.1), 0.7), marks=marks)
 
-    assert reason == found["unknown"].get("busy_ratio")
-    assert (reason is None) == ("busy_ratio" in found["values"])
+    assert reason == device["unknown"].get("busy_ratio")
+    assert (reason is None) == ("busy_ratio" in device["values"])
 
 
 def test_shares_of_clock_events_are_of_time_and_name_unknown_bits():
-    found = device_of(of("clock_events", every(0.5), lambda s: (2 if s > 7 else 0) | (1 << 20)))
+    device = device_of(of("clock_events", every(0.5), lambda s: (2 if s > 7 else 0) | (1 << 20)))
 
-    assert {"thermal", "unknown_0x100000"} == set(found["event_shares"])
-    assert found["event_shares"]["thermal"] == pytest.approx(0.5, abs=0.05)
-    assert found["event_shares"]["unknown_0x100000"] == pytest.approx(1.0)
+    assert {"thermal", "unknown_0x100000"} == set(device["event_shares"])
+    assert device["event_shares"]["thermal"] == pytest.approx(0.5, abs=0.05)
+    assert device["event_shares"]["unknown_0x100000"] == pytest.approx(1.0)
 
 
 def test_an_event_in_one_region_is_none_of_the_other():
@@ -172,40 +172,40 @@ def test_an_event_in_one_region_is_none_of_the_other():
 
 
 def test_what_was_never_known_has_its_reason_and_no_number():
-    found = device_of(of("power_w", every(0.1), Reason.NOT_SUPPORTED))
+    device = device_of(of("power_w", every(0.1), Reason.NOT_SUPPORTED))
 
-    assert {"power_w": "not_supported"} == found["unknown"]
-    assert {} == found["values"]
+    assert {"power_w": "not_supported"} == device["unknown"]
+    assert {} == device["values"]
     assert (None, None, None, 0.0) == (
-        found["energy_j"], found["energy_method"], found["energy_bound_j"], found["coverage"]
+        device["energy_j"], device["energy_method"], device["energy_bound_j"], device["coverage"]
     )
 
 
 def test_a_device_that_was_lost_on_the_way_has_no_energy_and_a_gap():
     lost = of("power_w", every(0.1), lambda s: 200.0 if s < 8 else Reason.LOST)
 
-    found = device_of(lost)
+    device = device_of(lost)
 
-    assert found["energy_j"] is None
-    assert found["coverage"] == pytest.approx(4 / 6, abs=0.05)
+    assert device["energy_j"] is None
+    assert device["coverage"] == pytest.approx(4 / 6, abs=0.05)
 
 
 def test_a_read_that_fails_now_and_then_costs_nothing():
-    found = device_of(of("power_w", every(0.1), lambda s: Reason.TIMEOUT if round(s * 10) % 3 == 0 else 200.0))
+    device = device_of(of("power_w", every(0.1), lambda s: Reason.TIMEOUT if round(s * 10) % 3 == 0 else 200.0))
 
-    assert found["values"]["power_w"]["mean"] == pytest.approx(200.0)
-    assert found["energy_j"] == pytest.approx(1200.0)
-    assert 1.0 == found["coverage"]
+    assert device["values"]["power_w"]["mean"] == pytest.approx(200.0)
+    assert device["energy_j"] == pytest.approx(1200.0)
+    assert 1.0 == device["coverage"]
 
 
 def test_energy_by_the_counter_stands_beside_that_by_power():
-    found = device_of([*of("energy_j", every(0.05), lambda s: 200.0 * s), *of("power_w", every(0.05), 150.0)])
+    device = device_of([*of("energy_j", every(0.05), lambda s: 200.0 * s), *of("power_w", every(0.05), 150.0)])
 
-    assert (1200.0, "counter_difference") == (round(found["energy_j"]), found["energy_method"])
+    assert (1200.0, "counter_difference") == (round(device["energy_j"]), device["energy_method"])
     assert (900.0, "power_integral_instant") == (
-        round(found["energy_check"]["energy_j"]), found["energy_check"]["energy_method"]
+        round(device["energy_check"]["energy_j"]), device["energy_check"]["energy_method"]
     )
-    assert found["energy_bound_j"] < 60.0
+    assert device["energy_bound_j"] < 60.0
 
 
 def test_devices_are_told_apart():
@@ -213,22 +213,22 @@ def test_devices_are_told_apart():
         packed(0, reading)
         for reading in [*of("power_w", every(0.1), 100.0), *of("power_w", every(0.1), 300.0, device=1)]
     )
-    devices, found = regions.described(series.read_bytes(content), [GPU], MARKS)
+    devices, described = regions.described(series.read_bytes(content), [GPU], MARKS)
 
     assert ["A", "B"] == [device["id"] for device in devices]
-    assert [100, 300] == [round(each["values"]["power_w"]["mean"]) for each in found[1]["devices"]]
+    assert [100, 300] == [round(each["values"]["power_w"]["mean"]) for each in described[1]["devices"]]
 
 
 def test_a_trial_that_ended_before_its_steps_were_timed_has_no_such_region():
     content = b"".join(packed(0, reading) for reading in of("power_w", every(0.1), 100.0))
 
-    _, found = regions.described(series.read_bytes(content), [GPU], {"started": 0.0, "warm_up": 2.0, "steady": 4.0})
+    _, described = regions.described(series.read_bytes(content), [GPU], {"started": 0.0, "warm_up": 2.0, "steady": 4.0})
 
-    assert ["warm_up"] == [each["name"] for each in found]
+    assert ["warm_up"] == [each["name"] for each in described]
 
 
 def test_a_source_that_was_not_read_is_not_listed():
-    devices, found = regions.described(series.read_bytes(b""), [GPU], MARKS, active=())
+    devices, described = regions.described(series.read_bytes(b""), [GPU], MARKS, active=())
 
     assert [] == devices
-    assert [[], []] == [each["devices"] for each in found]
+    assert [[], []] == [each["devices"] for each in described]

@@ -42,23 +42,23 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_table_has_every_reading_with_its_names_and_reason(path: Path):
-    found = series.table(series.read(path), SOURCES)
+    frame = series.table(series.read(path), SOURCES)
 
     assert [("gpus", "B", "power_w"), ("gpus", "A", "events"), ("gpus", "A", "power_w")] == list(
-        zip(found.source, found.device, found.field, strict=True)
+        zip(frame.source, frame.device, frame.field, strict=True)
     )
     assert [(10**15, 10**15 + 7), (10**15 + 8, 10**15 + 9), (10**15 + 10, 10**15 + 11)] == list(
-        zip(found.begin_ns, found.end_ns, strict=True)
+        zip(frame.begin_ns, frame.end_ns, strict=True)
     )
-    assert [False, True, False] == list(found.value.isna())
-    assert "lost" == found.reason[1]
+    assert [False, True, False] == list(frame.value.isna())
+    assert "lost" == frame.reason[1]
 
 
 def test_unknown_is_null_and_zero_is_zero_in_parquet(path: Path, tmp_path: Path):
     series.write_parquet(tmp_path / "x.parquet", series.read(path), SOURCES)
 
-    found = duckdb.sql(f"SELECT value, reason FROM '{tmp_path}/x.parquet' ORDER BY begin_ns").fetchall()
-    assert [(123.456, None), (None, "lost"), (0.0, None)] == found
+    result = duckdb.sql(f"SELECT value, reason FROM '{tmp_path}/x.parquet' ORDER BY begin_ns").fetchall()
+    assert [(123.456, None), (None, "lost"), (0.0, None)] == result
 
 
 @pytest.mark.parametrize("torn", [1, series.RECORD.size - 1])

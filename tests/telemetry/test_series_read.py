@@ -32,8 +32,8 @@ def test_each_flag_that_was_ever_set_is_a_field(tmp_path: Path) -> None:
     thermal, idle = (1 << FIELDS["clock_events"].flags.index(flag) for flag in ("thermal", "idle"))
     path = tmp_path / "trial.parquet"
     series.write_parquet(path, readings(idle, 0, thermal, thermal), [GPU])
-    found = series.read_parquet(path)
-    values = {field: list(rows.value) for field, rows in found.groupby("field")}
+    frame = series.read_parquet(path)
+    values = {field: list(rows.value) for field, rows in frame.groupby("field")}
 
     assert values["power_w"] == [300.0] * 4
     assert values["clock_events.thermal"] == [0.0, 0.0, 1.0, 1.0]

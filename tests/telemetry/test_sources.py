@@ -58,12 +58,12 @@ def test_what_a_sensor_says_beyond_what_can_be_is_not_known(name: str, field: Fi
             for value in (low, high, low - 1e-9 * high, high * (1 + 1e-9), math.inf, math.nan)]
     content = b"".join(packed(0, Reading(device, 0, 0, 0, value, None)) for device, value, _ in said)
 
-    found = sifted(read_bytes(content), [source])
+    readings = sifted(read_bytes(content), [source])
 
-    assert [is_sound for _, _, is_sound in said] == [REASONS[code] is None for code in found["reason"]]
+    assert [is_sound for _, _, is_sound in said] == [REASONS[code] is None for code in readings["reason"]]
     assert ends[0] == ends[2]
     assert field.plausible.of is None or ends[1][1] < ends[0][1]
-    assert {None, Reason.IMPLAUSIBLE} == {REASONS[code] for code in found["reason"]}
+    assert {None, Reason.IMPLAUSIBLE} == {REASONS[code] for code in readings["reason"]}
 
 
 @pytest.mark.parametrize("name", NAMES)

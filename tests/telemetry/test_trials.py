@@ -29,8 +29,8 @@ def telemetry(record: Record) -> dict[str, Any]:
 def part_of(record: Record, device: str, region: str = "timed") -> dict[str, Any]:
     block = telemetry(record)
     number = [each["id"] for each in block["devices"]].index(device)
-    (found,) = (each for each in block["regions"] if each["name"] == region)
-    return next(part for part in found["devices"] if part["device"] == number)
+    (result,) = (each for each in block["regions"] if each["name"] == region)
+    return next(part for part in result["devices"] if part["device"] == number)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def watched(samples: int = 100, **encodings: int) -> dict[str, Any]:
     return {"samples": samples, "encodings": encodings, "places": {"libmath.so": sum(encodings.values())}}
 
 
-def found(problem: str | None = None, **operations: dict[str, Any]) -> dict[str, Any]:
+def observed(problem: str | None = None, **operations: dict[str, Any]) -> dict[str, Any]:
     return {"operations": operations, "problem": problem, "facts": {}}
 
 
@@ -37,7 +37,7 @@ def levels(*each: str | None) -> dict[str, dict[str, Any]]:
 
 
 def test_the_level_is_the_highest_that_really_took_part():
-    proofs = proof(found(
+    proofs = proof(observed(
         convolution=watched(avx512=70, avx=30), gemm=watched(avx=97, avx512=3), elementwise=watched(sse=60),
     ), "")
 
@@ -50,7 +50,7 @@ def test_the_level_is_the_highest_that_really_took_part():
 
 
 def test_too_few_instructions_prove_nothing():
-    proofs = proof(found(convolution=watched(avx512=19), gemm=watched(), elementwise=watched(avx=50)), "")
+    proofs = proof(observed(convolution=watched(avx512=19), gemm=watched(), elementwise=watched(avx=50)), "")
 
     assert (proofs["convolution"]["level"], proofs["gemm"]["level"]) == (None, None)
     assert proofs["convolution"]["evidence"] == "19 of 100 samples were in vector instructions, which is too few"
@@ -58,13 +58,13 @@ def test_too_few_instructions_prove_nothing():
 
 
 def test_what_was_seen_counts_more_than_what_a_library_says():
-    proofs = proof(found(convolution=watched(sse=100), gemm=watched(sse=99), elementwise=watched(sse=99)), LOG)
+    proofs = proof(observed(convolution=watched(sse=100), gemm=watched(sse=99), elementwise=watched(sse=99)), LOG)
 
     assert (proofs["convolution"]["level"], proofs["convolution"]["statement"]) == ("sse41", "brg_conv_fwd:avx2")
 
 
 def test_where_nothing_can_be_watched_a_kernels_name_is_heard_and_silence_proves_nothing():
-    proofs = proof(found(problem="ptrace is not allowed"), LOG)
+    proofs = proof(observed(problem="ptrace is not allowed"), LOG)
 
     assert {name: entry["level"] for name, entry in proofs.items()} == {
         "convolution": "avx2", "gemm": None, "elementwise": None,

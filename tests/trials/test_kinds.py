@@ -96,6 +96,6 @@ def test_a_trial_keeps_the_id_that_it_is_stored_under(tmp_path: Path, monkeypatc
             base=Base(context=base.context, build="default"),
         ) as runner,
     ):
-        found = [runner.identity(trial).id for trial in STORED.values()]
+        result = [runner.identity(trial).id for trial in STORED.values()]
 
-    assert [*STORED] == found
+    assert [*STORED] == result

@@ -105,8 +105,8 @@ def described(
         "rows": [{"turn_times_s": [row["time_s"]] * 5, **row} for row in every],
         "step_times_s": [1.0, 1.0], "plain_step_times_s": [1.0, 1.0], "resolution_s": resolution_s,
     }
-    found = layers.described(answer, build(model), mode=mode, batch=1, precision=Precision.FP32)
-    return {(row["layer"], row["direction"]): row for row in found["rows"]}
+    result = layers.described(answer, build(model), mode=mode, batch=1, precision=Precision.FP32)
+    return {(row["layer"], row["direction"]): row for row in result["rows"]}
 
 
 def test_the_work_of_a_layer_that_has_no_row_counts_where_it_is_a_member_and_only_once():

@@ -88,13 +88,13 @@ def turns_of(log: list[str]) -> list[str]:
 
 
 def test_both_sides_have_one_turn_in_each_pair_of_turns():
-    found, log = measure()
+    measured, log = measure()
 
     taken = turns_of(log)
     assert 2 * pair.TURNS_AT_ONCE == len(taken)
     assert all({"base", "new"} == set(taken[i:i + 2]) for i in range(0, len(taken), 2))
-    assert taken[::2] == found.result["first"]
-    assert (Outcome.OK, "turns", None) == (found.outcome, found.result["design"], found.result["why"])
+    assert taken[::2] == measured.result["first"]
+    assert (Outcome.OK, "turns", None) == (measured.outcome, measured.result["design"], measured.result["why"])
 
 
 def test_neither_side_warms_up_before_both_are_there_and_both_live_until_the_last_turn():
@@ -118,17 +118,17 @@ def test_a_coin_decides_who_starts_and_who_goes_first_and_the_seed_decides_the_c
 
 
 def test_many_short_steps_make_one_turn_and_as_many_on_both_sides():
-    found, _ = measure(base={"step_s": 0.00004}, new={"step_s": 0.00005})
+    measured, _ = measure(base={"step_s": 0.00004}, new={"step_s": 0.00005})
 
-    assert 25 == found.result["timings_per_turn"]      # 1 ms of the faster one
-    assert pytest.approx(25 * 0.00004) == found.result["base"]["times_s"][0]
-    assert pytest.approx(25 * 0.00005) == found.result["new"]["times_s"][0]
+    assert 25 == measured.result["timings_per_turn"]      # 1 ms of the faster one
+    assert pytest.approx(25 * 0.00004) == measured.result["base"]["times_s"][0]
+    assert pytest.approx(25 * 0.00005) == measured.result["new"]["times_s"][0]
 
 
 def test_steps_that_take_long_have_fewer_turns_and_never_too_few():
-    found, _ = measure(max_time_s=0.0)
+    measured, _ = measure(max_time_s=0.0)
 
-    assert pair.FEWEST_TURNS == len(found.result["first"]) == len(found.result["new"]["times_s"])
+    assert pair.FEWEST_TURNS == len(measured.result["first"]) == len(measured.result["new"]["times_s"])
 
 
 def test_turns_go_on_while_they_are_noisy_for_as_long_as_the_start_took(monkeypatch: pytest.MonkeyPatch):
@@ -137,9 +137,9 @@ def test_turns_go_on_while_they_are_noisy_for_as_long_as_the_start_took(monkeypa
     noise = random.Random(1)
     monkeypatch.setattr(Worker, "step_time_s", lambda self: 0.01 * noise.uniform(0.5, 1.5))
 
-    found, _ = measure(max_time_s=1000.0)
+    measured, _ = measure(max_time_s=1000.0)
 
-    turns = len(found.result["first"])
+    turns = len(measured.result["first"])
     assert pair.TURNS_AT_ONCE < turns < 5 * pair.TURNS_AT_ONCE
     assert 0 == turns % pair.TURNS_AT_ONCE
 
@@ -160,9 +160,9 @@ def test_the_standard_error_is_that_of_a_median_and_the_same_for_both_sides():
 @pytest.mark.parametrize("moment", ["ready", "warm_up", "turn", "end"])
 @pytest.mark.parametrize("side", ["base", "new"])
 def test_a_side_that_fails_is_named_and_neither_is_left_behind(side: str, moment: str):
-    found, log = measure(**{side: {"ends": {moment: Outcome.CRASHED}}})   # type: ignore[arg-type]
+    measured, log = measure(**{side: {"ends": {moment: Outcome.CRASHED}}})   # type: ignore[arg-type]
 
-    assert (Outcome.CRASHED, f"{side}: no such kernel") == (found.outcome, found.reason)
+    assert (Outcome.CRASHED, f"{side}: no such kernel") == (measured.outcome, measured.reason)
     assert log.count("base starts") == log.count("base is gone")
     assert log.count("new starts") == log.count("new is gone")
 
@@ -173,15 +173,15 @@ def test_a_side_that_fails_is_named_and_neither_is_left_behind(side: str, moment
 def test_where_both_do_not_fit_in_memory_whole_processes_alternate_and_it_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pair, "available_memory_bytes", lambda: GB // 2)
 
-    found, log = measure()
+    measured, log = measure()
 
     alive = 0
     for line in log:
         alive += line.endswith("starts") - line.endswith("is gone")
         assert alive <= 1
-    assert (Outcome.OK, "alternating") == (found.outcome, found.result["design"])
-    assert "the second process needs 1.10 GB, but 0.50 GB are free" == found.result["why"]
-    assert pair.TURNS_ALONE == len(found.result["base"]["times_s"]) == len(found.result["new"]["times_s"])
+    assert (Outcome.OK, "alternating") == (measured.outcome, measured.result["design"])
+    assert "the second process needs 1.10 GB, but 0.50 GB are free" == measured.result["why"]
+    assert pair.TURNS_ALONE == len(measured.result["base"]["times_s"]) == len(measured.result["new"]["times_s"])
 
 
 def test_what_an_earlier_pair_needed_decides_before_anything_starts(monkeypatch: pytest.MonkeyPatch):
@@ -190,10 +190,10 @@ def test_what_an_earlier_pair_needed_decides_before_anything_starts(monkeypatch:
                               for side in pair.SIDES})
     monkeypatch.setattr(pair, "available_memory_bytes", lambda: 2 * GB)
 
-    found, log = measure(needed_bytes=needed)
+    measured, log = measure(needed_bytes=needed)
 
-    assert ("turns", "alternating") == (first.result["design"], found.result["design"])
-    assert "both processes need 2.20 GB, but 2.00 GB are free" == found.result["why"]
+    assert ("turns", "alternating") == (first.result["design"], measured.result["design"])
+    assert "both processes need 2.20 GB, but 2.00 GB are free" == measured.result["why"]
     assert 2 == len([line for line in log if line.endswith("starts")])
 
 
@@ -217,16 +217,16 @@ def test_a_side_that_finds_no_memory_beside_the_other_gets_all_of_it(monkeypatch
     log: list[str] = []
     starts = {side: lambda beside, side=side: Crowded(side, log) for side in pair.SIDES}   # type: ignore[misc]
 
-    found = pair.measure(starts, seed="1", max_time_s=100.0)
+    measured = pair.measure(starts, seed="1", max_time_s=100.0)
 
-    assert (Outcome.OK, "alternating") == (found.outcome, found.result["design"])
-    assert "ran out of memory beside the other: no such kernel" in found.result["why"]
+    assert (Outcome.OK, "alternating") == (measured.outcome, measured.result["design"])
+    assert "ran out of memory beside the other: no such kernel" in measured.result["why"]
 
 
 def test_a_side_that_does_not_even_fit_alone_is_out_of_memory():
-    found, _ = measure(new={"ends": {"ready": Outcome.OUT_OF_MEMORY}})
+    measured, _ = measure(new={"ends": {"ready": Outcome.OUT_OF_MEMORY}})
 
-    assert (Outcome.OUT_OF_MEMORY, "new: no such kernel") == (found.outcome, found.reason)
+    assert (Outcome.OUT_OF_MEMORY, "new: no such kernel") == (measured.outcome, measured.reason)
 
 
 def test_a_containers_limit_counts_where_it_is_below_what_the_host_has(tmp_path, monkeypatch: pytest.MonkeyPatch):

@@ -87,22 +87,22 @@ def test_each_deviation_is_named(changes: dict[str, Any], named: str):
 
 
 def test_every_deviation_is_named_when_there_are_several():
-    found = failures(output=2 * ORACLE["output"], losses=losses(loss0=1.0, loss1=1.0), **gradient("first/bias", None))
+    result = failures(output=2 * ORACLE["output"], losses=losses(loss0=1.0, loss1=1.0), **gradient("first/bias", None))
 
-    assert [sentence.split(" off")[0] for sentence in found] == ["output", "loss", "gradient", "second loss"]
+    assert [sentence.split(" off")[0] for sentence in result] == ["output", "loss", "gradient", "second loss"]
 
 
 def test_later_losses_are_shown_and_not_judged():
-    found = compare({**ORACLE, "losses": losses(loss4=9.0)}, ORACLE, Precision.FP32)
+    comparison = compare({**ORACLE, "losses": losses(loss4=9.0)}, ORACLE, Precision.FP32)
 
-    assert found.failures() == []
-    assert found.losses[4] == 9.0
+    assert comparison.failures() == []
+    assert comparison.losses[4] == 9.0
 
 
 def test_the_third_loss_is_judged_since_only_it_shows_what_the_optimiser_remembers():
-    found = compare({**ORACLE, "losses": losses(loss2=9.0)}, ORACLE, Precision.FP32)
+    comparison = compare({**ORACLE, "losses": losses(loss2=9.0)}, ORACLE, Precision.FP32)
 
-    assert [failure.partition(" off")[0] for failure in found.failures()] == ["third loss"]
+    assert [failure.partition(" off")[0] for failure in comparison.failures()] == ["third loss"]
 
 
 def test_a_small_gradient_is_judged_by_the_norm_of_all():
@@ -129,18 +129,18 @@ def test_learning_by_heart_does_not_inflate_the_second_loss():
 def test_how_it_learned_is_kept_beside_the_oracles_way():
     learning = {"learning_losses": np.array([2.3, 0.5]), "learning_accuracy": np.array(0.9)}
 
-    found = compare({**ORACLE, **learning}, {**ORACLE, **learning}, Precision.FP32)
+    comparison = compare({**ORACLE, **learning}, {**ORACLE, **learning}, Precision.FP32)
     synthetic = compare(ORACLE, ORACLE, Precision.FP32)
 
-    assert (found.learning_losses, found.oracle_learning_accuracy) == ([2.3, 0.5], 0.9)
+    assert (comparison.learning_losses, comparison.oracle_learning_accuracy) == ([2.3, 0.5], 0.9)
     assert (synthetic.learning_losses, synthetic.oracle_learning_accuracy) == (None, None)
 
 
 def test_the_plain_form_is_json_even_where_nothing_is_finite():
-    found = compare({**ORACLE, "output": np.full((4, 10), np.nan), "losses": losses(loss1=math.nan, loss4=math.inf)},
+    parity = compare({**ORACLE, "output": np.full((4, 10), np.nan), "losses": losses(loss1=math.nan, loss4=math.inf)},
                     ORACLE, Precision.FP32)
 
-    plain = json.loads(json.dumps(found.plain(), allow_nan=False))
+    plain = json.loads(json.dumps(parity.plain(), allow_nan=False))
 
     assert (plain["output_error"], plain["second_loss_error"], plain["gradient_error"]) == (None, None, 0.0)
     assert plain["losses"] == [2.3, None, 1.9, 1.8, None]

@@ -79,10 +79,10 @@ def test_a_products_kernel_is_seen_and_the_interpreter_is_none(kernel: str, expe
     answer = json.loads(ran.stdout)
     if isinstance(answer, str):
         pytest.skip(answer)
-    found, idle = answer
+    result, idle = answer
 
-    assert sum(found["encodings"].values()) >= 20
-    assert found["encodings"].get(expected, 0) > 0.9 * sum(found["encodings"].values())
-    assert "openblas" in max(found["places"], key=found["places"].get)
+    assert sum(result["encodings"].values()) >= 20
+    assert result["encodings"].get(expected, 0) > 0.9 * sum(result["encodings"].values())
+    assert "openblas" in max(result["places"], key=result["places"].get)
     assert idle["samples"] > 20
     assert sum(idle["encodings"].values()) < 0.1 * idle["samples"]

@@ -52,14 +52,14 @@ def test_there_are_as_many_steps_as_a_timing_trial_would_take(step_time_s: float
 
 
 def test_plain_and_instrumented_steps_take_turns_and_each_is_synchronised():
-    network, found = profiled()
+    network, profile = profiled()
     marks = [network.calls.index(mark) for mark in ("warm_up", "steady")]
     steps = [call for call in network.calls[marks[1] + 1:] if call != "synchronize"]
 
     assert ["step", "step", "instrumented step", "instrumented step"] * 5 == steps
-    assert network.calls[marks[0] + 1:marks[1]].count("step") == len(found["warm_up_timings_s"])
-    assert [0.25] * 10 == found["plain_step_times_s"]
-    assert [0.5] * 10 == found["step_times_s"]
+    assert network.calls[marks[0] + 1:marks[1]].count("step") == len(profile["warm_up_timings_s"])
+    assert [0.25] * 10 == profile["plain_step_times_s"]
+    assert [0.5] * 10 == profile["step_times_s"]
 
 
 def test_the_residual_makes_the_rows_add_up_to_the_step():
@@ -126,10 +126,10 @@ def test_a_timeline_books_each_moment_once():
     timeline.add_row(("flatten", "forward"))
     for _ in range(2):
         assert "done" == timeline.step(work, lambda: None)
-    found = timeline.plain()
+    result = timeline.plain()
 
-    assert [0.875] * 2 == found["step_times_s"]
-    assert {"flatten": 0.0, "conv": 0.5, "relu": 0.125} == {row["layer"]: row["time_s"] for row in found["layers"]}
+    assert [0.875] * 2 == result["step_times_s"]
+    assert {"flatten": 0.0, "conv": 0.5, "relu": 0.125} == {row["layer"]: row["time_s"] for row in result["layers"]}
 
 
 def test_a_timeline_on_a_device_reads_its_marks_only_when_the_step_has_finished():

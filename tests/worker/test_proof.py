@@ -59,9 +59,9 @@ def test_open_decisions_move_the_gradient_of_a_network_with_kinks():
 def test_a_smooth_network_has_no_open_decisions():
     asked_for: list[str] = []
 
-    found = effects(network("tanh"), times=1e5, asked_for=asked_for)
+    result = effects(network("tanh"), times=1e5, asked_for=asked_for)
 
-    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == found
+    assert {"tie_gradient": 0.0, "tie_second_loss": 0.0, "tie_third_loss": 0.0} == result
     assert ["precision"] == asked_for                    # one forward pass, and no training
 
 

@@ -79,38 +79,39 @@ def test_drift_that_falls_on_both_alike_cancels_in_pairs():
 
     quicker = [d * w / 1.1 for d, w in zip(drift, wobble, strict=True)]
 
-    found = compare(in_run("a", drift), in_run("a", quicker))
+    comparison = compare(in_run("a", drift), in_run("a", quicker))
 
-    assert found is not None
-    assert found.verdict is Verdict.FASTER
+    assert comparison is not None
+    assert comparison.verdict is Verdict.FASTER
 
 
 def test_only_repetitions_that_both_have_are_compared():
-    found = compare(
+    comparison = compare(
         {("a", 0): 1.0, ("a", 1): 1.0, ("a", 7): 99.0}, {("a", 1): 0.5, ("a", 0): 0.5, ("a", 3): 99.0}
     )
 
-    assert found is not None
-    assert (found.speed_up.value, found.speed_up.count) == (pytest.approx(2.0), 2)
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert comparison is not None
+    assert (comparison.speed_up.value, comparison.speed_up.count) == (pytest.approx(2.0), 2)
+    assert comparison.verdict is Verdict.INCONCLUSIVE
 
 
 def test_what_two_runs_measured_is_a_ratio_without_interval_or_verdict():
     """However many trials: drift between the runs passes for a difference."""
-    found = compare(in_run("a", [1.0] * 12), in_run("b", [0.5] * 12))
+    comparison = compare(in_run("a", [1.0] * 12), in_run("b", [0.5] * 12))
 
-    assert found is not None
-    assert (found.verdict, found.is_paired) == (Verdict.INCONCLUSIVE, False)
-    assert (found.speed_up.value, found.speed_up.low, found.speed_up.high) == (pytest.approx(2.0), None, None)
+    assert comparison is not None
+    assert (comparison.verdict, comparison.is_paired) == (Verdict.INCONCLUSIVE, False)
+    ratio = comparison.speed_up
+    assert (ratio.value, ratio.low, ratio.high) == (pytest.approx(2.0), None, None)
 
 
 def test_a_sweep_that_was_resumed_has_the_pairs_of_both_its_runs():
     halves = [{**in_run("a", [1.0] * 3), **in_run("b", [time_s] * 6)} for time_s in (1.0, 0.5)]
 
-    found = compare(*halves)
+    comparison = compare(*halves)
 
-    assert found is not None
-    assert found.speed_up.count == 9
+    assert comparison is not None
+    assert comparison.speed_up.count == 9
 
 
 def test_without_times_there_is_nothing_to_compare():
@@ -124,14 +125,14 @@ def test_without_times_there_is_nothing_to_compare():
     (fewest_pairs(1, 1) - 1, Verdict.INCONCLUSIVE), (fewest_pairs(1, 1), Verdict.FASTER),
 ])
 def test_a_verdict_takes_as_many_pairs_as_its_error_rate(pairs: int, expected: Verdict):
-    found = compare(in_run("a", [2.0 + 0.01 * n for n in range(pairs)]), in_run("a", [1.0] * pairs))
+    comparison = compare(in_run("a", [2.0 + 0.01 * n for n in range(pairs)]), in_run("a", [1.0] * pairs))
 
-    assert found is not None
-    assert found.verdict is expected
-    assert (found.certain is None) == (expected is Verdict.INCONCLUSIVE)
-    assert found.speed_up.low is not None                # and a 95 % interval it has below
-    assert found.decision is not None
-    assert (found.decision.about_more_pairs is None) == (expected is Verdict.FASTER)
+    assert comparison is not None
+    assert comparison.verdict is expected
+    assert (comparison.certain is None) == (expected is Verdict.INCONCLUSIVE)
+    assert comparison.speed_up.low is not None                # and a 95 % interval it has below
+    assert comparison.decision is not None
+    assert (comparison.decision.about_more_pairs is None) == (expected is Verdict.FASTER)
 
 
 def many(clear: int, open_: int, pairs: int = 8) -> tuple[Comparisons, Alike, Alike]:
@@ -150,12 +151,12 @@ def many(clear: int, open_: int, pairs: int = 8) -> tuple[Comparisons, Alike, Al
 def test_the_cases_of_two_sides_are_judged_together(clear: int, open_: int, expected: Verdict):
     comparisons, baseline, this = many(clear, open_)
 
-    found = comparisons.between(baseline, this)
+    comparison = comparisons.between(baseline, this)
 
-    assert found is not None
-    assert found.verdict is expected
-    assert found.certain is not None
-    assert (found.certain[0] > 1) == (expected is Verdict.FASTER)      # what is no difference is certain of none
+    assert comparison is not None
+    assert comparison.verdict is expected
+    assert comparison.certain is not None
+    assert (comparison.certain[0] > 1) == (expected is Verdict.FASTER)      # what is no difference is certain of none
 
 
 def test_cases_of_another_session_or_of_others_are_another_question():
@@ -169,12 +170,12 @@ def test_cases_of_another_session_or_of_others_are_another_question():
         for name, wobble in (("a", 0.2), ("c", 0.0))
     }
 
-    found = Comparisons({**comparisons.times, **others, **strangers}).between(baseline, this)
+    comparison = Comparisons({**comparisons.times, **others, **strangers}).between(baseline, this)
 
-    assert found is not None
-    assert found.verdict is Verdict.FASTER
-    assert found.decision is not None
-    assert found.decision.p_value <= FALSE_ALARMS
+    assert comparison is not None
+    assert comparison.verdict is Verdict.FASTER
+    assert comparison.decision is not None
+    assert comparison.decision.p_value <= FALSE_ALARMS
 
 
 def test_a_case_that_no_number_of_signs_could_tell_is_none_of_the_many():
@@ -184,7 +185,7 @@ def test_a_case_that_no_number_of_signs_could_tell_is_none_of_the_many():
         for name in "ab" for batch in (8, 9)
     }
 
-    found = Comparisons({**comparisons.times, **short}).between(baseline, this)
+    comparison = Comparisons({**comparisons.times, **short}).between(baseline, this)
 
-    assert found is not None
-    assert found.verdict is Verdict.FASTER
+    assert comparison is not None
+    assert comparison.verdict is Verdict.FASTER

@@ -25,7 +25,7 @@ def pair(*times_s: list[float], **changes: Any) -> Pair:
 
 
 def verdict_of(measured: list[Pair], clock: Clock = Clock.WALL) -> CaseVerdict:
-    by = {each: decide([pairs.log_speed_up(found, each) for found in measured]) for each in Clock}
+    by = {each: decide([pairs.log_speed_up(result, each) for result in measured]) for each in Clock}
     twin = by[Clock.CPU] if clock is Clock.WALL else None
     return pairs.case_verdict(CASE.label, CASE.plain(), measured, by[clock], twin, clock=clock)
 
@@ -52,9 +52,9 @@ def test_a_few_disturbed_turns_do_not_count():
 def test_whole_processes_are_compared_by_their_undisturbed_quarter():
     disturbed = [0.5] * 20 + [0.011] * 10
 
-    found = pairs.log_speed_up(pair(STEADY, disturbed, design="alternating"))
+    result = pairs.log_speed_up(pair(STEADY, disturbed, design="alternating"))
 
-    assert math.log(10 / 11) == pytest.approx(found)
+    assert math.log(10 / 11) == pytest.approx(result)
 
 
 def test_a_turn_that_took_no_time_is_refused():
@@ -86,23 +86,23 @@ def test_hearing_a_command_is_no_work_while_waiting():
 
 
 def test_alternating_processes_are_labelled_with_the_reason():
-    found = verdict_of([pair(STEADY, STEADY)] * 6 + [pair(STEADY, STEADY, design="alternating")] * 6)
+    verdict = verdict_of([pair(STEADY, STEADY)] * 6 + [pair(STEADY, STEADY, design="alternating")] * 6)
 
-    assert Method.ALTERNATING is found.method
-    assert "whole processes alternated in 6 pairs of 12: one process held 9.00 GB at its peak" == found.doubts[-1]
+    assert Method.ALTERNATING is verdict.method
+    assert "whole processes alternated in 6 pairs of 12: one process held 9.00 GB at its peak" == verdict.doubts[-1]
 
 
 def test_cpu_time_speaks_up_where_it_says_another_thing_than_wall_time():
     measured = []
     for index in range(12):
-        found = plain_pair(STEADY, [0.010 * (1 + 0.3 * (-1) ** index)] * 30)
-        found["new"]["cpu_times_s"] = [(0.0099 + 0.000001 * index) * 1.05] * 30
-        measured.append(as_pair(found))
+        result = plain_pair(STEADY, [0.010 * (1 + 0.3 * (-1) ** index)] * 30)
+        result["new"]["cpu_times_s"] = [(0.0099 + 0.000001 * index) * 1.05] * 30
+        measured.append(as_pair(result))
 
-    found = verdict_of(measured)
+    result = verdict_of(measured)
 
-    assert Verdict.SLOWER is not found.verdict
-    assert any(doubt.startswith("by CPU time it is slower: +5") for doubt in found.doubts)
+    assert Verdict.SLOWER is not result.verdict
+    assert any(doubt.startswith("by CPU time it is slower: +5") for doubt in result.doubts)
     assert Verdict.SLOWER is verdict_of(measured, Clock.CPU).verdict
 
 

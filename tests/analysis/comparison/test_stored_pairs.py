@@ -124,8 +124,8 @@ def test_by_a_clock_that_sees_nothing_the_other_cases_are_judged():
 def test_a_quiet_machine_sees_small_changes_soon():
     def visible(spread: float, minutes: int) -> float:
         records = pairs(count=24, spread=spread, base=ITSELF, wall_time_s=2.0)
-        (found,) = by_case([as_stored(record) for record in records])
-        return found.visible[minutes] or math.inf
+        (case,) = by_case([as_stored(record) for record in records])
+        return case.visible[minutes] or math.inf
 
     assert visible(0.005, 1) == FLOOR
     assert visible(0.05, 1) > visible(0.05, 20) > FLOOR
@@ -134,10 +134,10 @@ def test_a_quiet_machine_sees_small_changes_soon():
 def test_a_minute_too_short_for_a_look_sees_nothing():
     records = pairs(count=12, base=ITSELF, wall_time_s=60 / (LOOKS[0] - 1))
 
-    (found,) = by_case([as_stored(record) for record in records])
+    (case,) = by_case([as_stored(record) for record in records])
 
-    assert found.visible[1] is None
-    assert found.visible[5] is not None
+    assert case.visible[1] is None
+    assert case.visible[5] is not None
 
 
 def test_only_a_build_with_itself_on_this_machine_is_noise():
@@ -150,9 +150,9 @@ def test_the_latest_facts_count():
     old = pairs(count=12, base={**ITSELF, "code_version": "old"}, code_version="old", spread=0.05)
     now = pairs(count=6, base=ITSELF, first=12)
 
-    (found,) = by_case([as_stored(record) for record in (*now, *old)])
+    (case,) = by_case([as_stored(record) for record in (*now, *old)])
 
-    assert found.pairs == 6
+    assert case.pairs == 6
 
 
 def test_what_disturbs_is_named():
@@ -160,8 +160,8 @@ def test_what_disturbs_is_named():
         replace(record, pair=pair([0.01] * 10, [0.01] * 10, cpu_share=0.5)) for record in pairs(base=ITSELF)
     ]
 
-    (found,) = by_case([as_stored(record) for record in contended])
-    text = reports.render("markdown", document([found], title="Noise"))
+    (case,) = by_case([as_stored(record) for record in contended])
+    text = reports.render("markdown", document([case], title="Noise"))
 
     assert "wall time is 2.00 times CPU time" in text
 
@@ -169,15 +169,15 @@ def test_what_disturbs_is_named():
 def test_a_cpu_clock_that_sees_nothing_is_told():
     blind = [replace(record, pair=pair([0.01], [0.01], cpu_share=0.0)) for record in pairs(base=ITSELF)]
 
-    (found,) = by_case([as_stored(record) for record in blind], clock=Clock.CPU)
+    (case,) = by_case([as_stored(record) for record in blind], clock=Clock.CPU)
 
-    assert found.is_blind
-    assert "a turn took no time" in found.disturbances[0]
+    assert case.is_blind
+    assert "a turn took no time" in case.disturbances[0]
 
 
 def test_too_few_pairs_say_so():
-    (found,) = by_case([as_stored(record) for record in pairs(count=3, base=ITSELF)])
+    (case,) = by_case([as_stored(record) for record in pairs(count=3, base=ITSELF)])
 
-    assert found.spread is None
-    assert found.is_blind
-    assert "3 pairs" in reports.render("markdown", document([found], title="Noise"))
+    assert case.spread is None
+    assert case.is_blind
+    assert "3 pairs" in reports.render("markdown", document([case], title="Noise"))

@@ -41,7 +41,7 @@ def limit(model: str, framework: str = "torch", **figures: Any) -> dict[str, Any
     }
 
 
-def found(*rows: dict[str, Any], **asked: Any) -> Peaks:
+def peaks_of(*rows: dict[str, Any], **asked: Any) -> Peaks:
     return peaks(
         pd.DataFrame([*rows, limit("mnist_cnn", kind="timing", flops_per_s=9e15, bytes_per_s=9e15)]),
         **{"machine": "m1", "node": None, "device": "cpu", "threads": 2, "precision": "fp32", **asked},
@@ -128,7 +128,7 @@ def test_mfu_is_achieved_over_peak_and_unknown_without_one():
 
 
 def test_the_peak_is_the_best_over_frameworks_and_says_whose_it_is():
-    here = found(
+    here = peaks_of(
         limit("matmul_1024", "torch", flops_per_s=80e9), limit("matmul_2048", "jax", flops_per_s=190e9),
         limit("conv2d_deep", "torch", flops_per_s=150e9), limit("copy_256MiB", "torch", bytes_per_s=18e9),
         limit("triad_256MiB", "numpy", bytes_per_s=21e9, flops_per_s=9e12), limit("launch", "torch", step_time_s=4e-6),
@@ -143,26 +143,26 @@ def test_the_peak_is_the_best_over_frameworks_and_says_whose_it_is():
 def test_what_fits_into_a_cache_is_no_bandwidth_of_memory():
     small = limit("copy_16MiB", bytes_per_s=90e9)
 
-    assert found(small).bytes_per_s is None
-    assert 18e9 == found(small, limit("copy_256MiB", bytes_per_s=18e9)).bytes_per_s.value
+    assert peaks_of(small).bytes_per_s is None
+    assert 18e9 == peaks_of(small, limit("copy_256MiB", bytes_per_s=18e9)).bytes_per_s.value
 
 
 def test_of_large_arrays_the_largest_tell():
     rows = [limit("copy_128MiB", bytes_per_s=40e9), limit("copy_1GiB", bytes_per_s=18e9)]
 
-    assert 18e9 == found(*rows).bytes_per_s.value
+    assert 18e9 == peaks_of(*rows).bytes_per_s.value
 
 
 @pytest.mark.parametrize("other", [
     {"machine": "m2"}, {"device": "cuda:0"}, {"threads": 1}, {"precision": "bf16"}, {"flops_per_s": None},
 ])
 def test_a_peak_of_other_conditions_or_without_a_figure_is_no_peak(other: dict[str, Any]):
-    assert found(limit("matmul_2048", **{"flops_per_s": 1e12, **other})).flops_per_s is None
+    assert peaks_of(limit("matmul_2048", **{"flops_per_s": 1e12, **other})).flops_per_s is None
 
 
 def test_bandwidth_and_launches_hold_for_every_precision_and_launches_for_any_threads():
     rows = [limit("copy_256MiB", bytes_per_s=18e9), limit("launch", threads=1, step_time_s=4e-6)]
-    here = found(*rows, precision="bf16")
+    here = peaks_of(*rows, precision="bf16")
 
     assert here.flops_per_s is None
     assert (18e9, 4e-6) == (here.bytes_per_s.value, here.launch_s.value)
@@ -171,7 +171,7 @@ def test_bandwidth_and_launches_hold_for_every_precision_and_launches_for_any_th
 def test_a_pure_format_has_the_peak_of_its_products():
     rows = [limit("matmul_2048", precision=name, flops_per_s=rate) for name, rate in (("bf16", 4e11), ("fp16", 3e10))]
 
-    assert [4e11, 3e10] == [found(*rows, precision=f"{name}_pure").flops_per_s.value for name in ("bf16", "fp16")]
+    assert [4e11, 3e10] == [peaks_of(*rows, precision=f"{name}_pure").flops_per_s.value for name in ("bf16", "fp16")]
 
 
 def test_every_precision_has_the_limits_of_its_products_or_is_known_to_have_none():
@@ -187,9 +187,9 @@ def test_a_specification_is_marked_and_gives_way_to_a_measurement():
     promised = limit("matmul_2048", "vendor", flops_per_s=500e9, origin="quoted")
     reached = limit("matmul_2048", "torch", flops_per_s=190e9, origin="measured")
 
-    assert "matmul_2048 in vendor, specification" == found(promised).flops_per_s.source
-    assert not found(promised).flops_per_s.is_measured
-    assert 190e9 == found(promised, reached).flops_per_s.value
+    assert "matmul_2048 in vendor, specification" == peaks_of(promised).flops_per_s.source
+    assert not peaks_of(promised).flops_per_s.is_measured
+    assert 190e9 == peaks_of(promised, reached).flops_per_s.value
 
 
 def test_a_peak_of_suspect_trials_is_called_so():
@@ -198,15 +198,15 @@ def test_a_peak_of_suspect_trials_is_called_so():
         for rate, validity in ((190e9, "suspect"), (900e9, "invalid"))
     )
     sound = limit("matmul_1024", flops_per_s=200e9, validity="valid")
-    peak = found(doubted, invalid).flops_per_s
+    peak = peaks_of(doubted, invalid).flops_per_s
 
     assert ("matmul_2048 in torch, measured, suspect", 190e9, True) == (peak.source, peak.value, peak.is_suspect)
     assert ", suspect" in peak_words(peak, "FLOP/s")
-    assert "matmul_1024 in torch, measured" == found(doubted, invalid, sound).flops_per_s.source
+    assert "matmul_1024 in torch, measured" == peaks_of(doubted, invalid, sound).flops_per_s.source
 
 
 def test_nothing_measured_is_nothing_known():
-    assert found() == Peaks()
+    assert peaks_of() == Peaks()
     nothing = pd.DataFrame(columns=["kind"])
 
     assert peaks(nothing, machine="m", node=None, device="cpu", threads=1, precision="fp32") == Peaks()

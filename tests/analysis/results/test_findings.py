@@ -82,42 +82,42 @@ def test_an_instruction_set_that_was_asked_for_and_ran_raises_no_doubt():
 def test_another_instruction_set_than_was_asked_for_is_told_and_not_called_by_its_name(
     proof: str, levels: Sequence[str]
 ):
-    found = only(held(proof, *levels))
+    finding = only(held(proof, *levels))
 
-    assert (found.id, found.kind) == ("isa_mixed", FindingKind.WARNING)
-    assert "avx2 was asked for, and something else ran (convolution avx512" in found.text
-    assert "do not call it a figure of avx2" in found.text
+    assert (finding.id, finding.kind) == ("isa_mixed", FindingKind.WARNING)
+    assert "avx2 was asked for, and something else ran (convolution avx512" in finding.text
+    assert "do not call it a figure of avx2" in finding.text
 
 
 def test_an_instruction_set_that_is_not_proven_is_told_with_the_reason():
-    found = only(held("not proven", "avx2", None, "avx2"))
+    finding = only(held("not proven", "avx2", None, "avx2"))
 
-    assert (found.id, found.kind) == ("isa_not_proven", FindingKind.WARNING)
-    assert "(gemm: 3 of 90 samples were in vector instructions, which is too few)" in found.text
+    assert (finding.id, finding.kind) == ("isa_not_proven", FindingKind.WARNING)
+    assert "(gemm: 3 of 90 samples were in vector instructions, which is too few)" in finding.text
     assert [f.id for f in findings(held("not proven"))] == ["isa_not_proven"]
 
 
 def test_failed_trials_beside_good_ones_are_told():
-    found = only(evidence(failed=[("timeout", "no answer within 600 s"), ("crashed", "killed by SIGSEGV")]))
+    finding = only(evidence(failed=[("timeout", "no answer within 600 s"), ("crashed", "killed by SIGSEGV")]))
 
-    assert (found.id, found.kind) == ("failed_trials", FindingKind.WARNING)
-    assert "2 of 10 trials failed (timeout: no answer within 600 s)" in found.text
+    assert (finding.id, finding.kind) == ("failed_trials", FindingKind.WARNING)
+    assert "2 of 10 trials failed (timeout: no answer within 600 s)" in finding.text
 
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_few_trials_are_told(count: int):
-    found = only(evidence(step_time_s=Estimate(value=0.01, low=None, high=None, count=count)))
+    finding = only(evidence(step_time_s=Estimate(value=0.01, low=None, high=None, count=count)))
 
-    assert (found.id, found.kind) == ("few_trials", FindingKind.NOTE)
-    assert f"{count} trial" in found.text
-    assert "--repetitions" in found.text
+    assert (finding.id, finding.kind) == ("few_trials", FindingKind.NOTE)
+    assert f"{count} trial" in finding.text
+    assert "--repetitions" in finding.text
 
 
 def test_other_work_on_the_machine_is_told():
-    found = only(evidence(other_cores=[0.0] * 5 + [1.2, 1.4, 1.6]))
+    finding = only(evidence(other_cores=[0.0] * 5 + [1.2, 1.4, 1.6]))
 
-    assert (found.id, found.kind) == ("contended", FindingKind.WARNING)
-    assert "kept 1.4 cores busy while steps were timed in 38% of the trials" in found.text
+    assert (finding.id, finding.kind) == ("contended", FindingKind.WARNING)
+    assert "kept 1.4 cores busy while steps were timed in 38% of the trials" in finding.text
 
 
 def test_other_work_that_is_little_rare_or_unknown_is_not_told():
@@ -130,10 +130,10 @@ def test_other_work_that_is_little_rare_or_unknown_is_not_told():
 def test_steps_that_get_slower_or_faster_are_told(factor: float):
     moving = [0.010] * 10 + [0.010 * factor] * 10
 
-    found = only(evidence([moving] * 3 + [STEADY] * 5))
+    finding = only(evidence([moving] * 3 + [STEADY] * 5))
 
-    assert (found.id, found.kind) == ("drifting", FindingKind.WARNING)
-    assert "38% of the trials" in found.text
+    assert (finding.id, finding.kind) == ("drifting", FindingKind.WARNING)
+    assert "38% of the trials" in finding.text
 
 
 def test_drift_in_one_trial_of_eight_or_by_little_is_not_told():
@@ -152,10 +152,10 @@ def test_a_trial_of_one_timing_cannot_drift():
 
 
 def test_a_wide_interval_is_told():
-    found = only(evidence(step_time_s=Estimate(value=0.010, low=0.009, high=0.0108, count=8)))
+    finding = only(evidence(step_time_s=Estimate(value=0.010, low=0.009, high=0.0108, count=8)))
 
-    assert (found.id, found.kind) == ("wide_interval", FindingKind.NOTE)
-    assert "spans 20%" in found.text
+    assert (finding.id, finding.kind) == ("wide_interval", FindingKind.NOTE)
+    assert "spans 20%" in finding.text
 
 
 def test_doubts_add_up():
@@ -277,10 +277,10 @@ def test_an_empty_trace_is_told():
 
 
 def test_layers_of_another_program_are_told_even_where_they_add_up():
-    found = about(layers(variables={"XLA_FLAGS": "--apart"}))
+    finding = about(layers(variables={"XLA_FLAGS": "--apart"}))
 
-    assert "layer_program" == found.id
-    assert "XLA_FLAGS=--apart" in found.text
+    assert "layer_program" == finding.id
+    assert "XLA_FLAGS=--apart" in finding.text
     closure, _ = layer_findings(layers(variables={"XLA_FLAGS": "--apart"}, closure=0.6))
     assert "in another program, with XLA_FLAGS=--apart" in closure.text
 

@@ -37,20 +37,20 @@ def value(number: float) -> dict[str, float]:
 
 def test_half_the_lanes_take_twice_as_long_by_hand(tmp_path: Path):
     """16 GT/s x 8 lanes x 128/130 / 8 bits = 15.75 GB/s: 1 GB takes 63.5 ms, twice as long as with 16 lanes."""
-    (found,) = linked(tmp_path, {"mlp": NETWORK}, pcie_link_width=value(8))
+    (link,) = linked(tmp_path, {"mlp": NETWORK}, pcie_link_width=value(8))
 
-    assert found.words.startswith(
+    assert link.words.startswith(
         "ran at x8 of x16 and PCIe 4.0: 15.75 GB/s each way, so that a transfer of 1 GB takes 63.5 ms, 31.7 ms longer "
         "than on a link of 31.51 GB/s")
-    assert "the input of a batch of mlp (19.2 MB) takes 1.22 ms in a step of 100 ms, 0.609 ms longer" in found.words
-    assert "NVIDIA A100 with AMD EPYC 9B14" == found.subject
+    assert "the input of a batch of mlp (19.2 MB) takes 1.22 ms in a step of 100 ms, 0.609 ms longer" in link.words
+    assert "NVIDIA A100 with AMD EPYC 9B14" == link.subject
 
 
 def test_a_full_link_is_said_to_be_one(tmp_path: Path):
-    (found,) = linked(tmp_path)
+    (link,) = linked(tmp_path)
 
-    assert found.words.endswith("a transfer of 1 GB takes 31.7 ms; that is its maximum")
-    assert () == found.link.below
+    assert link.words.endswith("a transfer of 1 GB takes 31.7 ms; that is its maximum")
+    assert () == link.link.below
 
 
 def test_a_card_on_paper_tells_what_its_slot_hides(tmp_path: Path):
@@ -59,9 +59,9 @@ def test_a_card_on_paper_tells_what_its_slot_hides(tmp_path: Path):
                  facts={"pcie_link_width_max": 8, "pcie_link_generation_max": 3})
     seen["devices"][2]["name"] = "NVIDIA GeForce RTX 3090"
     record = make_record(case=replace(CASE, device="cuda:0"), telemetry=seen)
-    (found,) = holding.linked(trials_of(tmp_path, [record]), {})
+    (link,) = holding.linked(trials_of(tmp_path, [record]), {})
 
-    assert found.words.startswith("ran at x8 of x16 and PCIe 3.0 of PCIe 4.0: 7.88 GB/s each way")
+    assert link.words.startswith("ran at x8 of x16 and PCIe 3.0 of PCIe 4.0: 7.88 GB/s each way")
 
 
 @pytest.mark.parametrize("gpu", [{"busy_ratio": value(0.0)}, {"pcie_link_width": {}, "pcie_link_generation": {}}])

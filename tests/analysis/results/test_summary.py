@@ -91,8 +91,8 @@ def test_trials_that_ran_different_instruction_sets_prove_none(summarise: Summar
     silent = [replace(record, isa=None) for record in timing_records(STEP_TIMES_S, case=case, session="2")]
     watched_once = [replace(silent[0], isa=watched("avx2")), *silent[1:]]
 
-    found = summarise([*records, *watched_once]).set_index("session")
-    changed, unchanged = found.loc["1"], found.loc["2"]
+    summary = summarise([*records, *watched_once]).set_index("session")
+    changed, unchanged = summary.loc["1"], summary.loc["2"]
 
     assert (changed["isa_proof"], changed["findings"]) == ("not proven", "isa_not_proven")
     assert unchanged["isa_proof"] == "avx2"

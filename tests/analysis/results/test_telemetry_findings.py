@@ -159,10 +159,10 @@ CAUSES: list[tuple[str, Validity, dict[str, Any], str]] = [
 def test_a_cause_is_told_by_its_name_with_its_evidence(
     name: str, validity: Validity, cause: dict[str, Any], words: str
 ):
-    found = only(block(**cause))
+    finding = only(block(**cause))
 
-    assert found.id == name
-    assert words in found.text
+    assert finding.id == name
+    assert words in finding.text
     assert judge(row(block(**cause))).validity is validity
 
 
@@ -220,10 +220,10 @@ def test_a_link_that_idles_may_be_slow():
 def test_causes_of_contention_are_one_doubt():
     both = block(host={"cpu_steal_s": {"difference": 4.0}, "cpu_pressure_s": {"difference": 5.0}})
 
-    found = only(both)
+    finding = only(both)
 
-    assert "10.0% of the cores' time" in found.text
-    assert "50% of the time" in found.text
+    assert "10.0% of the cores' time" in finding.text
+    assert "50% of the time" in finding.text
 
 
 def test_two_methods_for_energy_may_disagree_within_their_bounds_only():
@@ -237,9 +237,9 @@ def test_a_gpu_that_was_lost_in_the_warm_up_alone_is_said_to_have_been():
     seen = block(part={"lost_s": None, "unknown": {"fan_ratio": "lost"}})
     seen["regions"][0]["devices"] = [{**seen["regions"][1]["devices"][2], "lost_s": 0.5}]
 
-    found = only(seen)
+    finding = only(seen)
 
-    assert found.text.startswith("the driver lost contact with NVIDIA A100 during the warm-up, and had it again")
+    assert finding.text.startswith("the driver lost contact with NVIDIA A100 during the warm-up, and had it again")
     assert judge(row(seen)).validity is Validity.SUSPECT
 
 
@@ -305,9 +305,9 @@ def test_what_most_trials_show_weakens_the_case_and_what_one_shows_is_noted():
 def test_the_worst_of_many_trials_is_told_with_their_number():
     hotter = {"part": {"event_shares": {"thermal": 0.45}}}
 
-    found, = of_case([judge(row(block(**cause))) for cause in (HOT, hotter, {}, {})])
+    finding, = of_case([judge(row(block(**cause))) for cause in (HOT, hotter, {}, {})])
 
-    assert found.text.startswith("in 2 of 4 trials, at worst: clocks of NVIDIA A100 were reduced for 45%")
+    assert finding.text.startswith("in 2 of 4 trials, at worst: clocks of NVIDIA A100 were reduced for 45%")
 
 
 def test_a_rate_that_falls_from_trial_to_trial_is_told():
@@ -321,10 +321,10 @@ def test_a_rate_that_falls_from_trial_to_trial_is_told():
 
 
 def test_a_method_that_a_record_does_not_tell_is_none_and_no_word():
-    found = energy([judge(row(block(part={"energy_method": None})))])
+    used = energy([judge(row(block(part={"energy_method": None})))])
 
-    assert found["power_w"] == pytest.approx(380.0)
-    assert found["energy_method"] is None
+    assert used["power_w"] == pytest.approx(380.0)
+    assert used["energy_method"] is None
 
 
 def test_a_system_that_changed_between_trials_is_told_with_what_changed():
@@ -332,10 +332,10 @@ def test_a_system_that_changed_between_trials_is_told_with_what_changed():
         facts = {"operating_system": {"kernel": kernel, "name": "Debian"}}
         return judge(row(None, system=json.dumps({"fingerprint": kernel, "facts": facts, "volatile": {}})))
 
-    found, = of_case([on("6.1"), on("6.1"), on("6.2")])
+    finding, = of_case([on("6.1"), on("6.1"), on("6.2")])
 
-    assert (found.id, found.kind) == ("system_changed", FindingKind.WARNING)
-    assert "(operating_system.kernel)" in found.text
+    assert (finding.id, finding.kind) == ("system_changed", FindingKind.WARNING)
+    assert "(operating_system.kernel)" in finding.text
     assert of_case([on("6.1"), on("6.1")]) == ()
 
 
@@ -360,22 +360,22 @@ def on_gpu(step_times_s: Iterable[float], *causes: dict[str, Any]) -> list[Recor
 def test_invalid_trials_leave_the_figures_and_are_said_to(trials: Any):
     table = trials(on_gpu([*STEP_TIMES_S[:7], 0.5], *[{}] * 7, LOST))
 
-    found, = results(table).to_dict("records")
+    figures, = results(table).to_dict("records")
 
-    assert max(found["trial_step_times_s"]) < 0.011
-    assert (found["trials"], found["invalid_trials"], found["suspect_trials"]) == (7, 1, 0)
-    assert (found["validity"], found["outcome"]) == ("suspect", "ok")
-    assert "1 of 8 trials are invalid and left out of the figures (the driver lost" in found["finding_texts"]
-    told, = json.loads(found["trial_findings"])
+    assert max(figures["trial_step_times_s"]) < 0.011
+    assert (figures["trials"], figures["invalid_trials"], figures["suspect_trials"]) == (7, 1, 0)
+    assert (figures["validity"], figures["outcome"]) == ("suspect", "ok")
+    assert "1 of 8 trials are invalid and left out of the figures (the driver lost" in figures["finding_texts"]
+    told, = json.loads(figures["trial_findings"])
     assert (told["repetition"], told["validity"], told["findings"][0]["id"]) == (7, "invalid", "gpu_lost")
     assert len(without_invalid(table)) == 7
 
 
 def test_suspect_trials_count(trials: Any):
-    found, = results(trials(on_gpu(STEP_TIMES_S, *[HOT] * 8))).to_dict("records")
+    figures, = results(trials(on_gpu(STEP_TIMES_S, *[HOT] * 8))).to_dict("records")
 
-    assert (found["trials"], found["suspect_trials"], found["validity"]) == (8, 8, "suspect")
-    assert found["findings"] == "throttled"
+    assert (figures["trials"], figures["suspect_trials"], figures["validity"]) == (8, 8, "suspect")
+    assert figures["findings"] == "throttled"
 
 
 def test_contention_that_several_witnesses_saw_is_one_finding(trials: Any):
@@ -384,10 +384,10 @@ def test_contention_that_several_witnesses_saw_is_one_finding(trials: Any):
             host={"cpu_steal_s": {"difference": 4.0}})) for i, s in enumerate(STEP_TIMES_S)
     ]
 
-    found, = results(trials(records)).to_dict("records")
+    figures, = results(trials(records)).to_dict("records")
 
-    assert found["findings"] == "contended"
-    text, = json.loads(found["finding_texts"])
+    assert figures["findings"] == "contended"
+    text, = json.loads(figures["finding_texts"])
     assert "other processes kept 5.0 cores busy" in text
     assert "the hypervisor gave 10.0% of the cores' time to others" in text
 
@@ -396,41 +396,41 @@ def test_where_all_trials_are_invalid_the_row_stays_and_is_labelled_and_wins_not
     table = trials([*on_gpu(STEP_TIMES_S, *[LOST] * 8)])
     rows = results(table)
 
-    found, = rows.to_dict("records")
+    figures, = rows.to_dict("records")
     group, = groups(rows, table, Comparisons(by_repetition(table)))
 
-    assert (found["outcome"], found["validity"], found["trials"]) == ("ok", "invalid", 8)
-    assert found["step_time_s"] == pytest.approx(0.01, rel=0.01)
-    assert "all 8 trials are invalid" in found["finding_texts"]
+    assert (figures["outcome"], figures["validity"], figures["trials"]) == ("ok", "invalid", 8)
+    assert figures["step_time_s"] == pytest.approx(0.01, rel=0.01)
+    assert "all 8 trials are invalid" in figures["finding_texts"]
     assert group.measured == ()
     assert "Invalid, and so not compared: torch (see the findings)." in verdict(group).sentences
 
 
 def test_energy_is_that_of_the_devices_that_did_the_work(trials: Any):
-    found, = results(trials(on_gpu(STEP_TIMES_S, *[{}] * 8))).to_dict("records")
+    figures, = results(trials(on_gpu(STEP_TIMES_S, *[{}] * 8))).to_dict("records")
 
-    assert found["power_w"] == pytest.approx(380.0)
-    assert found["energy_per_sample_j"] == pytest.approx(3800.0 / (20 * 32))
-    assert found["energy_method"] == "counter_ticks"
+    assert figures["power_w"] == pytest.approx(380.0)
+    assert figures["energy_per_sample_j"] == pytest.approx(3800.0 / (20 * 32))
+    assert figures["energy_method"] == "counter_ticks"
 
 
 def test_energy_is_unknown_on_a_processor_that_does_not_tell_it(trials: Any):
-    found, = results(trials(timing_records(STEP_TIMES_S, telemetry=block()))).to_dict("records")
+    figures, = results(trials(timing_records(STEP_TIMES_S, telemetry=block()))).to_dict("records")
 
-    assert (found["power_w"], found["energy_per_sample_j"], found["energy_method"]) == (None, None, None)
+    assert (figures["power_w"], figures["energy_per_sample_j"], figures["energy_method"]) == (None, None, None)
 
 
 def test_energy_is_unknown_where_the_gpus_of_a_trial_cannot_be_told(trials: Any):
-    found, = results(trials(on_gpu(STEP_TIMES_S, *[{"used": None}] * 8))).to_dict("records")
+    figures, = results(trials(on_gpu(STEP_TIMES_S, *[{"used": None}] * 8))).to_dict("records")
 
-    assert found["energy_per_sample_j"] is None
+    assert figures["energy_per_sample_j"] is None
 
 
 def test_energy_of_one_machine_is_not_that_of_a_world_on_several(trials: Any):
     records = [replace(each, world={"nodes": 2, "processes": 2}) for each in on_gpu(STEP_TIMES_S, *[{}] * 8)]
-    found, = results(trials(records)).to_dict("records")
+    figures, = results(trials(records)).to_dict("records")
 
-    assert (found["power_w"], found["energy_per_sample_j"]) == (None, None)
+    assert (figures["power_w"], figures["energy_per_sample_j"]) == (None, None)
 
 
 def test_a_report_says_what_system_it_was_measured_on(trials: Any):

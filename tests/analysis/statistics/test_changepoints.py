@@ -113,10 +113,10 @@ def test_the_stored_null_agrees_with_fresh_noise(count: int):
 
 
 def test_p_values_fall_with_the_statistic_and_rise_with_the_length():
-    found = [p_value(statistic, 200) for statistic in np.linspace(0, 10, 50)]
+    result = [p_value(statistic, 200) for statistic in np.linspace(0, 10, 50)]
 
-    assert found == sorted(found, reverse=True)
-    assert 0 < found[-1] < 1e-12
+    assert result == sorted(result, reverse=True)
+    assert 0 < result[-1] < 1e-12
     assert p_value(4.5, 50) < p_value(4.5, 500) < p_value(4.5, 50_000)
 
 

@@ -49,12 +49,12 @@ def test_ties_and_zeros_never_make_a_case_clearer():
     [(1.0, Verdict.SAME), (1.03, Verdict.SLOWER), (1 / 1.03, Verdict.FASTER), (1.002, Verdict.SAME)],
 )
 def test_quiet_pairs_are_decided_at_the_first_look(slowdown: float, expected: Verdict):
-    found = decide(pairs(LOOKS[0], slowdown=slowdown))
+    decision = decide(pairs(LOOKS[0], slowdown=slowdown))
 
-    assert (found.verdict, found.pairs, found.about_more_pairs) == (expected, LOOKS[0], None)
-    assert found.is_final
-    assert found.speed_up is not None
-    assert found.speed_up.value == pytest.approx(1 / slowdown, rel=0.01)
+    assert (decision.verdict, decision.pairs, decision.about_more_pairs) == (expected, LOOKS[0], None)
+    assert decision.is_final
+    assert decision.speed_up is not None
+    assert decision.speed_up.value == pytest.approx(1 / slowdown, rel=0.01)
 
 
 def test_pairs_after_a_look_wait_for_the_next():
@@ -65,37 +65,37 @@ def test_pairs_after_a_look_wait_for_the_next():
 
 
 def test_before_the_first_look_there_is_neither_interval_nor_verdict():
-    found = decide(pairs(5, slowdown=2.0))
+    decision = decide(pairs(5, slowdown=2.0))
 
-    assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.speed_up is not None
-    assert (found.speed_up.low, found.p_value, found.about_more_pairs) == (None, 1.0, LOOKS[0] - 5)
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.speed_up is not None
+    assert (decision.speed_up.low, decision.p_value, decision.about_more_pairs) == (None, 1.0, LOOKS[0] - 5)
     assert decide([]).speed_up is None
 
 
 def test_a_pilot_tells_that_the_machine_is_too_noisy_and_what_it_could_see():
-    found = decide(pairs(PILOT, spread=LOUD), pairs_at_most=20)
+    decision = decide(pairs(PILOT, spread=LOUD), pairs_at_most=20)
 
-    assert found.verdict is Verdict.TOO_NOISY
-    assert found.is_final
-    assert found.visible is not None
-    assert found.visible > DELTA
+    assert decision.verdict is Verdict.TOO_NOISY
+    assert decision.is_final
+    assert decision.visible is not None
+    assert decision.visible > DELTA
     assert decide(pairs(PILOT, spread=QUIET), pairs_at_most=20).verdict is Verdict.INCONCLUSIVE
 
 
 def test_noise_that_hides_a_small_change_does_not_hide_a_large_one():
-    found = decide(pairs(PILOT, spread=LOUD, slowdown=1.5), pairs_at_most=20)
+    decision = decide(pairs(PILOT, spread=LOUD, slowdown=1.5), pairs_at_most=20)
 
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert decision.verdict is Verdict.INCONCLUSIVE
     assert decide(pairs(16, spread=LOUD, slowdown=1.5), pairs_at_most=20).verdict is Verdict.SLOWER
 
 
 def test_more_pairs_are_asked_for_where_they_would_tell():
-    found = decide(pairs(12, spread=0.035))
+    decision = decide(pairs(12, spread=0.035))
 
-    assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.about_more_pairs is not None
-    assert 4 <= found.about_more_pairs <= LOOKS[-1] - 12
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.about_more_pairs is not None
+    assert 4 <= decision.about_more_pairs <= LOOKS[-1] - 12
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -143,9 +143,9 @@ def test_a_change_of_delta_is_found_with_the_pairs_that_were_foretold():
     needed = next(look for look in LOOKS if look >= pairs_needed(spread))
     rng = np.random.default_rng(2)
 
-    found = [
+    result = [
         decide(list(rng.normal(-math.log1p(DELTA), spread, needed))).verdict is Verdict.SLOWER for _ in range(200)
     ]
 
-    assert np.mean(found) >= 0.9
+    assert np.mean(result) >= 0.9
     assert visible_change(spread, needed) <= DELTA

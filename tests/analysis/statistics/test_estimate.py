@@ -107,11 +107,11 @@ def test_the_order_of_values_does_not_matter(values: list[float], order: object)
 @given(values=st.lists(times, min_size=1, max_size=5))
 @settings(derandomize=True)
 def test_below_six_there_is_no_interval(values: list[float]):
-    found = estimate(values)
+    ratio = estimate(values)
 
-    assert (found.low, found.high, found.count) == (None, None, len(values))
-    assert min(values) <= found.value * (1 + 1e-12)
-    assert found.value <= max(values) * (1 + 1e-12)
+    assert (ratio.low, ratio.high, ratio.count) == (None, None, len(values))
+    assert min(values) <= ratio.value * (1 + 1e-12)
+    assert ratio.value <= max(values) * (1 + 1e-12)
 
 
 @given(values=st.lists(times, min_size=8, max_size=15))
@@ -119,7 +119,7 @@ def test_below_six_there_is_no_interval(values: list[float]):
 def test_more_confidence_gives_a_wider_interval_around_the_same_centre(values: list[float]):
     estimates = [estimate(values, confidence) for confidence in (0.5, 0.8, 0.95, 0.99)]
 
-    assert len({found.value for found in estimates}) == 1
+    assert len({result.value for result in estimates}) == 1
     for narrow, wide in itertools.pairwise(estimates):
         assert wide.low <= narrow.low <= narrow.value <= narrow.high <= wide.high
 

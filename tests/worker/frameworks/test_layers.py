@@ -44,9 +44,9 @@ def prepare(graph: Graph, framework: str, layout: str = "nchw", *, mode: str = "
     return prepared
 
 
-def rows_of(found: dict[str, Any]) -> dict[Row, float]:
-    rows = {(row["layer"], row["direction"]): row["time_s"] for row in found["layers"]}
-    assert len(rows) == len(found["layers"])
+def rows_of(profile: dict[str, Any]) -> dict[Row, float]:
+    rows = {(row["layer"], row["direction"]): row["time_s"] for row in profile["layers"]}
+    assert len(rows) == len(profile["layers"])
     return rows
 
 
@@ -138,10 +138,10 @@ def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(
     """What works in place after it, as torch's ReLU does, takes its place in autograd's graph but not its time."""
     prepared = prepare(DOMINATED[kind], framework, layout, batch=16)
     prepared.layer_times(1)
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
-    assert_heavy_has_most(rows_of(found), "forward", *(("backward",) if kind != "pool" else ()))
-    assert 0.5 < math.fsum(rows_of(found).values()) / np.mean(found["step_times_s"]) <= 1.05
+    assert_heavy_has_most(rows_of(profile), "forward", *(("backward",) if kind != "pool" else ()))
+    assert 0.5 < math.fsum(rows_of(profile).values()) / np.mean(profile["step_times_s"]) <= 1.05
 
 
 # How torch's hooks are set ---------------------------------------------------------------------------------------
@@ -153,11 +153,11 @@ def test_each_autograd_node_is_booked_to_the_layer_that_left_it(monkeypatch: pyt
     from rigmark.bench.worker.frameworks.torch.layer_hooks import LayerHooks
     from rigmark.bench.worker.frameworks.torch.lowerings.elementwise import _sum_in_place
 
-    found: dict[str, list[str]] = defaultdict(list)
+    profile: dict[str, list[str]] = defaultdict(list)
     watch_node = LayerHooks._watch_node
 
     def seen(hooks: Any, row: Row, node: Any, edges: Any) -> None:
-        found[row[0]].append(type(node).__name__.rstrip("0"))
+        profile[row[0]].append(type(node).__name__.rstrip("0"))
         watch_node(hooks, row, node, edges)
 
     monkeypatch.setattr(LayerHooks, "_watch_node", seen)
@@ -166,13 +166,13 @@ def test_each_autograd_node_is_booked_to_the_layer_that_left_it(monkeypatch: pyt
     prepared.layer_times(1)
 
     convolution = ["AccumulateGrad", "AccumulateGrad", "ConvolutionBackward"]
-    assert {name: sorted(nodes) for name, nodes in found.items() if name not in ("pool", "scores", LOSS)} == {
+    assert {name: sorted(nodes) for name, nodes in profile.items() if name not in ("pool", "scores", LOSS)} == {
         "conv1": convolution, "relu1": ["ReluBackward"], "conv2": convolution, "relu2": ["ReluBackward"],
         "conv3": convolution, "add": ["AddBackward"], "relu3": ["ReluBackward"],
     }
-    assert "AddmmBackward" in found["scores"]
-    assert any("Mean" in node or "Pool" in node for node in found["pool"])
-    assert "LogSoftmaxBackward" in found[LOSS]
+    assert "AddmmBackward" in profile["scores"]
+    assert any("Mean" in node or "Pool" in node for node in profile["pool"])
+    assert "LogSoftmaxBackward" in profile[LOSS]
 
 
 @needs_torch

@@ -67,16 +67,16 @@ def prepare(graph: Graph, layout: str = "channels_last", *, mode: str = "trainin
     return prepared
 
 
-def rows_of(found: dict[str, Any]) -> dict[Row, float]:
-    assert not found["problem"]
-    rows = {(row["layer"], row["direction"]): row["time_s"] for row in found["layers"]}
-    assert len(rows) == len(found["layers"])
+def rows_of(profile: dict[str, Any]) -> dict[Row, float]:
+    assert not profile["problem"]
+    rows = {(row["layer"], row["direction"]): row["time_s"] for row in profile["layers"]}
+    assert len(rows) == len(profile["layers"])
     return rows
 
 
-def listed(found: dict[str, Any]) -> set[Row]:
+def listed(profile: dict[str, Any]) -> set[Row]:
     """(layer, direction) of all rows and their members."""
-    return {(name, row["direction"]) for row in found["layers"] for name in row.get("members", [row["layer"]])}
+    return {(name, row["direction"]) for row in profile["layers"] for name in row.get("members", [row["layer"]])}
 
 
 # What is listed --------------------------------------------------------------------------------------------------
@@ -114,10 +114,10 @@ def test_every_layer_that_has_work_is_listed_in_each_direction_and_nothing_else(
 
 
 def test_members_are_the_layers_of_one_kernel_in_the_graphs_order():
-    found = prepare(conv_net(), mode="inference").layer_times(2)
+    profile = prepare(conv_net(), mode="inference").layer_times(2)
 
-    assert rows_of(found).keys() >= {("conv1", "forward")}
-    for row in found["layers"]:
+    assert rows_of(profile).keys() >= {("conv1", "forward")}
+    for row in profile["layers"]:
         members = row.get("members", [])
         assert members == [layer.name for layer in conv_net().layers if layer.name in members]
         assert not members or row["layer"] in members
@@ -129,9 +129,9 @@ def test_instrumented_steps_compute_what_plain_ones_do():
         plain.step()
     watched.layer_times(2)
     watched.step()
-    found = watched.layer_times(1)
+    profile = watched.layer_times(1)
 
-    assert 1 == len(found["step_times_s"])
+    assert 1 == len(profile["step_times_s"])
     assert plain.result() == watched.result()
     for key, value in plain.weights().items():
         np.testing.assert_array_equal(value, watched.weights()[key], err_msg=key)
@@ -179,11 +179,11 @@ def test_a_trace_that_ends_early_gives_no_times(
         return [[event for event in line if event[0] < begins[int(len(begins) * share)]] for line in whole]
 
     monkeypatch.setattr(prepared, "_lines", cut)
-    found = prepared.layer_times(steps)
+    profile = prepared.layer_times(steps)
 
-    assert [] == found["layers"]
-    assert steps == len(found["step_times_s"])
-    assert re.fullmatch(message, found["problem"])
+    assert [] == profile["layers"]
+    assert steps == len(profile["step_times_s"])
+    assert re.fullmatch(message, profile["problem"])
 
 
 # Where the time goes ---------------------------------------------------------------------------------------------
@@ -194,12 +194,12 @@ def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(kind: str):
     """An operation that is booked to another layer adds up as well."""
     prepared = prepare(DOMINATED[kind], batch=16)
     prepared.layer_times(1)
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
-    rows = rows_of(found)
+    rows = rows_of(profile)
 
     assert_heavy_has_most(rows, "forward", "backward")      # XLA searches a pooling's windows again for its gradient
-    assert 0.5 < math.fsum(rows.values()) / np.mean(found["step_times_s"]) <= 1
+    assert 0.5 < math.fsum(rows.values()) / np.mean(profile["step_times_s"]) <= 1
 
 
 ALONE = """

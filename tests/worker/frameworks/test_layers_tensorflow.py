@@ -54,17 +54,17 @@ def prepare(
     return prepared
 
 
-def rows_of(found: dict[str, Any]) -> dict[Row, float]:
-    rows = {(row["layer"], row["direction"]): row["time_s"] for row in found["layers"]}
-    assert not found.get("problem")
-    assert len(rows) == len(found["layers"])
+def rows_of(profile: dict[str, Any]) -> dict[Row, float]:
+    rows = {(row["layer"], row["direction"]): row["time_s"] for row in profile["layers"]}
+    assert not profile.get("problem")
+    assert len(rows) == len(profile["layers"])
     return rows
 
 
-def listed(found: dict[str, Any]) -> set[Row]:
+def listed(profile: dict[str, Any]) -> set[Row]:
     """All layers and directions that are rows or members of one."""
-    return rows_of(found).keys() | {
-        (member, row["direction"]) for row in found["layers"] if row["direction"] != "update"
+    return rows_of(profile).keys() | {
+        (member, row["direction"]) for row in profile["layers"] if row["direction"] != "update"
         for member in row.get("members", ())
     }
 
@@ -120,11 +120,11 @@ def test_every_layer_with_work_is_listed_in_each_direction_that_it_has_and_nothi
     training = prepare(graph, compile_mode).layer_times(1)
     inference = prepare(graph, compile_mode, mode="inference").layer_times(1)
 
-    for found, mode, known in (training, "training", forward | backward), (inference, "inference", forward):
+    for profile, mode, known in (training, "training", forward | backward), (inference, "inference", forward):
         idle = {row for row in known if compile_mode != "eager" and is_without_kernel(graph, *row, mode)}
-        assert known - idle <= listed(found)
-        assert rows_of(found).keys() <= known | (beside if mode == "training" else set())
-        assert all(time_s >= 0 for time_s in rows_of(found).values())
+        assert known - idle <= listed(profile)
+        assert rows_of(profile).keys() <= known | (beside if mode == "training" else set())
+        assert all(time_s >= 0 for time_s in rows_of(profile).values())
     assert {(LOSS, "forward"), (OPTIMIZER, "update")} <= listed(training)
 
 
@@ -134,10 +134,10 @@ def test_every_layer_with_work_is_listed_in_bfloat16_too(mode: str):
     prepared = prepare(DOMINATED["conv"], "compiled", mode=mode, batch=16, precision="bf16")
     prepared.layer_times(1)
     rows = prepared.layer_times(2)
-    found = {name for row in rows["layers"] for name in row.get("members", [row["layer"]])}
+    profile = {name for row in rows["layers"] for name in row.get("members", [row["layer"]])}
 
     assert rows.get("problem") is None
-    assert {"first", "before", "heavy", "after", "mean", "scores"} <= found
+    assert {"first", "before", "heavy", "after", "mean", "scores"} <= profile
 
 
 @by_compile_mode
@@ -248,12 +248,12 @@ def test_no_step_waits_for_its_function_to_be_written(compile_mode: str, monkeyp
 def test_an_empty_trace_gives_a_sentence_and_no_rows(compile_mode: str, monkeypatch: pytest.MonkeyPatch):
     prepared = prepare(CASES["conv_same"], compile_mode)
     monkeypatch.setattr(xplane, "written", lambda *_: contextlib.nullcontext())
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
     held = {"compiled": "kernels of only 0 of 3 steps", "xla": "no operation of the step"}[compile_mode]
-    assert found["problem"] == f"TensorFlow's trace holds {held}, so there are no layer times"
-    assert found["layers"] == []
-    assert len(found["step_times_s"]) == 3
+    assert profile["problem"] == f"TensorFlow's trace holds {held}, so there are no layer times"
+    assert profile["layers"] == []
+    assert len(profile["step_times_s"]) == 3
 
 
 @by_traced_mode
@@ -268,11 +268,11 @@ def test_a_truncated_trace_gives_a_sentence_and_no_rows(compile_mode: str, monke
         return [[event for event in line if event[0] < end or event[2] == xplane.STEP] for line in whole]
 
     monkeypatch.setattr(xplane, "lines", without_its_end)
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
     held = {"compiled": "kernels of only 1 of 3 steps", "xla": "1 of 3 runs of '"}[compile_mode]
-    assert f"TensorFlow's trace holds {held}" in found["problem"]
-    assert found["layers"] == []
+    assert f"TensorFlow's trace holds {held}" in profile["problem"]
+    assert profile["layers"] == []
 
 
 def test_a_trace_without_some_kernels_of_each_step_gives_a_sentence_and_no_rows(monkeypatch: pytest.MonkeyPatch):
@@ -286,20 +286,20 @@ def test_a_trace_without_some_kernels_of_each_step_gives_a_sentence_and_no_rows(
         return [[event for event in line if event[3].get("hlo_op") != hidden] for line in lines(*arguments)]
 
     monkeypatch.setattr(xplane, "lines", without_one)
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
-    assert "TensorFlow's trace holds 0 of 3 runs of '" in found["problem"]
-    assert found["layers"] == []
+    assert "TensorFlow's trace holds 0 of 3 runs of '" in profile["problem"]
+    assert profile["layers"] == []
 
 
 def test_a_trace_of_another_program_gives_a_sentence_and_no_rows():
     prepared = prepare(CASES["conv_same"], "xla")
     prepared.layer_times(1)
     prepared._program._owners.clear()
-    found = prepared.layer_times(1)
+    profile = prepared.layer_times(1)
 
-    assert "which the program has not, so there are no layer times" in found["problem"]
-    assert found["layers"] == []
+    assert "which the program has not, so there are no layer times" in profile["problem"]
+    assert profile["layers"] == []
 
 
 def test_a_wheel_that_cannot_read_its_trace_says_so_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
@@ -340,10 +340,10 @@ def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(compile_mode: s
     """That all time is booked proves nothing: a fused kernel named after its ReLU once gave that 96 % of AlexNet."""
     prepared = prepare(DOMINATED[kind], compile_mode, batch=16)
     prepared.layer_times(1)
-    found = prepared.layer_times(3)
+    profile = prepared.layer_times(3)
 
-    assert_heavy_has_most(rows_of(found), "forward", *(("backward",) if kind != "pool" else ()))
-    assert 0.5 < math.fsum(rows_of(found).values()) / np.mean(found["step_times_s"]) <= 1
+    assert_heavy_has_most(rows_of(profile), "forward", *(("backward",) if kind != "pool" else ()))
+    assert 0.5 < math.fsum(rows_of(profile).values()) / np.mean(profile["step_times_s"]) <= 1
 
 
 @pytest.mark.parametrize("layer", ["conv1", "relu2", "add", "scores"])
@@ -369,9 +369,9 @@ def test_eagerly_a_layers_time_lies_in_its_own_row(layer: str, monkeypatch: pyte
     prepared._layers[index] = prepared._layers[index]._replace(
         function=lambda *arguments, **parameters: delayed(function(*arguments, **parameters))
     )
-    found = prepared.layer_times(2)
+    profile = prepared.layer_times(2)
 
-    assert {row: time_s for row, time_s in rows_of(found).items() if time_s} == {
+    assert {row: time_s for row, time_s in rows_of(profile).items() if time_s} == {
         (layer, "forward"): 3, (layer, "backward"): 5,
     }
-    assert found["step_times_s"] == [8, 8]
+    assert profile["step_times_s"] == [8, 8]

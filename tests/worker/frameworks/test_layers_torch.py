@@ -80,9 +80,9 @@ def cpu_clock() -> Iterator[None]:
         yield
 
 
-def rows_of(found: dict[str, Any]) -> dict[Row, dict[str, Any]]:
-    rows = {(row["layer"], row["direction"]): row for row in found["layers"]}
-    assert len(rows) == len(found["layers"])
+def rows_of(profile: dict[str, Any]) -> dict[Row, dict[str, Any]]:
+    rows = {(row["layer"], row["direction"]): row for row in profile["layers"]}
+    assert len(rows) == len(profile["layers"])
     return rows
 
 
@@ -151,11 +151,11 @@ def test_a_convolution_has_its_kernels_for_itself(training: Any):
 
 def test_the_layer_with_nearly_all_of_the_work_has_the_most_time(training: Any):
     training.layer_times(1)
-    found = training.layer_times(3)
-    times_s = {key: row["time_s"] for key, row in rows_of(found).items()}
+    profile = training.layer_times(3)
+    times_s = {key: row["time_s"] for key, row in rows_of(profile).items()}
 
     assert_heavy_has_most(times_s, "forward", "backward")
-    assert 0.5 < sum(times_s.values()) / np.mean(found["step_times_s"]) <= 1.05
+    assert 0.5 < sum(times_s.values()) / np.mean(profile["step_times_s"]) <= 1.05
 
 
 def test_nothing_of_the_marks_stays_behind(training: Any):
@@ -193,9 +193,9 @@ def test_a_fused_kernel_is_booked_to_the_layer_with_the_most_arithmetic():
     norm = [Node("sub", 0, x), Node("mul", 0, x)]
     nodes = [x, *norm, Node("relu", 1, norm[1]), Node("view", 2, norm[1], is_view=True)]
 
-    found = booked({"cpp_fused_0:1": ["relu", "view", "mul", "sub"]}, nodes, ["norm", "relu", "flatten"])
+    by_kernel = booked({"cpp_fused_0:1": ["relu", "view", "mul", "sub"]}, nodes, ["norm", "relu", "flatten"])
 
-    assert {"cpp_fused_0:1": ("norm", ["norm", "relu"])} == found
+    assert {"cpp_fused_0:1": ("norm", ["norm", "relu"])} == by_kernel
 
 
 def test_pooling_has_more_arithmetic_than_what_is_done_once_for_each_value():
@@ -203,9 +203,9 @@ def test_pooling_has_more_arithmetic_than_what_is_done_once_for_each_value():
     relu = Node("relu", 0, x)
     nodes = [x, relu, Node("le", 0, relu), Node("max_pool2d", 1, relu, elements=25)]
 
-    found = booked({"cpp_fused_0:1": ["relu", "le", "max_pool2d"]}, nodes, ["relu", "pool"])
+    by_kernel = booked({"cpp_fused_0:1": ["relu", "le", "max_pool2d"]}, nodes, ["relu", "pool"])
 
-    assert {"cpp_fused_0:1": ("pool", ["relu", "pool"])} == found
+    assert {"cpp_fused_0:1": ("pool", ["relu", "pool"])} == by_kernel
 
 
 def test_a_kernel_of_a_library_does_the_last_of_its_nodes_and_no_other_kernel_does():

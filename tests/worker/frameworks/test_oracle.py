@@ -275,11 +275,11 @@ def line(optimizer: Optimizer) -> Any:
 
 
 def weights_after_two_steps(network: Any) -> list[float]:
-    found = []
+    result = []
     for _ in range(2):
         network.train(np.ones((1, 1)), np.zeros((1, 1)), {})
-        found.append(network.weights()["dense/weight"].item())
-    return found
+        result.append(network.weights()["dense/weight"].item())
+    return result
 
 
 def test_sgd_with_momentum():

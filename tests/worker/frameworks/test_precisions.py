@@ -170,12 +170,12 @@ def compared(way: Way, name: str) -> Parity:
 @by_way()
 def test_output_losses_and_gradients_are_off_by_no_more_than_the_format_explains(way, name, record_property):
     try:
-        found = compared(way, name)
+        result = compared(way, name)
     except Unsupported as refused:
         pytest.skip(str(refused))
 
-    record_property("errors", found.errors())
-    assert found.failures() == []
+    record_property("errors", result.errors())
+    assert result.failures() == []
 
 
 @pytest.mark.parametrize("way", [
@@ -235,9 +235,9 @@ def test_a_dropped_bias_fails_in_every_floating_point_format(key, precision):
     weights = weights_of(image_network())
     wrong = oracle_answer(image_network(), weights={**weights, key: np.zeros_like(weights[key])})
 
-    found = compare(wrong, expected("image", precision), precision)
+    comparison = compare(wrong, expected("image", precision), precision)
 
-    assert any(failure.startswith("output") for failure in found.failures())
+    assert any(failure.startswith("output") for failure in comparison.failures())
 
 
 @pytest.mark.parametrize("precision", [Precision.FP16, Precision.FP16_PURE, Precision.TF32])
@@ -251,9 +251,9 @@ def test_a_batch_norm_with_another_epsilon_fails_where_it_outweighs_rounding(pre
     ]
     wrong = oracle_answer(image_network(epsilon=1e-3), weights=weights)
 
-    found = compare(wrong, {**right, **rounding_effects(rounded, right)}, precision)
+    comparison = compare(wrong, {**right, **rounding_effects(rounded, right)}, precision)
 
-    assert any(failure.startswith("output") for failure in found.failures())
+    assert any(failure.startswith("output") for failure in comparison.failures())
 
 
 @pytest.mark.parametrize("precision", MIXED)
@@ -320,10 +320,10 @@ def test_proven_gradients_are_those_of_the_loss_and_not_of_the_scaled_one(way):
     graph = steep_network()
     x, _ = synthetic_batch(graph, SAMPLES, seed=2)
     y = np.full((SAMPLES, 3), 1e3, np.float32)
-    found = prepare(way, graph).gradients(x, y, {})[1]
+    result = prepare(way, graph).gradients(x, y, {})[1]
 
     for key, gradient in prepare(Way("numpy", "eager", "fp64"), graph).gradients(x, y, {})[1].items():
-        assert parity.relative_error(found[key], gradient) < 10 * ROUNDINGS[Precision.FP16].roundoff
+        assert parity.relative_error(result[key], gradient) < 10 * ROUNDINGS[Precision.FP16].roundoff
 
 
 @by_way("fp32", "bf16", "fp64")

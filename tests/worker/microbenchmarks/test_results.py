@@ -48,8 +48,8 @@ def executed(framework: str, name: str, **changes: Any) -> Any:
 
 
 def tolerance(prepared: Any, precision: str) -> float:
-    found: float = microbenchmarks.TOLERANCES[precision] if prepared.tolerance is None else prepared.tolerance
-    return found
+    result: float = microbenchmarks.TOLERANCES[precision] if prepared.tolerance is None else prepared.tolerance
+    return result
 
 
 @pytest.mark.parametrize("name", SMALL)

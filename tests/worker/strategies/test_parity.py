@@ -93,8 +93,8 @@ class Files:
                 "mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
                 "threads": 1, "seed": 1, "shards": world_size, **more,
             })
-            found: dict[str, Any] = proof.answer(oracle, graph.plain(), x, y, 1)
-            return found
+            result: dict[str, Any] = proof.answer(oracle, graph.plain(), x, y, 1)
+            return result
 
         self.exact = answer()
         self.with_effects = {
@@ -137,7 +137,7 @@ def prove(
 
     ran = ranks.together(start, ranks.ranks(case, [files.job(case)] * case.processes, places, patience_s=60.0))
     answer = ranks.joined(case, [answer for answer, _ in ran])
-    arrays = ranks.proof_arrays([found for _, found in ran]) if answer.outcome is Outcome.OK else {}
+    arrays = ranks.proof_arrays([result for _, result in ran]) if answer.outcome is Outcome.OK else {}
     return answer, arrays, files.with_effects if with_effects else files.exact
 
 
@@ -166,9 +166,9 @@ def test_gradients_that_are_sent_in_fp16_are_off_by_what_that_explains(tmp_path:
     alone = {name: array for name, array in exact.items() if not name.startswith("compression_")}
 
     assert (Outcome.OK, None) == (answer.outcome, answer.reason)
-    found, plain = (parity.compare(arrays, each, Precision.FP32) for each in (exact, alone))
-    assert [] == found.failures()
-    assert found.tolerance["gradient"] < 0.005       # a gradient of one shard alone is far off
+    result, plain = (parity.compare(arrays, each, Precision.FP32) for each in (exact, alone))
+    assert [] == result.failures()
+    assert result.tolerance["gradient"] < 0.005       # a gradient of one shard alone is far off
     assert any(failure.startswith("gradient off") for failure in plain.failures())
 
 

@@ -39,14 +39,14 @@ def written(called: str) -> str:
 
 
 def lines(body: str) -> str:
-    found = []
+    instructions = []
     for line in filter(None, map(str.strip, body.splitlines())):
         instruction, _, op_name = line.partition(" # ")
         name, _, rest = instruction.partition(" = ")
         shape, _, rest = rest.rpartition("| ") if "| " in rest else ("f32[8]{0}", "", rest)
         metadata = f', metadata={{op_name="{op_name}" stack_frame_id=1}}' if op_name else ""
-        found.append(f"  %{name} = {shape.strip()} {rest}{metadata}")
-    return "\n".join(found)
+        instructions.append(f"  %{name} = {shape.strip()} {rest}{metadata}")
+    return "\n".join(instructions)
 
 
 # Reading ---------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def test_names_may_be_written_without_a_percent_sign():
 
 
 def test_a_fusion_named_after_its_relu_belongs_to_the_convolution_inside():
-    found = owners("x = parameter(0)\nfused = fusion(%x), kind=kOutput, calls=%inside # relu", """
+    rows = owners("x = parameter(0)\nfused = fusion(%x), kind=kOutput, calls=%inside # relu", """
         computation inside
             p = parameter(0)
             conv = convolution(%p, %p) # conv
@@ -92,32 +92,32 @@ def test_a_fusion_named_after_its_relu_belongs_to_the_convolution_inside():
             out = maximum(%bias, %zeros) # relu
     """)
 
-    assert (("conv", "forward"), ("conv", "relu")) == found["fused"]
+    assert (("conv", "forward"), ("conv", "relu")) == rows["fused"]
 
 
 def test_a_product_weighs_more_than_a_pooling():
-    found = owners("fused = fusion(%x), calls=%inside # pool", """
+    rows = owners("fused = fusion(%x), calls=%inside # pool", """
         computation inside
             pool = f32[9000] | reduce-window(%p, %p), to_apply=%add # pool
             dot = f32[4] | dot(%pool, %p) # dense
     """)
 
-    assert (("dense", "forward"), ("dense", "pool")) == found["fused"]
+    assert (("dense", "forward"), ("dense", "pool")) == rows["fused"]
 
 
 def test_convolutions_in_one_call_are_booked_to_the_first_and_all_named():
-    found = owners('library = fusion(%x), calls=%inside, backend_config={"kind":"__ynn_fusion"} # conv3', """
+    rows = owners('library = fusion(%x), calls=%inside, backend_config={"kind":"__ynn_fusion"} # conv3', """
         computation inside
             one = convolution(%p, %p) # conv1
             two = convolution(%one, %p) # conv2
             three = f32[900] | convolution(%two, %p) # conv3
     """)
 
-    assert (("conv1", "forward"), ("conv1", "conv2", "conv3")) == found["library"]
+    assert (("conv1", "forward"), ("conv1", "conv2", "conv3")) == rows["library"]
 
 
 def test_without_heavy_work_the_most_elements_decide():
-    found = owners("""
+    rows = owners("""
         fused = fusion(%x), calls=%inside # relu
         bias = fusion(%x), calls=%reducing # update:conv
         moved = fusion(%x), calls=%moving # concat
@@ -135,24 +135,24 @@ def test_without_heavy_work_the_most_elements_decide():
             out = f32[900] | concatenate(%left, %p) # concat
     """)
 
-    assert (("norm", "forward"), ("norm", "relu")) == found["fused"]
-    assert (("conv", "backward"), ("conv", OPTIMIZER)) == found["bias"]
-    assert (("tanh", "forward"), ("tanh", "concat")) == found["moved"]
+    assert (("norm", "forward"), ("norm", "relu")) == rows["fused"]
+    assert (("conv", "backward"), ("conv", OPTIMIZER)) == rows["bias"]
+    assert (("tanh", "forward"), ("tanh", "concat")) == rows["moved"]
 
 
 def test_what_is_computed_once_more_for_the_backward_pass_counts_for_nothing():
-    found = owners("fused = fusion(%x), calls=%inside # back:relu", """
+    rows = owners("fused = fusion(%x), calls=%inside # back:relu", """
         computation inside
             shifted = subtract(%p, %p) # norm
             scaled = multiply(%shifted, %p) # norm
             out = select(%scaled, %p, %p) # back:relu
     """)
 
-    assert (("relu", "backward"), ()) == found["fused"]
+    assert (("relu", "backward"), ()) == rows["fused"]
 
 
 def test_what_only_reads_or_arranges_the_work_of_a_layer_does_not_make_it_a_member():
-    found = owners("fused = fusion(%x), calls=%inside # tanh", """
+    rows = owners("fused = fusion(%x), calls=%inside # tanh", """
         computation inside
             p = parameter(0) # dense
             flat = bitcast(%p) # flatten
@@ -163,20 +163,20 @@ def test_what_only_reads_or_arranges_the_work_of_a_layer_does_not_make_it_a_memb
             out = tanh(%turned) # tanh
     """)
 
-    assert (("tanh", "forward"), ()) == found["fused"]
+    assert (("tanh", "forward"), ()) == rows["fused"]
 
 
 def test_reductions_that_share_their_sum_of_two_are_not_members_of_each_other():
-    found = owners("sum = reduce(%x, %zero), to_apply=%add # norm2", """
+    rows = owners("sum = reduce(%x, %zero), to_apply=%add # norm2", """
         computation add
             out = f32[] | add(%a, %b) # norm1
     """)
 
-    assert (("norm2", "forward"), ()) == found["sum"]
+    assert (("norm2", "forward"), ()) == rows["sum"]
 
 
 def test_a_loop_is_one_instruction_with_all_the_work_of_its_body():
-    found = owners("loop = while(%state), condition=%test, body=%each", """
+    rows = owners("loop = while(%state), condition=%test, body=%each", """
         computation inside
             out = dot(%p, %p) # lstm
         computation test
@@ -187,9 +187,9 @@ def test_a_loop_is_one_instruction_with_all_the_work_of_its_body():
             counter = add(%p, %p)
     """)
 
-    assert (("lstm", "forward"), ()) == found["loop"]
-    assert (("lstm", "forward"), ()) == found["gates"]
-    assert (("lstm", "forward"), ()) == found["counter"]    # a trace may show the body alone
+    assert (("lstm", "forward"), ()) == rows["loop"]
+    assert (("lstm", "forward"), ()) == rows["gates"]
+    assert (("lstm", "forward"), ()) == rows["counter"]    # a trace may show the body alone
 
 
 # Instructions without a name -------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def test_a_loop_is_one_instruction_with_all_the_work_of_its_body():
 
 def test_a_pooling_without_a_name_works_for_its_reader_and_not_for_what_it_reads():
     """XLA takes the gradient of max pooling apart into a pooling of indices and a scatter; it names the latter."""
-    found = owners("""
+    rows = owners("""
         relu = maximum(%x, %x) # relu
         index = iota(), iota_dimension=0
         chosen = (f32[8]{0}, s32[8]{0}) | fusion(%relu, %index), calls=%inside
@@ -209,8 +209,8 @@ def test_a_pooling_without_a_name_works_for_its_reader_and_not_for_what_it_reads
             out = (f32[8]{0}, s32[8]{0}) | reduce-window(%p, %p), to_apply=%larger
     """)
 
-    assert {("pool", "backward")} == {found[name][0] for name in ("index", "chosen", "which", "copied", "out")}
-    assert ("relu", "forward") == found["relu"][0]
+    assert {("pool", "backward")} == {rows[name][0] for name in ("index", "chosen", "which", "copied", "out")}
+    assert ("relu", "forward") == rows["relu"][0]
 
 
 def test_without_readers_it_belongs_to_what_it_reads():
@@ -218,7 +218,7 @@ def test_without_readers_it_belongs_to_what_it_reads():
 
 
 def test_a_gradient_without_a_name_belongs_to_the_layer_whose_weight_it_updates():
-    found = owners("""
+    rows = owners("""
         x = parameter(0)
         weight = parameter(1)
         kept = copy(%weight)
@@ -231,9 +231,9 @@ def test_a_gradient_without_a_name_belongs_to_the_layer_whose_weight_it_updates(
             out = subtract(%p, %p) # update:conv1
     """)
 
-    assert ("conv1", "backward") == found["turned"][0] == found["gradient"][0]
-    assert UPDATE == found["updated"][0]
-    assert UPDATE == found["kept"][0]        # nothing but the update in place asks for the copy
+    assert ("conv1", "backward") == rows["turned"][0] == rows["gradient"][0]
+    assert UPDATE == rows["updated"][0]
+    assert UPDATE == rows["kept"][0]        # nothing but the update in place asks for the copy
 
 
 def test_an_optimizer_that_names_no_weight_does_not_get_the_gradient():
@@ -244,17 +244,17 @@ def test_an_optimizer_that_names_no_weight_does_not_get_the_gradient():
 
 
 def test_a_gradient_and_its_update_in_one_fusion_are_the_gradients():
-    found = owners("fused = fusion(%x), calls=%inside # update:dense", """
+    rows = owners("fused = fusion(%x), calls=%inside # update:dense", """
         computation inside
             gradient = dot(%p, %p)
             out = subtract(%p, %gradient) # update:dense
     """)
 
-    assert (("dense", "backward"), ("dense", OPTIMIZER)) == found["fused"]
+    assert (("dense", "backward"), ("dense", OPTIMIZER)) == rows["fused"]
 
 
 def test_forward_results_in_another_order_for_the_backward_pass_alone_belong_to_their_reader():
-    found = owners("""
+    rows = owners("""
         turned = fusion(%x), calls=%inside
         named = fusion(%x), calls=%inside # relu
         gradient = convolution(%turned, %named) # back:conv
@@ -263,8 +263,8 @@ def test_forward_results_in_another_order_for_the_backward_pass_alone_belong_to_
             out = maximum(%p, %p) # relu
     """)
 
-    assert (("conv", "backward"), ()) == found["turned"]
-    assert (("relu", "forward"), ()) == found["named"]
+    assert (("conv", "backward"), ()) == rows["turned"]
+    assert (("relu", "forward"), ()) == rows["named"]
 
 
 def test_what_nothing_tells_of_belongs_to_none():
@@ -290,15 +290,15 @@ def test_a_program_of_todays_xla_is_read_to_the_last_instruction():
 
     weights = [jnp.ones((64, 48)), jnp.ones((48, 48))]
     text = jax.jit(jax.value_and_grad(network)).lower(weights, jnp.ones((16, 64))).compile().as_text()
-    found = hlo.layers_of(text, row)
+    instructions = hlo.layers_of(text, row)
     entry = list(hlo.parsed(text).values())[-1]
 
-    assert {row for name, (row, _) in found.items() if row} == {
+    assert {row for name, (row, _) in instructions.items() if row} == {
         (layer, direction) for layer in ("first", "loop", "last") for direction in ("forward", "backward")
     }
-    assert ["loop", "loop"] == [found[each.name][0][0] for each in entry if each.opcode == "while"]
+    assert ["loop", "loop"] == [instructions[each.name][0][0] for each in entry if each.opcode == "while"]
     assert len(hlo.kernels(text)) > 5
-    assert all(found[name][0] for name in hlo.kernels(text))
+    assert all(instructions[name][0] for name in hlo.kernels(text))
 
 
 # At work ---------------------------------------------------------------------------------------------------------

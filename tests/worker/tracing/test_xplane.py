@@ -24,8 +24,8 @@ def operations(written: Mapping[str, tuple[str, Iterable[str]]], **inputs: Itera
 def booked(function: Operations, *kernels: str) -> dict[str, tuple[Any, set[str]]]:
     """{kernel: (row, members)} of kernels that ran one after another."""
     events: Events = [(float(i), i + 1.0, name, {}) for i, name in enumerate(kernels)]
-    (found,) = function.kernels([events], STEPS)
-    return {kernels[int(kernel.begin_s)]: (kernel.row, set(kernel.members)) for kernel in found}
+    (result,) = function.kernels([events], STEPS)
+    return {kernels[int(kernel.begin_s)]: (kernel.row, set(kernel.members)) for kernel in result}
 
 
 # conv1 and relu1; conv2, whose sum with relu1 is relu2's input
@@ -41,11 +41,11 @@ RESIDUAL = {
 
 
 def test_a_fused_kernel_is_booked_to_the_convolution_in_it_and_not_to_the_relu_that_it_is_named_after():
-    found = booked(
+    by_kernel = booked(
         operations(RESIDUAL), "layer/relu1/Relu:_MklNativeFusedConv2D", "layer/relu2/Relu:_MklNativePadWithFusedConv2D"
     )
 
-    assert found == {
+    assert by_kernel == {
         "layer/relu1/Relu:_MklNativeFusedConv2D": (("conv1", "forward"), {"conv1", "relu1"}),
         "layer/relu2/Relu:_MklNativePadWithFusedConv2D": (("conv2", "forward"), {"conv2", "add", "relu2"}),
     }
@@ -64,14 +64,14 @@ def test_a_fused_kernel_may_reach_its_convolution_on_several_ways():
 
 
 def test_what_ran_by_itself_is_not_in_a_fused_kernel():
-    found = booked(
+    by_kernel = booked(
         operations(RESIDUAL), "layer/relu1/Relu:_FusedConv2D", "layer/conv2/BiasAdd:_FusedConv2D",
         "layer/add/add:AddV2", "layer/relu2/Relu:Relu",
     )
 
-    assert found["layer/conv2/BiasAdd:_FusedConv2D"] == (("conv2", "forward"), set())
-    assert found["layer/add/add:AddV2"] == (("add", "forward"), set())
-    assert found["layer/relu2/Relu:Relu"] == (("relu2", "forward"), set())
+    assert by_kernel["layer/conv2/BiasAdd:_FusedConv2D"] == (("conv2", "forward"), set())
+    assert by_kernel["layer/add/add:AddV2"] == (("add", "forward"), set())
+    assert by_kernel["layer/relu2/Relu:Relu"] == (("relu2", "forward"), set())
 
 
 def test_a_relu_fused_into_the_batch_normalisation_before_it_is_a_member():
@@ -80,13 +80,13 @@ def test_a_relu_fused_into_the_batch_normalisation_before_it_is_a_member():
         "layer/relu/Relu": ("Relu", ["layer/norm/FusedBatchNormV3"]),
         "layer/norm/AssignVariableOp": ("AssignVariableOp", ["layer/norm/FusedBatchNormV3"]),
     }
-    found = booked(
+    rows = booked(
         operations(written), "layer/norm/FusedBatchNormV3:_MklNativeFusedBatchNormEx",
         "layer/norm/AssignVariableOp:AssignVariableOp",
     )
 
-    assert found["layer/norm/FusedBatchNormV3:_MklNativeFusedBatchNormEx"] == (("norm", "forward"), {"norm", "relu"})
-    assert found["layer/norm/AssignVariableOp:AssignVariableOp"] == (("norm", "forward"), set())
+    assert rows["layer/norm/FusedBatchNormV3:_MklNativeFusedBatchNormEx"] == (("norm", "forward"), {"norm", "relu"})
+    assert rows["layer/norm/AssignVariableOp:AssignVariableOp"] == (("norm", "forward"), set())
 
 
 def test_a_fused_kernel_that_could_be_of_two_convolutions_is_booked_to_none():
@@ -150,9 +150,9 @@ def test_what_is_no_kernel_of_a_layer_takes_no_time():
 
 def test_a_kernel_of_a_stream_is_named_by_the_operation_that_launched_it():
     events: Events = [(0.0, 1.0, "implicit_gemm_128x128", {"tf_op": "layer/conv/Conv2D:Conv2D"})]
-    (found,) = operations({}).kernels([events], STEPS)
+    (kernels,) = operations({}).kernels([events], STEPS)
 
-    assert [("conv", "forward")] == [kernel.row for kernel in found]
+    assert [("conv", "forward")] == [kernel.row for kernel in kernels]
 
 
 def test_a_kernel_is_of_the_step_that_it_begins_in():
@@ -163,9 +163,9 @@ def test_a_kernel_is_of_the_step_that_it_begins_in():
 
 def test_times_are_exact_whenever_the_trace_began():
     """Nanoseconds since 1970 are more digits than a float has."""
-    found = lines(space([("python", 1_795_320_628_386_304_001, [(5_000, 2_000, 1, [])])], {1: "Relu"}), "/host:CPU")
+    events = lines(space([("python", 1_795_320_628_386_304_001, [(5_000, 2_000, 1, [])])], {1: "Relu"}), "/host:CPU")
 
-    assert [[(5e-9, 7e-9, "Relu", {})]] == [[tuple(event) for event in line] for line in found]
+    assert [[(5e-9, 7e-9, "Relu", {})]] == [[tuple(event) for event in line] for line in events]
 
 
 def test_lines_of_one_plane_count_from_the_same_moment_and_may_be_chosen_by_name():
@@ -196,9 +196,9 @@ def space(threads: Iterable[tuple[str, int, list[Any]]], names: Mapping[int, str
             for offset, duration, metadata, stats in events
         ])
 
-    found = [line(*thread) for thread in threads]
+    result = [line(*thread) for thread in threads]
     plane = SimpleNamespace(
-        name="/host:CPU", lines=found,
+        name="/host:CPU", lines=result,
         event_metadata={key: SimpleNamespace(name=name) for key, name in names.items()},
         stat_metadata={number: SimpleNamespace(name=name) for name, number in stat_names.items()},
     )
