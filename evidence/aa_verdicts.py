@@ -1,14 +1,14 @@
-"""How often do pairs of one build with itself get a verdict, and how often is a slowdown found?
+"""How often do pairs of a build with itself get a verdict, and how often is a slowdown detected?
 
-Record a bank first, of a build against itself, and then draw from it:
+First record a bank of pairs of a build with itself, and then draw from it:
 
     rigmark noise fast --results bank --session 1      # and 2, 3, ...: more pairs
     python -m evidence.aa_verdicts bank
 
-A draw takes pairs of a case's bank in random order and gives each a random sign, as the coins that decide who goes
-first would have: where nothing differs, another label is as likely as that which was drawn. Sequential looks, false
-discovery rate and the floor are those of bench.analysis.statistics.decision. A slowdown is put in by multiplying the
-new side's time. Beside the recorded banks stand made-up ones that drift, jump and have wild values.
+A draw takes the pairs of a case in random order and gives each a random sign, as the random order of its sides would:
+if nothing differs, both signs are equally likely. Sequential looks, false discovery rate and the floor are those of
+bench.analysis.statistics.decision. A slowdown is simulated by multiplying the time of the new side. Beside the recorded
+banks there are synthetic ones with drift, jumps and outliers.
 """
 
 from __future__ import annotations

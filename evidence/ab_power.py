@@ -1,10 +1,11 @@
-"""What ``rigmark ab`` says of known slowdowns: none, 3 %, 5 % and 10 %, and how many seconds it spends on each.
+"""The verdicts of ``rigmark ab`` on known slowdowns of 0, 3, 5 and 10 %, and the seconds that each takes.
 
     .venv/bin/python -m evidence.ab_power --framework torch,tensorflow,jax --budget 120
 
 The slowdown is real work: the new build does each 33rd, 20th or 10th step twice (evidence/extra_work), and a timing
-has as many steps, so each has exactly 1/33, 1/20 or 1/10 more of them. Both builds are the same installation. "spread"
-is the standard deviation of the pairs' log ratios, by wall clock and by CPU time: it decides how many pairs it takes.
+has that many steps, so each has exactly 1/33, 1/20 or 1/10 more of them. Both builds are the same installation.
+"spread" is the standard deviation of the pairs' log ratios, by wall clock and by CPU time: it determines how many
+pairs are needed.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What ``asv continuous`` says of the slowdowns of ab_power, and how many seconds it spends on each.
+"""The judgements of ``asv continuous`` on the slowdowns of ab_power, and the seconds that each takes.
 
     .venv/bin/python -m evidence.asv_power --framework torch,tensorflow,jax
 
-A repository is made as a user would make one, ``rigmark init --asv``, with a commit for each slowdown: the same extra
-work in the same case. ``asv continuous BASE NEW`` measures two commits; its judgement is shown at its own factor, below
-which asv reports nothing whatever it saw, and at one that every slowdown here exceeds.
+A repository is created as a user would, with ``rigmark init --asv``, and has a commit for each slowdown: the same extra
+work in the same case. ``asv continuous BASE NEW`` measures two commits; its judgement is shown at its default factor,
+below which asv reports nothing, and at a factor that every slowdown here exceeds.
 
-Beside ``rigmark ab``, on the same machine at the same time, each on a core of its own:
+To compare it with ``rigmark ab`` on the same machine at the same time, run each on its own core:
 
     taskset -c 0 .venv/bin/python -m evidence.ab_power & taskset -c 1 .venv/bin/python -m evidence.asv_power
 """

@@ -1,4 +1,4 @@
-"""Simulates the null of bench.analysis.statistics.changepoints and prints its table.
+"""Simulates the null hypothesis of bench.analysis.statistics.changepoints and prints its table.
 
 Run: python -m evidence.change_point_null
 

@@ -1,12 +1,12 @@
 """How good are the steps of ``rigmark history``? Run: python -m evidence.change_points
 
-False alarms, precision and recall on series made here: heavy-tailed noise as continuous integration has it (robust
-spread 2 %, plain spread 10 %), still heavier tails, and noise that remembers its last point. A report within 5 points
-of a step finds it; every other report is false. At the end: seconds for many long series.
+False alarms, precision and recall on synthetic series: heavy-tailed noise as in continuous integration (robust spread
+2 %, plain spread 10 %), heavier tails, and autocorrelated noise. A report within 5 points of a step counts as correct;
+every other report is false. At the end: seconds for many long series.
 
 Real series with labels are not part of this repository. --turing takes a checkout of the Turing Change Point Dataset
 (github.com/alan-turing-institute/TCPD); --otava the source package of apache-otava (pip download --no-deps --no-binary
-:all: apache-otava==0.8.0), whose tests hold the throughput of TigerBeetle with its changes drawn in.
+:all: apache-otava==0.8.0), whose tests contain the throughput of TigerBeetle with labelled changes.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--otava", type=Path, help="source package of apache-otava 0.8.0")
     parser.add_argument("--long", type=int, default=20, help="series of 10,000 points to be timed")
     options = parser.parse_args()
-    print(f"{options.repeats} series of {COUNT} points a row; a step anywhere but within 40 points of an end\n")
+    print(f"{options.repeats} series of {COUNT} points each; a step lies anywhere except within 40 points of an end\n")
     print(f"{'noise':<14} {'step':>22} {'reported':>9} {'recall':>7} {'precision':>10} {'interval holds':>15}")
     for noise in (ci_noise, heavy_tails, remembering):
         for factor, after in ((None, None), (1.03, None), (1.05, None), (1.1, None), (1.2, None), (1.1, 10)):

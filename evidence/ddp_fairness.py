@@ -4,10 +4,10 @@
 
 For every network, several new rank groups prepare both: our step as in a timed trial, and a network, a
 DistributedDataParallel, an optimizer and a loop written by hand as in the tutorials; each rank is limited to cores of
-its own. Both take turns in random order; a turn begins with a barrier and takes as long as its slowest rank. One rank
+its own. Both take turns in random order; a turn begins with a barrier and lasts as long as its slowest rank. One rank
 group gives the median ratio of its pairs; the result is the Hodges-Lehmann estimate over rank groups with its 95 %
 interval (none below six).
-With --gate the exit code is 1 where the whole interval, or the middle without one, lies above the gate.
+With --gate the exit code is 1 if the whole interval, or the estimate if there is none, is above the gate.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def turns(options: argparse.Namespace) -> dict[str, float]:
 
 
 def script(model: str, x, y) -> Callable[[], None]:
-    """The loop of PyTorch's DDP tutorial, within a process group that is there already."""
+    """The loop of PyTorch's DDP tutorial, within an existing process group."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.nn.parallel import DistributedDataParallel

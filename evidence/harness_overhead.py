@@ -1,11 +1,11 @@
 """Claim: outside the framework a timed step costs the harness at most 20 microseconds.
 
-Times a network whose step and synchronisation do nothing with the real measuring loop, so that all time is the
-loop's own: its clock readings, its lists and its stop rules. The whole loop is timed from outside, so that also what
-stands between two timings counts.
+Times a network whose step and synchronisation do nothing, with the real measuring loop, so that all time is that of the
+loop: its clock readings, its lists and its stop rules. The whole loop is timed from outside, so that the time between
+two timings is included.
 
 Run: .venv/bin/python evidence/harness_overhead.py
-Prints microseconds per step, and ends with exit code 1 where the median is above 20.
+Prints microseconds per step, and ends with exit code 1 if the median is above 20.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How often the 95 % interval of bench.analysis.statistics.estimate holds the truth.
+"""How often the 95 % interval of bench.analysis.statistics.estimate contains the true value.
 
 Run: python evidence/interval_coverage.py
 
     rigmark run --model mlp --framework numpy --sessions 20 --repetitions 6 --results repeated
     python evidence/interval_coverage.py --results repeated
 
-With results it is asked of real sessions: how often the interval of one holds the estimate from all the others. That is
-not 95 % where the machine changes between sessions, which no interval from within one session can know.
+With results, it uses real sessions: how often the interval of one contains the estimate from all the others. That is
+less than 95 % if the machine changes between sessions, which an interval from a single session cannot include.
 
-Without them nothing is measured: process medians are drawn log-normal around 1, and once more with every tenth process
-30 to 60 % slower, as when other work runs beside it. There are then two truths to be held: the time on a machine left
-alone (1 by construction), and the centre that endlessly many such processes would have (the pseudo-median of the
+Without results, nothing is measured: process medians are drawn log-normal around 1, and once more with every tenth
+process 30 to 60 % slower, as with other work on the machine. There are then two true values: the time on a machine
+without other work (1 by construction), and the centre of infinitely many such processes (the pseudo-median of the
 mixture, which is what the Hodges-Lehmann estimator converges to). The table is the same on every machine.
 """
 

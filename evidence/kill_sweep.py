@@ -1,17 +1,17 @@
-"""Claim: however and whenever a sweep is ended, nothing finished is lost, nothing is measured twice, no process stays.
+"""Claim: however and whenever a sweep is ended, no finished trial is lost or measured twice, and no process remains.
 
-A real sweep (NumPy, the network mlp) is ended at random moments, resumed each time, and at last left to finish. In turn
+A real sweep (NumPy, the network mlp) is ended at random moments, resumed each time, and finally completes. In turn
 it is killed, killed while its children are stopped, interrupted by Ctrl-C once and twice, terminated, and hung up on.
 After every end it is checked that
 
-- every record of before is still there, byte for byte, and every record is whole,
+- all earlier records exist, unchanged in every byte, and every record is complete,
 - the command resumes: it measures exactly the trials that have no record yet,
 - no process of the sweep is alive a second later,
-- one that was asked to end said so in one line, without a traceback, and ended with exit code 130,
-- the finished sweep leaves no temporary file in its folder.
+- a sweep that was asked to end says so in one line, without a traceback, and ends with exit code 130,
+- the completed sweep leaves no temporary file in its folder.
 
 Run: .venv/bin/python evidence/kill_sweep.py [--kills 20] [--seed 1]
-Prints a line for each kill, and ends with exit code 1 where a check failed.
+Prints a line for each kill, and ends with exit code 1 if a check failed.
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
     .venv/bin/python -m evidence.layer_agreement --model resnet18 --batch 8
 
-Single steps of one eager network, timed in turns by our layer times and by torch.profiler, so that the machine's drift
-falls on both. The profiler's forward time of a layer is a record_function around its module, the backward time that of
-the autograd nodes whose sequence numbers its forward operations carry; nothing of our hooks is at work. A ratio is that
-of the shortest turns, the least disturbed ones. Layers with less than --share of the time are left out: the profiler
-takes microseconds for each operation. Ends with exit code 1 where less than --gate of the rows lie within 0.9 to 1.1.
+Single steps of one eager network, timed in turns by our layer times and by torch.profiler, so that drift of the
+machine affects both alike. The profiler's forward time of a layer is a record_function around its module, the backward
+time that of the autograd nodes with the sequence numbers of its forward operations; our hooks are not installed. A
+ratio is that of the shortest turns, which are the least disturbed. Layers with less than --share of the time are left
+out: the profiler takes microseconds for each operation. Ends with exit code 1 if less than --gate of the rows are
+within 0.9 to 1.1.
 """
 
 from __future__ import annotations

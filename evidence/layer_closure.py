@@ -1,16 +1,16 @@
 """Do layer times account for the step? Gate: cover 0.95 to 1.02, closure 0.90 to 1.10 for convolutional networks.
 
-Each case is timed and taken apart through the runner, in processes of their own, and a line is printed for it: cover,
-closure and overhead of the layers, and the share of convolutions. Closure compares two processes, so it carries the
-machine's drift between them; cover and overhead do not. So a case is measured in several sessions, its two processes
-one right after the other and in turns which is first, and the medians over the sessions are shown and judged; beside
-closure stands its range. What lies outside is marked. Records stay in the results folder and are not made again.
+The runner times each case and profiles its layers, in separate processes, and a line is printed for it: cover, closure
+and overhead of the layers, and the share of convolutions. Closure compares two processes, so it contains the drift of
+the machine between them; cover and overhead do not. So a case is measured in several sessions, its two processes one
+right after the other, with alternating order, and the medians over the sessions are shown and judged; closure is shown
+with its range. Values outside the gate are marked. Records stay in the results folder and are not measured again.
 
 Run: .venv/bin/python -m evidence.layer_closure [--model alexnet,resnet18] [--batch 1,32] [--compile-mode best,compiled]
      [--framework torch,tensorflow,jax] [--sessions 5] [--results layer-results]
-Ends with exit code 1 where the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX. A
-gated case without layer times has not met it. Inference in JAX is taken apart in another program than is timed, one
-that keeps an operation for each convolution.
+Ends with exit code 1 if the gate is not met: convolutional networks, batch 32, torch eager, TensorFlow and JAX. A gated
+case without layer times does not meet it. The layers of inference in JAX are profiled in another program than the timed
+one, which keeps an operation for each convolution.
 """
 
 from __future__ import annotations

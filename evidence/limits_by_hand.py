@@ -1,4 +1,4 @@
-"""Do the limits agree with loops written by hand? Both in one process, in turns, as the machine's drift asks for.
+"""Do the limits agree with loops written by hand? Both in one process, in turns, because the machine drifts.
 
     python -m evidence.limits_by_hand --framework torch --threads 1
 

@@ -2,10 +2,10 @@
 
 Runs one step of each network in eager PyTorch on a CPU, follows every tensor from its allocation to its release, and
 compares the peak with ``bench.ir.memory``. Updates take all parameters at once, as they do on a GPU. Workspaces inside
-kernels and what allocators reserve are not seen; on a GPU they come on top.
+kernels and what allocators reserve are not included; a GPU needs them in addition.
 
 Run: .venv/bin/python -m evidence.memory_estimates [--model resnet50,gpt2] [--batch 1,4]
-Ends with exit code 1 where an estimate is off by more than 10 %.
+Ends with exit code 1 if the error of an estimate is above 10 %.
 """
 
 from __future__ import annotations

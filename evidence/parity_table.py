@@ -1,11 +1,11 @@
 """Claim: every framework computes the same network, in each compile mode and memory layout.
 
 Proves the networks named in every framework, mode and layout of the suite ``frameworks``, without timing anything, and
-prints one line each: the relative errors of output, loss, gradients and the losses after one and two updates, and what
-was allowed. Records stay in the results folder and are not made again.
+prints one line each: the relative errors of output, loss, gradients and the losses after one and two updates, and the
+tolerances. Records stay in the results folder and are not measured again.
 
 Run: .venv/bin/python -m evidence.parity_table [--model alexnet,resnet50] [--results parity-results]
-Ends with exit code 1 where a proof failed; what a framework does not have is listed as unsupported.
+Ends with exit code 1 if a proof failed; what a framework does not have is listed as unsupported.
 """
 
 from __future__ import annotations

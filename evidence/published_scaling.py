@@ -1,11 +1,11 @@
-"""Claim: what is fitted to all but the largest size of a published scaling table foretells that size within a tenth.
+"""Claim: a fit to all but the largest size of a published scaling table predicts that size to within 10 %.
 
     .venv/bin/python evidence/published_scaling.py TABLE.csv
 
 TABLE has the columns platform, gpu, data, network, batch_per_gpu, gpus and images_per_s, as taken from TensorFlow's
-page "High-performance benchmarks" of May 2017. Only sizes that are twice the one before are foretold, from three or
-more. Prints each series with what was foretold and measured, the serial share, and the parts of a step; ends with exit
-code 1 where the median error is above a tenth.
+page "High-performance benchmarks" of May 2017. Only sizes that are twice the one before are predicted, from three or
+more. Prints each series with the predicted and the measured throughput, the serial share, and the parts of a step;
+ends with exit code 1 if the median error is above 10 %.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def fitted(table: pd.DataFrame) -> Series:
 def main() -> int:
     table = pd.read_csv(sys.argv[1]).sort_values("gpus", kind="stable")
     errors = []
-    print(f"{'series':<46} {'gpus':>5} {'measured':>9} {'foretold':>9} {'error':>6} {'serial':>7}  "
+    print(f"{'series':<46} {'gpus':>5} {'measured':>9} {'predicted':>9} {'error':>6} {'serial':>7}  "
           "computing, sending, sharing (ms)")
     for names, own in table.groupby(["platform", "data", "network"], sort=True):
         fit = fitted(own[:-1])

@@ -1,23 +1,24 @@
-"""Claim: whatever a results folder holds, no verb ends in a traceback, and no figure is shown that was not measured.
+"""Claim: whatever a results folder contains, no verb ends in a traceback, and no figure is shown that was not measured.
 
 Makes a folder with a record of every kind (proofs, timed trials of one and of several devices, limits, layer trials,
-pairs, telemetry) and imported tables, or takes one of real results, spoils one file at a time, from a seed, and has the
-verbs read it in this process. A mutant is a value of another type, one that cannot be, one that is missing or misnamed,
-nested deeply, huge, not finite, or a file with bytes flipped, cut or repeated. Half of the spoilt files keep the
-checksum that they had, and must be refused where what they say differs; the others have none, as older records, and of
-these half bear the id that their spoilt facts have. A file that is refused is told in one sentence, and everything is
-read as if it were not there; of one that is taken, all figures are as before, as without it, or not known. No mutant is
-made that is another measurement, such as a digit in the place of a digit: an older record alone does not tell.
+pairs, telemetry) and imported tables, or takes a folder of real results, damages one file at a time, from a seed, and
+lets the verbs read it in this process. A mutant is a value of another type, an impossible value, one that is missing
+or misnamed, nested deeply, huge, not finite, or a file with bytes flipped, cut or repeated. Half of the damaged files
+keep their old checksum, and must be refused if their content differs; the others have none, like older records, and
+half of these have the id that belongs to their damaged facts. A refused file is reported in one sentence, and
+everything else is read as if it did not exist; with an accepted one, all figures are as before, as without it, or not
+known. No mutant looks like another measurement, such as one digit in place of another: an older record does not show
+such a change.
 
-A mutant that is taken is read by every verb: by ``results`` alone, whose figures are compared, and by the others in one
-folder with up to seven more mutants of other files; a verb that ends in a traceback or a refusal there reads each of
-these alone too. A refused mutant is read by all verbs in one case of two hundred, since the door is the same for all.
-Others are found by a sweep that resumes, in a folder of its own whose trials are not measured but remembered: it must
-leave no problem behind.
+An accepted mutant is read by every verb: by ``results`` alone, whose figures are compared, and by the others in one
+folder with up to seven more mutants of other files; if a verb ends in a traceback or a refusal there, it reads each of
+these alone too. Of the refused mutants, one in two hundred is read by all verbs, since all read records in the same way.
+Others are read by a sweep that resumes, in a separate folder whose trials are not measured but replayed: it must leave
+no problem behind.
 
 Run: .venv/bin/python evidence/record_fuzz.py [--results FOLDER] [--mutants 20000] [--resumes 2000] [--seed 1]
      [--table FILE]
-Prints each mutant that breaks the claim, and a table by kind of file and verb; ends with exit code 1 where one does.
+Prints each mutant that breaks the claim, and a table by kind of file and verb; ends with exit code 1 if one does.
 """
 
 from __future__ import annotations

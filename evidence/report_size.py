@@ -4,7 +4,7 @@
 
 The reference report holds 3 frameworks x 8 networks x 3 precisions, every layer of each network in each framework, and
 the telemetry of 4 GPUs, 10 fields of 6,000 readings each. Records are synthetic. At most 1.5 MB and 1 s to paint;
-10,000 cases in at most 20 s. The page is painted when its largest content is, by the browser's own account.
+10,000 cases in at most 20 s. The page is painted when the browser reports its largest content as painted.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def sources() -> list[Described]:
 
 
 def readings() -> np.ndarray[Any, Any]:
-    """What was read: waves, noise, and clocks that heat held down for a while."""
+    """Readings: waves, noise, and clocks that heat reduced for a while."""
     random = np.random.default_rng(7)
     parts = []
     for gpu, (number, name) in itertools.product(range(GPUS), enumerate(GPU_FIELDS)):

@@ -4,7 +4,7 @@ Writes that many records of 100 cases, each with 50 timings, into a temporary fo
 read them all into the table of trials, three times.
 
 Run: .venv/bin/python evidence/store_speed.py [--records 10000]
-Prints the times, and ends with exit code 1 where the fastest is above 2 s.
+Prints the times, and ends with exit code 1 if the fastest is above 2 s.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""Claim: the energy of a region is right within the bound that is stated with it, whatever the sensor is like.
+"""Claim: the energy of a region is correct within the stated bound, for every kind of sensor.
 
 A simulated NVIDIA driver (tests/telemetry/nvml_simulator.c) under NVIDIA's own binding plays power curves whose
 integral is known in closed form: steps of training, blocks of work, a sine, each on GPUs with
 
-- an energy counter that moves every 100 ms, and power of the moment, renewed every 100 ms,
-- an energy counter that moves every 20 ms, and power of the moment, renewed every 20 ms,
-- no counter, and power averaged over 1 s, renewed every 100 ms.
+- an energy counter that changes every 100 ms, and instantaneous power, updated every 100 ms,
+- an energy counter that changes every 20 ms, and instantaneous power, updated every 20 ms,
+- no counter, and power averaged over 1 s, updated every 100 ms.
 
 The recorder that serves real trials reads them in real time, at its default rate and in a process of its own, with a
-mark at both ends of each region as a trial sends it. Regions begin at random. Nothing here ran on a GPU.
+mark at both ends of each region, as trials send them. Regions begin at random times. Nothing here ran on a GPU.
 
 Run: .venv/bin/python evidence/telemetry_energy.py [--regions 40] [--seconds 150] [--seed 1]
-Prints the error against the integral, and ends with exit code 1 where an error is above its bound.
+Prints the error against the integral, and ends with exit code 1 if an error is above its bound.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""Claim: whatever a driver does, the trial goes on, nothing unknown becomes a number, and the doubt is said.
+"""Claim: whatever a driver does, the trial continues, nothing unknown becomes a number, and the doubt is reported.
 
-A simulated NVIDIA driver (tests/telemetry/nvml_simulator.c) under NVIDIA's own binding plays one fault after the other.
-First each kind of fault of tests/telemetry/faults.py at each time of a trial (before its warm-up, in it, in the first
-quarter of the timed steps, in the middle, in the last quarter, in the last step, after it), judged as a trial on the
-card that has it and as one on the card beside it; time stands still between reads. Then, in real time, the recorder
-that serves real trials records a trial of a second of warm-up and six of timed steps for each fault that concerns the
-driver as a whole, or hangs. Doubts are those about the GPU alone: this machine gives some of its own. Nothing here ran
-on a GPU.
+A simulated NVIDIA driver (tests/telemetry/nvml_simulator.c) under NVIDIA's own binding simulates one fault after the
+other. First each kind of fault of tests/telemetry/faults.py at each time of a trial (before its warm-up, in it, in the
+first quarter of the timed steps, in the middle, in the last quarter, in the last step, after it), judged as a trial on
+the card that has the fault and as one on the other card; simulated time stands still between reads. Then, in real
+time, the recorder that serves real trials records a trial of a second of warm-up and six of timed steps for each fault
+that concerns the driver as a whole, or hangs. Only findings about the GPU count, since this machine causes others.
+Nothing here ran on a GPU.
 
 Run: .venv/bin/python evidence/telemetry_faults.py [--table]       # the first part alone takes half a minute
-Prints what the record says of each fault, and ends with exit code 1 where that is not what it should be, an energy is
-off by more than its bound, or a mark held the trial up for more than 10 ms.
+Prints what the record states about each fault, and ends with exit code 1 if that is wrong, if the error of an energy is
+above its bound, or if a mark delayed the trial by more than 10 ms.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Claim: a sampler's memory does not grow with the number of readings, so that a trial may take 24 hours.
 
 The sampler that serves real trials reads this machine's host at the highest rate, in one trial and then in many short
-ones, and is watched from outside. As many reads are made as an hour at its usual rate makes.
+ones, and is observed from outside. It makes as many reads as in an hour at its usual rate.
 
 Run: .venv/bin/python evidence/telemetry_memory.py [--minutes 6] [--rate 100]
-Prints its resident and private memory, threads and open files over time, and ends with exit code 1 where memory grew by
-more than 1 MiB after the first tenth, or files or threads by any.
+Prints its resident and private memory, threads and open files over time, and ends with exit code 1 if memory grew by
+more than 1 MiB after the first tenth, or if the number of files or threads grew.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Claim: telemetry makes a trial's steps at most 1 % slower, or by so little that it cannot be told from none.
+"""Claim: telemetry makes a trial's steps at most 1 % slower, or so little that the difference cannot be measured.
 
-In fresh processes, a network is timed with the real measuring loop in short blocks, by turns with the real sampler at
-work and at rest, the order of each pair drawn by a coin: the machine's own noise, which is larger than the effect, then
-falls on both. Once one thread, which leaves the sampler another core, and once as many threads as cores, so that the
-sampler must take its time from the trial. A process gives the median of its pairs' ratios; the ratio is estimated as
-every comparison of Rigmark's is, by Hodges-Lehmann over processes with the 95 % interval.
+In fresh processes, a network is timed with the real measuring loop in short blocks, alternately with and without the
+real sampler, in random order within each pair: the noise of the machine, which is larger than the effect, then affects
+both. Once with one thread, which leaves the sampler another core, and once with as many threads as cores, so that the
+sampler takes its time from the trial. A process gives the median of its pairs' ratios; the ratio is estimated as every
+comparison of Rigmark's is, by Hodges-Lehmann over processes with the 95 % interval.
 
 Run: .venv/bin/python evidence/telemetry_overhead.py [--processes 6] [--pairs 20] [--framework numpy] [--model mlp]
-Prints ratios, and the sampler's share of a core, and ends with exit code 1 where an interval lies above 1.01.
+Prints ratios, and the sampler's share of a core, and ends with exit code 1 if an interval is above 1.01.
 """
 
 from __future__ import annotations

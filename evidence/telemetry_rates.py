@@ -1,11 +1,11 @@
-"""Claim: the sampler keeps its rate while NVML is slow and while another process burns Python.
+"""Claim: the sampler keeps its rate while NVML is slow and while another process uses Python heavily.
 
 A simulated NVIDIA driver (tests/telemetry/nvml_simulator.c) under NVIDIA's own binding has 4 GPUs and takes 20 us
 (asleep, as when a driver waits) or 100 us (busy) for each call. The recorder that serves real trials samples it, in a
-process of its own; beside it is nothing, or a process that counts in pure Python. Nothing here ran on a GPU.
+process of its own, alone or beside a process that counts in pure Python. Nothing here ran on a GPU.
 
 Run: .venv/bin/python evidence/telemetry_rates.py [--seconds 6]
-Prints for each asked rate what was reached, how late reads were, and the sampler's share of a core.
+Prints for each requested rate the achieved one, how late reads were, and the sampler's share of a core.
 """
 
 from __future__ import annotations

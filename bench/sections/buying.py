@@ -432,7 +432,7 @@ def _memory(memories: Sequence[Memory]) -> Section | None:
     )),))
 
 
-HOLDS = {True: tr_later("holds"), False: tr_later("does not hold"), None: tr_later("cannot be told")}
+HOLDS = {True: tr_later("holds"), False: tr_later("does not hold"), None: tr_later("not known")}
 
 
 def _box(checks: Sequence[Check], links: Sequence[Linked]) -> Section | None:

@@ -30,11 +30,11 @@ def test_pci_express_3_with_8_lanes_gives_7_877_gb_s():
 
 
 @pytest.mark.parametrize(
-    ("cards", "taken", "found"),
+    ("cards", "taken", "expected"),
     [(1, 0, [16]), (2, 4, [16, 16]), (3, 0, [16, 16, 8]), (3, 4, [16, 8, 8]), (4, 0, [16, 8, 8, 8]), (11, 0, None)],
 )
-def test_40_lanes_are_shared_as_boards_share_them(cards: int, taken: int, result: list[int] | None):
-    assert result == widths(cards, 40, taken)
+def test_40_lanes_are_shared_as_boards_share_them(cards: int, taken: int, expected: list[int] | None):
+    assert expected == widths(cards, 40, taken)
 
 
 def test_a_plug_of_eight_pins_serves_six_and_not_the_other_way():

@@ -72,7 +72,7 @@ def names(ended: Ended) -> list[str]:
 # Which cases --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cases", "found"), [
+@pytest.mark.parametrize(("cases", "expected"), [
     ((), ["jax/training", "torch/inference", "torch/training"]),
     (("mnist_cnn",), ["jax/training", "torch/inference", "torch/training"]),
     (("mnist_cnn/torch",), ["torch/inference", "torch/training"]),
@@ -82,10 +82,10 @@ def names(ended: Ended) -> list[str]:
     (("jax", "torch/inference"), ["jax/training", "torch/inference"]),
     (("fp32/cpu/digits/inference",), ["torch/inference"]),
 ])
-def test_a_case_is_words_that_must_all_match(layers: Command, cases: tuple[str, ...], result: list[str]):
+def test_a_case_is_words_that_must_all_match(layers: Command, cases: tuple[str, ...], expected: list[str]):
     sweep()
 
-    assert result == names(layers(*cases, "--json"))
+    assert expected == names(layers(*cases, "--json"))
 
 
 @pytest.mark.parametrize("case", ["mnist_cnn/tortch", "batch=64", "jax/inference", "colour=red", "/"])

@@ -1,4 +1,4 @@
-"""JAX: pure functions of jax.lax, one a layer, traced into one program a step and compiled by XLA.
+"""JAX: pure functions of jax.lax, one per layer, traced into one program per step and compiled by XLA.
 
 Runs with JAX 0.10.
 """
@@ -26,9 +26,9 @@ from . import lowerings
 
 DISTRIBUTIONS = ("jax", "jaxlib")
 IMPORTS = "jax"
-COMPILE_MODES = ("xla",)         # jax.jit; nobody runs a network operation by operation, so that is no mode here
+COMPILE_MODES = ("xla",)         # jax.jit; users do not run networks operation by operation
 LAYOUTS = ("channels_last", "nchw")
-PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # JAX quantises nothing itself
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # JAX itself has no quantisation
 DEVICES = ("cpu", "cuda")
 LOWERINGS = lowerings.LOWERINGS
 
@@ -36,8 +36,8 @@ LOWERINGS = lowerings.LOWERINGS
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
 
 # XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference),
-# which no trace can take apart. This makes a call of each. In training they are not merged, and the option would slow
-# the step. A jaxlib that does not know the option ends the process and says so.
+# whose time no trace can divide. This option makes one call per convolution. In training they are not merged, and the
+# option would slow the step. A jaxlib that does not know the option ends the process with a message.
 LAYER_VARIABLES = {
     ("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xla", "training"): hlo.KERNELS_APART,
     ("cpu", "xla", "inference"): {
@@ -47,17 +47,17 @@ LAYER_VARIABLES = {
 
 
 def prepare(graph, weights, settings, kind=None):
-    """The network on its device with these weights; raises Unsupported where JAX cannot do what is asked.
+    """The network on its device with these weights; raises Unsupported for settings that JAX lacks.
 
     XLA compiles in the first step of each batch shape. Its CPU threads are as many as the cores that this process
-    might use when JAX started, so "threads" is not looked at here: set the affinity before.
+    might use when JAX started, so "threads" has no effect here: set the affinity before.
     """
     import jax
 
     refuse_unknown("jax", graph, settings)
     if jax.config.jax_disable_jit:
         raise Unsupported("JAX_DISABLE_JIT is set, so JAX would run one operation after the other; unset it")
-    # Not for others, where random numbers would be float64 too.
+    # Not in other precisions, in which random numbers would become float64 too.
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
     is_cpu = is_host(settings["device"])
     device = cpu_device(jax) if is_cpu else cuda_device(jax, settings["device"], settings["precision"])
@@ -65,7 +65,7 @@ def prepare(graph, weights, settings, kind=None):
 
 
 def facts():
-    """Versions, the platform with its own version, devices, and cores in reach (None where the system cannot say)."""
+    """Versions, the platform with its own version, devices, and available cores (None if they are not known)."""
     import jax
     import jaxlib
 
@@ -81,16 +81,16 @@ def facts():
 
 
 def cpu_device(jax):
-    # Otherwise JAX would start every platform it has, and a GPU's takes most of that card's memory.
+    # Otherwise JAX would start all its platforms, and that of a GPU takes most of the GPU's memory.
     jax.config.update("jax_platforms", "cpu")
     return jax.devices("cpu")[0]
 
 
 def cuda_device(jax, name, precision):
-    """The device of that name, with TF32 only where asked for; raises Unsupported if there is none."""
+    """The device of that name, with TF32 only if requested; raises Unsupported if there is none."""
     if device_kind(name) != "cuda":
         raise Unsupported(f"the jax adapter has no device '{name}'; it has {', '.join(DEVICES)}")
-    # JAX would take most of the memory of every card that it sees, also where another process works.
+    # JAX would take most of the memory of every visible GPU, including those that other processes use.
     jax.config.update("jax_cuda_visible_devices", str(device_index(name)))
     try:
         device, *_ = jax.devices("cuda")
@@ -99,12 +99,12 @@ def cuda_device(jax, name, precision):
         raise Unsupported(f"no device '{name}': JAX {jax.__version__} has no usable CUDA here ({reason})") from error
     if precision == "tf32" and float(device.compute_capability) < 8:
         raise Unsupported(f"no tf32 on {device.device_kind}: it begins with compute capability 8.0")
-    # Products and convolutions would use TF32 unasked.
+    # Otherwise products and convolutions use TF32 by default.
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
     return device
 
 
-# What XLA says where it has no kernel for a format.
+# Messages of XLA about formats for which it has no kernel.
 _MISSING_KERNEL = r"UNIMPLEMENTED: .*|NOT_FOUND: .*|.*[Uu]nsupported (?:element )?type.*"
 
 
@@ -113,12 +113,12 @@ def _at_least_fp32(jax, array):
 
 
 def _all_finite(jax, arrays):
-    """True where every number in every array is finite; a JAX value, which may be traced."""
+    """Whether every number in every array is finite; a JAX value, which may be traced."""
     return jax.numpy.stack([jax.numpy.isfinite(array).all() for array in jax.tree.leaves(arrays)]).all()
 
 
 def _softmax_cross_entropy(jax, output, y):
-    # A product and not an index, whose gradient would be a scatter.
+    # A product, since the gradient of an index would be a scatter.
     return -(jax.nn.log_softmax(output) * jax.nn.one_hot(y, output.shape[-1])).sum(-1).mean()
 
 
@@ -216,7 +216,7 @@ class JaxPrepared(Prepared):
         kept = {key: self._array(self._kept(key, np.asarray(weights[key], self._stored))) for key in self._axes}
         self._parameters = {key: array for key, array in kept.items() if key in trainable}
         self._statistics = {key: array for key, array in kept.items() if key not in trainable}
-        self._moments = None                             # with the first update; inference has no room for them
+        self._moments = None                             # at the first update; inference does not allocate them
         self._steps = None
         self._scaling = ()                               # where there is one: see _rescaled
         if self._is_scaled:
@@ -224,12 +224,12 @@ class JaxPrepared(Prepared):
 
         self._infer = jax.jit(self._output)
         self._differentiate = jax.jit(self._loss_and_gradients)
-        # Donated: the update writes over the old weights, statistics and moments.
+        # Donated: the update overwrites the old weights, statistics and moments.
         self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3, 4))
         self._advance = self._update if self._is_training else self._answer
         self._loaded = self._batches = None
         self._last = None
-        self._programs = {}                              # what layer_times knows of them, by shape of a batch
+        self._programs = {}                              # what layer_times knows about them, by shape of a batch
 
     # The timed way.
 
@@ -261,7 +261,7 @@ class JaxPrepared(Prepared):
         module, owners, kernels = self._program()
         options = self._jax.profiler.ProfileOptions()
         options.python_tracer_level = 0
-        options.host_tracer_level = 1                    # holds the operations of a CPU; more slows them down
+        options.host_tracer_level = 1                    # includes the operations of a CPU; more slows them down
         options.enable_hlo_proto = False
         step_times_s = []
         with tempfile.TemporaryDirectory(prefix="rigmark-trace-") as folder:
@@ -283,7 +283,7 @@ class JaxPrepared(Prepared):
         return {"step_times_s": step_times_s, "layers": rows, "problem": problem}
 
     def _program(self):
-        """Of the program of a step: its name, {instruction: (row, members)}, and those that each run of it shows."""
+        """The program of a step: its name, {instruction: (row, members)}, and the instructions that each run shows."""
         x, y = self._loaded[0]
         shapes = mapped(lambda each: each.shape, x)
         if shapes not in self._programs:
@@ -366,7 +366,7 @@ class JaxPrepared(Prepared):
         return self._run({**parameters, **statistics}, x, lowerings.Pass(self._jax, self._layout, self._shared))
 
     def _loss_and_gradients(self, parameters, statistics, scaling, x, y, masks, step=None):
-        """((loss, new statistics), gradients); of the scaled loss, and divided again, where there is a scaling."""
+        """((loss, new statistics), gradients); with loss scaling those of the scaled loss, divided by the scale."""
         def loss(parameters):
             run = lowerings.Pass(
                 self._jax, self._layout, self._shared, is_training=True, masks=masks, seed=self._seed, step=step
@@ -383,8 +383,8 @@ class JaxPrepared(Prepared):
         return value, gradients
 
     def _updated(self, parameters, statistics, moments, steps, scaling, x, y, masks):
-        """What the first five are after a step, and the loss before it."""
-        # Counted and drawn from within the program, so that the host has nothing to do for a step.
+        """The new values of the first five arguments after a step, and the loss before it."""
+        # Counted and drawn inside the program, so that the host has no work in a step.
         (loss, statistics), gradients = self._loss_and_gradients(parameters, statistics, scaling, x, y, masks, steps)
         before = parameters, moments, steps
         optimizer = self._graph["optimizer"]
@@ -440,7 +440,7 @@ class JaxPrepared(Prepared):
     # Arrays in and out.
 
     def _array(self, array):
-        # A copy first: device_put may keep NumPy's own memory, and the update writes into what it is given.
+        # A copy first: device_put may keep NumPy's own memory, and the update overwrites its arguments.
         return self._jax.device_put(np.array(array, order="C"), self._device)
 
     def _samples(self, array):
@@ -467,7 +467,7 @@ class JaxPrepared(Prepared):
         return self._samples(self._as_value(self._outputs[0], np.asarray(y, dtype)))
 
     def _masks(self, masks):
-        """None without any, so that a network without dropout has one program for proofs and timed steps."""
+        """None if there is no mask, so that a network without dropout has one program for proofs and timed steps."""
         return {name: self._samples(self._as_value(name, mask)) for name, mask in masks.items()} or None
 
     def _as_value(self, name, array):
@@ -495,7 +495,7 @@ class JaxPrepared(Prepared):
         return array.transpose(self._axes[key])
 
     def _canonical_parameter(self, key, array):
-        """A copy of what ``_kept`` was given, as NumPy."""
+        """A NumPy copy of the argument of ``_kept``."""
         array = widened(np.asarray(array)).transpose(inverse(self._axes[key]))
         if key in self._flattened:
             array = channels_first(array, self._flattened[key])

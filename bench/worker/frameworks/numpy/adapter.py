@@ -1,4 +1,4 @@
-"""NumPy: the oracle that every other framework must agree with, and a framework to be timed like them.
+"""NumPy: the oracle with which every other framework must agree; it can be timed like them.
 
 Each operation is a forward and a backward formula written out by hand. Images are NCHW. Nothing here is shared with
 the frameworks that are proven against it. In float64 this is the reference; it runs from Python 3.6, NumPy 1.19.
@@ -129,7 +129,7 @@ class Network(Prepared):
         self._for_loss = layers_for_loss(graph)
         self._last_read = last_readers(graph["layers"], self._outputs)
         self._steps = 0
-        self._shards = settings.get("shards", 1)             # equal parts of a batch, each with its own statistics
+        self._shards = settings.get("shards", 1)             # equal parts of a batch, each with statistics of its own
         self._sent_as = settings.get("gradients_sent_as")    # dtype in which their gradients are summed, if another
         self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
         tie_seed = settings.get("tie_seed")
@@ -258,7 +258,7 @@ class Network(Prepared):
         arriving = {self._outputs[0]: gradient}
         gradients, statistics = {}, {}
         for layer in reversed(self._for_loss):
-            operation = operations.pop()             # and with it what it kept for now
+            operation = operations.pop()             # which also frees the arrays that it kept
             if layer["name"] not in self._with_gradient:
                 continue
             passed_on = operation.backward(*[arriving.pop(value, None) for value in outputs_of(layer)])
@@ -292,14 +292,14 @@ class Network(Prepared):
 
 
 class WatchedNetwork(Network):
-    """A network over the weights and batches of another one that books its time to a timeline."""
+    """A network with the weights and batches of another one that records its time in a timeline."""
 
     def __init__(self, network, timeline):
         vars(self).update(vars(network))
         self._timeline = timeline
         for layer in self._for_loss if self._is_training else self._graph["layers"]:
             timeline.add_row((layer["name"], "forward"))
-        # One formula gives the loss with its gradient, so all of it is booked as forward.
+        # One formula gives the loss with its gradient, so all of it counts as forward.
         self._loss_and_gradient = timeline.booked((LOSS, "forward"), self._loss_and_gradient)
         self._sum = timeline.booked((GRADIENT_ADD, "backward"), self._sum)
         self._update = timeline.booked((OPTIMIZER, "update"), self._update)
@@ -312,7 +312,7 @@ class WatchedNetwork(Network):
 
 
 class WatchedOperation:
-    """An operation whose time is booked to its layer."""
+    """An operation whose time is recorded for its layer."""
 
     def __init__(self, operation, name, timeline):
         self._operation, self._name, self._timeline = operation, name, timeline
@@ -325,20 +325,20 @@ class WatchedOperation:
         return self._timeline.booked((self._name, "backward"), self._backward)(*gradients)
 
     def _backward(self, *gradients):
-        operation, self._operation = self._operation, None       # freeing what it kept is part of its time
+        operation, self._operation = self._operation, None       # its time includes freeing the arrays that it kept
         passed_on = operation.backward(*gradients)
         self.gradients, self.statistics = operation.gradients, operation.statistics
         return passed_on
 
 
 class Rounding:
-    """What a narrower format does: each value goes to the nearest that it has, which is off by up to ``roundoff``.
+    """Rounds as a narrower format does: each value to the nearest of its values, with an error of up to ``roundoff``.
 
     That is relative to the value itself or, for integers, to the largest of its array (Higham, "Accuracy and stability
-    of numerical algorithms", section 2.2). Where the format's values lie is drawn at random for each array: so values
-    that are nearly equal are off alike, as they are in the format, and their sum is off by as much as they are. A
-    format in which values are stored rounds all that a layer gives, passes back and reads as weights. One that is not
-    rounds only what ``takers``, names of operations, take.
+    of numerical algorithms", section 2.2). The grid of the format's values is shifted at random for each array: so
+    nearly equal values have equal errors, as in the format, and the error of their sum is as large as theirs. A format
+    in which values are stored rounds the outputs of layers, the gradients that they pass back, and weights. A format
+    that is not stored rounds only the operands of ``takers``, names of operations.
     """
 
     def __init__(self, roundoff, of_largest, takers, seed):
@@ -365,7 +365,7 @@ class Rounding:
 
 
 class RoundedNetwork(Network):
-    """A network that computes as if in a narrower format: how far that leads is how far a framework may be off."""
+    """A network that computes as if in a narrower format; its errors are the tolerance for frameworks."""
 
     def __init__(self, graph, weights, settings):
         super().__init__(graph, weights, settings)
@@ -385,7 +385,7 @@ class RoundedNetwork(Network):
 
 
 class RoundedOperation:
-    """An operation of which a narrower format stores what it gives, or takes what it multiplies."""
+    """An operation whose results are stored in a narrower format, or whose operands are rounded to it."""
 
     def __init__(self, operation, rounding):
         self._operation, self._rounding = operation, rounding
@@ -422,7 +422,7 @@ def prepare(graph, weights, settings):
 
 
 def openblas_function(name):
-    """A function of the OpenBLAS that a NumPy wheel brings along; None where NumPy uses another library."""
+    """A function of the OpenBLAS in NumPy's wheel; None if NumPy uses another library."""
     folder = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), "numpy.libs")
     files = os.listdir(folder) if os.path.isdir(folder) else []
     for file in files:
@@ -435,7 +435,7 @@ def openblas_function(name):
 
 
 def facts():
-    """Version, linear algebra library with its kernel, and threads it uses; None where the library does not say."""
+    """Version, linear algebra library with its kernel, and number of threads; None if not known."""
     config, threads = openblas_function("get_config"), openblas_function("get_num_threads")
     if config is not None:
         config.restype = ctypes.c_char_p

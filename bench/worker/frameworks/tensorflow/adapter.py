@@ -34,9 +34,9 @@ from . import lowerings
 
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
 IMPORTS = "tensorflow"
-COMPILE_MODES = ("compiled", "xla", "eager")     # Keras compiles unasked
+COMPILE_MODES = ("compiled", "xla", "eager")     # Keras compiles by default
 LAYOUTS = ("channels_last",)                     # convolutions of NCHW images have no kernel on a CPU
-PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # int8 is another runtime's
+PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure")      # int8 needs another runtime
 DEVICES = ("cpu", "cuda")
 LOWERINGS = lowerings.LOWERINGS
 
@@ -47,11 +47,11 @@ LAYER_VARIABLES = {("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xl
 
 
 def prepare(graph, weights, settings, kind=None):
-    """The network on its device with these weights; raises Unsupported where TensorFlow cannot do what is asked."""
+    """The network on its device with these weights; raises Unsupported for settings that TensorFlow lacks."""
     import tensorflow as tf
 
     refuse_unknown("tensorflow", graph, settings)
-    with contextlib.suppress(RuntimeError):      # too late once TensorFlow runs; facts() tells what is in force
+    with contextlib.suppress(RuntimeError):      # has no effect once TensorFlow runs; facts() states the number in use
         tf.config.threading.set_intra_op_parallelism_threads(settings["threads"])
         tf.config.threading.set_inter_op_parallelism_threads(1)
     is_cpu = is_host(settings["device"])
@@ -61,7 +61,7 @@ def prepare(graph, weights, settings, kind=None):
 
 
 def facts():
-    """Version, threads in force (0: one a core), and what the build was made with; None where it does not say."""
+    """Version, threads in use (0: one per core), and options of the build; None if it does not state them."""
     import tensorflow as tf
 
     build = tf.sysconfig.get_build_info()
@@ -83,7 +83,7 @@ def cpu_device(tf):
 
 
 def cuda_device(tf, device, precision):
-    """TensorFlow's name of a CUDA device, with TF32 only where asked for; raises Unsupported if there is none."""
+    """TensorFlow's name of a CUDA device, with TF32 only if requested; raises Unsupported if there is none."""
     if device_kind(device) != "cuda":
         raise Unsupported(f"the tensorflow adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not tf.test.is_built_with_cuda():
@@ -95,16 +95,16 @@ def cuda_device(tf, device, precision):
     if index >= len(gpus):
         raise Unsupported(f"no device '{device}': TensorFlow {tf.__version__} sees {len(gpus)} CUDA device(s)")
     with contextlib.suppress(RuntimeError):      # too late once it runs
-        for gpu in gpus:                        # TensorFlow wants the same for all
+        for gpu in gpus:                        # TensorFlow requires the same setting for all GPUs
             tf.config.experimental.set_memory_growth(gpu, True)
     is_tf32 = precision == "tf32"
     if is_tf32 and tf.config.experimental.get_device_details(gpus[index])["compute_capability"] < (8, 0):
         raise Unsupported(f"no tf32 on '{device}': it begins with compute capability 8.0")
-    tf.config.experimental.enable_tensor_float_32_execution(is_tf32)     # matrix products would use it unasked
+    tf.config.experimental.enable_tensor_float_32_execution(is_tf32)     # matrix products use it by default
     return f"GPU:{index}"
 
 
-# What TensorFlow says where it has no kernel for a format.
+# Messages of TensorFlow about formats for which it has no kernel.
 _MISSING_KERNEL = (
     r"Could not find device for node: .*|No OpKernel was registered.*"
     r"|Value for attr 'T' of \w+ is not in the list of .*|.*not in list of allowed values.*"
@@ -116,7 +116,7 @@ _MISSING_KERNEL = (
 
 STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
 COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
-# In mixed precision; batch normalisation and attention see to it themselves.
+# In mixed precision; batch normalisation and attention cast by themselves.
 IN_FP32 = ("local_response_norm", "softmax", "log_softmax")
 ALWAYS_IN_FP32 = ("group_norm", "layer_norm", "rms_norm")
 
@@ -161,7 +161,7 @@ class LossScaling:
         self.scale.assign(self._tf.maximum(self.scale / 2, 1.0))
 
     def update(self, gradients, update):
-        """Call ``update`` with the gradients divided again, unless one is not finite; and adapt the scale."""
+        """Calls ``update`` with the gradients divided by the scale, unless one is not finite; then adapts the scale."""
         tf = self._tf
         gradients = self.unscaled(gradients)
 
@@ -201,7 +201,7 @@ def _scope_of(key):
 
 
 def _name_of_update(key):
-    """The name of the operation that updates a parameter: traces tell by it whose gradient it takes."""
+    """The name of the operation that updates a parameter: by which traces find the layer of its gradient."""
     return xplane.LAYER_SCOPE % key.partition("/")[0] + key.partition("/")[2]
 
 
@@ -238,7 +238,7 @@ class Adam:
 
     With c1 = 1 - beta1**t and c2 = 1 - beta2**t,
     m / c1 / (sqrt(v / c2) + epsilon) = sqrt(c2) / c1 * m / (sqrt(v) + epsilon * sqrt(c2)),
-    so learning rate and epsilon are corrected here, in float64, and the operation is told that no correction is due.
+    so learning rate and epsilon are corrected here, in float64, and the operation applies no further correction.
     """
 
     def __init__(self, tf, settings, variables):
@@ -281,7 +281,7 @@ Layer = collections.namedtuple("Layer", "name scope inputs finished function par
 
 
 def _named(outputs, result):
-    """The values of a layer by their names, from what its function gave."""
+    """The values of a layer by their names, from the result of its function."""
     return zip(outputs, result if isinstance(result, tuple) else (result,))
 
 
@@ -335,10 +335,10 @@ def _turning(tf, turns, function):
 
 
 class WatchedSteps:
-    """Steps of a network run eagerly whose time is booked layer by layer.
+    """Eager steps of a network whose time is recorded layer by layer.
 
-    In training each layer has a gradient tape of its own. One tape for all does the work of a layer's gradient when it
-    comes to it, so that some of it would fall among that of other layers.
+    In training each layer has a gradient tape of its own. A single tape computes the gradients
+    of layers in its own order, so that some of the time would be recorded for other layers.
     """
 
     def __init__(self, tf, prepared, timeline):
@@ -375,7 +375,7 @@ class WatchedSteps:
         values = dict(zip(prepared._inputs, unpacked(x)))
         for layer in self._layers:
             with tf.GradientTape() as tape, tf.name_scope(layer.scope):
-                # A tensor for each reader, so that it is told apart what each sends back.
+                # A tensor for each reader, to separate the gradients that readers pass back.
                 inputs = [
                     tf.identity(values[name]) if self._readers[name] > 1 else values[name] for name in layer.inputs
                 ]
@@ -511,7 +511,7 @@ class TensorflowPrepared(Prepared):
         return None if self._scaling is None else int(self._scaling.overflows.numpy())
 
     def layer_times(self, steps):
-        """See the contract; by marks between the layers where the host runs them, else by TensorFlow's own trace."""
+        """See the contract; by marks between the layers if the host runs them, otherwise by TensorFlow's own trace."""
         if self._compile_mode == "eager":
             return self._layer_times_by_marks(steps)
         space = xplane.empty_space()
@@ -540,10 +540,10 @@ class TensorflowPrepared(Prepared):
         """The function of a step that runs with traces, written but not run yet, and what its kernels are."""
         function = self._update if self._is_training else self._infer
         if self._compile_mode == "compiled":
-            # The executor estimates what each kernel costs, from very much downwards with each run without a trace.
+            # The executor estimates the cost of each kernel, at first very high, then lower after each untraced run.
             # From 8000 cycles on, after some ninety runs or within a loop's first, traces leave the kernel out:
             # host_tracer_level=3 should keep it, but TensorFlow 2.21 takes no option ("expects an i value"). A function
-            # that runs with traces only loses none.
+            # that only runs with traces loses none.
             function = self._compiled(function.python_function)
         arguments = self._arguments(*self._loaded[0])
         program = xplane.Operations({

@@ -1,4 +1,4 @@
-"""PyTorch: one nn.Module a layer, run in order by a small network module.
+"""PyTorch: one nn.Module per layer, which a small network module runs in order.
 
 Needs PyTorch 1.9 (Python 3.6) or newer, the compiled mode 2.1.
 """
@@ -34,19 +34,19 @@ DEVICES = ("cpu", "cuda")
 LOWERINGS = lowerings.LOWERINGS
 
 # torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
-# process pays 10 to 30 s of compilation for it, so it is a choice of the user's and not the headline.
+# process pays 10 to 30 s of compilation for it, so users must choose it; it is not the default.
 BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
 
 
 def prepare(graph, weights, settings, kind=None):
-    """The network on its device with these weights; raises Unsupported where PyTorch cannot do what is asked."""
+    """The network on its device with these weights; raises Unsupported for settings that PyTorch lacks."""
     import torch
 
     refuse_unknown("torch", graph, settings)
     torch.manual_seed(settings["seed"])
     torch.set_num_threads(settings["threads"])
     if torch.get_num_interop_threads() != 1:
-        with contextlib.suppress(RuntimeError):          # too late once the pool runs; facts() tells what is in force
+        with contextlib.suppress(RuntimeError):          # no effect once the pool runs; facts() states the number
             torch.set_num_interop_threads(1)
     if not is_host(settings["device"]):
         start_cuda(torch, settings["device"], settings["precision"])
@@ -54,7 +54,7 @@ def prepare(graph, weights, settings, kind=None):
 
 
 def facts():
-    """Version, threads in force, and what the CPU and CUDA libraries say of themselves; None where there is none."""
+    """Version, threads in use, and facts of the CPU and CUDA libraries; None for a missing one."""
     import torch
 
     return {
@@ -70,7 +70,7 @@ def facts():
 
 
 def start_cuda(torch, device, precision):
-    """Make ``device`` the current one, with TF32 only where asked for; raises Unsupported where it lacks something."""
+    """Makes ``device`` the current one, with TF32 only if requested; raises Unsupported if it lacks something."""
     if device_kind(device) != "cuda":
         raise Unsupported(f"the torch adapter has no device '{device}'; it has {', '.join(DEVICES)}")
     if not torch.cuda.is_available():
@@ -85,17 +85,17 @@ def start_cuda(torch, device, precision):
     if is_tf32 and not _has_tf32(torch, index):
         raise Unsupported(f"no tf32 on {torch.cuda.get_device_name(index)}: it begins with compute capability 8.0")
     torch.backends.cuda.matmul.allow_tf32 = is_tf32
-    torch.backends.cudnn.allow_tf32 = is_tf32            # convolutions would use TF32 unasked
+    torch.backends.cudnn.allow_tf32 = is_tf32            # convolutions use TF32 by default
 
 
 def _has_tf32(torch, index):
-    """Whether the current device, of that number, has TF32. AMD's capabilities count otherwise than NVIDIA's."""
+    """Whether the current device, of that number, has TF32. AMD's capabilities are numbered differently."""
     if hasattr(torch.cuda, "is_tf32_supported"):
         return torch.cuda.is_tf32_supported()
     return torch.version.hip is None and torch.cuda.get_device_capability(index) >= (8, 0)
 
 
-# What PyTorch says where it has no kernel for a format, on the first line that says so.
+# Messages of PyTorch about formats for which it has no kernel: the line that states it.
 _MISSING_KERNEL = (
     r".*not implemented for '\w+'.*|.*could not create a primitive.*|Expected tensor for argument.*"
     r"|Unsupported dtype.*|.*does not support automatic mixed precision.*"
@@ -103,14 +103,14 @@ _MISSING_KERNEL = (
 
 
 def _autocast(torch, device, precision):
-    """What enters mixed precision; raises Unsupported where this PyTorch or device has none for the format."""
+    """A context of mixed precision; raises Unsupported if this PyTorch or device has none for the format."""
     if precision not in ("bf16", "fp16"):
         return contextlib.ExitStack                      # enters nothing
     dtype = getattr(torch, _HALVES[precision])
     if not hasattr(torch, "autocast"):
         raise Unsupported(f"mixed precision is used with PyTorch 1.10 or newer, this is {torch.__version__}")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)      # it would go on in fp32 with no more than a warning
+        warnings.simplefilter("error", UserWarning)      # PyTorch would continue in fp32 with only a warning
         try:
             torch.autocast(device.type, dtype=dtype)
         except (RuntimeError, UserWarning) as error:
@@ -128,7 +128,7 @@ def _scaler(torch, device):
 
 
 def _quantized(torch, network):
-    """The network with dense and LSTM layers that quantise what they take; raises Unsupported where it has none."""
+    """The network with dense and LSTM layers that quantise their inputs; raises Unsupported if it has none."""
     quantization = getattr(getattr(torch, "ao", torch), "quantization", None)
     engines = [name for name in torch.backends.quantized.supported_engines if name != "none"]
     if not hasattr(quantization, "quantize_dynamic") or not engines:
@@ -146,7 +146,7 @@ _STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}  
 
 
 def _compiled(torch, network):
-    """The network under torch.compile; raises Unsupported where there is no compiler for it."""
+    """The network under torch.compile; raises Unsupported if the compiler is missing."""
     if not hasattr(getattr(torch, "compiler", None), "reset"):
         raise Unsupported(f"the compiled mode needs PyTorch 2.1 or newer, this is {torch.__version__}")
     # The same choice as torch._inductor.config.cpp.cxx.
@@ -155,14 +155,14 @@ def _compiled(torch, network):
         raise Unsupported(f"torch.compile needs a C++ compiler and there is no '{compiler}'; install one or set CXX")
     if torch._dynamo.config.disable:
         raise Unsupported("TORCH_COMPILE_DISABLE is set, so PyTorch would compile nothing; unset it")
-    # Asked here, since Dynamo says so in the first step only, and without fullgraph goes on in eager mode.
+    # Checked here, since Dynamo reports it only in the first step, and without fullgraph continues in eager mode.
     if any(isinstance(module, torch.nn.RNNBase) for module in network.modules()):
         raise Unsupported("torch.compile: Dynamo does not support RNN, GRU, or LSTM")
     # Networks share the code of one forward, whose compilations are counted together against a limit of 8.
     torch.compiler.reset()
     try:
-        # Not dynamic: a second batch size would otherwise exchange the kernels for slower ones of any size.
-        # Full graph: at the limit it raises, where it would otherwise go on in eager mode without a word.
+        # Not dynamic: otherwise a second batch size replaces the kernels by slower ones for any size.
+        # Full graph: at the limit it raises; otherwise it would continue in eager mode without a message.
         return torch.compile(network, dynamic=False, fullgraph=True)
     except RuntimeError as error:                        # "Dynamo is not supported on Python 3.x"
         raise Unsupported(str(error)) from error
@@ -218,7 +218,7 @@ class TorchPrepared(Prepared):
         self._layers = layers
         self._is_eager = settings["compile_mode"] == "eager"
         network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
-        self._tensors = lowerings.tensors(graph, layers)          # which quantised layers have no more
+        self._tensors = lowerings.tensors(graph, layers)          # which quantised layers no longer have
         if precision == "int8":
             if self._is_cuda:
                 raise Unsupported("PyTorch has no dynamically quantised layers on CUDA")
@@ -289,7 +289,7 @@ class TorchPrepared(Prepared):
         return self._marked.told(timeline.plain())
 
     def _book_steps(self, timeline, steps, layers):
-        """So many steps with the time of these nn.Modules, of the loss and of the optimizer booked."""
+        """Runs this many steps and records the time of these nn.Modules, of the loss and of the optimizer."""
         loss_function = self._loss_function
         with LayerHooks(timeline, layers, self._optimizer, self._with_gradient) as hooks:
             self._loss_function = hooks.watched_loss(loss_function)
@@ -301,7 +301,7 @@ class TorchPrepared(Prepared):
                 self._loss_function = loss_function
 
     def _compile_marked(self):
-        """Compile the network with marks, by a pass that leaves batches, weights, statistics and random numbers be."""
+        """Compiles the network with marks, by a pass that does not change batches, weights, statistics or random state."""
         if not inductor.tells_kernels_apart():
             version = self._torch.__version__
             raise Unsupported(f"layer times in compiled mode need PyTorch 2.9 or newer, this is {version}")
@@ -371,7 +371,7 @@ class TorchPrepared(Prepared):
             self._optimizer.step()
         else:
             self._steps += 1
-            self._scaler.step(self._optimizer)           # leaves the update out where a gradient is not finite
+            self._scaler.step(self._optimizer)           # skips the update if a gradient is not finite
             self._scaler.update()
         return loss.detach()
 
@@ -382,7 +382,7 @@ class TorchPrepared(Prepared):
         return mapped(self._values, x)
 
     def _values(self, array):
-        """A batch of inputs, targets or masks, in the format that activations have at first."""
+        """A batch of inputs, targets or masks, in the format of the first activations."""
         tensor = self._tensor(array)
         return tensor.to(self._dtype) if tensor.is_floating_point() else tensor
 
@@ -445,7 +445,7 @@ def _cuda_timeline(torch):
 
 
 def _widened(tensor):
-    """The tensor in fp32 where it is narrower; NumPy has no bf16."""
+    """The tensor, in fp32 if it is narrower; NumPy has no bf16."""
     return tensor.float() if tensor.element_size() < 4 else tensor
 
 

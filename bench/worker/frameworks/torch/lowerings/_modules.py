@@ -11,7 +11,7 @@ _RECURRENT_NAMES = {
 
 @functools.lru_cache(maxsize=1)
 def modules():
-    """Made on demand, since torch is imported on demand."""
+    """The classes are created on demand, since torch is imported on demand."""
     import torch
     from torch import nn
 
@@ -30,7 +30,7 @@ def modules():
 
         def __init__(self, rate):
             super().__init__(rate)
-            # Of the instance, not the class: its first appearance would make torch.compile compile again.
+            # An attribute of the instance, since one that first appears on the class makes torch.compile compile again.
             self.mask = None
 
         def forward(self, x):
@@ -112,7 +112,7 @@ def modules():
             return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
 
     class Gather(nn.Module):
-        """Entries of one axis; the indices go to the device with the network, and are no weight."""
+        """Entries of one axis; the indices move to the device with the network, and are not weights."""
 
         def __init__(self, axis, indices):
             super().__init__()
@@ -146,7 +146,7 @@ def modules():
             return self.rows.to(x.dtype) @ x @ self.columns.to(x.dtype).t()
 
     class AsFloat(nn.Module):
-        """What ``function`` gives, in the format of the network's weights."""
+        """The result of ``function``, in the format of the network's weights."""
 
         def __init__(self, function=None):
             super().__init__()
@@ -157,7 +157,7 @@ def modules():
             return (x if self.function is None else self.function(x)).to(self.like.dtype)
 
     class ParameterValue(nn.Module):
-        """A parameter, or a buffer where it is not trained, as a value."""
+        """A parameter as a value; a buffer if it is not trained."""
 
         def __init__(self, shape, is_trainable):
             super().__init__()
