@@ -63,7 +63,7 @@ def _standing(each: Watched, last: int) -> tuple[str, str]:
 
 def _tests(verdicts: Verdicts) -> list[Test]:
     return [
-        Test(name=case.label, kind=kind, words=words) for case in verdicts.cases for kind, words in (_mark(case),)
+        Test(name=case.label, kind=kind, words=text) for case in verdicts.cases for kind, text in (_mark(case),)
     ]
 
 

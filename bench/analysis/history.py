@@ -300,7 +300,7 @@ def summary(watched: Sequence[Watched], last: int) -> str:
     better = sum(bool(each.better(last)) and not each.worse(last) for each in judged)
     short = [len(each.series.values) for each in sound if each.reason and each.is_short]
     counts = [
-        f"{number} {words}" for number, words in (
+        f"{number} {text}" for number, text in (
             (failed, tr("failed last")), (worse, tr("got worse")),
             (changed, tr("changed, and it is not known which way is better")), (better, tr("got better")),
             (len(judged) - worse - changed - better, tr("as before in the last {last} points", last=last)),
@@ -456,9 +456,9 @@ def changed_by(ratio: float) -> str:
 
 
 def _remark(step: Step) -> str:
-    words = tr("undone later") if step.is_undone else ""
+    text = tr("undone later") if step.is_undone else ""
     moved = tr("with {environment}", environment=step.environment) if step.environment else ""
-    return "; ".join(filter(None, [words, moved]))
+    return "; ".join(filter(None, [text, moved]))
 
 
 def _cut(revision: str) -> str:

@@ -34,10 +34,10 @@ class Retirement:
     @property
     def text(self) -> str:
         """"last measured on 2017-08-13, others until 2023-02-01"."""
-        said = tr("last measured on {date}, others until {newest}", date=day(self.last_s), newest=day(self.newest_s))
+        text = tr("last measured on {date}, others until {newest}", date=day(self.last_s), newest=day(self.newest_s))
         ended = "" if self.ended is None else tr(SAID[self.ended])
         failed = tr("its last run failed") if self.has_failed else ""
-        return "; ".join(filter(None, [ended, said, failed]))
+        return "; ".join(filter(None, [ended, text, failed]))
 
 
 def retirements(series: Sequence[Series]) -> list[Retirement | None]:

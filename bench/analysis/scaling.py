@@ -424,19 +424,19 @@ def _communication(largest: Point, lost_s: float) -> Iterator[str]:
     rate = tr("no time")
     if time_s:
         rate = formatting.with_unit(sent / time_s, formatting.rate_unit([sent / time_s], "B/s"))
-    words = tr(
+    text = tr(
         "{amount} at {rate}, of which {exposed} are not hidden behind the backward pass", amount=amount, rate=rate,
         exposed=_time(exposed_s),
     )
     if exposed_s < MOST_OF * lost_s:
-        yield tr("{words}, which is less than half of the lost time", words=words)
+        yield tr("{words}, which is less than half of the lost time", words=text)
         return
     machines = int(_number(row, "nodes") or 1)
     where = tr("within one machine, so that no network is part of it") if machines == 1 \
         else tr("over {n} machines, whose network is part of it", n=machines)
     yield tr(
         "for most of that time ranks exchange gradients or wait for each other, {where} ({words}); how much of it is "
-        "waiting for the slowest was not measured", where=where, words=words,
+        "waiting for the slowest was not measured", where=where, words=text,
     )
 
 

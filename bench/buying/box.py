@@ -125,6 +125,6 @@ def endurance(step_times_s: Sequence[float]) -> Endurance | None:
     ends = np.cumsum(times)
     peak = times[: max(1, int(np.searchsorted(ends, PEAK_S)))]
     ratio = float(np.median(peak) / np.median(times[len(times) * 2 // 3 :]))
-    words = tr_later("throttles") if ratio < THROTTLES_BELOW else tr_later("slows a little") if ratio < NOTE_BELOW \
+    text = tr_later("throttles") if ratio < THROTTLES_BELOW else tr_later("slows a little") if ratio < NOTE_BELOW \
         else tr_later("keeps its speed")
-    return Endurance(ratio=ratio, duration_s=duration, words=words)
+    return Endurance(ratio=ratio, duration_s=duration, words=text)

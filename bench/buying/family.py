@@ -86,7 +86,7 @@ def _of_family(
     for each in candidates:
         if each.id in kept:
             by_candidate[each.id] = _relative(each, baseline, family, [rated[each.id][workload] for workload in common],
-                                       [rated[baseline.id][workload] for workload in common])
+                                              [rated[baseline.id][workload] for workload in common])
     return by_candidate
 
 
@@ -172,9 +172,9 @@ def _error(candidate: Candidate, speeds: Sequence[Quantity]) -> Quantity | None:
 def _reasons(own: Sequence[Rated], family: Family) -> tuple[str, ...]:
     """How many of its figures are measured, quoted or predicted, and the origin of one of them."""
     counts = Counter(each.origin for each in own if each.origin is not None)
-    said = formatting.listed([f"{count:,} {word(origin)}" for origin, count in counts.items()])
+    text = formatting.listed([f"{count:,} {word(origin)}" for origin, count in counts.items()])
     first = next((each for each in own if each.origin is Origin.PREDICTED), own[0])
-    return (tr("{n} of {all} workloads: {counts}", n=f"{len(own):,}", all=f"{len(family.workloads):,}", counts=said),
+    return (tr("{n} of {all} workloads: {counts}", n=f"{len(own):,}", all=f"{len(family.workloads):,}", counts=text),
             *(tr("one of them: {reason}", reason=reason) for reason in first.reasons))
 
 

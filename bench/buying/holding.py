@@ -97,8 +97,8 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     need = box.supply(sum(part.tdp_w or 0 for part in cpus), [part.tdp_w or 0 for part in gpus], base_w)
     size = tr("no usual size is large enough") if need.size_w is None else tr("the next size is {n} W", n=need.size_w)
     taken = tr(" (75 W assumed for board, memory, disks and fans)") if build.base_w is None else ""
-    words = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
-               "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
+    text = tr("at full load {steady:.0f} W of rating for steady work at 80 %, {transient:.0f} W for peaks of the "
+              "cards at 1.5x{taken}; {size}", steady=need.steady_w, transient=need.transient_w, taken=taken, size=size)
     rated = [part.rated_w for part in _of(parts, "psu") if part.rated_w is not None]
     suggested = [part.card.suggested_psu_w for part in gpus if part.card and part.card.suggested_psu_w]
     of_one = suggested[0] if len(suggested) == len(gpus) == 1 else None
@@ -106,10 +106,10 @@ def _supply(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part
     if rated:
         load_w = sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w
         holds, answer = _rated(sum(rated), load_w, need, of_one)
-        words += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=answer)
+        text += tr("; it has {n:.0f} W, {answer}", n=sum(rated), answer=answer)
     elif of_one is not None:
-        words += tr("; the database suggests {n:.0f} W for this GPU", n=of_one)
-    yield _check(build, SUPPLY, holds, words)
+        text += tr("; the database suggests {n:.0f} W for this GPU", n=of_one)
+    yield _check(build, SUPPLY, holds, text)
     wall = (sum(part.tdp_w or 0 for part in (*cpus, *gpus)) + base_w) / market.energy.psu_efficiency
     if market.energy.circuit_w is not None:
         room = box.CIRCUIT_SHARE * market.energy.circuit_w
@@ -160,13 +160,13 @@ def _room(build: Build, parts: Sequence[tuple[Part, int]], gpus: Sequence[Part])
             yield _check(build, SLOTS, None, tr("it is not known how many slots a GPU covers"))
         else:
             total = sum(count or 0 for count in slots)
-            words = tr("the GPUs cover {n} of {all} slots", n=total, all=boards[0].slots)
-            yield _check(build, SLOTS, total <= boards[0].slots, words)
+            text = tr("the GPUs cover {n} of {all} slots", n=total, all=boards[0].slots)
+            yield _check(build, SLOTS, total <= boards[0].slots, text)
     lengths = [part.length_mm for part in gpus if part.length_mm is not None]
     if lengths and cases and cases[0].length_mm is not None:
-        words = tr("the longest GPU has {card:.0f} mm, and the case has space for {case:.0f} mm", card=max(lengths),
-                   case=cases[0].length_mm)
-        yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, words)
+        text = tr("the longest GPU has {card:.0f} mm, and the case has space for {case:.0f} mm", card=max(lengths),
+                  case=cases[0].length_mm)
+        yield _check(build, tr_later("length"), max(lengths) <= cases[0].length_mm, text)
 
 
 def _lanes(
@@ -187,9 +187,9 @@ def _lanes(
         return
     link = link_of(build, gpus[0], len(gpus), market)
     rate_of = "" if link is None else tr(", {rate:.2f} GB/s each way on the narrowest", rate=link / 1e9)
-    words = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, shared)),
-               lanes=lanes, taken=taken, rate=rate_of)
-    yield _check(build, LANES, True, words)
+    text = tr("{widths} of {lanes} lanes, {taken} taken by others{rate}", widths="/".join(map(str, shared)),
+              lanes=lanes, taken=taken, rate=rate_of)
+    yield _check(build, LANES, True, text)
 
 
 def _links(
@@ -206,9 +206,9 @@ def _links(
     each = rated.samples_per_s.value / len(gpus)
     gradients = 4.0 * network.parameters if workload.mode == Mode.TRAINING else 0.0
     used = box.link_use(each, network.sample_bytes, gradients, each / workload.local_batch, len(gpus), link)
-    words = tr("{workload}: input and gradients use {share} of a link of {link:.2f} GB/s", workload=workload.in_words,
-               share=formatting.share(used), link=link / 1e9)
-    yield _check(build, tr_later("link"), used < 1, words, rated.samples_per_s.origin)
+    text = tr("{workload}: input and gradients use {share} of a link of {link:.2f} GB/s", workload=workload.in_words,
+              share=formatting.share(used), link=link / 1e9)
+    yield _check(build, tr_later("link"), used < 1, text, rated.samples_per_s.origin)
 
 
 # Links that were measured ---------------------------------------------------------------------------------------------
@@ -251,27 +251,27 @@ def _linked(link: Link, trial: Mapping[str, Any], network: Network | None) -> st
           value < limit else written.format(value)
           for written, value, limit in (("x{}", link.lanes, link.most_lanes),
                                         ("PCIe {}.0", link.generation, link.most_generation)) if value is not None]
-    said = tr("ran at {link}", link=formatting.listed(at))
+    sentence = tr("ran at {link}", link=formatting.listed(at))
     if now is None:
-        return said
-    takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=said, rate=now / 1e9,
-               time=_milliseconds(TRANSFER_BYTES / now))
+        return sentence
+    takes = tr("{said}: {rate:.2f} GB/s each way, so that a transfer of 1 GB takes {time}", said=sentence,
+               rate=now / 1e9, time=_milliseconds(TRANSFER_BYTES / now))
     if not link.below:
         return tr("{said}; that is its maximum", said=takes)
     if most is None:
         return takes
-    words = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
-               longer=_milliseconds(TRANSFER_BYTES / now - TRANSFER_BYTES / most))
+    text = tr("{said}, {longer} longer than on a link of {most:.2f} GB/s", said=takes, most=most / 1e9,
+              longer=_milliseconds(TRANSFER_BYTES / now - TRANSFER_BYTES / most))
     if network is not None:
         size = float(network.sample_bytes) * trial["local_batch"]
-        words = tr(
+        text = tr(
             "{said}; the input of a batch of {model} ({size:.1f} MB) takes {time} in a step of {step}, {longer} longer",
-            said=words, model=trial["model"], size=size / 1e6, time=_milliseconds(size / now),
+            said=text, model=trial["model"], size=size / 1e6, time=_milliseconds(size / now),
             longer=_milliseconds(size / now - size / most),
             step=_milliseconds(median(trial["timings_s"]) / trial["steps_per_timing"]),
         )
     return tr("{said}; check its slot, its riser, what else uses lanes of its processor, and the firmware settings",
-              said=words)
+              said=text)
 
 
 def _milliseconds(time_s: float) -> str:

@@ -108,21 +108,21 @@ def _memory(
     fit = fitting.fit(line, capacity, context_bytes=context, batch=batch)
     size = f"{capacity / GIB:.0f} GB"
     if isinstance(line, fitting.Estimate):
-        said = tr("estimated from the network's definition, of which {low:g}x to {high:g}x may be needed: about "
+        text = tr("estimated from the network's definition, of which {low:g}x to {high:g}x may be needed: about "
                   "{batch:,} samples in {size}; measure {n} batches for a fit", low=fitting.ESTIMATE_RANGE[0],
                   high=fitting.ESTIMATE_RANGE[1], batch=fit.largest_batch, size=size, n=fitting.FEWEST_BATCHES)
     else:
         batches = ", ".join(map(str, line.batches))
-        said = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
+        text = tr("the largest batch is {batch:,} in {size}, by a line through the peaks of batches {batches} "
                   "({each:.3g} MiB a sample, off by {error} at most)", batch=fit.largest_batch, size=size,
                   batches=batches, each=line.bytes_per_sample / 2**20, error=formatting.share(line.largest_error))
         if fit.largest_batch > 4 * max(line.batches):
-            said += tr("; that is far beyond what was measured")
+            text += tr("; that is far beyond what was measured")
     if batch is not None and fit.answer is not None:
-        said = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
-                  peak=line.peak_bytes(batch) / GIB, size=size, said=said)
+        text = tr("batch {batch} {answer} ({peak:.3g} of {size}); {said}", batch=batch, answer=_answer(fit.answer),
+                  peak=line.peak_bytes(batch) / GIB, size=size, said=text)
     return Memory(
-        subject=name, where=place, fit=fit, words=said,
+        subject=name, where=place, fit=fit, words=text,
         origin=Origin.PREDICTED if isinstance(line, fitting.Estimate) else Origin.MEASURED,
     )
 

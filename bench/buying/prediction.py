@@ -118,9 +118,9 @@ def from_one(reference: Reference, target: Card) -> Prediction:
     ends = [*ratios.values(), *([1.0] if waits else ())]
     low, high = min(ends), max(ends)
     margin = WIDE_MARGIN if doubts or waits else MARGIN
-    said = ", ".join(tr("{ratio:.2f}x in {what}", ratio=value, what=name) for name, value in ratios.items())
+    text = ", ".join(tr("{ratio:.2f}x in {what}", ratio=value, what=name) for name, value in ratios.items())
     reasons = [tr("{card} has {ratios} of {reference}, widened by {margin:.0%} at either end", card=new.name,
-                  ratios=said, reference=_named(reference), margin=margin), *doubts, *waits]
+                  ratios=text, reference=_named(reference), margin=margin), *doubts, *waits]
     return Prediction(
         value=reference.samples_per_s * math.sqrt(low * high), low=reference.samples_per_s * low * (1 - margin),
         high=reference.samples_per_s * high * (1 + margin), method="range", reasons=tuple(reasons), error=None,
@@ -180,13 +180,13 @@ def _widened(reference: Reference, target: Card) -> list[str]:
     if old.vendor != target.vendor:
         reasons.append(tr("the vendors differ ({old}, {new})", old=old.vendor, new=target.vendor))
     reasons += [tr("the speed of the tensor cores of {card} is not known", card=card.name)
-              for card in (old, target) if _is_unstated(card, reference.precision)]
+                for card in (old, target) if _is_unstated(card, reference.precision)]
     rates, tensor = [card.tensor_rate(reference.precision) for card in (old, target)], _tensor_ratio(reference, target)
     if tensor is not None and None in rates:
         reasons.append(tr("only one of the two computes {precision} in tensor cores", precision=reference.precision))
     elif tensor is not None and not _is_near(tensor, _ratio(target.fp32_flops_per_s, old.fp32_flops_per_s)):
         reasons.append(tr("the ratios of tensor cores and of vector units differ, and it is not known which of them "
-                        "limits the network"))
+                          "limits the network"))
     for card in (target, old):
         if card.is_capped and (card.desktop_tdp_w is None or (card.tdp_w or 0) < CAPPED * card.desktop_tdp_w):
             of = tr("not known how far") if card.desktop_tdp_w is None or card.tdp_w is None else \

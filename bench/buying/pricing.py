@@ -63,13 +63,13 @@ def doubts_of_prices(market: Market, today: date) -> list[str]:
     doubts = []
     if ages:
         oldest = ages[-1]
-        words = formatting.count(oldest, "day") if oldest < 730 else tr("{n:.1f} years", n=oldest / 365.25)
+        text = formatting.count(oldest, "day") if oldest < 730 else tr("{n:.1f} years", n=oldest / 365.25)
         warning = "" if oldest <= OLD_DAYS else tr(
             "; prices older than {n} days are no basis for advice, look them up again", n=OLD_DAYS)
-        doubts.append(tr("Prices are up to {age} old{warning}.", age=words, warning=warning))
+        doubts.append(tr("Prices are up to {age} old{warning}.", age=text, warning=warning))
     if undated := sum(price.as_of is None for price in market.prices):
         doubts.append(tr("{prices} without a date: their age is not known.",
-                        prices=formatting.count(undated, "price")))
+                         prices=formatting.count(undated, "price")))
     if market.rates:
         doubts.append(tr("Exchange rates used: {rates}.", rates="; ".join(market.rates)))
     return doubts

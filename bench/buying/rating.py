@@ -35,9 +35,9 @@ def rate(
     if single is not None:
         return _scaled(candidate, workload, _as_known(candidate, single), networks)
     if device.card is None:
-        words = tr("nothing is known of {device} for this, and it has no specification to predict from",
-                   device=device.name)
-        return unknown(candidate, words)
+        text = tr("nothing is known of {device} for this, and it has no specification to predict from",
+                  device=device.name)
+        return unknown(candidate, text)
     references = [each for each in own if each.devices == 1]
     return _scaled(candidate, workload, _predicted(candidate, device.card, workload, references), networks)
 
@@ -60,13 +60,13 @@ def unknown(candidate: Candidate, *reasons: str) -> Rated:
 
 def _as_known(candidate: Candidate, figure: Figure) -> Rated:
     count = "" if figure.devices == 1 else tr(" on {n} devices", n=figure.devices)
-    said = f"{word(figure.origin)}{count}, {figure.software}" + (
+    text = f"{word(figure.origin)}{count}, {figure.software}" + (
         f"; {figure.samples_per_s.note}" if figure.origin is not Origin.MEASURED else "")
     power, origin = figure.power_w, figure.origin
     if power is None:
         power, origin = multiple(candidate.rated_w, figure.devices / max(candidate.devices, 1)), Origin.QUOTED
     return Rated(
-        candidate=candidate, samples_per_s=figure.samples_per_s, reasons=(said,), software=figure.software,
+        candidate=candidate, samples_per_s=figure.samples_per_s, reasons=(text,), software=figure.software,
         power_w=power, power_origin=None if power is None else origin, is_few=figure.is_few,
     )
 
@@ -146,7 +146,7 @@ def speed_up(
                   "1,2",
                   n=devices, what=what)
     link = link_bytes_per_s or gpu_specifications.pcie_bytes_per_s(3, USUAL_LANES)
-    said = "" if link_bytes_per_s else tr(", assumed to be PCIe 3.0 with {lanes} lanes", lanes=USUAL_LANES)
+    text = "" if link_bytes_per_s else tr(", assumed to be PCIe 3.0 with {lanes} lanes", lanes=USUAL_LANES)
     step_s = workload.local_batch / samples_per_s
     sent_s = cost.ring_time_s(4.0 * network.parameters, devices, link)
     low, high = (
@@ -158,5 +158,5 @@ def speed_up(
         "ms on a link of {link:.1f} GB/s{said}, in a step of {step:.0f} ms, after the backward pass or hidden behind "
         "it",
         n=devices, low=low, high=high, gradients=4e-6 * network.parameters, sent=1e3 * sent_s, link=link / 1e9,
-        said=said, step=1e3 * step_s,
+        said=text, step=1e3 * step_s,
     )

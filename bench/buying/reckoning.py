@@ -260,10 +260,10 @@ class Reckoning:
         elif build.idle_w and build.life_years is None:
             self.leave_out(name, tr("no life_years are given, so its idle time is not known"), _Missing.IDLE)
         elif build.idle_w and price is not None:
-            words = tr("{power:.0f} W in all idle hours of its {years:g} years", power=build.idle_w,
-                       years=build.life_years)
+            text = tr("{power:.0f} W in all idle hours of its {years:g} years", power=build.idle_w,
+                      years=build.life_years)
             life = (build.life_years, build.life_years)
-            self.count(IDLE, words, price.origin,
+            self.count(IDLE, text, price.origin,
                        terms={"idle_per_hour": self._energy(price, build.idle_w), "life_years": life})
 
     def setting_up(self) -> None:
@@ -321,13 +321,13 @@ def resale_in_the_end(of: Quantity, resale: Range, build: Build) -> tuple[float,
     A share that is stated for another age is converted, assuming the same relative loss every year.
     """
     after, life, draws = build.resale_after_years, build.life_years, np.minimum(of.draws(), 1.0)
-    said = tr("{share} of its price", share=formatting.share(resale.value))
+    text = tr("{share} of its price", share=formatting.share(resale.value))
     if after:
-        said += tr(" after {years:g} years", years=after)
+        text += tr(" after {years:g} years", years=after)
     if not after or life is None or math.isclose(after, life) or not resale.value:
-        return resale.value, draws, said
+        return resale.value, draws, text
     share = resale.value ** (life / after)
-    return share, draws ** (life / after), said + tr(
+    return share, draws ** (life / after), text + tr(
         ", so {share} after its {years:g}, at the same loss each year", share=formatting.share(share), years=life)
 
 
@@ -347,8 +347,8 @@ def reckoned(
         power=power.of_machine(build, own, market), terms=Terms(value={}, draws={}),
     )
     currency = market.currency or ""
-    words = tr("{price} / {rent} per hour", price=priced(price, currency), rent=priced(hourly, currency))
-    reckoning.count(BARE, words, price.origin, hourly.origin, terms={
+    text = tr("{price} / {rent} per hour", price=priced(price, currency), rent=priced(hourly, currency))
+    reckoning.count(BARE, text, price.origin, hourly.origin, terms={
         "price": (price.value, price.draws()), "rent_per_hour": (hourly.value, hourly.draws())})
     reckoning.electricity()
     reckoning.idle(machine)

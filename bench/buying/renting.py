@@ -106,8 +106,8 @@ def rentals(
             answered += [rent_or_buy(build, offer, None, {}, market, hours_per_week, failed)
                          for offer in priced[:MOST_OFFERS]]
             if len(priced) > MOST_OFFERS:
-                said = tr("of {all} offers the {n} cheapest per hour are shown", all=len(priced), n=MOST_OFFERS)
-                lacking[said] = None
+                text = tr("of {all} offers the {n} cheapest per hour are shown", all=len(priced), n=MOST_OFFERS)
+                lacking[text] = None
         decisions += [answer for answer in answered if isinstance(answer, RentOrBuy)]
         lacking |= {answer: None for answer in answered if isinstance(answer, str)}
     return decisions, list(lacking)
@@ -246,7 +246,7 @@ def _against_bare(steps: Sequence[Step]) -> list[str]:
     if equal is None or bare.value <= 0 or not math.isfinite(hours.value) or not math.isfinite(bare.value):
         return []
     more = tr(        "; for equal work it is {hours}, {times} that", hours=hours_in_words(equal.hours),
-        times=formatting.times(equal.hours.value / bare.value, 2))
+                      times=formatting.times(equal.hours.value / bare.value, 2))
     return [tr("Price divided by rent, the rule of buyers' guides, gives {hours}{more}.", hours=hours_in_words(bare),
                more=more)]
 

@@ -104,18 +104,18 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
     if not priced:
         lacking = tr("no price given") if all(each.candidate.money is None for each in rated) else \
             tr("no throughput is known for anything that has a price")
-        words = tr("Value for money is not known: {reason}.", reason=lacking)
-        return {"standing": Standing.NOTHING, "words": words}
+        text = tr("Value for money is not known: {reason}.", reason=lacking)
+        return {"standing": Standing.NOTHING, "words": text}
     first = priced[0]
     if len(priced) == 1:
-        words = tr("Only {name} has both a price and a throughput.", name=first.candidate.name)
-        words += _does_not_hold(first.candidate, failed)
-        return {"standing": Standing.ALONE, "words": words}
+        text = tr("Only {name} has both a price and a throughput.", name=first.candidate.name)
+        text += _does_not_hold(first.candidate, failed)
+        return {"standing": Standing.ALONE, "words": text}
     if first.chance is None:
         few = [each.candidate.name for each in priced if each.is_few]
-        words = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so the probability is not known.",
-                   name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
-        return {"standing": Standing.FEW, "words": words + _does_not_hold(first.candidate, failed)}
+        text = tr("{name} is ahead, but {few} was measured in fewer than {n} trials, so the probability is not known.",
+                  name=first.candidate.name, few=formatting.listed(few), n=FEWEST_FOR_INTERVAL)
+        return {"standing": Standing.FEW, "words": text + _does_not_hold(first.candidate, failed)}
     best = max(priced, key=lambda each: each.chance or 0.0)
     assert best.chance is not None
     is_predicted = best.origin is Origin.PREDICTED
@@ -138,13 +138,13 @@ def _judgement(rated: Sequence[Rated], kind: Kind, market: Market, failed: Mappi
         lead = tr("{best} and {second} are too close to call ({times})", **facts)
     template = tr_later("{lead}; the probability that {best} is the best of {n} is {chance}.") \
         if stands is Standing.OPEN else tr_later("{lead}; the probability that it is the best of {n} is {chance}.")
-    words = tr(template, lead=lead, best=best.candidate.name, n=len(priced), chance=chance_in_words(best.chance))
+    text = tr(template, lead=lead, best=best.candidate.name, n=len(priced), chance=chance_in_words(best.chance))
     unlike = {each.software.removeprefix("as ") for each in priced}
     if len(unlike) > 1:
-        words += tr(" The software differs too, so the hardware is not the only cause.")
+        text += tr(" The software differs too, so the hardware is not the only cause.")
     if is_predicted:
-        words += tr(" Its throughput is predicted, and a prediction alone decides nothing: measure before you buy.")
-    return {"standing": stands, "words": words + "".join(caveats)}
+        text += tr(" Its throughput is predicted, and a prediction alone decides nothing: measure before you buy.")
+    return {"standing": stands, "words": text + "".join(caveats)}
 
 
 def _does_not_hold(candidate: Candidate, failed: Mapping[str, str]) -> str:
@@ -272,25 +272,26 @@ def _one_or_many(workload: Work, big: Rated, small: Rated, many: Rated, count: i
     ratio = formatting.times(many.samples_per_s.value / big.samples_per_s.value, 2)
     is_predicted = Origin.PREDICTED in (big.origin, many.origin)
     stands = Standing.FEW if chance is None else standing(max(chance, 1 - chance), is_predicted=is_predicted)
-    words = [tr("{many} do {times} the work of one {big}", many=names[0], times=ratio, big=names[1])]
+    sentences = [tr("{many} do {times} the work of one {big}", many=names[0], times=ratio, big=names[1])]
     if chance is not None:
-        words[0] += tr(" (chance of more: {chance})", chance=chance_in_words(chance))
+        sentences[0] += tr(" (chance of more: {chance})", chance=chance_in_words(chance))
     sizes = [each.candidate.memory_bytes for each in (small, big)]
     if sizes[0] is not None and sizes[1] is not None:
-        words.append(tr("memory is not pooled: a batch must fit into {small:.0f} GB on each, against {big:.0f} GB",
-                        small=sizes[0] / GIB, big=sizes[1] / GIB))
+        sentences.append(tr("memory is not pooled: a batch must fit into {small:.0f} GB on each, against {big:.0f} GB",
+                            small=sizes[0] / GIB, big=sizes[1] / GIB))
     prices = [each.candidate.money for each in (small, big)]
     if prices[0] is not None and prices[1] is not None:
-        words.append(tr("they cost {times} as much",
-                        times=formatting.times(count * prices[0].value / prices[1].value, 2)))
+        sentences.append(tr("they cost {times} as much",
+                            times=formatting.times(count * prices[0].value / prices[1].value, 2)))
     else:
-        words.append(tr("no price of {names} is given, so it is not known which costs less", names=formatting.listed(
-            [of.candidate.name for of, price in zip((small, big), prices, strict=True) if price is None])))
+        names_without = [of.candidate.name for of, price in zip((small, big), prices, strict=True) if price is None]
+        sentences.append(tr("no price of {names} is given, so it is not known which costs less",
+                            names=formatting.listed(names_without)))
     if many.power_w and big.power_w:
-        words.append(tr("they draw {many:.0f} W, and the other {big:.0f} W", many=many.power_w, big=big.power_w))
+        sentences.append(tr("they draw {many:.0f} W, and the other {big:.0f} W", many=many.power_w, big=big.power_w))
     else:
-        words.append(tr("their power is not known for all of them, and is left out"))
+        sentences.append(tr("their power is not known for all of them, and is left out"))
     return OneOrMany(
         workload=workload, big=big, small=small, many=many, chance=chance, standing=stands,
-        words=tr("{said}.", said="; ".join(words)),
+        words=tr("{said}.", said="; ".join(sentences)),
     )

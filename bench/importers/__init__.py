@@ -111,8 +111,8 @@ def read(
     except NotThisFormat as error:
         raise UserError(f"{shown} is not {module.TITLE}: {_told(str(error))}") from None
     except ABOUT_THE_FILE as error:
-        said = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise UserError(f"{shown} is not {module.TITLE}: {_told(said)}") from None
+        sentence = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise UserError(f"{shown} is not {module.TITLE}: {_told(sentence)}") from None
     rows = tuple(dataclasses.replace(row, **facts) for row in parsed.rows)
     _refuse_unknown_words(shown, rows)
     rows, refused = _possible(rows)

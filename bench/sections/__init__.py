@@ -81,10 +81,10 @@ def document(
 
 
 def _empty(title: str, problems: Sequence[str]) -> Document:
-    words = tr(
+    text = tr(
         "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
     )
-    blocks: tuple[Block, ...] = (Paragraph(text=words),)
+    blocks: tuple[Block, ...] = (Paragraph(text=text),)
     if problems:
         blocks += (Items(texts=tuple(problems)),)
     return Document(title=title, summary=(), sections=(Section(id="verdict", title=tr("Verdict"), blocks=blocks),))
@@ -118,10 +118,10 @@ def _verdict_section(
     # Results limited to an instruction set are not the best ones; they have a separate section.
     groups = [group for group in groups if group.facts["isa"] == Isa.NATIVE] or groups
     if not groups:
-        words = tr("No trial was timed, so no framework can be called faster.")
+        text = tr("No trial was timed, so no framework can be called faster.")
         if has_pairs:
-            words += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
-        return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=words),))
+            text += " " + tr("Pairs of two builds or revisions are judged by rigmark compare BASE NEW.")
+        return Section(id="verdict", title=tr("Verdict"), blocks=(Paragraph(text=text),))
     verdicts = Verdicts(verdicts=tuple(verdict(group, common) for group in groups))
     blocks = (verdicts,) if len(groups) <= MOST_DRAWN else cases.verdicts(verdicts)
     shared = (Items(texts=tuple(doubt.text for doubt in common.values())),) if common else ()
@@ -134,12 +134,12 @@ def _drawn(
     """Throughput and latency, one figure per comparison; if there are too many, ``every`` result in one table."""
     interval = Paragraph(text=figures.interval_words())
     if len(groups) > MOST_DRAWN:
-        words = tr(
+        text = tr(
             "{n:,} comparisons are too many to draw; every result is in the table below. Choose some with rigmark "
             "report --where, say \"model = 'resnet50'\", and each gets its figures, also of latency.", n=len(groups),
         )
-        said = Section(id="throughput", title=tr("Throughput"), blocks=(interval, Paragraph(text=words)))
-        return [said, *_known(every)]
+        section = Section(id="throughput", title=tr("Throughput"), blocks=(interval, Paragraph(text=text)))
+        return [section, *_known(every)]
     several = figures.sections(groups, doubts)
     if not several:
         return []
@@ -183,7 +183,7 @@ def _limits(trials: pd.DataFrame) -> Section:
 
 def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
     commands = list(dict.fromkeys(str(command) for command in trials.command.dropna()))
-    words = tr(
+    text = tr(
         "This measures the same again; weights, inputs and masks come from a fixed seed. Trials that are stored "
         "already are not repeated, so choose another results folder for a second opinion."
     )
@@ -193,5 +193,5 @@ def _reproduce(results: pd.DataFrame, trials: pd.DataFrame) -> Section:
     )
     return Section(
         id="reproduce", title=tr("How to repeat it"),
-        blocks=(Paragraph(text=words), *(Code(text=command) for command in commands), attachment),
+        blocks=(Paragraph(text=text), *(Code(text=command) for command in commands), attachment),
     )

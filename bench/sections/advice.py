@@ -85,15 +85,18 @@ def _where(case: LayerProfile) -> Iterator[str]:
         )
         return
     first, *others = named
-    words = [
+    sentences = [
         tr("{layers} for {share}", layers=op_name(each.name), share=formatting.share(each.share)) for each in others
     ]
-    said = tr(
+    text = tr(
         tr_later("{layers} accounts for {share} of {step}") if first.name.startswith("(")
         else tr_later("{layers} account for {share} of {step}"), layers=_capital(op_name(first.name)),
         share=formatting.share(first.share), step=step_of(case),
     )
-    yield tr("{said}; {others}.", said=said, others=formatting.listed(words)) if words else tr("{said}.", said=said)
+    if sentences:
+        yield tr("{said}; {others}.", said=text, others=formatting.listed(sentences))
+    else:
+        yield tr("{said}.", said=text)
     rest = part("", [row for row in case.rows if row.is_residual])
     if rest.share >= RESIDUAL_SHARE:
         why = "" if case.figures.problem else tr(

@@ -155,13 +155,13 @@ def _steps(each: RentOrBuy, currency: str) -> Section:
     )
     blocks: list[Block] = [*([bars] if bars.bars else []), table]
     if len(each.at_energy_prices) > 1:
-        said = [tr("{price} a kWh: {hours} h", price=price, hours=_text(hours)) if math.isfinite(hours)
-                else tr("{price} a kWh: never", price=price) for price, hours in each.at_energy_prices.items()]
+        sentences = [tr("{price} a kWh: {hours} h", price=price, hours=_text(hours)) if math.isfinite(hours)
+                     else tr("{price} a kWh: never", price=price) for price, hours in each.at_energy_prices.items()]
         blocks.append(Paragraph(text=tr("All else in the middle, by the price of electricity: {prices}.",
-                                        prices="; ".join(said))))
+                                        prices="; ".join(sentences))))
     if each.per_million:
-        said = [f"{tr(of)} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
-        blocks.append(Paragraph(text=tr("A million samples cost: {prices}.", prices="; ".join(said))))
+        sentences = [f"{tr(of)} {_text(amount)} {currency}" for of, amount in each.per_million.items()]
+        blocks.append(Paragraph(text=tr("A million samples cost: {prices}.", prices="; ".join(sentences))))
     if each.left_out:
         blocks += [Paragraph(text=tr("Not counted here, and why:")), Items(texts=tuple(
             tr("{said}.", said=_capital(of.words)) for of in each.left_out))]
@@ -211,11 +211,11 @@ def _values(advice: Advice) -> list[Section]:
                 standing=each.standing, sentences=(each.words,))
         for each in shown if _has_prices(each)
     ))
-    words = tr("Better for the money is what is so in {clear:.0%} of draws (clear) or {likely:.0%} (likely); less is "
-               "too close to call. Two machines of one kind differ too, by {spread:.0%} or so. Prices are counted, and "
-               "electricity where it turns that; of a card not the machine around it, and no resale.",
-               clear=CLEAR, likely=LIKELY, spread=UNIT_SPREAD)
-    return [Section(id="value", title=tr("For the money"), blocks=(verdicts, Paragraph(text=words)))]
+    text = tr("Better for the money is what is so in {clear:.0%} of draws (clear) or {likely:.0%} (likely); less is "
+              "too close to call. Two machines of one kind differ too, by {spread:.0%} or so. Prices are counted, and "
+              "electricity where it turns that; of a card not the machine around it, and no resale.",
+              clear=CLEAR, likely=LIKELY, spread=UNIT_SPREAD)
+    return [Section(id="value", title=tr("For the money"), blocks=(verdicts, Paragraph(text=text)))]
 
 
 def _fastest(ranking: Ranking) -> str:
@@ -449,7 +449,7 @@ def _linked(links: Sequence[Linked]) -> Items:
 
 def _checked(checks: Sequence[Check]) -> tuple[Block, ...]:
     failed = [each for each in checks if each.holds is False]
-    words = tr("No check of these machines failed.") if not failed else " ".join(
+    text = tr("No check of these machines failed.") if not failed else " ".join(
         tr("{build} does not hold what is in it: {what}.", build=build, what=what)
         for build, what in in_words(failed).items())
     table = Table(
@@ -466,7 +466,7 @@ def _checked(checks: Sequence[Check]) -> tuple[Block, ...]:
         notes=(tr("Powers are those on paper; a measured power limit beats them. Peaks of 1.5x are an assumption about "
                   "boards since 2020, sources say 1.3x to 2x."),),
     )
-    return (Paragraph(text=words), table)
+    return (Paragraph(text=text), table)
 
 
 def _heat(runs: Sequence[Held], *, asked: bool) -> Section | None:
@@ -484,12 +484,12 @@ POWERED = {
 
 
 def _held(each: Held) -> str:
-    said = tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
+    text = tr("{mark} {subject} {answer}: after {minutes:.0f} minutes it does {share} of what it did in the first half "
               "minute.", mark=Origin.MEASURED.mark, subject=each.subject, answer=tr(each.endurance.words),
               minutes=each.endurance.duration_s / 60, share=formatting.share(each.endurance.ratio))
     causes = "".join(tr(" {cause}.", cause=_capital(cause)) for cause in each.causes)
     powered = POWERED[each.is_on_battery]
-    return said + causes + (tr(powered) if powered else "")
+    return text + causes + (tr(powered) if powered else "")
 
 
 def _doubts(advice: Advice) -> Section | None:

@@ -65,17 +65,17 @@ def section(groups: Sequence[Group], doubts: Doubts) -> Section | None:
         ),
         notes=tuple(_notes(members, varying)), ratio=len(varying) + 1,
     )
-    words = tr(
+    text = tr(
         "Results may be compared if all conditions are equal; the speed-up is against the slowest of them, or against "
         "the one that you choose as the baseline."
     )
-    return Section(id="cases", title=tr("Every result"), blocks=(Paragraph(text=words), table))
+    return Section(id="cases", title=tr("Every result"), blocks=(Paragraph(text=text), table))
 
 
 def verdicts(block: Verdicts) -> tuple[Block, ...]:
     """Many answers in one table, after the number of each kind."""
     counts = Counter(verdict.standing for verdict in block.verdicts)
-    said = tr(", ").join(
+    sentence = tr(", ").join(
         tr("{n:,} {standing}", n=counts[standing], standing=word(standing)) for standing in Standing if counts[standing]
     )
     table = Table(
@@ -92,10 +92,10 @@ def verdicts(block: Verdicts) -> tuple[Block, ...]:
             for verdict in block.verdicts
         ),
     )
-    words = tr(
-        "{comparisons}: {counts}.", comparisons=formatting.count(len(block.verdicts), "comparison"), counts=said,
+    text = tr(
+        "{comparisons}: {counts}.", comparisons=formatting.count(len(block.verdicts), "comparison"), counts=sentence,
     )
-    return (Paragraph(text=words), table)
+    return (Paragraph(text=text), table)
 
 
 def _shows(groups: Sequence[Group], doubts: Doubts) -> Iterator[Show]:

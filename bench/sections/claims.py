@@ -52,18 +52,18 @@ def _sections(tested: Sequence[Held]) -> Iterator[Section]:
     computed = [each for each in held if all(answer.origin is Origin.ENTERED for answer in each.answers)]
     seen = sorted((each for each in held if each not in computed), key=lambda each: order.index(each.standing))
     if seen:
-        words = tr("Sentences that introductions repeat, tested against what is stored here. Confirmed: all figures, "
-                   "with their intervals, lie where the sentence may still be called true. Refuted: all lie outside. "
-                   "Open: figures disagree, or do not decide.")
+        text = tr("Sentences that introductions repeat, tested against what is stored here. Confirmed: all figures, "
+                  "with their intervals, lie where the sentence may still be called true. Refuted: all lie outside. "
+                  "Open: figures disagree, or do not decide.")
         yield Section(
             id="claims.seen", title=tr("Tested against results"),
-            blocks=(Paragraph(text=words), _table("table.claims.seen", tr("What results tell"), seen), _behind(seen)),
+            blocks=(Paragraph(text=text), _table("table.claims.seen", tr("What results tell"), seen), _behind(seen)),
         )
     if computed:
-        words = tr("Confirmed means that the figures in the sentence fit each other; nothing was measured for it.")
+        text = tr("Confirmed means that the figures in the sentence fit each other; nothing was measured for it.")
         yield Section(
             id="claims.computed", title=tr("Computed"),
-            blocks=(Paragraph(text=words), _table("table.claims.computed", tr("What arithmetic tells"), computed),
+            blocks=(Paragraph(text=text), _table("table.claims.computed", tr("What arithmetic tells"), computed),
                     _behind(computed)),
         )
     untold = [each for each in tested if each.standing is Standing.UNTESTABLE]

@@ -141,8 +141,8 @@ def doubts(
         for group in groups for entry in group.entries for name, text in findings_of(entry.row)
     ]
     common = _common([entry.row for group in groups for entry in group.entries if entry.has_figures])
-    for number, (name, said) in enumerate(common.items(), start=1):
-        doubt = Doubt(note=Note(number=number, id=f"finding.{identifier(name)}"), text=said)
+    for number, (name, sentence) in enumerate(common.items(), start=1):
+        doubt = Doubt(note=Note(number=number, id=f"finding.{identifier(name)}"), text=sentence)
         for case, own, text in every:
             if own == name:
                 by_finding[name, text] = doubt
@@ -226,5 +226,5 @@ def _about(doubt: Doubt, text: str, cases: Sequence[str]) -> str:
 
 def _named(cases: Sequence[str]) -> str:
     more = len(cases) - MOST_NAMED
-    said = tr("; and {n:,} more with the same number", n=more) if more > 0 else ""
-    return "; ".join(cases[:MOST_NAMED]) + said
+    text = tr("; and {n:,} more with the same number", n=more) if more > 0 else ""
+    return "; ".join(cases[:MOST_NAMED]) + text

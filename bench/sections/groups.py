@@ -95,7 +95,7 @@ class Group:
 
     def conditions_without(self, column: str) -> list[str]:
         """All conditions except that of this column."""
-        return [words for name, words in self.conditions_by_column.items() if name != column]
+        return [text for name, text in self.conditions_by_column.items() if name != column]
 
     @property
     def measured(self) -> tuple[Entry, ...]:
@@ -175,7 +175,7 @@ def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
         clocks = {str(trial["clock"]) for trial in members if not is_nothing(trial["clock"])}
         watched = {WATCHED[not is_nothing(trial["telemetry"])] for trial in members}
         states[identity] = {
-            **{f"system {name}": words for name, words in known_facts(t["system_facts"] for t in members).items()},
+            **{f"system {name}": text for name, text in known_facts(t["system_facts"] for t in members).items()},
             **({"clock": "/".join(sorted(clocks))} if clocks else {}), "telemetry": "/".join(sorted(watched)),
         }
     return states

@@ -36,13 +36,13 @@ def section(results: pd.DataFrame) -> Section | None:
     if not rows:
         return None
     places = sorted({_place_of(row) for row in rows})
-    words = tr(
+    text = tr(
         "The best that any framework reached. Each limit is a small operation that is timed like a network. Layers are "
         "compared with these limits, not with a data sheet."
     )
     is_node_told = len({row["node"] for row in rows}) > 1
     return Section(
-        id="hardware", title=tr("What this machine can do"), blocks=(Paragraph(text=words),),
+        id="hardware", title=tr("What this machine can do"), blocks=(Paragraph(text=text),),
         sections=tuple(
             _place(place, [row for row in rows if _place_of(row) == place], is_node_told=is_node_told)
             for place in places

@@ -63,13 +63,13 @@ def section(groups: Sequence[Group], trials: pd.DataFrame) -> Section | None:
     ]
     if not by_group:
         return None
-    words = tr(
+    text = tr(
         "Each box holds the middle half of all timings, the line 90 % of them; the thick mark is the median (p50), the "
         "thin one p99, the ring the longest step. Equal distances are equal ratios. Steps of one process are not "
         "independent, so there is no interval; the column beside p50 shows how far the processes differ."
     )
     return Section(
-        id="latency", title=tr("Latency"), blocks=(Paragraph(text=words),),
+        id="latency", title=tr("Latency"), blocks=(Paragraph(text=text),),
         sections=tuple(_group(group, several) for group, several in by_group),
     )
 

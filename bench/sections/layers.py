@@ -62,12 +62,12 @@ def section(profiled: Sequence[Together], doubts: Doubts) -> Section | None:
     if not profiled:
         return None
     models = dict.fromkeys(each.group.facts["model"] for each in profiled)
-    words = tr(
+    text = tr(
         "Each layer was timed within whole steps, in a process of its own beside the timed trials. Bars and shares "
         "are of those instrumented steps; cover, closure and overhead say how far they can be trusted."
     )
     return Section(
-        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=words), _attachment(profiled)),
+        id="layers", title=tr("Where the time goes"), blocks=(Paragraph(text=text), _attachment(profiled)),
         sections=tuple(
             Section(
                 id=f"layers.{identifier(model)}", title=str(model),
@@ -275,8 +275,8 @@ def _side_cell(side: Side, unit: formatting.Unit) -> Cell:
     ]
     if side.time_s is None:
         return Cell(text=", ".join(within) or (tr("no kernel seen") if side.is_idle else formatting.UNKNOWN))
-    words = [_time(side.time_s, unit), *(tr("and {others}", others=name) for name in within)]
-    return Cell(text=" ".join(words), value=side.time_s)
+    sentences = [_time(side.time_s, unit), *(tr("and {others}", others=name) for name in within)]
+    return Cell(text=" ".join(sentences), value=side.time_s)
 
 
 # Rows of a case -----------------------------------------------------------------------------------------------------
@@ -327,10 +327,10 @@ def rows_table(case: LayerProfile, identity: str, caption: str, top: int | None)
     shown = [(identifier(case.id, row.layer, row.direction or ""), cells(row)) for row in rows]
     shown += [
         (identifier(case.id, name), [
-            Cell(text=words), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
+            Cell(text=text), *[Cell(text="")] * 2, Cell(text=_time(each.time_s, time_unit), value=each.time_s),
             Cell(text=formatting.share(each.share), value=each.share), *[Cell(text="")] * (len(columns) - 5),
         ])
-        for name, words, each in _below(case, rows)
+        for name, text, each in _below(case, rows)
     ]
     return Table(
         id=identity, caption=caption, columns=tuple(columns),

@@ -34,13 +34,13 @@ def section(groups: Sequence[Group]) -> Section | None:
         for fact, sides in differences(group).items():
             by_fact.setdefault((fact, tuple(sides.items())), []).append(f"{group.subject}, {group.conditions}")
     if not by_fact:
-        words = tr(
+        text = tr(
             "In {comparisons} nothing but the framework with its own packages, compile mode and layout differed "
             "between the sides.", comparisons=formatting.count(len(compared), "comparison"),
         )
-        return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words),))
+        return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=text),))
     differing = len({where for wheres in by_fact.values() for where in wheres})
-    words = tr(
+    text = tr(
         "In {n} of {comparisons} more than the framework differed between the sides, so the difference in speed "
         "may not be the framework's: look at each of these first.", n=differing,
         comparisons=formatting.count(len(compared), "comparison"),
@@ -59,7 +59,7 @@ def section(groups: Sequence[Group]) -> Section | None:
             for (fact, sides), wheres in by_fact.items()
         ),
     )
-    return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=words), table))
+    return Section(id="not_comparable", title=tr("What else differed"), blocks=(Paragraph(text=text), table))
 
 
 def _named(fact: str) -> str:

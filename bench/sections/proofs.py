@@ -40,7 +40,7 @@ def parity_section(proofs: Sequence[Proof]) -> Section:
     columns = (
         Column(title=tr("model")), Column(title=tr("data"), is_detail=True), Column(title=tr("framework")),
         Column(title=tr("version")), Column(title=tr("settings"), is_detail=True), Column(title=tr("outcome")),
-        *(Column(title=tr("{what} error", what=tr(words)), align=Align.RIGHT) for words in CHECKS.values()),
+        *(Column(title=tr("{what} error", what=tr(text)), align=Align.RIGHT) for text in CHECKS.values()),
         Column(title=tr("worst gradient"), is_detail=True),
     )
     table = Table(
@@ -57,12 +57,12 @@ def parity_section(proofs: Sequence[Proof]) -> Section:
             ),
         ),
     )
-    words = tr(
+    text = tr(
         "{passed} of {proofs} passed: same weights, same inputs, and the same answers as an independent float64 "
         "implementation, up to rounding. What fails here is not timed.", passed=passed,
         proofs=formatting.count(len(proofs), "proof"),
     )
-    return Section(id="parity", title=tr("Parity: do they compute the same?"), blocks=(Paragraph(text=words), table))
+    return Section(id="parity", title=tr("Parity: do they compute the same?"), blocks=(Paragraph(text=text), table))
 
 
 def _parity_row(proof: Proof) -> Row:
@@ -96,12 +96,12 @@ def learning_section(proofs: Sequence[Proof]) -> Section | None:
         _learning([p for p in learned if (p.facts["model"], p.facts["data"], p.fingerprint) == topic])
         for topic in topics
     )
-    words = tr(
+    text = tr(
         "Each framework trained once over the data, from the same weights, in the same order. The curves should "
         "coincide; far from the start they may differ by rounding."
     )
     return Section(
-        id="learning", title=tr("Learning: do they learn the same?"), blocks=(Paragraph(text=words),), sections=sections
+        id="learning", title=tr("Learning: do they learn the same?"), blocks=(Paragraph(text=text),), sections=sections
     )
 
 

@@ -40,14 +40,14 @@ def section(tables: Sequence[QuotedTable], lines: Sequence[Mapping[str, Any]]) -
     """One subsection per format; None where nothing was imported. ``lines`` are those of the tables."""
     if not tables:
         return None
-    words = tr(
+    text = tr(
         "{mark} quoted: others measured these and published them. They are not compared with what was measured here: "
         "machine, network and method differ, and it is not proven that they compute the same.",
         mark=Origin.QUOTED.mark,
     )
     formats = dict.fromkeys(table.source.format for table in tables)
     return Section(
-        id="quoted", title=tr("Quoted: published by others"), blocks=(Paragraph(text=words),),
+        id="quoted", title=tr("Quoted: published by others"), blocks=(Paragraph(text=text),),
         sections=tuple(
             _of_format(
                 name, [table for table in tables if table.source.format == name],

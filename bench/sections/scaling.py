@@ -385,7 +385,7 @@ def _answer(point: Point) -> str:
     speed_up = point.speed_up
     text = formatting.times(speed_up.value) if speed_up.low is None or speed_up.high is None \
         else formatting.ratio(speed_up.value, speed_up.low, speed_up.high, ())
-    said = tr_later("{devices} devices give {times} the throughput of one: {share} of ideal.")
+    sentence = tr_later("{devices} devices give {times} the throughput of one: {share} of ideal.")
     if point.is_oversubscribed:
-        said = tr_later("{devices} devices, oversubscribed, give {times} the throughput of one: {share} of ideal.")
-    return tr(said, devices=point.world_size, times=text, share=formatting.share(point.efficiency.value))
+        sentence = tr_later("{devices} devices, oversubscribed, give {times} the throughput of one: {share} of ideal.")
+    return tr(sentence, devices=point.world_size, times=text, share=formatting.share(point.efficiency.value))

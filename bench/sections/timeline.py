@@ -189,14 +189,14 @@ def section(
         return None
     timed = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     count_watched = int(timed.telemetry.notna().sum())
-    words = tr(
+    text = tr(
         "{trials} of {watched} that were watched, those with findings first. The shaded parts are the warm-up and the "
         "timed steps; a mark at the upper edge is a time in which something slowed the machine down. All readings are "
         "in the file that is named below each chart.",
         trials=formatting.count(len(parts), "trial"), watched=count_watched,
     )
     return Section(
-        id="telemetry", title=tr("What the machine did"), blocks=(Paragraph(text=words),), sections=tuple(parts)
+        id="telemetry", title=tr("What the machine did"), blocks=(Paragraph(text=text),), sections=tuple(parts)
     )
 
 
@@ -272,7 +272,7 @@ class _Watched:
             if any(np.ptp(values) > 0 for _, values in by_device.values()):
                 step_s, traces = _on_grid(by_device, self.duration_s)
                 panels.append(Panel(title=tr(quantity.title), unit=tr(quantity.unit), step_s=step_s, traces=traces,
-                                   is_from_zero=quantity.is_from_zero))
+                                    is_from_zero=quantity.is_from_zero))
         return tuple(panels)
 
     def spans(self) -> tuple[Span, ...]:
@@ -282,14 +282,14 @@ class _Watched:
             for name, (begin, end) in REGIONS.items() if begin in self._marks and end in self._marks
         ]
         for field, (happened, cause) in TROUBLES.items():
-            words = tr(happened, cause=tr(cause))
+            text = tr(happened, cause=tr(cause))
             for device, (times_s, values) in self._points.get(field, {}).items():
                 # A flag is valid until the next reading; a counter rose in the interval before the reading.
                 is_flag = field.startswith("clock_events")
                 is_on = values[:-1] > 0 if is_flag else np.diff(values) > 0
                 spans += [
                     Span(
-                        label=f"{words} ({device})", begin_s=float(times_s[a]), end_s=float(times_s[b]), is_trouble=True
+                        label=f"{text} ({device})", begin_s=float(times_s[a]), end_s=float(times_s[b]), is_trouble=True
                     )
                     for a, b in _runs(is_on)
                 ]

@@ -52,8 +52,8 @@ def _before(group: Group, standing: Standing) -> str:
         if not throughputs:
             return tr("In {sessions} nothing was measured.", sessions=sessions)
         low, high = (formatting.significant(each, 4) for each in (min(throughputs), max(throughputs)))
-        said = low if low == high else tr("{low} to {high}", low=low, high=high)
-        return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=said)
+        text = low if low == high else tr("{low} to {high}", low=low, high=high)
+        return tr("In {sessions} it had {throughput} samples/s.", sessions=sessions, throughput=text)
     if standing is Standing.FEW:
         return ""                # there is no verdict yet
     every = {str(each.facts["session"]): (_answer(each)[0], each.measured[0].label)
@@ -98,11 +98,11 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
             ratios = formatting.listed([formatting.times(ratio) for ratio in comparison.ratios])
             few.append(tr("{ratios} the throughput of {label}", ratios=ratios, label=entry.label))
         else:
-            words = _beaten_by(entry, comparison, say_pairs=len(pairs) > 1)
+            text = _beaten_by(entry, comparison, say_pairs=len(pairs) > 1)
             if comparison.verdict in (Judgement.FASTER, Judgement.SAME):
-                by.setdefault(comparison.verdict, []).append(words)
+                by.setdefault(comparison.verdict, []).append(text)
             else:
-                (too_few if _is_short(comparison) else unclear).append((words, _outlook(comparison)))
+                (too_few if _is_short(comparison) else unclear).append((text, _outlook(comparison)))
     size = tr(", n = {pairs}", pairs=formatting.count(pairs.pop(), "pair")) if len(pairs) == 1 else ""
 
     faster = by.get(Judgement.FASTER, [])
@@ -118,21 +118,21 @@ def _compared(measured: Sequence[Entry]) -> tuple[Standing, list[str]]:
         ))
     sentences += [
         tr(
-            "{label} is {words}{size}: the same to within {delta:.0%}.", label=head.label, words=words,
+            "{label} is {words}{size}: the same to within {delta:.0%}.", label=head.label, words=text,
             size="" if faster else size, delta=DELTA,
-        ) for words in same
+        ) for text in same
     ]
     sentences += [
         tr(
-            "Too close to call: {label} is {words}{size}; {outlook}.", label=head.label, words=words, outlook=outlook,
+            "Too close to call: {label} is {words}{size}; {outlook}.", label=head.label, words=text, outlook=outlook,
             size="" if faster else size,
-        ) for words, outlook in unclear
+        ) for text, outlook in unclear
     ]
     sentences += [
         tr(
-            "{label} is {words}{size}, too few for a verdict: {outlook}.", label=head.label, words=words,
+            "{label} is {words}{size}, too few for a verdict: {outlook}.", label=head.label, words=text,
             outlook=outlook, size="" if faster else size,
-        ) for words, outlook in too_few
+        ) for text, outlook in too_few
     ]
     if few:
         sentences.append(
@@ -164,8 +164,8 @@ def _outlook(comparison: Comparison) -> str:
     """What is needed for a verdict."""
     if comparison.verdict is Judgement.SLOWER:
         return tr("it is slower in the pairs, though its own figure is the higher one")
-    words = "" if comparison.decision is None else prospects(comparison.decision, Method.REPETITIONS)
-    return words or tr("more repetitions or a quieter machine may decide it")
+    text = "" if comparison.decision is None else prospects(comparison.decision, Method.REPETITIONS)
+    return text or tr("more repetitions or a quieter machine may decide it")
 
 
 def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> Standing:
@@ -180,12 +180,12 @@ def _standing(same: Sequence[object], unclear: Sequence[object], few: bool) -> S
 def _beaten_by(entry: Entry, comparison: Comparison, *, say_pairs: bool) -> str:
     speed_up = comparison.speed_up
     size = formatting.ratio(speed_up.value, speed_up.low, speed_up.high, comparison.ratios)
-    words = tr("{size} the throughput of {label}", size=size, label=entry.label)
+    text = tr("{size} the throughput of {label}", size=size, label=entry.label)
     if say_pairs:
-        words += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
+        text += tr(" (n = {pairs})", pairs=formatting.count(speed_up.count, "pair"))
     if comparison.verdict is Judgement.FASTER and speed_up.value < 1 + DELTA:
-        words += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
-    return words
+        text += tr(" (less than the {delta:.0%} that matter in practice)", delta=DELTA)
+    return text
 
 
 def _reservations(group: Group, common: Collection[str]) -> list[str]:

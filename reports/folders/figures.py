@@ -54,8 +54,8 @@ def static(figure: Figure) -> ElementTree.Element:
     inner = svg.figure(figure)
     height = float(inner.get("height", "0"))
     unit = getattr(figure, "unit", "")
-    words = f"{figure.title} ({unit})" if unit else figure.title
-    title = textwrap.wrap(words, TITLE_LETTERS // (2 if _is_wide(words) else 1)) or [""]
+    text = f"{figure.title} ({unit})" if unit else figure.title
+    title = textwrap.wrap(text, TITLE_LETTERS // (2 if _is_wide(text) else 1)) or [""]
     top = MARGIN + TITLE * len(title)
     root = ElementTree.Element("svg", {
         "xmlns": XML, "width": str(WIDTH + 2 * MARGIN), "height": f"{top + height + MARGIN:g}",

@@ -152,7 +152,7 @@ def _bar_grid() -> RichTable:
 def _bars(figure: Bars, width: int) -> RenderableType:
     """Bars of blocks from zero; the numbers carry the interval."""
     grid = _bar_grid()
-    labels, texts = (max(cell_len(words) for words in column) for column in
+    labels, texts = (max(cell_len(text) for text in column) for column in
                      zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
     room = max(width - labels - texts - 4, 8)
     largest = max((bar.value for bar in figure.bars if math.isfinite(bar.value)), default=0.0)
@@ -169,7 +169,7 @@ def _blocks(bar: Bar, largest: float, room: int) -> str:
 def _stacked_bars(figure: StackedBars, width: int) -> RenderableType:
     """Bars of letters, one for each kind of work."""
     grid = _bar_grid()
-    labels, texts = (max(cell_len(words) for words in column) for column in
+    labels, texts = (max(cell_len(text) for text in column) for column in
                      zip(*((bar.label, bar.text) for bar in figure.bars), strict=True))
     room = max(width - labels - texts - 4, 8)
     largest = max(sum(segment.value for segment in bar.segments) for bar in figure.bars)

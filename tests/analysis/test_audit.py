@@ -137,7 +137,7 @@ def test_two_networks_do_not_take_the_same_time_to_the_last_digit_forward_and_ba
 
     assert [("copied_lines", ["line 2", "line 3"])] == slips(audited(first, {**first, "model": "b"}))
     assert [] == slips(audited(first, {**first, "model": "b", "forward_time_s": 0.0101235, "backward_time_s": 0.0211112,
-                                     "step_time_s": 0.0312347}))
+                                       "step_time_s": 0.0312347}))
 
 
 def test_rows_that_are_copied_from_another_device_are_told():

@@ -88,7 +88,7 @@ def test_tensor_cores_that_differ_as_vector_units_do_change_nothing():
 def test_a_card_whose_tensor_cores_are_not_stated_is_no_card_without_any():
     """Its FP32 against the other's tensor cores would be a ratio of unlike things."""
     finding = one(reference(by_key("geforce-rtx-4090"), precision="fp16"),
-                target=by_key("rtx-pro-6000-blackwell-max-q"))
+                  target=by_key("rtx-pro-6000-blackwell-max-q"))
 
     assert finding.value > 100
     assert any("the speed of the tensor cores of RTX PRO 6000 Blackwell Max-Q is not known" in said

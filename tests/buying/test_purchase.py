@@ -601,7 +601,7 @@ def test_three_measured_batches_tell_the_largest(tmp_path: Path):
 
 def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Path):
     answer = advice(tmp_path, market_of(tmp_path, PARTS), networks={"net": NETWORK}, questions=[Question.MEMORY],
-                   models=["net"], mode="training", capacity_bytes=8 * 2**30)
+                    models=["net"], mode="training", capacity_bytes=8 * 2**30)
 
     (one,) = answer.memories
     assert Origin.PREDICTED == one.origin
@@ -661,7 +661,7 @@ def test_on_battery_and_on_mains_a_laptop_is_two_machines(tmp_path: Path):
 def test_a_link_that_was_measured_is_advice_without_any_offer(tmp_path: Path):
     seen = block(gpu={"pcie_link_width": {"mean": 8, "max": 8}})
     answer = advice(tmp_path, Market(), [make_record(case=ON_GPU, machine=GPU, telemetry=seen)],
-                   questions=[Question.BOX])
+                    questions=[Question.BOX])
 
     assert answer.has_answers
     assert "NVIDIA A100 with AMD EPYC 9B14 ran at x8 of x16" in render(printable(document(answer, TODAY)), width=300)

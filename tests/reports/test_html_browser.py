@@ -75,7 +75,7 @@ def numbers() -> Table:
             ),
             cells=(
                 Cell(text=f"name-{i}"), Cell(text=COLORS[i % 3]), Cell(text=f"{300 - i} things" if known else "–",
-                                                                      value=float(300 - i) if known else None),
+                                                                       value=float(300 - i) if known else None),
                 Cell(text="baseline" if i % 3 == 0 else f"{4 + i % 3}x", value=1.0),
             ),
         )

@@ -187,7 +187,7 @@ def test_where_both_do_not_fit_in_memory_whole_processes_alternate_and_it_is_sai
 def test_what_an_earlier_pair_needed_decides_before_anything_starts(monkeypatch: pytest.MonkeyPatch):
     first, _ = measure()
     needed = pair.memory_of({side: {"peak_memory_bytes": GB, "peak_memory_method": "process_resident"}
-                              for side in pair.SIDES})
+                             for side in pair.SIDES})
     monkeypatch.setattr(pair, "available_memory_bytes", lambda: 2 * GB)
 
     measured, log = measure(needed_bytes=needed)

@@ -138,7 +138,7 @@ def test_how_it_learned_is_kept_beside_the_oracles_way():
 
 def test_the_plain_form_is_json_even_where_nothing_is_finite():
     parity = compare({**ORACLE, "output": np.full((4, 10), np.nan), "losses": losses(loss1=math.nan, loss4=math.inf)},
-                    ORACLE, Precision.FP32)
+                     ORACLE, Precision.FP32)
 
     plain = json.loads(json.dumps(parity.plain(), allow_nan=False))
 

@@ -163,7 +163,7 @@ def document(cases: Sequence[Noise], *, title: str, problems: Sequence[str] = ()
         Column(title=tr("pairs"), align=Align.RIGHT, is_detail=True),
         Column(title=tr("against itself"), is_detail=True),
     )
-    disturbed = tuple(f"{each.label}: {words}" for each in cases for words in each.disturbances)
+    disturbed = tuple(f"{each.label}: {text}" for each in cases for text in each.disturbances)
     caption = tr("Smallest change that would be detected with a probability of 95 %")
     section = Section(id="noise", title=tr("What this machine can see"), blocks=(
         Table(id="noise", caption=caption, columns=columns, rows=rows),

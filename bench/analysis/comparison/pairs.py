@@ -111,13 +111,13 @@ def _doubts(
         share = idle_share(pairs, side, other)
         if share is not None and share > IDLE_SHARE:
             doubts.append(f"{side} worked for {formatting.percent(share)} of the other's turns while it should have "
-                         "slept; its threads do not wait passively")
+                          "slept; its threads do not wait passively")
     if twin is not None and twin.speed_up is not None and twin.verdict is not decision.verdict:
         doubts.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
     ratio = contention(pairs) if clock is Clock.WALL and is_single_threaded(case) else None
     if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
         doubts.append(f"other processes took a share of the core: wall time is {ratio:.2f} times CPU time; --clock cpu "
-                     "is disturbed less")
+                      "is disturbed less")
     return doubts
 
 

@@ -254,14 +254,14 @@ def _compared(
         return Pending(case=replace(blank, has_failed=True, reason=_ambiguous(fitting)))
     b, n = fitting[0]
     case = replace(
-        blank, differs=tuple(f"{fact}: {words}" for fact, words in _differences(b, n).items()),
+        blank, differs=tuple(f"{fact}: {text}" for fact, text in _differences(b, n).items()),
         base_step_time_s=_step_time(b), new_step_time_s=_step_time(n),
     )
     named = ((tr("base"), b), (tr("new"), n))
     if b.measurements & n.measurements:
         return Pending(case=replace(case, has_failed=True, reason=tr("the same trials are on both sides")))
     if b.measured.empty or n.measured.empty:
-        missing = [words for side, own in named if own.measured.empty for words in _nothing_left(side, own)]
+        missing = [text for side, own in named if own.measured.empty for text in _nothing_left(side, own)]
         is_planned = b.is_planned_gap and n.is_planned_gap
         return Pending(case=replace(case, has_failed=not is_planned, reason="; ".join(missing)))
     case = replace(
@@ -302,8 +302,8 @@ def _differences(base: Side, new: Side) -> dict[str, str]:
     }
     # A fact that is not known on one side does not count as a difference.
     states = ", ".join(
-        f"{name} {_against(words, new.system[name])}"
-        for name, words in base.system.items() if new.system.get(name, words) != words
+        f"{name} {_against(text, new.system[name])}"
+        for name, text in base.system.items() if new.system.get(name, text) != text
     )
     return differing | ({SYSTEM: states} if states else {})
 

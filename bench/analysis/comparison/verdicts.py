@@ -162,9 +162,9 @@ def outlook(case: CaseVerdict) -> str:
     decision = case.decision
     if decision is None:
         return ""
-    words = prospects(decision, case.method or Method.TURNS)
+    text = prospects(decision, case.method or Method.TURNS)
     more_s = None if decision.verdict is Verdict.TOO_NOISY else case.about_more_s
-    return words if not words or more_s is None else f"{words}, {duration(more_s)}"
+    return text if not text or more_s is None else f"{text}, {duration(more_s)}"
 
 
 def prospects(decision: Decision, method: Method) -> str:

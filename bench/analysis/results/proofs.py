@@ -38,10 +38,10 @@ class Proof:
 
     @property
     def settings(self) -> str:
-        words = " ".join(str(self.facts[name]) for name in axes.named_but("model", "mode", "framework"))
+        text = " ".join(str(self.facts[name]) for name in axes.named_but("model", "mode", "framework"))
         devices = self.facts["world_size"]
-        return words if devices == 1 else tr(
-            "{settings}, {devices} devices ({strategy})", settings=words, devices=devices,
+        return text if devices == 1 else tr(
+            "{settings}, {devices} devices ({strategy})", settings=text, devices=devices,
             strategy=self.facts["strategy"],
         )
 

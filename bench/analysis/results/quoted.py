@@ -94,12 +94,12 @@ def together(measured: pd.DataFrame, tables: Sequence[QuotedTable]) -> pd.DataFr
 
 def provenance(source: Source) -> str:
     """The source of a table in a sentence."""
-    said = [tr("{file} (format {format}, SHA-256 {sha256})", file=source.file, format=source.format,
-               sha256=source.sha256[:12])]
-    said += [stated for stated in (source.title, source.published) if stated]
-    said.append(source.url or tr("no address given"))
-    said.append(tr("licence {licence}", licence=source.licence) if source.licence else tr("no licence given"))
+    sentences = [tr("{file} (format {format}, SHA-256 {sha256})", file=source.file, format=source.format,
+                    sha256=source.sha256[:12])]
+    sentences += [stated for stated in (source.title, source.published) if stated]
+    sentences.append(source.url or tr("no address given"))
+    sentences.append(tr("licence {licence}", licence=source.licence) if source.licence else tr("no licence given"))
     if source.stated_by_user:
-        said.append(tr("{mark} entered by hand: {facts}", mark=Origin.ENTERED.mark,
-                       facts=tr(", ").join(f"{name} {fact}" for name, fact in source.stated_by_user.items())))
-    return tr("{said}; imported {date}.", said="; ".join(said), date=source.imported_at[:10])
+        sentences.append(tr("{mark} entered by hand: {facts}", mark=Origin.ENTERED.mark,
+                            facts=tr(", ").join(f"{name} {fact}" for name, fact in source.stated_by_user.items())))
+    return tr("{said}; imported {date}.", said="; ".join(sentences), date=source.imported_at[:10])

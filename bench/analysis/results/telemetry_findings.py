@@ -398,8 +398,8 @@ def sampler_late(trial: Seen) -> Iterator[TrialFinding]:
 def telemetry_gap(trial: Seen) -> Iterator[TrialFinding]:
     problem = trial.telemetry and trial.telemetry.problem
     if problem:
-        words = tr("telemetry is incomplete: {problem}", problem=problem)
-        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, words)
+        text = tr("telemetry is incomplete: {problem}", problem=problem)
+        yield _finding("telemetry_gap", FindingKind.NOTE, 1.0, text)
         return
     for device in trial.involved:
         if device.coverage is not None and device.coverage < COVERED and device.lost_s is None:      # see gpu_lost

@@ -75,8 +75,8 @@ def _in_one_currency(market: Market, rates: Sequence[Rate], own_file: str) -> Ma
             pair = (rate.currency, rate.base)
             if pair in ((price.currency, market.currency), (market.currency, price.currency)):
                 dated = f" on {rate.as_of}" if rate.as_of else ", undated"
-                said = f"1 {rate.currency} = {rate.rate:g} {rate.base}{dated}"
-                used[said] = f"{said} ({rate.note})" if rate.note else said
+                text = f"1 {rate.currency} = {rate.rate:g} {rate.base}{dated}"
+                used[text] = f"{text} ({rate.note})" if rate.note else text
                 forth = pair[0] == price.currency
                 return replace(price, rate=rate.rate if forth else 1 / rate.rate)
         file = price.where.partition(": ")[0]

@@ -48,8 +48,8 @@ def fetch(providers: Sequence[str], gpus: Sequence[str], *, spot: bool) -> list[
     try:
         gpuhunt = importlib.import_module("gpuhunt")
     except ImportError:
-        words = "prices are fetched with gpuhunt, which is not installed; pip install gpuhunt"
-        raise UserError(words) from None
+        sentence = "prices are fetched with gpuhunt, which is not installed; pip install gpuhunt"
+        raise UserError(sentence) from None
     for provider in providers:
         if provider not in PROVIDERS:
             raise unknown("provider", provider, PROVIDERS)

