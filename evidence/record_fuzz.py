@@ -12,7 +12,7 @@ such a change.
 
 An accepted mutant is read by every verb: by ``results`` alone, whose figures are compared, and by the others in one
 folder with up to seven more mutants of other files; if a verb ends in a traceback or a refusal there, it reads each of
-these alone too. Of the refused mutants, one in two hundred is read by all verbs, since all read records in the same way.
+these alone too. Of the refused mutants, one in two hundred is read by all verbs, since all read records in one way.
 Others are read by a sweep that resumes, in a separate folder whose trials are not measured but replayed: it must leave
 no problem behind.
 
