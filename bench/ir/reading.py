@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import msgspec
@@ -115,7 +116,7 @@ def _operation(layer: _Layer, graph: str) -> Op:
     kind = OPS[layer.op]
     what = f"the attributes of {layer.op} in layer '{layer.name}' of {graph}"
     op = _converted(layer.attributes, kind, what)
-    if unknown := sorted(layer.attributes.keys() - op.attributes().keys()):
+    if unknown := sorted(layer.attributes.keys() - {each.name for each in fields(op)}):
         raise BadGraph(f"not {what}: it has no '{unknown[0]}'")
     return op
 

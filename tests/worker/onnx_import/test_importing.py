@@ -128,7 +128,20 @@ CASES: dict[str, tuple[Any, list[str]]] = {
     "rows repeated": (
         model([helper.make_node("Resize", ["x", "", "k"], ["y"], mode="nearest", nearest_mode="floor",
                                 coordinate_transformation_mode="asymmetric")],
-              {"k": np.array([1, 1, 2, 1], np.float32)}, IMAGE), ["gather"]),
+              {"k": np.array([1, 1, 2, 1], np.float32)}, IMAGE), ["resize"]),
+    "rows of a sequence": (
+        model([helper.make_node("Resize", ["x", "", "k"], ["y"], mode="linear")],
+              {"k": np.array([1, 1, 2], np.float32)}, ("n", 3, 5)), []),
+    "transposed convolution, cut unevenly": (
+        model([node("ConvTranspose", "x w b", "y", strides=[2, 2], pads=[0, 1, 1, 0])],
+              weights(w=(3, 4, 3, 3), b=(4,)), IMAGE), ["conv_transpose2d", "slice", "slice"]),
+    "gated recurrent unit": (
+        model([node("GRU", "x w r b", "a", hidden_size=5, linear_before_reset=1),
+               node("Transpose", "a", "y", perm=[2, 0, 1, 3])],
+              weights(w=(1, 15, 4), r=(1, 15, 5), b=(1, 30)), (7, "n", 4)), []),
+    "the cell's last state": (
+        model([node("LSTM", "x w r b", "a h c", hidden_size=5), node("Transpose", "c", "y", perm=[1, 0, 2])],
+              {name: array[:1] for name, array in GATES.items()}, (7, "n", 4)), []),
     "parts": (
         model([node("Slice", "x a b c d", "s"), node("Split", "s", "p q", axis=1), node("Concat", "q p", "y", axis=1)],
               {"a": whole(-1), "b": whole(-100), "c": whole(2), "d": whole(-2)}, ("n", 4, 5)), []),

@@ -176,6 +176,11 @@ def _resize(net, node):
         raise Refused("%s with coordinates %s; known: %s" % (node.said, coordinates, ", ".join(sorted(COORDINATES))))
     if value.batch is None or stated.shape[value.batch] != value.shape[value.batch]:
         raise Refused("%s changes the size of the batch" % node.said)
+    usual = _usual(value, stated, mode, coordinates, nearest, scales)
+    if usual is not None:
+        attributes = {"size": list(stated.shape[2:]), "mode": BY_FRAMEWORKS[mode], "coordinates": usual}
+        net.give(node, net.layer(node, "resize", [value], attributes, like=stated))
+        return
     for axis, (size, wanted) in enumerate(zip(value.shape, stated.shape)):
         if size != wanted:
             has_scale = scales is not None and scales.size == len(value.shape)
@@ -196,6 +201,31 @@ NEAREST = {
     "floor": np.floor, "ceil": np.ceil, "round_prefer_floor": lambda at: np.ceil(at - 0.5),
     "round_prefer_ceil": lambda at: np.floor(at + 0.5),
 }
+
+
+BY_FRAMEWORKS = {"nearest": "nearest", "linear": "bilinear"}
+
+
+def _usual(value, stated, mode, coordinates, nearest, scales):
+    """The coordinates by which frameworks resize this image to the same; None if they do not."""
+    sizes, wanted = value.shape[2:], stated.shape[2:]
+    is_image = value.batch == 0 and len(value.shape) == 4 and value.shape[:2] == stated.shape[:2]
+    given = [] if scales is None or scales.size != 4 else zip(sizes, wanted, scales[2:])
+    if not is_image or any(abs(to / float(size) - scale) > 1e-6 * scale for size, to, scale in given):
+        return None
+    if coordinates == "pytorch_half_pixel" and min(wanted) > 1:
+        coordinates = "half_pixel"
+    if mode == "linear":
+        return coordinates if coordinates in ("half_pixel", "align_corners", "asymmetric") else None
+    if coordinates not in ("half_pixel", "asymmetric"):
+        return None
+    for size, to in zip(sizes, wanted):
+        at = np.arange(to)
+        ours = np.floor((at + 0.5) * size / to if coordinates == "half_pixel" else at * size / float(to))
+        its = NEAREST[nearest](COORDINATES[coordinates](at, size, to, to / float(size)))
+        if not np.array_equal(np.clip(its, 0, size - 1), ours):
+            return None
+    return coordinates
 
 
 def _at(net, node, value, axis, places, mode, nearest, label):

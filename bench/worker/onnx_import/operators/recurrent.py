@@ -4,74 +4,97 @@ import numpy as np
 
 from .. import Refused
 
-GATES = {"LSTM": (0, 2, 3, 1)}       # of i, o, f, c as a file has them, to i, f, c, o
-USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"]}
+GATES = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
+"""The gates of ours by their place in a file: i, f, c, o of i, o, f, c; r, z, n of z, r, h."""
+USUAL = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
+STATES = {"LSTM": ((5, 1), (6, 2)), "GRU": ((5, 1),), "RNN": ((5, 1),)}
+"""(input, output) of each state: hidden, and cell."""
 
 
-def _lstm(net, node):
+def _recurrent(net, node):
     value, hidden = net.read(node, 0), int(node.get("hidden_size"))
-    direction = node.get("direction", "forward")
     _refuse_unknown(net, node, value)
-    directions = ["forward", "reverse"] if direction == "bidirectional" else [direction]
-    weight, recurrent = net.need(node, 1, "weight"), net.need(node, 2, "recurrent weight")
-    bias = net.need(node, 3, "bias") if node.has(3) else np.zeros((len(directions), 8 * hidden), np.float32)
-    order = np.concatenate([np.arange(gate * hidden, (gate + 1) * hidden) for gate in GATES["LSTM"]])
-    label = net.label(node)
-    steps = value.shape[0]
+    label, steps = net.label(node), value.shape[0]
+    directions = 2 if node.get("direction", "forward") == "bidirectional" else 1
+    is_backward = node.get("direction", "forward") == "reverse"
+    turned = list(range(steps))[::-1]
     sequence = net.permute(value, (1, 0, 2), label + ".samples")
-    whole, last = [], []
-    for index, each in enumerate(directions):
-        own = "%s.%s" % (label, each)
-        backward = list(range(steps))[::-1]
-        taken = sequence if each == "forward" else net.gather(sequence, 1, backward, own + ".turned")
-        parameters = {
-            "weight_input": weight[index][order], "weight_hidden": recurrent[index][order],
-            "bias": (bias[index][:4 * hidden] + bias[index][4 * hidden:])[order],
-        }
-        like = sequence._replace(name=None, shape=(1, steps, hidden))
-        found = net.add(own, "lstm", [taken], {"hidden": hidden}, [like], parameters)[0]
-        last.append(net.slice(found, 1, steps - 1, steps, 1, own + ".last"))
-        whole.append(found if each == "forward" else net.gather(found, 1, backward, own + ".back"))
-    if node.gives(0):                # (steps, directions, batch, hidden)
-        _give_whole(net, node, whole, steps, hidden)
-    if node.gives(1):                # (directions, batch, hidden)
-        _give_last(net, node, last, hidden)
+    if is_backward:
+        sequence = net.gather(sequence, 1, turned, label + ".turned")
+    states = _states(net, node, directions, hidden)
+    is_final = any(node.gives(output) and net.readers[node.outputs[output]] for _, output in STATES[node.op])
+    attributes = {"hidden": hidden}
+    if directions > 1:
+        attributes["directions"] = directions
+    if is_final:
+        attributes["final"] = True
+    if node.op == "GRU":
+        attributes["reset_after"] = bool(node.get("linear_before_reset", 0))
+    if node.op == "RNN":
+        attributes["relu"] = _functions(node)[:1] == ["Relu"]
+    like = [sequence._replace(name=None, shape=(1, steps, directions * hidden))]
+    like += [sequence._replace(name=None, shape=(1, directions, hidden))] * (len(STATES[node.op]) if is_final else 0)
+    found = net.add(label, node.op.lower(), [sequence, *states], attributes, like,
+                    _parameters(net, node, directions, hidden))
+    if node.gives(0) and net.readers[node.outputs[0]]:       # (steps, directions, batch, hidden)
+        whole = net.gather(found[0], 1, turned, label + ".back") if is_backward else found[0]
+        parts = net.regroup(whole, (1, steps, directions, hidden), 0, label + ".parts")
+        net.give(node, net.permute(parts, (1, 2, 0, 3), label + ".steps"))
+    for (_, output), state in zip(STATES[node.op], found[1:]):      # (directions, batch, hidden)
+        if node.gives(output):
+            net.give(node, net.permute(state, (1, 0, 2), "%s.state%d" % (label, output)), output)
+
+
+def _parameters(net, node, directions, hidden):
+    weight, recurrent = net.need(node, 1, "weight"), net.need(node, 2, "recurrent weight")
+    order = np.concatenate([np.arange(gate * hidden, (gate + 1) * hidden) for gate in GATES[node.op]])
+    rows = len(order)
+    bias = net.need(node, 3, "bias") if node.has(3) else np.zeros((directions, 2 * rows), np.float32)
+    found = {}
+    for index, suffix in enumerate(("", "_reverse")[:directions]):
+        of_input, of_hidden = bias[index][:rows][order], bias[index][rows:][order]
+        found["weight_input" + suffix], found["weight_hidden" + suffix] = weight[index][order], recurrent[index][order]
+        if node.op == "GRU" and node.get("linear_before_reset", 0):
+            found["bias" + suffix], found["bias_hidden" + suffix] = of_input, of_hidden
+        else:
+            found["bias" + suffix] = of_input + of_hidden
+    return found
+
+
+def _states(net, node, directions, hidden):
+    """The values in which states start, with the batch as their first axis; none if all start at zero."""
+    given = [index for index, _ in STATES[node.op] if node.has(index) and (
+        net.const(node.inputs[index]) is None or np.any(net.const(node.inputs[index])))]
+    if not given:
+        return []
+    found = []
+    for index, _ in STATES[node.op]:
+        value = net.read(node, index) if index in given else None
+        if value is None or value.batch != 1:
+            raise Refused("%s starts some of its states from data, and others from what all samples share; "
+                          "give it all or none" % node.said)
+        found.append(net.permute(value, (1, 0, 2), "%s.from%d" % (net.label(node), index)))
+    return found
+
+
+def _functions(node):
+    given = node.get("activations")
+    if given is None:
+        return USUAL[node.op]
+    return [each.decode() if isinstance(each, bytes) else each for each in given]
 
 
 def _refuse_unknown(net, node, value):
     if value.batch != 1 or value.shape[1] != 1 or node.get("layout", 0):
         raise Refused("%s takes (steps, batch, features); another order is not known" % node.said)
-    given = node.get("activations")
-    names = None if given is None else [each.decode() if isinstance(each, bytes) else each for each in given]
-    if (names is not None and names[:3] != USUAL[node.op]) or "clip" in node.attributes or node.get("input_forget", 0):
+    names, usual = _functions(node), USUAL[node.op]
+    is_known = names in (usual, usual * 2) or (node.op == "RNN" and set(names) == {"Relu"})
+    if not is_known or "clip" in node.attributes or node.get("input_forget", 0):
         raise Refused("%s has other functions than usual, or clips its state" % node.said)
-    if node.has(7) or (node.gives(2) and net.readers[node.outputs[2]]):
-        raise Refused("%s has peepholes, or its cell's last state is read" % node.said)
+    if node.has(7) and np.any(net.need(node, 7, "peepholes")):
+        raise Refused("%s has peepholes, which frameworks have no more" % node.said)
     if node.has(4) and (net.const(node.inputs[4]) is None or np.any(net.const(node.inputs[4]) != value.shape[0])):
         raise Refused("%s has sequences of several lengths; export it for sequences of one length" % node.said)
-    for index in (5, 6):
-        if node.has(index) and (net.const(node.inputs[index]) is None or np.any(net.const(node.inputs[index]))):
-            raise Refused("%s starts from a state that comes from data; one that starts at zero is known" % node.said)
 
 
-def _give_whole(net, node, whole, steps, hidden):
-    label = net.label(node)
-    if len(whole) == 1:
-        found = net.permute(whole[0], (1, 0, 2), label + ".steps")
-        net.give(node, net.regroup(found, (steps, 1, 1, hidden), 2, label))
-        return
-    like = whole[0]._replace(name=None, shape=(1, steps, 2 * hidden))
-    both = net.add(label + ".both", "join", whole, {"axis": 2}, [like])[0]
-    parts = net.regroup(both, (1, steps, 2, hidden), 0, label + ".parts")
-    net.give(node, net.permute(parts, (1, 2, 0, 3), label))
-
-
-def _give_last(net, node, last, hidden):
-    label = net.label(node) + ".last"
-    if len(last) > 1:
-        like = last[0]._replace(name=None, shape=(1, 2, hidden))
-        last = [net.add(label + ".both", "join", last, {"axis": 1}, [like])[0]]
-    net.give(node, net.permute(last[0], (1, 0, 2), label + ".directions"), 1)
-
-
-OPERATORS = {"LSTM": _lstm}
+OPERATORS = {"LSTM": _recurrent, "GRU": _recurrent, "RNN": _recurrent}

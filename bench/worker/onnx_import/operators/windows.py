@@ -88,6 +88,38 @@ def _conv(net, node):
     net.give(node, back(net.layer(node, "conv2d", [image], attributes, like=like, parameters=parameters)))
 
 
+def _transposed(net, node):
+    """A convolution that enlarges; what it pads unevenly is cut off behind it."""
+    weight = net.need(node, 1, "weight")
+    if weight.ndim not in (3, 4) or node.get("auto_pad", "NOTSET") not in ("NOTSET", "") or node.get("output_shape"):
+        raise Refused("%s has 3 dimensions, or a padding that follows from its size" % node.said)
+    image, back, kernel, strides, dilations, before, after = _windows(net, node, weight.shape[2:])
+    more = _both(node.get("output_padding", [0] * (weight.ndim - 2)), 0)
+    is_even = before == after
+    groups = int(node.get("group", 1))
+    channels = int(weight.shape[1]) * groups
+    parameters = {"weight": weight.reshape(weight.shape[:2] + tuple(kernel))}
+    if node.has(2):
+        parameters["bias"] = net.need(node, 2, "bias")
+    padding = before if is_even else [0, 0]
+    attributes = {
+        "out_channels": channels, "kernel": kernel, "stride": strides, "padding": padding, "output_padding": more,
+        "dilation": dilations, "groups": groups, "bias": node.has(2),
+    }
+    sizes = [
+        (size - 1) * stride - 2 * pad + dilation * (window - 1) + extra + 1
+        for size, stride, pad, dilation, window, extra
+        in zip(image.shape[2:], strides, padding, dilations, kernel, more)
+    ]
+    like = image._replace(name=None, shape=(image.shape[0], channels, *sizes))
+    found = net.layer(node, "conv_transpose2d", [image], attributes, like=like, parameters=parameters)
+    if not is_even:
+        for axis in range(2):
+            found = net.slice(found, 2 + axis, before[axis], sizes[axis] - after[axis], 1,
+                              "%s.cut%d" % (net.label(node), axis))
+    net.give(node, back(found))
+
+
 def _pool(net, node):
     is_max = node.op == "MaxPool"
     if node.gives(1):
@@ -146,6 +178,6 @@ def _global_max(net, node):
 
 
 OPERATORS = {
-    "Conv": _conv, "MaxPool": _pool, "AveragePool": _pool, "GlobalAveragePool": _global_average,
-    "GlobalMaxPool": _global_max,
+    "Conv": _conv, "ConvTranspose": _transposed, "MaxPool": _pool, "AveragePool": _pool,
+    "GlobalAveragePool": _global_average, "GlobalMaxPool": _global_max,
 }
