@@ -22,8 +22,8 @@ MOST_WORDS = 300             # characters of an exception that are shown; some c
 def names(package: str) -> tuple[str, ...]:
     """The names of the modules of a package, without helpers. The package itself is not imported."""
     spec = importlib.util.find_spec(package)
-    found: tuple[str, ...] = registry.names(spec and spec.submodule_search_locations)
-    return found
+    known: tuple[str, ...] = registry.names(spec and spec.submodule_search_locations)
+    return known
 
 
 def load(package: str, name: str, what: str) -> ModuleType:

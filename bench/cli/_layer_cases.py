@@ -28,14 +28,14 @@ def meant(tried: pd.DataFrame, cases: Sequence[str], results: Path) -> list[pd.D
     if tried.empty or not cases:
         return [tried]
     rows = tried.to_dict("records")
-    found = []
+    matching = []
     for case in cases:
         words = [word for word in case.split("/") if word]
         these = [row["id"] for row in rows if words and all(_matches(row, word) for word in words)]
         if not these:
             raise UserError(_nothing(case, words, rows, results))
-        found.append(tried[tried.id.isin(these)])
-    return found
+        matching.append(tried[tried.id.isin(these)])
+    return matching
 
 
 def _matches(row: dict[Any, Any], word: str) -> bool:

@@ -41,11 +41,11 @@ def load(name: str, graph: Graph) -> Dataset:
     module = added.load(__name__, name, "data")
     with added.mistakes_in(__name__, name, "data"):
         dataset: Dataset = module.load(graph)
-        found = [each.shape[1:] for each in (dataset.x if isinstance(dataset.x, tuple) else (dataset.x,))]
+        given = [each.shape[1:] for each in (dataset.x if isinstance(dataset.x, tuple) else (dataset.x,))]
     taken = [each.shape for each in graph.inputs]
-    if found != taken:
+    if given != taken:
         raise UserError(
-            f"data '{name}' has samples of {_shown(found)} but {graph.name} takes {_shown(taken)}; "
+            f"data '{name}' has samples of {_shown(given)} but {graph.name} takes {_shown(taken)}; "
             f"use --data {SYNTHETIC} or another model"
         )
     return dataset

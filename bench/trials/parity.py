@@ -149,8 +149,8 @@ class Parity:
 
 def worse(first: Parity, second: Parity) -> Parity:
     """Of two proofs of one case with different weights, the one that is nearer to its tolerances, or beyond them."""
-    def excess(found: Parity) -> float:
-        shares = [error / found.tolerance[name] for name, error in found.errors().items()]
+    def excess(parity: Parity) -> float:
+        shares = [error / parity.tolerance[name] for name, error in parity.errors().items()]
         return math.inf if any(map(math.isnan, shares)) else max(shares)
 
     return max(first, second, key=excess)

@@ -24,11 +24,11 @@ def output_values(graph):
 
 def layers_for_loss(graph):
     """The layers that lead to the loss, in order: a training step runs no others."""
-    found = {layer_of(output_names(graph)[0])}
+    needed = {layer_of(output_names(graph)[0])}
     for layer in reversed(graph["layers"]):
-        if layer["name"] in found:
-            found.update(map(layer_of, layer["inputs"]))
-    return [layer for layer in graph["layers"] if layer["name"] in found]
+        if layer["name"] in needed:
+            needed.update(map(layer_of, layer["inputs"]))
+    return [layer for layer in graph["layers"] if layer["name"] in needed]
 
 
 def last_readers(layers, kept):

@@ -29,9 +29,9 @@ STORED = pd.DataFrame([
 def test_the_most_similar_trials_that_went_well_say_how_long_one_takes(
     there: pd.DataFrame | None, seconds: float, guessed: int
 ):
-    found = expected([LAYERS], there)
+    expectation = expected([LAYERS], there)
 
-    assert (seconds, guessed) == (found.seconds, found.guessed)
+    assert (seconds, guessed) == (expectation.seconds, expectation.guessed)
 
 
 def test_a_layer_trial_is_guessed_to_take_longer_than_a_timing():

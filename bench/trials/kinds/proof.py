@@ -32,7 +32,7 @@ class Proof(Kind):
         case = trial.case
         if case.precision not in parity.TOLERANCES:
             return not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
-        found: parity.Parity | None = None
+        worst: parity.Parity | None = None
         for weights in self.context.inputs.weights_of_proof(case.model):
             asked = {**job(case, self.context.inputs), "weights": str(weights)}
             answer, arrays = self._shown(trial, asked)
@@ -42,13 +42,13 @@ class Proof(Kind):
             if isinstance(oracle, Answer):
                 return oracle
             agreement = parity.compare(arrays, oracle, case.precision)
-            found = agreement if found is None else parity.worse(found, agreement)
-            if found.failures():
+            worst = agreement if worst is None else parity.worse(worst, agreement)
+            if worst.failures():
                 break
-        assert found is not None
-        failures = found.failures()
+        assert worst is not None
+        failures = worst.failures()
         return replace(
-            answer, result={**found.plain(), **answer.result},
+            answer, result={**worst.plain(), **answer.result},
             outcome=Outcome.PARITY_FAILED if failures else Outcome.OK,
             reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
         )

@@ -20,7 +20,7 @@ def shares(layer):
 
 
 def _shares(size, new, mode, coordinates):
-    found = np.zeros((new, size))
+    matrix = np.zeros((new, size))
     for place in range(new):
         if coordinates == "align_corners":
             centre = place * (size - 1) / (new - 1) if new > 1 else 0.0
@@ -35,8 +35,8 @@ def _shares(size, new, mode, coordinates):
         weights = (1 - past, past) if mode == "bilinear" else _cubic(past)
         first = left if mode == "bilinear" else left - 1
         for offset, weight in enumerate(weights):
-            found[place, min(max(first + offset, 0), size - 1)] += weight
-    return found
+            matrix[place, min(max(first + offset, 0), size - 1)] += weight
+    return matrix
 
 
 def _cubic(past):

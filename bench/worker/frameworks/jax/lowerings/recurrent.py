@@ -46,7 +46,7 @@ def _recurrent(advance, states):
         a = layer["attributes"]
         count = a.get("directions", 1)
         start = run.np.zeros((len(x), a["hidden"]), x.dtype)
-        found = []
+        of_directions = []
         for index in range(count):
             own = {
                 name[:-len("_reverse")] if index else name: each for name, each in weights.items()
@@ -54,8 +54,8 @@ def _recurrent(advance, states):
             }
             own_first = tuple(state[:, index] for state in first) or (start,) * states
             output, final = _direction(run, a, advance, x[:, ::-1] if index else x, own_first, **own)
-            found.append((output[:, ::-1] if index else output, final))
-        outputs, finals = zip(*found)
+            of_directions.append((output[:, ::-1] if index else output, final))
+        outputs, finals = zip(*of_directions)
         sequence = outputs[0] if count == 1 else run.np.concatenate(outputs, -1)
         return (sequence, *(run.np.stack(each, 1) for each in zip(*finals))) if a.get("final") else sequence
 

@@ -61,7 +61,7 @@ def _recurrent(step, states):
             return run_steps(lambda gates, states: cell(gates, states, *read), gates, first)
 
         def forward(run, x, *first, **parameters):
-            found = []
+            of_directions = []
             for index in range(count):
                 own = {
                     name[:-len("_reverse")] if index else name: each for name, each in parameters.items()
@@ -69,8 +69,8 @@ def _recurrent(step, states):
                 }
                 turned = tf.reverse(x, [1]) if index else x
                 output, final = direction(turned, tuple(state[:, index] for state in first), **own)
-                found.append((tf.reverse(output, [1]) if index else output, final))
-            outputs, finals = zip(*found)
+                of_directions.append((tf.reverse(output, [1]) if index else output, final))
+            outputs, finals = zip(*of_directions)
             sequence = outputs[0] if count == 1 else tf.concat(outputs, 2)
             return (sequence, *(tf.stack(each, 1) for each in zip(*finals))) if a.get("final") else sequence
 

@@ -91,14 +91,14 @@ def modules():
             sums = nn.functional.linear(x, weights[0], weights[2])
             of_gates, of_new = weights[1].split([2 * self.hidden, self.hidden])
             state = sums.new_zeros(len(x), self.hidden) if state is None else state
-            found = []
+            states = []
             for of_step in (sums.flip(1) if suffix else sums).unbind(1):
                 gates, new = of_step.split([2 * self.hidden, self.hidden], -1)
                 reset, kept = (gates + nn.functional.linear(state, of_gates)).sigmoid().chunk(2, -1)
                 new = (new + nn.functional.linear(reset * state, of_new)).tanh()
                 state = (1 - kept) * new + kept * state
-                found.append(state)
-            output = torch.stack(found, 1)
+                states.append(state)
+            output = torch.stack(states, 1)
             return (output.flip(1) if suffix else output), state
 
     class RmsNorm(nn.Module):
