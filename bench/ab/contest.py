@@ -27,11 +27,13 @@ from rigmark.bench.analysis.statistics.decision import LOOKS, Decision, decide_a
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
+from rigmark.bench.builds.revisions import Revision
 from rigmark.bench.builds.worker_package import Files
 from rigmark.bench.document.language import tr
 from rigmark.bench.enums import PLANNED_GAPS, Clock, Outcome, StartMethod, TrialKind
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.machine import hardware
+from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
@@ -66,15 +68,30 @@ class Side:
     is_installed: bool = False                   # whether it is a revision of another project than Rigmark
 
 
-def side(
-    word: str, known: dict[str, Build], *, folder: Path, beneath: Build, packages: Sequence[str],
-    tell: Callable[[str], None],
-) -> Side | Store:
-    """The side that a user named: a build, a git revision of the project in ``folder``, or a folder of results.
+def sides(
+    words: tuple[str, str], known: dict[str, Build], *, folder: Path, beneath: Build, packages: Sequence[str],
+    sweeps: Sequence[Sweep], suite: str, tell: Callable[[str], None],
+) -> list[Side | Store]:
+    """The two sides that a user named: each a build, a git revision of the project in ``folder``, or a folder of
+    results.
 
     A prefix ``build:``, ``rev:`` or ``results:`` states which. A revision is installed on top of the packages of
-    ``beneath``; see bench.builds.revisions. Raises UserError if the name means nothing, or more than one of these.
+    ``beneath``; see bench.builds.revisions. Raises UserError if a name means nothing, or more than one of these, before
+    anything is installed; and as ``depending``, once the first of two revisions tells that of both.
     """
+    named = [_named(word, known, folder) for word in words]
+    found: list[Side | Store] = []
+    for word, meant in zip(words, named, strict=True):
+        side = _installed(word, meant, beneath, packages, tell) if isinstance(meant, Revision) else meant
+        if not found and isinstance(meant, Revision) and isinstance(side, Side) and side.is_installed and all(
+            isinstance(other, Revision) and revisions.are_packaged_alike(meant, other) for other in named
+        ):
+            depending(sweeps, (side,), suite)
+        found.append(side)
+    return found
+
+
+def _named(word: str, known: dict[str, Build], folder: Path) -> Side | Store | Revision:
     kind, colon, name = word.partition(":")
     if not colon or kind not in KINDS:
         kind, name = "", word
@@ -91,8 +108,12 @@ def side(
         raise UserError(f"'{word}' is a {' and a '.join(kinds)}; write {' or '.join(f'{k}:{word}' for k in kinds)}")
     if kinds == ["build"]:
         return Side(name=word, build=known[name])
-    if revision is None:
-        return existing(folder / name)
+    return existing(folder / name) if revision is None else revision
+
+
+def _installed(
+    word: str, revision: Revision, beneath: Build, packages: Sequence[str], tell: Callable[[str], None]
+) -> Side:
     shipped = revisions.worker_files(revision)
     if shipped is not None:
         return Side(name=word, build=replace(beneath, name=revision.name), shipped=shipped)
@@ -171,16 +192,17 @@ class Contest:
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
         budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
+        networks: Networks | None = None,
     ):
-        """``only`` selects cases. Raises UserError if none can be paired, or if the clock is not valid for one of
-        them.
+        """``only`` selects cases; ``networks`` as for a Runner. Raises UserError if no case can be paired, or if the
+        clock is not valid for one of them.
         """
         self._store, self._base, self._new = store, base, new
         self._session, self._budget_s, self._clock = session, budget_s, clock
         self._left_s = budget_s
         self.tally = Tally()             # of all that was run
         self._settings: dict[str, Any] = {
-            "suite": suite, "command": command, "session": session, "deadline_s": deadline_s,
+            "suite": suite, "command": command, "session": session, "deadline_s": deadline_s, "networks": networks,
         }
         self.attempts = [
             Attempt(case=case, timing=timing) for case, timing in _cases(sweeps, new.build.name)
@@ -302,7 +324,7 @@ def _cases(sweeps: Sequence[Sweep], build: str) -> list[tuple[Case, Timing]]:
 
 def against_stored(
     store: Store, base: Store, new: Side, sweeps: Sequence[Sweep], *, names: tuple[str, str], suite: str, command: str,
-    session: str, budget_s: float, deadline_s: float, progress: Progress,
+    session: str, budget_s: float, deadline_s: float, progress: Progress, networks: Networks | None = None,
 ) -> tuple[Verdicts, Tally]:
     """The verdicts against stored trials as the base, and what was run.
 
@@ -317,7 +339,8 @@ def against_stored(
     )
     measured: set[str] = set()
     with Runner(
-        store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped
+        store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped,
+        networks=networks,
     ) as runner:
         tally = runner.run([trial for trial in trials if trial.kind is TrialKind.PROOF], progress)
         until = time.monotonic() + budget_s

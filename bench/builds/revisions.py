@@ -35,6 +35,9 @@ MANIFEST = "bench/worker/manifest.json"
 BEFORE_MANIFESTS = {name: f"bench/{name}" for name in ("frameworks", "limits", "lowerings", "strategies", "tracing")}
 """The folders of the parts in revisions without a manifest; their interface is 1."""
 
+PACKAGING = ("pyproject.toml", "setup.py", "setup.cfg")
+"""Files that tell what a project installs."""
+
 INSTALL = ("python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps")
 # Dependencies come from the build beneath, so that both revisions are measured with the same ones.
 SHORT = 12                   # digits of a commit in the name of its build
@@ -68,6 +71,15 @@ def find(revision: str, folder: Path) -> Revision | None:
     if not root or not commit:
         return None
     return Revision(root=Path(root), commit=commit, project=_project(Path(root), commit))
+
+
+def are_packaged_alike(one: Revision, other: Revision) -> bool:
+    """Whether two revisions install modules of the same names, and register alike: as far as their files tell."""
+    def packaging(revision: Revision) -> list[str | None]:
+        listed = _git(revision.root, "ls-tree", "-r", "--name-only", revision.commit)
+        return [listed, *(_git(revision.root, "rev-parse", f"{revision.commit}:{name}") for name in PACKAGING)]
+
+    return one.root == other.root and packaging(one) == packaging(other)
 
 
 def worker_files(revision: Revision) -> worker_package.Files | None:

@@ -107,8 +107,9 @@ def decided(
 
     known = build.load()
     under = build.find(beneath, known)
-    first, second = (
-        ab.side(word, known, folder=Path.cwd(), beneath=under, packages=packages, tell=say) for word in (base, new)
+    first, second = ab.sides(
+        (base, new), known, folder=Path.cwd(), beneath=under, packages=packages, sweeps=sweeps,
+        suite=settings["suite"], tell=say,
     )
     if isinstance(second, Store):
         raise UserError(f"'{new}' is a folder of results; the new side is measured: name a build or a git revision")

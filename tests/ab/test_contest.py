@@ -417,9 +417,11 @@ def test_stored_results_as_the_base_are_not_paired_and_it_is_said(tmp_path: Path
 
 
 def side_of(word: str, folder: Path, **known: Build) -> Any:
-    return ab.side(
-        word, {**builds.load(folder), **known}, folder=folder, beneath=HERE.build, packages=(), tell=lambda line: None
+    found, _ = ab.sides(
+        (word, "build:default"), {**builds.load(folder), **known}, folder=folder, beneath=HERE.build, packages=(),
+        sweeps=(), suite="fast", tell=lambda line: None,
     )
+    return found
 
 
 def test_a_word_is_a_build_or_a_folder_of_results(tmp_path: Path, store: Store):
@@ -471,6 +473,7 @@ def test_commits_that_cannot_change_what_is_measured_are_not_called_the_same(
     assert 2 == done.returncode
     assert "nothing that suite fast measures depends on tiny, which is not used by numpy" in done.stderr
     assert "" == done.stdout
+    assert 1 == done.stderr.count("checking out tiny@")          # the first tells that of both
     assert not (project / "results").exists()
 
 
