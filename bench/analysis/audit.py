@@ -42,7 +42,7 @@ class TableFinding(Finding):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class RuleCheck:
     """What a rule checked."""
 
     rule: str
@@ -54,7 +54,7 @@ class Looked:
 @dataclass(frozen=True, kw_only=True)
 class Audit:
     findings: tuple[TableFinding, ...]
-    looked: tuple[Looked, ...]
+    checks: tuple[RuleCheck, ...]
     lines: int
 
 
@@ -67,14 +67,14 @@ Rule = Callable[[Sequence[Row], Peaks], Checked]
 
 def audit(rows: Sequence[Row], peaks: Peaks | None = None) -> Audit:
     """The findings of all rules on some lines, perhaps of several tables; tables that differ are not compared."""
-    findings, looked = [], []
+    findings, checks = [], []
     for name, about, why_none, rule in RULES:
         lines, doubts = rule(rows, peaks or {})
-        looked.append(Looked(rule=name, about=tr(about), lines=lines, why_none=tr(why_none)))
+        checks.append(RuleCheck(rule=name, about=tr(about), lines=lines, why_none=tr(why_none)))
         findings += doubts
     order = list(FindingKind)
     findings.sort(key=lambda finding: -order.index(finding.kind))
-    return Audit(findings=tuple(findings), looked=tuple(looked), lines=len(rows))
+    return Audit(findings=tuple(findings), checks=tuple(checks), lines=len(rows))
 
 
 def measured_peaks(results: pd.DataFrame) -> dict[tuple[str, str], float]:
@@ -397,8 +397,8 @@ def copied_lines(rows: Sequence[Row], peaks: Peaks) -> Checked:
             ))
     checked = {str(row["name"]) for of in same.values() for row in of}
     for fact in FACTS:
-        looked, doubts = _copied_along(rows, fact)
-        checked |= looked
+        names, doubts = _copied_along(rows, fact)
+        checked |= names
         findings += doubts
     return len(checked), findings
 
@@ -407,11 +407,11 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
     """Two values of a fact with mostly equal figures, all else equal."""
     stated = [row for row in rows if row.get(fact) is not None and _figure(row)]
     pairs: dict[tuple[Any, ...], list[tuple[Row, Row]]] = {}
-    looked: set[str] = set()
+    names: set[str] = set()
     for alike in _alike(stated, (fact,)):
         if not 2 <= len(alike) <= 50:    # among more values, such as a thousand networks, some are equal by chance
             continue
-        looked |= {str(row["name"]) for row in alike}
+        names |= {str(row["name"]) for row in alike}
         for one, other in itertools.combinations(alike, 2):
             if one[fact] != other[fact]:
                 pairs.setdefault((one["source"].format, *sorted(map(str, (one[fact], other[fact])))), []).append(
@@ -429,7 +429,7 @@ def _copied_along(rows: Sequence[Row], fact: str) -> tuple[set[str], list[TableF
                    "was copied: find the log of each", n=len(equal), all=len(compared), fact=fact, first=first,
                    second=second, lines=_named(lines)), lines,
             ))
-    return looked, findings
+    return names, findings
 
 
 def _figure(row: Row) -> Any:

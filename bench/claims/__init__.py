@@ -66,7 +66,7 @@ QUANTITIES: dict[str, Quantity] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class ClaimResult:
     claim: Claim
     standing: Standing
     why: str                             # how many figures agree, or why there is none
@@ -74,19 +74,19 @@ class Held:
     unit: str
 
 
-def hold(claims: Sequence[Claim], evidence: Evidence) -> list[Held]:
+def judge(claims: Sequence[Claim], evidence: Evidence) -> list[ClaimResult]:
     """Every claim with its outcome, in the order of ``claims``."""
-    return [_held(claim, evidence) for claim in claims]
+    return [_result(claim, evidence) for claim in claims]
 
 
-def _held(claim: Claim, evidence: Evidence) -> Held:
+def _result(claim: Claim, evidence: Evidence) -> ClaimResult:
     quantity = QUANTITIES[claim.quantity]
     try:
         answers = [judged(answer, claim) for answer in quantity.answers(claim, evidence)]
     except NotTestable as reason:
-        return Held(claim=claim, standing=Standing.UNTESTABLE, why=str(reason), answers=(), unit=quantity.unit)
+        return ClaimResult(claim=claim, standing=Standing.UNTESTABLE, why=str(reason), answers=(), unit=quantity.unit)
     if not answers:
-        return Held(
+        return ClaimResult(
             claim=claim, standing=Standing.UNTESTABLE, why=_why_nothing(claim, evidence), answers=(),
             unit=quantity.unit,
         )
@@ -95,7 +95,7 @@ def _held(claim: Claim, evidence: Evidence) -> Held:
     standing, why = overall(deciding, claim)
     if deciding[0].origin is Origin.QUOTED:
         why = tr("only published results, {why}", why=why)
-    return Held(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
+    return ClaimResult(claim=claim, standing=standing, why=why, answers=tuple(answers), unit=quantity.unit)
 
 
 def _why_nothing(claim: Claim, evidence: Evidence) -> str:

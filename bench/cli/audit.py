@@ -126,5 +126,5 @@ def _plain(audited: Any) -> dict[str, Any]:
             {"id": each.id, "kind": each.kind.value, "text": each.text, "lines": list(each.lines)}
             for each in audited.findings
         ],
-        "checked": [{"rule": each.rule, "lines": each.lines} for each in audited.looked],
+        "checked": [{"rule": each.rule, "lines": each.lines} for each in audited.checks],
     }

@@ -11,7 +11,7 @@ import typer
 from rigmark.bench.cli import Language, Medium
 
 if TYPE_CHECKING:
-    from rigmark.bench.claims import Held
+    from rigmark.bench.claims import ClaimResult
 
 
 def command(
@@ -32,7 +32,7 @@ def command(
 
     rigmark claims --claims my-claims.toml --format markdown
     """
-    from rigmark.bench.claims import hold
+    from rigmark.bench.claims import judge
     from rigmark.bench.claims import load as loader
     from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.sections import inputs
@@ -44,7 +44,7 @@ def command(
     if claims is not None:
         wanted = loader.together(wanted, loader.load(claims))
     read = inputs.read(existing(results))
-    tested = hold(wanted, read.evidence)
+    tested = judge(wanted, read.evidence)
     problems = read.unread
     if medium == JSON:
         write(json_format.dumps([plain(each) for each in tested], indent=1) + "\n", output)
@@ -58,7 +58,7 @@ def command(
         raise typer.Exit(Exit.NOTHING_MEASURED)
 
 
-def plain(each: Held) -> dict[str, Any]:
+def plain(each: ClaimResult) -> dict[str, Any]:
     """A claim for scripts. Names are never changed, more may be added; None is what is not known."""
     claim = each.claim
     return {

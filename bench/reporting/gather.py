@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from rigmark.bench.claims import hold
+from rigmark.bench.claims import judge
 from rigmark.bench.claims import load as loader
 from rigmark.bench.document.document import Document
 from rigmark.bench.host.heap import growing
@@ -33,7 +33,7 @@ def report(store: Store, where: str | None = None) -> Report:
     read = inputs.read(store, where)
     more, said = [], loader.shipped()
     if where is None:
-        tested = claims.section(hold(said, read.evidence))
+        tested = claims.section(judge(said, read.evidence))
         more = [section for section in (tested, quoted.section(read.tables, read.quoted)) if section]
     return Report(
         document=document(read, more=more, claims=said), results=read.results, problems=read.problems,

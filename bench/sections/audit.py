@@ -32,7 +32,7 @@ def section(audited: Audit, *, id: str = "audit") -> Section:
             texts=tuple(tr(SAID[each.kind], finding=each.text, id=each.id) for each in audited.findings),
             ids=tuple(f"{id}.{identifier(each.id, index)}" for index, each in enumerate(audited.findings, start=1)),
         ))
-    blocks.append(_looked(audited, id))
+    blocks.append(_checks(audited, id))
     return Section(id=id, title=tr("Audit"), blocks=tuple(blocks))
 
 
@@ -40,8 +40,8 @@ def document(audited: Audit) -> Document:
     return Document(title=tr("Are these results consistent?"), summary=(), sections=(section(audited),))
 
 
-def _looked(audited: Audit, id: str) -> Table:
-    by_rule = {looked.rule: sum(finding.id == looked.rule for finding in audited.findings) for looked in audited.looked}
+def _checks(audited: Audit, id: str) -> Table:
+    by_rule = {check.rule: sum(finding.id == check.rule for finding in audited.findings) for check in audited.checks}
     return Table(
         id=f"table.{id}", caption=tr("What was checked"),
         columns=(
@@ -50,14 +50,14 @@ def _looked(audited: Audit, id: str) -> Table:
         ),
         rows=tuple(
             Row(
-                id=f"{id}.rule.{looked.rule}",
+                id=f"{id}.rule.{check.rule}",
                 cells=(
-                    Cell(text=looked.about), Cell(text=f"{looked.lines:,}", value=float(looked.lines)),
-                    Cell(text=str(by_rule[looked.rule]), value=float(by_rule[looked.rule])),
-                    Cell(text="" if looked.lines else looked.why_none),
+                    Cell(text=check.about), Cell(text=f"{check.lines:,}", value=float(check.lines)),
+                    Cell(text=str(by_rule[check.rule]), value=float(by_rule[check.rule])),
+                    Cell(text="" if check.lines else check.why_none),
                 ),
             )
-            for looked in audited.looked
+            for check in audited.checks
         ),
         notes=(tr("What could not be checked may still be wrong."),),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.decision import FALSE_ALARMS, fewest_pairs
-from rigmark.bench.claims import Held
+from rigmark.bench.claims import ClaimResult
 from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import (
@@ -30,7 +30,7 @@ SIGNS = {Standing.CONFIRMED: "✓", Standing.REFUTED: "✗", Standing.OPEN: "≈
 SHOWN = 12                   # figures of one claim; of the rest only the number is shown
 
 
-def document(tested: Sequence[Held]) -> Document:
+def document(tested: Sequence[ClaimResult]) -> Document:
     counts = {standing: sum(each.standing is standing for each in tested) for standing in Standing}
     summary = (
         formatting.count(len(tested), "claim"),
@@ -39,18 +39,18 @@ def document(tested: Sequence[Held]) -> Document:
     return Document(title=tr(TITLE), summary=summary, sections=tuple(_sections(tested)))
 
 
-def section(tested: Sequence[Held]) -> Section | None:
+def section(tested: Sequence[ClaimResult]) -> Section | None:
     """Only claims that stored results test, since the others would dominate a report; None without such claims."""
     own = [each for each in tested if any(answer.origin is not Origin.ENTERED for answer in each.answers)]
     return Section(id="claims", title=tr(TITLE), sections=tuple(_sections(own))) if own else None
 
 
-def _sections(tested: Sequence[Held]) -> Iterator[Section]:
+def _sections(tested: Sequence[ClaimResult]) -> Iterator[Section]:
     """Claims tested by results, by arithmetic, and not testable here, and how each is tested."""
     order = list(Standing)
-    held = [each for each in tested if each.standing is not Standing.UNTESTABLE]
-    computed = [each for each in held if all(answer.origin is Origin.ENTERED for answer in each.answers)]
-    seen = sorted((each for each in held if each not in computed), key=lambda each: order.index(each.standing))
+    testable = [each for each in tested if each.standing is not Standing.UNTESTABLE]
+    computed = [each for each in testable if all(answer.origin is Origin.ENTERED for answer in each.answers)]
+    seen = sorted((each for each in testable if each not in computed), key=lambda each: order.index(each.standing))
     if seen:
         text = tr("Sentences that introductions repeat, tested against what is stored here. Confirmed: all figures, "
                   "with their intervals, lie where the sentence may still be called true. Refuted: all lie outside. "
@@ -74,11 +74,11 @@ def _sections(tested: Sequence[Held]) -> Iterator[Section]:
     ),)),))
 
 
-def _behind(tested: Sequence[Held]) -> Fold:
+def _behind(tested: Sequence[ClaimResult]) -> Fold:
     return Fold(title=tr("The figures behind it"), blocks=tuple(_figures(each) for each in tested))
 
 
-def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
+def _table(id: str, caption: str, tested: Sequence[ClaimResult]) -> Table:
     marks = dict.fromkeys(answer.origin for each in tested for answer in each.answers)
     notes = ["; ".join(f"{origin.mark} {_origin(origin)}" for origin in marks) + "."]
     if Origin.QUOTED in marks:
@@ -111,7 +111,7 @@ def _table(id: str, caption: str, tested: Sequence[Held]) -> Table:
     )
 
 
-def _untold(tested: Sequence[Held]) -> Table:
+def _untold(tested: Sequence[ClaimResult]) -> Table:
     return Table(
         id="table.claims.untold", caption=tr("What cannot be tested here"),
         columns=(Column(title=tr("what they say")), Column(title=tr("why it is not testable here"))),
@@ -126,7 +126,7 @@ def _origin(origin: Origin) -> str:
     return tr("computed from the figures in the sentence") if origin is Origin.ENTERED else word(origin)
 
 
-def claimed(each: Held) -> str:
+def claimed(each: ClaimResult) -> str:
     """"1.3x"; "at most 10 minutes" if only one end is claimed."""
     claim, unit = each.claim, each.unit
     if claim.value is not None:
@@ -143,7 +143,7 @@ def _band(claim: Claim, unit: str) -> str:
     return tr("{low} to {high}", low=_number(claim.low, unit, 5), high=_number(claim.high, unit, 5))
 
 
-def answered(each: Held) -> str:
+def answered(each: ClaimResult) -> str:
     """The figure with its interval; the range of several figures, by their origin."""
     parts = []
     for origin in dict.fromkeys(answer.origin for answer in each.answers):
@@ -174,7 +174,7 @@ def _number(value: float, unit: str, digits: int = 3) -> str:
     return tr("{n}x", n=number) if unit == "x" else f"{number} {tr(unit)}".strip()
 
 
-def _figures(each: Held) -> Table:
+def _figures(each: ClaimResult) -> Table:
     shown = each.answers[:SHOWN]
     more = len(each.answers) - SHOWN
     notes = [tr("{n} more figures are in --json.", n=more)] if more > 0 else []
@@ -211,7 +211,7 @@ _SAYS = {
 }
 
 
-def _how(each: Held) -> str:
+def _how(each: ClaimResult) -> str:
     claim = each.claim
     band = _band(claim, each.unit)
     return tr(

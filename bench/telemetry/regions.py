@@ -35,7 +35,7 @@ class Region(NamedTuple):
         return self.end_s - self.begin_s
 
 
-class Looked(NamedTuple):
+class FieldReads(NamedTuple):
     """All readings of one field of one device in a trial."""
 
     field: Field
@@ -79,7 +79,7 @@ def described(
 
     Devices are those of the ``active`` sources, which were read; None means all sources.
     """
-    devices, looked = [], []
+    devices, by_device = [], []
     for number, source in enumerate(sources):
         if source.name != SAMPLER and (active is None or source.name in active):
             of_source = readings[readings["source"] == number]
@@ -90,63 +90,63 @@ def described(
                     "unknown": {name: str(reason) for name, reason in device.unknown.items()},
                 })
                 of_device = of_source[of_source["device"] == position]
-                looked.append((source, device, list(_looked(of_device, source.fields))))
+                by_device.append((source, device, list(_by_field(of_device, source.fields))))
     return devices, [
         {
             "name": region.name, "duration_s": region.duration_s,
             "devices": [
                 {"device": index, **_device(region, source, device, fields)}
-                for index, (source, device, fields) in enumerate(looked) if fields
+                for index, (source, device, fields) in enumerate(by_device) if fields
             ],
         }
         for region in regions(marks)
     ]
 
 
-def _looked(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[Looked]:
+def _by_field(readings: NDArray[Any], fields: Sequence[Field]) -> Iterator[FieldReads]:
     """Every field that was read at least once."""
     for number, field in enumerate(fields):
         of_field = readings[readings["field"] == number]
         if len(of_field):
             every = Reads(of_field["begin_ns"] * 1e-9, of_field["end_ns"] * 1e-9, of_field["value"])
             is_known = of_field["reason"] == 0
-            yield Looked(
+            yield FieldReads(
                 field, every.known(is_known), every.known(~is_known),
                 [str(REASONS[code]) for code in of_field["reason"][~is_known]],
             )
 
 
-def _device(region: Region, source: Described, device: Device, fields: Sequence[Looked]) -> dict[str, Any]:
+def _device(region: Region, source: Described, device: Device, fields: Sequence[FieldReads]) -> dict[str, Any]:
     values: dict[str, dict[str, float]] = {}
     unknown: dict[str, str] = {}
     implausible: dict[str, dict[str, float]] = {}
     shares: dict[str, float] | None = None
-    for looked in fields:
-        name, gap_s = looked.field.name, looked.gap_s(source.rate_hz)
-        figures = _field(region, looked, gap_s)
-        if (said := _implausible(region, looked, device, figures)) is not None:
+    for of_field in fields:
+        name, gap_s = of_field.field.name, of_field.gap_s(source.rate_hz)
+        figures = _field(region, of_field, gap_s)
+        if (said := _implausible(region, of_field, device, figures)) is not None:
             implausible[name] = said
         if isinstance(figures, str):
             unknown[name] = figures
-        elif looked.field.meaning is Meaning.BITS:
+        elif of_field.field.meaning is Meaning.BITS:
             shares = {**(shares or {}), **figures}
-        elif looked.field.meaning is Meaning.COUNTER and said is not None:
+        elif of_field.field.meaning is Meaning.COUNTER and said is not None:
             unknown[name] = Reason.IMPLAUSIBLE
         else:
             values[name] = figures
-    fast = [looked for looked in fields if looked.field.tier is Tier.FAST and len(looked.reads.values)]
+    fast = [of_field for of_field in fields if of_field.field.tier is Tier.FAST and len(of_field.reads.values)]
     gap_s = GAP_PERIODS / source.rate_hz
     sound = [
-        looked for looked in fields
-        if unknown.get(looked.field.name) != Reason.IMPLAUSIBLE and not (
+        of_field for of_field in fields
+        if unknown.get(of_field.field.name) != Reason.IMPLAUSIBLE and not (
             # If the counter does not count, power that never changes is stuck as well.
-            looked.field.name == "power_w" and "energy_j" in implausible and _stands_still(values.get("power_w"))
+            of_field.field.name == "power_w" and "energy_j" in implausible and _stands_still(values.get("power_w"))
         )
     ]
     return {
         "values": values, "unknown": unknown, "implausible": implausible, "lost_s": _lost_s(region, fields),
         **_energy(region, device, sound, gap_s), "event_shares": shares,
-        "coverage": max((_covered(region, looked.reads, gap_s) for looked in fast), default=0.0),
+        "coverage": max((_covered(region, of_field.reads, gap_s) for of_field in fast), default=0.0),
     }
 
 
@@ -154,48 +154,48 @@ def _stands_still(gauge: Mapping[str, float] | None) -> bool:
     return gauge is not None and gauge["min"] == gauge["max"]
 
 
-def _lost_s(region: Region, fields: Sequence[Looked]) -> float | None:
+def _lost_s(region: Region, fields: Sequence[FieldReads]) -> float | None:
     """Seconds from the begin of a region to the first read that found the device lost; None if none did.
 
     The first read after the end of the region counts too: it covers the time since the read before. At a mark that is
     hardly any time.
     """
     first_s = np.inf
-    for looked in fields:
-        lost_s = looked.failed.begin_s[np.array([reason == Reason.LOST for reason in looked.reasons], bool)]
-        every_s = np.concatenate([looked.reads.begin_s, looked.failed.begin_s])
+    for of_field in fields:
+        lost_s = of_field.failed.begin_s[np.array([reason == Reason.LOST for reason in of_field.reasons], bool)]
+        every_s = np.concatenate([of_field.reads.begin_s, of_field.failed.begin_s])
         until_s = np.min(every_s[every_s >= region.end_s], initial=np.inf)
         first_s = min(first_s, np.min(lost_s[(lost_s >= region.begin_s) & (lost_s <= until_s)], initial=np.inf))
     return None if first_s == np.inf else float(first_s) - region.begin_s
 
 
-def _field(region: Region, looked: Looked, gap_s: float) -> dict[str, float] | str:
+def _field(region: Region, of_field: FieldReads, gap_s: float) -> dict[str, float] | str:
     """{statistic: number} of one field in one region, or the reason why it is unknown."""
-    if region.duration_s < LEAST_BUSY_S and looked.field.name.endswith("busy_ratio"):
+    if region.duration_s < LEAST_BUSY_S and of_field.field.name.endswith("busy_ratio"):
         return TOO_SHORT
-    if _covered(region, looked.reads, gap_s) < LEAST_COVERED:
-        return looked.why_unknown(region)
-    match looked.field.meaning:
+    if _covered(region, of_field.reads, gap_s) < LEAST_COVERED:
+        return of_field.why_unknown(region)
+    match of_field.field.meaning:
         case Meaning.GAUGE:
-            return _gauge(region, looked.reads)
+            return _gauge(region, of_field.reads)
         case Meaning.COUNTER:
-            return (_count if looked.field.tier is Tier.EVENTS else _difference)(region, looked.reads)
+            return (_count if of_field.field.tier is Tier.EVENTS else _difference)(region, of_field.reads)
         case Meaning.BITS:
-            return _shares(region, looked.reads, looked.field.flags)
+            return _shares(region, of_field.reads, of_field.field.flags)
 
 
 def _implausible(
-    region: Region, looked: Looked, device: Device, figures: Mapping[str, float] | str
+    region: Region, of_field: FieldReads, device: Device, figures: Mapping[str, float] | str
 ) -> dict[str, float] | None:
     """The implausible readings in a region, see docs/record.schema.json; None if there are none.
 
     Of a counter it is the growth per second over the whole region.
     """
-    within = looked.field.plausible
+    within = of_field.field.plausible
     if within is None:
         return None
     low, high = within.ends(device.facts)
-    is_counter = looked.field.meaning is Meaning.COUNTER
+    is_counter = of_field.field.meaning is Meaning.COUNTER
     if is_counter:
         if isinstance(figures, str):
             return None
@@ -206,9 +206,9 @@ def _implausible(
         said = np.array([] if is_sound else [growth / region.duration_s])
         reads = 1
     else:
-        is_meant = np.array([reason == Reason.IMPLAUSIBLE for reason in looked.reasons], bool)
-        said = _inside(region, looked.failed.known(is_meant)).values
-        reads = len(said) + len(_inside(region, looked.reads).values)
+        is_meant = np.array([reason == Reason.IMPLAUSIBLE for reason in of_field.reasons], bool)
+        said = _inside(region, of_field.failed.known(is_meant)).values
+        reads = len(said) + len(_inside(region, of_field.reads).values)
     if not len(said):
         return None
     furthest = said[np.argmax(np.maximum(low - said, said - high))]
@@ -287,9 +287,9 @@ def _shares(region: Region, reads: Reads, flags: Sequence[str]) -> dict[str, flo
     }
 
 
-def _energy(region: Region, device: Device, fields: Sequence[Looked], gap_s: float) -> dict[str, Any]:
+def _energy(region: Region, device: Device, fields: Sequence[FieldReads], gap_s: float) -> dict[str, Any]:
     """Energy of a region by counter, else by power; if there are both, the energy by power is added as a check."""
-    reads = {looked.field.name: looked.reads for looked in fields if len(looked.reads.values)}
+    reads = {of_field.field.name: of_field.reads for of_field in fields if len(of_field.reads.values)}
     counter, power = reads.get("energy_j"), reads.get("power_w")
     sensor = Sensor(
         power_limit_w=device.facts.get("power_limit_w"), power_average_s=device.facts.get("power_average_s") or 0.0,

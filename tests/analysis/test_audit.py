@@ -23,7 +23,7 @@ def slips(of: Audit) -> list[tuple[str, list[str]]]:
 
 
 def looked(of: Audit, rule: str) -> int:
-    return next(each.lines for each in of.looked if each.rule == rule)
+    return next(each.lines for each in of.checks if each.rule == rule)
 
 
 SCALING = [

@@ -12,7 +12,7 @@ import pytest
 
 from rigmark.bench import devices
 from rigmark.bench.analysis.results.summary import results
-from rigmark.bench.claims import Held, hold
+from rigmark.bench.claims import ClaimResult, judge
 from rigmark.bench.claims import load as loader
 from rigmark.bench.claims.claim import NO_INTERVAL, Answer, Claim, Standing, judged, overall
 from rigmark.bench.document.document import Origin
@@ -47,9 +47,9 @@ def claim(quantity: str, low: float | None = None, high: float | None = None, **
     )
 
 
-def against(of: Claim, folder: Path, *records: Record, tables: tuple[QuotedTable, ...] = ()) -> Held:
+def against(of: Claim, folder: Path, *records: Record, tables: tuple[QuotedTable, ...] = ()) -> ClaimResult:
     trials = trials_of(folder / "store", records)
-    return hold([of], inputs_of(trials, records, tables).evidence)[0]
+    return judge([of], inputs_of(trials, records, tables).evidence)[0]
 
 
 def inputs_of(
@@ -365,7 +365,7 @@ def test_what_is_not_testable_says_why(of: Claim, why: str, tmp_path: Path):
 
 def test_a_page_of_all_shipped_claims_and_a_report_only_of_those_with_results(tmp_path: Path):
     timed = timing_records([0.01] * 8)
-    tested = hold(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
+    tested = judge(loader.shipped(), inputs_of(trials_of(tmp_path / "store", timed), timed).evidence)
 
     assert ["Tested against results", "Computed", "Not testable here", "How each is tested"] == [
         section.title for section in document(tested).sections]
