@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
 import random
@@ -32,7 +33,8 @@ BATCH = 4
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--framework", default=",".join(native.FRAMEWORKS))
+    installed = [name for name in native.FRAMEWORKS if importlib.util.find_spec(frameworks.load(name).IMPORTS)]
+    parser.add_argument("--framework", default=",".join(installed))
     parser.add_argument("--model", default=",".join(native.MODELS))
     parser.add_argument("--mode", default="inference,training")
     parser.add_argument("--processes", type=int, default=6)
@@ -49,7 +51,8 @@ def main() -> int:
     for framework in options.framework.split(","):
         for model in options.model.split(","):
             for mode in options.mode.split(","):
-                failed |= row(framework, model, mode, options)
+                if mode in frameworks.modes(framework):
+                    failed |= row(framework, model, mode, options)
     return int(failed)
 
 

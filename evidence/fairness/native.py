@@ -4,5 +4,5 @@ The networks are written as a skilled user of that framework writes them, withou
 batch that Rigmark's own step gets, in NCHW or tokens; each program ends with its work done.
 """
 
-FRAMEWORKS = ("torch", "tensorflow", "jax")
+FRAMEWORKS = ("torch", "tensorflow", "jax", "onnxruntime", "openvino")
 MODELS = ("mnist_cnn", "alexnet_one_tower", "resnet18", "resnet50", "lstm")
