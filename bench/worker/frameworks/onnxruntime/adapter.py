@@ -4,6 +4,10 @@ Needs ONNX Runtime 1.18 or newer, and the package onnx, which writes the file.
 """
 
 import itertools
+import json
+import os
+import tempfile
+import time
 
 import numpy as np
 
@@ -13,6 +17,7 @@ from ...onnx import nodes, writing
 from ...samples import count, mapped, packed, unpacked
 from .. import Unsupported, refuse_unknown
 from .._engine import Engine
+from . import kernels
 
 DISTRIBUTIONS = ("onnxruntime",)
 IMPORTS = "onnxruntime"
@@ -37,12 +42,19 @@ def prepare(graph, weights, settings):
     if not is_host(settings["device"]):
         raise Unsupported("the onnxruntime adapter has no device '%s'; it has %s" % (
             settings["device"], ", ".join(DEVICES)))
-    with writing.as_file(graph, weights) as path:
-        return OrtPrepared(graph, session(path, settings["threads"], settings["compile_mode"] == "compiled"))
+
+    def start(profile=None):
+        with writing.as_file(graph, weights) as path:
+            return session(path, settings["threads"], settings["compile_mode"] == "compiled", profile)
+
+    return OrtPrepared(graph, start)
 
 
-def session(path, threads, is_optimised):
-    """An InferenceSession of a file with so many threads, which run one node after the other."""
+def session(path, threads, is_optimised, profile=None):
+    """An InferenceSession of a file with so many threads, which run one node after the other.
+
+    Files of its own profile begin with ``profile``, if it is not None.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -51,6 +63,8 @@ def session(path, threads, is_optimised):
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_ALL if is_optimised else levels.ORT_DISABLE_ALL
     options.log_severity_level = FEWEST_MESSAGES
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
     return onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
 
 
@@ -71,17 +85,38 @@ def facts():
 class OrtPrepared(Engine):
     """A session; batches and answers lie in memory that is bound before the clock starts."""
 
-    def __init__(self, graph, session):
-        self._session, self._outputs = session, output_values(graph)
-        self._inputs = [each["name"] for each in inputs_of(graph)]
-        self._bound = self._last = None
+    def __init__(self, graph, start):
+        """``start(profile)`` gives a session of the network, with a profile if that is not None."""
+        self._graph, self._start, self._session = graph, start, start()
+        self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_values(graph)
+        self._batches = self._bound = self._last = None
 
     def load(self, batches):
-        self._bound = itertools.cycle([self._bind(x) for x, _ in batches])
+        self._batches = [x for x, _ in batches]
+        self._bound = itertools.cycle(self._bind_all(self._session))
 
     def step(self):
-        binding, self._last = next(self._bound)
+        _, binding, self._last = next(self._bound)
         self._session.run_with_iobinding(binding)
+
+    def layer_times(self, steps):
+        """As the contract says, from a session with ONNX Runtime's own profile: another one each time, since a profile
+        is read when it has ended. Its first run is left out.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            profiled = self._start(os.path.join(folder, "profile"))
+            bound = self._bind_all(profiled)
+            profiled.run_with_iobinding(bound[0][1])
+            times_s = []
+            for _ in range(steps):
+                place, _, _ = next(self._bound)      # plain steps and these take the batches in turn
+                _, binding, self._last = bound[place]
+                begin = time.perf_counter()
+                profiled.run_with_iobinding(binding)
+                times_s.append(time.perf_counter() - begin)
+            with open(profiled.end_profiling(), encoding="utf-8") as file:
+                ran = kernels.of_profile(json.load(file), steps)
+        return {"step_times_s": times_s, "layers": kernels.rows(self._graph, ran), "resolution_s": 1e-6}
 
     def result(self):
         return mapped(lambda each: np.array(each.numpy()), self._last)
@@ -89,18 +124,21 @@ class OrtPrepared(Engine):
     def forward(self, x):
         return packed(self._session.run(None, dict(zip(self._inputs, map(np.ascontiguousarray, unpacked(x))))))
 
-    def _bind(self, x):
-        """(binding of a batch, its answers as OrtValues)."""
+    def _bind_all(self, session):
+        """[(place of a batch, its binding, its answers as OrtValues)]."""
+        return [(place, *self._bind(session, x)) for place, x in enumerate(self._batches)]
+
+    def _bind(self, session, x):
         import onnxruntime
 
         memory = onnxruntime.OrtValue
-        binding = self._session.io_binding()
+        binding = session.io_binding()
         for name, array in zip(self._inputs, unpacked(x)):
             binding.bind_ortvalue_input(name, memory.ortvalue_from_numpy(np.ascontiguousarray(array)))
         answers = [
             memory.ortvalue_from_shape_and_type(writing.sizes(value, count(x)), TYPES[value["dtype"]], "cpu", 0)
             for value in self._outputs
         ]
-        for told, answer in zip(self._session.get_outputs(), answers):
+        for told, answer in zip(session.get_outputs(), answers):
             binding.bind_ortvalue_output(told.name, answer)
         return binding, packed(answers)
