@@ -22,9 +22,9 @@ def fits(reference: str) -> bool:
 
 
 def content(reference: str, options: Options, ask: Ask) -> str:
-    found = files.read_bytes(Path(reference), MOST_BYTES)
-    digest = hashlib.sha256(found)
-    if b"location" in found:     # perhaps of data beside it, of which only a worker can tell the names
+    file = files.read_bytes(Path(reference), MOST_BYTES)
+    digest = hashlib.sha256(file)
+    if b"location" in file:     # perhaps of data beside it, of which only a worker can tell the names
         facts, _ = ask({**_job(reference, options), "lists_files": True})
         for name in facts["files"]:
             digest.update(files.read_bytes(Path(reference).parent / str(name), MOST_DATA_BYTES))

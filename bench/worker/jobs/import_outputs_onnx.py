@@ -16,6 +16,6 @@ def run(job, directory, answers):
     """The compared output for the inputs of a file of samples, as answer.npz, and {"version": of ONNX Runtime}."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise Failed("not_installed", "no package 'onnxruntime' in %s" % sys.executable)
-    found = running.output(job["path"], job["original"], job["pins"], arrays(job["inputs"]))
-    np.savez(os.path.join(directory, "answer.npz"), output=found)
+    output = running.output(job["path"], job["original"], job["pins"], arrays(job["inputs"]))
+    np.savez(os.path.join(directory, "answer.npz"), output=output)
     return {"version": installed_versions(["onnxruntime"])["onnxruntime"]}

@@ -188,13 +188,13 @@ class Folded(object):
         }
         try:
             schema = defs.get_schema(node.op_type, self.opset, node.domain)
-            found = shape_inference.infer_node_outputs(
+            inferred = shape_inference.infer_node_outputs(
                 schema, node, {name: self._type(name) for name in inputs}, small,
                 opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version,
             )
         except Exception as error:
             raise Refused("%s does not fit its inputs (%s)" % (said(node), first_line(error))) from error
-        for name, each in found.items():
+        for name, each in inferred.items():
             dims = [d.dim_value if d.HasField("dim_value") else None for d in each.tensor_type.shape.dim]
             if not each.tensor_type.HasField("shape") or None in dims:
                 raise Refused("%s gives a value whose shape follows from data, as no graph of fixed shapes can hold it"

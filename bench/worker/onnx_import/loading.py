@@ -71,14 +71,14 @@ def external_files(model):
     """The names of the files with data, as the model has them, sorted."""
     import onnx
 
-    found = set()
+    names = set()
     for tensor in _tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             places = [each.value for each in tensor.external_data if each.key == "location"]
             if len(places) != 1:
                 raise Refused("tensor '%s' does not say which file holds its data" % tensor.name)
-            found.add(places[0])
-    return sorted(found)
+            names.add(places[0])
+    return sorted(names)
 
 
 def _beside(folder, name):

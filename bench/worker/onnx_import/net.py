@@ -78,8 +78,8 @@ class Net(object):
     def numbers(self, node, index, name):
         """Whole numbers from an attribute, or, in later opsets, from an input; None if there are none."""
         if node.get(name) is not None:
-            found = node.get(name)
-            return [int(each) for each in (found if isinstance(found, (list, tuple)) else [found])]
+            stated = node.get(name)
+            return [int(each) for each in (stated if isinstance(stated, (list, tuple)) else [stated])]
         if not node.has(index):
             return None
         return [int(each) for each in self.need(node, index, name).reshape(-1)]

@@ -5,15 +5,15 @@ import numpy as np
 
 def fused(net):
     """The nodes of a net, with those that belong together as one; the last of them stands for all."""
-    found = Found(net)
+    matcher = Matcher(net)
     for match in (_bias, _layer_norm, _gelu, _silu, _hard_swish):
         for node in net.nodes:
-            if id(node) not in found.gone:
-                match(found, node)
-    return [node for node in net.nodes if id(node) not in found.gone]
+            if id(node) not in matcher.gone:
+                match(matcher, node)
+    return [node for node in net.nodes if id(node) not in matcher.gone]
 
 
-class Found(object):
+class Matcher(object):
     """The nodes of a net by what they give."""
 
     def __init__(self, net):
@@ -54,80 +54,80 @@ class Found(object):
         node.op, node.inputs, node.attributes = op, list(inputs), attributes
 
 
-def _bias(found, node):
+def _bias(matcher, node):
     """MatMul by a weight, then Add of a vector."""
     if node.op != "Add":
         return
-    for product_name, bias_name in found.sides(node):
-        product, bias = found.single(product_name, "MatMul"), found.net.const(bias_name)
+    for product_name, bias_name in matcher.sides(node):
+        product, bias = matcher.single(product_name, "MatMul"), matcher.net.const(bias_name)
         if product is None or bias is None or bias.dtype.kind != "f":
             continue
-        weight = found.net.const(product.inputs[1])
+        weight = matcher.net.const(product.inputs[1])
         if weight is None or weight.ndim != 2 or bias.size != weight.shape[1] or bias.shape[-1:] != weight.shape[1:]:
             continue
-        if len(found.net.first.shape(product_name)) < bias.ndim:
+        if len(matcher.net.first.shape(product_name)) < bias.ndim:
             continue
-        found.drop(product)
-        found.become(node, "MatMul", product.inputs, bias=bias.reshape(-1))
+        matcher.drop(product)
+        matcher.become(node, "MatMul", product.inputs, bias=bias.reshape(-1))
         return
 
 
-def _layer_norm(found, node):
+def _layer_norm(matcher, node):
     """(x - mean) / sqrt(mean of (x - mean) ** 2 + epsilon), times a scale, and a shift."""
     if node.op != "Add":
         return
-    for product_name, beta_name in found.sides(node):
-        product = found.single(product_name, "Mul")
-        beta = found.net.const(beta_name)
+    for product_name, beta_name in matcher.sides(node):
+        product = matcher.single(product_name, "Mul")
+        beta = matcher.net.const(beta_name)
         if product is None or beta is None:
             continue
-        for normal_name, gamma_name in found.sides(product):
-            gamma = found.net.const(gamma_name)
-            normal = found.single(normal_name, "Div")
+        for normal_name, gamma_name in matcher.sides(product):
+            gamma = matcher.net.const(gamma_name)
+            normal = matcher.single(normal_name, "Div")
             if gamma is None or normal is None or gamma.shape != beta.shape or gamma.ndim != 1:
                 continue
-            parts = _standardised(found, normal)
-            if parts is not None and gamma.shape[0] == found.net.first.shape(parts[0])[-1]:
-                found.drop(product, normal, *parts[2])
-                found.become(node, "LayerNormalization", [parts[0], gamma_name, beta_name], axis=-1, epsilon=parts[1])
+            parts = _standardised(matcher, normal)
+            if parts is not None and gamma.shape[0] == matcher.net.first.shape(parts[0])[-1]:
+                matcher.drop(product, normal, *parts[2])
+                matcher.become(node, "LayerNormalization", [parts[0], gamma_name, beta_name], axis=-1, epsilon=parts[1])
                 return
 
 
-def _standardised(found, normal):
+def _standardised(matcher, normal):
     """(name of x, epsilon, nodes) of a division that standardises the last axis; None for another."""
-    root = found.single(normal.inputs[1], "Sqrt")
-    centred = found.maker(normal.inputs[0], "Sub")
-    total = root and found.single(root.inputs[0], "Add")
+    root = matcher.single(normal.inputs[1], "Sqrt")
+    centred = matcher.maker(normal.inputs[0], "Sub")
+    total = root and matcher.single(root.inputs[0], "Add")
     if centred is None or not total:
         return None
-    for variance_name, epsilon_name in found.sides(total):
-        variance, epsilon = found.single(variance_name, "ReduceMean"), found.number(epsilon_name)
-        square = variance and epsilon is not None and found.maker(variance.inputs[0])
-        mean = found.single(centred.inputs[1], "ReduceMean")
+    for variance_name, epsilon_name in matcher.sides(total):
+        variance, epsilon = matcher.single(variance_name, "ReduceMean"), matcher.number(epsilon_name)
+        square = variance and epsilon is not None and matcher.maker(variance.inputs[0])
+        mean = matcher.single(centred.inputs[1], "ReduceMean")
         if not square or mean is None or mean.inputs[0] != centred.inputs[0]:
             continue
         # Some exporters compute the difference twice.
-        again = found.maker(square.inputs[0], "Sub")
-        is_square = (square.op == "Pow" and found.is_number(square.inputs[1], 2)) or (
+        again = matcher.maker(square.inputs[0], "Sub")
+        is_square = (square.op == "Pow" and matcher.is_number(square.inputs[1], 2)) or (
             square.op == "Mul" and square.inputs[0] == square.inputs[1])
         if is_square and again is not None and list(again.inputs) == list(centred.inputs) and all(
-                _is_of_last(found, each) for each in (variance, mean)):
+                _is_of_last(matcher, each) for each in (variance, mean)):
             return centred.inputs[0], epsilon, [root, centred, total, variance, square, mean, again]
     return None
 
 
-def _is_of_last(found, node):
-    axes = found.net.numbers(node, 1, "axes")
-    rank = len(found.net.first.shape(node.inputs[0]))
+def _is_of_last(matcher, node):
+    axes = matcher.net.numbers(node, 1, "axes")
+    rank = len(matcher.net.first.shape(node.inputs[0]))
     return axes is not None and [axis % rank for axis in axes] == [rank - 1] and node.get("keepdims", 1)
 
 
-def _factors(found, node, most=4):
+def _factors(matcher, node, most=4):
     """(names of what a tree of Mul multiplies, the nodes of the tree below this one)."""
     names, nodes, waiting = [], [], list(node.inputs)
     while waiting:
         name = waiting.pop()
-        below = found.single(name, "Mul")
+        below = matcher.single(name, "Mul")
         if below is not None and len(names) + len(waiting) < most:
             nodes.append(below)
             waiting.extend(below.inputs)
@@ -136,50 +136,50 @@ def _factors(found, node, most=4):
     return names, nodes
 
 
-def _gelu(found, node):
+def _gelu(matcher, node):
     """x * 0.5 * (1 + erf(x / sqrt(2)))."""
     if node.op != "Mul":
         return
-    names, nodes = _factors(found, node)
+    names, nodes = _factors(matcher, node)
     for name in names:
-        total = found.single(name, "Add")
+        total = matcher.single(name, "Add")
         if total is None:
             continue
-        for erf_name, one in found.sides(total):
-            erf = found.single(erf_name, "Erf")
-            scaled = erf and found.single(erf.inputs[0], None)
-            if not scaled or not found.is_number(one, 1) or scaled.op not in ("Div", "Mul"):
+        for erf_name, one in matcher.sides(total):
+            erf = matcher.single(erf_name, "Erf")
+            scaled = erf and matcher.single(erf.inputs[0], None)
+            if not scaled or not matcher.is_number(one, 1) or scaled.op not in ("Div", "Mul"):
                 continue
-            x, root = scaled.inputs if scaled.op == "Div" or found.number(scaled.inputs[1]) is not None else (
+            x, root = scaled.inputs if scaled.op == "Div" or matcher.number(scaled.inputs[1]) is not None else (
                 scaled.inputs[1], scaled.inputs[0])
             rest = [each for each in names if each not in (name, x)]
-            fits = found.is_number(root, np.sqrt(2) if scaled.op == "Div" else np.sqrt(0.5))
-            if fits and names.count(x) == 1 and len(rest) == 1 and found.is_number(rest[0], 0.5):
-                found.drop(total, erf, scaled, *nodes)
-                found.become(node, "Gelu", [x])
+            fits = matcher.is_number(root, np.sqrt(2) if scaled.op == "Div" else np.sqrt(0.5))
+            if fits and names.count(x) == 1 and len(rest) == 1 and matcher.is_number(rest[0], 0.5):
+                matcher.drop(total, erf, scaled, *nodes)
+                matcher.become(node, "Gelu", [x])
                 return
 
 
-def _silu(found, node):
+def _silu(matcher, node):
     """x * sigmoid(x)."""
     if node.op != "Mul":
         return
-    for x, name in found.sides(node):
-        gate = found.single(name, "Sigmoid")
+    for x, name in matcher.sides(node):
+        gate = matcher.single(name, "Sigmoid")
         if gate is not None and gate.inputs[0] == x:
-            found.drop(gate)
-            found.become(node, "Silu", [x])
+            matcher.drop(gate)
+            matcher.become(node, "Silu", [x])
             return
 
 
-def _hard_swish(found, node):
+def _hard_swish(matcher, node):
     """x * hard_sigmoid(x) with the constants of MobileNet v3."""
     if node.op != "Mul":
         return
-    for x, name in found.sides(node):
-        gate = found.single(name, "HardSigmoid")
+    for x, name in matcher.sides(node):
+        gate = matcher.single(name, "HardSigmoid")
         if gate is not None and gate.inputs[0] == x and abs(gate.get("alpha", 0.2) - 1 / 6.0) < 1e-6 and abs(
                 gate.get("beta", 0.5) - 0.5) < 1e-6:
-            found.drop(gate)
-            found.become(node, "HardSwish", [x])
+            matcher.drop(gate)
+            matcher.become(node, "HardSwish", [x])
             return

@@ -50,18 +50,18 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> Any:
     return helper.make_node(op, inputs.split(), output.split(), name=f"n.{output}", **attributes)
 
 
-def both(found: Any) -> tuple[list[str], Any, Any]:
+def both(file: Any) -> tuple[list[str], Any, Any]:
     """(kinds of the layers, what ONNX's reference computes, what our oracle computes) of a model."""
-    plain, given, _, original = importing.imported(found, {}, {})
+    plain, given, _, original = importing.imported(file, {}, {})
     graph = read({**plain, "name": "net"})
     assert {key: array.shape for key, array in given.items()} == {k: p.shape for k, p in graph.parameters.items()}
     x, _ = synthetic_batch(graph, 3, 1)
     place = original["places"]["x"]
-    dtype = helper.tensor_dtype_to_np_dtype(found.graph.input[0].type.tensor_type.elem_type)
+    dtype = helper.tensor_dtype_to_np_dtype(file.graph.input[0].type.tensor_type.elem_type)
     samples = np.moveaxis(np.asarray(x), 0, place["batch"]).astype(dtype)
-    is_open = found.graph.input[0].type.tensor_type.shape.dim[place["batch"]].dim_param
+    is_open = file.graph.input[0].type.tensor_type.shape.dim[place["batch"]].dim_param
     runs = [samples] if is_open else np.split(samples, 3)
-    evaluator = reference.ReferenceEvaluator(found)
+    evaluator = reference.ReferenceEvaluator(file)
     expected = np.concatenate([evaluator.run(None, {"x": each})[0] for each in runs], original["axis"])
     computed = frameworks.load("numpy").prepare(graph.plain(), given, SETTINGS).output(x, False)
     return [layer.op.kind for layer in graph.layers], np.moveaxis(expected, original["axis"], 0), computed
@@ -160,9 +160,9 @@ CASES: dict[str, tuple[Any, list[str]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_file_computes_what_it_says(name: str):
-    found, kinds = CASES[name]
+    file, kinds = CASES[name]
 
-    made, expected, computed = both(found)
+    made, expected, computed = both(file)
 
     np.testing.assert_allclose(computed, expected.reshape(computed.shape), rtol=2e-5, atol=2e-5)
     assert np.ptp(computed, axis=0).max() > 1e-3         # or it would agree with anything
@@ -171,9 +171,9 @@ def test_a_file_computes_what_it_says(name: str):
 
 def test_softmax_before_opset_13_sums_over_all_axes_from_its_own_on():
     """ONNX's reference evaluator takes the later meaning for every opset."""
-    found = model([node("Softmax", "x", "y", axis=1)], {}, ("n", 3, 4), opset=11)
+    file = model([node("Softmax", "x", "y", axis=1)], {}, ("n", 3, 4), opset=11)
 
-    kinds, _, computed = both(found)
+    kinds, _, computed = both(file)
 
     assert kinds == ["flatten", "softmax", "reshape"]
     np.testing.assert_allclose(computed.sum((1, 2)), 1)
@@ -181,9 +181,9 @@ def test_softmax_before_opset_13_sums_over_all_axes_from_its_own_on():
 
 def test_equal_initialisers_are_parameters_of_each_layer():
     """An exporter stores equal arrays once; a gradient of one layer must not become the other's."""
-    found = model([node("Gemm", "x w b", "h"), node("Gemm", "h w b", "y")], weights(w=(4, 4), b=(4,)), ("n", 4))
+    file = model([node("Gemm", "x w b", "h"), node("Gemm", "h w b", "y")], weights(w=(4, 4), b=(4,)), ("n", 4))
 
-    graph = read({**importing.imported(found, {}, {})[0], "name": "net"})
+    graph = read({**importing.imported(file, {}, {})[0], "name": "net"})
 
     assert list(graph.parameters) == ["n.h/weight", "n.h/bias", "n.y/weight", "n.y/bias"]
 
@@ -221,10 +221,10 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], dict[str, float], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_taken_is_refused_in_one_sentence(name: str):
-    found, shapes, pins, sentence = REFUSED[name]
+    file, shapes, pins, sentence = REFUSED[name]
 
     with pytest.raises(Refused, match=sentence) as refused:
-        importing.imported(found, shapes, pins)
+        importing.imported(file, shapes, pins)
 
     assert "\n" not in str(refused.value)
 
@@ -238,11 +238,11 @@ def test_data_comes_from_the_file_s_own_folder_only(name: str, sentence: str, tm
     folder.mkdir()
     (tmp_path / "weights.bin").write_bytes(bytes(64))
     (folder / "link.bin").symlink_to(tmp_path / "weights.bin")
-    found = model([node("Gemm", "x w", "y")], weights(w=(4, 4)), ("n", 4))
-    tensor = found.graph.initializer[0]
+    file = model([node("Gemm", "x w", "y")], weights(w=(4, 4)), ("n", 4))
+    tensor = file.graph.initializer[0]
     onnx.external_data_helper.set_external_data(tensor, name)
     tensor.ClearField("raw_data")
-    (folder / "net.onnx").write_bytes(found.SerializeToString())
+    (folder / "net.onnx").write_bytes(file.SerializeToString())
 
     with pytest.raises(Refused, match=sentence):
         loading.load(str(folder / "net.onnx"))

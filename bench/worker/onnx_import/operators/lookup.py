@@ -26,9 +26,9 @@ def _known(net, node, value, axis, indices):
     if axis == value.batch:
         raise Refused("%s takes some samples of the batch" % node.said)
     places = np.asarray(indices).reshape(-1) % value.shape[axis]
-    found = net.gather(value, axis, places, net.label(node))
+    taken = net.gather(value, axis, places, net.label(node))
     stated = net.stated(node)
-    net.give(node, net.regroup(found, stated.shape, stated.batch, net.label(node) + ".shape"))
+    net.give(node, net.regroup(taken, stated.shape, stated.batch, net.label(node) + ".shape"))
 
 
 def _gather_elements(net, node):

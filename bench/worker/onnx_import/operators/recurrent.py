@@ -34,13 +34,13 @@ def _recurrent(net, node):
         attributes["relu"] = _functions(node)[:1] == ["Relu"]
     like = [sequence._replace(name=None, shape=(1, steps, directions * hidden))]
     like += [sequence._replace(name=None, shape=(1, directions, hidden))] * (len(STATES[node.op]) if is_final else 0)
-    found = net.add(label, node.op.lower(), [sequence, *states], attributes, like,
-                    _parameters(net, node, directions, hidden))
+    outputs = net.add(label, node.op.lower(), [sequence, *states], attributes, like,
+                      _parameters(net, node, directions, hidden))
     if node.gives(0) and net.readers[node.outputs[0]]:       # (steps, directions, batch, hidden)
-        whole = net.gather(found[0], 1, turned, label + ".back") if is_backward else found[0]
+        whole = net.gather(outputs[0], 1, turned, label + ".back") if is_backward else outputs[0]
         parts = net.regroup(whole, (1, steps, directions, hidden), 0, label + ".parts")
         net.give(node, net.permute(parts, (1, 2, 0, 3), label + ".steps"))
-    for (_, output), state in zip(STATES[node.op], found[1:]):      # (directions, batch, hidden)
+    for (_, output), state in zip(STATES[node.op], outputs[1:]):      # (directions, batch, hidden)
         if node.gives(output):
             net.give(node, net.permute(state, (1, 0, 2), "%s.state%d" % (label, output)), output)
 
@@ -50,15 +50,16 @@ def _parameters(net, node, directions, hidden):
     order = np.concatenate([np.arange(gate * hidden, (gate + 1) * hidden) for gate in GATES[node.op]])
     rows = len(order)
     bias = net.need(node, 3, "bias") if node.has(3) else np.zeros((directions, 2 * rows), np.float32)
-    found = {}
+    parameters = {}
     for index, suffix in enumerate(("", "_reverse")[:directions]):
         of_input, of_hidden = bias[index][:rows][order], bias[index][rows:][order]
-        found["weight_input" + suffix], found["weight_hidden" + suffix] = weight[index][order], recurrent[index][order]
+        parameters["weight_input" + suffix] = weight[index][order]
+        parameters["weight_hidden" + suffix] = recurrent[index][order]
         if node.op == "GRU" and node.get("linear_before_reset", 0):
-            found["bias" + suffix], found["bias_hidden" + suffix] = of_input, of_hidden
+            parameters["bias" + suffix], parameters["bias_hidden" + suffix] = of_input, of_hidden
         else:
-            found["bias" + suffix] = of_input + of_hidden
-    return found
+            parameters["bias" + suffix] = of_input + of_hidden
+    return parameters
 
 
 def _states(net, node, directions, hidden):
@@ -67,14 +68,14 @@ def _states(net, node, directions, hidden):
         net.const(node.inputs[index]) is None or np.any(net.const(node.inputs[index])))]
     if not given:
         return []
-    found = []
+    states = []
     for index, _ in STATES[node.op]:
         value = net.read(node, index) if index in given else None
         if value is None or value.batch != 1:
             raise Refused("%s starts some of its states from data, and others from what all samples share; "
                           "give it all or none" % node.said)
-        found.append(net.permute(value, (1, 0, 2), "%s.from%d" % (net.label(node), index)))
-    return found
+        states.append(net.permute(value, (1, 0, 2), "%s.from%d" % (net.label(node), index)))
+    return states
 
 
 def _functions(node):

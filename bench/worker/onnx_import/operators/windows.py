@@ -48,14 +48,14 @@ def _pads(net, node, image, kernel, strides, dilations):
 
 def _sizes(image, kernel, strides, dilations, before, after, is_ceil=False):
     """Height and width of what windows give."""
-    found = []
+    sizes = []
     for size, window, stride, dilation, one, other in zip(image.shape[2:], kernel, strides, dilations, before, after):
         free = size + one + other - dilation * (window - 1) - 1
         count = (-(-free // stride) if is_ceil else free // stride) + 1
         if is_ceil and (count - 1) * stride >= size + one:
             count -= 1               # a window must begin within the image
-        found.append(count)
-    return tuple(found)
+        sizes.append(count)
+    return tuple(sizes)
 
 
 def _windows(net, node, kernel):
@@ -112,12 +112,12 @@ def _transposed(net, node):
         in zip(image.shape[2:], strides, padding, dilations, kernel, more)
     ]
     like = image._replace(name=None, shape=(image.shape[0], channels, *sizes))
-    found = net.layer(node, "conv_transpose2d", [image], attributes, like=like, parameters=parameters)
+    result = net.layer(node, "conv_transpose2d", [image], attributes, like=like, parameters=parameters)
     if not is_even:
         for axis in range(2):
-            found = net.slice(found, 2 + axis, before[axis], sizes[axis] - after[axis], 1,
-                              "%s.cut%d" % (net.label(node), axis))
-    net.give(node, back(found))
+            result = net.slice(result, 2 + axis, before[axis], sizes[axis] - after[axis], 1,
+                               "%s.cut%d" % (net.label(node), axis))
+    net.give(node, back(result))
 
 
 def _pool(net, node):
