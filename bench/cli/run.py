@@ -19,6 +19,7 @@ from rigmark.bench.cli import _options as options
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
 from rigmark.bench.errors import UserError
+from rigmark.bench.ir.training import LOSSES
 from rigmark.bench.worker import strategies
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ def command(
     layout: Annotated[str | None, typer.Option(help="Layouts of images: best, default, nchw, channels_last.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precisions: fp32, fp64, ...")] = None,
     mode: Annotated[str | None, typer.Option(help="Modes: inference, training.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help=f"Losses of training instead of the networks' own: {', '.join(LOSSES)}.")
+    ] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(
+            help="Optimizers of training instead of the networks' own: sgd, adam, adamw:learning_rate=3e-4, ...")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Devices: cpu, cuda:0, ...")] = None,
     batch: Annotated[
         str | None, typer.Option(help="Samples per step on each device, separated by commas (weak scaling).")
@@ -337,11 +345,11 @@ def _check_files(plans: Mapping[str, Sequence[Trial]], networks: Networks) -> No
     """Builds the networks and reads their input, so that a mistake in a file is reported before measuring begins."""
     from rigmark.bench import datasets as data
 
-    cases = {(t.case.model, t.case.data) for trials in plans.values() for t in trials if not t.case.is_limit}
-    graphs = {model: networks[model].graph for model in sorted({model for model, _ in cases})}
-    for model, source in sorted(cases):
-        if source != SYNTHETIC:
-            data.load(source, graphs[model])
+    cases = {t.case for trials in plans.values() for t in trials if not t.case.is_limit}
+    for case in sorted(cases, key=lambda each: (each.model, each.data)):
+        graph = networks.of(case).graph
+        if case.data != SYNTHETIC:
+            data.load(case.data, graph)
 
 
 def _foretell(trials: Sequence[Trial], store: Store) -> None:
@@ -395,15 +403,6 @@ def _show_measured(tally: Tally, store: Store, language: str) -> None:
         show_document(concluded(store.trials().table, set(ids), command=command), WIDTH)
 
 
-FIELDS = {
-    "models": "model", "microbenchmarks": "model", "frameworks": "framework", "builds": "build",
-    "compile_modes": "compile_mode", "layouts": "layout", "precisions": "precision", "modes": "mode",
-    "devices": "device", "data": "data", "isas": "isa", "strategies": "strategy", "local_batches": "local_batch",
-    "world_sizes": "world_size", "threads": "threads",
-}
-"""The field of a case that holds a value of the axis."""
-
-
 def _unmet(
     asked: Mapping[str, Sequence[Any]] | None, gaps: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]
 ) -> bool:
@@ -412,11 +411,15 @@ def _unmet(
     ``asked`` holds the values that the user named, by axis. Of a suite, that is a named value of which nothing could be
     measured; its other gaps are planned. None means a sweep declared by options, of which every case was asked for.
     """
+    from rigmark.bench.plan.axes import AXES
+
     if asked is None:
         return bool(gaps)
+    of_case = {axis.swept.name: axis.name for axis in AXES} | {"microbenchmarks": "model"}
     return any(
-        any(case[FIELDS[axis]] == value for case in gaps) and not any(case[FIELDS[axis]] == value for case in measured)
-        for axis, values in asked.items() if axis in FIELDS for value in values
+        any(case[of_case[name]] == value for case in gaps)
+        and not any(case[of_case[name]] == value for case in measured)
+        for name, values in asked.items() if name in of_case for value in values
     )
 
 

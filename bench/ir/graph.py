@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -23,7 +23,7 @@ from rigmark.bench.ir.ops.parameters import ParameterValue
 from rigmark.bench.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
 from rigmark.bench.ir.ops.products import Dense
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm
-from rigmark.bench.ir.training import Loss, Optimizer
+from rigmark.bench.ir.training import Loss, Optimizer, as_trained
 
 INPUT = "input"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -179,6 +179,15 @@ class Graph:
     @property
     def output_shape(self) -> Shape:
         return self.output.sample
+
+    def trained(self, *, loss: str, optimizer: str) -> Graph:
+        """The same network with another loss and optimizer, where they are not ``OWN``; see bench.ir.training.
+
+        Raises BadGraph where the output does not fit the loss, and ValueError for what there is not.
+        """
+        changed = as_trained(loss, optimizer)
+        _refuse_wrong_loss(self.name, changed.get("loss", self.loss), self.output)
+        return replace(self, **changed) if changed else self
 
     def __getitem__(self, name: str) -> Layer:
         return self._by_name[name]
@@ -641,6 +650,9 @@ class Builder:
         first = self._values[outputs[0]]
         if first.dtype != "float":
             raise BadGraph(f"{self._name}: the output needs floats with the batch as their first axis, not {first}")
-        if loss == "softmax_cross_entropy" and len(first.sample) > 2:
-            raise BadGraph(f"{self._name}: softmax_cross_entropy needs a vector or sequence of scores, not "
-                           f"{first.sample}")
+        _refuse_wrong_loss(self._name, loss, first)
+
+
+def _refuse_wrong_loss(name: str, loss: Loss, output: Tensor) -> None:
+    if loss == "softmax_cross_entropy" and len(output.sample) not in (1, 2):
+        raise BadGraph(f"{name}: softmax_cross_entropy needs a vector or sequence of scores, not {output.sample}")

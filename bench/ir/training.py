@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal
 
 Loss = Literal["softmax_cross_entropy", "mean_squared_error"]
@@ -73,3 +74,44 @@ class AdamW:
 Optimizer = Sgd | Adam | AdamW
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.kind: kind for kind in (Sgd, Adam, AdamW)}
 """By the name that the plain form of a graph has."""
+
+OWN = "own"
+"""The loss or optimizer that a network has by its definition."""
+
+USUAL: Mapping[str, Optimizer] = {
+    "sgd": Sgd(learning_rate=0.01), "adam": Adam(learning_rate=1e-3),
+    "adamw": AdamW(learning_rate=1e-3, weight_decay=1e-2),
+}
+"""An optimizer of which no more than the name is said: as Keras has SGD, and as PyTorch has Adam and AdamW."""
+
+
+def optimizer_of(text: str) -> Optimizer:
+    """The optimizer that a user names, with settings that are not usual: "adamw:learning_rate=3e-4:weight_decay=0.1".
+
+    Raises ValueError with a sentence.
+    """
+    kind, *settings = text.split(":")
+    if kind not in USUAL:
+        raise ValueError(f"there is no optimizer '{kind}'; there are: {', '.join(USUAL)}")
+    known = [field.name for field in fields(USUAL[kind])]
+    changed = {}
+    for setting in settings:
+        name, _, number = setting.partition("=")
+        if name not in known:
+            raise ValueError(f"optimizer {kind} has no '{name}'; it has: {', '.join(known)}")
+        try:
+            changed[name] = float(number)
+        except ValueError:
+            changed[name] = math.nan
+        if not 0 <= changed[name] < (1 if name in ("beta1", "beta2", "momentum") else math.inf):
+            raise ValueError(f"{name} of {kind} cannot be '{number}'; write {kind}:{name}={getattr(USUAL[kind], name)}")
+    whole: dict[str, Any] = {**asdict(USUAL[kind]), **changed}
+    return OPTIMIZERS[kind](**whole)
+
+
+def as_trained(loss: str, optimizer: str) -> dict[str, Any]:
+    """The fields of a graph that change when it is trained so; none for what is its own. Raises ValueError."""
+    if loss not in (OWN, *LOSSES):
+        raise ValueError(f"there is no loss '{loss}'; there are: {', '.join(LOSSES)}")
+    changed: dict[str, Any] = {} if loss == OWN else {"loss": loss}
+    return changed if optimizer == OWN else {**changed, "optimizer": optimizer_of(optimizer)}

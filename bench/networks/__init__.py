@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench import models
+from rigmark.bench.errors import UserError
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.ops import BadGraph
+from rigmark.bench.plan.case import Case
 
 Arrays = dict[str, Any]
 
@@ -45,6 +48,7 @@ class Networks:
     def __init__(self, brought: Mapping[str, Network] = MappingProxyType({})):
         self._brought = dict(brought)
         self._built: dict[str, Network] = {}
+        self._trained: dict[tuple[str, str, str], Network] = {}
 
     @property
     def brought(self) -> Mapping[str, Network]:
@@ -57,3 +61,15 @@ class Networks:
         if name not in self._built:
             self._built[name] = Network(graph=models.build(name))
         return self._built[name]
+
+    def of(self, case: Case) -> Network:
+        """The network of a case, trained as that says; raises UserError where it cannot be, and as by name."""
+        key = case.model, case.loss_asked, case.optimizer_asked
+        if key not in self._trained:
+            network = self[case.model]
+            try:
+                graph = network.graph.trained(loss=case.loss_asked, optimizer=case.optimizer_asked)
+            except (BadGraph, ValueError) as error:
+                raise UserError(f"{case.model} cannot be trained so: {error}") from None
+            self._trained[key] = replace(network, graph=graph)
+        return self._trained[key]

@@ -18,6 +18,7 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.ir.training import LOSSES, OWN, optimizer_of
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.reference import is_reference
 from rigmark.bench.worker import strategies
@@ -41,6 +42,7 @@ class Swept:
     types: tuple[type, ...] = (str,)     # that one of them may have
     words: Mapping[str, Any] = field(default_factory=dict)       # on the command line, for what no type can say
     names: Callable[[], Collection[str]] | None = None           # that there are of these; None: any
+    check: Callable[[str], object] | None = None                 # raises ValueError for what there is not of others
     brings: Callable[[str], bool] | None = None      # whether a text means something that is not known by name
     is_of_suite: bool = True             # an option limits a suite to these; else it replaces what the suite has
     is_single: bool = False              # a sweep has one of them, and no tuple
@@ -64,6 +66,12 @@ class Swept:
 
     def check_names(self, values: Any) -> None:
         """Raises UnknownName for what nothing is called, and UserError for a name of another axis."""
+        if (check := self.check) is not None:
+            try:
+                for value in set(values) - set(self.words.values()):
+                    check(value)
+            except ValueError as error:
+                raise UserError(str(error)) from None
         if self.names is None:
             return
         known = self.names()
@@ -220,6 +228,17 @@ AXES = (
         name="threads", title=tr_later("threads"), noun="thread", is_condition=True, is_sent=True,
         covers=("variables",),
         swept=Swept(name="threads", option="--threads", what="threads", types=(int,), is_of_suite=False),
+    ),
+    Axis(
+        name="loss_asked", title=tr_later("loss asked for"), said=tr_later("loss {}"), is_condition=True,
+        goes_unsaid=True, covers=("graph_fingerprint",),
+        swept=Swept(name="losses", option="--loss", what="loss", names=lambda: (OWN, *LOSSES), is_of_suite=False),
+    ),
+    Axis(
+        name="optimizer_asked", title=tr_later("optimizer asked for"), said=tr_later("optimizer {}"), is_condition=True,
+        goes_unsaid=True, covers=("graph_fingerprint",),
+        swept=Swept(name="optimizers", option="--optimizer", what="optimizer", words={OWN: OWN}, check=optimizer_of,
+                    is_of_suite=False),
     ),
     Axis(
         name="steps_per_timing", title=tr_later("steps per timing"), said=tr_later("{} steps per timing"),

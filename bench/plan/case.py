@@ -9,6 +9,7 @@ from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
+from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
@@ -41,6 +42,8 @@ class Case:
     devices_per_process: int = 1
     strategy: str = SINGLE
     oversubscribed: bool = False         # whether there are more threads than cores
+    loss_asked: str = OWN              # OWN: that of the network's definition; another one is for training alone
+    optimizer_asked: str = OWN         # as optimizer_of reads it
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rigmark.bench import added
@@ -12,6 +12,7 @@ from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
 from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError
+from rigmark.bench.ir.training import OWN
 from rigmark.bench.plan import axes, microbenchmarks
 from rigmark.bench.plan.axes import USUAL
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
@@ -53,6 +54,8 @@ class Sweep:
     gradient_compressions: tuple[str | None, ...] = (None,)      # formats in which gradients are sent; None: unchanged
     global_batches: tuple[int, ...] = ()         # in addition to, or instead of local_batches
     oversubscribe: bool = False
+    losses: tuple[str, ...] = (OWN,)             # of training; OWN: as the network is defined
+    optimizers: tuple[str, ...] = (OWN,)         # of training; see bench.ir.training.optimizer_of
     steps_per_timing: int = 1
     repetitions: int = 10
     layers: bool = False                 # also one layer trial per case
@@ -85,13 +88,15 @@ class Sweep:
                 local_batches = dict.fromkeys(
                     [*self.local_batches, *(_divided(batch, world.size) for batch in self.global_batches)]
                 )
-                for batch, threads, source, (compile_mode, layout) in itertools.product(
-                    local_batches, threads_each, self.data, tuple(self.settings(framework, mode))
+                for batch, threads, source, (loss, optimizer), (compile_mode, layout) in itertools.product(
+                    local_batches, threads_each, self.data, self._trainings(mode),
+                    tuple(self.settings(framework, mode)),
                 ):
                     yield Case(
                         model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
                         precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                        steps_per_timing=self.steps_per_timing, isa=isa, world_size=world.size, strategy=world.strategy,
+                        loss_asked=loss, optimizer_asked=optimizer, steps_per_timing=self.steps_per_timing, isa=isa,
+                        world_size=world.size, strategy=world.strategy,
                         devices_per_process=world.devices_per_process,
                         oversubscribed=self.is_oversubscribed(
                             world.size, threads, cores if world.size == 1 else world_cores, device
@@ -115,6 +120,12 @@ class Sweep:
                 "with --oversubscribe (rigmark doctor shows what limits the cores)"
             )
         return True
+
+    def _trainings(self, mode: Mode) -> Sequence[tuple[str, str]]:
+        """The losses and optimizers of a mode."""
+        if mode is not Mode.TRAINING:
+            return ((OWN, OWN),)
+        return tuple(itertools.product(self.losses, self.optimizers))
 
     def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
         """The worlds of a framework in a mode; none if it has none of the strategies of the sweep."""

@@ -76,6 +76,8 @@ class Case(Part, frozen=True, kw_only=True):
     devices_per_process: Number = 1
     strategy: str = "single"
     oversubscribed: bool = False
+    loss_asked: str = "own"
+    optimizer_asked: str = "own"
 
     def plain(self) -> dict[str, Any]:
         """As bench.plan.case.Case.plain gives it, also of a record from before some of its facts were told."""

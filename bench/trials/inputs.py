@@ -16,6 +16,7 @@ from rigmark.bench.host import npz
 from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.training import OWN
 from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
@@ -45,8 +46,8 @@ class Inputs:
         self._networks = Networks() if networks is None else networks
         self._contents: dict[Path, str] = {}
 
-    def graph(self, model: str) -> Graph:
-        return self._networks[model].graph
+    def graph(self, case: Case) -> Graph:
+        return self._networks.of(case).graph
 
     def digest(self, model: str) -> str | None:
         """The hash of a network's weights if they were brought; None if they are drawn from the seed."""
@@ -72,7 +73,7 @@ class Inputs:
     def of_proof(self, case: Case) -> Path:
         """The file with the samples of a proof's batch for all devices; for real data also with "train_x", "train_y",
         "test_x" and "test_y"."""
-        graph, samples = self.graph(case.model), PROOF_BATCH * case.world_size
+        graph, samples = self.graph(case), PROOF_BATCH * case.world_size
 
         def arrays() -> dict[str, Any]:
             drawn = _named(graph, *ir_weights.synthetic_batch(graph, samples, SEED))
@@ -83,11 +84,11 @@ class Inputs:
                 **drawn, **_named(graph, real.x, real.y, "train_"), **_named(graph, real.test_x, real.test_y, "test_"),
             }
 
-        return self._once(f"proof-{case.model}-{case.data}-{case.world_size}", arrays)
+        return self._once(f"proof-{_targets(case)}-{case.data}-{case.world_size}", arrays)
 
     def timed(self, case: Case, shard: int = 0) -> Timed:
         """Samples for at least two batches, unless there is only one sample."""
-        graph, batch = self.graph(case.model), case.local_batch
+        graph, batch = self.graph(case), case.local_batch
         if case.data != datasets.SYNTHETIC:
             real = datasets.load(case.data, graph)
             samples = min(batch, max(1, len(real.y) // BATCHES))
@@ -97,7 +98,7 @@ class Inputs:
                 every = _named(graph, real.x, real.y)
                 return {name: np.roll(array, -begin, axis=0) for name, array in every.items()}
 
-            file = self._once(f"real-{case.model}-{case.data}-{begin}", turned)
+            file = self._once(f"real-{_targets(case)}-{case.data}-{begin}", turned)
             return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.y) // samples)
         # A batch of repeated samples has the same loss as one of each, even with batch normalisation.
         distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
@@ -105,7 +106,7 @@ class Inputs:
         def arrays() -> dict[str, Any]:
             return _named(graph, *ir_weights.synthetic_batch(graph, BATCHES * distinct, SEED + shard))
 
-        file = self._once(f"synthetic-{case.model}-{distinct}-{shard}", arrays)
+        file = self._once(f"synthetic-{_targets(case)}-{distinct}-{shard}", arrays)
         return Timed(file=file, batch_samples=distinct, deciding=distinct, batches=BATCHES)
 
     def of_first_loss(self, case: Case, shard: int = 0) -> Path:
@@ -154,3 +155,8 @@ def _named(graph: Graph, x: ir_weights.Samples, y: NDArray[np.generic], prefix: 
     """Samples by their names in a file, which begin with the prefix."""
     named = zip(of_samples.keys(graph.plain(), f"{prefix}x"), of_samples.unpacked(x), strict=True)
     return {**dict(named), f"{prefix}y": y}
+
+
+def _targets(case: Case) -> str:
+    """What of the names of files tells for which network and loss their targets are."""
+    return case.model if case.loss_asked == OWN else f"{case.model}-{case.loss_asked}"

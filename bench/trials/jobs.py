@@ -35,7 +35,7 @@ def timing(trial: Trial) -> dict[str, Any]:
 
 def last_check(case: Case, inputs: Inputs) -> dict[str, Any]:
     """How the end of a trial is checked against the oracle, with the number of "samples" of each batch."""
-    affordable = CHECKED_FLOPS // max(1, inputs.graph(case.model).flops_per_sample(training=False))
+    affordable = CHECKED_FLOPS // max(1, inputs.graph(case).flops_per_sample(training=False))
     samples = max(1, min(affordable, inputs.timed(case).deciding))
     return {**parity.last_check(case.precision), "samples": samples}
 
@@ -51,7 +51,7 @@ def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answ
     if isinstance(outputs, Answer):
         return outputs
     return job(
-        trial.kind, case, graph=inputs.graph(case.model).plain(), inputs=str(timed.file),
+        trial.kind, case, graph=inputs.graph(case).plain(), inputs=str(timed.file),
         weights=str(inputs.weights(case.model)), check_samples=timed.deciding, batch_samples=timed.batch_samples,
         expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=timing(trial),
         last_check={**check, "outputs": None if outputs is None else str(outputs)},
@@ -76,7 +76,7 @@ def steps_of_ranks(trial: Trial, inputs: Inputs, oracle: Oracle) -> Sequence[dic
         first = rank * case.devices_per_process
         shards = [(first + device) % len(SHARDS) for device in range(case.devices_per_process)]
         asked.append(job(
-            trial.kind, case, graph=inputs.graph(case.model).plain(),
+            trial.kind, case, graph=inputs.graph(case).plain(),
             shards=[str(samples[shard].file) for shard in shards], weights=str(inputs.weights(case.model)),
             check_samples=samples[0].deciding, batch_samples=samples[0].batch_samples,
             expected_loss=math.fsum(losses[shard].value for shard in shards) / len(shards),

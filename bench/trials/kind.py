@@ -72,11 +72,11 @@ class Kind(ABC):
 
     def subject(self, case: Case) -> dict[str, Any]:
         """The fields of a record that describe what runs: ``graph`` of a network, or ``work`` of a micro-benchmark."""
-        return {"graph": _described(self.context.inputs.graph(case.model)), "work": None}
+        return {"graph": _described(self.context.inputs.graph(case)), "work": None}
 
     def fingerprint(self, case: Case) -> str:
         """The fingerprint of what runs; if it changes, it is another trial."""
-        return self.context.inputs.graph(case.model).fingerprint
+        return self.context.inputs.graph(case).fingerprint
 
     def weights(self, case: Case) -> dict[str, str]:
         """The weights that were brought, by their hash; empty if they follow from the seed."""

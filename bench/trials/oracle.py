@@ -137,7 +137,7 @@ class Oracle:
 
     def _key(self, case: Case, inputs: Path, *more: object) -> str:
         content = self._inputs.content(inputs)
-        facts = (self._inputs.graph(case.model).fingerprint, content, SEED, oracle_version(), *more)
+        facts = (self._inputs.graph(case).fingerprint, content, SEED, oracle_version(), *more)
         if (digest := self._inputs.digest(case.model)) is not None:
             facts = (*facts, "weights", digest)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
@@ -149,7 +149,7 @@ class Oracle:
     def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
         adapter = frameworks.load(FRAMEWORK)
         return {
-            "kind": kind, "framework": FRAMEWORK, "graph": self._inputs.graph(case.model).plain(),
+            "kind": kind, "framework": FRAMEWORK, "graph": self._inputs.graph(case).plain(),
             "settings": {
                 **axes.sent(replace(
                     case, precision=Precision.FP64, compile_mode=adapter.COMPILE_MODES[0], layout=adapter.LAYOUTS[0],

@@ -57,6 +57,6 @@ class Steps(Kind):
         answer = ranks.joined(case, [answer for answer, _ in workers.ask_world(trial, asked, variables=variables)])
         if answer.outcome is Outcome.OK:
             answer.result["world"]["nodes"] = workers.nodes(case)
-            parameters = self.context.inputs.graph(case.model).parameter_count
+            parameters = self.context.inputs.graph(case).parameter_count
             answer.result["world"]["sent_bytes"] = ranks.sent_bytes(case, parameters)
         return answer

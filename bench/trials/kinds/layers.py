@@ -33,7 +33,7 @@ class Layers(Steps):
         if answer.outcome is not Outcome.OK:
             return answer
         profile = described(
-            answer.result, self.context.inputs.graph(case.model), mode=case.mode, batch=case.local_batch,
+            answer.result, self.context.inputs.graph(case), mode=case.mode, batch=case.local_batch,
             precision=case.precision,
         )
         return replace(answer, result={**profile, "variables": variables})

@@ -72,7 +72,7 @@ def job(case: Case, inputs: Inputs) -> dict[str, Any]:
     if case.data != datasets.SYNTHETIC and case.world_size == 1:
         learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
     return jobs.job(
-        "proof", case, graph=inputs.graph(case.model).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
+        "proof", case, graph=inputs.graph(case).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
         weights=str(inputs.perturbed_weights(case.model)),
     )
 
