@@ -48,7 +48,17 @@ def load(name: str, graph: Graph) -> Dataset:
             f"data '{name}' has samples of {_shown(given)} but {graph.name} takes {_shown(taken)}; "
             f"use --data {SYNTHETIC} or another model"
         )
+    _refuse_wrong_targets(name, dataset, graph)
     return dataset
+
+
+def _refuse_wrong_targets(name: str, dataset: Dataset, graph: Graph) -> None:
+    has_classes = dataset.y.dtype.kind in "iu"
+    if has_classes != (graph.loss == "softmax_cross_entropy"):
+        raise UserError(
+            f"data '{name}' has {'classes' if has_classes else 'values'} as targets, with which {graph.name} cannot be "
+            f"trained by {graph.loss}; use --data {SYNTHETIC} or another --loss"
+        )
 
 
 def only_input(name: str, graph: Graph) -> Input:

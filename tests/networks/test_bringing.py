@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rigmark.bench import datasets, models
 from rigmark.bench.builds import build
+from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UnknownName, UserError
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.graph import Builder
-from rigmark.bench.ir.training import Sgd
+from rigmark.bench.ir.training import AdamW, Sgd
 from rigmark.bench.networks import Networks
 from rigmark.bench.networks.bringing import brought, kept
 from rigmark.bench.networks.forms import Options
 from rigmark.bench.trials.inputs import Inputs
+from tests.records import CASE
 
 Weights = dict[str, Any]
 
@@ -101,3 +105,20 @@ def test_other_names_are_those_of_own_networks():
     assert Networks()["mlp"].digest is None
     with pytest.raises(UnknownName, match="no model 'mpl'; did you mean 'mlp'"):
         Networks()["mpl"]
+
+
+def test_a_network_is_trained_as_its_case_says():
+    networks = Networks()
+    case = replace(CASE, model="mlp", mode=Mode.TRAINING)
+
+    assert networks.of(case).graph == models.build("mlp")
+    other = networks.of(replace(case, optimizer_asked="adamw:learning_rate=0.1"))
+    assert other.graph.optimizer == AdamW(learning_rate=0.1, weight_decay=0.01)
+    assert other is networks.of(replace(case, optimizer_asked="adamw:learning_rate=0.1", local_batch=3))
+
+
+def test_classes_are_no_targets_of_a_squared_error():
+    graph = models.build("mnist_cnn").trained(loss="mean_squared_error", optimizer="own")
+
+    with pytest.raises(UserError, match="'digits' has classes as targets, with which mnist_cnn cannot be trained by"):
+        datasets.load("digits", graph)

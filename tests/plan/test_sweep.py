@@ -41,6 +41,20 @@ def test_a_sweep_without_threads_uses_every_core():
     assert {case.threads for case in cases()} == {2}
 
 
+def test_losses_and_optimizers_are_of_training_alone():
+    found = cases(losses=("own", "mean_squared_error"), optimizers=("own", "adamw:weight_decay=0.1"))
+
+    assert [(c.mode, c.loss_asked, c.optimizer_asked) for c in found] == [
+        (Mode.INFERENCE, "own", "own"),
+        *((Mode.TRAINING, *each) for each in product(
+            ("own", "mean_squared_error"), ("own", "adamw:weight_decay=0.1"))),
+    ]
+    with pytest.raises(UserError, match="no optimizer 'lion'"):
+        cases(optimizers=("lion",))
+    with pytest.raises(UnknownName, match="no loss 'mean_squared'; did you mean 'mean_squared_error'"):
+        cases(losses=("mean_squared",))
+
+
 @pytest.mark.parametrize("name", frameworks.NAMES)
 @pytest.mark.parametrize("mode", Mode)
 def test_best_and_default_are_what_the_adapter_says(name: str, mode: Mode):
