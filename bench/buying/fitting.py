@@ -90,18 +90,23 @@ def line_of(peaks_bytes: Mapping[int, float]) -> Line | str:
     return Line(fixed_bytes=fixed, bytes_per_sample=slope, batches=tuple(batches), largest_error=error)
 
 
-def estimate(graph: Graph, *, is_training: bool, precision: str) -> Estimate:
-    """The estimate from the definition of a network, without running it; see bench.ir.memory."""
+def formats(precision: str) -> memory.Formats:
+    """The sizes of the numbers of a precision."""
     policy = precisions.POLICIES[precision]
     weight, value, product = (
         float(precisions.FORMAT_BYTES[policy[which]]) for which in ("weights", "activations", "products"))
     is_copied = product < weight and precision not in precisions.PRODUCTS_ONLY
-    formats = memory.Formats(
+    return memory.Formats(
         weight=weight, value=value, gradient=float(precisions.gradient_bytes(precision)),
         product=product if is_copied else 0.0,
     )
+
+
+def estimate(graph: Graph, *, is_training: bool, precision: str) -> Estimate:
+    """The estimate from the definition of a network, without running it; see bench.ir.memory."""
+    sizes = formats(precision)
     one, two = (
-        [moment.total for moment in memory.moments(graph, batch=batch, training=is_training, formats=formats)]
+        [moment.total for moment in memory.moments(graph, batch=batch, training=is_training, formats=sizes)]
         for batch in (1, 2)
     )
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rigmark.bench.cli import _networks
+from rigmark.bench.cli import _options as options
+from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.errors import unknown
 
 if TYPE_CHECKING:
     from rigmark.bench.networks import Network
@@ -26,6 +29,13 @@ def command(
     results: Annotated[
         Path, typer.Option(help="Results folder, in which imported networks stay if there is one.")
     ] = Path("results"),
+    mode: Annotated[str, typer.Option(help="Modes whose memory is estimated: inference, training.")] = (
+        "inference,training"),
+    batch: Annotated[int, typer.Option(min=1, help="Samples per step, for the memory.")] = 1,
+    precision: Annotated[str, typer.Option(help="Precision of the numbers, for the memory.")] = "fp32",
+    capacity_gb: Annotated[
+        float | None, typer.Option(help="Memory of a device in GB of 2**30 bytes: does the batch fit, and which does?")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="All facts as JSON, for scripts.")] = False,
 ) -> None:
     """Describe a network: inputs, layers, parameters, FLOPs, and which frameworks could run it or what they lack.
@@ -37,20 +47,27 @@ def command(
 
     rigmark model resnet50
 
+    rigmark model gpt2 --mode training --batch 8 --precision bf16 --capacity-gb 24
+
     rigmark model detector.onnx --shape x=1,3,320,320
 
     rigmark model voice.onnx --pin sr=16000 --json
     """
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import tell, write_data
+    from rigmark.bench.machine.gpu_specifications import GIB
     from rigmark.bench.networks.description import described
     from rigmark.bench.store.store import Store
 
+    asked, modes = _chosen(precision, Precision, "precision"), [_chosen(each, Mode, "mode") for each in
+                                                                options.listed("--mode", mode)]
+    capacity = None if capacity_gb is None else options.above("--capacity-gb", capacity_gb, "GB") * GIB
     store = Store(results)
     folder = store.networks if store.records_folder.is_dir() else None
     with _networks.bringing([model], pin, shape, builds.load(), folder) as networks:
         network = networks[_networks.names([model])[0]]
-        facts = described(network)
+        memory = [_memory(network, each, batch, asked, capacity) for each in modes]
+        facts = {**described(network), "memory": memory}
     if json:
         write_data(json_format.dumps(facts, indent=1) + "\n", None)
         return
@@ -73,6 +90,8 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     forward, training = (_short(flops[mode]) for mode in ("inference", "training"))
     yield f"  work      {forward}FLOP per sample forward, {training}FLOP in training"
     yield f"  training  {graph.loss}, {graph.optimizer.kind}"
+    for each in facts["memory"]:
+        yield from _lines_of_memory(each)
     if network.agreement is not None:
         yield f"  check     {network.agreement}"
     for name, support in facts["frameworks"].items():
@@ -80,6 +99,53 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     for note in network.notes:
         yield f"note: {note}"
     yield "No framework was started; rigmark doctor shows which are installed."
+
+
+def _chosen(text: str, kind: type[Any], what: str) -> Any:
+    known = {str(each): each for each in kind}
+    if text not in known:
+        raise unknown(what, text, known)
+    return known[text]
+
+
+def _memory(
+    network: Network, mode: Mode, batch: int, precision: Precision, capacity: float | None
+) -> dict[str, Any]:
+    """The estimate of the memory of a step as plain data; bytes."""
+    from dataclasses import asdict
+
+    from rigmark.bench.buying import fitting
+    from rigmark.bench.ir import memory
+
+    is_training = mode is Mode.TRAINING
+    peak = memory.peak(network.graph, batch=batch, training=is_training, formats=fitting.formats(precision))
+    facts = {"mode": str(mode), "precision": str(precision), "batch": batch, **asdict(peak), "total": peak.total,
+             "may_be_needed": [factor * peak.total for factor in fitting.ESTIMATE_RANGE]}
+    if capacity is None:
+        return facts
+    estimate = fitting.estimate(network.graph, is_training=is_training, precision=precision)
+    fit = fitting.fit(estimate, capacity, context_bytes=fitting.CONTEXT_BYTES, batch=batch)
+    return {**facts, "capacity": capacity, "answer": fit.answer, "largest_batch": fit.largest_batch}
+
+
+def _lines_of_memory(facts: Mapping[str, Any]) -> Iterator[str]:
+    parts = {"weights": "weights", "gradients": "gradients", "optimizer": "optimizer", "values": "activations"}
+    shown = ", ".join(f"{_size(facts[name])} {word}" for name, word in parts.items() if facts[name])
+    _, high = facts["may_be_needed"]
+    yield (f"  memory    {facts['mode']}, batch {facts['batch']}, {facts['precision']}: about {_size(facts['total'])} "
+           f"at its peak ({shown}); kernels may need more, up to {_size(high)}")
+    if "capacity" in facts:
+        answers = {"fits": "fits", "does not fit": "does not fit", "cannot be told": "may or may not fit"}
+        yield (f"            batch {facts['batch']} {answers[facts['answer']]} in {_size(facts['capacity'])}; the "
+               f"largest that does is about {facts['largest_batch']:,}")
+
+
+def _size(size: float) -> str:
+    """Bytes with a unit of 1,024s: "4.1 GB", as data sheets of GPUs count them."""
+    for unit, name in ((2**30, "GB"), (2**20, "MB"), (2**10, "kB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size:.0f} bytes"
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

@@ -12,6 +12,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
+LATER = frozenset({"loss_asked", "optimizer_asked"})
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 
@@ -46,8 +47,12 @@ class Case:
     optimizer_asked: str = OWN         # as optimizer_of reads it
 
     def plain(self) -> dict[str, Any]:
-        """As records and jobs hold it: texts, whole numbers and truth values."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        """As records and jobs hold it: texts, whole numbers and truth values.
+
+        Axes that came later are left out at their defaults, so that trials keep the ids from before.
+        """
+        values = {each.name: getattr(self, each.name) for each in fields(self)
+                  if each.name not in LATER or getattr(self, each.name) != each.default}
         return {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
 
     @property

@@ -29,6 +29,32 @@ def test_an_own_network_is_described():
     assert "torch       inference and training\n" in shown
 
 
+def test_the_memory_of_a_step_is_estimated_and_held_against_a_capacity():
+    arguments = ["model", "mlp", "--mode", "training", "--batch", "1000"]
+    numbers = 784 * 800 + 800 + 800 * 10 + 10
+    peak = 8 * numbers + 4 * 8010 + 12736 * 1000                 # see tests/ir/test_memory.py
+
+    shown = CliRunner().invoke(app, [*arguments, "--capacity-gb", "8"]).output
+    (facts,) = json.loads(CliRunner().invoke(app, [*arguments, "--capacity-gb", "0.51", "--json"]).output)["memory"]
+
+    assert "training, batch 1000, fp32: about 17 MB at its peak (2.43 MB weights, 31.3 kB gradients, " in shown
+    assert "batch 1000 fits in 8 GB; the largest that does is about 584,692" in shown
+    assert peak == facts["total"]
+    assert ("does not fit", 0) == (facts["answer"], facts["largest_batch"])
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--precision", "fp31"], "no precision 'fp31'; did you mean 'fp32'"),
+    (["--mode", "sleeping"], "no mode 'sleeping'"),
+    (["--capacity-gb", "nan"], "--capacity-gb must be a number above 0 GB, not nan"),
+])
+def test_a_wrong_word_about_memory_is_one_sentence(arguments: list[str], message: str):
+    refused = CliRunner().invoke(app, ["model", "mlp", *arguments])
+
+    assert isinstance(refused.exception, UserError)
+    assert message in str(refused.exception)
+
+
 def test_what_frameworks_lack_is_counted(monkeypatch: pytest.MonkeyPatch):
     known = frameworks.load("torch").LOWERINGS
     monkeypatch.setattr(frameworks.load("torch"), "LOWERINGS", {k: known[k] for k in known if k != "dense"})

@@ -61,13 +61,15 @@ ROW: dict[str, Any] = {
     "model": "mlp", "framework": "torch", "build": "default", "compile_mode": "eager", "layout": "nchw",
     "precision": "bf16", "mode": "training", "device": "cpu", "local_batch": 8, "threads": 1, "data": "synthetic",
     "steps_per_timing": 1, "isa": "native", "world_size": 1, "devices_per_process": 1, "strategy": "single",
-    "oversubscribed": False, "trials": 6,
+    "oversubscribed": False, "loss_asked": "own", "optimizer_asked": "own", "trials": 6,
 }
 
 
 @pytest.mark.parametrize(("changed", "more"), [
     ({}, ""),
     ({"isa": "avx2", "build": "own", "steps_per_timing": 4}, " --build own --isa avx2 --steps-per-timing 4"),
+    ({"loss_asked": "mean_squared_error", "optimizer_asked": "adamw:weight_decay=0.1"},
+     " --loss mean_squared_error --optimizer adamw:weight_decay=0.1"),
     ({"world_size": 2, "strategy": "ddp", "oversubscribed": True, "devices_per_process": 2},
      " --strategy ddp --devices-per-process 2 --world-size 2 --oversubscribe"),
 ])
