@@ -19,7 +19,6 @@ from rigmark.bench.cli import _options as options
 from rigmark.bench.datasets import REAL, SYNTHETIC
 from rigmark.bench.enums import StartMethod
 from rigmark.bench.errors import UserError
-from rigmark.bench.ir.training import LOSSES
 from rigmark.bench.worker import strategies
 
 if TYPE_CHECKING:
@@ -59,7 +58,8 @@ def command(
     precision: Annotated[str | None, typer.Option(help="Precisions: fp32, fp64, ...")] = None,
     mode: Annotated[str | None, typer.Option(help="Modes: inference, training.")] = None,
     loss: Annotated[
-        str | None, typer.Option(help=f"Losses of training instead of the networks' own: {', '.join(LOSSES)}.")
+        str | None, typer.Option(
+            help="Losses of training instead of the networks' own: softmax_cross_entropy, mean_squared_error.")
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(
