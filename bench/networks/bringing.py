@@ -33,7 +33,7 @@ from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.reference import short
 from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import ARRAYS, run_worker
-from rigmark.bench.worker import frameworks
+from rigmark.bench.worker import frameworks, samples
 
 LEAST_SPREAD = 1e-6          # of outputs between samples, relative to the largest: less is rounding in fp32
 ORACLE = "numpy"
@@ -194,11 +194,9 @@ def _looked_at(
 
 
 def _samples(graph: Graph) -> Arrays:
-    """Inputs and targets as files of samples have them: an only input is "x", several are "x:NAME"."""
+    """Inputs and targets as files of samples have them."""
     x, y = ir_weights.synthetic_batch(graph, SAMPLES, SEED)
-    if not isinstance(x, tuple):
-        return {"x": x, "y": y}
-    return {**{f"x:{given.name}": array for given, array in zip(graph.inputs, x, strict=True)}, "y": y}
+    return {**dict(zip(samples.keys(graph.plain(), "x"), samples.unpacked(x), strict=True)), "y": y}
 
 
 def _refuse_constant(output: Any, reference: str) -> None:

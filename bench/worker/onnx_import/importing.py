@@ -59,8 +59,9 @@ def places(model, shapes, pins):
         marked = [axis for axis, symbol in enumerate(each.symbols) if symbol in symbols and each.sizes[axis] is None]
         if marked:
             each.batch = marked[0]
-        elif each.sizes and each.sizes[0] is None:
-            each.batch = 0
+        elif None in each.sizes:
+            open_axes = [axis for axis, size in enumerate(each.sizes) if size is None]
+            each.batch = open_axes[0] if open_axes[0] == 0 or len(open_axes) == 1 else None
         free = [axis for axis, size in enumerate(each.sizes) if size is None and axis != each.batch]
         if free:
             raise Refused("input '%s' has open axes %s; give their sizes: --shape %s=%s" % (
