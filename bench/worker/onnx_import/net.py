@@ -51,6 +51,8 @@ class Net(object):
         self.only = None                 # the name that the only input had before it became "input"
         self.compared = None             # (index of the output that is compared, axis of its batch)
         self._values, self._names, self._constants = {}, set(), {}
+        self._regrouped, self._permuted = {}, {}         # {name of a value: what it was made of, and by which axes}
+        self._transposes = {}                            # {(name of a value, axes): what came of it}
         self.nodes = [Node(each) for each in first.live()]
         others = second.live()
         if [node.op for node in self.nodes] != [each.op_type for each in others]:
@@ -217,6 +219,15 @@ class Net(object):
         if not self._keeps_samples_apart(value, like):
             raise Refused("'%s' makes %s with the batch at %s from %s with it at %s, which mixes the samples" % (
                 label, shape, batch, value.shape, value.batch))
+        value = self._regrouped.get(value.name, value)       # in one step where there were two
+        if (shape, batch) == (value.shape, value.batch):
+            return value
+        made = self._regroup(value, like, label)
+        self._regrouped[made.name] = value
+        return made
+
+    def _regroup(self, value, like, label):
+        shape, batch = like.shape, like.batch
         if batch == value.batch == 0 and shape[0] == value.shape[0] == 1 and len(shape) > 1:
             if len(shape) == 2:
                 return self.add(label, "flatten", [value], {}, [like])[0]
@@ -233,8 +244,18 @@ class Net(object):
     def permute(self, value, axes, label):
         """Axes in another order."""
         axes = [int(axis) for axis in axes]
+        if value.name in self._permuted:         # in one step where there were two
+            value, before = self._permuted[value.name]
+            axes = [before[axis] for axis in axes]
         if axes == list(range(len(axes))):
             return value
+        known = value.name, tuple(axes)
+        if known not in self._transposes:
+            made = self._transposes[known] = self._permute(value, axes, label)
+            self._permuted[made.name] = value, axes
+        return self._transposes[known]
+
+    def _permute(self, value, axes, label):
         batch = None if value.batch is None else axes.index(value.batch)
         like = Value(None, tuple(value.shape[axis] for axis in axes), batch, value.dtype)
         if value.batch == batch == 0:

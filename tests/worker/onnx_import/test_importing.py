@@ -145,6 +145,16 @@ CASES: dict[str, tuple[Any, list[str]]] = {
     "parts": (
         model([node("Slice", "x a b c d", "s"), node("Split", "s", "p q", axis=1), node("Concat", "q p", "y", axis=1)],
               {"a": whole(-1), "b": whole(-100), "c": whole(2), "d": whole(-2)}, ("n", 4, 5)), []),
+    "attention by hand": (
+        model([node("Reshape", "x s", "h"), node("Transpose", "h", "q", perm=[0, 2, 1, 3]),
+               node("Transpose", "h", "k", perm=[0, 2, 3, 1]), node("MatMul", "q k", "p"), node("Div", "p root", "d"),
+               node("Add", "d mask", "m"), node("Softmax", "m", "f", axis=-1), node("MatMul", "f q", "o"),
+               node("Transpose", "o", "t", perm=[0, 2, 1, 3]), node("Reshape", "t back", "y")],
+              {"s": whole(0, 0, 2, 4), "back": whole(0, 0, 8), "root": np.float32(2),
+               "mask": np.array([[[[0, -np.inf, 0], [0, 0, 0], [0, 0, -1]]]], np.float32)}, ("n", 3, 8)),
+        ["reshape", "transpose", "parameter", "attention", "transpose", "reshape"]),
+    "the mean of an image": (
+        model([node("GlobalAveragePool", "x", "g"), node("Flatten", "g", "y")], {}, IMAGE), ["global_avg_pool"]),
     "a fixed batch": (
         model([node("Reshape", "x s", "y")], {"s": whole(1, 12)}, (1, 3, 4)), ["flatten"]),
     "tokens": (

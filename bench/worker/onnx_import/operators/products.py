@@ -43,4 +43,17 @@ def _matmul(net, node):
     net.give(node, net.layer(node, "matmul", [value, other], like=net.stated(node)))
 
 
-OPERATORS = {"Gemm": _gemm, "MatMul": _matmul}
+def _attention(net, node):
+    query, transposed, value = (net.read(node, index) for index in range(3))
+    key = net.permute(transposed, (0, 1, 3, 2), net.label(node) + ".key")
+    inputs = [query, key, value]
+    if node.has(3):
+        inputs.append(net.read(node, 3))
+    attributes, scale = {}, node.get("scale")
+    if abs(scale * query.shape[3] ** 0.5 - 1) > 1e-6:
+        attributes["scale"] = float(scale)
+    like = query._replace(name=None, shape=(*query.shape[:3], value.shape[3]))
+    net.give(node, net.layer(node, "attention", inputs, attributes, like=like))
+
+
+OPERATORS = {"Gemm": _gemm, "MatMul": _matmul, "AttentionOfHeads": _attention}
