@@ -302,8 +302,8 @@ def everything(folder: Path) -> None:
     ])
     store = Store(folder)
     store.put_series(watched.trial().key, gathered.write_readings)
-    store.put_quoted(gathered.QUOTED)
-    store.put_quoted(dataclasses.replace(gathered.QUOTED, source=dataclasses.replace(
+    store.quoted.put(gathered.QUOTED)
+    store.quoted.put(dataclasses.replace(gathered.QUOTED, source=dataclasses.replace(
         gathered.QUOTED.source, format="csv", sha256="6" * 64, file="table.csv"), rows=gathered.QUOTED.rows[:1]))
 
 

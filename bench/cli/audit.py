@@ -93,7 +93,7 @@ def _rows(
     if decimal:
         raise UserError("--decimal describes files; name the files to check")
     store = existing(results)
-    trials, (tables, unreadable) = store.trials(), store.quoted()
+    trials, (tables, unreadable) = store.trials(), store.quoted.all()
     table = summarise(trials.table)
     return (
         audit.measured_peaks(table), audit.measured(table) + quoted.rows(tables), [*trials.problems, *unreadable]

@@ -163,7 +163,7 @@ def _stored(
     if results is None and not RESULTS.exists():
         return pd.DataFrame(columns=list(RESULT_COLUMNS)), pd.DataFrame(columns=list(TRIAL_COLUMNS)), (), ()
     store = existing(results or RESULTS)
-    trials, (tables, unreadable) = store.trials(), store.quoted()
+    trials, (tables, unreadable) = store.trials(), store.quoted.all()
     return summarise(trials.table), trials.table, tables, (*trials.problems, *unreadable)
 
 

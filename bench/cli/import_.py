@@ -66,7 +66,7 @@ def command(
     ]     # all are read before one is stored
     store = Store(results).create()
     for table in tables:
-        is_new = store.put_quoted(table, again=again)
+        is_new = store.quoted.put(table, again=again)
         lines = f"{len(table.rows):,} result{'s' * (len(table.rows) != 1)}"
         say(f"{table.source.file}: {lines} stored as {table.id}" if is_new else
             f"{table.source.file}: stored already as {table.id}, and not changed; --again replaces it")

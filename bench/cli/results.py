@@ -31,13 +31,14 @@ def command(
     from rigmark.bench.cli import Exit, medium_of, say
     from rigmark.bench.cli._results_table import ordered, write_table
     from rigmark.bench.enums import Outcome
-    from rigmark.bench.store.store import existing, filtered
+    from rigmark.bench.store.conditions import filtered
+    from rigmark.bench.store.store import existing
 
     chosen = medium_of(format, output, json=json, known=FORMATS)
     if chosen == "parquet" and output is None:
         raise UserError("parquet is not text; name a file with --output")
     store = existing(results)
-    trials, (quoted, unreadable) = store.trials(), store.quoted()
+    trials, (quoted, unreadable) = store.trials(), store.quoted.all()
     table = filtered(ordered(together(summarise(trials.table), quoted)), where)
     write_table(table, chosen, output)
     if not table.empty and (invalid := int(table.invalid_trials.dropna().sum())):

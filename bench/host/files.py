@@ -212,3 +212,19 @@ def read_csv(path: Path, separator: str = ",") -> Iterator[tuple[int, list[str]]
             raise Unreadable(path, f"line {rows.line_num} has {len(cells):,} cells; at most {MOST_COLUMNS:,} "
                                    "columns are read")
         yield rows.line_num, cells
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes the whole content under the final name, or nothing, even after a power cut."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, 0o644)     # mkstemp makes files that only their owner can read
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

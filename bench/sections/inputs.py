@@ -25,8 +25,9 @@ from rigmark.bench.sections.groups import Group, groups
 from rigmark.bench.sections.layer_groups import Together, together
 from rigmark.bench.sections.sessions import latest
 from rigmark.bench.sections.timeline import Chosen
+from rigmark.bench.store.conditions import filtered
 from rigmark.bench.store.quoted import QuotedTable
-from rigmark.bench.store.store import Store, filtered
+from rigmark.bench.store.store import Store
 from rigmark.bench.store.stored import StoredRecord
 from rigmark.bench.telemetry.series import read_parquet
 
@@ -136,7 +137,7 @@ def read(store: Store, where: str | None = None) -> ReportInputs:
 
     Conditions do not apply to quoted tables. Raises UserError for an invalid condition.
     """
-    trials, (tables, unreadable) = store.trials(), store.quoted()
+    trials, (tables, unreadable) = store.trials(), store.quoted.all()
     rows, table = results(trials.table), trials.table
     if where is not None and not rows.empty:
         rows = filtered(rows, where)

@@ -6,13 +6,9 @@ A record is found by its key, which depends on its trial and its node; see bench
 from __future__ import annotations
 
 import contextlib
-import difflib
 import fcntl
-import hashlib
-import io
 import json
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,18 +17,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rigmark.bench.enums import Outcome
 from rigmark.bench.errors import UserError
-from rigmark.bench.host import files, npz
-from rigmark.bench.host.database import connected
+from rigmark.bench.host import files
 from rigmark.bench.host.heap import growing
-from rigmark.bench.host.plain import encodable
 from rigmark.bench.machine import devices
-from rigmark.bench.store import quoted, sealing, stored, stored_quoted, trial_table
-from rigmark.bench.store.quoted import QuotedTable
+from rigmark.bench.store import sealing, stored, trial_table
+from rigmark.bench.store.oracle_answers import OracleAnswers
+from rigmark.bench.store.quoted_tables import QuotedTables
 from rigmark.bench.store.record import SCHEMA, Record, key_of_plain
 from rigmark.bench.store.stored import StoredRecord
 
@@ -43,6 +35,7 @@ DEFAULT_RESULTS = Path("results")
 RECORDS, SERIES, ORACLE, CACHE, LOCK, SALT = "records", "telemetry", "oracle", "cache", "lock", "salt"
 NETWORKS = "networks"        # that users brought, one folder each; see bench.networks.bringing
 QUOTED = "quoted"            # quoted tables, one file each; apart from records, so that no query of trials finds them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
@@ -58,17 +51,17 @@ class Store:
     def __init__(self, root: Path):
         self.root = root
         self._records = root / RECORDS
-        self._oracle = root / ORACLE
         self._series = root / SERIES
-        self._quoted = root / QUOTED
         self.records_folder = self._records
         self.networks = root / NETWORKS
+        self.oracle = OracleAnswers(root / ORACLE)
+        self.quoted = QuotedTables(root / QUOTED)
         self.cache = root / CACHE        # programs that frameworks compiled; may be deleted at any time
 
     def create(self) -> Store:
         """Creates the folders; raises UserError if they cannot be written to."""
         try:
-            for folder in (self._records, self._oracle):
+            for folder in (self._records, self.oracle.folder):
                 folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._records):
                 pass
@@ -135,7 +128,7 @@ class Store:
         key, content = key_of_plain(record), sealing.sealed(record)
         self.keep_other(key, instead_of, content)
         try:
-            _write_atomically(self._path(key), content)
+            files.write_atomically(self._path(key), content)
         except OSError as error:
             raise UserError(f"cannot store a record in {files.shown(self._records)}: {error.strerror}") from None
 
@@ -159,7 +152,7 @@ class Store:
 
     def keep_newer(self, key: str) -> None:
         """Raises stored.TooNew if the record of a trial is from a later Rigmark, which must not be replaced."""
-        _keep_newer("record", self._path(key), SCHEMA)
+        stored.keep_newer("record", self._path(key), SCHEMA)
 
     def forget_failed(self, key: str) -> None:
         """Removes the record of a failed trial that another record has replaced; any other record is kept."""
@@ -194,7 +187,7 @@ class Store:
         if series is None:
             return
         try:
-            _write_atomically(self._series / f"{to_key}.parquet", series.read_bytes())
+            files.write_atomically(self._series / f"{to_key}.parquet", series.read_bytes())
         except OSError as error:
             raise UserError(f"cannot store telemetry in {files.shown(self._series)}: {error.strerror}") from None
 
@@ -239,118 +232,8 @@ class Store:
         table["device_name"] = devices.names(table)
         return Trials(table=table, problems=tuple(problems))
 
-    def put_quoted(self, table: QuotedTable, *, again: bool = False) -> bool:
-        """Stores a quoted table; returns False if its file is stored already and must not be replaced.
-
-        Raises stored.TooNew rather than replace a table of a later Rigmark, and UserError if the disk is full.
-        """
-        path = self._quoted / f"{table.id}.json"
-        if path.exists() and not again:
-            return False
-        _keep_newer("table", path, quoted.SCHEMA)
-        try:
-            self._quoted.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, sealing.sealed(encodable(table.plain())))
-        except OSError as error:
-            raise UserError(f"cannot store a table in {files.shown(self._quoted)}: {error.strerror}") from None
-        return True
-
-    def quoted(self) -> tuple[list[QuotedTable], list[str]]:
-        """Quoted tables in the order of import, and one sentence for each that cannot be read."""
-        return stored_quoted.read_all(self._quoted.glob("*.json"))
-
-    # The oracle -----------------------------------------------------------------------------------------------------
-
-    def oracle_answer(self, key: str) -> dict[str, NDArray[Any]] | None:
-        """The arrays that the oracle stored under this key; None if there are none, or if they are damaged."""
-        path = self._oracle / f"{key}.npz"
-        try:
-            if not path.is_file():       # reading a named pipe would block
-                return None
-            with np.load(path) as content:
-                arrays = {name: content[name] for name in content.files}
-            digest = str(arrays.pop(DIGEST))
-        except Exception:        # NumPy, zipfile and zlib raise many kinds for an invalid file
-            return None
-        return arrays if digest == _digest(key, arrays) else None
-
-    def put_oracle_answer(self, key: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Stores arrays for later sweeps; if the disk is full, they are only computed again."""
-        content = io.BytesIO()
-        kept = {name: np.asarray(array) for name, array in arrays.items()}
-        npz.write(content, {**kept, DIGEST: np.array(_digest(key, kept))})
-        with contextlib.suppress(OSError):
-            _write_atomically(self._oracle / f"{key}.npz", content.getvalue())
-
-
-DIGEST = "sha256"            # of all arrays of an answer and its key, stored with them
-
-
-def _digest(key: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256(key.encode())
-    for name in sorted(arrays):
-        array = arrays[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _keep_newer(what: str, path: Path, newest: int) -> None:
-    """Raises stored.TooNew if the file at ``path`` has a later schema."""
-    with contextlib.suppress(files.Unreadable):
-        stored.check_schema(what, files.read_bytes(path), path, newest)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Writes the whole content under the final name, or nothing, even after a power cut."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o644)     # mkstemp makes files that only their owner can read
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
 def existing(root: Path) -> Store:
     """The store in a folder; raises UserError if there is none."""
     if not (root / RECORDS).is_dir():
         raise UserError(f"no results in {root}; rigmark run quick --results {root} makes some")
     return Store(root)
-
-
-NO_COLUMN = re.compile(r'Referenced column "(.*?)" (?:was )?not found')
-PLACE = re.compile(r'syntax error at or near "(.*?)"')
-
-
-def _said(error: Exception, table: pd.DataFrame) -> str:
-    """The database's complaint about a condition, in the words of the user."""
-    text = str(error)
-    if match := NO_COLUMN.search(text):
-        near = difflib.get_close_matches(match[1], [str(name) for name in table], n=1)
-        hint = f"did you mean {near[0]}?" if near else f"write a text in single quotes: '{match[1]}'"
-        return f"there is no column {match[1]}; {hint}"
-    example = "an example: framework = 'torch' AND local_batch > 8"
-    if match := PLACE.search(text):
-        return f"it is not valid at '{match[1]}'; {example}"
-    return f"{text.splitlines()[0].partition(': ')[2].rstrip('!.')}; {example}"
-
-
-def filtered(table: pd.DataFrame, where: str | None) -> pd.DataFrame:
-    """The rows of results that meet an SQL condition; raises UserError for an invalid condition."""
-    import duckdb
-
-    if where is None or table.empty:
-        return table
-    with connected(enable_external_access="false") as connection:
-        connection.register("results", table.assign(row_number=range(len(table))))
-        try:
-            rows = connection.execute(f"SELECT row_number FROM results WHERE {where}").fetchall()
-        except duckdb.Error as error:
-            raise UserError(f"--where is not a valid condition on results: {_said(error, table)}") from None
-    return table.iloc[sorted(row for (row,) in rows)]

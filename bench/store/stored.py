@@ -7,6 +7,7 @@ other names are ignored; docs/record.schema.json describes what is written today
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import statistics
@@ -637,6 +638,12 @@ def check_schema(what: str, content: bytes, path: Path, newest: int) -> None:
         return
     if schema > newest:
         raise too_new(what, path, schema, newest)
+
+
+def keep_newer(what: str, path: Path, newest: int) -> None:
+    """Raises TooNew if the file at ``path`` has a later schema."""
+    with contextlib.suppress(files.Unreadable):
+        check_schema(what, files.read_bytes(path), path, newest)
 
 
 def too_new(what: str, path: Path, schema: int, newest: int) -> TooNew:

@@ -102,25 +102,25 @@ class Oracle:
 
     def _known(self, key: str, ask: Callable[[], tuple[Answer, Arrays]]) -> Arrays | Answer:
         """The stored arrays of a key; they are computed and stored if there are none."""
-        if (known := self._store.oracle_answer(key)) is not None:
+        if (known := self._store.oracle.get(key)) is not None:
             return known
         answer, arrays = ask()
         if answer.outcome is not Outcome.OK:
             return _failed(answer)
-        self._store.put_oracle_answer(key, arrays)
+        self._store.oracle.put(key, arrays)
         return arrays
 
     def first_loss(self, case: Case, shard: int = 0) -> FirstLoss | Answer:
         """The loss that the first step of a timed trial must have on a shard; an Answer if the oracle failed."""
         timed = self._inputs.timed(case, shard)
         key = f"loss-{self._key(case, timed.file, case.mode, timed.batch_samples, timed.deciding)}"
-        if (known := self._store.oracle_answer(key)) is None:
+        if (known := self._store.oracle.get(key)) is None:
             files = {"inputs": self._inputs.of_first_loss(case, shard), "weights": self._inputs.weights(case.model)}
             answer, _ = self._ask(self._job("oracle", case, **{name: str(path) for name, path in files.items()}))
             if answer.outcome is not Outcome.OK:
                 return _failed(answer)
             known = {name: np.array(answer.result[name]) for name in ("loss", "output_rounding")}
-            self._store.put_oracle_answer(key, known)
+            self._store.oracle.put(key, known)
         loss, rounding = float(known["loss"]), float(known["output_rounding"])
         return FirstLoss(value=loss, tolerance=parity.first_loss_tolerance(case.precision, loss, rounding))
 

@@ -58,7 +58,7 @@ def test_again_replaces_what_was_stated_wrongly(command: Command):
     command("import", "timm", TIMM, "--set", "device_name=rtx3090")
     command("import", "timm", TIMM, "--set", "device_name=rtx4090", "--again")
 
-    (table,) = Store(Path("results")).quoted()[0]
+    (table,) = Store(Path("results")).quoted.all()[0]
     assert {"rtx4090"} == {row.device_name for row in table.rows}
     assert {"device_name": "rtx4090"} == table.source.stated_by_user
 
@@ -176,7 +176,7 @@ def test_lines_that_cannot_be_are_told_one_by_one_and_end_the_command_with_2_aft
     assert "table.csv: refused line 3 (b0): step_time_s is -1, and must not be negative" in imported.errors
     assert 20 == imported.errors.count("refused line")
     assert "table.csv: 25 lines refused, because they cannot be results" in imported.errors
-    (table,), problems = Store(Path("results")).quoted()
+    (table,), problems = Store(Path("results")).quoted.all()
     assert (["a"], []) == ([row.model for row in table.rows], problems)
     assert any("25 results cannot be and were left out: line 3 (b0)" in note for note in table.notes)
     assert (2, True) == (looked.code, "25 results cannot be and were left out" in looked.errors)
@@ -189,6 +189,6 @@ def test_decimal_commas_are_read_once_they_are_told(command: Command, tmp_path: 
 
     assert (2, True) == (untold.code, "which has a decimal comma; state it with --decimal ," in untold.errors)
     assert 0 == told.code
-    assert [0.123] == [row.step_time_s for row in Store(Path("results")).quoted()[0][0].rows]
+    assert [0.123] == [row.step_time_s for row in Store(Path("results")).quoted.all()[0][0].rows]
     assert 0 == command("audit", "--as", "csv", "table.csv", "--decimal", ",").code
     assert "--decimal describes files" in command("audit", "--decimal", ",").errors

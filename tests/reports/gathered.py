@@ -52,7 +52,7 @@ def store(root: Path) -> Store:
     result = records.stored(root, [*proofs, *sessions(), *trials])
     for trial in trials:
         result.put_series(trial.id, write_readings)
-    result.put_quoted(QUOTED)
+    result.quoted.put(QUOTED)
     return result
 
 

@@ -81,12 +81,12 @@ def test_a_record_without_a_checksum_is_read(store: Store):
 
 
 def test_an_edited_table_of_others_is_told(store: Store):
-    store.put_quoted(TABLE)
+    store.quoted.put(TABLE)
     (path,) = store.root.glob("quoted/*.json")
-    assert ([TABLE], []) == store.quoted()
+    assert ([TABLE], []) == store.quoted.all()
     rewritten(path, lambda plain: plain["rows"][0].update(step_time_s=0.2))
 
-    tables, (problem,) = store.quoted()
+    tables, (problem,) = store.quoted.all()
 
     assert [] == tables
     assert "a value in it was edited after it was written" in problem

@@ -27,8 +27,9 @@ import pytest
 from rigmark.bench.enums import Layout, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.sections.inputs import telemetry_of
+from rigmark.bench.store.conditions import filtered
 from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
-from rigmark.bench.store.store import Store, existing, filtered
+from rigmark.bench.store.store import Store, existing
 from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier
@@ -465,8 +466,8 @@ def test_a_named_pipe_holds_nothing_up(store: Store):
 
     assert [good.key] == list(store.trials().table.id)
     assert "it is a named pipe, not a file" in store.trials().problems[0]
-    assert "it is a named pipe, not a file" in store.quoted()[1][0]
-    assert store.oracle_answer("key") is None
+    assert "it is a named pipe, not a file" in store.quoted.all()[1][0]
+    assert store.oracle.get("key") is None
     assert bad.key not in store
 
 
@@ -494,7 +495,7 @@ def test_a_hostile_file_is_told_in_one_printable_sentence(store: Store, content:
     with open(path, "wb") as file:
         file.write(content)
 
-    (problem,) = store.trials().problems if folder == "records" else store.quoted()[1]
+    (problem,) = store.trials().problems if folder == "records" else store.quoted.all()[1]
 
     assert problem.isprintable()
     assert "is damaged and was left out" in problem
@@ -521,7 +522,7 @@ def test_a_clock_too_coarse_for_cpu_time_spoils_no_record(store: Store):
 
 
 def test_a_damaged_oracle_answer_is_computed_again(store: Store):
-    store.put_oracle_answer("key", {"loss": np.array(2.3)})
+    store.oracle.put("key", {"loss": np.array(2.3)})
     (path,) = store.root.glob("oracle/*")
     whole = path.read_bytes()
 
@@ -532,14 +533,14 @@ def test_a_damaged_oracle_answer_is_computed_again(store: Store):
     for content in (b"", whole[:20], whole[:-20], b"\0" * len(whole), b"PK\x03\x04", other.getvalue(),
                     pickled.getvalue(), *spoiled):
         path.write_bytes(content)
-        assert store.oracle_answer("key") in (None, {"loss": 2.3})     # some bytes of an archive say nothing
+        assert store.oracle.get("key") in (None, {"loss": 2.3})     # some bytes of an archive say nothing
 
     path.write_bytes(whole)
     shutil.copy(path, path.with_name("another.npz"))
-    assert store.oracle_answer("another") is None        # it answers another question
+    assert store.oracle.get("another") is None        # it answers another question
 
     path.write_bytes(whole)
-    assert {"loss": 2.3} == store.oracle_answer("key")
+    assert {"loss": 2.3} == store.oracle.get("key")
 
 
 # Writing -------------------------------------------------------------------------------------------------------------
@@ -559,7 +560,7 @@ store = Store(Path(sys.argv[1]))
 
 
 @pytest.mark.parametrize(
-    "write", ["store.put(pickle.load(sys.stdin.buffer))", "store.put_oracle_answer('key', {'loss': np.ones(9)})"]
+    "write", ["store.put(pickle.load(sys.stdin.buffer))", "store.oracle.put('key', {'loss': np.ones(9)})"]
 )
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_a_kill_while_writing_leaves_no_record_and_the_next_sweep_cleans_up(store: Store, call: str, write: str):
@@ -573,7 +574,7 @@ def test_a_kill_while_writing_leaves_no_record_and_the_next_sweep_cleans_up(stor
     assert -signal.SIGKILL == ended.returncode
     (leftover,) = store.root.glob("*/*")
     assert store.trials().table.empty
-    assert store.oracle_answer("key") is None
+    assert store.oracle.get("key") is None
     with store.measuring():
         assert not leftover.exists()
 
@@ -586,7 +587,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(store: Store, monkeypatch
 
     with pytest.raises(UserError, match=r"cannot store a record in .*/records: No space left on device"):
         store.put(make_record())
-    store.put_oracle_answer("key", {"loss": np.ones(1)})     # only costs the time to compute it again
+    store.oracle.put("key", {"loss": np.ones(1)})     # only costs the time to compute it again
 
     assert [] == list(store.root.glob("*/*"))
 
@@ -606,10 +607,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_an_oracle_answer_too_large_for_the_disk_leaves_the_space_to_records(small_disk: Path):
     store = Store(small_disk / "results").create()
 
-    store.put_oracle_answer("key", {"gradient": np.random.default_rng(1).random(1 << 16)})
+    store.oracle.put("key", {"gradient": np.random.default_rng(1).random(1 << 16)})
     store.put(make_record())
 
-    assert store.oracle_answer("key") is None
+    assert store.oracle.get("key") is None
     assert 1 == len(store.trials().table)
 
 
