@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,15 +31,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What every framework takes as the name of a scope, so that its trace can be read by layers."""
 
 
-Draw = Literal["normal", "tokens", "ones", "lengths", "positions"]
+Draw = Literal["normal", "tokens", "ones", "bits", "lengths", "positions"]
 """How synthetic samples are drawn. normal: standard normal floats. tokens: integers below a vocabulary.
 
-ones: as the mask of a sequence without padding. lengths: for each sample, ones up to a length that is drawn, of at
-least 1, and zeros behind, along the last axis: the mask of a padded sequence. positions: 0, 1, 2, ... along the last
-axis.
+ones: as the mask of a sequence without padding. bits: zeros and ones, either as likely. lengths: for each sample, ones
+up to a length that is drawn, of at least 1, and zeros behind, along the last axis: the mask of a padded sequence.
+positions: 0, 1, 2, ... along the last axis.
 """
 _DTYPES_OF_DRAWS = {
-    "normal": ("float",), "tokens": ("int64",), "ones": ("float", "int64", "bool"),
+    "normal": ("float",), "tokens": ("int64",), "ones": ("float", "int64", "bool"), "bits": ("float", "int64", "bool"),
     "lengths": ("float", "int64", "bool"), "positions": ("float", "int64"),
 }
 
@@ -151,6 +152,22 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copy:
+    """After every so many steps of training, the parameters of some layers become those of others.
+
+    ``source`` and ``target`` are what the names of these layers begin with; the rest of the names is equal. No update
+    changes what is copied to, and no gradient of it is computed: so it is with the target network of Q-learning.
+    """
+
+    source: str
+    target: str
+    every: int
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """Layers in an order in which each comes after its inputs.
 
@@ -163,6 +180,7 @@ class Graph:
     outputs: tuple[str, ...]
     loss: Loss
     optimizer: Optimizer
+    copies: tuple[Copy, ...] = ()
 
     @property
     def input(self) -> Input:
@@ -208,10 +226,24 @@ class Graph:
                 parameters.setdefault(key, parameter)
         return parameters
 
+    @cached_property
+    def copied(self) -> dict[str, str]:
+        """The parameters, and running statistics, that are copied to: by key, the key of what they become."""
+        return {
+            key: copy.source + key[len(copy.target):]
+            for copy in self.copies for key in self.parameters if key.startswith(copy.target)
+        }
+
+    def trainable(self, layer: Layer) -> dict[str, Parameter]:
+        """The parameters of a layer that an optimizer may change, by key."""
+        return {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in self.copied}
+
     @property
     def parameter_count(self) -> int:
-        """Trainable numbers, as papers count them: running statistics are left out."""
-        return sum(math.prod(p.shape) for p in self.parameters.values() if p.is_trainable)
+        """Trainable numbers, as papers count them: running statistics and copies are left out."""
+        return sum(
+            math.prod(p.shape) for key, p in self.parameters.items() if p.is_trainable and key not in self.copied
+        )
 
     @property
     def multiply_adds(self) -> int:
@@ -236,7 +268,7 @@ class Graph:
     def _with_gradient(self) -> frozenset[str]:
         having: set[str] = set()
         for layer in self.layers:
-            has_own = any(p.is_trainable for p in layer.parameters)
+            has_own = bool(self.trainable(layer))
             is_float = any(value.dtype == "float" for value in layer.outputs)
             if is_float and (has_own or any(_layer_of(value) in having for value in layer.inputs)):
                 having.add(layer.name)
@@ -346,6 +378,12 @@ class Graph:
             facts["inputs"] = [{key: fact for key, fact in each.items() if key != "name"} for each in plain["inputs"]]
         if "outputs" in plain:
             facts["outputs"] = [index[name] for name in plain["outputs"]]
+        if self.copies:
+            facts["copies"] = [
+                [copy.every, [[index[layer.name], index[copy.source + layer.name[len(copy.target):]]]
+                              for layer in self.layers if layer.parameters and layer.name.startswith(copy.target)]]
+                for copy in self.copies
+            ]
         for _, attributes, _ in facts["layers"]:
             attributes.pop("init", None)
         for layer, its_facts in zip(self.layers, facts["layers"], strict=True):
@@ -358,8 +396,9 @@ class Graph:
         """The graph as plain data, the form in which it crosses to a worker.
 
         It has "input", {"shape", "vocabulary"}, if the only one is named so and is floats or tokens; else "inputs". It
-        has "outputs" unless the last layer's first value is the only one. A parameter is trainable if the loss has a
-        gradient by it: none has that only other outputs than the first depend on.
+        has "outputs" unless the last layer's first value is the only one, and "copies" if there are any. A parameter is
+        trainable if an update changes it: none does that only other outputs than the first depend on, or that is copied
+        to.
         """
         if _is_usual(self.inputs):
             ends: dict[str, Any] = {"input": {"shape": list(self.input.shape), "vocabulary": self.input.vocabulary}}
@@ -367,8 +406,9 @@ class Graph:
             ends = {"inputs": [each.plain() for each in self.inputs]}
         if self.outputs != (self.layers[-1].name,):
             ends["outputs"] = list(self.outputs)
-        trained = {key for layer in self.layers if self.needs_gradient(layer.name)
-                   for key, p in layer.keyed_parameters.items() if p.is_trainable}
+        if self.copies:
+            ends["copies"] = [copy.plain() for copy in self.copies]
+        trained = {key for layer in self.layers if self.needs_gradient(layer.name) for key in self.trainable(layer)}
         return {
             "name": self.name,
             **ends,
@@ -610,10 +650,13 @@ class Builder:
         """A value that all samples share."""
         return self.add_layer(name, ParameterValue(shape=shape, init=init, is_trainable=is_trainable), ())
 
-    def build(self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = ()) -> Graph:
+    def build(
+        self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = (), copies: Sequence[Copy] = ()
+    ) -> Graph:
         """The finished graph; its only output is the last layer's first value, unless ``outputs`` names others.
 
-        Raises BadGraph where it has no input or layer, where nothing uses one of them, or an output does not fit.
+        Raises BadGraph where it has no input or layer, where nothing uses one of them, or where an output or a copy
+        does not fit.
         """
         if not self._layers:
             raise BadGraph(f"{self._name} has no layers")
@@ -629,14 +672,31 @@ class Builder:
                 raise BadGraph(f"{self._name}: nothing reads {what} '{unused[0]}' and it is not the output")
         graph = Graph(
             name=self._name, inputs=tuple(self._inputs), layers=tuple(self._layers), outputs=outputs, loss=loss,
-            optimizer=optimizer,
+            optimizer=optimizer, copies=tuple(copies),
         )
+        self._refuse_wrong_copies(graph)
         for layer in graph.layers:
-            is_asked = any(p.is_trainable for p in layer.parameters) and graph.leads_to_loss(layer.name)
+            is_asked = bool(graph.trainable(layer)) and graph.leads_to_loss(layer.name)
             if is_asked and not graph.needs_gradient(layer.name):
                 raise BadGraph(f"{self._name}: layer '{layer.name}' has trainable parameters, but no gradient reaches "
                                "it from the output; only comparisons read what it gives")
         return graph
+
+    def _refuse_wrong_copies(self, graph: Graph) -> None:
+        counts = Counter(key for layer in graph.layers for key in layer.keyed_parameters)
+        for copy in graph.copies:
+            targets = [layer for layer in graph.layers if layer.parameters and layer.name.startswith(copy.target)]
+            if not targets or copy.every < 1 or copy.source.startswith(copy.target):
+                raise BadGraph(f"{self._name}: a copy needs layers with parameters that begin with '{copy.target}', "
+                               f"others to copy from, and a number of steps of at least 1, not {copy}")
+            for target in targets:
+                name = copy.source + target.name[len(copy.target):]
+                if name not in graph or graph[name].op != target.op or graph[name].parameters != target.parameters:
+                    raise BadGraph(f"{self._name}: layer '{target.name}' is to become '{name}', which is no layer of "
+                                   "the same kind and size")
+                shared = [key for each in (target, graph[name]) for key in each.keyed_parameters if counts[key] > 1]
+                if shared:
+                    raise BadGraph(f"{self._name}: '{shared[0]}' is copied, so layers cannot share it")
 
     def _refuse_wrong_outputs(self, outputs: tuple[str, ...], loss: Loss) -> None:
         inputs = {each.name for each in self._inputs}

@@ -181,7 +181,7 @@ class _Step:
             for name in layer.inputs:
                 if self._graph.needs_gradient(name):
                     arrived.setdefault(name, passed if self._passes_through(layer) else name)
-            new = {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in known}
+            new = {key: p for key, p in self._graph.trainable(layer).items() if key not in known}
             known.update(new)
             numbers += sum(math.prod(p.shape) for p in new.values())
             moments.append((values + sum(map(self._size, set(arrived.values()))), numbers))

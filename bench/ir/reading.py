@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from rigmark.bench.ir.graph import Builder, Graph, Input, Layer, tokens
+from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
 from rigmark.bench.ir.training import OPTIMIZERS, Loss, Optimizer
 from rigmark.bench.ir.weights import INITIALISERS
@@ -50,6 +50,7 @@ class _Graph(Struct):
     input: _OnlyInput | None = None
     inputs: list[Input] = []
     outputs: list[str] = []
+    copies: list[Copy] = []
 
 
 def read(plain: object) -> Graph:
@@ -67,7 +68,8 @@ def read(plain: object) -> Graph:
     for stated in given.layers:
         _add(net, stated, given.name)
     graph = net.build(
-        loss=given.loss, optimizer=_optimizer(given.optimizer, given.name), outputs=given.outputs
+        loss=given.loss, optimizer=_optimizer(given.optimizer, given.name), outputs=given.outputs,
+        copies=given.copies,
     )
     for stated, layer in zip(given.layers, graph.layers, strict=True):
         _refuse_impossible(layer, given.name)

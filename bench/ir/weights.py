@@ -30,6 +30,8 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
     "uniform_fan_in": lambda rng, p: rng.uniform(-1, 1, p.shape) / math.sqrt(p.fan_in),
     # As He et al. 2015 start the slopes of their PReLU.
     "quarter": lambda rng, p: np.full(p.shape, 0.25),
+    # As Mnih et al. 2015 discount what is expected of the next state.
+    "0.99": lambda rng, p: np.full(p.shape, 0.99),
     "ones": lambda rng, p: np.ones(p.shape),
     "zeros": lambda rng, p: np.zeros(p.shape),
 }
@@ -78,6 +80,7 @@ DRAWS: dict[Draw, Callable[[Generator, Input, tuple[int, ...]], NDArray[np.gener
     "normal": lambda rng, given, shape: rng.standard_normal(shape),
     "tokens": lambda rng, given, shape: rng.integers(0, given.vocabulary or 0, shape),
     "ones": lambda rng, given, shape: np.ones(shape),
+    "bits": lambda rng, given, shape: rng.integers(0, 2, shape),
     "lengths": lambda rng, given, shape: _ones_up_to_a_length(rng, shape),
     "positions": lambda rng, given, shape: np.broadcast_to(np.arange(shape[-1]), shape),
 }

@@ -22,6 +22,24 @@ def output_values(graph):
     return [values[name] for name in output_names(graph)]
 
 
+def copies(graph):
+    """[(number of steps, {key that is copied to: key of what it becomes})]."""
+    keys = list(parameters_of(graph))
+    return [
+        (copy["every"], {
+            key: copy["source"] + key[len(copy["target"]):] for key in keys if key.startswith(copy["target"])
+        })
+        for copy in graph.get("copies", ())
+    ]
+
+
+def with_copies_every(graph, steps):
+    """The graph, whose copies are made after every so many steps."""
+    if "copies" not in graph:
+        return graph
+    return dict(graph, copies=[dict(copy, every=steps) for copy in graph["copies"]])
+
+
 def layers_for_loss(graph):
     """The layers that lead to the loss, in order: a training step runs no others."""
     needed = {layer_of(output_names(graph)[0])}

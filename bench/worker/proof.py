@@ -5,6 +5,7 @@ import numpy as np
 from .samples import count, first, named, part_of
 
 DEVIATIONS = 3  # the largest of three normal deviates is 1.3 sigma on average, so four sigma are allowed
+COPY_STEPS = 2  # between the copies of a program: the third loss shows one, where a training would wait for thousands
 LOSSES = 4      # the first three are judged; later ones are only shown, since rounding makes them diverge
 
 

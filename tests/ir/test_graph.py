@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import INPUT, Builder, Draw, Graph, Input, tokens
+from rigmark.bench.ir.graph import INPUT, Builder, Copy, Draw, Graph, Input, tokens
 from rigmark.bench.ir.ops import BadGraph, Op
 from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
@@ -218,7 +219,43 @@ def test_an_output_that_cannot_be_one_is_refused(outputs: tuple[str, ...], sente
         net.build(loss="mean_squared_error", optimizer=SGD, outputs=outputs)
 
 
-@pytest.mark.parametrize("graph", [NETWORK, several()], ids=lambda graph: graph.name)
+def learner(
+    *, source: str = "online.", target: str = "target.", every: int = 3, width: int = 4, shares: bool = False
+) -> Graph:
+    net = Builder("learner", (5,))
+    online = net.dense("online.values", 4)
+    expected = net.dense("target.values", width, of=INPUT)
+    rest = [] if not shares else [net.dense("again", 4, of=INPUT, weight="online.values/weight")]
+    net.concat("values", of=(online, expected, *rest))
+    return net.build(
+        loss="mean_squared_error", optimizer=SGD, copies=(Copy(source=source, target=target, every=every),)
+    )
+
+
+def test_what_is_copied_to_is_not_trained():
+    graph = learner()
+
+    assert graph.copied == {"target.values/weight": "online.values/weight", "target.values/bias": "online.values/bias"}
+    assert graph.parameter_count == 5 * 4 + 4
+    assert not graph.needs_gradient("target.values")
+    assert [p["is_trainable"] for layer in graph.plain()["layers"] for p in layer["parameters"]] == [True] * 2 + [
+        False] * 2
+    assert graph.fingerprint != learner(every=4).fingerprint
+
+
+@pytest.mark.parametrize(("changed", "sentence"), [
+    ({"target": "other."}, "a copy needs layers with parameters that begin with 'other.'"),
+    ({"every": 0}, "a number of steps of at least 1"),
+    ({"source": "first."}, "'target.values' is to become 'first.values', which is no layer of the same kind"),
+    ({"width": 3}, "'target.values' is to become 'online.values', which is no layer of the same kind and size"),
+    ({"shares": True}, "'online.values/weight' is copied, so layers cannot share it"),
+])
+def test_a_copy_that_cannot_be_made_is_refused(changed: Any, sentence: str):
+    with pytest.raises(BadGraph, match=re.escape(sentence)):
+        learner(**changed)
+
+
+@pytest.mark.parametrize("graph", [NETWORK, several(), learner()], ids=lambda graph: graph.name)
 def test_the_plain_form_is_json_and_says_everything(graph: Graph):
     plain = json.loads(json.dumps(graph.plain(), allow_nan=False))
 

@@ -99,6 +99,7 @@ def test_an_unknown_model_is_answered_with_the_nearest_name():
     ("densenet121", 7_978_856),
     ("unet", 31_030_658),            # as often printed for one input channel: 31,030,593 with one class, 65 for another
     ("gru", 128 * 128 + 3 * 512 * (128 + 512 + 2) + 3 * 512 * (512 + 512 + 2) + 513 * 128),
+    ("dqn", 1_693_362),              # of one of its two networks, by hand from the table of its paper
 ])
 def test_networks_of_the_widened_graph_have_their_published_counts(name: str, parameters: int):
     assert models.build(name).parameter_count == parameters

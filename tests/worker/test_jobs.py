@@ -8,7 +8,7 @@ import pytest
 
 from rigmark.bench.enums import TrialKind
 from rigmark.bench.worker import frameworks, jobs, registry
-from rigmark.bench.worker.jobs import _steps
+from rigmark.bench.worker.jobs import _common, _steps
 from tests.fakes import Clock, Network
 
 PLAN = {"steps_per_timing": 1, "warm_up_max_s": 0.0, "min_timings": 2, "min_time_s": 0.0, "max_time_s": 1.0}
@@ -48,3 +48,14 @@ def test_no_fork_comes_from_a_process_that_imported_what_starts_threads(
 def test_each_kind_of_trial_is_a_kind_of_job_and_each_kind_of_job_can_be_run():
     assert {*TrialKind} < {*jobs.NAMES}
     assert all(callable(registry.load(jobs.__name__, name).run) for name in jobs.NAMES)
+
+
+def test_copies_are_refused_on_several_devices():
+    job = {
+        "framework": "numpy", "graph": {"name": "learner", "copies": [{"every": 2}]}, "world": {"strategy": "ddp"},
+        "settings": {"mode": "training", "compile_mode": "eager", "layout": "nchw", "precision": "fp32",
+                     "device": "cpu"},
+    }
+
+    with pytest.raises(jobs.Failed, match="learner has parameters that are copied after"):
+        _common.prepare(job, {}, Answers(Network(Clock(), [])))

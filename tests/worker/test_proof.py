@@ -1,14 +1,17 @@
 """What a worker shows the oracle: masks that every NumPy draws alike, and the effect of open decisions."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.graph import Builder, Copy, Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.worker import frameworks
+from rigmark.bench.worker.jobs import proof as job_of_proof
 from rigmark.bench.worker.proof import dropout_masks, rounding, tie_effects
 
 
@@ -81,3 +84,37 @@ def test_rounding_is_relative_and_looks_past_padding():
 
     assert 0.0 == rounding(exact, exact)
     assert 0.1 == pytest.approx(rounding(np.array([3.3, -4.4, -np.inf]), exact))
+
+
+def learner(*, every: int) -> Graph:
+    net = Builder("net", (3,))
+    online, target = (net.dense(f"{name}.values", 2, of="input") for name in ("online", "target"))
+    net.add("sum", of=(online, target))
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1),
+                     copies=(Copy(source="online.", target="target.", every=every),))
+
+
+def test_a_proof_sees_a_copy_that_a_training_makes_after_thousands_of_steps(tmp_path: Path):
+    graph = learner(every=10_000)
+    x, y = synthetic_batch(graph, 4, seed=1)
+    np.savez(tmp_path / "inputs.npz", x=x, y=y)
+    np.savez(tmp_path / "weights.npz", **initial_weights(graph, seed=1))
+    asked = {"mode": "training", "precision": "fp64", "compile_mode": "eager", "layout": "nchw", "device": "cpu",
+             "threads": 1, "seed": 1}
+    job_of_proof.run({
+        "framework": "numpy", "graph": graph.plain(), "settings": asked, "inputs": str(tmp_path / "inputs.npz"),
+        "weights": str(tmp_path / "weights.npz"),
+    }, str(tmp_path), SimpleNamespace(mark=lambda name: None))
+
+    with np.load(tmp_path / "answer.npz") as answer:
+        losses = answer["losses"]
+    never, early = (
+        [prepared.train(x, y, {}) for _ in range(4)]
+        for prepared in (
+            frameworks.load("numpy").prepare(learner(every=every).plain(), initial_weights(graph, seed=1), asked)
+            for every in (10_000, 2)
+        )
+    )
+    assert losses.tolist() == pytest.approx(early)
+    assert never[:2] == pytest.approx(early[:2])
+    assert abs(never[2] - early[2]) > 0.01 * early[0]

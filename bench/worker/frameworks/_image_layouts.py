@@ -1,6 +1,7 @@
 """Image layouts, shared by the lowerings of frameworks that store images as (height, width, channels)."""
 
 from ..graphs import inputs_of, output_names, outputs_of, shared_keys
+from . import Unsupported
 
 
 def inverse(axes):
@@ -46,6 +47,13 @@ class Plan:
             if self._may_be_image(layer["name"]) and self._gives_image(layer):
                 self.images.add(layer["name"])
         self.dense, self.vectors = flattened_images(graph, self.images)
+
+    def refuse_copies(self, copied):
+        """Raises Unsupported for {key: key of what it becomes} if the weights of these layers are kept differently."""
+        for key, source in copied.items():
+            target, name = key.rpartition("/")[0], source.rpartition("/")[0]
+            if self.dense.get(target) != self.dense.get(name):
+                raise Unsupported("'%s' cannot become '%s': their columns are kept in different orders" % (key, source))
 
     def _may_be_image(self, name):
         value = self._values[name]

@@ -58,6 +58,9 @@ def prepare(job, weights, answers):
         prepared = module.prepare(job["graph"], weights, job["settings"])
     else:
         strategy = strategies.load(world["strategy"])
+        if job["graph"].get("copies") and strategy.SUMS_GRADIENTS:
+            raise Failed("unsupported", "%s has parameters that are copied after every so many steps, which no "
+                         "strategy of several devices does; use one device" % job["graph"]["name"])
         prepared = strategy.prepare(module, job["graph"], weights, job["settings"], world)
     seconds = time.perf_counter() - start
     answers.mark("prepared")

@@ -8,6 +8,7 @@ and facts of the timed steps, such as their peak memory, must be read before.
 import numpy as np
 
 from .. import frameworks
+from ..graphs import parameters_of
 from ..samples import answer_keys, count, first, joined, mapped, packed, part_of, unpacked
 from . import Failed
 from ._common import arrays, has_dropout, loss_of
@@ -136,7 +137,7 @@ def check_update(job, prepared, steps, first_loss):
 def is_moved(graph, before, after):
     """Whether any trainable parameter changed."""
     keys = (
-        layer["name"] + "/" + p["name"] for layer in graph["layers"] for p in layer["parameters"] if p["is_trainable"]
+        key for key, parameter in parameters_of(graph).items() if parameter["is_trainable"]
     )
     return any(not np.array_equal(before[key], after[key]) for key in keys)
 

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from .. import proof, rendezvous
+from ..graphs import with_copies_every
 from ..samples import count, taken
 from ._common import arrays, prepare
 from ._world import ended_together
@@ -13,6 +14,7 @@ from ._world import ended_together
 def run(job, directory, answers):
     """Outputs, losses and gradients for the comparison with the oracle, as answer.npz in the job's directory."""
     ranks = rendezvous.of(job)
+    job = dict(job, graph=with_copies_every(job["graph"], proof.COPY_STEPS))
     inputs = arrays(job["inputs"])
     x, y = taken(job["graph"], inputs), inputs["y"]
     module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rigmark.bench.ir.graph import Builder, Graph, Input, Shape, tokens
+from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Shape, tokens
 from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
 from rigmark.bench.ir.ops.attention import Attention, LogSoftmax
 from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where
@@ -894,6 +894,22 @@ def several_inputs_and_outputs() -> Graph:           # the step of training need
     net.dense("others", 2)
     return net.build(
         loss="softmax_cross_entropy", optimizer=SGD, outputs=("scores", "others", "conv", "unread", "flat", "norm")
+    )
+
+
+@_case
+def a_target_network() -> Graph:                     # that becomes the trained one after the second step
+    net = Builder("case", (2, 4, 6))
+    values = []
+    for name in ("online", "target"):
+        with net.scope(name):
+            net.conv2d("conv", 3, kernel=3, of="input")
+            net.batch_norm("norm")
+            net.flatten("flat")
+            values.append(net.dense("values", 4))
+    net.add_layer("difference", Subtract(), of=values)
+    return net.build(
+        loss="mean_squared_error", optimizer=SGD, copies=(Copy(source="online.", target="target.", every=2),)
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import inputs_of, layers_for_loss, output_names, outputs_of, parameters_of, shared_keys
+from ...graphs import copies, inputs_of, layers_for_loss, output_names, outputs_of, parameters_of, shared_keys
 from ...precisions import WITHOUT_TRAINING
 from ...samples import mapped, packed, unpacked
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
@@ -207,6 +207,9 @@ class JaxPrepared(Prepared):
         self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
         self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
         self._shared = shared_keys(graph)
+        self._copies = copies(graph)
+        for _, keys in self._copies:
+            self._plan.refuse_copies(keys)
         self._axes = {
             p["key"]: self._layout.parameter_axes(layer["op"], len(p["shape"]))
             for layer in graph["layers"] for p in layer["parameters"]
@@ -405,7 +408,18 @@ class JaxPrepared(Prepared):
                     lambda new, old: self._jax.numpy.where(is_finite, new, old), (parameters, moments, steps), before
                 )
                 scaling = _rescaled(self._jax, scaling, is_finite)
+        for every, keys in self._copies:
+            statistics = self._copied(steps % every == 0, keys, parameters, statistics)
         return parameters, statistics, moments, steps, scaling, loss
+
+    def _copied(self, is_due, keys, parameters, statistics):
+        """The statistics after a copy by {key: key of what it becomes}, if it is due."""
+        def copied(parameters, statistics):
+            found = {**parameters, **statistics}
+            return {key: found[keys.get(key, key)] for key in statistics}
+
+        with self._jax.named_scope(OPTIMIZER):
+            return self._jax.lax.cond(is_due, copied, lambda _, kept: kept, parameters, statistics)
 
     def _run(self, weights, x, run):
         values = dict(zip(self._inputs, unpacked(x)))

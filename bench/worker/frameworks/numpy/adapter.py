@@ -11,6 +11,7 @@ import numpy as np
 
 from ...devices import is_host
 from ...graphs import (
+    copies,
     inputs_of,
     last_readers,
     layer_of,
@@ -125,6 +126,7 @@ class Network(Prepared):
         self._optimizer = OPTIMIZERS[graph["optimizer"]["kind"]](graph["optimizer"])
         self._random = np.random.default_rng(settings["seed"])
         self._with_gradient = with_gradient(graph)
+        self._copies, self._updates = copies(graph), 0
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._for_loss = layers_for_loss(graph)
         self._last_read = last_readers(graph["layers"], self._outputs)
@@ -289,6 +291,10 @@ class Network(Prepared):
     def _update(self, gradients, statistics):
         self._optimizer.update(self._weights, gradients)
         self._weights.update(statistics)
+        self._updates += 1
+        for every, keys in self._copies:
+            if self._updates % every == 0:
+                self._weights.update((key, self._weights[source].copy()) for key, source in keys.items())
 
 
 class WatchedNetwork(Network):

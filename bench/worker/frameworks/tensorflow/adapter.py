@@ -16,6 +16,7 @@ from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import (
+    copies,
     inputs_of,
     last_readers,
     layers_for_loss,
@@ -411,6 +412,7 @@ class WatchedSteps:
         booked((OPTIMIZER, "update"), prepared._update_parameters)([gradients[key] for key in prepared._trainable])
         for key, value in run.statistics.items():
             booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
+        booked((OPTIMIZER, "update"), prepared._copy)()
         return loss
 
     def _backward(self, layer, tape, inputs, outputs, arrived):
@@ -445,6 +447,12 @@ class TensorflowPrepared(Prepared):
             if p["is_trainable"]:
                 self._trainable[key] = self._variables[key]
 
+        self._copies = copies(graph) if self._is_training else []
+        for _, keys in self._copies:
+            self._plan.refuse_copies(keys)
+        if self._copies:
+            with tf.device(device):
+                self._trained = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._layers = _layers(tf, graph, self._plan, self._variables, settings, device)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [layer for layer in self._layers if layer.name in for_loss]
@@ -615,7 +623,23 @@ class TensorflowPrepared(Prepared):
             loss, gradients, statistics = self._pass(x, y, masks)
             self._update_parameters(gradients)
             self._assign(statistics)
+            self._copy()
             return loss
+
+    def _copy(self):
+        """What is due after this step."""
+        tf = self._tf
+        if not self._copies:
+            return
+        with tf.name_scope(xplane.OPTIMIZER_SCOPE):
+            trained = self._trained.assign_add(1)
+            for every, keys in self._copies:
+                def copy(keys=keys):
+                    for key, source in keys.items():
+                        self._variables[key].assign(self._variables[source])
+                    return True
+
+                tf.cond(trained % every == 0, copy, lambda: False)
 
     def _update_parameters(self, gradients):
         with self._tf.name_scope(xplane.OPTIMIZER_SCOPE):

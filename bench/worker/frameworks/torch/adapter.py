@@ -16,7 +16,7 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import with_gradient
+from ...graphs import copies, with_gradient
 from ...precisions import WITHOUT_TRAINING
 from ...samples import mapped
 from ...tracing.timeline import Timeline
@@ -212,7 +212,7 @@ class TorchPrepared(Prepared):
         self._dtype = getattr(torch, _STORED.get(precision, "float32"))
         self._autocast = _autocast(torch, self._device, precision)
         self._scaler = _scaler(torch, self._device) if precision == "fp16" and self._is_training else None
-        self._steps = self._updates = 0
+        self._steps = self._updates = self._trained = 0
 
         network, layers = lowerings.lowered(graph, weights)
         self._layers = layers
@@ -227,6 +227,10 @@ class TorchPrepared(Prepared):
         self._network = network.train(self._is_training)
         self._with_gradient = with_gradient(graph)
         self._trainable = lowerings.tensors(graph, layers, trainable_only=True)
+        self._copies = [
+            (every, [self._tensors[key] for key in keys], [self._tensors[source] for source in keys.values()])
+            for every, keys in copies(graph)
+        ]
         self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
         self._run = network if self._is_eager else _compiled(torch, network)
         self._marked = None      # the compiled network with marks in it, for layer times
@@ -373,7 +377,17 @@ class TorchPrepared(Prepared):
             self._steps += 1
             self._scaler.step(self._optimizer)           # skips the update if a gradient is not finite
             self._scaler.update()
+        if self._copies:
+            self._copy()
         return loss.detach()
+
+    def _copy(self):
+        """What is due after this step."""
+        self._trained += 1
+        with self._torch.no_grad():
+            for every, targets, sources in self._copies:
+                if self._trained % every == 0:
+                    self._torch._foreach_copy_(targets, sources)
 
     def _count_update(self, *step):
         self._updates += 1
