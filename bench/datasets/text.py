@@ -43,11 +43,15 @@ def load(graph: Graph) -> Dataset:
 
 
 def _excerpts(tokens: NDArray[np.int64], steps: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The tokens of the excerpts in random order, and the token after each; both have shape (count, steps)."""
+    """The tokens of the excerpts in random order, and the token after each; both have shape (count, steps).
+
+    Of excerpts with equal tokens, which docstrings of one wording give, there is one.
+    """
     count = (len(tokens) - 1) // steps
     order = np.random.RandomState(0).permutation(count)
     x, y = (tokens[first : first + count * steps].reshape(count, steps)[order] for first in (0, 1))
-    return x, y
+    kept = np.sort(np.unique(x, axis=0, return_index=True)[1])
+    return x[kept], y[kept]
 
 
 @cache
