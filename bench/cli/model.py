@@ -82,7 +82,8 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     for each in graph.inputs:
         drawn = f"tokens below {each.vocabulary:,}" if each.draw == "tokens" else each.draw
         yield f"  input     {each.name}: {_sizes(each.shape)} {each.dtype}, drawn as {drawn}"
-    yield f"  output    {', '.join(graph.outputs)}: {_sizes(graph.output_shape)}"
+    for name, value in graph.output_values.items():
+        yield f"  output    {name}: {_sizes(value.sample)}"
     yield f"  layers    {facts['layers']:,}: {_operations(facts['operations'])}"
     given = "" if network.digest is None else f"; its weights came with it ({network.digest})"
     yield f"  weights   {graph.parameter_count:,} trainable parameters{given}"
@@ -90,6 +91,8 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     forward, training = (_short(flops[mode]) for mode in ("inference", "training"))
     yield f"  work      {forward}FLOP per sample forward, {training}FLOP in training"
     yield f"  training  {graph.loss}, {graph.optimizer.kind}"
+    for copy in graph.copies:
+        yield f"  copies    {copy.target} becomes {copy.source} after every {copy.every:,} steps"
     for each in facts["memory"]:
         yield from _lines_of_memory(each)
     if network.agreement is not None:

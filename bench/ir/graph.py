@@ -190,9 +190,14 @@ class Graph:
         return self.inputs[0]
 
     @property
+    def output_values(self) -> dict[str, Tensor]:
+        """The outputs by their names."""
+        return {name: self[_layer_of(name)].values()[name] for name in self.outputs}
+
+    @property
     def output(self) -> Tensor:
         """The value that the loss takes."""
-        return self[_layer_of(self.outputs[0])].values()[self.outputs[0]]
+        return self.output_values[self.outputs[0]]
 
     @property
     def output_shape(self) -> Shape:

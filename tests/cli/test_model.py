@@ -55,6 +55,14 @@ def test_a_wrong_word_about_memory_is_one_sentence(arguments: list[str], message
     assert message in str(refused.exception)
 
 
+def test_inputs_outputs_and_copies_are_described_one_by_one():
+    shown = CliRunner().invoke(app, ["model", "dqn"]).output
+
+    assert "input     action: 1 int64, drawn as tokens below 18\n" in shown
+    assert "output    error: 1\n  output    online.values: 18\n" in shown
+    assert "copies    target. becomes online. after every 10,000 steps\n" in shown
+
+
 def test_what_frameworks_lack_is_counted(monkeypatch: pytest.MonkeyPatch):
     known = frameworks.load("torch").LOWERINGS
     monkeypatch.setattr(frameworks.load("torch"), "LOWERINGS", {k: known[k] for k in known if k != "dense"})
