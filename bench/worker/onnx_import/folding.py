@@ -20,16 +20,16 @@ MOST_FOLDED = 2 ** 28        # numbers of a constant that is computed
 class Folded(object):
     """``constants``: arrays by name; ``types``: shapes and dtypes of the other values; ``nodes`` that are left.
 
-    ``sizes`` has the shape of each input at a batch of ``batch``; ``is_fixed``: the file itself fixes its batch at 1.
+    ``sizes`` has the shape of each input at a batch of ``batch``; ``fixed``: the batch that the file itself has.
     """
 
-    def __init__(self, model, sizes, pins, batch, is_fixed):
+    def __init__(self, model, sizes, pins, batch, fixed):
         import onnx
         from onnx import numpy_helper
 
         self.model = model
         self.opset = {each.domain or "": each.version for each in model.opset_import}.get("", 1)
-        self.batch, self._is_fixed = batch, is_fixed
+        self.batch, self._fixed = batch, fixed
         self.constants, self.types, self.nodes, self._alias = {}, {}, [], {}
         for each in model.graph.initializer:
             self.constants[each.name] = numpy_helper.to_array(each)
@@ -212,11 +212,11 @@ class Folded(object):
         return "%s is control flow that follows data; export the network without it" % said(node)
 
     def _open_the_batch(self, node):
-        """A shape with a batch of 1 built in is made one of any batch, if the file fixes its batch at 1."""
+        """A shape with a batch built in is made one of any batch, if the file fixes its batch."""
         if node.op_type != "Reshape" or node.input[1] not in self.constants or node.input[0] not in self.types:
             return
         target, shape = self.constants[node.input[1]].reshape(-1), self.types[node.input[0]][0]
-        if self._is_fixed and target.size and target[0] == 1 and shape[:1] == (self.batch,):
+        if self._fixed is not None and target[:1].tolist() == [self._fixed] and shape[:1] == (self.batch,):
             name = node.input[1] + ":opened"
             self.constants[name] = np.concatenate([[self.batch], target[1:]]).astype(np.int64)
             node.input[1] = name

@@ -4,6 +4,7 @@ import numpy as np
 
 from . import Refused, patterns
 from .folding import Folded, kind
+from .loading import nodes
 from .net import Net, Value
 
 BATCHES = (2, 3)             # at which a file is folded: what differs between them grows with the batch
@@ -42,7 +43,8 @@ class Place(object):
 def places(model, shapes, pins):
     """The inputs of a model; raises Refused where one has an open axis besides the batch, or none for it."""
     constants = {each.name for each in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in constants]
+    read = {name for node in nodes(model.graph) for name in node.input}
+    inputs = [each for each in model.graph.input if each.name not in constants and each.name in read]
     names = [each.name for each in inputs]
     for option, given in (("--shape", shapes), ("--pin", pins)):
         for name in given:
@@ -73,13 +75,13 @@ def places(model, shapes, pins):
 def imported(model, shapes, pins):
     """(plain form, weights, notes, how another engine runs the file on the same samples) of a model."""
     found = places(model, shapes, pins)
-    is_fixed = all(each.batch is None for each in found)
-    if is_fixed:
-        for each in found:
-            if not each.sizes or each.sizes[0] != 1:
-                raise Refused("it fixes its batch at %s; export it with an open batch" % (
-                    each.sizes[0] if each.sizes else "none"))
-            each.batch = 0
+    fixed = None
+    if all(each.batch is None for each in found):
+        fixed = found[0].sizes[0] if found[0].sizes else None
+        for each in found:           # the states of recurrent layers have the batch behind another axis
+            if fixed not in each.sizes:
+                raise Refused("input '%s' has no axis for a batch; export it with an open one" % each.name)
+            each.batch = each.sizes.index(fixed)
     for each in found:
         if each.batch is None:
             raise Refused("input '%s' is one for all samples; pin it: --pin %s=VALUE" % (each.name, each.name))
@@ -89,17 +91,16 @@ def imported(model, shapes, pins):
             arrays[each.name] = _pinned(each, pins[each.name])
     try:
         first, second = (
-            Folded(model, {each.name: each.at(batch) for each in found}, arrays, batch, is_fixed) for batch in BATCHES
+            Folded(model, {each.name: each.at(batch) for each in found}, arrays, batch, fixed) for batch in BATCHES
         )
         net = Net(first, second)
     except Refused as error:
-        if is_fixed:
-            raise Refused("%s; the file fixes its batch at 1: export it with an open batch" % error) from error
+        if fixed is not None:
+            raise Refused("%s; the file fixes its batch at %d: export it with an open one" % (error, fixed)) from error
         raise
     for each in found:
         _input(net, each)
-    nodes = patterns.fused(net)
-    for node in nodes:
+    for node in patterns.fused(net):
         net.take(node)
     outputs = _outputs(net, model)
     plain = _pruned(net, outputs)

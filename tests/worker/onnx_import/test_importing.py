@@ -59,8 +59,8 @@ def both(file: Any) -> tuple[list[str], Any, Any]:
     place = original["places"]["x"]
     dtype = helper.tensor_dtype_to_np_dtype(file.graph.input[0].type.tensor_type.elem_type)
     samples = np.moveaxis(np.asarray(x), 0, place["batch"]).astype(dtype)
-    is_open = file.graph.input[0].type.tensor_type.shape.dim[place["batch"]].dim_param
-    runs = [samples] if is_open else np.split(samples, 3)
+    axis = file.graph.input[0].type.tensor_type.shape.dim[place["batch"]]
+    runs = np.split(samples, 3) if axis.dim_value == 1 else [samples]
     evaluator = reference.ReferenceEvaluator(file)
     expected = np.concatenate([evaluator.run(None, {"x": each})[0] for each in runs], original["axis"])
     computed = frameworks.load("numpy").prepare(graph.plain(), given, SETTINGS).output(x, False)
@@ -155,6 +155,8 @@ CASES: dict[str, tuple[Any, list[str]]] = {
         ["reshape", "transpose", "parameter", "attention", "transpose", "reshape"]),
     "the mean of an image": (
         model([node("GlobalAveragePool", "x", "g"), node("Flatten", "g", "y")], {}, IMAGE), ["global_avg_pool"]),
+    "a batch fixed at 3": (
+        model([node("Reshape", "x s", "y")], {"s": whole(3, -1)}, (3, 3, 4)), ["flatten"]),
     "a fixed batch": (
         model([node("Reshape", "x s", "y")], {"s": whole(1, 12)}, (1, 3, 4)), ["flatten"]),
     "tokens": (
@@ -218,7 +220,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], dict[str, float], str]] = {
     "another size": (model([node("Relu", "x", "y")], {}, ("n", 3)), {"x": (1, 4)}, {},
                      "axis 1 of input 'x' is 3, but --shape gives 4"),
     "no such input": (model([node("Relu", "x", "y")], {}, ("n", 3)), {}, {"z": 1.0}, "no input 'z', which --pin names"),
-    "one for all": (model([node("Relu", "x", "y")], {}, ()), {}, {}, "fixes its batch at none"),
+    "one for all": (model([node("Relu", "x", "y")], {}, ()), {}, {}, "input 'x' has no axis for a batch"),
     "mixed samples": (model([node("ReduceMean", "x", "y", axes=[0])], {}, ("n", 3)), {}, {},
                       "ReduceMean 'n.y' takes the whole batch together"),
     "a size that follows from data": (
