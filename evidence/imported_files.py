@@ -114,11 +114,11 @@ def row_of(
         if time.monotonic() > until:
             row["frameworks"][name] = "not run: the time was over"
             continue
-        found = within(each_s, name, network, exact)
+        outcome = within(each_s, name, network, exact)
         if name != "oracle":
-            row["frameworks"][name] = found
-        elif found != "ok":
-            row["frameworks"] = dict.fromkeys(names, f"not run: oracle: {found}")
+            row["frameworks"][name] = outcome
+        elif outcome != "ok":
+            row["frameworks"] = dict.fromkeys(names, f"not run: oracle: {outcome}")
             break
     return row
 
@@ -168,16 +168,16 @@ def answers(framework: str, network: Network, precision: str) -> dict[str, Any]:
     """Outputs and gradients with both sets of weights."""
     plain, modes = network.graph.plain(), frameworks.modes(framework)
     x, y = ir_weights.synthetic_batch(network.graph, SAMPLES, SEED)
-    found = {}
+    arrays = {}
     for name, weights in both(network).items():
         made = prepared(framework, network, weights, "training" if "training" in modes else "inference", precision)
         output = made.forward(x)
-        found[f"{name}/output"] = np.asarray(output[0] if isinstance(output, tuple | list) else output)
+        arrays[f"{name}/output"] = np.asarray(output[0] if isinstance(output, tuple | list) else output)
         if made.can_train and "training" in modes:
             masks = proof.dropout_masks(plain, SAMPLES, SEED)
             for key, gradient in made.gradients(x, y, masks)[1].items():
-                found[f"{name}/gradient:{key}"] = np.asarray(gradient)
-    return found
+                arrays[f"{name}/gradient:{key}"] = np.asarray(gradient)
+    return arrays
 
 
 def oracle(network: Network, exact: Path) -> str:
@@ -186,16 +186,16 @@ def oracle(network: Network, exact: Path) -> str:
 
 
 def compared(framework: str, network: Network, exact: Path) -> str:
-    found = answers(framework, network, "fp32")
+    computed = answers(framework, network, "fp32")
     with np.load(exact) as stored:
         reference = dict(stored)
     output, gradient = 0.0, None
     for name in ("given", "perturbed"):
-        output = max(output, parity.relative_error(found[f"{name}/output"], reference[f"{name}/output"]))
+        output = max(output, parity.relative_error(computed[f"{name}/output"], reference[f"{name}/output"]))
         keys = [key for key in reference if key.startswith(f"{name}/gradient:")]
         norm = np.sqrt(sum(np.square(reference[key]).sum() for key in keys))
-        if keys and keys[0] in found:
-            errors = [np.linalg.norm(found[key] - reference[key]) / norm for key in keys]
+        if keys and keys[0] in computed:
+            errors = [np.linalg.norm(computed[key] - reference[key]) / norm for key in keys]
             gradient = max(gradient or 0.0, float(max(errors)))
     agrees = output <= OUTPUT and (gradient is None or gradient <= GRADIENT)
     return f"{'agrees' if agrees else 'disagrees'}: output {output:.1e}" + (

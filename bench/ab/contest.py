@@ -80,15 +80,15 @@ def sides(
     anything is installed; and as ``depending``, once the first of two revisions tells that of both.
     """
     named = [_named(word, known, folder) for word in words]
-    found: list[Side | Store] = []
+    both: list[Side | Store] = []
     for word, meant in zip(words, named, strict=True):
         side = _installed(word, meant, beneath, packages, tell) if isinstance(meant, Revision) else meant
-        if not found and isinstance(meant, Revision) and isinstance(side, Side) and side.is_installed and all(
+        if not both and isinstance(meant, Revision) and isinstance(side, Side) and side.is_installed and all(
             isinstance(other, Revision) and revisions.are_packaged_alike(meant, other) for other in named
         ):
             depending(sweeps, (side,), suite)
-        found.append(side)
-    return found
+        both.append(side)
+    return both
 
 
 def _named(word: str, known: dict[str, Build], folder: Path) -> Side | Store | Revision:

@@ -417,11 +417,11 @@ def test_stored_results_as_the_base_are_not_paired_and_it_is_said(tmp_path: Path
 
 
 def side_of(word: str, folder: Path, **known: Build) -> Any:
-    found, _ = ab.sides(
+    side, _ = ab.sides(
         (word, "build:default"), {**builds.load(folder), **known}, folder=folder, beneath=HERE.build, packages=(),
         sweeps=(), suite="fast", tell=lambda line: None,
     )
-    return found
+    return side
 
 
 def test_a_word_is_a_build_or_a_folder_of_results(tmp_path: Path, store: Store):

@@ -42,9 +42,9 @@ def test_a_sweep_without_threads_uses_every_core():
 
 
 def test_losses_and_optimizers_are_of_training_alone():
-    found = cases(losses=("own", "mean_squared_error"), optimizers=("own", "adamw:weight_decay=0.1"))
+    swept = cases(losses=("own", "mean_squared_error"), optimizers=("own", "adamw:weight_decay=0.1"))
 
-    assert [(c.mode, c.loss_asked, c.optimizer_asked) for c in found] == [
+    assert [(c.mode, c.loss_asked, c.optimizer_asked) for c in swept] == [
         (Mode.INFERENCE, "own", "own"),
         *((Mode.TRAINING, *each) for each in product(
             ("own", "mean_squared_error"), ("own", "adamw:weight_decay=0.1"))),

@@ -185,43 +185,43 @@ def _hard_swish(matcher, node):
             return
 
 
-def _attention(found, node):
+def _attention(matcher, node):
     """softmax(query key^T * scale + mask) value, of (batch, heads, steps, features)."""
     if node.op != "MatMul" or node.get("bias") is not None:
         return
-    soft = found.single(node.inputs[0], "Softmax")
-    if soft is None or soft.get("axis", 1 if found.net.opset < 13 else -1) not in (-1, 3):
+    soft = matcher.single(node.inputs[0], "Softmax")
+    if soft is None or soft.get("axis", 1 if matcher.net.opset < 13 else -1) not in (-1, 3):
         return
     scores, masks, nodes = soft.inputs[0], [], [soft]
-    total = found.single(scores, "Add")
+    total = matcher.single(scores, "Add")
     if total is not None:
-        for name, mask in found.sides(total):
-            if found.single(name, None) is not None and found.maker(name).op in ("MatMul", "Mul", "Div"):
+        for name, mask in matcher.sides(total):
+            if matcher.single(name, None) is not None and matcher.maker(name).op in ("MatMul", "Mul", "Div"):
                 scores, masks, nodes = name, [mask], [*nodes, total]
                 break
-    scale, scaled = 1.0, found.single(scores, None)
+    scale, scaled = 1.0, matcher.single(scores, None)
     if scaled is not None and scaled.op in ("Mul", "Div"):
-        sides = found.sides(scaled) if scaled.op == "Mul" else found.sides(scaled)[:1]
+        sides = matcher.sides(scaled) if scaled.op == "Mul" else matcher.sides(scaled)[:1]
         for name, factor in sides:
-            number = found.number(factor)
+            number = matcher.number(factor)
             if number:
                 scale, scores = number if scaled.op == "Mul" else 1 / number, name
                 nodes.append(scaled)
                 break
-    product = found.single(scores, "MatMul")
+    product = matcher.single(scores, "MatMul")
     if product is None or product.get("bias") is not None or any(each.op == "Attention" for each in nodes):
         return
     query, key, value = product.inputs[0], product.inputs[1], node.inputs[1]
-    if _is_of_heads(found, query, key, value):
-        found.drop(product, *nodes)
-        found.become(node, "AttentionOfHeads", [query, key, value, *masks], scale=scale)
+    if _is_of_heads(matcher, query, key, value):
+        matcher.drop(product, *nodes)
+        matcher.become(node, "AttentionOfHeads", [query, key, value, *masks], scale=scale)
 
 
-def _is_of_heads(found, query, transposed, value):
+def _is_of_heads(matcher, query, transposed, value):
     """Whether three values are data of samples, with as many heads, and sizes that fit."""
-    batch, names = found.net.first.batch, (query, transposed, value)
-    if any(found.net.const(name) is not None for name in names):
+    batch, names = matcher.net.first.batch, (query, transposed, value)
+    if any(matcher.net.const(name) is not None for name in names):
         return False
-    first, second, third = (found.net.first.shape(name) for name in names)
+    first, second, third = (matcher.net.first.shape(name) for name in names)
     return (len(first) == len(second) == len(third) == 4 and first[0] == second[0] == third[0] == batch
             and first[1] == second[1] == third[1] and first[3] == second[2] and second[3] == third[2])

@@ -44,29 +44,29 @@ def prepare(graph: Graph, compile_mode: str) -> Any:
 
 
 def test_the_kernel_of_a_convolution_has_what_was_joined_with_it_as_members():
-    found = {row["layer"]: row for row in prepare(residual(), "compiled").layer_times(2)["layers"]}
+    rows = {row["layer"]: row for row in prepare(residual(), "compiled").layer_times(2)["layers"]}
 
-    assert {"conv1", "conv2", "pool", "classes"} <= found.keys() <= {"conv1", "conv2", "pool", "flat", "classes"}
-    assert ["conv1", "norm1", "relu1"] == found["conv1"]["members"]
-    assert ["conv2", "norm2", "add", "relu2"] == found["conv2"]["members"]
-    assert all(row["direction"] == "forward" and row["time_s"] >= 0 for row in found.values())
+    assert {"conv1", "conv2", "pool", "classes"} <= rows.keys() <= {"conv1", "conv2", "pool", "flat", "classes"}
+    assert ["conv1", "norm1", "relu1"] == rows["conv1"]["members"]
+    assert ["conv2", "norm2", "add", "relu2"] == rows["conv2"]["members"]
+    assert all(row["direction"] == "forward" and row["time_s"] >= 0 for row in rows.values())
 
 
 def test_without_optimisation_each_layer_has_a_row_of_its_own():
-    found = prepare(residual(), "eager").layer_times(2)["layers"]
+    rows = prepare(residual(), "eager").layer_times(2)["layers"]
 
-    assert [layer.name for layer in residual().layers] == [row["layer"] for row in found]
-    assert not any("members" in row for row in found)
+    assert [layer.name for layer in residual().layers] == [row["layer"] for row in rows]
+    assert not any("members" in row for row in rows)
 
 
 def test_instrumented_and_plain_steps_take_the_batches_in_turn():
     prepared = prepare(residual(), "compiled")
     prepared.step()
     first = prepared.result()
-    found = prepared.layer_times(2)                  # the second batch, and the first
+    profile = prepared.layer_times(2)                  # the second batch, and the first
 
-    assert 2 == len(found["step_times_s"])
-    assert sum(row["time_s"] for row in found["layers"]) <= sum(found["step_times_s"]) / 2
+    assert 2 == len(profile["step_times_s"])
+    assert sum(row["time_s"] for row in profile["layers"]) <= sum(profile["step_times_s"]) / 2
     np.testing.assert_allclose(prepared.result(), first, rtol=1e-5, atol=1e-6)
     prepared.step()
     assert not np.allclose(prepared.result(), first)

@@ -71,14 +71,14 @@ def _layer(kernel, layers):
 
 def _before(name, kernel, layers, own):
     """The layers between the joined one that a kernel has its name from, and its product, the product included."""
-    products, found = PRODUCTS.get(kernel.op, ()) if layers[name]["op"] in JOINED else (), []
+    products, before = PRODUCTS.get(kernel.op, ()) if layers[name]["op"] in JOINED else (), []
     while products and layers[name]["op"] not in products:
         name = layer_of(layers[name]["inputs"][0])
         if name in own or name not in layers:
             raise Unsupported("ONNX Runtime ran a kernel '%s' (%s), and its profile does not tell of which product" % (
                 kernel.name, kernel.op))
-        found.append(name)
-    return found
+        before.append(name)
+    return before
 
 
 def _behind(layer, places, named, inputs):
