@@ -10,6 +10,11 @@ from enum import StrEnum
 class Mode(StrEnum):
     INFERENCE = "inference"
     TRAINING = "training"
+    DECODE = "decode"            # text token by token, from a prompt
+
+
+OF_SAMPLES = (Mode.INFERENCE, Mode.TRAINING)
+"""Modes in which a step is one pass over a batch; nothing else decides how long it is."""
 
 
 class CompileMode(StrEnum):

@@ -28,7 +28,7 @@ from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.builds import build
 from rigmark.bench.builds.worker_package import code_version, files
 from rigmark.bench.cli._options import values
-from rigmark.bench.enums import Layout, Mode, StartMethod, TrialKind
+from rigmark.bench.enums import OF_SAMPLES, Layout, StartMethod, TrialKind
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.axes import SWEPT
 from rigmark.bench.plan.case import Timing
@@ -63,7 +63,7 @@ def main() -> int:
             layers=True, timing=BRIEF,
         )
         for batch in map(int, options.batch.split(",")) for model in options.model.split(",")
-        for framework in options.framework.split(",") for mode in Mode
+        for framework in options.framework.split(",") for mode in OF_SAMPLES
     ]
     store = Store(options.results).create()
     for session in range(options.sessions):

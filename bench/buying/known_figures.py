@@ -23,7 +23,7 @@ from rigmark.bench.devices import is_host
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, tr_later
-from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
+from rigmark.bench.enums import OF_SAMPLES, Isa, Outcome, TrialKind, network_key
 from rigmark.bench.errors import UserError
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
@@ -85,7 +85,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
         {str(name): fact for name, fact in row.items()} for row in results.to_dict("records")
         if row["kind"] == TrialKind.TIMING and row["outcome"] == Outcome.OK
         and not is_nothing(row["throughput_samples_per_s"]) and row["validity"] != Validity.INVALID
-        and row["isa"] == Isa.NATIVE and not row["oversubscribed"]
+        and row["isa"] == Isa.NATIVE and not row["oversubscribed"] and row["mode"] in OF_SAMPLES
     ]
     latest = _latest(rows)
     graphs: dict[tuple[Any, ...], set[str]] = {}

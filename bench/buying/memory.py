@@ -15,7 +15,7 @@ from rigmark.bench.buying.terms import Candidate, Kind, Network
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Origin
 from rigmark.bench.document.language import tr, word
-from rigmark.bench.enums import Mode, Outcome, TrialKind, network_key
+from rigmark.bench.enums import OF_SAMPLES, Mode, Outcome, TrialKind, network_key
 from rigmark.bench.machine.gpu_specifications import GIB
 from rigmark.bench.plan import axes
 
@@ -92,7 +92,7 @@ def memories(
         lines += [_memory(each.subject, place, line, size, context, batch) for place, size in places.items()]
     by_key = {network_key(name): name for name in networks}
     for model in (by_key[key] for key in map(network_key, models) if key in by_key and key not in have):
-        for asked in (mode,) if mode else tuple(Mode):
+        for asked in (mode,) if mode else OF_SAMPLES:
             estimate = fitting.estimate(
                 networks[model].graph, is_training=asked == Mode.TRAINING, precision=precision)
             lines += [

@@ -11,7 +11,7 @@ import typer
 
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli import _options as options
-from rigmark.bench.enums import Mode, Precision, network_key
+from rigmark.bench.enums import OF_SAMPLES, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def command(
             options.above(option, number)
     wanted = purchase.Wanted(
         questions=_questions(questions or []), models=list(options.chosen("--model", model)),
-        mode=_known("mode", mode, Mode), precision=_known("precision", precision, Precision), local_batch=batch,
+        mode=_known("mode", mode, OF_SAMPLES), precision=_known("precision", precision, tuple(Precision)),
+        local_batch=batch,
         cards=[gpu_specifications.by_key(name, where="--card: ") for name in options.chosen("--card", card)],
         capacity_bytes=None if capacity_gb is None else GIB * capacity_gb,
         hours_per_week=hours_per_week, how_many=count,
@@ -135,8 +136,8 @@ def _questions(names: Iterable[str]) -> list[Question]:
     return [Question(name) for name in names]
 
 
-def _known(what: str, name: str | None, words: type[Mode] | type[Precision]) -> str | None:
-    if name is not None and name not in tuple(words):
+def _known(what: str, name: str | None, words: Sequence[str]) -> str | None:
+    if name is not None and name not in words:
         raise unknown(what, name, words)
     return name
 

@@ -56,7 +56,7 @@ def command(
     ] = None,
     layout: Annotated[str | None, typer.Option(help="Layouts of images: best, default, nchw, channels_last.")] = None,
     precision: Annotated[str | None, typer.Option(help="Precisions: fp32, fp64, ...")] = None,
-    mode: Annotated[str | None, typer.Option(help="Modes: inference, training.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Modes: inference, training, decode.")] = None,
     loss: Annotated[
         str | None, typer.Option(
             help="Losses of training instead of the networks' own: softmax_cross_entropy, mean_squared_error.")
@@ -89,6 +89,12 @@ def command(
     ] = None,
     oversubscribe: Annotated[
         bool | None, typer.Option("--oversubscribe", help="Allow more threads than cores; such results are labelled.")
+    ] = None,
+    prompt_length: Annotated[
+        str | None, typer.Option(help="Tokens of each prompt in mode decode, separated by commas.")
+    ] = None,
+    generated_length: Annotated[
+        str | None, typer.Option(help="Tokens that follow each prompt in mode decode, separated by commas.")
     ] = None,
     threads: Annotated[
         str | None, typer.Option(help="CPU threads per device. By default all usable cores, shared among the devices.")
@@ -149,6 +155,8 @@ def command(
     rigmark run --model resnet18 --framework torch,jax --mode training --world-size 1,2 --batch 4 --global-batch 8
 
     rigmark run --model path/to/net.onnx --framework torch,jax --mode inference --batch 1
+
+    rigmark run --model gpt2 --framework torch,jax --mode decode --batch 1 --prompt-length 128 --generated-length 32
 
     rigmark run quick --repetitions 4 --sessions 5 --spread 2h
     """
@@ -417,8 +425,8 @@ def _unmet(
         return bool(gaps)
     of_case = {axis.swept.name: axis.name for axis in AXES} | {"microbenchmarks": "model"}
     return any(
-        any(case[of_case[name]] == value for case in gaps)
-        and not any(case[of_case[name]] == value for case in measured)
+        any(case.get(of_case[name]) == value for case in gaps)         # which lacks later axes at their defaults
+        and not any(case.get(of_case[name]) == value for case in measured)
         for name, values in asked.items() if name in of_case for value in values
     )
 

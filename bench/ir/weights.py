@@ -67,6 +67,21 @@ def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
     return changed
 
 
+def talkative(graph: Graph, weights: Arrays) -> Arrays:
+    """Weights of a language model whose text varies and depends on all of its prompt, as that of a trained one does.
+
+    Freshly drawn ones mostly repeat one token, whatever was said before, so that a text proves little. Matrices get a
+    standard deviation of 2 / sqrt(fan in), tables one of 0.1.
+    """
+    changed = dict(weights)
+    for key, parameter in graph.parameters.items():
+        array = weights[key]
+        if array.ndim > 1 and array.std() > 0:
+            deviation = 2 / math.sqrt(parameter.fan_in) if parameter.fan_in > 1 else 0.1
+            changed[key] = (array * (deviation / array.std())).astype(np.float32)
+    return changed
+
+
 Samples = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
 """The inputs of a batch: an array of the only input, or a tuple of those of all, in order."""
 

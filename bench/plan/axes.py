@@ -195,6 +195,16 @@ AXES = (
         swept=Swept(name="local_batches", option="--batch", what="batch", types=(int,)),
     ),
     Axis(
+        name="prompt_length", title=tr_later("prompt"), said=tr_later("prompt of {}"), is_condition=True,
+        goes_unsaid=True,
+        swept=Swept(name="prompt_lengths", option="--prompt-length", what="prompt length", types=(int,)),
+    ),
+    Axis(
+        name="generated_length", title=tr_later("generated"), said=tr_later("{} generated"), is_condition=True,
+        goes_unsaid=True,
+        swept=Swept(name="generated_lengths", option="--generated-length", what="generated length", types=(int,)),
+    ),
+    Axis(
         name="world_size", title=tr_later("devices"), noun="device", is_condition=True, is_of_world=True,
         goes_unsaid=True,
         covers=("variables", "local_batch", "strategy", "devices_per_process", "oversubscribed"),

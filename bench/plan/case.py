@@ -12,7 +12,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
-LATER = frozenset({"loss_asked", "optimizer_asked"})
+LATER = frozenset({"loss_asked", "optimizer_asked"}) | frozenset({"prompt_length", "generated_length"})
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 
@@ -45,6 +45,8 @@ class Case:
     oversubscribed: bool = False         # whether there are more threads than cores
     loss_asked: str = OWN              # OWN: that of the network's definition; another one is for training alone
     optimizer_asked: str = OWN         # as optimizer_of reads it
+    prompt_length: int = 0               # tokens of the prompt, and tokens that follow it; 0 in modes without text
+    generated_length: int = 0
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values.
@@ -82,7 +84,8 @@ class Case:
     def amount(self) -> str:
         """How much of it a step does and on what, at the end of the label."""
         together = f" on each of {self.world_size} devices ({self.strategy})" if self.world_size > 1 else ""
-        return f"batch {self.local_batch}{together}"
+        text = f", {self.generated_length} tokens after {self.prompt_length}" if self.mode is Mode.DECODE else ""
+        return f"batch {self.local_batch}{text}{together}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case, Timing
@@ -15,6 +16,7 @@ from rigmark.bench.worker.precisions import WITHOUT_TRAINING
 from rigmark.bench.worker.strategies import load
 
 PROOF_BATCH = 4
+PROOF_PROMPT, PROOF_GENERATED = 16, 8        # tokens at most: the oracle reads all of them again for each token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,12 @@ def proof_case(case: Case, cores: int) -> Case:
     if case.world_size > 1 and load(case.strategy).SUMS_GRADIENTS:
         return replace(case, mode=Mode.TRAINING, local_batch=PROOF_BATCH, steps_per_timing=1)
     case = replace(case, **axes.of_one_device())
+    if case.mode is Mode.DECODE:
+        return replace(
+            case, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1, data=SYNTHETIC,
+            prompt_length=min(case.prompt_length, PROOF_PROMPT),
+            generated_length=min(case.generated_length, PROOF_GENERATED),
+        )
     trains = case.precision not in WITHOUT_TRAINING and Mode.TRAINING in frameworks.modes(case.framework)
     mode = Mode.TRAINING if trains else Mode.INFERENCE
     return replace(case, mode=mode, local_batch=PROOF_BATCH, threads=cores, steps_per_timing=1)

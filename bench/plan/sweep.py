@@ -28,6 +28,8 @@ class Sweep:
     and ``steps_per_timing`` is a lower limit for them. ``compile_modes`` and ``layouts`` may contain a Setting: the
     best documented one of each framework, or the framework's default.
 
+    In Mode.DECODE a step generates as many tokens as ``generated_lengths`` say, for each prompt of its batch.
+
     Equal ``local_batches`` over ``world_sizes`` are weak scaling, equal ``global_batches`` strong scaling. Without
     ``threads``, devices of all world sizes get as many threads as there are per device in the largest world, so that a
     device is the same in all of them. Only those strategies are used that a framework and mode has; one device has
@@ -44,6 +46,8 @@ class Sweep:
     modes: tuple[Mode, ...] = (Mode.INFERENCE, Mode.TRAINING)
     devices: tuple[Device, ...] = (CPU,)
     local_batches: tuple[int, ...] = (32,)
+    prompt_lengths: tuple[int, ...] = (128,)     # tokens, of Mode.DECODE only
+    generated_lengths: tuple[int, ...] = (32,)
     threads: tuple[int, ...] = ()        # empty: one per core that this process may use
     data: tuple[str, ...] = (SYNTHETIC,)
     isas: tuple[Isa, ...] = (Isa.NATIVE,)
@@ -88,9 +92,11 @@ class Sweep:
                 local_batches = dict.fromkeys(
                     [*self.local_batches, *(_divided(batch, world.size) for batch in self.global_batches)]
                 )
-                for batch, threads, source, (loss, optimizer), (compile_mode, layout) in itertools.product(
-                    local_batches, threads_each, self.data, self._trainings(mode),
-                    tuple(self.settings(framework, mode)),
+                for batch, (prompt, generated), threads, source, (loss, optimizer), (compile_mode, layout) in (
+                    itertools.product(
+                        local_batches, self._lengths(mode), threads_each, self.data, self._trainings(mode),
+                        tuple(self.settings(framework, mode)),
+                    )
                 ):
                     yield Case(
                         model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
@@ -98,10 +104,16 @@ class Sweep:
                         loss_asked=loss, optimizer_asked=optimizer, steps_per_timing=self.steps_per_timing, isa=isa,
                         world_size=world.size, strategy=world.strategy,
                         devices_per_process=world.devices_per_process,
-                        oversubscribed=self.is_oversubscribed(
+                        prompt_length=prompt, generated_length=generated, oversubscribed=self.is_oversubscribed(
                             world.size, threads, cores if world.size == 1 else world_cores, device
                         ),
                     )
+
+    def _lengths(self, mode: Mode) -> tuple[tuple[int, int], ...]:
+        """(of the prompt, of what is generated), in tokens."""
+        if mode is not Mode.DECODE:
+            return ((0, 0),)
+        return tuple(itertools.product(self.prompt_lengths, self.generated_lengths))
 
     def _threads_of_a_device(self, cores: int, world_cores: int) -> int:
         fitting = [size for size in self.world_sizes if size <= world_cores]
@@ -170,7 +182,7 @@ class Sweep:
     def settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
         """The compile modes and layouts of a framework in a mode, with a name in place of each Setting."""
         adapter = frameworks.load(framework)
-        best = adapter.BEST[mode]
+        best = adapter.BEST.get(mode, adapter.BEST[Mode.INFERENCE])
         settings = {Setting.BEST: best, Setting.DEFAULT: (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])}
         for compile_mode, layout in itertools.product(self.compile_modes, self.layouts):
             yield (
@@ -186,7 +198,8 @@ class Sweep:
         for what, numbers in (
             ("batch", self.local_batches), ("threads", self.threads), ("repetitions", (self.repetitions,)),
             ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
-            ("global batch", self.global_batches),
+            ("global batch", self.global_batches), ("prompt length", self.prompt_lengths),
+            ("generated length", self.generated_lengths),
             ("devices per process", (1 if self.devices_per_process is None else self.devices_per_process,)),
         ):
             for number in numbers:
@@ -195,6 +208,8 @@ class Sweep:
         self._check_gradients()
         if not self.models and not self.microbenchmarks:
             raise UserError("a sweep needs models or microbenchmarks")
+        if Mode.DECODE in self.modes and set(self.world_sizes) != {1}:
+            raise UserError("text is generated on one device so far; leave --world-size out with --mode decode")
         if not self.local_batches and not self.global_batches:
             raise UserError("a sweep needs a batch, local or global")
         for framework in self.frameworks if max(self.world_sizes) > 1 else ():

@@ -12,6 +12,7 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Align, Bar, Bars, Block, Cell, Column, Row, Section, Table
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, word
+from rigmark.bench.enums import Mode
 from rigmark.bench.plan import axes
 from rigmark.bench.sections.doubts import Doubt, findings_of
 from rigmark.bench.sections.groups import Entry, Group, versus
@@ -79,7 +80,8 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
     telling, speeds = _settings(group, telling=True), _speeds(group)
     shows = [
         Show(column=Column(title=tr("framework")), cell=lambda e: Cell(text=f"{e.origin.mark} {e.row['framework']}")),
-        *telling, *speeds, *trust(doubts), *_settings(group, telling=False), *_times(group), *_costs(group),
+        *telling, *speeds, *_tokens(group), *trust(doubts), *_settings(group, telling=False), *_times(group),
+        *_costs(group),
     ]
     rows = tuple(
         Row(
@@ -226,6 +228,31 @@ def _times(group: Group) -> list[Show]:
         latency_unit = formatting.time_unit(row["latency_p50_s"] for row in shown)
         shows += [_time(tr("latency {q}", q=q), f"latency_{q}_s", latency_unit) for q in ("p50", "p99")]
     return shows
+
+
+def _tokens(group: Group) -> list[Show]:
+    """Of generated text: the rate of tokens, and how long a reader waits for the first and for each next one."""
+    shown = [entry.row for entry in group.entries if entry.has_figures]
+    if group.facts["mode"] != Mode.DECODE:
+        return []
+    return [_estimated(tr("tokens"), "tokens{}_per_s", formatting.Unit(name=tr("tokens/s"), scale=1.0)), *(
+        _estimated(title, f"{name}{{}}_s", formatting.time_unit(row[f"{name}_s"] for row in shown))
+        for title, name in (
+            (tr("time to first token"), "time_to_first_token"), (tr("time between tokens"), "time_between_tokens"),
+        )
+    )]
+
+
+def _estimated(title: str, name: str, unit: formatting.Unit) -> Show:
+    """A value with its interval; ``name`` is that of the three columns, with room for "_low" and "_high"."""
+    def cell(entry: Entry) -> Cell:
+        value, low, high = (entry.row[name.format(end)] for end in ("", "_low", "_high"))
+        if value is None:
+            return Cell(text=formatting.UNKNOWN)
+        low, high = (None if end is None else end / unit.scale for end in (low, high))
+        return Cell(text=formatting.quantity(value / unit.scale, low, high, ()), value=value)
+
+    return Show(column=Column(title=title, unit=unit.name, align=Align.RIGHT), cell=figure(cell))
 
 
 def _costs(group: Group) -> list[Show]:

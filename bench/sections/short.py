@@ -181,6 +181,7 @@ def _known(number: Any) -> float | None:
 
 
 RATES: Mapping[str, Callable[[float], formatting.Unit]] = {
+    "tokens_per_s": lambda rate: formatting.Unit(name=tr("tokens/s"), scale=1.0),
     "throughput_samples_per_s": lambda rate: formatting.Unit(name=tr("samples/s"), scale=1.0),
     "flops_per_s": lambda rate: formatting.rate_unit([rate], "FLOP/s"),
     "bytes_per_s": lambda rate: formatting.rate_unit([rate], "B/s"),

@@ -79,6 +79,8 @@ class Case(Part, frozen=True, kw_only=True):
     oversubscribed: bool = False
     loss_asked: str = "own"
     optimizer_asked: str = "own"
+    prompt_length: Index = 0
+    generated_length: Index = 0
 
     def plain(self) -> dict[str, Any]:
         """As bench.plan.case.Case.plain gives it, also of a record from before some of its facts were told."""
@@ -127,6 +129,7 @@ class Identity(Part, frozen=True, kw_only=True):
 class FlopsPerSample(Part, frozen=True, kw_only=True):
     inference: Count
     training: Count
+    decode: Count | None = None
 
 
 class Graph(Part, frozen=True, kw_only=True):
@@ -193,9 +196,9 @@ class Policy(Part, frozen=True, kw_only=True):
 class LastCheck(Part, frozen=True, kw_only=True):
     """What was held to the oracle after the timed steps."""
 
-    loss: float
-    expected_loss: float
-    allowed_difference: Error
+    loss: float | None
+    expected_loss: float | None
+    allowed_difference: Error | None
     output_error: Error | None
     allowed_output_error: Error | None
     output_distance: Error | None
@@ -241,6 +244,8 @@ class Measurement(Steps, frozen=True, kw_only=True):
     overflow_steps: Count | None = None
     result_error: Error | None = None
     other_cpu_time_s: Seconds | None = None
+    first_token_times_s: Times | None = None     # of generated text, where each token was waited for
+    token_times_s: list[Time] | None = None      # from each token to the next, one step after the other
 
     def __post_init__(self) -> None:
         _check_alike(self, "timings_s", "host_times_s", "cpu_times_s")
@@ -326,6 +331,8 @@ class Parity(Part, frozen=True, kw_only=True):
     oracle_learning_losses: Losses | None = None
     learning_accuracy: Share | None = None
     oracle_learning_accuracy: Share | None = None
+    wrong_tokens: Count | None = None        # of generated text
+    open_tokens: Count | None = None
     facts: Raw = NULL
     prepare_time_s: Seconds | None = None
 

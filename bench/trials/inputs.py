@@ -12,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rigmark.bench import datasets
+from rigmark.bench.enums import Mode
 from rigmark.bench.host import npz
 from rigmark.bench.host.limits import writing
+from rigmark.bench.ir import decoding as ir_decoding
 from rigmark.bench.ir import weights as ir_weights
+from rigmark.bench.ir.decoding import Decoding
 from rigmark.bench.ir.graph import Graph
+from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
@@ -45,6 +49,7 @@ class Inputs:
         self._folder = folder
         self._networks = Networks() if networks is None else networks
         self._contents: dict[Path, str] = {}
+        self._decodings: dict[str, Decoding] = {}
 
     def graph(self, case: Case) -> Graph:
         return self._networks.of(case).graph
@@ -52,6 +57,34 @@ class Inputs:
     def digest(self, model: str) -> str | None:
         """The hash of a network's weights if they were brought; None if they are drawn from the seed."""
         return self._networks[model].digest
+
+    def decoding(self, case: Case) -> Decoding:
+        """How the model generates text; raises BadGraph where it does not, or not so much."""
+        if case.model not in self._decodings:
+            self._decodings[case.model] = ir_decoding.decoding(self.graph(case))
+        found = self._decodings[case.model]
+        found.refuse(case.prompt_length, case.generated_length)
+        return found
+
+    def decoding_flops(self, case: Case) -> int | None:
+        """Of one sequence; None where the model generates none."""
+        try:
+            return self.decoding(case).flops_per_sample(case.prompt_length, case.generated_length)
+        except BadGraph:
+            return None
+
+    def read(self, case: Case) -> Graph:
+        """The graph whose inputs the samples of a case are: of the prompts, where it generates text."""
+        if case.mode is not Mode.DECODE:
+            return self.graph(case)
+        return self.decoding(case).of_length(case.prompt_length)
+
+    def talkative_weights(self, model: str) -> Path:
+        """The file of the weights of a proof that generates text."""
+        network = self._networks[model]
+        return self._once(f"talkative-{model}", lambda: ir_weights.talkative(
+            network.graph, ir_weights.perturbed(network.graph, network.weights(SEED), SEED)
+        ))
 
     def weights(self, model: str) -> Path:
         network = self._networks[model]
@@ -64,16 +97,17 @@ class Inputs:
             f"perturbed-{model}", lambda: ir_weights.perturbed(network.graph, network.weights(SEED), SEED)
         )
 
-    def weights_of_proof(self, model: str) -> tuple[Path, ...]:
+    def weights_of_proof(self, case: Case) -> tuple[Path, ...]:
         """The files of weights with which a network is proven: perturbed ones, and before them those that were brought
         as they are, since the timed steps have them too."""
-        given = () if self.digest(model) is None else (self.weights(model),)
-        return (*given, self.perturbed_weights(model))
+        given = () if self.digest(case.model) is None else (self.weights(case.model),)
+        generates = case.mode is Mode.DECODE
+        return (*given, self.talkative_weights(case.model) if generates else self.perturbed_weights(case.model))
 
     def of_proof(self, case: Case) -> Path:
         """The file with the samples of a proof's batch for all devices; for real data also with "train_x", "train_y",
         "test_x" and "test_y"."""
-        graph, samples = self.graph(case), PROOF_BATCH * case.world_size
+        graph, samples = self.read(case), PROOF_BATCH * case.world_size
 
         def arrays() -> dict[str, Any]:
             drawn = _named(graph, *ir_weights.synthetic_batch(graph, samples, SEED))
@@ -88,7 +122,7 @@ class Inputs:
 
     def timed(self, case: Case, shard: int = 0) -> Timed:
         """Samples for at least two batches, unless there is only one sample."""
-        graph, batch = self.graph(case), case.local_batch
+        graph, batch = self.read(case), case.local_batch
         if case.data != datasets.SYNTHETIC:
             real = datasets.load(case.data, graph)
             samples = min(batch, max(1, len(real.y) // BATCHES))
@@ -136,6 +170,14 @@ class Inputs:
         """The file with these answers of the oracle to the inputs of another file."""
         return self._once(f"answers-{inputs.stem}", lambda: arrays)
 
+    def known_text(self, inputs: Path, weights: Path, tokens: NDArray[np.int64]) -> Path:
+        """The file of the prompts in another file with the tokens that the oracle generated with these weights."""
+        def arrays() -> dict[str, Any]:
+            with np.load(inputs) as samples:
+                return {"x": samples["x"], "tokens": tokens}
+
+        return self._once(f"text-{inputs.stem}-{weights.stem}", arrays)
+
     def content(self, file: Path) -> str:
         """Hash of the content of one of these files, which never change."""
         if file not in self._contents:
@@ -158,5 +200,6 @@ def _named(graph: Graph, x: ir_weights.Samples, y: NDArray[np.generic], prefix: 
 
 
 def _targets(case: Case) -> str:
-    """What of the names of files tells for which network and loss their targets are."""
-    return case.model if case.loss_asked == OWN else f"{case.model}-{case.loss_asked}"
+    """What of the names of files tells for which network, loss and lengths of text their samples are."""
+    lengths = f"-{case.prompt_length}-{case.generated_length}" if case.mode is Mode.DECODE else ""
+    return f"{case.model}{lengths}" + ("" if case.loss_asked == OWN else f"-{case.loss_asked}")

@@ -78,7 +78,7 @@ class Watch:
             return None
         alike = replace(
             case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=datasets.SYNTHETIC,
-            steps_per_timing=1, **axes.of_one_device(),
+            steps_per_timing=1, prompt_length=0, generated_length=0, **axes.of_one_device(),
         )
         if alike not in self._seen:
             self._seen[alike] = self._watch(alike)

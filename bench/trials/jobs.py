@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rigmark.bench.enums import Mode, Outcome
+from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
-from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.processes.spawn import Answer, not_run
 from rigmark.bench.trials import parity
 from rigmark.bench.trials.inputs import SEED, SHARDS, Inputs
 from rigmark.bench.trials.oracle import Oracle
@@ -40,9 +42,42 @@ def last_check(case: Case, inputs: Inputs) -> dict[str, Any]:
     return {**parity.last_check(case.precision), "samples": samples}
 
 
-def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:
-    """The job that runs steps of a network on one device; an Answer if the oracle failed."""
+def decoding(case: Case, inputs: Inputs) -> dict[str, Any]:
+    """What a worker is told of text that it generates: the model on all tokens at once, and in parts with a cache.
+
+    Raises BadGraph where the model generates none, or not so much.
+    """
+    form, tokens = inputs.decoding(case), case.prompt_length + case.generated_length - 1
+    return {
+        "graph": form.of_length(tokens).plain(),
+        "decoding": {
+            "parts": {"prefill": form.part(case.prompt_length, tokens), "step": form.part(1, tokens)},
+            "generated_length": case.generated_length, "is_streamed": case.steps_per_timing == 1,
+        },
+    }
+
+
+def steps_of_text(trial: Trial, inputs: Inputs) -> dict[str, Any] | Answer:
+    """The job that generates text; an Answer if the model generates none, or not so much."""
     case = trial.case
+    try:
+        asked, flops = decoding(case, inputs), inputs.decoding_flops(case) or 1
+    except BadGraph as refusal:
+        return not_run(Outcome.UNSUPPORTED, str(refusal))
+    timed = inputs.timed(case)
+    samples = max(1, min(CHECKED_FLOPS // flops, timed.deciding))
+    return job(
+        trial.kind, case, **asked, inputs=str(timed.file), weights=str(inputs.weights(case.model)),
+        batch_samples=timed.batch_samples, timing=timing(trial),
+        last_check={**parity.last_check(case.precision), "samples": samples, "outputs": None},
+    )
+
+
+def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answer:
+    """The job that runs steps of a network on one device; an Answer if the oracle failed, or where there is none."""
+    case = trial.case
+    if case.mode is Mode.DECODE:
+        return steps_of_text(trial, inputs)
     expected = oracle.first_loss(case)
     if isinstance(expected, Answer):
         return expected

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from rigmark.bench.enums import Mode
+from rigmark.bench.enums import OF_SAMPLES, Mode
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Case
@@ -72,7 +72,10 @@ class Kind(ABC):
 
     def subject(self, case: Case) -> dict[str, Any]:
         """The fields of a record that describe what runs: ``graph`` of a network, or ``work`` of a micro-benchmark."""
-        return {"graph": _described(self.context.inputs.graph(case)), "work": None}
+        described = _described(self.context.inputs.graph(case))
+        if case.mode is Mode.DECODE:
+            described["flops_per_sample"][case.mode.value] = self.context.inputs.decoding_flops(case)
+        return {"graph": described, "work": None}
 
     def fingerprint(self, case: Case) -> str:
         """The fingerprint of what runs; if it changes, it is another trial."""
@@ -125,6 +128,9 @@ def _described(graph: Graph) -> dict[str, Any]:
     """The sizes of a network, for its record."""
     return {
         "name": graph.name, "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
-        "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING) for mode in Mode},
+        "flops_per_sample": {
+            mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING)
+            for mode in OF_SAMPLES
+        },
         "optimizer": graph.optimizer.kind, "loss": graph.loss,
     }

@@ -66,6 +66,37 @@ class Oracle:
             arrays |= each
         return arrays
 
+    def text(self, case: Case, job: Mapping[str, Any]) -> Arrays | Answer:
+        """"x", "tokens", "output" and the effect of rounding, as parity.compare takes them, with which a proof compares
+        the text of its own ``job``; an Answer if the oracle failed.
+        """
+        inputs, weights = Path(job["inputs"]), Path(job["weights"])
+        which = (case.prompt_length, case.generated_length, weights.stem)
+        same = {name: job[name] for name in ("graph", "weights")}
+
+        def ask(given: Path, **more: Any) -> tuple[Answer, Arrays]:
+            asked = self._job("decoding_oracle", case, inputs=str(given), generated_length=case.generated_length)
+            # To the oracle, which has no cache, it is inference.
+            return self._ask({**asked, **same, "settings": {**asked["settings"], "mode": Mode.INFERENCE, **more}})
+
+        exact = self._known(f"text-{self._key(case, inputs, *which)}", lambda: ask(inputs))
+        if isinstance(exact, Answer) or case.precision not in parity.ROUNDINGS:
+            return exact
+        rounding = parity.ROUNDINGS[case.precision]
+        whole = self._inputs.known_text(inputs, weights, exact["tokens"])
+
+        def ask_rounded() -> tuple[Answer, Arrays]:
+            rounded = []
+            for seed in range(parity.REALISATIONS):
+                answer, found = ask(whole, precision=Precision.FP32, rounding=rounding.plain(seed))
+                if answer.outcome is not Outcome.OK:
+                    return answer, {}
+                rounded.append(found)
+            return answer, parity.rounding_effects(rounded, exact)
+
+        effects = self._known(f"text-rounding-{self._key(case, inputs, *which, rounding)}", ask_rounded)
+        return effects if isinstance(effects, Answer) else {**exact, **effects}
+
     def _rounding_effects(self, case: Case, same: Mapping[str, Any], exact: Arrays) -> Arrays | Answer:
         """The effect of computing this network in a narrower format."""
         rounding = parity.ROUNDINGS[case.precision]

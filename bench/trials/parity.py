@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rigmark.bench.enums import Precision
-from rigmark.bench.worker import precisions
+from rigmark.bench.worker import generation, precisions
 
 Arrays = Mapping[str, NDArray[Any]]
 GRADIENT = "gradient:"
@@ -128,10 +128,13 @@ class Parity:
     oracle_learning_losses: list[float] | None = None
     learning_accuracy: float | None = None               # share of held-out samples that are right after that epoch
     oracle_learning_accuracy: float | None = None
+    wrong_tokens: int | None = None      # of generated text, which rounding does not explain; None: none was generated
+    open_tokens: int | None = None       # other ones than the oracle's, which rounding may have chosen
 
     def failures(self) -> list[str]:
         """One phrase for each error beyond its tolerance; empty if the framework computed the same."""
-        return [
+        wrong = [f"tokens other than the oracle's: {self.wrong_tokens}"] if self.wrong_tokens else []
+        return wrong + [
             f"{name.replace('_', ' ')} off by {error:.2g} (allowed {self.tolerance[name]:.0e}"
             + (f", worst at {self.worst_gradient})" if name == "gradient" else ")")
             for name, error in self.errors().items()
@@ -151,7 +154,7 @@ def worse(first: Parity, second: Parity) -> Parity:
     """Of two proofs of one case with different weights, the one that is nearer to its tolerances, or beyond them."""
     def excess(parity: Parity) -> float:
         shares = [error / parity.tolerance[name] for name, error in parity.errors().items()]
-        return math.inf if any(map(math.isnan, shares)) else max(shares)
+        return math.inf if parity.wrong_tokens or any(map(math.isnan, shares)) else max(shares)
 
     return max(first, second, key=excess)
 
@@ -231,6 +234,13 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
         third_loss_error=abs(losses[2] - oracle_losses[2]) / max(map(abs, oracle_losses[:3])),
         tolerance=tolerance, losses=losses, oracle_losses=oracle_losses, **learnt,
     )
+
+
+def compare_text(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
+    """The errors of generated text (see bench.worker.generation.answer) against the oracle's, by scores and tokens."""
+    found = compare({"output": answer["output"]}, oracle, precision)
+    is_wrong, is_open = generation.judged(oracle["output"], answer["tokens"], found.tolerance["output"])
+    return replace(found, wrong_tokens=int(is_wrong.sum()), open_tokens=int(is_open.sum()))
 
 
 def _gradient_error(gradient: NDArray[Any] | None, reference: NDArray[Any], norm: float) -> float:

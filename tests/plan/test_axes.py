@@ -61,7 +61,8 @@ ROW: dict[str, Any] = {
     "model": "mlp", "framework": "torch", "build": "default", "compile_mode": "eager", "layout": "nchw",
     "precision": "bf16", "mode": "training", "device": "cpu", "local_batch": 8, "threads": 1, "data": "synthetic",
     "steps_per_timing": 1, "isa": "native", "world_size": 1, "devices_per_process": 1, "strategy": "single",
-    "oversubscribed": False, "loss_asked": "own", "optimizer_asked": "own", "trials": 6,
+    "oversubscribed": False, "loss_asked": "own", "optimizer_asked": "own", "prompt_length": 0, "generated_length": 0,
+    "trials": 6,
 }
 
 
@@ -70,6 +71,7 @@ ROW: dict[str, Any] = {
     ({"isa": "avx2", "build": "own", "steps_per_timing": 4}, " --build own --isa avx2 --steps-per-timing 4"),
     ({"loss_asked": "mean_squared_error", "optimizer_asked": "adamw:weight_decay=0.1"},
      " --loss mean_squared_error --optimizer adamw:weight_decay=0.1"),
+    ({"prompt_length": 16, "generated_length": 4}, " --prompt-length 16 --generated-length 4"),
     ({"world_size": 2, "strategy": "ddp", "oversubscribed": True, "devices_per_process": 2},
      " --strategy ddp --devices-per-process 2 --world-size 2 --oversubscribe"),
 ])

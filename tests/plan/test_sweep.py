@@ -63,7 +63,7 @@ def test_best_and_default_are_what_the_adapter_says(name: str, mode: Mode):
     best, = cases(frameworks=(name,), modes=(mode,))
     default, = cases(frameworks=(name,), modes=(mode,), compile_modes=(Setting.DEFAULT,), layouts=(Setting.DEFAULT,))
 
-    assert (best.compile_mode, best.layout) == adapter.BEST[mode]
+    assert (best.compile_mode, best.layout) == adapter.BEST.get(mode, adapter.BEST[Mode.INFERENCE])
     assert (default.compile_mode, default.layout) == (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])
 
 
@@ -119,7 +119,8 @@ def test_a_short_limit_is_executed_often_between_two_clock_reads():
 
 
 def test_operations_and_networks_of_one_sweep_are_each_expanded_by_their_own_axes():
-    declared = cases(models=("mlp",), microbenchmarks=("launch",), modes=tuple(Mode), local_batches=(1, 2))
+    modes = (Mode.INFERENCE, Mode.TRAINING)
+    declared = cases(models=("mlp",), microbenchmarks=("launch",), modes=modes, local_batches=(1, 2))
 
     assert [(case.timed_as, case.model) for case in declared] == [
         *4 * [(TrialKind.TIMING, "mlp")], (TrialKind.LIMIT, "launch"),
@@ -160,7 +161,7 @@ def test_an_unknown_word_is_answered_with_the_nearest_one(axis: str, wrong: str,
 
 
 def test_a_word_that_is_near_none_is_answered_with_all():
-    with pytest.raises(UnknownName, match="no mode 'xyz'; known: inference, training"):
+    with pytest.raises(UnknownName, match="no mode 'xyz'; known: decode, inference, training"):
         options.values(SWEPT["modes"], "xyz")
 
 
@@ -226,8 +227,8 @@ def test_a_device_has_as_many_threads_alone_as_among_others():
 
 
 def test_a_mode_without_a_strategy_is_left_out_and_replicas_answer_requests():
-    both = sizes(world_sizes=(1, 2), modes=tuple(Mode))
-    named = sizes(world_sizes=(1, 2), modes=tuple(Mode), strategies=("ddp",))
+    both = sizes(world_sizes=(1, 2), modes=(Mode.INFERENCE, Mode.TRAINING))
+    named = sizes(world_sizes=(1, 2), modes=(Mode.INFERENCE, Mode.TRAINING), strategies=("ddp",))
 
     assert ["single", "replicas", "single", "ddp"] == [strategy for _, _, strategy, _ in both]
     assert ["single", "ddp"] == [strategy for _, _, strategy, _ in named]
@@ -302,3 +303,21 @@ def test_more_threads_than_cores_are_labelled_on_one_cpu_too(axis: str, name: st
 
     assert [False, device == "cpu"] == [case.oversubscribed for case in sweep.cases(cores=4)]
     assert [False, device == "cpu"] == [case.label.endswith(", oversubscribed") for case in sweep.cases(cores=4)]
+
+
+def test_lengths_of_text_are_axes_of_decoding_alone():
+    sweep = Sweep(
+        models=("gpt2",), frameworks=("torch",), modes=(Mode.INFERENCE, Mode.DECODE), prompt_lengths=(8, 16),
+        generated_lengths=(4,),
+    )
+
+    assert [(Mode.INFERENCE, 0, 0), (Mode.DECODE, 8, 4), (Mode.DECODE, 16, 4)] == [
+        (case.mode, case.prompt_length, case.generated_length) for case in sweep.cases(cores=2)
+    ]
+    inference = next(sweep.cases(cores=2))
+    assert {"prompt_length", "generated_length"}.isdisjoint(inference.plain())       # as it was stored before
+
+
+def test_text_is_generated_on_one_device():
+    with pytest.raises(UserError, match="text is generated on one device so far; leave --world-size out"):
+        list(Sweep(models=("gpt2",), frameworks=("torch",), modes=(Mode.DECODE,), world_sizes=(1, 2)).cases(cores=2))

@@ -23,7 +23,7 @@ from rigmark.bench.analysis.results.findings import (
     unevenness,
 )
 from rigmark.bench.analysis.results.validity import Validity
-from rigmark.bench.analysis.statistics.estimate import estimate, median
+from rigmark.bench.analysis.statistics.estimate import Estimate, estimate, median
 from rigmark.bench.enums import NOT_PROVEN, TIMED, Mode, Outcome, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.worker import strategies
@@ -50,7 +50,9 @@ RESULT_COLUMNS = (
     "trial_step_times_s", "finding_texts", "code_version", "build_facts", "settings", "command", "flops_per_s",
     "bytes_per_s", "policy", "overflow_steps", "rank_spread", "sent_bytes",
     "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
-    "trial_findings", "source",
+    "trial_findings", "source", "tokens_per_s", "tokens_low_per_s", "tokens_high_per_s", "time_to_first_token_s",
+    "time_to_first_token_low_s", "time_to_first_token_high_s", "time_between_tokens_s", "time_between_tokens_low_s",
+    "time_between_tokens_high_s",
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
@@ -65,6 +67,10 @@ the busiest rank / that of the idlest (ranks that wait for each other have equal
 each device must at least send per step. ``communication_time_s`` and its part ``communication_exposed_s`` are per step,
 see bench.worker.frameworks.Prepared.communication; if they are not known, ``communication_reason`` states why.
 ``source`` is the file and line of a quoted result; see bench.analysis.results.quoted.
+
+Of generated text a step is one text for each prompt of the batch: ``tokens_per_s`` are the tokens of all of them / the
+step time. ``time_to_first_token_s`` and ``time_between_tokens_s`` are estimates over the medians of the processes; None
+where tokens were not waited for one by one, and the second where a text is one token.
 """
 
 
@@ -215,6 +221,7 @@ def _figures(
         "throughput_samples_per_s": throughput and throughput.value,
         "throughput_low_samples_per_s": throughput and throughput.low,
         "throughput_high_samples_per_s": throughput and throughput.high,
+        **_of_text(first, measured, throughput),
         "flops_per_s": None if flops is None else flops / step_time.value,
         "bytes_per_s": None if moved_bytes is None else moved_bytes / step_time.value,
         "cpu_time_per_step_s": median(step_times((trial["cpu_times_s"] for trial in measured), steps)),
@@ -229,6 +236,23 @@ def _figures(
         "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
         "layer_overhead": layers and layers.overhead, **world,
     }
+
+
+def _of_text(first: Trial, measured: Sequence[Trial], sequences: Estimate | None) -> dict[str, Any]:
+    """Figures of generated text only; times of tokens where each was waited for."""
+    if first["mode"] != Mode.DECODE or sequences is None:
+        return {}
+    tokens = int(first["generated_length"])
+    found: dict[str, Any] = {
+        f"tokens{end}_per_s": None if value is None else tokens * value
+        for end, value in (("", sequences.value), ("_low", sequences.low), ("_high", sequences.high))
+    }
+    for column, name in (("first_token_times_s", "time_to_first_token"), ("token_times_s", "time_between_tokens")):
+        processes = [trial[column] for trial in measured if not is_nothing(trial[column]) and len(trial[column])]
+        if processes:
+            time = estimate([median(times_s) for times_s in processes])
+            found |= {f"{name}_s": time.value, f"{name}_low_s": time.low, f"{name}_high_s": time.high}
+    return found
 
 
 def _isa_proof(group: Sequence[Trial]) -> str:
@@ -274,7 +298,7 @@ def _work_of_a_step(trial: Trial) -> tuple[int | None, int | None, int | None]:
 
 
 def _flops_per_sample(trial: Trial) -> Any:
-    return trial["flops_training"] if trial["mode"] == Mode.TRAINING else trial["flops_inference"]
+    return trial[f"flops_{trial['mode']}"]
 
 
 def _layers_of(trial: Trial) -> tuple[Any, ...]:

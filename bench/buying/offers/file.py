@@ -20,7 +20,7 @@ from rigmark.bench.buying.offers.market import (
     Throughput,
 )
 from rigmark.bench.buying.offers.reading import Table
-from rigmark.bench.enums import Mode, Precision
+from rigmark.bench.enums import OF_SAMPLES, Mode, Precision
 from rigmark.bench.errors import unknown
 from rigmark.bench.machine import gpu_specifications
 from rigmark.bench.machine.gpu_specifications import Card
@@ -289,7 +289,7 @@ class File:
         inner.finish()
         return Throughput(
             id=own, device=device, devices=table.whole("devices", "devices", least=1) or 1,
-            model=table.required_text("model"), mode=Mode(table.required_text("mode", tuple(Mode))),
+            model=table.required_text("model"), mode=Mode(table.required_text("mode", OF_SAMPLES)),
             precision=Precision(table.required_text("precision", tuple(Precision))),
             local_batch=table.whole("local_batch", "samples", least=1),
             data=table.text("data") or "synthetic", software=table.text("software"), samples_per_s=samples,

@@ -12,7 +12,7 @@ from rigmark.bench.enums import Mode, Outcome, Precision
 from rigmark.bench.ir.graph import Cost, Graph
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
-from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.processes.spawn import Answer, not_run
 from rigmark.bench.store.record import Record
 from rigmark.bench.trials.kind import with_marks
 from rigmark.bench.trials.kinds._steps import Steps
@@ -29,6 +29,9 @@ Row = tuple[str, str | None]         # (layer, direction)
 class Layers(Steps):
     def ask(self, trial: Trial) -> Answer:
         case, variables = trial.case, layer_variables(trial.case)
+        if case.mode is Mode.DECODE:
+            return not_run(Outcome.UNSUPPORTED, "layers of generated text are not timed yet; time those of --mode "
+                           "inference")
         answer = self.stepped(trial, variables)
         if answer.outcome is not Outcome.OK:
             return answer

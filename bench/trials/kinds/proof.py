@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rigmark.bench import datasets
-from rigmark.bench.enums import Outcome
+from rigmark.bench.enums import Mode, Outcome
+from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.launch import ranks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
@@ -33,15 +35,11 @@ class Proof(Kind):
         if case.precision not in parity.TOLERANCES:
             return not_run(Outcome.UNSUPPORTED, f"no tolerance is derived for precision {case.precision} yet")
         worst: parity.Parity | None = None
-        for weights in self.context.inputs.weights_of_proof(case.model):
-            asked = {**job(case, self.context.inputs), "weights": str(weights)}
-            answer, arrays = self._shown(trial, asked)
-            if answer.outcome is not Outcome.OK:
-                return answer
-            oracle = self.context.oracle.proof(case, asked)
-            if isinstance(oracle, Answer):
-                return oracle
-            agreement = parity.compare(arrays, oracle, case.precision)
+        for weights in self.context.inputs.weights_of_proof(case):
+            compared = self._of_text(trial, weights) if case.mode is Mode.DECODE else self._of_outputs(trial, weights)
+            if isinstance(compared, Answer):
+                return compared
+            answer, agreement = compared
             worst = agreement if worst is None else parity.worse(worst, agreement)
             if worst.failures():
                 break
@@ -52,6 +50,33 @@ class Proof(Kind):
             outcome=Outcome.PARITY_FAILED if failures else Outcome.OK,
             reason="did not compute the same as the oracle: " + "; ".join(failures) if failures else None,
         )
+
+    def _of_outputs(self, trial: Trial, weights: Path) -> tuple[Answer, parity.Parity] | Answer:
+        """The answer of the workers and how it agrees; the Answer alone of what failed before there was any."""
+        case = trial.case
+        asked = {**job(case, self.context.inputs), "weights": str(weights)}
+        answer, arrays = self._shown(trial, asked)
+        if answer.outcome is not Outcome.OK:
+            return answer
+        oracle = self.context.oracle.proof(case, asked)
+        return oracle if isinstance(oracle, Answer) else (answer, parity.compare(arrays, oracle, case.precision))
+
+    def _of_text(self, trial: Trial, weights: Path) -> tuple[Answer, parity.Parity] | Answer:
+        """The same of generated text."""
+        case, inputs = trial.case, self.context.inputs
+        try:
+            asked = jobs.job("decoding_proof", case, weights=str(weights), **jobs.decoding(case, inputs))
+        except BadGraph as refusal:
+            return not_run(Outcome.UNSUPPORTED, str(refusal))
+        prompts = inputs.of_proof(case)
+        oracle = self.context.oracle.text(case, {**asked, "inputs": str(prompts)})
+        if isinstance(oracle, Answer):
+            return oracle
+        known = inputs.known_text(prompts, weights, oracle["tokens"])
+        answer, arrays = self.context.workers.ask(trial, {**asked, "inputs": str(known)}, is_recorded=False)
+        if answer.outcome is not Outcome.OK:
+            return answer
+        return answer, parity.compare_text(arrays, oracle, case.precision)
 
     def fields(self, trial: Trial, answer: Answer) -> dict[str, Any]:
         return {**super().fields(trial, answer), "parity": answer.result or None}

@@ -24,10 +24,14 @@ An adapter module has
 ``prepare(graph, weights, settings, kind)``  -> Prepared; optional: ``kind``, a subclass to be used instead
 ``facts()``         facts that the running library states about itself, for the record: threads, capabilities
 
+A framework that generates text token by token has a file ``decoding.py`` in its folder, with
+``prepare(graph, parts, weights, settings)`` -> Decoder. ``graph`` is the model on all tokens at once, ``parts`` are
+{"prefill", "step"} as bench.ir.decoding.Decoding.part gives them, for the prompt and for one token.
+
 ``graph`` is Graph.plain(). ``weights`` maps "layer/parameter" to float32 arrays in canonical layout: convolution
 OIHW, dense (out, in). ``settings`` is a dict:
 
-``mode``          "inference" or "training"
+``mode``          "inference", "training" or "decode"
 ``precision``     "fp32", ...
 ``compile_mode``  "eager", "compiled" or "xla"
 ``layout``        "nchw" or "channels_last"
@@ -65,8 +69,9 @@ def part(name, file):
 
 
 def modes(name):
-    """The modes that a framework has: ("inference", "training"), or fewer."""
-    return getattr(load(name), "MODES", ("inference", "training"))
+    """The modes that a framework has: of "inference", "training" and, where it has a file for it, "decode"."""
+    generates = part(name, "decoding") is not None
+    return tuple(getattr(load(name), "MODES", ("inference", "training"))) + ("decode",) * generates
 
 
 def packages(name):
@@ -215,3 +220,31 @@ class Prepared(object):
         Raises Unsupported if that is not known.
         """
         raise Unsupported("nothing is communicated")
+
+
+class Decoder(Prepared):
+    """A causal language model that generates text, greedily and token by token, with a cache of keys and values.
+
+    ``load`` takes (prompt, anything) instead of (x, y), prompts of one shape. Weights, memory and ``synchronize`` are
+    those of Prepared; the other methods of that class have no meaning here.
+    """
+
+    def prefill(self):
+        """Starts the pass over the next prompt with an empty cache, which gives the first token."""
+        raise NotImplementedError
+
+    def advance(self):
+        """Starts the step that gives the next token; the one before it is not fetched from the device."""
+        raise NotImplementedError
+
+    def tokens(self):
+        """The tokens since the prompt as int64 (batch, number)."""
+        raise NotImplementedError
+
+    def choose(self, tokens):
+        """Replaces the last token of each sequence by these, int64 (batch,): what the next step is given."""
+        raise NotImplementedError
+
+    def result(self):
+        """The scores by which the last token was chosen, (batch, vocabulary)."""
+        raise NotImplementedError

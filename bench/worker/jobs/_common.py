@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from .. import devices, frameworks, host, strategies
+from .. import devices, frameworks, generation, host, strategies
 from . import Failed
 
 
@@ -54,7 +54,9 @@ def prepare(job, weights, answers):
     answers.mark("imported")
     start = time.perf_counter()
     world = job.get("world")
-    if world is None:
+    if job.get("decoding"):
+        prepared = generation.prepared(module, job, weights)
+    elif world is None:
         prepared = module.prepare(job["graph"], weights, job["settings"])
     else:
         strategy = strategies.load(world["strategy"])

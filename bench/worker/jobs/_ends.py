@@ -7,7 +7,7 @@ and facts of the timed steps, such as their peak memory, must be read before.
 
 import numpy as np
 
-from .. import frameworks
+from .. import frameworks, generation
 from ..graphs import parameters_of
 from ..samples import answer_keys, count, first, joined, mapped, packed, part_of, unpacked
 from . import Failed
@@ -24,7 +24,9 @@ def checked_at_the_end(job, prepared, steps, first_loss):
     no parameter changed, or if a clock was replaced.
     """
     refuse_replaced_clocks()
-    if job["settings"]["mode"] == "inference":
+    if job["settings"]["mode"] == "decode":
+        checked = check_texts(job, prepared, steps)
+    elif job["settings"]["mode"] == "inference":
         checked = check_outputs(job, prepared, steps, first_loss)
     else:
         checked = check_update(job, prepared, steps, first_loss)
@@ -102,6 +104,55 @@ def check_one(job, answer, index, part, other, output):
         raise Failed("parity_failed", "the last output is nearer to the oracle's for another batch than to that for "
                      "the same batch")
     return {"output_error": error, "allowed_output_error": allowed, "output_distance": distance}
+
+
+# Decoding -------------------------------------------------------------------------------------------------------------
+
+
+def check_texts(job, prepared, steps):
+    """Compares the texts of the first step, of the last one and of one more with the oracle's choices.
+
+    The oracle reads each text as a whole, without a cache, and so gives the scores by which each of its tokens should
+    have been chosen. Those of the last token are compared too, since they depend on all that the cache holds.
+    """
+    samples, length = job["last_check"]["samples"], job["decoding"]["generated_length"]
+    given = [prepared.first, prepared.text()]
+    one_more_step(prepared)
+    given.append(prepared.text())
+    prompts = [samples_of(job, place, samples)[0][0] for place in (0, steps - 1, steps)]
+    texts = [np.concatenate([x, tokens[:samples, :-1]], axis=1) for x, (tokens, _) in zip(prompts, given)]
+    answer = Answer(job, [arrays(job["weights"])], [np.concatenate(texts)], is_training=False)
+    parts = [slice(samples * index, samples * (index + 1)) for index in range(len(given))]
+    facts = []
+    for part, other, (tokens, scores) in zip(parts, (parts[2], parts[2], parts[1]), given):
+        facts.append(check_output(job, scores, LastScores(answer), part, other)[1])
+        refuse_other_tokens(answer.exact[part, -length:], tokens[:samples], facts[-1]["allowed_output_error"])
+    return dict(dict.fromkeys(("loss", "expected_loss", "allowed_difference", "are_parameters_moved")), **facts[-1])
+
+
+class LastScores(object):
+    """Of an Answer, the scores of the last token only."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    @property
+    def exact(self):
+        return self._answer.exact[:, -1]
+
+    @property
+    def rounded(self):
+        return self._answer.rounded[:, -1]
+
+
+def refuse_other_tokens(scores, tokens, tolerance):
+    """Raises Failed for a token that is not what the oracle chooses by these scores, unless rounding may decide."""
+    is_wrong, _ = generation.judged(scores, tokens, tolerance)
+    if np.any(is_wrong):
+        sample, place = (int(index[0]) for index in np.nonzero(is_wrong))
+        raise Failed("parity_failed", "token %d of sequence %d is %d, where the oracle chooses %d by more than "
+                     "rounding explains" % (
+                         place + 1, sample + 1, tokens[sample, place], scores[sample, place].argmax()))
 
 
 # Training -------------------------------------------------------------------------------------------------------------

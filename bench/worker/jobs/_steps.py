@@ -27,6 +27,12 @@ def started(job, answers, first_step):
     answers.mark("loaded")
 
     first_step_s = first_step(prepared)
+    if mode == "decode":
+        prepared.keep_first()        # which is held to the oracle with the last ones
+        return module, prepared, {
+            "prepare_time_s": seconds, "first_step_s": first_step_s, "first_loss": None, "expected_loss": None,
+            "batches": len(loaded),
+        }
     result = prepared.result()
     if mode == "inference":
         first_loss = loss_of(graph["loss"], np.asarray(first(result), np.float64), loaded[0][1])[0]

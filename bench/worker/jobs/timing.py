@@ -12,6 +12,8 @@ def run(job, directory, answers):
     ranks = rendezvous.of(job)
     module, prepared, facts = started(job, answers, measure.one_step)
     timed = timed_steps(prepared, job["timing"], answers, ranks)
+    if job["settings"]["mode"] == "decode":
+        timed.update(prepared.token_times(len(timed["timings_s"]) * timed["steps_per_timing"]))
     last, overflow_steps = last_result(prepared), prepared.overflow_steps()
     memory = peak_memory(prepared)       # before anything else than timed steps is run
     timings = len(timed["warm_up_timings_s"]) + len(timed["timings_s"])

@@ -199,10 +199,7 @@ class JaxPrepared(Prepared):
 
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._plan = Plan(graph, has_images=self._layout.is_channels_last)
-        self._layers = [
-            (dict(layer, is_image=layer["name"] in self._plan.images), outputs_of(layer), self._plan.turns(layer))
-            for layer in graph["layers"]
-        ]
+        self._layers = self._with_turns(graph)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
         self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
@@ -233,6 +230,13 @@ class JaxPrepared(Prepared):
         self._loaded = self._batches = None
         self._last = None
         self._programs = {}                              # what layer_times knows about them, by shape of a batch
+
+    def _with_turns(self, graph):
+        """(layer, its outputs, the orders in which it takes its inputs) of each layer of a graph."""
+        return [
+            (dict(layer, is_image=layer["name"] in self._plan.images), outputs_of(layer), self._plan.turns(layer))
+            for layer in graph["layers"]
+        ]
 
     # The timed way.
 
@@ -421,9 +425,9 @@ class JaxPrepared(Prepared):
         with self._jax.named_scope(OPTIMIZER):
             return self._jax.lax.cond(is_due, copied, lambda _, kept: kept, parameters, statistics)
 
-    def _run(self, weights, x, run):
+    def _run(self, weights, x, run, layers=None):
         values = dict(zip(self._inputs, unpacked(x)))
-        for layer, outputs, turns in self._for_loss if run.is_training else self._layers:
+        for layer, outputs, turns in layers or (self._for_loss if run.is_training else self._layers):
             own = {p["name"]: weights[p["key"]] for p in layer["parameters"]}
             with self._jax.named_scope(layer["name"]):
                 inputs = [self._turned(values[name], turn) for name, turn in zip(layer["inputs"], turns)]
@@ -437,7 +441,7 @@ class JaxPrepared(Prepared):
 
     def _lowered(self, op):
         """The lowering of an operation, with its floating-point operands in the format of this precision."""
-        lower, jax = LOWERINGS[op], self._jax
+        lower, jax = self._lowering(op), self._jax
         if self._computed == self._stored and self._computed.itemsize >= 4:
             return lower
 
@@ -450,6 +454,9 @@ class JaxPrepared(Prepared):
             return jax.tree.map(lambda value: cast(value, self._computed), lower(run, layer, weights, *inputs))
 
         return forward
+
+    def _lowering(self, op):
+        return LOWERINGS[op]
 
     # Arrays in and out.
 

@@ -292,8 +292,9 @@ def _formats(tf, precision):
     return tf.as_dtype(stored), tf.as_dtype(COMPUTED.get(precision, stored))
 
 
-def _layers(tf, graph, plan, variables, settings, device):
-    """The Layers in order."""
+def _layers(tf, graph, plan, variables, settings, device, more=None):
+    """The Layers in order; ``more`` are lowerings of operations that only this graph has."""
+    table = dict(LOWERINGS, **(more or {}))
     ways = {
         "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
         "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
@@ -306,7 +307,7 @@ def _layers(tf, graph, plan, variables, settings, device):
         name = layer["name"]
         is_shared = any(p["key"] in shared for p in layer["parameters"])
         facts = dict(layer, is_image=name in plan.images, is_shared=is_shared, **ways)
-        function = _turning(tf, plan.turns(layer), LOWERINGS[layer["op"]](tf, facts))
+        function = _turning(tf, plan.turns(layer), table[layer["op"]](tf, facts))
         if computed.size < 4:
             function = _in_format(tf, layer["op"], function, stored, computed)
         parameters = {p["name"]: variables[p["key"]] for p in layer["parameters"]}
@@ -453,7 +454,7 @@ class TensorflowPrepared(Prepared):
         if self._copies:
             with tf.device(device):
                 self._trained = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._layers = _layers(tf, graph, self._plan, self._variables, settings, device)
+        self._layers = self._lowered(graph, settings)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [layer for layer in self._layers if layer.name in for_loss]
         self._loss_function = LOSSES[graph["loss"]]
@@ -470,6 +471,9 @@ class TensorflowPrepared(Prepared):
         self._loaded = self._batches = None
         self._last = None
         self._traced = self._program = None      # the function that layer_times runs, and what its kernels are
+
+    def _lowered(self, graph, settings):
+        return _layers(self._tf, graph, self._plan, self._variables, settings, self._device)
 
     def _layouts_of(self, graph):
         """{key: (canonical to TensorFlow's, back)}; a shared parameter is kept as it is."""

@@ -145,7 +145,7 @@ _HALVES = {"bf16": "bfloat16", "fp16": "float16"}
 _STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}       # others: float32
 
 
-def _compiled(torch, network):
+def _compiled(torch, network, is_first=True):
     """The network under torch.compile; raises Unsupported if the compiler is missing."""
     if not hasattr(getattr(torch, "compiler", None), "reset"):
         raise Unsupported(f"the compiled mode needs PyTorch 2.1 or newer, this is {torch.__version__}")
@@ -159,7 +159,8 @@ def _compiled(torch, network):
     if any(isinstance(module, torch.nn.RNNBase) for module in network.modules()):
         raise Unsupported("torch.compile: Dynamo does not support RNN, GRU, or LSTM")
     # Networks share the code of one forward, whose compilations are counted together against a limit of 8.
-    torch.compiler.reset()
+    if is_first:
+        torch.compiler.reset()
     try:
         # Not dynamic: otherwise a second batch size replaces the kernels by slower ones for any size.
         # Full graph: at the limit it raises; otherwise it would continue in eager mode without a message.
@@ -214,7 +215,7 @@ class TorchPrepared(Prepared):
         self._scaler = _scaler(torch, self._device) if precision == "fp16" and self._is_training else None
         self._steps = self._updates = self._trained = 0
 
-        network, layers = lowerings.lowered(graph, weights)
+        network, layers = self._lowered(graph, weights)
         self._layers = layers
         self._is_eager = settings["compile_mode"] == "eager"
         network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
@@ -243,6 +244,9 @@ class TorchPrepared(Prepared):
         self._advance = self._update if self._is_training else self._infer
         self._batches = None
         self._last = None
+
+    def _lowered(self, graph, weights):
+        return lowerings.lowered(graph, weights)
 
     # The timed way.
 

@@ -16,7 +16,7 @@ def _log_softmax(run, layer, weights, x):
 def _attention(run, layer, weights, query, key, value, mask=None):
     a = layer["attributes"]
     if query.dtype.itemsize == 8:
-        return _composed(run, a, query, key, value, mask)
+        return composed(run, a, query, key, value, mask)
     # JAX has heads behind steps.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
     masks = {} if mask is None else {"mask" if mask.dtype == bool else "bias": mask}
@@ -24,7 +24,7 @@ def _attention(run, layer, weights, query, key, value, mask=None):
     return attended.swapaxes(1, 2)
 
 
-def _composed(run, attributes, query, key, value, mask):
+def composed(run, attributes, query, key, value, mask):
     """In fp64, since JAX's own takes the softmax in fp32."""
     key, value = (run.np.repeat(x, query.shape[1] // x.shape[1], 1) for x in (key, value))
     scores = query @ key.swapaxes(2, 3) * attributes.get("scale", 1 / math.sqrt(query.shape[3]))

@@ -13,21 +13,30 @@ from ._modules import modules
 LOWERINGS = registry.tables(__name__, __path__, "LOWERINGS")
 
 
-def lowered(graph, weights):
-    """The graph as an nn.Module that holds copies of the weights, and {layer name: its nn.Module}."""
+def lowered(graph, weights, more=None, known=None):
+    """The graph as an nn.Module that holds copies of the weights, and {layer name: its nn.Module}.
+
+    ``more`` are lowerings of operations that only this graph has. ``known`` are modules of a graph with the same
+    parameters, by layer: those with parameters are used again, and the weights are those that they hold.
+    """
     import torch
 
-    layers = {}
+    layers, table, known = {}, dict(LOWERINGS, **(more or {})), known or {}
     overwriting = _overwriting(graph["layers"], output_names(graph))
     for layer in graph["layers"]:
-        lower = LOWERINGS[layer["op"]]
+        if layer["parameters"] and layer["name"] in known:
+            layers[layer["name"]] = known[layer["name"]]
+            continue
+        lower = table[layer["op"]]
         layers[layer["name"]] = lower(torch.nn, dict(layer, in_place=layer["name"] in overwriting))
-    _share(graph, layers)
     network = modules().Network(
         list(layers.values()), [each["name"] for each in inputs_of(graph)],
         _wiring(graph, graph["layers"], output_names(graph)),
         _wiring(graph, layers_for_loss(graph), output_names(graph)[:1]),
     )
+    if known:
+        return network, layers
+    _share(graph, layers)
     parameters = parameters_of(graph)
     with torch.no_grad():
         for key, tensor in tensors(graph, layers).items():

@@ -1,0 +1,118 @@
+"""TensorFlow: text token by token, in one function for prompts and one for single tokens, with caches as variables."""
+
+import numpy as np
+
+from .. import Decoder, refusals, widened
+from . import adapter, lowerings
+
+
+def prepare(graph, parts, weights, settings):
+    """The model on its device; raises Unsupported where TensorFlow cannot do what is asked."""
+    def kind(tf, graph, weights, settings, device):
+        return TensorflowDecoder(tf, parts, weights, settings, device)
+
+    return adapter.prepare(graph, weights, settings, kind)
+
+
+class TensorflowDecoder(Decoder, adapter.TensorflowPrepared):
+    """Two functions that share weights and caches, variables (batch, heads, capacity, features)."""
+
+    def __init__(self, tf, parts, weights, settings, device):
+        adapter.TensorflowPrepared.__init__(self, tf, parts["prefill"], weights, settings, device)
+        self._layers_of_step = self._lowered(parts["step"], settings)
+        self._computed = adapter._formats(tf, settings["precision"])[1]
+        self._cached = [layer for layer in parts["step"]["layers"] if layer["op"] == "cached_attention"]
+        self._caches = {}
+        self._first, self._next = self._compiled(self._of_prompt), self._compiled(self._of_token)
+        self._before = 0                 # tokens in the caches
+        self._tokens = []
+
+    def _lowered(self, graph, settings):
+        more = {"cached_attention": _cached_attention, "positions": _positions}
+        return adapter._layers(self._tf, graph, self._plan, self._variables, settings, self._device, more)
+
+    def load(self, batches):
+        adapter.TensorflowPrepared.load(self, [(prompt, prompt[:1, :1]) for prompt, _ in batches])
+        samples = len(batches[0][0])
+        with self._tf.device(self._device):
+            self._caches = {
+                layer["name"]: [self._room(samples, shape, layer) for shape in layer["input_shapes"][1:]]
+                for layer in self._cached
+            }
+
+    def _room(self, samples, shape, layer):
+        heads, _, features = shape[1:]
+        size = [samples, heads, layer["attributes"]["capacity"], features]
+        return self._tf.Variable(self._tf.zeros(size, self._computed), trainable=False)
+
+    def prefill(self):
+        prompt, _ = next(self._batches)
+        self._before, self._tokens = 0, []
+        with refusals(adapter._MISSING_KERNEL):
+            self._keep(self._first(prompt), prompt.shape[1])
+
+    def advance(self):
+        self._keep(self._next(self._tokens[-1], self._tf.constant(self._before)), 1)
+
+    def _keep(self, answer, tokens):
+        token, self._last = answer
+        self._tokens.append(token)
+        self._before += tokens
+
+    def _of_prompt(self, tokens):
+        return self._chosen(self._layers, tokens, 0)
+
+    def _of_token(self, token, before):
+        return self._chosen(self._layers_of_step, token, before)
+
+    def _chosen(self, layers, tokens, before):
+        """(the best token after those, its scores)"""
+        with self._tf.device(self._device):
+            scores = self._output_of(layers, DecodingPass(self._caches, before), tokens)[:, -1]
+            return self._tf.argmax(scores, -1)[:, None], scores
+
+    def tokens(self):
+        return np.concatenate([token.numpy() for token in self._tokens], axis=1)
+
+    def choose(self, tokens):
+        self._tokens[-1] = self._input(tokens[:, None])
+
+    def result(self):
+        return widened(self._last.numpy())
+
+
+class DecodingPass(lowerings.Pass):
+    """A pass over the tokens that follow ``before`` others, whose keys and values are in ``caches``, by layer."""
+
+    def __init__(self, caches, before):
+        super().__init__(is_training=False)
+        self.caches, self.before = caches, before
+
+
+def _cached_attention(tf, layer):
+    a, name = layer["attributes"], layer["name"]
+    tokens = layer["input_shapes"][1][2]
+    attend_first = lowerings.LOWERINGS["attention"](tf, layer)
+    attend_next = lowerings.LOWERINGS["attention"](tf, dict(layer, attributes=dict(a, causal=False)))
+
+    def forward(run, query, key, value):
+        for cache, new in zip(run.caches[name], (key, value)):
+            cache[:, :, run.before:run.before + tokens].assign(new)
+        if isinstance(run.before, int):
+            return attend_first(run, query, key, value)
+        is_seen = tf.range(a["capacity"]) <= run.before
+        keys, values = run.caches[name]
+        return attend_next(run, query, keys, values, is_seen[None, None, None])
+
+    return forward
+
+
+def _positions(tf, layer):
+    a = layer["attributes"]
+    others = (slice(None),) * (a["axis"] % len(layer["input_shapes"][0]))
+
+    def forward(run, x):
+        begin = a["start"] + run.before
+        return x[(*others, slice(begin, begin + a["count"]))]
+
+    return forward
