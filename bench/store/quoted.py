@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from rigmark.bench.plan import axes
+from rigmark.bench.store.stored import LEAST_TIME_S, MOST_TIME_S
 
 SCHEMA = 1
 ORIGIN = "quoted"
@@ -95,7 +96,7 @@ FIGURES = tuple(f.name for f in fields(Quoted) if f.name not in (*FACTS, *SERIES
 OF_NETWORKS = ("parameters", "flops_per_sample")
 """Figures that are facts of a network, not results."""
 
-MOST = 1e30                  # largest plausible figure in any unit; 1 / MOST is the least: 5e-324 is a mistake
+MOST = 1e30                  # largest plausible figure in any unit but seconds; 1 / MOST is the least
 MOST_WHOLE = 2**31
 MOST_NAMED = 4               # lines in a sentence
 
@@ -117,18 +118,30 @@ def impossible(row: Quoted) -> Iterator[str]:
         count = getattr(row, name)
         if count is not None and not (isinstance(count, int) and count is not True and 1 <= count <= MOST_WHOLE):
             yield f"{name} is {count!r}, and must be a whole number from 1 to {MOST_WHOLE:,}"
-    figures = [(name, getattr(row, name)) for name in FIGURES]
-    figures += [(name, figure) for name in SERIES[:-1] for figure in getattr(row, name)]
-    figures += [(f"the time of layer '{layer.layer}'", layer.time_s) for layer in row.layers]
-    for name, figure in figures:
+    figures = [(name, name, getattr(row, name)) for name in FIGURES]
+    figures += [(name, name, figure) for name in SERIES[:-1] for figure in getattr(row, name)]
+    figures += [("time_s", f"the time of layer '{layer.layer}'", layer.time_s) for layer in row.layers]
+    for name, said, figure in figures:
         if figure is None:
             continue
         if isinstance(figure, bool) or not isinstance(figure, int | float):
-            yield f"{name} is {figure!r}, which is no number"
-        elif figure != 0 and not 1 / MOST <= abs(figure) <= MOST:        # nor is NaN
-            yield f"{name} is {figure:g}, which no figure can be"
+            yield f"{said} is {figure!r}, which is no number"
+        elif figure != 0 and not _least(name) <= abs(figure) <= _most(name):     # nor is NaN
+            yield f"{said} is {figure:g}, which no figure can be"
         elif figure < 0 and name != "value":     # only the source knows its kind, and so its sign
-            yield f"{name} is {figure:g}, and must not be negative"
+            yield f"{said} is {figure:g}, and must not be negative"
+
+
+def _is_time(name: str) -> bool:
+    return name.endswith("_s") and not name.endswith("_per_s")
+
+
+def _least(name: str) -> float:
+    return LEAST_TIME_S if _is_time(name) else 1 / MOST
+
+
+def _most(name: str) -> float:
+    return MOST_TIME_S if _is_time(name) else MOST
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 
 from rigmark.bench import importers
 from rigmark.bench.errors import UserError
-from rigmark.bench.store.quoted import Quoted
+from rigmark.bench.store.quoted import Quoted, QuotedLayer, impossible
 from tests.history.test_asv_results import commit, folder, images, version_2
 
 DATA = Path(__file__).parent / "data"
@@ -495,6 +495,17 @@ def test_a_figure_of_json_that_cannot_be_is_refused(figure: str, tmp_path: Path)
 def test_a_fact_that_is_no_text_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"train \(bert\): framework is 3, which is no text"):
         optimum(tmp_path, {}, name=3)
+
+
+@pytest.mark.parametrize(("figures", "said"), [
+    ({"step_time_s": 1e30}, ["step_time_s is 1e+30, which no figure can be"]),
+    ({"timings_s": (1.0, 1e-11)}, ["timings_s is 1e-11, which no figure can be"]),
+    ({"layers": (QuotedLayer(layer="fc", op="dense", direction="forward", time_s=1e9),)},
+     ["the time of layer 'fc' is 1e+09, which no figure can be"]),
+    ({"throughput_samples_per_s": 1e12, "step_time_s": 1e7, "forward_time_s": 1e-9}, []),
+])
+def test_a_time_of_a_table_is_one_that_a_record_may_hold_too(figures: dict[str, Any], said: list[str]):
+    assert said == [*impossible(Quoted(line="1", model="m", **figures))]
 
 
 def test_what_a_file_holds_is_told_in_one_line_of_bounded_length(tmp_path: Path):
