@@ -51,4 +51,4 @@ def test_asv_is_set_up_and_finds_the_suite(project: Path):
 
 
 def test_a_suite_of_rigmark_is_planned(project: Path):
-    assert "trials" in python(project, "-m", "rigmark", "run", "fast", "--dry-run")
+    assert "trials" in python(project, "-m", "rigmark.bench", "run", "fast", "--dry-run")
