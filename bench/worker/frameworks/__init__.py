@@ -169,7 +169,7 @@ class Prepared(object):
         raise NotImplementedError
 
     def weights(self):
-        """{key: array}: all parameters and running statistics as they are now; only where there is training."""
+        """{key: array}: all parameters and running statistics as they are now."""
         raise NotImplementedError
 
     peak_memory_method = "device_allocator"      # "..._since_start" if the peak cannot be reset

@@ -206,9 +206,7 @@ def test_arrays_that_come_out_are_numpys_own_and_at_least_fp32(way):
     graph = image_network()
     x, y = synthetic_batch(graph, SAMPLES, seed=2)
     prepared = prepared_once(way, "image", way.mode)
-    arrays = [prepared.forward(x)]
-    if "training" in frameworks.modes(way.framework):
-        arrays += prepared.weights().values()
+    arrays = [prepared.forward(x), *prepared.weights().values()]
     if prepared.can_train:
         arrays += prepared.gradients(x, y, proof.dropout_masks(graph.plain(), SAMPLES, 3))[1].values()
 

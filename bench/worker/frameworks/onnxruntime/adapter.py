@@ -33,6 +33,7 @@ LOWERINGS = nodes.NODES
 
 TYPES = {"float": np.float32, "int64": np.int64, "bool": np.bool_}
 PROVIDER = "CPUExecutionProvider"
+WARM_RUNS = 3            # of a session that is profiled
 FEWEST_MESSAGES = 3      # errors, but no warnings
 
 
@@ -47,7 +48,7 @@ def prepare(graph, weights, settings):
         with writing.as_file(graph, weights) as path:
             return session(path, settings["threads"], settings["compile_mode"] == "compiled", profile)
 
-    return OrtPrepared(graph, start)
+    return OrtPrepared(graph, weights, start)
 
 
 def session(path, threads, is_optimised, profile=None):
@@ -85,8 +86,9 @@ def facts():
 class OrtPrepared(Engine):
     """A session; batches and answers lie in memory that is bound before the clock starts."""
 
-    def __init__(self, graph, start):
+    def __init__(self, graph, weights, start):
         """``start(profile)`` gives a session of the network, with a profile if that is not None."""
+        super().__init__(weights)
         self._graph, self._start, self._session = graph, start, start()
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_values(graph)
         self._batches = self._bound = self._last = None
@@ -101,12 +103,13 @@ class OrtPrepared(Engine):
 
     def layer_times(self, steps):
         """As the contract says, from a session with ONNX Runtime's own profile: another one each time, since a profile
-        is read when it has ended. Its first run is left out.
+        is read when it has ended. Its first runs are left out.
         """
         with tempfile.TemporaryDirectory() as folder:
             profiled = self._start(os.path.join(folder, "profile"))
             bound = self._bind_all(profiled)
-            profiled.run_with_iobinding(bound[0][1])
+            for _ in range(WARM_RUNS):
+                profiled.run_with_iobinding(bound[0][1])
             times_s = []
             for _ in range(steps):
                 place, _, _ = next(self._bound)      # plain steps and these take the batches in turn

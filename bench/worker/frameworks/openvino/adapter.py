@@ -40,7 +40,7 @@ def prepare(graph, weights, settings):
     if settings["precision"] == "bf16_pure" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
         raise Unsupported("OpenVINO computes in bf16 on processors with AVX-512 BF16 or AMX; this one has neither")
     with writing.as_file(graph, weights) as path:
-        return OpenVinoPrepared(core, core.read_model(path), configuration(settings))
+        return OpenVinoPrepared(weights, core, core.read_model(path), configuration(settings))
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,7 +76,8 @@ def facts():
 class OpenVinoPrepared(Engine):
     """A model that is compiled for the size of each batch, as its documentation advises, when that comes first."""
 
-    def __init__(self, core, model, properties):
+    def __init__(self, weights, core, model, properties):
+        super().__init__(weights)
         self._core, self._model, self._properties = core, model, properties
         self._requests = {}
         self._batches = self._last = None
