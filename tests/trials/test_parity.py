@@ -56,6 +56,15 @@ def test_equal_answers_pass():
     assert failures() == []
 
 
+def test_every_output_is_compared_for_itself():
+    oracle = {**ORACLE, "output:small": 1e-6 * ORACLE["output"]}
+
+    assert compare(oracle, oracle, Precision.FP32).failures() == []
+    for others in ({"output:small": 2e-6 * ORACLE["output"]}, {}):
+        (failure,) = compare({**ORACLE, **others}, oracle, Precision.FP32).failures()
+        assert failure.startswith("output off by")
+
+
 def test_rounding_to_fp32_passes():
     rounded = {key.replace(":", "__"): value.astype(np.float32) for key, value in ORACLE.items()}
 

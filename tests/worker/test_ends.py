@@ -40,3 +40,12 @@ def test_every_output_is_held_for_itself():
     assert told["output_error"] == pytest.approx(5e-4)
     with pytest.raises(Failed, match="the last output is off by"):
         _ends.check_output(JOB, (EXACT, small * 1.002), answer, OWN, OTHER)
+
+
+def test_a_parameter_that_layers_share_is_seen_to_move_by_its_own_key():
+    shared = {"name": "weight", "key": "table/weight", "shape": [2], "is_trainable": True}
+    graph = {"layers": [{"name": name, "parameters": [shared]} for name in ("table", "scores")]}
+    before = {"table/weight": np.zeros(2)}
+
+    assert not _ends.is_moved(graph, before, before)
+    assert _ends.is_moved(graph, before, {"table/weight": np.ones(2)})
