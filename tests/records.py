@@ -15,6 +15,7 @@ from rigmark.bench import models
 from rigmark.bench.enums import TIMED, CompileMode, Layout, Mode, Outcome, Precision, TrialKind
 from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
+from rigmark.bench.plan.microbenchmarks import OperationCase
 from rigmark.bench.store import stored
 from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Identity, Record
@@ -32,7 +33,10 @@ CASE = Case(
     model="mlp", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW, mode=Mode.TRAINING,
     local_batch=32, threads=1,
 )
-LIMIT_CASE = replace(CASE, model="matmul_1024", mode=Mode.INFERENCE, local_batch=1)
+LIMIT_CASE = OperationCase(
+    model="matmul_1024", framework="torch", compile_mode=CompileMode.EAGER, layout=Layout.NCHW,
+    local_batch=1, threads=1,
+)
 MACHINE = Machine(
     cpu="AMD EPYC 9B14", microarchitecture="zen4", architecture="x86_64", cores=2, logical_cores=2,
     memory_bytes=24 * 2**30, system="Linux 6.1",

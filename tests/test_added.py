@@ -52,7 +52,7 @@ def build():
     ("def build():\n    return None\n", "", "TypeError: build() returns a NoneType, not a Graph"),
     ("import sys\nsys.exit('now')\n", ":2", "SystemExit: now"),
     (MODEL.format(line='net.dense("classes")'), ":7", "TypeError"),
-    (MODEL.format(line='net.dense("classes", 10)'), ":7", "BadGraph"),
+    (MODEL.format(line='net.lstm("classes", 10)'), ":7", "BadGraph"),
     (MODEL.format(line='net.dens("classes", 10)'), ":7", "AttributeError: 'Builder' object has no attribute 'dens'"),
 ])
 def test_a_mistake_in_a_model_names_its_line(add: Callable[..., None], source: str, where: str, said: str):
