@@ -210,7 +210,7 @@ def test_the_oracles_shards_are_networks_of_their_own_with_one_mean_gradient(tmp
 
     def gradients(part: slice, **more: int) -> tuple[float, dict[str, Any]]:
         oracle = frameworks.load("numpy").prepare(graph.plain(), weights, {**settings, **more})
-        return oracle.gradients(x[part], y[part], {name: mask[part] for name, mask in masks.items()})
+        return oracle.gradients(samples.part_of(x, part), y[part], {name: mask[part] for name, mask in masks.items()})
 
     whole = gradients(slice(None), shards=2)
     parts = [gradients(slice(0, 4)), gradients(slice(4, 8))]
