@@ -6,6 +6,8 @@ import collections
 from typing import Any
 
 from rigmark.bench.enums import Mode
+from rigmark.bench.ir.decoding import decoding
+from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.networks import Network
 from rigmark.bench.worker import frameworks
 
@@ -37,4 +39,14 @@ def _operations(network: Network) -> collections.Counter[str]:
 def _support(network: Network, framework: str) -> dict[str, Any]:
     known = frameworks.load(framework).LOWERINGS
     lacking = {kind: count for kind, count in sorted(_operations(network).items()) if kind not in known}
-    return {"modes": [] if lacking else list(frameworks.modes(framework)), "lacking": lacking}
+    modes = [mode for mode in frameworks.modes(framework) if mode != Mode.DECODE or _generates(network)]
+    return {"modes": [] if lacking else modes, "lacking": lacking}
+
+
+def _generates(network: Network) -> bool:
+    """Whether it is a causal language model, which generates text."""
+    try:
+        decoding(network.graph)
+    except BadGraph:
+        return False
+    return True
