@@ -19,7 +19,7 @@ MOST_LAYERS = 200            # in a bar, in a plot, or in a table of cases side 
 FAMILIES = {
     Family.CONVOLUTION: ("conv2d", "conv_transpose2d"), Family.DENSE: ("dense", "matmul"),
     Family.ATTENTION: ("attention",), Family.RECURRENT: ("lstm", "gru", "rnn"),
-    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool", "resize"),
+    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool", "max_unpool", "resize"),
     Family.NORMALISATION: ("batch_norm", "local_response_norm", "layer_norm", "rms_norm", "group_norm"),
     Family.ELEMENT_WISE: (
         "relu", "tanh", "sigmoid", "softmax", "dropout", "add", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs",
@@ -27,10 +27,11 @@ FAMILIES = {
         "where", "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "cumulative_sum", "argmax", "greater_equal",
         "less_equal", "and", "or", "not", "cast", "leaky_relu", "prelu", "elu", "selu", "softplus", "hard_sigmoid",
         "hard_swish", "power", "reciprocal", "erf", "log_softmax",
+        "rotary",
     ),
     Family.MOVEMENT: (
         "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter", "expand",
-        "one_hot", "gather_elements", "join", "permute", "regroup", "tile", "pad",
+        "one_hot", "embedding_bag", "scatter_add", "gather_elements", "join", "permute", "regroup", "tile", "pad",
     ),
     Family.TRAINING: ("(loss)", "(optimizer)", "(gradient add)"),
     Family.RESIDUAL: (UNATTRIBUTED,),

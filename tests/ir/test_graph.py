@@ -65,7 +65,7 @@ def test_initialisation_does_not_change_the_fingerprint():
 
 def other(value: Any) -> Any:
     """A value of the same type that is not this one."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return not value
     if isinstance(value, tuple):
         return (value[0], value[1] + 1)

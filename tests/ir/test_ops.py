@@ -120,6 +120,10 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "permute": (arrangement.Permute(axes=(1, 0, 2)), (BATCH_OF_ONE,)),
     "regroup": (arrangement.Regroup(shape=(7, 1, 12), batch=1), ((7, 1, 12),)),
     "tile": (arrangement.Tile(times=(1, 2, 3)), (BATCH_OF_ONE,)),
+    "rotary": (attention.Rotary(), ((1, 5, 4),)),
+    "embedding_bag": (lookup.EmbeddingBag(vocabulary=11, features=4, mean=True), ((7,),)),
+    "scatter_add": (lookup.ScatterAdd(axis=1), (BATCH_OF_ONE, (1, 2, 12), (1, 2, 12))),
+    "max_unpool": (pooling.MaxUnpool(size=(12, 10)), (IMAGE, IMAGE)),
     "conv_transpose2d": (ConvTranspose2d(out_channels=6, kernel=(3, 2), stride=(2, 1), groups=2), (IMAGE,)),
     "resize": (resampling.Resize(size=(3, 7), mode="bilinear"), (IMAGE,)),
     "gru": (recurrent.Gru(hidden=5, directions=2), (SEQUENCE,)),
@@ -171,6 +175,10 @@ FLOPS = {
     "hard_swish": 5 * 84,
     "log_softmax": 3 * 12,
     **dict.fromkeys(("reduce_min", "cumulative_sum", "argmax", "greater_equal", "less_equal", "and", "or", "not"), 84),
+    "rotary": 3 * 5 * 4,
+    "embedding_bag": 7 * 4 + 4,
+    "scatter_add": 2 * 12,
+    "max_unpool": 0,
     "conv_transpose2d": 2 * 6 * 5 * 4 * 3 * 3 * 2 + 6 * 13 * 6,   # each pixel of 4 to 3 channels x 3 x 2, and a bias
     "resize": 7 * 4 * 3 * 7,                                          # 4 products and 3 sums
     "gru": 2 * 7 * (2 * 3 * 5 * (12 + 5) + 17 * 5),
@@ -364,6 +372,10 @@ WINDOWS = Tensor(shape=(4, 7, 12))       # four of each sample
         (elementwise.Add(), (WINDOWS, of_sample((9,))), "in 4 rows for each sample"),
         (comparison.Cast(to="float"), (of_sample(SEQUENCE),), "not float of float"),
         (lookup.GatherElements(axis=1), (of_sample(SEQUENCE),) * 2, "takes a float and an int64 value"),
+        (attention.Rotary(), (of_sample((5, 3)),), "an even number of features"),
+        (lookup.ScatterAdd(axis=1), (of_sample(SEQUENCE), of_sample(SEQUENCE, "int64"), of_sample((7,))), "as many"),
+        (pooling.MaxUnpool(size=(2, 2)), (of_sample(IMAGE), of_sample(IMAGE, "int64")), "cannot spread \\(6, 5\\)"),
+        (pooling.MaxUnpool(size=(9, 9)), (of_sample(IMAGE),) * 2, "as many indices of int64"),
         (ConvTranspose2d(out_channels=2, kernel=(2, 2), padding=(4, 0)), (of_sample(IMAGE),), "leaves nothing of"),
         (ConvTranspose2d(out_channels=2, kernel=(2, 2), output_padding=(1, 0)), (of_sample(IMAGE),), "below stride"),
         (ConvTranspose2d(out_channels=2, kernel=(2, 2), groups=3), (of_sample(IMAGE),), "4 to 2 channels into 3"),
@@ -427,7 +439,7 @@ def test_only_layers_that_add_or_move_have_no_backward_work_of_their_own():
     assert free == {
         "add", "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "parameter", "reduce_sum",
         "greater", "less", "equal", "where", "greater_equal", "less_equal", "and", "or", "not", "cast", "argmax",
-        "one_hot", "join", "permute", "regroup", "pad",
+        "one_hot", "join", "permute", "regroup", "pad", "scatter_add", "max_unpool",
     }
 
 

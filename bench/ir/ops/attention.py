@@ -90,3 +90,30 @@ class Attention(Op):
     def saved(self, batch: int, *inputs: Tensor) -> int:
         """Of a fused kernel, which computes the pairs again: inputs and output."""
         return sum(value.elements(batch) for value in (*inputs, *self.outputs(*inputs)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotary(Op):
+    """Pairs of features turned by an angle that grows with the step (Su et al. 2021), of (..., steps, features).
+
+    Pair i of step s turns by s * base ** (-2 i / features). Pairs are the first half of the features with the second,
+    as in Llama, or neighbours with ``interleaved``, as in the paper.
+    """
+
+    kind: ClassVar[str] = "rotary"
+    base: float = 10000.0
+    interleaved: bool = False
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        all_of(self.kind, "float", inputs, 1)
+        value, rank = inputs[0], len(inputs[0].shape)
+        if rank < 2 or value.batch in (rank - 2, rank - 1) or value.shape[-1] % 2 or self.base <= 0:
+            raise BadGraph(f"rotary takes an even number of features behind steps, and a positive base, not "
+                           f"{describe(inputs)} and {self.base}")
+        return (value,)
+
+    def flops(self, *inputs: Shape) -> int:
+        return 3 * math.prod(inputs[0])          # two products and a sum
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return 0

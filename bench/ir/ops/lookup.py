@@ -112,3 +112,48 @@ class GatherElements(Op):
 
     def saved(self, batch: int, *inputs: Tensor) -> int:
         return inputs[1].elements(batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingBag(Embedding):
+    """Sum or mean of the rows of a table for the tokens of the last axis: (tokens,) to (features,)."""
+
+    kind: ClassVar[str] = "embedding_bag"
+    mean: bool = False
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        shape = one(self.kind, inputs)
+        if not shape:
+            raise BadGraph("embedding_bag takes bags of tokens, not one token")
+        return (*shape[:-1], self.features)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0]) * self.features + self.mean * math.prod(self.output_shape(*inputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScatterAdd(Op):
+    """The first input, to whose entries along an axis that the second, of int64, names the third is added.
+
+    Second and third have one shape; their other axes are those of the first input.
+    """
+
+    kind: ClassVar[str] = "scatter_add"
+    axis: int
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if len(inputs) != 3 or (inputs[0].dtype, inputs[2].dtype) != ("float", "float"):
+            raise BadGraph(f"scatter_add takes a float, an int64 and a float value, not {describe(inputs)}")
+        (chosen,) = GatherElements(axis=self.axis).outputs(*inputs[:2])
+        if chosen != inputs[2]:
+            raise BadGraph(f"scatter_add adds as many entries as it has indices, not {describe(inputs)}")
+        return (inputs[0],)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[2])
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return 0
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return inputs[1].elements(batch)

@@ -22,3 +22,11 @@ def pad_sources(layer):
         np.pad(np.arange(size), (before, after), a["mode"]).tolist() if before + after else None
         for size, before, after in zip(sizes, a["before"], a["after"])
     ]
+
+
+def angles(layer):
+    """(cosines, sines) of a rotary layer, (steps, features / 2) in float64."""
+    steps, features = layer["input_shapes"][0][-2:]
+    speeds = 1 / layer["attributes"]["base"] ** (2.0 * np.arange(features // 2) / features)
+    turns = np.outer(np.arange(steps), speeds)
+    return np.cos(turns), np.sin(turns)

@@ -15,7 +15,7 @@ UNARY = (
 )
 ELEMENT_WISE = (*UNARY, "add", "subtract", "multiply", "divide", "maximum", "minimum")
 OF_IMAGES = (
-    "conv2d", "conv_transpose2d", "resize", "max_pool", "avg_pool", "global_avg_pool", "batch_norm",
+    "conv2d", "conv_transpose2d", "resize", "max_pool", "max_unpool", "avg_pool", "global_avg_pool", "batch_norm",
     "local_response_norm", "group_norm",
 )
 
@@ -45,7 +45,7 @@ class Plan:
                 self.images.add(each["name"])
         for layer in graph["layers"]:
             if self._may_be_image(layer["name"]) and self._gives_image(layer):
-                self.images.add(layer["name"])
+                self.images.update(filter(self._may_be_image, outputs_of(layer)))
         self.dense, self.vectors = flattened_images(graph, self.images)
 
     def refuse_copies(self, copied):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Shape, tokens
 from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
-from rigmark.bench.ir.ops.attention import Attention, LogSoftmax
+from rigmark.bench.ir.ops.attention import Attention, LogSoftmax, Rotary
 from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where
 from rigmark.bench.ir.ops.convolution import ConvTranspose2d
 from rigmark.bench.ir.ops.elementwise import (
@@ -39,8 +39,9 @@ from rigmark.bench.ir.ops.elementwise import (
     Sqrt,
     Subtract,
 )
-from rigmark.bench.ir.ops.lookup import Gather, GatherElements, OneHot
+from rigmark.bench.ir.ops.lookup import EmbeddingBag, Gather, GatherElements, OneHot, ScatterAdd
 from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
+from rigmark.bench.ir.ops.pooling import MaxPool, MaxUnpool
 from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm, Rnn
 from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
@@ -551,6 +552,25 @@ def embedding_of_few_of_many_tokens() -> Graph:      # most rows have no gradien
 
 
 @_case
+def embeddings_in_bags() -> Graph:
+    net = Builder("case", (2, 4), vocabulary=7)
+    total = net.add_layer("sum", EmbeddingBag(vocabulary=7, features=3))
+    mean = net.add_layer("mean", EmbeddingBag(vocabulary=7, features=3, mean=True), of="input")
+    net.add("add", of=(total, mean))
+    return _scores(net)
+
+
+@_case
+def max_pool_and_back() -> Graph:                    # where it was, in an image of another size too
+    net = _image((2, 5, 6), channels=3)
+    net.add_layer("pool1", MaxPool(kernel=(2, 2), stride=(2, 3), padding=(1, 0), indices=True))
+    net.conv2d("between", 3, kernel=1, of="pool1")
+    net.add_layer("unpool", MaxUnpool(size=(6, 7)), of=("between", "pool1:1"))
+    net.conv2d("conv", 2, kernel=3)
+    return _values(net)
+
+
+@_case
 def embedding_feeds_two_layers() -> Graph:
     net = Builder("case", (4,), vocabulary=6)
     entry = net.embedding("embedding", 3)
@@ -716,6 +736,7 @@ def reductions_and_parts() -> Graph:
     sums = net.add_layer("sums", CumulativeSum(axis=1), of=net.add_layer("sums2", CumulativeSum(axis=-1), of=entry))
     places = net.add_layer("places", ArgMax(axis=1, keep=True), of=entry)
     largest = net.add_layer("largest", GatherElements(axis=1), of=(sums, places))
+    sums = net.add_layer("scattered", ScatterAdd(axis=1), of=(sums, places, largest))
     place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of=entry))
     vectors = [
         net.flatten(f"flat{index}", of=value)
@@ -796,7 +817,9 @@ def grouped_queries() -> Graph:                      # four heads of the query, 
     query = net.add_layer("query", Matmul(), of=("input", weights[0]))
     net.add_layer("keys", Matmul(), of=("input", weights[1]))
     key = net.add_layer("key", Slice(axis=1, start=1, stop=3))
-    plain = net.add_layer("plain", Attention(causal=True), of=(query, key, key))
+    turned = net.add_layer("turned", Rotary(base=100.0), of=query)
+    key = net.add_layer("turned_keys", Rotary(base=100.0, interleaved=True), of=key)
+    plain = net.add_layer("plain", Attention(causal=True), of=(turned, key, key))
     net.add_layer("scaled", Attention(scale=0.3), of=(plain, key, key))
     return _scores(net)
 

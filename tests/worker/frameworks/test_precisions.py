@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from rigmark.bench.trials.parity import ROUNDINGS, TOLERANCES, Parity, compare, 
 from rigmark.bench.worker import frameworks, proof
 from rigmark.bench.worker.frameworks import Unsupported
 from rigmark.bench.worker.precisions import POLICIES, WITHOUT_TRAINING
+from tests.worker.frameworks.cases import cases
 from tests.worker.frameworks.test_conformance import ADAPTERS, by_adapter
 
 SAMPLES = 6
@@ -65,7 +66,16 @@ def transformer() -> Graph:
     return gpt2.build(vocabulary=20, context=16, steps=12, features=16, heads=4, blocks=1)
 
 
-NETWORKS = {"image": image_network, "text": text_network, "transformer": transformer}
+# Of tests.worker.frameworks.cases: what is quick where nothing is compiled.
+FAMILIES = (
+    "functions_of_each_element", "functions_of_two_values", "reductions_and_parts", "other_shapes", "padded_images",
+    "recurrent_cells", "transposed_convolutions", "resized_images", "grouped_queries", "image_in_turns",
+)
+CASES = cases()
+NETWORKS: dict[str, Callable[[], Graph]] = {
+    "image": image_network, "text": text_network, "transformer": transformer,
+    **{name: partial(CASES.__getitem__, name) for name in FAMILIES},
+}
 
 
 class Way(NamedTuple):
@@ -185,6 +195,19 @@ def test_output_losses_and_gradients_are_off_by_no_more_than_the_format_explains
 def test_attention_and_normalised_features_are_off_by_no_more_than_the_format_explains(way):
     """In fp64 an operation that rounds to fp32 inside shows, in a narrow format one that mixes formats."""
     assert compared(way, "transformer").failures() == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("way", [
+    way for way in WAYS if way.framework == "torch" and way.precision != "int8"
+], ids="-".join)
+def test_every_family_of_operations_is_off_by_no_more_than_the_format_explains(way, name):
+    try:
+        found = compared(way, name)
+    except Unsupported as refused:
+        pytest.skip(str(refused))
+
+    assert found.failures() == []
 
 
 @pytest.mark.parametrize("name", ["image", "text"])

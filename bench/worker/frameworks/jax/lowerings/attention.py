@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from ..._arrangement import angles
+
 
 def _softmax(run, layer, weights, x):
     return run.nn.softmax(x)
@@ -35,8 +37,17 @@ def composed(run, attributes, query, key, value, mask):
     return run.nn.softmax(scores) @ value
 
 
+def _rotary(run, layer, weights, x):
+    cos, sin = (run.np.asarray(values, x.dtype) for values in angles(layer))
+    is_interleaved = layer["attributes"]["interleaved"]
+    first, second = (x[..., ::2], x[..., 1::2]) if is_interleaved else run.np.split(x, 2, -1)
+    turned = first * cos - second * sin, second * cos + first * sin
+    return run.np.stack(turned, -1).reshape(x.shape) if is_interleaved else run.np.concatenate(turned, -1)
+
+
 LOWERINGS = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "attention": _attention,
+    "rotary": _rotary,
 }

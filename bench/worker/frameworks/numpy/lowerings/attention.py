@@ -58,8 +58,32 @@ class Attention(Operation):
         return gradient.reshape(batch, heads // self.served, self.served, *rest).sum(axis=2)
 
 
+class Rotary(Operation):
+    def forward(self, x):
+        steps, features = x.shape[-2:]
+        speeds = self.attributes["base"] ** (-np.arange(0, features, 2) / features)
+        angles = np.arange(steps)[:, None] * speeds
+        self.cos, self.sin = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
+        return self.turned(x, self.sin)
+
+    def backward(self, gradient):
+        return (self.turned(gradient, -self.sin),)
+
+    def turned(self, x, sin):
+        half = x.shape[-1] // 2
+        if self.attributes["interleaved"]:
+            first, second = (Ellipsis, slice(0, None, 2)), (Ellipsis, slice(1, None, 2))
+        else:
+            first, second = (Ellipsis, slice(0, half)), (Ellipsis, slice(half, None))
+        result = np.empty_like(x)
+        result[first] = x[first] * self.cos - x[second] * sin
+        result[second] = x[second] * self.cos + x[first] * sin
+        return result
+
+
 LOWERINGS = {
     "softmax": Softmax,
     "log_softmax": LogSoftmax,
     "attention": Attention,
+    "rotary": Rotary,
 }

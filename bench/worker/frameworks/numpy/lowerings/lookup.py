@@ -51,9 +51,34 @@ class GatherElements(Operation):
         return whole, None
 
 
+class EmbeddingBag(Embedding):
+    def forward(self, tokens):
+        total = super().forward(tokens).sum(axis=-2)
+        return total / tokens.shape[-1] if self.attributes["mean"] else total
+
+    def backward(self, gradient):
+        count = self.tokens.shape[-1]
+        each = gradient / count if self.attributes["mean"] else gradient
+        return super().backward(np.repeat(each[..., None, :], count, axis=-2))
+
+
+class ScatterAdd(Operation):
+    def forward(self, x, indices, values):
+        self.indices = indices
+        result, places = x.copy(), list(np.ogrid[tuple(map(slice, indices.shape))])
+        places[self.attributes["axis"]] = indices
+        np.add.at(result, tuple(places), values)
+        return result
+
+    def backward(self, gradient):
+        return gradient, None, np.take_along_axis(gradient, self.indices, self.attributes["axis"])
+
+
 LOWERINGS = {
     "embedding": Embedding,
     "gather": Gather,
     "one_hot": OneHot,
     "gather_elements": GatherElements,
+    "embedding_bag": EmbeddingBag,
+    "scatter_add": ScatterAdd,
 }

@@ -28,22 +28,35 @@ class MaxPool(Pool):
     padding_value = -np.inf
 
     def forward(self, x):
+        width = x.shape[3]
         x = self.pad(x)
         area = self.attributes["kernel"][0] * self.attributes["kernel"][1]
         tie_width = self.tie_width(x)
         output = None
+        tells = self.attributes.get("indices")
         for element, pixels in enumerate(self.offsets()):
             seen = x[pixels]
             if output is None:
                 output = seen.copy()
-                self.winner = np.zeros(output.shape, dtype=np.min_scalar_type(area)) if self.training else None
+                has_winner = self.training or tells
+                self.winner = np.zeros(output.shape, dtype=np.min_scalar_type(area)) if has_winner else None
                 continue
-            if self.training:
+            if has_winner:
                 self.winner[seen > output + tie_width * self.sides(output.shape)] = element
             np.maximum(output, seen, out=output)
-        return output
+        return (output, self.places(width)) if tells else output
 
-    def backward(self, gradient):
+    def places(self, width):
+        """row * width + column of the winners."""
+        a = self.attributes
+        row, column = np.divmod(self.winner.astype(np.int64), a["kernel"][1])
+        rows, columns = (
+            np.arange(size) * stride - padding
+            for size, stride, padding in zip(self.output_size, a["stride"], a["padding"])
+        )
+        return (row + rows[:, None]) * width + column + columns
+
+    def backward(self, gradient, *none):
         x_gradient = np.zeros(self.padded_shape, dtype=gradient.dtype)
         for element, pixels in enumerate(self.offsets()):
             x_gradient[pixels] += gradient * (self.winner == element)
@@ -84,8 +97,23 @@ class GlobalAvgPool(Operation):
         return (np.broadcast_to(share[:, :, None, None], self.shape),)
 
 
+class MaxUnpool(Operation):
+    def forward(self, x, indices):
+        self.shape = x.shape
+        self.indices = indices.reshape(*x.shape[:2], -1)
+        rows, columns = self.attributes["size"]
+        whole = np.zeros((*x.shape[:2], rows * columns), dtype=x.dtype)
+        np.put_along_axis(whole, self.indices, x.reshape(self.indices.shape), axis=2)
+        return whole.reshape(*x.shape[:2], rows, columns)
+
+    def backward(self, gradient):
+        flat = gradient.reshape(*gradient.shape[:2], -1)
+        return np.take_along_axis(flat, self.indices, axis=2).reshape(self.shape), None
+
+
 LOWERINGS = {
     "max_pool": MaxPool,
     "avg_pool": AvgPool,
     "global_avg_pool": GlobalAvgPool,
+    "max_unpool": MaxUnpool,
 }

@@ -2,6 +2,8 @@
 
 import math
 
+from ..._arrangement import angles
+
 
 def _softmax(tf, layer):
     return lambda run, x: tf.nn.softmax(x)
@@ -34,8 +36,24 @@ def _attention(tf, layer):
     return forward
 
 
+def _rotary(tf, layer):
+    cos, sin = angles(layer)
+    is_interleaved, shape = layer["attributes"]["interleaved"], layer["outputs"][0]["shape"]
+
+    def forward(run, x):
+        first, second = (x[..., ::2], x[..., 1::2]) if is_interleaved else tf.split(x, 2, -1)
+        c, s = tf.constant(cos, x.dtype), tf.constant(sin, x.dtype)
+        turned = first * c - second * s, second * c + first * s
+        if not is_interleaved:
+            return tf.concat(turned, -1)
+        return tf.reshape(tf.stack(turned, -1), [*x.shape[:-1], shape[-1]])
+
+    return forward
+
+
 LOWERINGS = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "attention": _attention,
+    "rotary": _rotary,
 }

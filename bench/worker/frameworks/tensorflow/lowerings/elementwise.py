@@ -52,6 +52,8 @@ def _clip(tf, layer):
 
 def _leaky_relu(tf, layer):
     slope = layer["attributes"]["slope"]
+    if layer["is_fp64"]:                         # the operation keeps its slope in fp32
+        return lambda run, x: tf.where(x > 0, x, slope * x)
     return lambda run, x: tf.nn.leaky_relu(x, slope)
 
 

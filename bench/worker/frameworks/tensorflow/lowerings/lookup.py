@@ -31,9 +31,27 @@ def _gather_elements(tf, layer):
     return forward
 
 
+def _embedding_bag(tf, layer):
+    reduce = tf.reduce_mean if layer["attributes"]["mean"] else tf.reduce_sum
+    return lambda run, x, weight: reduce(tf.gather(weight, x), -2)
+
+
+def _scatter_add(tf, layer):
+    axis = layer["attributes"]["axis"] % len(layer["outputs"][0]["shape"])
+
+    def forward(run, x, indices, values):
+        places = list(tf.meshgrid(*(tf.range(size, dtype=indices.dtype) for size in indices.shape), indexing="ij"))
+        places[axis] = indices
+        return tf.tensor_scatter_nd_add(x, tf.stack(places, -1), values)
+
+    return forward
+
+
 LOWERINGS = {
     "embedding": _embedding,
     "gather": _gather,
     "one_hot": _one_hot,
     "gather_elements": _gather_elements,
+    "embedding_bag": _embedding_bag,
+    "scatter_add": _scatter_add,
 }

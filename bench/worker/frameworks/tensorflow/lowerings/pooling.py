@@ -7,12 +7,43 @@ from ._base import on_both_sides, padding_of
 
 def _max_pool(tf, layer):
     a = layer["attributes"]
+    if a.get("indices"):
+        return _max_pool_with_indices(tf, layer)
     padding, added = padding_of(layer)
 
     def forward(run, x):
         if added is not None:
             x = tf.pad(x, added, constant_values=x.dtype.min)
         return tf.nn.max_pool2d(x, a["kernel"], a["stride"], padding)
+
+    return forward
+
+
+def _max_pool_with_indices(tf, layer):
+    a, (channels, _, width) = layer["attributes"], layer["input_shapes"][0]
+    rows, columns = a["padding"]
+    size, stride = [1, *a["kernel"], 1], [1, *a["stride"], 1]
+
+    def forward(run, x):
+        if any(a["padding"]):
+            x = tf.pad(x, on_both_sides(a["padding"]), constant_values=x.dtype.min)
+        y, places = tf.nn.max_pool_with_argmax(x, size, stride, "VALID", output_dtype=tf.int64)
+        places //= channels                      # of the padded image, row by row
+        padded_width = width + 2 * columns
+        return y, (places // padded_width - rows) * width + places % padded_width - columns
+
+    return forward
+
+
+def _max_unpool(tf, layer):
+    channels, (rows, columns) = layer["input_shapes"][0][0], layer["attributes"]["size"]
+
+    def forward(run, x, indices):
+        samples = x.shape[0]
+        first = tf.range(samples, dtype=tf.int64)[:, None, None, None] * (rows * columns)
+        places = (first + indices) * channels + tf.range(channels, dtype=tf.int64)
+        whole = tf.scatter_nd(tf.reshape(places, [-1, 1]), tf.reshape(x, [-1]), [samples * rows * columns * channels])
+        return tf.reshape(whole, [samples, rows, columns, channels])
 
     return forward
 
@@ -51,6 +82,7 @@ def _global_avg_pool(tf, layer):
 
 LOWERINGS = {
     "max_pool": _max_pool,
+    "max_unpool": _max_unpool,
     "avg_pool": _avg_pool,
     "global_avg_pool": _global_avg_pool,
 }

@@ -134,6 +134,27 @@ def modules():
                 x = choose(x)
             return x
 
+    class EmbeddingBag(nn.EmbeddingBag):
+        """Of tokens with any number of axes, of which the last is the bag."""
+
+        def forward(self, tokens):
+            found = super().forward(tokens.reshape(-1, tokens.shape[-1]))
+            return found.reshape(*tokens.shape[:-1], found.shape[-1])
+
+    class Rotary(nn.Module):
+        """Pairs of features turned; the angles are kept, as in every implementation."""
+
+        def __init__(self, cos, sin, is_interleaved):
+            super().__init__()
+            self.is_interleaved = is_interleaved
+            for name, values in (("cos", cos), ("sin", sin)):
+                self.register_buffer(name, torch.tensor(values), persistent=False)
+
+        def forward(self, x):
+            first, second = (x[..., ::2], x[..., 1::2]) if self.is_interleaved else x.chunk(2, -1)
+            turned = first * self.cos - second * self.sin, second * self.cos + first * self.sin
+            return torch.stack(turned, -1).flatten(-2) if self.is_interleaved else torch.cat(turned, -1)
+
     class Resampled(nn.Module):
         """Images times a matrix along each axis."""
 
@@ -200,6 +221,7 @@ def modules():
 
     return SimpleNamespace(
         Apply=Apply, Dropout=Dropout, Recurrent=Recurrent, ResetBeforeGru=ResetBeforeGru, RmsNorm=RmsNorm,
-        Gather=Gather, Chosen=Chosen, Resampled=Resampled, AsFloat=AsFloat, ParameterValue=ParameterValue,
+        Gather=Gather, Chosen=Chosen, Resampled=Resampled, Rotary=Rotary, EmbeddingBag=EmbeddingBag,
+        AsFloat=AsFloat, ParameterValue=ParameterValue,
         Network=Network,
     )

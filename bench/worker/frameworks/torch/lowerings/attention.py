@@ -2,6 +2,7 @@
 
 import functools
 
+from ..._arrangement import angles
 from ._modules import modules
 
 
@@ -30,8 +31,13 @@ def _attention(nn, layer):
     )
 
 
+def _rotary(nn, layer):
+    return modules().Rotary(*angles(layer), layer["attributes"]["interleaved"])
+
+
 LOWERINGS = {
     "softmax": _softmax,
     "log_softmax": _log_softmax,
     "attention": _attention,
+    "rotary": _rotary,
 }

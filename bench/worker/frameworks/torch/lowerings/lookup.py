@@ -22,9 +22,21 @@ def _gather_elements(nn, layer):
     return modules().Apply(lambda x, indices: x.gather(axis, indices))
 
 
+def _embedding_bag(nn, layer):
+    a = layer["attributes"]
+    return modules().EmbeddingBag(a["vocabulary"], a["features"], mode="mean" if a["mean"] else "sum")
+
+
+def _scatter_add(nn, layer):
+    axis = layer["attributes"]["axis"]
+    return modules().Apply(lambda x, indices, values: x.scatter_add(axis, indices, values))
+
+
 LOWERINGS = {
     "embedding": _embedding,
     "gather": _gather,
     "one_hot": _one_hot,
     "gather_elements": _gather_elements,
+    "embedding_bag": _embedding_bag,
+    "scatter_add": _scatter_add,
 }
