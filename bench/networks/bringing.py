@@ -82,6 +82,8 @@ def _network(
             graph = read({**imported.plain, "name": name} if isinstance(imported.plain, dict) else imported.plain)
         except BadGraph as error:
             raise UserError(f"'{reference}' cannot be imported: {error}") from None
+        if not graph.parameter_count:
+            raise UserError(f"'{reference}' has no weights that could be trained, so that it is no network to compare")
         weights = None if imported.weights is None else _checked(imported.weights, graph, reference)
         agreement = _looked_at(form, reference, options, imported, graph, weights, workers)
         facts = {
