@@ -229,7 +229,7 @@ class Net(object):
     def _regroup(self, value, like, label):
         shape, batch = like.shape, like.batch
         if batch == value.batch == 0 and shape[0] == value.shape[0] == 1 and len(shape) > 1:
-            if len(shape) == 2:
+            if len(shape) == 2 and len(value.shape) > 2:
                 return self.add(label, "flatten", [value], {}, [like])[0]
             return self.add(label, "reshape", [value], {"shape": list(shape[1:])}, [like])[0]
         return self.add(label, "regroup", [value], {"shape": list(shape), "batch": batch}, [like])[0]

@@ -153,6 +153,9 @@ CASES: dict[str, tuple[Any, list[str]]] = {
               {"s": whole(0, 0, 2, 4), "back": whole(0, 0, 8), "root": np.float32(2),
                "mask": np.array([[[[0, -np.inf, 0], [0, 0, 0], [0, 0, -1]]]], np.float32)}, ("n", 3, 8)),
         ["reshape", "transpose", "parameter", "attention", "transpose", "reshape"]),
+    "a number for each sample": (
+        model([node("ReduceMax", "x", "m", axes=[1], keepdims=0), node("Unsqueeze", "m one", "y")], {"one": whole(1)},
+              ("n", 4)), ["reduce_max", "reshape"]),
     "the mean of an image": (
         model([node("GlobalAveragePool", "x", "g"), node("Flatten", "g", "y")], {}, IMAGE), ["global_avg_pool"]),
     "a batch fixed at 3": (
