@@ -24,8 +24,10 @@ Pin = Annotated[
 ]
 Shape = Annotated[
     list[str] | None,
-    typer.Option(help="The sizes of an input of a file, the batch's first: x=1,3,320,320; may be repeated."),
+    typer.Option(help="The sizes of an input of a file or module, the batch's first, and for a module its kind if it "
+                 "is not float32: x=1,3,320,320 or tokens=1,128:int64; may be repeated."),
 ]
+DTYPES = ("float32", "int64", "bool")
 
 
 def names(models: Iterable[str]) -> tuple[str, ...]:
@@ -57,7 +59,8 @@ def bringing(
     options = _options(pin, shape)
     if not references:
         if pin or shape:
-            raise UserError(f"{'--pin' if pin else '--shape'} is about the inputs of a file, and no --model is one")
+            raise UserError(f"{'--pin' if pin else '--shape'} is about the inputs of a file or module, and no --model "
+                            "is one")
         yield Networks()
         return
     with contextlib.ExitStack() as opened:
@@ -74,8 +77,16 @@ def _options(pin: Sequence[str] | None, shape: Sequence[str] | None) -> Options:
     from rigmark.bench.networks.forms import Options
 
     pins = {name: _number(name, value) for name, value in _pairs("--pin", pin, "sr=16000")}
-    return Options(pins=pins, shapes={name: _sizes(name, value) for name, value in _pairs("--shape", shape,
-                                                                                          "x=1,3,320,320")})
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, str] = {}
+    for name, value in _pairs("--shape", shape, "x=1,3,320,320"):
+        sizes, _, dtype = value.partition(":")
+        shapes[name] = _sizes(name, sizes)
+        if dtype and dtype not in DTYPES:
+            raise UserError(f"--shape {name} takes the kinds {', '.join(DTYPES)}, not '{dtype}'")
+        if dtype:
+            dtypes[name] = dtype
+    return Options(pins=pins, shapes=shapes, dtypes=dtypes)
 
 
 def _pairs(option: str, given: Sequence[str] | None, example: str) -> Iterator[tuple[str, str]]:

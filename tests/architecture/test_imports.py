@@ -167,7 +167,8 @@ def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
 
 WORKER = "bench/worker"
 
-WHEN_ASKED = (f"{WORKER}/frameworks", f"{WORKER}/strategies", f"{WORKER}/tracing", f"{WORKER}/onnx")
+WHEN_ASKED = tuple(
+    f"{WORKER}/{folder}" for folder in ("frameworks", "strategies", "tracing", "onnx", "torch_import"))
 """What imports a framework when asked."""
 
 DECODERS = {"PIL"}

@@ -445,9 +445,9 @@ def test_only_layers_that_add_or_move_have_no_backward_work_of_their_own():
 
 def test_rows_of_a_sample_each_cost_what_a_sample_does():
     net = Builder("windows", (4, 8, 3))
-    net.add_layer("windows", arrangement.Regroup(shape=(4, 8, 3)))
+    net.add_layer("windows", arrangement.Regroup(shape=(4, 8, 3), batch=0))
     net.dense("dense", 5)
-    net.add_layer("joined", arrangement.Regroup(shape=(1, 4 * 8 * 5)))
+    net.add_layer("joined", arrangement.Regroup(shape=(1, 4 * 8 * 5), batch=0))
     graph = net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
 
     assert graph["dense"].outputs == (Tensor(shape=(4, 8, 5)),)

@@ -227,7 +227,7 @@ class Regroup(_Moved):
 
     kind: ClassVar[str] = "regroup"
     shape: Shape
-    batch: int | None = 0        # None: for values that all samples share
+    batch: int | None = None     # None: for values that all samples share
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         value = one(self.kind, inputs)

@@ -42,9 +42,11 @@ class Options:
 
     pins: Mapping[str, float] = field(default_factory=dict)              # {name of an input: its value}
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # {name of an input: its shape, batch included}
+    dtypes: Mapping[str, str] = field(default_factory=dict)              # {name of an input with a shape: "int64"}
 
     def plain(self) -> dict[str, Any]:
-        return {"pins": dict(self.pins), "shapes": {name: list(shape) for name, shape in self.shapes.items()}}
+        return {"pins": dict(self.pins), "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+                "dtypes": dict(self.dtypes)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,4 +66,4 @@ def of(reference: str) -> ModuleType:
         if form.fits(reference):
             return form
     raise UserError(f"'{reference}' is no form of network that can be brought; bring a file that ends in "
-                    f"{' or '.join(SUFFIXES)}")
+                    f"{' or '.join(SUFFIXES)}, or a factory as package.module:factory")

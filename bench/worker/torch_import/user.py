@@ -1,0 +1,90 @@
+"""The user's own code: its module and example inputs, and what goes wrong in it as one sentence."""
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+
+
+class Refused(Exception):
+    """A module cannot become a graph; the message is one sentence with the remedy."""
+
+
+def made(source, factory, folder):
+    """What the user's ``factory()`` returns: (module, its example inputs as a tuple; None if it gives none).
+
+    ``source`` is a module's name, or the path of a file that ends in .py; ``folder`` is where imports begin. Raises
+    Refused with the user's file and line for whatever fails there.
+    """
+    import torch
+
+    sys.path.insert(0, folder)
+    if source.endswith(".py") and not os.path.isfile(os.path.join(folder, source)):
+        raise Refused("there is no file %s" % os.path.join(folder, source))
+    with told(folder, "importing %s" % source):
+        module = _loaded(source, folder)
+    function = getattr(module, factory, None)
+    if not callable(function):
+        names = sorted(name for name, each in vars(module).items() if callable(each) and not name.startswith("_"))
+        raise Refused("%s has no function '%s'; it has: %s" % (source, factory, ", ".join(names) or "none"))
+    with told(folder, "%s()" % factory):
+        result = function()
+    network, example = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if not isinstance(network, torch.nn.Module):
+        raise Refused("%s:%s gives a %s; let it return a torch.nn.Module, or a module and its example inputs" % (
+            source, factory, type(network).__name__))
+    if example is None or isinstance(example, (tuple, dict)):
+        return network, example
+    return network, tuple(example) if isinstance(example, list) else (example,)
+
+
+def _loaded(source, folder):
+    if not source.endswith(".py"):
+        return importlib.import_module(source)
+    path = os.path.join(folder, source)
+    sys.path.insert(0, os.path.dirname(path))
+    spec = importlib.util.spec_from_file_location(os.path.splitext(os.path.basename(path))[0], path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module          # so that its classes can be found by name, as a dataclass needs
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def told(folder, doing):
+    """Any exception inside becomes a Refused with the innermost line below ``folder`` on which it happened."""
+    try:
+        yield
+    except Refused:
+        raise
+    except SystemExit as end:
+        raise Refused("%s ended the process with exit code %s; let it return" % (doing, end.code)) from end
+    except Exception as error:
+        raise Refused("%s failed%s: %s" % (doing, place(error, folder), first_line(error))) from error
+
+
+def place(error, folder):
+    """" in net.py, line 12": the innermost line below ``folder``; nothing if there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return " in %s, line %s" % (shown(error.filename, folder), error.lineno)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename, folder)]
+    return " in %s, line %d" % (shown(own[-1].filename, folder), own[-1].lineno) if own else ""
+
+
+def _is_own(path, folder):
+    below = os.path.abspath(path).startswith(os.path.join(folder, ""))
+    return below and os.path.isfile(path) and "site-packages" not in path
+
+
+def shown(path, folder):
+    """A path as the user would write it."""
+    path = os.path.abspath(path)
+    return os.path.relpath(path, folder) if path.startswith(os.path.join(folder, "")) else path
+
+
+def first_line(error):
+    """The kind of an exception and the first line of its message."""
+    lines = str(error).strip().splitlines() or ["no message"]
+    return "%s: %s" % (type(error).__name__, lines[0][:300])

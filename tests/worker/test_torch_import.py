@@ -1,0 +1,140 @@
+"""Torch modules as graphs: the oracle answers as the module does, with every gradient; refusals are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rigmark.bench.ir.reading import read  # noqa: E402
+from rigmark.bench.ir.weights import synthetic_batch  # noqa: E402
+from rigmark.bench.worker.frameworks.numpy import adapter as oracle  # noqa: E402
+from rigmark.bench.worker.proof import dropout_masks  # noqa: E402
+from rigmark.bench.worker.torch_import import Refused, imported, original  # noqa: E402
+
+SETTINGS = {
+    "mode": "training", "precision": "fp64", "compile_mode": oracle.COMPILE_MODES[0], "layout": oracle.LAYOUTS[0],
+    "device": "cpu", "threads": 1, "seed": 1, "shards": 1,
+}
+SAMPLES = 3
+
+HEAD = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+"""
+
+IMAGES = HEAD + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding="same", bias=False), nn.BatchNorm2d(8)
+        self.pool, self.drop = nn.MaxPool2d(3, 2, ceil_mode=True), nn.Dropout(0.25)
+        self.scale, self.fc = nn.Parameter(torch.full((8, 1, 1), 0.5)), nn.Linear(8 * 16, 4)
+
+    def forward(self, x):
+        x = self.pool(torch.relu_(self.norm(self.conv(x)))) * self.scale
+        x += torch.arange(4.0)
+        if self.training:
+            x = x * torch.empty(x.shape[0], 1, 1, 1).bernoulli_(0.75).div_(0.75)
+        return self.fc(self.drop(F.hardtanh(x).view(x.size(0), -1))) / 3
+
+def make():
+    return Net(), torch.randn(1, 3, 8, 8)
+"""
+
+TOKENS = HEAD + """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.position = nn.Embedding(11, 16), nn.Embedding(9, 16)
+        self.layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
+        self.start = nn.Parameter(torch.randn(1, 1, 16))
+        self.lstm = nn.LSTM(16, 4, 2, dropout=0.2, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(16, 11, bias=False)
+        self.widen = nn.Linear(8, 16)
+        self.head.weight = self.embed.weight
+
+    def forward(self, tokens):
+        x = torch.cat([self.start.expand(tokens.shape[0], -1, -1), self.embed(tokens)], 1)
+        x = x + self.position(torch.arange(x.shape[1]))
+        x = self.layer(x, src_mask=nn.Transformer.generate_square_subsequent_mask(x.shape[1]))
+        return self.head(self.widen(self.lstm(x)[0]))
+
+def make():
+    return Net(), {"tokens": torch.zeros(1, 5, dtype=torch.int64)}
+"""
+
+
+def taken(folder: Path, source: str, **more: Any) -> Any:
+    (folder / "net.py").write_text(source, encoding="utf-8")
+    return imported({"source": "net.py", "factory": "make", "folder": str(folder), "name": "net", **more})
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", [IMAGES, TOKENS], ids=["images", "tokens"])
+def test_the_graph_computes_what_the_module_does_with_every_gradient_and_dropout(source: str, tmp_path: Path):
+    plain, weights, told, _ = taken(tmp_path, source)
+    graph = read(plain)
+    x, y = synthetic_batch(graph, SAMPLES, 1)
+    masks = dropout_masks(graph.plain(), SAMPLES, 1)
+    network = oracle.prepare(graph.plain(), weights, SETTINGS)
+    loss, gradients = network.gradients(x, y, masks)
+
+    module, example = original.fresh(told)
+    own = original.wrapped(told, module, example).double().train()
+    inputs = torch.tensor(x, dtype=torch.float64 if graph.input.vocabulary is None else torch.int64)
+    with original.decided([(batch, masks[name]) for name, batch in told["dropouts"]]):
+        output = own(inputs)
+    own_loss = torch.nn.functional.cross_entropy(output.flatten(0, -2), torch.tensor(y).flatten())
+    own_loss.backward()
+
+    assert loss == pytest.approx(own_loss.item(), rel=1e-7)
+    tensors = original.tensors(told, module)
+    assert gradients.keys() == {key for key in graph.parameters if graph.parameters[key].is_trainable}
+    for key, gradient in gradients.items():
+        expected = tensors[key][0].grad.numpy().reshape(gradient.shape)
+        assert np.linalg.norm(gradient - expected) <= 1e-6 * np.linalg.norm(expected), key
+    module, example = original.fresh(told)
+    assert np.allclose(network.output(x, False), original.output(told, {"x": x}), rtol=1e-6)
+
+
+def test_layers_have_the_names_of_modules(tmp_path: Path):
+    plain, weights, told, _ = taken(tmp_path, IMAGES)
+
+    assert {"conv", "norm", "pool", "drop", "fc"} <= {layer["name"] for layer in plain["layers"]}
+    assert told["own_names"]["norm/variance"] == ["norm.running_var"]
+    assert weights["fc/weight"].shape == (4, 128)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("forward", "sentence"), [
+    ("return x * 2 if x.sum() > 0 else x", "control flow in net.py, line 8 follows the data"),
+    ("return torch.linalg.svd(self.fc(x))[1]", "aten.linalg_svd.default has no operation in a graph (net.py, line 8)"),
+    ("return self.fc(x).view(2, 4)", "fixes its batch"),
+    ("return self.fc(x).nothing", "the module's forward failed in net.py, line 8: AttributeError"),
+    ("return self.fc(x) + torch.rand(4)", "aten.rand.default draws random numbers (net.py, line 8)"),
+    ("y = self.fc(x); z = y[:, :2]; z += 1; return y", "overwritten under another name (net.py, line 8)"),
+], ids=["control", "operation", "batch", "exception", "random", "overwritten"])
+def test_what_cannot_become_a_graph_is_named_with_the_users_line(forward: str, sentence: str, tmp_path: Path):
+    source = HEAD + f"""class Net(nn.Module):
+    def __init__(self):
+        super().__init__(); self.fc = nn.Linear(3, 4)
+    def forward(self, x): {forward}
+def make(): return Net(), torch.randn(1, 3)
+"""
+    with pytest.raises(Refused) as refused:
+        taken(tmp_path, source)
+
+    assert sentence in str(refused.value)
+
+
+def test_an_older_torch_is_named_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch, "__version__", "2.3.1")
+
+    with pytest.raises(Refused, match=r"PyTorch 2\.6 or newer, this is 2\.3\.1"):
+        taken(tmp_path, IMAGES)
