@@ -65,6 +65,9 @@ def command(
         str | None, typer.Option(
             help="Optimizers of training instead of the networks' own: sgd, adam, adamw:learning_rate=3e-4, ...")
     ] = None,
+    accumulate: Annotated[
+        str | None, typer.Option(help="Equal parts of a batch whose gradients are added up for one update: 1, 4, ...")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Devices: cpu, cuda:0, ...")] = None,
     batch: Annotated[
         str | None, typer.Option(help="Samples per step on each device, separated by commas (weak scaling).")

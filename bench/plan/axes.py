@@ -251,6 +251,12 @@ AXES = (
                     is_of_suite=False),
     ),
     Axis(
+        name="accumulate", title=tr_later("parts of a batch"), said=tr_later("gradients of {} parts added up"),
+        is_condition=True, is_sent=True, goes_unsaid=True,
+        swept=Swept(name="accumulations", option="--accumulate", what="number of parts of a batch", types=(int,),
+                    is_of_suite=False),
+    ),
+    Axis(
         name="steps_per_timing", title=tr_later("steps per timing"), said=tr_later("{} steps per timing"),
         is_condition=True, goes_unsaid=True,
         swept=Swept(name="steps_per_timing", option="--steps-per-timing", what="steps per timing", types=(int,),
@@ -298,7 +304,7 @@ def named_but(*others: str) -> tuple[str, ...]:
 def sent(case: Case) -> dict[str, Any]:
     """What an adapter in a worker is told of a case, as plain data."""
     plain = case.plain()
-    return {axis.name: plain[axis.name] for axis in AXES if axis.is_sent}
+    return {axis.name: plain[axis.name] for axis in AXES if axis.is_sent and axis.name in plain}
 
 
 def whole(case: Mapping[str, Any]) -> dict[str, Any]:

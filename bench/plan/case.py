@@ -12,7 +12,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
-LATER = frozenset({"loss_asked", "optimizer_asked"}) | frozenset({"prompt_length", "generated_length"})
+LATER = frozenset({"loss_asked", "optimizer_asked", "prompt_length", "generated_length", "accumulate"})
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 
@@ -47,6 +47,7 @@ class Case:
     optimizer_asked: str = OWN         # as optimizer_of reads it
     prompt_length: int = 0               # tokens of the prompt, and tokens that follow it; 0 in modes without text
     generated_length: int = 0
+    accumulate: int = 1          # equal parts of a batch whose gradients are added up for one update
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values.

@@ -60,6 +60,7 @@ class Sweep:
     oversubscribe: bool = False
     losses: tuple[str, ...] = (OWN,)             # of training; OWN: as the network is defined
     optimizers: tuple[str, ...] = (OWN,)         # of training; see bench.ir.training.optimizer_of
+    accumulations: tuple[int, ...] = (1,)        # of training: parts of a batch whose gradients make one update
     steps_per_timing: int = 1
     repetitions: int = 10
     layers: bool = False                 # also one layer trial per case
@@ -92,7 +93,7 @@ class Sweep:
                 local_batches = dict.fromkeys(
                     [*self.local_batches, *(_divided(batch, world.size) for batch in self.global_batches)]
                 )
-                for batch, (prompt, generated), threads, source, (loss, optimizer), (compile_mode, layout) in (
+                for batch, (prompt, generated), threads, source, (loss, optimizer, parts), (compile_mode, layout) in (
                     itertools.product(
                         local_batches, self._lengths(mode), threads_each, self.data, self._trainings(mode),
                         tuple(self.settings(framework, mode)),
@@ -101,7 +102,8 @@ class Sweep:
                     yield Case(
                         model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
                         precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
-                        loss_asked=loss, optimizer_asked=optimizer, steps_per_timing=self.steps_per_timing, isa=isa,
+                        loss_asked=loss, optimizer_asked=optimizer, accumulate=_parts(parts, batch, world, source),
+                        steps_per_timing=self.steps_per_timing, isa=isa,
                         world_size=world.size, strategy=world.strategy,
                         devices_per_process=world.devices_per_process,
                         prompt_length=prompt, generated_length=generated, oversubscribed=self.is_oversubscribed(
@@ -133,11 +135,11 @@ class Sweep:
             )
         return True
 
-    def _trainings(self, mode: Mode) -> Sequence[tuple[str, str]]:
-        """The losses and optimizers of a mode."""
+    def _trainings(self, mode: Mode) -> Sequence[tuple[str, str, int]]:
+        """The losses, optimizers and parts of a batch of a mode."""
         if mode is not Mode.TRAINING:
-            return ((OWN, OWN),)
-        return tuple(itertools.product(self.losses, self.optimizers))
+            return ((OWN, OWN, 1),)
+        return tuple(itertools.product(self.losses, self.optimizers, self.accumulations))
 
     def _worlds(self, framework: str, mode: Mode) -> Iterator[World]:
         """The worlds of a framework in a mode; none if it has none of the strategies of the sweep."""
@@ -200,6 +202,7 @@ class Sweep:
             ("steps per timing", (self.steps_per_timing,)), ("world size", self.world_sizes),
             ("global batch", self.global_batches), ("prompt length", self.prompt_lengths),
             ("generated length", self.generated_lengths),
+            ("number of parts of a batch", self.accumulations),
             ("devices per process", (1 if self.devices_per_process is None else self.devices_per_process,)),
         ):
             for number in numbers:
@@ -239,6 +242,15 @@ class World:
 
 
 ONE_DEVICE = World(1, SINGLE, 1)
+
+
+def _parts(parts: int, batch: int, world: World, source: str) -> int:
+    if parts > 1 and (batch % parts or world.size > 1 or source != SYNTHETIC):
+        why = (f"a batch of {batch} cannot be divided into {parts} equal parts" if batch % parts else
+               "gradients are added up on one device alone" if world.size > 1 else
+               f"gradients are added up of {SYNTHETIC} data alone")
+        raise UserError(f"{why}; choose another --batch or --accumulate, with --world-size 1 and --data {SYNTHETIC}")
+    return parts
 
 
 def _divided(global_batch: int, world_size: int) -> int:

@@ -81,6 +81,7 @@ class Case(Part, frozen=True, kw_only=True):
     optimizer_asked: str = "own"
     prompt_length: Index = 0
     generated_length: Index = 0
+    accumulate: Number = 1
 
     def plain(self) -> dict[str, Any]:
         """As bench.plan.case.Case.plain gives it, also of a record from before some of its facts were told."""

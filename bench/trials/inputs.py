@@ -107,7 +107,7 @@ class Inputs:
     def of_proof(self, case: Case) -> Path:
         """The file with the samples of a proof's batch for all devices; for real data also with "train_x", "train_y",
         "test_x" and "test_y"."""
-        graph, samples = self.read(case), PROOF_BATCH * case.world_size
+        graph, samples = self.read(case), PROOF_BATCH * case.world_size * case.accumulate
 
         def arrays() -> dict[str, Any]:
             drawn = _named(graph, *ir_weights.synthetic_batch(graph, samples, SEED))
@@ -118,7 +118,7 @@ class Inputs:
                 **drawn, **_named(graph, real.x, real.y, "train_"), **_named(graph, real.test_x, real.test_y, "test_"),
             }
 
-        return self._once(f"proof-{_targets(case)}-{case.data}-{case.world_size}", arrays)
+        return self._once(f"proof-{_targets(case)}-{case.data}-{samples}", arrays)
 
     def timed(self, case: Case, shard: int = 0) -> Timed:
         """Samples for at least two batches, unless there is only one sample."""
@@ -135,7 +135,9 @@ class Inputs:
             file = self._once(f"real-{_targets(case)}-{case.data}-{begin}", turned)
             return Timed(file=file, batch_samples=samples, deciding=batch, batches=len(real.y) // samples)
         # A batch of repeated samples has the same loss as one of each, even with batch normalisation.
-        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if batch % d == 0), batch)
+        # So have equal parts of a batch that have the same samples each.
+        part = batch // case.accumulate
+        distinct = next((d for d in range(DISTINCT_SAMPLES, 1, -1) if part % d == 0), part)
 
         def arrays() -> dict[str, Any]:
             return _named(graph, *ir_weights.synthetic_batch(graph, BATCHES * distinct, SEED + shard))

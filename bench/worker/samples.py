@@ -47,6 +47,12 @@ def part_of(value, part):
     return mapped(lambda each: each[part], value)
 
 
+def parts_of(value, number):
+    """The samples as so many equal parts, one after the other."""
+    size = unpacked(value)[0].shape[0] // number
+    return [part_of(value, slice(begin, begin + size)) for begin in range(0, size * number, size)]
+
+
 def joined(values):
     """One value of the samples of several, one after the other."""
     return mapped(lambda *parts: np.concatenate(parts), *values)

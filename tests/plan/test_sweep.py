@@ -321,3 +321,16 @@ def test_lengths_of_text_are_axes_of_decoding_alone():
 def test_text_is_generated_on_one_device():
     with pytest.raises(UserError, match="text is generated on one device so far; leave --world-size out"):
         list(Sweep(models=("gpt2",), frameworks=("torch",), modes=(Mode.DECODE,), world_sizes=(1, 2)).cases(cores=2))
+
+
+def test_gradients_are_added_up_in_training_of_equal_parts_on_one_device():
+    found = cases(accumulations=(1, 4), local_batches=(8,))
+
+    assert [(Mode.INFERENCE, 1), (Mode.TRAINING, 1), (Mode.TRAINING, 4)] == [(c.mode, c.accumulate) for c in found]
+    for axes, why in (
+        ({"local_batches": (6,)}, "a batch of 6 cannot be divided into 4 equal parts"),
+        ({"world_sizes": (2,), "threads": (1,)}, "gradients are added up on one device alone"),
+        ({"data": ("digits",)}, "gradients are added up of synthetic data alone"),
+    ):
+        with pytest.raises(UserError, match=why):
+            cases(**{"accumulations": (4,), "local_batches": (8,), **axes})

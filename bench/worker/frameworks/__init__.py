@@ -18,6 +18,7 @@ An adapter module has
 ``DEVICES``         kinds of device that it has, as bench.devices names them: "cpu", "cuda"
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU; in a
                     mode that it lacks, the one in which that is refused
+``ACCUMULATES``     optional: True if it divides batches as ``accumulate`` says; else that is refused for it
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
@@ -38,6 +39,9 @@ OIHW, dense (out, in). ``settings`` is a dict:
 ``device``        "cpu" or "cuda:0"
 ``threads``       number of host threads
 ``seed``          of the framework's own dropout
+``accumulate``    of training, if it is not 1: the number of equal parts, one after the other, into which a step divides
+                  its batch; the mean of their gradients makes one update, the loss is the mean of theirs, and running
+                  statistics move with each
 """
 
 import contextlib

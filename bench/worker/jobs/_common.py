@@ -30,6 +30,9 @@ def imported(module, job, precisions):
     if devices.kind(settings["device"]) not in module.DEVICES:
         raise Failed("unsupported", "%s does not run on '%s'; it runs on: %s" % (
             job["framework"], settings["device"], ", ".join(module.DEVICES)))
+    if settings.get("accumulate", 1) > 1 and not getattr(module, "ACCUMULATES", False):
+        raise Failed("unsupported", "the adapter of %s does not add up the gradients of parts of a batch; leave "
+                     "--accumulate out" % job["framework"])
     refuse_lacking(module.IMPORTS, module.DISTRIBUTIONS[0])
     for package in getattr(module, "NEEDS", ()):
         refuse_lacking(package, package)

@@ -32,6 +32,7 @@ COMPILE_MODES = ("eager",)
 LAYOUTS = ("nchw",)
 PRECISIONS = ("fp32", "fp64")
 DEVICES = ("cpu",)
+ACCUMULATES = True
 BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
 
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
@@ -132,6 +133,7 @@ class Network(Prepared):
         self._last_read = last_readers(graph["layers"], self._outputs)
         self._steps = 0
         self._shards = settings.get("shards", 1)             # equal parts of a batch, each with statistics of its own
+        self._accumulate = settings.get("accumulate", 1)     # equal parts of a batch, one after the other
         self._sent_as = settings.get("gradients_sent_as")    # dtype in which their gradients are summed, if another
         self._tie_margins = settings.get("tie_margins", {})      # by layer; see Operation.tie_width
         tie_seed = settings.get("tie_seed")
@@ -207,7 +209,7 @@ class Network(Prepared):
     def decided(self, x, masks):
         """{layer: its input} of the layers that decide by it which gradients pass, in a training-mode forward pass."""
         shards = []
-        for part in self._parts(count(x)):
+        for part in self._parts(count(x), self._shards * self._accumulate):
             shards.append({})
             self._forward(self._input(part_of(x, part)), {name: mask[part] for name, mask in masks.items()}, shards[-1])
         return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
@@ -230,14 +232,30 @@ class Network(Prepared):
                     del values[name]
         return packed([values[name] for name in (self._outputs[:1] if is_training else self._outputs)]), operations
 
-    def _parts(self, samples):
-        size = samples // self._shards
-        return [slice(start, start + size) for start in range(0, size * self._shards, size)]
+    def _parts(self, samples, number):
+        size = samples // number
+        return [slice(start, start + size) for start in range(0, size * number, size)]
 
     def _gradients(self, x, y, masks):
-        """(loss, {key: gradient}, {key: new running statistic}); the mean over the shards, where there are many."""
+        """(loss, {key: gradient}, {key: new running statistic}); the mean over the parts of the batch, and over the
+        shards, where there are many. A part begins with the statistics that the one before it left."""
+        if self._accumulate == 1:
+            return self._gradients_of_part(x, y, masks)
+        of_parts, kept = [], self._weights
+        try:
+            for part in self._parts(count(x), self._accumulate):
+                own_masks = {name: mask[part] for name, mask in masks.items()}
+                of_parts.append(self._gradients_of_part(part_of(x, part), y[part], own_masks))
+                self._weights = dict(self._weights, **of_parts[-1][2])
+        finally:
+            self._weights = kept
+        losses, gradients, statistics = zip(*of_parts)
+        mean = {key: sum(part[key] for part in gradients) / self._accumulate for key in gradients[0]}
+        return sum(losses) / self._accumulate, mean, statistics[-1]
+
+    def _gradients_of_part(self, x, y, masks):
         of_shards = []
-        for part in self._parts(count(x)):
+        for part in self._parts(count(x), self._shards):
             own_masks = {name: mask[part] for name, mask in masks.items()}
             of_shards.append(self._gradients_of_shard(part_of(x, part), y[part], own_masks))
         if len(of_shards) == 1:

@@ -18,7 +18,7 @@ from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import copies, with_gradient
 from ...precisions import WITHOUT_TRAINING
-from ...samples import mapped
+from ...samples import mapped, parts_of
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown
 from . import inductor, lowerings
@@ -35,6 +35,7 @@ LOWERINGS = lowerings.LOWERINGS
 
 # torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
 # process pays 10 to 30 s of compilation for it, so users must choose it; it is not the default.
+ACCUMULATES = True
 BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
 
 
@@ -214,6 +215,7 @@ class TorchPrepared(Prepared):
         self._autocast = _autocast(torch, self._device, precision)
         self._scaler = _scaler(torch, self._device) if precision == "fp16" and self._is_training else None
         self._steps = self._updates = self._trained = 0
+        self._accumulate = settings.get("accumulate", 1)
 
         network, layers = self._lowered(graph, weights)
         self._layers = layers
@@ -319,7 +321,7 @@ class TorchPrepared(Prepared):
         devices = [self._device] if self._is_cuda else []
         with self._running(marked.bound(Timeline())), self._kept_statistics(), self._torch.random.fork_rng(devices):
             if self._is_training:
-                self._torch.autograd.grad(self._scaled(self._loss(x, y)), list(self._trainable.values()))
+                self._torch.autograd.grad(self._scaled(next(self._losses(x, y))), list(self._trainable.values()))
             else:
                 self._infer(x)
         self._marked = marked
@@ -342,13 +344,16 @@ class TorchPrepared(Prepared):
     def gradients(self, x, y, masks):
         with self._proof(is_training=True, masks=masks), self._kept_statistics():
             while True:
-                loss = self._loss(self._inputs(x), self._values(y))
-                gradients = self._torch.autograd.grad(self._scaled(loss), list(self._trainable.values()))
+                losses, of_parts = [], []
+                for loss in self._losses(self._inputs(x), self._values(y)):
+                    of_parts.append(self._torch.autograd.grad(self._scaled(loss), list(self._trainable.values())))
+                    losses.append(loss.item())
+                gradients = [sum(parts) for parts in zip(*of_parts)]
                 scale = 1 if self._scaler is None else self._scaler.get_scale()
                 if scale <= 1 or all(gradient.isfinite().all() for gradient in gradients):
                     break
                 self._scaler.update(scale / 2)           # as a step with an overflow would
-        return loss.item(), {key: _array(gradient) / scale for key, gradient in zip(self._trainable, gradients)}
+        return sum(losses), {key: _array(gradient) / scale for key, gradient in zip(self._trainable, gradients)}
 
     def train(self, x, y, masks):
         with self._proof(is_training=True, masks=masks):
@@ -367,14 +372,27 @@ class TorchPrepared(Prepared):
         with self._autocast():
             return self._loss_function(self._torch.nn.functional, self._run(x), y)
 
+    def _losses(self, x, y):
+        """The losses of the equal parts of a batch, whose sum is that of the batch."""
+        if self._accumulate == 1:
+            yield self._loss(x, y)
+            return
+        masks = {name: dropout.mask for name, dropout in self._dropouts.items() if dropout.mask is not None}
+        for index, part in enumerate(parts_of(x, self._accumulate)):
+            for name, mask in masks.items():
+                self._dropouts[name].mask = parts_of(mask, self._accumulate)[index]
+            yield self._loss(part, parts_of(y, self._accumulate)[index]) / self._accumulate
+
     def _scaled(self, loss):
         return loss if self._scaler is None else self._scaler.scale(loss)
 
     def _update(self, x, y):
         """One training step; the loss before its update, on the device."""
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(x, y)
-        self._scaled(loss).backward()
+        whole = None
+        for loss in self._losses(x, y):
+            self._scaled(loss).backward()
+            whole = loss.detach() if whole is None else whole + loss.detach()
         if self._scaler is None:
             self._optimizer.step()
         else:
@@ -383,7 +401,7 @@ class TorchPrepared(Prepared):
             self._scaler.update()
         if self._copies:
             self._copy()
-        return loss.detach()
+        return whole
 
     def _copy(self):
         """What is due after this step."""
