@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 from rigmark.bench.datasets import SYNTHETIC
@@ -12,8 +12,12 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
-LATER = frozenset({"loss_asked", "optimizer_asked", "prompt_length", "generated_length", "accumulate"})
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
+
+
+def _later(default: Any) -> Any:
+    """The field of an axis that came after records were stored without it, and is left out of them at its default."""
+    return field(default=default, metadata={"is_later": True})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +47,11 @@ class Case:
     devices_per_process: int = 1
     strategy: str = SINGLE
     oversubscribed: bool = False         # whether there are more threads than cores
-    loss_asked: str = OWN              # OWN: that of the network's definition; another one is for training alone
-    optimizer_asked: str = OWN         # as optimizer_of reads it
-    prompt_length: int = 0               # tokens of the prompt, and tokens that follow it; 0 in modes without text
-    generated_length: int = 0
-    accumulate: int = 1          # equal parts of a batch whose gradients are added up for one update
+    loss_asked: str = _later(OWN)  # OWN: as the network is defined; another one is for training alone
+    optimizer_asked: str = _later(OWN)  # as optimizer_of reads it
+    prompt_length: int = _later(0)  # tokens of the prompt, and tokens that follow it; 0 in modes without text
+    generated_length: int = _later(0)
+    accumulate: int = _later(1)  # equal parts of a batch whose gradients are added up for one update
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values.
@@ -55,7 +59,7 @@ class Case:
         Axes that came later are left out at their defaults, so that trials keep the ids from before.
         """
         values = {each.name: getattr(self, each.name) for each in fields(self)
-                  if each.name not in LATER or getattr(self, each.name) != each.default}
+                  if not each.metadata or getattr(self, each.name) != each.default}
         return {name: value if isinstance(value, int) else str(value) for name, value in values.items()}
 
     @property
