@@ -56,15 +56,20 @@ class Plan:
                 raise Unsupported("'%s' cannot become '%s': their columns are kept in different orders" % (key, source))
 
     def _may_be_image(self, name):
-        value = self._values[name]
-        return value["batch"] == 0 and len(value["shape"]) == 4
+        return self._values[name]["batch"] == 0 and self._has_four_axes(name)
 
     def _follows(self, layer):
         """Whether its output is an image exactly if its inputs are images."""
         if layer["op"] in ("concat", "prelu", "pad"):
             return True
-        output = layer["outputs"][0]["shape"]
-        return layer["op"] in ELEMENT_WISE and all(self._values[name]["shape"] == output for name in layer["inputs"])
+        return layer["op"] in ELEMENT_WISE and all(map(self._fits_any_order, layer["inputs"]))
+
+    def _fits_any_order(self, name):
+        """Whether a value can be brought to the order of images, or is one number, which has none."""
+        return self._has_four_axes(name) or all(size == 1 for size in self._values[name]["shape"])
+
+    def _has_four_axes(self, name):
+        return len(self._values[name]["shape"]) == 4
 
     def _gives_image(self, layer):
         if layer["op"] in OF_IMAGES:
@@ -87,7 +92,7 @@ class Plan:
 
     def _turn(self, name, takes_images):
         is_image = name in self.images
-        if is_image == takes_images or not self._may_be_image(name):
+        if is_image == takes_images or not self._has_four_axes(name):
             return None
         return "kept" if takes_images else "canonical"
 

@@ -970,6 +970,25 @@ def adamw() -> Graph:
     return _scores(net, AdamW(learning_rate=0.05, weight_decay=0.7))
 
 
+@_case
+def image_times_its_channels() -> Graph:
+    """As squeeze-and-excite blocks of published files: values of every channel, for all samples, and single numbers."""
+    net = Builder("case", (3, 4, 3))
+    image = net.conv2d("conv1", 4, kernel=1)
+    net.global_avg_pool("pool")
+    net.dense("gates", 4)
+    gates = net.reshape("column", (4, 1, 1))
+    shift = net.parameter("shift", (1, 4, 1, 1), init="standard_normal")
+    net.add("shifted", of=(gates, shift))
+    net.add_layer("gated", Multiply(), (image, "shifted"))
+    scale = net.parameter("scale", (1,), init="standard_normal")
+    net.add_layer("scaled", Multiply(), ("gated", scale))
+    net.add("same_shape", of=("scaled", net.parameter("image", (1, 4, 4, 3), init="standard_normal")))
+    net.conv2d("conv2", 2, kernel=1)
+    net.flatten("flatten")
+    return _scores(net)
+
+
 # For modes in which compiling is slow ----------------------------------------------------------------------------
 
 
