@@ -102,11 +102,12 @@ def formats(precision: str) -> memory.Formats:
     )
 
 
-def estimate(graph: Graph, *, is_training: bool, precision: str) -> Estimate:
+def estimate(graph: Graph, *, is_training: bool, precision: str, cached: int = 0) -> Estimate:
     """The estimate from the definition of a network, without running it; see bench.ir.memory."""
     sizes = formats(precision)
     one, two = (
-        [moment.total for moment in memory.moments(graph, batch=batch, training=is_training, formats=sizes)]
+        [moment.total for moment in memory.moments(graph, batch=batch, training=is_training, formats=sizes,
+                                                      cached=cached)]
         for batch in (1, 2)
     )
     lines = {(2 * first - second, second - first) for first, second in zip(one, two, strict=True)}

@@ -12,9 +12,10 @@ import typer
 from rigmark.bench.cli import _networks
 from rigmark.bench.cli import _options as options
 from rigmark.bench.enums import Mode, Precision
-from rigmark.bench.errors import unknown
+from rigmark.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from rigmark.bench.ir.graph import Graph
     from rigmark.bench.networks import Network
 
 NEEDS_ARGUMENTS = True
@@ -29,10 +30,12 @@ def command(
     results: Annotated[
         Path, typer.Option(help="Results folder, in which imported networks stay if there is one.")
     ] = Path("results"),
-    mode: Annotated[str, typer.Option(help="Modes whose memory is estimated: inference, training.")] = (
+    mode: Annotated[str, typer.Option(help="Modes whose memory is estimated: inference, training, decode.")] = (
         "inference,training"),
     batch: Annotated[int, typer.Option(min=1, help="Samples per step, for the memory.")] = 1,
     precision: Annotated[str, typer.Option(help="Precision of the numbers, for the memory.")] = "fp32",
+    prompt_length: Annotated[int, typer.Option(min=1, help="Tokens of each prompt, of mode decode.")] = 128,
+    generated_length: Annotated[int, typer.Option(min=1, help="Tokens after each prompt, of mode decode.")] = 32,
     capacity_gb: Annotated[
         float | None, typer.Option(help="Memory of a device in GB of 2**30 bytes: does the batch fit, and which does?")
     ] = None,
@@ -48,6 +51,8 @@ def command(
     rigmark model resnet50
 
     rigmark model gpt2 --mode training --batch 8 --precision bf16 --capacity-gb 24
+
+    rigmark model gpt2 --mode decode --batch 16 --prompt-length 512 --generated-length 256 --capacity-gb 24
 
     rigmark model detector.onnx --shape x=1,3,320,320
 
@@ -66,7 +71,8 @@ def command(
     folder = store.networks if store.records_folder.is_dir() else None
     with _networks.bringing([model], pin, shape, builds.load(), folder) as networks:
         network = networks[_networks.names([model])[0]]
-        memory = [_memory(network, each, batch, asked, capacity) for each in modes]
+        lengths = prompt_length, generated_length
+        memory = [_memory(network.graph, each, batch, lengths, asked, capacity) for each in modes]
         facts = {**described(network), "memory": memory}
     if json:
         write_data(json_format.dumps(facts, indent=1) + "\n", None)
@@ -112,27 +118,44 @@ def _chosen(text: str, kind: type[Any], what: str) -> Any:
 
 
 def _memory(
-    network: Network, mode: Mode, batch: int, precision: Precision, capacity: float | None
+    graph: Graph, mode: Mode, batch: int, lengths: tuple[int, int], precision: Precision, capacity: float | None
 ) -> dict[str, Any]:
-    """The estimate of the memory of a step as plain data; bytes."""
+    """The estimate of the memory of a step as plain data; bytes. In decode a step reads the whole prompt."""
     from dataclasses import asdict
 
     from rigmark.bench.buying import fitting
     from rigmark.bench.ir import memory
 
-    is_training = mode is Mode.TRAINING
-    peak = memory.peak(network.graph, batch=batch, training=is_training, formats=fitting.formats(precision))
+    is_training, cached = mode is Mode.TRAINING, 0
+    if mode is Mode.DECODE:
+        graph, cached = _of_text(graph, *lengths)
+    sizes = fitting.formats(precision)
+    peak = memory.peak(graph, batch=batch, training=is_training, formats=sizes, cached=cached)
     facts = {"mode": str(mode), "precision": str(precision), "batch": batch, **asdict(peak), "total": peak.total,
              "may_be_needed": [factor * peak.total for factor in fitting.ESTIMATE_RANGE]}
     if capacity is None:
         return facts
-    estimate = fitting.estimate(network.graph, is_training=is_training, precision=precision)
+    estimate = fitting.estimate(graph, is_training=is_training, precision=precision, cached=cached)
     fit = fitting.fit(estimate, capacity, context_bytes=fitting.CONTEXT_BYTES, batch=batch)
     return {**facts, "capacity": capacity, "answer": fit.answer, "largest_batch": fit.largest_batch}
 
 
+def _of_text(graph: Graph, prompt: int, generated: int) -> tuple[Graph, int]:
+    """What reads a prompt, and the numbers in the cache at the end of a text."""
+    from rigmark.bench.ir.decoding import decoding
+    from rigmark.bench.ir.ops import BadGraph
+
+    try:
+        decoder = decoding(graph)
+        decoder.refuse(prompt, generated)
+    except BadGraph as error:
+        raise UserError(str(error)) from None
+    return decoder.of_prompt(prompt), decoder.cached(prompt + generated)
+
+
 def _lines_of_memory(facts: Mapping[str, Any]) -> Iterator[str]:
-    parts = {"weights": "weights", "gradients": "gradients", "optimizer": "optimizer", "values": "activations"}
+    parts = {"weights": "weights", "gradients": "gradients", "optimizer": "optimizer", "cache": "cache",
+             "values": "activations"}
     shown = ", ".join(f"{_size(facts[name])} {word}" for name, word in parts.items() if facts[name])
     _, high = facts["may_be_needed"]
     yield (f"  memory    {facts['mode']}, batch {facts['batch']}, {facts['precision']}: about {_size(facts['total'])} "

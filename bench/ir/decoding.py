@@ -48,6 +48,15 @@ class Decoding:
         """The model on so many tokens at once, without a cache; parameters have the same keys."""
         return _Walk(self.graph, tokens).built()
 
+    def of_prompt(self, tokens: int) -> Graph:
+        """The same, with the scores of the last token alone."""
+        return _Walk(self.graph, tokens, scores_all=False).built()
+
+    def cached(self, tokens: int) -> int:
+        """How many numbers the keys and values of so many tokens are, in all layers of one sequence."""
+        layers = [layer for layer in self.of_prompt(tokens).layers if isinstance(layer.op, Attention)]
+        return sum(value.elements(1) for layer in layers for value in layer.input_tensors[1:3])
+
     def part(self, tokens: int, capacity: int) -> dict[str, Any]:
         """The plain form of what computes the scores of the last of so many new tokens, with a cache.
 

@@ -36,11 +36,12 @@ class Memory:
     weights: float                           # running statistics among them
     gradients: float = 0.0                   # of weights
     optimizer: float = 0.0                   # its states, and what an update needs for a moment
+    cache: float = 0.0                       # keys and values of earlier tokens, while text is generated
     values: float = 0.0                      # inputs, what layers gave and what of it waits, and gradients of these
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.values
+        return self.weights + self.gradients + self.optimizer + self.cache + self.values
 
 
 def itemsize(value: Tensor, formats: Formats = Formats()) -> float:
@@ -48,12 +49,15 @@ def itemsize(value: Tensor, formats: Formats = Formats()) -> float:
     return ITEMSIZES.get(value.dtype, formats.value)
 
 
-def peak(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats()) -> Memory:
-    """The memory at the peak of a step with ``batch`` samples."""
-    return max(moments(graph, batch=batch, training=training, formats=formats), key=lambda each: each.total)
+def peak(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats(), cached: int = 0) -> Memory:
+    """The memory at the peak of a step with ``batch`` samples, of which each has so many numbers in a cache."""
+    every = moments(graph, batch=batch, training=training, formats=formats, cached=cached)
+    return max(every, key=lambda each: each.total)
 
 
-def moments(graph: Graph, *, batch: int, training: bool, formats: Formats = Formats()) -> list[Memory]:
+def moments(
+    graph: Graph, *, batch: int, training: bool, formats: Formats = Formats(), cached: int = 0
+) -> list[Memory]:
     """The memory while each layer runs forward and, in training, backward, and while the optimizer updates.
 
     Each number is linear in the batch.
@@ -62,7 +66,8 @@ def moments(graph: Graph, *, batch: int, training: bool, formats: Formats = Form
     weights = numbers * (formats.weight + formats.product)
     step = _Step(graph, batch, training, formats)
     if not training:                         # a loop holds the last answer while it computes the next
-        return [Memory(weights=weights, values=values + step.of_outputs) for values in step.forward()]
+        cache = batch * cached * formats.value
+        return [Memory(weights=weights, cache=cache, values=values + step.of_outputs) for values in step.forward()]
     trained = graph.parameter_count * formats.gradient
     states = trained * graph.optimizer.states
     return [

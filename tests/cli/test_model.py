@@ -43,6 +43,17 @@ def test_the_memory_of_a_step_is_estimated_and_held_against_a_capacity():
     assert ("does not fit", 0) == (facts["answer"], facts["largest_batch"])
 
 
+def test_text_needs_a_cache():
+    arguments = ["model", "gpt2", "--mode", "decode", "--batch", "2", "--prompt-length", "7", "--generated-length", "3"]
+    (facts,) = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)["memory"]
+    refused = CliRunner().invoke(app, ["model", "resnet18", "--mode", "decode"])
+
+    assert 4 * 2 * (7 + 3) * 2 * 12 * 768 == facts["cache"]      # keys and values of 12 layers
+    assert facts["total"] == facts["weights"] + facts["cache"] + facts["values"]
+    assert isinstance(refused.exception, UserError)
+    assert "resnet18 does not generate text" in str(refused.exception)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--precision", "fp31"], "no precision 'fp31'; did you mean 'fp32'"),
     (["--mode", "sleeping"], "no mode 'sleeping'"),
@@ -93,4 +104,4 @@ def test_a_file_is_described_as_json_and_a_wrong_option_is_refused(tmp_path: Pat
     assert facts["weights"] is not None
     assert facts["parameters"] == 8
     assert isinstance(refused.exception, UserError)
-    assert str(refused.exception) == "--pin is about the inputs of a file, and no --model is one"
+    assert str(refused.exception) == "--pin is about the inputs of a file or module, and no --model is one"
