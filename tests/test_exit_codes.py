@@ -81,7 +81,8 @@ OTHERS = {
     "store": "looks after a folder: in its own test", "serve": "never ends by itself: in test_live",
     "doctor": "examines the machine: in test_doctor", "top": "examines the machine: in tests/telemetry",
     "builds": "has no results: in test_environments", "prices": "has no results: in tests/offers",
-    "init": "has no results: in test_cli_init",
+    "init": "has no results: in test_cli_init", "model": "has no results: in test_model",
+    "export": "has no results: in tests/networks",
 }
 MORE = {"noise": ("fast", "--budget", "0")}
 

@@ -52,7 +52,7 @@ def test_a_layer_of_another_size_leaves_the_others_numbers_alone():
     assert np.array_equal(one["scores/weight"], other["scores/weight"])
 
 
-@pytest.mark.parametrize("name", models.NAMES)
+@pytest.mark.parametrize("name", ["mnist_cnn", "mnist_resnet18", "lstm", "gru", "dqn", "mobilenet_v2"])
 def test_no_two_random_arrays_share_a_stream(name: str):
     """Inputs that equal a layer's weights would make its output one large number instead of a sum of random ones."""
     graph = models.build(name)

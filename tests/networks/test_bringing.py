@@ -65,12 +65,12 @@ def test_a_brought_network_has_its_own_weights_and_is_kept(bring: Callable[..., 
 def test_given_weights_are_proven_as_they_are_and_perturbed(bring: Callable[..., Networks], tmp_path: Path):
     inputs = Inputs(tmp_path, bring(lambda plain, weights: weights["out/bias"].fill(3)))
 
-    given, perturbed = inputs.weights_of_proof("net.json")
+    given, perturbed = inputs.weights_of_proof(replace(CASE, model="net.json"))
 
     with np.load(given) as first, np.load(perturbed) as second:
         assert first["out/bias"].tolist() == [3, 3]
         assert 0 < abs(second["out/bias"] - 3).max() < 1
-    assert inputs.weights_of_proof("mlp") == (inputs.perturbed_weights("mlp"),)
+    assert inputs.weights_of_proof(replace(CASE, model="mlp")) == (inputs.perturbed_weights("mlp"),)
 
 
 REFUSED: tuple[tuple[Callable[[dict[str, Any], Weights], Any], str], ...] = (

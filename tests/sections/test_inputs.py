@@ -14,6 +14,7 @@ from rigmark.bench.analysis.layers import layers
 from rigmark.bench.analysis.results import proofs, quoted
 from rigmark.bench.reporting import gather
 from rigmark.bench.sections import inputs, timeline
+from rigmark.bench.store.quoted_tables import QuotedTables
 from rigmark.bench.store.store import Store
 from tests.reports import gathered, records
 
@@ -34,7 +35,7 @@ def test_each_part_of_a_report_is_computed_once(tmp_path: Path, monkeypatch: pyt
     parts = [
         (layers, "chosen"), (layers, "read"), (proofs, "read"), (scaling, "read"), (quoted, "rows"),
         (timeline, "chosen"), (inputs, "results"), (inputs, "by_repetition"), (inputs, "groups"), (inputs, "latest"),
-        (inputs, "together"), (inputs, "read_parquet"), (Store, "trials"), (Store, "quoted"), (Store, "get"),
+        (inputs, "together"), (inputs, "read_parquet"), (Store, "trials"), (QuotedTables, "all"), (Store, "get"),
     ]
     for where, name in parts:
         monkeypatch.setattr(where, name, counted(getattr(where, name), f"{where.__name__}.{name}"))

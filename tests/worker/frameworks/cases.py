@@ -737,7 +737,7 @@ def reductions_and_parts() -> Graph:
     places = net.add_layer("places", ArgMax(axis=1, keep=True), of=entry)
     largest = net.add_layer("largest", GatherElements(axis=1), of=(sums, places))
     sums = net.add_layer("scattered", ScatterAdd(axis=1), of=(sums, places, largest))
-    place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of=entry))
+    place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of="sums2"))
     vectors = [
         net.flatten(f"flat{index}", of=value)
         for index, value in enumerate((mean, joined, part, least, sums, largest, place))

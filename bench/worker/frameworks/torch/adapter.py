@@ -16,7 +16,7 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import copies, with_gradient
+from ...graphs import copies, layers_for_loss, with_gradient
 from ...precisions import WITHOUT_TRAINING
 from ...samples import mapped, parts_of
 from ...tracing.timeline import Timeline
@@ -219,6 +219,8 @@ class TorchPrepared(Prepared):
 
         network, layers = self._lowered(graph, weights)
         self._layers = layers
+        in_a_step = layers_for_loss(graph) if self._is_training else graph["layers"]
+        self._running_layers = [layer["name"] for layer in in_a_step]
         self._is_eager = settings["compile_mode"] == "eager"
         network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
         self._tensors = lowerings.tensors(graph, layers)          # which quantised layers no longer have
@@ -290,7 +292,7 @@ class TorchPrepared(Prepared):
             raise Unsupported(f"layer times of training need PyTorch 2.0 or newer, this is {self._torch.__version__}")
         timeline = _cuda_timeline(self._torch) if self._is_cuda else Timeline()
         if self._is_eager:
-            self._book_steps(timeline, steps, self._layers)
+            self._book_steps(timeline, steps, {name: self._layers[name] for name in self._running_layers})
             return timeline.plain()
         if self._marked is None:
             self._compile_marked()
@@ -315,7 +317,7 @@ class TorchPrepared(Prepared):
         if not inductor.tells_kernels_apart():
             version = self._torch.__version__
             raise Unsupported(f"layer times in compiled mode need PyTorch 2.9 or newer, this is {version}")
-        marked = inductor.MarkedInductor(self._torch, self._network, list(self._layers))
+        marked = inductor.MarkedInductor(self._torch, self._network, self._running_layers)
         x, y = next(self._batches)
         self._batches = itertools.chain([(x, y)], self._batches)
         devices = [self._device] if self._is_cuda else []
