@@ -303,14 +303,19 @@ def test_no_sampler_outlives_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def cores_of_threads(recorder: Recorder) -> set[tuple[int, ...]]:
+    threads = [thread.id for thread in sampler_process(recorder).threads()]
+    return {tuple(sorted(os.sched_getaffinity(thread))) for thread in threads}
+
+
 def test_the_sampler_keeps_to_the_cores_that_the_trial_leaves(lend: Lend, recorder: Recorder):
     lend("steady")
     ours, *others = sorted(os.sched_getaffinity(0))
 
     recorder.begin(cpus=(ours,))
-    time.sleep(0.1)
-    threads = [thread.id for thread in sampler_process(recorder).threads()]
-    held = {tuple(sorted(os.sched_getaffinity(thread))) for thread in threads}
+    patience_ends_s = time.monotonic() + 10
+    while (held := cores_of_threads(recorder)) != {tuple(others)} and time.monotonic() < patience_ends_s:
+        time.sleep(0.05)
     block = recorder.end({}).block
 
     assert {tuple(others)} == held
