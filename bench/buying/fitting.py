@@ -20,7 +20,7 @@ USABLE = 0.93                # share of the memory; the rest is lost to fragment
 TIGHT = 0.07                 # within this share of the usable memory, another run may have another outcome
 WORST_FIT = 0.10             # relative error of the line; beyond it, peaks are not linear in the batch
 CONTEXT_BYTES = 0.5 * 2**30  # of a GPU's context, which allocators do not count: 0.3 to 0.7 GB have been seen
-ESTIMATE_RANGE = (0.9, 1.5)  # of what is really needed, over an estimate: kernels want workspaces besides
+ESTIMATE_RANGE = (0.9, 1.5)  # of what is needed over an estimate, assumed: kernels want workspaces besides
 
 
 class Answer(StrEnum):
