@@ -188,11 +188,12 @@ def _looked_at(
     difference = original.reshape(output.shape) - output
     error = float(np.linalg.norm(difference) / np.linalg.norm(output))
     rounding = facts["output_rounding"] / float(np.sqrt(np.mean(np.square(output))))
-    is_tiny = float(np.sqrt(np.mean(np.square(difference)))) <= TINY
-    if not (error <= AGREES + ROUNDINGS * rounding or is_tiny):
+    absolute = float(np.sqrt(np.mean(np.square(difference))))
+    if not (error <= AGREES + ROUNDINGS * rounding or absolute <= TINY):
         raise UserError(f"'{reference}' as it was imported differs from {engine} by {error:.1g} of its output, so it "
                         "is not measured; this is a fault of the import, please report it")
-    return f"output differs from {engine} by {error:.1g}"
+    explained = f", which is {absolute:.1g} in absolute terms and no more than fp32 rounds" if error > AGREES else ""
+    return f"output differs from {engine} by {error:.1g}{explained}"
 
 
 def _samples(graph: Graph) -> Arrays:

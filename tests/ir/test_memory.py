@@ -58,6 +58,15 @@ def test_training_keeps_what_backward_passes_read(layers: str, arrays: int):
     assert arrays == values(layers, training=True)
 
 
+def test_many_classes_need_most_while_the_loss_goes_backward():
+    net = Builder("net", (100,))
+    net.dense("classes", 1000, bias=False)
+    graph = net.build(loss="softmax_cross_entropy", optimizer=SGD)
+
+    # Probabilities, their gradient and that of the scores.
+    assert 4 * (100 + 3 * 1000) == max(each.values for each in memory.moments(graph, batch=1, training=True))
+
+
 def test_a_step_of_a_perceptron():
     """Its largest moment for a large batch is the way back through relu."""
     result = memory.peak(MLP, batch=1000, training=True)
