@@ -3,7 +3,6 @@
 Needs TensorFlow 2.5 (Python 3.6) or newer, on CUDA 2.12.
 """
 
-import collections
 import contextlib
 import itertools
 import os
@@ -15,23 +14,16 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import (
-    copies,
-    inputs_of,
-    last_readers,
-    layers_for_loss,
-    output_names,
-    outputs_of,
-    parameters_of,
-    shared_keys,
-)
+from ...graphs import copies, inputs_of, layers_for_loss, output_names, parameters_of, shared_keys
 from ...precisions import WITHOUT_TRAINING
 from ...samples import packed, parts_of, unpacked
-from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER, hlo, trace, xplane
+from ...tracing import hlo, trace, xplane
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
 from .._image_layouts import Plan, channels_last
-from . import lowerings
+from . import lowerings, optimizers
+from .layers import formats, lowered, named
+from .watched_steps import WatchedSteps
 
 DISTRIBUTIONS = ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-rocm", "tensorflow-macos")
 IMPORTS = "tensorflow"
@@ -41,8 +33,8 @@ PRECISIONS = ("fp32", "tf32", "fp64", "bf16", "fp16", "bf16_pure", "fp16_pure") 
 DEVICES = ("cpu", "cuda")
 LOWERINGS = lowerings.LOWERINGS
 
-# XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
 ACCUMULATES = True
+# XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
 BEST = {"inference": ("compiled", "channels_last"), "training": ("compiled", "channels_last")}
 
 LAYER_VARIABLES = {("cuda", "xla", "inference"): hlo.KERNELS_APART, ("cuda", "xla", "training"): hlo.KERNELS_APART}
@@ -114,78 +106,6 @@ _MISSING_KERNEL = (
 )
 
 
-# Mixed and narrow precision.
-
-STORED = {"fp64": "float64", "bf16_pure": "bfloat16", "fp16_pure": "float16"}        # others: float32
-COMPUTED = {"bf16": "bfloat16", "fp16": "float16"}                                   # others: as stored
-# In mixed precision; batch normalisation and attention cast by themselves.
-IN_FP32 = ("local_response_norm", "softmax", "log_softmax")
-ALWAYS_IN_FP32 = ("group_norm", "layer_norm", "rms_norm")
-
-
-def _cast(tf, values, dtype):
-    return [tf.cast(value, dtype) if value.dtype.is_floating else value for value in values]
-
-
-def _in_format(tf, op, function, stored, computed):
-    """The function with its floating-point operands in the format that a precision computes in."""
-    is_wide = op in ALWAYS_IN_FP32 or (op in IN_FP32 and stored == tf.float32)
-    inner = tf.float32 if is_wide else computed
-    of_parameters = tf.float32 if op == "batch_norm" else inner
-
-    def forward(run, *inputs, **parameters):
-        parameters = dict(zip(parameters, _cast(tf, parameters.values(), of_parameters)))
-        result = function(run, *_cast(tf, inputs, inner), **parameters)
-        return tuple(_cast(tf, result, computed)) if isinstance(result, tuple) else _cast(tf, [result], computed)[0]
-
-    def look_up(run, tokens, weight):
-        return tf.cast(function(run, tokens, weight), computed)      # and not all rows
-
-    return look_up if op == "embedding" else forward
-
-
-class LossScaling:
-    """Dynamic scaling of the loss, with the defaults of Keras' LossScaleOptimizer."""
-
-    FIRST_SCALE = 2.0 ** 15
-    GROWTH_STEPS = 2000          # without an overflow; then the scale doubles
-
-    def __init__(self, tf):
-        self._tf = tf
-        self.scale = tf.Variable(self.FIRST_SCALE, trainable=False)
-        self.overflows = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)        # since the scale changed
-
-    def unscaled(self, gradients):
-        return [gradient / self.scale for gradient in gradients]
-
-    def shrink(self):
-        self.scale.assign(self._tf.maximum(self.scale / 2, 1.0))
-
-    def update(self, gradients, update):
-        """Calls ``update`` with the gradients divided by the scale, unless one is not finite; then adapts the scale."""
-        tf = self._tf
-        gradients = self.unscaled(gradients)
-
-        def finite():
-            update(gradients)
-            grows = self._steps.assign_add(1) >= self.GROWTH_STEPS
-            self.scale.assign(tf.where(grows, self.scale * 2, self.scale))
-            self._steps.assign(tf.where(grows, tf.zeros_like(self._steps), self._steps))
-            return True
-
-        def overflow():
-            self.shrink()
-            self._steps.assign(0)
-            self.overflows.assign_add(1)
-            return False
-
-        tf.cond(self.are_finite(gradients), finite, overflow)
-
-    def are_finite(self, gradients):
-        return self._tf.reduce_all([self._tf.reduce_all(self._tf.math.is_finite(each)) for each in gradients])
-
-
 def _softmax_cross_entropy(tf, output, y):
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=output))
 
@@ -202,231 +122,6 @@ def _scope_of(key):
     return xplane.LAYER_SCOPE % key.partition("/")[0]
 
 
-def _name_of_update(key):
-    """The name of the operation that updates a parameter: by which traces find the layer of its gradient."""
-    return xplane.LAYER_SCOPE % key.partition("/")[0] + key.partition("/")[2]
-
-
-def _dtype(variables):
-    """Of all of them."""
-    return next(iter(variables.values())).dtype
-
-
-class Sgd:
-    """Updates variables, by "layer/parameter", with fused operations."""
-
-    def __init__(self, tf, settings, variables):
-        self._tf, self._settings, self._variables = tf, settings, variables
-        moving = variables.values() if settings["momentum"] else []
-        self._velocities = [tf.Variable(tf.zeros_like(v), trainable=False) for v in moving]
-
-    def update(self, gradients):
-        ops, dtype = self._tf.raw_ops, _dtype(self._variables)
-        rate, momentum = (self._tf.constant(self._settings[name], dtype) for name in ("learning_rate", "momentum"))
-        if not self._velocities:
-            for (key, variable), gradient in zip(self._variables.items(), gradients):
-                ops.ResourceApplyGradientDescent(
-                    var=variable.handle, alpha=rate, delta=gradient, name=_name_of_update(key)
-                )
-        for (key, variable), velocity, gradient in zip(self._variables.items(), self._velocities, gradients):
-            ops.ResourceApplyMomentum(
-                var=variable.handle, accum=velocity.handle, lr=rate, grad=gradient, momentum=momentum,
-                name=_name_of_update(key),
-            )
-
-
-class Adam:
-    """Updates variables, by "layer/parameter", with fused operations whose epsilon stands before the bias correction.
-
-    With c1 = 1 - beta1**t and c2 = 1 - beta2**t,
-    m / c1 / (sqrt(v / c2) + epsilon) = sqrt(c2) / c1 * m / (sqrt(v) + epsilon * sqrt(c2)),
-    so learning rate and epsilon are corrected here, in float64, and the operation applies no further correction.
-    """
-
-    def __init__(self, tf, settings, variables):
-        self._tf, self._settings, self._variables = tf, settings, variables
-        self._moments = [
-            [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables.values()
-        ]
-        self._steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-
-    def update(self, gradients):
-        tf, o = self._tf, self._settings
-        steps = tf.cast(self._steps.assign_add(1), tf.float64)
-        dtype = _dtype(self._variables)
-        # The betas as the operation rounds them, since 1 - beta2 must cancel in the first steps.
-        betas = [np.float64(dtype.as_numpy_dtype(o[beta])) for beta in ("beta1", "beta2")]
-        first, second = (1 - tf.pow(beta, steps) for beta in betas)
-        rate = tf.cast(o["learning_rate"] * tf.sqrt(second) / first, dtype)
-        epsilon = tf.cast(o["epsilon"] * tf.sqrt(second), dtype)
-        none, beta1, beta2 = (tf.constant(number, dtype) for number in (0.0, o["beta1"], o["beta2"]))
-        for (key, variable), (m, v), gradient in zip(self._variables.items(), self._moments, gradients):
-            tf.raw_ops.ResourceApplyAdam(
-                var=variable.handle, m=m.handle, v=v.handle, beta1_power=none, beta2_power=none, lr=rate,
-                beta1=beta1, beta2=beta2, epsilon=epsilon, grad=gradient, name=_name_of_update(key),
-            )
-
-
-class AdamW(Adam):
-    def update(self, gradients):
-        decay = self._settings["learning_rate"] * self._settings["weight_decay"]
-        for variable in self._variables.values():
-            variable.assign_sub(variable * decay)
-        super().update(gradients)
-
-
-OPTIMIZERS = {"sgd": Sgd, "adam": Adam, "adamw": AdamW}
-
-
-Layer = collections.namedtuple("Layer", "name scope inputs finished function parameters outputs")
-"""``scope`` of names; ``finished`` are the inputs that no later layer reads; ``parameters`` are variables by name."""
-
-
-def _named(outputs, result):
-    """The values of a layer by their names, from the result of its function."""
-    return zip(outputs, result if isinstance(result, tuple) else (result,))
-
-
-def _formats(tf, precision):
-    """(of stored weights, of activations)"""
-    stored = STORED.get(precision, "float32")
-    return tf.as_dtype(stored), tf.as_dtype(COMPUTED.get(precision, stored))
-
-
-def _layers(tf, graph, plan, variables, settings, device, more=None):
-    """The Layers in order; ``more`` are lowerings of operations that only this graph has."""
-    table = dict(LOWERINGS, **(more or {}))
-    ways = {
-        "is_xla": settings["compile_mode"] == "xla", "is_eager": settings["compile_mode"] == "eager",
-        "is_cuda": device.startswith("GPU"), "is_fp64": settings["precision"] == "fp64",
-    }
-    stored, computed = _formats(tf, settings["precision"])
-    last_reader = last_readers(graph["layers"], output_names(graph))
-    shared = shared_keys(graph)
-    layers = []
-    for layer in graph["layers"]:
-        name = layer["name"]
-        is_shared = any(p["key"] in shared for p in layer["parameters"])
-        facts = dict(layer, is_image=name in plan.images, is_shared=is_shared, **ways)
-        function = _turning(tf, plan.turns(layer), table[layer["op"]](tf, facts))
-        if computed.size < 4:
-            function = _in_format(tf, layer["op"], function, stored, computed)
-        parameters = {p["name"]: variables[p["key"]] for p in layer["parameters"]}
-        finished = [i for i in set(layer["inputs"]) if last_reader.get(i) == name]
-        layers.append(Layer(
-            name, xplane.LAYER_SCOPE % name, layer["inputs"], finished, function, parameters, outputs_of(layer)
-        ))
-    return layers
-
-
-TURNS = {"kept": lowerings.TO_NHWC, "canonical": lowerings.TO_NCHW}
-
-
-def _turning(tf, turns, function):
-    """The function, of inputs in another order; see Plan.turns."""
-    if not any(turns):
-        return function
-
-    def forward(run, *inputs, **parameters):
-        inputs = [tf.transpose(x, TURNS[turn]) if turn else x for x, turn in zip(inputs, turns)]
-        return function(run, *inputs, **parameters)
-
-    return forward
-
-
-# Layer times.
-
-
-class WatchedSteps:
-    """Eager steps of a network whose time is recorded layer by layer.
-
-    In training each layer has a gradient tape of its own. A single tape computes the gradients
-    of layers in its own order, so that some of the time would be recorded for other layers.
-    """
-
-    def __init__(self, tf, prepared, timeline):
-        self.timeline = timeline
-        self._tf, self._prepared = tf, prepared
-        self._layers = [
-            layer._replace(function=timeline.booked((layer.name, "forward"), layer.function))
-            for layer in (prepared._for_loss if prepared._is_training else prepared._layers)
-        ]
-        self._readers = collections.Counter(name for layer in self._layers for name in layer.inputs)
-        self._trainable = {                      # of each layer, by key
-            layer["name"]: {p["key"]: prepared._variables[p["key"]] for p in layer["parameters"] if p["is_trainable"]}
-            for layer in prepared._graph["layers"]
-        }
-        self._with_gradient = set()              # names of values
-        for layer in prepared._graph["layers"]:
-            if self._trainable[layer["name"]] or self._with_gradient.intersection(layer["inputs"]):
-                self._with_gradient.update(
-                    name for name, value in zip(outputs_of(layer), layer["outputs"]) if value["dtype"] == "float"
-                )
-
-    def step(self, x, y):
-        """One step on a batch: the network's output, or in training the loss before the update."""
-        with self._tf.device(self._prepared._device):
-            work = self._update if self._prepared._is_training else self._infer
-            return self.timeline.step(lambda: work(x, y), self._prepared.synchronize)
-
-    def _infer(self, x, y):
-        return self._prepared._output_of(self._layers, lowerings.Pass(is_training=False), x)
-
-    def _update(self, x, y):
-        tf, prepared, booked = self._tf, self._prepared, self.timeline.booked
-        run, tapes = lowerings.Pass(is_training=True), {}
-        values = dict(zip(prepared._inputs, unpacked(x)))
-        for layer in self._layers:
-            with tf.GradientTape() as tape, tf.name_scope(layer.scope):
-                # A tensor for each reader, to separate the gradients that readers pass back.
-                inputs = [
-                    tf.identity(values[name]) if self._readers[name] > 1 else values[name] for name in layer.inputs
-                ]
-                tape.watch([each for name, each in zip(layer.inputs, inputs) if name in self._with_gradient])
-                values.update(_named(layer.outputs, layer.function(run, *inputs, **layer.parameters)))
-            tapes[layer.name] = tape, inputs
-        name = prepared._outputs[0]
-        output = values[name]
-        with tf.GradientTape() as tape:
-            tape.watch(output)
-            loss = booked((LOSS, "forward"), prepared._loss)(output, y)
-            scaled = prepared._scaled(loss)
-        sent_back = collections.defaultdict(list)
-        sent_back[name].append(booked((LOSS, "backward"), tape.gradient)(scaled, output))
-        gradients = collections.defaultdict(list)
-        add = booked((GRADIENT_ADD, "backward"), tf.add_n)
-
-        def added(summands):
-            return summands[0] if len(summands) == 1 else add(summands)
-
-        for layer in reversed([each for each in self._layers if each.name in self._with_gradient]):
-            read = [name for name in layer.outputs if name in sent_back]
-            if not read:
-                continue                         # only comparisons read it
-            arrived = [added(sent_back.pop(name)) for name in read]
-            backward = booked((layer.name, "backward"), self._backward)
-            of_inputs, of_parameters = backward(layer, *tapes.pop(layer.name), [values.pop(n) for n in read], arrived)
-            for key, each in of_parameters.items():
-                gradients[key].append(each)
-            for name, each in of_inputs:
-                sent_back[name].append(each)
-        gradients = {key: added(summands) for key, summands in gradients.items()}
-        booked((OPTIMIZER, "update"), prepared._update_parameters)([gradients[key] for key in prepared._trainable])
-        for key, value in run.statistics.items():
-            booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
-        booked((OPTIMIZER, "update"), prepared._copy)()
-        return loss
-
-    def _backward(self, layer, tape, inputs, outputs, arrived):
-        """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""
-        trainable = self._trainable[layer.name]
-        wanted = [(name, each) for name, each in zip(layer.inputs, inputs) if name in self._with_gradient]
-        gradients = tape.gradient(outputs, [*(each for _, each in wanted), *trainable.values()], arrived)
-        of_inputs = [(name, each) for (name, _), each in zip(wanted, gradients)]
-        of_parameters = zip(trainable, gradients[len(wanted):])
-        return of_inputs, {key: self._prepared._as_tensor(key, each) for key, each in of_parameters}
-
-
 class TensorflowPrepared(Prepared):
     """Functions of tensors, compiled or not, over variables that both ways share."""
 
@@ -438,7 +133,7 @@ class TensorflowPrepared(Prepared):
         self._is_training = settings["mode"] == "training"
         self._accumulate = settings.get("accumulate", 1)
         self.can_train = settings["precision"] not in WITHOUT_TRAINING
-        self._stored = _formats(tf, settings["precision"])[0]
+        self._stored = formats(tf, settings["precision"])[0]
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._plan = Plan(graph)
         self._layouts = self._layouts_of(graph)
@@ -463,7 +158,7 @@ class TensorflowPrepared(Prepared):
         self._optimizer = self._scaling = None
         if self._is_training and settings["precision"] == "fp16":
             with tf.device(device):
-                self._scaling = LossScaling(tf)
+                self._scaling = optimizers.LossScaling(tf)
         if self._is_training:
             self._make_optimizer()
         self._compile_mode = settings["compile_mode"]
@@ -475,7 +170,7 @@ class TensorflowPrepared(Prepared):
         self._traced = self._program = None      # the function that layer_times runs, and what its kernels are
 
     def _lowered(self, graph, settings):
-        return _layers(self._tf, graph, self._plan, self._variables, settings, self._device)
+        return lowered(self._tf, graph, self._plan, self._variables, settings, self._device)
 
     def _layouts_of(self, graph):
         """{key: (canonical to TensorFlow's, back)}; a shared parameter is kept as it is."""
@@ -616,7 +311,7 @@ class TensorflowPrepared(Prepared):
         for layer in layers:
             with self._tf.name_scope(layer.scope):
                 result = layer.function(run, *[values[i] for i in layer.inputs], **layer.parameters)
-                values.update(_named(layer.outputs, result))
+                values.update(named(layer.outputs, result))
             for i in layer.finished:             # eager memory
                 del values[i]
         return packed([values[name] for name in (self._outputs[:1] if run.is_training else self._outputs)])
@@ -710,7 +405,7 @@ class TensorflowPrepared(Prepared):
         if self._optimizer is None:
             o = self._graph["optimizer"]
             with self._tf.device(self._device):
-                self._optimizer = OPTIMIZERS[o["kind"]](self._tf, o, self._trainable)
+                self._optimizer = optimizers.OPTIMIZERS[o["kind"]](self._tf, o, self._trainable)
 
     # Arrays to tensors and back.
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import Decoder, refusals, widened
 from . import adapter, lowerings
+from .layers import formats, lowered
 
 
 def prepare(graph, parts, weights, settings):
@@ -20,7 +21,7 @@ class TensorflowDecoder(Decoder, adapter.TensorflowPrepared):
     def __init__(self, tf, parts, weights, settings, device):
         adapter.TensorflowPrepared.__init__(self, tf, parts["prefill"], weights, settings, device)
         self._layers_of_step = self._lowered(parts["step"], settings)
-        self._computed = adapter._formats(tf, settings["precision"])[1]
+        self._computed = formats(tf, settings["precision"])[1]
         self._cached = [layer for layer in parts["step"]["layers"] if layer["op"] == "cached_attention"]
         self._caches = {}
         self._first, self._next = self._compiled(self._of_prompt), self._compiled(self._of_token)
@@ -29,7 +30,7 @@ class TensorflowDecoder(Decoder, adapter.TensorflowPrepared):
 
     def _lowered(self, graph, settings):
         more = {"cached_attention": _cached_attention, "positions": _positions}
-        return adapter._layers(self._tf, graph, self._plan, self._variables, settings, self._device, more)
+        return lowered(self._tf, graph, self._plan, self._variables, settings, self._device, more)
 
     def load(self, batches):
         adapter.TensorflowPrepared.load(self, [(prompt, prompt[:1, :1]) for prompt, _ in batches])
