@@ -378,7 +378,7 @@ def section(
         f"{name}: {each.retirement.text}" for name, each in together if each.retirement
     )
     if retired:
-        title = tr("{n} series that are no longer measured and have no news", n=len(retired))
+        title = tr("{n} series that {n:is|are} no longer measured and {n:has|have} no news", n=len(retired))
         blocks.append(Fold(title=title, blocks=(Items(texts=retired),)))
     invalid = tuple(
         f"{name}: {formatting.count(each.series.invalid_trials, 'invalid trial')}"

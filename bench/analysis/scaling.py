@@ -268,7 +268,7 @@ def _suspicions(point: Point, smaller: Sequence[Point]) -> Iterator[Finding]:
         yield Finding(
             id="invalid_trials", kind=FindingKind.WARNING,
             text=tr(
-                "{n} of {all} trials of {devices} are invalid and left out", n=int(invalid),
+                "{n} of {all} trials of {devices} {n:is|are} invalid and left out", n=int(invalid),
                 all=int(invalid) + point.throughput.count, devices=formatting.count(point.world_size, "device"),
             ),
         )

@@ -27,7 +27,7 @@ class Answer(StrEnum):
     FITS = "fits"
     TIGHT = "tight"
     NO = "does not fit"
-    OPEN = "cannot be told"
+    UNCERTAIN = "uncertain"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def fit(line: Line | Estimate, capacity_bytes: float, *, context_bytes: float = 
 def _answer(line: Line | Estimate, peak_bytes: float, room: float) -> Answer:
     if isinstance(line, Estimate):
         low, high = (peak_bytes * factor for factor in ESTIMATE_RANGE)
-        return Answer.FITS if high <= room else Answer.NO if low > room else Answer.OPEN
+        return Answer.FITS if high <= room else Answer.NO if low > room else Answer.UNCERTAIN
     if peak_bytes > room:
         return Answer.NO
     return Answer.TIGHT if peak_bytes > room * (1 - TIGHT) else Answer.FITS

@@ -129,7 +129,7 @@ def _memory(
 
 def _answer(answer: fitting.Answer) -> str:
     return {fitting.Answer.FITS: tr("fits"), fitting.Answer.TIGHT: tr("fits, but tightly"),
-            fitting.Answer.NO: tr("does not fit"), fitting.Answer.OPEN: tr("may or may not fit")}[answer]
+            fitting.Answer.NO: tr("does not fit"), fitting.Answer.UNCERTAIN: tr("may or may not fit")}[answer]
 
 
 def capacities(candidates: Sequence[Candidate]) -> dict[str, float]:

@@ -76,7 +76,9 @@ def command(
         for each in table.refused[:MOST_REFUSED]:
             say(f"rigmark: {table.source.file}: refused {each}")
         if table.refused:
-            say(f"rigmark: {table.source.file}: {len(table.refused):,} lines refused, because they cannot be results")
+            lines, they = ("line", "it") if len(table.refused) == 1 else ("lines", "they")
+            say(f"rigmark: {table.source.file}: {len(table.refused):,} {lines} refused, because {they} cannot be "
+                "results")
     if any(table.refused for table in tables):
         raise typer.Exit(Exit.BAD)
 

@@ -161,7 +161,7 @@ def _lines_of_memory(facts: Mapping[str, Any]) -> Iterator[str]:
     yield (f"  memory    {facts['mode']}, batch {facts['batch']}, {facts['precision']}: about {_size(facts['total'])} "
            f"at its peak ({shown}); kernels may need more, up to {_size(high)}")
     if "capacity" in facts:
-        answers = {"fits": "fits", "does not fit": "does not fit", "cannot be told": "may or may not fit"}
+        answers = {"fits": "fits", "does not fit": "does not fit", "uncertain": "may or may not fit"}
         yield (f"            batch {facts['batch']} {answers[facts['answer']]} in {_size(facts['capacity'])}; the "
                f"largest that does is about {facts['largest_batch']:,}")
 

@@ -448,6 +448,7 @@ def _outcomes(tally: Tally) -> list[tuple[Outcome, str, str, Mapping[str, Any]]]
 def _tell(tally: Tally, results: Path) -> None:
     """Shows what failed and why, and how much was measured."""
     from rigmark.bench.cli import say
+    from rigmark.bench.document import formatting
     from rigmark.bench.enums import Outcome
     from rigmark.bench.runner.progress import duration
 
@@ -459,9 +460,11 @@ def _tell(tally: Tally, results: Path) -> None:
         say(f"{outcome}: {case}: {reason}")
     for sentence in tally.anew:
         say(f"rigmark: {sentence}")
-    skipped = f", {len(tally.already_there)} were stored already" if tally.already_there else ""
+    there = len(tally.already_there)
+    skipped = f", {there} {'was' if there == 1 else 'were'} stored already" if there else ""
     gave_up = f", {tally.not_started} not started because their case had failed" if tally.not_started else ""
-    say(f"{len(tally.stored)} trials measured in {duration(tally.wall_time_s)}{skipped}{gave_up}; results in {results}")
+    measured = f"{formatting.count(len(tally.stored), 'trial')} measured in {duration(tally.wall_time_s)}"
+    say(f"{measured}{skipped}{gave_up}; results in {results}")
     if tally.stored and tally.wall_time_s > 0:       # some sandboxes set even the monotonic clock back
         say(f"{tally.stepping_time_s / tally.wall_time_s:.0%} of the time went into warm-up and timed steps")
 

@@ -13,11 +13,13 @@ translations.
 from __future__ import annotations
 
 import json
+import string
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from rigmark.bench.errors import unknown
 
@@ -26,9 +28,24 @@ ENGLISH = "en"
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
+class _Filling(string.Formatter):
+    """``str.format`` in which ``{n:is|are}`` is the first text if ``n`` is 1, and the second for any other number."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        one, is_choice, many = format_spec.partition("|")
+        if not is_choice:
+            return str(super().format_field(value, format_spec))
+        return one if value == 1 else many
+
+
 def tr(template: str, /, **values: object) -> str:
-    """A template in the current language, filled in as by ``str.format``; without values it is not formatted."""
+    """A template in the current language, filled in as by ``str.format``; without values it is not formatted.
+
+    ``{n:is|are}`` agrees with a number: "is" for 1, "are" for any other.
+    """
     translated = _catalogue(_current.get()).get(template, template)
+    if "|" in translated:
+        return _Filling().vformat(translated, (), values) if values else translated
     return translated.format(**values) if values else translated
 
 

@@ -368,7 +368,8 @@ def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]
     if revisions <= places.keys():
         return places, []
     missing = len(revisions - places.keys())
-    return {}, [f"{missing} of {len(revisions)} commits are not in a git repository around {folder}; points are "
+    are = "is" if missing == 1 else "are"
+    return {}, [f"{missing} of {len(revisions)} commits {are} not in a git repository around {folder}; points are "
                 "ordered by date"]
 
 

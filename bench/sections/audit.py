@@ -16,7 +16,7 @@ SAID = {
 }
 COUNTED = {
     FindingKind.INVALID: tr_later("{n} wrong"), FindingKind.WARNING: tr_later("{n} suspect"),
-    FindingKind.NOTE: tr_later("{n} note"),
+    FindingKind.NOTE: tr_later("{n} {n:note|notes}"),
 }
 
 

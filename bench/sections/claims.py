@@ -177,7 +177,7 @@ def _number(value: float, unit: str, digits: int = 3) -> str:
 def _figures(each: ClaimResult) -> Table:
     shown = each.answers[:SHOWN]
     more = len(each.answers) - SHOWN
-    notes = [tr("{n} more figures are in --json.", n=more)] if more > 0 else []
+    notes = [tr("{n} more {n:figure is|figures are} in --json.", n=more)] if more > 0 else []
     return Table(
         id=f"table.claim.{identifier(each.claim.id)}",
         caption=tr("{claim} {outcome}: {why}", claim=tr(each.claim.says), outcome=word(each.standing), why=each.why),

@@ -62,27 +62,29 @@ def _width(row: Row) -> float | None:
 
 COMMON: Mapping[str, Common] = {
     "contended": Common(
-        text=tr_later("Other work disturbed {n} of {all} results, in {range} of their trials; stop it and repeat."),
+        text=tr_later(
+            "Other work disturbed {n} of {all} results, in {range} of {n:its|their} trials; stop it and repeat."
+        ),
         size=_share_of_trials("contended"),
     ),
     "drifting": Common(
         text=tr_later(
-            "Step times moved within trials of {n} of {all} results, in {range} of their trials; a longer warm-up or a "
-            "quieter machine would help."
+            "Step times moved within trials of {n} of {all} results, in {range} of {n:its|their} trials; a longer "
+            "warm-up or a quieter machine would help."
         ),
         size=_share_of_trials("drifting"),
     ),
     "wide_interval": Common(
         text=tr_later(
-            "The intervals of {n} of {all} results span {range}; more repetitions or a quieter machine would narrow "
-            "them."
+            "The {n:interval|intervals} of {n} of {all} results {n:spans|span} {range}; more repetitions or a quieter "
+            "machine would narrow {n:it|them}."
         ),
         size=_width,
     ),
     "few_trials": Common(
         text=tr_later(
-            "{n} of {all} results have too few trials for an interval ({range}); repeat at least {fewest} times "
-            "(--repetitions)."
+            "{n} of {all} results {n:has|have} too few trials for an interval ({range}); repeat at least {fewest} "
+            "times (--repetitions)."
         ),
         size=lambda row: float(row["trials"]), words=lambda trials: f"{trials:.0f}",
     ),
@@ -92,27 +94,29 @@ COMMON: Mapping[str, Common] = {
     )),
     "throttled": Common(
         text=tr_later(
-            "Clocks were reduced in {n} of {all} results, in {range} of their trials; cool the devices, check their "
-            "power, and repeat."
+            "Clocks were reduced in {n} of {all} results, in {range} of {n:its|their} trials; cool the devices, check "
+            "their power, and repeat."
         ),
         size=_share_of_trials("throttled"),
     ),
     "cgroup_limit": Common(
         text=tr_later(
-            "The quota of the control group stopped processes in {n} of {all} results, in {range} of their trials; "
-            "lift it, or use fewer threads."
+            "The quota of the control group stopped processes in {n} of {all} results, in {range} of {n:its|their} "
+            "trials; lift it, or use fewer threads."
         ),
         size=_share_of_trials("cgroup_limit"),
     ),
     "swap": Common(
         text=tr_later(
-            "Memory went to or from swap in {n} of {all} results, in {range} of their trials; free memory and repeat."
+            "Memory went to or from swap in {n} of {all} results, in {range} of {n:its|their} trials; free memory "
+            "and repeat."
         ),
         size=_share_of_trials("swap"),
     ),
     "on_battery": Common(
         text=tr_later(
-            "{n} of {all} results were measured on battery, in {range} of their trials; plug it in and repeat."
+            "{n} of {all} results {n:was|were} measured on battery, in {range} of {n:its|their} trials; plug it in and "
+            "repeat."
         ),
         size=_share_of_trials("on_battery"),
     ),
@@ -121,8 +125,8 @@ COMMON: Mapping[str, Common] = {
         "frequency-set --governor performance"
     )),
     "system_changed": Common(text=tr_later(
-        "The system was not the same for all trials of {n} of {all} results; measure these again in a new session "
-        "(--session)."
+        "The system was not the same for all trials of {n} of {all} results; measure {n:it|these} again in a new "
+        "session (--session)."
     )),
 }
 """Findings about the machine or the plan, which may hold for most results alike. Others stay with each result."""

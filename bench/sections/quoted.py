@@ -63,7 +63,7 @@ def _of_format(name: str, tables: Sequence[QuotedTable], lines: Sequence[Mapping
     if len(sources) > SOURCES:
         sources = [
             *sources[:SOURCES],
-            tr("{n} more files; rigmark results --json names them.", n=len(sources) - SOURCES),
+            tr("{n} more {n:file|files}; rigmark results --json names {n:it|them}.", n=len(sources) - SOURCES),
         ]
     audited = audit(lines)
     blocks: list[Block] = [_table(name, lines)]

@@ -197,7 +197,7 @@ def _weakened(rows: Sequence[Mapping[str, Any]]) -> list[Block]:
     names = Counter(name for row in doubtful for name in dict.fromkeys(name for name, _ in findings_of(row)))
     counts = tr(", ").join(f"{name} ({number})" for name, number in names.most_common())
     return [Paragraph(text=tr(
-        "{n} of {all} are suspect or invalid, by these findings (each with the number of results): {counts}.",
+        "{n} of {all} {n:is|are} suspect or invalid, by these findings (each with the number of results): {counts}.",
         n=len(doubtful), all=formatting.count(len(rows), "result"), counts=counts,
     ))]
 

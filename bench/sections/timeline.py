@@ -190,9 +190,9 @@ def section(
     timed = trials[(trials.kind == TrialKind.TIMING) & (trials.outcome == Outcome.OK)]
     count_watched = int(timed.telemetry.notna().sum())
     text = tr(
-        "{trials} of {watched} that were watched, those with findings first. The shaded parts are the warm-up and the "
-        "timed steps; a mark at the upper edge is a time in which something slowed the machine down. All readings are "
-        "in the file that is named below each chart.",
+        "{trials} of {watched} that {watched:was|were} watched, those with findings first. The shaded parts are "
+        "the warm-up and the timed steps; a mark at the upper edge is a time in which something slowed the machine "
+        "down. All readings are in the file that is named below each chart.",
         trials=formatting.count(len(parts), "trial"), watched=count_watched,
     )
     return Section(

@@ -65,5 +65,5 @@ def test_an_estimate_knows_the_formats(precision: str, weight: int):
 def test_an_estimate_near_the_edge_is_no_answer():
     line = fitting.Estimate(moments=((0, 1), (5, 0)))
 
-    assert [Answer.FITS, Answer.OPEN, Answer.OPEN, Answer.NO] == [
+    assert [Answer.FITS, Answer.UNCERTAIN, Answer.UNCERTAIN, Answer.NO] == [
         fit(line, 1000 / fitting.USABLE, batch=batch).answer for batch in (666, 667, 1_111, 1_112)]

@@ -281,8 +281,8 @@ def _nothing_left(side: str, own: Side) -> Iterator[str]:
         yield f"{side} {own.failure}"
     if judged := own.judged():
         yield tr(
-            "{side} has no valid trial: all {n} that ended well are invalid ({reasons})", side=side, n=len(judged),
-            reasons=validity.why_invalid(judged),
+            "{side} has no valid trial: {n:the only one|all {n}} that ended well {n:is|are} invalid ({reasons})",
+            side=side, n=len(judged), reasons=validity.why_invalid(judged),
         )
 
 

@@ -306,8 +306,9 @@ def layers_too_short(layers: LayerFigures) -> Iterator[Finding]:
         yield _note(
             "layers_too_short",
             tr(
-                "{n} of its layers took less time than the clock can resolve ({layers}) and have no rate of their own; "
-                "a larger batch would show them", n=count, layers=_some(layers.too_short),
+                "{n} of its layers took less time than the clock can resolve ({layers}) and {n:has no rate of "
+                "its|have no rate of their} own; a larger batch would show {n:it|them}", n=count,
+                layers=_some(layers.too_short),
             ),
         )
 

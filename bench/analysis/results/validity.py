@@ -127,7 +127,8 @@ def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
         yield Finding(
             id="invalid_trials", kind=FindingKind.INVALID,
             text=tr(
-                "all {n} trials are invalid; their figures are shown because there are no others ({reasons})",
+                "{n:its only trial is|all {n} trials are} invalid; {n:its|their} figures are shown because there are "
+                "no others ({reasons})",
                 n=len(judged), reasons=reasons,
             ),
         )
@@ -135,7 +136,7 @@ def _left_out(judged: Sequence[Judged]) -> Iterator[Finding]:
         yield Finding(
             id="invalid_trials", kind=FindingKind.WARNING,
             text=tr(
-                "{n} of {all} trials are invalid and left out of the figures ({reasons})", n=len(invalid),
+                "{n} of {all} trials {n:is|are} invalid and left out of the figures ({reasons})", n=len(invalid),
                 all=len(judged), reasons=reasons,
             ),
         )
