@@ -66,6 +66,10 @@ class StartMethod(StrEnum):
 
 
 class TrialKind(StrEnum):
+    """The kinds of trial that the code tells apart. A kind is the name of a file in bench.trials.kinds: one that
+    nothing else tells apart has no word here, so kinds are texts and are compared by ``==``.
+    """
+
     PROOF = "proof"              # agreement with the oracle
     TIMING = "timing"            # step times
     LAYERS = "layers"            # a per-layer profile

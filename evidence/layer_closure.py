@@ -90,8 +90,8 @@ def measure(sweeps: Sequence[Sweep], session: int, store: Store) -> None:
     ) as runner:
         for sweep in sweeps:
             trials = plan([sweep], cores=len(hardware.usable_cpus()), seed=1)
-            proofs = [trial for trial in trials if trial.kind is TrialKind.PROOF]
-            others = [trial for trial in trials if trial.kind is not TrialKind.PROOF]
+            proofs = [trial for trial in trials if trial.kind == TrialKind.PROOF]
+            others = [trial for trial in trials if trial.kind != TrialKind.PROOF]
             runner.run([*proofs, *(others if session % 2 == 0 else reversed(others))])
 
 

@@ -41,7 +41,7 @@ def main() -> int:
         for model in options.model.split(","):
             sweeps = [replace(s, models=(model,), modes=(Mode.TRAINING,)) for s in suites.sweeps("frameworks")
                       if model in s.models]
-            proofs = [t for t in plan(sweeps, cores=len(hardware.usable_cpus()), seed=1) if t.kind is TrialKind.PROOF]
+            proofs = [t for t in plan(sweeps, cores=len(hardware.usable_cpus()), seed=1) if t.kind == TrialKind.PROOF]
             tally = runner.run(proofs)
             for record in [*tally.already_there, *(store.get(record.key) for record in tally.stored)]:
                 print(line(record), flush=True)

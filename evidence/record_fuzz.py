@@ -59,7 +59,7 @@ from rigmark.bench.plan.schedule import Trial, plan
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.reporting.gather import report
 from rigmark.bench.runner.runner import Runner
-from rigmark.bench.store import stored, stored_quoted
+from rigmark.bench.store import reading, stored, stored_quoted
 from rigmark.bench.store.record import Identity, Record, id_of
 from rigmark.bench.store.sealing import CONTENT
 from rigmark.bench.store.store import Store
@@ -262,8 +262,8 @@ def is_refused(path: Path) -> bool:
     if path.parent.name == "quoted":
         return bool(stored_quoted.read_all([path])[1])
     try:
-        stored.read(path)
-    except (stored.LeftOut, files.NotThere):
+        reading.read(path)
+    except (reading.LeftOut, files.NotThere):
         return True
     return False
 
@@ -384,7 +384,7 @@ class Resumed:
                 fault = "was taken, and says what was not measured"
         except UserError as error:
             # A record that stands for one of a later Rigmark, or of another trial's place, is not replaced.
-            fault = None if isinstance(error, stored.TooNew) else f"{error}"
+            fault = None if isinstance(error, reading.TooNew) else f"{error}"
         except Exception:
             fault = traceback.format_exc(limit=-3)
         path.write_bytes(content)

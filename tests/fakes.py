@@ -276,13 +276,13 @@ def oracle_answers() -> Path:
 
 def timing_record(tally: Tally) -> Record:
     """The one record of a timing trial."""
-    (record,) = (r for r in tally.stored if r.identity.kind is TrialKind.TIMING)
+    (record,) = (r for r in tally.stored if r.identity.kind == TrialKind.TIMING)
     return record
 
 
 def proof_record(tally: Tally) -> Record:
     """The one record of a proof."""
-    (record,) = (r for r in tally.stored if r.identity.kind is TrialKind.PROOF)
+    (record,) = (r for r in tally.stored if r.identity.kind == TrialKind.PROOF)
     return record
 
 

@@ -16,7 +16,7 @@ from rigmark.bench.enums import TIMED, CompileMode, Layout, Mode, Outcome, Preci
 from rigmark.bench.machine.hardware import Machine
 from rigmark.bench.plan.case import Case, Timing
 from rigmark.bench.plan.microbenchmarks import OperationCase
-from rigmark.bench.store import stored
+from rigmark.bench.store import reading
 from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Identity, Record
 from rigmark.bench.store.sealing import sealed
@@ -158,13 +158,13 @@ def pair(
 
 
 def make_record(
-    kind: TrialKind = TrialKind.TIMING, outcome: Outcome = Outcome.OK, *, case: Case = CASE, repetition: int = 0,
+    kind: str = TrialKind.TIMING, outcome: Outcome = Outcome.OK, *, case: Case = CASE, repetition: int = 0,
     session: str = "1", build: dict[str, Any] | None = None, machine: Machine = MACHINE, code_version: str = "c0de",
     graph_fingerprint: str = "f00d" * 4, reason: str | None = None, **facts: Any,
 ) -> Record:
     """A record as the runner writes it for this kind of trial and outcome; ``facts`` replace fields of Record."""
-    is_ok, is_proof, is_limit = outcome is Outcome.OK, kind is TrialKind.PROOF, kind is TrialKind.LIMIT
-    is_pair = kind is TrialKind.PAIR
+    is_ok, is_proof, is_limit = outcome is Outcome.OK, kind == TrialKind.PROOF, kind == TrialKind.LIMIT
+    is_pair = kind == TrialKind.PAIR
     if is_limit and not case.is_limit:
         case = LIMIT_CASE
     identity = Identity(
@@ -190,7 +190,7 @@ def make_record(
         "node": NODE, "boot": "b007" * 3, "load_before": 0.1, "wall_time_s": 3.5,
         "measurement": None if not is_ok or kind not in TIMED else limit_measurement() if is_limit
         else measurement(steps_per_timing=case.steps_per_timing),
-        "layers": layer_times() if is_ok and kind is TrialKind.LAYERS else None,
+        "layers": layer_times() if is_ok and kind == TrialKind.LAYERS else None,
         "parity": of_a_proof if is_proof and outcome in (Outcome.OK, Outcome.PARITY_FAILED) else None,
         "pair": pair([0.01] * 10, [0.01] * 10) if is_ok and is_pair else None,
         "cpus": [0], "certificate": None if is_proof or is_limit else CERTIFICATE,
@@ -230,7 +230,7 @@ def overheated(record: Record) -> Record:
 
 def as_stored(record: Record) -> StoredRecord:
     """As a store reads it back."""
-    return stored.check(sealed(record.plain()), Path(f"{record.key}.json")).record
+    return reading.check(sealed(record.plain()), Path(f"{record.key}.json")).record
 
 
 def as_pair(plain: dict[str, Any]) -> Pair:

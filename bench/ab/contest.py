@@ -342,10 +342,10 @@ def against_stored(
         store, known, suite=suite, command=command, session=session, deadline_s=deadline_s, shipped=new.shipped,
         networks=networks,
     ) as runner:
-        tally = runner.run([trial for trial in trials if trial.kind is TrialKind.PROOF], progress)
+        tally = runner.run([trial for trial in trials if trial.kind == TrialKind.PROOF], progress)
         until = time.monotonic() + budget_s
         for trial in trials:
-            if trial.kind is TrialKind.PROOF:
+            if trial.kind == TrialKind.PROOF:
                 continue
             if measured and time.monotonic() > until:
                 break

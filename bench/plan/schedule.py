@@ -23,7 +23,7 @@ PROOF_PROMPT, PROOF_GENERATED = 16, 8        # tokens at most: the oracle reads 
 class Trial:
     """One trial: a repetition of a timed case, the proof of a network, or a per-layer profile."""
 
-    kind: TrialKind
+    kind: str                        # the name of a file in bench.trials.kinds
     case: Case
     repetition: int = 0
     timing: Timing | None = None     # None for a proof
@@ -31,7 +31,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        is_repeated = self.kind in TIMED or self.kind is TrialKind.PAIR
+        is_repeated = self.kind in TIMED or self.kind == TrialKind.PAIR
         return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if is_repeated else "")
 
 

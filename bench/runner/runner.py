@@ -22,9 +22,10 @@ from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.tally import Progress, Silent, Tally
+from rigmark.bench.store.reading import LeftOut
 from rigmark.bench.store.record import Identity, Record, key_of
 from rigmark.bench.store.store import Store
-from rigmark.bench.store.stored import LeftOut, StoredRecord
+from rigmark.bench.store.stored import StoredRecord
 from rigmark.bench.telemetry.recorder import Recording
 from rigmark.bench.trials.context import Base, Context
 from rigmark.bench.trials.inputs import Inputs
@@ -100,7 +101,7 @@ class Runner:
         """Measures every trial that is not stored yet; each record is on disk before the next trial starts.
 
         Cases are limited to the instruction sets of their builds. Raises UserError if a case asks for another one, and
-        stored.TooNew if the record of a trial is from a later Rigmark; both before anything is measured.
+        reading.TooNew if the record of a trial is from a later Rigmark; both before anything is measured.
         """
         progress = progress or Silent()
         tally = Tally()

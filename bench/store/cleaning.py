@@ -13,7 +13,7 @@ from typing import Any
 
 from rigmark.bench.enums import TrialKind
 from rigmark.bench.host import files, secrets
-from rigmark.bench.store import stored
+from rigmark.bench.store import reading
 from rigmark.bench.store.record import SIDES, id_of, key_of_plain
 from rigmark.bench.store.store import SERIES, Store
 from rigmark.bench.store.stored import StoredRecord
@@ -64,9 +64,9 @@ def _read(store: Store) -> tuple[list[tuple[StoredRecord, Plain]], list[str]]:
             records.append(store.plain(path.stem))
         except files.NotThere:
             continue
-        except stored.LeftOut as problem:
+        except reading.LeftOut as problem:
             problems.append(str(problem))
-    records.sort(key=lambda read: (read[0].identity.kind is not TrialKind.PROOF, read[0].recorded_at, read[0].key))
+    records.sort(key=lambda read: (read[0].identity.kind != TrialKind.PROOF, read[0].recorded_at, read[0].key))
     return records, problems
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 from rigmark.bench.host.plain import encodable
-from rigmark.bench.store import quoted, sealing, stored, stored_quoted
+from rigmark.bench.store import quoted, reading, sealing, stored_quoted
 from rigmark.bench.store.quoted import QuotedTable
 
 
@@ -20,12 +20,12 @@ class QuotedTables:
     def put(self, table: QuotedTable, *, again: bool = False) -> bool:
         """Stores a quoted table; returns False if its file is stored already and must not be replaced.
 
-        Raises stored.TooNew rather than replace a table of a later Rigmark, and UserError if the disk is full.
+        Raises reading.TooNew rather than replace a table of a later Rigmark, and UserError if the disk is full.
         """
         path = self.folder / f"{table.id}.json"
         if path.exists() and not again:
             return False
-        stored.keep_newer("table", path, quoted.SCHEMA)
+        reading.keep_newer("table", path, quoted.SCHEMA)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.write_atomically(path, sealing.sealed(encodable(table.plain())))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.enums import Outcome
 from rigmark.bench.host import secrets
 from rigmark.bench.host.plain import encodable
 
@@ -21,7 +21,7 @@ BASE, NEW = SIDES = ("base", "new")     # the sides of a pair
 class Identity:
     """The identity of a trial: if any of these facts differs, it is another trial. Its hash is the trial's id."""
 
-    kind: TrialKind
+    kind: str                # the name of a file in bench.trials.kinds
     case: dict[str, Any]             # Case.plain(); for a proof, only the facts that it covers
     repetition: int
     session: str

@@ -22,7 +22,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
 from rigmark.bench.host.heap import growing
 from rigmark.bench.machine import devices
-from rigmark.bench.store import sealing, stored, trial_table
+from rigmark.bench.store import reading, sealing, trial_table
 from rigmark.bench.store.oracle_answers import OracleAnswers
 from rigmark.bench.store.quoted_tables import QuotedTables
 from rigmark.bench.store.record import SCHEMA, Record, key_of_plain
@@ -109,7 +109,7 @@ class Store:
         """Whether the record exists and can be read; a damaged one is measured again."""
         try:
             return self.find(key) is not None
-        except stored.LeftOut:
+        except reading.LeftOut:
             return False
 
     def _path(self, key: str) -> Path:
@@ -118,7 +118,7 @@ class Store:
     def put(self, record: Record, *, instead_of: StoredRecord | None = None) -> None:
         """Writes a record atomically. It may replace the one in ``instead_of``, which was read before.
 
-        Raises stored.TooNew rather than replace a record of a later Rigmark, and UserError rather than replace any
+        Raises reading.TooNew rather than replace a record of a later Rigmark, and UserError rather than replace any
         other readable record, or if the disk is full.
         """
         self.put_plain(record.plain(), instead_of=instead_of)
@@ -136,10 +136,10 @@ class Store:
         """Raises as ``put`` if there is a readable record that is neither ``known`` nor has this content."""
         try:
             path = self._path(key)
-            content_there = stored.read_content(path)
-            there = stored.check(content_there, path).record
-        except (files.NotThere, stored.LeftOut) as error:
-            if isinstance(error, stored.TooNew):
+            content_there = reading.read_content(path)
+            there = reading.check(content_there, path).record
+        except (files.NotThere, reading.LeftOut) as error:
+            if isinstance(error, reading.TooNew):
                 raise
             return
         if there != known and content_there != content:
@@ -151,12 +151,12 @@ class Store:
             )
 
     def keep_newer(self, key: str) -> None:
-        """Raises stored.TooNew if the record of a trial is from a later Rigmark, which must not be replaced."""
-        stored.keep_newer("record", self._path(key), SCHEMA)
+        """Raises reading.TooNew if the record of a trial is from a later Rigmark, which must not be replaced."""
+        reading.keep_newer("record", self._path(key), SCHEMA)
 
     def forget_failed(self, key: str) -> None:
         """Removes the record of a failed trial that another record has replaced; any other record is kept."""
-        with contextlib.suppress(stored.LeftOut):
+        with contextlib.suppress(reading.LeftOut):
             record = self.find(key)
             if record is not None and record.outcome is not Outcome.OK:
                 self._path(key).unlink(missing_ok=True)
@@ -202,7 +202,7 @@ class Store:
         return path if path.is_file() else None
 
     def get(self, key: str) -> StoredRecord:
-        """A record; raises stored.LeftOut if it cannot be read or is from a later version."""
+        """A record; raises reading.LeftOut if it cannot be read or is from a later version."""
         record = self.find(key)
         if record is None:
             raise UserError(f"there is no record {key} in {files.shown(self._records)}; it was removed meanwhile")
@@ -211,7 +211,7 @@ class Store:
     def find(self, key: str) -> StoredRecord | None:
         """The same; None if it is not stored."""
         try:
-            return stored.read(self._path(key)).record
+            return reading.read(self._path(key)).record
         except files.NotThere:
             return None
 
@@ -220,15 +220,15 @@ class Store:
         not stored.
         """
         path = self._path(key)
-        content = stored.read_content(path)
-        record = stored.check(content, path).record
+        content = reading.read_content(path)
+        record = reading.check(content, path).record
         return record, {name: part for name, part in json.loads(content).items() if name != sealing.CONTENT}
 
     @growing()
     def trials(self) -> Trials:
         """All stored trials, oldest first; a record that cannot be read becomes a problem of the result."""
         problems: list[str] = []
-        table = trial_table.table(stored.read_all(self._records.glob("*.json"), problems))
+        table = trial_table.table(reading.read_all(self._records.glob("*.json"), problems))
         table["device_name"] = devices.names(table)
         return Trials(table=table, problems=tuple(problems))
 

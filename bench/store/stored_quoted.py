@@ -9,9 +9,10 @@ from typing import Literal
 import msgspec
 
 from rigmark.bench.host import files
-from rigmark.bench.store import quoted, sealing, stored
+from rigmark.bench.store import quoted, reading, sealing, stored
 from rigmark.bench.store.quoted import Quoted, QuotedTable, Source
-from rigmark.bench.store.stored import LeftOut, Part
+from rigmark.bench.store.reading import LeftOut
+from rigmark.bench.store.stored import Part
 
 
 class StoredTable(Part, frozen=True, kw_only=True):
@@ -50,18 +51,18 @@ def _read(path: Path) -> QuotedTable:
     try:
         table = TABLE.decode(content)
         if table.schema > quoted.SCHEMA:
-            raise stored.too_new("table", path, table.schema, quoted.SCHEMA)
+            raise reading.too_new("table", path, table.schema, quoted.SCHEMA)
         if why := next(_wrong(table), None):
             raise ValueError(why)
     except (ValueError, RecursionError) as error:
-        stored.check_schema("table", content, path, quoted.SCHEMA)
-        raise _damaged(path, stored.reason(error, content)) from None
+        reading.check_schema("table", content, path, quoted.SCHEMA)
+        raise _damaged(path, reading.reason(error, content)) from None
     computed_id = quoted.id_of(table.source)
     if computed_id != table.id:
         raise _damaged(path, f"its id is {table.id}, and {computed_id} by its source")
     if table.content is not None and not sealing.fits(content, table.content):
         raise _damaged(path, sealing.EDITED)
-    stored.check_name("table", path, computed_id)
+    reading.check_name("table", path, computed_id)
     return QuotedTable(source=table.source, rows=tuple(table.rows), notes=table.notes)
 
 

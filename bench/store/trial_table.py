@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from rigmark.bench.plan import axes
-from rigmark.bench.store.stored import Checked
+from rigmark.bench.store.reading import Checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ _json = Kind(_of_texts, _compact)
 
 TRIAL_COLUMNS: dict[str, tuple[str, Kind]] = {
     "id": ("record.key", _texts),                        # its name in the store, which no other record has
-    "kind": ("record.identity.kind", _words),
+    "kind": ("record.identity.kind", _texts),
     "suite": ("record.suite", _texts),
     "origin": ("record.origin", _texts),
     **{name: (f"record.identity.case.{name}", _column_of(axes.TYPES[name])) for name in axes.NAMES},

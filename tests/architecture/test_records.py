@@ -41,3 +41,21 @@ def test_no_room_but_the_store_takes_a_record_apart():
 ])
 def test_the_rule_sees_both_ways_to_look_a_part_up(source: str, met: int):
     assert met == len(list(looked_up(source)))
+
+
+def kinds_by_identity(source: str) -> list[int]:
+    """The lines that compare a kind of trial by ``is``, which no text of a record or a table ever is."""
+    return [
+        node.lineno for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare) and any(isinstance(way, ast.Is | ast.IsNot) for way in node.ops)
+        and any(ast.unparse(side).startswith("TrialKind.") for side in (node.left, *node.comparators))
+    ]
+
+
+def test_kinds_of_trial_are_compared_by_value():
+    assert [1, 2] == kinds_by_identity("kind is TrialKind.PROOF\nTrialKind.PAIR is not a.kind\nkind == TrialKind.PROOF")
+    found = {
+        path: lines for folder in ("bench", "evidence", "suites", "tests") for path in (ROOT / folder).rglob("*.py")
+        if (lines := kinds_by_identity(path.read_text(encoding="utf-8")))
+    }
+    assert {} == found

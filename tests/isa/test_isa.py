@@ -47,7 +47,7 @@ KERNELS = {"sse41": "Nehalem", "avx2": "Haswell"}
 @pytest.mark.parametrize("start_method", StartMethod)
 def test_a_framework_held_to_a_level_runs_it_and_its_record_proves_it(tmp_path: Path, start_method: StartMethod):
     tally = measure(tmp_path, isas=(Isa.SSE41, Isa.AVX2), timing=replace(SHORT, start_method=start_method))
-    timed = {r.identity.case["isa"]: r for r in tally.stored if r.identity.kind is TrialKind.TIMING}
+    timed = {r.identity.case["isa"]: r for r in tally.stored if r.identity.kind == TrialKind.TIMING}
 
     assert set(timed) == {"sse41", "avx2"}
     for level, record in timed.items():
@@ -61,7 +61,7 @@ def test_a_framework_held_to_a_level_runs_it_and_its_record_proves_it(tmp_path: 
         if "ptrace" in evidence:
             pytest.skip(evidence)
         assert record.isa["summary"] == level
-    assert {r.isa for r in tally.stored if r.identity.kind is TrialKind.PROOF} == {None}
+    assert {r.isa for r in tally.stored if r.identity.kind == TrialKind.PROOF} == {None}
 
 
 def test_a_sweep_that_asks_for_no_level_sets_nothing_and_watches_nothing(tmp_path: Path):

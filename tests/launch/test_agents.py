@@ -166,7 +166,7 @@ class Few(Answering):
 def test_what_a_launcher_refuses_is_a_record_and_the_rest_is_measured(tmp_path: Path):
     tally = measure(tmp_path, launcher=Few(), world_sizes=(1, 2), threads=(1,), oversubscribe=True)
 
-    timed = {r.identity.case["world_size"]: r for r in tally.stored if r.identity.kind is TrialKind.TIMING}
+    timed = {r.identity.case["world_size"]: r for r in tally.stored if r.identity.kind == TrialKind.TIMING}
     assert (Outcome.OK, None) == (timed[1].outcome, timed[1].reason)
     assert (Outcome.UNSUPPORTED, "too few were started") == (timed[2].outcome, timed[2].reason)
     assert [hardware.usable_cpus()[0]] == timed[2].cpus

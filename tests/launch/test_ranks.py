@@ -59,7 +59,7 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def timing(tally: Tally) -> Record:
-    (record,) = (r for r in tally.stored if r.identity.kind is TrialKind.TIMING)
+    (record,) = (r for r in tally.stored if r.identity.kind == TrialKind.TIMING)
     return record
 
 

@@ -60,17 +60,17 @@ def test_every_repetition_contains_each_case_once(sweeps: list[Sweep], seed: int
 @settings(derandomize=True, max_examples=60)
 def test_proofs_come_first_and_once_for_all_that_they_cover(sweeps: list[Sweep]):
     trials = plan(sweeps, cores=2, seed=1)
-    are_proofs = [trial.kind is TrialKind.PROOF for trial in trials]
-    proofs = [trial.case for trial in trials if trial.kind is TrialKind.PROOF]
+    are_proofs = [trial.kind == TrialKind.PROOF for trial in trials]
+    proofs = [trial.case for trial in trials if trial.kind == TrialKind.PROOF]
 
     assert are_proofs == sorted(are_proofs, reverse=True)
     assert len(set(proofs)) == len(proofs)
-    assert set(proofs) == {proof_case(trial.case, 2) for trial in trials if trial.kind is TrialKind.TIMING}
+    assert set(proofs) == {proof_case(trial.case, 2) for trial in trials if trial.kind == TrialKind.TIMING}
 
 
 def test_a_proof_covers_every_batch_mode_and_thread_count():
     trials = plan([replace(SWEEP, threads=(1, 2))], cores=2, seed=1)
-    proofs = [trial for trial in trials if trial.kind is TrialKind.PROOF]
+    proofs = [trial for trial in trials if trial.kind == TrialKind.PROOF]
 
     assert Counter((p.case.model, p.case.framework) for p in proofs) == dict.fromkeys(
         ((m, f) for m in SWEEP.models for f in SWEEP.frameworks), 1
@@ -84,7 +84,7 @@ def test_another_setting_or_other_data_needs_another_proof():
     sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), layouts=(Layout.NCHW, Layout.CHANNELS_LAST),
                     data=("synthetic", "digits"))
 
-    proofs = [trial for trial in plan([sweep], cores=2, seed=1) if trial.kind is TrialKind.PROOF]
+    proofs = [trial for trial in plan([sweep], cores=2, seed=1) if trial.kind == TrialKind.PROOF]
 
     assert len(proofs) == 4
 
@@ -93,7 +93,7 @@ def test_another_instruction_set_needs_another_proof():
     """Other kernels may compute another thing."""
     sweep = replace(SWEEP, models=("mlp",), frameworks=("torch",), isas=(Isa.NATIVE, Isa.AVX2))
 
-    proofs = [trial.case.isa for trial in plan([sweep], cores=2, seed=1) if trial.kind is TrialKind.PROOF]
+    proofs = [trial.case.isa for trial in plan([sweep], cores=2, seed=1) if trial.kind == TrialKind.PROOF]
 
     assert proofs == ["native", "avx2"]
 
@@ -156,7 +156,7 @@ def test_limits_are_timed_among_the_networks_and_neither_proven_nor_taken_apart(
 def test_layer_trials_come_last_and_once_for_each_case_that_wants_them():
     trials = plan([replace(SWEEP, models=("mlp",), layers=True), SWEEP], cores=2, seed=1)
     kinds = [trial.kind for trial in trials]
-    cases = [trial.case for trial in trials if trial.kind is TrialKind.LAYERS]
+    cases = [trial.case for trial in trials if trial.kind == TrialKind.LAYERS]
 
     assert kinds == sorted(kinds, key=[TrialKind.PROOF, TrialKind.TIMING, TrialKind.LAYERS].index)
     assert cases == list(replace(SWEEP, models=("mlp",)).cases(cores=2))
@@ -176,7 +176,7 @@ def test_labels_tell_trials_apart():
 def test_the_suite_of_make_bench_can_give_verdicts_and_times_the_layers_of_a_network_in_every_framework():
     trials = plan(suites.sweeps("quick"), cores=2, seed=1)
     repetitions = Counter(trial.case for trial in timings(trials))
-    profiled = {(trial.case.framework, trial.case.mode) for trial in trials if trial.kind is TrialKind.LAYERS}
+    profiled = {(trial.case.framework, trial.case.mode) for trial in trials if trial.kind == TrialKind.LAYERS}
     compared = Counter((case.model, case.mode) for case in repetitions)
 
 

@@ -53,7 +53,7 @@ def record(
     )
     facts = {
         "suite": "quick", "run_id": "8aa238a68bb8", "command": COMMAND,
-        "recorded_at": f"2026-11-22T01:{2 * repetition + (kind is TrialKind.TIMING):02d}:00+00:00",
+        "recorded_at": f"2026-11-22T01:{2 * repetition + (kind == TrialKind.TIMING):02d}:00+00:00",
         "outcome": outcome, "reason": reason,
         "graph": {"name": of["model"], "parameters": 146938, "optimizer": "adam",
                   "flops_per_sample": {"inference": 14935690, "training": 44482900}},

@@ -70,7 +70,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tally]:
 def test_proofs_come_first_and_every_timing_carries_its_certificate(measured: tuple[Path, Tally]):
     proof, *timings = measured[1].stored
 
-    assert TrialKind.PROOF is proof.identity.kind
+    assert TrialKind.PROOF == proof.identity.kind
     assert 4 == len(timings)
     assert {proof.key} == {record.certificate for record in timings}
     assert all(record.outcome is Outcome.OK and record.reason is None for record in (proof, *timings))
@@ -427,7 +427,7 @@ def test_a_build_whose_interpreter_is_gone_fails_its_own_cells_only(tmp_path: Pa
 
     outcomes = {
         record.identity.case["build"]: record.outcome
-        for record in tally.stored if record.identity.kind is TrialKind.TIMING
+        for record in tally.stored if record.identity.kind == TrialKind.TIMING
     }
     assert {"gone": Outcome.BUILD_BROKEN, "default": Outcome.OK} == outcomes
 
@@ -622,7 +622,7 @@ LIMIT = Trial(kind=TrialKind.LIMIT, case=make_case(model="matmul_256", local_bat
 
 
 def limit_records(tally: Tally) -> list[Record]:
-    return [record for record in tally.stored if record.identity.kind is TrialKind.LIMIT]
+    return [record for record in tally.stored if record.identity.kind == TrialKind.LIMIT]
 
 
 @pytest.mark.parametrize("start_method", StartMethod)

@@ -19,6 +19,7 @@ from rigmark.bench.store import stored as stored_records
 from rigmark.bench.store.record import SCHEMA, Identity, Record
 from rigmark.bench.trials.kinds import pair
 from rigmark.bench.trials.parity import Parity, Tolerance
+from rigmark.bench.worker import microbenchmarks
 from tests.records import (
     CASE,
     LIMIT_CASE,
@@ -62,6 +63,9 @@ def records() -> Iterator[Record]:
     for kind in TrialKind:
         for outcome in Outcome:
             yield make_record(kind, outcome)
+    yield make_record("serving", measurement=measurement())
+    work = microbenchmarks.work("launch", Precision.FP32)
+    yield make_record("serving", measurement=measurement(), graph=None, work=work)
     yield make_record(load_before=None)
     two = dataclasses.replace(CASE, world_size=2, strategy="ddp")
     yield make_record(case=two, world=WORLD)
@@ -106,6 +110,9 @@ def test_the_schema_itself_is_valid():
         ({"work": {"name": "launch", "flops": None, "bytes": None, "samples": None}}, "$.work"),
         ({"schema": SCHEMA + 1}, "$.schema"),
         ({"outcome": "fine"}, "$.outcome"),
+        ({"identity": {**stored(make_record())["identity"], "kind": "Timing!"}}, "$.identity.kind"),
+        ({"identity": {**stored(make_record())["identity"], "kind": "serving"}, "measurement": None}, "$"),
+        ({"identity": {**stored(make_record())["identity"], "kind": "serving"}, "graph": None}, "$"),
         ({"id": "../../etc"}, "$.id"),
         ({"surprise": 1}, "$:"),
         ({"wall_time_s": None}, "$.wall_time_s"),
@@ -197,7 +204,7 @@ def test_every_field_is_always_there(part: str):
 @pytest.mark.parametrize(
     ("field", "known"),
     [
-        ("record.outcome", Outcome), ("identity.kind", TrialKind), ("case.compile_mode", CompileMode),
+        ("record.outcome", Outcome), ("case.compile_mode", CompileMode),
         ("case.isa", Isa), ("isa.asked", Isa), ("case.layout", Layout), ("case.precision", Precision),
         ("case.mode", Mode),
         ("settings.start_method", StartMethod), ("graph.loss", LOSSES),

@@ -28,9 +28,9 @@ from rigmark.bench.enums import Layout, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.sections.inputs import telemetry_of
 from rigmark.bench.store.conditions import filtered
+from rigmark.bench.store.reading import LeftOut
 from rigmark.bench.store.record import SCHEMA, Record, id_of, key_of_plain
 from rigmark.bench.store.store import Store, existing
-from rigmark.bench.store.stored import LeftOut
 from rigmark.bench.telemetry.series import Described, packed, read_bytes, read_parquet, write_parquet
 from rigmark.bench.telemetry.sources import Device, Field, Meaning, Reading, Tier
 from tests.fakes import make_record, measure

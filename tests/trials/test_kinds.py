@@ -3,62 +3,74 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from rigmark.bench.builds import build as builds
+from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.enums import TrialKind
 from rigmark.bench.launch.workers import Workers
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.reporting.gather import report
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.store import Store
 from rigmark.bench.trials import kinds
 from rigmark.bench.trials.context import Base
 from tests.fakes import SHORT, Answering, make_case
 
+HASHING = """
+from rigmark.bench.trials.kind import Timed
 
-class More(StrEnum):
-    GREETING = "greeting"
-
-
-GREETING = """
-from rigmark.bench.trials.kind import Kind
-
-class Greeting(Kind):
+class Hashing(Timed):
     def ask(self, trial):
-        return self.context.workers.ask(trial, {"kind": "probe", "distributions": ["numpy"]}, is_recorded=False)[0]
+        return self.context.workers.ask(trial, {"kind": "hashing", "bytes": 1000})[0]
 
-    def fields(self, trial, answer):
-        return {**super().fields(trial, answer), "parity": {"greeted": answer.result["packages"]}}
+KIND = Hashing
+"""
 
-KIND = Greeting
+JOB = """
+import hashlib
+import time
+
+def run(job, directory, answers):
+    begin_s = time.perf_counter()
+    hashlib.sha256(bytes(job["bytes"])).hexdigest()
+    times_s = [max(time.perf_counter() - begin_s, 1e-9)]
+    return {
+        "timings_s": times_s, "host_times_s": times_s, "cpu_times_s": times_s, "warm_up_timings_s": [],
+        "prepare_time_s": 0.0, "facts": {"hash": "sha256"},
+    }
 """
 
 
-def test_every_word_for_a_kind_has_its_file():
-    assert {*TrialKind} == {*kinds.NAMES}
+def test_every_kind_that_the_code_tells_apart_has_its_file():
+    assert {*TrialKind} <= {*kinds.NAMES}
 
 
-def test_a_file_adds_a_kind_that_runs_and_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "greeting.py").write_text(GREETING)
+def test_one_file_on_each_side_adds_a_kind_that_is_measured_stored_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "hashing.py").write_text(HASHING)
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
-    trial = Trial(kind=More.GREETING, case=make_case())     # type: ignore[arg-type]
+    shipped = {**worker_package.files(), "jobs/hashing.py": JOB.encode()}
+    monkeypatch.setattr(worker_package, "files", lambda: shipped)
+    store = Store(tmp_path / "results").create()
 
-    with Runner(
-        Store(tmp_path / "results").create(), builds.load(tmp_path), suite="test", command="rigmark", telemetry=False,
-        launcher=Answering(),
-    ) as runner:
-        (record,) = runner.run([trial]).stored
+    with Runner(store, builds.load(tmp_path), suite="test", command="rigmark", telemetry=False) as runner:
+        (measured,) = runner.run([Trial(kind="hashing", case=make_case())]).stored
+        again = runner.run([Trial(kind="hashing", case=make_case())])
 
-    assert ("greeting", Outcome.OK) == (record.identity.kind, record.outcome)
-    assert record.parity is not None
-    assert {"numpy": "1.0"} == record.parity["greeted"]
-    assert (tmp_path / "results" / "records" / f"{record.key}.json").exists()
+    trials = store.trials()
+    (row,) = trials.table.to_dict("records")
+    assert ((), "hashing", "ok") == (trials.problems, row["kind"], row["outcome"])
+    assert measured.measurement is not None
+    assert measured.measurement["timings_s"] == row["timings_s"].tolist()
+    assert [] == again.stored            # since its record is read
+    assert () == report(store).problems
 
 
 DDP = make_case(framework="torch", world_size=4, devices_per_process=2, strategy="ddp")

@@ -48,7 +48,7 @@ class Proof:
 
 def read(records: Sequence[StoredRecord]) -> list[Proof]:
     """The proofs among some records, sorted by model and framework."""
-    proofs = [_read(record) for record in records if record.identity.kind is TrialKind.PROOF]
+    proofs = [_read(record) for record in records if record.identity.kind == TrialKind.PROOF]
     return sorted(proofs, key=lambda proof: (str(proof.facts["model"]), str(proof.facts["framework"])))
 
 

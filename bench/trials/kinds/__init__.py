@@ -1,4 +1,4 @@
-"""The kinds of trial: one file per kind, found by its name, which is the value of bench.enums.TrialKind.
+"""The kinds of trial: one file per kind, found by its name, which is the kind of a trial and of its record.
 
 A file defines ``KIND``, a subclass of bench.trials.kind.Kind. A file whose name begins with "_" is a helper of the
 kinds.
@@ -6,7 +6,6 @@ kinds.
 
 from __future__ import annotations
 
-from rigmark.bench.enums import TrialKind
 from rigmark.bench.trials.context import Context
 from rigmark.bench.trials.kind import Kind
 from rigmark.bench.worker import registry
@@ -19,9 +18,9 @@ class Kinds:
 
     def __init__(self, context: Context):
         self._context = context
-        self._made: dict[TrialKind, Kind] = {}
+        self._made: dict[str, Kind] = {}
 
-    def of(self, kind: TrialKind) -> Kind:
+    def of(self, kind: str) -> Kind:
         if kind not in self._made:
-            self._made[kind] = registry.load(__name__, str(kind)).KIND(self._context)
+            self._made[kind] = registry.load(__name__, kind).KIND(self._context)
         return self._made[kind]
