@@ -365,7 +365,7 @@ def test_invalid_trials_leave_the_figures_and_are_said_to(trials: Any):
     assert max(figures["trial_step_times_s"]) < 0.011
     assert (figures["trials"], figures["invalid_trials"], figures["suspect_trials"]) == (7, 1, 0)
     assert (figures["validity"], figures["outcome"]) == ("suspect", "ok")
-    assert "1 of 8 trials are invalid and left out of the figures (the driver lost" in figures["finding_texts"]
+    assert "1 of 8 trials is invalid and left out of the figures (the driver lost" in figures["finding_texts"]
     told, = json.loads(figures["trial_findings"])
     assert (told["repetition"], told["validity"], told["findings"][0]["id"]) == (7, "invalid", "gpu_lost")
     assert len(without_invalid(table)) == 7
