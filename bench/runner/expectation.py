@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GUESSED_PROOF_S = 15.0
 GUESSED_START_S = {"spawn": 4.0, "forkserver": 0.5}
-GUESSED_REST_S: dict[str, float] = {TrialKind.LAYERS: 4.0}       # beside starting and timing; of layers, from those of suite quick
+GUESSED_REST_S: dict[str, float] = {TrialKind.LAYERS: 4.0}       # beside starting and timing; as in suite quick
 GUESSED_OTHER_REST_S = 1.0                       # preparation, warm-up and end
 
 SIMILAR = (("kind", "model", "framework"), ("kind", "framework"), ("kind",))
