@@ -164,7 +164,8 @@ def sweep(folder: Path, kills: int, moments: random.Random) -> list[str]:
         _, errors = command.communicate()
     now, trials = hashes(results), 1 + repetitions           # a proof before them
     print(f"  end                       {len(now):9} {len(temporary_files(results)):16}")
-    counts = re.search(r"^(\d+) trials? measured in [^,;]*(?:, (\d+) w(?:as|ere) stored already)?", errors, re.MULTILINE)
+    said = re.compile(r"^(\d+) trials? measured in [^,;]*(?:, (\d+) w(?:as|ere) stored already)?", re.MULTILINE)
+    counts = said.search(errors)
     expected = (trials - len(before), len(before))
     if command.returncode or counts is None or (int(counts[1]), int(counts[2] or 0)) != expected:
         violations.append(f"the last command did not measure {expected[0]} and skip {expected[1]} trials: {errors}")
