@@ -13,6 +13,7 @@ from .loading import first_line
 RANDOM = {
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial",
 }
+SMALL = tuple(map(np.dtype, ("int8", "uint8", "int16", "uint16")))      # operators of quantised files know them
 MOST_INFERRED = 10000        # numbers of a constant that the rules of shapes may look at
 MOST_FOLDED = 2 ** 28        # numbers of a constant that is computed
 
@@ -170,9 +171,22 @@ class Folded(object):
             shape, dtype = self.types[name]
         return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
 
+    def _widest(self, name):
+        """The type of a value whose numbers are of the one width that a graph has for floats, and for integers.
+
+        Otherwise operators would refuse what casts between widths gave, since these change nothing here.
+        """
+        from onnx import helper
+
+        shape, dtype = (self.constants[name].shape, self.constants[name].dtype) if name in self.constants else (
+            self.types[name])
+        if np.dtype(dtype) not in SMALL:
+            dtype = {"float": np.dtype(np.float32), "int64": np.dtype(np.int64)}.get(kind(dtype), dtype)
+        return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+
     def _infer(self, node, inputs):
         """Shapes and dtypes of what a node gives; raises Refused where they follow from data."""
-        from onnx import defs, helper, numpy_helper, shape_inference
+        from onnx import helper, numpy_helper
 
         if node.domain not in ("", "ai.onnx"):
             is_quantised = any(word in node.op_type for word in ("Quant", "QLinear", "Integer"))
@@ -187,11 +201,7 @@ class Folded(object):
             if name in self.constants and self.constants[name].size < MOST_INFERRED
         }
         try:
-            schema = defs.get_schema(node.op_type, self.opset, node.domain)
-            inferred = shape_inference.infer_node_outputs(
-                schema, node, {name: self._type(name) for name in inputs}, small,
-                opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version,
-            )
+            inferred = self._inferred(node, inputs, small)
         except Exception as error:
             raise Refused("%s does not fit its inputs (%s)" % (said(node), first_line(error))) from error
         for name, each in inferred.items():
@@ -203,6 +213,15 @@ class Folded(object):
         missing = [name for name in node.output if name and name not in self.types]
         if missing:
             raise Refused("%s gives '%s', whose shape is not known" % (said(node), missing[0]))
+
+    def _inferred(self, node, inputs, known):
+        """{name of what a node gives: its type}, by ONNX's own rules."""
+        from onnx import defs, shape_inference
+
+        return shape_inference.infer_node_outputs(
+            defs.get_schema(node.op_type, self.opset, node.domain), node, {name: self._widest(name) for name in inputs},
+            known, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version,
+        )
 
     def _about_control_flow(self, node):
         if node.op_type == "If":

@@ -75,16 +75,7 @@ def places(model, shapes, pins):
 def imported(model, shapes, pins):
     """(plain form, weights, notes, how another engine runs the file on the same samples) of a model."""
     found = places(model, shapes, pins)
-    fixed = None
-    if all(each.batch is None for each in found):
-        fixed = found[0].sizes[0] if found[0].sizes else None
-        for each in found:           # the states of recurrent layers have the batch behind another axis
-            if fixed not in each.sizes:
-                raise Refused("input '%s' has no axis for a batch; export it with an open one" % each.name)
-            each.batch = each.sizes.index(fixed)
-    for each in found:
-        if each.batch is None:
-            raise Refused("input '%s' is one for all samples; pin it: --pin %s=VALUE" % (each.name, each.name))
+    fixed = _fixed_batch(found, model)
     arrays = {}
     for each in model.graph.input:
         if each.name in pins:
@@ -105,6 +96,32 @@ def imported(model, shapes, pins):
     outputs = _outputs(net, model)
     plain = _pruned(net, outputs)
     return plain, _used(net, plain), net.notes + _about_training(plain), _original(net, model, found, plain)
+
+
+def _fixed_batch(found, model):
+    """The batch that inputs fix, whose axis is marked in them; None if it is open in all.
+
+    Of a file that leaves it open in some inputs only, those that fix it take one sample, as states often do.
+    """
+    fixing = [each for each in found if each.batch is None]
+    if not fixing:
+        return None
+    is_open = len(fixing) < len(found)
+    fixed = 1 if is_open else found[0].sizes[0] if found[0].sizes else None
+    for each in fixing:
+        if fixed not in each.sizes:
+            if is_open:
+                raise Refused("input '%s' is one for all samples; pin it: --pin %s=VALUE" % (each.name, each.name))
+            raise Refused("input '%s' has no axis for a batch; export it with an open one" % each.name)
+        # The states of recurrent layers have the batch behind another axis, which may have the same size.
+        axis = 1 if _is_state(each.name, model) and each.sizes[1:2] == [fixed] else each.sizes.index(fixed)
+        each.batch = axis
+    return fixed
+
+
+def _is_state(name, model):
+    """Whether a recurrent layer starts from this value."""
+    return any(name in node.input[5:7] for node in model.graph.node if node.op_type in ("LSTM", "GRU", "RNN"))
 
 
 def _pinned(info, value):

@@ -6,7 +6,7 @@ import numpy as np
 def fused(net):
     """The nodes of a net, with those that belong together as one; the last of them stands for all."""
     matcher = Matcher(net)
-    for match in (_bias, _layer_norm, _gelu, _silu, _hard_swish, _attention):
+    for match in (_bias, _rows, _layer_norm, _gelu, _silu, _hard_swish, _attention):
         for node in net.nodes:
             if id(node) not in matcher.gone:
                 match(matcher, node)
@@ -70,6 +70,24 @@ def _bias(matcher, node):
         matcher.drop(product)
         matcher.become(node, "MatMul", product.inputs, bias=bias.reshape(-1))
         return
+
+
+def _rows(matcher, node):
+    """Reshape of all axes but the last to one of rows, a product of each row with a weight, and Reshape back.
+
+    Where the batch is not the first of the axes, as behind recurrent layers, the rows mix the samples.
+    """
+    if node.op != "Reshape":
+        return
+    product = matcher.single(node.inputs[0], None)
+    merged = product and product.op in ("Gemm", "MatMul") and matcher.single(product.inputs[0], "Reshape")
+    if not merged or product.get("transA", 0) or matcher.net.const(product.inputs[1]) is None:
+        return
+    shape = matcher.net.first.shape
+    before, rows, after = shape(merged.inputs[0]), shape(merged.outputs[0]), shape(node.outputs[0])
+    if len(rows) == 2 and before[:-1] == after[:-1] and before[-1] == rows[-1]:
+        matcher.drop(merged, product)
+        matcher.become(node, product.op, [merged.inputs[0], *product.inputs[1:]], **product.attributes)
 
 
 def _layer_norm(matcher, node):

@@ -97,6 +97,14 @@ CASES: dict[str, tuple[Any, list[str]]] = {
     "product and bias": (
         model([node("MatMul", "x w", "p"), node("Add", "b p", "y")], weights(w=(6, 4), b=(4,)), ("n", 5, 6)),
         ["dense"]),
+    "rows of steps and samples": (
+        model([node("GRU", "x g h", "a", hidden_size=5), node("Squeeze", "a one", "s"), node("Reshape", "s rows", "r"),
+               node("Gemm", "r w b", "p"), node("Reshape", "p back", "y")],
+              {**weights(g=(1, 15, 4), h=(1, 15, 5), w=(5, 6), b=(6,)), "one": whole(1), "rows": whole(-1, 5),
+               "back": whole(7, -1, 6)}, (7, "n", 4)), []),
+    "casts between widths": (
+        model([node("Cast", "x", "d", to=11), node("Mul", "d wide", "m"), node("Cast", "m", "y", to=1)],
+              {"wide": np.array([0.5, 2, 3], np.float64)}, ("n", 3)), ["parameter", "multiply"]),
     "factors of a product": (
         model([node("Gemm", "x w b", "y", transB=1, alpha=0.5, beta=2.0)], weights(w=(4, 6), b=(4,)), ("n", 6)),
         ["dense"]),
@@ -203,6 +211,20 @@ def test_equal_initialisers_are_parameters_of_each_layer():
     assert list(graph.parameters) == ["n.h/weight", "n.h/bias", "n.y/weight", "n.y/bias"]
 
 
+def test_a_state_of_one_sample_is_a_state_of_each():
+    """The file leaves the batch open in its input, but starts from the state of one sample."""
+    nodes = [node("Transpose", "x", "t", perm=[1, 0, 2]), node("GRU", "t w r h", "a last", hidden_size=5),
+             node("Transpose", "last", "y", perm=[1, 0, 2])]
+    nodes[1].input[:] = ["t", "w", "r", "", "", "h"]
+    file = model(nodes, weights(w=(1, 15, 4), r=(1, 15, 5)), ("n", 7, 4))
+    file.graph.input.append(helper.make_tensor_value_info("h", 1, (1, 1, 5)))
+
+    plain, _, _, original = importing.imported(file, {}, {})
+
+    assert [("x", [7, 4]), ("h", [1, 5])] == [(each["name"], each["shape"]) for each in plain["inputs"]]
+    assert {"key": "x:h", "batch": 1, "shape": [1, 1, 5]} == original["places"]["h"]
+
+
 def test_the_numbers_of_constants_are_not_perturbed():
     plain, given, _, _ = importing.imported(CASES["mean without padding"][0], {}, {})
 
@@ -226,6 +248,9 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], dict[str, float], str]] = {
     "one for all": (model([node("Relu", "x", "y")], {}, ()), {}, {}, "input 'x' has no axis for a batch"),
     "mixed samples": (model([node("ReduceMean", "x", "y", axes=[0])], {}, ("n", 3)), {}, {},
                       "ReduceMean 'n.y' takes the whole batch together"),
+    "some samples": (
+        model([node("Slice", "x zero two", "y")], {"zero": whole(0), "two": whole(2)}, (1, 3)), {}, {},
+        "Slice 'n.y' takes some samples of the batch"),
     "a size that follows from data": (
         model([node("NonZero", "x", "z"), node("Cast", "z", "y", to=1)], {}, ("n", 3)), {}, {},
         "NonZero 'n.z' gives a value whose shape follows from data"),

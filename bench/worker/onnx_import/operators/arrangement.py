@@ -57,8 +57,8 @@ def _slice(net, node):
         places = range(value.shape[axis])[slice(start, end if abs(end) < 2 ** 62 else None if end > 0 else -2 ** 40,
                                                 step)]
         if axis == value.batch:
-            whole = range(value.shape[axis] * net.first.batch)
-            if whole[start:end:step] != whole:
+            if any(whole[start:end:step] != whole for whole in (
+                    range(value.shape[axis] * each.batch) for each in (net.first, net.second))):
                 raise Refused("%s takes some samples of the batch" % node.said)
             continue
         value = net.gather(value, axis, places, "%s.axis%d" % (net.label(node), axis))
