@@ -118,17 +118,15 @@ def ours(form: Any, weights: Any, prompts: Any, options: argparse.Namespace) -> 
 def theirs(weights: Any, prompts: Any, options: argparse.Namespace) -> Side:
     """The model of transformers with its static cache, driven as its documentation shows."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, StaticCache
+    from transformers import StaticCache
+
+    from evidence.fairness import transformers_torch
 
     torch.set_num_threads(1)
-    config = GPT2Config(
-        vocab_size=options.vocabulary, n_positions=CONTEXT, n_embd=options.features, n_layer=options.blocks,
-        n_head=options.features // 64, attn_implementation="sdpa",
+    network = transformers_torch.gpt2(
+        vocabulary=options.vocabulary, context=CONTEXT, features=options.features, blocks=options.blocks
     )
-    model = GPT2LMHeadModel(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(torch.tensor(of_transformers(name, weights)))
+    model = transformers_torch.filled(network, weights).eval()
     capacity = options.prompt_length + options.generated_length - 1
     prompt = torch.tensor(prompts)
 
@@ -136,7 +134,7 @@ def theirs(weights: Any, prompts: Any, options: argparse.Namespace) -> Side:
         times_s, chosen = [], []
         with torch.inference_mode():
             before = time.perf_counter()
-            cache = StaticCache(config=config, max_cache_len=capacity)
+            cache = StaticCache(config=model.config, max_cache_len=capacity)
             tokens, first = prompt, 0
             for _ in range(options.generated_length):
                 place = torch.arange(first, first + tokens.shape[1])
@@ -153,26 +151,6 @@ def theirs(weights: Any, prompts: Any, options: argparse.Namespace) -> Side:
         return figures(times_s), torch.cat(chosen, 1).numpy()
 
     return run
-
-
-NAMES = {
-    "wte": "tokens", "wpe": "context", "ln_f": "norm", "ln_1": "norm1", "ln_2": "norm2", "attn.c_attn": "qkv",
-    "attn.c_proj": "projection", "mlp.c_fc": "expand", "mlp.c_proj": "contract",
-}
-
-
-def of_transformers(name: str, weights: Any) -> Any:
-    """The weight that transformers calls by this name, "transformer.h.0.ln_1.weight"; its matrices are (in, out)."""
-    parts = name.split(".")[1:]
-    block = f"block{int(parts[1]) + 1}." if parts[0] == "h" else ""
-    layer = NAMES[".".join(parts[2 if block else 0:-1])]
-    kind = parts[-1]
-    if "norm" in layer:
-        kind = {"weight": "gamma", "bias": "beta"}[kind]
-    if layer == "context":
-        kind = "value"
-    array = weights[f"{block}{layer}/{kind}"]
-    return array.T if kind == "weight" and block else array
 
 
 if __name__ == "__main__":
