@@ -25,23 +25,33 @@ def command(
 ) -> None:
     """Check this machine: processor, memory, GPUs, drivers, builds and noise. Each problem comes with a fix.
 
-    Takes some seconds, most of them to start each build. Exit code: 2 if something prevents measuring.
+    Takes some seconds, most of them to start each build; what depends on no GPU is shown before one that hangs is given
+    up. Exit code: 2 if something prevents measuring.
 
     Example: rigmark doctor --json
     """
     from rigmark.bench import doctor
     from rigmark.bench.cli import Exit, say
 
-    examination = doctor.examine(results, tell=say)
+    earlier: list[Examination] = []
+
+    def waiting(examination: Examination, why: str) -> None:
+        if not json:
+            _show(examination)
+            earlier.append(examination)
+        say(why)
+
+    examination = doctor.examine(results, waiting)
     if json:
         sys.stdout.write(json_format.dumps(doctor.plain(examination), indent=1) + "\n")
     else:
-        _show(examination)
+        _show(examination, *earlier)
     if not examination.can_measure:
         raise typer.Exit(Exit.BAD)
 
 
-def _show(examination: Examination) -> None:
+def _show(examination: Examination, earlier: Examination | None = None) -> None:
+    """Shows the facts and checks that the earlier examination did not have; ends with a count if GPUs are examined."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -49,28 +59,33 @@ def _show(examination: Examination) -> None:
     from rigmark.bench.host.plain import plain_lines
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120, highlight=False)
-    facts = Table.grid(padding=(0, 2))
-    for name, words in _facts(examination):
-        facts.add_row(Text(name, style="bold"), Text(plain_lines(words)))
+    facts, known = Table.grid(padding=(0, 2)), () if earlier is None else (*_facts(earlier), *earlier.checks)
+    for name, text in _facts(examination):
+        if (name, text) not in known:
+            facts.add_row(Text(name, style="bold"), Text(plain_lines(text)))
     console.print(facts)
     checks = Table.grid(padding=(0, 2))
     for severity, mark in MARKS.items():
-        for check in (each for each in examination.checks if each.severity == severity):
-            text = Text(plain_lines(check.text))
+        for check in (each for each in examination.checks if each.severity == severity and each not in known):
+            finding = Text(plain_lines(check.text))
             if check.fix:
-                text.append(f"\n→ {plain_lines(check.fix)}", style="dim")
-            checks.add_row(Text(plain_lines(f"{mark} {check.topic}"), style=COLORS[severity]), text)
-    if examination.checks:
+                finding.append(f"\n→ {plain_lines(check.fix)}", style="dim")
+            checks.add_row(Text(plain_lines(f"{mark} {check.topic}"), style=COLORS[severity]), finding)
+    if checks.row_count:
         console.print()
         console.print(checks)
     console.print()
+    if examination.gpus is None:
+        return
     counts = {severity: sum(check.severity == severity for check in examination.checks) for severity in MARKS}
-    said = ", ".join(f"{count} {_words(severity)}" for severity, count in counts.items() if count and severity != "ok")
-    console.print(Text(f"{MARKS['prevents']} = prevents measuring, ! = problem, ~ = noise: {said or 'none found'}"))
+    listed = ", ".join(
+        f"{count} {_counted(severity, count)}" for severity, count in counts.items() if count and severity != "ok"
+    )
+    console.print(Text(f"{MARKS['prevents']} = prevents measuring, ! = problem, ~ = noise: {listed or 'none found'}"))
 
 
-def _words(severity: str) -> str:
-    return {"prevents": "preventing", "problem": "problems", "noise": "of noise"}[severity]
+def _counted(severity: str, count: int) -> str:
+    return {"prevents": "preventing", "problem": "problem" if count == 1 else "problems", "noise": "of noise"}[severity]
 
 
 def _facts(examination: Examination) -> Iterator[tuple[str, str]]:
@@ -89,14 +104,15 @@ def _facts(examination: Examination) -> Iterator[tuple[str, str]]:
     around = [f"virtual machine ({system['virtual_machine']})" if system["virtual_machine"] else "",
               f"container ({system['container']})" if system["container"] else ""]
     yield "system", ", ".join(filter(None, [system["name"], f"kernel {system['kernel']}", *around]))
-    for gpu in examination.gpus.devices:
+    gpus = () if examination.gpus is None else examination.gpus.devices
+    for gpu in gpus:
         size, unknown = gpu.facts.get("memory_bytes"), "not known"
         yield "gpu", ", ".join((
             name_of(gpu), f"{size / 2**30:.0f} GiB" if size else f"memory {unknown}",
             f"driver {gpu.facts.get('driver') or unknown}", f"CUDA up to {gpu.facts.get('cuda') or unknown}",
             f"compute capability {gpu.facts.get('compute_capability') or unknown}",
         ))
-    if not examination.gpus.devices:
+    if examination.gpus is not None and not gpus:
         yield "gpus", "none that telemetry sees"
     for usable in examination.builds:
         yield f"build {usable.build.name}", _build(usable)

@@ -68,7 +68,7 @@ class Look:
             if hanging and (left_s := self._left_s(ANSWER_S)) > 0:
                 tell(f"waiting for {' and '.join(hanging)}, {left_s:.0f} s more at most: a driver that wakes sleeping "
                      "GPUs takes some seconds for each, and one that hangs never answers")
-                hanging = self._recorder.wait_until_open(left_s)
+                hanging = self._recorder.wait_until_open(self._left_s(ANSWER_S))
             self._recorder.begin((), Device("cuda", 0))
             self._recorder.marked("steady", 0.0)         # each GPU is read once
             recording = self._recorder.end({})

@@ -6,9 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
+from rigmark.bench import cli, doctor
+from rigmark.bench.cli import doctor as cli_doctor
 from rigmark.bench.doctor import gpus
 from rigmark.bench.doctor.gpus import Gpus, Look
+from rigmark.bench.doctor.noise import OtherWork
 from rigmark.bench.telemetry.sources import Reason
 from tests.telemetry import simulator
 from tests.telemetry.conftest import Lend
@@ -65,3 +69,26 @@ def test_a_driver_that_hangs_and_a_source_that_breaks_are_told_and_hold_nobody_u
     assert "it did not answer within 2 s; its driver hangs: read dmesg, then reboot" == unavailable["hangs"]
     assert "could not be opened: OSError: bad library" == unavailable["broken"]
     assert "no driver" == unavailable["none"]
+
+
+def test_what_depends_on_no_gpu_is_shown_before_a_driver_that_hangs_is_given_up(
+    lend: Lend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    lend("hangs", at_last="def open_source(wanted):\n    time.sleep(600)\n")
+    monkeypatch.setattr(gpus, "TELL_S", 0.2)
+    monkeypatch.setattr(gpus, "ANSWER_S", 1.0)
+    monkeypatch.setattr(doctor, "usable_builds", list)
+    monkeypatch.setattr(doctor, "other_work", lambda: OtherWork(cores=0.0, steal=0.0, processes=()))
+    shown_first: list[str] = []
+    monkeypatch.setattr(cli, "say", lambda _why: shown_first.append(capsys.readouterr().out))
+
+    with pytest.raises(typer.Exit):      # no build has a framework
+        cli_doctor.command(tmp_path)
+
+    first, then = shown_first[0], capsys.readouterr().out
+    assert "processor" in first
+    assert "no build has a framework" in first
+    assert "its driver hangs" not in first
+    assert "its driver hangs" in then
+    assert "processor" not in then
+    assert then.rstrip().splitlines()[-1].startswith("✗ = prevents measuring")
