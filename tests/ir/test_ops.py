@@ -371,7 +371,7 @@ WINDOWS = Tensor(shape=(4, 7, 12))       # four of each sample
         (elementwise.Dropout(rate=0.5), (WINDOWS,), "draws a mask for each sample"),
         (elementwise.Add(), (WINDOWS, of_sample((9,))), "in 4 rows for each sample"),
         (comparison.Cast(to="float"), (of_sample(SEQUENCE),), "not float of float"),
-        (lookup.GatherElements(axis=1), (of_sample(SEQUENCE),) * 2, "takes a float and an int64 value"),
+        (lookup.GatherElements(axis=1), (of_sample(SEQUENCE),) * 2, "takes a float or int64 value, and an int64 one"),
         (attention.Rotary(), (of_sample((5, 3)),), "an even number of features"),
         (lookup.ScatterAdd(axis=1), (of_sample(SEQUENCE), of_sample(SEQUENCE, "int64"), of_sample((7,))), "as many"),
         (pooling.MaxUnpool(size=(2, 2)), (of_sample(IMAGE), of_sample(IMAGE, "int64")), "cannot spread \\(6, 5\\)"),

@@ -267,10 +267,12 @@ class Dropout(SampleOp):
 
 @dataclass(frozen=True, kw_only=True)
 class _Broadcast(Op):
+    takes: ClassVar[tuple[str, ...]] = ("float", "int64")    # all inputs are of one of these
     count: ClassVar[int | None] = 2
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        all_of(self.kind, "float", inputs, self.count)
+        dtype = inputs[0].dtype if inputs and inputs[0].dtype in self.takes else self.takes[0]
+        all_of(self.kind, dtype, inputs, self.count)
         return (broadcast(self.kind, inputs),)
 
     def flops(self, *inputs: Shape) -> int:
@@ -337,6 +339,7 @@ class Divide(_Broadcast):
     """The first input by the second."""
 
     kind: ClassVar[str] = "divide"
+    takes: ClassVar[tuple[str, ...]] = ("float",)
 
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
         return 4 * _result(inputs) + _summed(inputs)     # g / b, and the same times -a / b

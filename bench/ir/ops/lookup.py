@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from rigmark.bench.ir.ops._base import (
@@ -97,15 +97,15 @@ class GatherElements(Op):
     axis: int
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if len(inputs) != 2 or (inputs[0].dtype, inputs[1].dtype) != ("float", "int64"):
-            raise BadGraph(f"gather_elements takes a float and an int64 value, not {describe(inputs)}")
+        if len(inputs) != 2 or inputs[0].dtype == "bool" or inputs[1].dtype != "int64":
+            raise BadGraph(f"gather_elements takes a float or int64 value, and an int64 one, not {describe(inputs)}")
         value, indices = inputs
         axis = axis_of(self.kind, self.axis, value)
         others = [(*x.shape[:axis], *x.shape[axis + 1:], x.batch) for x in inputs]
         if len(value.shape) != len(indices.shape) or others[0] != others[1]:
             raise BadGraph(f"gather_elements along axis {self.axis} takes values that else have one shape, not "
                            f"{describe(inputs)}")
-        return (Tensor(shape=indices.shape, batch=value.batch),)
+        return (replace(indices, dtype=value.dtype),)
 
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
         return math.prod(inputs[1])

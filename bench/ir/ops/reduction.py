@@ -11,20 +11,22 @@ from rigmark.bench.ir.ops._base import BadGraph, Op, Shape, Tensor, all_of, axis
 
 @dataclass(frozen=True, kw_only=True)
 class _Reduction(Op):
+    takes: ClassVar[tuple[str, ...]] = ("float",)
     axes: tuple[int, ...]
     keep: bool = False           # the axes stay, with a size of 1
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         value = one(self.kind, inputs)
-        all_of(self.kind, "float", inputs)
+        all_of(self.kind, value.dtype if value.dtype in self.takes else self.takes[0], inputs)
         axes = {axis_of(self.kind, axis, value) for axis in self.axes}
         if not axes or len(axes) < len(self.axes):
             raise BadGraph(f"{self.kind} takes one or more different axes, not {self.axes}")
         sizes = [1 if axis in axes else size for axis, size in enumerate(value.shape)]
         if self.keep:
-            return (Tensor(shape=tuple(sizes), batch=value.batch),)
+            return (replace(value, shape=tuple(sizes)),)
         batch = value.batch if value.batch is None else value.batch - sum(axis < value.batch for axis in axes)
-        return (Tensor(shape=tuple(size for axis, size in enumerate(sizes) if axis not in axes), batch=batch),)
+        shape = tuple(size for axis, size in enumerate(sizes) if axis not in axes)
+        return (replace(value, shape=shape, batch=batch),)
 
     def flops(self, *inputs: Shape) -> int:
         return math.prod(inputs[0])
@@ -35,7 +37,10 @@ class _Reduction(Op):
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceSum(_Reduction):
+    """The sum along the axes; of whole numbers it is one, without a gradient."""
+
     kind: ClassVar[str] = "reduce_sum"
+    takes: ClassVar[tuple[str, ...]] = ("float", "int64")
 
     def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
         return 0                                 # the gradient is repeated
@@ -72,7 +77,7 @@ class CumulativeSum(Op):
 
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         value = one(self.kind, inputs)
-        all_of(self.kind, "float", inputs)
+        all_of(self.kind, "int64" if value.dtype == "int64" else "float", inputs)
         axis_of(self.kind, self.axis, value)
         return (value,)
 

@@ -103,9 +103,12 @@ def decided(masks):
 
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
             name = func._schema.name
-            if name == "aten::bernoulli_" and len(args) > 1:
-                kept = args[1]
+            if name == "aten::bernoulli_" and func._overloadname == "float":
+                kept = args[1] if len(args) > 1 else 0.5         # torch leaves out what is the default
                 return args[0].copy_(self._next(args[0]) * kept)
+            if name in ("aten::rand", "aten::rand_like"):        # 1 or 0 once 'kept' is added and rounded down
+                mask = self._next(func(*args, **(kwargs or {})))
+                return torch.where(mask > 0, 1 - 1 / (2 * mask.clamp(min=0.5)), torch.zeros_like(mask))
             if name == "aten::native_dropout":
                 mask = self._next(args[0])
                 return args[0] * mask, mask > 0

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import calls
 from .original import fresh
+from .patterns import simplify
 from .trace import axes_of, exported, refuse_old, size_of
 from .user import Refused
 
@@ -42,6 +43,20 @@ def imported(job):
     return graph, program.weights, {**original, **program.original()}, list(dict.fromkeys(program.notes))
 
 
+KINDS = {"float": np.float32, "int64": np.int64, "bool": np.bool_}
+
+
+def _kind_of(number):
+    """The kind of a number that a call takes, which gives way to that of a tensor: of floats where it has a part."""
+    return "bool" if isinstance(number, bool) else "int64" if isinstance(number, int) else "float"
+
+
+def _kind(name):
+    """The call's name without package, overload and the mark of writing in place: "aten.add_.Tensor" is "add"."""
+    kind = name.split(".")[1] if "." in name else name
+    return kind if kind.startswith("__") else kind.rstrip("_")
+
+
 class Program:
     """The layers so far, and what each node of the exported program is in them."""
 
@@ -63,6 +78,7 @@ class Program:
 
     def walk(self):
         """Visits all nodes."""
+        simplify(self._program.graph)
         for node in self._program.graph.nodes:
             if node.op == "placeholder":
                 self._hold(node)
@@ -91,13 +107,13 @@ class Program:
     def _hold(self, node):
         """A placeholder is an input, or a parameter or buffer."""
         signature, name = self._program.graph_signature, node.name
-        for table in (signature.inputs_to_parameters, signature.inputs_to_buffers,
-                      signature.inputs_to_lifted_tensor_constants):
+        parameters = signature.inputs_to_parameters      # a new one at each look
+        for table in (parameters, signature.inputs_to_buffers, signature.inputs_to_lifted_tensor_constants):
             if name in table:
                 key = table[name]
                 tensor = self._program.state_dict.get(key)
                 tensor = self._program.constants[key] if tensor is None else tensor
-                is_parameter = table is signature.inputs_to_parameters
+                is_parameter = table is parameters
                 self._held[node] = Weight(key, tensor.detach(), is_parameter and tensor.requires_grad)
                 if is_parameter and not tensor.requires_grad:
                     self.notes.append("parameter %s is frozen in the module" % key)
@@ -120,16 +136,29 @@ class Program:
         """(how synthetic samples of an input are drawn, the vocabulary of tokens or None)."""
         if dtype == "float":
             return "normal", None
-        tables = [user.args[0].meta["val"].shape[0] for user in node.users
-                  if str(user.target).startswith("aten.embedding.") and user.args[1] is node]
+        tables = self._tables(node)
         if tables:
-            return "tokens", min(map(int, tables))
+            return "tokens", min(tables)
         if "mask" in node.name or dtype == "bool":
-            return "ones", None
+            return "lengths", None
         if "position" in node.name:
             return "positions", None
         raise Refused("input '%s' has integers that no embedding reads at once, so nobody knows which are valid; bind "
                       "it inside of the factory" % node.name)
+
+    def _tables(self, node):
+        """The numbers of rows of the tables that are read by these integers, as they are or in another order."""
+        found = []
+        for user in node.users:
+            kind = _kind(str(user.target))
+            rows = user.args[1] if len(user.args) > 1 else None
+            if kind in calls.TABLES and node in (rows if isinstance(rows, (list, tuple)) else [rows]):
+                found.append(int(user.args[0].meta["val"].shape[0]))
+            elif kind == "one_hot":
+                found.append(user.args[1])
+            elif kind in calls.MOVES or user.target is operator.getitem:
+                found += self._tables(user)
+        return found
 
     def _end(self, node):
         """The first result of floats is the output; layers that it does not need are left out."""
@@ -224,13 +253,13 @@ class Program:
             raise Refused("%s, which is no ATen call%s; write it with torch's own operations" % (
                 self.where(node), self.line_of(node)))
         arguments = self._arguments(node)
+        if schema.returns and schema.returns[0].alias_info is not None and arguments:
+            self._base[node] = self._base.get(arguments[0], arguments[0])
         if self._is_constant(node, name, arguments):
             self._known[node] = self._evaluated(node, name)
             return
         self._refuse_stale(node, arguments)
         self._lower(node, name)
-        if schema.returns and schema.returns[0].alias_info is not None and arguments:
-            self._base[node] = self._base.get(arguments[0], arguments[0])
         if schema.is_mutable and arguments:
             self._overwrite(node, arguments[0])
 
@@ -241,11 +270,23 @@ class Program:
                               % (self.where(node), self.line_of(each)))
 
     def _overwrite(self, node, target):
-        """The call wrote its result into its first argument, whose other names are of no use from now on."""
+        """The call wrote its result into its first argument, and so into what that is a part of.
+
+        Other names of this memory are of no use from now on.
+        """
         base = self._base.get(target, target)
         shown = {each for each, of in self._base.items() if of is base} | {base}
-        self._stale |= shown - {node, target}
-        self._values[target] = self._values[node]
+        written, current = {node, target}, node
+        while target is not None:
+            self._values[target] = self._values[current]
+            self._known.pop(target, None)
+            lower = calls.PARTS.get(_kind(str(target.target))) if target.op == "call_function" else None
+            if target is base or lower is None:
+                break
+            whole = target.args[0]
+            self._values[whole] = self._told(node, lower, Call(self, target), self._values[target])
+            written, current, target = written | {whole}, whole, whole
+        self._stale = (self._stale | shown) - written
 
     def _arguments(self, node):
         found = []
@@ -261,8 +302,8 @@ class Program:
 
     def _is_constant(self, node, name, arguments):
         if not all(each in self._known for each in arguments):
-            return name.split(".")[1].rstrip("_") in calls.FILLED
-        if name.split(".")[1].rstrip("_") in calls.CALLS_OF_CHANCE:
+            return _kind(name) in calls.FILLED
+        if _kind(name) in calls.CALLS_OF_CHANCE:
             return False
         import torch
 
@@ -275,7 +316,7 @@ class Program:
         """What a call gives for batches of 2 and of 3."""
         import torch
 
-        kind = name.split(".")[1].rstrip("_")
+        kind = _kind(name)
         if not all(each in self._known for each in self._arguments(node)):      # it takes no more than the shape
             traced, fill = node.meta["val"], calls.FILLED[kind](Call(self, node))
             return tuple(torch.full([size_of(size, batch) for size in traced.shape], fill, dtype=traced.dtype)
@@ -293,20 +334,22 @@ class Program:
         return tuple(results)
 
     def _lower(self, node, name):
-        kind = name.split(".")[1]
-        kind = kind if kind.startswith("__") else kind.rstrip("_")
+        kind = _kind(name)
         if kind not in calls.CALLS:
             raise Refused("%s has no operation in a graph%s; write it with others, or measure the module in torch only"
                           % (self.where(node), self.line_of(node)))
-        call = Call(self, node)
-        try:
-            found = calls.CALLS[kind](call)
-        except Refused as reason:
-            raise Refused("%s: %s%s" % (self.where(node), reason, self.line_of(node))) from None
+        found = self._told(node, calls.CALLS[kind], Call(self, node))
         if isinstance(found, list):
             self._parts[node] = found
         else:
             self._values[node] = found
+
+    def _told(self, node, lower, *arguments):
+        """What ``lower`` gives; its refusal says at which node."""
+        try:
+            return lower(*arguments)
+        except Refused as reason:
+            raise Refused("%s: %s%s" % (self.where(node), reason, self.line_of(node))) from None
 
     # How a sentence names things.
 
@@ -441,6 +484,11 @@ class Program:
             return self.same_for_all(self._known[argument])
         return None if hasattr(argument, "meta") else self.same_for_all((argument, argument))
 
+    def known_pair(self, argument):
+        """What a tensor is for batches of 2 and of 3; None where that is not known."""
+        pair = self._known.get(argument)
+        return pair if pair is not None and all(hasattr(each, "shape") for each in pair) else None
+
     def weight(self, argument):
         """The Weight that a node is; None for None. Raises Refused where it is computed."""
         if argument is None:
@@ -496,7 +544,10 @@ class Call:
     @property
     def rows(self):
         """The subject of a call that works row by row; its first axes may be folded."""
-        return self._program.value(self.node, self._arguments["input" if "input" in self._arguments else "self"])
+        return self.rows_of("input" if "input" in self._arguments else "self")
+
+    def rows_of(self, name):
+        return self._program.value(self.node, self._arguments[name])
 
     def known(self, name):
         """The array of an argument whose numbers are known; None where they are not."""
@@ -508,8 +559,25 @@ class Call:
     def weight(self, name):
         return self._program.weight(self._arguments[name])
 
+    def weight_of(self, argument):
+        return self._program.weight(argument)
+
+    def known_pair(self, argument):
+        return self._program.known_pair(argument)
+
     def is_weight(self, name):
         return self._program.is_weight(self._arguments[name])
+
+    def counts_samples(self, argument):
+        """Whether these numbers are 0, 1, 2 and so on, one for each sample."""
+        pair = self._program.known_pair(argument)
+        return pair is not None and all(
+            sum(size > 1 for size in each.shape) == 1 and each.reshape(-1).tolist() == list(range(samples))
+            for each, samples in zip(pair, (2, 3)))
+
+    def traced(self, name):
+        """(shape, batch, dtype) of a tensor that the call takes."""
+        return axes_of(self._arguments[name].meta["val"])
 
     @property
     def result(self):
@@ -520,6 +588,11 @@ class Call:
     def results(self):
         traced = self.node.meta["val"]
         return [axes_of(each) for each in (traced if isinstance(traced, (tuple, list)) else (traced,))]
+
+    @property
+    def has_several(self):
+        """Whether the call gives several results."""
+        return isinstance(self.node.meta["val"], (tuple, list))
 
     def is_used(self, index):
         """Whether anything reads this of several results."""
@@ -539,11 +612,17 @@ class Call:
         return self.add_many(op, *inputs, weights=weights, outputs=[self.result if like is None else like],
                              **attributes)[0]
 
+    def changed(self, like, op, *inputs, **attributes):
+        """A layer whose result is as a value is, folded axes among it."""
+        return self.add(op, *inputs, like=like[1:4], **attributes)._replace(folded=like.folded)
+
     def dropped(self, value, rate, batch=0):
         """Dropout of a value with the batch as its first axis, which is this axis in the module."""
-        found = self.add("dropout", value, like=value[1:4], rate=rate)
+        rows, *others = value.shape
+        whole = value if rows == 1 else self.regrouped(value, [1, rows, *others], 0)
+        found = self.add("dropout", whole, like=whole[1:4], rate=rate)
         self._program.dropouts.append([found.name, batch])
-        return found
+        return self.regrouped(found, value.shape, 0)._replace(folded=value.folded)
 
     def add_many(self, op, *inputs, outputs, weights=None, **attributes):
         arrays = {}
@@ -555,6 +634,21 @@ class Call:
 
     def constant(self, number):
         return self.value_of(number)
+
+    def as_kind(self, argument, dtype):
+        """The value of an argument as another kind of numbers."""
+        if not hasattr(argument, "meta") and isinstance(argument, (bool, int, float)):
+            return self.constant(KINDS[dtype](argument))
+        value = self.value_of(argument)
+        return value if value.dtype == dtype else self.add(
+            "cast", value, like=(value.shape, value.batch, dtype), to=dtype)
+
+    def alike(self, *names):
+        """The values of these arguments as one kind of numbers: as floats where one of them is, else as integers."""
+        found = [self._arguments[name] for name in names]
+        kinds = {self.value_of(each).dtype if hasattr(each, "meta") else _kind_of(each) for each in found}
+        dtype = next(iter(kinds)) if len(kinds) == 1 else "float" if "float" in kinds else "int64"
+        return [self.as_kind(each, dtype) for each in found]
 
     def permuted(self, value, axes):
         """The value with its axes in another order."""

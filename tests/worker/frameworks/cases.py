@@ -738,9 +738,13 @@ def reductions_and_parts() -> Graph:
     largest = net.add_layer("largest", GatherElements(axis=1), of=(sums, places))
     sums = net.add_layer("scattered", ScatterAdd(axis=1), of=(sums, places, largest))
     place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of="sums2"))
+    count = net.add_layer("running", CumulativeSum(axis=2), of=net.add("doubled", of=(places, places)))
+    count = net.add_layer("product", Multiply(), of=(places, net.add_layer("less", Subtract(), of=(count, places))))
+    count = net.add_layer("count", ReduceSum(axes=(1,)), of=net.add_layer("limited", Maximum(), of=(count, places)))
+    count = net.add_layer("counted", Cast(to="float"), of=count)         # whole numbers until here
     vectors = [
         net.flatten(f"flat{index}", of=value)
-        for index, value in enumerate((mean, joined, part, least, sums, largest, place))
+        for index, value in enumerate((mean, joined, part, least, sums, largest, place, count))
     ]
     net.concat("concat", of=(total, most, *vectors))
     return _scores(net)

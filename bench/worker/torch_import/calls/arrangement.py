@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from ..user import Refused
 
 
@@ -20,7 +22,7 @@ def _view(call):
 def _transpose(call):
     x = call.subject
     axes = list(range(len(x.shape)))
-    one, other = call["dim0"] % len(axes), call["dim1"] % len(axes)
+    one, other = (call.get("dim" + each, call.get("axis" + each)) % len(axes) for each in "01")
     axes[one], axes[other] = other, one
     return call.permuted(x, axes)
 
@@ -36,8 +38,13 @@ def _permute(call):
 
 
 def _expand(call):
-    x, (shape, batch, _) = call.subject, call.result
-    if (x.shape, x.batch) == (shape, batch):
+    shape, batch, _ = call.result
+    return _spread(call, call.subject, shape, batch)
+
+
+def _spread(call, x, shape, batch):
+    """The value repeated along axes where it has a size of 1, and once for each sample where it is one for all."""
+    if (list(x.shape), x.batch) == (list(shape), batch):
         return x
     value = call.regrouped(x, [1] * (len(shape) - len(x.shape)) + list(x.shape),
                            None if x.batch is None else x.batch + len(shape) - len(x.shape))
@@ -47,9 +54,9 @@ def _expand(call):
         value = call.add("tile", value, like=like, times=times)
     if value.batch == batch:
         return value
-    if batch != 0:
-        raise Refused("it repeats a value for each sample along axis %s" % batch)
-    return call.expanded(value)
+    order = [batch, *(axis for axis in range(len(shape)) if axis != batch)]
+    first = call.expanded(call.permuted(value, order))
+    return call.permuted(first, [order.index(axis) for axis in range(len(shape))])
 
 
 def _repeat(call):
@@ -181,16 +188,28 @@ def _roll(call):
 
 
 def _index(call):
-    """x[indices] and x[:, indices], by indices that are part of the network."""
-    x, places = call.subject, call["indices"]
+    """x[indices], x[:, one, other] and x[samples, indices], by indices that are part of the network."""
+    places = call["indices"]
     given = [axis for axis, each in enumerate(places) if each is not None]
-    indices = call.known_of(places[given[0]])
-    if len(given) != 1 or indices is None or given[0] == x.batch or indices.dtype.kind not in "iu":
-        raise Refused("it takes entries by indices that are computed, of the batch, or of several axes at once")
-    axis, size = given[0], x.shape[given[0]]
-    found = _gathered(call, x, axis, indices.reshape(-1) % size)
-    shape, batch, _ = call.result
-    return call.regrouped(found, shape, batch)
+    x, (shape, batch, _) = call.subject, call.result
+    if given != list(range(given[0], given[-1] + 1)):
+        raise Refused("it takes entries by indices of axes that do not lie side by side")
+    axes = [axis for axis in given if axis != x.batch]
+    if len(axes) < len(given) and not call.counts_samples(places[x.batch]):
+        raise Refused("it takes samples of the batch by indices")
+    known = [call.known_of(places[axis]) for axis in axes]
+    if any(each is None for each in known):
+        raise Refused("it takes entries by indices that are computed")
+    if any(each.dtype.kind not in "iu" for each in known):
+        raise Refused("it takes entries by bools; multiply by them, or use torch.where")
+    if not axes:
+        return call.regrouped(x, shape, batch)
+    sizes = [x.shape[axis] for axis in axes]
+    whole = np.broadcast_arrays(*[each % size for each, size in zip(known, sizes)])
+    flat = np.ravel_multi_index([each.reshape(-1) for each in whole], sizes)
+    merged = call.regrouped(x, [*x.shape[:axes[0]], math.prod(sizes), *x.shape[axes[-1] + 1:]],
+                            x.batch if x.batch is None or x.batch < axes[0] else x.batch - len(axes) + 1)
+    return call.regrouped(_gathered(call, merged, axes[0], flat), shape, batch)
 
 
 def _index_select(call):
@@ -225,6 +244,114 @@ def _constant_pad(call):
     return _padded(call, call.subject, list(call["pad"]), "constant", float(call["value"]), call.result)
 
 
+def _moved_axes(call):
+    x = call.subject
+    rank = len(x.shape)
+    one, other = ([axis % rank for axis in (each if isinstance(each, (list, tuple)) else [each])]
+                  for each in (call["source"], call["destination"]))
+    order = [axis for axis in range(rank) if axis not in one]
+    for place, axis in sorted(zip(other, one)):
+        order.insert(place, axis)
+    return call.permuted(x, order)
+
+
+def _repeated_entries(call):
+    times, axis = call.known("repeats"), call.get("dim")
+    x = call.subject
+    if times is None or axis is None or axis % len(x.shape) == x.batch:
+        raise Refused("it repeats so often as is computed, or entries of all axes or of the batch")
+    return _gathered(call, x, axis % len(x.shape), np.repeat(np.arange(x.shape[axis]), times.reshape(-1)))
+
+
+def _regrouped_image(call, parts, order, shape):
+    """An image whose axes are divided into ``parts``, brought into another order and joined to ``shape``."""
+    x = call.subject
+    return call.regrouped(call.permuted(call.regrouped(x, parts, x.batch), order), shape, x.batch)
+
+
+def _pixel_shuffle(call):
+    times, (rows, channels, height, width) = call["upscale_factor"], call.subject.shape
+    channels //= times ** 2
+    return _regrouped_image(call, [rows, channels, times, times, height, width], [0, 1, 4, 2, 5, 3],
+                            [rows, channels, height * times, width * times])
+
+
+def _pixel_unshuffle(call):
+    times, (rows, channels, height, width) = call["downscale_factor"], call.subject.shape
+    height, width = height // times, width // times
+    return _regrouped_image(call, [rows, channels, height, times, width, times], [0, 1, 3, 5, 2, 4],
+                            [rows, channels * times ** 2, height, width])
+
+
+def _channel_shuffle(call):
+    groups, (rows, channels, *size) = call["groups"], call.subject.shape
+    order = [0, 2, 1, *range(3, 3 + len(size))]
+    return _regrouped_image(call, [rows, groups, channels // groups, *size], order, [rows, channels, *size])
+
+
+def _triangle(keep):
+    """The part of a matrix on one side of its diagonal, else 0."""
+    def lower(call):
+        x = call.subject
+        kept = keep(np.ones(x.shape[-2:], bool), call["diagonal"])
+        return call.add("where", call.constant(kept), x, call.constant(0.0))
+    return lower
+
+
+def _copied(call):
+    """What is written over all of the subject."""
+    source, (shape, batch, dtype) = call.value("src"), call.result
+    if source.dtype != dtype:
+        source = call.add("cast", source, like=(source.shape, source.batch, dtype), to=dtype)
+    return _spread(call, source, shape, batch)
+
+
+def _filled(call):
+    shape, batch, dtype = call.result
+    number = np.asarray(call.known("value") if call.get("value") is not None else [0]).reshape(-1)[0]
+    return _spread(call, call.regrouped(call.as_kind(number.item(), dtype), [1] * len(shape), None), shape, batch)
+
+
+def _slice_written(call, part):
+    """The value of which ``call`` shows a slice, once that slice is ``part``."""
+    x = call.subject
+    axis = call["dim"] % len(x.shape)
+    if axis == x.batch:
+        return part
+    start, stop = (None if call.get(each) is None else int(call.known(each).reshape(-1)[0])
+                   for each in ("start", "end"))
+    return _written(call, x, axis, range(*slice(start, stop, call["step"]).indices(x.shape[axis])), part)
+
+
+def _select_written(call, part):
+    x = call.subject
+    axis = call["dim"] % len(x.shape)
+    if axis == x.batch:
+        raise Refused("it writes into one sample of the batch")
+    start, batch = call["index"] % x.shape[axis], part.batch
+    shape = [*part.shape[:axis], 1, *part.shape[axis:]]
+    part = call.regrouped(part, shape, None if batch is None else batch + (axis <= batch))
+    return _written(call, x, axis, range(start, start + 1), part)
+
+
+def _written(call, x, axis, entries, part):
+    if entries.step != 1:
+        raise Refused("it writes into a part of steps above 1")
+    size, (shape, batch, dtype) = x.shape[axis], call.traced("self")
+    x, part = (_spread(call, each, [*shape[:axis], each.shape[axis], *shape[axis + 1:]], batch) for each in (x, part))
+    if part.dtype != dtype:
+        raise Refused("it writes %s into %s" % (part.dtype, dtype))
+    parts = [_sliced(call, x, axis, range(entries.start))] if entries.start else []
+    parts += [part] + ([_sliced(call, x, axis, range(entries.stop, size))] if entries.stop < size else [])
+    return _joined(call, parts, axis, (shape, batch, dtype))
+
+
+PARTS = {
+    "slice": _slice_written,
+    "select": _select_written,
+    **dict.fromkeys(("alias", "detach", "lift_fresh_copy"), lambda call, part: part),
+}
+
 CALLS = {
     **dict.fromkeys((
         "view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as", "reshape_as",
@@ -243,8 +370,16 @@ CALLS = {
     "narrow": _narrow,
     "flip": _flip,
     "roll": _roll,
-    "index": _index,
     "index_select": _index_select,
     "pad": _pad,
+    **dict.fromkeys(("movedim", "moveaxis"), _moved_axes),
+    "repeat_interleave": _repeated_entries,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
+    "channel_shuffle": _channel_shuffle,
+    "tril": _triangle(np.tril),
+    "triu": _triangle(np.triu),
+    "copy": _copied,
+    **dict.fromkeys(("fill", "zero"), _filled),
     "constant_pad_nd": _constant_pad,
 }

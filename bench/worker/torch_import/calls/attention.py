@@ -13,21 +13,20 @@ def _attention(call):
         raise Refused("query, key and value need the batch as their first axis")
     shape = query.shape
     query, key, value = (_with_heads(call, each) for each in (query, key, value))
-    if key.shape[1] != query.shape[1]:
-        key, value = (_repeated(call, each, query.shape[1] // each.shape[1]) for each in (key, value))
     usual = 1 / math.sqrt(query.shape[-1])
     scale = usual if call.get("scale") is None else float(call["scale"])
-    if abs(scale / usual - 1) > 1e-6:
-        query = call.add("multiply", query, call.constant(scale / usual), like=(query.shape, 0, "float"))
     is_causal, mask = bool(call["is_causal"]), call.get("attn_mask")
     if mask is not None and _is_causal(call, mask, query.shape[2], key.shape[2]):
         is_causal, mask = True, None
     masks = [] if mask is None else [call.value("attn_mask")]
     like = ([*query.shape[:3], value.shape[3]], 0, "float")
     if call["dropout_p"] > 0:
-        found = _with_dropout(call, query, key, value, masks, is_causal, usual, like)
+        if key.shape[1] != query.shape[1]:
+            key, value = (_repeated(call, each, query.shape[1] // each.shape[1]) for each in (key, value))
+        found = _with_dropout(call, query, key, value, masks, is_causal, scale, like)
     else:
-        found = call.add("attention", query, key, value, *masks, like=like, causal=is_causal)
+        own = {} if abs(scale / usual - 1) <= 1e-6 else {"scale": scale}
+        found = call.add("attention", query, key, value, *masks, like=like, causal=is_causal, **own)
     return call.regrouped(found, [*shape[:-1], value.shape[3]], 0)
 
 

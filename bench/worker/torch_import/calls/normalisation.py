@@ -22,7 +22,9 @@ def _batch_norm(call):
 
 
 def _layer_norm(call):
-    x, count = call.subject, len(call["normalized_shape"])
+    x, count = call.rows, len(call["normalized_shape"])
+    if x.folded > 1 and count > 1:
+        x = call.subject
     features = int(np.prod(x.shape[len(x.shape) - count:]))
     shape = [*x.shape[:len(x.shape) - count], features]
     flat = call.regrouped(x, shape, x.batch)
@@ -35,7 +37,7 @@ def _layer_norm(call):
         found = _normalised(call, flat, epsilon, like)
         if weight is not None:
             found = call.add("multiply", found, call.regrouped(call.value("weight"), [features], None), like=like)
-    return call.regrouped(found, x.shape, x.batch)
+    return call.regrouped(found, x.shape, x.batch)._replace(folded=x.folded)
 
 
 def _flat(weight):
@@ -60,19 +62,36 @@ def _rms_norm(call):
     if call.get("weight") is None or len(call["normalized_shape"]) != 1:
         raise Refused("it has no scale, or normalises over several axes")
     epsilon = call["eps"]
-    return call.add("rms_norm", call.subject, weights={"gamma": call.weight("weight")},
+    return call.changed(call.rows, "rms_norm", call.rows, weights={"gamma": call.weight("weight")},
                     epsilon=float(1.1920928955078125e-07 if epsilon is None else epsilon))
 
 
 def _group_norm(call):
-    if call.get("weight") is None or call.get("bias") is None:
-        raise Refused("it has no scale and shift")
-    x = call.subject
+    return _in_groups(call, int(call["num_groups"]))
+
+
+def _instance_norm(call):
+    if not call["use_input_stats"]:
+        raise Refused("it uses running statistics")
+    if call.get("running_mean") is not None:
+        raise Refused("it keeps running statistics (track_running_stats), which no group has")
+    return _in_groups(call, call.subject.shape[1])
+
+
+def _in_groups(call, groups):
+    """Each group of channels by itself; without parameters, in single steps."""
+    x, epsilon = call.subject, float(call["eps"])
+    given = [call.get(name) is not None for name in ("weight", "bias")]
+    if not any(given):
+        rows = [*x.shape[:1], groups, int(np.prod(x.shape[1:])) // groups]
+        flat = call.regrouped(x, rows, x.batch)
+        return call.regrouped(_normalised(call, flat, epsilon, flat[1:4]), x.shape, x.batch)
+    if not all(given):
+        raise Refused("it has a scale or a shift, but not both")
     shape = x.shape if len(x.shape) == 4 else [*x.shape[:2], 1, int(np.prod(x.shape[2:]))]
     flat = call.regrouped(x, shape, x.batch)
     found = call.add("group_norm", flat, like=(list(shape), x.batch, x.dtype), weights={
-        "gamma": call.weight("weight"), "beta": call.weight("bias")},
-        groups=int(call["num_groups"]), epsilon=float(call["eps"]))
+        "gamma": call.weight("weight"), "beta": call.weight("bias")}, groups=groups, epsilon=epsilon)
     return call.regrouped(found, x.shape, x.batch)
 
 
@@ -81,4 +100,5 @@ CALLS = {
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
 }

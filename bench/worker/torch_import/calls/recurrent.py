@@ -1,75 +1,84 @@
-"""Recurrent layers: each layer and direction of a stack becomes a layer of the graph."""
+"""Recurrent layers: each layer of a stack becomes a layer of the graph, with one direction or two."""
 
 import numpy as np
 
 from ..user import Refused
-from .arrangement import _gathered
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
-def _lstm(call):
-    x = call.subject
-    for state in call["hx"]:
-        known = call.known_of(state)
-        if known is None or known.any():
-            raise Refused("its initial state is not 0")
-    if call.is_used(2):
-        raise Refused("the last cell state is used, which the operation does not give")
-    per = 4 if call["has_biases"] else 2
-    directions = 2 if call["bidirectional"] else 1
-    parameters = [call._program.weight(each) for each in call["params"]]
-    if len(parameters) != per * directions * call["num_layers"]:
-        raise Refused("it projects its hidden state")
-    value = call.batch_first(x) if call["batch_first"] is not True else x
-    ends = []
-    for layer in range(call["num_layers"]):
-        if layer and call["dropout"] > 0 and call["train"]:
-            value = call.dropped(value, float(call["dropout"]), 1)       # torch goes step by step
-        found = []
-        for direction in range(directions):
-            first = (layer * directions + direction) * per
-            found.append(_one(call, value, parameters[first:first + per], direction == 1))
-        ends += [_last(call, each, index == 1) for index, each in enumerate(found)] if call.is_used(1) else []
-        shape = [*value.shape[:2], sum(each.shape[2] for each in found)]
-        value = found[0] if directions == 1 else call.add("join", *found, like=(shape, 0, "float"), axis=2)
-    output = value if call["batch_first"] else call.batch_back(value, x)
-    return [output, _joined_ends(call, ends), None]
+def _recurrent(op, **attributes):
+    def lower(call):
+        x, gates = call.subject, GATES[op]
+        directions, per = (2 if call["bidirectional"] else 1), (4 if call["has_biases"] else 2)
+        parameters = [call.weight_of(each) for each in call["params"]]
+        if len(parameters) != per * directions * call["num_layers"]:
+            raise Refused("it projects its hidden state (proj_size)")
+        hidden = parameters[1].tensor.shape[1]
+        given = call["hx"] if op == "lstm" else [call["hx"]]
+        starts = _starts(call, given, directions)
+        value = call.batch_first(x)
+        finals = any(call.is_used(1 + index) for index in range(len(given)))
+        ends = []
+        for layer in range(call["num_layers"]):
+            if layer and call["dropout"] > 0 and call["train"]:
+                value = call.dropped(value, float(call["dropout"]), 1)       # torch goes step by step
+            first = layer * directions * per
+            weights = {}
+            for direction in range(directions):
+                own = parameters[first + direction * per:first + (direction + 1) * per]
+                weights.update(_weights(call, own, op, gates * hidden, "_reverse" if direction else ""))
+            state = ([1, directions, hidden], 0, "float")
+            outputs = [([*value.shape[:2], directions * hidden], 0, "float"), *([state] * len(given) * finals)]
+            more = {**attributes, **({"final": True} if finals else {})}
+            value, *last = call.add_many(op, value, *starts[layer], outputs=outputs, weights=weights, hidden=hidden,
+                                         directions=directions if directions > 1 else None, **more)
+            ends.append(last)
+        output = call.batch_back(value, x)
+        joined = [_joined(call, [each[index] for each in ends]) for index in range(len(given))] if finals else []
+        return [output, *(joined or [None] * len(given))]
+    return lower
 
 
-def _one(call, value, parameters, is_backward):
-    """One direction of one layer; its only bias is the sum of torch's two."""
-    steps = range(value.shape[1])[::-1]
-    value = _gathered(call, value, 1, steps) if is_backward else value
-    hidden = parameters[1].tensor.shape[1]
-    weights = {"weight_input": parameters[0], "weight_hidden": parameters[1]}
-    if len(parameters) == 4:
-        names = tuple(each.name for each in parameters[2:])
-        weights["bias"] = parameters[2]._replace(
-            name=names, tensor=(parameters[2].tensor + parameters[3].tensor).numpy())
+def _starts(call, given, directions):
+    """For each layer, the states from which it starts; none where all start at 0."""
+    layers = call["num_layers"]
+    known = [call.known_of(each) for each in given]
+    if all(each is not None and not each.any() for each in known):
+        return [[] for _ in range(layers)]
+    states = [call.batch_first(call.value_of(each)) for each in given]
+    like = ([1, directions, states[0].shape[2]], 0, "float")
+    return [[each if layers == 1 else call.add("slice", each, like=like, axis=1, start=layer * directions,
+                                               stop=(layer + 1) * directions) for each in states]
+            for layer in range(layers)]
+
+
+def _weights(call, own, op, rows, suffix):
+    """Of one direction; where the operation has one bias, it is the sum of torch's two."""
+    found = {"weight_input": own[0], "weight_hidden": own[1]}
+    if len(own) == 2:
+        none = own[0]._replace(name=(), tensor=np.zeros(rows, np.float32))
+        found.update({"bias": none, **({"bias_hidden": none} if op == "gru" else {})})
+        call.note("a recurrent layer without biases gets them; they start at 0 and are trained")
+    elif op == "gru":
+        found.update(bias=own[2], bias_hidden=own[3])
     else:
-        weights["bias"] = parameters[0]._replace(name=(), tensor=np.zeros(4 * hidden, np.float32))
-        call.note("an LSTM without biases gets one, which starts at 0 and is trained")
-    like = ([*value.shape[:2], hidden], 0, "float")
-    found = call.add("lstm", value, weights=weights, like=like, hidden=hidden)
-    return _gathered(call, found, 1, steps) if is_backward else found
+        names = tuple(each.name for each in own[2:])
+        found["bias"] = own[2]._replace(name=names, tensor=(own[2].tensor + own[3].tensor).numpy())
+    return {name + suffix: each for name, each in found.items()}
 
 
-def _last(call, value, is_backward):
-    """The state after the last step, as (1, batch, features)."""
-    batch, steps, features = value.shape
-    place = 0 if is_backward else steps - 1
-    last = call.add("slice", value, like=([batch, 1, features], 0, "float"), axis=1, start=place, stop=place + 1)
-    return call.permuted(last, [1, 0, 2])
-
-
-def _joined_ends(call, ends):
-    if not ends:
-        return None
-    if len(ends) == 1:
-        return ends[0]
-    _, batch, features = ends[0].shape
-    return call.add("join", *ends, like=([len(ends), batch, features], 1, "float"), axis=0)
+def _joined(call, states):
+    """The last states of all layers, as (layers and directions, batch, features)."""
+    _, directions, hidden = states[0].shape
+    like = ([1, len(states) * directions, hidden], 0, "float")
+    whole = states[0] if len(states) == 1 else call.add("join", *states, like=like, axis=1)
+    return call.permuted(whole, [1, 0, 2])
 
 
 CALLS = {
-    "lstm": _lstm,
+    "lstm": _recurrent("lstm"),
+    "gru": _recurrent("gru"),
+    "rnn_tanh": _recurrent("rnn"),
+    "rnn_relu": _recurrent("rnn", relu=True),
 }

@@ -2,30 +2,93 @@
 
 from ..user import Refused
 
+TINY = 1e-30
+
 
 def _reduced(op):
     def lower(call):
         x = call.subject
-        if x.dtype != "float":
+        if x.dtype != "float" and (op != "reduce_sum" or call.result[2] != "int64"):
             raise Refused("it reduces %s, and the operation floats only" % x.dtype)
-        axes = _axes(call, x)
-        if x.batch in axes:
-            raise Refused("it reduces over the batch")
-        return call.add(op, x, axes=axes, keep=bool(call.get("keepdim", False)))
+        return call.add(op, _counted(call, x), axes=_axes(call, x), keep=bool(call.get("keepdim", False)))
     return lower
+
+
+def _counted(call, x):
+    """Bools as 0 and 1, which can be added."""
+    return x if x.dtype != "bool" else call.add("cast", x, like=(x.shape, x.batch, "int64"), to="int64")
+
+
+def _cumulative_sum(call):
+    return call.add("cumulative_sum", _counted(call, call.subject), axis=_axes(call, call.subject)[0])
+
+
+def _argmax(call):
+    if call.get("dim") is None:
+        raise Refused("it is of all axes; give it one")
+    return call.add("argmax", call.subject, axis=_axes(call, call.subject)[0], keep=bool(call["keepdim"]))
+
+
+def _extreme(op):
+    """(the largest or smallest along an axis, where it lies); of all axes it is the batch's too, and refused."""
+    def lower(call):
+        x = call.subject
+        if call.get("other") is not None:
+            return call.add("maximum" if op == "reduce_max" else "minimum", x, call.value("other"))
+        axes, keep = _axes(call, x), bool(call.get("keepdim", False))
+        found, places = call.add(op, x, axes=axes, keep=keep), None
+        if not call.has_several:
+            return found
+        if call.is_used(1):
+            turned = x if op == "reduce_max" else call.add("negative", x, like=(x.shape, x.batch, x.dtype))
+            places = call.add("argmax", turned, like=call.results[1], axis=axes[0], keep=keep)
+        return [found, places]
+    return lower
+
+
+def _of_rows(call, x, axes, op="reduce_sum"):
+    """Reduced with the axes kept as sizes of 1."""
+    kept = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
+    return call.add(op, x, like=(kept, x.batch, x.dtype), axes=axes, keep=True)
+
+
+def _log_sum_exp(call):
+    x, axes = call.subject, _axes(call, call.subject)
+    most = _of_rows(call, x, axes, "reduce_max")
+    powers = call.add("exp", call.add("subtract", x, most, like=x[1:4]), like=x[1:4])
+    total = call.add("add", call.add("log", _of_rows(call, powers, axes), like=most[1:4]), most, like=most[1:4])
+    shape, batch, _ = call.result
+    return call.regrouped(total, shape, batch)
+
+
+def _norm(call):
+    x, order = call.subject, call.get("ord", call.get("p"))
+    axes, keep = _axes(call, x), bool(call.get("keepdim", False))
+    if order in (2, None):
+        total = call.add("reduce_sum", call.add("multiply", x, x, like=x[1:4]), axes=axes, keep=keep)
+        return call.add("sqrt", call.add("clip", total, low=TINY))       # where all are 0, the gradient is 0
+    if order in (1, float("inf")):
+        sizes = call.add("abs", x, like=x[1:4])
+        return call.add("reduce_sum" if order == 1 else "reduce_max", sizes, axes=axes, keep=keep)
+    raise Refused("its order is %s; 1, 2 and infinity are known" % order)
+
+
+def _deviation(call):
+    return call.add("sqrt", _variance(call))
 
 
 def _axes(call, x):
     given = call.get("dim")
     rank = len(x.shape)
     given = list(range(rank)) if given is None or given == [] else [given] if isinstance(given, int) else given
-    return sorted(axis % rank for axis in given)
+    axes = sorted(axis % rank for axis in given)
+    if x.batch in axes:
+        raise Refused("it reduces over the batch")
+    return axes
 
 
 def _variance(call):
     x, axes = call.subject, _axes(call, call.subject)
-    if x.batch in axes:
-        raise Refused("it reduces over the batch")
     kept = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
     whole, of_rows = (x.shape, x.batch, x.dtype), (kept, x.batch, x.dtype)
     count = 1
@@ -66,4 +129,11 @@ CALLS = {
     "softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"),
     "_softmax": _softmax("softmax"),
+    "cumsum": _cumulative_sum,
+    "argmax": _argmax,
+    "max": _extreme("reduce_max"),
+    "min": _extreme("reduce_min"),
+    "logsumexp": _log_sum_exp,
+    **dict.fromkeys(("linalg_vector_norm", "norm"), _norm),
+    "std": _deviation,
 }
