@@ -69,7 +69,7 @@ def test_an_interrupted_sweep_keeps_what_is_finished_and_goes_on_from_there(
     again = rigmark(*SWEEP, cwd=tmp_path)
 
     assert 0 == again.returncode
-    assert f"{5 - len(finished)} trials measured" in again.stderr
+    assert f"{5 - len(finished)} trial" in again.stderr
     assert f"{len(finished)} were stored already" in again.stderr
     assert 5 == len(records(tmp_path))
     assert finished.items() <= records(tmp_path).items()
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_ends_the_sweep_in_a_sentence_and_room_lets_it_go_o
         ("/bin/false", "the interpreter ended with exit code 1 before it started: nothing on stderr"),
     ],
 )
-def test_a_broken_interpreter_is_told_in_a_sentence(tmp_path: Path, interpreter: str, reason: str):
+def test_a_broken_interpreter_is_reported_in_a_sentence(tmp_path: Path, interpreter: str, reason: str):
     write_builds(tmp_path, odd=interpreter)
 
     result = rigmark(*SWEEP, "--build", "odd", cwd=tmp_path)

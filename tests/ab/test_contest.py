@@ -399,7 +399,7 @@ def test_an_interrupted_command_goes_on_where_it_was(tmp_path: Path):
     assert case["pairs"] == len(pairs_there()) or case["pairs"] in LOOKS
 
 
-def test_stored_results_as_the_base_are_not_paired_and_it_is_said(tmp_path: Path):
+def test_stored_results_as_the_base_are_not_paired_and_it_is_stated(tmp_path: Path):
     shutil.copytree(oracle_answers(), tmp_path / "results" / "oracle")
     sweep = (*SMALL, "--repetitions", "2", "--min-time", "0.01")
     assert 0 == rigmark("run", *sweep, "--results", "old", cwd=tmp_path).returncode
@@ -424,17 +424,17 @@ def side_of(word: str, folder: Path, **known: Build) -> Any:
     return side
 
 
-def test_a_word_is_a_build_or_a_folder_of_results(tmp_path: Path, store: Store):
+def test_a_side_is_named_by_its_build_or_results_folder(tmp_path: Path, store: Store):
     assert "default" == side_of("default", tmp_path).build.name
     assert store.root == side_of("results", tmp_path).root
 
 
-def test_a_word_that_is_nothing_is_answered_with_the_nearest(tmp_path: Path):
+def test_a_side_that_does_not_exist_is_answered_with_the_nearest_name(tmp_path: Path):
     with pytest.raises(UserError, match="no build, results folder or git revision 'defualt'; did you mean 'default'"):
         side_of("defualt", tmp_path)
 
 
-def test_a_word_that_is_two_things_is_not_guessed(tmp_path: Path, store: Store):
+def test_a_side_whose_name_is_ambiguous_is_not_guessed(tmp_path: Path, store: Store):
     known = {"results": HERE.build}
 
     with pytest.raises(UserError, match="'results' is a build and a results; write build:results or results:results"):

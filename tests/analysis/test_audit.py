@@ -106,7 +106,7 @@ def test_rounding_alone_makes_no_scaling_above_ideal_and_no_batch_shorter_than_a
     assert ["per_sample_not_per_batch"] == [id for id, _ in slips(audited(*lines("step_time_s", times, 0.0005)))]
 
 
-def test_forward_and_backward_that_do_not_make_the_whole_are_told():
+def test_forward_and_backward_that_do_not_make_the_whole_are_reported():
     parts = {"mode": "training", "forward_time_s": 0.0431, "backward_time_s": 0.0958}
     of = audited({**parts, "step_time_s": 0.1389}, {**parts, "model": "b", "step_time_s": 0.0958})
 
@@ -114,7 +114,7 @@ def test_forward_and_backward_that_do_not_make_the_whole_are_told():
     assert "forward and backward 139 ms, stated 95.8 ms" in of.findings[0].text
 
 
-def test_layers_longer_than_their_pass_are_told_and_shorter_ones_are_not():
+def test_layers_longer_than_their_pass_are_reported_and_shorter_ones_are_not():
     def layers(time_s: float) -> list[dict[str, Any]]:
         return [{"layer": "conv1", "op": "conv2d", "direction": "forward", "time_s": time_s}]
 
@@ -140,7 +140,7 @@ def test_two_networks_do_not_take_the_same_time_to_the_last_digit_forward_and_ba
                                        "step_time_s": 0.0312347}))
 
 
-def test_rows_that_are_copied_from_another_device_are_told():
+def test_rows_that_are_copied_from_another_device_are_reported():
     copied = [{**line, "device_name": "K80"} for line in SCALING[:8]]
     of = audited(*SCALING, *copied)
 
@@ -171,7 +171,7 @@ def test_two_lines_about_the_same_thing_are_a_note_and_a_warning_where_they_diff
     assert [] == slips(audited(once, {**once, "conditions": {"cudnn": "5110"}}))
 
 
-def test_a_time_per_image_in_the_place_of_one_per_batch_is_told():
+def test_a_time_per_image_in_the_place_of_one_per_batch_is_reported():
     right = {"local_batch": 16, "throughput_samples_per_s": 100.0, "step_time_s": 0.16}
     of = audited(right, {**right, "model": "b", "step_time_s": 0.01}, {**right, "model": "c", "step_time_s": 0.05})
 
@@ -184,7 +184,7 @@ def test_a_larger_batch_that_takes_less_time_is_a_time_per_image():
     assert [("per_sample_not_per_batch", ["line 2", "line 4"])] == slips(audited(*steps))
 
 
-def test_devices_that_do_more_than_their_number_are_told():
+def test_devices_that_do_more_than_their_number_are_reported():
     wrong = [dict(line) for line in SCALING]
     wrong[3]["throughput_samples_per_s"] = 300 * 154.3
 
@@ -198,7 +198,7 @@ def test_other_batches_are_no_scaling():
 
 
 @pytest.mark.parametrize(("mode", "is_above"), [("inference", False), ("training", True)])
-def test_more_flops_than_the_device_can_do_are_told_and_training_needs_three_times_as_many(mode: str, is_above: bool):
+def test_more_flops_than_the_device_can_do_are_reported_and_training_needs_three_times_them(mode: str, is_above: bool):
     line = {"mode": mode, "device_name": "K80", "precision": "fp32", "throughput_samples_per_s": 100.0,
             "flops_per_sample": 31e9}
 

@@ -62,7 +62,7 @@ def test_more_throughput_is_good_and_more_time_is_bad(after: float, higher: bool
 
 
 @pytest.mark.parametrize("after", [1.1, 1 / 1.1])
-def test_where_it_is_not_known_which_way_is_better_a_change_is_told_and_is_no_verdict(after: float):
+def test_where_it_is_not_known_which_way_is_better_a_change_is_reported_and_is_no_verdict(after: float):
     watched = watch([series(1.0, after, higher=None)])
     finding = only(watched)
 
@@ -229,7 +229,7 @@ def sessions(*outcomes: Outcome, first: int = 0, **facts: Any) -> list[Record]:
     ]
 
 
-def test_failed_trials_make_no_points_and_are_told_where_nothing_newer_went_well(tmp_path: Path):
+def test_failed_trials_make_no_points_and_are_reported_where_nothing_newer_went_well(tmp_path: Path):
     (result,) = series_of(trials_of(tmp_path, sessions(OK, CRASHED, OK, CRASHED, CRASHED)))
 
     assert (list(result.revisions), result.dates_s.shape) == (["s0 (run1)", "s2 (run1)"], (2,))
@@ -321,7 +321,7 @@ def test_a_session_of_invalid_trials_is_no_point(tmp_path: Path):
     assert "14 invalid trials" in repr(document(watch([result]), title="t", last=200))
 
 
-def test_series_of_one_case_are_told_apart_by_what_varies():
+def test_series_of_one_case_are_distinguished_by_what_varies():
     twins = [series(1.0, facts={"machine": machine, "python": "3.11"}) for machine in ("box", MACHINE.id)]
 
     assert labels(twins) == ["step, machine box", f"step, machine {MACHINE.id}"]

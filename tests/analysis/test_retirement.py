@@ -58,17 +58,17 @@ def test_a_benchmark_that_was_tried_a_few_times_long_ago_is_over():
     assert are_over(measured_on([100.0]), measured_on([100.0, 101.0, 102.0]), measured_on(DAILY)) == [True, True, False]
 
 
-def test_what_still_is_tried_and_fails_is_not_over():
+def test_a_series_that_is_still_tried_and_fails_is_not_retired():
     tried = [(f"commit of day {day}", DAY_S * day) for day in DAILY]
 
     assert are_over(replace(measured_on(DAILY[:100]), tried=tried), measured_on(DAILY)) == [False, False]
 
 
-def test_what_its_source_no_longer_has_is_over_although_it_was_measured_last():
+def test_a_series_that_its_source_no_longer_has_is_retired_although_it_was_measured_last():
     assert are_over(replace(measured_on(DAILY), ended=Ended.PARAMETERS), measured_on(DAILY)) == [True, False]
 
 
-def test_alone_nothing_is_silent():
+def test_a_series_that_stands_alone_is_never_retired():
     assert are_over(measured_on([0.0, 0.0, 0.0])) == [False]
     assert are_over(measured_on([])) == [False]
     assert are_over() == []

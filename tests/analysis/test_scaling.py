@@ -380,7 +380,7 @@ def test_all_ways_of_one_network_stand_beside_the_ideal_with_their_numbers():
     assert ["1.36; 68 % of ideal", "–"] == [cell.text for cell in table.rows[1].cells[1:]]
 
 
-def test_series_of_one_setting_are_told_apart_by_the_fact_that_differs():
+def test_series_of_one_setting_are_distinguished_by_the_fact_that_differs():
     def labels(*facts: dict[str, Any]) -> list[str]:
         sizes = ({1: 100, 2: 190, 4: 370}, {1: 100, 2: 190, 8: 700})     # so that no session repeats another
         shown = section([published(of, **{**SHOWN, **own}) for of, own in zip(sizes, facts, strict=True)])

@@ -72,7 +72,7 @@ def test_what_was_just_measured_stands_alone(store):
     assert "rigmark report --results elsewhere\n" in terminal.render(document)
 
 
-def test_nothing_timed_is_said(store):
+def test_nothing_timed_is_stated(store):
     trials = store.trials().table
     proofs = set(trials[trials.kind == "proof"].id)
 
@@ -81,7 +81,7 @@ def test_nothing_timed_is_said(store):
     assert "No trial was timed." in said
 
 
-def test_an_answer_too_many_is_counted(store, monkeypatch):
+def test_answers_beyond_the_most_that_are_shown_are_counted(store, monkeypatch):
     monkeypatch.setattr(short, "MOST_ANSWERS", 1)
     monkeypatch.setattr(short, "MOST_ROWS", 2)
 

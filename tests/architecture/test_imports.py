@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,12 @@ def imports(folder: str) -> Iterator[Import]:
     """Every import below a folder, or of one file."""
     result = ROOT / folder
     for path in sorted(result.rglob("*.py")) if result.is_dir() else [result]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        name = path.relative_to(ROOT).as_posix()
-        yield from _imports(tree, name, is_top=True)
+        yield from imports_of(path, path.relative_to(ROOT).as_posix())
+
+
+@cache
+def imports_of(path: Path, name: str) -> tuple[Import, ...]:
+    return tuple(_imports(ast.parse(path.read_text(encoding="utf-8")), name, is_top=True))
 
 
 def _imports(node: ast.AST, path: str, *, is_top: bool) -> Iterator[Import]:
@@ -71,8 +75,8 @@ def _imports(node: ast.AST, path: str, *, is_top: bool) -> Iterator[Import]:
                 # "from rigmark.bench import enums" and "from rigmark.bench.enums import Mode" both mean bench.enums.
                 target = ".".join(filter(None, [child.module, alias.name]))
                 yield Import(path, child.lineno, target, child.level, is_top)
-        else:
-            waits = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+        elif not isinstance(child, ast.expr):        # which contains no statement
+            waits = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) or (
                 isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             )
             yield from _imports(child, path, is_top=is_top and not waits)

@@ -270,7 +270,7 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     assert ("the driver lost contact with" in capsys.readouterr().err) == (rounds[-1] is LOST)
 
 
-def test_a_record_that_was_replaced_is_told(
+def test_a_record_that_was_replaced_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     failed = make_record(outcome=Outcome.CRASHED)

@@ -59,7 +59,9 @@ def test_a_build_may_hold_the_interpreter_that_runs_rigmark_to_an_instruction_se
         ("python3.9", "python3.9"),                                          # found on the path
     ],
 )
-def test_where_an_interpreter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str):
+def test_the_path_of_an_interpreter_is_resolved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, meant: str
+):
     monkeypatch.setenv("HOME", "/home/somebody")
 
     loaded = load(tmp_path, f'[build.other]\ninterpreter = "{written}"')
@@ -129,7 +131,7 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(tmp_path: Path, text: str
         load(tmp_path, text)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path):
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path):
     (tmp_path / build.FILE).mkdir()
 
     with pytest.raises(UserError, match="cannot read"):

@@ -211,7 +211,7 @@ def test_an_interpreter_of_somebody_else_is_named_and_never_deleted(tmp_path: Pa
         (["create", "default"], "not created by Rigmark"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], sentence: str):
+def test_what_cannot_be_done_is_reported_in_a_sentence(arguments: list[str], sentence: str):
     ended = rigmark("builds", *arguments)
 
     assert 2 == ended.returncode
@@ -233,7 +233,7 @@ def test_what_a_framework_needs_is_installed_beside_it():
     assert [] == environments.needed_beside(["jax"])
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path):
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path):
     (tmp_path / "builds.toml.tmp").mkdir()
 
     with pytest.raises(UserError, match="cannot write"):

@@ -130,7 +130,7 @@ def test_one_quantity_on_both_sides_cancels():
     assert [1.0, 0.0] == chances_of_most([2 * energy.draws(), energy.draws()])
 
 
-def test_equals_share_the_chance_and_unequal_widths_are_heard():
+def test_equal_candidates_share_the_probability_of_being_best():
     same = chances_of_most([of("a", 1.0).draws(), of("b", 1.0).draws()])
     apart = chances_of_most([of("a", 1.2, 1.05).draws(), of("b", 1.0, 1.05).draws()])
 

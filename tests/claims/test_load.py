@@ -63,7 +63,7 @@ def test_an_id_is_given_once(tmp_path: Path):
     ("[[claim]]", "[[claim", "is not valid TOML"),
     ('how = "layers"', 'how = "layers"\ncan_refute = 1', "can_refute must be true or false"),
 ])
-def test_a_mistake_is_told_with_its_file_claim_and_key(old: str, new: str, words: str, tmp_path: Path):
+def test_a_mistake_is_reported_with_its_file_claim_and_key(old: str, new: str, words: str, tmp_path: Path):
     path = tmp_path / "mine.toml"
     path.write_text(HEAD + GOOD.replace(old, new))
 
@@ -76,12 +76,12 @@ def test_a_mistake_is_told_with_its_file_claim_and_key(old: str, new: str, words
     (HEAD.replace("1", "2") + GOOD, "schema must be 1, not 2"), (HEAD + GOOD + GOOD, "two claims have the id 'mine'"),
     (HEAD.replace("title", "name") + GOOD, "needs a title"),
 ])
-def test_a_wrong_file_is_told(text: str, words: str):
+def test_a_wrong_file_is_reported(text: str, words: str):
     with pytest.raises(UserError, match=words):
         load.parsed(text, "mine.toml")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path):
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match=r"cannot read .*nothing\.toml: No such file"):
         load.load(tmp_path / "nothing.toml")
 

@@ -144,7 +144,7 @@ def test_input_that_cannot_be_is_answered_in_a_sentence(command: Command, argume
     assert 1 == ended.errors.count("\n")
 
 
-def test_a_results_folder_that_cannot_be_written_to_is_told(command: Command, tmp_path: Path):
+def test_a_results_folder_that_cannot_be_written_to_is_reported(command: Command, tmp_path: Path):
     (tmp_path / "file").touch()
 
     ended = command(*ONCE, "--results", "file")
@@ -164,7 +164,7 @@ def test_a_results_folder_that_cannot_be_written_to_is_told(command: Command, tm
         ("build = 3\n", "has a build without a name"),
     ],
 )
-def test_a_builds_file_that_cannot_be_understood_is_told(command: Command, tmp_path: Path, content: str, sentence: str):
+def test_a_builds_file_that_cannot_be_read_is_reported(command: Command, tmp_path: Path, content: str, sentence: str):
     (tmp_path / "builds.toml").write_text(content)
 
     ended = command(*ONCE)
@@ -274,13 +274,13 @@ def test_a_sweep_that_went_well_ends_with_0_and_resumes(command: Command):
     assert first.output == second.output
 
 
-def test_again_times_anew_in_a_session_of_its_own(command: Command):
+def test_again_measures_in_a_new_session(command: Command):
     command(*ONCE)
 
     ended = command(*ONCE, "--again")
 
     assert 0 == ended.code
-    assert "1 trials measured" in ended.errors        # the proof needs no session
+    assert "1 trial measured" in ended.errors        # the proof needs no session
     rows = json.loads(command("results", "--json").output)
     assert ["1", "2"] == sorted(row["session"] for row in rows)
 
@@ -336,7 +336,7 @@ def test_a_failure_that_may_pass_is_tried_again_and_fails_the_suite_again(comman
     assert (2, 2) == (first.code, second.code)
     assert "out_of_memory: mlp/numpy/inference: MemoryError: Unable to allocate" in first.errors
     assert "out_of_memory: mlp/numpy/inference: MemoryError: Unable to allocate" in second.errors
-    assert "1 trials measured" in second.errors      # what went well is not measured again
+    assert "1 trial measured" in second.errors      # what went well is not measured again
 
 
 # Output --------------------------------------------------------------------------------------------------------------

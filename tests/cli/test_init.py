@@ -43,7 +43,7 @@ def test_without_a_lock_file_nothing_is_installed(monkeypatch: pytest.MonkeyPatc
     assert not (project / "benchmarks/own_code.py").exists()         # there is no code yet
 
 
-def test_the_projects_own_import_is_timed_and_what_the_networks_tell_of_it_is_said(
+def test_the_projects_own_import_is_timed_and_what_the_networks_tell_of_it_is_stated(
     monkeypatch: pytest.MonkeyPatch, project: Path, capsys: pytest.CaptureFixture[str]
 ):
     (project / "pyproject.toml").write_text("[project]\nname = 'my-project'\n")

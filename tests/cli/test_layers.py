@@ -115,7 +115,7 @@ def test_no_layer_trial_is_nothing_measured_with_the_reason(layers: Command):
     assert "measure some with rigmark run quick --layers --results results" in ended.errors
 
 
-def test_a_case_that_failed_is_told_with_its_reason_beside_those_that_have_times(layers: Command):
+def test_a_case_that_failed_is_reported_with_its_reason_beside_those_that_have_times(layers: Command):
     sweep()
     store(records.record(TrialKind.LAYERS, NUMPY, outcome=Outcome.TIMEOUT, reason="killed after 600 s"))
     every, alone, other = (layers(*cases, "--json") for cases in ((), ("numpy",), ("jax",)))
@@ -235,14 +235,14 @@ def test_json_has_every_row_and_they_add_up_to_the_step(layers: Command):
     assert {None} == {rest[name] for name in ("op", "flops", "bytes_moved", "flops_per_s", "bound", "gap")}
 
 
-def test_top_holds_for_json_too(layers: Command):
+def test_top_limits_the_layers_in_json_too(layers: Command):
     sweep()
     (case,) = json.loads(layers("jax", "--json", "--top", "3").output)
 
     assert 3 == len(case["layers"])
 
 
-def test_a_damaged_record_is_told_beside_the_others(layers: Command):
+def test_a_damaged_record_is_reported_beside_the_others(layers: Command):
     sweep()
     (Path("results") / "records" / "half.json").write_text('{"schema": 1,', encoding="utf-8")
     ended = layers("--json")

@@ -43,7 +43,7 @@ def test_the_memory_of_a_step_is_estimated_and_held_against_a_capacity():
     assert ("does not fit", 0) == (facts["answer"], facts["largest_batch"])
 
 
-def test_text_needs_a_cache():
+def test_the_memory_of_text_includes_the_cache_of_keys_and_values():
     arguments = ["model", "gpt2", "--mode", "decode", "--batch", "2", "--prompt-length", "7", "--generated-length", "3"]
     (facts,) = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)["memory"]
     refused = CliRunner().invoke(app, ["model", "resnet18", "--mode", "decode"])

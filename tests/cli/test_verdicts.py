@@ -71,7 +71,7 @@ def test_builds_are_compared_by_their_names(command: Callable[..., Ended], slowd
     assert case["model"] == "mlp"
 
 
-def test_noise_ends_with_4(command: Callable[..., Ended]):
+def test_a_comparison_that_is_too_noisy_ends_with_4(command: Callable[..., Ended]):
     store([*timing_records(times(spread=0.2)), *timing_records(times(seed=1, spread=0.2), case=NIGHTLY)])
 
     ended, output, _ = command("compare", "default", "nightly")
@@ -360,7 +360,7 @@ def test_what_crashes_now_does_not_pass_as_it_was_before(
     assert "failed since s15 (run1), crashed: it was crashed" in " ".join(output.split())
 
 
-def test_a_short_history_is_nothing_measured(command: Callable[..., Ended], tmp_path: Path):
+def test_a_check_of_too_few_points_ends_with_3(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=1.0, count=4)
 
     code, output, _ = command("check", "--asv", "asv")
@@ -388,7 +388,7 @@ def test_histories_that_cannot_be_are_answered_in_a_sentence(
 
 
 @pytest.mark.parametrize("last", ["0", "-5"])
-def test_a_gate_over_no_points_is_refused(command: Callable[..., Ended], tmp_path: Path, last: str):
+def test_a_check_of_the_last_0_points_is_refused(command: Callable[..., Ended], tmp_path: Path, last: str):
     asv_folder(tmp_path / "asv", factor=0.9)
 
     code, _, errors = command("check", "--asv", "asv", "--last", last)
@@ -417,7 +417,7 @@ def test_history_of_the_store_as_a_page(command: Callable[..., Ended]):
     assert errors == ""
 
 
-def test_documented_fields(command: Callable[..., Ended], tmp_path: Path):
+def test_history_as_json_has_the_fields_that_are_documented(command: Callable[..., Ended], tmp_path: Path):
     asv_folder(tmp_path / "asv", factor=0.9)
     content: dict[str, Any] = json.loads(command("history", "--asv", "asv", "--json")[1])
 

@@ -67,7 +67,7 @@ def test_crops_differ_but_are_the_same_every_time():
 
 
 @pytest.mark.parametrize("model", ["mlp", "lstm"])
-def test_a_model_for_other_input_is_told_so(model):
+def test_a_model_for_other_input_is_refused_with_the_reason(model):
     with pytest.raises(UserError, match=f"images of 3 channels, but {model} turns"):
         datasets.load("photos", models.build(model))
 

@@ -56,12 +56,12 @@ def test_is_the_same_every_time():
     assert first.x.shape[1:] == (64,)
 
 
-def test_a_model_without_tokens_is_told_so():
+def test_a_model_without_tokens_is_refused_with_the_reason():
     with pytest.raises(UserError, match=r"next token at every step, which mlp does not; use --data synthetic"):
         datasets.load("text", models.build("mlp"))
 
 
-def test_a_model_that_answers_once_for_a_sequence_is_told_so():
+def test_a_model_that_answers_once_for_a_sequence_is_refused_with_the_reason():
     net = Builder("sentiment", (10,), vocabulary=128)
     net.embedding("embedding", 4)
     net.flatten("flatten")
@@ -71,6 +71,6 @@ def test_a_model_that_answers_once_for_a_sequence_is_told_so():
         datasets.load("text", net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1)))
 
 
-def test_a_vocabulary_that_is_too_small_is_told_so():
+def test_a_vocabulary_that_is_too_small_is_refused_with_the_reason():
     with pytest.raises(UserError, match=r"128 different characters but lstm knows only 60"):
         datasets.load("text", lstm.build(vocabulary=60))

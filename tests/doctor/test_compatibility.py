@@ -44,7 +44,7 @@ def test_packages_that_go_together_clash_nowhere(tmp_path: Path):
     assert list(clashes(of, ("jax",))) == []
 
 
-def test_a_requirement_that_is_not_met_is_told_also_of_what_is_required(tmp_path: Path):
+def test_a_requirement_that_is_not_met_is_reported_also_of_what_is_required(tmp_path: Path):
     of = environment(
         tmp_path, jax=("0.10.2", "Requires-Dist: jaxlib<=0.10.2,>=0.10.2", "Requires-Dist: opt_einsum"),
         jaxlib=("0.10.1", "Requires-Dist: numpy>=2.0"), numpy=("1.26.4",), other=("1.0", "Requires-Dist: numpy<1"),
@@ -57,7 +57,7 @@ def test_a_requirement_that_is_not_met_is_told_also_of_what_is_required(tmp_path
     ]
 
 
-def test_a_python_that_a_package_cannot_run_in_is_told(tmp_path: Path):
+def test_a_python_that_a_package_cannot_run_in_is_reported(tmp_path: Path):
     of = environment(tmp_path, python="3.9.18", torch=("2.13.0", "Requires-Python: >=3.10"))
 
     assert list(clashes(of, ("torch",))) == [(None, "torch 2.13.0 needs Python >=3.10, but this is 3.9.18")]

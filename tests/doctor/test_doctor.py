@@ -86,7 +86,7 @@ def test_a_quiet_machine_has_no_noise():
         ("volatile.cpu_pressure_ratio", 0.4, "waited for a core in 40% of", "stop other work"),
     ],
 )
-def test_a_source_of_noise_is_told_with_its_fix(path: str, value: Any, words: str, fix: str):
+def test_a_source_of_noise_is_reported_with_its_fix(path: str, value: Any, words: str, fix: str):
     check = only(doctor.noise.noise_checks(but(path, value), QUIET))
 
     assert check.severity is Severity.NOISE
@@ -112,7 +112,7 @@ def test_other_work_is_told_by_name():
 # Room ---------------------------------------------------------------------------------------------------------------
 
 
-def test_limits_of_the_control_group_are_told(tmp_path: Path):
+def test_limits_of_the_control_group_are_reported(tmp_path: Path):
     quota = only(doctor.space.space_checks(tmp_path, but("facts.limits.cpu_quota_cores", 1.5)))
     memory = only(doctor.space.space_checks(tmp_path, but("facts.limits.memory_bytes", 2**32)))
 
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_written_prevents_measuring(tmp_path: Path, monk
     assert only(doctor.space.space_checks(tmp_path / "results", WELL)).severity is Severity.PREVENTS
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(doctor.space.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**20))
 
     assert all("1 MiB are free" in check.text for check in doctor.space.space_checks(tmp_path, WELL))
@@ -148,7 +148,7 @@ def test_a_driver_too_old_for_a_build_prevents_measuring():
     assert "is for CUDA 12.8, which needs an NVIDIA driver of 525.60.13 or newer, but 470.82 is loaded" in check.text
 
 
-def test_a_build_without_its_compiler_is_told():
+def test_a_build_without_its_compiler_is_reported():
     check, *_ = doctor.builds.build_checks([TORCH], None, dict.fromkeys(COMPILERS, False))
 
     assert check.severity is Severity.PROBLEM
@@ -195,7 +195,7 @@ def test_a_gpu_on_the_bus_that_nothing_sees_prevents_measuring():
     assert only(doctor.gpus.gpu_checks(lost, [build()])).severity is Severity.PROBLEM
 
 
-def test_a_driver_that_is_there_and_does_not_work_is_told():
+def test_a_driver_that_is_there_and_does_not_work_is_reported():
     why = {"nvml": "versions differ: reboot"}
     broken = Gpus(on_bus=0, has_library=True, by_source={}, driver=None, unavailable=why)
 
@@ -218,7 +218,7 @@ def test_a_machine_without_gpus_needs_none():
         ({"compute_mode": "prohibited"}, "forbids any program"),
     ],
 )
-def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str):
+def test_a_gpu_that_runs_below_itself_is_reported(facts: dict[str, Any], words: str):
     gpu = Device(id="GPU-1", kind="gpu", name="NVIDIA A100", facts={**A100.facts, **facts})
 
     gpus = Gpus(on_bus=1, has_library=True, by_source={"nvml": (gpu,)}, driver=None, unavailable={})
@@ -226,7 +226,7 @@ def test_a_gpu_that_runs_below_itself_is_told(facts: dict[str, Any], words: str)
     assert words in only(doctor.gpus.gpu_checks(gpus, [TORCH])).text
 
 
-def test_gpus_without_a_framework_for_them_are_told():
+def test_gpus_without_a_framework_for_them_are_reported():
     assert "no build has a framework with CUDA" in only(doctor.gpus.gpu_checks(ONE_GPU, [build()])).text
 
 

@@ -163,7 +163,7 @@ def test_errors_have_two_digits(error: float, expected: str) -> None:
     assert expected == formatting.relative_error(error)
 
 
-def test_words() -> None:
+def test_numbers_and_lists_are_written_in_words() -> None:
     assert "65.0" == formatting.mebibytes(65 * 2**20)
     assert "94.3 %" == formatting.percent(0.943)
     assert "1 trial" == formatting.count(1, "trial")

@@ -220,7 +220,7 @@ def test_another_version_of_a_benchmark_is_left_out_as_asv_does_and_counted(tmp_
     )
 
 
-def test_what_benchmarks_json_has_no_more_is_over(tmp_path: Path):
+def test_a_benchmark_that_benchmarks_json_no_longer_has_is_retired(tmp_path: Path):
     benchmarks = {"b.time_it": {"type": "time", "params": [["1", "2"], ["x"]]}, "b.time_other": {"type": "time"}}
     rows = {
         "b.time_it": [[1.0, 2.0, 3.0], [["1", "2", "3"], ["x"]]], "b.time_other": [[1.0], [["1"]]],
@@ -254,7 +254,7 @@ def test_failed_and_skipped_values_are_none(tmp_path: Path):
 @pytest.mark.parametrize(
     ("newest", "since"), [(None, commit(2)), (float("nan"), None), (5.0, None)], ids=["null", "NaN", "a value"]
 )
-def test_what_failed_last_is_told_and_what_was_skipped_is_not(tmp_path: Path, newest: Any, since: str | None):
+def test_what_failed_last_is_reported_and_what_was_skipped_is_not(tmp_path: Path, newest: Any, since: str | None):
     rows = [5.0, None, None, newest] if newest is None else [5.0, None, newest]
 
     (series,) = read(folder(tmp_path, *(version_2(n, images(value)) for n, value in enumerate(rows, start=1)))).series
@@ -299,7 +299,7 @@ def test_points_follow_the_commits_where_git_knows_them(tmp_path: Path):
     assert root.is_dir()
 
 
-def test_a_folder_without_results_is_told(tmp_path: Path):
+def test_a_folder_without_results_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match="no asv results in"):
         read(tmp_path)
 
@@ -342,7 +342,7 @@ def test_two_configurations_are_refused_as_asv_does(tmp_path: Path):
         (b'{"version": ' + b"9" * 5000 + b"}", "as asv's configuration"),
     ],
 )
-def test_a_configuration_that_is_none_is_told_in_a_sentence(tmp_path: Path, content: bytes, sentence: str):
+def test_a_configuration_that_is_none_is_reported_in_a_sentence(tmp_path: Path, content: bytes, sentence: str):
     (tmp_path / "asv.conf.json").write_bytes(content)
 
     with pytest.raises(UserError) as told:

@@ -52,7 +52,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_in_between_is_no_wait(path: Path,
     assert files.read_bytes(path) == b""
 
 
-def test_a_file_that_is_not_there_is_told_apart(path: Path):
+def test_a_file_that_is_not_there_is_distinguished(path: Path):
     with pytest.raises(files.NotThere):
         files.read_text(path / "deeper")
     path.write_text("")
@@ -82,7 +82,7 @@ def test_names_are_shown_as_text_that_can_be_printed_and_steers_no_terminal():
     (b"a,b\n1,caf\xe9\n", "it is not text in UTF-8 (byte 10, in line 2, is 0xe9)"),
     ("a,b\n".encode("utf-16"), "it is text in UTF-16; save it as UTF-8"),
 ])
-def test_what_is_not_utf_8_is_told_with_its_place(content: bytes, reason: str, path: Path):
+def test_what_is_not_utf_8_is_reported_with_its_place(content: bytes, reason: str, path: Path):
     path.write_bytes(content)
 
     assert refused(files.read_text, path) == reason

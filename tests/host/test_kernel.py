@@ -163,7 +163,7 @@ def little_memory() -> Iterator[Path]:
     group.rmdir()
 
 
-def test_a_process_killed_by_hand_beside_one_killed_for_memory_is_told_apart(little_memory: Path):
+def test_a_process_killed_by_hand_beside_one_killed_for_memory_is_distinguished(little_memory: Path):
     if os.readlink("/proc/self/ns/pid") != kernel.FIRST_NAMESPACE:
         pytest.skip("the kernel's log has other numbers for processes")
     enter = f"echo $$ > {little_memory}/cgroup.procs; exec {sys.executable} -c '{BOTH}'"

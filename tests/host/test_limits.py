@@ -42,7 +42,7 @@ MIB = 2**20
     ],
     ids=repr,
 )
-def test_what_the_host_lacks_is_told_also_where_a_library_wraps_it(error: Exception, sentence: str):
+def test_what_the_host_lacks_is_reported_also_where_a_library_wraps_it(error: Exception, sentence: str):
     try:
         try:
             raise error
@@ -113,7 +113,7 @@ def limited_command(*arguments: str, cwd: Path, limit: int, most: int) -> subpro
 # Room -----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_limit_on_the_size_of_files_is_told_while_inputs_are_written(tmp_path: Path):
+def test_a_limit_on_the_size_of_files_is_reported_while_inputs_are_written(tmp_path: Path):
     ended = limited_command(*SWEEP, cwd=tmp_path, limit=resource.RLIMIT_FSIZE, most=20_000)
 
     assert 2 == ended.returncode

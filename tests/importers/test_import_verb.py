@@ -63,7 +63,7 @@ def test_again_replaces_what_was_stated_wrongly(command: Command):
     assert {"device_name": "rtx4090"} == table.source.stated_by_user
 
 
-def test_a_note_on_several_files_is_said_once(command: Command, tmp_path: Path):
+def test_a_note_on_several_files_is_stated_once(command: Command, tmp_path: Path):
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text(f"model,throughput_samples_per_s\n{name},12.5")
 
@@ -89,7 +89,7 @@ def test_nothing_is_stored_where_one_of_the_files_is_wrong(command: Command, tmp
     (("--published", "last year"), "--published takes a date such as 2017"),
     (("--published", "2017-13"), "--published takes a date such as 2017"),
 ])
-def test_wrong_options_are_told(command: Command, arguments: tuple[str, ...], words: str):
+def test_wrong_options_are_reported(command: Command, arguments: tuple[str, ...], words: str):
     ended = command("import", "timm", TIMM, *arguments)
 
     assert (2, True) == (ended.code, words in ended.errors)
@@ -120,7 +120,7 @@ def test_a_folder_with_nothing_but_quoted_results_has_a_report(command: Command)
     assert (0, True) == (ended.code, "❝ test_vit" in ended.output)
 
 
-def test_a_damaged_table_is_told_and_the_others_are_shown(command: Command):
+def test_a_damaged_table_is_reported_and_the_others_are_shown(command: Command):
     command("import", "timm", TIMM)
     Path("results/quoted/0123456789abcdef.json").write_text('{"schema": 1}')
 
@@ -157,7 +157,7 @@ def test_an_audit_of_a_sound_table_ends_well_and_says_what_it_could_not_check(co
     (("--as", "timm", TIMM, "--peak", "fast"), 2, "--peak takes DEVICE/PRECISION=FLOP/s"),
     (("--as", "timm", TIMM, "--peak", "rtx4091/fp16=1e12"), 2, "--peak: no line of 'rtx4091/fp16'; did you mean"),
 ])
-def test_an_audit_of_nothing_is_told(command: Command, arguments: tuple[str, ...], code: int, words: str):
+def test_an_audit_of_nothing_is_reported(command: Command, arguments: tuple[str, ...], code: int, words: str):
     ended = command("audit", *arguments)
 
     assert (code, True) == (ended.code, words in ended.errors)
@@ -182,7 +182,7 @@ def test_lines_that_cannot_be_are_told_one_by_one_and_end_the_command_with_2_aft
     assert (2, True) == (looked.code, "25 results cannot be and were left out" in looked.errors)
 
 
-def test_decimal_commas_are_read_once_they_are_told(command: Command, tmp_path: Path):
+def test_decimal_commas_are_read_once_they_are_stated(command: Command, tmp_path: Path):
     (tmp_path / "table.csv").write_text('model,step_time_s\nalexnet,"0,123"\n')
 
     untold, told = (command("import", "csv", "table.csv", *more) for more in ((), ("--decimal", ",")))

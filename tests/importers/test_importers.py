@@ -217,7 +217,7 @@ def test_processes_of_different_settings_that_wrote_at_the_same_time_are_refused
         importers.read("tf_cnn_benchmarks", path)
 
 
-def test_lines_that_two_ranks_wrote_in_turn_are_told_apart_by_what_their_launcher_put_before_them(tmp_path: Path):
+def test_lines_that_two_ranks_wrote_in_turn_are_distinguished_by_what_their_launcher_put_before_them(tmp_path: Path):
     one, other = ([f"[1,{rank}]<stdout>:{line}\n" for line in tf_cnn(variables="horovod").splitlines()]
                   for rank in (0, 1))
     mixed = "".join(line for pair in zip(one, other, strict=True) for line in pair) + total(196.29)
@@ -449,7 +449,7 @@ def test_a_number_that_is_none_or_could_be_two_is_refused(text: str, decimal: st
         importers.cell(text, "x", decimal=decimal)
 
 
-def test_a_table_with_semicolons_is_read_once_its_decimals_are_told(tmp_path: Path):
+def test_a_table_with_semicolons_is_read_once_its_decimals_are_stated(tmp_path: Path):
     path = csv_of(tmp_path, "model;step_time_s\nalexnet;0,123\n")
 
     (row,) = importers.read("csv", path, decimal=",").rows
@@ -579,7 +579,7 @@ def test_a_file_whose_name_is_not_utf_8_has_a_name_that_can_be_stored(tmp_path: 
     ("model,step_time_s\na,1\n", {"stated": {"colour": "red"}}, "no fact of a result 'colour'"),
     ("model,step_time_s\na,1\n", {"stated": {"local_batch": "many"}}, "local_batch is 'many'"),
 ])
-def test_a_csv_that_cannot_be_understood_is_told_in_a_sentence(
+def test_a_csv_that_cannot_be_understood_is_reported_in_a_sentence(
     text: str, options: dict[str, Any], words: str, tmp_path: Path
 ):
     with pytest.raises(UserError, match=words):

@@ -375,7 +375,7 @@ def test_layers_before_the_first_parameter_have_no_backward_pass():
     assert cost("pool", backward=True, graph=graph) == (0, 0)
 
 
-def test_a_view_moves_nothing():
+def test_a_reshape_moves_no_bytes():
     assert [cost("flat", backward=b, graph=NETWORK) for b in (False, True)] == [(0, 0), (0, 0)]
 
 

@@ -17,7 +17,7 @@ from rigmark.bench.ir.training import OWN, USUAL, Adam, AdamW, Sgd, optimizer_of
     ("adamw:weight_decay=0.1", AdamW(learning_rate=1e-3, weight_decay=0.1)),
     *USUAL.items(),
 ])
-def test_a_name_has_usual_settings_but_for_those_that_are_said(text: str, optimizer: object):
+def test_a_name_has_usual_settings_but_for_those_that_are_stated(text: str, optimizer: object):
     assert optimizer == optimizer_of(text)
 
 

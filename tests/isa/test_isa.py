@@ -74,7 +74,7 @@ def test_a_sweep_that_asks_for_no_level_sets_nothing_and_watches_nothing(tmp_pat
 
 
 @pytest.mark.skipif(not HAS_AVX2, reason="this processor has no AVX2")
-def test_what_a_build_is_held_to_holds_whoever_asks(tmp_path: Path):
+def test_the_instruction_set_of_a_build_does_not_depend_on_other_trials_of_the_call(tmp_path: Path):
     """A record is the same, whatever other trials are in the call."""
     (tmp_path / builds.FILE).write_text('[build.held]\nisa = "avx2"\n')
     known, cores = builds.load(tmp_path), len(hardware.usable_cpus())

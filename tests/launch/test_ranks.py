@@ -92,7 +92,7 @@ def test_replicas_are_timed_together_and_a_step_is_that_of_the_slowest(
     assert eventually(lambda: not alive(token), within_s=20.0)
 
 
-def test_a_world_says_what_it_was(tmp_path: Path):
+def test_a_record_of_several_devices_states_their_number_and_strategy(tmp_path: Path):
     record = timing(measure(tmp_path, **TWO, local_batches=(2,)))
     case = record.identity.case
 

@@ -57,7 +57,7 @@ def test_a_machine_without_an_id_keeps_a_random_one(root: Path):
     assert first.id != node("salt").id
 
 
-def test_where_nothing_can_be_kept_that_is_said(root: Path):
+def test_where_nothing_can_be_kept_that_is_stated(root: Path):
     write(root / "state", "a file where a folder should be")
 
     with pytest.raises(UserError, match=r"cannot identify this machine among identical ones.*systemd-machine-id-setup"):

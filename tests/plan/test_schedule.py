@@ -162,7 +162,7 @@ def test_layer_trials_come_last_and_once_for_each_case_that_wants_them():
     assert cases == list(replace(SWEEP, models=("mlp",)).cases(cores=2))
 
 
-def test_no_sweep_makes_no_trial():
+def test_a_plan_of_no_sweeps_has_no_trials():
     assert plan([], cores=2, seed=1) == []
 
 

@@ -48,7 +48,7 @@ def test_what_is_named_limits_a_suite_to_its_own_cases_that_match(wanted: dict[s
     ({"models": ("lstm",), "frameworks": ("numpy",)}, "has no case with model lstm and framework numpy together"),
     ({"buckets_mb": (25.0,)}, "has no bucket of gradients 25.0; it has the usual"),
 ])
-def test_what_a_suite_has_not_is_told(wanted: dict[str, Any], sentence: str):
+def test_what_a_suite_has_not_is_reported(wanted: dict[str, Any], sentence: str):
     with pytest.raises(UserError) as told:
         limited("quick", SUITE, wanted)
     assert sentence in str(told.value)

@@ -136,7 +136,7 @@ def test_a_name_of_another_axis_is_answered_with_that_axis(axis: str, name: str,
         cases(**{axis: (name,)})
 
 
-def test_a_sweep_of_nothing_is_refused():
+def test_an_empty_sweep_is_refused():
     with pytest.raises(UserError, match="a sweep needs models or microbenchmarks"):
         cases(models=())
 

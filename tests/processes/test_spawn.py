@@ -425,7 +425,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str) -> Itera
     ],
     ids=["signal", "exit", "hang"],
 )
-def test_a_framework_that_ends_the_server_at_its_import_is_told_for_every_job(
+def test_a_framework_that_ends_the_server_at_its_import_is_reported_for_every_job(
     server: Callable[..., ForkServer], tmp_path: Path, importing: str, outcome: Outcome, reason: str
 ):
     started = server(importing, deadline_s=0.5)

@@ -74,7 +74,7 @@ def test_a_report_is_a_page_in_a_frame_of_its_own(results: Results, tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLE.parents[1]))        # the kernel is a process of its own
     records.stored(tmp_path / "results", records.sweep())

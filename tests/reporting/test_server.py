@@ -107,7 +107,7 @@ def test_this_machine_s_own_names_are_answered() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_nothing_can_be_changed(method: str) -> None:
+def test_the_server_refuses_methods_that_change_anything(method: str) -> None:
     with served(Made().page) as port:
         answer, _ = asked(port, method=method)
 
@@ -129,7 +129,7 @@ def test_the_page_s_own_policy_is_in_the_head_too_and_no_other_page_may_frame_it
     assert "default-src 'none'; frame-ancestors 'none'" == policy("no policy at all")
 
 
-def test_a_folder_that_cannot_be_read_is_told_and_asked_again() -> None:
+def test_a_folder_that_cannot_be_read_is_reported_and_asked_again() -> None:
     def fails() -> str:
         raise UserError("no results in results")
 

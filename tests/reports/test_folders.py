@@ -126,7 +126,7 @@ def test_without_resvg_the_svgs_are_there_and_one_sentence(monkeypatch: pytest.M
     assert "pip install resvg-py" in folder.remarks[0]
 
 
-def test_letters_that_no_font_here_has_are_told() -> None:
+def test_letters_that_no_font_here_has_are_reported() -> None:
     """Drawn by a machine without such a font, both come out the same; with one, nothing is to be said."""
     resvg = pytest.importorskip("resvg_py")
     drawn = [
@@ -173,7 +173,7 @@ def test_every_table_is_a_csv_and_all_are_in_one_json(document: Document) -> Non
     assert "rigmark-results.csv" in folder
 
 
-def test_a_number_stands_as_it_is_said_and_as_it_is_stored() -> None:
+def test_a_table_as_csv_has_each_number_as_shown_and_as_stored() -> None:
     (file, *_) = reports.files("tables", of(table("t", "12.3", "–", values=(0.012345678901, None)))).files
 
     assert [["time (ms)", "time [value]"], ["12.3", "0.012345678901"], ["–", ""]] == list(

@@ -161,7 +161,7 @@ def test_two_trials_are_shown_as_two_values_and_six_or_more_as_an_interval(name:
 
 
 @pytest.mark.parametrize("name", reports.NAMES)
-def test_a_record_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_reported(name: str, tmp_path: Path) -> None:
     store = records.stored(tmp_path, [records.proof(records.case("torch"))])
     (tmp_path / "records" / "half.json").write_text('{"schema": 1,', encoding="utf-8")
 
@@ -452,7 +452,7 @@ def test_the_roof_rises_with_memory_to_the_ridge_and_is_flat_behind_it() -> None
 
 
 @pytest.mark.parametrize(("flops_per_s", "bytes_per_s", "lines"), [(1e11, None, 1), (None, 1e10, 1), (None, None, 0)])
-def test_an_unknown_limit_is_no_line(flops_per_s: float | None, bytes_per_s: float | None, lines: int) -> None:
+def test_an_unknown_limit_is_not_drawn(flops_per_s: float | None, bytes_per_s: float | None, lines: int) -> None:
     assert lines == len(list(plot(dot(1.0, 1e9), flops_per_s=flops_per_s, bytes_per_s=bytes_per_s).iter("polyline")))
 
 

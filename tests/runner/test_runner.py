@@ -143,7 +143,7 @@ SPOILT: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("kind", [TrialKind.PROOF, TrialKind.TIMING])
-def test_a_spoilt_record_is_told_once_and_measured_anew(
+def test_a_spoilt_record_is_reported_once_and_measured_anew(
     looped: tuple[Path, Tally], kind: TrialKind, spoil: Callable[[dict[str, Any]], Any]
 ):
     folder, before = looped

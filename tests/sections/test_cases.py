@@ -41,7 +41,7 @@ def test_every_result_is_there_whatever_became_of_it(document: Document) -> None
     assert 8 == len(shown.rows)
 
 
-def test_a_fact_that_is_the_same_for_all_is_said_once(document: Document) -> None:
+def test_a_fact_that_is_the_same_for_all_is_stated_once(document: Document) -> None:
     shown = table(document, "table.cases")
 
     assert "precision" not in [column.title for column in shown.columns]

@@ -44,7 +44,7 @@ def notes(of: Document) -> dict[str, tuple[int, ...]]:
     }
 
 
-def test_a_machine_that_was_disturbed_throughout_is_said_once(tmp_path: Path) -> None:
+def test_a_machine_that_was_disturbed_throughout_is_stated_once(tmp_path: Path) -> None:
     page = document(tmp_path, disturbed=4)
 
     assert ["Other work disturbed 4 of 4 results, in 50 % to 100 % of their trials; stop it and repeat."] == top(page)

@@ -178,7 +178,7 @@ def test_other_batches_modes_and_precisions_are_not_compared(say: Any) -> None:
     assert [Standing.ALONE] * 4 == [verdict.standing for verdict in verdicts(say(each))]
 
 
-def test_settings_of_one_framework_are_told_apart_by_what_differs(say: Any) -> None:
+def test_settings_of_one_framework_are_distinguished_by_what_differs(say: Any) -> None:
     each = [*timings("torch", SLOW, compile_mode="eager"), *timings("torch", [0.01] * 8), *timings("numpy", [0.1] * 8)]
     (verdict,) = verdicts(say(each))
 
@@ -210,7 +210,7 @@ def test_what_was_measured_at_two_times_gets_a_ratio_and_no_verdict(say: Any) ->
     assert ["2.00x, not in the same run", "baseline"] == column(shown, "speed-up against numpy")
 
 
-def test_a_finding_is_said_once_with_all_that_it_is_about(say: Any) -> None:
+def test_a_finding_is_stated_once_with_all_that_it_is_about(say: Any) -> None:
     document = say(timings("numpy", SLOW[:2]) + timings("torch", [0.01, 0.01]))
     findings = next(section for section in document.sections if section.id == "findings")
 
@@ -316,7 +316,7 @@ def test_frameworks_stand_side_by_side_with_equal_layers_in_one_line(say: Any) -
     assert 10.2 == pytest.approx(sum(segment.value for segment in bars.bars[0].segments))
 
 
-def test_what_is_said_of_every_framework_is_said_once_and_without_limits_there_is_no_roofline(say: Any) -> None:
+def test_what_is_said_of_every_framework_is_stated_once_and_without_limits_there_is_no_roofline(say: Any) -> None:
     cases = [records.case(framework, "inference") for framework in ("torch", "jax")]
     document = say([records.layer_trial(case, records.step_by_work(case, 0.01)) for case in cases])
     blocks = blocks_of(section(document, "layers"))

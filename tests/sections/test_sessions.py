@@ -53,7 +53,7 @@ def test_a_session_that_answered_otherwise_is_named(tmp_path: Path) -> None:
     assert "1 of 2 earlier sessions gave another answer (1); see every result." in verdict.sentences
 
 
-def test_of_one_alone_the_earlier_figures_are_told(tmp_path: Path) -> None:
+def test_of_one_alone_the_earlier_figures_are_reported(tmp_path: Path) -> None:
     several = [session(str(day), day, {"torch": [0.010 + 0.001 * day]}) for day in (1, 2, 3)]
 
     (verdict,) = verdicts(said(tmp_path, *several))

@@ -76,7 +76,7 @@ def test_the_table_holds_the_timed_steps_alone(document: Document) -> None:
     assert {row.cells[-1].value for row in table.rows} == {120.0}      # readings, of 200 in all
 
 
-def test_of_many_readings_the_extremes_stay(tmp_path: Path) -> None:
+def test_a_chart_of_many_readings_keeps_the_extremes(tmp_path: Path) -> None:
     readings = watched.readings(points=50_000)
     is_spike = (readings.field == "power_w") & (readings.begin_ns == readings.begin_ns.sort_values().iloc[200_000])
     readings.loc[is_spike, "value"] = 999.0

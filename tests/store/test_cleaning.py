@@ -63,7 +63,7 @@ def measured(secret: str = SECRET) -> list[Record]:
     return [proof, *vouched, replace(taking_turns, identity=replace(taking_turns.identity, base=base)), failed]
 
 
-def test_no_secret_stays_and_no_trial_goes(tmp_path: Path):
+def test_cleaning_removes_every_secret_and_no_trial(tmp_path: Path):
     store = stored(tmp_path, *measured())
 
     of = cleaning.clean(store, is_dry=False)

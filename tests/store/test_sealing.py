@@ -47,7 +47,7 @@ EDITS: dict[TrialKind, Any] = {
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_an_edited_figure_is_told_and_its_trial_is_measured_anew(store: Store, kind: TrialKind):
+def test_an_edited_figure_is_reported_and_its_trial_is_measured_anew(store: Store, kind: TrialKind):
     record = make_record(kind)
     path = put(store, record)
     rewritten(path, EDITS[kind], indent=1)
@@ -80,7 +80,7 @@ def test_a_record_without_a_checksum_is_read(store: Store):
     assert () == store.trials().problems
 
 
-def test_an_edited_table_of_others_is_told(store: Store):
+def test_an_edited_table_of_others_is_reported(store: Store):
     store.quoted.put(TABLE)
     (path,) = store.root.glob("quoted/*.json")
     assert ([TABLE], []) == store.quoted.all()

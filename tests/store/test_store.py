@@ -287,7 +287,7 @@ def test_figures_that_can_be_are_taken(store: Store):
     ("place", "value"), [(place, value) for place, values in IMPOSSIBLE.items() for value in values],
     ids=lambda each: each if isinstance(each, str) else repr(each)[:20],
 )
-def test_a_figure_that_cannot_be_is_told_with_its_place_and_hides_no_other_record(
+def test_a_figure_that_cannot_be_is_reported_with_its_place_and_hides_no_other_record(
     store: Store, place: str, value: Any
 ):
     good = make_record_of(repetition=1)
@@ -318,7 +318,7 @@ def test_a_value_that_cannot_be_is_shown(store: Store):
 
 @pytest.mark.parametrize("side", ["base", "new"])
 @pytest.mark.parametrize("times_s", [[], [0.0] * 10, [-0.01] * 10, [None] * 10, [0.01] * 9])
-def test_turns_that_took_no_time_are_told(store: Store, side: str, times_s: list[float | None]):
+def test_turns_that_took_no_time_are_reported(store: Store, side: str, times_s: list[float | None]):
     stored_as(store, changed(make_record_of(TrialKind.PAIR), f"pair.{side}.times_s", times_s))
 
     assert store.trials().table.empty
@@ -380,7 +380,7 @@ def test_a_record_whose_facts_were_edited_is_not_believed(store: Store, place: s
     assert record.key not in store
 
 
-def test_a_misspelled_fact_is_told_and_hides_no_other_record(store: Store):
+def test_a_misspelled_fact_is_reported_and_hides_no_other_record(store: Store):
     good, bad = make_record(repetition=0), make_record(repetition=1)
     store.put(good)
     store.put(bad)
@@ -440,7 +440,7 @@ def write_readings(value: float, path: Path) -> None:
     write_parquet(path, readings, [source])
 
 
-def test_damaged_telemetry_is_told_and_hides_no_other(store: Store):
+def test_damaged_telemetry_is_reported_and_hides_no_other(store: Store):
     for trial_id in ("good", "bad"):
         store.put_series(trial_id, partial(write_readings, 1.0))
     path = store.root / "telemetry" / "bad.parquet"
@@ -456,7 +456,7 @@ def test_damaged_telemetry_is_told_and_hides_no_other(store: Store):
 # What is no file, and what is no record ----------------------------------------------------------------------------
 
 
-def test_a_named_pipe_holds_nothing_up(store: Store):
+def test_a_named_pipe_delays_nothing(store: Store):
     good, bad = make_record(repetition=0), make_record(repetition=1)
     store.put(good)
     os.mkfifo(path_of(store, bad))
@@ -471,7 +471,7 @@ def test_a_named_pipe_holds_nothing_up(store: Store):
     assert bad.key not in store
 
 
-def test_a_lock_that_is_a_named_pipe_is_told(store: Store):
+def test_a_lock_that_is_a_named_pipe_is_reported(store: Store):
     os.mkfifo(store.root / "lock")
 
     with pytest.raises(UserError, match=r"cannot write to .*: No such device"), store.measuring():
@@ -579,7 +579,7 @@ def test_a_kill_while_writing_leaves_no_record_and_the_next_sweep_cleans_up(stor
         assert not leftover.exists()
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_reported_and_leaves_nothing_behind(store: Store, monkeypatch: pytest.MonkeyPatch):
     def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -633,7 +633,7 @@ def test_records_written_before_the_disk_was_full_stay_readable(small_disk: Path
 
 
 @pytest.mark.parametrize("where", ["a file", "below a file", "below /proc"])
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, where: str):
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path, where: str):
     (tmp_path / "file").touch()
     root = {
         "a file": tmp_path / "file", "below a file": tmp_path / "file" / "results",
@@ -644,14 +644,14 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path, where: str):
         Store(root).create()
 
 
-def test_a_lock_that_cannot_be_taken_is_told(store: Store):
+def test_a_lock_that_cannot_be_taken_is_reported(store: Store):
     (store.root / "lock").mkdir()
 
     with pytest.raises(UserError, match=r"cannot write to .*: Is a directory"), store.measuring():
         pass
 
 
-def test_a_folder_without_results_is_told(tmp_path: Path):
+def test_a_folder_without_results_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match=f"no results in {tmp_path}; rigmark run quick --results {tmp_path} makes some"):
         existing(tmp_path)
 
@@ -668,7 +668,7 @@ def test_a_folder_without_results_is_told(tmp_path: Path):
         ("local_batch > 'x'", "Could not convert string 'x' to INT64; an example"),
     ],
 )
-def test_what_is_no_condition_is_told_in_a_sentence(store: Store, where: str, said: str):
+def test_what_is_no_condition_is_reported_in_a_sentence(store: Store, where: str, said: str):
     store.put(make_record())
 
     with pytest.raises(UserError, match="--where is not a valid condition on results: " + re.escape(said)):

@@ -29,7 +29,7 @@ def examined(folder: Path, scenario: str) -> Gpus:
         return look.end()
 
 
-def test_gpus_that_answer_are_told_with_their_facts(tmp_path: Path):
+def test_gpus_that_answer_are_reported_with_their_facts(tmp_path: Path):
     examination = examined(tmp_path, "gpus 2")
 
     assert ({}, 2, "550.54.15") == (examination.silent, len(examination.nvidia), examination.driver)
@@ -37,20 +37,20 @@ def test_gpus_that_answer_are_told_with_their_facts(tmp_path: Path):
     assert {"amd", "rapl"} >= set(examination.unavailable)
 
 
-def test_a_gpu_that_is_lost_is_told_and_the_others_are_examined(tmp_path: Path):
+def test_a_gpu_that_is_lost_is_reported_and_the_others_are_examined(tmp_path: Path):
     examination = examined(tmp_path, "gpus 2\nfault 1 * -1e9 1e9 error 15")
 
     assert {"gpu-1": Reason.LOST} == examination.silent
     assert UUID == examination.nvidia[0].id
 
 
-def test_a_gpu_that_hangs_when_it_is_read_is_told(tmp_path: Path):
+def test_a_gpu_that_hangs_when_it_is_read_is_reported(tmp_path: Path):
     examination = examined(tmp_path, "gpus 2\nfault 0 GetUtilizationRates -1e5 1e9 hang")
 
     assert {UUID: Reason.TIMEOUT} == examination.silent
 
 
-def test_a_driver_that_hangs_and_a_source_that_breaks_are_told_and_hold_nobody_up(
+def test_a_driver_that_hangs_and_a_source_that_breaks_are_reported_and_delay_nobody(
     lend: Lend, monkeypatch: pytest.MonkeyPatch
 ):
     lend("hangs", at_last="def open_source(wanted):\n    time.sleep(600)\n")

@@ -22,7 +22,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 
 @pytest.mark.parametrize("fault", faults.FAULTS)
-def test_a_fault_is_told_when_it_matters_and_of_the_card_that_has_it(driver: Driver, tmp_path: Path, fault: str):
+def test_a_fault_is_reported_when_it_matters_and_of_the_card_that_has_it(driver: Driver, tmp_path: Path, fault: str):
     wrong = [
         f"{case}: {faults.in_words(judged)}" for case, judged in faults.played(driver, tmp_path, fault)
         if not faults.is_right(case, judged)
@@ -32,7 +32,7 @@ def test_a_fault_is_told_when_it_matters_and_of_the_card_that_has_it(driver: Dri
 
 
 @pytest.mark.parametrize("fault", ["lost", "one memory error", "hot from then on", "4 MW"])
-def test_cards_that_tell_one_uuid_are_told_apart(driver: Driver, tmp_path: Path, fault: str):
+def test_cards_that_tell_one_uuid_are_distinguished(driver: Driver, tmp_path: Path, fault: str):
     more = "uuid 1 0\nset 1 power_w training 20 60 0.237\n"
     for case, judged in faults.played(driver, tmp_path, fault, more=more):
         gpu, = judged.seen.gpus

@@ -188,7 +188,7 @@ def test_a_trial_that_has_ended_is_lost_and_another_can_be_watched(here: host.Ho
     assert cpu_time_s(here) > 0
 
 
-def test_nothing_is_said_of_processes_before_they_are_told(here: host.Host):
+def test_processes_have_no_readings_until_they_are_watched(here: host.Host):
     here.watch(())
 
     assert {} == readings(here, "trial")

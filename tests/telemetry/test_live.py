@@ -193,7 +193,7 @@ def test_names_are_spelled_as_prometheus_has_them():
     ]
 
 
-def test_a_port_that_is_taken_is_told(live: Live):
+def test_a_port_that_is_taken_is_reported(live: Live):
     with (
         serving(live) as port,
         pytest.raises(UserError, match=rf"cannot listen at 127.0.0.1:{port}: Address already in use; .*--prometheus"),

@@ -152,7 +152,7 @@ def test_a_sampler_that_is_killed_mid_trial_leaves_what_it_had_read(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("scenario", "says"), [("init 18", "different versions"), ("gpus 0", "no GPU")])
-def test_without_gpus_the_rest_is_recorded_and_the_reason_is_said(scenario: str, says: str, tmp_path: Path):
+def test_without_gpus_the_rest_is_recorded_and_the_reason_is_stated(scenario: str, says: str, tmp_path: Path):
     block = recorded(scenario, tmp_path).recording.block
 
     assert says in block["unavailable"]["nvml"]

@@ -64,7 +64,7 @@ def test_a_mean_is_over_time_and_not_over_readings():
     assert (100.0, 300.0) == (device["values"]["power_w"]["min"], device["values"]["power_w"]["max"])
 
 
-def test_a_peak_outside_a_region_is_none_of_its():
+def test_a_reading_outside_a_region_does_not_count_for_it():
     device = device_of(of("power_w", every(0.1), lambda s: 999.0 if s < 3.5 else 100.0))
 
     assert {"mean": 100.0, "min": 100.0, "max": 100.0} == {k: round(v) for k, v in device["values"]["power_w"].items()}
@@ -132,7 +132,7 @@ def test_the_ticks_of_a_counter_in_a_short_region_are_plausible():
 @pytest.mark.parametrize(("lost", "lost_s"), [
     ((8.5, 99), 4.5), ((9.98, 99), 6.02), ((10.2, 99), None), ((1.0, 3.0), None), ((5.0, 5.3), 1.0), ((1.0, 99), 0.0),
 ])
-def test_when_a_device_was_lost_in_a_region_is_told(lost: tuple[float, float], lost_s: float | None):
+def test_when_a_device_was_lost_in_a_region_is_reported(lost: tuple[float, float], lost_s: float | None):
     readings = of("power_w", every(0.05, 0.02), lambda s: Reason.LOST if lost[0] <= s < lost[1] else 100.0)
 
     device = device_of(readings)["lost_s"]
@@ -208,7 +208,7 @@ def test_energy_by_the_counter_stands_beside_that_by_power():
     assert device["energy_bound_j"] < 60.0
 
 
-def test_devices_are_told_apart():
+def test_devices_are_distinguished():
     content = b"".join(
         packed(0, reading)
         for reading in [*of("power_w", every(0.1), 100.0), *of("power_w", every(0.1), 300.0, device=1)]

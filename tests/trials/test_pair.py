@@ -170,7 +170,7 @@ def test_a_side_that_fails_is_named_and_neither_is_left_behind(side: str, moment
 # Memory --------------------------------------------------------------------------------------------------------------
 
 
-def test_where_both_do_not_fit_in_memory_whole_processes_alternate_and_it_is_said(monkeypatch: pytest.MonkeyPatch):
+def test_where_both_do_not_fit_in_memory_whole_processes_alternate_and_it_is_stated(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pair, "available_memory_bytes", lambda: GB // 2)
 
     measured, log = measure()

@@ -52,7 +52,7 @@ def test_a_device_with_a_clock_of_its_own_is_timed_by_it():
     assert (0.75, 3.0) == (answer["time_s"], answer["host_time_s"])
 
 
-def test_what_a_worker_does_between_its_turns_is_told_and_is_not_part_of_them():
+def test_what_a_worker_does_between_its_turns_is_reported_and_is_not_part_of_them():
     first, second = told(TURN, TURN)
 
     assert (1, None) == (first["cpu_time_s"], first["idle_cpu_time_s"])

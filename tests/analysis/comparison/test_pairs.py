@@ -79,7 +79,7 @@ def test_a_side_that_works_while_it_should_sleep_is_doubted():
     assert not verdict_of([pair(STEADY, STEADY)] * 12).doubts
 
 
-def test_hearing_a_command_is_no_work_while_waiting():
+def test_cpu_time_for_reading_a_command_of_the_turns_raises_no_doubt():
     short = [0.001] * 30
 
     assert not verdict_of([pair(short, short, idle_share=0.4)] * 12).doubts
@@ -112,7 +112,7 @@ def test_a_core_that_others_use_too_is_a_reason_to_ask_the_cpu_clock():
     assert any("--clock cpu" in doubt for doubt in verdict_of(measured).doubts)
 
 
-def test_what_differs_between_the_builds_is_told_and_nothing_else():
+def test_what_differs_between_the_builds_is_reported_and_nothing_else():
     old, new = build_facts("2.12.0", MKL_DYNAMIC="1"), build_facts("2.13.0")
 
     def told(base: dict[str, Any], *, code_version: str = "c0de", isa: Isa = Isa.NATIVE) -> tuple[str, ...]:

@@ -135,10 +135,10 @@ def test_one_trial_each_is_no_evidence(tmp_path: Path):
 
 
 def test_the_false_discovery_rate_is_over_all_cases(tmp_path: Path):
-    """Ten signs alike have a chance of 1 in 512: enough for one case, not for the clearest of forty."""
+    """Ten signs alike have a chance of 1 in 512: enough for one case, not for the clearest of twelve."""
     def records(slowdown: float, build: str) -> list[Record]:
         return [
-            record for batch in range(1, 41) for record in timing_records(
+            record for batch in range(1, 13) for record in timing_records(
                 times(slowdown if batch == 1 else 1.0, count=10, seed=batch + 100 * (build == "nightly")),
                 case=replace(CASE, build=build, local_batch=batch),
             )
@@ -213,7 +213,7 @@ def test_what_a_system_does_not_tell_is_no_difference(tmp_path: Path):
         assert only(compared(tmp_path / name, turbo_on, new, "build")).verdict is Verdict.SLOWER
 
 
-def test_no_quota_is_known_to_differ_from_one(tmp_path: Path):
+def test_a_cpu_quota_differs_from_none(tmp_path: Path):
     def limited(records: Iterable[Record], cores: float | None) -> list[Record]:
         facts = {"limits": {"cpu_quota_cores": cores}}
         return [replace(each, system={"fingerprint": "", "facts": facts, "volatile": {}}) for each in records]
@@ -247,7 +247,7 @@ def test_another_precision_is_another_case(tmp_path: Path):
     assert only(compared(tmp_path / "asked", *records, "precision")).verdict is Verdict.SAME
 
 
-def test_nothing_in_common_is_told(tmp_path: Path):
+def test_nothing_in_common_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match="model is mlp against lstm"):
         compared(tmp_path, timing_records(times()), timing_records(times(), case=replace(CASE, model="lstm")))
     with pytest.raises(UserError, match="new has no timing trials"):

@@ -71,7 +71,7 @@ def test_pairs_of_two_machines_do_not():
     assert [case.verdict for case in verdicts.cases] == [Verdict.INCONCLUSIVE] * 2
 
 
-def test_pairs_that_other_code_took_are_told_apart():
+def test_pairs_that_other_code_took_are_distinguished():
     verdicts = compared([*pairs(1.05), *pairs(code_version="new", first=12)])
 
     assert [case.verdict for case in verdicts.cases] == [Verdict.SLOWER, Verdict.SAME]
@@ -166,7 +166,7 @@ def test_what_disturbs_is_named():
     assert "wall time is 2.00 times CPU time" in text
 
 
-def test_a_cpu_clock_that_sees_nothing_is_told():
+def test_a_cpu_clock_that_sees_nothing_is_reported():
     blind = [replace(record, pair=pair([0.01], [0.01], cpu_share=0.0)) for record in pairs(base=ITSELF)]
 
     (case,) = by_case([as_stored(record) for record in blind], clock=Clock.CPU)

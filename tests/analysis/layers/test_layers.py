@@ -162,7 +162,7 @@ def test_a_trial_that_failed_is_not_read(read: Any):
     {"rows": [{"layer": "conv1"}]}, {"plain_step_times_s": []}, {"step_times_s": [0.0]}, {"cover": None},
     {"overhead": -1}, {"variables": None},
 ])
-def test_a_layer_trial_that_is_none_is_told_where_it_is_read(tmp_path: Path, changes: dict[str, Any]):
+def test_a_layer_trial_that_is_none_is_reported_where_it_is_read(tmp_path: Path, changes: dict[str, Any]):
     store = Store(tmp_path).create()
     store.put(with_layers(records.layer_trial(TORCH, records.step_by_work(TORCH, 0.0101)), **changes))
 
@@ -295,7 +295,7 @@ def test_a_network_of_one_layer(read: Any, tmp_path: Path):
     assert 1 == len(document.sections)
 
 
-def test_of_a_thousand_layers_the_shortest_are_one_part_of_the_bar_and_that_is_said(read: Any, tmp_path: Path):
+def test_of_a_thousand_layers_the_shortest_are_one_part_of_the_bar_and_that_is_stated(read: Any, tmp_path: Path):
     case, = read(of_many(1000))
     (member,) = together([case], Store(tmp_path).trials().table)[0].members
     (bar,) = stacked_bars([member], "id", "table", "about").bars

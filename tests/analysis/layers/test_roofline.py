@@ -205,7 +205,7 @@ def test_a_peak_of_suspect_trials_is_called_so():
     assert "matmul_1024 in torch, measured" == peaks_of(doubted, invalid, sound).flops_per_s.source
 
 
-def test_nothing_measured_is_nothing_known():
+def test_without_measured_limits_no_peak_is_known():
     assert peaks_of() == Peaks()
     nothing = pd.DataFrame(columns=["kind"])
 

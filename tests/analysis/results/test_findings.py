@@ -79,7 +79,7 @@ def test_an_instruction_set_that_was_asked_for_and_ran_raises_no_doubt():
 @pytest.mark.parametrize(
     ("proof", "levels"), [("mixed", ("avx512", "avx2", "avx2")), ("avx512", ("avx512", "avx512", "avx512"))]
 )
-def test_another_instruction_set_than_was_asked_for_is_told_and_not_called_by_its_name(
+def test_another_instruction_set_than_was_asked_for_is_reported_and_not_called_by_its_name(
     proof: str, levels: Sequence[str]
 ):
     finding = only(held(proof, *levels))
@@ -89,7 +89,7 @@ def test_another_instruction_set_than_was_asked_for_is_told_and_not_called_by_it
     assert "do not call it a figure of avx2" in finding.text
 
 
-def test_an_instruction_set_that_is_not_proven_is_told_with_the_reason():
+def test_an_instruction_set_that_is_not_proven_is_reported_with_the_reason():
     finding = only(held("not proven", "avx2", None, "avx2"))
 
     assert (finding.id, finding.kind) == ("isa_not_proven", FindingKind.WARNING)
@@ -97,7 +97,7 @@ def test_an_instruction_set_that_is_not_proven_is_told_with_the_reason():
     assert [f.id for f in findings(held("not proven"))] == ["isa_not_proven"]
 
 
-def test_failed_trials_beside_good_ones_are_told():
+def test_failed_trials_beside_good_ones_are_reported():
     finding = only(evidence(failed=[("timeout", "no answer within 600 s"), ("crashed", "killed by SIGSEGV")]))
 
     assert (finding.id, finding.kind) == ("failed_trials", FindingKind.WARNING)
@@ -105,7 +105,7 @@ def test_failed_trials_beside_good_ones_are_told():
 
 
 @pytest.mark.parametrize("count", [1, 5])
-def test_few_trials_are_told(count: int):
+def test_few_trials_are_reported(count: int):
     finding = only(evidence(step_time_s=Estimate(value=0.01, low=None, high=None, count=count)))
 
     assert (finding.id, finding.kind) == ("few_trials", FindingKind.NOTE)
@@ -113,21 +113,21 @@ def test_few_trials_are_told(count: int):
     assert "--repetitions" in finding.text
 
 
-def test_other_work_on_the_machine_is_told():
+def test_other_work_on_the_machine_is_reported():
     finding = only(evidence(other_cores=[0.0] * 5 + [1.2, 1.4, 1.6]))
 
     assert (finding.id, finding.kind) == ("contended", FindingKind.WARNING)
     assert "kept 1.4 cores busy while steps were timed in 38% of the trials" in finding.text
 
 
-def test_other_work_that_is_little_rare_or_unknown_is_not_told():
+def test_other_work_that_is_little_rare_or_unknown_is_not_reported():
     assert ids(evidence(other_cores=0.09)) == []
     assert ids(evidence(other_cores=[1.5] + [0.0] * 7)) == []
     assert ids(evidence(other_cores=math.nan)) == []
 
 
 @pytest.mark.parametrize("factor", [1.2, 1 / 1.2])
-def test_steps_that_get_slower_or_faster_are_told(factor: float):
+def test_steps_that_get_slower_or_faster_are_reported(factor: float):
     moving = [0.010] * 10 + [0.010 * factor] * 10
 
     finding = only(evidence([moving] * 3 + [STEADY] * 5))
@@ -136,7 +136,7 @@ def test_steps_that_get_slower_or_faster_are_told(factor: float):
     assert "38% of the trials" in finding.text
 
 
-def test_drift_in_one_trial_of_eight_or_by_little_is_not_told():
+def test_drift_in_one_trial_of_eight_or_by_little_is_not_reported():
     moving, hardly = [0.010] * 10 + [0.012] * 10, [0.010] * 10 + [0.0104] * 10
 
     assert ids(evidence([moving] + [STEADY] * 7)) == []
@@ -151,14 +151,14 @@ def test_a_trial_of_one_timing_cannot_drift():
     assert ids(evidence([[0.010]] * 8)) == []
 
 
-def test_a_wide_interval_is_told():
+def test_a_wide_interval_is_reported():
     finding = only(evidence(step_time_s=Estimate(value=0.010, low=0.009, high=0.0108, count=8)))
 
     assert (finding.id, finding.kind) == ("wide_interval", FindingKind.NOTE)
     assert "spans 20%" in finding.text
 
 
-def test_doubts_add_up():
+def test_several_findings_stand_beside_one_result():
     few = Estimate(value=0.01, low=None, high=None, count=2)
 
     assert ids(evidence(other_cores=0.5, step_time_s=few, failed=[("crashed", "")])) == [
@@ -231,7 +231,7 @@ def test_another_state_of_the_machine_is_told_by_its_plain_steps():
     assert "plain steps beside them took 0.70x the timed ones" in about(layers(closure=0.98 * 1.01 * 0.7)).text
 
 
-def test_a_few_long_steps_are_told_apart_from_another_state_of_the_machine():
+def test_a_few_long_steps_are_distinguished_from_another_state_of_the_machine():
     closure, uneven = layer_findings(layers(unevenness=4.0, closure=0.98 * 1.01 * 4.0))
 
     assert "the machine was in another state" not in closure.text
@@ -269,7 +269,7 @@ def test_a_trace_that_is_cut_short_is_the_reason_for_what_is_missing():
     assert all("its buffer was full" in finding.text for finding in (closure, cover, trace))
 
 
-def test_an_empty_trace_is_told():
+def test_an_empty_trace_is_reported():
     told = layer_findings(layers(cover=0.0, closure=0.0, problem="it holds no kernel"))
 
     assert ["layer_closure", "layer_cover", "layer_trace"] == [finding.id for finding in told]

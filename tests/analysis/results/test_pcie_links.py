@@ -65,7 +65,7 @@ def test_a_card_on_paper_tells_what_its_slot_hides(tmp_path: Path):
 
 
 @pytest.mark.parametrize("gpu", [{"busy_ratio": value(0.0)}, {"pcie_link_width": {}, "pcie_link_generation": {}}])
-def test_of_a_link_that_idled_or_was_not_told_nothing_is_said(gpu: dict[str, Any], tmp_path: Path):
+def test_nothing_is_stated_of_a_link_that_idled_or_is_unknown(gpu: dict[str, Any], tmp_path: Path):
     assert [] == linked(tmp_path, **gpu)
 
 

@@ -179,7 +179,7 @@ def test_rows_stand_in_the_order_in_which_they_were_first_recorded(summarise: Su
     assert list(summarise([*numpy, *torch]).framework) == ["torch", "numpy"]
 
 
-def test_failed_trials_beside_good_ones_make_the_row_suspect_and_are_told(summarise: Summarise):
+def test_failed_trials_beside_good_ones_make_the_row_suspect_and_are_reported(summarise: Summarise):
     failed = make_record(outcome=Outcome.CRASHED, repetition=8, reason="killed by SIGSEGV")
 
     row = only(summarise([*timing_records(STEP_TIMES_S), failed]))
@@ -207,7 +207,7 @@ def test_few_trials_have_values_and_no_interval(summarise: Summarise):
     assert (row["findings"], row["validity"]) == ("few_trials", "valid")
 
 
-def test_unknown_stays_none(summarise: Summarise):
+def test_a_figure_that_no_trial_knows_is_none_in_the_results(summarise: Summarise):
     unknown = [with_measurement(record, peak_memory_bytes=None) for record in timing_records(STEP_TIMES_S)]
 
     table = summarise(unknown)

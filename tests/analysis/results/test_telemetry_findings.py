@@ -174,7 +174,7 @@ def test_every_rule_has_a_cause_that_it_fires_on():
     assert known - of_the_system <= fired
 
 
-def test_what_little_disturbs_is_not_told():
+def test_what_little_disturbs_is_not_reported():
     calm = block(
         host={"cpu_steal_s": {"difference": 0.3}, "cpu_pressure_s": {"difference": 0.9}},
         trial={"run_queue_wait_s": {"difference": 0.4}, "major_faults": {"difference": 9.0}},
@@ -302,7 +302,7 @@ def test_what_most_trials_show_weakens_the_case_and_what_one_shows_is_noted():
     assert case(HOT, *[{}] * 7) == [("throttled", FindingKind.NOTE)]
 
 
-def test_the_worst_of_many_trials_is_told_with_their_number():
+def test_the_worst_of_many_trials_is_reported_with_their_number():
     hotter = {"part": {"event_shares": {"thermal": 0.45}}}
 
     finding, = of_case([judge(row(block(**cause))) for cause in (HOT, hotter, {}, {})])
@@ -310,7 +310,7 @@ def test_the_worst_of_many_trials_is_told_with_their_number():
     assert finding.text.startswith("in 2 of 4 trials, at worst: clocks of NVIDIA A100 were reduced for 45%")
 
 
-def test_a_rate_that_falls_from_trial_to_trial_is_told():
+def test_a_rate_that_falls_from_trial_to_trial_is_reported():
     def times(*step_times_s: float) -> list[str]:
         judged = [judge(row(None, timings_s=[s] * 9, host_times_s=[s] * 9)) for s in step_times_s]
         return [finding.id for finding in of_case(judged)]
@@ -327,7 +327,7 @@ def test_a_method_that_a_record_does_not_tell_is_none_and_no_word():
     assert used["energy_method"] is None
 
 
-def test_a_system_that_changed_between_trials_is_told_with_what_changed():
+def test_a_system_that_changed_between_trials_is_reported_with_what_changed():
     def on(kernel: str) -> Any:
         facts = {"operating_system": {"kernel": kernel, "name": "Debian"}}
         return judge(row(None, system=json.dumps({"fingerprint": kernel, "facts": facts, "volatile": {}})))

@@ -37,7 +37,7 @@ def test_a_step_is_found_where_it_is(at: int, factor: float):
     assert change.p_value < 0.01
 
 
-def test_two_steps_of_a_long_series_are_told_apart():
+def test_two_steps_of_a_long_series_are_distinguished():
     series = with_step(10_000, 4000, 1.08) * np.where(np.arange(10_000) < 4060, 1.0, 1 / 1.08)
 
     assert [4000, 4060] == [pytest.approx(change.index, abs=3) for change in changes(series)]
@@ -52,7 +52,7 @@ def test_noise_alone_seldom_has_a_step(count: int):
     assert false <= 4
 
 
-def test_noise_that_remembers_is_no_step():
+def test_correlated_noise_is_no_step():
     """Neighbouring points alike, as on a machine that warms up and cools down, look like short levels."""
     rng = np.random.default_rng(3)
     false = 0
@@ -66,7 +66,7 @@ def test_noise_that_remembers_is_no_step():
     assert false <= 4
 
 
-def test_a_step_too_small_to_matter_is_none():
+def test_a_change_of_level_below_the_floor_is_no_step():
     series = np.exp(np.random.default_rng(0).normal(0, 0.001, 200)) * np.where(np.arange(200) < 100, 1.0, 1.005)
 
     assert changes(series) == []

@@ -99,7 +99,7 @@ def test_more_pairs_are_asked_for_where_they_would_tell():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_time_that_is_none_is_refused(value: float):
+def test_a_time_that_is_not_positive_and_finite_is_refused(value: float):
     with pytest.raises(ValueError, match="positive, finite"):
         decide([0.01] * 11 + [value])
 

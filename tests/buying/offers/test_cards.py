@@ -76,7 +76,7 @@ def test_a_capped_card_knows_the_one_without_a_cap():
     assert not by_key("geforce-gtx-1070").is_capped
 
 
-def test_dual_issue_is_said_to_flatter():
+def test_a_card_whose_peak_needs_dual_issue_has_a_note():
     assert by_key("radeon-rx-7900-xtx").notes
 
 

@@ -54,7 +54,7 @@ def test_what_is_fetched_reads_back_as_offers(tmp_path: Path):
     assert (1.0, 1.0, 1.4) == (getattr(regions, "value", 0), getattr(regions, "low", 0), getattr(regions, "high", 0))
 
 
-def test_a_name_that_fits_two_cards_stays_a_name_and_is_told(tmp_path: Path):
+def test_a_name_that_fits_two_cards_stays_a_name_and_is_reported(tmp_path: Path):
     path = tmp_path / "offers.toml"
     path.write_text(catalogue.text(catalogue.offers(Fetched(provider="aws", version=None, items=ITEMS), TODAY)))
     market = offers.load([path], TODAY)
@@ -82,7 +82,7 @@ def test_without_a_network_one_sentence_says_so(monkeypatch: pytest.MonkeyPatch,
     assert not caplog.records
 
 
-def test_unknown_providers_and_a_missing_package_are_told(monkeypatch: pytest.MonkeyPatch):
+def test_unknown_providers_and_a_missing_package_are_reported(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match="no provider 'awz'; did you mean 'aws'"):
         catalogue.fetch(["awz"], [], spot=False)
     monkeypatch.setitem(sys.modules, "gpuhunt", None)

@@ -81,7 +81,7 @@ def test_the_earlier_file_counts(tmp_path: Path):
     assert {"cloud", "other"} == set(market.offers)
 
 
-def test_a_rate_is_used_either_way(tmp_path: Path):
+def test_an_exchange_rate_is_used_in_both_directions(tmp_path: Path):
     market = load(tmp_path, 'currency = "USD"\n', WHOLE)
 
     assert 1 / 0.9 == pytest.approx(getattr(market.parts["gpu.big"].price, "rate", None))
@@ -181,7 +181,7 @@ def test_the_seed_marks_what_no_document_says():
         offers.seed("document")
 
 
-def test_what_is_no_file_is_told_at_once(tmp_path: Path):
+def test_what_is_no_file_is_reported_at_once(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.toml")
 
     with pytest.raises(UserError, match="it is a named pipe, not a file"):

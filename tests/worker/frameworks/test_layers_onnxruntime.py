@@ -72,7 +72,7 @@ def test_instrumented_and_plain_steps_take_the_batches_in_turn():
     assert not np.allclose(prepared.result(), first)
 
 
-def test_where_a_kernel_lost_the_name_of_its_layers_nothing_is_told():
+def test_where_a_kernel_lost_the_name_of_its_layers_nothing_is_reported():
     transformer = gpt2.build(vocabulary=20, context=16, steps=12, features=16, heads=4, blocks=1)
 
     with pytest.raises(Unsupported, match="does not tell"):

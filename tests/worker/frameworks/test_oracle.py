@@ -323,7 +323,7 @@ def test_adamw_decays_weights_by_the_rate_before_an_update_as_adams():
     ("setting", "value"),
     [("precision", "bf16"), ("device", "cuda:0"), ("compile_mode", "xla"), ("layout", "channels_last")],
 )
-def test_what_numpy_cannot_do_is_said_with_its_value(setting, value):
+def test_what_numpy_cannot_do_is_stated_with_its_value(setting, value):
     with pytest.raises(Unsupported, match=value):
         prepared(CASES["adam"], **{setting: value})
 

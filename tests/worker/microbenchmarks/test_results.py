@@ -103,7 +103,7 @@ def test_copies_to_a_gpu_need_one(framework: str, name: str):
 
 @pytest.mark.parametrize("name", microbenchmarks.NAMES)
 @pytest.mark.parametrize("framework", [name for name in MODULES if "cuda" in frameworks.load(name).DEVICES])
-def test_a_gpu_that_is_not_there_is_told_in_a_sentence(framework: str, name: str):
+def test_a_gpu_that_is_not_there_is_reported_in_a_sentence(framework: str, name: str):
     with pytest.raises(Unsupported) as told:
         MODULES[framework].prepare(name, settings(framework, device="cuda:7"))
 
