@@ -15,6 +15,7 @@ from rigmark.bench.ir.weights import synthetic_batch  # noqa: E402
 from rigmark.bench.worker.frameworks.numpy import adapter as oracle  # noqa: E402
 from rigmark.bench.worker.proof import dropout_masks  # noqa: E402
 from rigmark.bench.worker.torch_import import Refused, imported, original  # noqa: E402
+from rigmark.bench.worker.torch_import.program import Program  # noqa: E402
 
 SETTINGS = {
     "mode": "training", "precision": "fp64", "compile_mode": oracle.COMPILE_MODES[0], "layout": oracle.LAYOUTS[0],
@@ -170,6 +171,7 @@ def test_the_graph_computes_what_the_module_does_with_every_gradient_and_dropout
     own_loss.backward()
 
     assert loss == pytest.approx(own_loss.item(), rel=1e-7)
+    assert all(np.isfinite(each).all() for each in weights.values())
     tensors = original.tensors(told, module)
     assert {id(each) for key in gradients for each in tensors[key]} == {id(each) for each in module.parameters()}
     for key, gradient in gradients.items():
@@ -195,8 +197,9 @@ def test_layers_have_the_names_of_modules(tmp_path: Path):
     ("return self.fc(x).view(2, 4)", "fixes its batch"),
     ("return self.fc(x).nothing", "the module's forward failed in net.py, line 8: AttributeError"),
     ("return self.fc(x) + torch.rand(4)", "aten.rand.default draws random numbers (net.py, line 8)"),
+    ("return self.fc(x).detach() + self.fc(x)", "keeps gradients from passing"),
     ("y = self.fc(x); z = y.view(-1, 2, 2); z += 1; return y", "overwritten under another name (net.py, line 8)"),
-], ids=["control", "operation", "batch", "exception", "random", "overwritten"])
+], ids=["control", "operation", "batch", "exception", "random", "detached", "overwritten"])
 def test_what_cannot_become_a_graph_is_named_with_the_users_line(forward: str, sentence: str, tmp_path: Path):
     source = HEAD + f"""class Net(nn.Module):
     def __init__(self):
@@ -208,6 +211,15 @@ def make(): return Net(), torch.randn(1, 3)
         taken(tmp_path, source)
 
     assert sentence in str(refused.value)
+
+
+def test_a_parameter_that_no_layer_trains_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    constant = Program._constant
+    monkeypatch.setattr(Program, "_of_weight", lambda self, node, weight: constant(
+        self, node, (weight.tensor, weight.tensor), weight.name))
+
+    with pytest.raises(Refused, match="parameter 'scale' would not be trained"):
+        taken(tmp_path, IMAGES)
 
 
 def test_an_older_torch_is_named_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -73,6 +73,7 @@ class Program:
         self._known = {}         # node: (what it is for a batch of 2, of 3), where no input or parameter reaches it
         self._keys = {}          # memory of a tensor: the key of the parameter that it is
         self._constants = {}     # content: Value
+        self._trained = set()    # names of the parameters that some layer trains
         self._base = {}          # node: the node whose memory it shows
         self._stale = set()      # nodes whose memory was overwritten under another name
 
@@ -184,6 +185,7 @@ class Program:
         self._output = {"index": index, "batch": batch, "shape": output.shape[1:]}
         if not self.layers or output.name != self.layers[-1]["name"]:
             self._make_last(output)
+        self._refuse_lost()
         self._leave_out_unused(output)
 
     def _rename_only_input(self):
@@ -207,6 +209,16 @@ class Program:
                 needed.update(name.partition(":")[0] for name in layer["inputs"])
                 needed.update(p["key"].rpartition("/")[0] for p in layer["parameters"])
         return needed
+
+    def _refuse_lost(self):
+        """Raises Refused for a parameter that the module reads and trains, and no layer: no output shows that."""
+        own = dict(self._module.named_parameters(remove_duplicate=False))
+        for node, weight in self._held.items():
+            users = [str(user.target) for user in node.users if "assert" not in str(user.target)]
+            is_read = any(_kind(each) not in (*calls.FILLED, "sym_size") for each in users)
+            if is_read and weight.name in own and own[weight.name].requires_grad and weight.name not in self._trained:
+                raise Refused("parameter '%s' would not be trained as it was read; this is a fault of the import, "
+                              "please report it" % weight.name)
 
     def _leave_out_unused(self, output):
         needed = self._needed(output)
@@ -249,6 +261,9 @@ class Program:
 
     def _call(self, node, name):
         schema = getattr(node.target, "_schema", None)
+        if "set_grad_enabled" in name:
+            raise Refused("a part of the module is under torch.no_grad()%s, which keeps gradients from passing, and no "
+                          "operation of a graph does; leave it out" % self.line_of(node))
         if schema is None:
             raise Refused("%s, which is no ATen call%s; write it with torch's own operations" % (
                 self.where(node), self.line_of(node)))
@@ -412,15 +427,21 @@ class Program:
         """The key of a parameter: that of the layer which had the same memory before, where there is one."""
         key = "%s/%s" % (layer, own)
         memory = None
+        if weight.is_trainable:
+            self._trained.update(self._names_of(weight))
         if hasattr(weight.tensor, "data_ptr"):
             memory = (weight.tensor.data_ptr(), tuple(weight.tensor.shape), array.shape)
             if memory in self._keys and self._keys[memory].rpartition("/")[2] == own:
                 return self._keys[memory]
         self.weights[key] = np.array(array, np.float32)
-        self.own_names[key] = [weight.name] if isinstance(weight.name, str) else list(weight.name)
+        self.own_names[key] = self._names_of(weight)
         if memory is not None:
             self._keys[memory] = key
         return key
+
+    @staticmethod
+    def _names_of(weight):
+        return [weight.name] if isinstance(weight.name, str) else list(weight.name)
 
     def value(self, node, argument):
         """The value of an argument: a node, or a number."""
@@ -450,6 +471,8 @@ class Program:
         array = self.same_for_all(pair)
         if array is None:
             raise Refused("'%s' holds numbers that differ from sample to sample and follow the batch" % name)
+        if array.dtype.kind == "f":              # a mask's -inf, since weights must be finite
+            array = np.clip(array, np.finfo(np.float32).min, np.finfo(np.float32).max)
         shown = (array.shape, array.dtype.kind, array.tobytes())
         if shown not in self._constants:
             weight = Weight("constant_" + name, None, False)
