@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-SUFFIXES = (".onnx", ".json")
+SUFFIXES = (".onnx", ".json", ".keras")
 FACTORY = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_.]*")
 
 

@@ -172,7 +172,7 @@ def test_what_asv_sees_of_a_suite_loads_no_analysis_before_a_trial_has_ended():
 WORKER = "bench/worker"
 
 WHEN_ASKED = tuple(
-    f"{WORKER}/{folder}" for folder in ("frameworks", "strategies", "tracing", "onnx", "torch_import"))
+    f"{WORKER}/{folder}" for folder in ("frameworks", "strategies", "tracing", "onnx", "torch_import", "keras_import"))
 """What imports a framework when asked."""
 
 DECODERS = {"PIL"}

@@ -14,8 +14,9 @@ from rigmark.bench.ir.reading import read  # noqa: E402
 from rigmark.bench.ir.weights import synthetic_batch  # noqa: E402
 from rigmark.bench.worker.frameworks.numpy import adapter as oracle  # noqa: E402
 from rigmark.bench.worker.proof import dropout_masks  # noqa: E402
-from rigmark.bench.worker.torch_import import Refused, imported, original  # noqa: E402
+from rigmark.bench.worker.torch_import import imported, original  # noqa: E402
 from rigmark.bench.worker.torch_import.program import Program  # noqa: E402
+from rigmark.bench.worker.user_code import Refused, made  # noqa: E402
 
 SETTINGS = {
     "mode": "training", "precision": "fp64", "compile_mode": oracle.COMPILE_MODES[0], "layout": oracle.LAYOUTS[0],
@@ -147,7 +148,8 @@ def make():
 
 def taken(folder: Path, source: str, **more: Any) -> Any:
     (folder / "net.py").write_text(source, encoding="utf-8")
-    return imported({"source": "net.py", "factory": "make", "folder": str(folder), "name": "net", **more})
+    job = {"source": "net.py", "factory": "make", "folder": str(folder), "name": "net", **more}
+    return imported(job, *made("net.py", "make", str(folder)))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -161,7 +163,7 @@ def test_the_graph_computes_what_the_module_does_with_every_gradient_and_dropout
     network = oracle.prepare(graph.plain(), weights, SETTINGS)
     loss, gradients = network.gradients(x, y, masks)
 
-    module, example = original.fresh(told)
+    module, example = made(told["source"], told["factory"], told["folder"])
     own = original.wrapped(told, module, example).double().train()
     arrays = x if isinstance(x, tuple) else (x,)
     inputs = [torch.tensor(each, dtype=torch.float64 if each.dtype.kind == "f" else None) for each in arrays]
@@ -177,7 +179,7 @@ def test_the_graph_computes_what_the_module_does_with_every_gradient_and_dropout
     for key, gradient in gradients.items():
         expected = tensors[key][0].grad.numpy().reshape(gradient.shape)
         assert np.linalg.norm(gradient - expected) <= 1e-6 * np.linalg.norm(expected) + 1e-12, key
-    module, example = original.fresh(told)
+    module, example = made(told["source"], told["factory"], told["folder"])
     own_output = original.output(told, {f"x:{index}": each for index, each in enumerate(arrays)})
     assert np.allclose(network.output(x, False), own_output, rtol=1e-6)
 

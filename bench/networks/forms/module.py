@@ -1,4 +1,4 @@
-"""A torch module of the user's own, as a factory makes it: package.module:factory, or file.py:factory."""
+"""A torch module or Keras model of the user's own, as a factory makes it: package.module:factory, or file.py:factory."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ def bring(reference: str, options: Options, ask: Ask) -> Imported:
 def outputs(
     reference: str, options: Options, imported: Imported, inputs: Path, ask: Ask
 ) -> tuple[str, Arrays] | str:
-    """What the module itself gives in evaluation mode."""
-    _, arrays = ask({"kind": "import_outputs_torch", "original": dict(imported.original), "inputs": str(inputs)})
-    return "the module itself", arrays
+    """What the module or model itself gives in evaluation mode."""
+    _, arrays = ask({"kind": "import_outputs_model", "original": dict(imported.original), "inputs": str(inputs)})
+    return ("the module itself" if imported.original["library"] == "torch" else "the model's predict"), arrays
 
 
 def _job(reference: str, options: Options) -> dict[str, Any]:
     source, _, factory = reference.rpartition(":")
+    return {"kind": "import_model", "source": source, "factory": factory, **told(reference, options)}
+
+
+def told(reference: str, options: Options) -> dict[str, Any]:
+    """What a job that imports a model must know besides where it is from."""
     inputs = [{"name": name, "shape": list(shape), "dtype": options.dtypes.get(name, "float32")}
               for name, shape in options.shapes.items()]
-    return {
-        "kind": "import_torch", "source": source, "factory": factory, "folder": os.getcwd(), "name": short(reference),
-        "inputs": inputs,
-    }
+    return {"folder": os.getcwd(), "name": short(reference), "inputs": inputs}

@@ -8,10 +8,9 @@ import re
 import numpy as np
 
 from . import calls
-from .original import fresh
 from .patterns import simplify
 from .trace import axes_of, exported, refuse_old, size_of
-from .user import Refused
+from ..user_code import Refused
 
 INPUT = "input"
 USUAL_OPTIMIZER = {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9}
@@ -27,13 +26,12 @@ Weight = collections.namedtuple("Weight", "name tensor is_trainable")
 """A parameter or buffer of the module by the user's name."""
 
 
-def imported(job):
+def imported(job, module, example):
     """(plain form, {key: float32 array}, what is told of the original, notes) of the module that a job names.
 
     Raises Refused where it cannot become a graph.
     """
     refuse_old()
-    module, example = fresh(job)
     program = Program(module, exported(module, example, job.get("inputs"), job["folder"]), job["folder"])
     program.walk()
     graph = program.plain(job["name"])

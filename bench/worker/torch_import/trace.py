@@ -2,7 +2,7 @@
 
 import re
 
-from .user import Refused, first_line, place, told
+from ..user_code import Refused, first_line, place, told
 
 OLDEST = (2, 6)      # whose export gives the training IR
 EXAMPLE = 2          # samples; torch.export takes a batch of 1 for a constant

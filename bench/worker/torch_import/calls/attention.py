@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ..user import Refused
+from ...user_code import Refused
 
 
 def _attention(call):

@@ -1,6 +1,6 @@
 """Convolutions."""
 
-from ..user import Refused
+from ...user_code import Refused
 from .arrangement import _padded
 
 

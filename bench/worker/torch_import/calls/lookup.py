@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..user import Refused
+from ...user_code import Refused
 from .arrangement import _gathered, _index, _sliced, _spread
 
 

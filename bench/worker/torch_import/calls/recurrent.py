@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..user import Refused
+from ...user_code import Refused
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 

@@ -1,6 +1,6 @@
 """Images at another size; a sequence is an image of one row."""
 
-from ..user import Refused
+from ...user_code import Refused
 
 
 def _resized(mode, coordinates=None):

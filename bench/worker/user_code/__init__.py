@@ -1,43 +1,80 @@
-"""The user's own code: its module and example inputs, and what goes wrong in it as one sentence."""
+"""The user's own code: its network and example inputs, and what goes wrong in it as one sentence."""
 
 import contextlib
 import importlib
 import importlib.util
 import os
+import random
 import sys
 import traceback
 
+import numpy as np
+
+SEED = 0
+
 
 class Refused(Exception):
-    """A module cannot become a graph; the message is one sentence with the remedy."""
+    """A network cannot become a graph; the message is one sentence with the remedy."""
+
+
+class Lacking(Refused):
+    """The user's code imports a package that this interpreter does not have."""
 
 
 def made(source, factory, folder):
-    """What the user's ``factory()`` returns: (module, its example inputs as a tuple; None if it gives none).
+    """What the user's ``factory()`` returns: (network, its example inputs as a tuple or dict; None if it gives none).
 
-    ``source`` is a module's name, or the path of a file that ends in .py; ``folder`` is where imports begin. Raises
-    Refused with the user's file and line for whatever fails there.
+    ``source`` is a module's name, or the path of a file that ends in .py; ``folder`` is where imports begin. It gives
+    the same each time, since all random numbers are. Raises Refused with the user's file and line for whatever fails
+    there.
     """
-    import torch
-
     sys.path.insert(0, folder)
     if source.endswith(".py") and not os.path.isfile(os.path.join(folder, source)):
         raise Refused("there is no file %s" % os.path.join(folder, source))
+    seed_all()
     with told(folder, "importing %s" % source):
         module = _loaded(source, folder)
     function = getattr(module, factory, None)
     if not callable(function):
         names = sorted(name for name, each in vars(module).items() if callable(each) and not name.startswith("_"))
         raise Refused("%s has no function '%s'; it has: %s" % (source, factory, ", ".join(names) or "none"))
+    seed_all()                               # libraries draw numbers while they are imported
     with told(folder, "%s()" % factory):
         result = function()
     network, example = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
-    if not isinstance(network, torch.nn.Module):
-        raise Refused("%s:%s gives a %s; let it return a torch.nn.Module, or a module and its example inputs" % (
-            source, factory, type(network).__name__))
     if example is None or isinstance(example, (tuple, dict)):
         return network, example
     return network, tuple(example) if isinstance(example, list) else (example,)
+
+
+def seed_all():
+    """Makes random numbers the same each time."""
+    random.seed(SEED)                        # Keras draws its seeds from it
+    np.random.seed(SEED)
+    if "torch" in sys.modules:               # which only a user of it has imported
+        sys.modules["torch"].manual_seed(SEED)
+
+
+def library_of(network):
+    """The library whose network this is, "torch" or "keras"; None for what is no network of either."""
+    for name, kind in (("keras", ("Model",)), ("torch", ("nn", "Module"))):      # Keras in torch gives both
+        found = sys.modules.get(name)
+        for each in kind:
+            found = getattr(found, each, None)
+        if found is not None and isinstance(network, found):
+            return name
+    return None
+
+
+@contextlib.contextmanager
+def standing_in(folder):
+    """The user's code opens files as it does when the user starts it."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def _loaded(source, folder):
@@ -62,7 +99,8 @@ def told(folder, doing):
     except SystemExit as end:
         raise Refused("%s ended the process with exit code %s; let it return" % (doing, end.code)) from end
     except Exception as error:
-        raise Refused("%s failed%s: %s" % (doing, place(error, folder), first_line(error))) from error
+        kind = Lacking if isinstance(error, ModuleNotFoundError) else Refused
+        raise kind("%s failed%s: %s" % (doing, place(error, folder), first_line(error))) from error
 
 
 def place(error, folder):
